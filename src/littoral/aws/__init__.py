@@ -1,0 +1,1 @@
+"""The wire: botocore's models drive recognition, parsing, validation, dispatch and serialising. Identity."""

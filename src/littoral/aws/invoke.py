@@ -1,0 +1,42 @@
+"""The invoker: how a capability calls a function without knowing the `functions` capability.
+
+The site hands an ``Invoker`` to edge (triggers), objects (notifications), things (rules) and core (components).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class InvokeResult:
+    """What came of a synchronous invocation. Shapes as in Lambda's Invoke API."""
+
+    payload: bytes  # JSON: the handler's result, or the error object {"errorMessage", "errorType", "stackTrace"}
+    function_error: str | None = None  # "Unhandled" when the function failed or timed out
+    executed_version: str = "$LATEST"
+    log_tail: bytes = b""  # the last 4 KiB of this invocation's log
+    cold: bool = False  # an instance was started for this call
+    duration: float = 0.0  # seconds in the handler
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """One call to a function. ``function`` is a name, a name:qualifier, or an ARN (qualified or not)."""
+
+    function: str
+    payload: bytes
+    client_context: Mapping[str, Any] = field(default_factory=dict)
+    tail_log: bool = False
+
+
+class Invoker(Protocol):
+    """Raises ServiceError: ResourceNotFoundException, TooManyRequestsException, and the others of the
+    Lambda Invoke model. A function's own failure is a result, not an exception."""
+
+    async def invoke(self, invocation: Invocation) -> InvokeResult: ...
+
+    async def invoke_async(self, invocation: Invocation) -> str:
+        """Queue durably and return the request id: the event survives ``kill -9`` once this returns."""

@@ -1,0 +1,104 @@
+"""What a capability writes to speak an AWS API: a class of plain methods, one per operation.
+
+The method is the operation's name in snake case and takes a ``Call`` and, by keyword, the members of the
+operation's input in snake case (botocore's ``xform_name``). It returns a dict shaped as the model's output, in
+the model's own names, just as boto3 would hand it to a caller::
+
+    class S3:
+        @operation(harmless={"RequestPayer"})
+        async def create_bucket(self, call: Call, *, bucket: str, acl: str | None = None) -> Output:
+            ...
+            return {"Location": f"/{bucket}"}
+
+**The signature is the statement of what is honoured.** An input member that the caller sends and the signature
+does not name is refused with ``NotImplemented`` unless ``harmless`` lists it (its absence cannot change the
+outcome). Members with a default need not be sent. A parameter with no default that the model calls optional is
+an error at start-up (``registry.check``). A streaming input member arrives as a ``littoral.net.message.Body``;
+a streaming output member may be bytes, a FileSlice or an async iterator of bytes.
+
+``{"ResponseMetadata": {"HTTPStatusCode": 206, "HTTPHeaders": {...}}}`` in the result overrides the status and
+adds headers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+from littoral.net.message import Request
+
+Output = dict[str, Any]
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who calls: an access key's owner, or a device by its certificate, or nobody (anonymous)."""
+
+    kind: Literal["key", "certificate", "anonymous"]
+    name: str  # access key id, or certificate id (hex SHA-256 of its DER form, as AWS IoT does), or ""
+    arn: str = ""
+
+
+@dataclass(slots=True)
+class Call:
+    """One API call, as the operation's method sees it."""
+
+    service: str  # botocore's name: "s3", "lambda", "iot-data"
+    operation: str  # "PutObject"
+    region: str
+    account: str
+    principal: Principal
+    request_id: str
+    request: Request
+    now: float  # Unix seconds at which the request was received
+    trailers: dict[str, str] = field(default_factory=dict)  # filled once a streamed body has been read
+
+    @property
+    def base_url(self) -> str:
+        """How the caller reached us, to build links it can follow: ``http://127.0.0.1:4566``."""
+        scheme = "https" if self.request.peer.tls else "http"
+        return f"{scheme}://{self.request.host}"
+
+
+class ServiceError(Exception):
+    """An AWS error. The wire renders it in the protocol of the call.
+
+    ``code`` is the modelled error's name or code ("ResourceNotFoundException", "NoSuchBucket"); ``status`` is
+    taken from the model where it says one, else from here. ``fields`` are further members of the error's body.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str = "",
+        *,
+        status: int | None = None,
+        fields: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.status = status
+        self.fields = dict(fields or {})
+        self.headers = dict(headers or {})
+
+
+@dataclass(frozen=True, slots=True)
+class Honours:
+    """What an operation declares beside its signature."""
+
+    harmless: frozenset[str] = frozenset()  # members taken and ignored; ignoring them changes no outcome
+    notes: str = ""  # one line for `littoral coverage`: what is left out inside nested members
+
+
+def operation(*, harmless: set[str] | None = None, notes: str = "") -> Callable[[F], F]:
+    """Mark a method as an AWS operation. Unmarked methods are never reachable from the wire."""
+
+    def mark(method: F) -> F:
+        method.__littoral_operation__ = Honours(frozenset(harmless or ()), notes)  # type: ignore[attr-defined]
+        return method
+
+    return mark

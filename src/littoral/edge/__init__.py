@@ -1,0 +1,1 @@
+"""The edge: distributions, cache, Lambda@Edge triggers (CloudFront)."""

@@ -1,0 +1,1 @@
+"""Functions: AWS Lambda at every place."""

@@ -1,0 +1,172 @@
+"""HTTP requests and responses as the listener, the gateway and the edge hand them to each other.
+
+Owns: the shapes. Knows no socket. Header names are lower-case bytes in ``raw``; values are bytes as received.
+A handler returns a ``Response`` at once (the hot path: no task is made) or an awaitable of one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+RawHeaders = list[tuple[bytes, bytes]]
+
+
+class Headers:
+    """An ordered multi-map over raw header pairs; looks up by text, case-insensitively."""
+
+    __slots__ = ("raw",)
+
+    def __init__(self, raw: Iterable[tuple[bytes, bytes]] = ()) -> None:
+        self.raw: RawHeaders = raw if isinstance(raw, list) else list(raw)
+
+    @classmethod
+    def of(cls, pairs: Iterable[tuple[str, str]]) -> Headers:
+        return cls([(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in pairs])
+
+    def get(self, name: str, default: str | None = None) -> str | None:
+        """The first value, or ``default``."""
+        wanted = name.lower().encode("latin-1")
+        for key, value in self.raw:
+            if key == wanted:
+                return value.decode("latin-1")
+        return default
+
+    def get_all(self, name: str) -> list[str]:
+        wanted = name.lower().encode("latin-1")
+        return [value.decode("latin-1") for key, value in self.raw if key == wanted]
+
+    def set(self, name: str, value: str) -> None:
+        """Replace every value of that name by one."""
+        self.remove(name)
+        self.raw.append((name.lower().encode("latin-1"), value.encode("latin-1")))
+
+    def add(self, name: str, value: str) -> None:
+        self.raw.append((name.lower().encode("latin-1"), value.encode("latin-1")))
+
+    def remove(self, name: str) -> None:
+        wanted = name.lower().encode("latin-1")
+        self.raw = [pair for pair in self.raw if pair[0] != wanted]
+
+    def items(self) -> list[tuple[str, str]]:
+        return [(key.decode("latin-1"), value.decode("latin-1")) for key, value in self.raw]
+
+    def __contains__(self, name: str) -> bool:
+        return self.get(name) is not None
+
+    def __repr__(self) -> str:
+        return f"Headers({self.items()!r})"
+
+
+class Body(Protocol):
+    """A request or response body on its way in. Iterate once, or ``read`` it whole.
+
+    Back-pressure: what is not read is not received. Raises ``BodyError`` when the peer breaks off.
+    """
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+    async def read(self, limit: int | None = None) -> bytes:
+        """All of it; raises BodyTooLarge beyond ``limit`` bytes."""
+
+
+class BodyError(Exception):
+    """The body ended before its declared length, or its framing broke."""
+
+
+class BodyTooLarge(BodyError):
+    """More bytes than the reader is ready to hold."""
+
+
+class BytesBody:
+    """A body that is already here."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes = b"") -> None:
+        self.data = data
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        if self.data:
+            yield self.data
+
+    async def read(self, limit: int | None = None) -> bytes:
+        if limit is not None and len(self.data) > limit:
+            raise BodyTooLarge(f"{len(self.data)} bytes where at most {limit} are allowed")
+        return self.data
+
+
+@dataclass(slots=True)
+class Peer:
+    """Who is on the other side of the connection."""
+
+    host: str
+    port: int
+    tls: bool = False
+    server_name: str | None = None  # SNI
+    certificate: bytes | None = None  # the client's certificate, DER, verified against the listener's CAs
+
+
+@dataclass(slots=True)
+class Request:
+    method: str
+    target: str  # as on the request line, still percent-encoded: "/a%20b?x=1"
+    headers: Headers
+    body: Body
+    peer: Peer
+    http_version: str = "1.1"
+    received_at: float = 0.0  # Unix seconds
+
+    @property
+    def raw_path(self) -> str:
+        return self.target.partition("?")[0]
+
+    @property
+    def query_string(self) -> str:
+        return self.target.partition("?")[2]
+
+    @property
+    def host(self) -> str:
+        return self.headers.get("host") or ""
+
+
+@dataclass(frozen=True, slots=True)
+class FileSlice:
+    """Part of a file, sent by the kernel (sendfile) where the transport allows."""
+
+    path: Path
+    offset: int
+    length: int
+
+
+ResponseBody = bytes | FileSlice | AsyncIterator[bytes]
+
+
+@dataclass(slots=True)
+class Response:
+    """``headers`` must not hold Connection, Transfer-Encoding or Date: the listener frames and dates.
+
+    Content-Length is set by the listener for bytes and FileSlice; an iterator without one is sent chunked.
+    """
+
+    status: int
+    headers: Headers = field(default_factory=Headers)
+    body: ResponseBody = b""
+    close: bool = False  # close the connection after this response
+
+
+@dataclass(slots=True)
+class WebSocketUpgrade:
+    """Answer of a handler that accepts a WebSocket: the listener does the handshake (RFC 6455), then feeds the
+    payload of binary frames to an ``asyncio.Protocol`` whose transport writes binary frames."""
+
+    protocol_factory: Callable[[], asyncio.Protocol]
+    subprotocol: str | None = None
+    headers: Headers = field(default_factory=Headers)
+
+
+Answer = Response | WebSocketUpgrade
+Handler = Callable[[Request], Answer | Awaitable[Answer]]

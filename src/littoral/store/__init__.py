@@ -1,0 +1,1 @@
+"""Records, streams and blobs: the promises (``contract``) and the engine on one machine (``embedded``)."""

@@ -1,0 +1,191 @@
+"""The three stores that every capability keeps its state in, as promises.
+
+Owns: what callers may rely on. Knows no engine. ``littoral.store.embedded`` is the engine on one machine
+(SQLite and files); a distributed engine must pass the same suite, ``tests/store/contract_suite.py``.
+
+===========  ==================================  =======================================================
+store        what it is                          promise in one line
+===========  ==================================  =======================================================
+Records      versioned documents by key          a returned write is durable; compare-and-set per key
+Streams      ordered durable logs, consumers     at least once, in order, deduplicated by message id
+Blobs        bytes by key                        whole or absent, never half; ranged reads
+===========  ==================================  =======================================================
+
+*Durable* means: survives ``kill -9`` of this process and a power cut of the machine.
+Time in every argument and result is Unix seconds (float). Keys are text of 1-1024 UTF-8 bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+
+class StoreError(Exception):
+    """Base of what a store raises on purpose."""
+
+
+class Conflict(StoreError):
+    """A compare-and-set met another revision; nothing was written."""
+
+
+class NotFound(StoreError):
+    """No such stream, consumer or blob."""
+
+
+class StreamFull(StoreError):
+    """The stream is at its limit and its retention says ``discard='new'``; nothing was written."""
+
+
+class StorageFailed(StoreError):
+    """The disk refused (full, I/O error). Nothing was acknowledged; the write may be retried later."""
+
+
+# ---------------------------------------------------------------------------------------------- records
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    key: str
+    value: bytes
+    revision: int  # grows with every write to the bucket of records; never reused
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One step of a watch. ``value`` is None for a deletion."""
+
+    key: str
+    value: bytes | None
+    revision: int
+
+
+class Records(Protocol):
+    """Versioned documents. No transaction spans two keys."""
+
+    async def get(self, key: str) -> Record | None: ...
+
+    async def put(self, key: str, value: bytes, *, expect: int | None = None) -> int:
+        """Write durably and return the new revision.
+
+        ``expect`` is the revision the caller saw; 0 means "must not exist". Raises Conflict.
+        """
+
+    async def delete(self, key: str, *, expect: int | None = None) -> bool:
+        """Delete durably; False when there was nothing. Raises Conflict."""
+
+    async def scan(self, prefix: str = "", *, after: str = "", limit: int = 1000) -> Sequence[Record]:
+        """Records whose key starts with ``prefix`` and is greater than ``after``, in key (UTF-8) order."""
+
+    def watch(self, prefix: str = "") -> AsyncIterator[Change]:
+        """Every change after this call, in revision order. Ends never; a slow reader may see only the
+        latest of several changes to one key, but always the latest."""
+
+
+# ---------------------------------------------------------------------------------------------- streams
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How much a stream keeps. None means without limit. What a durable consumer has not yet acknowledged
+    counts too: ``discard='old'`` drops the oldest, ``discard='new'`` raises StreamFull to the publisher."""
+
+    max_messages: int | None = None
+    max_bytes: int | None = None
+    max_age: float | None = None
+    discard: Literal["old", "new"] = "new"
+    dedupe_window: float = 7 * 24 * 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    data: bytes
+    message_id: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    sequence: int  # 1, 2, 3 … within the stream, without gaps at publication
+    data: bytes
+    headers: Mapping[str, str]
+    published_at: float
+    deliveries: int = 1  # how often this consumer has been handed it, this time included
+
+
+class Consumer(Protocol):
+    """A durable position in a stream. What is fetched and not acknowledged within ``ack_wait`` comes again."""
+
+    async def fetch(self, limit: int = 100, *, wait: float = 0.0) -> Sequence[Message]:
+        """Up to ``limit`` messages in order; waits up to ``wait`` seconds for the first."""
+
+    async def ack(self, sequences: Sequence[int]) -> None:
+        """Durably done with these."""
+
+    async def retry(self, sequence: int, *, delay: float = 0.0) -> None:
+        """Deliver again after ``delay`` seconds."""
+
+    async def pending(self) -> int:
+        """How many are not yet acknowledged (delivered or not)."""
+
+
+class Streams(Protocol):
+    async def create(self, stream: str, retention: Retention | None = None) -> None:
+        """Create, or change the retention of, a stream."""
+
+    async def publish(self, stream: str, messages: Sequence[Outgoing]) -> Sequence[int]:
+        """Append all durably, or none, in order; return their sequences. A message whose ``message_id`` was
+        published within the dedupe window is not stored again: its first sequence is returned.
+        Raises NotFound, StreamFull."""
+
+    async def consumer(
+        self, stream: str, name: str, *, ack_wait: float = 30.0, start: Literal["first", "new"] = "first"
+    ) -> Consumer:
+        """The durable consumer of that name, made if new."""
+
+    async def read(self, stream: str, *, after: int = 0, limit: int = 1000) -> Sequence[Message]:
+        """Messages with a sequence greater than ``after``; moves nothing."""
+
+    async def delete(self, stream: str) -> bool: ...
+
+    async def names(self, prefix: str = "") -> Sequence[str]: ...
+
+
+# ------------------------------------------------------------------------------------------------ blobs
+
+
+@dataclass(frozen=True, slots=True)
+class BlobInfo:
+    key: str
+    size: int
+    path: Path | None  # where a local engine keeps it, for sendfile; None elsewhere
+
+
+class BlobWriter(Protocol):
+    """Bytes on their way in. Invisible until ``commit`` returns; gone after ``abort`` or a crash."""
+
+    async def write(self, chunk: bytes | memoryview) -> None: ...
+    async def commit(self) -> BlobInfo:
+        """Durable and visible under its key, replacing what was there at once."""
+
+    async def abort(self) -> None: ...
+
+
+class Blobs(Protocol):
+    async def create(self, key: str) -> BlobWriter: ...
+
+    async def put(self, key: str, data: bytes) -> BlobInfo: ...
+
+    async def info(self, key: str) -> BlobInfo | None: ...
+
+    async def get(self, key: str, *, offset: int = 0, length: int | None = None) -> bytes:
+        """Raises NotFound."""
+
+    def stream(self, key: str, *, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+        """The same in chunks of at most 1 MiB; a replaced blob goes on reading what it began with."""
+
+    async def delete(self, key: str) -> bool: ...
+
+    async def scan(self, prefix: str = "", *, after: str = "", limit: int = 1000) -> Sequence[BlobInfo]: ...

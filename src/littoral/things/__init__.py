@@ -1,0 +1,1 @@
+"""Things: MQTT broker, registry, certificates and policies, shadows, topic rules (AWS IoT Core)."""

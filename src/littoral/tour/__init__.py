@@ -1,0 +1,1 @@
+"""The tour: the main job from end to end, through public APIs only."""
