@@ -1,0 +1,96 @@
+"""``littoral tour``: a ward from end to end.
+
+A region, an edge location and a core start as processes of their own; everything is set up through the public
+APIs; recorded patients are replayed; the link between core and region is cut and restored; and what is claimed is
+checked. The steps are the functions of ``Tour`` in the order in which ``run`` calls them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from rich.console import Console
+
+from littoral.tour import recordings
+from littoral.tour.findings import Findings
+from littoral.tour.monitors import NotConnected
+from littoral.tour.places import PlaceError
+from littoral.tour.provision import NotProvisioned
+from littoral.tour.report import show
+from littoral.tour.steps import Tour
+
+
+def parser() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(
+        prog="littoral tour", description="Run the main job end to end on recorded patients and say what was seen."
+    )
+    options.add_argument("--speed", type=float, default=4.0, help="times real time (default: %(default)s)")
+    options.add_argument("--patients", type=int, default=4, help="beds, with the shipped recordings (default: 4)")
+    options.add_argument("--seconds", type=float, default=88.0, help="of recording per patient (default: 88)")
+    options.add_argument("--recording", type=Path, metavar="FILE", help="a CSV to replay instead, one patient")
+    options.add_argument("--column", default="hr", help="the CSV's column (default: %(default)s)")
+    options.add_argument("--rate", type=float, default=100.0, help="its samples a second (default: %(default)s)")
+    options.add_argument("--report", type=Path, default=Path("tour-report"), help="folder of the HTML report")
+    options.add_argument("--keep", action="store_true", help="leave everything running and print the URLs")
+    return options
+
+
+def chosen(arguments: argparse.Namespace) -> list[recordings.Recording]:
+    if arguments.speed <= 0:
+        raise recordings.RecordingError(f"--speed must be greater than 0, not {arguments.speed:g}")
+    if arguments.recording is None:
+        return recordings.shipped(arguments.patients, arguments.seconds)
+    whole = recordings.read_csv(arguments.recording, arguments.column, arguments.rate)
+    return [recordings.cut(whole, 0.0, arguments.seconds)]
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Exit status: 0 all claims hold, 1 a check failed or a place broke, 2 bad usage, 130 interrupted."""
+    options = parser().parse_args(arguments)
+    console = Console()
+    try:
+        patients = chosen(options)
+    except recordings.RecordingError as problem:
+        print(f"littoral tour: {problem}", file=sys.stderr)
+        return 2
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    findings = Findings()
+    folder = Path(tempfile.mkdtemp(prefix="littoral-tour-"))
+    failed = True
+    with ExitStack() as cleanup:
+        tour = Tour(console, folder, patients, options.speed, findings, cleanup)
+        try:
+            tour.start_cloud()
+            tour.provision()
+            tour.start_core()
+            tour.replay()
+            tour.compare()
+            tour.browse()
+            tour.count_starts()
+            tour.report(options.report)
+            failed = bool(findings.failed)
+            show(console, findings)
+            console.print(f"Report: {(options.report / 'index.html').resolve()}")
+            if options.keep:
+                tour.keep()
+        except (PlaceError, NotProvisioned, NotConnected) as problem:
+            console.print(f"[red]The tour broke off:[/red] {problem}", highlight=False)
+            console.print(f"Logs are kept in {folder}")
+            return 1
+        except KeyboardInterrupt:
+            console.print("Interrupted: stopping every place.")
+            return 130
+    if failed:
+        for check in findings.failed:
+            print(f"littoral tour: failed: {check.claim}: {check.seen}", file=sys.stderr)
+        console.print(f"Logs are kept in {folder}")
+        return 1
+    shutil.rmtree(folder, ignore_errors=True)
+    return 0
