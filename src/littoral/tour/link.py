@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
+import struct
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
@@ -65,7 +67,7 @@ class Link:
             self._server.close()
             self._server = None
         for writer in self._writers:
-            writer.transport.abort()
+            reset(writer)
         if self._forwarding:
             await asyncio.wait(self._forwarding)
 
@@ -97,3 +99,11 @@ class Link:
                 await writer.drain()
             if writer.can_write_eof():
                 writer.write_eof()
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    """End a connection with RST, not FIN: the peer learns that the path is dead, not that all was said."""
+    connection = writer.get_extra_info("socket")
+    if connection is not None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
