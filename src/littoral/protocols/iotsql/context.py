@@ -1,0 +1,53 @@
+"""What one message brings to the evaluation of rules. One per message, shared by every rule that it matches."""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from littoral.protocols.iotsql.values import UNDEFINED, Value, parse_json
+
+
+def _new_uuid() -> str:
+    return str(uuid.uuid4())
+
+
+@dataclass
+class Context:
+    """``timestamp`` is in milliseconds. ``topic`` is without any Basic Ingest prefix."""
+
+    topic: str
+    payload: bytes
+    timestamp: int
+    client_id: str | None = None  # None: not sent over MQTT
+    principal: str | None = None
+    trace_id: str | None = None
+    account: str = ""
+    user_properties: Sequence[tuple[str, str]] = ()
+    mqtt_properties: Mapping[str, str] = field(default_factory=dict)  # by the names of get_mqtt_property
+    new_uuid: Callable[[], str] = _new_uuid
+    random: Callable[[], float] = random.random
+
+    @cached_property
+    def document(self) -> Value:
+        """The payload as JSON; an empty payload is an empty object, what is not JSON is Undefined."""
+        return parse_json(self.payload) if self.payload else {}
+
+    @cached_property
+    def row(self) -> dict[str, Value]:
+        """Where names are looked up: the payload if it is a JSON object, else nothing."""
+        document = self.document
+        return document if type(document) is dict else {}
+
+    @cached_property
+    def segments(self) -> list[str]:
+        return self.topic.split("/")
+
+    def segment(self, number: Value) -> Value:
+        """``topic(n)``, counting from 1."""
+        if type(number) is int and 0 < number <= len(self.segments):
+            return self.segments[number - 1]
+        return UNDEFINED

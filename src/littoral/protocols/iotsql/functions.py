@@ -1,0 +1,411 @@
+"""The built-in functions: one table of (least, most arguments, implementation).
+
+AWS answers wrong arguments with Undefined at run time. So do we for wrong *types*; a wrong *number* of arguments, or a
+function that is not here, is refused when the rule is created, because an author cannot have meant it.
+Regular expressions must be literals: one that arrives with a message could hold the broker's thread for ever.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+import re
+from collections.abc import Callable
+from decimal import ROUND_DOWN, Decimal, localcontext
+from typing import cast
+
+from littoral.protocols.iotsql import syntax
+from littoral.protocols.iotsql.context import Context
+from littoral.protocols.iotsql.syntax import Expression, SqlError
+from littoral.protocols.iotsql.timeformat import TimeFormat
+from littoral.protocols.iotsql.values import (
+    UNDEFINED,
+    Undefined,
+    Value,
+    decimal,
+    get_item,
+    integer,
+    number,
+    parse_json,
+    string,
+)
+
+Row = dict[str, Value]
+Closure = Callable[[Row, Context], Value]
+Compile = Callable[[Expression], Closure]
+
+
+def call(node: syntax.FunctionCall, compile_: Compile) -> Closure:
+    """The closure of a call. Raises SqlError for an unknown function or a wrong number of arguments."""
+    special = _SPECIAL.get(node.name)
+    if special is not None:
+        return special(node, compile_)
+    if node.name in _AMBIENT:
+        _check_arity(node, 0, 0)
+        ambient = _AMBIENT[node.name]
+        return lambda row, context: ambient(context)
+    entry = _PURE.get(node.name)
+    if entry is None:
+        raise SqlError(f"Function {node.name!r} does not exist or is not available here", node.position)
+    least, most, implementation = entry
+    _check_arity(node, least, most)
+    arguments = [compile_(argument) for argument in node.arguments]
+    if len(arguments) == 1:
+        only = arguments[0]
+        return lambda row, context: implementation(only(row, context))
+    return lambda row, context: implementation(*[argument(row, context) for argument in arguments])
+
+
+def _check_arity(node: syntax.FunctionCall, least: int, most: int) -> None:
+    if not least <= len(node.arguments) <= most:
+        wanted = str(least) if least == most else f"{least} to {most}"
+        raise SqlError(f"{node.name}() takes {wanted} argument(s), not {len(node.arguments)}", node.position)
+
+
+def _or_undefined(value: Value | None) -> Value:
+    return UNDEFINED if value is None else value
+
+
+# ----------------------------------------------------------------------------------------- of the message
+
+_AMBIENT: dict[str, Callable[[Context], Value]] = {
+    "timestamp": lambda context: context.timestamp,
+    "clientid": lambda context: context.client_id if context.client_id is not None else "n/a",
+    "principal": lambda context: _or_undefined(context.principal),
+    "traceid": lambda context: _or_undefined(context.trace_id),
+    "accountid": lambda context: context.account,
+    "newuuid": lambda context: context.new_uuid(),
+    "rand": lambda context: context.random(),
+    "sql_version": lambda context: "2016-03-23",
+}
+
+
+def _topic(node: syntax.FunctionCall, compile_: Compile) -> Closure:
+    _check_arity(node, 0, 1)
+    if not node.arguments:
+        return lambda row, context: context.topic
+    of = compile_(node.arguments[0])
+
+    def topic(row: Row, context: Context) -> Value:
+        index = of(row, context)
+        return context.segment(index if type(index) is int else _or_undefined(integer(index)))
+
+    return topic
+
+
+def _user_properties(node: syntax.FunctionCall, compile_: Compile) -> Closure:
+    _check_arity(node, 1, 1)
+    of = compile_(node.arguments[0])
+
+    def user_properties(row: Row, context: Context) -> Value:
+        wanted = of(row, context)
+        return [value for name, value in context.user_properties if name == wanted] or UNDEFINED
+
+    return user_properties
+
+
+def _mqtt_property(node: syntax.FunctionCall, compile_: Compile) -> Closure:
+    _check_arity(node, 1, 1)
+    of = compile_(node.arguments[0])
+
+    def mqtt_property(row: Row, context: Context) -> Value:
+        wanted = of(row, context)
+        return context.mqtt_properties.get(wanted, UNDEFINED) if type(wanted) is str else UNDEFINED
+
+    return mqtt_property
+
+
+# ------------------------------------------------------------------------------------------ encode, decode
+
+
+def _encode(node: syntax.FunctionCall, compile_: Compile) -> Closure:
+    """``encode(*, 'base64')`` takes the payload as it came, JSON or not."""
+    _check_arity(node, 2, 2)
+    _check_base64(node)
+    if isinstance(node.arguments[0], syntax.Star):
+        return lambda row, context: base64.b64encode(context.payload).decode()
+    of = compile_(node.arguments[0])
+
+    def encode(row: Row, context: Context) -> Value:
+        text = string(of(row, context))
+        return UNDEFINED if text is None else base64.b64encode(text.encode("utf-8", "surrogatepass")).decode()
+
+    return encode
+
+
+def _decode(node: syntax.FunctionCall, compile_: Compile) -> Closure:
+    _check_arity(node, 2, 2)
+    _check_base64(node)
+    of = compile_(node.arguments[0])
+
+    def decode(row: Row, context: Context) -> Value:
+        text = of(row, context)
+        if type(text) is not str:
+            return UNDEFINED
+        try:
+            data = base64.b64decode(text, validate=True)
+            document = parse_json(data)
+            return data.decode() if isinstance(document, Undefined) else document
+        except ValueError:  # "returns NULL if the string cannot be decoded"
+            return None
+
+    return decode
+
+
+def _check_base64(node: syntax.FunctionCall) -> None:
+    scheme = node.arguments[1]
+    if not (isinstance(scheme, syntax.Literal) and scheme.value == "base64"):
+        raise SqlError(f"{node.name}() knows the scheme 'base64' only", node.position)
+
+
+# ------------------------------------------------------------------------------------- regular expressions
+
+
+def _regexp(least: int, apply: Callable[..., Value]) -> Callable[[syntax.FunctionCall, Compile], Closure]:
+    def build(node: syntax.FunctionCall, compile_: Compile) -> Closure:
+        _check_arity(node, least, least)
+        literal = node.arguments[1]
+        if not (isinstance(literal, syntax.Literal) and isinstance(literal.value, str)):
+            raise SqlError(f"The pattern of {node.name}() must be a literal string here", node.position)
+        try:
+            pattern = re.compile(literal.value)
+        except (re.error, RecursionError, OverflowError) as error:
+            raise SqlError(f"{node.name}(): {error}", node.position) from None
+        subject = compile_(node.arguments[0])
+        rest = [compile_(argument) for argument in node.arguments[2:]]
+
+        def run(row: Row, context: Context) -> Value:
+            texts = [string(of(row, context)) for of in (subject, *rest)]
+            return UNDEFINED if None in texts else apply(pattern, *texts)
+
+        return run
+
+    return build
+
+
+def _replace_pattern(pattern: re.Pattern[str], text: str, by: str) -> Value:
+    """``$1`` refers to a group, as in Java."""
+    try:
+        return pattern.sub(lambda match: re.sub(r"\$(\d+)", lambda ref: match[int(ref[1])] or "", by), text)
+    except (IndexError, re.error):
+        return UNDEFINED
+
+
+def _first_match(pattern: re.Pattern[str], text: str) -> Value:
+    match = pattern.search(text)
+    return match[0] if match else UNDEFINED
+
+
+def _parse_time(node: syntax.FunctionCall, compile_: Compile) -> Closure:
+    _check_arity(node, 2, 3)
+    literal = node.arguments[0]
+    if not (isinstance(literal, syntax.Literal) and isinstance(literal.value, str)):
+        raise SqlError("The pattern of parse_time() must be a literal string here", node.position)
+    try:
+        layout = TimeFormat(literal.value)
+    except ValueError as error:
+        raise SqlError(f"parse_time(): {error}", node.position) from None
+    moment = compile_(node.arguments[1])
+    zone = compile_(node.arguments[2]) if len(node.arguments) == 3 else None
+
+    def parse_time(row: Row, context: Context) -> Value:
+        milliseconds = integer(moment(row, context))
+        name = zone(row, context) if zone is not None else "UTC"
+        if milliseconds is None or type(name) is not str:
+            return UNDEFINED
+        return _or_undefined(layout.format(milliseconds, name))
+
+    return parse_time
+
+
+_SPECIAL: dict[str, Callable[[syntax.FunctionCall, Compile], Closure]] = {
+    "topic": _topic,
+    "encode": _encode,
+    "decode": _decode,
+    "parse_time": _parse_time,
+    "get_user_properties": _user_properties,
+    "get_mqtt_property": _mqtt_property,
+    "regexp_matches": _regexp(2, lambda pattern, text: pattern.search(text) is not None),
+    "regexp_substr": _regexp(2, _first_match),
+    "regexp_replace": _regexp(3, _replace_pattern),
+}
+
+# ------------------------------------------------------------------------------------------------ numbers
+
+
+def _of_numbers(compute: Callable[..., float]) -> Callable[..., Value]:
+    """Arguments by the "to decimal" conversion; what has no real, finite result is Undefined."""
+
+    def function(*values: Value) -> Value:
+        numbers = [decimal(value) for value in values]
+        if None in numbers:
+            return UNDEFINED
+        try:
+            result = compute(*numbers)
+        except (ArithmeticError, ValueError):
+            return UNDEFINED
+        return UNDEFINED if isinstance(result, complex) else number(result)
+
+    return function
+
+
+def _of_integers(compute: Callable[[int, int], int]) -> Callable[..., Value]:
+    def function(a: Value, b: Value) -> Value:
+        x, y = integer(a), integer(b)
+        return UNDEFINED if x is None or y is None else number(compute(x, y))
+
+    return function
+
+
+def _round(value: float) -> float:
+    """Half away from zero: AWS's examples are Round(1.5) = 2 and Round(-1.5) = -2."""
+    return math.copysign(math.floor(abs(value) + 0.5), value) if isinstance(value, float) else value
+
+
+def _remainder(a: float, b: float) -> float:
+    if isinstance(a, int) and isinstance(b, int):
+        return int(math.copysign(1, a)) * (abs(a) % abs(b))
+    return math.fmod(a, b)
+
+
+def _trunc(value: float, places: float) -> float:
+    if isinstance(value, int):
+        return value
+    kept = min(max(math.floor(places), 0), 34)
+    shown = Decimal(repr(value))
+    with localcontext(prec=400):  # enough for every digit of a double before the point
+        return float(shown.quantize(Decimal(1).scaleb(-kept), ROUND_DOWN))
+
+
+def _power(base: float, exponent: float) -> float:
+    return cast(float, float(base) ** float(exponent))
+
+
+def _nanvl(value: Value, otherwise: Value) -> Value:
+    return otherwise if value is None or value is UNDEFINED else value
+
+
+# ------------------------------------------------------------------------------------------------ strings
+
+
+def _of_strings(compute: Callable[..., Value]) -> Callable[..., Value]:
+    def function(*values: Value) -> Value:
+        texts = [string(value) for value in values]
+        return UNDEFINED if None in texts else compute(*texts)
+
+    return function
+
+
+def _substring(text: Value, first: Value, last: Value = UNDEFINED) -> Value:
+    whole, start = string(text), integer(first)
+    end = len(whole or "") if last is UNDEFINED else integer(last)
+    if whole is None or start is None or end is None:
+        return UNDEFINED
+    return whole[max(start, 0) : max(end, 0)]
+
+
+def _pad(left: bool) -> Callable[[Value, Value], Value]:
+    def pad(text: Value, count: Value) -> Value:
+        whole, spaces = string(text), integer(count)
+        if whole is None or spaces is None:
+            return UNDEFINED
+        blank = " " * min(max(spaces, 0), 1000)
+        return blank + whole if left else whole + blank
+
+    return pad
+
+
+def _chr(value: Value) -> Value:
+    code = integer(value)
+    return chr(code) if code is not None and 0 <= code < 128 else UNDEFINED
+
+
+def _concat(*values: Value) -> Value:
+    if len(values) < 2:
+        return values[0] if values else UNDEFINED
+    if any(type(value) is list for value in values):
+        joined: list[Value] = []
+        for value in values:
+            joined.extend(value if type(value) is list else [] if value is UNDEFINED else [value])
+        return joined
+    if not any(type(value) is str for value in values):
+        return UNDEFINED
+    texts = [string(value) for value in values]
+    return UNDEFINED if None in texts else "".join(cast(list[str], texts))
+
+
+def _hash(name: str) -> Callable[..., Value]:
+    return _of_strings(lambda text: hashlib.new(name, text.encode("utf-8", "surrogatepass")).hexdigest())
+
+
+# -------------------------------------------------------------------------------------------- collections
+
+
+def _transform(mode: Value, attributes: Value, values: Value) -> Value:
+    if mode != "enrichArray" or type(attributes) is not dict or type(values) is not list:
+        return UNDEFINED
+    if not all(type(value) is dict for value in values):
+        return UNDEFINED
+    return [{**cast(Row, value), **attributes} for value in values]
+
+
+_MANY = 1000
+_PURE: dict[str, tuple[int, int, Callable[..., Value]]] = {
+    "abs": (1, 1, _of_numbers(abs)),
+    "acos": (1, 1, _of_numbers(math.acos)),
+    "asin": (1, 1, _of_numbers(math.asin)),
+    "atan": (1, 1, _of_numbers(math.atan)),
+    "atan2": (2, 2, _of_numbers(math.atan2)),
+    "bitand": (2, 2, _of_integers(lambda a, b: a & b)),
+    "bitor": (2, 2, _of_integers(lambda a, b: a | b)),
+    "bitxor": (2, 2, _of_integers(lambda a, b: a ^ b)),
+    "ceil": (1, 1, _of_numbers(math.ceil)),
+    "chr": (1, 1, _chr),
+    "concat": (0, _MANY, _concat),
+    "cos": (1, 1, _of_numbers(math.cos)),
+    "cosh": (1, 1, _of_numbers(math.cosh)),
+    "endswith": (2, 2, _of_strings(lambda text, end: text.endswith(end))),
+    "exp": (1, 1, _of_numbers(math.exp)),
+    "floor": (1, 1, _of_numbers(math.floor)),
+    "get": (2, 2, get_item),
+    "indexof": (2, 2, _of_strings(lambda text, part: text.find(part))),
+    "isnull": (1, 1, lambda value: value is None),
+    "isundefined": (1, 1, lambda value: value is UNDEFINED),
+    "length": (1, 1, _of_strings(len)),
+    "ln": (1, 1, _of_numbers(math.log)),
+    "log": (1, 1, _of_numbers(math.log10)),
+    "lower": (1, 1, _of_strings(str.lower)),
+    "lpad": (2, 2, _pad(left=True)),
+    "ltrim": (1, 1, _of_strings(str.lstrip)),
+    "md5": (1, 1, _hash("md5")),
+    "mod": (2, 2, _of_numbers(_remainder)),
+    "nanvl": (2, 2, _nanvl),
+    "numbytes": (1, 1, _of_strings(lambda text: len(text.encode("utf-8", "surrogatepass")))),
+    "power": (2, 2, _of_numbers(_power)),
+    "remainder": (2, 2, _of_numbers(_remainder)),
+    "replace": (3, 3, _of_strings(lambda text, old, new: text.replace(old, new))),
+    "round": (1, 1, _of_numbers(_round)),
+    "rpad": (2, 2, _pad(left=False)),
+    "rtrim": (1, 1, _of_strings(str.rstrip)),
+    "sha1": (1, 1, _hash("sha1")),
+    "sha224": (1, 1, _hash("sha224")),
+    "sha256": (1, 1, _hash("sha256")),
+    "sha384": (1, 1, _hash("sha384")),
+    "sha512": (1, 1, _hash("sha512")),
+    "sign": (1, 1, _of_numbers(lambda value: (value > 0) - (value < 0))),
+    "sin": (1, 1, _of_numbers(math.sin)),
+    "sinh": (1, 1, _of_numbers(math.sinh)),
+    "sqrt": (1, 1, _of_numbers(math.sqrt)),
+    "startswith": (2, 2, _of_strings(lambda text, start: text.startswith(start))),
+    "substring": (2, 3, _substring),
+    "tan": (1, 1, _of_numbers(math.tan)),
+    "tanh": (1, 1, _of_numbers(math.tanh)),
+    "transform": (3, 3, _transform),
+    "trim": (1, 1, _of_strings(str.strip)),
+    "trunc": (2, 2, _of_numbers(_trunc)),
+    "upper": (1, 1, _of_strings(str.upper)),
+}
+
+FUNCTIONS: tuple[str, ...] = tuple(sorted({*_PURE, *_AMBIENT, *_SPECIAL, "cast"}))
+"""Every function there is, for documentation and tests."""
