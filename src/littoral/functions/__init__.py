@@ -1,1 +1,1 @@
-"""Functions: AWS Lambda at every place."""
+"""Functions: AWS Lambda for real. Managed Python and Node.js runtimes in processes forked from warm keepers."""

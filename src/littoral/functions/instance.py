@@ -1,0 +1,341 @@
+"""One instance of a function, as the place sees it: a socket of frames, a pipe of log, and a number at the keeper.
+
+Owns: one event at a time in, one ``Outcome`` out; the timeout; how an instance's end is noticed. The frames are
+described in ``runtime/bootstrap.py``.
+
+Noticing the end: a handler can close the socket, or fork a child that keeps it open, so the socket proves nothing.
+The keeper's word (``exited``) is what counts. A result may still be in the socket when that word comes, so it waits
+for the end of file, though not for long. The log pipe is emptied whenever a frame comes: whatever was printed before
+the frame was sent is in it already.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import struct
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from littoral.functions.keeper import Keeper
+from littoral.functions.outcome import Outcome, exit_payload, exit_words, timeout_payload
+from littoral.functions.version import iso_time
+
+INVOKE = struct.Struct(">Ic36sdHH")
+MAX_FRAME = 8 * 1024 * 1024
+LAST_WORDS = 0.05  # seconds a dead instance's socket may still bring its last frame
+PIPE_READ = 65536
+
+
+class InitFailed(Exception):
+    """The handler could not be loaded. ``payload`` is the error object."""
+
+    def __init__(self, payload: bytes, *, words: str | None = None) -> None:
+        super().__init__(payload.decode("utf-8", "replace")[:500])
+        self.payload = payload
+        self.words = words  # how the process ended when it gave no error object itself
+
+
+class Instance(asyncio.Protocol):
+    """Made by ``open_instance``; ``ready`` then waits for the init phase."""
+
+    def __init__(self, *, clock: Callable[[], float]) -> None:
+        self.clock = clock
+        self.stream = ""  # log stream
+        self.key = ""  # FunctionVersion.key
+        self.pid: int | None = None
+        self.alive = True
+        self.served = 0
+        self.idle_since = 0.0
+        self.init_seconds: float | None = None
+        self.printed: Callable[[bytes], None] = _nowhere
+        self.on_death: Callable[[Instance], None] = _nothing
+        self._keeper: Keeper | None = None
+        self._number = 0
+        self._transport: asyncio.Transport | None = None
+        self._log_fd = -1
+        self._buffer = bytearray()
+        self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiter: asyncio.Future[Outcome] | None = None
+        self._request_id = ""
+        self._began = 0.0
+        self._born = time.perf_counter()
+        self._status: int | None = None
+        self._eof = False
+        self._memory_kib = 0
+
+    # ------------------------------------------------------------------------------------ the caller's side
+
+    def configure(self, frame: bytes) -> None:
+        """Node.js only: say which function this is."""
+        self._born = time.perf_counter()
+        self._write(frame)
+
+    async def ready(self, limit: float) -> float:
+        """Wait for the init phase; the seconds it took. Raises InitFailed; the instance is then dead."""
+        try:
+            async with asyncio.timeout(limit):
+                await asyncio.shield(self._ready)
+        except TimeoutError:
+            self.kill()
+            raise InitFailed(b"", words="init timeout") from None
+        self.init_seconds = time.perf_counter() - self._born
+        return self.init_seconds
+
+    async def invoke(self, request_id: str, timeout: float, arn: str, context: bytes, payload: bytes) -> Outcome:
+        """One event. The outcome says whether the instance may be used again. When the caller is cancelled, use
+        ``settled`` to wait for the handler to finish."""
+        loop = asyncio.get_running_loop()
+        self._request_id = request_id
+        self._waiter = waiter = loop.create_future()
+        name = arn.encode()
+        size = INVOKE.size - 4 + len(name) + len(context) + len(payload)
+        head = INVOKE.pack(size, b"I", request_id.encode(), timeout, len(name), len(context))
+        self._began = time.perf_counter()
+        timer = loop.call_later(timeout, self._expired, timeout)
+        self.served += 1
+        self._write(b"".join((head, name, context, payload)))
+        if not self.alive and not waiter.done():
+            self._finish_dead()
+        try:
+            outcome = await waiter
+        except asyncio.CancelledError:
+            if waiter.cancelled():  # our caller left, the handler runs on
+                self._waiter = waiter = loop.create_future()
+            waiter.add_done_callback(lambda _: timer.cancel())
+            raise
+        timer.cancel()
+        self._waiter = None
+        return outcome
+
+    async def settled(self) -> Outcome | None:
+        """What the abandoned invocation comes to; None when none is under way."""
+        waiter = self._waiter
+        if waiter is None:
+            return None
+        outcome = await waiter
+        self._waiter = None
+        return outcome
+
+    def kill(self) -> None:
+        """End the instance and all it forked."""
+        self.alive = False
+        if self._keeper is not None:
+            self._keeper.kill(self._number)
+        self._close()
+
+    def limit_data(self, size: int) -> None:
+        if self._keeper is not None:
+            self._keeper.limit_data(self._number, size)
+
+    def over_memory(self, limit: int) -> bool:
+        """Whether the process has more than ``limit`` bytes resident (Linux; elsewhere the rlimit alone counts)."""
+        if self.pid is None:
+            return False
+        try:
+            with open(f"/proc/{self.pid}/statm", "rb") as file:  # noqa: PTH123 - called often
+                pages = int(file.read().split()[1])
+        except (OSError, IndexError):
+            return False
+        return pages * _PAGE > limit
+
+    def kill_for_memory(self) -> None:
+        if self._keeper is not None:
+            self._keeper.kill(self._number)  # what follows is an exit with "signal: killed", as in Lambda
+
+    # ------------------------------------------------------------------------------------ frames
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]
+
+    def data_received(self, data: bytes) -> None:
+        buffer = self._buffer
+        buffer += data
+        while len(buffer) >= 4:
+            size = int.from_bytes(buffer[:4], "big")
+            if not 1 <= size <= MAX_FRAME:  # the function wrote on our socket
+                self.kill_for_memory()
+                return
+            if len(buffer) < 4 + size:
+                return
+            frame = bytes(memoryview(buffer)[4 : 4 + size])
+            del buffer[: 4 + size]
+            self._frame(frame)
+
+    def _frame(self, frame: bytes) -> None:
+        self._drain()
+        kind = frame[:1]
+        if kind == b"R" and not self._ready.done():
+            self._ready.set_result(None)
+        elif kind == b"F" and not self._ready.done():
+            self._ready.set_exception(InitFailed(frame[1:]))
+            self._ready.exception()  # seen, even when nobody waits
+        elif kind in (b"O", b"E", b"X") and self._waiter is not None and not self._waiter.done():
+            self._memory_kib = int.from_bytes(frame[1:5], "big")
+            duration = time.perf_counter() - self._began
+            usable = kind != b"X"
+            self.alive = self.alive and usable
+            outcome = Outcome(
+                "ok" if kind == b"O" else "error", frame[5:], duration, self._memory_kib, usable=self.alive
+            )
+            self._waiter.set_result(outcome)
+
+    def eof_received(self) -> bool:
+        self._eof = True
+        if self._status is None and self._keeper is not None:
+            self._keeper.kill(self._number)  # dead already, or it closed the socket and is of no use
+        else:
+            self._finish_dead()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._eof = True
+        if self._status is not None:
+            self._finish_dead()
+        elif self._keeper is not None:
+            self._keeper.kill(self._number)
+
+    # ------------------------------------------------------------------------------------ the keeper's word
+
+    def started(self, pid: int) -> None:
+        self.pid = pid
+
+    def failed(self, error: str) -> None:
+        self._status = -1
+        if not self._ready.done():
+            self._ready.set_exception(InitFailed(b"", words=f"the process could not be started: {error}"))
+            self._ready.exception()
+        self._finish_dead()
+
+    def exited(self, status: int) -> None:
+        self._status = status
+        self.alive = False
+        if self._eof:
+            self._finish_dead()
+        else:
+            asyncio.get_running_loop().call_later(LAST_WORDS, self._finish_dead)
+
+    def _finish_dead(self) -> None:
+        self._drain()
+        self.alive = False
+        words = exit_words(self._status if self._status is not None else -1)
+        if not self._ready.done():
+            self._ready.set_exception(InitFailed(b"", words=words))
+            self._ready.exception()
+        if self._waiter is not None and not self._waiter.done():
+            duration = time.perf_counter() - self._began
+            self._waiter.set_result(
+                Outcome("exit", exit_payload(self._request_id, words), duration, self._memory_kib, words, usable=False)
+            )
+        self._close()
+
+    def _expired(self, timeout: float) -> None:
+        if self._waiter is None or self._waiter.done():
+            return
+        self._drain()
+        self.alive = False
+        payload = timeout_payload(iso_time(self.clock()), self._request_id, timeout)
+        self._waiter.set_result(Outcome("timeout", payload, timeout, self._memory_kib, usable=False))
+        self.kill()
+
+    # ------------------------------------------------------------------------------------ log and ends
+
+    def watch_log(self, fd: int) -> None:
+        self._log_fd = fd
+        os.set_blocking(fd, False)
+        asyncio.get_running_loop().add_reader(fd, self._log_readable)
+
+    def _log_readable(self) -> None:
+        """One read a turn: an instance that prints without end must not starve the others."""
+        try:
+            data = os.read(self._log_fd, PIPE_READ)
+        except BlockingIOError:
+            return
+        if data:
+            self.printed(data)
+        else:  # it closed its output
+            self._close_log()
+
+    def _drain(self) -> None:
+        """Take what is in the pipe, at most the little more than a pipe holds."""
+        for _ in range(32):
+            if self._log_fd < 0:
+                return
+            try:
+                data = os.read(self._log_fd, PIPE_READ)
+            except BlockingIOError:
+                return
+            if not data:
+                self._close_log()
+                return
+            self.printed(data)
+
+    def _close_log(self) -> None:
+        if self._log_fd >= 0:
+            asyncio.get_running_loop().remove_reader(self._log_fd)
+            os.close(self._log_fd)
+            self._log_fd = -1
+
+    def _close(self) -> None:
+        if self._transport is not None:
+            transport, self._transport = self._transport, None
+            transport.abort()
+        self._close_log()
+        notify, self.on_death = self.on_death, _nothing
+        notify(self)
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(data)
+
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def _nowhere(data: bytes) -> None:
+    """An instance that prints while no invocation listens."""
+
+
+def _nothing(instance: Instance) -> None:
+    """Nobody asked."""
+
+
+async def open_instance(
+    keeper: Keeper,
+    *,
+    spec: Mapping[str, Any] | None = None,
+    program: tuple[list[str], dict[str, str]] | None = None,
+    clock: Callable[[], float],
+) -> Instance:
+    """Start an instance: a fork with ``spec`` (Python), or ``program`` = (arguments, environment).
+
+    Returns at once, before the init phase; raises KeeperGone.
+    """
+    loop = asyncio.get_running_loop()
+    instance = Instance(clock=clock)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    log_read, log_write = os.pipe()
+    try:
+        with theirs:
+            if spec is not None:
+                number = keeper.fork(dict(spec), theirs, log_write, instance)
+            elif program is not None:
+                number = keeper.execute(program[0], program[1], theirs, log_write, instance)
+            else:
+                raise ValueError("an instance is a fork or a program")
+    except BaseException:
+        ours.close()
+        os.close(log_read)
+        raise
+    finally:
+        os.close(log_write)
+    instance._keeper, instance._number = keeper, number
+    instance.watch_log(log_read)
+    ours.setblocking(False)
+    with contextlib.suppress(OSError):
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+    await loop.create_unix_connection(lambda: instance, sock=ours)
+    return instance

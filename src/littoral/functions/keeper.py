@@ -1,0 +1,187 @@
+"""The place's side of the keeper process (``runtime/zygote.py``): one per Python interpreter and set of preloads.
+
+Owns: the process, its control socket, which instance numbers live in it. Knows nothing of functions. What a keeper
+says about an instance is handed to whoever registered the number.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import logging
+import os
+import socket
+import subprocess
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+log = logging.getLogger(__name__)
+
+ZYGOTE = Path(__file__).parent / "runtime" / "zygote.py"
+_numbers = itertools.count(1)
+
+
+class KeeperGone(Exception):
+    """The keeper process ended; instances of it are dead."""
+
+
+class Kept(Protocol):
+    """Who is told what becomes of an instance. Called from the loop, never raising."""
+
+    def started(self, pid: int) -> None: ...
+
+    def exited(self, status: int) -> None:
+        """``status`` as from ``os.wait``; -1 when it is not known."""
+
+    def failed(self, error: str) -> None: ...
+
+
+class Keeper:
+    def __init__(self, interpreter: Path, preload_from: Path | None = None) -> None:
+        self._argv = [str(interpreter), "-I", "-S", str(ZYGOTE)]
+        self._preload_from = preload_from
+        self._control: socket.socket | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._kept: dict[int, Kept] = {}
+        self._outbox: deque[tuple[bytes, list[int]]] = deque()
+        self._ready: asyncio.Future[None] | None = None
+
+    @property
+    def alive(self) -> bool:
+        return self._control is not None
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process is not None else None
+
+    async def start(self) -> None:
+        """Start the process and wait until its imports are done. Raises KeeperGone when it does not come up."""
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        argv = [*self._argv, str(theirs.fileno())]
+        if self._preload_from is not None:
+            argv.append(str(self._preload_from))
+        environment = {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", "MALLOC_ARENA_MAX": "2"}
+        with theirs:
+            # A session of its own: Ctrl-C in the terminal is the place's affair.
+            self._process = await asyncio.to_thread(
+                subprocess.Popen,
+                argv,
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                env=environment,
+                start_new_session=True,
+            )
+        ours.setblocking(False)
+        self._control = ours
+        self._ready = loop.create_future()
+        loop.add_reader(ours.fileno(), self._readable)
+        await self._ready
+
+    def fork(self, spec: dict[str, Any], connection: socket.socket, log_fd: int, kept: Kept) -> int:
+        """Fork a Python instance; its number."""
+        return self._start({"op": "fork", "spec": spec}, connection, log_fd, kept)
+
+    def execute(
+        self, argv: Sequence[str], env: dict[str, str], connection: socket.socket, log_fd: int, kept: Kept
+    ) -> int:
+        """Start a program with the instance socket as descriptor 3; its number."""
+        return self._start({"op": "exec", "argv": list(argv), "env": env, "limits": {}}, connection, log_fd, kept)
+
+    def limit_data(self, number: int, size: int) -> None:
+        if self.alive:
+            self._send({"op": "limit", "id": number, "data": size}, [])
+
+    def kill(self, number: int) -> None:
+        """SIGKILL the instance and its process group. Nothing happens when it is gone already."""
+        if self.alive and number in self._kept:
+            self._send({"op": "kill", "id": number}, [])
+
+    async def close(self) -> None:
+        """End the process and with it every instance; returns when all are gone."""
+        self._lost()
+        if self._process is not None:
+            process, self._process = self._process, None
+            await asyncio.to_thread(process.wait)
+
+    def _start(self, message: dict[str, Any], connection: socket.socket, log_fd: int, kept: Kept) -> int:
+        if not self.alive:
+            raise KeeperGone("the keeper of function instances is not running")
+        number = next(_numbers)
+        self._kept[number] = kept
+        self._send({**message, "id": number}, [os.dup(connection.fileno()), os.dup(log_fd)])
+        return number
+
+    def _send(self, message: dict[str, Any], fds: list[int]) -> None:
+        self._outbox.append((json.dumps(message).encode(), fds))
+        if len(self._outbox) == 1:
+            self._flush()
+
+    def _flush(self) -> None:
+        control = self._control
+        while control is not None and self._outbox:
+            data, fds = self._outbox[0]
+            try:
+                socket.send_fds(control, [data], fds) if fds else control.send(data)
+            except (BlockingIOError, InterruptedError):
+                asyncio.get_running_loop().add_writer(control.fileno(), self._flush)
+                return
+            except OSError:
+                self._lost()
+                return
+            self._outbox.popleft()
+            for fd in fds:
+                os.close(fd)
+        if control is not None:
+            asyncio.get_running_loop().remove_writer(control.fileno())
+
+    def _readable(self) -> None:
+        while self._control is not None:
+            try:
+                data = self._control.recv(65536)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError:
+                data = b""
+            if not data:
+                self._lost()
+                return
+            self._heard(json.loads(data))
+
+    def _heard(self, event: dict[str, Any]) -> None:
+        if event["ev"] == "ready":
+            if self._ready is not None and not self._ready.done():
+                self._ready.set_result(None)
+            return
+        kept = self._kept.get(event["id"])
+        if kept is None:
+            return
+        if event["ev"] == "started":
+            kept.started(event["pid"])
+            return
+        del self._kept[event["id"]]
+        if event["ev"] == "exited":
+            kept.exited(event["status"])
+        else:
+            kept.failed(event["error"])
+
+    def _lost(self) -> None:
+        control, self._control = self._control, None
+        if control is None:
+            return
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(control.fileno())
+        loop.remove_writer(control.fileno())
+        control.close()
+        for _, fds in self._outbox:
+            for fd in fds:
+                os.close(fd)
+        self._outbox.clear()
+        if self._ready is not None and not self._ready.done():
+            self._ready.set_exception(KeeperGone("the keeper of function instances did not start"))
+        kept, self._kept = self._kept, {}
+        for each in kept.values():
+            each.exited(-1)

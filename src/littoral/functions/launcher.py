@@ -1,0 +1,203 @@
+"""Starting instances: which keeper or booted Node.js, with what environment.
+
+Owns: the keepers (one per Python, a second one with boto3 imported once a function wants it) and the spare Node.js
+processes. Knows nothing of concurrency.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import secrets
+import struct
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from littoral.functions.code import CodeStore, Unpacked
+from littoral.functions.instance import Instance, open_instance
+from littoral.functions.keeper import Keeper, KeeperGone
+from littoral.functions.names import Home
+from littoral.functions.runtimes import Runtimes
+from littoral.functions.settings import FunctionSettings
+from littoral.functions.version import FunctionVersion
+
+log = logging.getLogger(__name__)
+
+NODE_BOOTSTRAP = Path(__file__).parent / "node" / "bootstrap.js"
+REPLENISH_AFTER = 0.2  # seconds: a spare boots once the cold start that took the last one is through
+
+
+class Launcher:
+    def __init__(
+        self, code: CodeStore, runtimes: Runtimes, settings: FunctionSettings, home: Home, clock: Callable[[], float]
+    ) -> None:
+        self._code = code
+        self._runtimes = runtimes
+        self._settings = settings
+        self._home = home
+        self._clock = clock
+        self._keepers: dict[tuple[Path, bool], Keeper] = {}
+        self._starting: dict[tuple[Path, bool], asyncio.Task[Keeper]] = {}
+        self._spares: deque[Instance] = deque()
+        self._timers: set[asyncio.TimerHandle] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._node: Path | None = None
+        self._closed = False
+
+    async def prepare(self, version: FunctionVersion) -> None:
+        """Boot ahead what a cold start of this version will need."""
+        if version.is_node:
+            self._node = await self._runtimes.node(version.runtime)
+            await self._replenish()
+        else:
+            unpacked = await self._code.unpacked(version.code_key)
+            await self._keeper(await self._runtimes.python(version.runtime), boto=unpacked.wants_boto)
+
+    async def prepare_python(self) -> None:
+        """The zygote of this Python: every place has it from the start."""
+        import sys
+
+        await self._keeper(await self._runtimes.python(f"python3.{sys.version_info.minor}"), boto=False)
+
+    async def launch(self, version: FunctionVersion) -> Instance:
+        """A started instance whose init phase is still to be awaited. Raises KeeperGone, ServiceError."""
+        unpacked = await self._code.unpacked(version.code_key)
+        started = datetime.fromtimestamp(self._clock(), UTC)
+        stream = f"{started:%Y/%m/%d}/[{version.version}]{secrets.token_hex(16)}"
+        if version.is_node:
+            instance = await self._launch_node(version, unpacked, stream)
+        else:
+            instance = await self._launch_python(version, unpacked, stream)
+        instance.stream, instance.key = stream, version.key
+        return instance
+
+    async def close(self) -> None:
+        self._closed = True
+        for timer in self._timers:
+            timer.cancel()
+        for task in list(self._tasks) + list(self._starting.values()):
+            task.cancel()
+        await asyncio.gather(*self._tasks, *self._starting.values(), return_exceptions=True)
+        while self._spares:
+            self._spares.popleft().kill()
+        await asyncio.gather(*(keeper.close() for keeper in self._keepers.values()))
+        self._keepers.clear()
+
+    async def _launch_python(self, version: FunctionVersion, unpacked: Unpacked, stream: str) -> Instance:
+        keeper = await self._keeper(await self._runtimes.python(version.runtime), boto=unpacked.wants_boto)
+        spec = self._spec(version, unpacked, stream)
+        spec["path"] = [str(await self._runtimes.bundle())]
+        spec["limits"] = {"data": version.memory_size * 1024 * 1024 + self._settings.memory_slack}
+        return await open_instance(keeper, spec=spec, clock=self._clock)
+
+    async def _launch_node(self, version: FunctionVersion, unpacked: Unpacked, stream: str) -> Instance:
+        self._node = await self._runtimes.node(version.runtime)
+        while self._spares:
+            instance = self._spares.popleft()
+            if instance.alive:
+                break
+        else:
+            instance = await self._boot_node(self._node)
+        spec = self._spec(version, unpacked, stream)
+        spec["no_callbacks"] = version.runtime == "nodejs24.x"  # AWS dropped them there
+        instance.limit_data(version.memory_size * 1024 * 1024 + self._settings.node_memory_slack)
+        body = json.dumps(spec).encode()
+        instance.configure(struct.pack(">Ic", 1 + len(body), b"C") + body)
+        self._later(REPLENISH_AFTER, self._replenish_soon)
+        return instance
+
+    async def _boot_node(self, node: Path) -> Instance:
+        keeper = await self._keeper(await self._runtimes.python(_own_python()), boto=False)
+        argv = [str(node), str(NODE_BOOTSTRAP)]
+        return await open_instance(keeper, program=(argv, {"LANG": "en_US.UTF-8"}), clock=self._clock)
+
+    async def _replenish(self) -> None:
+        self._spares = deque(spare for spare in self._spares if spare.alive)
+        while self._node is not None and not self._closed and len(self._spares) < self._settings.node_spares:
+            try:
+                self._spares.append(await self._boot_node(self._node))
+            except KeeperGone as error:
+                log.warning("no Node.js process could be booted ahead: %s", error)
+                return
+
+    def _replenish_soon(self) -> None:
+        task = asyncio.get_running_loop().create_task(self._replenish())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _later(self, delay: float, action: Callable[[], None]) -> None:
+        def run() -> None:
+            self._timers.discard(timer)
+            if not self._closed:
+                action()
+
+        timer = asyncio.get_running_loop().call_later(delay, run)
+        self._timers.add(timer)
+
+    async def _keeper(self, python: Path, *, boto: bool) -> Keeper:
+        """The living keeper; started, or started again after it died."""
+        key = (python, boto)
+        keeper = self._keepers.get(key)
+        if keeper is not None and keeper.alive:
+            return keeper
+        if key not in self._starting:
+            task = asyncio.get_running_loop().create_task(self._start_keeper(key, keeper))
+            self._starting[key] = task
+            task.add_done_callback(lambda _: self._starting.pop(key, None))
+        return await asyncio.shield(self._starting[key])
+
+    async def _start_keeper(self, key: tuple[Path, bool], dead: Keeper | None) -> Keeper:
+        if dead is not None:
+            log.warning("the keeper of function instances (process %s) died; starting another", dead.pid)
+            await dead.close()
+        python, boto = key
+        keeper = self._keepers[key] = Keeper(python, await self._runtimes.bundle() if boto else None)
+        await keeper.start()
+        return keeper
+
+    def _spec(self, version: FunctionVersion, unpacked: Unpacked, stream: str) -> dict[str, Any]:
+        return {
+            "handler": version.handler,
+            "task_root": str(unpacked.task),
+            "env": self._environment(version, unpacked, stream),
+            "function": {
+                "name": version.name,
+                "version": version.version,
+                "memory": version.memory_size,
+                "runtime": version.runtime,
+                "log_group": version.log_group,
+                "log_stream": stream,
+            },
+        }
+
+    def _environment(self, version: FunctionVersion, unpacked: Unpacked, stream: str) -> dict[str, str]:
+        """Lambda's defined variables; the function's own may replace those that are not reserved."""
+        return {
+            "LANG": "en_US.UTF-8",
+            "TZ": ":UTC",
+            "PATH": "/usr/local/bin:/usr/bin:/bin:/opt/bin",
+            **self._settings.function_env,
+            **(version.environment or {}),
+            "_HANDLER": version.handler,
+            "AWS_REGION": self._home.region,
+            "AWS_DEFAULT_REGION": self._home.region,
+            "AWS_EXECUTION_ENV": f"AWS_Lambda_{version.runtime}",
+            "AWS_LAMBDA_FUNCTION_NAME": version.name,
+            "AWS_LAMBDA_FUNCTION_VERSION": version.version,
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(version.memory_size),
+            "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+            "AWS_LAMBDA_LOG_GROUP_NAME": version.log_group,
+            "AWS_LAMBDA_LOG_STREAM_NAME": stream,
+            "LAMBDA_TASK_ROOT": str(unpacked.task),
+            "LAMBDA_RUNTIME_DIR": str(Path(__file__).parent / "runtime"),
+        }
+
+
+def _own_python() -> str:
+    import sys
+
+    return f"python3.{sys.version_info.minor}"

@@ -1,0 +1,169 @@
+"""Log groups of functions: what they print, and the platform's START, END and REPORT lines.
+
+Owns: a bounded log per group, in files. Knows no CloudWatch API (a service over this may come).
+
+A group is a folder with two files of JSON lines, ``current`` and ``previous``; when ``current`` has half of the
+group's bytes it becomes ``previous``. Lines are written a quarter of a second behind, without fsync: a log is not
+acknowledged, so a killed place may lose the last lines and nothing else. ``read`` sees what is not yet written, too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+log = logging.getLogger(__name__)
+
+FLUSH_AFTER = 0.25  # seconds
+TAIL = 4096  # bytes, Lambda's X-Amz-Log-Result
+
+
+@dataclass(frozen=True, slots=True)
+class LogEvent:
+    timestamp: float  # Unix seconds
+    stream: str
+    message: str  # without the line end
+
+
+class Logs:
+    def __init__(self, folder: Path, *, clock: Callable[[], float], bytes_per_group: int) -> None:
+        self._folder = folder
+        self._clock = clock
+        self._half = bytes_per_group // 2
+        self._pending: dict[str, list[LogEvent]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._writing: asyncio.Task[None] | None = None
+
+    def append(self, group: str, stream: str, message: str) -> None:
+        self._pending.setdefault(group, []).append(LogEvent(self._clock(), stream, message))
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(FLUSH_AFTER, self._due)
+
+    async def read(
+        self, group: str, *, since: float = 0.0, stream: str | None = None, limit: int = 10_000
+    ) -> list[LogEvent]:
+        """The latest ``limit`` events of a group from ``since`` on, oldest first; empty for an unknown group."""
+        await self.flush()
+        folder = self._folder_of(group)
+
+        def load() -> list[LogEvent]:
+            events = (event for name in ("previous", "current") for event in _events(folder / name))
+            return [event for event in events if event.timestamp >= since and stream in (None, event.stream)][-limit:]
+
+        return await asyncio.to_thread(load)
+
+    async def groups(self) -> list[str]:
+        await self.flush()
+        return await asyncio.to_thread(
+            lambda: sorted(unquote(each.name) for each in self._folder.iterdir()) if self._folder.is_dir() else []
+        )
+
+    async def flush(self) -> None:
+        """Write what waits; returns when it and every earlier write is in the files."""
+        if self._writing is not None:
+            await asyncio.shield(self._writing)
+        if self._pending:
+            self._writing = asyncio.get_running_loop().create_task(self._write())
+            await asyncio.shield(self._writing)
+
+    async def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        await self.flush()
+
+    def _due(self) -> None:
+        self._timer = None
+        if self._writing is None:
+            self._writing = asyncio.get_running_loop().create_task(self._write())
+
+    async def _write(self) -> None:
+        try:
+            while self._pending:
+                batch, self._pending = self._pending, {}
+                await asyncio.to_thread(self._store, batch)
+        except OSError as error:  # a full disk: functions must go on, their lines are lost
+            log.warning("function logs could not be written: %s", error)
+        finally:
+            self._writing = None
+
+    def _store(self, batch: dict[str, list[LogEvent]]) -> None:
+        for group, events in batch.items():
+            folder = self._folder_of(group)
+            folder.mkdir(parents=True, exist_ok=True)
+            current = folder / "current"
+            with current.open("ab") as file:
+                file.writelines(json.dumps([e.timestamp, e.stream, e.message]).encode() + b"\n" for e in events)
+                size = file.tell()
+            if size > self._half:
+                current.replace(folder / "previous")
+
+    def _folder_of(self, group: str) -> Path:
+        return self._folder / quote(group, safe="")
+
+
+def _events(file: Path) -> Iterator[LogEvent]:
+    try:
+        lines = file.read_bytes().splitlines()
+    except FileNotFoundError:
+        return
+    for line in lines:
+        try:
+            yield LogEvent(*json.loads(line))
+        except ValueError:  # the torn last line of a killed place
+            continue
+
+
+class InvocationLog:
+    """One execution's part of a log stream: splits what is printed into lines, bounds it, keeps the tail."""
+
+    __slots__ = ("_dropped", "_group", "_left", "_logs", "_partial", "_stream", "_tail")
+
+    def __init__(self, logs: Logs, group: str, stream: str, limit: int) -> None:
+        self._logs = logs
+        self._group = group
+        self._stream = stream
+        self._left = limit
+        self._dropped = 0
+        self._partial = b""
+        self._tail = b""
+
+    def printed(self, data: bytes) -> None:
+        """Raw bytes from the instance. Beyond the limit they are counted, not kept."""
+        if len(data) > self._left:
+            self._dropped += len(data) - self._left
+            data = data[: self._left]
+        self._left -= len(data)
+        *lines, rest = (self._partial + data).split(b"\n")
+        for line in lines:
+            self._keep(line)
+        self._partial = rest
+        if len(rest) > 262_144:  # CloudWatch's largest event
+            self._keep(rest)
+            self._partial = b""
+
+    def line(self, text: str) -> None:
+        """A line of the platform: never dropped."""
+        self.finish_line()
+        self._keep(text.encode())
+
+    def finish_line(self) -> None:
+        if self._partial:
+            self._keep(self._partial)
+            self._partial = b""
+        if self._dropped:
+            self._keep(b"[littoral] %d bytes of log beyond the limit were dropped" % self._dropped)
+            self._dropped = 0
+
+    @property
+    def tail(self) -> bytes:
+        return self._tail
+
+    def _keep(self, line: bytes) -> None:
+        self._tail = (self._tail + line[-TAIL:] + b"\n")[-TAIL:]
+        self._logs.append(self._group, self._stream, line.decode("utf-8", "replace"))

@@ -1,0 +1,74 @@
+"""Names, qualifiers and ARNs of functions. Pure.
+
+A caller may write a function as ``name``, ``name:qualifier``, ``123456789012:function:name`` or a whole ARN, with or
+without a qualifier; the API takes a ``Qualifier`` beside it, which must then agree.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from littoral.aws.service import ServiceError
+
+LATEST = "$LATEST"
+_REFERENCE = re.compile(
+    r"(?:arn:aws[a-zA-Z-]*:lambda:(?P<region>[a-z0-9-]+):)?(?:(?P<account>\d{12}):)?(?:function:)?"
+    r"(?P<name>[a-zA-Z0-9-_]{1,64})(?::(?P<qualifier>\$LATEST|[a-zA-Z0-9-_]{1,128}))?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    name: str
+    qualifier: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Whose functions these are: what ARNs are made of."""
+
+    region: str
+    account: str
+
+    def arn(self, name: str, qualifier: str | None = None) -> str:
+        base = f"arn:aws:lambda:{self.region}:{self.account}:function:{name}"
+        return f"{base}:{qualifier}" if qualifier else base
+
+    def parse(self, text: str, qualifier: str | None = None) -> Reference:
+        """Raises ServiceError: ValidationException, InvalidParameterValueException, ResourceNotFoundException."""
+        match = _REFERENCE.fullmatch(text)
+        if match is None:
+            raise ServiceError(
+                "ValidationException",
+                f"1 validation error detected: Value '{text[:200]}' at 'functionName' failed to satisfy constraint: "
+                "Member must satisfy regular expression pattern: "
+                "(arn:(aws[a-zA-Z-]*)?:lambda:)?([a-z]{2}(-gov)?-[a-z]+-\\d{1}:)?(\\d{12}:)?(function:)?"
+                "([a-zA-Z0-9-_]+)(:(\\$LATEST|[a-zA-Z0-9-_]+))?",
+                status=400,
+            )
+        region, account = match["region"], match["account"]
+        if region is not None and region != self.region:
+            raise not_found(f"Functions from '{region}' are not reachable in this region ('{self.region}')")
+        if account is not None and account != self.account:
+            raise not_found(f"Function not found: {text}")
+        named = match["qualifier"]
+        if named and qualifier and named != qualifier:
+            raise invalid("The derived qualifier from the function name does not match the specified qualifier.")
+        return Reference(match["name"], named or qualifier or None)
+
+
+def invalid(message: str) -> ServiceError:
+    return ServiceError("InvalidParameterValueException", message, status=400, fields={"Type": "User"})
+
+
+def not_found(message: str) -> ServiceError:
+    return ServiceError("ResourceNotFoundException", message, status=404, fields={"Type": "User"})
+
+
+def conflict(message: str) -> ServiceError:
+    return ServiceError("ResourceConflictException", message, status=409, fields={"Type": "User"})
+
+
+def is_number(qualifier: str) -> bool:
+    return qualifier.isascii() and qualifier.isdigit()

@@ -1,0 +1,281 @@
+'use strict';
+/*
+ * The Node.js runtime of an instance. Booted ahead of need with nothing loaded, it waits on descriptor 3 until one
+ * "configure" frame says which function it is; from then on it answers one event after another.
+ *
+ * Owns: what AWS Lambda's Node.js runtime promises to a handler (CommonJS and ES modules, async, callback, context,
+ * console lines, error objects). Knows nothing of the place but this socket. No package is needed.
+ *
+ * A frame is a 32-bit big-endian length and as many bytes; the first is its kind:
+ *   place -> instance  C  configuration JSON
+ *                      I  request id (36), timeout (double, s), lengths of ARN and context (2 x u16), ARN, context, event
+ *   instance -> place  R  ready     F  init failed: error JSON
+ *                      O  peak memory (u32, KiB), result JSON    E  same, error JSON    X  same, error JSON; it then exits
+ */
+const fs = require('fs');
+const net = require('net');
+const path = require('path');
+const util = require('util');
+const { pathToFileURL } = require('url');
+
+const MAX_RESPONSE = 6 * 1024 * 1024 + 100;
+const INVOKE_HEADER = 1 + 36 + 8 + 2 + 2;
+
+const socket = new net.Socket({ fd: 3, readable: true, writable: true });
+let configuration = null;
+let handler = null;
+let current = null; // the invocation under way: { requestId, finish }
+let onEmptyLoop = null; // what an empty event loop means to the current invocation
+
+// ---------------------------------------------------------------------------------------------- frames
+
+function send(kind, payload, withMemory, then) {
+  const head = Buffer.allocUnsafe(withMemory ? 9 : 5);
+  const body = Buffer.from(payload, 'utf8');
+  head.writeUInt32BE(head.length - 4 + body.length, 0);
+  head.write(kind, 4, 'latin1');
+  if (withMemory) head.writeUInt32BE(process.resourceUsage().maxRSS, 5);
+  socket.write(body.length ? Buffer.concat([head, body]) : head, then);
+}
+
+let pending = Buffer.alloc(0);
+socket.on('data', (chunk) => {
+  pending = pending.length ? Buffer.concat([pending, chunk]) : chunk;
+  while (pending.length >= 4) {
+    const size = 4 + pending.readUInt32BE(0);
+    if (pending.length < size) return;
+    const frame = pending.subarray(4, size);
+    pending = pending.subarray(size);
+    if (frame[0] === 0x43) configure(JSON.parse(frame.toString('utf8', 1)));
+    else if (frame[0] === 0x49) invoke(frame);
+  }
+});
+socket.on('end', () => process.exit(0)); // the place is gone
+socket.on('error', () => process.exit(0));
+
+// ---------------------------------------------------------------------------------------------- log
+
+function writeLog(text) {
+  const bytes = Buffer.from(text, 'utf8');
+  let at = 0;
+  while (at < bytes.length) {
+    try {
+      at += fs.writeSync(1, bytes, at);
+    } catch (error) {
+      if (error.code !== 'EAGAIN') return; // the function closed its own log
+    }
+  }
+}
+
+function logLine(level, text) {
+  writeLog(`${new Date().toISOString()}\t${current ? current.requestId : 'undefined'}\t${level}\t${text}\n`);
+}
+
+function patchConsole() {
+  for (const [name, level] of [['log', 'INFO'], ['info', 'INFO'], ['debug', 'DEBUG'], ['warn', 'WARN'], ['error', 'ERROR']]) {
+    console[name] = (...parts) => logLine(level, util.format(...parts));
+  }
+  console.trace = (...parts) => {
+    const holder = { name: 'Trace', message: util.format(...parts) };
+    Error.captureStackTrace(holder, console.trace);
+    logLine('TRACE', holder.stack);
+  };
+}
+
+// ---------------------------------------------------------------------------------------------- errors
+
+class RuntimeError extends Error {
+  constructor(kind, message, cause) {
+    super(message);
+    this.name = kind;
+    if (cause && cause.stack) this.stack = cause.stack;
+  }
+}
+
+function isError(value) {
+  return value instanceof Error || util.types.isNativeError(value);
+}
+
+function stackOf(error) {
+  return String(error.stack || `${error.name}: ${error.message}`).split('\n');
+}
+
+function errorObject(error) {
+  if (isError(error)) return { errorType: error.name || 'Error', errorMessage: error.message || '', trace: stackOf(error) };
+  if (error === undefined || error === null) return { errorType: 'null', errorMessage: 'null', trace: [] };
+  return { errorType: typeof error, errorMessage: String(error), trace: [] };
+}
+
+function logError(title, error) {
+  const shown = isError(error)
+    ? { errorType: error.name, errorMessage: error.message, ...Object.fromEntries(Object.entries(error)), stack: stackOf(error) }
+    : { errorType: typeof error, errorMessage: String(error), stack: [] };
+  let text;
+  try {
+    text = JSON.stringify(shown);
+  } catch {
+    text = JSON.stringify({ errorType: shown.errorType, errorMessage: shown.errorMessage, stack: shown.stack });
+  }
+  logLine('ERROR', `${title}\t${text}`);
+}
+
+function fatal(title, error, status) {
+  logError(title, error);
+  const payload = JSON.stringify(errorObject(error));
+  const leave = () => process.exit(status);
+  if (handler === null) send('F', payload, false, leave);
+  else if (current !== null) send('X', payload, true, leave);
+  else leave();
+}
+
+process.on('uncaughtException', (error) => fatal('Uncaught Exception ', error, 129));
+process.on('unhandledRejection', (reason, promise) => {
+  const error = new RuntimeError('Runtime.UnhandledPromiseRejection', String(reason), isError(reason) ? reason : null);
+  error.reason = reason;
+  error.promise = promise;
+  fatal('Unhandled Promise Rejection ', error, 128);
+});
+process.on('beforeExit', () => {
+  const meaning = onEmptyLoop;
+  onEmptyLoop = null;
+  if (meaning !== null) meaning();
+});
+
+// ---------------------------------------------------------------------------------------------- loading
+
+async function importFrom(file) {
+  const found = [file, `${file}.js`, `${file}.mjs`, `${file}.cjs`].find((name) => {
+    const facts = fs.statSync(name, { throwIfNoEntry: false });
+    return facts !== undefined && facts.isFile();
+  });
+  if (found === undefined) return require(file); // a folder with an index.js, or Node's own words for its absence
+  if (found.endsWith('.mjs') || (found.endsWith('.js') && isModulePackage(path.dirname(found)))) {
+    return import(pathToFileURL(found).href);
+  }
+  return require(found);
+}
+
+function isModulePackage(folder) {
+  for (let at = folder; ; at = path.dirname(at)) {
+    const file = path.join(at, 'package.json');
+    if (fs.existsSync(file)) return JSON.parse(fs.readFileSync(file, 'utf8')).type === 'module';
+    if (at === configuration.task_root || at === path.dirname(at)) return false;
+  }
+}
+
+async function load(name) {
+  const base = path.basename(name);
+  const dot = base.indexOf('.');
+  if (name.includes('..') || dot < 1 || dot === base.length - 1) throw new RuntimeError('Runtime.MalformedHandlerName', 'Bad handler');
+  const file = path.resolve(configuration.task_root, path.dirname(name), base.slice(0, dot));
+  let found;
+  try {
+    found = await importFrom(file);
+  } catch (error) {
+    if (error instanceof SyntaxError) throw new RuntimeError('Runtime.UserCodeSyntaxError', String(error), error);
+    if (error && (error.code === 'MODULE_NOT_FOUND' || error.code === 'ERR_MODULE_NOT_FOUND')) {
+      throw new RuntimeError('Runtime.ImportModuleError', String(error), error);
+    }
+    throw error;
+  }
+  for (const part of base.slice(dot + 1).split('.')) found = found && found[part] !== undefined ? found[part] : found?.default?.[part];
+  if (found === undefined) throw new RuntimeError('Runtime.HandlerNotFound', `${base} is undefined or not exported`);
+  if (typeof found !== 'function') throw new RuntimeError('Runtime.HandlerNotFound', `${base} is not a function`);
+  if (configuration.no_callbacks && found.length >= 3) {
+    throw new RuntimeError('Runtime.CallbackHandlerDeprecated', `${configuration.function.runtime} has no callback handlers: make the handler async`);
+  }
+  return found;
+}
+
+function configure(given) {
+  configuration = given;
+  for (const name of Object.keys(process.env)) delete process.env[name];
+  Object.assign(process.env, configuration.env);
+  process.chdir(configuration.task_root);
+  patchConsole();
+  load(configuration.handler).then(
+    (loaded) => {
+      handler = loaded;
+      send('R', '', false);
+    },
+    (error) => fatal('Uncaught Exception ', error, 1),
+  );
+}
+
+// ---------------------------------------------------------------------------------------------- invoking
+
+function makeContext(requestId, arn, context, deadline) {
+  const about = configuration.function;
+  return {
+    callbackWaitsForEmptyEventLoop: true,
+    functionVersion: about.version,
+    functionName: about.name,
+    memoryLimitInMB: String(about.memory),
+    logGroupName: about.log_group,
+    logStreamName: about.log_stream,
+    clientContext: context.length ? JSON.parse(context.toString('utf8')) : undefined,
+    identity: undefined,
+    invokedFunctionArn: arn,
+    awsRequestId: requestId,
+    getRemainingTimeInMillis: () => Math.max(0, Math.floor(deadline - performance.now())),
+  };
+}
+
+function invoke(frame) {
+  const requestId = frame.toString('latin1', 1, 37);
+  const deadline = performance.now() + frame.readDoubleBE(37) * 1000;
+  const arnSize = frame.readUInt16BE(45);
+  const contextSize = frame.readUInt16BE(47);
+  const payloadAt = INVOKE_HEADER + arnSize + contextSize;
+  const arn = frame.toString('utf8', INVOKE_HEADER, INVOKE_HEADER + arnSize);
+  const context = makeContext(requestId, arn, frame.subarray(INVOKE_HEADER + arnSize, payloadAt), deadline);
+
+  const invocation = { requestId };
+  const finish = (kind, payload) => {
+    if (current !== invocation) return; // answered already
+    onEmptyLoop = null;
+    socket.ref();
+    send(kind, payload, true);
+    current = null;
+  };
+  const fail = (error) => {
+    if (current !== invocation) return;
+    logError('Invoke Error ', error);
+    finish('E', JSON.stringify(errorObject(error)));
+  };
+  const succeed = (result) => {
+    let text;
+    try {
+      text = JSON.stringify(result === undefined ? null : result);
+      if (text === undefined) text = 'null';
+    } catch {
+      return fail(new Error('Unable to stringify response body'));
+    }
+    if (Buffer.byteLength(text) > MAX_RESPONSE) {
+      return finish('E', JSON.stringify({
+        errorType: 'Function.ResponseSizeTooLarge',
+        errorMessage: `Response payload size exceeded maximum allowed payload size (${MAX_RESPONSE} bytes).`,
+      }));
+    }
+    return finish('O', text);
+  };
+  const done = (error, result) => (error === undefined || error === null ? succeed(result) : fail(error));
+  const callback = (error, result) => {
+    if (current !== invocation) return;
+    if ((error === undefined || error === null) && context.callbackWaitsForEmptyEventLoop) {
+      onEmptyLoop = () => succeed(result);
+      socket.unref();
+    } else done(error, result);
+  };
+  Object.assign(context, { done, succeed, fail });
+
+  current = invocation;
+  onEmptyLoop = () => succeed(null); // nothing left to run and no answer given: Lambda answers null
+  socket.unref();
+  try {
+    const returned = handler(JSON.parse(frame.toString('utf8', payloadAt)), context, callback);
+    if (returned && typeof returned.then === 'function') returned.then(succeed, fail);
+  } catch (error) {
+    fail(error);
+  }
+}

