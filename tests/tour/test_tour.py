@@ -1,0 +1,63 @@
+"""The main job as a user runs it: the ``littoral tour`` command, from start to its exit status."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def littoral_processes() -> set[int]:
+    """Every process of this machine whose command line or parent chain is a littoral place."""
+    found = set()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                command = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if b"littoral-tour-" in command:
+                found.add(int(entry.name))
+    return found
+
+
+def start(folder: Path, *options: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "littoral", "tour", "--report", str(folder / "report"), *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "TMPDIR": str(folder), "NO_COLOR": "1", "COLUMNS": "200"},
+    )
+
+
+@pytest.mark.slow
+def test_the_tour_holds_what_it_claims(tmp_path: Path) -> None:
+    tour = start(tmp_path, "--patients", "2", "--seconds", "60", "--speed", "6")
+    said, _ = tour.communicate(timeout=110)
+    assert tour.returncode == 0, said
+    assert "FAILED" not in said
+    produced = int(re.search(r"points produced\D+(\d+)", said)[1])  # type: ignore[index]
+    assert produced >= 2 * 1200
+    assert re.search(rf"points at the core\D+{produced}\b", said), said
+    assert re.search(rf"points at the region.*\b{produced} / {produced}\b", said), said
+    report = (tmp_path / "report" / "index.html").read_text()
+    assert "<svg" in report
+    assert "link down" in report
+    assert not littoral_processes()
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_everything(tmp_path: Path) -> None:
+    tour = start(tmp_path)
+    assert tour.stdout is not None
+    for line in tour.stdout:
+        if line.startswith("4 "):  # patients are being replayed: every kind of place runs
+            break
+    tour.send_signal(signal.SIGINT)
+    said, _ = tour.communicate(timeout=60)
+    assert tour.returncode == 130, said
+    assert not littoral_processes()
