@@ -1,0 +1,345 @@
+"""The device shadow: a document of desired and reported state, and what one request makes of it.
+
+Owns: the rules of https://docs.aws.amazon.com/iot/latest/developerguide/device-shadow-document.html: merge, delta,
+versions, metadata, limits, error codes and messages. Refuses to know: topics, storage, things, the clock (``now`` is
+whole Unix seconds). Pure: a request gives a new ``Shadow`` and the documents to send, or a ``ShadowError``.
+
+=============  =================================================================================
+in a request   effect
+=============  =================================================================================
+``null``       removes the attribute; for a whole section, the section
+an object      is merged, attribute by attribute
+an array       replaces; it may not hold null
+``version``    must be the current one, else 409
+=============  =================================================================================
+
+A deleted shadow leaves its version behind: "deleting a shadow does not reset its version number to 0".
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+Json = Any
+Section = dict[str, Json]
+
+MAX_DOCUMENT: Final = 8 * 1024  # bytes of state; metadata does not count
+MAX_REQUEST: Final = 16 * 1024  # bytes of a request: the state, and room for the rest of the envelope
+MAX_DEPTH: Final = 8
+MAX_TOKEN: Final = 64
+SECTIONS: Final = ("desired", "reported")
+
+
+class ShadowError(Exception):
+    """A refusal. ``code`` is the HTTP status that AWS puts into the rejected document."""
+
+    def __init__(self, code: int, message: str, client_token: str | None = None) -> None:
+        super().__init__(f"{code} {message}")
+        self.code = code
+        self.message = message
+        self.client_token = client_token
+
+    def document(self, now: int) -> dict[str, Json]:
+        """What goes to ``…/rejected``."""
+        return _with_token({"code": self.code, "message": self.message, "timestamp": now}, self.client_token)
+
+
+@dataclass(frozen=True, slots=True)
+class Shadow:
+    """``deleted`` keeps the version of what is no longer there. Sections that are empty are absent."""
+
+    version: int = 0
+    state: dict[str, Section] = field(default_factory=dict)
+    metadata: dict[str, Section] = field(default_factory=dict)
+    timestamp: int = 0
+    deleted: bool = False
+
+    @property
+    def exists(self) -> bool:
+        return self.version > 0 and not self.deleted
+
+    def to_json(self) -> dict[str, Json]:
+        return {
+            "version": self.version,
+            "state": self.state,
+            "metadata": self.metadata,
+            "timestamp": self.timestamp,
+            "deleted": self.deleted,
+        }
+
+    @classmethod
+    def from_json(cls, found: dict[str, Json]) -> Shadow:
+        return cls(**found)
+
+    def document(self, now: int, client_token: str | None = None) -> dict[str, Json]:
+        """The whole of it, delta included: the answer to a get."""
+        state, metadata = dict(self.state), dict(self.metadata)
+        difference = delta(self.state.get("desired"), self.state.get("reported"))
+        if difference:
+            state["delta"] = difference
+            metadata["delta"] = _along(difference, self.metadata.get("desired", {}))
+        return _with_token(
+            {"state": state, "metadata": metadata, "version": self.version, "timestamp": now}, client_token
+        )
+
+
+NONE: Final = Shadow()
+
+
+@dataclass(frozen=True, slots=True)
+class Updated:
+    """What an accepted update gives: what to store, and what to send to the topics of those names."""
+
+    shadow: Shadow
+    accepted: dict[str, Json]
+    documents: dict[str, Json]
+    delta: dict[str, Json] | None  # None: desired and reported agree
+
+
+# ------------------------------------------------------------------------------------------------- requests
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    state: dict[str, Section | None]
+    version: int | None
+    client_token: str | None
+
+
+def parse_update(payload: bytes) -> Request:
+    """Raises ShadowError: 400, 413, 415."""
+    if len(payload) > MAX_REQUEST:
+        raise ShadowError(413, "The payload exceeds the maximum size allowed")
+    root = _parse(payload)
+    token = _token(root)
+    version = root.get("version")
+    if version is not None and (type(version) is not int or version < 0):
+        raise ShadowError(400, "Invalid version", token)
+    if "state" not in root:
+        raise ShadowError(400, "Missing required node: state", token)
+    state = root["state"]
+    if state is None:  # clears the shadow without deleting it
+        return Request({"desired": None, "reported": None}, version, token)
+    if not isinstance(state, dict):
+        raise ShadowError(400, "State node must be an object", token)
+    for name, section in state.items():
+        _check_section(name, section, token)
+    return Request(state, version, token)
+
+
+def parse_token(payload: bytes) -> str | None:
+    """The client token of a get or delete, whose payload is otherwise ignored. Raises ShadowError for a bad one."""
+    try:
+        found = _parse(payload)
+    except ShadowError:
+        return None
+    return _token(found)
+
+
+def _parse(payload: bytes) -> dict[str, Json]:
+    try:
+        text = payload.decode()
+    except UnicodeDecodeError:
+        raise ShadowError(415, "Unsupported documented encoding; supported encoding is UTF-8") from None
+    try:
+        root = json.loads(text, parse_constant=_refuse_number, parse_float=_finite)
+    except (ValueError, RecursionError):
+        raise ShadowError(400, "Invalid JSON") from None
+    if not isinstance(root, dict):
+        raise ShadowError(400, "Invalid JSON")
+    return root
+
+
+def _refuse_number(text: str) -> float:
+    raise ValueError(text)
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _refuse_number(text)
+
+
+def _token(root: dict[str, Json]) -> str | None:
+    token = root.get("clientToken")
+    if token is None:
+        return None
+    if not isinstance(token, str) or len(token.encode("utf-8", "surrogatepass")) > MAX_TOKEN:
+        raise ShadowError(400, "Invalid clientToken")
+    return token
+
+
+def _check_section(name: str, section: Json, token: str | None) -> None:
+    if name not in SECTIONS:
+        raise ShadowError(400, f"State contains an invalid node: '{name}'", token)
+    if section is not None and not isinstance(section, dict):
+        raise ShadowError(400, f"{name.capitalize()} node must be an object", token)
+    if _depth(section) > MAX_DEPTH:
+        raise ShadowError(400, f"JSON contains too many levels of nesting; maximum is {MAX_DEPTH}", token)
+    if _null_in_array(section):
+        raise ShadowError(400, "State contains an invalid node: an array may not hold null", token)
+
+
+def _depth(value: Json) -> int:
+    if isinstance(value, dict):
+        return max((1 + _depth(child) for child in value.values()), default=0)
+    if isinstance(value, list):
+        return 1 + max((_depth(child) for child in value), default=0)
+    return 0
+
+
+def _null_in_array(value: Json) -> bool:
+    if isinstance(value, dict):
+        return any(_null_in_array(child) for child in value.values())
+    return isinstance(value, list) and any(child is None or _null_in_array(child) for child in value)
+
+
+# ----------------------------------------------------------------------------------------------- operations
+
+
+def update(current: Shadow, request: Request, now: int) -> Updated:
+    """Raises ShadowError: 409 for another version, 413 when the result is too big."""
+    if request.version is not None and request.version != current.version:
+        raise ShadowError(409, "Version conflict", request.client_token)
+    state, metadata = dict(current.state), dict(current.metadata)
+    for name, section in request.state.items():
+        state[name], metadata[name] = _merge(state.get(name, {}), metadata.get(name, {}), section, now)
+        if not state[name]:
+            del state[name], metadata[name]
+    if len(_compact(state)) > MAX_DOCUMENT:
+        raise ShadowError(413, "The payload exceeds the maximum size allowed", request.client_token)
+    new = Shadow(current.version + 1, state, metadata, now)
+    return Updated(new, _accepted(new, request, now), _documents(current, new, request, now), _delta(new, request, now))
+
+
+def get(current: Shadow, name: str, now: int, client_token: str | None = None) -> dict[str, Json]:
+    """``name`` as errors show it: "thing", or "thing~shadow" for a named one. Raises ShadowError 404."""
+    _require(current, name, client_token)
+    return current.document(now, client_token)
+
+
+def delete(current: Shadow, name: str, now: int, client_token: str | None = None) -> tuple[Shadow, dict[str, Json]]:
+    """What remains, and the accepted document. Raises ShadowError 404."""
+    _require(current, name, client_token)
+    remains = Shadow(version=current.version, timestamp=now, deleted=True)
+    return remains, _with_token({"version": current.version, "timestamp": now}, client_token)
+
+
+def _require(current: Shadow, name: str, client_token: str | None) -> None:
+    if not current.exists:
+        raise ShadowError(404, f"No shadow exists with name: '{name}'", client_token)
+
+
+def _accepted(new: Shadow, request: Request, now: int) -> dict[str, Json]:
+    """Only what was in the request, with the metadata of what it set."""
+    metadata = {
+        name: _along(_without_nulls(section), new.metadata[name])
+        for name, section in request.state.items()
+        if section and name in new.metadata
+    }
+    return _with_token(
+        {"state": request.state, "metadata": metadata, "version": new.version, "timestamp": now}, request.client_token
+    )
+
+
+def _documents(old: Shadow, new: Shadow, request: Request, now: int) -> dict[str, Json]:
+    def side(shadow: Shadow) -> dict[str, Json]:
+        return {"state": shadow.state, "metadata": shadow.metadata, "version": shadow.version}
+
+    return _with_token({"previous": side(old), "current": side(new), "timestamp": now}, request.client_token)
+
+
+def _delta(new: Shadow, request: Request, now: int) -> dict[str, Json] | None:
+    difference = delta(new.state.get("desired"), new.state.get("reported"))
+    if not difference:
+        return None
+    return _with_token(
+        {
+            "version": new.version,
+            "timestamp": now,
+            "state": difference,
+            "metadata": _along(difference, new.metadata.get("desired", {})),
+        },
+        request.client_token,
+    )
+
+
+def _with_token(document: dict[str, Json], client_token: str | None) -> dict[str, Json]:
+    return document if client_token is None else {**document, "clientToken": client_token}
+
+
+def _compact(value: Json) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
+
+
+# --------------------------------------------------------------------------------------------------- merging
+
+
+def _merge(old: Section, old_times: Section, change: Section | None, now: int) -> tuple[Section, Section]:
+    """A section after a change, and its metadata, which has the same shape with timestamps for leaves."""
+    if change is None:
+        return {}, {}
+    state, times = dict(old), dict(old_times)
+    for name, value in change.items():
+        if value is None:
+            state.pop(name, None)
+            times.pop(name, None)
+        elif isinstance(value, dict):
+            inside = state.get(name)
+            before = (inside, times[name]) if isinstance(inside, dict) else ({}, {})
+            state[name], times[name] = _merge(*before, value, now)
+        else:
+            state[name], times[name] = value, _stamped(value, now)
+    return state, times
+
+
+def _stamped(value: Json, now: int) -> Json:
+    if isinstance(value, dict):
+        return {name: _stamped(child, now) for name, child in value.items()}
+    if isinstance(value, list):
+        return [_stamped(child, now) for child in value]
+    return {"timestamp": now}
+
+
+def _without_nulls(section: Section) -> Section:
+    return {
+        name: _without_nulls(value) if isinstance(value, dict) else value
+        for name, value in section.items()
+        if value is not None
+    }
+
+
+def _along(shape: Section, metadata: Section) -> Section:
+    """The metadata of the attributes that ``shape`` has."""
+    return {
+        name: _along(value, metadata[name]) if isinstance(value, dict) else metadata[name]
+        for name, value in shape.items()
+    }
+
+
+def delta(desired: Section | None, reported: Section | None) -> Section:
+    """What is desired and not so reported. What is only reported does not count; arrays compare as one value."""
+    difference: Section = {}
+    have = reported or {}
+    for name, value in (desired or {}).items():
+        if name not in have:
+            difference[name] = value
+        elif isinstance(value, dict) and isinstance(have[name], dict):
+            if inner := delta(value, have[name]):
+                difference[name] = inner
+        elif not same(value, have[name]):
+            difference[name] = value
+    return difference
+
+
+def same(left: Json, right: Json) -> bool:
+    """JSON equality: true is not 1, at any depth."""
+    if isinstance(left, dict) and isinstance(right, dict):
+        return left.keys() == right.keys() and all(same(left[name], right[name]) for name in left)
+    if isinstance(left, list) and isinstance(right, list):
+        return len(left) == len(right) and all(map(same, left, right))
+    if isinstance(left, bool) or isinstance(right, bool):
+        return left is right
+    return bool(left == right)
