@@ -288,8 +288,8 @@ def _merge(old: Section, old_times: Section, change: Section | None, now: int) -
             times.pop(name, None)
         elif isinstance(value, dict):
             inside = state.get(name)
-            before = (inside, times[name]) if isinstance(inside, dict) else ({}, {})
-            state[name], times[name] = _merge(*before, value, now)
+            before: tuple[Section, Section] = (inside, times[name]) if isinstance(inside, dict) else ({}, {})
+            state[name], times[name] = _merge(before[0], before[1], value, now)
         else:
             state[name], times[name] = value, _stamped(value, now)
     return state, times
