@@ -1,1 +1,13 @@
-"""Functions: AWS Lambda for real. Managed Python and Node.js runtimes in processes forked from warm keepers."""
+"""Functions: AWS Lambda for real. Managed Python and Node.js runtimes in processes forked from warm keepers.
+
+``facade.Functions`` is the capability; ``api`` the Lambda API; ``runtime/`` and ``node/`` run in the instances.
+"""
+
+from littoral.functions.api import LambdaApi
+from littoral.functions.api.parts import CodeSource
+from littoral.functions.delivery import Sink
+from littoral.functions.facade import Functions
+from littoral.functions.settings import FunctionSettings
+from littoral.functions.version import Placement
+
+__all__ = ["CodeSource", "FunctionSettings", "Functions", "LambdaApi", "Placement", "Sink"]

@@ -87,7 +87,9 @@ class CodeStore:
         try:
             archive = await self._blobs.get(key)
         except NotFound:
-            raise ServiceError("ServiceException", "The code of this function is not in the store", status=500) from None
+            raise ServiceError(
+                "ServiceException", "The code of this function is not in the store", status=500
+            ) from None
         return await self._unpack(key, archive)
 
     async def archive(self, key: str) -> bytes | None:
@@ -216,7 +218,7 @@ def _make_link(task: Path, target: Path, text: str) -> None:
     except (OSError, ValueError):
         raise invalid(BROKEN) from None
     root = os.path.realpath(task)
-    if os.path.isabs(text) or not os.path.realpath(target).startswith(root + os.sep):
+    if PurePosixPath(text).is_absolute() or not os.path.realpath(target).startswith(root + os.sep):
         raise invalid(f"{BROKEN} (the link '{target.name}' leaves the folder of the function)")
 
 
@@ -224,6 +226,10 @@ def _wants_boto(task: Path) -> bool:
     if any((task / name).exists() for name in ("boto3", "botocore")):
         return False
     for file in task.rglob("*.py"):
-        if not file.is_symlink() and b"boto" in (text := file.read_bytes()) and (b"boto3" in text or b"botocore" in text):
+        if (
+            not file.is_symlink()
+            and b"boto" in (text := file.read_bytes())
+            and (b"boto3" in text or b"botocore" in text)
+        ):
             return True
     return False

@@ -90,7 +90,8 @@ class Instance(asyncio.Protocol):
         ``settled`` to wait for the handler to finish."""
         loop = asyncio.get_running_loop()
         self._request_id = request_id
-        self._waiter = waiter = loop.create_future()
+        waiter: asyncio.Future[Outcome] = loop.create_future()
+        self._waiter = waiter
         name = arn.encode()
         size = INVOKE.size - 4 + len(name) + len(context) + len(payload)
         head = INVOKE.pack(size, b"I", request_id.encode(), timeout, len(name), len(context))
@@ -101,10 +102,10 @@ class Instance(asyncio.Protocol):
         if not self.alive and not waiter.done():
             self._finish_dead()
         try:
-            outcome = await waiter
+            outcome: Outcome = await waiter
         except asyncio.CancelledError:
             if waiter.cancelled():  # our caller left, the handler runs on
-                self._waiter = waiter = loop.create_future()
+                waiter = self._waiter = loop.create_future()
             waiter.add_done_callback(lambda _: timer.cancel())
             raise
         timer.cancel()
@@ -116,7 +117,7 @@ class Instance(asyncio.Protocol):
         waiter = self._waiter
         if waiter is None:
             return None
-        outcome = await waiter
+        outcome: Outcome = await waiter
         self._waiter = None
         return outcome
 
@@ -337,5 +338,10 @@ async def open_instance(
     ours.setblocking(False)
     with contextlib.suppress(OSError):
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
-    await loop.create_unix_connection(lambda: instance, sock=ours)
+    try:
+        await loop.create_unix_connection(lambda: instance, sock=ours)
+    except BaseException:
+        instance.kill()
+        ours.close()
+        raise
     return instance

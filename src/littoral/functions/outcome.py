@@ -65,7 +65,7 @@ def end_line(request_id: str) -> str:
 def report_line(
     request_id: str, *, duration: float, memory_size: int, memory_kib: int, init: float | None, status: str = ""
 ) -> str:
-    """Durations in seconds; ``init`` only for the first event of an instance. Init is billed, as AWS does since 2025."""
+    """Durations in seconds; ``init`` only for an instance's first event; it is billed, as AWS does since 2025."""
     milliseconds = duration * 1000
     billed = math.ceil(milliseconds + (init or 0.0) * 1000) or 1
     line = (

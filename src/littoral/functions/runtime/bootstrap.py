@@ -50,7 +50,8 @@ class CognitoIdentity:
     cognito_identity_pool_id: str | None = None
 
     def __repr__(self) -> str:
-        return f"CognitoIdentity([cognito_identity_id={self.cognito_identity_id},cognito_identity_pool_id={self.cognito_identity_pool_id}])"
+        pool = self.cognito_identity_pool_id
+        return f"CognitoIdentity([cognito_identity_id={self.cognito_identity_id},cognito_identity_pool_id={pool}])"
 
 
 class Client:
@@ -125,7 +126,7 @@ class LogLine(logging.Handler):
 def open_log() -> None:
     """Lines go out as they are finished, so that a killed instance has logged what it printed."""
     for name, fd in (("stdout", 1), ("stderr", 2)):
-        stream = open(fd, "w", buffering=-1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115, PTH123
+        stream = open(fd, "w", buffering=-1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
         stream.reconfigure(line_buffering=True)
         setattr(sys, name, stream)
 
@@ -145,7 +146,9 @@ def load(handler: str) -> Callable[[Any, LambdaContext], Any]:
     """The function that ``module.name`` (or ``folder/module.name``) names. Raises Fault, or what the import raised."""
     module_name, dot, function_name = handler.rpartition(".")
     if not dot:
-        raise Fault("Runtime.MalformedHandlerName", f"Bad handler '{handler}': not enough values to unpack (expected 2, got 1)")
+        raise Fault(
+            "Runtime.MalformedHandlerName", f"Bad handler '{handler}': not enough values to unpack (expected 2, got 1)"
+        )
     if module_name.split(".", maxsplit=1)[0] in sys.builtin_module_names:
         raise Fault("Runtime.BuiltInModuleConflict", f"Cannot use built-in module {module_name} as a handler module")
     try:

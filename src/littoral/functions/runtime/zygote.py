@@ -51,12 +51,62 @@ else:
 
 # What most functions import; each is then free at cold start.
 COMMON = (
-    "asyncio base64 collections concurrent.futures contextlib copy csv dataclasses datetime decimal email.message "
-    "enum fractions functools gzip hashlib hmac html http.client inspect io itertools logging logging.config math "
-    "operator pathlib pickle queue random re secrets shutil socket ssl statistics string struct subprocess tempfile "
-    "textwrap threading time traceback types typing unicodedata urllib.error urllib.parse urllib.request uuid "
-    "xml.etree.ElementTree zipfile zlib zoneinfo"
-).split()
+    "asyncio",
+    "base64",
+    "collections",
+    "concurrent.futures",
+    "contextlib",
+    "copy",
+    "csv",
+    "dataclasses",
+    "datetime",
+    "decimal",
+    "email.message",
+    "enum",
+    "fractions",
+    "functools",
+    "gzip",
+    "hashlib",
+    "hmac",
+    "html",
+    "http.client",
+    "inspect",
+    "io",
+    "itertools",
+    "logging",
+    "logging.config",
+    "math",
+    "operator",
+    "pathlib",
+    "pickle",
+    "queue",
+    "random",
+    "re",
+    "secrets",
+    "shutil",
+    "socket",
+    "ssl",
+    "statistics",
+    "string",
+    "struct",
+    "subprocess",
+    "tempfile",
+    "textwrap",
+    "threading",
+    "time",
+    "traceback",
+    "types",
+    "typing",
+    "unicodedata",
+    "urllib.error",
+    "urllib.parse",
+    "urllib.request",
+    "uuid",
+    "xml.etree.ElementTree",
+    "zipfile",
+    "zlib",
+    "zoneinfo",
+)
 BOTO = ("boto3", "botocore.client", "botocore.endpoint", "botocore.httpsession", "botocore.signers", "s3transfer")
 
 MAX_MESSAGE = 1 << 18
@@ -195,7 +245,7 @@ def become(keeper: int, message: dict[str, Any], fds: list[int]) -> None:
             child.wire(log)
             os.dup2(kept, 3)  # the number that node/bootstrap.js knows; dup2 makes it inheritable
             os.close(kept)
-            os.execve(message["argv"][0], message["argv"], message["env"])
+            os.execve(message["argv"][0], message["argv"], message["env"])  # noqa: S606
     except BaseException as error:  # noqa: BLE001 - a child must never fall back into the keeper's loop
         with contextlib.suppress(OSError):
             os.write(2, f"{type(error).__name__}: {error}\n".encode())

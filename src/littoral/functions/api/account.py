@@ -1,0 +1,102 @@
+"""Reserved concurrency, account settings, tags, and the (absent) code signing of a function."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from littoral.aws.service import Call, Output, operation
+from littoral.functions import validation
+from littoral.functions.api.parts import Operations
+from littoral.functions.code import MAX_UNPACKED, MAX_ZIP
+from littoral.functions.names import Reference, invalid
+
+CODE_STORAGE = 80_530_636_800  # AWS's default, 75 GB; the disk is the real limit
+
+
+class AccountOperations(Operations):
+    @operation()
+    async def put_function_concurrency(
+        self, call: Call, *, function_name: str, reserved_concurrent_executions: int
+    ) -> Output:
+        count = reserved_concurrent_executions
+        if count < 0:
+            raise validation.validation_error(count, "reservedConcurrentExecutions", "Member must have value >= 0")
+        reference = self._unqualified(function_name)
+        async with self._catalog.lock(reference.name):
+            function = self._catalog.get(reference.name)
+            scheduler = self._parts.scheduler
+            floor = min(100, scheduler.total // 10)  # AWS leaves 100 of 1,000 to the functions without a reservation
+            if scheduler.unreserved_limit + (function.reserved or 0) - count < floor:
+                raise invalid(
+                    "Specified ReservedConcurrentExecutions for function decreases account's "
+                    f"UnreservedConcurrentExecution below its minimum value of [{floor}]."
+                )
+            await self._catalog.save(replace(function, reserved=count))
+            scheduler.reserve(reference.name, count)
+        return {"ReservedConcurrentExecutions": count}
+
+    @operation()
+    async def get_function_concurrency(self, call: Call, *, function_name: str) -> Output:
+        reserved = self._catalog.get(self._unqualified(function_name).name).reserved
+        return {} if reserved is None else {"ReservedConcurrentExecutions": reserved}
+
+    @operation()
+    async def delete_function_concurrency(self, call: Call, *, function_name: str) -> Output:
+        reference = self._unqualified(function_name)
+        async with self._catalog.lock(reference.name):
+            function = self._catalog.get(reference.name)
+            await self._catalog.save(replace(function, reserved=None))
+            self._parts.scheduler.reserve(reference.name, None)
+        return {}
+
+    @operation()
+    async def get_account_settings(self, call: Call) -> Output:
+        functions = [self._catalog.get(name) for name in self._catalog.names()]
+        sizes = sum(v.code_size for each in functions for v in (each.latest, *each.versions.values()))
+        return {
+            "AccountLimit": {
+                "TotalCodeSize": CODE_STORAGE,
+                "CodeSizeUnzipped": MAX_UNPACKED,
+                "CodeSizeZipped": MAX_ZIP,
+                "ConcurrentExecutions": self._parts.scheduler.total,
+                "UnreservedConcurrentExecutions": self._parts.scheduler.unreserved_limit,
+            },
+            "AccountUsage": {"TotalCodeSize": sizes, "FunctionCount": len(functions)},
+        }
+
+    @operation()
+    async def tag_resource(self, call: Call, *, resource: str, tags: dict[str, str]) -> Output:
+        validation.check_tags(tags)
+        reference = self._unqualified(resource)
+        async with self._catalog.lock(reference.name):
+            function = self._catalog.get(reference.name)
+            merged = {**function.tags, **tags}
+            validation.check_tags(merged)
+            await self._catalog.save(replace(function, tags=merged))
+        return {}
+
+    @operation()
+    async def untag_resource(self, call: Call, *, resource: str, tag_keys: list[str]) -> Output:
+        reference = self._unqualified(resource)
+        async with self._catalog.lock(reference.name):
+            function = self._catalog.get(reference.name)
+            left = {key: value for key, value in function.tags.items() if key not in tag_keys}
+            await self._catalog.save(replace(function, tags=left))
+        return {}
+
+    @operation()
+    async def list_tags(self, call: Call, *, resource: str) -> Output:
+        return {"Tags": dict(self._catalog.get(self._unqualified(resource).name).tags)}
+
+    @operation(notes="there is no code signing: the configuration is always none")
+    async def get_function_code_signing_config(self, call: Call, *, function_name: str) -> Output:
+        function = self._catalog.get(self._home.parse(function_name).name)
+        return {"CodeSigningConfigArn": "", "FunctionName": function.name}
+
+    def _unqualified(self, text: str) -> Reference:
+        reference = self._home.parse(text)
+        if reference.qualifier is not None:
+            raise invalid(
+                "This operation is permitted on Lambda functions only. Aliases and versions do not support it."
+            )
+        return reference

@@ -1,0 +1,150 @@
+"""CreateAlias, GetAlias, UpdateAlias, DeleteAlias, ListAliases; weighted routing between two versions."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+
+from littoral.aws.service import Call, Output, operation
+from littoral.functions import validation
+from littoral.functions.api.parts import PAGE, Operations, check_revision, page, with_marker
+from littoral.functions.catalog import new_revision
+from littoral.functions.names import LATEST, conflict, invalid, is_number, not_found
+from littoral.functions.version import Alias, Function
+
+_NAME = re.compile(r"(?!^[0-9]+$)([a-zA-Z0-9-_]{1,128})")
+
+
+class AliasOperations(Operations):
+    @operation()
+    async def create_alias(
+        self,
+        call: Call,
+        *,
+        function_name: str,
+        name: str,
+        function_version: str,
+        description: str = "",
+        routing_config: dict[str, Any] | None = None,
+    ) -> Output:
+        if not _NAME.fullmatch(name):
+            raise validation.validation_error(
+                name[:128], "name", "Member must satisfy regular expression pattern: (?!^[0-9]+$)([a-zA-Z0-9-_]+)"
+            )
+        validation.check_description(description)
+        reference = self._home.parse(function_name)
+        async with self._catalog.lock(reference.name):
+            function = self._catalog.get(reference.name)
+            if name in function.aliases:
+                raise conflict(f"Alias already exists: {self._home.arn(function.name, name)}")
+            self._check_version(function, function_version)
+            weights = self._weights(function, function_version, routing_config)
+            alias = Alias(name, function_version, description, weights, new_revision())
+            await self._catalog.save(replace(function, aliases={**function.aliases, name: alias}))
+            return self._shown(function.name, alias)
+
+    @operation()
+    async def get_alias(self, call: Call, *, function_name: str, name: str) -> Output:
+        function = self._catalog.get(self._home.parse(function_name).name)
+        return self._shown(function.name, self._alias(function, name))
+
+    @operation()
+    async def update_alias(
+        self,
+        call: Call,
+        *,
+        function_name: str,
+        name: str,
+        function_version: str | None = None,
+        description: str | None = None,
+        routing_config: dict[str, Any] | None = None,
+        revision_id: str | None = None,
+    ) -> Output:
+        validation.check_description(description)
+        reference = self._home.parse(function_name)
+        async with self._catalog.lock(reference.name):
+            function = self._catalog.get(reference.name)
+            alias = self._alias(function, name)
+            check_revision(revision_id, alias.revision_id, "Alias")
+            version = function_version or alias.version
+            self._check_version(function, version)
+            changed = replace(
+                alias,
+                version=version,
+                description=alias.description if description is None else description,
+                weights=alias.weights if routing_config is None else self._weights(function, version, routing_config),
+                revision_id=new_revision(),
+            )
+            if version in changed.weights:
+                raise invalid(f"Invalid function version {version}: it is in the alias's routing configuration already")
+            await self._catalog.save(replace(function, aliases={**function.aliases, name: changed}))
+            return self._shown(function.name, changed)
+
+    @operation()
+    async def delete_alias(self, call: Call, *, function_name: str, name: str) -> Output:
+        """Succeeds when there is no such alias, as AWS does."""
+        reference = self._home.parse(function_name)
+        async with self._catalog.lock(reference.name):
+            function = self._catalog.get(reference.name)
+            if name in function.aliases:
+                aliases = {each: alias for each, alias in function.aliases.items() if each != name}
+                await self._catalog.save(replace(function, aliases=aliases))
+        return {}
+
+    @operation()
+    async def list_aliases(
+        self,
+        call: Call,
+        *,
+        function_name: str,
+        function_version: str | None = None,
+        marker: str | None = None,
+        max_items: int = PAGE,
+    ) -> Output:
+        function = self._catalog.get(self._home.parse(function_name).name)
+        aliases = sorted(function.aliases.values(), key=lambda alias: alias.name)
+        aliases = [alias for alias in aliases if function_version in (None, alias.version)]
+        shown, following = page(aliases, lambda alias: alias.name, marker, min(max_items, PAGE))
+        return with_marker({"Aliases": [self._shown(function.name, alias) for alias in shown]}, following)
+
+    def _alias(self, function: Function, name: str) -> Alias:
+        if name not in function.aliases:
+            raise not_found(f"Cannot find alias arn: {self._home.arn(function.name, name)}")
+        return function.aliases[name]
+
+    def _check_version(self, function: Function, version: str) -> None:
+        if version == LATEST:
+            return
+        if not is_number(version) or int(version) not in function.versions:
+            raise not_found(f"Function not found: {self._home.arn(function.name, version)}")
+
+    def _weights(self, function: Function, version: str, routing: dict[str, Any] | None) -> dict[str, float]:
+        weights: dict[str, float] = dict((routing or {}).get("AdditionalVersionWeights") or {})
+        if not weights:
+            return {}
+        if version == LATEST:
+            raise invalid("$LATEST is not supported for an alias pointing to more than 1 version")
+        if len(weights) > 1:
+            raise invalid("Number of items in AdditionalVersionWeights cannot be greater than 1")
+        for other, weight in weights.items():
+            if not is_number(other) or other == version:
+                raise invalid(
+                    f"Invalid function version {other}. Function version has to be a number other than the main one"
+                )
+            self._check_version(function, other)
+            if not 0.0 <= weight <= 1.0:
+                raise invalid(f"AdditionalVersionWeights of {other} must be between 0.0 and 1.0")
+        return weights
+
+    def _shown(self, function: str, alias: Alias) -> Output:
+        shown: Output = {
+            "AliasArn": self._home.arn(function, alias.name),
+            "Name": alias.name,
+            "FunctionVersion": alias.version,
+            "Description": alias.description,
+            "RevisionId": alias.revision_id,
+        }
+        if alias.weights:
+            shown["RoutingConfig"] = {"AdditionalVersionWeights": dict(alias.weights)}
+        return shown

@@ -1,0 +1,120 @@
+"""UpdateFunctionCode and UpdateFunctionConfiguration."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from littoral.aws.service import Call, Output, operation
+from littoral.functions import validation
+from littoral.functions.api.parts import Operations, check_revision
+from littoral.functions.names import invalid
+from littoral.functions.version import aws_time, configuration
+
+
+class ConfigurationOperations(Operations):
+    @operation(notes="zip packages only", harmless={"S3ObjectStorageMode"})
+    async def update_function_code(
+        self,
+        call: Call,
+        *,
+        function_name: str,
+        zip_file: bytes | None = None,
+        s3_bucket: str | None = None,
+        s3_key: str | None = None,
+        s3_object_version: str | None = None,
+        image_uri: str | None = None,
+        architectures: list[str] | None = None,
+        publish: bool = False,
+        dry_run: bool = False,
+        revision_id: str | None = None,
+    ) -> Output:
+        reference = self._home.parse(function_name)
+        async with self._catalog.lock(reference.name):
+            function = self._catalog.get(reference.name)
+            check_revision(revision_id, function.latest.revision_id)
+            code = {
+                "ZipFile": zip_file,
+                "S3Bucket": s3_bucket,
+                "S3Key": s3_key,
+                "S3ObjectVersion": s3_object_version,
+                "ImageUri": image_uri,
+            }
+            stored = await self._code_of(code, dry_run=dry_run)
+            latest = replace(function.latest, code_sha256=stored.sha256, code_size=stored.size)
+            if architectures is not None:
+                latest = replace(latest, architectures=validation.architectures_of(architectures))
+            if dry_run:
+                return configuration(latest, self._home, qualified=False)
+            function = await self._replace_latest(function, latest, aws_time(call.now))
+            await self._parts.launcher.prepare(function.latest)
+            if publish:
+                return configuration(await self._publish(function, call.now), self._home, qualified=True)
+            return configuration(function.latest, self._home, qualified=False)
+
+    @operation(
+        notes="VpcConfig, Layers, FileSystemConfigs, DeadLetterConfig, KMSKeyArn, SnapStart, active tracing and JSON "
+        "logs are refused; EphemeralStorage is stored, not enforced"
+    )
+    async def update_function_configuration(
+        self,
+        call: Call,
+        *,
+        function_name: str,
+        role: str | None = None,
+        handler: str | None = None,
+        description: str | None = None,
+        timeout: int | None = None,
+        memory_size: int | None = None,
+        environment: dict[str, Any] | None = None,
+        runtime: str | None = None,
+        revision_id: str | None = None,
+        ephemeral_storage: dict[str, Any] | None = None,
+        tracing_config: dict[str, Any] | None = None,
+        vpc_config: dict[str, Any] | None = None,
+        layers: list[str] | None = None,
+        file_system_configs: list[dict[str, Any]] | None = None,
+        dead_letter_config: dict[str, Any] | None = None,
+        kms_key_arn: str | None = None,
+        snap_start: dict[str, Any] | None = None,
+        logging_config: dict[str, Any] | None = None,
+    ) -> Output:
+        reference = self._home.parse(function_name)
+        validation.check_not_served(
+            TracingConfig=tracing_config,
+            VpcConfig=vpc_config,
+            Layers=layers,
+            FileSystemConfigs=file_system_configs,
+            DeadLetterConfig=dead_letter_config,
+            KMSKeyArn=kms_key_arn,
+            SnapStart=snap_start,
+            LoggingConfig=logging_config,
+        )
+        validation.check_numbers(timeout, memory_size, ephemeral_storage)
+        validation.check_role(role)
+        validation.check_handler(handler)
+        validation.check_description(description)
+        if runtime is not None:
+            await self._parts.runtimes.check(runtime)
+        given: dict[str, Any] = {
+            "role": role,
+            "handler": handler,
+            "description": description,
+            "timeout": timeout,
+            "memory_size": memory_size,
+            "runtime": runtime,
+            "environment": None if environment is None else validation.environment_of(environment),
+            "ephemeral_storage": (ephemeral_storage or {}).get("Size"),
+            "log_group": None if logging_config is None else validation.log_group_of(reference.name, logging_config),
+        }
+        async with self._catalog.lock(reference.name):
+            function = self._catalog.get(reference.name)
+            if reference.qualifier not in (None, "$LATEST"):
+                raise invalid(
+                    "This operation is permitted on Lambda functions only. Aliases and versions do not support it."
+                )
+            check_revision(revision_id, function.latest.revision_id)
+            latest = replace(function.latest, **{name: value for name, value in given.items() if value is not None})
+            function = await self._replace_latest(function, latest, aws_time(call.now))
+            await self._parts.launcher.prepare(function.latest)
+            return configuration(function.latest, self._home, qualified=False)

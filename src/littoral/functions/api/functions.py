@@ -1,0 +1,193 @@
+"""CreateFunction, GetFunction, GetFunctionConfiguration, ListFunctions, DeleteFunction."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from littoral.aws.service import Call, Output, operation
+from littoral.functions import validation
+from littoral.functions.api.parts import PAGE, Operations, page, with_marker
+from littoral.functions.catalog import new_revision
+from littoral.functions.names import LATEST, Reference, conflict, invalid, is_number, not_found
+from littoral.functions.version import Function, FunctionVersion, aws_time, configuration
+from littoral.store.contract import Conflict
+
+
+class FunctionOperations(Operations):
+    @operation(
+        notes="zip packages only; VpcConfig, Layers, FileSystemConfigs, DeadLetterConfig, KMSKeyArn, SnapStart, "
+        "active tracing and JSON logs are refused; EphemeralStorage and Architectures are stored, not enforced"
+    )
+    async def create_function(
+        self,
+        call: Call,
+        *,
+        function_name: str,
+        role: str,
+        code: dict[str, Any],
+        runtime: str | None = None,
+        handler: str | None = None,
+        description: str = "",
+        timeout: int = 3,
+        memory_size: int = 128,
+        publish: bool = False,
+        environment: dict[str, Any] | None = None,
+        tags: dict[str, str] | None = None,
+        architectures: list[str] | None = None,
+        ephemeral_storage: dict[str, Any] | None = None,
+        package_type: str = "Zip",
+        tracing_config: dict[str, Any] | None = None,
+        vpc_config: dict[str, Any] | None = None,
+        layers: list[str] | None = None,
+        file_system_configs: list[dict[str, Any]] | None = None,
+        dead_letter_config: dict[str, Any] | None = None,
+        kms_key_arn: str | None = None,
+        snap_start: dict[str, Any] | None = None,
+        logging_config: dict[str, Any] | None = None,
+    ) -> Output:
+        reference = self._home.parse(function_name)
+        if reference.qualifier is not None:
+            raise invalid("A function is created without a qualifier")
+        validation.check_not_served(
+            PackageType=package_type,
+            TracingConfig=tracing_config,
+            VpcConfig=vpc_config,
+            Layers=layers,
+            FileSystemConfigs=file_system_configs,
+            DeadLetterConfig=dead_letter_config,
+            KMSKeyArn=kms_key_arn,
+            SnapStart=snap_start,
+            LoggingConfig=logging_config,
+        )
+        validation.check_numbers(timeout, memory_size, ephemeral_storage)
+        validation.check_role(role)
+        validation.check_handler(handler)
+        validation.check_description(description)
+        validation.check_tags(tags)
+        variables = validation.environment_of(environment)
+        if runtime is None or handler is None:
+            raise invalid(
+                "Runtime and Handler are mandatory parameters for functions created with deployment packages."
+            )
+        await self._parts.runtimes.check(runtime)
+        async with self._catalog.lock(reference.name):
+            if self._catalog.find(reference.name) is not None:
+                raise conflict(f"Function already exist: {reference.name}")
+            stored = await self._code_of(code)
+            latest = FunctionVersion(
+                name=reference.name,
+                version=LATEST,
+                runtime=runtime,
+                handler=handler,
+                role=role,
+                code_sha256=stored.sha256,
+                code_size=stored.size,
+                revision_id=new_revision(),
+                last_modified=aws_time(call.now),
+                description=description,
+                timeout=timeout,
+                memory_size=memory_size,
+                ephemeral_storage=(ephemeral_storage or {}).get("Size", 512),
+                environment=variables,
+                architectures=validation.architectures_of(architectures),
+                log_group=validation.log_group_of(reference.name, logging_config),
+            )
+            function = Function(reference.name, str(uuid.uuid4()), latest, tags=dict(tags or {}))
+            try:
+                await self._catalog.create(function)
+            except Conflict:
+                raise conflict(f"Function already exist: {reference.name}") from None
+            await self._parts.launcher.prepare(latest)
+            if publish:
+                return configuration(await self._publish(function, call.now), self._home, qualified=True)
+            return configuration(latest, self._home, qualified=False)
+
+    @operation()
+    async def get_function(self, call: Call, *, function_name: str, qualifier: str | None = None) -> Output:
+        reference = self._home.parse(function_name, qualifier)
+        version = self._catalog.version(reference)
+        function = self._catalog.get(reference.name)
+        shown: Output = {
+            "Configuration": self._configuration(reference, version),
+            "Code": {
+                "RepositoryType": "S3",
+                "Location": call.base_url + self._parts.sign_code_url(version, call.now),
+            },
+        }
+        if function.tags:
+            shown["Tags"] = dict(function.tags)
+        if function.reserved is not None:
+            shown["Concurrency"] = {"ReservedConcurrentExecutions": function.reserved}
+        return shown
+
+    @operation()
+    async def get_function_configuration(
+        self, call: Call, *, function_name: str, qualifier: str | None = None
+    ) -> Output:
+        reference = self._home.parse(function_name, qualifier)
+        return self._configuration(reference, self._catalog.version(reference))
+
+    @operation(notes="MasterRegion other than ALL is refused: there is no replication of functions")
+    async def list_functions(
+        self,
+        call: Call,
+        *,
+        function_version: str | None = None,
+        marker: str | None = None,
+        max_items: int = PAGE,
+        master_region: str | None = None,
+    ) -> Output:
+        if master_region not in (None, "ALL"):
+            raise invalid("MasterRegion is not served by Littoral")
+        functions = [self._catalog.get(name) for name in self._catalog.names()]
+        if function_version == "ALL":
+            versions = [version for each in functions for version in (each.latest, *_in_order(each))]
+        else:
+            versions = [each.latest for each in functions]
+        shown, following = page(versions, _sort_key, marker, min(max_items, PAGE))
+        listed = [configuration(each, self._home, qualified=function_version == "ALL") for each in shown]
+        return with_marker({"Functions": listed}, following)
+
+    @operation()
+    async def delete_function(self, call: Call, *, function_name: str, qualifier: str | None = None) -> Output:
+        reference = self._home.parse(function_name, qualifier)
+        async with self._catalog.lock(reference.name):
+            function = self._catalog.get(reference.name)
+            if reference.qualifier is None:
+                await self._catalog.delete(reference.name)
+                self._parts.scheduler.retire(reference.name, keep=set())
+                self._parts.scheduler.reserve(reference.name, None)
+            else:
+                await self._delete_version(function, reference.qualifier)
+        # 204 is what AWS answers although the model says 200 since StatusCode was added to the output
+        return {"StatusCode": 204}
+
+    async def _delete_version(self, function: Function, qualifier: str) -> None:
+        if qualifier == LATEST:
+            raise invalid("$LATEST version cannot be deleted without deleting the function.")
+        if not is_number(qualifier):
+            raise invalid("Deletion of aliases is not currently supported: use DeleteAlias")
+        if int(qualifier) not in function.versions:
+            raise not_found(f"Function not found: {self._home.arn(function.name, qualifier)}")
+        pointing = sorted(a.name for a in function.aliases.values() if a.version == qualifier or qualifier in a.weights)
+        if pointing:
+            raise conflict(f"Version {qualifier} cannot be deleted: the aliases {pointing} point to it")
+        await self._catalog.unpublish(function, int(qualifier))
+        self._retire(self._catalog.get(function.name))
+
+    def _configuration(self, reference: Reference, version: FunctionVersion) -> Output:
+        """An unqualified question is answered with the unqualified ARN; an alias shows its own."""
+        shown = configuration(version, self._home, qualified=reference.qualifier is not None)
+        if reference.qualifier is not None:
+            shown["FunctionArn"] = self._home.arn(reference.name, reference.qualifier)
+        return shown
+
+
+def _in_order(function: Function) -> list[FunctionVersion]:
+    return [function.versions[number] for number in sorted(function.versions)]
+
+
+def _sort_key(version: FunctionVersion) -> str:
+    number = -1 if version.version == LATEST else int(version.version)
+    return f"{version.name}\0{number + 1:09d}"

@@ -1,0 +1,87 @@
+"""Invoke: synchronous, asynchronous, dry."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import uuid
+
+from littoral.aws.service import Call, Output, ServiceError, operation
+from littoral.functions.api.parts import Operations
+from littoral.functions.payload import MAX_EVENT, MAX_SYNC, check_payload, too_large
+from littoral.net.message import Body, BodyTooLarge
+
+MAX_CONTEXT = 3583  # bytes, base64 decoded
+
+
+class InvokeOperations(Operations):
+    @operation(notes="DurableExecutionName and TenantId are refused")
+    async def invoke(
+        self,
+        call: Call,
+        *,
+        function_name: str,
+        invocation_type: str = "RequestResponse",
+        log_type: str = "None",
+        client_context: str | None = None,
+        payload: bytes | Body = b"",
+        qualifier: str | None = None,
+    ) -> Output:
+        reference = self._home.parse(function_name, qualifier)
+        target = self._catalog.resolve(reference)
+        context = _client_context(client_context)
+        limit = MAX_EVENT if invocation_type == "Event" else MAX_SYNC
+        event = await check_payload(await _whole(payload, limit, invocation_type), limit, invocation_type)
+        request_id = _request_id(call)
+        if invocation_type == "DryRun":
+            return {"StatusCode": 204}
+        if invocation_type == "Event":
+            await self._parts.deliveries.accept(reference, request_id, event, context)
+            return {"StatusCode": 202}
+        result = await self._parts.runner.run(target, request_id, event, context)
+        output: Output = {
+            "StatusCode": 200,
+            "Payload": result.payload,
+            "ExecutedVersion": result.executed_version,
+        }
+        if result.function_error is not None:
+            output["FunctionError"] = result.function_error
+        if log_type == "Tail":
+            output["LogResult"] = base64.b64encode(result.log_tail).decode()
+        return output
+
+
+async def _whole(payload: bytes | Body, limit: int, kind: str) -> bytes:
+    if isinstance(payload, bytes):
+        return payload
+    try:
+        return await payload.read(limit)
+    except BodyTooLarge:
+        raise too_large(kind, limit, None) from None
+
+
+def _request_id(call: Call) -> str:
+    """The call's own, as in AWS, when it has the form that frames and records need."""
+    try:
+        return str(uuid.UUID(call.request_id))
+    except ValueError:
+        return str(uuid.uuid4())
+
+
+def _client_context(text: str | None) -> bytes:
+    """JSON of the mobile SDK's context; raises InvalidRequestContentException."""
+    if not text:
+        return b""
+    try:
+        decoded = base64.b64decode(text, validate=True)
+        json.loads(decoded)
+    except (binascii.Error, ValueError):
+        raise ServiceError(
+            "InvalidRequestContentException", "Client context must be a valid Base64-encoded JSON object.", status=400
+        ) from None
+    if len(decoded) > MAX_CONTEXT:
+        raise ServiceError(
+            "InvalidRequestContentException", f"Client context must be at most {MAX_CONTEXT} bytes", status=400
+        )
+    return decoded

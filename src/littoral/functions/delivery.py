@@ -1,0 +1,277 @@
+"""Asynchronous invocations: kept durably, run by workers, retried, then handed to a destination.
+
+Owns: the stream of events and what becomes of each. An event is acknowledged to its sender once it is in the stream,
+and to the stream once the function succeeded or its destination has it, so a killed place runs it again: at least once.
+
+==================  ===============================================================================
+what came           then
+==================  ===============================================================================
+success             on-success destination, done
+function error      again after 1 and 2 minutes (at most ``MaximumRetryAttempts``), then on-failure destination
+throttle, 5xx       again after 1 s, 2 s, 4 s … 5 minutes, until ``MaximumEventAgeInSeconds``
+function deleted    done, with a line in the place's log
+==================  ===============================================================================
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from littoral.aws.invoke import InvokeResult
+from littoral.aws.service import ServiceError
+from littoral.functions.catalog import Catalog, Target
+from littoral.functions.names import LATEST, Reference
+from littoral.functions.runner import Runner
+from littoral.functions.settings import FunctionSettings
+from littoral.functions.version import iso_time
+from littoral.store.contract import Consumer, Message, Outgoing, Records, StoreError, Streams
+
+log = logging.getLogger(__name__)
+
+STREAM = "functions-events"
+MAX_AGE = 21_600  # seconds
+MAX_RETRIES = 2
+MAX_HOPS = 16  # Lambda stops a loop of functions after about so many
+FETCH_WAIT = 1.0
+ACK_WAIT = 30.0  # a killed place's events come again after this; one that is under way here is not run twice
+
+
+class Sink(Protocol):
+    """Destinations that are not functions (a queue, a topic). The site may hand one in."""
+
+    def accepts(self, arn: str) -> bool: ...
+
+    async def deliver(self, arn: str, record: dict[str, Any]) -> None:
+        """Durable when it returns; may be called twice for one record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How the events of one target are treated."""
+
+    retries: int
+    max_age: float
+    on_failure: str | None
+    on_success: str | None
+
+
+def policy_of(target: Target) -> Policy:
+    config = target.function.event_configs.get(target.qualifier) or {}
+    destinations = config.get("DestinationConfig") or {}
+    retries, age = config.get("MaximumRetryAttempts"), config.get("MaximumEventAgeInSeconds")
+    return Policy(
+        MAX_RETRIES if retries is None else retries,
+        MAX_AGE if age is None else age,
+        (destinations.get("OnFailure") or {}).get("Destination"),
+        (destinations.get("OnSuccess") or {}).get("Destination"),
+    )
+
+
+class Deliveries:
+    def __init__(
+        self,
+        streams: Streams,
+        records: Records,
+        catalog: Catalog,
+        runner: Runner,
+        settings: FunctionSettings,
+        clock: Callable[[], float],
+        sink: Sink | None = None,
+    ) -> None:
+        self._streams = streams
+        self._records = records
+        self._catalog = catalog
+        self._runner = runner
+        self._settings = settings
+        self._clock = clock
+        self.sink = sink
+        self._consumer: Consumer | None = None
+        self._loop: asyncio.Task[None] | None = None
+        self._under_way: dict[int, asyncio.Task[None]] = {}
+        self._throttles: dict[int, int] = {}
+        self._free = asyncio.Semaphore(settings.deliveries)
+
+    async def open(self) -> None:
+        await self._streams.create(STREAM)
+        self._consumer = await self._streams.consumer(STREAM, "workers", ack_wait=ACK_WAIT)
+
+    def start(self) -> None:
+        self._loop = asyncio.get_running_loop().create_task(self._work())
+
+    async def close(self) -> None:
+        """Stop. What was under way is not acknowledged and comes again at the next start."""
+        tasks = [*([self._loop] if self._loop else []), *self._under_way.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def accept(
+        self, reference: Reference, request_id: str, payload: bytes, context: bytes = b"", hops: int = 0
+    ) -> None:
+        """Durable when this returns. Raises ServiceError (ServiceException) when the store refuses."""
+        headers = {
+            "function": reference.name,
+            "qualifier": reference.qualifier or "",
+            "request": request_id,
+            "context": context.decode(),
+            "hops": str(hops),
+        }
+        try:
+            await self._streams.publish(STREAM, [Outgoing(payload, request_id, headers)])
+        except StoreError as error:
+            raise ServiceError("ServiceException", f"The event could not be kept: {error}", status=500) from error
+
+    async def _work(self) -> None:
+        assert self._consumer is not None
+        while True:
+            async with self._free:  # at least one is free
+                pass
+            free = max(1, self._settings.deliveries - len(self._under_way))
+            try:
+                messages = await self._consumer.fetch(free, wait=FETCH_WAIT)
+            except StoreError as error:
+                log.warning("asynchronous events cannot be read: %s", error)
+                await asyncio.sleep(FETCH_WAIT)
+                continue
+            for message in messages:
+                if message.sequence not in self._under_way:
+                    await self._free.acquire()
+                    task = asyncio.get_running_loop().create_task(self._deliver(message))
+                    self._under_way[message.sequence] = task
+                    task.add_done_callback(lambda _, number=message.sequence: self._done(number))  # type: ignore[misc]
+
+    def _done(self, sequence: int) -> None:
+        del self._under_way[sequence]
+        self._free.release()
+
+    async def _deliver(self, message: Message) -> None:
+        try:
+            await self._attempt(message)
+        except StoreError as error:  # not acknowledged: it comes again
+            log.warning("event %s is put off: %s", message.headers["request"], error)
+        except Exception:
+            log.exception("event %s failed for a reason of ours; it will come again", message.headers["request"])
+
+    async def _attempt(self, message: Message) -> None:
+        headers = message.headers
+        try:
+            target = self._catalog.resolve(Reference(headers["function"], headers["qualifier"] or None))
+        except ServiceError as error:
+            log.warning("event %s is dropped: %s", headers["request"], error)
+            await self._finish(message)
+            return
+        policy = policy_of(target)
+        if self._clock() - message.published_at > policy.max_age:
+            await self._give_up(message, target, policy, "EventAgeExceeded", None, await self._failures(message))
+            return
+        try:
+            result = await self._runner.run(target, headers["request"], message.data, headers["context"].encode())
+        except ServiceError as error:
+            await self._throttled(message, target, policy, error)
+            return
+        self._throttles.pop(message.sequence, None)
+        if result.function_error is None:
+            await self._hand_on(message, target, policy.on_success, "Success", result, 1)
+            await self._finish(message)
+        else:
+            await self._failed(message, target, policy, result)
+
+    async def _throttled(self, message: Message, target: Target, policy: Policy, error: ServiceError) -> None:
+        if target.function.reserved == 0:  # Lambda does not wait for a function that is switched off
+            await self._give_up(message, target, policy, "RetriesExhausted", None, 0)
+            return
+        assert self._consumer is not None
+        count = self._throttles[message.sequence] = self._throttles.get(message.sequence, 0) + 1
+        first, longest = self._settings.throttle_delays
+        delay = min(longest, first * 2 ** min(count - 1, 30))
+        log.info("event %s waits %.1f s: %s", message.headers["request"], delay, error)
+        await self._consumer.retry(message.sequence, delay=delay)
+
+    async def _failed(self, message: Message, target: Target, policy: Policy, result: InvokeResult) -> None:
+        assert self._consumer is not None
+        failures = await self._failures(message) + 1
+        if failures > policy.retries:
+            await self._give_up(message, target, policy, "RetriesExhausted", result, failures)
+            return
+        await self._records.put(f"attempt/{message.sequence}", str(failures).encode())
+        delays = self._settings.retry_delays
+        await self._consumer.retry(message.sequence, delay=delays[min(failures, len(delays)) - 1])
+
+    async def _failures(self, message: Message) -> int:
+        record = await self._records.get(f"attempt/{message.sequence}")
+        return int(record.value) if record is not None else 0
+
+    async def _give_up(
+        self,
+        message: Message,
+        target: Target,
+        policy: Policy,
+        condition: str,
+        result: InvokeResult | None,
+        attempts: int,
+    ) -> None:
+        log.info("event %s of %s is given up: %s", message.headers["request"], target.arn, condition)
+        await self._hand_on(message, target, policy.on_failure, condition, result, attempts)
+        await self._finish(message)
+
+    async def _hand_on(
+        self,
+        message: Message,
+        target: Target,
+        destination: str | None,
+        condition: str,
+        result: InvokeResult | None,
+        attempts: int,
+    ) -> None:
+        """The record goes out before the event is acknowledged; its id makes a repetition harmless."""
+        if destination is None:
+            return
+        record = self._record(message, target, condition, result, attempts)
+        if ":lambda:" not in destination:
+            if self.sink is None:
+                log.warning("no way to the destination %s: its record is dropped", destination)
+                return
+            await self.sink.deliver(destination, record)
+            return
+        hops = int(message.headers["hops"]) + 1
+        if hops >= MAX_HOPS:
+            log.warning("a loop of functions through %s was stopped after %d steps", destination, hops)
+            return
+        reference = self._catalog.home.parse(destination)
+        # The same id for the same record, so that the stream's dedupe drops a repetition.
+        request_id = str(uuid.uuid5(uuid.UUID(message.headers["request"]), condition))
+        await self.accept(reference, request_id, json.dumps(record).encode(), hops=hops)
+
+    def _record(
+        self, message: Message, target: Target, condition: str, result: InvokeResult | None, attempts: int
+    ) -> dict[str, Any]:
+        """AWS's invocation record (documentation: "Capturing records of Lambda asynchronous invocations")."""
+        record: dict[str, Any] = {
+            "version": "1.0",
+            "timestamp": iso_time(self._clock()),
+            "requestContext": {
+                "requestId": message.headers["request"],
+                "functionArn": self._catalog.home.arn(target.function.name, target.qualifier or LATEST),
+                "condition": condition,
+                "approximateInvokeCount": attempts,
+            },
+            "requestPayload": json.loads(message.data),
+        }
+        if result is not None:
+            record["responseContext"] = {"statusCode": 200, "executedVersion": result.executed_version}
+            if result.function_error is not None:
+                record["responseContext"]["functionError"] = result.function_error
+            record["responsePayload"] = json.loads(result.payload)
+        return record
+
+    async def _finish(self, message: Message) -> None:
+        assert self._consumer is not None
+        await self._consumer.ack([message.sequence])
+        self._throttles.pop(message.sequence, None)
+        await self._records.delete(f"attempt/{message.sequence}")

@@ -1,0 +1,296 @@
+"""``Functions``: the capability as the site sees it. Opens, starts and closes; is an ``Invoker``.
+
+    functions = await Functions.open(store, folder, region="us-east-1", account="000000000000")
+    await functions.start()
+    result = await functions.invoke(Invocation("chart", b'{"bed": 7}'))
+    await functions.close()
+
+``store`` needs ``records(bucket)``, ``streams`` and ``blobs(bucket)``. Works on asyncio and on uvloop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import json
+import logging
+import secrets
+import statistics
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+from littoral.aws.invoke import Invocation, InvokeResult
+from littoral.functions.api import LambdaApi
+from littoral.functions.api.parts import CodeSource, Parts
+from littoral.functions.catalog import Catalog, new_revision
+from littoral.functions.code import CodeStore
+from littoral.functions.codeurl import PREFIX, CodeUrls
+from littoral.functions.delivery import Deliveries, Sink
+from littoral.functions.keeper import KeeperGone
+from littoral.functions.launcher import Launcher
+from littoral.functions.logs import Logs
+from littoral.functions.names import LATEST, Home, invalid, is_number
+from littoral.functions.payload import MAX_EVENT, MAX_SYNC, check_payload
+from littoral.functions.permissions import allows
+from littoral.functions.runner import Runner
+from littoral.functions.runtimes import Runtimes
+from littoral.functions.scheduler import Scheduler
+from littoral.functions.settings import FunctionSettings
+from littoral.functions.version import Function, FunctionVersion, Placement, aws_time
+from littoral.net.message import Handler
+from littoral.store.contract import Blobs, Conflict, Records, Streams
+
+log = logging.getLogger(__name__)
+
+SWEEP_EVERY = 600.0  # seconds between looks for code that nothing refers to
+NO_ROLE = "arn:aws:iam::000000000000:role/littoral"  # installed functions have no role of their own
+
+
+class Store(Protocol):
+    """The three stores of a place; ``littoral.store.embedded.EmbeddedStore`` is one."""
+
+    @property
+    def streams(self) -> Streams: ...
+
+    def records(self, bucket: str) -> Records: ...
+
+    def blobs(self, bucket: str) -> Blobs: ...
+
+
+class Functions:
+    """Made by ``open``. ``api`` is the class for botocore's service "lambda"; ``logs`` reads log groups."""
+
+    def __init__(self, parts: Parts, logs: Logs, urls: CodeUrls, clock: Callable[[], float]) -> None:
+        self._parts = parts
+        self._urls = urls
+        self._clock = clock
+        self._sweeper: asyncio.Task[None] | None = None
+        self.logs = logs
+        self.api = LambdaApi(parts)
+
+    @classmethod
+    async def open(
+        cls,
+        store: Store,
+        folder: Path,
+        *,
+        region: str = "us-east-1",
+        account: str = "000000000000",
+        settings: FunctionSettings | None = None,
+        clock: Callable[[], float] = time.time,
+        code_source: CodeSource | None = None,
+        sink: Sink | None = None,
+    ) -> Self:
+        """Load what is stored; no process is started. ``folder`` holds unpacked code and logs."""
+        settings = settings or FunctionSettings()
+        home = Home(region, account)
+        records = store.records("functions")
+        catalog = Catalog(records, home)
+        await catalog.load()
+        code = CodeStore(store.blobs("functions-code"), folder / "code")
+        runtimes = Runtimes(settings, folder / "runtime")
+        logs = Logs(folder / "logs", clock=clock, bytes_per_group=settings.log_bytes_per_group)
+        launcher = Launcher(code, runtimes, settings, home, clock)
+        scheduler = Scheduler(launcher.launch, total=settings.concurrency, idle_seconds=settings.idle_seconds)
+        for name in catalog.names():
+            scheduler.reserve(name, catalog.get(name).reserved)
+        runner = Runner(scheduler, logs, settings, clock)
+        deliveries = Deliveries(store.streams, records, catalog, runner, settings, clock, sink)
+        await deliveries.open()
+        urls = CodeUrls(await _secret(records), code, clock)
+        parts = Parts(
+            home, settings, catalog, code, runtimes, launcher, scheduler, runner, deliveries, urls.sign, code_source
+        )
+        return cls(parts, logs, urls, clock)
+
+    async def start(self) -> None:
+        """Boot the keepers, run what waits. Raises KeeperGone when this machine cannot run functions."""
+        log.warning(
+            "functions run as processes of this user without namespaces: they are kept apart by memory limits and "
+            "process groups only, so run no code that you do not trust"
+        )
+        parts = self._parts
+        await parts.code.sweep(parts.catalog.code_keys())
+        await parts.launcher.prepare_python()
+        for name in parts.catalog.names():
+            await self._prepare(parts.catalog.get(name))
+        parts.scheduler.start()
+        parts.deliveries.start()
+        self._sweeper = asyncio.get_running_loop().create_task(self._sweep())
+
+    async def close(self) -> None:
+        """End every instance; returns when no process is left and the logs are written."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            await asyncio.gather(self._sweeper, return_exceptions=True)
+        await self._parts.deliveries.close()
+        await self._parts.runner.close()
+        await self._parts.scheduler.close()
+        await self._parts.launcher.close()
+        await self.logs.close()
+
+    # ------------------------------------------------------------------------------------ the invoker
+
+    async def invoke(self, invocation: Invocation) -> InvokeResult:
+        """See ``littoral.aws.invoke.Invoker``."""
+        target = self._parts.catalog.resolve(self._parts.home.parse(invocation.function))
+        payload = await check_payload(invocation.payload, MAX_SYNC, "RequestResponse")
+        context = json.dumps(dict(invocation.client_context)).encode() if invocation.client_context else b""
+        return await self._parts.runner.run(target, str(uuid.uuid4()), payload, context)
+
+    async def invoke_async(self, invocation: Invocation) -> str:
+        """See ``littoral.aws.invoke.Invoker``: durable once it returns."""
+        reference = self._parts.home.parse(invocation.function)
+        self._parts.catalog.version(reference)
+        payload = await check_payload(invocation.payload, MAX_EVENT, "Event")
+        context = json.dumps(dict(invocation.client_context)).encode() if invocation.client_context else b""
+        request_id = str(uuid.uuid4())
+        await self._parts.deliveries.accept(reference, request_id, payload, context)
+        return request_id
+
+    def may_invoke(
+        self, function: str, *, service: str, source_arn: str | None = None, source_account: str | None = None
+    ) -> bool:
+        """Whether the function's resource policy lets a service ("s3.amazonaws.com") invoke it for that source.
+        Raises ResourceNotFoundException. The site asks before it wires an event to a function."""
+        reference = self._parts.home.parse(function)
+        self._parts.catalog.version(reference)
+        statements = self._parts.catalog.get(reference.name).policies.get(reference.qualifier or "", [])
+        return allows(statements, service=service, source_arn=source_arn, source_account=source_account)
+
+    # ------------------------------------------------------------------------------------ places without the API
+
+    async def install(
+        self,
+        name: str,
+        version: str,
+        config: Mapping[str, Any],
+        archive: bytes,
+        *,
+        placement: Placement | None = None,
+    ) -> None:
+        """Make ``name:version`` runnable here under the ARN it has where it was published.
+
+        ``config`` is its FunctionConfiguration. The same code and configuration again changes nothing; a numbered
+        version that is here with other code is replaced, for the place it comes from is right. Raises ServiceError.
+        """
+        if not is_number(version) or int(version) < 1:
+            raise invalid(f"Only a numbered version can be installed, not {version[:50]}")
+        if self._parts.home.parse(name).qualifier is not None:
+            raise invalid("The name of an installed function has no qualifier")
+        await self._parts.runtimes.check(config["Runtime"])
+        async with self._parts.catalog.lock(name):
+            wanted = self._wanted(name, version, config, placement or Placement())
+            function = self._parts.catalog.find(name)
+            present = function.versions.get(int(version)) if function is not None else None
+            if present is not None and _as_wanted(present, wanted, archive):
+                return
+            stored = await self._parts.code.add(archive)
+            wanted = replace(wanted, code_sha256=stored.sha256, code_size=stored.size)
+            latest = replace(wanted, version=LATEST, revision_id=new_revision())
+            if function is None:
+                function = Function(name, str(uuid.uuid4()), latest)
+                await self._parts.catalog.create(function)
+            elif int(version) + 1 >= function.next_version:
+                function = replace(function, latest=latest)
+            function = await self._parts.catalog.publish(function, wanted)
+            keep = {each.key for each in (function.latest, *function.versions.values())}
+            self._parts.scheduler.retire(name, keep=keep)
+            await self._prepare(function)
+
+    def installed(self, name: str, version: str) -> str | None:
+        """The CodeSha256 of what is here under that name and version."""
+        function = self._parts.catalog.find(name)
+        found = function.versions.get(int(version)) if function is not None and is_number(version) else None
+        return found.code_sha256 if found is not None else None
+
+    async def remove(self, name: str) -> bool:
+        """Forget a function and end its instances; False when it was not here."""
+        async with self._parts.catalog.lock(name):
+            if self._parts.catalog.find(name) is None:
+                return False
+            await self._parts.catalog.delete(name)
+            self._parts.scheduler.retire(name, keep=set())
+            self._parts.scheduler.reserve(name, None)
+            return True
+
+    # ------------------------------------------------------------------------------------ for the site
+
+    def routes(self) -> dict[str, Handler]:
+        """Path prefix → handler: the addresses of GetFunction's Code.Location."""
+        return {PREFIX: self._urls.handle}
+
+    def stats(self) -> dict[str, Any]:
+        """Counts since the start; durations of the last thousand in seconds."""
+        stats = self._parts.runner.stats
+        return {
+            "cold": stats.cold,
+            "warm": stats.warm,
+            "errors": stats.errors,
+            "timeouts": stats.timeouts,
+            "throttles": stats.throttles,
+            "init_p50": statistics.median(stats.inits) if stats.inits else None,
+            "duration_p50": statistics.median(stats.durations) if stats.durations else None,
+            **self._parts.scheduler.instances(),
+        }
+
+    async def _prepare(self, function: Function) -> None:
+        """Boot ahead; a runtime that went away is told at the invocation, not by refusing to start the place."""
+        with contextlib.suppress(KeeperGone):
+            try:
+                await self._parts.launcher.prepare(function.latest)
+            except Exception as error:  # noqa: BLE001 - one function's trouble is not the place's
+                log.warning("function %s cannot be prepared: %s", function.name, error)
+
+    def _wanted(self, name: str, version: str, config: Mapping[str, Any], placement: Placement) -> FunctionVersion:
+        return FunctionVersion(
+            name=name,
+            version=version,
+            runtime=config["Runtime"],
+            handler=config["Handler"],
+            role=config.get("Role", NO_ROLE),
+            code_sha256="",
+            code_size=0,
+            revision_id=config.get("RevisionId") or new_revision(),
+            last_modified=config.get("LastModified") or aws_time(self._clock()),
+            description=config.get("Description", ""),
+            timeout=config.get("Timeout", 3),
+            memory_size=config.get("MemorySize", 128),
+            ephemeral_storage=(config.get("EphemeralStorage") or {}).get("Size", 512),
+            environment=dict((config.get("Environment") or {}).get("Variables") or {}),
+            architectures=tuple(config.get("Architectures") or ("x86_64",)),
+            log_group=(config.get("LoggingConfig") or {}).get("LogGroup") or f"/aws/lambda/{name}",
+            placement=placement,
+        )
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_EVERY)
+            try:
+                await self._parts.code.sweep(self._parts.catalog.code_keys() | self._parts.scheduler.code_in_use())
+            except Exception:
+                log.exception("unused function code could not be removed; the next sweep tries again")
+
+
+def _as_wanted(present: FunctionVersion, wanted: FunctionVersion, archive: bytes) -> bool:
+    if base64.b64encode(hashlib.sha256(archive).digest()).decode() != present.code_sha256:
+        return False
+    facts = {"code_sha256": "", "code_size": 0, "revision_id": "", "last_modified": ""}
+    return replace(present, **facts) == replace(wanted, **facts)  # type: ignore[arg-type]
+
+
+async def _secret(records: Records) -> bytes:
+    """The key of code addresses, made at the first start."""
+    record = await records.get("secret/code-urls")
+    if record is None:
+        with contextlib.suppress(Conflict):
+            await records.put("secret/code-urls", secrets.token_bytes(32), expect=0)
+        record = await records.get("secret/code-urls")
+    assert record is not None
+    return record.value

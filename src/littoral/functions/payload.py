@@ -1,0 +1,47 @@
+"""What may be an event: JSON, of a size that Lambda takes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+from littoral.aws.service import ServiceError
+
+MAX_SYNC = 6 * 1024 * 1024  # bytes of a synchronous event
+MAX_EVENT = 1024 * 1024  # bytes of an asynchronous one: AWS allows 1 MB since 2025
+ON_THE_LOOP = 128 * 1024  # larger events are checked in a thread
+
+
+async def check_payload(payload: bytes, limit: int, kind: str) -> bytes:
+    """The event, ``{}`` for none. Raises RequestTooLargeException, InvalidRequestContentException."""
+    if len(payload) > limit:
+        raise too_large(kind, limit, len(payload))
+    if not payload:
+        return b"{}"
+    if len(payload) > ON_THE_LOOP:
+        await asyncio.to_thread(_parse, payload)
+    else:
+        _parse(payload)
+    return payload
+
+
+def too_large(kind: str, limit: int, size: int | None) -> ServiceError:
+    has = f"{size} byte payload is" if size is not None else "The payload is"
+    message = f"{has} too large for the {kind} invocation type (limit {limit} bytes)"
+    return ServiceError("RequestTooLargeException", message, status=413, fields={"Type": "User"})
+
+
+def _parse(payload: bytes) -> None:
+    try:
+        json.loads(payload.decode("utf-8"), parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise ServiceError(
+            "InvalidRequestContentException",
+            f"Could not parse request body into json: {error}",
+            status=400,
+            fields={"Type": "User"},
+        ) from None
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"Unexpected token {constant}")

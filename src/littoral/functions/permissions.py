@@ -1,0 +1,78 @@
+"""Resource policies of functions: the statement that AddPermission makes, and who it lets in. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from littoral.functions.names import invalid
+
+_ACTION = re.compile(r"lambda:[*]|lambda:[a-zA-Z]+|[*]")
+_SERVICE = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*\.amazonaws\.com")
+
+
+def statement(
+    sid: str, action: str, principal: str, resource: str, source_arn: str | None, source_account: str | None
+) -> dict[str, Any]:
+    """Raises InvalidParameterValueException."""
+    if not _ACTION.fullmatch(action):
+        raise invalid(f"The provided action {action[:100]} is not a Lambda action")
+    made: dict[str, Any] = {
+        "Sid": sid,
+        "Effect": "Allow",
+        "Principal": _principal(principal),
+        "Action": action,
+        "Resource": resource,
+    }
+    condition: dict[str, dict[str, str]] = {}
+    if source_account:
+        condition["StringEquals"] = {"AWS:SourceAccount": source_account}
+    if source_arn:
+        condition["ArnLike"] = {"AWS:SourceArn": source_arn}
+    if condition:
+        made["Condition"] = condition
+    return made
+
+
+def _principal(text: str) -> str | dict[str, str]:
+    if text == "*":
+        return "*"
+    if _SERVICE.fullmatch(text):
+        return {"Service": text}
+    if re.fullmatch(r"\d{12}", text):
+        return {"AWS": f"arn:aws:iam::{text}:root"}
+    if re.fullmatch(r"arn:aws[a-z-]*:(iam|sts)::\d{12}:.+", text):
+        return {"AWS": text}
+    raise invalid(f"The provided principal was invalid. Please check the principal and try again: {text[:100]}")
+
+
+def allows(
+    statements: Iterable[dict[str, Any]], *, service: str, source_arn: str | None, source_account: str | None
+) -> bool:
+    """Whether some statement lets ``service`` ("s3.amazonaws.com") invoke on behalf of the source."""
+    return any(_allows(each, service, source_arn, source_account) for each in statements)
+
+
+def _allows(each: dict[str, Any], service: str, source_arn: str | None, source_account: str | None) -> bool:
+    if each["Principal"] != "*" and each["Principal"].get("Service") != service:
+        return False
+    if each["Action"] not in ("lambda:InvokeFunction", "lambda:*", "*"):
+        return False
+    condition = each.get("Condition", {})
+    account = condition.get("StringEquals", {}).get("AWS:SourceAccount")
+    if account is not None and account != source_account:
+        return False
+    pattern = condition.get("ArnLike", {}).get("AWS:SourceArn")
+    return pattern is None or (source_arn is not None and arn_like(pattern, source_arn))
+
+
+def arn_like(pattern: str, arn: str) -> bool:
+    """IAM's ArnLike: the six parts compared one by one, each with ``*`` and ``?``."""
+    wanted, given = pattern.split(":", 5), arn.split(":", 5)
+    return len(wanted) == len(given) and all(_like(w, g) for w, g in zip(wanted, given, strict=True))
+
+
+def _like(pattern: str, text: str) -> bool:
+    form = "".join(".*" if c == "*" else "." if c == "?" else re.escape(c) for c in pattern)
+    return re.fullmatch(form, text, re.DOTALL) is not None

@@ -1,0 +1,170 @@
+"""One execution from end to end: slot, instance, event, log, outcome.
+
+Owns: the order of these steps and what each way of ending means to the caller. The scheduler decides who runs, the
+instance runs it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from littoral.aws.invoke import InvokeResult
+from littoral.functions.catalog import Target
+from littoral.functions.instance import InitFailed, Instance
+from littoral.functions.keeper import KeeperGone
+from littoral.functions.logs import InvocationLog, Logs
+from littoral.functions.outcome import (
+    Outcome,
+    end_line,
+    exit_payload,
+    report_line,
+    start_line,
+    timeout_message,
+    timeout_payload,
+)
+from littoral.functions.runtimes import unavailable
+from littoral.functions.scheduler import Lease, Scheduler
+from littoral.functions.settings import FunctionSettings
+from littoral.functions.version import iso_time
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Stats:
+    """What happened since the place started. Durations are the last thousand, in seconds."""
+
+    cold: int = 0
+    warm: int = 0
+    errors: int = 0
+    timeouts: int = 0
+    throttles: int = 0
+    inits: deque[float] = field(default_factory=lambda: deque(maxlen=1000))
+    durations: deque[float] = field(default_factory=lambda: deque(maxlen=1000))
+
+
+class Runner:
+    def __init__(
+        self, scheduler: Scheduler, logs: Logs, settings: FunctionSettings, clock: Callable[[], float]
+    ) -> None:
+        self._scheduler = scheduler
+        self._logs = logs
+        self._settings = settings
+        self._clock = clock
+        self._abandoned: set[asyncio.Task[None]] = set()
+        self.stats = Stats()
+
+    async def run(self, target: Target, request_id: str, payload: bytes, context: bytes = b"") -> InvokeResult:
+        """Run one event; a failure of the function is a result. Raises ServiceError when it could not run."""
+        version = target.version
+        try:
+            lease = await self._scheduler.acquire(version)
+        except KeeperGone as error:
+            raise unavailable(error) from error
+        except Exception as error:
+            self.stats.throttles += getattr(error, "code", "") == "TooManyRequestsException"
+            raise
+        instance = lease.instance
+        assert instance is not None
+        record = InvocationLog(self._logs, version.log_group, instance.stream, self._settings.log_bytes_per_invocation)
+        instance.printed = record.printed
+        if lease.cold:
+            failed = await self._initialise(lease, instance, record, request_id)
+            if failed is not None:
+                return failed
+        record.line(start_line(request_id, version.version))
+        try:
+            outcome = await instance.invoke(request_id, version.timeout, target.arn, context, payload)
+        except asyncio.CancelledError:
+            self._abandon(lease, instance, record, request_id)
+            raise
+        return self._conclude(lease, record, request_id, outcome)
+
+    async def close(self) -> None:
+        for task in self._abandoned:
+            task.cancel()
+        await asyncio.gather(*self._abandoned, return_exceptions=True)
+
+    async def _initialise(
+        self, lease: Lease, instance: Instance, record: InvocationLog, request_id: str
+    ) -> InvokeResult | None:
+        """Wait for the init phase; the result that says so when it fails."""
+        try:
+            self.stats.inits.append(await instance.ready(self._settings.init_seconds))
+            return None
+        except InitFailed as failure:
+            outcome = self._init_outcome(failure, request_id)
+            record.line(start_line(request_id, lease.version.version))
+            return self._conclude(lease, record, request_id, outcome)
+        except BaseException:
+            self._scheduler.release(lease, usable=False)
+            raise
+
+    def _init_outcome(self, failure: InitFailed, request_id: str) -> Outcome:
+        if failure.words is None:
+            error = json.loads(failure.payload)
+            if "requestId" in error:
+                error["requestId"] = request_id
+            return Outcome("error", json.dumps(error).encode(), 0.0, usable=False)
+        if failure.words == "init timeout":
+            limit = self._settings.init_seconds
+            return Outcome("timeout", timeout_payload(iso_time(self._clock()), request_id, limit), limit, usable=False)
+        return Outcome("exit", exit_payload(request_id, failure.words), 0.0, failure=failure.words, usable=False)
+
+    def _conclude(self, lease: Lease, record: InvocationLog, request_id: str, outcome: Outcome) -> InvokeResult:
+        version, instance = lease.version, lease.instance
+        assert instance is not None
+        status = ""
+        if outcome.kind == "timeout":
+            status = "Status: timeout"
+            record.line(timeout_message(iso_time(self._clock()), request_id, outcome.duration))
+        elif outcome.kind == "exit":
+            status = "Status: error\tError Type: Runtime.ExitError"
+            record.line(f"{json.loads(outcome.payload)['errorMessage']}")
+            record.line("Runtime.ExitError")
+        record.line(end_line(request_id))
+        record.line(
+            report_line(
+                request_id,
+                duration=outcome.duration,
+                memory_size=version.memory_size,
+                memory_kib=outcome.memory_kib,
+                init=instance.init_seconds if lease.cold else None,
+                status=status,
+            )
+        )
+        self._scheduler.release(lease, usable=outcome.usable)
+        self._count(lease, outcome)
+        return InvokeResult(
+            payload=outcome.payload,
+            function_error=None if outcome.kind == "ok" else "Unhandled",
+            executed_version=version.version,
+            log_tail=record.tail,
+            cold=lease.cold,
+            duration=outcome.duration,
+        )
+
+    def _count(self, lease: Lease, outcome: Outcome) -> None:
+        stats = self.stats
+        stats.cold += lease.cold
+        stats.warm += not lease.cold
+        stats.errors += outcome.kind != "ok"
+        stats.timeouts += outcome.kind == "timeout"
+        stats.durations.append(outcome.duration)
+
+    def _abandon(self, lease: Lease, instance: Instance, record: InvocationLog, request_id: str) -> None:
+        """The caller hung up. Lambda lets the function finish, and so its slot stays taken until then."""
+
+        async def finish() -> None:
+            outcome = await instance.settled()
+            if outcome is not None:
+                self._conclude(lease, record, request_id, outcome)
+
+        task = asyncio.get_running_loop().create_task(finish())
+        self._abandoned.add(task)
+        task.add_done_callback(self._abandoned.discard)

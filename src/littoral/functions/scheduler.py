@@ -1,0 +1,243 @@
+"""Which instance takes which event, and how many may run at once.
+
+Owns: concurrency (total, reserved), the warm instances, and their end. Refuses to know what an instance runs.
+
+* One event per instance at a time. The instance used last is used next, so that what is not needed grows old and is
+  ended: scale to zero after ``idle_seconds``.
+* A synchronous caller never waits for a slot: TooManyRequestsException. Only a pinned function has a queue, in order.
+* The account's concurrency less all reservations is shared by functions without one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from littoral.aws.service import ServiceError
+from littoral.functions.instance import Instance
+from littoral.functions.version import FunctionVersion
+
+MEMORY_WATCH = 0.25  # seconds between looks at the memory of busy instances
+
+
+@dataclass(slots=True)
+class Pool:
+    """The instances of one version at one revision."""
+
+    version: FunctionVersion
+    idle: list[Instance] = field(default_factory=list)
+    busy: set[Instance] = field(default_factory=set)
+    starting: int = 0
+    waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
+
+    @property
+    def size(self) -> int:
+        return len(self.idle) + len(self.busy) + self.starting
+
+
+@dataclass(slots=True)
+class Lease:
+    """The right to run one event. ``instance`` is None until the caller has launched one."""
+
+    version: FunctionVersion
+    pool: Pool
+    instance: Instance | None
+    cold: bool
+    reserved: bool
+
+
+def throttled(reason: str) -> ServiceError:
+    return ServiceError(
+        "TooManyRequestsException",
+        "Rate Exceeded.",
+        status=429,
+        fields={"Type": "User", "Reason": reason, "retryAfterSeconds": "1"},
+    )
+
+
+class Scheduler:
+    def __init__(
+        self, launch: Callable[[FunctionVersion], Awaitable[Instance]], *, total: int, idle_seconds: float
+    ) -> None:
+        self._launch = launch
+        self._idle_seconds = idle_seconds
+        self.total = total
+        self._reservations: dict[str, int] = {}
+        self._running: dict[str, int] = {}  # function → events under way
+        self._unreserved = 0
+        self._pools: dict[str, Pool] = {}
+        self._reaper: asyncio.Task[None] | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self._closed = False
+
+    # ------------------------------------------------------------------------------------ concurrency
+
+    @property
+    def unreserved_limit(self) -> int:
+        return self.total - sum(self._reservations.values())
+
+    def reserve(self, function: str, count: int | None) -> None:
+        """What is under way is not touched; it counts where it was counted when it began."""
+        if count is None:
+            self._reservations.pop(function, None)
+        else:
+            self._reservations[function] = count
+
+    async def acquire(self, version: FunctionVersion) -> Lease:
+        """A slot and an instance. Raises TooManyRequestsException, and what the launch raises."""
+        lease = self._take(version)
+        if lease is None:
+            pool = self._pools[version.key]
+            ticket: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            pool.waiting.append(ticket)
+            try:
+                await ticket
+            except asyncio.CancelledError:
+                if ticket.done() and not ticket.cancelled():
+                    self._wake(pool)  # the turn was ours; pass it on
+                else:
+                    pool.waiting.remove(ticket)
+                raise
+            lease = self._take(version, queued=True)
+            assert lease is not None
+        if lease.instance is None:
+            await self._start(lease)
+        return lease
+
+    def _take(self, version: FunctionVersion, *, queued: bool = False) -> Lease | None:
+        """A lease at once, or None when the version's queue must be joined."""
+        pool = self._pools.get(version.key)
+        if pool is None:
+            pool = self._pools[version.key] = Pool(version)
+        placement = version.placement
+        if placement.max_instances is not None and len(pool.busy) + pool.starting >= placement.max_instances:
+            if len(pool.waiting) >= placement.queue:
+                raise throttled("ConcurrentInvocationLimitExceeded")
+            return None
+        if pool.waiting and not queued and placement.queue:
+            if len(pool.waiting) >= placement.queue:
+                raise throttled("ConcurrentInvocationLimitExceeded")
+            return None
+        reservation = self._reservations.get(version.name)
+        running = self._running.get(version.name, 0)
+        if reservation is not None:
+            if running >= reservation:
+                raise throttled("ReservedFunctionConcurrentInvocationLimitExceeded")
+        elif self._unreserved >= self.unreserved_limit:
+            raise throttled("ConcurrentInvocationLimitExceeded")
+        else:
+            self._unreserved += 1
+        self._running[version.name] = running + 1
+        lease = Lease(version, pool, None, False, reservation is not None)
+        while pool.idle:
+            instance = pool.idle.pop()
+            if instance.alive:
+                pool.busy.add(instance)
+                lease.instance = instance
+                return lease
+        pool.starting += 1
+        lease.cold = True
+        return lease
+
+    async def _start(self, lease: Lease) -> None:
+        try:
+            instance = await self._launch(lease.version)
+        except BaseException:
+            lease.pool.starting -= 1
+            self._return_slot(lease)
+            raise
+        lease.pool.starting -= 1
+        lease.pool.busy.add(instance)
+        lease.instance = instance
+
+    def release(self, lease: Lease, *, usable: bool) -> None:
+        """Give the slot back; the instance stays warm when it is usable and still of the current revision."""
+        instance = lease.instance
+        assert instance is not None
+        pool = lease.pool
+        pool.busy.discard(instance)
+        if usable and instance.alive and not self._closed and self._pools.get(lease.version.key) is pool:
+            instance.idle_since = time.monotonic()
+            pool.idle.append(instance)
+        else:
+            instance.kill()
+        self._return_slot(lease)
+
+    def _return_slot(self, lease: Lease) -> None:
+        left = self._running[lease.version.name] - 1
+        if left:
+            self._running[lease.version.name] = left
+        else:
+            del self._running[lease.version.name]
+        if not lease.reserved:
+            self._unreserved -= 1
+        self._wake(lease.pool)
+
+    def _wake(self, pool: Pool) -> None:
+        while pool.waiting:
+            ticket = pool.waiting.popleft()
+            if not ticket.done():
+                ticket.set_result(None)
+                return
+
+    # ------------------------------------------------------------------------------------ ends
+
+    def retire(self, function: str, *, keep: set[str]) -> None:
+        """End idle instances of the function's versions that are not in ``keep`` (keys); busy ones end when done."""
+        for key, pool in list(self._pools.items()):
+            if pool.version.name == function and key not in keep:
+                del self._pools[key]
+                while pool.idle:
+                    pool.idle.pop().kill()
+
+    def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._reaper = loop.create_task(self._reap())
+        self._watch = loop.create_task(self._watch_memory())
+
+    async def close(self) -> None:
+        self._closed = True
+        for task in (self._reaper, self._watch):
+            if task is not None:
+                task.cancel()
+        await asyncio.gather(*(task for task in (self._reaper, self._watch) if task), return_exceptions=True)
+        for pool in self._pools.values():
+            for instance in [*pool.idle, *pool.busy]:
+                instance.kill()
+            for ticket in pool.waiting:
+                ticket.cancel()
+
+    def instances(self) -> dict[str, int]:
+        pools = self._pools.values()
+        return {"idle": sum(len(pool.idle) for pool in pools), "busy": sum(len(pool.busy) for pool in pools)}
+
+    def code_in_use(self) -> set[str]:
+        return {pool.version.code_key for pool in self._pools.values() if pool.size}
+
+    def reap(self, now: float) -> None:
+        """End what has been idle too long at ``now`` (monotonic seconds)."""
+        for key, pool in list(self._pools.items()):
+            if not pool.version.placement.pinned:
+                old = [each for each in pool.idle if not each.alive or now - each.idle_since >= self._idle_seconds]
+                pool.idle = [each for each in pool.idle if each not in old]
+                for instance in old:
+                    instance.kill()
+            if not pool.size and not pool.waiting:
+                del self._pools[key]
+
+    async def _reap(self) -> None:
+        while True:
+            await asyncio.sleep(max(0.05, min(self._idle_seconds / 4, 30.0)))
+            self.reap(time.monotonic())
+
+    async def _watch_memory(self) -> None:
+        """Lambda kills what grows beyond its memory. The rlimit bounds what is asked for; this, what is resident."""
+        while True:
+            await asyncio.sleep(MEMORY_WATCH)
+            for pool in self._pools.values():
+                for instance in pool.busy:
+                    if instance.over_memory(pool.version.memory_size * 1024 * 1024):
+                        instance.kill_for_memory()
