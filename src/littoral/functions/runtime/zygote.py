@@ -234,17 +234,19 @@ def become(keeper: int, message: dict[str, Any], fds: list[int]) -> None:
     code = 1
     try:
         connection, log = fds
+        if log == 3:  # it must not be what the socket overwrites
+            log = os.dup(log)
         if message["op"] == "fork":
             child.contain(keeper, message["spec"].get("limits", {}))
             child.wire(log)
             code = bootstrap.serve(socket.socket(fileno=connection), message["spec"])
         else:
             child.contain(keeper, message.get("limits", {}))
-            kept = os.dup(connection)
-            os.close(connection)
             child.wire(log)
-            os.dup2(kept, 3)  # the number that node/bootstrap.js knows; dup2 makes it inheritable
-            os.close(kept)
+            if connection != 3:
+                os.dup2(connection, 3)  # the number that node/bootstrap.js knows
+                os.close(connection)
+            os.set_inheritable(3, True)
             os.execve(message["argv"][0], message["argv"], message["env"])  # noqa: S606
     except BaseException as error:  # noqa: BLE001 - a child must never fall back into the keeper's loop
         with contextlib.suppress(OSError):
