@@ -97,6 +97,7 @@ class Retention:
     max_age: float | None = None
     discard: Literal["old", "new"] = "new"
     dedupe_window: float = 7 * 24 * 3600.0
+    keep: Literal["unacknowledged", "all"] = "unacknowledged"  # drop what every durable consumer has acknowledged
 
 
 @dataclass(frozen=True, slots=True)

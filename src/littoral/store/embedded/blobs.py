@@ -1,0 +1,211 @@
+"""Blobs as files of their own, named at random; an index row says which file a key has.
+
+The way of a commit: fsync of the temporary file, rename, fsync of the folder, then the row. A crash before the row
+leaves a file that no row names; opening the store removes it. A replaced file is unlinked a moment later, so that a
+reader who has just been told its path still finds it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import IO
+
+import apsw
+
+from littoral.store.contract import BlobInfo, NotFound, StorageFailed
+from littoral.store.embedded.database import Database
+from littoral.store.embedded.records import LAST, check_key
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS blobs(
+    bucket TEXT NOT NULL, key TEXT NOT NULL, file TEXT NOT NULL, size INTEGER NOT NULL,
+    PRIMARY KEY(bucket, key)) WITHOUT ROWID;
+"""
+CHUNK = 1024 * 1024
+LINGER = 30.0  # seconds that a replaced file stays, for readers who know its path
+
+
+class EmbeddedBlobs:
+    """One bucket of blobs."""
+
+    def __init__(self, database: Database, bucket: str, folder: Path) -> None:
+        self._database = database
+        self._bucket = bucket
+        self._folder = folder
+        self._leaving: dict[asyncio.TimerHandle, Path] = {}
+
+    async def create(self, key: str) -> EmbeddedBlobWriter:
+        check_key(key)
+        return await asyncio.to_thread(EmbeddedBlobWriter, self, key, self._folder)
+
+    async def put(self, key: str, data: bytes) -> BlobInfo:
+        writer = await self.create(key)
+        try:
+            await writer.write(data)
+            return await writer.commit()
+        except BaseException:
+            await writer.abort()
+            raise
+
+    async def info(self, key: str) -> BlobInfo | None:
+        rows = self._database.read("SELECT file, size FROM blobs WHERE bucket = ? AND key = ?", (self._bucket, key))
+        return BlobInfo(key, rows[0][1], self._folder / rows[0][0]) if rows else None
+
+    async def get(self, key: str, *, offset: int = 0, length: int | None = None) -> bytes:
+        return b"".join([chunk async for chunk in self.stream(key, offset=offset, length=length)])
+
+    async def stream(self, key: str, *, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+        info = await self.info(key)
+        if info is None or info.path is None:
+            raise NotFound(f"no blob {key}")
+        left = max(0, info.size - offset) if length is None else length
+        file = await asyncio.to_thread(_open_at, info.path, offset)
+        try:
+            while left > 0 and (chunk := await asyncio.to_thread(file.read, min(CHUNK, left))):
+                left -= len(chunk)
+                yield chunk
+        finally:
+            file.close()
+
+    async def delete(self, key: str) -> bool:
+        def work(connection: apsw.Connection) -> str | None:
+            rows = list(
+                connection.execute("DELETE FROM blobs WHERE bucket = ? AND key = ? RETURNING file", (self._bucket, key))
+            )
+            return rows[0][0] if rows else None
+
+        file = await self._database.write(work)
+        if file is not None:
+            self.leave(self._folder / file)
+        return file is not None
+
+    async def scan(self, prefix: str = "", *, after: str = "", limit: int = 1000) -> Sequence[BlobInfo]:
+        rows = self._database.read(
+            "SELECT key, size, file FROM blobs WHERE bucket = ? AND key > ? AND key >= ? AND key < ?"
+            " ORDER BY key LIMIT ?",
+            (self._bucket, after, prefix, prefix + LAST, limit),
+        )
+        return [BlobInfo(key, size, self._folder / file) for key, size, file in rows]
+
+    async def adopt(self, key: str, file: Path, size: int) -> BlobInfo:
+        """Make a durable file the content of ``key``."""
+
+        def work(connection: apsw.Connection) -> str | None:
+            rows = list(connection.execute("SELECT file FROM blobs WHERE bucket = ? AND key = ?", (self._bucket, key)))
+            connection.execute("INSERT OR REPLACE INTO blobs VALUES(?, ?, ?, ?)", (self._bucket, key, file.name, size))
+            return rows[0][0] if rows else None
+
+        replaced = await self._database.write(work)
+        if replaced is not None:
+            self.leave(self._folder / replaced)
+        return BlobInfo(key, size, file)
+
+    def leave(self, file: Path) -> None:
+        """Unlink after a while."""
+
+        def unlink() -> None:
+            self._leaving.pop(handle, None)
+            file.unlink(missing_ok=True)
+
+        handle = asyncio.get_running_loop().call_later(LINGER, unlink)
+        self._leaving[handle] = file
+
+    def close(self) -> None:
+        for handle, file in self._leaving.items():
+            handle.cancel()
+            file.unlink(missing_ok=True)
+        self._leaving.clear()
+
+    def remove_orphans(self) -> None:
+        """Files that no row names: what a crash left. Only before anybody writes."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        known = {row[0] for row in self._database.read("SELECT file FROM blobs WHERE bucket = ?", (self._bucket,))}
+        for file in self._folder.iterdir():
+            if file.name not in known:
+                file.unlink()
+
+
+class EmbeddedBlobWriter:
+    """Writes go through a buffer of 1 MiB to a thread, so that neither the loop nor the memory suffers."""
+
+    def __init__(self, blobs: EmbeddedBlobs, key: str, folder: Path) -> None:
+        self._blobs = blobs
+        self._key = key
+        self._final = folder / secrets.token_hex(16)
+        self._temporary = self._final.with_suffix(".part")
+        self._size = 0
+        self._buffer = bytearray()
+        self._file: IO[bytes] | None = None
+        try:
+            self._file = self._temporary.open("xb", buffering=0)
+        except OSError as problem:
+            raise StorageFailed(f"{folder}: {problem}") from problem
+
+    async def write(self, chunk: bytes | memoryview) -> None:
+        self._buffer += chunk
+        if len(self._buffer) >= CHUNK:
+            await self._flush()
+
+    async def commit(self) -> BlobInfo:
+        await self._flush()
+        await self._on_disk(self._publish)
+        self._file = None
+        return await self._blobs.adopt(self._key, self._final, self._size)
+
+    async def abort(self) -> None:
+        """Harmless after a commit."""
+        if self._file is not None:
+            file, self._file = self._file, None
+            file.close()
+            await asyncio.to_thread(self._temporary.unlink, missing_ok=True)
+
+    async def _flush(self) -> None:
+        data, self._buffer = self._buffer, bytearray()
+        if data:
+            self._size += len(data)
+            await self._on_disk(self._write_all, data)
+
+    def _write_all(self, data: bytearray) -> None:
+        assert self._file is not None
+        left = memoryview(data)
+        while left:
+            left = left[self._file.write(left) :]
+
+    def _publish(self) -> None:
+        assert self._file is not None
+        os.fsync(self._file.fileno())
+        self._file.close()
+        self._temporary.rename(self._final)
+        fsync_folder(self._final.parent)
+
+    async def _on_disk(self, step, *arguments) -> None:  # type: ignore[no-untyped-def]
+        """An error of the disk ends this writer: what was written is not to be trusted after a failed fsync."""
+        try:
+            await asyncio.to_thread(step, *arguments)
+        except OSError as problem:
+            with contextlib.suppress(OSError):
+                await self.abort()
+            raise StorageFailed(f"{self._key}: {problem}") from problem
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make a rename inside ``folder`` durable."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _open_at(path: Path, offset: int) -> IO[bytes]:
+    try:
+        file = path.open("rb", buffering=0)
+    except FileNotFoundError as problem:
+        raise NotFound(f"{path.name} is gone") from problem
+    file.seek(offset)
+    return file
