@@ -35,7 +35,7 @@ from littoral.functions.delivery import Deliveries, Sink
 from littoral.functions.keeper import KeeperGone
 from littoral.functions.launcher import Launcher
 from littoral.functions.logs import Logs
-from littoral.functions.names import LATEST, Home, invalid, is_number
+from littoral.functions.names import LATEST, Home, invalid, is_number, new_request_id
 from littoral.functions.payload import MAX_EVENT, MAX_SYNC, check_payload
 from littoral.functions.permissions import allows
 from littoral.functions.runner import Runner
@@ -142,7 +142,7 @@ class Functions:
         target = self._parts.catalog.resolve(self._parts.home.parse(invocation.function))
         payload = await check_payload(invocation.payload, MAX_SYNC, "RequestResponse")
         context = json.dumps(dict(invocation.client_context)).encode() if invocation.client_context else b""
-        return await self._parts.runner.run(target, str(uuid.uuid4()), payload, context)
+        return await self._parts.runner.run(target, new_request_id(), payload, context)
 
     async def invoke_async(self, invocation: Invocation) -> str:
         """See ``littoral.aws.invoke.Invoker``: durable once it returns."""
@@ -150,7 +150,7 @@ class Functions:
         self._parts.catalog.version(reference)
         payload = await check_payload(invocation.payload, MAX_EVENT, "Event")
         context = json.dumps(dict(invocation.client_context)).encode() if invocation.client_context else b""
-        request_id = str(uuid.uuid4())
+        request_id = new_request_id()
         await self._parts.deliveries.accept(reference, request_id, payload, context)
         return request_id
 

@@ -134,14 +134,15 @@ class Instance(asyncio.Protocol):
 
     def over_memory(self, limit: int) -> bool:
         """Whether the process has more than ``limit`` bytes resident (Linux; elsewhere the rlimit alone counts)."""
-        if self.pid is None:
-            return False
+        return self._resident() > limit
+
+    def _resident(self) -> int:
+        """Bytes; 0 when the system does not say."""
         try:
             with open(f"/proc/{self.pid}/statm", "rb") as file:  # noqa: PTH123 - called often
-                pages = int(file.read().split()[1])
+                return int(file.read().split()[1]) * _PAGE
         except (OSError, IndexError):
-            return False
-        return pages * _PAGE > limit
+            return 0
 
     def kill_for_memory(self) -> None:
         if self._keeper is not None:
@@ -211,8 +212,9 @@ class Instance(asyncio.Protocol):
             self._ready.exception()
         self._finish_dead()
 
-    def exited(self, status: int) -> None:
+    def exited(self, status: int, peak_kib: int) -> None:
         self._status = status
+        self._memory_kib = peak_kib
         self.alive = False
         if self._eof:
             self._finish_dead()
@@ -238,6 +240,7 @@ class Instance(asyncio.Protocol):
             return
         self._drain()
         self.alive = False
+        self._memory_kib = max(self._memory_kib, self._resident() // 1024)
         payload = timeout_payload(iso_time(self.clock()), self._request_id, timeout)
         self._waiter.set_result(Outcome("timeout", payload, timeout, self._memory_kib, usable=False))
         self.kill()

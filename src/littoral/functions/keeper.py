@@ -33,8 +33,8 @@ class Kept(Protocol):
 
     def started(self, pid: int) -> None: ...
 
-    def exited(self, status: int) -> None:
-        """``status`` as from ``os.wait``; -1 when it is not known."""
+    def exited(self, status: int, peak_kib: int) -> None:
+        """``status`` as from ``os.wait``, -1 when it is not known; the most memory that was resident."""
 
     def failed(self, error: str) -> None: ...
 
@@ -164,7 +164,7 @@ class Keeper:
             return
         del self._kept[event["id"]]
         if event["ev"] == "exited":
-            kept.exited(event["status"])
+            kept.exited(event["status"], event["maxrss"])
         else:
             kept.failed(event["error"])
 
@@ -184,4 +184,4 @@ class Keeper:
             self._ready.set_exception(KeeperGone("the keeper of function instances did not start"))
         kept, self._kept = self._kept, {}
         for each in kept.values():
-            each.exited(-1)
+            each.exited(-1, 0)

@@ -35,12 +35,18 @@ class Logs:
         self._folder = folder
         self._clock = clock
         self._half = bytes_per_group // 2
-        self._pending: dict[str, list[LogEvent]] = {}
+        self._pending: dict[str, list[tuple[float, str, bytes]]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Task[None] | None = None
 
-    def append(self, group: str, stream: str, message: str) -> None:
-        self._pending.setdefault(group, []).append(LogEvent(self._clock(), stream, message))
+    def append(self, group: str, stream: str, *lines: bytes) -> None:
+        """Lines of UTF-8 without their ends. On the way of every invocation, so it does as little as it can."""
+        pending = self._pending.get(group)
+        if pending is None:
+            pending = self._pending[group] = []
+        now = self._clock()
+        for line in lines:
+            pending.append((now, stream, line))
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_AFTER, self._due)
 
@@ -92,16 +98,22 @@ class Logs:
         finally:
             self._writing = None
 
-    def _store(self, batch: dict[str, list[LogEvent]]) -> None:
+    def _store(self, batch: dict[str, list[tuple[float, str, bytes]]]) -> None:
         for group, events in batch.items():
             folder = self._folder_of(group)
             folder.mkdir(parents=True, exist_ok=True)
             current = folder / "current"
-            with current.open("ab") as file:
-                file.writelines(json.dumps([e.timestamp, e.stream, e.message]).encode() + b"\n" for e in events)
-                size = file.tell()
-            if size > self._half:
-                current.replace(folder / "previous")
+            file = current.open("ab")
+            try:
+                for timestamp, stream, line in events:
+                    record = json.dumps([timestamp, stream, line.decode("utf-8", "replace")]).encode() + b"\n"
+                    if file.tell() and file.tell() + len(record) > self._half:
+                        file.close()
+                        current.replace(folder / "previous")
+                        file = current.open("ab")
+                    file.write(record)
+            finally:
+                file.close()
 
     def _folder_of(self, group: str) -> Path:
         return self._folder / quote(group, safe="")
@@ -140,17 +152,17 @@ class InvocationLog:
             data = data[: self._left]
         self._left -= len(data)
         *lines, rest = (self._partial + data).split(b"\n")
-        for line in lines:
-            self._keep(line)
+        self._keep(*lines)
         self._partial = rest
         if len(rest) > 262_144:  # CloudWatch's largest event
             self._keep(rest)
             self._partial = b""
 
-    def line(self, text: str) -> None:
-        """A line of the platform: never dropped."""
-        self.finish_line()
-        self._keep(text.encode())
+    def lines(self, *texts: str) -> None:
+        """Lines of the platform: never dropped."""
+        if self._partial or self._dropped:
+            self.finish_line()
+        self._keep(*[text.encode() for text in texts])
 
     def finish_line(self) -> None:
         if self._partial:
@@ -164,6 +176,12 @@ class InvocationLog:
     def tail(self) -> bytes:
         return self._tail
 
-    def _keep(self, line: bytes) -> None:
-        self._tail = (self._tail + line[-TAIL:] + b"\n")[-TAIL:]
-        self._logs.append(self._group, self._stream, line.decode("utf-8", "replace"))
+    def _keep(self, *lines: bytes) -> None:
+        recent, size = [b""], 0
+        for line in reversed(lines):  # only what can be in the tail is joined
+            recent.append(line[-TAIL:])
+            size += len(line) + 1
+            if size >= TAIL:
+                break
+        self._tail = (self._tail + b"\n".join(reversed(recent)))[-TAIL:]
+        self._logs.append(self._group, self._stream, *lines)

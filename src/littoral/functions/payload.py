@@ -33,7 +33,7 @@ def too_large(kind: str, limit: int, size: int | None) -> ServiceError:
 
 def _parse(payload: bytes) -> None:
     try:
-        json.loads(payload.decode("utf-8"), parse_constant=_refuse)
+        _decoder.decode(payload.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise ServiceError(
             "InvalidRequestContentException",
@@ -45,3 +45,6 @@ def _parse(payload: bytes) -> None:
 
 def _refuse(constant: str) -> None:
     raise ValueError(f"Unexpected token {constant}")
+
+
+_decoder = json.JSONDecoder(parse_constant=_refuse)

@@ -77,7 +77,7 @@ class Runner:
             failed = await self._initialise(lease, instance, record, request_id)
             if failed is not None:
                 return failed
-        record.line(start_line(request_id, version.version))
+        record.lines(start_line(request_id, version.version))
         try:
             outcome = await instance.invoke(request_id, version.timeout, target.arn, context, payload)
         except asyncio.CancelledError:
@@ -99,7 +99,7 @@ class Runner:
             return None
         except InitFailed as failure:
             outcome = self._init_outcome(failure, request_id)
-            record.line(start_line(request_id, lease.version.version))
+            record.lines(start_line(request_id, lease.version.version))
             return self._conclude(lease, record, request_id, outcome)
         except BaseException:
             self._scheduler.release(lease, usable=False)
@@ -122,13 +122,12 @@ class Runner:
         status = ""
         if outcome.kind == "timeout":
             status = "Status: timeout"
-            record.line(timeout_message(iso_time(self._clock()), request_id, outcome.duration))
+            record.lines(timeout_message(iso_time(self._clock()), request_id, outcome.duration))
         elif outcome.kind == "exit":
             status = "Status: error\tError Type: Runtime.ExitError"
-            record.line(f"{json.loads(outcome.payload)['errorMessage']}")
-            record.line("Runtime.ExitError")
-        record.line(end_line(request_id))
-        record.line(
+            record.lines(json.loads(outcome.payload)["errorMessage"], "Runtime.ExitError")
+        record.lines(
+            end_line(request_id),
             report_line(
                 request_id,
                 duration=outcome.duration,
@@ -136,7 +135,7 @@ class Runner:
                 memory_kib=outcome.memory_kib,
                 init=instance.init_seconds if lease.cold else None,
                 status=status,
-            )
+            ),
         )
         self._scheduler.release(lease, usable=outcome.usable)
         self._count(lease, outcome)

@@ -38,6 +38,7 @@ class Runtimes:
         self._node_sought = False
         self._warned: set[str] = set()
         self._bundle: Path | None = None
+        self._bundling = asyncio.Lock()
 
     async def check(self, runtime: str) -> None:
         """Raises InvalidParameterValueException for a runtime that is not served here, saying why."""
@@ -77,8 +78,9 @@ class Runtimes:
 
     async def bundle(self) -> Path:
         """A folder with the packages that AWS's Python runtime brings, and nothing else."""
-        if self._bundle is None:
-            self._bundle = await asyncio.to_thread(self._link_bundle)
+        async with self._bundling:
+            if self._bundle is None:
+                self._bundle = await asyncio.to_thread(self._link_bundle)
         return self._bundle
 
     def _find_python(self, runtime: str) -> Path | None:

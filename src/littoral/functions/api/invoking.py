@@ -9,6 +9,7 @@ import uuid
 
 from littoral.aws.service import Call, Output, ServiceError, operation
 from littoral.functions.api.parts import Operations
+from littoral.functions.names import new_request_id
 from littoral.functions.payload import MAX_EVENT, MAX_SYNC, check_payload, too_large
 from littoral.net.message import Body, BodyTooLarge
 
@@ -66,7 +67,7 @@ def _request_id(call: Call) -> str:
     try:
         return str(uuid.UUID(call.request_id))
     except ValueError:
-        return str(uuid.uuid4())
+        return new_request_id()
 
 
 def _client_context(text: str | None) -> bytes:
