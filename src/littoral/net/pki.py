@@ -1,0 +1,183 @@
+"""The place's own certificate authority: it signs the place's servers and its devices.
+
+ECDSA P-256 throughout. The key lies in the data folder with mode 0600. ``certificate_id`` is AWS IoT's: the SHA-256
+of the DER form, in hex.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+DAY = datetime.timedelta(days=1)
+LONG = 3650  # days: devices in the field outlive a place's administrator
+
+
+class InvalidRequest(ValueError):
+    """A certificate signing request that is malformed, self-contradictory or too weak."""
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A certificate and, where we made it, its key pair; all PEM."""
+
+    certificate: bytes
+    private_key: bytes = b""
+    public_key: bytes = b""
+
+    @property
+    def certificate_id(self) -> str:
+        return certificate_id(x509.load_pem_x509_certificate(self.certificate))
+
+
+def certificate_id(certificate: x509.Certificate | bytes) -> str:
+    """Hex SHA-256 of the DER form (bytes are taken as DER)."""
+    der = certificate if isinstance(certificate, bytes) else certificate.public_bytes(serialization.Encoding.DER)
+    return hashlib.sha256(der).hexdigest()
+
+
+class Authority:
+    """Use ``Authority.load_or_create``."""
+
+    def __init__(self, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
+        self._certificate = certificate
+        self._key = key
+        self.certificate_pem = certificate.public_bytes(serialization.Encoding.PEM)
+
+    @classmethod
+    def load_or_create(cls, folder: Path, common_name: str) -> Authority:
+        """The authority of that folder (``ca.pem``, ``ca.key``), made at first use."""
+        certificate_file, key_file = folder / "ca.pem", folder / "ca.key"
+        if certificate_file.exists() and key_file.exists():
+            key = serialization.load_pem_private_key(key_file.read_bytes(), None)
+            if not isinstance(key, ec.EllipticCurvePrivateKey):
+                raise ValueError(f"{key_file} does not hold an elliptic-curve key")
+            return cls(x509.load_pem_x509_certificate(certificate_file.read_bytes()), key)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        made = cls._create(common_name)
+        write_private(key_file, private_pem(made._key))
+        certificate_file.write_bytes(made.certificate_pem)
+        return made
+
+    @classmethod
+    def _create(cls, common_name: str) -> Authority:
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = _name(common_name)
+        builder = _builder(name, name, key.public_key(), LONG)
+        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        builder = builder.add_extension(_usage(sign_certificates=True), critical=True)
+        identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+        builder = builder.add_extension(identifier, critical=False)
+        return cls(builder.sign(key, hashes.SHA256()), key)
+
+    def issue_server(self, names: Sequence[str], days: int = 825) -> Issued:
+        """For DNS names and IP addresses; the first is the common name."""
+        return self._issue(names[0][:64], days, ExtendedKeyUsageOID.SERVER_AUTH, names)
+
+    def issue_client(self, common_name: str, days: int = LONG) -> Issued:
+        return self._issue(common_name, days, ExtendedKeyUsageOID.CLIENT_AUTH, ())
+
+    def sign_csr(self, pem: bytes, days: int = LONG) -> Issued:
+        """A device's certificate for the key and subject of its request. Raises InvalidRequest."""
+        try:
+            request = x509.load_pem_x509_csr(pem)
+            valid = request.is_signature_valid
+        except (ValueError, InvalidSignature) as problem:
+            raise InvalidRequest(str(problem)) from problem
+        public = request.public_key()
+        if not valid:
+            raise InvalidRequest("the request is not signed by its own key")
+        if not isinstance(public, ec.EllipticCurvePublicKey | rsa.RSAPublicKey) or public.key_size < 256:
+            raise InvalidRequest("the key must be RSA or elliptic-curve")
+        if isinstance(public, rsa.RSAPublicKey) and public.key_size < 2048:
+            raise InvalidRequest("an RSA key must have at least 2048 bits")
+        return Issued(self._sign(request.subject, public, days, ExtendedKeyUsageOID.CLIENT_AUTH, ()))
+
+    def _issue(self, common_name: str, days: int, purpose: x509.ObjectIdentifier, names: Sequence[str]) -> Issued:
+        key = ec.generate_private_key(ec.SECP256R1())
+        certificate = self._sign(_name(common_name), key.public_key(), days, purpose, names)
+        public = key.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        return Issued(certificate, private_pem(key), public)
+
+    def _sign(
+        self,
+        subject: x509.Name,
+        public: ec.EllipticCurvePublicKey | rsa.RSAPublicKey,
+        days: int,
+        purpose: x509.ObjectIdentifier,
+        names: Sequence[str],
+    ) -> bytes:
+        builder = _builder(subject, self._certificate.subject, public, days)
+        builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        builder = builder.add_extension(_usage(sign_certificates=False), critical=True)
+        builder = builder.add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        builder = builder.add_extension(issuer, critical=False)
+        if names:
+            alternatives = x509.SubjectAlternativeName([_general_name(name) for name in names])
+            builder = builder.add_extension(alternatives, critical=False)
+        return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+def write_private(file: Path, content: bytes) -> None:
+    """A file that only its owner reads, from its first moment."""
+    file.touch(mode=0o600)
+    file.write_bytes(content)
+
+
+def private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def _name(common_name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+
+
+def _general_name(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePublicKey | rsa.RSAPublicKey, days: int
+) -> x509.CertificateBuilder:
+    now = datetime.datetime.now(datetime.UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(public)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - DAY)  # a device's clock may be behind
+        .not_valid_after(now + days * DAY)
+    )
+
+
+def _usage(*, sign_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=sign_certificates,
+        crl_sign=sign_certificates,
+        encipher_only=False,
+        decipher_only=False,
+    )

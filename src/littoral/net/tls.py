@@ -1,0 +1,75 @@
+"""TLS contexts: which certificate a server shows for which name, and whose client certificates it takes."""
+
+from __future__ import annotations
+
+import ssl
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+Pair = tuple[bytes, bytes]  # certificate chain and private key, PEM
+
+
+def server_context(
+    default: Pair,
+    *,
+    names: Mapping[str, ssl.SSLContext] | None = None,
+    client_cas: Sequence[bytes] = (),
+    clients: Literal["no", "optional", "required"] = "no",
+    alpn: Sequence[str] = (),
+) -> ssl.SSLContext:
+    """A server's context, TLS 1.2 or newer.
+
+    ``names`` maps a server name (exact, or ``*.example.org``) to the context of its certificate; it is read at each
+    handshake, so a caller may change it while connections live. ``clients`` says whether a client certificate signed
+    by ``client_cas`` is asked for.
+    """
+    context = plain_server_context(default)
+    if clients != "no":
+        context.verify_mode = ssl.CERT_REQUIRED if clients == "required" else ssl.CERT_OPTIONAL
+        for authority in client_cas:
+            context.load_verify_locations(cadata=authority.decode())
+    if alpn:
+        context.set_alpn_protocols(list(alpn))
+    table = names if names is not None else {}
+
+    def choose(connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
+        connection.littoral_server_name = name  # type: ignore[attr-defined]
+        if name is None or not table:
+            return
+        lower = name.lower()
+        found = table.get(lower) or table.get("*." + lower.partition(".")[2])
+        if found is not None:
+            connection.context = found
+
+    context.sni_callback = choose
+    return context
+
+
+def plain_server_context(pair: Pair) -> ssl.SSLContext:
+    """A context with one certificate, for the SNI table."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    _load(context, pair)
+    return context
+
+
+def client_context(*, ca: bytes | None = None, pair: Pair | None = None, alpn: Sequence[str] = ()) -> ssl.SSLContext:
+    """Verify servers against ``ca`` (the system's CAs without one), and show ``pair`` when asked."""
+    context = ssl.create_default_context(cadata=ca.decode() if ca is not None else None)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if pair is not None:
+        _load(context, pair)
+    if alpn:
+        context.set_alpn_protocols(list(alpn))
+    return context
+
+
+def _load(context: ssl.SSLContext, pair: Pair) -> None:
+    """The ssl module reads certificates from files only; the file is ours alone and gone at once."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "pair.pem"
+        file.touch(mode=0o600)
+        file.write_bytes(pair[0] + b"\n" + pair[1])
+        context.load_cert_chain(file)

@@ -1,0 +1,187 @@
+"""HTTP/1.1 heads: what a request head must satisfy beyond its grammar, and how a response head is written.
+
+Owns: the checks that a tokenizer (httptools, which is llhttp) leaves open and that request smuggling lives on, and
+the bytes of a response head. Knows no socket and no clock. The tokenizer already refuses bare LF and CR, obs-fold,
+whitespace before a colon, NUL, repeated or odd Content-Length, Content-Length beside Transfer-Encoding and bad chunk
+sizes; here are the rest:
+
+======================================  ======  ==========================
+check                                   answer  RFC 9112
+======================================  ======  ==========================
+exactly one valid Host (HTTP/1.1)       400     3.2
+no Transfer-Encoding in HTTP/1.0        400     6.1
+Transfer-Encoding is "chunked" only     501     6.1
+CONNECT, and methods that are not HTTP  501     3.2.3, RFC 9110 9.1
+target in origin form, "*" or absolute  400     3.2 (absolute form must name the authority of Host)
+versions other than 1.0 and 1.1         505     2.3
+======================================  ======  ==========================
+
+Bytes and number of headers are counted where the bytes arrive (``net.connection``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import NamedTuple
+
+Pairs = Sequence[tuple[bytes, bytes]]
+
+# What a server of resources speaks. llhttp also tokenizes CONNECT, PRI, SOURCE (Icecast) and the RTSP verbs.
+METHODS: dict[bytes, str] = {
+    name.encode(): name
+    for name in (
+        "GET HEAD POST PUT DELETE OPTIONS PATCH TRACE PROPFIND PROPPATCH MKCOL COPY MOVE LOCK UNLOCK SEARCH REPORT "
+        "MKACTIVITY CHECKOUT MERGE NOTIFY SUBSCRIBE UNSUBSCRIBE PURGE MKCALENDAR LINK UNLINK BIND REBIND UNBIND ACL"
+    ).split()
+}
+
+CHUNKED = -1  # as a length: the body ends with a chunk of size nought
+
+_HOST = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?\Z")
+_ABSOLUTE = re.compile(rb"[hH][tT][tT][pP][sS]?://([^/?#]*)([^#]*)\Z")
+_DECISIVE = frozenset((b"host", b"transfer-encoding", b"content-length", b"expect", b"upgrade"))
+
+
+class HeadRefused(Exception):
+    """A head that must not be served. ``status`` is the answer; the connection closes after it."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+
+
+class RequestHead(NamedTuple):
+    method: str
+    target: bytes  # origin form or "*"
+    host: bytes  # b"" when an HTTP/1.0 client sent none
+    length: int  # of the body in bytes; 0 for none, CHUNKED when framed by chunks
+    expects_continue: bool
+    upgrade: bytes  # value of Upgrade, b"" for none
+
+
+def check_request_head(method: bytes, version: str, target: bytes, headers: Pairs, trusted: bytes = b"") -> RequestHead:
+    """The facts of a request head whose header names are in lower case; raises HeadRefused.
+
+    ``trusted`` is a Host value already found valid on this connection, to be compared instead of matched again.
+    """
+    name = METHODS.get(method)
+    if name is None:
+        raise HeadRefused(501, "method not implemented")
+    if version not in ("1.1", "1.0"):
+        raise HeadRefused(505, "only HTTP/1.0 and HTTP/1.1 are spoken here")
+    host: bytes | None = None
+    length = 0
+    expects = False
+    upgrade = b""
+    for key, value in headers:
+        if key not in _DECISIVE:
+            continue
+        if key == b"host":
+            if host is not None:
+                raise HeadRefused(400, "more than one Host")
+            host = value
+        elif key == b"content-length":
+            length = int(value)
+        elif key == b"transfer-encoding":
+            length = _transfer_coding(version, value)
+        elif key == b"expect":
+            expects = _expectation(value)
+        else:
+            upgrade = value
+    if host is None:
+        if version == "1.1":
+            raise HeadRefused(400, "no Host")
+        host = b""
+    elif host != trusted and not _HOST.match(host):
+        raise HeadRefused(400, "Host is not valid")
+    if target[:1] != b"/" or b"#" in target:
+        target = _other_form(name, target, host)
+    return RequestHead(name, target, host, length, expects and length != 0 and version == "1.1", upgrade)
+
+
+def _transfer_coding(version: str, value: bytes) -> int:
+    if version == "1.0":
+        raise HeadRefused(400, "Transfer-Encoding in HTTP/1.0")
+    if value.lower() != b"chunked":
+        raise HeadRefused(501, "only the chunked transfer coding is understood")
+    return CHUNKED
+
+
+def _expectation(value: bytes) -> bool:
+    if value.lower() != b"100-continue":
+        raise HeadRefused(417, "only 100-continue may be expected")
+    return True
+
+
+def _other_form(method: str, target: bytes, host: bytes) -> bytes:
+    """Asterisk form as it is; absolute form as the origin form it stands for."""
+    if target == b"*" and method == "OPTIONS":
+        return target
+    absolute = _ABSOLUTE.match(target)
+    if absolute is None:
+        raise HeadRefused(400, "request target is not valid")
+    authority, rest = absolute.groups()
+    if host and authority.lower() != host.lower():
+        raise HeadRefused(400, "request target and Host name different authorities")
+    if not _HOST.match(authority):
+        raise HeadRefused(400, "request target has no valid authority")
+    return rest if rest[:1] == b"/" else b"/" + rest
+
+
+# ------------------------------------------------------------------------------------------- response heads
+
+_REASONS = {status.value: status.phrase for status in HTTPStatus}
+_STATUS_LINES: dict[int, bytes] = {}
+_BODILESS = frozenset((204, 304))
+
+
+def status_line(status: int) -> bytes:
+    """``HTTP/1.1 404 Not Found``, without a line end; ``ValueError`` outside 100-599."""
+    line = _STATUS_LINES.get(status)
+    if line is None:
+        if not 100 <= status <= 599:
+            raise ValueError(f"{status} is no HTTP status")
+        line = f"HTTP/1.1 {status} {_REASONS.get(status, 'Unassigned')}".encode("ascii")
+        _STATUS_LINES[status] = line
+    return line
+
+
+def has_no_body(status: int, method: str) -> bool:
+    """RFC 9112 6.3: these answers end with their head whatever it says."""
+    return method == "HEAD" or status in _BODILESS or status < 200
+
+
+def response_head(status: int, headers: Pairs, date: bytes) -> bytes:
+    """Status line and header lines, each ended by nothing: the caller appends ``CRLF name: value`` lines of its own
+    and the final ``CRLF CRLF``. Connection and Transfer-Encoding are dropped, for framing is the sender's; a Date of
+    the handler (a cached answer's) is kept. Raises ``ValueError`` for a header that would break out of its line."""
+    lines = [name + b": " + value for name, value in headers]
+    lines.insert(0, status_line(status))
+    head = b"\r\n".join(lines)
+    if head.count(b"\n") != len(headers) or head.count(b"\r") != len(headers) or b"\0" in head:
+        raise ValueError("a response header holds a line break or NUL")
+    if b"\r\nconnection: " in head or b"\r\ntransfer-encoding: " in head:
+        kept = [pair for pair in headers if pair[0] not in (b"connection", b"transfer-encoding")]
+        return response_head(status, kept, date)
+    if b"\r\ndate: " in head:
+        return head
+    return head + date
+
+
+def declared_length(head: bytes) -> int | None:
+    """Content-Length as ``response_head`` wrote it, or None."""
+    start = head.find(b"\r\ncontent-length: ")
+    if start < 0:
+        return None
+    end = head.find(b"\r\n", start + 2)
+    digits = head[start + 18 : end if end >= 0 else len(head)]
+    if not digits.isdigit():
+        raise ValueError("Content-Length of a response is not a number")
+    return int(digits)
+
+
+def without_length(headers: Pairs) -> list[tuple[bytes, bytes]]:
+    return [pair for pair in headers if pair[0] != b"content-length"]
