@@ -1,0 +1,91 @@
+"""What AWS Lambda's Node.js runtime promises to a handler."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.functions.deploy import NODE, Place, zip_of
+
+CALLBACKS = [
+    # what, body, result, whether a line printed 30 ms after the callback is in the log
+    ("waits", "setTimeout(() => cb(null, 'later'), 5)", "later", False),
+    ("empty loop", "cb(null, 'now'); setTimeout(() => console.log('after'), 30)", "now", True),
+    (
+        "no wait",
+        "c.callbackWaitsForEmptyEventLoop = false; cb(null, 'now'); setTimeout(() => console.log('after'), 30)",
+        "now",
+        False,
+    ),
+    ("done", "c.done(null, 'done')", "done", False),
+    ("succeed", "c.succeed({ a: 1 })", {"a": 1}, False),
+    ("never", "1", None, False),
+    ("undefined", "cb()", None, False),
+]
+
+
+@pytest.mark.parametrize(("body", "result", "after"), [pytest.param(*each[1:], id=each[0]) for each in CALLBACKS])
+async def test_callbacks(place: Place, body: str, result: object, after: bool) -> None:
+    await place.node(f"exports.handler = (e, c, cb) => {{ {body} }}")
+    answer = await place.invoke()
+    assert (answer.error, answer.result) == (None, result)
+    assert any("after" in line for line in answer.log) == after
+
+
+async def test_async_common_js_and_es_modules(place: Place) -> None:
+    files = {"index__js": "exports.handler = async (e) => ({ got: e, own: require('./own').x })"}
+    await place.create("cjs", zip_of(**files, own__js="exports.x = 4"), NODE, "index.handler")
+    await place.node("export const handler = async (e) => ({ got: e })", "mjs", file="index__mjs")
+    files = {"index__js": "import { x } from './own.js'; export const handler = async () => x", "own__js": "export const x = 5"}
+    await place.create("typed", zip_of(**files, package__json='{"type": "module"}'), NODE, "index.handler")
+    await place.create("deep", zip_of(**{"src/app__js": "exports.a = { b: async () => 'deep' }"}), NODE, "src/app.a.b")
+    await place.node("exports.handler = async () => new Promise(() => {})", "never")
+    assert (await place.invoke({"x": 1}, "mjs")).result == {"got": {"x": 1}}
+    assert (await place.invoke({}, "typed")).result == 5
+    assert (await place.invoke({}, "deep")).result == "deep"
+    assert (await place.invoke({}, "never")).result is None
+    assert (await place.invoke({"x": 1}, "cjs")).result == {"got": {"x": 1}, "own": 4}
+
+
+async def test_the_context_is_lambdas(place: Place) -> None:
+    await place.node(
+        "exports.handler = async (e, c) => ({ ...c, left: c.getRemainingTimeInMillis(), env: { ...process.env } })",
+        timeout=5,
+        environment={"Variables": {"WARD": "7"}},
+    )
+    got = (await place.invoke()).result
+    assert got["functionName"] == "f" and got["functionVersion"] == "$LATEST" and got["memoryLimitInMB"] == "128"
+    assert got["invokedFunctionArn"] == "arn:aws:lambda:us-east-1:000000000000:function:f"
+    assert got["callbackWaitsForEmptyEventLoop"] is True
+    assert 0 < got["left"] <= 5000
+    assert got["env"]["WARD"] == "7" and got["env"]["AWS_EXECUTION_ENV"] == "AWS_Lambda_nodejs20.x"
+    assert not {"HOME", "PYTEST_CURRENT_TEST"} & got["env"].keys()
+
+
+async def test_console_lines_are_lambdas(place: Place) -> None:
+    await place.node("exports.handler = async () => { console.log('hi %d', 7, { a: 1 }); console.error('bad') }")
+    log = (await place.invoke()).log
+    request_id = log[0].split(" ")[2]
+    stamp = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
+    assert re.fullmatch(rf"{stamp}\t{request_id}\tINFO\thi 7 {{ a: 1 }}", log[1])
+    assert re.fullmatch(rf"{stamp}\t{request_id}\tERROR\tbad", log[2])
+    assert log[3] == f"END RequestId: {request_id}"
+
+
+async def test_warm_instances_keep_their_globals(place: Place) -> None:
+    await place.node("let n = 0; exports.handler = async () => ++n")
+    assert [(await place.invoke()).result for _ in range(3)] == [1, 2, 3]
+
+
+async def test_an_error_carries_its_trace_and_is_logged(place: Place) -> None:
+    await place.node("exports.handler = async () => { const e = new Error('broken'); e.code = 7; throw e }")
+    answer = await place.invoke()
+    assert answer.result["trace"][0] == "Error: broken"
+    assert re.search(r"\tERROR\tInvoke Error \t\{\"errorType\":\"Error\",\"errorMessage\":\"broken\",\"code\":7,", answer.log[1])
+
+
+async def test_node_24_has_no_callback_handlers(place: Place) -> None:
+    archive = zip_of(index__js="exports.handler = (e, c, cb) => cb(null, 1)")
+    await place.create("f", archive, "nodejs24.x", "index.handler")
+    assert (await place.invoke()).result["errorType"] == "Runtime.CallbackHandlerDeprecated"
