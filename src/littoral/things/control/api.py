@@ -1,0 +1,43 @@
+"""The whole of ``iot``, composed of its nouns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from littoral.net.pki import Authority
+from littoral.things.control.certificates import Certificates
+from littoral.things.control.endpoint import Endpoints
+from littoral.things.control.policies import Policies, PolicyAttachments, PolicyVersions
+from littoral.things.control.principals import Principals
+from littoral.things.control.things import Things, ThingTypes
+from littoral.things.control.topicrules import TopicRules
+from littoral.things.names import Names
+from littoral.things.registry import Registry
+from littoral.things.rules import RuleEngine
+
+
+class Iot(
+    Things,
+    ThingTypes,
+    Certificates,
+    Principals,
+    Policies,
+    PolicyVersions,
+    PolicyAttachments,
+    TopicRules,
+    Endpoints,
+):
+    """What boto3's ``client("iot")`` talks to. Each operation is documented where it is written."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        engine: RuleEngine,
+        names: Names,
+        *,
+        authority: Authority,
+        endpoint: Callable[[], str],
+    ) -> None:
+        Certificates.__init__(self, registry, names, authority)  # and with it every Noun
+        TopicRules.__init__(self, engine, names)
+        Endpoints.__init__(self, endpoint)

@@ -1,0 +1,197 @@
+"""Certificates: made, registered, described, switched on and off, deleted.
+
+A private key is made only where the caller asks for one, is given out once and stored nowhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from dataclasses import replace
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from littoral.aws.service import Call, Output, ServiceError, operation
+from littoral.net.pki import Authority, InvalidRequest, certificate_id
+from littoral.things.control import pages
+from littoral.things.control.base import Noun
+from littoral.things.control.errors import delete_conflict, exists, invalid
+from littoral.things.names import Names
+from littoral.things.registry import Certificate, Registry
+
+SETTABLE = ("ACTIVE", "INACTIVE", "REVOKED")
+
+
+class Certificates(Noun):
+    def __init__(self, registry: Registry, names: Names, authority: Authority) -> None:
+        super().__init__(registry, names)
+        self._authority = authority
+        self._ca = x509.load_pem_x509_certificate(authority.certificate_pem)
+
+    # ---------------------------------------------------------------------------------------------- making
+
+    @operation()
+    async def create_keys_and_certificate(self, call: Call, *, set_as_active: bool = False) -> Output:
+        """A 2,048-bit RSA key pair, as AWS makes it, and its certificate."""
+        made, private_key = await asyncio.to_thread(self._make_pair)
+        output = await self._store(made, set_as_active, call.now)
+        return {
+            **output,
+            "keyPair": {"PublicKey": _public_pem(private_key), "PrivateKey": _private_pem(private_key)},
+        }
+
+    def _make_pair(self) -> tuple[x509.Certificate, rsa.RSAPrivateKey]:
+        private_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "AWS IoT Certificate")])
+        request = x509.CertificateSigningRequestBuilder().subject_name(subject)
+        signed = request.sign(private_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        return self._sign(signed), private_key
+
+    def _sign(self, request: bytes) -> x509.Certificate:
+        return x509.load_pem_x509_certificate(self._authority.sign_csr(request).certificate)
+
+    @operation()
+    async def create_certificate_from_csr(
+        self, call: Call, *, certificate_signing_request: str, set_as_active: bool = False
+    ) -> Output:
+        try:
+            made = await asyncio.to_thread(self._sign, certificate_signing_request.encode())
+        except InvalidRequest as error:
+            raise invalid(f"Invalid CSR: {error}") from None
+        return await self._store(made, set_as_active, call.now)
+
+    async def _store(self, made: x509.Certificate, active: bool, now: float) -> Output:
+        return self._made(await self._put(made, "ACTIVE" if active else "INACTIVE", now, certificate_id(self._ca)))
+
+    async def _put(self, made: x509.Certificate, status: str, now: float, ca_id: str | None) -> Certificate:
+        pem = made.public_bytes(serialization.Encoding.PEM).decode()
+        fact = Certificate(certificate_id(made), pem, status, now, now, ca_id=ca_id)
+        async with self.registry.changing:
+            if fact.id in self.registry.certificates:
+                arn = self.names.arn("cert", fact.id)
+                raise exists("The certificate is already registered.", arn, fact.id)
+            await self.registry.certificates.put(fact.id, fact)
+        return fact
+
+    def _made(self, fact: Certificate) -> Output:
+        return {
+            "certificateArn": self.names.arn("cert", fact.id),
+            "certificateId": fact.id,
+            "certificatePem": fact.pem,
+        }
+
+    @operation(notes="only certificates that this place's device authority has signed")
+    async def register_certificate_without_ca(
+        self, call: Call, *, certificate_pem: str, status: str = "INACTIVE"
+    ) -> Output:
+        """The device port trusts its own authority only: to register another's certificate would promise nothing."""
+        if status not in ("ACTIVE", "INACTIVE"):
+            raise invalid(f"A certificate cannot be registered as {status}")
+        try:
+            given = x509.load_pem_x509_certificate(certificate_pem.encode())
+        except ValueError as error:
+            raise ServiceError("CertificateValidationException", f"Not a certificate: {error}", status=400) from None
+        try:
+            given.verify_directly_issued_by(self._ca)
+        except (ValueError, TypeError, InvalidSignature):
+            message = (
+                "The certificate is not signed by this place's device authority, which alone the device port trusts"
+            )
+            raise ServiceError("CertificateValidationException", message, status=400) from None
+        fact = await self._put(given, status, call.now, None)
+        return {"certificateArn": self.names.arn("cert", fact.id), "certificateId": fact.id}
+
+    # --------------------------------------------------------------------------------------------- showing
+
+    @operation()
+    async def describe_certificate(self, call: Call, *, certificate_id: str) -> Output:
+        fact = self.certificate(certificate_id)
+        parsed = x509.load_pem_x509_certificate(fact.pem.encode())
+        described: Output = {
+            **self._made(fact),
+            "status": fact.status,
+            "ownedBy": self.names.account,
+            "creationDate": fact.created,
+            "lastModifiedDate": fact.modified,
+            "customerVersion": fact.version,
+            "generationId": hashlib.sha256(f"{fact.id}{fact.created}".encode()).hexdigest()[:32],
+            "validity": {"notBefore": parsed.not_valid_before_utc, "notAfter": parsed.not_valid_after_utc},
+            "certificateMode": _mode(fact),
+        }
+        return {"certificateDescription": {**described, "caCertificateId": fact.ca_id} if fact.ca_id else described}
+
+    @operation()
+    async def list_certificates(
+        self, call: Call, *, page_size: int | None = None, marker: str | None = None, ascending_order: bool = False
+    ) -> Output:
+        found, token = pages.by_age(
+            ((fact.created, fact.id, fact) for fact in self.registry.certificates.values()),
+            marker,
+            ascending_order,
+            pages.size(page_size),
+        )
+        return pages.with_token(
+            {"certificates": [self._listed_certificate(fact) for fact in found]}, "nextMarker", token
+        )
+
+    def _listed_certificate(self, fact: Certificate) -> Output:
+        return {
+            "certificateArn": self.names.arn("cert", fact.id),
+            "certificateId": fact.id,
+            "status": fact.status,
+            "certificateMode": _mode(fact),
+            "creationDate": fact.created,
+        }
+
+    # -------------------------------------------------------------------------------------------- changing
+
+    @operation()
+    async def update_certificate(self, call: Call, *, certificate_id: str, new_status: str) -> Output:
+        """Takes effect on live connections: a certificate that is no longer ACTIVE is disconnected."""
+        if new_status not in SETTABLE:
+            raise invalid(f"newStatus {new_status!r} cannot be set; there are {', '.join(SETTABLE)}")
+        async with self.registry.changing:
+            fact = self.certificate(certificate_id)
+            changed = replace(fact, status=new_status, modified=call.now, version=fact.version + 1)
+            await self.registry.certificates.put(certificate_id, changed)
+        self.registry.changed([certificate_id])
+        return {}
+
+    @operation()
+    async def delete_certificate(self, call: Call, *, certificate_id: str, force_delete: bool = False) -> Output:
+        """Not while it is ACTIVE or attached to a thing; with policies attached only by force."""
+        async with self.registry.changing:
+            fact = self.certificate(certificate_id)
+            if fact.status == "ACTIVE":
+                message = f"Certificate must be deactivated (not ACTIVE) before deletion. Certificate ID: {fact.id}"
+                raise ServiceError("CertificateStateException", message, status=406)
+            arn = self.names.arn("cert", fact.id)
+            if self.registry.principals.of_certificate(fact.id):
+                raise delete_conflict(f"Things must be detached before deletion (arn: {arn})")
+            policies = self.registry.grants.of_certificate(fact.id)
+            if policies and not force_delete:
+                raise delete_conflict(f"Certificate policies must be detached before deletion (arn: {arn})")
+            for policy in policies:
+                await self.registry.grants.remove(fact.id, policy)
+            await self.registry.certificates.delete(fact.id)
+        self.registry.changed([fact.id])
+        return {}
+
+
+def _mode(fact: Certificate) -> str:
+    return "DEFAULT" if fact.ca_id else "SNI_ONLY"
+
+
+def _public_pem(key: rsa.RSAPrivateKey) -> str:
+    public = key.public_key()
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    return public.public_bytes(serialization.Encoding.PEM, form).decode()
+
+
+def _private_pem(key: rsa.RSAPrivateKey) -> str:
+    """PKCS#1, as AWS gives it."""
+    form = serialization.PrivateFormat.TraditionalOpenSSL
+    return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()).decode()

@@ -1,0 +1,23 @@
+"""Where devices find this place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from littoral.aws.service import Call, Output, operation
+from littoral.things.control.errors import invalid
+
+_DATA = ("iot:Data", "iot:Data-ATS")
+
+
+class Endpoints:
+    """``endpoint`` gives "host:port" of the device port, which may be known only once the listener runs."""
+
+    def __init__(self, endpoint: Callable[[], str]) -> None:
+        self._endpoint = endpoint
+
+    @operation(notes="the address carries the port: one device port serves MQTT and HTTPS")
+    async def describe_endpoint(self, call: Call, *, endpoint_type: str = "iot:Data") -> Output:
+        if endpoint_type not in _DATA:
+            raise invalid(f"Endpoint type {endpoint_type!r} is not available here; there are {', '.join(_DATA)}")
+        return {"endpointAddress": self._endpoint()}

@@ -1,0 +1,225 @@
+"""Policies, their versions, and what they are attached to."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+
+from littoral.aws.service import Call, Output, ServiceError, operation
+from littoral.protocols.iotpolicy import Policy, PolicyError
+from littoral.things.control import pages
+from littoral.things.control.base import Noun
+from littoral.things.control.errors import delete_conflict, exists, invalid, limit_exceeded, not_found
+from littoral.things.names import POLICY_NAME, Names
+from littoral.things.registry import PolicyRecord, PolicyVersion
+
+MAX_VERSIONS = 5
+MAX_ATTACHED = 10
+
+
+def check_document(document: str) -> None:
+    """Raises MalformedPolicyException for what is no policy, or holds what would not be enforced."""
+    try:
+        Policy.parse(document)
+    except PolicyError as error:
+        raise ServiceError("MalformedPolicyException", f"Policy document is malformed: {error}", status=400) from None
+
+
+def _listed(names: Names, found: list[str]) -> list[Output]:
+    return [{"policyName": name, "policyArn": names.arn("policy", name)} for name in found]
+
+
+class Policies(Noun):
+    @operation()
+    async def create_policy(self, call: Call, *, policy_name: str, policy_document: str) -> Output:
+        if not POLICY_NAME.fullmatch(policy_name):
+            raise invalid(f"Invalid policy name: {policy_name!r}")
+        check_document(policy_document)
+        arn = self.names.arn("policy", policy_name)
+        async with self.registry.changing:
+            if policy_name in self.registry.policies:
+                raise exists(f"Policy cannot be created - name already exists (name={policy_name})", arn, policy_name)
+            first = PolicyVersion("1", policy_document, call.now)
+            record = PolicyRecord(policy_name, (first,), "1", call.now, call.now, uuid.uuid4().hex)
+            await self.registry.policies.put(policy_name, record)
+        return {
+            "policyName": policy_name,
+            "policyArn": arn,
+            "policyDocument": policy_document,
+            "policyVersionId": first.id,
+        }
+
+    @operation()
+    async def get_policy(self, call: Call, *, policy_name: str) -> Output:
+        record = self.policy(policy_name)
+        return {
+            "policyName": record.name,
+            "policyArn": self.names.arn("policy", record.name),
+            "policyDocument": record.default.document,
+            "defaultVersionId": record.default_id,
+            "creationDate": record.created,
+            "lastModifiedDate": record.modified,
+            "generationId": record.generation,
+        }
+
+    @operation()
+    async def list_policies(
+        self, call: Call, *, marker: str | None = None, page_size: int | None = None, ascending_order: bool = False
+    ) -> Output:
+        found, token = pages.by_age(
+            ((record.created, record.name, record) for record in self.registry.policies.values()),
+            marker,
+            ascending_order,
+            pages.size(page_size),
+        )
+        return pages.with_token(
+            {"policies": _listed(self.names, [record.name for record in found])}, "nextMarker", token
+        )
+
+    @operation()
+    async def delete_policy(self, call: Call, *, policy_name: str) -> Output:
+        async with self.registry.changing:
+            record = self.policy(policy_name)
+            if self.registry.grants.of_name(policy_name):
+                raise delete_conflict(f"Cannot delete the policy: it is attached to a principal (name={policy_name})")
+            if len(record.versions) > 1:
+                message = "Cannot delete the policy because it has one or more policy versions attached to it"
+                raise delete_conflict(f"{message} (name={policy_name})")
+            await self.registry.policies.delete(policy_name)
+        return {}
+
+
+class PolicyVersions(Noun):
+    @operation()
+    async def create_policy_version(
+        self, call: Call, *, policy_name: str, policy_document: str, set_as_default: bool = False
+    ) -> Output:
+        check_document(policy_document)
+        async with self.registry.changing:
+            record = self.policy(policy_name)
+            if len(record.versions) >= MAX_VERSIONS:
+                message = f"The policy {policy_name} already has the maximum number of versions ({MAX_VERSIONS})"
+                raise ServiceError("VersionsLimitExceededException", message, status=409)
+            version = PolicyVersion(str(record.next_id), policy_document, call.now)
+            changed = replace(
+                record,
+                versions=(*record.versions, version),
+                next_id=record.next_id + 1,
+                modified=call.now,
+                default_id=version.id if set_as_default else record.default_id,
+            )
+            await self.registry.policies.put(policy_name, changed)
+        if set_as_default:
+            self.registry.changed(self.registry.grants.of_name(policy_name))
+        return {
+            "policyArn": self.names.arn("policy", policy_name),
+            "policyDocument": policy_document,
+            "policyVersionId": version.id,
+            "isDefaultVersion": set_as_default,
+        }
+
+    def _version(self, record: PolicyRecord, version_id: str) -> PolicyVersion:
+        found = record.version(version_id)
+        if found is None:
+            raise not_found(f"Policy version not found: {record.name} {version_id}")
+        return found
+
+    @operation()
+    async def get_policy_version(self, call: Call, *, policy_name: str, policy_version_id: str) -> Output:
+        record = self.policy(policy_name)
+        version = self._version(record, policy_version_id)
+        return {
+            "policyArn": self.names.arn("policy", policy_name),
+            "policyName": policy_name,
+            "policyDocument": version.document,
+            "policyVersionId": version.id,
+            "isDefaultVersion": version.id == record.default_id,
+            "creationDate": version.created,
+            "lastModifiedDate": version.created,
+            "generationId": record.generation,
+        }
+
+    @operation()
+    async def list_policy_versions(self, call: Call, *, policy_name: str) -> Output:
+        record = self.policy(policy_name)
+        return {
+            "policyVersions": [
+                {"versionId": v.id, "isDefaultVersion": v.id == record.default_id, "createDate": v.created}
+                for v in reversed(record.versions)
+            ]
+        }
+
+    @operation()
+    async def set_default_policy_version(self, call: Call, *, policy_name: str, policy_version_id: str) -> Output:
+        async with self.registry.changing:
+            record = self.policy(policy_name)
+            self._version(record, policy_version_id)
+            await self.registry.policies.put(
+                policy_name, replace(record, default_id=policy_version_id, modified=call.now)
+            )
+        self.registry.changed(self.registry.grants.of_name(policy_name))
+        return {}
+
+    @operation()
+    async def delete_policy_version(self, call: Call, *, policy_name: str, policy_version_id: str) -> Output:
+        async with self.registry.changing:
+            record = self.policy(policy_name)
+            gone = self._version(record, policy_version_id)
+            if gone.id == record.default_id:
+                raise delete_conflict("Cannot delete the default version of a policy")
+            kept = tuple(version for version in record.versions if version is not gone)
+            await self.registry.policies.put(policy_name, replace(record, versions=kept, modified=call.now))
+        return {}
+
+
+class PolicyAttachments(Noun):
+    """Targets are certificates; thing groups and Cognito identities do not exist here and are refused."""
+
+    @operation()
+    async def attach_policy(self, call: Call, *, policy_name: str, target: str) -> Output:
+        async with self.registry.changing:
+            self.policy(policy_name)
+            certificate = self.certificate_of(target)
+            if (certificate.id, policy_name) not in self.registry.grants:
+                if len(self.registry.grants.of_certificate(certificate.id)) >= MAX_ATTACHED:
+                    raise limit_exceeded(f"At most {MAX_ATTACHED} policies may be attached to {target}")
+                await self.registry.grants.add(certificate.id, policy_name)
+        self.registry.changed([certificate.id])
+        return {}
+
+    @operation()
+    async def detach_policy(self, call: Call, *, policy_name: str, target: str) -> Output:
+        async with self.registry.changing:
+            self.policy(policy_name)
+            certificate = self.certificate_of(target)
+            if (certificate.id, policy_name) in self.registry.grants:
+                await self.registry.grants.remove(certificate.id, policy_name)
+        self.registry.changed([certificate.id])
+        return {}
+
+    @operation()
+    async def attach_principal_policy(self, call: Call, *, policy_name: str, principal: str) -> Output:
+        """The older name of AttachPolicy."""
+        return await self.attach_policy(call, policy_name=policy_name, target=principal)
+
+    @operation()
+    async def detach_principal_policy(self, call: Call, *, policy_name: str, principal: str) -> Output:
+        """The older name of DetachPolicy."""
+        return await self.detach_policy(call, policy_name=policy_name, target=principal)
+
+    @operation(harmless={"recursive"})
+    async def list_attached_policies(
+        self, call: Call, *, target: str, marker: str | None = None, page_size: int | None = None
+    ) -> Output:
+        """``recursive`` adds the policies of parent groups, of which there are none."""
+        certificate = self.certificate_of(target)
+        found, token = pages.names(self.registry.grants.of_certificate(certificate.id), marker, pages.size(page_size))
+        return pages.with_token({"policies": _listed(self.names, found)}, "nextMarker", token)
+
+    @operation()
+    async def list_targets_for_policy(
+        self, call: Call, *, policy_name: str, marker: str | None = None, page_size: int | None = None
+    ) -> Output:
+        self.policy(policy_name)
+        found, token = pages.names(self.registry.grants.of_name(policy_name), marker, pages.size(page_size))
+        return pages.with_token({"targets": [self.names.arn("cert", one) for one in found]}, "nextMarker", token)

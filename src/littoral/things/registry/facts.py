@@ -1,0 +1,95 @@
+"""What the registry holds, as frozen facts. Times are Unix seconds."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    name: str
+    id: str
+    type_name: str | None = None
+    attributes: dict[str, str] = field(default_factory=dict)
+    version: int = 1
+
+    def to_json(self) -> Json:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, found: Json) -> Thing:
+        return cls(**found)
+
+
+@dataclass(frozen=True, slots=True)
+class ThingType:
+    name: str
+    id: str
+    description: str = ""
+    searchable: tuple[str, ...] = ()
+    created: float = 0.0
+    deprecated: float | None = None  # when
+
+    def to_json(self) -> Json:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, found: Json) -> ThingType:
+        return cls(**{**found, "searchable": tuple(found["searchable"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """Public parts only: a private key is shown once, when it is made, and kept nowhere."""
+
+    id: str  # hex SHA-256 of the DER form
+    pem: str
+    status: str  # "ACTIVE", "INACTIVE" or "REVOKED"
+    created: float
+    modified: float
+    version: int = 1
+    ca_id: str | None = None  # None: registered without its authority
+
+    def to_json(self) -> Json:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, found: Json) -> Certificate:
+        return cls(**found)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyVersion:
+    id: str
+    document: str
+    created: float
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRecord:
+    name: str
+    versions: tuple[PolicyVersion, ...]  # oldest first
+    default_id: str
+    created: float
+    modified: float
+    generation: str  # changes when a policy of the same name is made anew
+    next_id: int = 2  # version ids are never used again
+
+    def version(self, version_id: str) -> PolicyVersion | None:
+        return next((version for version in self.versions if version.id == version_id), None)
+
+    @property
+    def default(self) -> PolicyVersion:
+        found = self.version(self.default_id)
+        assert found is not None
+        return found
+
+    def to_json(self) -> Json:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, found: Json) -> PolicyRecord:
+        return cls(**{**found, "versions": tuple(PolicyVersion(**version) for version in found["versions"])})
