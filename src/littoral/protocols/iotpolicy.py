@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 Variables = Mapping[str, str | tuple[str, ...]]
-"""By lower-case name ("iot:clientid"). A tuple is a multi-valued key, usable with ForAllValues and ForAnyValue."""
+"""By canonical name ("iot:clientid"). A tuple is a multi-valued key, usable with ForAllValues and ForAnyValue."""
 
 MAX_REMEMBERED: Final = 1024
 
@@ -43,7 +43,7 @@ class PolicyError(ValueError):
 @dataclass(frozen=True, slots=True)
 class Condition:
     operator: str  # lower case, without set prefix and IfExists
-    key: str  # lower case
+    key: str  # canonical
     values: tuple[str, ...]
     over: str = ""  # "", "forallvalues" or "foranyvalue"
     if_exists: bool = False
@@ -145,7 +145,7 @@ def _condition(name: str, key: str, found: Any) -> Condition:
     if operator in ("ipaddress", "notipaddress"):
         for text in texts:
             _network(text)
-    return Condition(operator, key.lower(), texts, over, rest.endswith("ifexists"))
+    return Condition(operator, canonical(key), texts, over, rest.endswith("ifexists"))
 
 
 def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
@@ -219,10 +219,16 @@ def fill(text: str, variables: Variables) -> str | None:
     return None if missing else filled
 
 
+def canonical(name: str) -> str:
+    """Names are in any case, but for what stands in brackets: ``iot:connection.thing.attributes[Ward]``."""
+    head, bracket, rest = name.partition("[")
+    return head.lower() + bracket + rest
+
+
 def _value(name: str, variables: Variables) -> str | None:
     if name in ("*", "?", "$"):  # the escapes of IAM
         return name
-    found = variables.get(name.lower())
+    found = variables.get(canonical(name))
     return found if isinstance(found, str) else found[0] if found else None
 
 

@@ -1,0 +1,115 @@
+"""What a certificate may do, from the registry's policies.
+
+Theory: policies are parsed once per version, bound once per (certificate, client id, address), and asked per packet;
+all three are remembered until the registry says that something about the certificate has changed. A certificate that
+is unknown or not ACTIVE may do nothing, whatever its policies say.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from littoral.protocols.iotpolicy import Grants, Policy
+from littoral.things.names import Names
+from littoral.things.registry import Certificate, Registry
+from littoral.things.registry.subject import certificate_variables
+
+Variables = dict[str, str | tuple[str, ...]]
+
+MAX_BOUND: Final = 20_000  # connections whose grants are remembered; more are bound again when asked
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks. ``client_id`` is None over HTTPS, where AWS has no thing variables either."""
+
+    certificate: str
+    client_id: str | None
+    source_ip: str
+
+
+class Permissions:
+    def __init__(self, registry: Registry, names: Names) -> None:
+        self._registry = registry
+        self._names = names
+        self._policies: dict[tuple[str, str, str], Policy] = {}
+        self._bound: OrderedDict[Caller, Grants] = OrderedDict()
+        self._subjects: dict[str, Variables] = {}
+        registry.on_change(self._forget)
+
+    def active(self, certificate: str) -> bool:
+        fact = self._registry.certificates.get(certificate)
+        return fact is not None and fact.status == "ACTIVE"
+
+    def allows(self, caller: Caller, action: str, kind: str, name: str) -> bool:
+        """``allows(caller, "iot:Publish", "topic", "ward/7")``. Kind "" asks for an action without a resource."""
+        grants = self._bound.get(caller)
+        if grants is None:
+            grants = self._bind(caller)
+        return grants.allows(action, self._names.arn(kind, name) if kind else "*")
+
+    def allows_connect(self, caller: Caller, attributes: Iterable[str]) -> bool:
+        """``attributes`` are AWS's ConnectAttributes: "PersistentConnect", "LastWill"."""
+        if not self.active(caller.certificate) or caller.client_id is None:
+            return False
+        variables = {**self.variables(caller), "iot:connectattributes": tuple(attributes)}
+        grants = Grants(self._attached(caller.certificate), variables)
+        return grants.allows("iot:Connect", self._names.arn("client", caller.client_id))
+
+    # -------------------------------------------------------------------------------------------- internals
+
+    def _bind(self, caller: Caller) -> Grants:
+        policies = self._attached(caller.certificate) if self.active(caller.certificate) else []
+        grants = self._bound[caller] = Grants(policies, self.variables(caller))
+        while len(self._bound) > MAX_BOUND:
+            self._bound.popitem(last=False)
+        return grants
+
+    def _attached(self, certificate: str) -> list[Policy]:
+        policies = []
+        for name in self._registry.grants.of_certificate(certificate):
+            record = self._registry.policies.get(name)
+            if record is None:
+                continue
+            key = (record.name, record.generation, record.default_id)
+            policy = self._policies.get(key)
+            if policy is None:
+                policy = self._policies[key] = Policy.parse(record.default.document)
+            policies.append(policy)
+        return policies
+
+    def variables(self, caller: Caller) -> Variables:
+        """Those of the certificate, the address, and the thing whose name is the client id and to which the
+        certificate is attached (thing-policy-variables)."""
+        fact = self._registry.certificates.get(caller.certificate)
+        variables: Variables = {"aws:sourceip": caller.source_ip}
+        if fact is not None:
+            variables.update(self._subject(fact))
+        if caller.client_id is None:
+            return variables
+        variables["iot:clientid"] = caller.client_id
+        attached = (caller.certificate, caller.client_id) in self._registry.principals
+        variables["iot:connection.thing.isattached"] = "true" if attached else "false"
+        thing = self._registry.things.get(caller.client_id) if attached else None
+        if thing is not None:
+            variables["iot:connection.thing.thingname"] = thing.name
+            if thing.type_name:
+                variables["iot:connection.thing.thingtypename"] = thing.type_name
+            for name, value in thing.attributes.items():
+                variables[f"iot:connection.thing.attributes[{name}]"] = value
+        return variables
+
+    def _subject(self, fact: Certificate) -> Variables:
+        found = self._subjects.get(fact.id)
+        if found is None:
+            found = self._subjects[fact.id] = certificate_variables(fact.pem)
+        return found
+
+    def _forget(self, certificates: frozenset[str]) -> None:
+        for caller in [caller for caller in self._bound if caller.certificate in certificates]:
+            del self._bound[caller]
+        for certificate in certificates:
+            self._subjects.pop(certificate, None)
