@@ -2,7 +2,7 @@
 
 The way of a commit: fsync of the temporary file, rename, fsync of the folder, then the row. A crash before the row
 leaves a file that no row names; opening the store removes it. A replaced file is unlinked a moment later, so that a
-reader who has just been told its path still finds it.
+reader who has just been told its path still finds it. File names say nothing of keys, so a key may hold anything.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import asyncio
 import contextlib
 import os
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import IO
 
 import apsw
 
-from littoral.store.contract import BlobInfo, NotFound, StorageFailed
+from littoral.store.contract import BlobInfo, NotFound, StorageFailed, StoreError
 from littoral.store.embedded.database import Database
-from littoral.store.embedded.records import LAST, check_key
+from littoral.store.embedded.keys import ceiling, check_key
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS blobs(
@@ -41,7 +41,7 @@ class EmbeddedBlobs:
 
     async def create(self, key: str) -> EmbeddedBlobWriter:
         check_key(key)
-        return await asyncio.to_thread(EmbeddedBlobWriter, self, key, self._folder)
+        return EmbeddedBlobWriter(self, key, self._folder)
 
     async def put(self, key: str, data: bytes) -> BlobInfo:
         writer = await self.create(key)
@@ -79,31 +79,34 @@ class EmbeddedBlobs:
             )
             return rows[0][0] if rows else None
 
-        file = await self._database.write(work)
-        if file is not None:
-            self.leave(self._folder / file)
-        return file is not None
+        return await self._database.write(work, then=self._leave_replaced) is not None
 
     async def scan(self, prefix: str = "", *, after: str = "", limit: int = 1000) -> Sequence[BlobInfo]:
         rows = self._database.read(
             "SELECT key, size, file FROM blobs WHERE bucket = ? AND key > ? AND key >= ? AND key < ?"
             " ORDER BY key LIMIT ?",
-            (self._bucket, after, prefix, prefix + LAST, limit),
+            (self._bucket, after, prefix, ceiling(prefix), limit),
         )
         return [BlobInfo(key, size, self._folder / file) for key, size, file in rows]
 
     async def adopt(self, key: str, file: Path, size: int) -> BlobInfo:
-        """Make a durable file the content of ``key``."""
+        """Make a durable file the content of ``key``; where that fails the file is gone."""
 
         def work(connection: apsw.Connection) -> str | None:
             rows = list(connection.execute("SELECT file FROM blobs WHERE bucket = ? AND key = ?", (self._bucket, key)))
             connection.execute("INSERT OR REPLACE INTO blobs VALUES(?, ?, ?, ?)", (self._bucket, key, file.name, size))
             return rows[0][0] if rows else None
 
-        replaced = await self._database.write(work)
-        if replaced is not None:
-            self.leave(self._folder / replaced)
+        try:
+            await self._database.write(work, then=self._leave_replaced)
+        except StoreError:
+            await asyncio.to_thread(file.unlink)
+            raise
         return BlobInfo(key, size, file)
+
+    def _leave_replaced(self, file: str | None) -> None:
+        if file is not None:
+            self.leave(self._folder / file)
 
     def leave(self, file: Path) -> None:
         """Unlink after a while."""
@@ -121,17 +124,10 @@ class EmbeddedBlobs:
             file.unlink(missing_ok=True)
         self._leaving.clear()
 
-    def remove_orphans(self) -> None:
-        """Files that no row names: what a crash left. Only before anybody writes."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        known = {row[0] for row in self._database.read("SELECT file FROM blobs WHERE bucket = ?", (self._bucket,))}
-        for file in self._folder.iterdir():
-            if file.name not in known:
-                file.unlink()
-
 
 class EmbeddedBlobWriter:
-    """Writes go through a buffer of 1 MiB to a thread, so that neither the loop nor the memory suffers."""
+    """Writes go through a buffer of 1 MiB to a thread, so that neither the loop nor the memory suffers. A small blob
+    costs one visit to the thread: its file is made at its commit."""
 
     def __init__(self, blobs: EmbeddedBlobs, key: str, folder: Path) -> None:
         self._blobs = blobs
@@ -141,56 +137,92 @@ class EmbeddedBlobWriter:
         self._size = 0
         self._buffer = bytearray()
         self._file: IO[bytes] | None = None
-        try:
-            self._file = self._temporary.open("xb", buffering=0)
-        except OSError as problem:
-            raise StorageFailed(f"{folder}: {problem}") from problem
+        self._over = False  # committed, aborted or failed
 
     async def write(self, chunk: bytes | memoryview) -> None:
+        """Raises StorageFailed, after which the writer is aborted."""
+        self._check()
         self._buffer += chunk
+        self._size += len(chunk)
         if len(self._buffer) >= CHUNK:
-            await self._flush()
+            data, self._buffer = self._buffer, bytearray()
+            await self._on_disk(self._append, data)
 
     async def commit(self) -> BlobInfo:
-        await self._flush()
-        await self._on_disk(self._publish)
-        self._file = None
+        """Raises StorageFailed, after which nothing of it is left."""
+        self._check()
+        await self._on_disk(self._publish, self._buffer)
+        self._over = True
         return await self._blobs.adopt(self._key, self._final, self._size)
 
     async def abort(self) -> None:
         """Harmless after a commit."""
-        if self._file is not None:
-            file, self._file = self._file, None
-            file.close()
-            await asyncio.to_thread(self._temporary.unlink, missing_ok=True)
+        if not self._over:
+            self._over = True
+            await _to_the_end(self._discard)
 
-    async def _flush(self) -> None:
-        data, self._buffer = self._buffer, bytearray()
-        if data:
-            self._size += len(data)
-            await self._on_disk(self._write_all, data)
+    def _check(self) -> None:
+        if self._over:
+            raise StoreError("this blob writer is done with")
 
-    def _write_all(self, data: bytearray) -> None:
-        assert self._file is not None
+    def _append(self, data: bytearray) -> None:
+        if self._file is None:
+            self._file = self._temporary.open("xb", buffering=0)
         left = memoryview(data)
         while left:
             left = left[self._file.write(left) :]
 
-    def _publish(self) -> None:
+    def _publish(self, data: bytearray) -> None:
+        self._append(data)
         assert self._file is not None
         os.fsync(self._file.fileno())
         self._file.close()
         self._temporary.rename(self._final)
         fsync_folder(self._final.parent)
 
-    async def _on_disk(self, step, *arguments) -> None:  # type: ignore[no-untyped-def]
+    def _discard(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        for leftover in (self._temporary, self._final):
+            leftover.unlink(missing_ok=True)
+
+    async def _on_disk(self, step: Callable[[bytearray], None], data: bytearray) -> None:
         """An error of the disk ends this writer: what was written is not to be trusted after a failed fsync."""
         try:
-            await asyncio.to_thread(step, *arguments)
+            await _to_the_end(step, data)
         except OSError as problem:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # the first error is the one to tell; opening the store cleans up
                 await self.abort()
             raise StorageFailed(f"{self._key}: {problem}") from problem
+
+
+async def _to_the_end(step: Callable[..., None], *arguments: object) -> None:
+    """In a thread; a cancelled caller goes only when the thread has let go of the file."""
+    running = asyncio.ensure_future(asyncio.to_thread(step, *arguments))
+    try:
+        await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        raise
+
+
+def remove_orphans(database: Database, folder: Path) -> None:
+    """Files under ``folder``/bucket that no row names: what a crash left. Only before anybody writes."""
+    if not folder.is_dir():
+        return
+    for bucket in folder.iterdir():
+        known = {row[0] for row in database.read("SELECT file FROM blobs WHERE bucket = ?", (bucket.name,))}
+        for file in bucket.iterdir():
+            if file.name not in known:
+                file.unlink()
+
+
+def make_folder(folder: Path) -> None:
+    """With its parents, and durable: a file in it is only as durable as its name."""
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        fsync_folder(folder.parent)
 
 
 def fsync_folder(folder: Path) -> None:

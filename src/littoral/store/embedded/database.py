@@ -1,13 +1,25 @@
 """One SQLite file with one writer: group commit behind ``synchronous=FULL``.
 
-Owns the connections, the writer thread and the rule that nobody is answered before the fsync. Knows no table.
+Owns the connections, the committing thread and the rule that nobody is answered before the fsync. Knows no table.
 
 A *work* is a function of the writer's connection. Works that wait together are run in one transaction, each in a
 savepoint of its own, so that one that raises does not spoil its neighbours; then there is one commit, one fsync,
 and every caller is answered. While that fsync runs the next works gather: throughput grows with the callers.
 
-WAL with NORMAL lost every one of 500 acknowledged commits in a power cut, FULL none (docs/decisions). apsw brings a
-SQLite without the WAL-reset corruption bug that the standard library's 3.40 still has.
+::
+
+    write() ─▶ waiting ─▶ [BEGIN, works]  on the loop, at most SLICE seconds
+                  ▲            │
+                  │         COMMIT        on the committing thread (fsync, checkpoint)
+                  └── next ◀── answer     on the loop
+
+The works' statements take microseconds and run on the loop; only what waits for the disk goes to the thread. A
+thread that ran the statements would ask for the interpreter lock once a statement: beside a busy loop that gave
+22 messages a second where this way gives tens of thousands (docs/decisions/2026-11-23-store-group-commit.md).
+A work that needs long says so (``heavy``); its whole transaction runs on the thread.
+
+WAL with NORMAL lost every one of 500 acknowledged commits in a power cut, FULL none. apsw brings a SQLite without
+the WAL-reset corruption bug that the standard library's 3.40 still has.
 """
 
 from __future__ import annotations
@@ -15,6 +27,8 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -24,7 +38,8 @@ import apsw
 from littoral.store.contract import StorageFailed, StoreError
 
 T = TypeVar("T")
-BATCH = 2000  # works in one transaction at most
+BATCH = 5000  # works in one transaction at most
+SLICE = 0.005  # seconds of works on the loop before a commit is due
 
 DISK_ERRORS = (
     apsw.FullError,
@@ -37,107 +52,164 @@ DISK_ERRORS = (
 
 
 class _Job(Generic[T]):
-    __slots__ = ("error", "future", "loop", "result", "work")
+    __slots__ = ("error", "future", "heavy", "result", "then", "work")
 
-    def __init__(self, work: Callable[[apsw.Connection], T], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        work: Callable[[apsw.Connection], T],
+        then: Callable[[T], None] | None,
+        heavy: bool,
+        future: asyncio.Future[T],
+    ) -> None:
         self.work = work
-        self.loop = loop
-        self.future: asyncio.Future[T] = loop.create_future()
-        self.result: T | None = None
+        self.then = then
+        self.heavy = heavy
+        self.future = future
+        self.result: Any = None
         self.error: BaseException | None = None
+
+    def answer(self) -> None:
+        if self.error is None and self.then is not None:
+            self.then(self.result)
+        if self.future.done():  # the caller was cancelled; what was written stays written
+            return
+        if self.error is None:
+            self.future.set_result(self.result)
+        else:
+            self.future.set_exception(self.error)
 
 
 class Database:
-    """Open with ``Database.open``; close with ``close``."""
+    """Open with ``Database.open``, use from that event loop only, close with ``close``."""
 
     def __init__(self, path: Path, writer: apsw.Connection, reader: apsw.Connection) -> None:
         self.path = path
         self._writer = writer
         self._reader = reader
-        self._jobs: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
+        self._loop = asyncio.get_running_loop()
+        self._waiting: deque[_Job[Any]] = deque()
+        self._heavy = False  # one of those waiting is
+        self._busy = False  # a batch is scheduled, running or being committed
         self._closing = False
-        self._thread = threading.Thread(target=self._run, name=f"writer-{path.name}", daemon=True)
+        self._drained = asyncio.Event()
+        self._batches: queue.SimpleQueue[tuple[list[_Job[Any]], bool] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._commit_all, name=f"commit-{path.name}", daemon=True)
         self._thread.start()
 
     @classmethod
     async def open(cls, path: Path, schema: str) -> Database:
         """Open or create, and apply ``schema`` (statements that may be applied again). Raises StorageFailed."""
-        return await asyncio.to_thread(cls._open, path, schema)
+        return cls(path, *await asyncio.to_thread(_open, path, schema))
 
-    @classmethod
-    def _open(cls, path: Path, schema: str) -> Database:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            writer = _connect(path)
-            with writer:
-                for _ in writer.execute(schema):
-                    pass
-            return cls(path, writer, _connect(path))
-        except (*DISK_ERRORS, apsw.BusyError, OSError) as problem:
-            raise StorageFailed(f"{path}: {problem}") from problem
-
-    async def write(self, work: Callable[[apsw.Connection], T]) -> T:
+    async def write(
+        self,
+        work: Callable[[apsw.Connection], T],
+        *,
+        then: Callable[[T], None] | None = None,
+        heavy: bool = False,
+    ) -> T:
         """Run ``work`` on the writer and return its result once it is durable.
 
-        What ``work`` raises is raised here and only its own changes are undone. Raises StorageFailed when the disk
-        refuses: then nothing of the commit was kept.
+        What ``work`` raises is raised here and only its own changes are undone. ``then`` is called with the result
+        right after the commit, in the order of the writes, even where the caller has been cancelled meanwhile.
+        Raises StorageFailed when the disk refuses: then nothing of the commit was kept, and the database goes on.
         """
         if self._closing:
             raise StoreError(f"{self.path.name} is closed")
-        job = _Job(work, asyncio.get_running_loop())
-        self._jobs.put(job)
+        job: _Job[T] = _Job(work, then, heavy, self._loop.create_future())
+        self._waiting.append(job)
+        self._heavy = self._heavy or heavy
+        if not self._busy:
+            self._busy = True
+            self._loop.call_soon(self._begin)  # so that all that write in this turn of the loop share the commit
         return await job.future
 
     def read(self, sql: str, params: Sequence[Any] | dict[str, Any] = ()) -> list[tuple[Any, ...]]:
-        """Rows as of the last commit. For quick, indexed queries: it runs on the caller's thread."""
-        return list(self._reader.execute(sql, params))
+        """Rows as of the last commit. For quick, indexed queries: it runs on the loop. Raises StorageFailed."""
+        try:
+            return list(self._reader.execute(sql, params))
+        except DISK_ERRORS as problem:
+            raise StorageFailed(f"{self.path.name}: {problem}") from problem
 
     async def close(self) -> None:
-        """Finish what waits, then close."""
+        """Finish what waits, then close. What is written later raises StoreError."""
         if self._closing:
             return
         self._closing = True
-        self._jobs.put(None)
+        if self._busy:
+            await self._drained.wait()
+        self._batches.put(None)
         await asyncio.to_thread(self._thread.join)
         self._reader.close()
-        self._writer.close()
+        await asyncio.to_thread(self._writer.close)
 
-    # ------------------------------------------------------------------------------- the writer's thread
+    # -------------------------------------------------------------------------------------- on the loop
 
-    def _run(self) -> None:
-        while (first := self._jobs.get()) is not None:
-            batch, last = self._gather(first)
-            self._commit(batch)
-            _answer(batch)
-            if last:
+    def _begin(self) -> None:
+        heavy, self._heavy = self._heavy, False
+        batch: list[_Job[Any]] = []
+        if heavy:
+            batch.extend(self._waiting)
+            self._waiting.clear()
+        else:
+            try:
+                self._run(batch, time.monotonic() + SLICE)
+            except apsw.Error as problem:
+                self._refuse(batch, problem)
+                self._answer(batch)
+                return
+        self._batches.put((batch, heavy))
+
+    def _run(self, batch: list[_Job[Any]], until: float) -> None:
+        """Move works from ``waiting`` into ``batch`` as they are performed in one open transaction."""
+        self._writer.execute("BEGIN IMMEDIATE")
+        while self._waiting and len(batch) < BATCH:
+            job = self._waiting.popleft()
+            batch.append(job)
+            _perform(job, self._writer)
+            if time.monotonic() > until:
                 return
 
-    def _gather(self, first: _Job[Any]) -> tuple[list[_Job[Any]], bool]:
-        batch = [first]
-        while len(batch) < BATCH:
-            try:
-                job = self._jobs.get_nowait()
-            except queue.Empty:
-                return batch, False
-            if job is None:
-                return batch, True
-            batch.append(job)
-        return batch, False
+    def _answer(self, batch: list[_Job[Any]]) -> None:
+        for job in batch:
+            job.answer()
+        if self._waiting:
+            self._loop.call_soon(self._begin)
+        else:
+            self._busy = False
+            if self._closing:
+                self._drained.set()
 
-    def _commit(self, batch: list[_Job[Any]]) -> None:
-        run = self._writer.execute
-        try:
-            run("BEGIN IMMEDIATE")
-            for job in batch:
-                _perform(job, self._writer)
-            run("COMMIT")
-        except apsw.Error as problem:
-            if self._writer.in_transaction:
-                run("ROLLBACK")
-            refused = StorageFailed(f"{self.path.name}: {problem}")
-            refused.__cause__ = problem
-            for job in batch:
-                job.error = refused
+    # ---------------------------------------------------------------------------- on the committing thread
+
+    def _commit_all(self) -> None:
+        while (due := self._batches.get()) is not None:
+            batch, heavy = due
+            try:
+                if heavy:
+                    self._writer.execute("BEGIN IMMEDIATE")
+                    for job in batch:
+                        _perform(job, self._writer)
+                self._writer.execute("COMMIT")
+            except apsw.Error as problem:
+                self._refuse(batch, problem)
+            if not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(self._answer, batch)
+
+    def _refuse(self, batch: list[_Job[Any]], problem: apsw.Error) -> None:
+        """Undo the transaction and fail all of it. A batch that could not even begin takes in what waits."""
+        if not batch:
+            batch.extend(self._waiting)
+            self._waiting.clear()
+        refused = StorageFailed(f"{self.path.name}: {problem}")
+        refused.__cause__ = problem
+        for job in batch:
+            job.error = refused
+        if self._writer.in_transaction:
+            try:
+                self._writer.execute("ROLLBACK")
+            except apsw.Error as again:  # SQLite has rolled back by itself or will when the next batch begins
+                refused.add_note(f"rolling back: {again}")
 
 
 def _perform(job: _Job[Any], connection: apsw.Connection) -> None:
@@ -146,35 +218,28 @@ def _perform(job: _Job[Any], connection: apsw.Connection) -> None:
         job.result = job.work(connection)
     except DISK_ERRORS:
         raise
-    except BaseException as problem:  # noqa: BLE001 - it belongs to the caller who waits, not to this thread
+    except BaseException as problem:  # noqa: BLE001 - it belongs to the caller who waits, not to the writer
         connection.execute("ROLLBACK TO work")
         job.error = problem
     connection.execute("RELEASE work")
 
 
-def _answer(batch: list[_Job[Any]]) -> None:
-    """One wake-up per event loop, however many callers it has in this commit."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[_Job[Any]]] = {}
-    for job in batch:
-        by_loop.setdefault(job.loop, []).append(job)
-    for loop, jobs in by_loop.items():
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(_resolve, jobs)
-
-
-def _resolve(jobs: list[_Job[Any]]) -> None:
-    for job in jobs:
-        if job.future.done():  # the caller was cancelled; what was written stays written
-            continue
-        if job.error is not None:
-            job.future.set_exception(job.error)
-        else:
-            job.future.set_result(job.result)
+def _open(path: Path, schema: str) -> tuple[apsw.Connection, apsw.Connection]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        writer = _connect(path)
+        with writer:
+            for _ in writer.execute(schema):
+                pass
+        return writer, _connect(path)
+    except (*DISK_ERRORS, apsw.BusyError, OSError) as problem:
+        raise StorageFailed(f"{path}: {problem}") from problem
 
 
 def _connect(path: Path) -> apsw.Connection:
     connection = apsw.Connection(str(path), statementcachesize=200)
     connection.set_busy_timeout(5000)
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "wal_autocheckpoint=4000"):
+    settings = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "wal_autocheckpoint=4000")
+    for pragma in (*settings, "cache_size=-16000"):
         list(connection.execute(f"PRAGMA {pragma}"))
     return connection

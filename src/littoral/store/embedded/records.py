@@ -10,6 +10,7 @@ import apsw
 
 from littoral.store.contract import Change, Conflict, Record
 from littoral.store.embedded.database import Database
+from littoral.store.embedded.keys import ceiling, check_key
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS records(
@@ -18,7 +19,6 @@ CREATE TABLE IF NOT EXISTS records(
 CREATE TABLE IF NOT EXISTS revision(only INTEGER PRIMARY KEY CHECK(only = 1), last INTEGER NOT NULL);
 INSERT OR IGNORE INTO revision VALUES(1, 0);
 """
-LAST = "\U0010ffff"  # greater than any text that follows a prefix
 
 
 class EmbeddedRecords:
@@ -46,9 +46,10 @@ class EmbeddedRecords:
             )
             return revision
 
-        revision = await self._database.write(work)
-        self._tell(Change(key, value, revision))
-        return revision
+        def tell(revision: int) -> None:
+            self._tell(Change(key, value, revision))
+
+        return await self._database.write(work, then=tell)
 
     async def delete(self, key: str, *, expect: int | None = None) -> bool:
         def work(connection: apsw.Connection) -> int:
@@ -56,16 +57,18 @@ class EmbeddedRecords:
             connection.execute("DELETE FROM records WHERE bucket = ? AND key = ?", (self._bucket, key))
             return _next_revision(connection) if connection.changes() else 0
 
-        revision = await self._database.write(work)
-        if revision:
-            self._tell(Change(key, None, revision))
-        return bool(revision)
+        def tell(revision: int) -> None:
+            if revision:
+                self._tell(Change(key, None, revision))
+
+        revision = await self._database.write(work, then=tell)
+        return revision > 0
 
     async def scan(self, prefix: str = "", *, after: str = "", limit: int = 1000) -> Sequence[Record]:
         rows = self._database.read(
             "SELECT key, value, revision FROM records WHERE bucket = ? AND key > ? AND key >= ? AND key < ?"
             " ORDER BY key LIMIT ?",
-            (self._bucket, after, prefix, prefix + LAST, limit),
+            (self._bucket, after, prefix, ceiling(prefix), limit),
         )
         return [Record(*row) for row in rows]
 
@@ -90,7 +93,9 @@ class EmbeddedRecords:
 
 
 class _Watcher:
-    """Changes not yet read, at most one a key: a slow reader costs one change per key, not memory without end."""
+    """Changes not yet read, at most one a key: a slow reader costs one change per key, not memory without end.
+
+    They are told in the order of their commits, so the order of the dict is the order of revisions."""
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
@@ -99,9 +104,8 @@ class _Watcher:
 
     def tell(self, change: Change) -> None:
         if change.key.startswith(self._prefix):
-            held = self._waiting.pop(change.key, None)
-            newest = change if held is None or held.revision < change.revision else held
-            self._waiting[change.key] = newest
+            self._waiting.pop(change.key, None)  # so that it moves to the end
+            self._waiting[change.key] = change
             self._arrived.set()
 
     def __aiter__(self) -> _Watcher:
@@ -111,13 +115,7 @@ class _Watcher:
         while not self._waiting:
             self._arrived.clear()
             await self._arrived.wait()
-        return self._waiting.pop(min(self._waiting.values(), key=lambda change: change.revision).key)
-
-
-def check_key(key: str) -> None:
-    """Raises ValueError where the key is not of 1 to 1024 UTF-8 bytes."""
-    if not 1 <= len(key.encode()) <= 1024:
-        raise ValueError("a key is 1 to 1024 bytes of UTF-8")
+        return self._waiting.pop(next(iter(self._waiting)))
 
 
 def _next_revision(connection: apsw.Connection) -> int:

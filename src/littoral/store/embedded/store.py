@@ -2,50 +2,62 @@
 
 Records and streams are files of their own, each with its own writer: a burst of telemetry does not make
 configuration wait behind its fsync, and a stream's churn does not bloat the records.
+
+Opening one lowers the interpreter's switch interval for the whole process: at Python's 5 ms a committing thread
+starves beside a loop that is busy but often in a system call (docs/decisions/2026-11-23-store-group-commit.md).
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
 from littoral.store.contract import StorageFailed, StoreError
-from littoral.store.embedded import blobs, records, streams
+from littoral.store.embedded import blobs, log, records
 from littoral.store.embedded.blobs import EmbeddedBlobs
 from littoral.store.embedded.database import Database
 from littoral.store.embedded.records import EmbeddedRecords
 from littoral.store.embedded.streams import EmbeddedStreams
+
+SWITCH = 0.0005  # seconds after which a busy loop lets the committing threads have the interpreter lock
 
 
 class EmbeddedStore:
     """Open with ``EmbeddedStore.open``; one process at a time."""
 
     def __init__(
-        self, folder: Path, lock: IO[str], database: Database, log: Database, clock: Callable[[], float]
+        self, folder: Path, lock: IO[str], database: Database, streams: Database, clock: Callable[[], float]
     ) -> None:
         self.folder = folder
         self._lock = lock
         self._database = database
-        self._log = log
-        self.streams = EmbeddedStreams(log, clock)
+        self._streams = streams
+        self.streams = EmbeddedStreams(streams, clock)
         self._records: dict[str, EmbeddedRecords] = {}
         self._blobs: dict[str, EmbeddedBlobs] = {}
 
     @classmethod
     async def open(cls, folder: Path, *, clock: Callable[[], float] = time.time) -> EmbeddedStore:
         """Raises StoreError where another process has it open, StorageFailed where the disk refuses."""
-        lock = await asyncio.to_thread(_lock, folder)
-        try:
+        sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH))
+        async with contextlib.AsyncExitStack() as undo:
+            lock = undo.enter_context(await asyncio.to_thread(_lock, folder))
             database = await Database.open(folder / "records.db", records.SCHEMA + blobs.SCHEMA)
-            log = await Database.open(folder / "streams.db", streams.SCHEMA)
-        except BaseException:
-            lock.close()
-            raise
-        return cls(folder, lock, database, log, clock)
+            undo.push_async_callback(database.close)
+            streams = await Database.open(folder / "streams.db", log.SCHEMA)
+            undo.push_async_callback(streams.close)
+            try:
+                await asyncio.to_thread(blobs.remove_orphans, database, folder / "blobs")
+            except OSError as problem:
+                raise StorageFailed(f"{folder}: {problem}") from problem
+            undo.pop_all()
+        return cls(folder, lock, database, streams, clock)
 
     def records(self, bucket: str) -> EmbeddedRecords:
         if bucket not in self._records:
@@ -56,22 +68,25 @@ class EmbeddedStore:
         if not bucket or not bucket.replace("-", "").isalnum():
             raise ValueError(f"a bucket of blobs is named by letters, digits and hyphens, not {bucket!r}")
         if bucket not in self._blobs:
-            made = EmbeddedBlobs(self._database, bucket, self.folder / "blobs" / bucket)
-            made.remove_orphans()
-            self._blobs[bucket] = made
+            folder = self.folder / "blobs" / bucket
+            try:
+                blobs.make_folder(folder)
+            except OSError as problem:
+                raise StorageFailed(f"{folder}: {problem}") from problem
+            self._blobs[bucket] = EmbeddedBlobs(self._database, bucket, folder)
         return self._blobs[bucket]
 
     async def close(self) -> None:
         for bucket in self._blobs.values():
             bucket.close()
         await self._database.close()
-        await self._log.close()
+        await self._streams.close()
         self._lock.close()
 
 
 def _lock(folder: Path) -> IO[str]:
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        blobs.make_folder(folder)
         lock = (folder / "lock").open("w")
     except OSError as problem:
         raise StorageFailed(f"{folder}: {problem}") from problem
