@@ -37,7 +37,10 @@ async def test_async_common_js_and_es_modules(place: Place) -> None:
     files = {"index__js": "exports.handler = async (e) => ({ got: e, own: require('./own').x })"}
     await place.create("cjs", zip_of(**files, own__js="exports.x = 4"), NODE, "index.handler")
     await place.node("export const handler = async (e) => ({ got: e })", "mjs", file="index__mjs")
-    files = {"index__js": "import { x } from './own.js'; export const handler = async () => x", "own__js": "export const x = 5"}
+    files = {
+        "index__js": "import { x } from './own.js'; export const handler = async () => x",
+        "own__js": "export const x = 5",
+    }
     await place.create("typed", zip_of(**files, package__json='{"type": "module"}'), NODE, "index.handler")
     await place.create("deep", zip_of(**{"src/app__js": "exports.a = { b: async () => 'deep' }"}), NODE, "src/app.a.b")
     await place.node("exports.handler = async () => new Promise(() => {})", "never")
@@ -82,7 +85,9 @@ async def test_an_error_carries_its_trace_and_is_logged(place: Place) -> None:
     await place.node("exports.handler = async () => { const e = new Error('broken'); e.code = 7; throw e }")
     answer = await place.invoke()
     assert answer.result["trace"][0] == "Error: broken"
-    assert re.search(r"\tERROR\tInvoke Error \t\{\"errorType\":\"Error\",\"errorMessage\":\"broken\",\"code\":7,", answer.log[1])
+    assert re.search(
+        r"\tERROR\tInvoke Error \t\{\"errorType\":\"Error\",\"errorMessage\":\"broken\",\"code\":7,", answer.log[1]
+    )
 
 
 async def test_node_24_has_no_callback_handlers(place: Place) -> None:

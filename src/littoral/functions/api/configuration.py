@@ -13,7 +13,7 @@ from littoral.functions.version import aws_time, configuration
 
 
 class ConfigurationOperations(Operations):
-    @operation(notes="zip packages only", harmless={"S3ObjectStorageMode"})
+    @operation(notes="zip packages only")
     async def update_function_code(
         self,
         call: Call,

@@ -60,7 +60,7 @@ class Operations:
 
     async def _code_of(self, code: dict[str, Any], *, dry_run: bool = False) -> Stored:
         """The code that a request brings or points at, checked and, unless it is a dry run, kept."""
-        for member in ("ImageUri", "SourceKMSKeyArn"):
+        for member in ("ImageUri", "SourceKMSKeyArn", "S3ObjectStorageMode"):
             if code.get(member):
                 raise invalid(f"{member} is not served by Littoral")
         archive = code.get("ZipFile")
@@ -138,7 +138,7 @@ def page(items: Sequence[T], key: Callable[[T], str], marker: str | None, limit:
 
 def _unmark(marker: str) -> str:
     try:
-        return base64.urlsafe_b64decode(marker.encode()).decode()
+        return base64.b64decode(marker.encode(), b"-_", validate=True).decode()
     except (binascii.Error, ValueError):
         raise invalid("Invalid Marker") from None
 

@@ -1,0 +1,300 @@
+"""Asynchronous events: durable, retried, handed on; a real sink takes what ends outside functions."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from littoral.aws.invoke import Invocation
+from tests.functions.deploy import Place, call, place_in, zip_of
+
+TOPIC = "arn:aws:sns:us-east-1:000000000000:ended"
+QUICK = {"retry_delays": (0.01, 0.02), "throttle_delays": (0.01, 0.05)}
+
+
+class Topic:
+    """A destination that is not a function."""
+
+    def __init__(self) -> None:
+        self.records: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+
+    def accepts(self, arn: str) -> bool:
+        return arn == TOPIC
+
+    async def deliver(self, arn: str, record: dict[str, Any]) -> None:
+        self.records.put_nowait(record)
+
+
+async def _to_topic(place: Place, name: str = "f", **given: Any) -> None:
+    destinations = {"OnSuccess": {"Destination": TOPIC}, "OnFailure": {"Destination": TOPIC}}
+    await place.api.put_function_event_invoke_config(
+        call(), function_name=name, destination_config=destinations, **given
+    )
+
+
+async def _send(place: Place, event: Any, name: str = "f") -> None:
+    output = await place.api.invoke(
+        call(), function_name=name, invocation_type="Event", payload=json.dumps(event).encode()
+    )
+    assert output == {"StatusCode": 202}
+
+
+async def test_success_reaches_the_on_success_destination_as_awss_record(tmp_path: Path) -> None:
+    topic = Topic()
+    async with place_in(tmp_path, sink=topic, **QUICK) as place:
+        await place.python("def handler(e, c): return {'saw': e}")
+        await _to_topic(place)
+        await _send(place, {"bed": 7})
+        record = await topic.records.get()
+        request = record["requestContext"]
+        assert record["version"] == "1.0" and record["requestPayload"] == {"bed": 7}
+        assert request["functionArn"] == "arn:aws:lambda:us-east-1:000000000000:function:f:$LATEST"
+        assert (request["condition"], request["approximateInvokeCount"]) == ("Success", 1)
+        assert record["responseContext"] == {"statusCode": 200, "executedVersion": "$LATEST"}
+        assert record["responsePayload"] == {"saw": {"bed": 7}}
+
+
+@pytest.mark.parametrize(("retries", "attempts"), [(None, 3), (1, 2), (0, 1)])
+async def test_errors_are_retried_then_handed_to_on_failure(tmp_path: Path, retries: int | None, attempts: int) -> None:
+    topic = Topic()
+    async with place_in(tmp_path, sink=topic, **QUICK) as place:
+        await place.python("def handler(e, c):\n    print('try', c.aws_request_id)\n    raise ValueError(e)\n")
+        await _to_topic(place, maximum_retry_attempts=retries)
+        await _send(place, "broken")
+        record = await topic.records.get()
+        assert record["requestContext"]["condition"] == "RetriesExhausted"
+        assert record["requestContext"]["approximateInvokeCount"] == attempts
+        assert record["responseContext"]["functionError"] == "Unhandled"
+        assert record["responsePayload"]["errorMessage"] == "broken"
+        lines = [each.message for each in await place.functions.logs.read("/aws/lambda/f")]
+        request_id = record["requestContext"]["requestId"]
+        assert lines.count(f"try {request_id}") == attempts  # every attempt under the one request id
+
+
+async def test_a_failure_may_go_to_another_function(tmp_path: Path) -> None:
+    topic = Topic()
+    async with place_in(tmp_path, sink=topic, **QUICK) as place:
+        await place.python("def handler(e, c): raise ValueError(e)")
+        await place.python("def handler(e, c): return e['requestContext']['condition']", "after")
+        await _to_topic(place, "after")
+        await place.api.put_function_event_invoke_config(
+            call(),
+            function_name="f",
+            maximum_retry_attempts=0,
+            destination_config={"OnFailure": {"Destination": "arn:aws:lambda:us-east-1:000000000000:function:after"}},
+        )
+        await place.functions.invoke_async(Invocation("f", b'"x"'))
+        assert (await topic.records.get())["responsePayload"] == "RetriesExhausted"
+
+
+async def test_throttled_events_wait_until_they_may_run(tmp_path: Path) -> None:
+    topic = Topic()
+    async with place_in(tmp_path, sink=topic, concurrency=1, **QUICK) as place:
+        await place.python("import time\ndef handler(e, c):\n    time.sleep(0.01)\n    return e\n")
+        await _to_topic(place)
+        await asyncio.gather(*(_send(place, number) for number in range(20)))
+        seen = [(await topic.records.get())["responsePayload"] for _ in range(20)]
+        assert sorted(seen) == list(range(20))
+
+
+async def test_a_function_that_is_switched_off_fails_its_events_at_once(tmp_path: Path) -> None:
+    topic = Topic()
+    async with place_in(tmp_path, sink=topic, **QUICK) as place:
+        await place.python("def handler(e, c): return e")
+        await _to_topic(place)
+        await place.api.put_function_concurrency(call(), function_name="f", reserved_concurrent_executions=0)
+        await _send(place, 1)
+        record = await topic.records.get()
+        assert record["requestContext"]["approximateInvokeCount"] == 0 and "responsePayload" not in record
+
+
+async def test_events_that_are_too_old_are_given_up(tmp_path: Path) -> None:
+    import time
+
+    ahead = [0.0]
+    topic = Topic()
+    async with place_in(tmp_path, sink=topic, clock=lambda: time.time() + ahead[0], **QUICK) as place:
+        await place.python("def handler(e, c): return e")
+        await _to_topic(place, maximum_event_age_in_seconds=60)
+        ahead[0] = 61.0
+        await _send(place, 1)
+        assert (await topic.records.get())["requestContext"]["condition"] == "EventAgeExceeded"
+
+
+async def test_a_loop_of_functions_is_stopped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    import logging
+
+    stopped = asyncio.Event()
+
+    class Watch(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if "loop of functions" in record.getMessage():
+                stopped.set()
+
+    watch = Watch()
+    logging.getLogger("littoral.functions.delivery").addHandler(watch)
+    try:
+        async with place_in(tmp_path, **QUICK) as place:
+            for name, other in (("a", "b"), ("b", "a")):
+                await place.python("def handler(e, c): return 1", name)
+            for name, other in (("a", "b"), ("b", "a")):
+                arn = f"arn:aws:lambda:us-east-1:000000000000:function:{other}"
+                await place.api.put_function_event_invoke_config(
+                    call(), function_name=name, destination_config={"OnSuccess": {"Destination": arn}}
+                )
+            await _send(place, 1, "a")
+            await stopped.wait()
+            stats = place.functions.stats()
+            assert stats["cold"] + stats["warm"] == 16
+    finally:
+        logging.getLogger("littoral.functions.delivery").removeHandler(watch)
+
+
+KILLED_AFTER_ACCEPTING = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from littoral.aws.invoke import Invocation
+from littoral.functions import Functions
+from littoral.store.embedded import EmbeddedStore
+
+async def main():
+    folder = Path(sys.argv[1])
+    store = await EmbeddedStore.open(folder / "store")
+    functions = await Functions.open(store, folder / "functions")  # not started: nothing delivers yet
+    for number in range(5):
+        await functions.invoke_async(Invocation("f", str(number).encode()))
+    os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(main())
+"""
+
+
+async def test_an_accepted_event_runs_although_the_place_was_killed(tmp_path: Path) -> None:
+    topic = Topic()
+    async with place_in(tmp_path, sink=topic) as place:
+        await place.python("def handler(e, c): return e * 10")
+        await _to_topic(place)
+    done = await asyncio.to_thread(
+        subprocess.run, [sys.executable, "-c", KILLED_AFTER_ACCEPTING, str(tmp_path)], capture_output=True, text=True
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    async with place_in(tmp_path, sink=topic) as place:
+        seen = [(await topic.records.get())["responsePayload"] for _ in range(5)]
+        assert sorted(seen) == [0, 10, 20, 30, 40]
+
+
+KILLED_WHILE_RUNNING = """
+import asyncio, sys
+from pathlib import Path
+from littoral.aws.invoke import Invocation
+from littoral.functions import Functions
+from littoral.store.embedded import EmbeddedStore
+
+async def main():
+    folder = Path(sys.argv[1])
+    store = await EmbeddedStore.open(folder / "store")
+    functions = await Functions.open(store, folder / "functions")
+    await functions.start()
+    for name in ("f", "n"):
+        await functions.invoke_async(Invocation(name, b'"first"'))
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+# Says which processes it is and left behind, then waits; run again, it returns.
+STAYS_PYTHON = """
+import os, time
+def handler(event, context):
+    if os.path.exists(os.environ['SEEN'] + '.python'): return 'again'
+    r, w = os.pipe()
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            os.write(w, str(os.getpid()).encode())
+            time.sleep(600)
+        os._exit(0)
+    with open(os.environ['SEEN'] + '.python', 'w') as f:
+        f.write(f'{os.getpid()} {os.getppid()} {os.read(r, 20).decode()}')
+    os.rename(os.environ['SEEN'] + '.python', os.environ['SEEN'] + '.python')
+    with open(os.environ['SEEN'] + '.fifo', 'w') as f: f.write('x')
+    time.sleep(600)
+"""
+STAYS_NODE = """
+const fs = require('fs');
+exports.handler = async () => {
+  const seen = process.env.SEEN;
+  if (fs.existsSync(seen + '.node')) return 'again';
+  fs.writeFileSync(seen + '.node', `${process.pid}`);
+  fs.writeFileSync(seen + '.fifo', 'x');
+  return new Promise((resolve) => setTimeout(resolve, 600000));
+};
+"""
+
+
+async def test_killing_the_place_ends_all_its_processes_and_its_events_run_again(tmp_path: Path) -> None:
+    topic = Topic()
+    seen = tmp_path / "seen"
+    os.mkfifo(f"{seen}.fifo")
+    async with place_in(tmp_path, sink=topic) as place:
+        variables = {"Variables": {"SEEN": str(seen)}}
+        await place.python(STAYS_PYTHON, timeout=900, environment=variables)
+        await place.node(STAYS_NODE, "n", timeout=900, environment=variables)
+        await _to_topic(place)
+        await _to_topic(place, "n")
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", KILLED_WHILE_RUNNING, str(tmp_path))
+    marks = ""
+    while len(marks) < 2:
+        marks += await asyncio.to_thread(Path(f"{seen}.fifo").read_text)
+    pids = [int(word) for name in ("python", "node") for word in Path(f"{seen}.{name}").read_text().split()]
+    assert len(pids) == 4  # instance, keeper and daemon; and the Node.js instance
+    handles = [os.pidfd_open(pid) for pid in pids]
+    process.kill()
+    await process.wait()
+    for handle in handles:
+        await _ended(handle)
+    async with place_in(tmp_path, sink=topic) as place:
+        assert [(await topic.records.get())["responsePayload"] for _ in range(2)] == ["again", "again"]
+
+
+async def _ended(pidfd: int) -> None:
+    loop = asyncio.get_running_loop()
+    done = loop.create_future()
+    loop.add_reader(pidfd, lambda: done.done() or done.set_result(None))
+    try:
+        await done
+    finally:
+        loop.remove_reader(pidfd)
+        os.close(pidfd)
+
+
+async def test_a_keeper_that_dies_is_replaced(place: Place) -> None:
+    await place.python("import os\ndef handler(e, c): return os.getppid()")
+    keeper = (await place.invoke()).result
+    handle = os.pidfd_open(keeper)
+    os.kill(keeper, signal.SIGKILL)
+    await _ended(handle)
+    answer = await place.invoke()
+    while answer.error is not None:  # an instance that died with it may be found dead by one event
+        answer = await place.invoke()
+    assert answer.result != keeper
+
+
+async def test_events_of_a_deleted_function_are_dropped_and_hold_nothing_up(tmp_path: Path) -> None:
+    topic = Topic()
+    async with place_in(tmp_path, sink=topic, **QUICK) as place:
+        await place.create("gone", zip_of(app__py="def handler(e, c): raise ValueError"), "python3.11", "app.handler")
+        await place.python("def handler(e, c): return e")
+        await _to_topic(place)
+        await _send(place, 1, "gone")
+        await place.api.delete_function(call(), function_name="gone")
+        await _send(place, 2)
+        assert (await topic.records.get())["responsePayload"] == 2

@@ -1,0 +1,190 @@
+"""How many run at once, who is refused, what is reused and what is ended."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from littoral.aws.invoke import Invocation
+from littoral.aws.service import ServiceError
+from littoral.functions import Placement
+from tests.functions.deploy import Place, call, place_in, zip_of
+
+# The handler says that it runs, then waits until the test writes a byte into the pipe it named.
+GATED = (
+    "import os\n"
+    "def handler(event, context):\n"
+    "    with open(event['began'], 'w') as f: f.write('x')\n"
+    "    with open(event['gate']) as f: f.read(1)\n"
+    "    return os.getpid()\n"
+)
+
+
+class Gate:
+    """Two named pipes: the handler opens one to say that it began and waits on the other."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.began, self.gate = folder / f"{name}-began", folder / f"{name}-gate"
+        os.mkfifo(self.began)
+        os.mkfifo(self.gate)
+        self.event = {"began": str(self.began), "gate": str(self.gate)}
+
+    async def running(self) -> None:
+        await asyncio.to_thread(self.began.read_bytes)
+
+    async def open(self) -> None:
+        await asyncio.to_thread(self.gate.write_text, "x")
+
+
+async def _throttled(place: Place, reason: str, name: str = "f") -> None:
+    with pytest.raises(ServiceError) as caught:
+        await place.invoke({}, name)
+    assert (caught.value.code, caught.value.status) == ("TooManyRequestsException", 429)
+    assert caught.value.fields["Reason"] == reason
+
+
+async def test_reserved_concurrency_refuses_what_is_over_and_zero_switches_off(place: Place, tmp_path: Path) -> None:
+    await place.python(GATED, timeout=30)
+    await place.api.put_function_concurrency(call(), function_name="f", reserved_concurrent_executions=1)
+    gate = Gate(tmp_path, "one")
+    running = asyncio.create_task(place.invoke(gate.event))
+    await gate.running()
+    await _throttled(place, "ReservedFunctionConcurrentInvocationLimitExceeded")
+    await gate.open()
+    assert (await running).error is None
+    await place.api.put_function_concurrency(call(), function_name="f", reserved_concurrent_executions=0)
+    await _throttled(place, "ReservedFunctionConcurrentInvocationLimitExceeded")
+    await place.api.delete_function_concurrency(call(), function_name="f")
+    assert await place.api.get_function_concurrency(call(), function_name="f") == {}
+    assert place.functions.stats()["throttles"] == 2
+
+
+async def test_the_total_is_shared_by_functions_without_a_reservation(tmp_path: Path) -> None:
+    async with place_in(tmp_path, concurrency=10) as place:
+        await place.python(GATED, timeout=30)
+        await place.python("def handler(e, c): return 1", "other")
+        await place.api.put_function_concurrency(call(), function_name="other", reserved_concurrent_executions=9)
+        with pytest.raises(ServiceError, match="UnreservedConcurrentExecution below its minimum"):
+            await place.api.put_function_concurrency(call(), function_name="f", reserved_concurrent_executions=1)
+        limits = (await place.api.get_account_settings(call()))["AccountLimit"]
+        assert (limits["ConcurrentExecutions"], limits["UnreservedConcurrentExecutions"]) == (10, 1)
+        gate = Gate(tmp_path, "one")
+        running = asyncio.create_task(place.invoke(gate.event))
+        await gate.running()
+        await _throttled(place, "ConcurrentInvocationLimitExceeded")
+        assert (await place.invoke({}, "other")).result == 1
+        await gate.open()
+        await running
+
+
+async def test_events_at_once_get_instances_of_their_own(place: Place, tmp_path: Path) -> None:
+    await place.python(GATED, timeout=30)
+    gates = [Gate(tmp_path, str(n)) for n in range(4)]
+    running = [asyncio.create_task(place.invoke(gate.event)) for gate in gates]
+    for gate in gates:
+        await gate.running()
+    assert place.functions.stats()["busy"] == 4
+    for gate in gates:
+        await gate.open()
+    pids = {(await each).result for each in running}
+    assert len(pids) == 4
+    assert place.functions.stats()["idle"] == 4
+
+
+async def test_idle_instances_are_ended(place: Place) -> None:
+    await place.python("import os\ndef handler(e, c): return os.getpid()")
+    handle = os.pidfd_open((await place.invoke()).result)
+    scheduler = place.functions._parts.scheduler
+    scheduler.reap(time.monotonic() + 299)
+    assert place.functions.stats()["idle"] == 1
+    scheduler.reap(time.monotonic() + 301)
+    assert place.functions.stats()["idle"] == 0
+    await _ended(handle)
+    assert (await place.invoke()).error is None
+
+
+async def test_a_caller_that_leaves_does_not_free_the_slot_until_the_handler_is_done(
+    place: Place, tmp_path: Path
+) -> None:
+    await place.python(GATED, timeout=30)
+    await place.api.put_function_concurrency(call(), function_name="f", reserved_concurrent_executions=1)
+    gate, after = Gate(tmp_path, "one"), Gate(tmp_path, "two")
+    running = asyncio.create_task(place.invoke(gate.event))
+    await gate.running()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await _throttled(place, "ReservedFunctionConcurrentInvocationLimitExceeded")
+    await gate.open()
+    await asyncio.gather(*place.functions._parts.runner._abandoned)
+    running = asyncio.create_task(place.invoke(after.event))
+    await after.running()
+    await after.open()
+    assert (await running).error is None
+    assert place.functions.stats()["warm"] == 1  # the instance of the abandoned event was kept
+
+
+async def test_a_pinned_function_has_one_instance_and_takes_events_in_order(place: Place, tmp_path: Path) -> None:
+    source = "seen = []\ndef handler(e, c):\n    seen.append(e)\n    return list(seen)\n"
+    config = {"Runtime": "python3.11", "Handler": "app.handler"}
+    pinned = Placement(max_instances=1, pinned=True, queue=50)
+    await place.functions.install("vitals", "3", config, zip_of(app__py=source), placement=pinned)
+    results = await asyncio.gather(
+        *(place.functions.invoke(Invocation("vitals:3", str(n).encode())) for n in range(50))
+    )
+    assert results[-1].payload == str(list(range(50))).encode()
+    assert place.functions.stats()["cold"] == 1
+    place.functions._parts.scheduler.reap(time.monotonic() + 10_000)
+    assert place.functions.stats()["idle"] == 1
+    with pytest.raises(ServiceError) as caught:
+        await asyncio.gather(*(place.functions.invoke(Invocation("vitals:3", b"0")) for n in range(60)))
+    assert caught.value.code == "TooManyRequestsException"
+
+
+async def test_installing_is_idempotent_and_keeps_the_arn(place: Place) -> None:
+    archive = zip_of(
+        app__py="import os\ndef handler(e, c): return [c.invoked_function_arn, c.function_version, os.getpid()]"
+    )
+    config = {
+        "Runtime": "python3.11",
+        "Handler": "app.handler",
+        "Timeout": 5,
+        "Environment": {"Variables": {"A1": "b"}},
+    }
+    arn = "arn:aws:lambda:us-east-1:000000000000:function:viewer:3"
+
+    async def run() -> list[object]:
+        import json
+
+        return list(json.loads((await place.functions.invoke(Invocation(arn, b"{}"))).payload))
+
+    await place.functions.install("viewer", "3", config, archive)
+    first = await run()
+    assert first[:2] == [arn, "3"]
+    await place.functions.install("viewer", "3", config, archive)
+    assert await run() == first  # the warm instance was kept: nothing changed
+    await place.functions.install("viewer", "3", {**config, "Timeout": 6}, archive)
+    assert (await run())[2] != first[2]
+    shown = await place.api.get_function_configuration(call(), function_name="viewer", qualifier="3")
+    assert place.functions.installed("viewer", "3") == shown["CodeSha256"]
+    await place.functions.install("viewer", "4", config, archive)
+    assert (await run())[1] == "3"
+    assert await place.functions.remove("viewer") and not await place.functions.remove("viewer")
+    with pytest.raises(ServiceError):
+        await run()
+    with pytest.raises(ServiceError, match="numbered version"):
+        await place.functions.install("viewer", "$LATEST", config, archive)
+
+
+async def _ended(pidfd: int) -> None:
+    loop = asyncio.get_running_loop()
+    done = loop.create_future()
+    loop.add_reader(pidfd, lambda: done.done() or done.set_result(None))
+    try:
+        await done
+    finally:
+        loop.remove_reader(pidfd)
+        os.close(pidfd)
