@@ -65,10 +65,10 @@ class EmbeddedConsumer:
     async def ack(self, sequences: Sequence[int]) -> None:
         self._check()
 
-        def forget(floor: int) -> None:
+        def forget(last: int) -> None:
             for sequence in sequences:
                 self._in_flight.pop(sequence, None)
-                if sequence > self._cursor:
+                if self._cursor < sequence <= last:
                     self._acknowledged.add(sequence)
 
         await self._database.write(

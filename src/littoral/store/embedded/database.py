@@ -70,7 +70,10 @@ class _Job(Generic[T]):
 
     def answer(self) -> None:
         if self.error is None and self.then is not None:
-            self.then(self.result)
+            try:
+                self.then(self.result)
+            except Exception as problem:  # noqa: BLE001 - it must not leave the neighbours without an answer
+                self.error = problem
         if self.future.done():  # the caller was cancelled; what was written stays written
             return
         if self.error is None:

@@ -158,7 +158,7 @@ def _save(connection: apsw.Connection, stream: int, state: Extent) -> None:
 
 
 def acknowledge(connection: apsw.Connection, stream: int, consumer: int, sequences: Sequence[int]) -> int:
-    """Note what is done, raise the floor, drop what every consumer is done with; the new floor."""
+    """Note what is done, raise the floor, drop what every consumer is done with; the last sequence published."""
     state = extent(connection, stream)
     before = _number(connection, "SELECT floor FROM consumers WHERE id = ?", consumer)
     floor = max(before, state.before)  # what retention took is done with
@@ -180,7 +180,7 @@ def acknowledge(connection: apsw.Connection, stream: int, consumer: int, sequenc
         for table in ("acknowledged", "retries"):
             connection.execute(f"DELETE FROM {table} WHERE consumer = ? AND sequence <= ?", (consumer, floor))
     drop_acknowledged(connection, stream, state)
-    return floor
+    return state.last
 
 
 def drop_acknowledged(connection: apsw.Connection, stream: int, state: Extent) -> None:
