@@ -19,9 +19,10 @@ from littoral.net.pki import Authority
 from littoral.store.documents import Documents
 from littoral.store.embedded import EmbeddedStore
 from littoral.things.control import Iot
+from littoral.things.message import Publication
 from littoral.things.names import Names
 from littoral.things.registry import Registry
-from littoral.things.rules import Republish, RuleEngine, Sinks
+from littoral.things.rules import RuleEngine, Sinks
 
 Caller = Callable[..., Call]
 ARN = "arn:aws:iot:us-east-1:000000000000:"
@@ -32,7 +33,7 @@ RULE = {
 }
 
 
-async def nowhere(message: Republish) -> None:
+async def nowhere(message: Publication) -> None:
     raise AssertionError("no rule runs in these tests")
 
 

@@ -16,7 +16,8 @@ from littoral.aws.service import ServiceError
 from littoral.protocols.iotsql import Context
 from littoral.store.documents import Documents
 from littoral.store.embedded import EmbeddedStore
-from littoral.things.rules import Republish, RuleEngine, RuleRecord, Sinks
+from littoral.things.message import Publication, PublishProperties
+from littoral.things.rules import RuleEngine, RuleRecord, Sinks
 from littoral.things.rules import engine as engine_module
 
 ROLE = "arn:aws:iam::000000000000:role/r"
@@ -30,7 +31,7 @@ class World:
         self.puts = 0
         self.types: list[str] = []
         self.invoked: list[tuple[str, Any]] = []
-        self.republished: list[Republish] = []
+        self.republished: list[Publication] = []
         self.refuse: list[Exception] = []
 
     async def _maybe_refuse(self) -> None:
@@ -52,7 +53,7 @@ class World:
     async def invoke(self, invocation: Invocation) -> InvokeResult:
         raise AssertionError("rules invoke asynchronously")
 
-    async def republish(self, message: Republish) -> None:
+    async def publish(self, message: Publication) -> None:
         self.republished.append(message)
 
 
@@ -70,7 +71,7 @@ def message(payload: Any, topic: str = "ward/7/bed/3", timestamp: int = 1000) ->
 
 
 async def opened(store: EmbeddedStore, world: World) -> RuleEngine:
-    sinks = Sinks(world, world, world.republish)
+    sinks = Sinks(world, world, world.publish)
     engine = RuleEngine(Documents(store.records("things"), "rule/"), store.streams, sinks, account="000000000000")
     await engine.open()
     return engine
@@ -139,7 +140,11 @@ async def test_republish_headers_are_templates(engine: RuleEngine, world: World)
     await take(engine, message({"kind": "plain", "ttl": 60}))
     await settled(engine)
     assert world.republished == [
-        Republish("t", b'{"x":1}', 0, "text/plain", "r/plain", b"c", 60, True, (("k", "plain"),))
+        Publication(
+            "t",
+            b'{"x":1}',
+            properties=PublishProperties(1, 60, "text/plain", "r/plain", b"c", [("k", "plain")]),
+        )
     ]
 
 

@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 from littoral.aws.invoke import Invocation, Invoker
 from littoral.aws.service import ServiceError
 from littoral.protocols.iotsql import Context, Selected, SqlError, Template, compile_template
+from littoral.things.message import Publication, PublishProperties
 
 
 class ObjectSink(Protocol):
@@ -24,27 +25,12 @@ class ObjectSink(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Republish:
-    """A message on its way back to the broker."""
-
-    topic: str
-    payload: bytes
-    qos: int
-    content_type: str | None = None
-    response_topic: str | None = None
-    correlation_data: bytes | None = None
-    message_expiry: int | None = None
-    utf8: bool = False
-    user_properties: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Sinks:
-    """``republish`` returns when the message is durable where that matters; it raises ValueError for a bad topic."""
+    """``publish`` returns when the message is durable where that matters; it raises ValueError for a bad topic."""
 
     invoker: Invoker | None
     objects: ObjectSink | None
-    republish: Callable[[Republish], Awaitable[None]]
+    publish: Callable[[Publication], Awaitable[None]]
 
 
 class ActionFailed(Exception):
@@ -149,22 +135,24 @@ class RepublishAction:
 
     async def run(self, selected: Selected, context: Context, sinks: Sinks) -> None:
         try:
-            await sinks.republish(self._message(selected, context))
+            await sinks.publish(self._message(selected, context))
         except Exception as error:
             raise failed(error) from error
 
-    def _message(self, selected: Selected, context: Context) -> Republish:
+    def _message(self, selected: Selected, context: Context) -> Publication:
+        return Publication(self.resource(context), selected.payload, self.qos, properties=self._properties(context))
+
+    def _properties(self, context: Context) -> PublishProperties | None:
+        if not self.headers and not self.user_properties:
+            return None
         header = {name: template.evaluate(context) for name, template in self.headers.items()}
-        return Republish(
-            topic=self.resource(context),
-            payload=selected.payload,
-            qos=self.qos,
+        return PublishProperties(
+            payload_format=1 if header.get("payloadFormatIndicator") == "UTF8_DATA" else None,
+            message_expiry=_expiry(header.get("messageExpiry")),
             content_type=header.get("contentType"),
             response_topic=header.get("responseTopic"),
             correlation_data=_base64(header.get("correlationData")),
-            message_expiry=_expiry(header.get("messageExpiry")),
-            utf8=header.get("payloadFormatIndicator") == "UTF8_DATA",
-            user_properties=tuple((k.evaluate(context), v.evaluate(context)) for k, v in self.user_properties),
+            user_properties=[(k.evaluate(context), v.evaluate(context)) for k, v in self.user_properties],
         )
 
 
