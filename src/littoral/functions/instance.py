@@ -144,9 +144,10 @@ class Instance(asyncio.Protocol):
         except (OSError, IndexError):
             return 0
 
-    def kill_for_memory(self) -> None:
+    def kill_process(self) -> None:
+        """What follows is an exit with "signal: killed", as in Lambda when memory runs out."""
         if self._keeper is not None:
-            self._keeper.kill(self._number)  # what follows is an exit with "signal: killed", as in Lambda
+            self._keeper.kill(self._number)
 
     # ------------------------------------------------------------------------------------ frames
 
@@ -159,7 +160,7 @@ class Instance(asyncio.Protocol):
         while len(buffer) >= 4:
             size = int.from_bytes(buffer[:4], "big")
             if not 1 <= size <= MAX_FRAME:  # the function wrote on our socket
-                self.kill_for_memory()
+                self.kill_process()
                 return
             if len(buffer) < 4 + size:
                 return
@@ -186,19 +187,20 @@ class Instance(asyncio.Protocol):
             self._waiter.set_result(outcome)
 
     def eof_received(self) -> bool:
-        self._eof = True
-        if self._status is None and self._keeper is not None:
-            self._keeper.kill(self._number)  # dead already, or it closed the socket and is of no use
-        else:
-            self._finish_dead()
+        self._ended()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._ended()
+
+    def _ended(self) -> None:
+        if self._eof:
+            return
         self._eof = True
         if self._status is not None:
             self._finish_dead()
-        elif self._keeper is not None:
-            self._keeper.kill(self._number)
+        else:  # it is about to exit, and its status is wanted; or it closed the socket and is of no use
+            asyncio.get_running_loop().call_later(LAST_WORDS, self.kill_process)
 
     # ------------------------------------------------------------------------------------ the keeper's word
 

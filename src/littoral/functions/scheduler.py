@@ -240,4 +240,4 @@ class Scheduler:
             for pool in self._pools.values():
                 for instance in pool.busy:
                     if instance.over_memory(pool.version.memory_size * 1024 * 1024):
-                        instance.kill_for_memory()
+                        instance.kill_process()

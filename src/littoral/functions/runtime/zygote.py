@@ -239,7 +239,8 @@ def become(keeper: int, message: dict[str, Any], fds: list[int]) -> None:
         if message["op"] == "fork":
             child.contain(keeper, message["spec"].get("limits", {}))
             child.wire(log)
-            code = bootstrap.serve(socket.socket(fileno=connection), message["spec"])
+            held = socket.socket(fileno=connection)  # open until the exit, so that its status comes first
+            code = bootstrap.serve(held, message["spec"])
         else:
             child.contain(keeper, message.get("limits", {}))
             child.wire(log)
