@@ -1,8 +1,14 @@
-"""One HTTP/1.1 connection: bytes in, requests to the handler, responses out in order.
+"""One HTTP/1.1 connection of the listener: bytes in, requests to the handler in order, responses out.
 
-The hot path makes no task: a handler that returns a Response with bytes is answered inside ``data_received``, and
-the answers to all requests of one read are written at once. Everything else (an awaitable, a file, an iterator, a
-body to be read) runs in one task at a time; requests that arrive meanwhile wait their turn.
+Owns: the state of the connection. Knows no capability. The theory in four sentences: httptools pushes a whole read
+through the callbacks below; a handler that answers at once is answered inside that callback, with one write and no
+task; a handler that answers later gets one task, and requests that arrive meanwhile wait in ``_waiting`` with
+reading paused, so answers keep the order of requests. A connection that must end after a response says
+``Connection: close`` and, when the client may still be sending, throws that away for a moment (*lingers*), because
+closing a socket with unread bytes resets it and can destroy the response on its way.
+
+A handler is not cancelled when its client goes: half of a write is worse than one unread answer. Its body raises
+BodyError, its response is dropped, and an iterator it answered with is closed.
 """
 
 from __future__ import annotations
@@ -10,468 +16,655 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import time
 from collections import deque
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Any, cast
+from time import time
+from typing import TYPE_CHECKING, cast
 
-import httptools
+from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
 
-from littoral.net import respond
-from littoral.net.body import IncomingBody
+from littoral.net.incoming import IncomingBody
 from littoral.net.message import (
     Answer,
     Body,
     BodyError,
+    BodyTooLarge,
     BytesBody,
     FileSlice,
     Headers,
-    Peer,
     RawHeaders,
     Request,
     Response,
+    ResponseBody,
     WebSocketUpgrade,
 )
-from littoral.net.websocket import accept
-from littoral.protocols.http1 import HeadRefused, check_request_head
+from littoral.net.sending import WHOLE, Broken, open_slice, read_slice, send_file, send_iterator
+from littoral.net.tls import peer_of
+from littoral.net.websocket import WebSocketBridge
+from littoral.protocols.http1 import (
+    CHUNKED,
+    HeadRefused,
+    check_request_head,
+    declared_length,
+    has_no_body,
+    response_head,
+    whole_head,
+)
+from littoral.protocols.websocket import HandshakeRefused, accept_handshake
 
 if TYPE_CHECKING:
-    from littoral.net.listen import HttpListener
+    from littoral.net.listen import HttpService
 
 log = logging.getLogger("littoral.net")
-EMPTY = BytesBody()
-PIPELINE = 64  # requests waiting on one connection before it is no longer read
-FILE_CHUNK = 512 * 1024
-DISCARD = 256 * 1024  # bytes of an unread body that are dropped before the connection is closed instead
+
+_EMPTY = BytesBody()
+_CLOSE = b"\r\nconnection: close\r\n\r\n"
+_KEEP_OLD = b"\r\nconnection: keep-alive\r\n\r\n"  # HTTP/1.0 must be told
+_END = b"\r\n\r\n"
+
+# Why reading is paused; more than one may hold at a time.
+_BY_BODY, _BY_QUEUE, _BY_STOP = 1, 2, 4
 
 
 class HttpConnection(asyncio.Protocol):
-    """Made by an ``HttpListener`` for every connection."""
+    """Made by ``HttpService.connection`` for each accepted socket."""
 
     __slots__ = (
+        "_answering",
+        "_blocked",
         "_body",
-        "_busy",
-        "_closing",
-        "_discarded",
-        "_drained",
-        "_head_bytes",
+        "_bridge",
+        "_continue_for",
+        "_drain",
+        "_eof",
+        "_fed",
+        "_finished",
+        "_head_fed",
         "_headers",
+        "_held",
+        "_host",
+        "_in_body",
         "_in_head",
-        "_listener",
-        "_out",
+        "_last",
+        "_lingering",
         "_parser",
+        "_parting",
         "_peer",
+        "_pending_write",
+        "_responding",
+        "_rest",
+        "_served",
+        "_server",
+        "_since",
+        "_spans",
+        "_starved",
+        "_stopped",
         "_target",
         "_task",
         "_transport",
         "_waiting",
-        "_write_paused",
-        "active_since",
-        "reading_head",
     )
 
-    def __init__(self, listener: HttpListener) -> None:
-        self._listener = listener
-        self._transport: asyncio.Transport = cast(asyncio.Transport, None)
-        self._parser: Any = httptools.HttpRequestParser(self)
+    def __init__(self, server: HttpService) -> None:
+        self._server = server
+        self._parser = HttpRequestParser(self)
         self._headers: RawHeaders = []
         self._target = b""
+        self._host = b""  # last Host found valid
+        self._fed = 0  # bytes of the read being parsed
+        self._head_fed = 0  # bytes of whole reads that brought nothing but head, trailers or chunk framing
+        self._spans = False  # the head being received began in an earlier read
+        self._since = server.now
         self._in_head = False
-        self._head_bytes = 0
-        self._body: IncomingBody | None = None
-        self._discarded = 0
-        self._waiting: deque[tuple[Request, bool]] = deque()
-        self._out: list[bytes] | None = None
-        self._busy = False
+        self._in_body = False
+        self._starved = False  # the sweep saw the reader of the body wait
+        self._served = False  # at least one request came
+        self._answering = False  # a handler runs in ``_task``
+        self._responding = False  # the head of the current response is written
+        self._blocked = False  # the transport's write buffer is full
+        self._last = False  # the next response is the last
+        self._eof = False  # the client has closed its half
+        self._finished = False  # nothing more is parsed or answered
+        self._lingering = False
+        self._stopped = False  # what the parser still finds in this read is no request
+        self._held = 0
+        self._waiting: deque[tuple[Request, bool, IncomingBody | None]] = deque()
+        self._body: IncomingBody | None = None  # receiving now
+        self._continue_for: IncomingBody | None = None
+        self._parting = b""  # a refusal to send after what waits
+        self._rest = b""  # bytes after an upgrade request
+        self._bridge: WebSocketBridge | None = None
         self._task: asyncio.Task[None] | None = None
-        self._closing = False
-        self._write_paused = False
-        self._drained: asyncio.Future[None] | None = None
-        self.active_since = time.monotonic()
-        self.reading_head = False
+        self._drain: asyncio.Future[None] | None = None
+        self._pending_write = 0
 
-    # ------------------------------------------------------------------------------------------ asyncio
+    # ------------------------------------------------------------------------------- the transport's side
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._peer = peer_of(transport)
-        self._listener.connections.add(self)
-        if len(self._listener.connections) > self._listener.limits.max_connections:
-            self._transport.abort()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._closing = True
-        self._listener.connections.discard(self)
-        if self._body is not None:
-            self._body.fail("the client closed the connection")
-        if self._drained is not None and not self._drained.done():
-            self._drained.set_result(None)
-        if self._task is not None:
-            self._task.cancel()
-        self._waiting.clear()
+        self._peer = peer_of(self._transport)
+        self._since = self._server.now
+        self._transport.set_write_buffer_limits(high=self._server.limits.write_buffer)
+        if not self._server.admit(self):
+            self._refuse(503, "too many connections")
 
     def data_received(self, data: bytes) -> None:
-        if self._closing:
+        if self._finished:
             return
-        if not self.reading_head:  # a head that drips in is not activity (slowloris)
-            self.active_since = time.monotonic()
-        self._out = []
-        try:
-            self._feed(data)
-        finally:
-            out, self._out = self._out, None
-            if out:
-                self._transport.write(out[0] if len(out) == 1 else b"".join(out))
-            if self._closing and not self._busy and not self._waiting:
-                self._transport.close()
-
-    def eof_received(self) -> bool:
-        if self._body is not None:
-            self._body.fail("the client closed the connection")
-        return self._busy  # keep the writing side open while an answer is on its way
-
-    def pause_writing(self) -> None:
-        self._write_paused = True
-
-    def resume_writing(self) -> None:
-        self._write_paused = False
-        if self._drained is not None and not self._drained.done():
-            self._drained.set_result(None)
-        if not self._busy:
-            self._next()
-
-    # ---------------------------------------------------------------------------------------- the parser
-
-    def _feed(self, data: bytes) -> None:
-        if self._in_head or self._body is None:
-            self._head_bytes += len(data)
-            if self._in_head and self._head_bytes > self._listener.limits.max_header_bytes + 65536:
-                self._refuse(431, "header section too large")
-                return
+        if self._stopped:
+            self._rest += data  # reading is paused; this was on its way
+            return
+        self._fed = len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._after_upgrade(data[upgrade.args[0] :])
-        except httptools.HttpParserCallbackError as problem:
-            refused = problem.__context__
-            if not isinstance(refused, HeadRefused):
-                raise
-            self._refuse(refused.status, refused.reason)
-        except httptools.HttpParserError as problem:
-            self._refuse(400, str(problem))
+        except HttpParserUpgrade as upgrade:
+            self._upgrade_begins(data[upgrade.args[0] :])
+            return
+        except HttpParserCallbackError as error:
+            raise error.__context__ or error from None
+        except HttpParserError as error:
+            self._refuse(400, str(error))
+            return
+        if self._in_head or self._in_body:
+            self._check_unfinished()
+
+    def eof_received(self) -> bool | None:
+        self._last = self._eof = True
+        if self._body is not None:
+            self._body.fail(BodyError("the client closed before the end of its body"))
+        # A client may close its half after asking (RFC 9112 9.6); TLS transports cannot be kept half open.
+        return not self._peer.tls and (self._answering or bool(self._waiting) or self._bridge is not None)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._finished = True
+        self._server.forget(self)
+        self._waiting.clear()
+        self._parser = cast(HttpRequestParser, None)  # it refers to us: do not leave that to the collector
+        if self._body is not None:
+            self._body.fail(BodyError("the connection broke before the end of the body"))
+        if self._drain is not None and not self._drain.done():
+            self._drain.set_exception(ConnectionResetError("the client has gone"))
+
+    def pause_writing(self) -> None:
+        self._blocked = True
+        self._pending_write = self._transport.get_write_buffer_size()
+        self._since = self._server.now
+
+    def resume_writing(self) -> None:
+        self._blocked = False
+        if self._drain is not None and not self._drain.done():
+            self._drain.set_result(None)
+        self._next()
+
+    # ---------------------------------------------------------------------------------- the parser's side
 
     def on_message_begin(self) -> None:
-        self._headers = []
-        self._target = b""
-        self._in_head = self.reading_head = True
-        self._head_bytes = 0
-        self._body = None
+        self._in_head = True
+        self._spans = False
+        self._head_fed = -self._fed  # the read it began in does not count: it holds other things too
+        self._since = self._server.now
 
-    def on_url(self, url: bytes) -> None:
-        self._target += url
-        if len(self._target) > self._listener.limits.max_target_bytes:
-            raise HeadRefused(414, "request target too long")
+    def on_url(self, part: bytes) -> None:
+        self._target += part
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._in_head:  # a trailer
-            if self._body is not None and len(self._body.trailers) < 32:
-                self._body.trailers.append((name.lower(), value))
-            return
-        headers = self._headers
-        headers.append((name.lower(), value))
-        limits = self._listener.limits
-        self._head_bytes += len(name) + len(value) + 4
-        if len(headers) > limits.max_headers:
-            raise HeadRefused(431, "too many headers")
-        if self._head_bytes > limits.max_header_bytes + 65536:
-            raise HeadRefused(431, "header section too large")
+        self._headers.append((name.lower(), value.strip(b" \t")))
 
     def on_headers_complete(self) -> None:
-        parser = self._parser
-        headers = self._headers
-        limits = self._listener.limits
-        if sum([len(name) + len(value) + 4 for name, value in headers]) > limits.max_header_bytes:
-            raise HeadRefused(431, "header section too large")
-        method: bytes = parser.get_method()
-        version: str = parser.get_http_version()
-        head = check_request_head(method, version, self._target, headers)
-        self._in_head = self.reading_head = False
-        body: Body = EMPTY
+        headers, target, parser, server = self._headers, self._target, self._parser, self._server
+        self._headers, self._target, self._in_head = [], b"", False
+        if self._stopped:
+            return
+        if not self._head_fits(headers, len(target)):
+            return
+        self._head_fed = -self._fed
+        version = parser.get_http_version()
+        try:
+            head = check_request_head(parser.get_method(), version, target, headers, self._host)
+        except HeadRefused as refused:
+            self._refuse(refused.status, refused.reason)
+            return
+        self._host = head.host
+        body: IncomingBody | None = None
         if head.length:
-            first_read = self._continue if head.expects_continue else None
-            self._body = incoming = IncomingBody(self._pause, self._resume, first_read)
-            body = incoming
+            length = None if head.length == CHUNKED else head.length
+            self._body = body = IncomingBody(self, length, server.limits.body_buffer)
+            self._in_body = True
+            if head.expects_continue:
+                self._continue_for = body
         request = Request(
             head.method,
             head.target.decode("latin-1"),
             Headers(headers),
-            body,
+            cast(Body, _EMPTY) if body is None else body,
             self._peer,
             version,
-            time.time(),
+            time(),
         )
-        keep_alive = parser.should_keep_alive()
-        if self._busy or self._waiting or self._write_paused or self._closing:
-            self._waiting.append((request, keep_alive))
-            if len(self._waiting) >= PIPELINE:
-                self._pause()
+        keep = parser.should_keep_alive()
+        if head.upgrade and parser.should_upgrade():
+            keep = False  # what follows is not HTTP, or else the client must begin again
+        self._served = True
+        if self._answering or self._blocked or self._waiting:
+            self._waiting.append((request, keep, body))
+            self._hold(_BY_QUEUE)
         else:
-            self._begin(request, keep_alive)
+            self._begin(request, keep, body)
 
-    def on_body(self, chunk: bytes) -> None:
-        body = self._body
-        if body is None:
-            return
-        if body.discarding:
-            self._discarded += len(chunk)
-            if self._discarded > DISCARD:
-                self._end(close=True)
-        body.feed(chunk)
+    def on_body(self, data: bytes) -> None:
+        self._since = self._server.now
+        self._head_fed = -self._fed  # this read was not all framing
+        if self._body is not None:
+            self._body.feed(data)
 
     def on_message_complete(self) -> None:
-        if self._body is not None:
-            self._body.feed_end()
-
-    def _after_upgrade(self, rest: bytes) -> None:
-        """The parser stops after a request with Upgrade. Unless a WebSocket takes over, HTTP goes on."""
-        self._parser = httptools.HttpRequestParser(self)
-        if rest and not self._closing and not self._busy:
-            self._feed(rest)
-        elif rest:
-            self._refuse(400, "data after an Upgrade request, before its answer")
-
-    def _refuse(self, status: int, reason: str) -> None:
-        """Answer what cannot be parsed and close: where the next request begins is not known."""
-        log.info("refused a request", extra={"status": status, "reason": reason, "peer": self._peer.host})
-        self._closing = True
-        self._waiting.clear()
-        if self._body is not None:
-            self._body.fail(reason)
-        if not self._busy:
-            text = f"{respond.REASONS.get(status, b'').decode()}: {reason}\n".encode()
-            response = Response(status, Headers([(b"content-type", b"text/plain")]), text)
-            self._write(respond.head(response, version="1.1", keep_alive=False, chunked=False) + text)
-        if self._out is None and not self._busy:
-            self._transport.close()
-
-    # --------------------------------------------------------------------------------------- the handler
-
-    def _begin(self, request: Request, keep_alive: bool) -> None:
-        try:
-            answer = self._listener.handler(request)
-        except Exception:
-            log.exception("the handler failed")
-            answer = Response(500)
-        if answer.__class__ is Response and answer.body.__class__ is bytes and request.body is EMPTY:
-            self._send_bytes(request, answer, keep_alive)
+        if self._stopped:
             return
-        self._busy = True
-        self._task = asyncio.ensure_future(self._serve(request, answer, keep_alive))
+        self._in_body = False
+        self._head_fed = 0
+        trailers, self._headers = self._headers, []
+        if self._body is None:
+            return
+        limits = self._server.limits
+        if len(trailers) > limits.max_headers or (trailers and _size_of(trailers) > limits.max_header_bytes):
+            self._in_body = True
+            self._refuse(431, "trailers are too large")
+            return
+        self._body.end(trailers)
+        self._body = None
 
-    def _send_bytes(self, request: Request, response: Response, keep_alive: bool) -> None:
-        keep = keep_alive and not response.close and not self._listener.draining
-        data = respond.head(response, version=request.http_version, keep_alive=keep, chunked=False)
-        if request.method != "HEAD" and response.status not in respond.NO_BODY:
-            data += cast(bytes, response.body)
-        self._write(data)
-        if not keep:
-            self._closing = True
-            if self._out is None:
-                self._transport.close()
+    # --------------------------------------------------------------------------------------------- limits
 
-    async def _serve(self, request: Request, answer: Answer | Awaitable[Answer], keep_alive: bool) -> None:
-        keep = False
-        try:
-            final = await self._answer_of(answer)
-            if isinstance(final, WebSocketUpgrade):
-                if self._hand_over(request, final):
-                    return
-                final = Response(400, Headers([(b"content-type", b"text/plain")]), b"not a WebSocket request\n")
-            keep = keep_alive and not final.close and not self._listener.draining
-            keep = await self._send(request, final, keep)
-        except asyncio.CancelledError:
-            if not self._closing:
-                self._transport.abort()
-            raise
-        except (BodyError, ConnectionError) as problem:
-            log.info("a connection broke off", extra={"reason": str(problem), "peer": self._peer.host})
-            self._transport.abort()
-            keep = False
-        except Exception:
-            log.exception("the answer could not be sent whole")
-            self._transport.abort()
-            keep = False
-        self._task = None
-        self._end(close=not keep or not self._finish_body(request))
-
-    async def _answer_of(self, answer: Answer | Awaitable[Answer]) -> Answer:
-        if isinstance(answer, Response | WebSocketUpgrade):
-            return answer
-        try:
-            return await answer
-        except BodyError as problem:
-            return Response(400, Headers([(b"content-type", b"text/plain")]), f"{problem}\n".encode(), close=True)
-        except Exception:
-            log.exception("the handler failed")
-            return Response(500, close=True)
-
-    async def _send(self, request: Request, response: Response, keep: bool) -> bool:
-        """Write head and body; whether the connection may go on."""
-        body = response.body
-        if isinstance(body, bytes):
-            self._send_bytes_now(request, response, keep)
-            return keep
-        no_body = request.method == "HEAD" or response.status in respond.NO_BODY
-        chunked = False
-        if not isinstance(body, FileSlice) and "content-length" not in response.headers and not no_body:
-            chunked = request.http_version != "1.0"
-            keep = keep and chunked
-        self._write(respond.head(response, version=request.http_version, keep_alive=keep, chunked=chunked))
-        if isinstance(body, FileSlice):
-            if not no_body:
-                await self._send_file(body)
-        else:
-            await self._send_chunks(body, chunked, skip=no_body)
-        return keep
-
-    def _send_bytes_now(self, request: Request, response: Response, keep: bool) -> None:
-        data = respond.head(response, version=request.http_version, keep_alive=keep, chunked=False)
-        if request.method != "HEAD" and response.status not in respond.NO_BODY:
-            data += cast(bytes, response.body)
-        self._write(data)
-
-    async def _send_file(self, piece: FileSlice) -> None:
-        file = os.open(piece.path, os.O_RDONLY)
-        try:
-            position, left = piece.offset, piece.length
-            while left:
-                chunk = await asyncio.to_thread(os.pread, file, min(left, FILE_CHUNK), position)
-                if not chunk:
-                    raise ConnectionError(f"{piece.path.name} is shorter than announced")
-                position += len(chunk)
-                left -= len(chunk)
-                self._write(chunk)
-                await self._drain()
-        finally:
-            os.close(file)
-
-    async def _send_chunks(self, chunks: Any, chunked: bool, *, skip: bool) -> None:
-        try:
-            if skip:
-                return
-            async for chunk in chunks:
-                if chunk:
-                    self._write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunked else chunk)
-                    await self._drain()
-            if chunked:
-                self._write(b"0\r\n\r\n")
-        finally:
-            close = getattr(chunks, "aclose", None)
-            if close is not None:
-                await close()
-
-    async def _drain(self) -> None:
-        if self._write_paused and not self._closing:
-            self._drained = asyncio.get_running_loop().create_future()
-            await self._drained
-            self._drained = None
-        if self._transport.is_closing():
-            raise ConnectionError("the client closed the connection")
-        self.active_since = time.monotonic()
-
-    def _finish_body(self, request: Request) -> bool:
-        """Whether what is left of the request's body can be passed over."""
-        body = request.body
-        if not isinstance(body, IncomingBody) or body.complete:
-            return True
-        if not body.started and "expect" in request.headers:
+    def _head_fits(self, headers: RawHeaders, target: int) -> bool:
+        limits = self._server.limits
+        if target > limits.max_target_bytes:
+            self._refuse(414, f"more than {limits.max_target_bytes} bytes of target")
             return False
-        self._discarded = 0
-        body.discard()
+        if len(headers) > limits.max_headers:
+            self._refuse(431, f"more than {limits.max_headers} headers")
+            return False
+        # Counting is only worth it for a head that came in several reads or in a large one.
+        if (self._spans or self._fed > limits.max_header_bytes) and target + _size_of(
+            headers
+        ) > limits.max_header_bytes:
+            self._refuse(431, f"more than {limits.max_header_bytes} bytes of headers")
+            return False
         return True
 
-    def _end(self, *, close: bool) -> None:
-        """A response is out: the next request, or the end."""
-        self._busy = False
-        if close or self._closing:
-            self._closing = True
-            self._transport.close()
+    def _check_unfinished(self) -> None:
+        """A head, trailers or chunk extensions that go on over many reads are bounded too."""
+        limits = self._server.limits
+        self._head_fed += self._fed
+        self._spans = self._in_head
+        if len(self._headers) > limits.max_headers or self._head_fed > limits.max_header_bytes:
+            self._refuse(431, "headers, trailers or chunk extensions are too large")
+
+    def overdue(self, now: float) -> None:
+        """Called by the server's sweep about once a second."""
+        limits = self._server.limits
+        waited = now - self._since
+        if self._lingering:
+            if waited > limits.linger:
+                self._transport.close()
+        elif self._blocked:
+            size = self._transport.get_write_buffer_size()
+            if size < self._pending_write:
+                self._pending_write, self._since = size, now
+            elif waited > limits.send_timeout:
+                self._transport.abort()
+        elif self._drain is not None:  # the kernel is sending a file
+            if waited > limits.send_timeout:
+                self._transport.abort()
+        elif self._in_body:
+            self._body_overdue(now, waited > limits.body_timeout)
+        elif self._answering or self._waiting:
             return
+        elif self._in_head or not self._served:
+            if waited > limits.header_timeout:
+                self._refuse(408, "the request did not come in time")
+        elif waited > limits.keep_alive_timeout:
+            self._transport.close()
+
+    def _body_overdue(self, now: float, late: bool) -> None:
+        body = self._body
+        if body is not None and not body.awaited:
+            self._starved = False  # the handler is busy elsewhere: not the client's delay
+        elif not self._starved and body is not None:
+            self._starved, self._since = True, now
+        elif late:
+            self._last = True
+            if body is None:
+                self._transport.abort()
+            else:
+                body.fail(BodyError("the body did not come in time"))
+
+    # ------------------------------------------------------------------------------------------ answering
+
+    def _begin(self, request: Request, keep: bool, body: IncomingBody | None) -> None:
+        try:
+            answer = self._server.handler(request)
+        except Exception as error:  # noqa: BLE001 - the handler's failure is this request's 500, not the server's end
+            answer = self._failure(request, error)
+        if isinstance(answer, Response):
+            content = answer.body
+            if type(content) is bytes:
+                self._finish(self._send_whole(request, answer, content, keep, body), body)
+                return
+        elif isinstance(answer, WebSocketUpgrade):
+            self._finish(self._accept_websocket(request, answer, body), body)
+            return
+        self._answering = True
+        self._task = self._server.loop.create_task(self._answer_later(request, answer, keep, body))
+
+    async def _answer_later(
+        self, request: Request, pending: Answer | Awaitable[Answer], keep: bool, body: IncomingBody | None
+    ) -> None:
+        try:
+            answer = pending if isinstance(pending, (Response, WebSocketUpgrade)) else await pending
+        except asyncio.CancelledError:
+            self._abort()
+            raise
+        except Exception as error:  # noqa: BLE001
+            answer = self._failure(request, error)
+        try:
+            keep = await self._send(request, answer, keep, body)
+        except asyncio.CancelledError:
+            self._abort()
+            raise
+        except (ConnectionError, Broken, BodyError) as error:
+            log.info("response to %s %s cut: %s", request.method, request.raw_path, error)
+            self._abort()
+        except Exception:
+            log.exception("response to %s %s failed", request.method, request.raw_path)
+            self._abort()
+        self._answering = self._responding = False
+        self._task = None
+        self._finish(keep, body)
         self._next()
 
-    def _next(self) -> None:
-        while self._waiting and not self._busy and not self._write_paused and not self._closing:
-            request, keep_alive = self._waiting.popleft()
-            self._begin(request, keep_alive)
-        if len(self._waiting) < PIPELINE // 2 and not self._closing:
-            self._resume()
-
-    def _hand_over(self, request: Request, upgrade: WebSocketUpgrade) -> bool:
-        accepted = accept(self._transport, request, upgrade)
-        if accepted is None:
-            return False
-        self._listener.connections.discard(self)
-        self._listener.upgraded.add(accepted)
-        self._task = None
-        self._transport.set_protocol(accepted)
-        accepted.begin()
-        return True
-
-    # --------------------------------------------------------------------------------------- the socket
-
-    def _write(self, data: bytes) -> None:
-        if self._out is not None:
-            self._out.append(data)
-        elif not self._transport.is_closing():
-            self._transport.write(data)
-
-    def _continue(self) -> None:
-        self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
-
-    def _pause(self) -> None:
-        if not self._transport.is_closing():
-            self._transport.pause_reading()
-
-    def _resume(self) -> None:
-        if not self._transport.is_closing():
-            self._transport.resume_reading()
-
-    # -------------------------------------------------------------------------------------- the listener
-
-    @property
-    def idle(self) -> bool:
-        return not self._busy and not self._waiting
-
-    def expire(self, now: float) -> None:
-        """Called about once a second: end what is too slow (RFC 9110 has no name for slowloris)."""
-        limits = self._listener.limits
-        still = now - self.active_since
-        if self.reading_head:
-            if still > limits.header_timeout:
-                self._transport.abort()
-        elif self.idle:
-            if still > limits.keep_alive_timeout:
-                self._transport.close()
-        elif self._body is not None and not self._body.complete and still > limits.body_timeout:
-            self._body.fail("the body did not arrive in time")
-
-    def finish(self) -> None:
-        """Drain: close as soon as the running request is answered."""
-        if self.idle:
-            self._closing = True
-            self._transport.close()
-
-    def abort(self) -> None:
+    def _abort(self) -> None:
+        self._finished = True
         self._transport.abort()
 
+    def _failure(self, request: Request, error: Exception) -> Response:
+        if isinstance(error, BodyTooLarge):
+            return _plain(413, str(error))
+        if isinstance(error, BodyError):
+            return _plain(400, str(error))
+        log.error("handler failed on %s %s", request.method, request.raw_path, exc_info=error)
+        return _plain(500, "the server failed on this request")
 
-def peer_of(transport: asyncio.BaseTransport) -> Peer:
-    """Address, server name and client certificate of a connection."""
-    address = transport.get_extra_info("peername")
-    peer = Peer(address[0], address[1]) if isinstance(address, tuple) else Peer("", 0)
-    ssl_object = transport.get_extra_info("ssl_object")
-    if ssl_object is not None:
-        peer.tls = True
-        peer.certificate = ssl_object.getpeercert(binary_form=True)
-        peer.server_name = getattr(ssl_object, "littoral_server_name", None)
-    return peer
+    def _finish(self, keep: bool, body: IncomingBody | None) -> None:
+        """The response is written. A body that nobody read is received into nothing, or ends the connection."""
+        if body is not None:
+            if self._body is body:
+                self._body = None
+            if self._continue_for is body:
+                self._continue_for = None
+            self.release_body()
+        if keep:
+            self._since = self._server.now
+        elif self._bridge is None and not self._finished:
+            self._part()
+
+    def _next(self) -> None:
+        while self._waiting and not (self._answering or self._blocked or self._finished):
+            self._begin(*self._waiting.popleft())
+        if self._waiting or self._answering or self._finished:
+            return
+        if self._parting:
+            self._transport.write(self._parting)
+            self._part()
+        elif self._stopped or (self._server.closing and not (self._in_head or self._in_body)):
+            self._part()
+        else:
+            self._release(_BY_QUEUE)
+
+    def _part(self) -> None:
+        """Close once what is written has gone out; linger if the client is in the middle of sending."""
+        self._finished = self._stopped = True
+        self._waiting.clear()
+        transport = self._transport
+        if not (self._in_body or self._in_head) or self._eof:
+            transport.close()
+            return
+        self._lingering = True
+        self._since = self._server.now
+        if transport.can_write_eof():
+            transport.write_eof()
+        self._held = 0
+        transport.resume_reading()
+
+    def _refuse(self, status: int, reason: str) -> None:
+        """Answer with an error, after the answers still owed, and end the connection."""
+        log.debug("refused %s: %d %s", self._peer.host, status, reason)
+        if self._in_body:
+            # The request is with its handler already: that hears of it through the body and answers, finally.
+            self._last = True
+            if self._body is not None:
+                self._body.fail(BodyError(reason))
+        else:
+            text = (reason + "\n").encode()
+            head = response_head(status, [(b"content-type", b"text/plain; charset=utf-8")], self._server.date_line)
+            self._parting = b"%b\r\ncontent-length: %d%b%b" % (head, len(text), _CLOSE, text)
+            self._in_head = True  # the client may be in the middle of sending: linger
+        self._stopped = True
+        self._hold(_BY_STOP)
+        self._next()
+
+    # -------------------------------------------------------------------------------------------- sending
+
+    def _may_keep(self, keep: bool, answer: Response, body: IncomingBody | None) -> bool:
+        if not keep or answer.close or self._last or self._server.closing:
+            return False
+        if body is None or body.ended:
+            return True
+        # Nobody was told to send it, or it is too long to receive for nothing.
+        return self._continue_for is not body and body.length is not None and body.length <= self._server.limits.discard
+
+    def _send_whole(
+        self, request: Request, answer: Response, content: bytes, keep: bool, body: IncomingBody | None
+    ) -> bool:
+        date = self._server.date_line
+        try:
+            head = whole_head(request.method, answer.status, answer.headers.raw, len(content), date)
+        except ValueError as error:
+            answer = self._failure(request, error)
+            content = cast(bytes, answer.body)
+            head = whole_head(request.method, answer.status, answer.headers.raw, len(content), date)
+        keep = self._may_keep(keep, answer, body)
+        end = self._head_end(request, keep)
+        if not content or has_no_body(answer.status, request.method):
+            self._transport.write(head + end)
+        elif len(content) < WHOLE:
+            self._transport.write(head + end + content)
+        else:
+            self._transport.writelines((head + end, content))
+        return keep
+
+    def _head_end(self, request: Request, keep: bool) -> bytes:
+        if not keep:
+            return _CLOSE
+        return _END if request.http_version == "1.1" else _KEEP_OLD
+
+    async def _send(self, request: Request, answer: Answer, keep: bool, body: IncomingBody | None) -> bool:
+        if isinstance(answer, WebSocketUpgrade):
+            return self._accept_websocket(request, answer, body)
+        content = answer.body
+        if self._finished:
+            await _dispose(content)
+            return False
+        if isinstance(content, bytes):
+            return self._send_whole(request, answer, content, keep, body)
+        if isinstance(content, FileSlice):
+            return await self._send_file(request, answer, content, keep, body)
+        try:
+            return await self._send_iterator(request, answer, keep, body)
+        finally:
+            await _dispose(content)
+
+    async def _send_file(
+        self, request: Request, answer: Response, part: FileSlice, keep: bool, body: IncomingBody | None
+    ) -> bool:
+        try:
+            if part.length <= WHOLE and not has_no_body(answer.status, request.method):
+                return self._send_whole(request, answer, read_slice(part), keep, body)
+            descriptor = open_slice(part)
+        except (OSError, Broken) as error:
+            failed = self._failure(request, error)
+            return self._send_whole(request, failed, cast(bytes, failed.body), keep, body)
+        try:
+            head = whole_head(request.method, answer.status, answer.headers.raw, part.length, self._server.date_line)
+            keep = self._may_keep(keep, answer, body)
+            self._responding = True
+            self._transport.write(head + self._head_end(request, keep))
+            if not has_no_body(answer.status, request.method):
+                await send_file(self, descriptor, part.offset, part.length)
+        finally:
+            os.close(descriptor)
+        return keep
+
+    async def _send_iterator(self, request: Request, answer: Response, keep: bool, body: IncomingBody | None) -> bool:
+        content = answer.body
+        assert not isinstance(content, (bytes, FileSlice))
+        head = response_head(answer.status, answer.headers.raw, self._server.date_line)
+        length = declared_length(head)
+        bodiless = has_no_body(answer.status, request.method)
+        chunked = length is None and not bodiless and request.http_version == "1.1"
+        if length is None and not bodiless and not chunked:
+            keep = False  # HTTP/1.0: the end of the connection is the end of the body
+        keep = self._may_keep(keep, answer, body)
+        if chunked:
+            head += b"\r\ntransfer-encoding: chunked"
+        self._responding = True
+        self._transport.write(head + self._head_end(request, keep))
+        if not bodiless:
+            await send_iterator(self, content, length, chunked=chunked)
+        return keep
+
+    # the Outlet of sending.py
+
+    def write(self, data: bytes) -> None:
+        if self._transport.is_closing():
+            raise ConnectionResetError("the client has gone")
+        self._transport.write(data)
+
+    async def drained(self, *, empty: bool = False) -> None:
+        transport = self._transport
+        if empty and transport.get_write_buffer_size():
+            transport.set_write_buffer_limits(high=0)
+            try:
+                while transport.get_write_buffer_size():
+                    await self.watch(self._server.loop.create_future())
+            finally:
+                transport.set_write_buffer_limits(high=self._server.limits.write_buffer)
+        elif self._blocked:
+            await self.watch(self._server.loop.create_future())
+        if transport.is_closing():
+            raise ConnectionResetError("the client has gone")
+
+    async def watch(self, waiter: asyncio.Future[None]) -> None:
+        if self._transport.is_closing():
+            raise ConnectionResetError("the client has gone")
+        self._drain = waiter
+        self._since = self._server.now
+        try:
+            await waiter
+        finally:
+            self._drain = None
+
+    def kernel_socket(self) -> int | None:
+        if self._peer.tls:
+            return None
+        descriptor: int = self._transport.get_extra_info("socket").fileno()
+        return descriptor
+
+    # ------------------------------------------------------------------------------------- reading, paused
+
+    def body_opened(self, body: IncomingBody) -> None:
+        if self._continue_for is body:
+            self._continue_for = None
+            if not (self._responding or body.buffered or body.ended or self._finished):
+                self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def hold_body(self) -> None:
+        self._hold(_BY_BODY)
+
+    def release_body(self) -> None:
+        if self._held & _BY_BODY:
+            self._release(_BY_BODY)
+
+    def _hold(self, why: int) -> None:
+        if not self._held and not self._transport.is_closing():
+            self._transport.pause_reading()
+        self._held |= why
+
+    def _release(self, why: int) -> None:
+        if self._held & why:
+            self._held &= ~why
+            if not self._held and not self._transport.is_closing():
+                self._since = self._server.now
+                self._transport.resume_reading()
+
+    # ------------------------------------------------------------------------------------------ WebSocket
+
+    def _upgrade_begins(self, rest: bytes) -> None:
+        """The parser has stopped at an upgrade request; ``rest`` is no HTTP."""
+        if self._bridge is not None:
+            self._bridge.data_received(rest)
+        elif not self._finished:
+            self._stopped = True
+            self._rest = rest
+            self._hold(_BY_STOP)
+
+    def _accept_websocket(self, request: Request, upgrade: WebSocketUpgrade, body: IncomingBody | None) -> bool:
+        try:
+            if body is not None:
+                raise HandshakeRefused(400, "a WebSocket handshake has no body")
+            lines = accept_handshake(request.method, request.headers.raw, upgrade.subprotocol)
+        except HandshakeRefused as refused:
+            answer = _plain(refused.status, refused.reason)
+            answer.headers.raw.extend(refused.headers)
+            return self._send_whole(request, answer, cast(bytes, answer.body), False, body)
+        head = response_head(101, upgrade.headers.raw, self._server.date_line)
+        self._transport.write(b"\r\n".join((head, *(name + b": " + value for name, value in lines))) + _END)
+        self._bridge = bridge = WebSocketBridge(upgrade.protocol_factory(), self._server)
+        self._server.replace(self, bridge)
+        self._finished = True
+        self._transport.set_protocol(bridge)
+        bridge.connection_made(self._transport)
+        self._held = 0
+        self._transport.resume_reading()
+        if self._rest:
+            bridge.data_received(self._rest)
+        return False
+
+    # ------------------------------------------------------------------------------------------- shutdown
+
+    def shut_down(self) -> None:
+        """End after what is being asked and answered; at once when that is nothing."""
+        if not (self._answering or self._waiting or self._in_head or self._in_body or self._finished):
+            self._transport.close()
+
+    def cut(self) -> asyncio.Task[None] | None:
+        """End now. Returns the handler's task, cancelled, for the server to await."""
+        if self._task is not None:
+            self._task.cancel()
+        self._transport.abort()
+        return self._task
+
+
+def _plain(status: int, text: str) -> Response:
+    headers: RawHeaders = [(b"content-type", b"text/plain; charset=utf-8")]
+    return Response(status, Headers(headers), (text + "\n").encode())
+
+
+def _size_of(headers: RawHeaders) -> int:
+    return sum(len(name) + len(value) + 4 for name, value in headers)
+
+
+async def _dispose(content: ResponseBody) -> None:
+    """Let an iterator's ``finally`` run now and not at some garbage collection."""
+    aclose = getattr(content, "aclose", None)
+    if aclose is not None:
+        await aclose()

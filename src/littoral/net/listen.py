@@ -1,108 +1,166 @@
-"""Listeners: an address, the protocol behind it, and how it is drained.
+"""Listeners: a bound address that accepts, and the server behind it that ends its connections in order.
 
-``listen_http`` serves a Handler over HTTP/1.1, ``listen_stream`` any ``asyncio.Protocol`` (MQTT). Both on loopback
-unless told otherwise, on a free port when asked for port 0.
+Owns: binding, the connections alive, one coarse clock for all their deadlines and the Date line. Knows no HTTP
+beyond that. ``listen_http`` is the usual way in; ``HttpService`` alone is for those who choose the protocol of a
+connection themselves (``firstbyte``).
+
+    listener = await listen_http(handler, port=0)
+    ...
+    await listener.close(grace=5.0)
+
+A clock tick serves every connection: a timer for each would cost more than answering a request.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import os
 import ssl
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from email.utils import formatdate
 from typing import Protocol
 
 from littoral.net.connection import HttpConnection
+from littoral.net.limits import Limits
 from littoral.net.message import Handler
 
-SWEEP = 1.0  # seconds between looks for connections that are too slow
+log = logging.getLogger("littoral.net")
 
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one HTTP connection may cost. Sizes in bytes, times in seconds."""
-
-    max_target_bytes: int = 8192
-    max_header_bytes: int = 32 * 1024
-    max_headers: int = 100
-    header_timeout: float = 15.0
-    keep_alive_timeout: float = 75.0
-    body_timeout: float = 60.0
-    max_connections: int = 50_000
+__all__ = [
+    "HttpListener",
+    "HttpService",
+    "Limits",
+    "Listener",
+    "PortInUse",
+    "http_service",
+    "listen_http",
+    "listen_stream",
+]
 
 
 class PortInUse(OSError):
-    """The address is taken; the message says which."""
+    """The address cannot be bound; the message says which and why."""
 
 
-class Closable(Protocol):
-    """An upgraded connection that lives on after HTTP."""
+class Connection(Protocol):
+    """What a server asks of its connections."""
 
-    def abort(self) -> None: ...
+    def overdue(self, now: float) -> None: ...
+
+    def shut_down(self) -> None: ...
+
+    def cut(self) -> asyncio.Task[None] | None: ...
+
+
+class HttpService:
+    """The connections of one handler. ``connection`` is the protocol factory; ``close`` ends them."""
+
+    def __init__(self, handler: Handler, limits: Limits | None = None) -> None:
+        self.handler = handler
+        self.limits = limits or Limits()
+        self.loop = asyncio.get_running_loop()
+        self.closing = False
+        self.now = self.loop.time()
+        self.date_line = _date_line()
+        self._connections: set[Connection] = set()
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._timer: asyncio.TimerHandle | None = None
+        shortest = min(
+            self.limits.header_timeout,
+            self.limits.keep_alive_timeout,
+            self.limits.body_timeout,
+            self.limits.send_timeout,
+            self.limits.linger,
+        )
+        self._tick_length = min(1.0, max(0.01, shortest / 2))
+
+    def __len__(self) -> int:
+        return len(self._connections)
+
+    def connection(self) -> HttpConnection:
+        return HttpConnection(self)
+
+    async def close(self, grace: float = 5.0) -> None:
+        """Let what is being answered end for up to ``grace`` seconds, then cut."""
+        self.closing = True
+        for connection in list(self._connections):
+            connection.shut_down()
+        await asyncio.sleep(0)  # idle connections go in this turn
+        if self._connections and grace > 0:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(grace):
+                    await self._empty.wait()
+        if self._connections:
+            log.info("%d connections are cut after %.1f s", len(self._connections), grace)
+        tasks = [task for connection in list(self._connections) if (task := connection.cut()) is not None]
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._empty.wait()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    # the connections' side
+
+    def admit(self, connection: Connection) -> bool:
+        """Count a connection in; False when there are too many (it must end itself)."""
+        if self._timer is None and not self.closing:
+            self._tick()
+        self._connections.add(connection)
+        self._empty.clear()
+        return len(self._connections) <= self.limits.max_connections
+
+    def forget(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        if not self._connections:
+            self._empty.set()
+
+    def replace(self, connection: Connection, successor: Connection) -> None:
+        self._connections.discard(connection)
+        self._connections.add(successor)
+
+    def _tick(self) -> None:
+        self.now = now = self.loop.time()
+        self.date_line = _date_line()
+        for connection in list(self._connections):
+            connection.overdue(now)
+        self._timer = self.loop.call_later(self._tick_length, self._tick)
+
+
+def _date_line() -> bytes:
+    return b"\r\ndate: " + formatdate(time.time(), usegmt=True).encode("ascii")
+
+
+def http_service(handler: Handler, limits: Limits | None = None) -> HttpService:
+    """HTTP without an address of its own: hand its ``connection`` to a FirstByte, and close it like a listener."""
+    return HttpService(handler, limits)
 
 
 class Listener:
-    """A listening socket. ``port`` is the real one."""
+    """A bound address. ``port`` is the real one when 0 was asked."""
 
     def __init__(self, server: asyncio.Server) -> None:
         self._server = server
         self.port: int = server.sockets[0].getsockname()[1]
 
-    async def close(self, grace: float = 0.0) -> None:
-        """Accept nobody any more. What is open is the business of whoever made its protocol."""
+    async def close(self, grace: float = 5.0) -> None:
+        """Accept no more. The connections belong to whoever made their protocols."""
         self._server.close()
+        await asyncio.sleep(0)  # uvloop gives the address free in its next turn
 
 
 class HttpListener(Listener):
-    def __init__(self, handler: Handler, limits: Limits) -> None:
-        self.handler = handler
-        self.limits = limits
-        self.connections: set[HttpConnection] = set()
-        self.upgraded: set[Closable] = set()
-        self.draining = False
-        self._sweeper: asyncio.Task[None] | None = None
+    def __init__(self, server: asyncio.Server, service: HttpService) -> None:
+        super().__init__(server)
+        self.service = service
 
-    def start(self, server: asyncio.Server) -> None:
-        Listener.__init__(self, server)
-        self._sweeper = asyncio.ensure_future(self._sweep())
-
-    def connection(self) -> HttpConnection:
-        """The protocol of one more connection, also for sockets that another listener accepted."""
-        return HttpConnection(self)
-
-    async def close(self, grace: float = 0.0) -> None:
-        """Stop accepting, let what runs finish for at most ``grace`` seconds, then cut."""
-        self.draining = True
-        if hasattr(self, "_server"):
-            self._server.close()
-        for connection in list(self.connections):
-            connection.finish()
-        deadline = asyncio.get_running_loop().time() + grace
-        while self.connections and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(0.02)
-        for left in [*self.connections, *self.upgraded]:
-            left.abort()
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._sweeper
-        await asyncio.sleep(0)
-
-    async def _sweep(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            await asyncio.sleep(SWEEP)
-            now = loop.time()
-            for connection in list(self.connections):
-                connection.expire(now)
-
-
-def http_service(handler: Handler, limits: Limits | None = None) -> HttpListener:
-    """HTTP without an address of its own: hand its ``connection`` to a FirstByte. Needs ``close`` like any listener."""
-    listener = HttpListener(handler, limits or Limits())
-    listener._sweeper = asyncio.ensure_future(listener._sweep())
-    return listener
+    async def close(self, grace: float = 5.0) -> None:
+        """Accept no more, let what is being answered end for up to ``grace`` seconds, then cut."""
+        await super().close(grace)
+        await self.service.close(grace)
 
 
 async def listen_http(
@@ -114,37 +172,36 @@ async def listen_http(
     limits: Limits | None = None,
     reuse_port: bool = False,
 ) -> HttpListener:
-    """Raises PortInUse."""
-    listener = HttpListener(handler, limits or Limits())
-    listener.start(await _serve(listener.connection, host, port, tls, reuse_port))
-    return listener
+    """Serve HTTP/1.1 (and WebSocket upgrades) on an address. Raises PortInUse."""
+    service = HttpService(handler, limits)
+    return HttpListener(await _bind(service.connection, host, port, tls, reuse_port), service)
 
 
 async def listen_stream(
     factory: Callable[[], asyncio.Protocol],
-    *,
     host: str = "127.0.0.1",
     port: int = 0,
     tls: ssl.SSLContext | None = None,
+    *,
     reuse_port: bool = False,
 ) -> Listener:
-    """Raises PortInUse."""
-    return Listener(await _serve(factory, host, port, tls, reuse_port))
+    """Serve any protocol on an address. Raises PortInUse."""
+    return Listener(await _bind(factory, host, port, tls, reuse_port))
 
 
-async def _serve(
+async def _bind(
     factory: Callable[[], asyncio.Protocol], host: str, port: int, tls: ssl.SSLContext | None, reuse_port: bool
 ) -> asyncio.Server:
-    loop = asyncio.get_running_loop()
     try:
-        return await loop.create_server(
+        return await asyncio.get_running_loop().create_server(
             factory,
             host,
             port,
             ssl=tls,
             backlog=4096,
             reuse_port=reuse_port or None,
-            ssl_handshake_timeout=15 if tls else None,
+            ssl_handshake_timeout=15.0 if tls is not None else None,
         )
     except OSError as problem:
-        raise PortInUse(problem.errno, f"cannot listen on {host}:{port}: {problem.strerror or problem}") from problem
+        reason = os.strerror(problem.errno) if problem.errno else str(problem)
+        raise PortInUse(problem.errno, f"cannot listen on {host}:{port}: {reason}") from problem

@@ -1,12 +1,19 @@
-"""TLS contexts: which certificate a server shows for which name, and whose client certificates it takes."""
+"""TLS contexts: which certificate a server shows for which name, and whose client certificates it takes.
+
+Owns: what TLS must be here (1.2 or later, the library's own ciphers) and what a finished handshake tells of the
+peer. Knows no addresses.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
+
+from littoral.net.message import Peer
 
 Pair = tuple[bytes, bytes]  # certificate chain and private key, PEM
 
@@ -55,15 +62,32 @@ def plain_server_context(pair: Pair) -> ssl.SSLContext:
     return context
 
 
-def client_context(*, ca: bytes | None = None, pair: Pair | None = None, alpn: Sequence[str] = ()) -> ssl.SSLContext:
-    """Verify servers against ``ca`` (the system's CAs without one), and show ``pair`` when asked."""
+def client_context(
+    *, ca: bytes | None = None, pair: Pair | None = None, alpn: Sequence[str] = (), verify: bool = True
+) -> ssl.SSLContext:
+    """Verify servers against ``ca`` (the system's CAs without one), and show ``pair`` when asked. ``verify=False``
+    believes any server: for an origin that its operator configured so, never by default."""
     context = ssl.create_default_context(cadata=ca.decode() if ca is not None else None)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
     if pair is not None:
         _load(context, pair)
     if alpn:
         context.set_alpn_protocols(list(alpn))
     return context
+
+
+def peer_of(transport: asyncio.Transport) -> Peer:
+    """Who is on the other side of an accepted connection."""
+    address = transport.get_extra_info("peername")
+    host, port = (str(address[0]), int(address[1])) if isinstance(address, tuple) else ("", 0)
+    connection: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
+    if connection is None:
+        return Peer(host, port)
+    name: str | None = getattr(connection, "littoral_server_name", None)
+    return Peer(host, port, True, name, connection.getpeercert(binary_form=True))
 
 
 def _load(context: ssl.SSLContext, pair: Pair) -> None:

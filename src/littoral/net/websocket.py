@@ -1,148 +1,183 @@
-"""A WebSocket as a byte stream: binary frames carry the bytes of an ``asyncio.Protocol`` such as MQTT's."""
+"""A WebSocket as a plain byte stream: an ``asyncio.Protocol`` that knows nothing of it talks through binary frames.
+
+Owns: frames on a transport, the closing handshake, pings and the facade that stands for the transport. Knows no
+message boundaries: MQTT over WebSocket (MQTT 5, 6.0) is a byte stream cut anywhere. Text frames are refused with
+close code 1003.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
-from collections.abc import Iterable
-from typing import Any, cast
+import logging
+from typing import TYPE_CHECKING, Any, cast
 
-from littoral.net import respond
-from littoral.net.message import Request, Response, WebSocketUpgrade
-from littoral.protocols import websocket as ws
+from littoral.protocols.websocket import (
+    BINARY,
+    NORMAL,
+    PONG,
+    TEXT,
+    UNSUPPORTED,
+    Close,
+    Data,
+    Decoder,
+    Ping,
+    ProtocolError,
+    close_frame,
+    frame,
+)
 
-MESSAGE_LIMIT = 1024 * 1024
+if TYPE_CHECKING:
+    from littoral.net.listen import HttpService
 
-
-def accept(transport: asyncio.Transport, request: Request, upgrade: WebSocketUpgrade) -> WebSocketConnection | None:
-    """Answer the handshake (RFC 6455 s. 4.2); None where the request is not one."""
-    headers = request.headers
-    key = headers.get("sec-websocket-key") or ""
-    if (
-        request.method != "GET"
-        or (headers.get("upgrade") or "").lower() != "websocket"
-        or "upgrade" not in (headers.get("connection") or "").lower()
-        or headers.get("sec-websocket-version") != "13"
-        or not _is_key(key)
-    ):
-        return None
-    offered = [name.strip() for line in headers.get_all("sec-websocket-protocol") for name in line.split(",")]
-    response = Response(101, upgrade.headers)
-    response.headers.set("upgrade", "websocket")
-    response.headers.set("connection", "Upgrade")
-    response.headers.set("sec-websocket-accept", ws.accept_key(key))
-    if upgrade.subprotocol is not None:
-        if upgrade.subprotocol not in offered:
-            return None
-        response.headers.set("sec-websocket-protocol", upgrade.subprotocol)
-    transport.write(respond.head(response, version="1.1", keep_alive=True, chunked=False))
-    return WebSocketConnection(transport, upgrade)
+log = logging.getLogger("littoral.net")
 
 
-def _is_key(key: str) -> bool:
-    try:
-        return len(base64.b64decode(key, validate=True)) == 16
-    except binascii.Error:
-        return False
+class WebSocketTransport(asyncio.Transport):
+    """What the protocol sees: its bytes go out as one binary frame for each write."""
 
-
-class WebSocketConnection(asyncio.Protocol):
-    """Stands between the socket and the inner protocol."""
-
-    def __init__(self, transport: asyncio.Transport, upgrade: WebSocketUpgrade) -> None:
-        self._transport = transport
-        self._decoder = ws.Decoder(MESSAGE_LIMIT)
-        self._inner = upgrade.protocol_factory()
-        self._closing = False
-
-    def begin(self) -> None:
-        self._inner.connection_made(FrameTransport(self._transport, self))
-
-    def data_received(self, data: bytes) -> None:
-        try:
-            frames = self._decoder.feed(data)
-        except ws.ProtocolError as problem:
-            self.close(problem.code, str(problem))
-            return
-        for frame in frames:
-            if self._closing:
-                return
-            self._take(frame)
-
-    def _take(self, frame: ws.Frame) -> None:
-        if frame.opcode == ws.BINARY:
-            self._inner.data_received(frame.payload)
-        elif frame.opcode == ws.PING:
-            self._transport.write(ws.encode(ws.PONG, frame.payload))
-        elif frame.opcode == ws.CLOSE:
-            self.close(ws.close_code(frame.payload))
-        elif frame.opcode == ws.TEXT:
-            self.close(1003, "only binary messages are understood here")
-
-    def close(self, code: int = 1000, reason: str = "") -> None:
-        if not self._closing:
-            self._closing = True
-            self._transport.write(ws.encode(ws.CLOSE, ws.close_payload(code, reason)))
-            self._transport.close()
-
-    def abort(self) -> None:
-        self._transport.abort()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._inner.connection_lost(exc)
-
-    def eof_received(self) -> bool | None:
-        return self._inner.eof_received()
-
-    def pause_writing(self) -> None:
-        self._inner.pause_writing()
-
-    def resume_writing(self) -> None:
-        self._inner.resume_writing()
-
-
-class FrameTransport(asyncio.Transport):
-    """What the inner protocol writes to: every write is one binary frame."""
-
-    def __init__(self, transport: asyncio.Transport, connection: WebSocketConnection) -> None:
+    def __init__(self, bridge: WebSocketBridge, inner: asyncio.Transport) -> None:
         super().__init__()
-        self._socket = transport
-        self._connection = connection
+        self._bridge = bridge
+        self._inner = inner
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """As of the real transport (``peername``, ``ssl_object``, ``sockname``)."""
+        return self._inner.get_extra_info(name, default)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        if not self._connection._closing:
-            self._socket.write(ws.encode(ws.BINARY, bytes(data)))
+        if data and not self.is_closing():
+            self._inner.write(frame(BINARY, bytes(data)))
 
-    def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
+    def writelines(self, list_of_data: Any) -> None:
         self.write(b"".join(list_of_data))
 
     def close(self) -> None:
-        self._connection.close()
+        """Send a close frame after what is written; the connection ends when the client agrees or time is up."""
+        self._bridge.begin_close(NORMAL)
 
     def abort(self) -> None:
-        self._socket.abort()
+        self._bridge.closing = True
+        self._inner.abort()
 
     def is_closing(self) -> bool:
-        return self._connection._closing or self._socket.is_closing()
+        return self._bridge.closing or self._inner.is_closing()
 
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return self._socket.get_extra_info(name, default)
+    def can_write_eof(self) -> bool:
+        return False
+
+    def write_eof(self) -> None:
+        raise NotImplementedError("a WebSocket has no half-closed state")
 
     def pause_reading(self) -> None:
-        self._socket.pause_reading()
+        self._inner.pause_reading()
 
     def resume_reading(self) -> None:
-        self._socket.resume_reading()
+        self._inner.resume_reading()
 
     def is_reading(self) -> bool:
-        return self._socket.is_reading()
+        return self._inner.is_reading()
 
     def get_write_buffer_size(self) -> int:
-        return self._socket.get_write_buffer_size()
+        return self._inner.get_write_buffer_size()
+
+    def get_write_buffer_limits(self) -> tuple[int, int]:
+        return self._inner.get_write_buffer_limits()
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        self._socket.set_write_buffer_limits(high, low)
+        self._inner.set_write_buffer_limits(high, low)
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        self._connection._inner = cast(asyncio.Protocol, protocol)
+        self._bridge.protocol = cast(asyncio.Protocol, protocol)
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        return self._bridge.protocol
+
+
+class WebSocketBridge(asyncio.Protocol):
+    """The protocol of the real transport after the handshake."""
+
+    def __init__(self, protocol: asyncio.Protocol, server: HttpService) -> None:
+        self.protocol = protocol
+        self.closing = False  # our close frame is out
+        self._server = server
+        self._decoder = Decoder(server=True)
+        self._since = 0.0
+        self._over = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._inner = cast(asyncio.Transport, transport)
+        self.protocol.connection_made(WebSocketTransport(self, self._inner))
+
+    def data_received(self, data: bytes) -> None:
+        if self._over:
+            return
+        arrived: list[bytes] = []
+        try:
+            for event in self._decoder.feed(data):
+                match event:
+                    case Data(opcode=opcode, payload=payload):
+                        if opcode == TEXT:
+                            raise ProtocolError(UNSUPPORTED, "binary frames only")
+                        arrived.append(payload)
+                    case Ping(payload=payload):
+                        if not self.closing:
+                            self._inner.write(frame(PONG, payload))
+                    case Close(code=code):
+                        self._hand_over(arrived)
+                        self._peer_closed(code)
+                        return
+                    case _:
+                        pass  # an unasked pong is a heartbeat (RFC 6455 5.5.3)
+        except ProtocolError as error:
+            log.info("websocket of %s: %s", self._inner.get_extra_info("peername"), error)
+            self._hand_over(arrived)
+            self._over = True
+            self.begin_close(error.code)
+            self._inner.close()
+            return
+        self._hand_over(arrived)
+
+    def _hand_over(self, arrived: list[bytes]) -> None:
+        payload = arrived[0] if len(arrived) == 1 else b"".join(arrived)
+        if payload and not self.closing:
+            self.protocol.data_received(payload)
+
+    def _peer_closed(self, code: int) -> None:
+        self._over = True
+        self.begin_close(NORMAL if code == 1005 else code)
+        self._inner.close()
+
+    def begin_close(self, code: int) -> None:
+        if not self.closing:
+            self.closing = True
+            self._since = self._server.now
+            if not self._inner.is_closing():
+                self._inner.write(close_frame(code))
+
+    def eof_received(self) -> None:
+        return None
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._over = self.closing = True
+        self._server.forget(self)
+        self.protocol.connection_lost(error)
+
+    def pause_writing(self) -> None:
+        self.protocol.pause_writing()
+
+    def resume_writing(self) -> None:
+        self.protocol.resume_writing()
+
+    # the server's side
+
+    def overdue(self, now: float) -> None:
+        """Idle times are the inner protocol's own business (MQTT has keep-alive); only a closing handshake ends."""
+        if self.closing and now - self._since > self._server.limits.linger:
+            self._inner.close()
+
+    def shut_down(self) -> None:
+        """Going away (1001) is said at once: a stream has no last response to wait for."""
+        self.begin_close(1001)
+
+    def cut(self) -> None:
+        self._inner.abort()

@@ -29,13 +29,10 @@ from typing import NamedTuple
 Pairs = Sequence[tuple[bytes, bytes]]
 
 # What a server of resources speaks. llhttp also tokenizes CONNECT, PRI, SOURCE (Icecast) and the RTSP verbs.
-METHODS: dict[bytes, str] = {
-    name.encode(): name
-    for name in (
-        "GET HEAD POST PUT DELETE OPTIONS PATCH TRACE PROPFIND PROPPATCH MKCOL COPY MOVE LOCK UNLOCK SEARCH REPORT "
-        "MKACTIVITY CHECKOUT MERGE NOTIFY SUBSCRIBE UNSUBSCRIBE PURGE MKCALENDAR LINK UNLINK BIND REBIND UNBIND ACL"
-    ).split()
-}
+_HTTP = "GET HEAD POST PUT DELETE OPTIONS PATCH TRACE"
+_WEBDAV = "PROPFIND PROPPATCH MKCOL COPY MOVE LOCK UNLOCK SEARCH REPORT ACL BIND REBIND UNBIND LINK UNLINK MKCALENDAR"
+_CACHES = "PURGE NOTIFY SUBSCRIBE UNSUBSCRIBE MERGE CHECKOUT MKACTIVITY"
+METHODS: dict[bytes, str] = {name.encode(): name for name in f"{_HTTP} {_WEBDAV} {_CACHES}".split()}
 
 CHUNKED = -1  # as a length: the body ends with a chunk of size nought
 
@@ -91,15 +88,21 @@ def check_request_head(method: bytes, version: str, target: bytes, headers: Pair
             expects = _expectation(value)
         else:
             upgrade = value
-    if host is None:
-        if version == "1.1":
-            raise HeadRefused(400, "no Host")
-        host = b""
-    elif host != trusted and not _HOST.match(host):
-        raise HeadRefused(400, "Host is not valid")
+    if not host or host != trusted:
+        host = _valid_host(host, version)
     if target[:1] != b"/" or b"#" in target:
         target = _other_form(name, target, host)
     return RequestHead(name, target, host, length, expects and length != 0 and version == "1.1", upgrade)
+
+
+def _valid_host(host: bytes | None, version: str) -> bytes:
+    if host is None:
+        if version == "1.1":
+            raise HeadRefused(400, "no Host")
+        return b""
+    if not _HOST.match(host):
+        raise HeadRefused(400, "Host is not valid")
+    return host
 
 
 def _transfer_coding(version: str, value: bytes) -> int:
@@ -183,5 +186,16 @@ def declared_length(head: bytes) -> int | None:
     return int(digits)
 
 
-def without_length(headers: Pairs) -> list[tuple[bytes, bytes]]:
-    return [pair for pair in headers if pair[0] != b"content-length"]
+def whole_head(method: str, status: int, headers: Pairs, length: int, date: bytes) -> bytes:
+    """``response_head`` of an answer whose body has ``length`` bytes, with the one true Content-Length. A handler's
+    own is kept where no body follows (HEAD, 304: what a GET would have had) and corrected elsewhere."""
+    if status < 200:
+        raise ValueError(f"{status} is not a final status")
+    head = response_head(status, headers, date)
+    declared = declared_length(head)
+    if declared is None:
+        return head if status in _BODILESS else head + b"\r\ncontent-length: %d" % length
+    if status == 304 or (status != 204 and (method == "HEAD" or declared == length)):
+        return head
+    kept = [pair for pair in headers if pair[0] != b"content-length"]
+    return whole_head(method, status, kept, length, date)

@@ -1,0 +1,124 @@
+"""A body on its way in, for the listener's requests and the client's responses alike.
+
+Owns: the buffer between a parser that pushes and a reader that pulls. Knows no socket: it asks its source to pause
+when more than ``high`` bytes wait unread and to go on below half of it, so what is not read is not received.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from littoral.net.message import BodyError, BodyTooLarge, Headers
+
+
+class BodySource(Protocol):
+    def body_opened(self, body: IncomingBody) -> None:
+        """The reader wants the first byte (``Expect: 100-continue`` is answered now)."""
+
+    def hold_body(self) -> None: ...
+
+    def release_body(self) -> None: ...
+
+
+class IncomingBody:
+    """Implements ``message.Body``. ``length`` is what the head declared, None when chunked. ``trailers`` are there
+    once the body has ended."""
+
+    __slots__ = (
+        "_chunks",
+        "_error",
+        "_high",
+        "_source",
+        "_waiter",
+        "buffered",
+        "ended",
+        "length",
+        "opened",
+        "trailers",
+    )
+
+    def __init__(self, source: BodySource, length: int | None, high: int) -> None:
+        self._source = source
+        self._high = high
+        self._chunks: deque[bytes] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self._error: BodyError | None = None
+        self.length = length
+        self.buffered = 0
+        self.ended = False
+        self.opened = False
+        self.trailers = Headers()
+
+    def __repr__(self) -> str:
+        return f"<IncomingBody of {self.length} bytes{', ended' if self.ended else ''}>"
+
+    # the parser's side
+
+    def feed(self, data: bytes) -> None:
+        self._chunks.append(data)
+        self.buffered += len(data)
+        if self.buffered > self._high:
+            self._source.hold_body()
+        self._wake()
+
+    def end(self, trailers: list[tuple[bytes, bytes]]) -> None:
+        self.trailers.raw = trailers
+        self.ended = True
+        self._wake()
+
+    def fail(self, error: BodyError) -> None:
+        """Readers get what has arrived, then the error."""
+        if not self.ended and self._error is None:
+            self._error = error
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    @property
+    def awaited(self) -> bool:
+        """A reader waits for bytes now."""
+        return self._waiter is not None
+
+    # the reader's side
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self.opened:
+            self.opened = True
+            self._source.body_opened(self)
+        while not self._chunks:
+            if self.ended:
+                raise StopAsyncIteration
+            if self._error is not None:
+                raise self._error
+            if self._waiter is not None:
+                raise RuntimeError("a body has one reader at a time")
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        chunk = self._chunks.popleft()
+        self.buffered -= len(chunk)
+        if self.buffered * 2 <= self._high:
+            self._source.release_body()
+        return chunk
+
+    async def read(self, limit: int | None = None) -> bytes:
+        if limit is not None and self.length is not None and self.length > limit:
+            raise BodyTooLarge(f"{self.length} bytes where at most {limit} are allowed")
+        chunks: list[bytes] = []
+        size = 0
+        async for chunk in self:
+            size += len(chunk)
+            if limit is not None and size > limit:
+                raise BodyTooLarge(f"more than the {limit} bytes that are allowed")
+            chunks.append(chunk)
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)

@@ -1,0 +1,85 @@
+"""A raw HTTP/1.1 client for tests: bytes out, responses parsed by the standard library's own reader of heads."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from littoral.net.listen import HttpListener, Limits, listen_http
+from littoral.net.message import Handler
+
+
+@dataclass
+class Reply:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class Wire:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    def send(self, data: bytes) -> None:
+        self.writer.write(data)
+
+    async def head(self) -> tuple[int, dict[str, str]]:
+        block = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        first, *lines = block[:-4].split("\r\n")
+        headers: dict[str, str] = {}
+        for line in lines:
+            name, _, value = line.partition(": ")
+            assert name not in headers, f"{name} came twice"
+            headers[name] = value
+        return int(first.split(" ")[1]), headers
+
+    async def reply(self, *, bodiless: bool = False) -> Reply:
+        status, headers = await self.head()
+        if bodiless or status in (204, 304) or status < 200:
+            return Reply(status, headers, b"")
+        if headers.get("transfer-encoding") == "chunked":
+            return Reply(status, headers, b"".join([chunk async for chunk in self.chunks()]))
+        if "content-length" in headers:
+            return Reply(status, headers, await self.reader.readexactly(int(headers["content-length"])))
+        return Reply(status, headers, await self.reader.read())
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        while size := int((await self.reader.readuntil(b"\r\n"))[:-2], 16):
+            yield await self.reader.readexactly(size)
+            assert await self.reader.readexactly(2) == b"\r\n"
+        assert await self.reader.readexactly(2) == b"\r\n"
+
+    async def ended(self) -> bool:
+        """Waits for the server's end of the connection; True when nothing more came before it."""
+        try:
+            return await self.reader.read() == b""
+        except ConnectionResetError:
+            return True
+
+    async def close(self) -> None:
+        self.writer.close()
+        try:
+            await self.writer.wait_closed()
+        except (ConnectionError, OSError):
+            return
+
+
+@asynccontextmanager
+async def wire(port: int, **kwargs: object) -> AsyncIterator[Wire]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, **kwargs)  # type: ignore[arg-type]
+    connection = Wire(reader, writer)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
+async def serving(handler: Handler, limits: Limits | None = None, **kwargs: object) -> AsyncIterator[HttpListener]:
+    listener = await listen_http(handler, limits=limits, **kwargs)  # type: ignore[arg-type]
+    try:
+        yield listener
+    finally:
+        await listener.close(grace=0)
