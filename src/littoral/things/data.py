@@ -273,11 +273,9 @@ def _user_properties(given: Any) -> list[tuple[str, str]]:
         found = json.loads(given) if isinstance(given, str) else given
     except ValueError:
         raise _invalid("userProperties must be JSON") from None
-    pairs = [pair for entry in found for pair in entry.items()] if _is_list_of_objects(found) else [(None, None)]
-    if not all(isinstance(name, str) and isinstance(value, str) for name, value in pairs):
-        raise _invalid("userProperties must be an array of objects whose values are strings")
+    if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
+        raise _invalid("userProperties must be an array of objects")
+    pairs = [pair for entry in found for pair in entry.items()]
+    if not all(isinstance(value, str) for _, value in pairs):
+        raise _invalid("The values of userProperties must be strings")
     return pairs
-
-
-def _is_list_of_objects(found: Any) -> bool:
-    return isinstance(found, list) and all(isinstance(entry, dict) for entry in found)

@@ -1,0 +1,150 @@
+"""Shadows as kept: durable before they are told, one after another, found again after a restart."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from littoral.protocols.shadow import ShadowError
+from littoral.store.documents import Documents
+from littoral.store.embedded import EmbeddedStore
+from littoral.things.shadows import ShadowRequest, Shadows, parse_topic, prefix
+from tests.things.conftest import Clock
+
+
+class Told:
+    """What was published, in order."""
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[str, dict[str, Any]]] = []
+
+    async def __call__(self, topic: str, payload: bytes) -> None:
+        await asyncio.sleep(0)
+        self.messages.append((topic, json.loads(payload)))
+
+    def topics(self) -> list[str]:
+        return [topic for topic, _ in self.messages]
+
+
+@pytest.fixture
+def told() -> Told:
+    return Told()
+
+
+@pytest.fixture
+def shadows(store: EmbeddedStore, told: Told, clock: Clock) -> Shadows:
+    return Shadows(Documents(store.records("things"), "shadow/"), told, clock)
+
+
+async def test_an_update_is_told_on_its_three_topics_and_to_listeners(shadows: Shadows, told: Told) -> None:
+    changes: list[Any] = []
+    shadows.on_shadow_changed(lambda thing, name, document: changes.append((thing, name, document)))
+    accepted = await shadows.update("bed3", "", {"desired": {"rate": 25}})
+    assert accepted["version"] == 1
+    start = "$aws/things/bed3/shadow/update/"
+    assert told.topics() == [start + "accepted", start + "delta", start + "documents"]
+    assert told.messages[1][1]["state"] == {"rate": 25}
+    await shadows.update("bed3", "", {"reported": {"rate": 25}})
+    assert told.topics()[3:] == [start + "accepted", start + "documents"]
+    assert [(thing, name, document["version"]) for thing, name, document in changes] == [
+        ("bed3", "", 1),
+        ("bed3", "", 2),
+    ]
+
+
+async def test_named_shadows_are_apart_and_listed(shadows: Shadows, told: Told) -> None:
+    for name in ("", "b", "a", "$x", "c"):
+        await shadows.update("bed3", name, {"desired": {"n": name}})
+    await shadows.update("bed33", "other", {"desired": {}})
+    await shadows.delete_with("bed3", "c")
+    assert list(await shadows.names("bed3")) == ["$x", "a", "b"]
+    assert list(await shadows.names("bed3", after="$x", limit=1)) == ["a", "b"]  # one more than asked: there is more
+    assert list(await shadows.names("nobody")) == []
+    assert (await shadows.get("bed3", "a") or {})["state"] == {"desired": {"n": "a"}, "delta": {"n": "a"}}
+    assert "$aws/things/bed3/shadow/name/a/update/accepted" in told.topics()
+
+
+async def test_a_shadow_survives_a_restart_and_its_version_a_delete(
+    store: EmbeddedStore, shadows: Shadows, told: Told, clock: Clock
+) -> None:
+    await shadows.update("t", "", {"reported": {"a": 1}})
+    await shadows.delete_with("t", "")
+    again = Shadows(Documents(store.records("things"), "shadow/"), told, clock)
+    assert await again.get("t") is None
+    with pytest.raises(ShadowError) as refused:
+        await again.get_with("t", "")
+    assert refused.value.code == 404
+    assert (await again.update("t", "", {"reported": {"a": 2}}))["version"] == 2
+
+
+async def test_updates_at_once_keep_their_order_and_lose_nothing(shadows: Shadows, told: Told) -> None:
+    await asyncio.gather(*[shadows.update("t", "", {"reported": {f"k{n}": n}}) for n in range(30)])
+    document = await shadows.get("t")
+    assert document is not None
+    assert document["version"] == 30 and len(document["state"]["reported"]) == 30
+    versions = [message["version"] for topic, message in told.messages if topic.endswith("/accepted")]
+    assert versions == list(range(1, 31))
+
+
+async def test_of_updates_for_one_version_one_wins(shadows: Shadows) -> None:
+    await shadows.update("t", "", {"reported": {}})
+    results = await asyncio.gather(
+        *[shadows.update("t", "", {"reported": {"n": n}}, version=1) for n in range(10)], return_exceptions=True
+    )
+    lost = [result.code for result in results if isinstance(result, ShadowError)]
+    assert lost == [409] * 9
+
+
+async def test_a_message_on_a_reserved_topic_is_answered_there(shadows: Shadows, told: Told) -> None:
+    update, get, delete = (ShadowRequest("t", "", operation) for operation in ("update", "get", "delete"))
+    await shadows.answer(get, b'{"clientToken": "x"}')
+    assert told.messages.pop() == (
+        "$aws/things/t/shadow/get/rejected",
+        {"code": 404, "message": "No shadow exists with name: 't'", "timestamp": 1_000_000, "clientToken": "x"},
+    )
+    await shadows.answer(update, b"{")
+    topic, message = told.messages.pop()
+    assert (topic, message["code"]) == ("$aws/things/t/shadow/update/rejected", 400)
+    await shadows.answer(update, json.dumps({"state": {"reported": {"a": 1}}, "clientToken": "y"}).encode())
+    assert told.messages[0][1]["clientToken"] == "y"
+    await shadows.answer(get, b"")
+    topic, message = told.messages[-1]
+    assert (topic, message["state"]) == ("$aws/things/t/shadow/get/accepted", {"reported": {"a": 1}})
+    await shadows.answer(delete, b"")
+    assert told.messages[-1] == ("$aws/things/t/shadow/delete/accepted", {"version": 1, "timestamp": 1_000_000})
+
+
+async def test_a_listener_that_fails_undoes_nothing(shadows: Shadows) -> None:
+    def broken(thing: str, name: str, document: Any) -> None:
+        raise RuntimeError("broken")
+
+    shadows.on_shadow_changed(broken)
+    await shadows.update("t", "", {"reported": {"a": 1}})
+    assert (await shadows.get("t") or {})["version"] == 1
+
+
+@pytest.mark.parametrize(
+    ("topic", "expected"),
+    [
+        ("$aws/things/t/shadow/update", ShadowRequest("t", "", "update")),
+        ("$aws/things/t/shadow/name/n/get", ShadowRequest("t", "n", "get")),
+        ("$aws/things/t:1/shadow/name/$n/delete", ShadowRequest("t:1", "$n", "delete")),
+        ("$aws/things/t/shadow/update/accepted", None),
+        ("$aws/things/t/shadow/name/n", None),
+        ("$aws/things/a/b/shadow/get", None),
+        ("$aws/things/t/shadow/list", None),
+        ("$aws/things/" + "t" * 129 + "/shadow/get", None),
+        ("$aws/things//shadow/get", None),
+        ("$aws/things/t/shadow/get\n", None),
+    ],
+)
+def test_reserved_topics_are_read_strictly(topic: str, expected: ShadowRequest | None) -> None:
+    assert parse_topic(topic) == expected
+
+
+def test_prefixes() -> None:
+    assert prefix("t") == "$aws/things/t/shadow"
+    assert prefix("t", "n") == "$aws/things/t/shadow/name/n"
