@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from littoral.protocols.iotsql import Rule, compile_rule
+from littoral.protocols.mqtt.topics import BadTopic
+from littoral.things.rules import filters
 from littoral.things.rules.actions import Action, BadAction, parse_action
-from littoral.things.rules.filters import fault_in
 
 Json = dict[str, Any]
 
@@ -103,8 +104,9 @@ class CompiledRule:
 
 
 def _check_filter(topic_filter: str) -> None:
-    fault = fault_in(topic_filter)
-    if fault is not None:
-        raise BadRule(f"Invalid topic filter {topic_filter!r} in FROM: {fault}")
+    try:
+        filters.check(topic_filter)
+    except BadTopic as error:
+        raise BadRule(f"Invalid topic filter {topic_filter!r} in FROM: {error}") from None
     if topic_filter.startswith("$aws/rules/"):
         raise BadRule("A rule cannot subscribe to Basic Ingest topics")

@@ -7,35 +7,23 @@ from __future__ import annotations
 
 from typing import Final
 
+from littoral.protocols.mqtt import topics
+
 MAX_LENGTH: Final = 256
 MAX_SLASHES: Final = 7
 
 
-def fault_in(topic_filter: str) -> str | None:
-    """What is wrong with a filter, or None."""
-    if not topic_filter:
-        return "it is empty"
-    if len(topic_filter.encode("utf-8", "surrogatepass")) > MAX_LENGTH or "\0" in topic_filter:
-        return f"it is longer than {MAX_LENGTH} bytes or holds a null character"
-    levels = topic_filter.split("/")
-    if len(levels) > MAX_SLASHES + 1 and not topic_filter.startswith("$"):
-        return f"it has more than {MAX_SLASHES} slashes"
-    for position, level in enumerate(levels):
-        if level != "+" and "+" in level:
-            return "'+' must be a whole level"
-        if "#" in level and (level != "#" or position != len(levels) - 1):
-            return "'#' must be the whole last level"
-    return None
+def check(topic_filter: str) -> None:
+    """Raises BadTopic. AWS does not count the slashes of its reserved topics."""
+    slashes = 65535 if topic_filter.startswith("$") else MAX_SLASHES
+    try:
+        topics.check_filter(topic_filter, max_bytes=MAX_LENGTH, max_slashes=slashes)
+    except UnicodeEncodeError:
+        raise topics.BadTopic("a topic that is not valid Unicode") from None
 
 
 def matches(topic_filter: str, topic: str) -> bool:
-    """Whether a message on ``topic`` passes the filter. A wildcard never matches a reserved (``$``) first level."""
-    wanted, levels = topic_filter.split("/"), topic.split("/")
-    if topic.startswith("$") and wanted[0] in ("+", "#"):
+    """Whether a message on ``topic`` passes the filter."""
+    if topic_filter.endswith("#") and topic.count("/") < topic_filter.count("/"):
         return False
-    for position, level in enumerate(wanted):
-        if level == "#":
-            return len(levels) > position
-        if position >= len(levels) or level not in ("+", levels[position]):
-            return False
-    return len(wanted) == len(levels)
+    return topics.matches(topic_filter, topic)
