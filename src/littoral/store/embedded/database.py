@@ -228,14 +228,19 @@ def _perform(job: _Job[Any], connection: apsw.Connection) -> None:
 
 
 def _open(path: Path, schema: str) -> tuple[apsw.Connection, apsw.Connection]:
+    opened: list[apsw.Connection] = []
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        writer = _connect(path)
-        with writer:
-            for _ in writer.execute(schema):
-                pass
-        return writer, _connect(path)
-    except (*DISK_ERRORS, apsw.BusyError, OSError) as problem:
+        opened.append(_connect(path))
+        for _ in opened[0].execute(f"BEGIN IMMEDIATE; {schema}; COMMIT"):
+            pass
+        opened.append(_connect(path))
+        return opened[0], opened[1]
+    except (apsw.Error, OSError) as problem:
+        for connection in opened:
+            connection.close(True)
+        if isinstance(problem, apsw.SQLError):  # the schema's fault, not the disk's
+            raise
         raise StorageFailed(f"{path}: {problem}") from problem
 
 
