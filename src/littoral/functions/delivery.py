@@ -93,7 +93,8 @@ class Deliveries:
         self.sink = sink
         self._consumer: Consumer | None = None
         self._loop: asyncio.Task[None] | None = None
-        self._under_way: dict[int, asyncio.Task[None]] = {}
+        self._under_way: set[int] = set()  # sequences; one that is fetched again meanwhile is not run twice
+        self._tasks: set[asyncio.Task[None]] = set()
         self._throttles: dict[int, int] = {}
         self._free = asyncio.Semaphore(settings.deliveries)
 
@@ -106,7 +107,7 @@ class Deliveries:
 
     async def close(self) -> None:
         """Stop. What was under way is not acknowledged and comes again at the next start."""
-        tasks = [*([self._loop] if self._loop else []), *self._under_way.values()]
+        tasks = [*([self._loop] if self._loop else []), *self._tasks]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -132,7 +133,7 @@ class Deliveries:
         while True:
             async with self._free:  # at least one is free
                 pass
-            free = max(1, self._settings.deliveries - len(self._under_way))
+            free = max(1, self._settings.deliveries - len(self._tasks))
             try:
                 messages = await self._consumer.fetch(free, wait=FETCH_WAIT)
             except StoreError as error:
@@ -142,66 +143,67 @@ class Deliveries:
             for message in messages:
                 if message.sequence not in self._under_way:
                     await self._free.acquire()
+                    self._under_way.add(message.sequence)
                     task = asyncio.get_running_loop().create_task(self._deliver(message))
-                    self._under_way[message.sequence] = task
-                    task.add_done_callback(lambda _, number=message.sequence: self._done(number))  # type: ignore[misc]
+                    self._tasks.add(task)
+                    task.add_done_callback(self._done)
 
-    def _done(self, sequence: int) -> None:
-        del self._under_way[sequence]
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
         self._free.release()
 
     async def _deliver(self, message: Message) -> None:
         try:
-            await self._attempt(message)
+            delay = await self._attempt(message)
+            self._under_way.discard(message.sequence)  # before the retry: it may come again while that is written
+            if delay is not None:
+                assert self._consumer is not None
+                await self._consumer.retry(message.sequence, delay=delay)
         except StoreError as error:  # not acknowledged: it comes again
             log.warning("event %s is put off: %s", message.headers["request"], error)
         except Exception:
             log.exception("event %s failed for a reason of ours; it will come again", message.headers["request"])
+        finally:
+            self._under_way.discard(message.sequence)
 
-    async def _attempt(self, message: Message) -> None:
+    async def _attempt(self, message: Message) -> float | None:
+        """Run the event and settle what came of it; the seconds after which it is to run again, if it is."""
         headers = message.headers
         try:
             target = self._catalog.resolve(Reference(headers["function"], headers["qualifier"] or None))
         except ServiceError as error:
             log.warning("event %s is dropped: %s", headers["request"], error)
-            await self._finish(message)
-            return
+            return await self._finish(message)
         policy = policy_of(target)
         if self._clock() - message.published_at > policy.max_age:
-            await self._give_up(message, target, policy, "EventAgeExceeded", None, await self._failures(message))
-            return
+            attempts = await self._failures(message)
+            return await self._give_up(message, target, policy, "EventAgeExceeded", None, attempts)
         try:
             result = await self._runner.run(target, headers["request"], message.data, headers["context"].encode())
         except ServiceError as error:
-            await self._throttled(message, target, policy, error)
-            return
+            return await self._throttled(message, target, policy, error)
         self._throttles.pop(message.sequence, None)
-        if result.function_error is None:
-            await self._hand_on(message, target, policy.on_success, "Success", result, 1)
-            await self._finish(message)
-        else:
-            await self._failed(message, target, policy, result)
+        if result.function_error is not None:
+            return await self._failed(message, target, policy, result)
+        await self._hand_on(message, target, policy.on_success, "Success", result, 1)
+        return await self._finish(message)
 
-    async def _throttled(self, message: Message, target: Target, policy: Policy, error: ServiceError) -> None:
+    async def _throttled(self, message: Message, target: Target, policy: Policy, error: ServiceError) -> float | None:
         if target.function.reserved == 0:  # Lambda does not wait for a function that is switched off
-            await self._give_up(message, target, policy, "RetriesExhausted", None, 0)
-            return
-        assert self._consumer is not None
+            return await self._give_up(message, target, policy, "RetriesExhausted", None, 0)
         count = self._throttles[message.sequence] = self._throttles.get(message.sequence, 0) + 1
         first, longest = self._settings.throttle_delays
-        delay = min(longest, first * 2 ** min(count - 1, 30))
+        delay: float = min(longest, first * 2 ** min(count - 1, 30))
         log.info("event %s waits %.1f s: %s", message.headers["request"], delay, error)
-        await self._consumer.retry(message.sequence, delay=delay)
+        return delay
 
-    async def _failed(self, message: Message, target: Target, policy: Policy, result: InvokeResult) -> None:
-        assert self._consumer is not None
+    async def _failed(self, message: Message, target: Target, policy: Policy, result: InvokeResult) -> float | None:
         failures = await self._failures(message) + 1
         if failures > policy.retries:
-            await self._give_up(message, target, policy, "RetriesExhausted", result, failures)
-            return
+            return await self._give_up(message, target, policy, "RetriesExhausted", result, failures)
         await self._records.put(f"attempt/{message.sequence}", str(failures).encode())
         delays = self._settings.retry_delays
-        await self._consumer.retry(message.sequence, delay=delays[min(failures, len(delays)) - 1])
+        return delays[min(failures, len(delays)) - 1]
 
     async def _failures(self, message: Message) -> int:
         record = await self._records.get(f"attempt/{message.sequence}")
@@ -215,10 +217,10 @@ class Deliveries:
         condition: str,
         result: InvokeResult | None,
         attempts: int,
-    ) -> None:
+    ) -> float | None:
         log.info("event %s of %s is given up: %s", message.headers["request"], target.arn, condition)
         await self._hand_on(message, target, policy.on_failure, condition, result, attempts)
-        await self._finish(message)
+        return await self._finish(message)
 
     async def _hand_on(
         self,
@@ -270,8 +272,11 @@ class Deliveries:
             record["responsePayload"] = json.loads(result.payload)
         return record
 
-    async def _finish(self, message: Message) -> None:
+    async def _finish(self, message: Message) -> float | None:
+        """Done with it: nothing is to run again."""
         assert self._consumer is not None
         await self._consumer.ack([message.sequence])
         self._throttles.pop(message.sequence, None)
-        await self._records.delete(f"attempt/{message.sequence}")
+        if await self._failures(message):
+            await self._records.delete(f"attempt/{message.sequence}")
+        return None
