@@ -195,9 +195,9 @@ class StreamsMachine(Machine):
             assert self.do(self.consumer(name).pending()) == len(set(self.log) - done)
 
 
-class TestRecordsAgainstTheirModel(RecordsMachine.TestCase):  # type: ignore[name-defined,misc]
+class TestRecordsAgainstTheirModel(RecordsMachine.TestCase):  # type: ignore[valid-type,misc]
     settings = PROFILE
 
 
-class TestStreamsAgainstTheirModel(StreamsMachine.TestCase):  # type: ignore[name-defined,misc]
+class TestStreamsAgainstTheirModel(StreamsMachine.TestCase):  # type: ignore[valid-type,misc]
     settings = PROFILE

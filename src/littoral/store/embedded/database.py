@@ -246,8 +246,12 @@ def _open(path: Path, schema: str) -> tuple[apsw.Connection, apsw.Connection]:
 
 def _connect(path: Path) -> apsw.Connection:
     connection = apsw.Connection(str(path), statementcachesize=200)
-    connection.set_busy_timeout(5000)
     settings = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "wal_autocheckpoint=4000")
-    for pragma in (*settings, "cache_size=-16000"):
-        list(connection.execute(f"PRAGMA {pragma}"))
+    try:
+        connection.set_busy_timeout(5000)
+        for pragma in (*settings, "cache_size=-16000"):
+            list(connection.execute(f"PRAGMA {pragma}"))
+    except apsw.Error:
+        connection.close(True)
+        raise
     return connection
