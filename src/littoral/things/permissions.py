@@ -7,15 +7,18 @@ is unknown or not ACTIVE may do nothing, whatever its policies say.
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from littoral.protocols.iotpolicy import Grants, Policy
+from littoral.protocols.iotpolicy import Grants, Policy, PolicyError
 from littoral.things.names import Names
-from littoral.things.registry import Certificate, Registry
+from littoral.things.registry import Certificate, PolicyRecord, Registry
 from littoral.things.registry.subject import certificate_variables
+
+log = logging.getLogger(__name__)
 
 Variables = dict[str, str | tuple[str, ...]]
 
@@ -74,12 +77,19 @@ class Permissions:
             record = self._registry.policies.get(name)
             if record is None:
                 continue
-            key = (record.name, record.generation, record.default_id)
-            policy = self._policies.get(key)
-            if policy is None:
-                policy = self._policies[key] = Policy.parse(record.default.document)
-            policies.append(policy)
+            try:
+                policies.append(self._parsed(record))
+            except PolicyError:  # carried here by a newer place: it may hold a Deny, so nothing at all is granted
+                log.exception("policy %s cannot be enforced here; certificate %s is denied all", name, certificate)
+                return []
         return policies
+
+    def _parsed(self, record: PolicyRecord) -> Policy:
+        key = (record.name, record.generation, record.default_id)
+        policy = self._policies.get(key)
+        if policy is None:
+            policy = self._policies[key] = Policy.parse(record.default.document)
+        return policy
 
     def variables(self, caller: Caller) -> Variables:
         """Those of the certificate, the address, and the thing whose name is the client id and to which the
