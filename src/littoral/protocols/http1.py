@@ -199,3 +199,27 @@ def whole_head(method: str, status: int, headers: Pairs, length: int, date: byte
         return head
     kept = [pair for pair in headers if pair[0] != b"content-length"]
     return whole_head(method, status, kept, length, date)
+
+
+# ------------------------------------------------------------------------------------------- request heads
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
+_TARGET = re.compile(r"[!-~]+\Z")
+_OURS = frozenset((b"connection", b"transfer-encoding", b"keep-alive", b"proxy-connection", b"te", b"upgrade"))
+
+
+def request_head(method: str, target: str, headers: Pairs, length: int | None) -> bytes:
+    """A client's request head, whole. ``length`` is the body's: 0 for none, None to send it in chunks. Headers of
+    the connection itself are ours to write and are dropped. Raises ``ValueError`` for what would break its line."""
+    if not _TOKEN.match(method) or not _TARGET.match(target):
+        raise ValueError("the method or the target of the request is not valid")
+    lines = [f"{method} {target} HTTP/1.1".encode("ascii")]
+    lines += [name + b": " + value for name, value in headers if name not in _OURS and name != b"content-length"]
+    if length is None:
+        lines.append(b"transfer-encoding: chunked")
+    elif length or method in ("POST", "PUT", "PATCH"):
+        lines.append(b"content-length: %d" % length)
+    head = b"\r\n".join(lines)
+    if head.count(b"\n") != len(lines) - 1 or head.count(b"\r") != len(lines) - 1 or b"\0" in head:
+        raise ValueError("a request header holds a line break or NUL")
+    return head + b"\r\n\r\n"

@@ -1,0 +1,212 @@
+"""The HTTP/1.1 client of places that fetch: origins of the edge, the region above a core, code packages.
+
+Owns: the pool, when a request may be sent twice, and the errors callers tell apart. Knows no caches, redirects or
+signatures. One connection's life is in ``net.exchange``.
+
+    client = HttpClient()
+    response = await client.request("GET", "https://origin.example.test/a", tls=context)
+    async with response:
+        async for chunk in response.body: ...
+    await client.close()
+
+A pooled connection may have been closed by its server a moment ago. A request that met that (nothing received) is
+sent again on a new connection when it may be: the method is idempotent (RFC 9110 9.2.2) and the body is at hand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from types import TracebackType
+from urllib.parse import urlsplit
+
+from littoral.net.exchange import BadResponse, ClientConnection, ConnectFailed, Disconnected, RequestFailed, Timeout
+from littoral.net.message import Body, Headers
+from littoral.net.tls import client_context
+from littoral.protocols.http1 import request_head
+
+__all__ = [
+    "BadResponse",
+    "ClientLimits",
+    "ClientResponse",
+    "ConnectFailed",
+    "Disconnected",
+    "HttpClient",
+    "RequestFailed",
+    "Timeout",
+]
+
+RequestBody = bytes | AsyncIterator[bytes] | Body | None
+_IDEMPOTENT = frozenset(("GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"))
+
+
+@dataclass(frozen=True, slots=True)
+class ClientLimits:
+    max_header_bytes: int = 64 * 1024  # of one response head
+    max_headers: int = 256
+    body_buffer: int = 256 * 1024  # received and not yet read; beyond it reading pauses
+    idle_timeout: float = 20.0  # seconds a connection is kept for the next request
+    idle_per_origin: int = 64
+
+
+@dataclass(slots=True)
+class ClientResponse:
+    """A response whose body may still be coming. Leave it by ``release`` (or ``async with``): a connection whose
+    body was read to its end is kept, any other is closed."""
+
+    status: int
+    headers: Headers
+    body: Body
+    _connection: ClientConnection
+    reused: bool = False
+
+    def release(self) -> None:
+        self._connection.release(self.body)
+
+    async def __aenter__(self) -> ClientResponse:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    host: str
+    port: int
+    tls: ssl.SSLContext | None
+    server_name: str | None
+
+
+class HttpClient:
+    """A pool of connections by origin and TLS context; use it within one event loop."""
+
+    def __init__(self, limits: ClientLimits | None = None) -> None:
+        self.limits = limits or ClientLimits()
+        self._idle: dict[_Origin, deque[ClientConnection]] = {}
+        self._connections: set[ClientConnection] = set()
+        self._default_tls: ssl.SSLContext | None = None
+        self._closed = False
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Headers | None = None,
+        body: RequestBody = None,
+        tls: ssl.SSLContext | None = None,
+        address: tuple[str, int] | None = None,
+        server_name: str | None = None,
+        connect_timeout: float = 5.0,
+        read_timeout: float = 30.0,
+    ) -> ClientResponse:
+        """Send a request and return with the head of its response.
+
+        ``body`` other than bytes is sent as it comes: by ``Content-Length`` when ``headers`` has one, else in chunks.
+        ``address`` is where to connect instead of the URL's host; ``server_name`` the name for TLS. Times are seconds:
+        ``read_timeout`` is for each wait for bytes, not for the whole. Raises ConnectFailed, Timeout, BadResponse
+        (all RequestFailed); reading the body raises BodyError. ``ValueError`` for a URL or header that is none.
+        """
+        if self._closed:
+            raise RuntimeError("the client is closed")
+        origin, target, authority = self._origin_of(url, tls, address, server_name)
+        pairs = list(headers.raw) if headers is not None else []
+        if not any(name == b"host" for name, _ in pairs):
+            pairs.insert(0, (b"host", authority.encode("ascii")))
+        length = _length_of(pairs, body)
+        head = request_head(method, target, pairs, length)
+        again = method in _IDEMPOTENT and (body is None or isinstance(body, bytes))
+        while True:
+            connection, reused = await self._connection(origin, connect_timeout)
+            try:
+                status, fields, incoming = await connection.ask(method, head, body, length, read_timeout)
+            except Disconnected:
+                if reused and again:
+                    continue  # each turn uses up one idle connection; a new one is not retried
+                raise
+            return ClientResponse(status, Headers(fields), incoming, connection, reused)
+
+    async def close(self) -> None:
+        """Close every connection; bodies still being read fail."""
+        self._closed = True
+        self._idle.clear()
+        for connection in list(self._connections):
+            await connection.cut()
+
+    # ------------------------------------------------------------------------------------------- the pool
+
+    def _origin_of(
+        self, url: str, tls: ssl.SSLContext | None, address: tuple[str, int] | None, server_name: str | None
+    ) -> tuple[_Origin, str, str]:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
+            raise ValueError(f"not a URL to request: {parts.scheme}://{parts.netloc.rpartition('@')[2]}")
+        secure = parts.scheme == "https"
+        context = (tls or self._trust()) if secure else None
+        host, port = address or (parts.hostname, parts.port or (443 if secure else 80))
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        name = (server_name or parts.hostname) if secure else None
+        return _Origin(host, port, context, name), target, parts.netloc
+
+    def _trust(self) -> ssl.SSLContext:
+        if self._default_tls is None:
+            self._default_tls = client_context()
+        return self._default_tls
+
+    async def _connection(self, origin: _Origin, timeout: float) -> tuple[ClientConnection, bool]:
+        idle = self._idle.get(origin)
+        oldest = asyncio.get_running_loop().time() - self.limits.idle_timeout
+        while idle:
+            connection = idle.pop()
+            if connection.usable and connection.idle_since >= oldest:
+                return connection, True
+            connection.close()
+        return await self._connect(origin, timeout), False
+
+    async def _connect(self, origin: _Origin, timeout: float) -> ClientConnection:
+        loop = asyncio.get_running_loop()
+
+        def make() -> ClientConnection:
+            return ClientConnection(
+                self.limits, lambda connection: self._keep(origin, connection), self._connections.discard
+            )
+
+        try:
+            async with asyncio.timeout(timeout):
+                _, connection = await loop.create_connection(
+                    make, origin.host, origin.port, ssl=origin.tls, server_hostname=origin.server_name
+                )
+        except TimeoutError as error:
+            raise Timeout(f"no connection to {origin.host}:{origin.port} within {timeout:g} s") from error
+        except (OSError, ssl.SSLError) as error:
+            raise ConnectFailed(f"no connection to {origin.host}:{origin.port}: {error}") from error
+        self._connections.add(connection)
+        return connection
+
+    def _keep(self, origin: _Origin, connection: ClientConnection) -> None:
+        idle = self._idle.setdefault(origin, deque())
+        if self._closed or len(idle) >= self.limits.idle_per_origin:
+            connection.close()
+            return
+        idle.append(connection)
+        oldest = connection.idle_since - self.limits.idle_timeout
+        while idle[0].idle_since < oldest or not idle[0].usable:
+            idle.popleft().close()
+
+
+def _length_of(headers: list[tuple[bytes, bytes]], body: RequestBody) -> int | None:
+    """0 for no body, None to send it in chunks."""
+    if body is None:
+        return 0
+    if isinstance(body, bytes):
+        return len(body)
+    for name, value in headers:
+        if name == b"content-length":
+            return int(value)
+    return None

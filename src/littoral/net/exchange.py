@@ -1,0 +1,314 @@
+"""One connection of the HTTP client: a request out, its response in, then the next.
+
+Owns: the parser's state, timeouts and whether the connection may be used again. Knows no pool: it calls back when it
+is free and when it is gone. A connection is reused only when the response was read to its framed end, the request
+was sent to its end and nothing came after; everything else closes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, cast
+
+from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+from littoral.net.incoming import IncomingBody
+from littoral.net.message import Body, BodyError, RawHeaders
+from littoral.protocols.http1 import has_no_body
+
+if TYPE_CHECKING:
+    from littoral.net.client import ClientLimits
+
+
+class RequestFailed(Exception):
+    """No response came. The server may have acted on the request unless it is ConnectFailed."""
+
+
+class ConnectFailed(RequestFailed):
+    """No connection: name, address, refusal or TLS."""
+
+
+class Timeout(RequestFailed):
+    """The other side took longer than it was given."""
+
+
+class BadResponse(RequestFailed):
+    """What came is no HTTP response, or is beyond the limits."""
+
+
+class Disconnected(BadResponse):
+    """The connection ended before a byte of the response."""
+
+
+Head = tuple[int, RawHeaders, IncomingBody]
+
+
+class ClientConnection(asyncio.Protocol):
+    def __init__(
+        self,
+        limits: ClientLimits,
+        on_free: Callable[[ClientConnection], None],
+        on_gone: Callable[[ClientConnection], None],
+    ) -> None:
+        self._limits = limits
+        self._on_free = on_free
+        self._on_gone = on_gone
+        self._loop = asyncio.get_running_loop()
+        self._gone = False
+        self._blocked: asyncio.Future[None] | None = None
+        self._upload: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self.idle_since = 0.0
+        self._reset("GET")
+
+    def _reset(self, method: str) -> None:
+        self._parser = HttpResponseParser(self)
+        self._method = method
+        self._status = 0
+        self._headers: RawHeaders = []
+        self._head: asyncio.Future[Head] | None = None
+        self._body: IncomingBody | None = None
+        self._head_bytes = 0
+        self._keep = False
+        self._until_close = False
+        self._held = False
+        self._touched = False  # a byte of the response came
+
+    @property
+    def usable(self) -> bool:
+        return not self._gone and not self._transport.is_closing()
+
+    # ------------------------------------------------------------------------------------- the pool's side
+
+    async def ask(
+        self,
+        method: str,
+        head: bytes,
+        body: bytes | AsyncIterator[bytes] | Body | None,
+        length: int | None,
+        timeout: float,
+    ) -> Head:
+        """Send one request; the head of its response and the body to come. Raises RequestFailed."""
+        self._reset(method)
+        if not self.usable:
+            raise Disconnected("the connection had ended")
+        waiting: asyncio.Future[Head] = self._loop.create_future()
+        self._head = waiting
+        self._timeout = timeout
+        self._progress = self._loop.time()
+        self._timer = self._loop.call_later(timeout, self._check_time)
+        try:
+            if body is None or isinstance(body, bytes):
+                self._transport.write(head + body if body else head)
+            else:
+                self._transport.write(head)
+                self._upload = self._loop.create_task(self._send(body, length))
+            return await waiting
+        except BaseException:
+            await self.cut()
+            raise
+
+    def release(self, body: Body) -> None:
+        """The caller is done with that response: close, unless its end has already set the connection free."""
+        if self._body is body:
+            self.close()
+
+    def close(self) -> None:
+        self._stop_timer()
+        self._transport.close()
+
+    async def cut(self) -> None:
+        self._stop_timer()
+        self._transport.abort()
+        if self._upload is not None:
+            upload, self._upload = self._upload, None
+            upload.cancel()
+            await asyncio.gather(upload, return_exceptions=True)
+
+    async def _send(self, body: AsyncIterator[bytes] | Body, length: int | None) -> None:
+        """The request body, paced by the server. An iterator's own failure becomes the request's."""
+        sent = 0
+        try:
+            async for data in body:
+                sent += len(data)
+                if length is not None and sent > length:
+                    raise ValueError(f"the request body goes on after its {length} bytes")
+                if data:
+                    self._transport.write(data if length is not None else b"%x\r\n%b\r\n" % (len(data), data))
+                self._progress = self._loop.time()
+                if self._blocked is not None:
+                    await self._blocked
+                if self._gone:
+                    return
+            if length is not None and sent < length:
+                raise ValueError(f"the request body ended after {sent} of {length} bytes")
+            if length is None:
+                self._transport.write(b"0\r\n\r\n")
+        except Exception as error:  # noqa: BLE001 - handed to whoever awaits the response
+            self._fail(error)
+            return
+        finally:
+            aclose = getattr(body, "aclose", None)
+            if aclose is not None:
+                await aclose()
+        self._progress = self._loop.time()
+        self._upload = None
+
+    # -------------------------------------------------------------------------------- the transport's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._progress = self._loop.time()
+        if self._head is None and self._body is None:
+            self._transport.abort()  # bytes nobody asked for (RFC 9112 9.2)
+            return
+        self._touched = True
+        in_head = self._status == 0
+        try:
+            self._parser.feed_data(data)
+        except HttpParserCallbackError as error:
+            self._fail(BadResponse(str(error.__context__ or error)))
+        except HttpParserUpgrade:
+            self._fail(BadResponse("the server switches protocols"))
+        except HttpParserError as error:
+            self._fail(BadResponse(str(error)))
+        if in_head and self._status == 0:
+            self._head_bytes += len(data)
+            if self._head_bytes > self._limits.max_header_bytes or len(self._headers) > self._limits.max_headers:
+                self._fail(BadResponse("the head of the response is too large"))
+
+    def eof_received(self) -> None:
+        if self._until_close and self._body is not None:
+            self._keep = False
+            self._complete([])
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._gone = True
+        if self._touched:
+            self._fail(BadResponse("the connection ended in the middle of a response"))
+        else:
+            self._fail(Disconnected(f"the connection ended before a response: {error or 'closed by the server'}"))
+        self._stop_timer()
+        self.resume_writing()
+        if self._upload is not None:
+            self._upload.cancel()
+        self._on_gone(self)
+
+    def pause_writing(self) -> None:
+        self._blocked = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        if self._blocked is not None:
+            self._blocked.set_result(None)
+            self._blocked = None
+
+    # ----------------------------------------------------------------------------------- the parser's side
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers.append((name.lower(), value.strip(b" \t")))
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        headers, self._headers = self._headers, []
+        if 100 <= status < 200 and status != 101:
+            return  # an interim response (RFC 9110 15.2); the final one follows
+        if status == 101:
+            raise BadResponse("the server switches protocols")
+        if self._head is None or self._head.done():
+            raise BadResponse("a response that nobody asked for")
+        size = sum(len(name) + len(value) + 4 for name, value in headers)
+        if size > self._limits.max_header_bytes or len(headers) > self._limits.max_headers:
+            raise BadResponse("the head of the response is too large")
+        self._status = status
+        length, chunked, close = _framing(headers)
+        bodiless = has_no_body(status, self._method)
+        self._until_close = not (bodiless or chunked or length is not None)
+        self._keep = not (close or self._until_close) and self._parser.get_http_version() == "1.1"
+        self._body = IncomingBody(self, 0 if bodiless else length, self._limits.body_buffer)
+        self._head.set_result((status, headers, self._body))
+        if bodiless:
+            self._complete([])
+
+    def on_body(self, data: bytes) -> None:
+        if self._body is not None:
+            self._body.feed(data)
+        else:
+            self._keep = False
+            self._transport.abort()  # bytes after a response that has no body
+
+    def on_message_complete(self) -> None:
+        if self._status and self._body is not None:
+            trailers, self._headers = self._headers, []
+            self._complete(trailers)
+
+    def _complete(self, trailers: RawHeaders) -> None:
+        body, self._body = self._body, None
+        self._head = None
+        self._stop_timer()
+        if body is not None:
+            body.end(trailers)
+        self.release_body()
+        if self._keep and self._upload is None and self.usable:
+            self.idle_since = self._loop.time()
+            self._on_free(self)
+        else:
+            self.close()
+
+    def _fail(self, error: Exception) -> None:
+        self._stop_timer()
+        if self._head is not None and not self._head.done():
+            self._head.set_exception(error)
+        if self._body is not None:
+            self._body.fail(BodyError(str(error)))
+        if not self._gone:
+            self._transport.abort()
+
+    # ------------------------------------------------------------------------------------ time and pressure
+
+    def _check_time(self) -> None:
+        left = self._progress + self._timeout - self._loop.time()
+        uploading = self._upload is not None and self._blocked is None  # the delay is the body's producer's
+        if uploading or self._held or (self._body is not None and not self._body.awaited):
+            left = self._timeout  # or the reader's
+        if left > 0:
+            self._timer = self._loop.call_later(left, self._check_time)
+            return
+        self._fail(Timeout(f"nothing came for {self._timeout:g} s"))
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def body_opened(self, body: IncomingBody) -> None:
+        self._progress = self._loop.time()
+
+    def hold_body(self) -> None:
+        if not self._held and self.usable:
+            self._held = True
+            self._transport.pause_reading()
+
+    def release_body(self) -> None:
+        if self._held:
+            self._held = False
+            if self.usable:
+                self._transport.resume_reading()
+
+
+def _framing(headers: RawHeaders) -> tuple[int | None, bool, bool]:
+    """Content-Length, whether chunked, whether the connection closes. The parser has refused contradictions."""
+    length: int | None = None
+    chunked = close = False
+    for name, value in headers:
+        if name == b"content-length":
+            length = int(value)
+        elif name == b"transfer-encoding":
+            if value.lower() != b"chunked":
+                raise BadResponse("only the chunked transfer coding is understood")
+            chunked = True
+        elif name == b"connection":
+            close = close or b"close" in [token.strip() for token in value.lower().split(b",")]
+    return length, chunked, close
