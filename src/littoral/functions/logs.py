@@ -2,15 +2,15 @@
 
 Owns: a bounded log per group, in files. Knows no CloudWatch API (a service over this may come).
 
-A group is a folder with two files of JSON lines, ``current`` and ``previous``; when ``current`` has half of the
-group's bytes it becomes ``previous``. Lines are written a quarter of a second behind, without fsync: a log is not
-acknowledged, so a killed place may lose the last lines and nothing else. ``read`` sees what is not yet written, too.
+A group is a folder with two files, ``current`` and ``previous``, of lines ``time stream message``; when ``current``
+has half of the group's bytes it becomes ``previous``. Lines are written a quarter of a second behind, without fsync:
+a log is not acknowledged, so a killed place may lose the last lines and nothing else. ``read`` writes out what waits
+before it reads.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -38,6 +38,7 @@ class Logs:
         self._pending: dict[str, list[tuple[float, str, bytes]]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Task[None] | None = None
+        self._seen: set[str] = set()  # groups that this process has written to
 
     def append(self, group: str, stream: str, *lines: bytes) -> None:
         """Lines of UTF-8 without their ends. On the way of every invocation, so it does as little as it can."""
@@ -47,7 +48,7 @@ class Logs:
         now = self._clock()
         for line in lines:
             pending.append((now, stream, line))
-        if self._timer is None:
+        if self._timer is None and self._writing is None:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_AFTER, self._due)
 
     async def read(
@@ -71,32 +72,34 @@ class Logs:
 
     async def flush(self) -> None:
         """Write what waits; returns when it and every earlier write is in the files."""
-        if self._writing is not None:
-            await asyncio.shield(self._writing)
-        if self._pending:
-            self._writing = asyncio.get_running_loop().create_task(self._write())
-            await asyncio.shield(self._writing)
+        while self._writing is not None or self._pending:
+            if self._writing is None:
+                self._due()
+            await asyncio.shield(self._writing)  # type: ignore[arg-type]
 
     async def close(self) -> None:
+        await self.flush()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        await self.flush()
 
     def _due(self) -> None:
-        self._timer = None
-        if self._writing is None:
-            self._writing = asyncio.get_running_loop().create_task(self._write())
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._writing = asyncio.get_running_loop().create_task(self._write())
 
     async def _write(self) -> None:
+        """One batch. What came meanwhile waits its quarter of a second, so that a busy place writes large batches."""
+        batch, self._pending = self._pending, {}
         try:
-            while self._pending:
-                batch, self._pending = self._pending, {}
-                await asyncio.to_thread(self._store, batch)
+            await asyncio.to_thread(self._store, batch)
         except OSError as error:  # a full disk: functions must go on, their lines are lost
             log.warning("function logs could not be written: %s", error)
         finally:
             self._writing = None
+            if self._pending:
+                self._timer = asyncio.get_running_loop().call_later(FLUSH_AFTER, self._due)
 
     def _store(self, batch: dict[str, list[tuple[float, str, bytes]]]) -> None:
         for group, events in batch.items():
@@ -105,8 +108,11 @@ class Logs:
             current = folder / "current"
             file = current.open("ab")
             try:
+                if group not in self._seen and _is_torn(current):
+                    file.write(b"\n")
+                self._seen.add(group)
                 for timestamp, stream, line in events:
-                    record = json.dumps([timestamp, stream, line.decode("utf-8", "replace")]).encode() + b"\n"
+                    record = b"%.3f %s %s\n" % (timestamp, stream.encode(), line)
                     if file.tell() and file.tell() + len(record) > self._half:
                         file.close()
                         current.replace(folder / "previous")
@@ -121,14 +127,22 @@ class Logs:
 
 def _events(file: Path) -> Iterator[LogEvent]:
     try:
-        lines = file.read_bytes().splitlines()
+        *lines, _ = file.read_bytes().split(b"\n")  # the last is empty, or torn when the place was killed
     except FileNotFoundError:
         return
     for line in lines:
-        try:
-            yield LogEvent(*json.loads(line))
-        except ValueError:  # the torn last line of a killed place
-            continue
+        timestamp, _, rest = line.partition(b" ")
+        stream, _, message = rest.partition(b" ")
+        if timestamp.replace(b".", b"", 1).isdigit():  # else what is left of a line that a kill tore
+            yield LogEvent(float(timestamp), stream.decode("utf-8", "replace"), message.decode("utf-8", "replace"))
+
+
+def _is_torn(file: Path) -> bool:
+    """Whether its last line has no end: the place was killed while it wrote."""
+    with file.open("rb") as opened:
+        size = opened.seek(0, 2)
+        opened.seek(max(0, size - 1))
+        return size > 0 and opened.read() != b"\n"
 
 
 class InvocationLog:

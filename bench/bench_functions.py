@@ -1,0 +1,182 @@
+"""Functions: cold and warm starts against a fresh process per call.
+
+    .venv/bin/python bench/bench_functions.py
+
+Ours runs in this process on uvloop, on the embedded store in a temporary folder; the peer is what one would do
+without a cloud: start the interpreter, load the handler, run one event. ``moto`` is no peer: without Docker its Lambda
+runs no code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import json
+import logging
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import uvloop
+
+from littoral.aws.invoke import Invocation
+from littoral.functions import Functions, FunctionSettings
+from littoral.store.embedded import EmbeddedStore
+
+PYTHON_CODE = "import json, logging\ndef handler(event, context):\n    return {'bed': event['bed'], 'ok': True}\n"
+NODE_CODE = "exports.handler = async (event) => ({ bed: event.bed, ok: true });\n"
+EVENT = b'{"bed": 7}'
+CORES = sorted(os.sched_getaffinity(0))
+
+
+def zip_of(name: str, text: str) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(name, text)
+    return buffer.getvalue()
+
+
+def line(what: str, seconds: list[float], ratio: str = "") -> None:
+    ordered = sorted(seconds)
+    p50, p99 = statistics.median(ordered) * 1000, ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))] * 1000
+    print(f"{what:<58} p50 {p50:8.2f} ms  p99 {p99:8.2f} ms  n {len(ordered):5d}  {ratio}")
+
+
+def fresh(argv: list[str], count: int) -> list[float]:
+    """A new process for every event."""
+    took = []
+    for _ in range(count):
+        began = time.perf_counter()
+        done = subprocess.run(argv, input=EVENT, capture_output=True, check=True)
+        took.append(time.perf_counter() - began)
+        assert json.loads(done.stdout) == {"bed": 7, "ok": True}
+    return took
+
+
+async def cold(functions: Functions, name: str, count: int, settle: Callable[[], Awaitable[None]]) -> list[float]:
+    """Every event finds no instance; ours from the call to the answer."""
+    took = []
+    for _ in range(count):
+        functions._parts.scheduler.reap(time.monotonic() + 1e9)
+        await settle()
+        began = time.perf_counter()
+        result = await functions.invoke(Invocation(name, EVENT))
+        took.append(time.perf_counter() - began)
+        assert result.cold and json.loads(result.payload) == {"bed": 7, "ok": True}, result
+    return took
+
+
+async def warm(functions: Functions, name: str, at_once: int, seconds: float) -> tuple[float, list[float]]:
+    """Events a second, and the time of each."""
+    took: list[float] = []
+    invocation = Invocation(name, EVENT)
+    until = time.perf_counter() + seconds
+
+    async def caller() -> None:
+        while (began := time.perf_counter()) < until:
+            await functions.invoke(invocation)
+            took.append(time.perf_counter() - began)
+
+    await asyncio.gather(*(functions.invoke(invocation) for _ in range(at_once)))
+    began = time.perf_counter()
+    await asyncio.gather(*(caller() for _ in range(at_once)))
+    return len(took) / (time.perf_counter() - began), took
+
+
+async def bench(folder: Path) -> None:
+    node = await asyncio.to_thread(_node)
+    store = await EmbeddedStore.open(folder / "store")
+    functions = await Functions.open(store, folder / "functions", settings=FunctionSettings())
+    await functions.start()
+    try:
+        version = f"3.{sys.version_info.minor}"
+        config = {"Runtime": f"python{version}", "Handler": "app.handler"}
+        await functions.install("py", "1", config, zip_of("app.py", PYTHON_CODE))
+        await cold_python(functions, folder)
+        if node:
+            config = {"Runtime": "nodejs20.x", "Handler": "index.handler"}
+            await functions.install("js", "1", config, zip_of("index.js", NODE_CODE))
+            await cold_node(functions, folder, node)
+        else:
+            print("no node on PATH: Node.js rows skipped")
+        for name in ("py", "js") if node else ("py",):
+            for at_once in (1, 8):
+                rate, took = await warm(functions, name, at_once, 3.0)
+                line(f"warm {name}, in process, {at_once} at once", took, f"{rate:8.0f} a second")
+        await one_core(functions)
+        print("moto: its Lambda needs Docker to run code (the back end without Docker runs none): skipped")
+    finally:
+        await functions.close()
+        await store.close()
+
+
+async def cold_python(functions: Functions, folder: Path) -> None:
+    ours = await cold(functions, "py", 200, lambda: asyncio.sleep(0.02))
+    line("cold py, in process (fork of the zygote)", ours)
+    script = folder / "app.py"
+    script.write_text(PYTHON_CODE)
+    run = f"import sys, json; sys.path.insert(0, {str(folder)!r}); import app; print(json.dumps(app.handler(json.load(sys.stdin), None)))"
+    theirs = await asyncio.to_thread(fresh, [sys.executable, "-c", run], 40)
+    line("peer: python -c, a process per event", theirs, _ratio(theirs, ours))
+
+
+async def cold_node(functions: Functions, folder: Path, node: str) -> None:
+    async def booted() -> None:
+        """The spare process is there and has done its start: that is what a place has in hand when a call comes."""
+        await asyncio.sleep(0.5)
+
+    ours = await cold(functions, "js", 15, booted)
+    line("cold js, in process (booted spare)", ours)
+    script = folder / "index.js"
+    script.write_text(NODE_CODE)
+    run = f"require({str(script)!r}).handler(JSON.parse(require('fs').readFileSync(0))).then((r) => console.log(JSON.stringify(r)))"
+    theirs = await asyncio.to_thread(fresh, [node, "-e", run], 25)
+    line("peer: node -e, a process per event", theirs, _ratio(theirs, ours))
+
+
+async def one_core(functions: Functions) -> None:
+    """Place, keeper and instances together on one core."""
+    pids = [os.getpid(), *_descendants(os.getpid())]
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.sched_setaffinity(pid, {CORES[0]})
+    rate, took = await warm(functions, "py", 8, 3.0)
+    line("warm py, in process, 8 at once, all on one core", took, f"{rate:8.0f} a second")
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.sched_setaffinity(pid, CORES)
+
+
+def _descendants(pid: int) -> list[int]:
+    found = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for word in (task / "children").read_text().split():
+            found += [int(word), *_descendants(int(word))]
+    return found
+
+
+def _ratio(theirs: list[float], ours: list[float]) -> str:
+    return f"ours is {statistics.median(theirs) / statistics.median(ours):.1f} times as quick"
+
+
+def _node() -> str | None:
+    import shutil
+
+    return shutil.which("node")
+
+
+def main() -> None:
+    logging.disable(logging.WARNING)
+    with tempfile.TemporaryDirectory() as folder:
+        uvloop.run(bench(Path(folder)))
+
+
+if __name__ == "__main__":
+    main()
