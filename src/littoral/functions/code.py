@@ -169,6 +169,11 @@ def _unpack(archive: bytes, folder: Path, key: str) -> Unpacked:
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(final)  # what a crash left without facts
         aside.rename(final)
+    except OSError as error:  # a full disk
+        shutil.rmtree(aside, ignore_errors=True)
+        raise ServiceError(
+            "ServiceException", f"The code could not be unpacked: {error.strerror}", status=500
+        ) from error
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise

@@ -14,7 +14,6 @@ import asyncio
 import base64
 import contextlib
 import hashlib
-import json
 import logging
 import secrets
 import statistics
@@ -32,11 +31,10 @@ from littoral.functions.catalog import Catalog, new_revision
 from littoral.functions.code import CodeStore
 from littoral.functions.codeurl import PREFIX, CodeUrls
 from littoral.functions.delivery import Deliveries, Sink
-from littoral.functions.keeper import KeeperGone
 from littoral.functions.launcher import Launcher
 from littoral.functions.logs import Logs
 from littoral.functions.names import LATEST, Home, invalid, is_number, new_request_id
-from littoral.functions.payload import MAX_EVENT, MAX_SYNC, check_payload
+from littoral.functions.payload import MAX_EVENT, MAX_SYNC, check_payload, context_of
 from littoral.functions.permissions import allows
 from littoral.functions.runner import Runner
 from littoral.functions.runtimes import Runtimes
@@ -119,7 +117,7 @@ class Functions:
         await parts.code.sweep(parts.catalog.code_keys())
         await parts.launcher.prepare_python()
         for name in parts.catalog.names():
-            await self._prepare(parts.catalog.get(name))
+            await parts.launcher.prepare(parts.catalog.get(name).latest)
         parts.scheduler.start()
         parts.deliveries.start()
         self._sweeper = asyncio.get_running_loop().create_task(self._sweep())
@@ -141,7 +139,7 @@ class Functions:
         """See ``littoral.aws.invoke.Invoker``."""
         target = self._parts.catalog.resolve(self._parts.home.parse(invocation.function))
         payload = await check_payload(invocation.payload, MAX_SYNC, "RequestResponse")
-        context = json.dumps(dict(invocation.client_context)).encode() if invocation.client_context else b""
+        context = context_of(invocation.client_context)
         return await self._parts.runner.run(target, new_request_id(), payload, context)
 
     async def invoke_async(self, invocation: Invocation) -> str:
@@ -149,7 +147,7 @@ class Functions:
         reference = self._parts.home.parse(invocation.function)
         self._parts.catalog.version(reference)
         payload = await check_payload(invocation.payload, MAX_EVENT, "Event")
-        context = json.dumps(dict(invocation.client_context)).encode() if invocation.client_context else b""
+        context = context_of(invocation.client_context)
         request_id = new_request_id()
         await self._parts.deliveries.accept(reference, request_id, payload, context)
         return request_id
@@ -202,7 +200,7 @@ class Functions:
             function = await self._parts.catalog.publish(function, wanted)
             keep = {each.key for each in (function.latest, *function.versions.values())}
             self._parts.scheduler.retire(name, keep=keep)
-            await self._prepare(function)
+            await self._parts.launcher.prepare(wanted)
 
     def installed(self, name: str, version: str) -> str | None:
         """The CodeSha256 of what is here under that name and version."""
@@ -239,14 +237,6 @@ class Functions:
             "duration_p50": statistics.median(stats.durations) if stats.durations else None,
             **self._parts.scheduler.instances(),
         }
-
-    async def _prepare(self, function: Function) -> None:
-        """Boot ahead; a runtime that went away is told at the invocation, not by refusing to start the place."""
-        with contextlib.suppress(KeeperGone):
-            try:
-                await self._parts.launcher.prepare(function.latest)
-            except Exception as error:  # noqa: BLE001 - one function's trouble is not the place's
-                log.warning("function %s cannot be prepared: %s", function.name, error)
 
     def _wanted(self, name: str, version: str, config: Mapping[str, Any], placement: Placement) -> FunctionVersion:
         return FunctionVersion(

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from littoral.aws.service import ServiceError
 from littoral.functions.code import CodeStore, Unpacked
 from littoral.functions.instance import Instance, open_instance
 from littoral.functions.keeper import Keeper, KeeperGone
@@ -24,6 +25,7 @@ from littoral.functions.names import Home
 from littoral.functions.runtimes import Runtimes
 from littoral.functions.settings import FunctionSettings
 from littoral.functions.version import FunctionVersion
+from littoral.store.contract import StoreError
 
 log = logging.getLogger(__name__)
 
@@ -49,13 +51,17 @@ class Launcher:
         self._closed = False
 
     async def prepare(self, version: FunctionVersion) -> None:
-        """Boot ahead what a cold start of this version will need."""
-        if version.is_node:
-            self._node = await self._runtimes.node(version.runtime)
-            await self._replenish()
-        else:
-            unpacked = await self._code.unpacked(version.code_key)
-            await self._keeper(await self._runtimes.python(version.runtime), boto=unpacked.wants_boto)
+        """Boot ahead what a cold start of this version will need. What goes wrong (a runtime that went away, no
+        memory) is logged here and told at the invocation: it must not undo a creation or stop a place's start."""
+        try:
+            if version.is_node:
+                self._node = await self._runtimes.node(version.runtime)
+                await self._replenish()
+            else:
+                unpacked = await self._code.unpacked(version.code_key)
+                await self._keeper(await self._runtimes.python(version.runtime), boto=unpacked.wants_boto)
+        except (KeeperGone, ServiceError, StoreError, OSError) as error:
+            log.warning("nothing could be booted ahead for function %s: %s", version.name, error)
 
     async def prepare_python(self) -> None:
         """The zygote of this Python: every place has it from the start."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from littoral.aws.service import ServiceError
 
 MAX_SYNC = 6 * 1024 * 1024  # bytes of a synchronous event
 MAX_EVENT = 1024 * 1024  # bytes of an asynchronous one: AWS allows 1 MB since 2025
+MAX_CONTEXT = 3583  # bytes of a client context, base64 decoded
 ON_THE_LOOP = 128 * 1024  # larger events are checked in a thread
 
 
@@ -23,6 +26,15 @@ async def check_payload(payload: bytes, limit: int, kind: str) -> bytes:
     else:
         _parse(payload)
     return payload
+
+
+def context_of(client_context: Mapping[str, Any]) -> bytes:
+    """A client context as JSON, empty for none. Raises InvalidRequestContentException."""
+    encoded = json.dumps(dict(client_context)).encode() if client_context else b""
+    if len(encoded) > MAX_CONTEXT:
+        message = f"Client context must be at most {MAX_CONTEXT} bytes"
+        raise ServiceError("InvalidRequestContentException", message, status=400, fields={"Type": "User"})
+    return encoded
 
 
 def too_large(kind: str, limit: int, size: int | None) -> ServiceError:

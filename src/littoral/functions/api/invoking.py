@@ -9,11 +9,9 @@ import uuid
 
 from littoral.aws.service import Call, Output, ServiceError, operation
 from littoral.functions.api.parts import Operations
-from littoral.functions.names import new_request_id
-from littoral.functions.payload import MAX_EVENT, MAX_SYNC, check_payload, too_large
+from littoral.functions.names import invalid, new_request_id
+from littoral.functions.payload import MAX_CONTEXT, MAX_EVENT, MAX_SYNC, check_payload, too_large
 from littoral.net.message import Body, BodyTooLarge
-
-MAX_CONTEXT = 3583  # bytes, base64 decoded
 
 
 class InvokeOperations(Operations):
@@ -29,6 +27,8 @@ class InvokeOperations(Operations):
         payload: bytes | Body = b"",
         qualifier: str | None = None,
     ) -> Output:
+        if invocation_type not in ("RequestResponse", "Event", "DryRun"):
+            raise invalid(f"InvocationType must be RequestResponse, Event or DryRun, not {invocation_type[:50]}")
         reference = self._home.parse(function_name, qualifier)
         target = self._catalog.resolve(reference)
         context = _client_context(client_context)
