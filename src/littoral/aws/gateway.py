@@ -1,0 +1,162 @@
+"""The way of one API call, from a parsed HTTP request to its response. Read ``_answer`` as the list of its steps."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+
+from littoral.aws import models, recognise
+from littoral.aws.auth import Authenticated, authenticate
+from littoral.aws.errors import error_response
+from littoral.aws.identity import Identity, Sts
+from littoral.aws.parse import parse_input
+from littoral.aws.registry import Operation, call, operations
+from littoral.aws.serialise import response_of, set_ids
+from littoral.aws.service import Call, Principal, ServiceError
+from littoral.aws.validate import check_input
+from littoral.net.message import Answer, BodyError, Handler, Headers, Request, Response
+from littoral.net.pki import certificate_id
+from littoral.store.contract import StorageFailed
+
+log = logging.getLogger("littoral.aws")
+
+DEVICE_SERVICES = frozenset(("iot-data", "greengrassv2", "s3"))
+# operations that the services themselves let anybody call, for capabilities that decide by the principal
+OPEN_TO_ANONYMOUS = frozenset(("s3",))
+
+Observer = Callable[[str, str, int, float], None]
+
+
+class Gateway:
+    """Every AWS API of a place on one address.
+
+    ``services`` maps botocore's service name to an API object; ``routes`` a path prefix to a handler of its own
+    (``/_littoral/…``, ``/metrics``). Raises NotInTheModel where a service disagrees with its model.
+    """
+
+    def __init__(
+        self,
+        services: Mapping[str, object],
+        identity: Identity,
+        *,
+        region: str,
+        account: str,
+        routes: Mapping[str, Handler] | None = None,
+        clock: Callable[[], float] = time.time,
+        observe: Observer | None = None,
+    ) -> None:
+        with_sts: dict[str, object] = {"sts": Sts(account), **services}
+        self.operations: dict[str, dict[str, Operation]] = {
+            name: operations(name, api) for name, api in with_sts.items()
+        }
+        self._identity = identity
+        self._region = region
+        self._account = account
+        self._routes = dict(routes or {})
+        self._clock = clock
+        self._observe = observe
+
+    def route(self, prefix: str, handler: Handler) -> None:
+        self._routes[prefix] = handler
+
+    def handle(self, request: Request) -> Answer | Awaitable[Answer]:
+        """For the API's listener: callers are known by their signature."""
+        for prefix, handler in self._routes.items():
+            if request.target.startswith(prefix):
+                return handler(request)
+        return self._respond(request, None)
+
+    def handle_device(self, request: Request) -> Answer | Awaitable[Answer]:
+        """For the device port: callers are known by their certificate, and only devices' services are there."""
+        certificate = request.peer.certificate
+        if certificate is None:
+            return Response(401, Headers.of([("content-type", "text/plain")]), b"a client certificate is required\n")
+        identifier = certificate_id(certificate)
+        arn = f"arn:aws:iot:{self._region}:{self._account}:cert/{identifier}"
+        return self._respond(request, Principal("certificate", identifier, arn))
+
+    async def authenticate(self, request: Request) -> Principal:
+        """For handlers beside the services: who signed this request. Raises ServiceError."""
+        query = recognise.query_pairs(request)
+        found = await authenticate(request, query, "littoral", self._identity, self._clock())
+        request.body = found.body
+        return found.principal
+
+    async def _respond(self, request: Request, device: Principal | None) -> Answer:
+        request_id = str(uuid.uuid4())
+        began = time.perf_counter()
+        service, operation = "s3" if "s3" in self.operations else "sts", None
+        try:
+            query = recognise.query_pairs(request)
+            served = DEVICE_SERVICES & self.operations.keys() if device else self.operations
+            service = recognise.service_of(request, query, served)
+            recognised = await recognise.operation_of(request, service, query)
+            operation = recognised.operation
+            response = await self._answer(recognised, request, query, request_id, device)
+        except Exception as problem:  # noqa: BLE001 - whatever it is, the caller gets the service's own error
+            error = self._as_error(problem, service, operation, request_id)
+            response = error_response(service, operation, error, request_id, request.raw_path)
+            response.close = isinstance(problem, BodyError)
+        if self._observe is not None:
+            self._observe(service, operation or "unknown", response.status, time.perf_counter() - began)
+        return response
+
+    def _as_error(self, problem: Exception, service: str, operation: str | None, request_id: str) -> ServiceError:
+        """The caller's fault as it is; the disk's and ours are logged under the request's id."""
+        if isinstance(problem, ServiceError):
+            return problem
+        if isinstance(problem, BodyError):
+            return ServiceError("IncompleteBody", str(problem), status=400)
+        log.error("%s:%s failed, request %s", service, operation, request_id, exc_info=problem)
+        if isinstance(problem, StorageFailed):
+            return ServiceError("ServiceUnavailable", f"The storage of this place failed: {problem}", status=503)
+        code = "InternalError" if service == "s3" else "InternalFailure"
+        return ServiceError(code, "We encountered an internal error. Please try again.", status=500)
+
+    async def _answer(
+        self,
+        recognised: recognise.Recognised,
+        request: Request,
+        query: list[tuple[str, str]],
+        request_id: str,
+        device: Principal | None,
+    ) -> Response:
+        service, name = recognised.service, recognised.operation
+        caller = await self._who(request, query, service, device)
+        operation = self.operations[service].get(name)
+        if operation is None:
+            raise ServiceError(
+                "NotImplemented", f"The operation {name} of {service} is not implemented here.", status=501
+            )
+        given = await parse_input(recognised, request, query, caller.body)
+        check_input(service, name, given)
+        context = Call(
+            service,
+            name,
+            self._region,
+            self._account,
+            caller.principal,
+            request_id,
+            request,
+            request.received_at or self._clock(),
+            caller.trailers,
+        )
+        result = await call(operation, context, given)
+        response = response_of(service, models.operation_model(service, name), result, request_id)
+        set_ids(response.headers, service, request_id)
+        return response
+
+    async def _who(
+        self, request: Request, query: list[tuple[str, str]], service: str, device: Principal | None
+    ) -> Authenticated:
+        found = await authenticate(request, query, service, self._identity, self._clock())
+        if found.principal.kind == "anonymous":
+            if device is not None and service != "s3":
+                return Authenticated(device, found.body, found.trailers)
+            if self._identity.verify:
+                if service == "s3":
+                    raise ServiceError("AccessDenied", "Access Denied", status=403)
+                raise ServiceError("MissingAuthenticationTokenException", "Missing Authentication Token", status=403)
+        return found

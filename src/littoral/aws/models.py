@@ -1,0 +1,135 @@
+"""botocore's service models, loaded once, and the routes that their operations are found by."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+from urllib.parse import unquote
+
+from botocore import xform_name
+from botocore.loaders import Loader
+from botocore.model import OperationModel, ServiceModel
+
+_loader = Loader()
+
+
+@cache
+def service_model(service: str) -> ServiceModel:
+    """The model of botocore's service name. Raises botocore's UnknownServiceError."""
+    return ServiceModel(_loader.load_service_model(service, "service-2"), service_name=service)
+
+
+@cache
+def operation_model(service: str, operation: str) -> OperationModel:
+    return service_model(service).operation_model(operation)
+
+
+@cache
+def python_name(name: str) -> str:
+    """``CreateBucket`` → ``create_bucket``, as boto3 spells it."""
+    return str(xform_name(name))
+
+
+@cache
+def protocol(service: str) -> str:
+    """rest-xml, rest-json, json or query."""
+    found = str(service_model(service).metadata["protocol"])
+    if found in {"rest-xml", "rest-json", "json", "query"}:
+        return found
+    others = service_model(service).metadata.get("protocols", [])
+    return str(next(name for name in others if name in {"rest-xml", "rest-json", "json", "query"}))
+
+
+@cache
+def signing_name(service: str) -> str:
+    metadata = service_model(service).metadata
+    return str(metadata.get("signingName") or metadata["endpointPrefix"])
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How one operation of a REST service is told from the others."""
+
+    operation: str
+    method: str
+    path: re.Pattern[str]
+    labels: tuple[str, ...]
+    literal_query: tuple[tuple[str, str | None], ...]  # "?uploads" → ("uploads", None); "?list-type=2"
+    required_query: frozenset[str]
+    required_headers: frozenset[str]
+    literals: int  # characters of the path that are not labels: more is more specific
+
+
+@cache
+def routes(service: str) -> dict[str, list[Route]]:
+    """The routes of a REST service by HTTP method, the most specific path first."""
+    found: dict[str, list[Route]] = {}
+    model = service_model(service)
+    for name in model.operation_names:
+        route = _route(model.operation_model(name))
+        found.setdefault(route.method, []).append(route)
+    for each in found.values():
+        each.sort(key=lambda route: -route.literals)
+    return found
+
+
+def _route(operation: Any) -> Route:
+    path, _, query = operation.http["requestUri"].partition("?")
+    labels: list[str] = []
+    pattern, literals = "", 0
+    for piece in re.split(r"(\{[^}]+\})", path):
+        if piece.startswith("{"):
+            greedy = piece.endswith("+}")
+            labels.append(piece.strip("{}+"))
+            pattern += "(.+)" if greedy else "([^/]+)"
+        else:
+            pattern += re.escape(piece)
+            literals += len(piece)
+    literal = tuple(
+        (name, value or None) for name, _, value in (part.partition("=") for part in query.split("&") if part)
+    )
+    required: dict[str, set[str]] = {"querystring": set(), "header": set()}
+    shape = operation.input_shape
+    for member in shape.required_members if shape else ():
+        place = shape.members[member].serialization
+        if place.get("location") in required:
+            required[place["location"]].add(place.get("name", member).lower())
+    return Route(
+        operation.name,
+        operation.http["method"],
+        re.compile(f"^{pattern}/?$" if not path.endswith("}") else f"^{pattern}$", re.DOTALL),
+        tuple(labels),
+        literal,
+        frozenset(required["querystring"]),
+        frozenset(required["header"]),
+        literals,
+    )
+
+
+def match(
+    service: str, method: str, path: str, query: dict[str, str], headers: set[str]
+) -> tuple[str, dict[str, str]] | None:
+    """The operation that a REST request asks for, and its path labels, decoded.
+
+    Of the routes whose path and literal query agree, the one whose required query and headers are all there and are
+    most; where none has all, the one that lacks least, so that validation can say what is missing.
+    """
+    best: tuple[tuple[int, ...], Route, re.Match[str]] | None = None
+    lower = {name.lower() for name in query}
+    for route in routes(service).get(method, ()):
+        found = route.path.match(path)
+        if found is None or not all(
+            name in query and (value is None or query[name] == value) for name, value in route.literal_query
+        ):
+            continue
+        lacking = len(route.required_query - lower) + len(route.required_headers - headers)
+        constraints = len(route.required_query) + len(route.required_headers)
+        rank = (-lacking, route.literals, len(route.literal_query), constraints)
+        if best is None or rank > best[0]:
+            best = rank, route, found
+    if best is None:
+        return None
+    _, route, found = best
+    return route.operation, {name: unquote(value) for name, value in zip(route.labels, found.groups(), strict=True)}

@@ -1,0 +1,143 @@
+"""The ``aws-chunked`` content coding: signed or unsigned chunks, with or without trailers. Bytes in, bytes out.
+
+    10000;chunk-signature=…\\r\\n <65536 bytes> \\r\\n … 0;chunk-signature=…\\r\\n
+    x-amz-checksum-crc32:…\\r\\n x-amz-trailer-signature:…\\r\\n \\r\\n
+
+Source: S3 API reference, "Signature Calculations for the Authorization Header: Transferring Payload in Multiple
+Chunks" and "… with trailing headers".
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+MAX_LINE = 1024
+MAX_TRAILERS = 16
+
+
+class MalformedChunk(ValueError):
+    """The coding is broken."""
+
+
+class BadChunkSignature(ValueError):
+    """A chunk or the trailer is not signed by whom it says."""
+
+
+class Decoder:
+    """Feed bytes, get content.
+
+    ``verify_chunk(hash, signature)`` and ``verify_trailer(text, signature)`` say whether a signature holds; None for
+    unsigned streams. Content of a chunk comes out before its signature is known: do not commit before ``finish``.
+    """
+
+    def __init__(
+        self,
+        verify_chunk: Callable[[str, str], bool] | None,
+        verify_trailer: Callable[[bytes, str], bool] | None = None,
+    ) -> None:
+        self._verify_chunk = verify_chunk
+        self._verify_trailer = verify_trailer
+        self._buffer = bytearray()
+        self._left = 0  # content bytes of the current chunk still to come
+        self._state = "size"
+        self._hash = hashlib.sha256()
+        self._signature = ""
+        self._trailer_text = b""
+        self.trailers: dict[str, str] = {}
+        self.size = 0
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Raises MalformedChunk, BadChunkSignature."""
+        self._buffer += data
+        content: list[bytes] = []
+        while self._step(content):
+            pass
+        return content
+
+    def finish(self) -> None:
+        """The stream has ended. Raises MalformedChunk where it should not have."""
+        if self._state != "done":
+            raise MalformedChunk("the stream ended before its last chunk")
+
+    def _step(self, content: list[bytes]) -> bool:
+        """One move of the machine; False when more bytes are needed."""
+        if self._state == "data":
+            return self._take_data(content)
+        if self._state == "done":
+            if self._buffer:
+                raise MalformedChunk("bytes after the last chunk")
+            return False
+        line = self._line()
+        if line is None:
+            return False
+        if self._state == "size":
+            self._begin_chunk(line)
+        elif self._state == "after":
+            if line:
+                raise MalformedChunk("no line end after a chunk")
+            self._state = "size"
+        else:
+            self._take_trailer(line)
+        return True
+
+    def _line(self) -> bytes | None:
+        end = self._buffer.find(b"\r\n", 0, MAX_LINE + 2)
+        if end < 0:
+            if len(self._buffer) > MAX_LINE:
+                raise MalformedChunk("a line that is too long")
+            return None
+        line = bytes(self._buffer[:end])
+        del self._buffer[: end + 2]
+        return line
+
+    def _begin_chunk(self, line: bytes) -> None:
+        size, _, extension = line.partition(b";")
+        if not 1 <= len(size) <= 16 or size.strip(b"0123456789abcdefABCDEF"):
+            raise MalformedChunk("a chunk size that is not a number")
+        self._left = int(size, 16)
+        self._signature = extension.removeprefix(b"chunk-signature=").decode("ascii", "replace")
+        self._hash = hashlib.sha256()
+        if self._left:
+            self._state = "data"
+        else:
+            self._end_chunk()
+            self._state = "trailer"
+
+    def _take_data(self, content: list[bytes]) -> bool:
+        if not self._buffer:
+            return False
+        piece = bytes(self._buffer[: self._left])
+        del self._buffer[: len(piece)]
+        self._left -= len(piece)
+        self.size += len(piece)
+        if self._verify_chunk is not None:
+            self._hash.update(piece)
+        content.append(piece)
+        if not self._left:
+            self._end_chunk()
+            self._state = "after"
+        return True
+
+    def _end_chunk(self) -> None:
+        if self._verify_chunk is not None and not self._verify_chunk(self._hash.hexdigest(), self._signature):
+            raise BadChunkSignature("a chunk's signature does not match")
+
+    def _take_trailer(self, line: bytes) -> None:
+        if not line:
+            if self._verify_trailer is not None and self.trailers:
+                raise BadChunkSignature("the trailer is not signed")
+            self._state = "done"
+            return
+        name, colon, value = line.partition(b":")
+        if not colon or len(self.trailers) >= MAX_TRAILERS:
+            raise MalformedChunk("a trailer that is not a header")
+        key = name.strip().lower().decode("ascii", "replace")
+        text = value.strip().decode("latin-1")
+        if key == "x-amz-trailer-signature":
+            if self._verify_trailer is not None and not self._verify_trailer(self._trailer_text, text):
+                raise BadChunkSignature("the trailer's signature does not match")
+            self._verify_trailer = None
+            return
+        self._trailer_text += key.encode() + b":" + value.strip() + b"\n"
+        self.trailers[key] = text
