@@ -42,7 +42,10 @@ def _shape(service: str, operation: str | None, code: str) -> Shape | None:
         for shape in model.operation_model(operation).error_shapes:
             if code in {shape.name, shape.metadata.get("error", {}).get("code")}:
                 return shape
-    return next((shape for shape in model.error_shapes if code == shape.name), None)
+    return next(
+        (shape for shape in model.error_shapes if code in {shape.name, shape.metadata.get("error", {}).get("code")}),
+        None,
+    )
 
 
 def _status(shape: Shape | None, error: ServiceError) -> int:

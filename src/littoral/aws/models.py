@@ -59,6 +59,7 @@ class Route:
     literal_query: tuple[tuple[str, str | None], ...]  # "?uploads" → ("uploads", None); "?list-type=2"
     required_query: frozenset[str]
     required_headers: frozenset[str]
+    deprecated: bool
     literals: int  # characters of the path that are not labels: more is more specific
 
 
@@ -104,6 +105,7 @@ def _route(operation: Any) -> Route:
         literal,
         frozenset(required["querystring"]),
         frozenset(required["header"]),
+        operation.deprecated,
         literals,
     )
 
@@ -126,7 +128,7 @@ def match(
             continue
         lacking = len(route.required_query - lower) + len(route.required_headers - headers)
         constraints = len(route.required_query) + len(route.required_headers)
-        rank = (-lacking, route.literals, len(route.literal_query), constraints)
+        rank = (-lacking, route.literals, len(route.literal_query), constraints, not route.deprecated)
         if best is None or rank > best[0]:
             best = rank, route, found
     if best is None:
