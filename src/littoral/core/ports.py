@@ -1,0 +1,60 @@
+"""What the site hands in. Region: shadows, the functions' catalogue, what a device may do. Core: functions, broker."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+from littoral.aws.invoke import Invocation, InvokeResult
+from littoral.aws.service import Call
+
+Deliver = Callable[[str, bytes], Awaitable[None] | None]
+"""Takes a message's topic and payload. What it returns is awaited where the giver promises so."""
+
+
+class Shadows(Protocol):
+    async def update(self, thing: str, shadow_name: str, desired: Mapping[str, Any]) -> None:
+        """Merge ``desired`` into the named shadow, durably; a None removes. Raises ServiceError."""
+
+
+class FunctionCatalog(Protocol):
+    """The functions of the region."""
+
+    async def describe(self, lambda_arn: str) -> Mapping[str, Any]:
+        """Its FunctionConfiguration (Runtime, Handler, CodeSha256 in base64, Environment …). Raises ServiceError."""
+
+    async def code_url(self, call: Call, lambda_arn: str) -> str:
+        """Where the caller can fetch the zip for a while. Raises ServiceError."""
+
+
+Allows = Callable[[Call, str, str], bool]
+"""(call, action, resource ARN): whether the policies of the calling certificate allow it."""
+
+
+class Functions(Protocol):
+    """The functions of the core."""
+
+    async def install(self, name: str, version: str, config: Mapping[str, Any], archive: bytes) -> None:
+        """Make ``name:version`` runnable, durably; the same again changes nothing. Raises ServiceError."""
+
+    def installed(self, name: str, version: str) -> str | None:
+        """The CodeSha256 (base64) of what is installed under that name and version."""
+
+    async def remove(self, name: str) -> bool: ...
+
+    async def invoke(self, invocation: Invocation) -> InvokeResult: ...
+
+
+class Subscription(Protocol):
+    def close(self) -> None:
+        """No message comes after this."""
+
+
+class Broker(Protocol):
+    """The core's local broker."""
+
+    def tap(self, filter: str, callback: Deliver) -> Subscription:
+        """Messages in order; a QoS 1 publisher is acknowledged when what the callback returned is done, and not
+        at all when it raised."""
+
+    async def publish(self, topic: str, payload: bytes, qos: int) -> None: ...

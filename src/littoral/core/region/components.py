@@ -1,0 +1,205 @@
+"""Component versions: made of Lambda functions, listed, described, deleted; and what cores ask about them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from littoral.aws.service import Call, Output, operation
+from littoral.core.ports import Allows, FunctionCatalog
+from littoral.core.recipe import ARTIFACT, BadComponent, lambda_recipe
+from littoral.core.region.names import (
+    check_name,
+    check_version,
+    component_arn,
+    conflict,
+    denied,
+    invalid,
+    listing,
+    not_found,
+    operators_only,
+    page,
+    parse_component,
+    parse_component_version,
+    satisfies,
+    version_arn,
+)
+from littoral.core.region.state import State, everything
+from littoral.store.documents import Document
+
+KIND = "component"
+
+
+class Components:
+    def __init__(self, state: State, functions: FunctionCatalog, allows: Allows) -> None:
+        self._state = state
+        self._functions = functions
+        self._allows = allows
+
+    @operation(
+        notes="lambdaFunction only (inlineRecipe is refused): json payloads, NoContainer, no dependencies; maxIdle- and "
+        "statusTimeoutInSeconds are kept and not enforced"
+    )
+    async def create_component_version(
+        self,
+        call: Call,
+        *,
+        inline_recipe: bytes | None = None,
+        lambda_function: Mapping[str, Any] | None = None,
+        tags: Mapping[str, str] | None = None,
+        client_token: str | None = None,
+    ) -> Output:
+        operators_only(call)
+        if inline_recipe is not None:
+            raise invalid("Components with a recipe of their own are not served by Littoral yet: give lambdaFunction")
+        if lambda_function is None:
+            raise invalid("lambdaFunction is required")
+        source = lambda_function
+        async with self._state.lock:
+            return await self._state.once(client_token, lambda: self._create(call, source, tags))
+
+    async def _create(self, call: Call, source: Mapping[str, Any], tags: Mapping[str, str] | None) -> Output:
+        if source.get("componentDependencies"):
+            raise invalid("componentDependencies are not served by Littoral yet")
+        arn = source["lambdaArn"]
+        function = await self._functions.describe(arn)
+        name = check_name(source.get("componentName") or function.get("FunctionName"))
+        version = check_version(source.get("componentVersion") or f"{function.get('Version')}.0.0")
+        try:
+            recipe = lambda_recipe(name, version, arn, function, source.get("componentLambdaParameters") or {})
+        except BadComponent as problem:
+            raise invalid(str(problem)) from problem
+        made = version_arn(call, name, version)
+        if await self._state.components.get(f"{name}/{version}") is not None:
+            raise conflict(f"{made} exists, and a component version never changes", made, KIND)
+        document = {
+            "name": name,
+            "version": version,
+            "created": call.now,
+            "recipe": recipe,
+            "platforms": source.get("componentPlatforms") or [{"name": "Linux", "attributes": {"os": "linux"}}],
+            "tags": dict(tags or {}),
+        }
+        await self._state.components.put(f"{name}/{version}", document, expect=0)
+        return {**_summary(call, document), "status": {"componentState": "DEPLOYABLE"}}
+
+    @operation(notes="recipeOutputFormat: JSON only")
+    async def get_component(self, call: Call, *, arn: str, recipe_output_format: str | None = None) -> Output:
+        operators_only(call)
+        if recipe_output_format == "YAML":
+            raise invalid("Littoral gives recipes as JSON only")
+        document = await self._find(arn)
+        return {
+            "recipeOutputFormat": "JSON",
+            "recipe": json.dumps(document["recipe"]).encode(),
+            "tags": document["tags"],
+        }
+
+    @operation()
+    async def describe_component(self, call: Call, *, arn: str) -> Output:
+        operators_only(call)
+        document = await self._find(arn)
+        return {
+            **_summary(call, document),
+            "publisher": document["recipe"]["ComponentPublisher"],
+            "status": {"componentState": "DEPLOYABLE"},
+            "platforms": document["platforms"],
+            "tags": document["tags"],
+        }
+
+    @operation()
+    async def list_components(
+        self, call: Call, *, scope: str | None = None, max_results: int | None = None, next_token: str | None = None
+    ) -> Output:
+        operators_only(call)
+        documents = [each for _, each in await everything(self._state.components)] if scope != "PUBLIC" else []
+        rows = []
+        for name in sorted({each["name"] for each in documents}):
+            latest = (await self._state.versions(name))[0]
+            summary = _summary(call, latest)
+            summary.pop("componentName")
+            described = {**summary, "platforms": latest["platforms"]}
+            rows.append((name, {"arn": component_arn(call, name), "componentName": name, "latestVersion": described}))
+        return listing("components", *page(rows, next_token, max_results))
+
+    @operation()
+    async def list_component_versions(
+        self, call: Call, *, arn: str, max_results: int | None = None, next_token: str | None = None
+    ) -> Output:
+        operators_only(call)
+        name, _ = parse_component(arn)
+        found = await self._state.versions(name)
+        if not found:
+            raise not_found(arn, KIND)
+        rows = []
+        for each in found:
+            summary = _summary(call, each)
+            summary.pop("creationTimestamp")
+            rows.append((each["version"], summary))
+        return listing("componentVersions", *page(rows, next_token, max_results))
+
+    @operation()
+    async def delete_component(self, call: Call, *, arn: str) -> Output:
+        """Cores that run it go on running it."""
+        operators_only(call)
+        name, version = parse_component_version(arn)
+        if not await self._state.components.delete(f"{name}/{version}"):
+            raise not_found(arn, KIND)
+        return {}
+
+    # ------------------------------------------------------------------------------- the cores' data plane
+
+    @operation(harmless={"platform"}, notes="version requirements as comparators (>=1.0.0 <2.0.0)")
+    async def resolve_component_candidates(
+        self, call: Call, *, component_candidates: Sequence[Mapping[str, Any]] | None = None
+    ) -> Output:
+        resolved = []
+        for candidate in component_candidates or ():
+            name = candidate.get("componentName") or ""
+            arn = component_arn(call, name)
+            self._admit(call, "greengrass:ResolveComponentCandidates", arn)
+            for document in await self._state.versions(name):
+                if _suits(document["version"], candidate):
+                    recipe = json.dumps(document["recipe"]).encode()
+                    summary = _summary(call, document)
+                    summary.pop("creationTimestamp")
+                    resolved.append({**summary, "recipe": recipe, "vendorGuidance": "ACTIVE"})
+                    break
+            else:
+                raise not_found(f"{arn} in a version that suits", KIND)
+        return {"resolvedComponentVersions": resolved}
+
+    @operation(harmless={"s3EndpointType", "iotEndpointType"})
+    async def get_component_version_artifact(self, call: Call, *, arn: str, artifact_name: str) -> Output:
+        self._admit(call, "greengrass:GetComponentVersionArtifact", arn)
+        document = await self._find(arn)
+        if artifact_name != ARTIFACT:
+            raise not_found(f"{arn} artifact {artifact_name}", "artifact")
+        return {"preSignedUrl": await self._functions.code_url(call, document["recipe"]["ComponentSource"])}
+
+    def _admit(self, call: Call, action: str, resource: str) -> None:
+        if call.principal.kind == "certificate" and not self._allows(call, action, resource):
+            raise denied(f"No policy of this certificate allows {action} on {resource}")
+
+    async def _find(self, arn: str) -> Document:
+        name, version = parse_component_version(arn)
+        document = await self._state.components.get(f"{name}/{version}")
+        if document is None:
+            raise not_found(arn, KIND)
+        return document
+
+
+def _summary(call: Call, document: Document) -> dict[str, Any]:
+    return {
+        "arn": version_arn(call, document["name"], document["version"]),
+        "componentName": document["name"],
+        "componentVersion": document["version"],
+        "creationTimestamp": document["created"],
+    }
+
+
+def _suits(version: str, candidate: Mapping[str, Any]) -> bool:
+    wanted = candidate.get("componentVersion")
+    requirements = (candidate.get("versionRequirements") or {}).values()
+    return (wanted is None or wanted == version) and all(satisfies(version, each) for each in requirements)

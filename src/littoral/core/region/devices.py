@@ -1,0 +1,143 @@
+"""Core devices as they report themselves in their deployment shadows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from littoral.aws.service import Call, Output, operation
+from littoral.core.region.names import listing, not_found, operators_only, page
+from littoral.core.region.state import State, everything
+from littoral.store.documents import Document
+
+KIND = "coreDevice"
+FINAL = {"SUCCEEDED": "COMPLETED", "FAILED": "FAILED"}
+RUNTIME = "littoral"
+
+
+class CoreDevices:
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    async def record(self, thing: str, reported: Mapping[str, Any], now: float) -> None:
+        """Take what a core reported: its health, its components, the outcome of its deployment."""
+        async with self._state.lock:
+            components = [each for each in reported.get("components") or () if isinstance(each, dict)]
+            failed = reported.get("status") == "FAILED" or any(each.get("state") == "BROKEN" for each in components)
+            core = {
+                "version": str(reported.get("ggcVersion", "")),
+                "status": "UNHEALTHY" if failed else "HEALTHY",
+                "components": components,
+                "platform": dict(reported.get("platform") or {}),
+                "seen": now,
+            }
+            await self._state.cores.put(thing, core)
+            target = await self._state.targets.get(thing)
+            made = await self._state.deployments.get(target["deploymentId"]) if target else None
+            if made is not None and made["arn"] == reported.get("fleetConfigurationArnForStatus"):
+                await self._progress(made, reported, now)
+
+    async def _progress(self, made: Document, reported: Mapping[str, Any], now: float) -> None:
+        status = reported.get("status")
+        if made["status"] == "CANCELED" or status not in ("IN_PROGRESS", *FINAL) or status == made["execution"]:
+            return
+        reason = (reported.get("statusDetails") or {}).get("failureCause") or ""
+        made |= {"execution": status, "reason": reason, "modified": now, "status": FINAL.get(status, "ACTIVE")}
+        await self._state.deployments.put(made["deploymentId"], made)
+
+    @operation(notes="thingGroupArn is refused")
+    async def list_core_devices(
+        self,
+        call: Call,
+        *,
+        status: str | None = None,
+        runtime: str | None = None,
+        max_results: int | None = None,
+        next_token: str | None = None,
+    ) -> Output:
+        operators_only(call)
+        rows = [
+            (thing, _described(thing, core))
+            for thing, core in await everything(self._state.cores)
+            if status in (None, core["status"]) and runtime in (None, RUNTIME)
+        ]
+        return listing("coreDevices", *page(rows, next_token, max_results))
+
+    @operation()
+    async def get_core_device(self, call: Call, *, core_device_thing_name: str) -> Output:
+        operators_only(call)
+        core = await self._find(core_device_thing_name)
+        return {**_described(core_device_thing_name, core), "coreVersion": core["version"], "tags": {}}
+
+    @operation(harmless={"topologyFilter"})
+    async def list_installed_components(
+        self,
+        call: Call,
+        *,
+        core_device_thing_name: str,
+        max_results: int | None = None,
+        next_token: str | None = None,
+    ) -> Output:
+        """All are root components: a Littoral core has no dependencies between them."""
+        operators_only(call)
+        core = await self._find(core_device_thing_name)
+        rows = [
+            (
+                each["name"],
+                {
+                    "componentName": each["name"],
+                    "componentVersion": each["version"],
+                    "lifecycleState": each["state"],
+                    "isRoot": True,
+                    "lastReportedTimestamp": core["seen"],
+                },
+            )
+            for each in core["components"]
+        ]
+        return listing("installedComponents", *page(rows, next_token, max_results))
+
+    @operation()
+    async def list_effective_deployments(
+        self,
+        call: Call,
+        *,
+        core_device_thing_name: str,
+        max_results: int | None = None,
+        next_token: str | None = None,
+    ) -> Output:
+        operators_only(call)
+        target = await self._state.targets.get(core_device_thing_name)
+        if target is None:
+            await self._find(core_device_thing_name)
+        made = await self._state.deployments.get(target["deploymentId"]) if target else None
+        rows = [(made["deploymentId"], _effective(made))] if made is not None else []
+        return listing("effectiveDeployments", *page(rows, next_token, max_results))
+
+    async def _find(self, thing: str) -> Document:
+        found = await self._state.cores.get(thing)
+        if found is None:
+            raise not_found(thing, KIND)
+        return found
+
+
+def _described(thing: str, core: Document) -> dict[str, Any]:
+    return {
+        "coreDeviceThingName": thing,
+        "status": core["status"],
+        "lastStatusUpdateTimestamp": core["seen"],
+        "platform": core["platform"].get("os", ""),
+        "architecture": core["platform"].get("architecture", ""),
+        "runtime": RUNTIME,
+    }
+
+
+def _effective(made: Document) -> dict[str, Any]:
+    return {
+        "deploymentId": made["deploymentId"],
+        "deploymentName": made["deploymentName"],
+        "targetArn": made["targetArn"],
+        "coreDeviceExecutionStatus": made["execution"],
+        **({"reason": made["reason"]} if made["reason"] else {}),
+        "creationTimestamp": made["created"],
+        "modifiedTimestamp": made["modified"],
+    }
