@@ -1,0 +1,133 @@
+"""The QoS 1 messages of one durable session: a stream on disk and the task that sends from it.
+
+Every QoS 1 message for a durable session is in its stream before the publisher gets PUBACK, whether the client is
+there or not, and leaves it after the client's PUBACK. After ``kill -9`` all that was not acknowledged is fetched
+again: at least once, in order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from littoral.store.contract import Consumer, Outgoing, Retention, StoreError, Streams
+from littoral.things.broker.limits import BrokerLimits
+from littoral.things.broker.outbound import Outbound
+from littoral.things.broker.session import Held
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from littoral.things.broker.session import Session
+
+log = logging.getLogger(__name__)
+# MQTT 5 forbids to send again on a connection that lives (s. 4.4); a reconnect is what redelivers.
+NEVER: Final = 10 * 365 * 24 * 3600.0
+PAUSE: Final = 1.0  # seconds before another try where the store refused
+
+
+def stream_of(client_id: str) -> str:
+    """Client ids may hold what names of streams may not."""
+    return "things.session." + hashlib.sha256(client_id.encode()).hexdigest()[:32]
+
+
+class Backlog:
+    def __init__(self, streams: Streams, client_id: str, limits: BrokerLimits) -> None:
+        self._streams = streams
+        self._client_id = client_id
+        self._stream = stream_of(client_id)
+        self._limits = limits
+        self._consumer: Consumer | None = None
+        self._awake = asyncio.Event()
+        self._done: list[int] = []
+        self._pump: asyncio.Task[None] | None = None
+        self.moved = 0  # messages appended
+
+    async def create(self, *, fresh: bool) -> None:
+        """``fresh``: what a session of that id left behind (a crash in the middle of its end) is not taken over."""
+        if fresh:
+            await self._streams.delete(self._stream)
+        limits = self._limits
+        retention = Retention(
+            max_messages=limits.stored_messages, max_bytes=limits.stored_bytes, discard="old", dedupe_window=0.0
+        )
+        await self._streams.create(self._stream, retention)
+        # Made before anything is published: a stream without a consumer would keep nothing for it.
+        self._consumer = await self._streams.consumer(self._stream, "client", ack_wait=NEVER)
+
+    async def append(self, messages: Sequence[bytes]) -> None:
+        """Durable on return. Raises StoreError."""
+        await self._streams.publish(self._stream, [Outgoing(data) for data in messages])
+        self.moved += len(messages)
+        self.wake()
+
+    async def delete(self) -> None:
+        await self.stop()
+        await self._streams.delete(self._stream)
+
+    def done(self, sequence: int) -> None:
+        self._done.append(sequence)
+        self._awake.set()
+
+    def wake(self) -> None:
+        self._awake.set()
+
+    # ----------------------------------------------------------------------------- sending from the disk
+
+    def start(self, session: Session, flush: Callable[[Session], None], now: Callable[[], float]) -> None:
+        """The client is there: send, until ``stop``."""
+        self._awake.set()
+        self._pump = asyncio.create_task(self._run(session, flush, now), name=f"backlog of {self._client_id}")
+
+    async def stop(self) -> None:
+        """Acknowledgements that are not yet written are, so that fewer messages come twice."""
+        pump, self._pump = self._pump, None
+        if pump is not None:
+            pump.cancel()
+            await asyncio.gather(pump, return_exceptions=True)
+        await self._acknowledge()
+
+    def halt(self) -> None:
+        """The client is gone; what it acknowledged is written when it returns or the broker closes."""
+        if self._pump is not None:
+            self._pump.cancel()
+
+    async def _run(self, session: Session, flush: Callable[[Session], None], now: Callable[[], float]) -> None:
+        while True:
+            await self._awake.wait()
+            self._awake.clear()
+            try:
+                await self._acknowledge()
+                if await self._send(session, flush, now):
+                    self._awake.set()
+            except StoreError as problem:
+                log.warning("backlog of %s: %s", self._client_id, problem)
+                self._awake.set()
+                await asyncio.sleep(PAUSE)
+
+    async def _acknowledge(self) -> None:
+        done, self._done = self._done, []
+        if done and self._consumer is not None:
+            try:
+                await self._consumer.ack(done)
+            except BaseException:
+                self._done = done + self._done
+                raise
+
+    async def _send(self, session: Session, flush: Callable[[Session], None], now: Callable[[], float]) -> bool:
+        """Whether there may be more to send at once."""
+        room = session.window - len(session.inflight)
+        if room <= 0 or session.paused or self._consumer is None or session.connection is None:
+            return False
+        found = await self._consumer.fetch(min(room, 200))
+        for message in found:
+            outbound, retain, identifiers = Outbound.load(message.data)
+            held = Held(outbound, retain, identifiers, message.sequence)
+            if outbound.expired(now()) or not session.put_in_flight(held, now()):
+                self.done(message.sequence)
+        if found:
+            flush(session)
+        return bool(found)

@@ -1,0 +1,55 @@
+"""What must be done before the publishes of one read are acknowledged.
+
+Everything durable of one read is started together and awaited together: one append per durable session, the retained
+messages, the taps. Acknowledgements keep the order of the publishes (5.0 s. 4.6), so a batch also waits for the one
+before it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Coroutine
+from typing import Any
+
+from littoral.things.broker.backlog import Backlog
+
+
+class NotStored(Exception):
+    """Something that a QoS 1 publisher relies on could not be done; it must not be acknowledged."""
+
+
+class Batch:
+    __slots__ = ("_appends", "_waits", "numbers")
+
+    def __init__(self) -> None:
+        self._appends: dict[Backlog, list[bytes]] = {}
+        self._waits: list[Awaitable[Any]] = []
+        self.numbers: list[tuple[int, int]] = []  # packet identifiers to acknowledge afterwards, with the reason
+
+    def append(self, backlog: Backlog, data: bytes) -> None:
+        self._appends.setdefault(backlog, []).append(data)
+
+    def wait(self, waiting: Awaitable[Any]) -> None:
+        self._waits.append(waiting)
+
+    @property
+    def empty(self) -> bool:
+        return not (self._appends or self._waits)
+
+    def start(self) -> asyncio.Future[list[Any]]:
+        """Everything under way, in the order in which it was asked for. The result holds exceptions as values."""
+        appends: list[Coroutine[Any, Any, None]] = [
+            backlog.append(messages) for backlog, messages in self._appends.items()
+        ]
+        return asyncio.gather(*appends, *self._waits, return_exceptions=True)
+
+    async def settle(self) -> None:
+        """Raises NotStored."""
+        if not self.empty:
+            check(await self.start())
+
+
+def check(results: list[Any]) -> None:
+    for result in results:
+        if isinstance(result, BaseException):
+            raise NotStored(f"{type(result).__name__}: {result}") from result

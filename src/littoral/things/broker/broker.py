@@ -1,0 +1,395 @@
+"""The broker as its place sees it: connections come in by ``protocol_factory``, the process itself by ``publish``,
+``subscribe`` and ``tap``.
+
+Promises. QoS 0: at most once; lost where a client's socket is full. QoS 1: at least once; PUBACK comes after
+
+* every tap whose filter matches is done,
+* every durable session that subscribed has the message on disk, connected or not,
+* a retained message is on disk.
+
+Transient subscribers need no disk: with nobody else to wait for, PUBACK is immediate. A transient subscriber that
+cannot keep up is disconnected (QUOTA_EXCEEDED) rather than given a stream with a hole in it. Messages from one
+publisher on one topic reach a subscriber in their order, per QoS.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import logging
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final
+
+from littoral.protocols.mqtt.reasons import Reason
+from littoral.protocols.mqtt.topics import check_filter, check_name
+from littoral.store.contract import Records, StoreError, Streams
+from littoral.things.access import Access, Client
+from littoral.things.broker.batch import Batch, NotStored
+from littoral.things.broker.connecting import Connecting
+from littoral.things.broker.connection import Connection
+from littoral.things.broker.limits import PROFILES, BrokerLimits, Profile, ProfileName
+from littoral.things.broker.local import Callback, LocalSubscriber
+from littoral.things.broker.outbound import Outbound
+from littoral.things.broker.retained import Retained, RetainedFull
+from littoral.things.broker.router import Delivery, Route, Router
+from littoral.things.broker.session import Held, Session
+from littoral.things.broker.sessions import Sessions
+from littoral.things.broker.subscribing import Subscribing
+from littoral.things.message import Publication
+
+log = logging.getLogger(__name__)
+SWEEP: Final = 1.0  # seconds between looks at silent connections and expired sessions
+HEADROOM: Final = 16 * 1024  # bytes of a packet beside its payload: topic and properties
+Reserved = Callable[[Client, Publication], Awaitable[None] | None]
+
+
+class Broker:
+    """``start`` before the first connection, ``close`` at the end; without records and streams nothing is durable.
+
+    ``reserved`` takes what clients publish to ``$aws/…``; without it that is refused. ``on_connected`` and
+    ``on_disconnected`` (with a reason) are told at once and must be quick.
+    """
+
+    def __init__(
+        self,
+        *,
+        access: Access,
+        streams: Streams | None = None,
+        records: Records | None = None,
+        clock: Callable[[], float] = time.time,
+        limits: BrokerLimits | None = None,
+        profile: ProfileName = "mqtt",
+    ) -> None:
+        self.access = access
+        self.clock = clock
+        self.limits = limits or BrokerLimits()
+        self.profile = PROFILES[profile]
+        self.router = Router()
+        self.sessions = Sessions(self.router, streams, records, self.limits, clock)
+        self.retained_messages = Retained(records, self.limits)
+        self.connecting = Connecting(self)
+        self.subscribing = Subscribing(self)
+        self.reserved: Reserved | None = None
+        self.on_connected: Callable[[Client], None] | None = None
+        self.on_disconnected: Callable[[Client, str], None] | None = None
+        self.dirty: list[Session] = []  # sessions with something to write
+        self.received = 0
+        self.closing = False
+        self._connections: set[Connection] = set()
+        self._listeners: dict[str, Access] = {}
+        self._locals: list[LocalSubscriber] = []
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._empty = asyncio.Event()  # closing, and the last connection is gone
+        self._sweeper: asyncio.Task[None] | None = None
+
+    # -------------------------------------------------------------------------------------- lifecycle
+
+    async def start(self) -> None:
+        """Bring back retained messages and durable sessions. Raises StoreError."""
+        await self.retained_messages.load()
+        await self.sessions.load(lambda listener: self._listeners.get(listener, self.access))
+        self._sweeper = asyncio.create_task(self._sweep_on(), name="broker sweep")
+
+    async def close(self, grace: float = 0.0) -> None:
+        """Say good-bye to everybody, without wills; wait up to ``grace`` seconds for what is being stored and sent."""
+        self.closing = True
+        if not self._connections:
+            self._empty.set()
+        for connection in list(self._connections):
+            connection.fail(Reason.SERVER_SHUTTING_DOWN, "the broker stops")
+        deadline = asyncio.get_running_loop().time() + grace
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(deadline):
+                await self._empty.wait()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=max(0.0, deadline - asyncio.get_running_loop().time()))
+        for connection in list(self._connections):
+            connection.transport.abort()
+        tasks = [*self._tasks, *([self._sweeper] if self._sweeper is not None else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for local in self._locals:
+            await local.stop()
+        await self.sessions.close()
+
+    def protocol_factory(
+        self, listener: str, access: Access | None = None, profile: ProfileName | None = None
+    ) -> Callable[[], asyncio.Protocol]:
+        """Makes the protocol of each connection that ``listener`` accepts, under that access and profile."""
+        allowed = access if access is not None else self.access
+        rules = PROFILES[profile] if profile is not None else self.profile
+        self._listeners[listener] = allowed
+        for session in self.sessions:
+            if session.client.listener == listener and session.connection is None:
+                session.access = allowed
+        self.refresh()
+        return lambda: Connection(self, listener, allowed, rules)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    # -------------------------------------------------------------------------------- in this process
+
+    async def publish(self, publication: Publication) -> None:
+        """Returns when it is as durable as a QoS 1 publisher's PUBACK says. Asks no access.
+
+        Raises BadTopic, RetainedFull, NotStored.
+        """
+        check_name(publication.topic)
+        if not publication.received_at:
+            publication.received_at = self.clock()
+        batch = Batch()
+        self.distribute(publication, None, batch)
+        self.flush()
+        if publication.qos or publication.retain:
+            await batch.settle()
+        elif not batch.empty:
+            batch.start()
+
+    def subscribe(self, filter: str, callback: Callback) -> LocalSubscriber:
+        """``callback`` gets every matching publication until the subscriber is closed. Raises BadTopic."""
+        return self._add_local(filter, callback, tap=False)
+
+    def tap(self, filter: str, callback: Callback) -> LocalSubscriber:
+        """As ``subscribe``, and a QoS 1 publisher is acknowledged after what ``callback`` returned is done.
+
+        What it raises keeps the acknowledgement back. Raises BadTopic.
+        """
+        return self._add_local(filter, callback, tap=True)
+
+    def _add_local(self, filter: str, callback: Callback, *, tap: bool) -> LocalSubscriber:
+        check_filter(filter)
+        local = LocalSubscriber(self.router, filter, callback, tap=tap, limit=self.limits.local_pending)
+        self._locals.append(local)
+        self.router.add_local(filter, local, tap=tap)
+        return local
+
+    def retained(self, topic: str) -> Publication | None:
+        held = self.retained_messages.get(topic, self.clock())
+        return _publication(*held) if held is not None else None
+
+    def list_retained(self, filter: str = "#") -> list[Publication]:
+        return [_publication(*held) for held in self.retained_messages.matching(filter, self.clock())]
+
+    def refresh(self) -> None:
+        """Policies changed: forget every decision. Those that no longer may connect need ``disconnect``."""
+        self.router.changed()
+
+    def disconnect(
+        self,
+        client_id: str | None = None,
+        *,
+        principal: str | None = None,
+        reason: Reason = Reason.ADMINISTRATIVE_ACTION,
+    ) -> int:
+        """Cut off a client, or every client of a certificate; how many there were."""
+        found = [
+            connection
+            for connection in list(self._connections)
+            if (session := connection.session) is not None
+            and (session.client_id == client_id or (principal and session.client.principal == principal))
+        ]
+        for connection in found:
+            connection.fail(reason, "disconnected by the operator")
+        return len(found)
+
+    def clients(self) -> list[Client]:
+        """Those connected now."""
+        return [connection.session.client for connection in self._connections if connection.session is not None]
+
+    def stats(self) -> dict[str, int]:
+        return {
+            "connections": len(self._connections),
+            "sessions": len(self.sessions),
+            "subscriptions": self.router.subscriptions,
+            "retained": len(self.retained_messages),
+            "retained_bytes": self.retained_messages.bytes,
+            "received": self.received,
+            "dropped": sum(session.dropped for session in self.sessions),
+            "queued": sum(len(session.queue) for session in self.sessions),
+        }
+
+    # ---------------------------------------------------------------------------------------- fan-out
+
+    def distribute(self, publication: Publication, sender: Session | None, batch: Batch) -> Route:
+        """To everybody who subscribed; what must be durable goes into ``batch``. Raises RetainedFull."""
+        outbound = Outbound.of(publication)
+        if publication.retain:
+            storing = self.retained_messages.store(publication, outbound)
+            if storing is not None:
+                batch.wait(storing.done())
+        topic = publication.topic
+        route = self.router.route(topic)
+        for delivery in route.deliveries:
+            self._deliver(delivery, outbound, publication.qos, sender, batch)
+        for group in route.groups:
+            chosen = group.choose(topic)
+            if chosen is not None:
+                self._deliver(chosen, outbound, publication.qos, sender, batch)
+        for local in (*route.taps, *route.locals):
+            waiting = local.take(publication)
+            if waiting is not None:
+                batch.wait(waiting)
+        return route
+
+    def _deliver(self, delivery: Delivery, outbound: Outbound, qos: int, sender: Session | None, batch: Batch) -> None:
+        session = delivery.session
+        if delivery.no_local and session is sender:
+            return
+        retain = delivery.retain_as_published and outbound.retain
+        if not (qos and delivery.qos):
+            if session.connection is not None:
+                self.touch(session)
+                session.send_now(outbound.parts(session.level, 0, retain, delivery.identifiers))
+        elif session.backlog is not None:
+            batch.append(session.backlog, outbound.stored(retain, delivery.identifiers))
+        elif session.transient and outbound.properties is None and not session.max_packet:
+            self.dirty.append(session)
+            session.send_parts(outbound.parts(session.level, 1, retain, delivery.identifiers))
+        else:
+            self.dirty.append(session)
+            session.send_held(Held(outbound, retain, delivery.identifiers), self.clock())
+
+    def reserve(self, client: Client, publication: Publication, batch: Batch) -> None:
+        """A publish to ``$aws/…``."""
+        assert self.reserved is not None
+        waiting = self.reserved(client, publication)
+        if waiting is not None:
+            batch.wait(waiting if inspect.iscoroutine(waiting) else asyncio.ensure_future(waiting))
+
+    def touch(self, session: Session) -> None:
+        if not session.out:
+            self.dirty.append(session)
+
+    def flush(self) -> None:
+        """Write what was gathered: one write per session."""
+        dirty = self.dirty.copy()
+        self.dirty.clear()  # the same list: a read in progress holds it
+        for session in dirty:
+            session.flush()
+            connection = session.connection
+            if connection is not None and (session.overflowed or (session.paused and self._stuck(session))):
+                connection.fail(Reason.QUOTA_EXCEEDED, "the client does not keep up")
+
+    def _stuck(self, session: Session) -> bool:
+        """Even answers to its own packets pile up: it sends and does not read."""
+        transport = session.transport
+        return transport is not None and transport.get_write_buffer_size() > 4 * self.limits.out_buffer
+
+    # ------------------------------------------------------------------------------------ connections
+
+    def max_packet(self, profile: Profile) -> int:
+        return profile.max_payload + HEADROOM
+
+    def admit(self, connection: Connection) -> bool:
+        if self.closing or len(self._connections) >= self.limits.max_connections:
+            return False
+        self._connections.add(connection)
+        return True
+
+    def connected(self, session: Session) -> None:
+        if self.on_connected is not None:
+            self.on_connected(session.client)
+
+    def lost(self, connection: Connection) -> None:
+        """Called twice where the broker closes: when it decides so and when the socket is gone."""
+        if connection.gone:
+            self._connections.discard(connection)
+            if self.closing and not self._connections:
+                self._empty.set()
+        session = connection.session
+        if session is None or session.connection is not connection:
+            return
+        session.connection = session.transport = None
+        session.out = []
+        if connection.graceful or self.closing:
+            session.will = None
+        elif session.will is not None and min(session.will.delay, session.expiry):
+            session.will_due = self.clock() + min(session.will.delay, session.expiry)
+        else:
+            self.publish_will(session)
+        self.gone(session)
+        if self.on_disconnected is not None:
+            self.on_disconnected(session.client, "client" if connection.left else "broker or network")
+
+    def gone(self, session: Session) -> None:
+        """The client is away: the session ends, or waits for it."""
+        if session.transient:
+            self.sessions.detach(session)
+            return
+        if session.backlog is not None:
+            session.backlog.halt()
+        session.expires_at = self.clock() + session.expiry
+        self.router.changed()
+        self.spawn(self._remember(session) if session.expiry else self._end(session))
+
+    async def _remember(self, session: Session) -> None:
+        try:
+            await self.sessions.save(session)
+        except StoreError as problem:
+            # Its record still says "connected": after a restart it expires later than it should, no message is lost.
+            log.warning("session of %r not stored: %s", session.client_id, problem)
+
+    async def _end(self, session: Session) -> None:
+        async with self.sessions.turn(session.client_id):
+            if session.connection is None and self.sessions.get(session.client_id) is session:
+                try:
+                    await self.sessions.end(session)
+                except StoreError as problem:
+                    log.warning("session of %r not removed: %s", session.client_id, problem)
+
+    def publish_will(self, session: Session) -> None:
+        will, session.will, session.will_due = session.will, None, None
+        if will is None:
+            return
+        client = session.client
+        publication = Publication(
+            will.topic,
+            will.payload,
+            will.qos,
+            will.retain,
+            client.client_id,
+            client.principal,
+            self.clock(),
+            will.properties,
+        )
+        self.spawn(self._publish_will(publication))
+
+    async def _publish_will(self, publication: Publication) -> None:
+        try:
+            await self.publish(publication)
+        except (NotStored, RetainedFull) as problem:
+            log.warning("will of %r: %s", publication.client_id, problem)
+
+    # ------------------------------------------------------------------------------------------- time
+
+    async def _sweep_on(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP)
+            self.sweep(self.clock())
+
+    def sweep(self, now: float) -> None:
+        """End what is over at ``now``: silent connections, sessions, the delays of wills."""
+        for connection in list(self._connections):
+            connection.sweep(now)
+        for session in self.sessions:
+            if session.connection is not None:
+                continue
+            over = session.expires_at is not None and now >= session.expires_at
+            if session.will_due is not None and (over or now >= session.will_due):
+                self.publish_will(session)
+            if over and session.expires_at is not None:
+                session.expires_at = None
+                self.spawn(self._end(session))
+
+
+def _publication(outbound: Outbound, qos: int) -> Publication:
+    return Publication(
+        outbound.topic, outbound.payload, qos, True, received_at=outbound.received_at, properties=outbound.properties
+    )

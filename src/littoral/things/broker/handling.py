@@ -1,0 +1,231 @@
+"""What a connected client sends, packet by packet, where it is not the ordinary PUBLISH or PUBACK of the hot path."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, cast
+
+from littoral.protocols.mqtt.decode import decode, decode_publish
+from littoral.protocols.mqtt.encode import PINGRESP
+from littoral.protocols.mqtt.packets import Ack, Auth, Disconnect, Pingreq, Publish, Subscribe, Unsubscribe
+from littoral.protocols.mqtt.reasons import Reason
+from littoral.protocols.mqtt.topics import BadTopic, check_name
+from littoral.protocols.mqtt.wire import MalformedPacket, ProtocolViolation, Reader, encode_text
+from littoral.things.broker.batch import Batch, NotStored, check
+from littoral.things.broker.retained import RetainedFull
+from littoral.things.message import Publication
+
+if TYPE_CHECKING:
+    from littoral.things.broker.connection import Connection
+    from littoral.things.broker.session import Session
+
+log = logging.getLogger(__name__)
+
+
+class Handling:
+    """Belongs to one connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._broker = connection.broker
+        self._batch = Batch()
+        self._tail: asyncio.Task[None] | None = None  # the last batch that is not settled
+        self._waiting = 0  # publishes not yet acknowledged
+        self._stopped = False  # the socket is not read until the disk has caught up
+        self._aliases: dict[int, str] = {}
+        self.unsettled = False  # an acknowledgement sent now would overtake one that waits
+
+    @property
+    def _session(self) -> Session:
+        return cast("Session", self._connection.session)
+
+    def take(self, first: int, data: bytes, body: int, stop: int) -> None:
+        """Raises MalformedPacket."""
+        if first >> 4 == 3:
+            self._publish(first, data, body, stop)
+            return
+        packet = decode(first, data, body, stop, self._connection.level)
+        match packet:
+            case Ack(kind=4):
+                self._session.acknowledged(packet.packet_id)
+                self._session.refill(self._broker.clock())
+                self._broker.dirty.append(self._session)
+            case Subscribe():
+                self._broker.subscribing.subscribe(self._connection, packet)
+            case Unsubscribe():
+                self._broker.subscribing.unsubscribe(self._connection, packet)
+            case Pingreq():
+                self._broker.touch(self._session)
+                self._session.out.append(PINGRESP)
+            case Disconnect():
+                self._disconnect(packet)
+            case Auth():
+                raise ProtocolViolation("AUTH without an authentication method")
+            case Ack():
+                raise ProtocolViolation(f"a packet of type {packet.kind}: QoS 2 was not agreed")
+            case _:
+                raise ProtocolViolation(f"a client may not send {type(packet).__name__.upper()}")
+
+    def _disconnect(self, packet: Disconnect) -> None:
+        connection, session = self._connection, self._session
+        expiry = packet.properties.get("session_expiry")
+        if expiry is not None:
+            if expiry and not session.expiry:
+                raise ProtocolViolation("a session expiry where CONNECT had none")  # 5.0 s. 3.14.2.2.2
+            session.expiry = min(expiry, self._connection.profile.session_expiry)
+        connection.graceful = packet.reason != Reason.DISCONNECT_WITH_WILL
+        connection.left = True
+        session.flush()
+        connection.close()
+
+    # --------------------------------------------------------------------------------------- PUBLISH
+
+    def _publish(self, first: int, data: bytes, body: int, stop: int) -> None:
+        connection, session = self._connection, self._session
+        packet = decode_publish(first, Reader(data, body, stop), connection.level)
+        if packet.qos == 2:
+            raise ProtocolViolation("QoS 2", Reason.QOS_NOT_SUPPORTED)
+        self._resolve_alias(packet)
+        if len(packet.payload) > connection.profile.max_payload:
+            raise MalformedPacket(f"a payload of {len(packet.payload)} bytes", Reason.PACKET_TOO_LARGE)
+        publication = Publication(
+            packet.topic,
+            packet.payload,
+            packet.qos,
+            packet.retain,
+            session.client_id,
+            session.client.principal,
+            self._broker.clock(),
+            packet.properties,
+        )
+        self._broker.received += 1
+        reason = self._distribute(publication)
+        if packet.qos and not connection.closing:
+            self._answer(packet.packet_id, reason)
+
+    def _resolve_alias(self, packet: Publish) -> None:
+        """5.0 s. 3.3.2.3.4."""
+        alias = packet.properties.topic_alias if packet.properties is not None else None
+        if alias is None:
+            return
+        if not 0 < alias <= self._broker.limits.topic_aliases:
+            raise ProtocolViolation(f"topic alias {alias}", Reason.TOPIC_ALIAS_INVALID)
+        if packet.topic:
+            self._aliases[alias] = packet.topic
+        elif alias in self._aliases:
+            packet.topic = self._aliases[alias]
+        else:
+            raise ProtocolViolation(f"topic alias {alias} names no topic yet")
+
+    def _distribute(self, publication: Publication) -> int:
+        """The reason code for PUBACK; what must be waited for is in the batch."""
+        connection, session = self._connection, self._session
+        topic = publication.topic
+        key = encode_text(topic)
+        known = connection.knows(key) and not publication.retain
+        if not known:
+            self._check_name(topic)
+            if not self._may_publish(publication):
+                return self._denied(topic)
+        if topic.startswith("$"):
+            self._broker.reserve(session.client, publication, self._batch)
+            return Reason.SUCCESS
+        if publication.properties is not None and publication.properties.subscription_identifiers:
+            raise ProtocolViolation("a client's PUBLISH with a subscription identifier")
+        try:
+            route = self._broker.distribute(publication, session, self._batch)
+        except RetainedFull as problem:
+            log.warning("%s: %s", topic, problem)
+            return self._refuse(Reason.QUOTA_EXCEEDED, str(problem), publication.qos)
+        if not publication.retain:
+            connection.remember(key, route)
+        return Reason.SUCCESS
+
+    def _check_name(self, topic: str) -> None:
+        profile = self._connection.profile
+        extra = 2 if topic.startswith("$aws/rules/") else 0  # AWS does not count the prefix of Basic Ingest
+        try:
+            check_name(topic, max_bytes=profile.max_topic_bytes, max_slashes=profile.max_slashes + extra)
+        except BadTopic as problem:
+            raise ProtocolViolation(str(problem), Reason.TOPIC_NAME_INVALID) from problem
+
+    def _may_publish(self, publication: Publication) -> bool:
+        """Topics that begin with $ are the server's (5.0 s. 4.7.2), but for those that it has a use for."""
+        topic = publication.topic
+        if topic.startswith("$") and not (topic.startswith("$aws/") and self._broker.reserved is not None):
+            return False
+        session = self._session
+        return session.access.publish(session.client, topic, publication.retain)
+
+    def _denied(self, topic: str) -> int:
+        message = f"not allowed to publish to {topic}"
+        if self._connection.profile.denied_publish_disconnects:
+            self._connection.fail(Reason.NOT_AUTHORIZED, message)
+            return Reason.NOT_AUTHORIZED
+        return self._refuse(Reason.NOT_AUTHORIZED, message, 1)
+
+    def _refuse(self, reason: Reason, message: str, qos: int) -> int:
+        """MQTT 5 has a reason code in PUBACK; elsewhere the end of the connection is the only way to say no."""
+        if self._connection.level == 4 or not qos:
+            self._connection.fail(reason, message)
+        return reason
+
+    # --------------------------------------------------------------------------------------- answers
+
+    def _answer(self, number: int, reason: int) -> None:
+        if self._tail is None and self._batch.empty:
+            self._connection.send(Ack(4, number, reason))
+        else:
+            self._batch.numbers.append((number, reason))
+            self._waiting += 1
+            self.unsettled = True
+            if self._connection.level == 5 and self._waiting > self._connection.profile.receive_maximum:
+                raise ProtocolViolation("more than the receive maximum", Reason.RECEIVE_MAXIMUM_EXCEEDED)
+
+    def end_of_read(self) -> None:
+        """Start what the publishes of this read wait for."""
+        batch = self._batch
+        if batch.empty and not batch.numbers:
+            return
+        self._batch = Batch()
+        self.unsettled = True
+        started = None if batch.empty else batch.start()
+        self._tail = self._broker.spawn(self._settle(batch, started, self._tail))
+        if self._waiting > self._broker.limits.unsettled and not self._stopped:
+            self._stopped = True
+            self._connection.transport.pause_reading()
+
+    async def _settle(
+        self, batch: Batch, started: asyncio.Future[list[Any]] | None, before: asyncio.Task[None] | None
+    ) -> None:
+        failure = None
+        if started is not None:
+            try:
+                check(await started)
+            except NotStored as problem:
+                failure = problem
+        if before is not None:
+            await asyncio.wait([before])
+        if self._tail is asyncio.current_task():
+            self._tail = None
+            self.unsettled = not self._batch.empty or bool(self._batch.numbers)
+        self._waiting -= len(batch.numbers)
+        if not self._connection.closing:
+            self._acknowledge(batch, failure)
+            self._read_on()
+
+    def _acknowledge(self, batch: Batch, failure: NotStored | None) -> None:
+        if failure is not None:
+            log.warning("%s: a publish was not stored: %s", self._connection.name, failure)
+            if batch.numbers and self._connection.level == 4:
+                self._connection.fail(Reason.UNSPECIFIED_ERROR, "not stored")  # 3.1.1 has no other way to say no
+                return
+        for number, reason in batch.numbers:
+            self._connection.send(Ack(4, number, Reason.UNSPECIFIED_ERROR if failure is not None else reason))
+        self._broker.flush()
+
+    def _read_on(self) -> None:
+        if self._stopped and self._waiting <= self._broker.limits.unsettled // 2:
+            self._stopped = False
+            self._connection.transport.resume_reading()

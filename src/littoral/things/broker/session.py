@@ -1,0 +1,221 @@
+"""One client's session: what it subscribed to, what is in flight to it, and the bytes to be written next.
+
+::
+
+    QoS 0 ───────────────────────────────▶ out ──(flush: one write a read)──▶ socket
+    QoS 1 ─▶ window free? ─ yes ─▶ in flight ─▶ out
+                 │ no
+                 ▼                     a *transient* session ends with its connection: its queue is memory;
+          queue, or backlog (disk)     a *durable* one gets every QoS 1 message through its backlog
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from littoral.things.broker.limits import BrokerLimits, Profile
+from littoral.things.broker.outbound import Outbound, Parts
+
+if TYPE_CHECKING:
+    from littoral.protocols.mqtt.packets import Will
+    from littoral.things.access import Access, Client
+    from littoral.things.broker.backlog import Backlog
+    from littoral.things.broker.connection import Connection
+
+PACKET_ID: Final = tuple(number.to_bytes(2, "big") for number in range(65536))
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """One subscription. ``filter`` is without ``$share/group/``."""
+
+    filter: str
+    qos: int
+    group: str | None = None
+    no_local: bool = False
+    retain_as_published: bool = False
+    identifier: int = 0
+
+
+@dataclass(slots=True)
+class Held:
+    """A QoS 1 message that waits, or is in flight, and may have to be encoded again."""
+
+    outbound: Outbound
+    retain: bool
+    identifiers: tuple[int, ...] = ()
+    sequence: int = 0  # in the backlog's stream
+
+
+class Session:
+    """``connection`` is None while the client is away."""
+
+    __slots__ = (
+        "access",
+        "backlog",
+        "client",
+        "connection",
+        "dropped",
+        "expires_at",
+        "expiry",
+        "grants",
+        "inflight",
+        "level",
+        "limits",
+        "max_packet",
+        "next_id",
+        "out",
+        "overflowed",
+        "paused",
+        "profile",
+        "queue",
+        "queue_bytes",
+        "transport",
+        "will",
+        "will_due",
+        "window",
+    )
+
+    def __init__(self, client: Client, access: Access, profile: Profile, limits: BrokerLimits) -> None:
+        self.client = client
+        self.access = access
+        self.profile = profile
+        self.limits = limits
+        self.level = client.level
+        self.connection: Connection | None = None
+        self.transport: asyncio.Transport | None = None
+        self.out: list[bytes] = []
+        self.paused = False  # the socket is full
+        self.window = limits.window
+        self.max_packet = 0  # the client's; 0: none
+        self.inflight: dict[int, Held | None] = {}
+        self.next_id = 0
+        self.queue: deque[Held | Parts] = deque()
+        self.queue_bytes = 0
+        self.overflowed = False
+        self.backlog: Backlog | None = None
+        self.grants: dict[str, Grant] = {}  # by the filter as the client wrote it
+        self.expiry = 0  # seconds that it outlives its connection
+        self.expires_at: float | None = None
+        self.will: Will | None = None
+        self.will_due: float | None = None  # a delayed will of a client that is away
+        self.dropped = 0
+
+    @property
+    def client_id(self) -> str:
+        return self.client.client_id
+
+    @property
+    def transient(self) -> bool:
+        """Ends with its connection and has nothing on disk."""
+        return not self.expiry and self.backlog is None
+
+    # ---------------------------------------------------------------------------------------- sending
+
+    def flush(self) -> None:
+        """Everything gathered, in one write."""
+        out = self.out
+        if out and self.transport is not None:
+            self.transport.write(out[0] if len(out) == 1 else b"".join(out))
+        self.out = []
+
+    def send_parts(self, parts: Parts) -> None:
+        """QoS 1 to a transient session, no more to be known of it than its bytes."""
+        if self.queue or self.paused or len(self.inflight) >= self.window:
+            self._enqueue(parts, len(parts[0]) + len(parts[1]))
+            return
+        number = self._number()
+        self.inflight[number] = None
+        self.out += (parts[0], PACKET_ID[number], parts[1])
+
+    def send_held(self, held: Held, now: float) -> None:
+        """QoS 1, to a session whose queue is memory."""
+        if self.queue or self.connection is None or self.paused or len(self.inflight) >= self.window:
+            self._enqueue(held, len(held.outbound.payload) + len(held.outbound.topic))
+        else:
+            self.put_in_flight(held, now)
+
+    def put_in_flight(self, held: Held, now: float) -> bool:
+        """False where the client would refuse its size: then it counts as delivered."""
+        number = self._number()
+        if not self._write(number, held.outbound.waited(self.level, 1, held.retain, held.identifiers, now)):
+            return False
+        self.inflight[number] = None if self.transient else held
+        return True
+
+    def send_now(self, parts: Parts) -> None:
+        """QoS 0: lost where the socket is full or the client would refuse the size."""
+        if self.paused or (self.max_packet and len(parts[0]) + len(parts[1]) > self.max_packet):
+            self.dropped += 1
+        else:
+            self.out += parts
+
+    def _write(self, number: int, parts: Parts) -> bool:
+        if self.max_packet and len(parts[0]) + len(parts[1]) + 2 > self.max_packet:
+            self.dropped += 1  # 5.0 s. 3.1.2.11.4: behave as if it had been sent
+            return False
+        self.out += (parts[0], PACKET_ID[number], parts[1])
+        return True
+
+    def _number(self) -> int:
+        number = self.next_id
+        while True:
+            number = number % 65535 + 1
+            if number not in self.inflight:
+                self.next_id = number
+                return number
+
+    def _enqueue(self, waiting: Held | Parts, size: int) -> None:
+        """A transient session that overflows is ended by its connection; one that outlives it loses the oldest."""
+        self.queue.append(waiting)
+        self.queue_bytes += size
+        while len(self.queue) > self.limits.queue_messages or self.queue_bytes > self.limits.queue_bytes:
+            if self.transient:
+                self.overflowed = True
+                return
+            self._forget(self.queue.popleft())
+            self.dropped += 1
+
+    def _forget(self, waiting: Held | Parts) -> None:
+        if isinstance(waiting, tuple):
+            self.queue_bytes -= len(waiting[0]) + len(waiting[1])
+        else:
+            self.queue_bytes -= len(waiting.outbound.payload) + len(waiting.outbound.topic)
+
+    # ----------------------------------------------------------------------------------- acknowledged
+
+    def acknowledged(self, number: int) -> bool:
+        """False where nothing of that number was in flight."""
+        if number not in self.inflight:
+            return False
+        held = self.inflight.pop(number)
+        if self.backlog is not None and held is not None:
+            self.backlog.done(held.sequence)
+        return True
+
+    def refill(self, now: float) -> None:
+        """Send on what waited for the window or the socket."""
+        while self.queue and not self.paused and len(self.inflight) < self.window:
+            waiting = self.queue.popleft()
+            self._forget(waiting)
+            if isinstance(waiting, tuple):
+                number = self._number()
+                self.inflight[number] = None
+                self.out += (waiting[0], PACKET_ID[number], waiting[1])
+            elif not waiting.outbound.expired(now):
+                self.put_in_flight(waiting, now)
+        if self.backlog is not None:
+            self.backlog.wake()
+
+    def redeliver(self, now: float) -> None:
+        """After a reconnect: what was in flight goes again, in its order, with DUP and its old number (s. 4.4)."""
+        for number, held in list(self.inflight.items()):
+            if held is None:
+                del self.inflight[number]
+                continue
+            parts = held.outbound.waited(self.level, 1, held.retain, held.identifiers, now, dup=True)
+            if not self._write(number, parts):
+                self.acknowledged(number)
