@@ -111,6 +111,7 @@ async def bench(folder: Path) -> None:
                 rate, took = await warm(functions, name, at_once, 3.0)
                 line(f"warm {name}, in process, {at_once} at once", took, f"{rate:8.0f} a second")
         await one_core(functions)
+        await asyncio.to_thread(through_the_api, folder / "api")
         print("moto: its Lambda needs Docker to run code (the back end without Docker runs none): skipped")
     finally:
         await functions.close()
@@ -122,7 +123,8 @@ async def cold_python(functions: Functions, folder: Path) -> None:
     line("cold py, in process (fork of the zygote)", ours)
     script = folder / "app.py"
     script.write_text(PYTHON_CODE)
-    run = f"import sys, json; sys.path.insert(0, {str(folder)!r}); import app; print(json.dumps(app.handler(json.load(sys.stdin), None)))"
+    run = f"import sys, json; sys.path.insert(0, {str(folder)!r}); import app; "
+    run += "print(json.dumps(app.handler(json.load(sys.stdin), None)))"
     theirs = await asyncio.to_thread(fresh, [sys.executable, "-c", run], 40)
     line("peer: python -c, a process per event", theirs, _ratio(theirs, ours))
 
@@ -136,7 +138,8 @@ async def cold_node(functions: Functions, folder: Path, node: str) -> None:
     line("cold js, in process (booted spare)", ours)
     script = folder / "index.js"
     script.write_text(NODE_CODE)
-    run = f"require({str(script)!r}).handler(JSON.parse(require('fs').readFileSync(0))).then((r) => console.log(JSON.stringify(r)))"
+    run = f"require({str(script)!r}).handler(JSON.parse(require('fs').readFileSync(0)))"
+    run += ".then((r) => console.log(JSON.stringify(r)))"
     theirs = await asyncio.to_thread(fresh, [node, "-e", run], 25)
     line("peer: node -e, a process per event", theirs, _ratio(theirs, ours))
 
@@ -152,6 +155,93 @@ async def one_core(functions: Functions) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.sched_setaffinity(pid, CORES)
+
+
+# ------------------------------------------------------------------------------------ through the signed HTTP API
+
+
+async def serve(folder: Path) -> None:
+    """A place with one warm function, until standard input ends. Says where it listens and how to sign."""
+    from littoral.aws.gateway import Gateway
+    from littoral.aws.identity import Identity
+    from littoral.net.listen import listen_http
+
+    store = await EmbeddedStore.open(folder / "store")
+    functions = await Functions.open(store, folder / "functions")
+    await functions.start()
+    await functions.install(
+        "py",
+        "1",
+        {"Runtime": f"python3.{sys.version_info.minor}", "Handler": "app.handler"},
+        zip_of("app.py", PYTHON_CODE),
+    )
+    identity = await Identity.open(store.records("identity"))
+    gateway = Gateway({"lambda": functions.api}, identity, region="us-east-1", account="000000000000")
+    listener = await listen_http(gateway.handle)
+    print(json.dumps([listener.port, identity.root.id, identity.root.secret]), flush=True)
+    await asyncio.to_thread(sys.stdin.read)
+    await listener.close(1.0)
+    await functions.close()
+    await store.close()
+
+
+def through_the_api(folder: Path) -> None:
+    """Place, keeper and instances on one core; the client, with requests signed beforehand, on another."""
+    argv = ["taskset", "-c", str(CORES[0]), sys.executable, __file__, "--serve", str(folder)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
+        assert server.stdout is not None and server.stdin is not None
+        port, key, secret = json.loads(server.stdout.readline())
+        request = signed(port, key, secret)
+        uvloop.run(load(port, request, 16, 0.5))
+        for connections in (1, 16):
+            before = _cpu(server.pid)
+            rate, took = uvloop.run(load(port, request, connections, 3.0))
+            each = (_cpu(server.pid) - before) / len(took)
+            what = f"warm py, signed HTTP API, {connections} connections, one core"
+            line(what, took, f"{rate:8.0f} a second; {each * 1e6:.0f} µs CPU each, {1 / each:.0f} a second of CPU")
+        server.stdin.close()
+
+
+def _cpu(pid: int) -> float:
+    """Seconds of processor that a process and all it started have used."""
+    total = 0
+    for each in [pid, *_descendants(pid)]:
+        fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
+        total += int(fields[11]) + int(fields[12])
+    return total / os.sysconf("SC_CLK_TCK")
+
+
+def signed(port: int, key: str, secret: str) -> bytes:
+    """One Invoke as bytes; a signature may be used again within its minutes."""
+    from botocore.auth import SigV4Auth
+    from botocore.awsrequest import AWSRequest
+    from botocore.credentials import Credentials
+
+    url = f"http://127.0.0.1:{port}/2015-03-31/functions/py/invocations"
+    request = AWSRequest("POST", url, data=EVENT, headers={"Host": f"127.0.0.1:{port}"})
+    SigV4Auth(Credentials(key, secret), "lambda", "us-east-1").add_auth(request)
+    headers = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+    head = f"POST /2015-03-31/functions/py/invocations HTTP/1.1\r\n{headers}Content-Length: {len(EVENT)}\r\n\r\n"
+    return head.encode() + EVENT
+
+
+async def load(port: int, request: bytes, connections: int, seconds: float) -> tuple[float, list[float]]:
+    took: list[float] = []
+
+    async def connection(until: float) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        while (began := time.perf_counter()) < until:
+            writer.write(request)
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200"), head
+            size = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+            assert json.loads(await reader.readexactly(size)) == {"bed": 7, "ok": True}
+            took.append(time.perf_counter() - began)
+        writer.close()
+
+    began = time.perf_counter()
+    await asyncio.gather(*(connection(began + seconds) for _ in range(connections)))
+    return len(took) / (time.perf_counter() - began), took
 
 
 def _descendants(pid: int) -> list[int]:
@@ -174,6 +264,9 @@ def _node() -> str | None:
 
 def main() -> None:
     logging.disable(logging.WARNING)
+    if sys.argv[1:2] == ["--serve"]:
+        uvloop.run(serve(Path(sys.argv[2])))
+        return
     with tempfile.TemporaryDirectory() as folder:
         uvloop.run(bench(Path(folder)))
 

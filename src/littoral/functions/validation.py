@@ -50,6 +50,24 @@ def validation_error(value: object, member: str, rule: str) -> ServiceError:
     )
 
 
+def check_configuration(
+    *,
+    role: str | None,
+    handler: str | None,
+    description: str | None,
+    timeout: int | None,
+    memory_size: int | None,
+    ephemeral_storage: Mapping[str, Any] | None,
+    **not_served: Any,
+) -> None:
+    """The members that CreateFunction and UpdateFunctionConfiguration share; None for those not sent."""
+    check_not_served(**not_served)
+    check_numbers(timeout, memory_size, ephemeral_storage)
+    check_role(role)
+    check_handler(handler)
+    check_description(description)
+
+
 def check_numbers(timeout: int | None, memory_size: int | None, ephemeral_storage: Mapping[str, Any] | None) -> None:
     if timeout is not None and not 1 <= timeout <= 900:
         raise validation_error(timeout, "timeout", "Member must have value less than or equal to 900")

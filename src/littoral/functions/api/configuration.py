@@ -80,7 +80,13 @@ class ConfigurationOperations(Operations):
         logging_config: dict[str, Any] | None = None,
     ) -> Output:
         reference = self._home.parse(function_name)
-        validation.check_not_served(
+        validation.check_configuration(
+            role=role,
+            handler=handler,
+            description=description,
+            timeout=timeout,
+            memory_size=memory_size,
+            ephemeral_storage=ephemeral_storage,
             TracingConfig=tracing_config,
             VpcConfig=vpc_config,
             Layers=layers,
@@ -90,10 +96,6 @@ class ConfigurationOperations(Operations):
             SnapStart=snap_start,
             LoggingConfig=logging_config,
         )
-        validation.check_numbers(timeout, memory_size, ephemeral_storage)
-        validation.check_role(role)
-        validation.check_handler(handler)
-        validation.check_description(description)
         if runtime is not None:
             await self._parts.runtimes.check(runtime)
         given: dict[str, Any] = {

@@ -49,7 +49,13 @@ class FunctionOperations(Operations):
         reference = self._home.parse(function_name)
         if reference.qualifier is not None:
             raise invalid("A function is created without a qualifier")
-        validation.check_not_served(
+        validation.check_configuration(
+            role=role,
+            handler=handler,
+            description=description,
+            timeout=timeout,
+            memory_size=memory_size,
+            ephemeral_storage=ephemeral_storage,
             PackageType=package_type,
             TracingConfig=tracing_config,
             VpcConfig=vpc_config,
@@ -60,10 +66,6 @@ class FunctionOperations(Operations):
             SnapStart=snap_start,
             LoggingConfig=logging_config,
         )
-        validation.check_numbers(timeout, memory_size, ephemeral_storage)
-        validation.check_role(role)
-        validation.check_handler(handler)
-        validation.check_description(description)
         validation.check_tags(tags)
         variables = validation.environment_of(environment)
         if runtime is None or handler is None:
@@ -94,14 +96,7 @@ class FunctionOperations(Operations):
                 log_group=validation.log_group_of(reference.name, logging_config),
             )
             function = Function(reference.name, str(uuid.uuid4()), latest, tags=dict(tags or {}))
-            try:
-                await self._catalog.create(function)
-            except Conflict:
-                raise conflict(f"Function already exist: {reference.name}") from None
-            await self._parts.launcher.prepare(latest)
-            if publish:
-                return configuration(await self._publish(function, call.now), self._home, qualified=True)
-            return configuration(latest, self._home, qualified=False)
+            return await self._create(function, publish, call.now)
 
     @operation()
     async def get_function(self, call: Call, *, function_name: str, qualifier: str | None = None) -> Output:
@@ -162,6 +157,16 @@ class FunctionOperations(Operations):
                 await self._delete_version(function, reference.qualifier)
         # 204 is what AWS answers although the model says 200 since StatusCode was added to the output
         return {"StatusCode": 204}
+
+    async def _create(self, function: Function, publish: bool, now: float) -> Output:
+        try:
+            await self._catalog.create(function)
+        except Conflict:
+            raise conflict(f"Function already exist: {function.name}") from None
+        await self._parts.launcher.prepare(function.latest)
+        if publish:
+            return configuration(await self._publish(function, now), self._home, qualified=True)
+        return configuration(function.latest, self._home, qualified=False)
 
     async def _delete_version(self, function: Function, qualifier: str) -> None:
         if qualifier == LATEST:
