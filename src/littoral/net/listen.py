@@ -42,7 +42,9 @@ __all__ = [
 
 
 class PortInUse(OSError):
-    """The address cannot be bound; the message says which and why."""
+    """The address cannot be bound; the message says which and why. ``port`` is the one that was asked for."""
+
+    port = 0
 
 
 class Connection(Protocol):
@@ -204,4 +206,6 @@ async def _bind(
         )
     except OSError as problem:
         reason = os.strerror(problem.errno) if problem.errno else str(problem)
-        raise PortInUse(problem.errno, f"cannot listen on {host}:{port}: {reason}") from problem
+        refused = PortInUse(problem.errno, f"cannot listen on {host}:{port}: {reason}")
+        refused.port = port
+        raise refused from problem

@@ -1,0 +1,137 @@
+"""``littoral``: what a person types.
+
+Owns: commands, their flags (made from the settings table) and one-line errors. Knows no capability; what runs a
+place is imported when a place is run. Exit codes: 0, 1 for what failed, 2 for wrong usage or settings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from littoral.cli import coverage, credentials, settings
+from littoral.site.settings import KINDS, TABLE, Loaded, SettingsError, check_runnable, load
+
+EPILOG = """\
+examples:
+  littoral up                              a region with an edge location on this machine
+  eval $(littoral credentials --export)    keys and endpoint for the AWS CLI, boto3, Terraform
+  littoral up core --name ward7 --upstream mqtts://region.example:8883 \\
+      --certificate ward7.crt --private-key ward7.key --ca region-ca.pem
+  littoral tour                            the main job end to end, checked, in a minute
+
+Every setting is a flag, a LITTORAL_* variable or a key of the TOML file: littoral settings.
+"""
+
+Command = Callable[[argparse.Namespace], int]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["tour"]:
+        from littoral.tour.main import run as tour
+
+        return tour(words[1:])
+    options = _parser().parse_args(words)
+    command: Command = options.command
+    try:
+        return command(options)
+    except SettingsError as error:
+        print(f"littoral: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # `littoral coverage | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="littoral",
+        description="An edge cloud that you own: region, edge location and core in one program, through AWS protocols.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    up = commands.add_parser(
+        "up", help="run a place until SIGTERM or Ctrl-C", description="Run a place until SIGTERM or Ctrl-C."
+    )
+    up.add_argument(
+        "kind", nargs="?", choices=KINDS, metavar="KIND", help="region, edge or core; without one, region and edge"
+    )
+    _settings_flags(up)
+    up.set_defaults(command=_up)
+
+    keys = commands.add_parser(
+        "credentials", help="the access keys of a place", description="Print the access keys of a place."
+    )
+    keys.add_argument("--export", action="store_true", help="as shell commands, with region and endpoint, for eval")
+    _settings_flags(keys)
+    keys.set_defaults(command=lambda options: credentials.run(_loaded(options), export=options.export))
+
+    covered = commands.add_parser(
+        "coverage",
+        help="which AWS operations are there",
+        description="Print, per service, the operations that are there, those that are not, and the input fields "
+        "that an operation does not honour.",
+    )
+    covered.add_argument("service", nargs="?", help="one service, as boto3 calls it (s3, lambda, iot, …)")
+    covered.set_defaults(command=lambda options: coverage.run(options.service))
+
+    table = commands.add_parser(
+        "settings", help="what is set, and from where", description="Print every setting, its value and its source."
+    )
+    table.add_argument("--markdown", action="store_true", help="the table of docs/settings.md instead")
+    _settings_flags(table)
+    table.set_defaults(
+        command=lambda options: settings.run(None if options.markdown else _loaded(options)),
+    )
+
+    version = commands.add_parser("version", help="the version", description="Print the version.")
+    version.set_defaults(command=_version)
+    commands.add_parser("tour", help="the main job end to end, checked (littoral tour --help)", add_help=False)
+    return parser
+
+
+def _settings_flags(parser: argparse.ArgumentParser) -> None:
+    flags = parser.add_argument_group("settings")
+    flags.add_argument("--config", metavar="FILE", help="TOML file with settings")
+    for row in TABLE:
+        if row.flag is not None:
+            default = row.default_text.replace("`", "")
+            meaning = row.meaning.replace("`", "")
+            flags.add_argument(
+                row.flag,
+                dest=row.name,
+                metavar=row.name.rpartition("_")[2].upper(),
+                help=f"{meaning} (default: {default})".replace("%", "%%"),
+            )
+
+
+def _loaded(options: argparse.Namespace) -> Loaded:
+    names = ["config", *(row.name for row in TABLE)]
+    flags = {name: getattr(options, name, None) for name in names}
+    loaded = load(flags, os.environ, Path.home())
+    for warning in loaded.warnings:
+        print(f"littoral: {warning}", file=sys.stderr)
+    return loaded
+
+
+def _up(options: argparse.Namespace) -> int:
+    chosen = _loaded(options).settings
+    check_runnable(chosen)
+    from littoral.site.lifecycle import run
+    from littoral.site.place import build
+
+    return run(chosen, build)
+
+
+def _version(_: argparse.Namespace) -> int:
+    from importlib.metadata import version
+
+    print(f"littoral {version('littoral')}")
+    return 0

@@ -1,0 +1,23 @@
+"""Which class speaks for which AWS service, without making a place: what ``littoral coverage`` prints from.
+
+Owns: the table. A place composes the objects themselves (``site.region`` and its siblings).
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+# botocore's name of the service → where its class is. Imported when asked for: printing one must not load all.
+API_CLASSES: dict[str, str] = {
+    "iot": "littoral.things.control:Iot",
+    "iot-data": "littoral.things.data:IotData",
+    "lambda": "littoral.functions.api:LambdaApi",
+    "sts": "littoral.aws.identity:Sts",
+}
+
+
+def api_class(service: str) -> type:
+    """Raises KeyError for a service that is not there."""
+    module, _, name = API_CLASSES[service].partition(":")
+    found: type = getattr(import_module(module), name)
+    return found

