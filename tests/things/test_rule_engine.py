@@ -96,7 +96,10 @@ Take = Callable[..., Awaitable[None]]
 
 async def take(engine: RuleEngine, context: Context, qos: int = 1, message_id: str | None = None) -> None:
     rules = [found for name in list(engine.metrics()) if (found := engine.active(name)) is not None]
-    await engine.take(rules, context, qos=qos, message_id=message_id)
+    for found in rules:
+        waiting = engine.offer(found, context, qos=qos, message_id=message_id)
+        if waiting is not None:
+            await waiting
 
 
 async def settled(engine: RuleEngine) -> None:

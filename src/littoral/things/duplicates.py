@@ -14,10 +14,16 @@ subscribers; ``MEMORY`` is far beyond what all spools together can have in fligh
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
+from collections.abc import Awaitable
 from typing import Final
 
 from littoral.store.contract import Outgoing, Retention, Streams
+from littoral.things.broker import Broker
+from littoral.things.broker.batch import Batch
+from littoral.things.broker.router import Route
+from littoral.things.broker.session import Session
 from littoral.things.message import Publication
 
 PROPERTY: Final = "littoral-message-id"
@@ -40,9 +46,10 @@ class Duplicates:
     def __init__(self, streams: Streams) -> None:
         self._streams = streams
         self._seen: OrderedDict[str, None] = OrderedDict()
-        self._in_progress: set[str] = set()
+        self._under_way: dict[str, asyncio.Future[None]] = {}
 
     async def open(self) -> None:
+        """Read the latest ids back. Call once, before use."""
         await self._streams.create(STREAM, Retention(max_messages=MEMORY, discard="old"))
         after = 0
         while page := await self._streams.read(STREAM, after=after):
@@ -54,19 +61,41 @@ class Duplicates:
         """Whether all of its way is already behind it."""
         return identity in self._seen
 
-    def in_progress(self, identity: str) -> bool:
-        """Whether the same message is on its way right now (from a connection that is about to be replaced)."""
-        return identity in self._in_progress
+    def under_way(self, identity: str) -> asyncio.Future[None] | None:
+        """Done, or failed, when the first copy is: it came on a connection that is about to be replaced."""
+        return self._under_way.get(identity)
 
-    def begin(self, identity: str) -> None:
-        self._in_progress.add(identity)
+    def begin(self, identity: str, rest: Awaitable[None]) -> asyncio.Future[None]:
+        """``rest`` is everything else that must be done before PUBACK; then the id is recorded."""
+        future = asyncio.ensure_future(self._finish(identity, rest))
+        self._under_way[identity] = future
+        future.add_done_callback(lambda _: self._under_way.pop(identity, None))
+        return future
 
-    async def record(self, identity: str) -> None:
-        """Durable on return. Call when everything else about the message is."""
+    async def _finish(self, identity: str, rest: Awaitable[None]) -> None:
+        await rest
         await self._streams.publish(STREAM, [Outgoing(b"", identity, {"id": identity})])
         self._seen[identity] = None
         while len(self._seen) > MEMORY:
             self._seen.popitem(last=False)
 
-    def end(self, identity: str) -> None:
-        self._in_progress.discard(identity)
+
+class OnceBroker(Broker):
+    """The broker, delivering a QoS 1 message with an id once."""
+
+    duplicates: Duplicates | None = None
+
+    def distribute(self, publication: Publication, sender: Session | None, batch: Batch) -> Route:
+        identity = message_id(publication) if publication.qos else None
+        if identity is None or self.duplicates is None:
+            return super().distribute(publication, sender, batch)
+        if self.duplicates.seen(identity):
+            return self.router.route(publication.topic)
+        first = self.duplicates.under_way(identity)
+        if first is not None:
+            batch.wait(asyncio.shield(first))
+            return self.router.route(publication.topic)
+        rest = Batch()
+        route = super().distribute(publication, sender, rest)
+        batch.wait(self.duplicates.begin(identity, rest.settle()))
+        return route

@@ -2,8 +2,9 @@
 
 The way of a message:
 
-1. ``take`` is awaited before the sender's PUBACK. QoS 1: what a rule's WHERE lets through is appended to the stream
-   ``things.rules``, one entry per rule. QoS 0: the actions are started at once, in memory, as weakly as QoS 0 promises.
+1. What ``offer`` returns is awaited before the sender's PUBACK. QoS 1: what a rule's WHERE lets through is appended
+   to the stream ``things.rules``, one entry per rule. QoS 0: the actions are started at once, in memory, as weakly as
+   QoS 0 promises.
 2. The consumer fetches entries; those of one rule and topic run in order, others side by side.
 3. What may pass (a throttle, a full disk) is tried again with growing delays; what will not, or has been tried
    ``MAX_TRIES`` times, goes to the rule's error action. Then the entry is acknowledged.
@@ -18,12 +19,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from littoral.protocols.iotsql import Context
 from littoral.protocols.iotsql.rule import EvaluationError
-from littoral.store.contract import Consumer, Message, Retention, StreamFull, Streams
+from littoral.store.contract import Consumer, Message, Outgoing, Retention, StreamFull, Streams
 from littoral.store.documents import Documents
 from littoral.things.rules.actions import Sinks
 from littoral.things.rules.definition import CompiledRule, Metrics, RuleRecord
@@ -127,22 +129,28 @@ class RuleEngine:
 
     # -------------------------------------------------------------------------------------------- intake
 
-    async def take(self, rules: Iterable[CompiledRule], context: Context, *, qos: int, message_id: str | None) -> None:
-        """Durable on return for QoS 1. Raises StreamFull: the sender must not be told that we have it."""
-        matched = [rule for rule in rules if self._matches(rule, context)]
-        if not matched:
-            return
+    def offer(
+        self, rule: CompiledRule, context: Context, *, qos: int, message_id: str | None
+    ) -> Awaitable[None] | None:
+        """What the sender's acknowledgement must wait for; None when that is nothing.
+
+        Awaiting raises StreamFull or StorageFailed: then the sender must not be told that we have it.
+        """
+        if not self._matches(rule, context):
+            return None
         if qos == 0:
-            for rule in matched:
-                self._run_directly(rule, context)
-            return
-        if self._waiting + len(matched) > MAX_WAITING:
+            self._run_directly(rule, context)
+            return None
+        return self._append(entry(rule.name, context, message_id))
+
+    async def _append(self, message: Outgoing) -> None:
+        if self._waiting >= MAX_WAITING:
             raise StreamFull(f"{self._waiting} rule actions are waiting")
-        self._waiting += len(matched)
+        self._waiting += 1
         try:
-            await self._streams.publish(STREAM, [entry(rule.name, context, message_id) for rule in matched])
+            await self._streams.publish(STREAM, [message])
         except BaseException:
-            self._waiting -= len(matched)
+            self._waiting -= 1
             raise
 
     @staticmethod
@@ -159,7 +167,7 @@ class RuleEngine:
         if len(self._direct) >= MAX_DIRECT:
             self.dropped += 1
             return
-        task = asyncio.create_task(self._direct_run(Run(rule, context)))
+        task = asyncio.create_task(self._direct_run(Run(rule, replace(context))))
         self._direct.add(task)
         task.add_done_callback(self._direct.discard)
 

@@ -1,0 +1,178 @@
+"""Things as one capability: opened on a store, given what it may call, asked for its APIs and its broker.
+
+::
+
+    things = await Things.open(store, region=…, account=…, authority=…, endpoint=lambda: f"127.0.0.1:{port}")
+    await things.start()
+    Gateway({"iot": things.iot, "iot-data": things.iot_data}, …)
+    listen_stream(things.broker.protocol_factory("tls", things.access), …)
+    …
+    await things.close()
+
+``open`` reads everything back; ``start`` lets rules run; ``close`` ends connections, then rules.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from littoral.aws.invoke import Invoker
+from littoral.net.pki import Authority
+from littoral.store.contract import Records, Streams
+from littoral.store.documents import Documents
+from littoral.things.broker import BrokerLimits
+from littoral.things.broker.limits import ProfileName
+from littoral.things.control import Iot
+from littoral.things.data import IotData, Retained
+from littoral.things.duplicates import Duplicates, OnceBroker
+from littoral.things.gatekeeper import Gatekeeper
+from littoral.things.intake import Intake
+from littoral.things.message import Publication
+from littoral.things.names import Names
+from littoral.things.permissions import Permissions
+from littoral.things.registry import Registry
+from littoral.things.registry.snapshot import import_snapshot
+from littoral.things.reserved import Reserved, dispatcher
+from littoral.things.rules import Metrics, ObjectSink, RuleEngine, Sinks
+from littoral.things.shadows import Shadows
+
+BUCKET = "things"
+
+
+class Stores(Protocol):
+    """What of a store this capability uses."""
+
+    def records(self, bucket: str) -> Records: ...
+
+    @property
+    def streams(self) -> Streams: ...
+
+
+class Things:
+    """Use ``Things.open``."""
+
+    iot: Iot
+    iot_data: IotData
+    broker: OnceBroker
+    access: Gatekeeper
+    shadows: Shadows
+    rules: RuleEngine
+    _intake: Intake
+
+    def __init__(self, registry: Registry, applied: Documents, duplicates: Duplicates) -> None:
+        self._registry = registry
+        self._applied = applied
+        self._duplicates = duplicates
+
+    @classmethod
+    async def open(
+        cls,
+        store: Stores,
+        folder: Path | None = None,
+        *,
+        region: str,
+        account: str,
+        authority: Authority,
+        endpoint: Callable[[], str],
+        invoker: Invoker | None = None,
+        objects: ObjectSink | None = None,
+        clock: Callable[[], float] = time.time,
+        profile: ProfileName = "aws",
+        limits: BrokerLimits | None = None,
+    ) -> Things:
+        """``authority`` signs devices' certificates; ``endpoint`` gives "host:port" of the device port.
+
+        Without an invoker or objects, rules that want them fail to their error action. ``folder`` is not used: all
+        state is in the store. Raises StoreError.
+        """
+        records, streams, names = store.records(BUCKET), store.streams, Names(region, account)
+        registry = Registry(records)
+        await registry.load()
+        self = cls(registry, Documents(records, "applied/"), Duplicates(streams))
+        permissions = Permissions(registry, names)
+        self.access = Gatekeeper(permissions)
+        self.broker = OnceBroker(
+            access=self.access, streams=streams, records=records, clock=clock, limits=limits, profile=profile
+        )
+        self.broker.duplicates = self._duplicates
+
+        async def publish_shadow(topic: str, payload: bytes) -> None:
+            await self.broker.publish(Publication(topic, payload, 1))
+
+        async def act(publication: Publication) -> None:
+            await dispatch(publication)
+
+        self.shadows = Shadows(Documents(records, "shadow/"), publish_shadow, clock)
+        sinks = Sinks(invoker, objects, act)
+        self.rules = RuleEngine(Documents(records, "rule/"), streams, sinks, account=account)
+        self._intake = Intake(self.broker, self.rules, account)
+        reserved = Reserved(self.shadows, self._intake)
+        dispatch = dispatcher(reserved, self.broker.publish)
+        self.broker.reserved = reserved.of_client
+        self.iot = Iot(registry, self.rules, names, authority=authority, endpoint=endpoint)
+        self.iot_data = IotData(BrokerMessages(self.broker, dispatch), self.shadows, permissions)
+        registry.on_change(self._registry_changed)
+        return self
+
+    async def start(self) -> None:
+        """To be awaited before the first connection. Raises StoreError."""
+        await self._duplicates.open()
+        await self.rules.open()
+        self._intake.open()
+        await self.broker.start()
+        self.rules.start()
+
+    async def close(self, grace: float = 0.0) -> None:
+        """What is durable goes on at the next start."""
+        await self.broker.close(grace)
+        await self.rules.close()
+
+    # ------------------------------------------------------------------------------------------- registry
+
+    def _registry_changed(self, certificates: Iterable[str]) -> None:
+        """Live connections: those that may no longer connect are cut off, the others are asked anew per packet."""
+        self.broker.refresh()
+        concerned = set(certificates)
+        lost = {
+            client.principal
+            for client in self.broker.clients()
+            if client.principal in concerned and self.access.connect(client) is not None
+        }
+        for principal in lost:
+            self.broker.disconnect(principal=principal)
+
+    async def export_registry(self) -> dict[str, Any]:
+        """Everything a core needs to admit the same devices, as JSON; named by ``revision``. No private keys."""
+        return self._registry.export()
+
+    async def import_registry(self, snapshot: Mapping[str, Any]) -> bool:
+        """Make the registry equal to the snapshot; False when it already is. Raises BadSnapshot, StoreError."""
+        return await import_snapshot(self._registry, snapshot, self._applied)
+
+    # ---------------------------------------------------------------------------------------------- facts
+
+    def metrics(self) -> dict[str, Metrics]:
+        """By rule, since this process started."""
+        return self.rules.metrics()
+
+
+class BrokerMessages:
+    """The broker as the ``iot-data`` API sees it."""
+
+    def __init__(self, broker: OnceBroker, dispatch: Callable[[Publication], Awaitable[None]]) -> None:
+        self._broker = broker
+        self._dispatch = dispatch
+
+    async def publish(self, publication: Publication) -> None:
+        await self._dispatch(publication)
+
+    async def retained(self, topic: str) -> Retained | None:
+        found = self._broker.retained(topic)
+        return None if found is None else Retained(found, found.received_at)
+
+    async def list_retained(self, after: str, limit: int) -> Sequence[Retained]:
+        found = sorted(self._broker.list_retained(), key=lambda publication: publication.topic)
+        return [Retained(one, one.received_at) for one in found if one.topic > after][:limit]

@@ -1,0 +1,67 @@
+"""What is published to ``$aws/…``: shadows and Basic Ingest, handled in this process.
+
+==================================================  ====================================================
+``$aws/things/{thing}/shadow/…/{get,update,delete}``  the shadow service, which answers on topics beside it
+``$aws/rules/{rule}/{topic}``                        Basic Ingest: that rule alone, no subscriber
+==================================================  ====================================================
+
+Anything else is refused: the sender's acknowledgement is kept back and the reason logged.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from littoral.things.access import Client
+from littoral.things.intake import Intake
+from littoral.things.message import Publication
+from littoral.things.shadows import Shadows, parse_topic
+
+log = logging.getLogger(__name__)
+
+BASIC_INGEST = "$aws/rules/"
+
+
+class UnknownReservedTopic(ValueError):
+    """Nobody here serves this topic."""
+
+
+class Reserved:
+    def __init__(self, shadows: Shadows, intake: Intake) -> None:
+        self._shadows = shadows
+        self._intake = intake
+
+    def of_client(self, client: Client, publication: Publication) -> Awaitable[None] | None:
+        """The broker's hook: what is returned is awaited before PUBACK."""
+        return self.take(publication)
+
+    def take(self, publication: Publication) -> Awaitable[None] | None:
+        """Raises UnknownReservedTopic, now or when awaited."""
+        if publication.topic.startswith(BASIC_INGEST):
+            rule, _, topic = publication.topic[len(BASIC_INGEST) :].partition("/")
+            return self._intake.directly(rule, topic, publication)
+        request = parse_topic(publication.topic)
+        if request is None:
+            return _refuse(publication.topic)
+        return self._shadows.answer(request, publication.payload)
+
+
+async def _refuse(topic: str) -> None:
+    raise UnknownReservedTopic(f"{topic} is a reserved topic that nothing here serves")
+
+
+def dispatcher(
+    reserved: Reserved, publish: Callable[[Publication], Awaitable[None]]
+) -> Callable[[Publication], Awaitable[None]]:
+    """Where a publication from a rule or over HTTPS goes: as a client's would. Raises ValueError for a bad topic."""
+
+    async def dispatch(publication: Publication) -> None:
+        if not publication.topic.startswith("$"):
+            await publish(publication)
+            return
+        waiting = reserved.take(publication)
+        if waiting is not None:
+            await waiting
+
+    return dispatch
