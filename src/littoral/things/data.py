@@ -14,10 +14,13 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeVar
 
 from littoral.aws.service import Call, Output, ServiceError, operation
+from littoral.protocols.mqtt.topics import BadTopic
 from littoral.protocols.shadow import ShadowError
 from littoral.store.contract import StorageFailed, StreamFull
+from littoral.things.broker import NotStored, RetainedFull
 from littoral.things.message import Publication, PublishProperties
 from littoral.things.permissions import Caller, Permissions
+from littoral.things.reserved import UnknownReservedTopic
 from littoral.things.shadows import Shadows
 
 MAX_PAYLOAD: Final = 128 * 1024
@@ -208,9 +211,11 @@ async def _durable(awaitable: Awaitable[T]) -> T:
     """What could not be made durable is an error, and the caller may try again."""
     try:
         return await awaitable
-    except StreamFull as error:
+    except (BadTopic, UnknownReservedTopic) as error:
+        raise _invalid(str(error)) from None
+    except (StreamFull, RetainedFull) as error:
         raise ServiceError("ThrottlingException", str(error), status=429) from None
-    except StorageFailed as error:
+    except (StorageFailed, NotStored) as error:
         raise ServiceError("InternalFailureException", str(error), status=500) from None
 
 

@@ -1,0 +1,195 @@
+"""A running place for tests with real clients: the gateway over HTTP, the device port over TLS, one Things behind."""
+
+from __future__ import annotations
+
+import json
+import queue
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+
+from littoral.aws.invoke import Invocation, InvokeResult
+from littoral.aws.service import ServiceError
+from littoral.net.listen import listen_stream
+from littoral.net.pki import Authority
+from littoral.net.tls import server_context
+from littoral.store.embedded import EmbeddedStore
+from littoral.things.facade import Things
+from tests.support.served import Served, served
+
+ARN = "arn:aws:iot:us-east-1:000000000000:"
+
+
+class Sink:
+    """Objects and functions at the far end of rules; a queue shows what arrived."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+        self.arrived: queue.Queue[tuple[str, bytes]] = queue.Queue()
+
+    async def put(self, bucket: str, key: str, data: bytes, content_type: str) -> None:
+        if bucket == "missing":
+            raise ServiceError("NoSuchBucket", "The specified bucket does not exist", status=404)
+        self.objects[key] = data
+        self.arrived.put((key, data))
+
+    async def invoke(self, invocation: Invocation) -> InvokeResult:
+        raise AssertionError("rules invoke asynchronously")
+
+    async def invoke_async(self, invocation: Invocation) -> str:
+        self.arrived.put((invocation.function, invocation.payload))
+        return "id"
+
+
+@dataclass
+class Place:
+    served: Served
+    things: Things
+    sink: Sink
+    authority: Authority
+    port: int
+    folder: Path
+    _clients: dict[str, Any] = field(default_factory=dict)
+
+    def client(self, service: str) -> Any:
+        if service not in self._clients:
+            self._clients[service] = boto3.client(service, **self.served.client_kwargs)
+        return self._clients[service]
+
+    def device(self, name: str, *statements: dict[str, Any], attach: bool = True) -> Device:
+        """A thing of that name with its certificate and policy, all made through the API."""
+        iot = self.client("iot")
+        made = iot.create_keys_and_certificate(setAsActive=True)
+        iot.create_thing(thingName=name)
+        if attach:
+            iot.attach_thing_principal(thingName=name, principal=made["certificateArn"])
+        document = json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+        iot.create_policy(policyName=f"{name}-policy", policyDocument=document)
+        iot.attach_policy(policyName=f"{name}-policy", target=made["certificateArn"])
+        certificate, key = self.folder / f"{name}.crt", self.folder / f"{name}.key"
+        certificate.write_text(made["certificatePem"])
+        key.touch(mode=0o600)
+        key.write_text(made["keyPair"]["PrivateKey"])
+        return Device(self, name, made["certificateId"], made["certificateArn"], certificate, key)
+
+    @property
+    def ca(self) -> Path:
+        file = self.folder / "ca.pem"
+        file.write_bytes(self.authority.certificate_pem)
+        return file
+
+
+@dataclass
+class Device:
+    place: Place
+    name: str
+    certificate_id: str
+    arn: str
+    certificate: Path
+    key: Path
+
+    def connect(
+        self, client_id: str | None = None, *, v5: bool = True, clean: bool = True, timeout: float = 10
+    ) -> Mqtt:
+        return Mqtt(self, client_id or self.name, v5=v5, clean=clean, timeout=timeout)
+
+
+class Mqtt:
+    """A paho client whose callbacks fill queues; every wait has an end."""
+
+    def __init__(self, device: Device, client_id: str, *, v5: bool, clean: bool, timeout: float) -> None:
+        self.timeout = timeout
+        self.messages: queue.Queue[mqtt.MQTTMessage] = queue.Queue()
+        self.connected: queue.Queue[int] = queue.Queue()
+        self.disconnected: queue.Queue[int] = queue.Queue()
+        self._acks: queue.Queue[tuple[int, int]] = queue.Queue()
+        self._grants: queue.Queue[tuple[int, list[int]]] = queue.Queue()
+        protocol = mqtt.MQTTv5 if v5 else mqtt.MQTTv311
+        more: dict[str, Any] = {} if v5 else {"clean_session": clean}
+        self.client = mqtt.Client(
+            CallbackAPIVersion.VERSION2, client_id, protocol=protocol, reconnect_on_failure=False, **more
+        )
+        context = ssl.create_default_context(cafile=str(device.place.ca))
+        context.load_cert_chain(device.certificate, device.key)
+        self.client.tls_set_context(context)
+        self.client.on_connect = lambda c, u, f, reason, p: self.connected.put(reason.value)
+        self.client.on_disconnect = lambda c, u, f, reason, p: self.disconnected.put(reason.value)
+        self.client.on_message = lambda c, u, message: self.messages.put(message)
+        self.client.on_publish = lambda c, u, mid, reason, p: self._acks.put((mid, reason.value))
+        self.client.on_subscribe = lambda c, u, mid, reasons, p: self._grants.put((mid, [r.value for r in reasons]))
+        self.client.connect("127.0.0.1", device.place.port, keepalive=60)
+        self.client.loop_start()
+
+    def __enter__(self) -> Mqtt:
+        code = self.connected.get(timeout=self.timeout)
+        assert code == 0, f"CONNACK {code}"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.disconnect()
+        self.client.loop_stop()
+
+    def publish(self, topic: str, payload: Any, qos: int = 1, **more: Any) -> int:
+        """The reason code of PUBACK (0 for QoS 0)."""
+        data = payload if isinstance(payload, bytes | str) else json.dumps(payload)
+        mid = self.client.publish(topic, data, qos, **more).mid
+        while True:
+            acknowledged, code = self._acks.get(timeout=self.timeout)
+            if acknowledged == mid:
+                return code
+
+    def subscribe(self, topic_filter: str, qos: int = 1) -> list[int]:
+        _, mid = self.client.subscribe(topic_filter, qos)
+        while True:
+            granted, codes = self._grants.get(timeout=self.timeout)
+            if granted == mid:
+                return codes
+
+    def next(self) -> tuple[str, Any]:
+        message = self.messages.get(timeout=self.timeout)
+        return message.topic, json.loads(message.payload)
+
+
+@contextmanager
+def running(folder: Path, on_open: Callable[[Things], None] | None = None) -> Iterator[Place]:
+    authority = Authority.load_or_create(folder / "authority", "test devices")
+    sink, held = Sink(), {}
+
+    async def factory(store: EmbeddedStore) -> dict[str, Any]:
+        things = await Things.open(
+            store,
+            region="us-east-1",
+            account="000000000000",
+            authority=authority,
+            endpoint=lambda: f"127.0.0.1:{held['port']}",
+            invoker=sink,
+            objects=sink,
+        )
+        await things.start()
+        server = authority.issue_server(["localhost", "127.0.0.1"])
+        tls = server_context(
+            (server.certificate, server.private_key), client_cas=[authority.certificate_pem], clients="required"
+        )
+        listener = await listen_stream(things.broker.protocol_factory("tls"), "127.0.0.1", 0, tls)
+        held["port"], held["things"] = listener.port, things
+
+        async def close() -> None:
+            await listener.close(0.5)
+            await things.close()
+
+        return {"iot": things.iot, "iot-data": things.iot_data, "close": close}
+
+    with served(factory) as gateway:
+        yield Place(gateway, held["things"], sink, authority, held["port"], folder)
+
+
+def allow(action: str | list[str], *resources: str, effect: str = "Allow", **more: Any) -> dict[str, Any]:
+    """Resources without their ARN's beginning, such as "topic/ward/*"; none means all."""
+    return {"Effect": effect, "Action": action, "Resource": [ARN + each for each in resources] or "*", **more}
