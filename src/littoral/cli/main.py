@@ -33,9 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] == ["tour"]:
-        from littoral.tour.main import run as tour
-
-        return tour(words[1:])
+        return _tour(words[1:])
     options = _parser().parse_args(words)
     command: Command = options.command
     try:
@@ -128,6 +126,15 @@ def _up(options: argparse.Namespace) -> int:
     from littoral.site.place import build
 
     return run(chosen, build)
+
+
+def _tour(words: Sequence[str]) -> int:
+    try:
+        from littoral.tour.main import run as tour
+    except ModuleNotFoundError as error:
+        print(f"littoral: the tour needs {error.name}: pip install 'littoral[tour]'", file=sys.stderr)
+        return 1
+    return tour(words)
 
 
 def _version(_: argparse.Namespace) -> int:
