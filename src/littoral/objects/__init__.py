@@ -1,1 +1,5 @@
-"""Objects: S3."""
+"""S3: buckets, objects, multipart uploads, and notifications to functions."""
+
+from littoral.objects.facade import Objects
+
+__all__ = ["Objects"]

@@ -1,0 +1,32 @@
+"""The API of Amazon S3 (2006-03-01): a class of plain methods, one per operation, split by noun."""
+
+from littoral.objects.api.attributes import AttributeOperations
+from littoral.objects.api.buckets import BucketOperations
+from littoral.objects.api.copying import CopyOperations
+from littoral.objects.api.deleting import DeleteOperations
+from littoral.objects.api.listings import ListOperations
+from littoral.objects.api.multipart import MultipartOperations
+from littoral.objects.api.notification import NotificationOperations
+from littoral.objects.api.reading import ReadOperations
+from littoral.objects.api.tagging import TaggingOperations
+from littoral.objects.api.uploads import UploadOperations
+from littoral.objects.api.writing import WriteOperations
+
+
+class S3Api(
+    BucketOperations,
+    WriteOperations,
+    ReadOperations,
+    CopyOperations,
+    DeleteOperations,
+    ListOperations,
+    UploadOperations,
+    MultipartOperations,
+    AttributeOperations,
+    TaggingOperations,
+    NotificationOperations,
+):
+    """All operations of botocore's service "s3" that Littoral has."""
+
+
+__all__ = ["S3Api"]

@@ -1,0 +1,65 @@
+"""GetObjectAttributes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from littoral.aws.service import Call, Output, operation
+from littoral.objects.api.parts import Operations, check_version
+from littoral.objects.checksums import ALGORITHMS
+from littoral.objects.errors import invalid_argument
+from littoral.objects.facts import Stored
+from littoral.objects.listing import limit_of
+
+KNOWN = ("ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize")
+
+
+class AttributeOperations(Operations):
+    @operation(harmless={"RequestPayer"})
+    async def get_object_attributes(
+        self,
+        call: Call,
+        *,
+        bucket: str,
+        key: str,
+        object_attributes: list[str],
+        version_id: str | None = None,
+        max_parts: int | None = None,
+        part_number_marker: int | None = None,
+        expected_bucket_owner: str | None = None,
+    ) -> Output:
+        check_version(version_id)
+        self._check_owner(expected_bucket_owner)
+        for name in object_attributes:
+            if name not in KNOWN:
+                raise invalid_argument("Invalid attribute name specified.", "x-amz-object-attributes", name)
+        stored = self._index.get(bucket, key)
+        checksum = stored.facts.checksum
+        every = {
+            "ETag": stored.content.etag,
+            "StorageClass": "STANDARD",
+            "ObjectSize": stored.content.size,
+            "Checksum": checksum.members() if checksum else None,
+            "ObjectParts": _parts(stored, limit_of(max_parts, "max-parts"), part_number_marker or 0),
+        }
+        chosen = {name: every[name] for name in object_attributes if every[name] is not None}
+        return {"LastModified": float(int(stored.modified)), **chosen}
+
+
+def _parts(stored: Stored, limit: int, after: int) -> dict[str, Any] | None:
+    """Single parts are told only where they have checksums, as S3 does."""
+    parts, checksum = stored.facts.parts, stored.facts.checksum
+    if not parts:
+        return None
+    told: dict[str, Any] = {"TotalPartsCount": len(parts)}
+    if checksum is None:
+        return told
+    rest = [part for part in parts if part.number > after]
+    member = ALGORITHMS[checksum.algorithm].member
+    return told | {
+        "PartNumberMarker": after,
+        "NextPartNumberMarker": rest[:limit][-1].number if rest[:limit] else 0,
+        "MaxParts": limit,
+        "IsTruncated": bool(limit) and len(rest) > limit,
+        "Parts": [{"PartNumber": p.number, "Size": p.size, member: p.checksum} for p in rest[:limit]],
+    }

@@ -1,0 +1,136 @@
+"""CopyObject. The copy shares the source's blobs, which never change: no byte is moved."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from littoral.aws.service import Call, Output, operation
+from littoral.objects.api.parts import (
+    Operations,
+    check_acl,
+    check_storage_class,
+    checked_metadata,
+    header_tags,
+    headers_of,
+    origin_of,
+    source_of,
+)
+from littoral.objects.checksums import Checksum, Digests, algorithm_of
+from littoral.objects.conditions import ReadConditions, check_write_conditions
+from littoral.objects.content import PUT_LIMIT
+from littoral.objects.errors import error, invalid_argument
+from littoral.objects.facts import Content, Facts, Stored
+from littoral.objects.index import WriteConditions
+from littoral.objects.names import check_key
+
+
+class CopyOperations(Operations):
+    @operation(harmless={"RequestPayer"}, notes="ACLs and grants: private; StorageClass: STANDARD")
+    async def copy_object(
+        self,
+        call: Call,
+        *,
+        bucket: str,
+        key: str,
+        copy_source: str,
+        acl: str | None = None,
+        cache_control: str | None = None,
+        checksum_algorithm: str | None = None,
+        content_disposition: str | None = None,
+        content_encoding: str | None = None,
+        content_language: str | None = None,
+        content_type: str | None = None,
+        copy_source_if_match: str | None = None,
+        copy_source_if_modified_since: datetime | None = None,
+        copy_source_if_none_match: str | None = None,
+        copy_source_if_unmodified_since: datetime | None = None,
+        expires: datetime | None = None,
+        if_match: str | None = None,
+        if_none_match: str | None = None,
+        metadata: dict[str, str] | None = None,
+        metadata_directive: str | None = None,
+        tagging_directive: str | None = None,
+        storage_class: str | None = None,
+        website_redirect_location: str | None = None,
+        tagging: str | None = None,
+        expected_bucket_owner: str | None = None,
+        expected_source_bucket_owner: str | None = None,
+    ) -> Output:
+        check_key(key)
+        check_acl(acl)
+        check_storage_class(storage_class)
+        check_write_conditions(if_match, if_none_match)
+        wanted = algorithm_of(checksum_algorithm)
+        replaces_metadata = _replaces(metadata_directive, "x-amz-metadata-directive")
+        replaces_tags = _replaces(tagging_directive, "x-amz-tagging-directive")
+        from_bucket, from_key = source_of(copy_source)
+        self._index.bucket(bucket)
+        self._check_owner(expected_bucket_owner)
+        self._check_owner(expected_source_bucket_owner)
+        source = self._index.get(from_bucket, from_key)
+        ReadConditions(
+            copy_source_if_match,
+            copy_source_if_none_match,
+            copy_source_if_modified_since,
+            copy_source_if_unmodified_since,
+        ).check(source.content.etag, source.modified, reading=False, prefix="x-amz-copy-source-")
+        changed = replaces_metadata or storage_class is not None or website_redirect_location is not None
+        _check_source(source, (bucket, key), changed=changed)
+        headers = source.facts.headers
+        if replaces_metadata:
+            headers = headers_of(
+                content_type=content_type,
+                cache_control=cache_control,
+                content_disposition=content_disposition,
+                content_encoding=content_encoding,
+                content_language=content_language,
+                expires=expires,
+            )
+        headers = {name: value for name, value in headers.items() if name != "WebsiteRedirectLocation"}
+        if website_redirect_location is not None:
+            headers["WebsiteRedirectLocation"] = website_redirect_location
+        content, checksum = await self._whole(source, wanted.name if wanted else None)
+        facts = Facts(headers, checked_metadata(metadata) if replaces_metadata else source.facts.metadata, checksum)
+        await self._index.put(
+            bucket,
+            key,
+            content,
+            facts,
+            header_tags(tagging) if replaces_tags else source.tags,
+            origin_of(call),
+            "ObjectCreated:Copy",
+            conditions=WriteConditions(if_match, if_none_match),
+            source=source.id,
+        )
+        result: Output = {"ETag": f'"{content.etag}"', "LastModified": call.now}
+        return {"CopyObjectResult": result | (checksum.members() if checksum else {})}
+
+    async def _whole(self, source: Stored, algorithm: str | None) -> tuple[Content, Checksum | None]:
+        """The source's content and checksum as those of an object put in one go: a copy is not in parts, so what
+        was computed by parts is computed again."""
+        held = source.facts.checksum
+        composite = held is not None and held.kind != "FULL_OBJECT"
+        wanted = algorithm or (held.algorithm if held else None)
+        same = (held is None and wanted is None) or (held is not None and held.algorithm == wanted and not composite)
+        if same and not source.facts.parts:
+            return source.content, held
+        digests = await self._shelf.digest(source.content, Digests(algorithm_of(wanted)))
+        checksum = None if wanted is None or digests.checksum is None else Checksum(wanted, digests.checksum)
+        return replace(source.content, etag=digests.md5.hex()), checksum
+
+
+def _replaces(directive: str | None, name: str) -> bool:
+    if directive not in (None, "COPY", "REPLACE"):
+        raise invalid_argument(f"Unknown {name.removeprefix('x-amz-').replace('-', ' ')}.", name, directive)
+    return directive == "REPLACE"
+
+
+def _check_source(source: Stored, target: tuple[str, str], *, changed: bool) -> None:
+    if (source.bucket, source.key) == target and not changed:
+        message = "This copy request is illegal because it is trying to copy an object to itself without changing the"
+        message += " object's metadata, storage class, website redirect location or encryption attributes."
+        raise error("InvalidRequest", message)
+    if source.content.size > PUT_LIMIT:
+        message = "The specified copy source is larger than the maximum allowable size for a copy source"
+        raise error("InvalidRequest", f"{message}: {PUT_LIMIT}")

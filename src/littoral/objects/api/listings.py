@@ -1,0 +1,116 @@
+"""ListObjects and ListObjectsV2."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from littoral.aws.service import Call, Output, operation
+from littoral.objects.api.parts import Operations
+from littoral.objects.facts import Facts
+from littoral.objects.listing import Page, Row, check_encoding, encoded, limit_of, list_page, marker_of, token
+
+
+class ListOperations(Operations):
+    @operation(harmless={"RequestPayer"})
+    async def list_objects(
+        self,
+        call: Call,
+        *,
+        bucket: str,
+        delimiter: str | None = None,
+        encoding_type: str | None = None,
+        marker: str | None = None,
+        max_keys: int | None = None,
+        prefix: str | None = None,
+        expected_bucket_owner: str | None = None,
+    ) -> Output:
+        check_encoding(encoding_type)
+        limit = limit_of(max_keys)
+        page = self._page(bucket, prefix, delimiter, marker or "", limit, expected_bucket_owner)
+        output = self._shown(page, bucket, prefix, delimiter, encoding_type, limit, owner=True)
+        output["Marker"] = encoded(marker or "", encoding_type)
+        if page.truncated and delimiter:
+            output["NextMarker"] = encoded(page.last, encoding_type)
+        return output
+
+    @operation(harmless={"RequestPayer"})
+    async def list_objects_v2(
+        self,
+        call: Call,
+        *,
+        bucket: str,
+        delimiter: str | None = None,
+        encoding_type: str | None = None,
+        max_keys: int | None = None,
+        prefix: str | None = None,
+        continuation_token: str | None = None,
+        fetch_owner: bool = False,
+        start_after: str | None = None,
+        expected_bucket_owner: str | None = None,
+    ) -> Output:
+        check_encoding(encoding_type)
+        limit = limit_of(max_keys)
+        after = start_after or "" if continuation_token is None else marker_of(continuation_token)
+        page = self._page(bucket, prefix, delimiter, after, limit, expected_bucket_owner)
+        output = self._shown(page, bucket, prefix, delimiter, encoding_type, limit, owner=fetch_owner)
+        output["KeyCount"] = page.count
+        if continuation_token is not None:
+            output["ContinuationToken"] = continuation_token
+        if page.truncated:
+            output["NextContinuationToken"] = token(page.last)
+        if start_after is not None:
+            output["StartAfter"] = encoded(start_after, encoding_type)
+        return output
+
+    def _page(
+        self, bucket: str, prefix: str | None, delimiter: str | None, after: str, limit: int, owner: str | None
+    ) -> Page:
+        self._index.bucket(bucket)
+        self._check_owner(owner)
+
+        def fetch(start: str, end: str | bytes, most: int) -> list[tuple[Any, ...]]:
+            return self._index.page(bucket, start, end, most)
+
+        return list_page(fetch, prefix=prefix or "", delimiter=delimiter or "", after=after, limit=limit)
+
+    def _shown(
+        self,
+        page: Page,
+        bucket: str,
+        prefix: str | None,
+        delimiter: str | None,
+        encoding: str | None,
+        limit: int,
+        *,
+        owner: bool,
+    ) -> Output:
+        output: Output = {
+            "IsTruncated": page.truncated,
+            "Name": bucket,
+            "Prefix": encoded(prefix or "", encoding),
+            "MaxKeys": limit,
+        }
+        if delimiter:
+            output["Delimiter"] = encoded(delimiter, encoding)
+        if encoding is not None:
+            output["EncodingType"] = encoding
+        if page.rows:
+            output["Contents"] = [self._entry(row, encoding, owner=owner) for row in page.rows]
+        if page.prefixes:
+            output["CommonPrefixes"] = [{"Prefix": encoded(text, encoding)} for text in page.prefixes]
+        return output
+
+    def _entry(self, row: Row, encoding: str | None, *, owner: bool) -> dict[str, Any]:
+        key, size, etag, modified, facts = row
+        entry: dict[str, Any] = {
+            "Key": encoded(key, encoding),
+            "LastModified": modified,
+            "ETag": f'"{etag}"',
+            "Size": size,
+            "StorageClass": "STANDARD",
+        }
+        if (checksum := Facts.load(facts).checksum) is not None:
+            entry |= {"ChecksumAlgorithm": [checksum.algorithm], "ChecksumType": checksum.kind}
+        if owner:
+            entry["Owner"] = self._parts.owner
+        return entry

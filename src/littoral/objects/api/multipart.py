@@ -1,0 +1,331 @@
+"""The life of a multipart upload: create, list its parts, complete, abort, list uploads.
+
+Completing moves no bytes: the object's pieces are the parts' blobs, in order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import replace
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
+
+from littoral.aws.service import Call, Output, operation
+from littoral.objects.api.parts import (
+    Operations,
+    check_acl,
+    check_storage_class,
+    checked_metadata,
+    header_tags,
+    headers_of,
+    origin_of,
+)
+from littoral.objects.checksums import ALGORITHMS, Checksum, algorithm_of, joined, kind_of
+from littoral.objects.conditions import check_write_conditions, matches
+from littoral.objects.errors import error
+from littoral.objects.facts import Content, Facts, Part, Upload, UploadedPart
+from littoral.objects.index import WriteConditions
+from littoral.objects.listing import Row, check_encoding, encoded, limit_of, list_uploads
+from littoral.objects.names import check_key
+from littoral.store.embedded.keys import ceiling
+
+LEAST_PART = 5 * 1024 * 1024  # bytes of every part but the last
+OBJECT_LIMIT = 5 * 1024**4
+
+
+class MultipartOperations(Operations):
+    @operation(harmless={"RequestPayer"}, notes="ACLs and grants: private; StorageClass: STANDARD")
+    async def create_multipart_upload(
+        self,
+        call: Call,
+        *,
+        bucket: str,
+        key: str,
+        acl: str | None = None,
+        cache_control: str | None = None,
+        content_disposition: str | None = None,
+        content_encoding: str | None = None,
+        content_language: str | None = None,
+        content_type: str | None = None,
+        expires: datetime | None = None,
+        metadata: dict[str, str] | None = None,
+        storage_class: str | None = None,
+        website_redirect_location: str | None = None,
+        tagging: str | None = None,
+        expected_bucket_owner: str | None = None,
+        checksum_algorithm: str | None = None,
+        checksum_type: str | None = None,
+    ) -> Output:
+        check_key(key)
+        check_acl(acl)
+        check_storage_class(storage_class)
+        self._check_owner(expected_bucket_owner)
+        algorithm = algorithm_of(checksum_algorithm)
+        if algorithm is None and checksum_type is not None:
+            message = "The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm header."
+            raise error("InvalidRequest", message)
+        facts = Facts(
+            headers_of(
+                content_type=content_type,
+                cache_control=cache_control,
+                content_disposition=content_disposition,
+                content_encoding=content_encoding,
+                content_language=content_language,
+                expires=expires,
+                website_redirect_location=website_redirect_location,
+            ),
+            checked_metadata(metadata),
+        )
+        kind = kind_of(algorithm, checksum_type) if algorithm else None
+        name = algorithm.name if algorithm else None
+        made = Upload(_upload_id(call.now), bucket, key, call.now, facts, header_tags(tagging), name, kind)
+        await self._index.create_upload(made)
+        output: Output = {"Bucket": bucket, "Key": key, "UploadId": made.id}
+        return output | ({"ChecksumAlgorithm": name, "ChecksumType": kind} if name else {})
+
+    @operation(harmless={"RequestPayer"})
+    async def complete_multipart_upload(
+        self,
+        call: Call,
+        *,
+        bucket: str,
+        key: str,
+        upload_id: str,
+        multipart_upload: dict[str, Any] | None = None,
+        checksum_crc32: str | None = None,
+        checksum_crc32_c: str | None = None,
+        checksum_crc64_nvme: str | None = None,
+        checksum_sha1: str | None = None,
+        checksum_sha256: str | None = None,
+        checksum_type: str | None = None,
+        mpu_object_size: int | None = None,
+        if_match: str | None = None,
+        if_none_match: str | None = None,
+        expected_bucket_owner: str | None = None,
+    ) -> Output:
+        self._check_owner(expected_bucket_owner)
+        check_write_conditions(if_match, if_none_match)
+        upload = self._index.upload(bucket, key, upload_id)
+        parts = _chosen(upload, (multipart_upload or {}).get("Parts") or [], self._index.parts(upload_id))
+        content = _content(parts)
+        if mpu_object_size is not None and mpu_object_size != content.size:
+            message = f"The provided 'x-amz-mp-object-size' header value {mpu_object_size} does not match what was"
+            raise error("InvalidRequest", f"{message} computed: {content.size}")
+        stated = {
+            "CRC32": checksum_crc32,
+            "CRC32C": checksum_crc32_c,
+            "CRC64NVME": checksum_crc64_nvme,
+            "SHA1": checksum_sha1,
+            "SHA256": checksum_sha256,
+        }
+        checksum = _checksum(upload, parts, stated, checksum_type)
+        described = tuple(Part(number, part.piece.size, part.checksum) for number, part in enumerate(parts, 1))
+        await self._index.put(
+            bucket,
+            key,
+            content,
+            replace(upload.facts, checksum=checksum, parts=described),
+            upload.tags,
+            origin_of(call),
+            "ObjectCreated:CompleteMultipartUpload",
+            conditions=WriteConditions(if_match, if_none_match),
+            upload=upload_id,
+        )
+        location = f"{call.base_url}/{bucket}/{encoded(key, 'url')}"
+        output: Output = {"Location": location, "Bucket": bucket, "Key": key, "ETag": f'"{content.etag}"'}
+        return output | (checksum.members() if checksum else {})
+
+    @operation(harmless={"RequestPayer"})
+    async def abort_multipart_upload(
+        self,
+        call: Call,
+        *,
+        bucket: str,
+        key: str,
+        upload_id: str,
+        if_match_initiated_time: datetime | None = None,
+        expected_bucket_owner: str | None = None,
+    ) -> Output:
+        self._check_owner(expected_bucket_owner)
+        upload = self._index.upload(bucket, key, upload_id)
+        if if_match_initiated_time is not None and int(upload.initiated) != int(if_match_initiated_time.timestamp()):
+            raise error("PreconditionFailed", "The upload was initiated at another time")
+        await self._index.drop_upload(bucket, key, upload_id)
+        return {}
+
+    @operation(harmless={"RequestPayer"})
+    async def list_parts(
+        self,
+        call: Call,
+        *,
+        bucket: str,
+        key: str,
+        upload_id: str,
+        max_parts: int | None = None,
+        part_number_marker: int | None = None,
+        expected_bucket_owner: str | None = None,
+    ) -> Output:
+        self._check_owner(expected_bucket_owner)
+        upload = self._index.upload(bucket, key, upload_id)
+        limit, after = limit_of(max_parts, "max-parts"), part_number_marker or 0
+        found = self._index.parts(upload_id, after, limit + 1)
+        shown = found[:limit]
+        output: Output = {
+            "Bucket": bucket,
+            "Key": key,
+            "UploadId": upload_id,
+            "PartNumberMarker": after,
+            "NextPartNumberMarker": shown[-1].number if shown else 0,
+            "MaxParts": limit,
+            "IsTruncated": bool(limit) and len(found) > limit,
+            "Parts": [_shown(part, upload.algorithm) for part in shown],
+            "Initiator": self._parts.owner,
+            "Owner": self._parts.owner,
+            "StorageClass": "STANDARD",
+        }
+        if upload.algorithm is not None:
+            output |= {"ChecksumAlgorithm": upload.algorithm, "ChecksumType": upload.kind}
+        return output
+
+    @operation(harmless={"RequestPayer"})
+    async def list_multipart_uploads(
+        self,
+        call: Call,
+        *,
+        bucket: str,
+        delimiter: str | None = None,
+        encoding_type: str | None = None,
+        key_marker: str | None = None,
+        max_uploads: int | None = None,
+        prefix: str | None = None,
+        upload_id_marker: str | None = None,
+        expected_bucket_owner: str | None = None,
+    ) -> Output:
+        """``upload_id_marker`` counts beside a key marker only: uploads of that key begun after that one come first."""
+        check_encoding(encoding_type)
+        self._index.bucket(bucket)
+        self._check_owner(expected_bucket_owner)
+        limit, marker = limit_of(max_uploads, "max-uploads"), key_marker or ""
+        rows = self._index.uploads(bucket, max(prefix or "", marker), ceiling(prefix or ""))
+        after = (marker, upload_id_marker if marker else None)
+        page = list_uploads(rows, prefix=prefix or "", delimiter=delimiter or "", after=after, limit=limit)
+        output: Output = {
+            "Bucket": bucket,
+            "KeyMarker": encoded(marker, encoding_type),
+            "UploadIdMarker": upload_id_marker or "",
+            "MaxUploads": limit,
+            "IsTruncated": page.truncated,
+            "Prefix": encoded(prefix or "", encoding_type),
+            "Uploads": [self._upload(row, encoding_type) for row in page.rows],
+            "CommonPrefixes": [{"Prefix": encoded(text, encoding_type)} for text in page.prefixes],
+        }
+        if delimiter:
+            output["Delimiter"] = encoded(delimiter, encoding_type)
+        if encoding_type is not None:
+            output["EncodingType"] = encoding_type
+        if page.truncated:
+            output["NextKeyMarker"] = encoded(page.last, encoding_type)
+            output["NextUploadIdMarker"] = page.last_id
+        return output
+
+    def _upload(self, row: Row, encoding: str | None) -> dict[str, Any]:
+        key, upload_id, initiated, algorithm, kind = row
+        shown: dict[str, Any] = {
+            "Key": encoded(key, encoding),
+            "UploadId": upload_id,
+            "Initiated": initiated,
+            "StorageClass": "STANDARD",
+            "Owner": self._parts.owner,
+            "Initiator": self._parts.owner,
+        }
+        return shown | ({"ChecksumAlgorithm": algorithm, "ChecksumType": kind} if algorithm else {})
+
+
+def _upload_id(now: float) -> str:
+    """Ids of one key sort as the uploads were begun."""
+    return f"{int(now * 1e6):016x}{secrets.token_hex(24)}"
+
+
+def _chosen(upload: Upload, asked: list[dict[str, Any]], uploaded: list[UploadedPart]) -> list[UploadedPart]:
+    """The parts that the caller lists, checked. Raises MalformedXML, InvalidPartOrder, InvalidPart, EntityTooSmall."""
+    if not asked or any("PartNumber" not in part for part in asked):
+        raise error("MalformedXML", "The XML you provided was not well-formed or did not validate")
+    numbers = [part["PartNumber"] for part in asked]
+    if any(first >= second for first, second in pairwise(numbers)):
+        message = (
+            "The list of parts was not in ascending order. The parts list must be specified in order by part number."
+        )
+        raise error("InvalidPartOrder", message, UploadId=upload.id)
+    held = {part.number: part for part in uploaded}
+    chosen = [_part(upload, part, held.get(part["PartNumber"])) for part in asked]
+    for part in chosen[:-1]:
+        if part.piece.size < LEAST_PART:
+            raise error(
+                "EntityTooSmall",
+                "Your proposed upload is smaller than the minimum allowed size",
+                ETag=part.etag,
+                PartNumber=part.number,
+                ProposedSize=part.piece.size,
+                MinSizeAllowed=LEAST_PART,
+            )
+    return chosen
+
+
+def _part(upload: Upload, asked: dict[str, Any], held: UploadedPart | None) -> UploadedPart:
+    if held is None or not matches(asked.get("ETag") or "", held.etag):
+        message = "One or more of the specified parts could not be found. The part may not have been uploaded, or the"
+        message += " specified entity tag may not match the part's entity tag."
+        raise error("InvalidPart", message, UploadId=upload.id, PartNumber=asked["PartNumber"], ETag=asked.get("ETag"))
+    if upload.algorithm is not None:
+        given = asked.get(ALGORITHMS[upload.algorithm].member)
+        if given is None and upload.kind == "COMPOSITE":
+            message = f"The upload was created using a {upload.algorithm.lower()} checksum. The complete request must"
+            message += f" include the checksum for each part. It was missing for part {held.number} in the request."
+            raise error("InvalidRequest", message)
+        if given is not None and given != held.checksum:
+            message = "One or more of the specified parts could not be found: a checksum does not match."
+            raise error("InvalidPart", message, UploadId=upload.id, PartNumber=held.number)
+    return held
+
+
+def _content(parts: list[UploadedPart]) -> Content:
+    """The ETag of an object in parts is the MD5 of the parts' MD5s, and how many there are."""
+    size = sum(part.piece.size for part in parts)
+    if size > OBJECT_LIMIT:
+        message = "Your proposed upload exceeds the maximum allowed size"
+        raise error("EntityTooLarge", message, ProposedSize=size, MaxSizeAllowed=OBJECT_LIMIT)
+    md5 = hashlib.md5(b"".join(bytes.fromhex(part.etag) for part in parts), usedforsecurity=False)
+    return Content(size, f"{md5.hexdigest()}-{len(parts)}", None, tuple(part.piece for part in parts))
+
+
+def _checksum(
+    upload: Upload, parts: list[UploadedPart], stated: dict[str, str | None], kind: str | None
+) -> Checksum | None:
+    """Raises BadDigest, InvalidRequest."""
+    given = {name: value for name, value in stated.items() if value is not None}
+    if upload.algorithm is None or upload.kind is None:
+        if given or kind is not None:
+            raise error("InvalidRequest", "The upload was created without a checksum algorithm.")
+        return None
+    if set(given) - {upload.algorithm} or kind not in (None, upload.kind):
+        message = f"The upload was created with the {upload.kind} checksum type and the {upload.algorithm} algorithm."
+        raise error("InvalidRequest", message)
+    whole = joined(
+        ALGORITHMS[upload.algorithm], upload.kind, [(part.checksum or "", part.piece.size) for part in parts]
+    )
+    if given and given[upload.algorithm] not in (whole.value, whole.value.partition("-")[0]):
+        message = f"The {upload.algorithm} you specified did not match the calculated checksum."
+        raise error("BadDigest", message)
+    return whole
+
+
+def _shown(part: UploadedPart, algorithm: str | None) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "PartNumber": part.number,
+        "LastModified": part.modified,
+        "ETag": f'"{part.etag}"',
+        "Size": part.piece.size,
+    }
+    return shown | ({ALGORITHMS[algorithm].member: part.checksum} if algorithm and part.checksum else {})

@@ -1,0 +1,163 @@
+"""What every noun of the API shares: the parts it works with, and the checks of members that many operations have."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+from littoral.aws.service import Call
+from littoral.objects.content import Shelf
+from littoral.objects.errors import error, invalid_argument, not_implemented
+from littoral.objects.events import Origin
+from littoral.objects.facts import Tags
+from littoral.objects.index import Index
+from littoral.objects.names import check_key
+
+METADATA_LIMIT = 2048  # bytes of all names and values
+DEFAULT_TYPE = "binary/octet-stream"
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    index: Index
+    shelf: Shelf
+    region: str
+    account: str
+
+    @property
+    def owner(self) -> dict[str, str]:
+        """S3 names owners by a canonical id of 64 hex digits."""
+        return {"ID": hashlib.sha256(self.account.encode()).hexdigest(), "DisplayName": self.account}
+
+
+class Operations:
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._index = parts.index
+        self._shelf = parts.shelf
+
+    def _check_owner(self, expected: str | None) -> None:
+        """Raises AccessDenied."""
+        if expected is not None and expected != self._parts.account:
+            raise error("AccessDenied", "Access Denied")
+
+
+def origin_of(call: Call) -> Origin:
+    return Origin(call.principal.name or "ANONYMOUS", call.request.peer.host, call.request_id, call.now)
+
+
+def check_acl(acl: str | None) -> None:
+    """Every bucket is BucketOwnerEnforced, as AWS makes them since 2023: these two ACLs say what holds anyway."""
+    if acl not in (None, "private", "bucket-owner-full-control"):
+        raise error("AccessControlListNotSupported", "The bucket does not allow ACLs")
+
+
+def check_storage_class(storage_class: str | None) -> None:
+    if storage_class not in (None, "STANDARD"):
+        raise not_implemented("Objects are stored in the class STANDARD only", "x-amz-storage-class")
+
+
+def check_version(version_id: str | None) -> None:
+    """Buckets are not versioned: the only version is "null"."""
+    if version_id not in (None, "null"):
+        raise invalid_argument("Invalid version id specified", "versionId", version_id)
+
+
+def headers_of(
+    *,
+    content_type: str | None,
+    cache_control: str | None,
+    content_disposition: str | None,
+    content_encoding: str | None,
+    content_language: str | None,
+    expires: datetime | None,
+    website_redirect_location: str | None = None,
+) -> dict[str, Any]:
+    """The headers that an object keeps, by the model's names; times as Unix seconds."""
+    kept = {
+        "ContentType": content_type or DEFAULT_TYPE,
+        "CacheControl": cache_control,
+        "ContentDisposition": content_disposition,
+        "ContentEncoding": _without_framing(content_encoding),
+        "ContentLanguage": content_language,
+        "Expires": None if expires is None else expires.timestamp(),
+        "WebsiteRedirectLocation": website_redirect_location,
+    }
+    return {name: value for name, value in kept.items() if value is not None and value != ""}
+
+
+def _without_framing(encoding: str | None) -> str | None:
+    """``aws-chunked`` is how the body travelled, not what the object is."""
+    if encoding is None:
+        return None
+    kept = [token.strip() for token in encoding.split(",") if token.strip().lower() not in ("aws-chunked", "")]
+    return ",".join(kept) or None
+
+
+def checked_metadata(metadata: Mapping[str, str] | None) -> dict[str, str]:
+    """Names in lower case, as S3 stores them. Raises MetadataTooLarge."""
+    kept = {name.lower(): value for name, value in (metadata or {}).items()}
+    size = sum(len(name.encode()) + len(value.encode()) for name, value in kept.items())
+    if size > METADATA_LIMIT:
+        message = "Your metadata headers exceed the maximum allowed metadata size"
+        raise error("MetadataTooLarge", message, Size=size, MaxSizeAllowed=METADATA_LIMIT)
+    return kept
+
+
+def tags_of(pairs: list[tuple[str, str]], *, most: int = 10) -> Tags:
+    """Raises InvalidTag, BadRequest."""
+    if len(pairs) > most:
+        raise error("BadRequest", f"Object tags cannot be greater than {most}")
+    if len({name for name, _ in pairs}) != len(pairs):
+        raise error("InvalidTag", "Cannot provide multiple Tags with the same key")
+    for name, value in pairs:
+        if not 1 <= len(name) <= 128:
+            raise error("InvalidTag", "The TagKey you have provided is invalid", TagKey=name[:200])
+        if len(value) > 256:
+            raise error("InvalidTag", "The TagValue you have provided is invalid", TagValue=value[:300])
+        if name.lower().startswith("aws:"):
+            raise error("InvalidTag", "System tags cannot be added/updated by requester", TagKey=name)
+    return tuple(pairs)
+
+
+def tag_set(tagging: Mapping[str, Any], *, most: int = 10) -> Tags:
+    return tags_of([(tag["Key"], tag["Value"]) for tag in tagging.get("TagSet") or []], most=most)
+
+
+def header_tags(tagging: str | None) -> Tags:
+    """x-amz-tagging: a query string. Raises InvalidArgument."""
+    if not tagging:
+        return ()
+    try:
+        pairs = parse_qsl(tagging, keep_blank_values=True, strict_parsing=True)
+    except ValueError as problem:
+        message = "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters"
+        raise error("InvalidArgument", f"{message} without tag name duplicates.") from problem
+    return tags_of(pairs)
+
+
+def source_of(copy_source: str) -> tuple[str, str]:
+    """Bucket and key of CopySource. Raises InvalidArgument."""
+    path, _, query = copy_source.partition("?versionId=")
+    bucket, slash, key = unquote(path).removeprefix("/").partition("/")
+    if not slash or not bucket or not key or bucket.startswith("arn:"):
+        message = "Invalid copy source object key"
+        raise error("InvalidArgument", message, ArgumentName="x-amz-copy-source", ArgumentValue=copy_source[:200])
+    check_version(query or None)
+    check_key(key)
+    return bucket, key
+
+
+def decoded_length(call: Call) -> int | None:
+    """How many bytes the body will be once its framing is off. Raises MissingContentLength, InvalidArgument."""
+    headers = call.request.headers
+    text = headers.get("x-amz-decoded-content-length") or headers.get("content-length")
+    if text is None:
+        raise error("MissingContentLength", "You must provide the Content-Length HTTP header.")
+    if not text.isascii() or not text.isdigit():
+        raise invalid_argument("The length of the body is not a number", "x-amz-decoded-content-length", text)
+    return int(text)

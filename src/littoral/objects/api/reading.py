@@ -1,0 +1,155 @@
+"""GetObject and HeadObject."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from littoral.aws.service import Call, Output, operation
+from littoral.objects.api.parts import Operations, check_version
+from littoral.objects.conditions import ReadConditions, Span, span_of
+from littoral.objects.errors import error, invalid_argument
+from littoral.objects.facts import Stored
+from littoral.store.contract import NotFound
+
+LAST_ATTEMPT = (False, False, True)  # an object may be overwritten between index and shelf
+
+
+class ReadOperations(Operations):
+    @operation(harmless={"RequestPayer"})
+    async def get_object(
+        self,
+        call: Call,
+        *,
+        bucket: str,
+        key: str,
+        range: str | None = None,
+        part_number: int | None = None,
+        if_match: str | None = None,
+        if_none_match: str | None = None,
+        if_modified_since: datetime | None = None,
+        if_unmodified_since: datetime | None = None,
+        response_cache_control: str | None = None,
+        response_content_disposition: str | None = None,
+        response_content_encoding: str | None = None,
+        response_content_language: str | None = None,
+        response_content_type: str | None = None,
+        response_expires: datetime | None = None,
+        version_id: str | None = None,
+        checksum_mode: str | None = None,
+        expected_bucket_owner: str | None = None,
+    ) -> Output:
+        check_version(version_id)
+        self._check_owner(expected_bucket_owner)
+        conditions = ReadConditions(if_match, if_none_match, if_modified_since, if_unmodified_since)
+        overrides = _given(
+            CacheControl=response_cache_control,
+            ContentDisposition=response_content_disposition,
+            ContentEncoding=response_content_encoding,
+            ContentLanguage=response_content_language,
+            ContentType=response_content_type,
+            Expires=response_expires,
+        )
+        for last in LAST_ATTEMPT:
+            stored, span = self._found(bucket, key, conditions, range, part_number)
+            try:
+                body = await self._shelf.body(stored.content, span)
+            except NotFound as problem:
+                if last:
+                    raise error("InternalError", "The object's bytes are not where the index says") from problem
+                continue
+            output = described(stored, span, checksums=checksum_mode == "ENABLED", part_number=part_number)
+            output |= overrides
+            output["Body"] = body
+            return output
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    @operation(harmless={"RequestPayer"})
+    async def head_object(
+        self,
+        call: Call,
+        *,
+        bucket: str,
+        key: str,
+        range: str | None = None,
+        part_number: int | None = None,
+        if_match: str | None = None,
+        if_none_match: str | None = None,
+        if_modified_since: datetime | None = None,
+        if_unmodified_since: datetime | None = None,
+        response_cache_control: str | None = None,
+        response_content_disposition: str | None = None,
+        response_content_encoding: str | None = None,
+        response_content_language: str | None = None,
+        response_content_type: str | None = None,
+        response_expires: datetime | None = None,
+        version_id: str | None = None,
+        checksum_mode: str | None = None,
+        expected_bucket_owner: str | None = None,
+    ) -> Output:
+        check_version(version_id)
+        self._check_owner(expected_bucket_owner)
+        conditions = ReadConditions(if_match, if_none_match, if_modified_since, if_unmodified_since)
+        stored, span = self._found(bucket, key, conditions, range, part_number)
+        overrides = _given(
+            CacheControl=response_cache_control,
+            ContentDisposition=response_content_disposition,
+            ContentEncoding=response_content_encoding,
+            ContentLanguage=response_content_language,
+            ContentType=response_content_type,
+            Expires=response_expires,
+        )
+        output = described(stored, span, checksums=checksum_mode == "ENABLED", part_number=part_number)
+        return output | overrides
+
+    def _found(
+        self, bucket: str, key: str, conditions: ReadConditions, asked: str | None, part_number: int | None
+    ) -> tuple[Stored, Span]:
+        """The object and which of its bytes are meant. Conditions come before ranges (RFC 9110 section 13.2.2)."""
+        stored = self._index.get(bucket, key)
+        conditions.check(stored.content.etag, stored.modified)
+        if part_number is None:
+            return stored, span_of(asked, stored.content.size)
+        if asked is not None:
+            raise error("InvalidRequest", "Cannot specify both Range header and partNumber query parameter")
+        return stored, _part_span(stored, part_number)
+
+
+def _given(**members: Any) -> dict[str, Any]:
+    return {name: value for name, value in members.items() if value is not None}
+
+
+def _part_span(stored: Stored, number: int) -> Span:
+    """Part ``number`` of what was uploaded in parts; anything else is one part."""
+    if not 1 <= number <= 10_000:
+        raise invalid_argument("Part number must be an integer between 1 and 10000, inclusive", "partNumber", number)
+    parts = stored.facts.parts
+    if number > max(len(parts), 1):
+        message = "The requested partnumber is not satisfiable"
+        raise error("InvalidPartNumber", message, PartNumberRequested=number, ActualPartCount=max(len(parts), 1))
+    if not parts:
+        return Span(0, stored.content.size, partial=stored.content.size > 0)
+    start = sum(part.size for part in parts[: number - 1])
+    return Span(start, parts[number - 1].size, partial=parts[number - 1].size > 0)
+
+
+def described(stored: Stored, span: Span, *, checksums: bool, part_number: int | None) -> Output:
+    """All members but Body that GetObject and HeadObject share."""
+    output: dict[str, Any] = {
+        "AcceptRanges": "bytes",
+        "LastModified": float(int(stored.modified)),
+        "ContentLength": span.length,
+        "ETag": stored.quoted,
+        "Metadata": stored.facts.metadata,
+        **stored.facts.headers,
+    }
+    if span.partial:
+        output["ContentRange"] = span.content_range(stored.content.size)
+        output["ResponseMetadata"] = {"HTTPStatusCode": 206}
+    if part_number is not None and stored.facts.parts:
+        output["PartsCount"] = len(stored.facts.parts)
+    if stored.tags:
+        output["TagCount"] = len(stored.tags)
+    if checksums and stored.facts.checksum is not None and span.length == stored.content.size:
+        output |= stored.facts.checksum.members()
+    return output

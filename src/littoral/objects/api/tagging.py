@@ -1,0 +1,92 @@
+"""Tags of objects and buckets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from littoral.aws.service import Call, Output, operation
+from littoral.objects.api.parts import Operations, check_version, tag_set
+from littoral.objects.errors import error
+from littoral.objects.facts import Tags
+from littoral.objects.index import dump_tags, load_tags
+
+# The gateway has the document parsed before an operation sees it, so its digests are not compared here.
+DIGESTS = {"ContentMD5", "ChecksumAlgorithm", "RequestPayer"}
+NOTES = "the digests of the request document are not compared"
+MOST_BUCKET_TAGS = 50
+
+
+class TaggingOperations(Operations):
+    @operation(harmless=DIGESTS, notes=NOTES)
+    async def put_object_tagging(
+        self,
+        call: Call,
+        *,
+        bucket: str,
+        key: str,
+        tagging: dict[str, Any],
+        version_id: str | None = None,
+        expected_bucket_owner: str | None = None,
+    ) -> Output:
+        check_version(version_id)
+        self._check_owner(expected_bucket_owner)
+        await self._index.set_tags(self._index.get(bucket, key), tag_set(tagging))
+        return {}
+
+    @operation(harmless={"RequestPayer"})
+    async def get_object_tagging(
+        self,
+        call: Call,
+        *,
+        bucket: str,
+        key: str,
+        version_id: str | None = None,
+        expected_bucket_owner: str | None = None,
+    ) -> Output:
+        check_version(version_id)
+        self._check_owner(expected_bucket_owner)
+        return {"TagSet": _shown(self._index.get(bucket, key).tags)}
+
+    @operation()
+    async def delete_object_tagging(
+        self,
+        call: Call,
+        *,
+        bucket: str,
+        key: str,
+        version_id: str | None = None,
+        expected_bucket_owner: str | None = None,
+    ) -> Output:
+        check_version(version_id)
+        self._check_owner(expected_bucket_owner)
+        await self._index.set_tags(self._index.get(bucket, key), ())
+        return {}
+
+    @operation(harmless=DIGESTS, notes=NOTES)
+    async def put_bucket_tagging(
+        self, call: Call, *, bucket: str, tagging: dict[str, Any], expected_bucket_owner: str | None = None
+    ) -> Output:
+        self._check_owner(expected_bucket_owner)
+        tags = tag_set(tagging, most=MOST_BUCKET_TAGS)
+        await self._index.set_bucket(bucket, "tags", dump_tags(tags))
+        return {}
+
+    @operation()
+    async def get_bucket_tagging(self, call: Call, *, bucket: str, expected_bucket_owner: str | None = None) -> Output:
+        self._check_owner(expected_bucket_owner)
+        tags = load_tags(self._index.bucket(bucket)[2])
+        if not tags:
+            raise error("NoSuchTagSet", "The TagSet does not exist", BucketName=bucket)
+        return {"TagSet": _shown(tags)}
+
+    @operation()
+    async def delete_bucket_tagging(
+        self, call: Call, *, bucket: str, expected_bucket_owner: str | None = None
+    ) -> Output:
+        self._check_owner(expected_bucket_owner)
+        await self._index.set_bucket(bucket, "tags", None)
+        return {}
+
+
+def _shown(tags: Tags) -> list[dict[str, str]]:
+    return [{"Key": name, "Value": value} for name, value in tags]

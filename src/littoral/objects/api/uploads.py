@@ -1,0 +1,132 @@
+"""UploadPart and UploadPartCopy: the bytes of a multipart upload."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from littoral.aws.service import Call, Output, operation
+from littoral.net.message import Body, BytesBody
+from littoral.objects.api.parts import Operations, decoded_length, source_of
+from littoral.objects.checksums import ALGORITHMS, Checksum, Digests, Stated
+from littoral.objects.conditions import ReadConditions, copy_span
+from littoral.objects.content import PUT_LIMIT, Chunks, Received
+from littoral.objects.errors import error, invalid_argument
+from littoral.objects.facts import Upload, UploadedPart
+
+MOST_PARTS = 10_000
+
+
+class UploadOperations(Operations):
+    @operation(harmless={"RequestPayer", "ContentLength"})
+    async def upload_part(
+        self,
+        call: Call,
+        *,
+        bucket: str,
+        key: str,
+        part_number: int,
+        upload_id: str,
+        body: Body | None = None,
+        content_md5: str | None = None,
+        checksum_algorithm: str | None = None,
+        checksum_crc32: str | None = None,
+        checksum_crc32_c: str | None = None,
+        checksum_crc64_nvme: str | None = None,
+        checksum_sha1: str | None = None,
+        checksum_sha256: str | None = None,
+        expected_bucket_owner: str | None = None,
+    ) -> Output:
+        """An upload begun with a checksum algorithm computes it for parts that state none."""
+        check_part_number(part_number)
+        self._check_owner(expected_bucket_owner)
+        upload = self._index.upload(bucket, key, upload_id)
+        stated = Stated.of(
+            content_md5,
+            {
+                "CRC32": checksum_crc32,
+                "CRC32C": checksum_crc32_c,
+                "CRC64NVME": checksum_crc64_nvme,
+                "SHA1": checksum_sha1,
+                "SHA256": checksum_sha256,
+            },
+            checksum_algorithm,
+            call.request.headers.get("x-amz-trailer"),
+        )
+        if upload.algorithm and stated.algorithm and stated.algorithm.name != upload.algorithm:
+            message = "Checksum Type mismatch occurred, expected checksum Type:"
+            raise error(
+                "InvalidRequest", f"{message} {upload.algorithm}, actual checksum Type: {stated.algorithm.name}"
+            )
+        length = decoded_length(call)
+        received = await self._shelf.receive(body or BytesBody(), stated, call.trailers, length, inline=False)
+        checksum = await self._add(upload, part_number, received, call.now)
+        return {"ETag": f'"{received.content.etag}"'} | _member(checksum or received.checksum)
+
+    @operation(harmless={"RequestPayer"})
+    async def upload_part_copy(
+        self,
+        call: Call,
+        *,
+        bucket: str,
+        key: str,
+        part_number: int,
+        upload_id: str,
+        copy_source: str,
+        copy_source_if_match: str | None = None,
+        copy_source_if_modified_since: datetime | None = None,
+        copy_source_if_none_match: str | None = None,
+        copy_source_if_unmodified_since: datetime | None = None,
+        copy_source_range: str | None = None,
+        expected_bucket_owner: str | None = None,
+        expected_source_bucket_owner: str | None = None,
+    ) -> Output:
+        check_part_number(part_number)
+        self._check_owner(expected_bucket_owner)
+        self._check_owner(expected_source_bucket_owner)
+        upload = self._index.upload(bucket, key, upload_id)
+        source = self._index.get(*source_of(copy_source))
+        ReadConditions(
+            copy_source_if_match,
+            copy_source_if_none_match,
+            copy_source_if_modified_since,
+            copy_source_if_unmodified_since,
+        ).check(source.content.etag, source.modified, reading=False, prefix="x-amz-copy-source-")
+        span = copy_span(copy_source_range, source.content.size)
+        if span.length > PUT_LIMIT:
+            raise error("InvalidRequest", f"A part is copied from at most {PUT_LIMIT} bytes")
+        body = Chunks(self._shelf.read(source.content, span))
+        received = await self._shelf.receive(body, Stated(), {}, span.length, inline=False)
+        checksum = await self._add(upload, part_number, received, call.now)
+        result = {"ETag": f'"{received.content.etag}"', "LastModified": call.now}
+        return {"CopyPartResult": result | _member(checksum)}
+
+    async def _add(self, upload: Upload, number: int, received: Received, now: float) -> Checksum | None:
+        """Name the part in the index; its checksum by the upload's algorithm."""
+        try:
+            checksum = await self._checksum(upload, received)
+            (piece,) = received.content.pieces
+            value = checksum.value if checksum else None
+            await self._index.put_part(upload.id, UploadedPart(number, piece, received.content.etag, value, now))
+        except BaseException:
+            self._shelf.abandon(received.blobs)
+            raise
+        return checksum
+
+    async def _checksum(self, upload: Upload, received: Received) -> Checksum | None:
+        if upload.algorithm is None:
+            return None
+        if received.checksum is not None:
+            return received.checksum
+        digests = await self._shelf.digest(received.content, Digests(ALGORITHMS[upload.algorithm]))
+        return Checksum(upload.algorithm, digests.checksum or "")
+
+
+def check_part_number(number: int) -> None:
+    """Raises InvalidArgument."""
+    if not 1 <= number <= MOST_PARTS:
+        message = f"Part number must be an integer between 1 and {MOST_PARTS}, inclusive"
+        raise invalid_argument(message, "partNumber", number)
+
+
+def _member(checksum: Checksum | None) -> dict[str, str]:
+    return {} if checksum is None else {ALGORITHMS[checksum.algorithm].member: checksum.value}

@@ -1,0 +1,131 @@
+"""PutObject."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from littoral.aws.service import Call, Output, operation
+from littoral.net.message import Body, BytesBody
+from littoral.objects.api.parts import (
+    Operations,
+    check_acl,
+    check_storage_class,
+    checked_metadata,
+    decoded_length,
+    header_tags,
+    headers_of,
+    origin_of,
+)
+from littoral.objects.checksums import Checksum, Stated
+from littoral.objects.conditions import check_write_conditions
+from littoral.objects.events import Origin
+from littoral.objects.facts import Content, Facts, Tags
+from littoral.objects.index import NO_CONDITIONS, WriteConditions
+from littoral.objects.names import check_key
+
+
+class WriteOperations(Operations):
+    @operation(harmless={"RequestPayer", "ContentLength"}, notes="ACLs and grants: private; StorageClass: STANDARD")
+    async def put_object(
+        self,
+        call: Call,
+        *,
+        bucket: str,
+        key: str,
+        body: Body | None = None,
+        acl: str | None = None,
+        cache_control: str | None = None,
+        content_disposition: str | None = None,
+        content_encoding: str | None = None,
+        content_language: str | None = None,
+        content_md5: str | None = None,
+        content_type: str | None = None,
+        checksum_algorithm: str | None = None,
+        checksum_crc32: str | None = None,
+        checksum_crc32_c: str | None = None,
+        checksum_crc64_nvme: str | None = None,
+        checksum_sha1: str | None = None,
+        checksum_sha256: str | None = None,
+        expires: datetime | None = None,
+        if_match: str | None = None,
+        if_none_match: str | None = None,
+        metadata: dict[str, str] | None = None,
+        storage_class: str | None = None,
+        website_redirect_location: str | None = None,
+        tagging: str | None = None,
+        expected_bucket_owner: str | None = None,
+    ) -> Output:
+        check_key(key)
+        check_acl(acl)
+        check_storage_class(storage_class)
+        check_write_conditions(if_match, if_none_match)
+        self._index.bucket(bucket)
+        self._check_owner(expected_bucket_owner)
+        facts = Facts(
+            headers_of(
+                content_type=content_type,
+                cache_control=cache_control,
+                content_disposition=content_disposition,
+                content_encoding=content_encoding,
+                content_language=content_language,
+                expires=expires,
+                website_redirect_location=website_redirect_location,
+            ),
+            checked_metadata(metadata),
+        )
+        tags = header_tags(tagging)
+        stated = Stated.of(
+            content_md5,
+            {
+                "CRC32": checksum_crc32,
+                "CRC32C": checksum_crc32_c,
+                "CRC64NVME": checksum_crc64_nvme,
+                "SHA1": checksum_sha1,
+                "SHA256": checksum_sha256,
+            },
+            checksum_algorithm,
+            call.request.headers.get("x-amz-trailer"),
+        )
+        received = await self._shelf.receive(body or BytesBody(), stated, call.trailers, decoded_length(call))
+        await self._keep(
+            bucket,
+            key,
+            received.content,
+            facts.with_checksum(received.checksum),
+            tags,
+            origin_of(call),
+            WriteConditions(if_match, if_none_match),
+        )
+        return written(received.content, received.checksum)
+
+    async def _keep(
+        self,
+        bucket: str,
+        key: str,
+        content: Content,
+        facts: Facts,
+        tags: Tags,
+        origin: Origin,
+        conditions: WriteConditions = NO_CONDITIONS,
+    ) -> None:
+        """Name a new content in the index; where that fails its blobs go."""
+        try:
+            await self._index.put(bucket, key, content, facts, tags, origin, "ObjectCreated:Put", conditions=conditions)
+        except BaseException:
+            self._shelf.abandon([piece.blob for piece in content.pieces])
+            raise
+
+    async def put_bytes(self, bucket: str, key: str, data: bytes, facts: Facts, origin: Origin) -> str:
+        """The same for callers in this process; the ETag."""
+        check_key(key)
+        self._index.bucket(bucket)
+        received = await self._shelf.receive(BytesBody(data), Stated(), {}, len(data))
+        await self._keep(bucket, key, received.content, facts, (), origin)
+        return received.content.etag
+
+
+def written(content: Content, checksum: Checksum | None) -> Output:
+    output: Output = {"ETag": f'"{content.etag}"'}
+    if checksum is not None:
+        output |= checksum.members()
+    return output

@@ -1,0 +1,225 @@
+"""Checksums of bodies: which one the caller states, computing it on the way in, joining those of parts. Pure.
+
+A body may come with Content-MD5 and with one ``x-amz-checksum-…``, as a header or as a trailer after the body. The MD5
+is always computed: it is the ETag. ("Checking object integrity in Amazon S3")
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from littoral.objects import crc
+from littoral.objects.errors import error
+
+
+class Digest(Protocol):
+    def update(self, data: Any, /) -> None: ...
+    def digest(self) -> bytes: ...
+
+
+class CrcDigest:
+    def __init__(self, update: Callable[[Any, int], int], size: int) -> None:
+        self._update, self._size, self._value = update, size, 0
+
+    def update(self, data: Any, /) -> None:
+        self._value = self._update(data, self._value)
+
+    def digest(self) -> bytes:
+        return self._value.to_bytes(self._size, "big")
+
+
+@dataclass(frozen=True, slots=True)
+class Algorithm:
+    name: str  # as in ChecksumAlgorithm
+    new: Callable[[], Digest]
+    joins: crc.Crc | None = None  # how checksums of parts make the whole object's; only CRCs can
+    full_by_default: bool = False  # of a multipart object
+
+    @property
+    def member(self) -> str:
+        return f"Checksum{self.name}"
+
+    @property
+    def header(self) -> str:
+        return f"x-amz-checksum-{self.name.lower()}"
+
+
+ALGORITHMS = {
+    each.name: each
+    for each in (
+        Algorithm("CRC32", lambda: CrcDigest(zlib.crc32, 4), crc.CRC32),
+        Algorithm("CRC32C", lambda: CrcDigest(crc.CRC32C.update, 4), crc.CRC32C),
+        Algorithm("CRC64NVME", lambda: CrcDigest(crc.CRC64NVME.update, 8), crc.CRC64NVME, full_by_default=True),
+        Algorithm("SHA1", lambda: hashlib.sha1(usedforsecurity=False)),
+        Algorithm("SHA256", hashlib.sha256),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Checksum:
+    algorithm: str
+    value: str  # base64; of a composite one with "-N"
+    kind: str = "FULL_OBJECT"  # or COMPOSITE
+
+    def members(self) -> dict[str, str]:
+        """As operations return it."""
+        return {ALGORITHMS[self.algorithm].member: self.value, "ChecksumType": self.kind}
+
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """What the caller says the body is."""
+
+    md5: bytes | None = None
+    algorithm: Algorithm | None = None
+    value: str | None = None  # None while it is still to come, as a trailer
+
+    @classmethod
+    def of(
+        cls,
+        content_md5: str | None,
+        values: Mapping[str, str | None],
+        algorithm: str | None,
+        trailer: str | None,
+    ) -> Stated:
+        """``values`` by algorithm; ``trailer`` is the x-amz-trailer header. Raises InvalidDigest, InvalidRequest."""
+        given = {name: value for name, value in values.items() if value is not None}
+        announced = _announced(trailer)
+        if len(given) + len(announced) > 1:
+            raise error("InvalidRequest", "Expecting a single x-amz-checksum- header. Multiple checksum Types found.")
+        chosen = next(iter(given), None) or next(iter(announced), None)
+        if algorithm is not None:
+            _check_known(algorithm)
+            if chosen is None:
+                message = "x-amz-sdk-checksum-algorithm specified, but no corresponding x-amz-checksum-* or"
+                raise error("InvalidRequest", f"{message} x-amz-trailer headers were found.")
+            if chosen != algorithm:
+                raise error("InvalidRequest", "Value for x-amz-sdk-checksum-algorithm header is invalid.")
+        if chosen is None:
+            return cls(_md5(content_md5))
+        value = given.get(chosen)
+        if value is not None:
+            check_value(ALGORITHMS[chosen], value)
+        return cls(_md5(content_md5), ALGORITHMS[chosen], value)
+
+    def digests(self) -> Digests:
+        return Digests(self.algorithm)
+
+    def verify(self, found: Digests, trailers: Mapping[str, str]) -> Checksum | None:
+        """The checksum to keep. Raises BadDigest; InvalidRequest where the announced trailer did not come."""
+        if self.md5 is not None and self.md5 != found.md5:
+            raise error("BadDigest", "The Content-MD5 you specified did not match what we received.")
+        if self.algorithm is None or found.checksum is None:
+            return None
+        value = self.value if self.value is not None else trailers.get(self.algorithm.header)
+        if value is None:
+            raise error("InvalidRequest", f"The trailer {self.algorithm.header} was announced and did not come.")
+        check_value(self.algorithm, value)
+        if value != found.checksum:
+            message = f"The {self.algorithm.name} you specified did not match the calculated checksum."
+            raise error("BadDigest", message)
+        return Checksum(self.algorithm.name, value)
+
+
+@dataclass(slots=True)
+class Digests:
+    """The MD5 and at most one checksum of a body, computed together. ``update`` may run in a thread."""
+
+    algorithm: Algorithm | None = None
+    _md5: Digest = field(default_factory=lambda: hashlib.md5(usedforsecurity=False))
+    _other: Digest | None = None
+    size: int = 0
+
+    def __post_init__(self) -> None:
+        if self.algorithm is not None:
+            self._other = self.algorithm.new()
+
+    def update(self, data: bytes | bytearray) -> None:
+        self.size += len(data)
+        self._md5.update(data)
+        if self._other is not None:
+            self._other.update(data)
+
+    @property
+    def md5(self) -> bytes:
+        return self._md5.digest()
+
+    @property
+    def checksum(self) -> str | None:
+        return None if self._other is None else base64.b64encode(self._other.digest()).decode()
+
+
+def algorithm_of(name: str | None) -> Algorithm | None:
+    """Raises InvalidRequest."""
+    if name is None:
+        return None
+    _check_known(name)
+    return ALGORITHMS[name]
+
+
+def check_value(algorithm: Algorithm, value: str) -> None:
+    """Raises InvalidRequest where it is not the base64 of a checksum of that kind."""
+    raw = _decoded(value)
+    if raw is None or len(raw) != len(algorithm.new().digest()):
+        raise error("InvalidRequest", f"Value for {algorithm.header} header is invalid.")
+
+
+def kind_of(algorithm: Algorithm, asked: str | None) -> str:
+    """How the checksums of an upload's parts become the object's. Raises InvalidRequest."""
+    if asked is None:
+        return "FULL_OBJECT" if algorithm.full_by_default else "COMPOSITE"
+    if (asked == "FULL_OBJECT" and algorithm.joins is None) or (asked == "COMPOSITE" and algorithm.full_by_default):
+        message = f"The {asked} checksum type cannot be used with the {algorithm.name.lower()} checksum algorithm."
+        raise error("InvalidRequest", message)
+    return asked
+
+
+def joined(algorithm: Algorithm, kind: str, parts: Iterable[tuple[str, int]]) -> Checksum:
+    """Of a multipart object, from the (checksum, size) of its parts in order."""
+    values = [(base64.b64decode(value), size) for value, size in parts]
+    if kind == "COMPOSITE":
+        digest = algorithm.new()
+        digest.update(b"".join(raw for raw, _ in values))
+        return Checksum(algorithm.name, f"{base64.b64encode(digest.digest()).decode()}-{len(values)}", kind)
+    assert algorithm.joins is not None
+    whole = 0
+    for raw, size in values:
+        whole = algorithm.joins.combine(whole, int.from_bytes(raw, "big"), size)
+    return Checksum(algorithm.name, base64.b64encode(whole.to_bytes(algorithm.joins.width // 8, "big")).decode(), kind)
+
+
+def _check_known(name: str) -> None:
+    if name not in ALGORITHMS:
+        raise error("InvalidRequest", f"Checksum algorithm {name[:40]} is not one of {', '.join(ALGORITHMS)}.")
+
+
+def _announced(trailer: str | None) -> list[str]:
+    names = [name.strip().lower() for name in (trailer or "").split(",") if name.strip()]
+    by_header = {each.header: each.name for each in ALGORITHMS.values()}
+    for name in names:
+        if name.startswith("x-amz-checksum-") and name not in by_header:
+            raise error("InvalidRequest", "The value specified in the x-amz-trailer header is not supported")
+    return [by_header[name] for name in names if name in by_header]
+
+
+def _md5(content_md5: str | None) -> bytes | None:
+    if content_md5 is None:
+        return None
+    raw = _decoded(content_md5)
+    if raw is None or len(raw) != 16:
+        raise error("InvalidDigest", "The Content-MD5 you specified was invalid.")
+    return raw
+
+
+def _decoded(text: str) -> bytes | None:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return None

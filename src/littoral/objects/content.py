@@ -1,0 +1,252 @@
+"""Bytes in and out: bodies become inline bytes or blobs, objects become response bodies, doomed blobs go.
+
+Theory. A body is read in strides of 1 MiB; while one stride is hashed in a thread and handed to the blob writer the
+next is on its way in, so a body of any size costs a few MiB. Blobs never change and have names of chance: an object
+that is overwritten while it is read goes on reading its own. A blob that nobody names any more is removed once those
+who stream it have ended; the store keeps its file for some more seconds, for those who were just given its path.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from littoral.aws.service import ServiceError
+from littoral.net.message import Body, FileSlice, ResponseBody
+from littoral.objects.checksums import Checksum, Digests, Stated
+from littoral.objects.conditions import Span
+from littoral.objects.errors import disk, error, upload
+from littoral.objects.facts import Content, Piece
+from littoral.objects.index import Index
+from littoral.store.contract import Blobs, BlobWriter, NotFound, StoreError
+
+log = logging.getLogger("littoral.objects")
+INLINE = 16 * 1024  # bytes up to which an object lives in the index
+STRIDE = 1024 * 1024
+PUT_LIMIT = 5 * 1024**3  # bytes in one PutObject or UploadPart
+SWEEP = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    content: Content
+    checksum: Checksum | None
+
+    @property
+    def blobs(self) -> list[str]:
+        return [piece.blob for piece in self.content.pieces]
+
+
+class Shelf:
+    """Where the bytes are. ``start`` and ``close`` it."""
+
+    def __init__(self, blobs: Blobs, index: Index) -> None:
+        self._blobs = blobs
+        self._index = index
+        self._doomed: asyncio.Queue[list[str]] = asyncio.Queue()
+        self._reading: Counter[str] = Counter()
+        self._waiting: set[str] = set()  # doomed, and still being read
+        self._remover: asyncio.Task[None] | None = None
+        index.doomed = self.remove
+
+    async def start(self) -> None:
+        """Remove what a crash left. Only before anybody writes."""
+        after = ""
+        while page := await self._blobs.scan(after=after, limit=SWEEP):
+            after = page[-1].key
+            for blob in await self._index.unknown([info.key for info in page]):
+                await self._blobs.delete(blob)
+                log.info("removed blob %s, which a crash left without an object", blob)
+        self._remover = asyncio.get_running_loop().create_task(self._remove_doomed())
+
+    async def close(self) -> None:
+        """What is doomed and not yet removed goes now; what cannot go now goes at the next start."""
+        if self._remover is not None:
+            self._remover.cancel()
+            await asyncio.wait([self._remover])
+            self._remover = None
+        while not self._doomed.empty():
+            await self._delete(self._doomed.get_nowait())
+
+    # ---------------------------------------------------------------------------------------------------- in
+
+    async def receive(
+        self, body: Body, stated: Stated, trailers: Mapping[str, str], length: int | None, *, inline: bool = True
+    ) -> Received:
+        """Take the whole body in and verify it. ``length`` is what was declared, None where unknown.
+
+        The blob is durable; it is nobody's until the index names it: use ``keep`` around what does.
+        Raises BadDigest, IncompleteBody, EntityTooLarge, InternalError, and leaves nothing then.
+        """
+        if length is not None and length > PUT_LIMIT:
+            raise _too_large(length)
+        digests = stated.digests()
+        if inline and length is not None and length <= INLINE:
+            with upload():
+                data = await body.read(INLINE)
+            digests.update(data)
+            _check_length(digests.size, length)
+            checksum = stated.verify(digests, trailers)
+            return Received(Content(len(data), digests.md5.hex(), data), checksum)
+        name = secrets.token_hex(16)
+        with upload():
+            writer = await self._blobs.create(name)
+            try:
+                await _pour(body, digests, writer)
+                _check_length(digests.size, length)
+                checksum = stated.verify(digests, trailers)
+                await writer.commit()
+            except BaseException:
+                await self._abandon(writer, name)
+                raise
+        content = Content(digests.size, digests.md5.hex(), None, (Piece(name, digests.size),))
+        return Received(content, checksum)
+
+    def abandon(self, blobs: Sequence[str]) -> None:
+        """The index did not take them, or was not heard to: remove those that it does not name."""
+        if blobs:
+            self._doomed.put_nowait(list(blobs))
+
+    async def _abandon(self, writer: BlobWriter, name: str) -> None:
+        try:
+            await writer.abort()
+        except (OSError, StoreError):
+            log.exception("blob %s could not be removed; the next start does it", name)
+        self.abandon([name])  # a commit whose caller was cancelled may have been kept
+
+    # --------------------------------------------------------------------------------------------------- out
+
+    async def body(self, content: Content, span: Span) -> ResponseBody:
+        """The bytes of the span: sent by the kernel where they lie in one file. Raises NotFound where they went."""
+        if content.inline is not None:
+            return content.inline[span.start : span.start + span.length]
+        cuts = cut(content.pieces, span)
+        if not cuts:
+            return b""
+        if len(cuts) == 1:
+            piece, offset, length = cuts[0]
+            with disk():
+                info = await self._blobs.info(piece.blob)
+            if info is None:
+                raise NotFound(piece.blob)
+            if info.path is not None:
+                return FileSlice(info.path, offset, length)
+        return self.stream(cuts)
+
+    async def stream(self, cuts: Sequence[tuple[Piece, int, int]]) -> AsyncIterator[bytes]:
+        """The bytes of the cuts in order. What is overwritten meanwhile stays until this ends."""
+        names = [piece.blob for piece, _, _ in cuts]
+        self._reading.update(names)
+        try:
+            for piece, offset, length in cuts:
+                left = length
+                async for chunk in self._blobs.stream(piece.blob, offset=offset, length=length):
+                    left -= len(chunk)
+                    yield chunk
+                if left:
+                    raise NotFound(f"blob {piece.blob} is shorter than the index says")
+        finally:
+            self._reading.subtract(names)
+            ended = [name for name in names if self._reading[name] <= 0]
+            for name in ended:
+                del self._reading[name]
+            if free := [name for name in ended if name in self._waiting]:
+                self._waiting.difference_update(free)
+                self._doomed.put_nowait(free)
+
+    async def read(self, content: Content, span: Span) -> AsyncIterator[bytes]:
+        """The bytes of the span, here."""
+        if content.inline is not None:
+            yield content.inline[span.start : span.start + span.length]
+        else:
+            async for chunk in self.stream(cut(content.pieces, span)):
+                yield chunk
+
+    async def digest(self, content: Content, digests: Digests) -> Digests:
+        """Compute over the whole content."""
+        with disk():
+            async for chunk in self.read(content, Span(0, content.size)):
+                await asyncio.to_thread(digests.update, chunk)
+        return digests
+
+    # ---------------------------------------------------------------------------------------------- removal
+
+    def remove(self, blobs: Sequence[str]) -> None:
+        """Remove blobs that nobody names any more, once those who read them have ended."""
+        self._waiting.update(blob for blob in blobs if self._reading[blob] > 0)
+        if free := [blob for blob in blobs if blob not in self._waiting]:
+            self._doomed.put_nowait(free)
+
+    async def _remove_doomed(self) -> None:
+        while True:
+            await self._delete(await self._doomed.get())
+
+    async def _delete(self, blobs: list[str]) -> None:
+        """Ask the index once more: a blob that was abandoned may after all have been taken."""
+        try:
+            for blob in await self._index.unknown(blobs):
+                await self._blobs.delete(blob)
+        except (ServiceError, StoreError):
+            log.exception("%d blobs could not be removed; the next start does it", len(blobs))
+
+
+class Chunks:
+    """An iterator as a ``Body``, for bytes that come from another object."""
+
+    def __init__(self, chunks: AsyncIterator[bytes]) -> None:
+        self._chunks = chunks
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._chunks
+
+    async def read(self, limit: int | None = None) -> bytes:
+        return b"".join([chunk async for chunk in self._chunks])
+
+
+def cut(pieces: Sequence[Piece], span: Span) -> list[tuple[Piece, int, int]]:
+    """Which (offset, length) of which pieces make up the span."""
+    cuts, at, end = [], 0, span.start + span.length
+    for piece in pieces:
+        first, last = max(at, span.start), min(at + piece.size, end)
+        if first < last:
+            cuts.append((piece, first - at, last - first))
+        at += piece.size
+    return cuts
+
+
+async def _pour(body: Body, digests: Digests, writer: BlobWriter) -> None:
+    stride, size = bytearray(), 0
+    hashing: asyncio.Future[None] | None = None
+    try:
+        async for chunk in body:
+            size += len(chunk)
+            if size > PUT_LIMIT:
+                raise _too_large(size)
+            stride += chunk
+            if len(stride) >= STRIDE:
+                if hashing is not None:
+                    await hashing
+                hashing = asyncio.ensure_future(asyncio.to_thread(digests.update, stride))
+                await writer.write(memoryview(stride))
+                stride = bytearray()
+    finally:
+        if hashing is not None:
+            await asyncio.wait([hashing])
+    if stride:
+        await asyncio.to_thread(digests.update, stride)
+        await writer.write(memoryview(stride))
+
+
+def _check_length(size: int, declared: int | None) -> None:
+    if declared is not None and size != declared:
+        message = "You did not provide the number of bytes specified by the Content-Length HTTP header"
+        raise error("IncompleteBody", message)
+
+
+def _too_large(size: int) -> ServiceError:
+    message = "Your proposed upload exceeds the maximum allowed size"
+    return error("EntityTooLarge", message, ProposedSize=size, MaxSizeAllowed=PUT_LIMIT)

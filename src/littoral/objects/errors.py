@@ -1,0 +1,104 @@
+"""The errors of S3 by name, with their HTTP status: the model names only a few of them. Codes and statuses are those
+of "Error responses" in the Amazon S3 API reference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from littoral.aws.service import ServiceError
+from littoral.net.message import BodyError
+from littoral.store.contract import StorageFailed
+
+STATUS = {
+    "AccessControlListNotSupported": 400,
+    "AccessDenied": 403,
+    "BadDigest": 400,
+    "BadRequest": 400,
+    "BucketAlreadyOwnedByYou": 409,
+    "BucketNotEmpty": 409,
+    "EntityTooLarge": 400,
+    "EntityTooSmall": 400,
+    "IllegalLocationConstraintException": 400,
+    "IncompleteBody": 400,
+    "InternalError": 500,
+    "InvalidArgument": 400,
+    "InvalidBucketAclWithObjectOwnership": 400,
+    "InvalidBucketName": 400,
+    "InvalidDigest": 400,
+    "InvalidPart": 400,
+    "InvalidPartNumber": 416,
+    "InvalidPartOrder": 400,
+    "InvalidRange": 416,
+    "InvalidRequest": 400,
+    "InvalidStorageClass": 400,
+    "InvalidTag": 400,
+    "KeyTooLongError": 400,
+    "MalformedXML": 400,
+    "MetadataTooLarge": 400,
+    "MethodNotAllowed": 405,
+    "MissingContentLength": 411,
+    "NoSuchBucket": 404,
+    "NoSuchKey": 404,
+    "NoSuchTagSet": 404,
+    "NoSuchUpload": 404,
+    "NoSuchVersion": 404,
+    "NotImplemented": 501,
+    "NotModified": 304,
+    "PreconditionFailed": 412,
+    "ServiceUnavailable": 503,
+    "XAmzContentChecksumMismatch": 400,
+}
+
+
+def error(code: str, message: str, *, headers: dict[str, str] | None = None, **fields: Any) -> ServiceError:
+    """``fields`` are further elements of the error document, such as BucketName or Key."""
+    return ServiceError(code, message, status=STATUS[code], fields=fields, headers=headers)
+
+
+def no_such_bucket(bucket: str) -> ServiceError:
+    return error("NoSuchBucket", "The specified bucket does not exist", BucketName=bucket)
+
+
+def no_such_key(key: str) -> ServiceError:
+    return error("NoSuchKey", "The specified key does not exist.", Key=key)
+
+
+def no_such_upload(upload_id: str) -> ServiceError:
+    message = "The specified upload does not exist. The upload ID may be invalid, or the upload may have been aborted"
+    return error("NoSuchUpload", f"{message} or completed.", UploadId=upload_id)
+
+
+def invalid_argument(message: str, name: str, value: object) -> ServiceError:
+    return error("InvalidArgument", message, ArgumentName=name, ArgumentValue=str(value)[:200])
+
+
+def precondition_failed(condition: str) -> ServiceError:
+    message = "At least one of the pre-conditions you specified did not hold"
+    return error("PreconditionFailed", message, Condition=condition)
+
+
+def not_implemented(message: str, header: str = "") -> ServiceError:
+    fields = {"Header": header} if header else {}
+    return ServiceError("NotImplemented", message, status=501, fields=fields)
+
+
+@contextmanager
+def disk() -> Iterator[None]:
+    """What the disk refuses is our fault and may be tried again: S3's InternalError, which every SDK retries."""
+    try:
+        yield
+    except StorageFailed as problem:
+        raise error("InternalError", "The storage could not take the request; nothing was changed") from problem
+
+
+@contextmanager
+def upload() -> Iterator[None]:
+    """A body that breaks off, or a disk that does."""
+    try:
+        with disk():
+            yield
+    except BodyError as problem:
+        message = "You did not provide the number of bytes specified by the Content-Length HTTP header"
+        raise error("IncompleteBody", message) from problem

@@ -1,0 +1,182 @@
+"""Event notifications: a bucket's configuration checked and matched, and the record that a function gets. Pure.
+
+The record follows "Event message structure" of the S3 user guide, version 2.1. Only functions are destinations here.
+No ``s3:TestEvent`` is sent: S3 sends that to topics and queues, while it checks a function's permissions instead.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+from urllib.parse import quote_plus
+
+from littoral.objects.errors import error, invalid_argument, not_implemented
+
+HAPPENS = ("ObjectCreated:Put", "ObjectCreated:Copy", "ObjectCreated:CompleteMultipartUpload", "ObjectRemoved:Delete")
+NEVER = ("ObjectCreated:Post", "ObjectRemoved:DeleteMarkerCreated")  # asked for beside others; neither can occur here
+_EVENTS = {f"s3:{name}" for name in (*HAPPENS, *NEVER, "ObjectCreated:*", "ObjectRemoved:*")}
+_FUNCTION = re.compile(r"arn:aws[a-z-]*:lambda:[a-z0-9-]+:\d{12}:function:[A-Za-z0-9_-]{1,64}(:[A-Za-z0-9$_-]{1,128})?")
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """One LambdaFunctionConfiguration."""
+
+    id: str
+    function: str
+    events: tuple[str, ...]  # "s3:ObjectCreated:*"
+    prefix: str = ""
+    suffix: str = ""
+    filtered: bool = False  # a filter was given, if only an empty one
+
+    def wants(self, event: str, key: str) -> bool:
+        """``event`` without "s3:", as in the record."""
+        family = f"s3:{event.partition(':')[0]}:*"
+        asked = f"s3:{event}" in self.events or family in self.events
+        return asked and key.startswith(self.prefix) and key.endswith(self.suffix)
+
+    def shown(self) -> dict[str, Any]:
+        shown: dict[str, Any] = {
+            "Id": self.id,
+            "LambdaFunctionArn": self.function,
+            "Events": list(self.events),
+        }
+        rules = [{"Name": n, "Value": v} for n, v in (("Prefix", self.prefix), ("Suffix", self.suffix)) if v]
+        if self.filtered:
+            shown["Filter"] = {"Key": {"FilterRules": rules}}
+        return shown
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who did it, for the record."""
+
+    principal: str
+    source_ip: str
+    request_id: str
+    now: float
+
+
+def triggers_of(configuration: dict[str, Any]) -> tuple[Trigger, ...]:
+    """Raises InvalidArgument, NotImplemented."""
+    for member in ("TopicConfigurations", "QueueConfigurations"):
+        if configuration.get(member):
+            raise not_implemented(f"{member}: only Lambda functions receive event notifications here")
+    if configuration.get("EventBridgeConfiguration") is not None:
+        raise not_implemented("EventBridgeConfiguration: only Lambda functions receive event notifications here")
+    made = tuple(_trigger(each) for each in configuration.get("LambdaFunctionConfigurations") or [])
+    if len({each.id for each in made}) != len(made):
+        raise error("InvalidArgument", "Same ID used for multiple configurations. IDs must be unique")
+    _check_overlaps(made)
+    return made
+
+
+def stored(triggers: tuple[Trigger, ...]) -> str:
+    return json.dumps([each.shown() for each in triggers])
+
+
+@lru_cache(maxsize=1024)
+def loaded(text: str) -> tuple[Trigger, ...]:
+    return tuple(_trigger(each) for each in json.loads(text))
+
+
+def record(
+    trigger: Trigger,
+    origin: Origin,
+    event: str,
+    *,
+    region: str,
+    account: str,
+    bucket: str,
+    key: str,
+    sequencer: int,
+    size: int | None,
+    etag: str | None,
+) -> dict[str, Any]:
+    """The whole event: ``{"Records": [one]}``. ``size`` and ``etag`` are None for a removal."""
+    happened = datetime.fromtimestamp(origin.now, UTC)
+    thing: dict[str, Any] = {"key": quote_plus(key, safe="/*")}
+    if size is not None:
+        thing |= {"size": size, "eTag": etag}
+    thing["sequencer"] = f"{sequencer:018X}"
+    entry = {
+        "eventVersion": "2.1",
+        "eventSource": "aws:s3",
+        "awsRegion": region,
+        "eventTime": happened.strftime("%Y-%m-%dT%H:%M:%S.") + f"{happened.microsecond // 1000:03d}Z",
+        "eventName": event,
+        "userIdentity": {"principalId": f"AWS:{origin.principal}"},
+        "requestParameters": {"sourceIPAddress": origin.source_ip},
+        "responseElements": {"x-amz-request-id": origin.request_id, "x-amz-id-2": origin.request_id},
+        "s3": {
+            "s3SchemaVersion": "1.0",
+            "configurationId": trigger.id,
+            "bucket": {
+                "name": bucket,
+                "ownerIdentity": {"principalId": account},
+                "arn": f"arn:aws:s3:::{bucket}",
+            },
+            "object": thing,
+        },
+    }
+    return {"Records": [entry]}
+
+
+def _trigger(given: dict[str, Any]) -> Trigger:
+    function = given.get("LambdaFunctionArn") or ""
+    if not _FUNCTION.fullmatch(function):
+        raise invalid_argument("The ARN could not be parsed", "CloudFunction", function)
+    events = tuple(given.get("Events") or ())
+    for event in events:
+        if event not in _EVENTS:
+            raise not_implemented(f"Event {event[:60]} does not occur here; there are {', '.join(sorted(_EVENTS))}")
+    if not events:
+        raise invalid_argument("At least one event is required", "Event", "")
+    filters = dict(_filters(given.get("Filter")))
+    identity = given.get("Id") or secrets.token_hex(16)
+    if len(identity) > 255:
+        raise invalid_argument("The ID must not be longer than 255 characters", "Id", identity)
+    return Trigger(
+        identity,
+        function,
+        events,
+        filters.get("prefix", ""),
+        filters.get("suffix", ""),
+        given.get("Filter") is not None,
+    )
+
+
+def _filters(given: dict[str, Any] | None) -> Iterator[tuple[str, str]]:
+    seen = set()
+    for rule in ((given or {}).get("Key") or {}).get("FilterRules") or []:
+        name, value = str(rule.get("Name", "")).lower(), rule.get("Value") or ""
+        if name not in ("prefix", "suffix"):
+            raise invalid_argument("filter rule name must be either prefix or suffix", "FilterRule.Name", name)
+        if name in seen:
+            raise invalid_argument(f"Cannot specify more than one {name} rule in a filter.", "FilterRule.Name", name)
+        if len(value.encode()) > 1024:
+            raise invalid_argument("Size of filter rule value cannot exceed 1024 bytes", "FilterRule.Value", value)
+        seen.add(name)
+        yield name, value
+
+
+def _check_overlaps(triggers: tuple[Trigger, ...]) -> None:
+    """S3 refuses two configurations that one event could match."""
+    for number, one in enumerate(triggers):
+        for other in triggers[number + 1 :]:
+            keys = (one.prefix.startswith(other.prefix) or other.prefix.startswith(one.prefix)) and (
+                one.suffix.endswith(other.suffix) or other.suffix.endswith(one.suffix)
+            )
+            if keys and any(one.wants(e, one.prefix + one.suffix) and _asks(other, e) for e in (*HAPPENS, *NEVER)):
+                message = "Configurations overlap. Configurations on the same bucket cannot share a common event type."
+                raise error("InvalidArgument", message)
+
+
+def _asks(trigger: Trigger, event: str) -> bool:
+    return trigger.wants(event, trigger.prefix + trigger.suffix)

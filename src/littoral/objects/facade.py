@@ -1,0 +1,105 @@
+"""The capability as the site composes it.
+
+objects = await Objects.open(store, folder, region="us-east-1", account="000000000000")
+await objects.start()           # clears what a crash left, then delivers notifications
+objects.invoker = functions     # whenever there is one
+…objects.api…                   # botocore's service "s3"
+await objects.close()           # before the store is closed
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Self
+
+from littoral.aws.invoke import Invoker
+from littoral.objects.api import S3Api
+from littoral.objects.api.notification import Permits
+from littoral.objects.api.parts import DEFAULT_TYPE, Parts, checked_metadata
+from littoral.objects.conditions import Span
+from littoral.objects.content import Shelf
+from littoral.objects.events import Origin
+from littoral.objects.facts import Facts
+from littoral.objects.index import Index
+from littoral.objects.outbox import Outbox
+from littoral.store.embedded import EmbeddedStore
+
+
+class Objects:
+    """Made by ``open``. ``api`` is the class for botocore's service "s3"."""
+
+    def __init__(self, index: Index, shelf: Shelf, outbox: Outbox, api: S3Api, clock: Callable[[], float]) -> None:
+        self._index = index
+        self._shelf = shelf
+        self._outbox = outbox
+        self._clock = clock
+        self.api = api
+
+    @classmethod
+    async def open(
+        cls,
+        store: EmbeddedStore,
+        folder: Path,
+        *,
+        region: str = "us-east-1",
+        account: str = "000000000000",
+        invoker: Invoker | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> Self:
+        """``folder`` holds the index, the store the blobs. Raises StorageFailed."""
+        index = await Index.open(folder / "objects.db", region, account)
+        shelf = Shelf(store.blobs("objects"), index)
+        outbox = Outbox(index, clock)
+        outbox.invoker = invoker
+        return cls(index, shelf, outbox, S3Api(Parts(index, shelf, region, account)), clock)
+
+    async def start(self) -> None:
+        """Raises StorageFailed."""
+        await self._shelf.start()
+        self._outbox.start()
+
+    async def close(self) -> None:
+        await self._outbox.close()
+        await self._shelf.close()
+        await self._index.close()
+
+    @property
+    def invoker(self) -> Invoker | None:
+        """Who takes notifications. Until there is one they wait."""
+        return self._outbox.invoker
+
+    @invoker.setter
+    def invoker(self, invoker: Invoker | None) -> None:
+        self._outbox.invoker = invoker
+        self._outbox.wake()
+
+    @property
+    def permits(self) -> Permits | None:
+        """Asked when a notification is configured: may S3 call this function for this bucket?"""
+        return self.api.permits
+
+    @permits.setter
+    def permits(self, permits: Permits | None) -> None:
+        self.api.permits = permits
+
+    async def put_bytes(
+        self,
+        bucket: str,
+        key: str,
+        data: bytes,
+        *,
+        content_type: str = DEFAULT_TYPE,
+        metadata: Mapping[str, str] | None = None,
+    ) -> str:
+        """PutObject for callers in this process; returns the ETag without quotes. Durable on return, and notified
+        like any other. Raises ServiceError as PutObject does."""
+        facts = Facts({"ContentType": content_type}, checked_metadata(metadata))
+        origin = Origin("littoral", "127.0.0.1", "INPROCESS", self._clock())
+        return await self.api.put_bytes(bucket, key, data, facts, origin)
+
+    async def get_bytes(self, bucket: str, key: str) -> bytes:
+        """Raises ServiceError: NoSuchBucket, NoSuchKey."""
+        content = self._index.get(bucket, key).content
+        return b"".join([chunk async for chunk in self._shelf.read(content, Span(0, content.size))])

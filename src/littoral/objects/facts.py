@@ -1,0 +1,100 @@
+"""What is known of an object, and how the index keeps it. Frozen facts; no storage."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from littoral.objects.checksums import Checksum
+
+Tags = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A stretch of an object's bytes: one blob. Blobs never change, so objects may share them."""
+
+    blob: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of the upload that the object was completed from, for PartNumber and GetObjectAttributes."""
+
+    number: int
+    size: int
+    checksum: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the writer said of the object. ``headers`` has the model's names: ContentType, CacheControl …"""
+
+    headers: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, str] = field(default_factory=dict)
+    checksum: Checksum | None = None
+    parts: tuple[Part, ...] = ()
+
+    def dump(self) -> str:
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+    @classmethod
+    def load(cls, text: str) -> Facts:
+        raw = json.loads(text)
+        checksum = Checksum(**raw["checksum"]) if raw["checksum"] else None
+        return cls(raw["headers"], raw["metadata"], checksum, tuple(Part(**part) for part in raw["parts"]))
+
+    def with_checksum(self, checksum: Checksum | None) -> Facts:
+        return replace(self, checksum=checksum)
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """An object's bytes: ``inline`` where they are few, else pieces in order."""
+
+    size: int
+    etag: str  # without quotes
+    inline: bytes | None = None
+    pieces: tuple[Piece, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An object in the index. ``id`` changes with every overwrite."""
+
+    id: int
+    bucket: str
+    key: str
+    modified: float
+    content: Content
+    facts: Facts
+    tags: Tags = ()
+
+    @property
+    def quoted(self) -> str:
+        return f'"{self.content.etag}"'
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A multipart upload in progress. ``algorithm`` and ``kind`` say which checksum the object will have."""
+
+    id: str
+    bucket: str
+    key: str
+    initiated: float
+    facts: Facts
+    tags: Tags = ()
+    algorithm: str | None = None
+    kind: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UploadedPart:
+    number: int
+    piece: Piece
+    etag: str
+    checksum: str | None
+    modified: float

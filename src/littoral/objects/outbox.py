@@ -1,0 +1,100 @@
+"""The outbox: events that the index has noted, handed to functions' durable queues, at least once.
+
+An event leaves the outbox after the function's queue has it. What a function cannot take (it is missing, throttled,
+or its queue refuses) is tried again, with a wait that doubles from FIRST to LONGEST seconds, and given up with an
+error in the log after PATIENCE seconds. Events of one function are not held up by another's failures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+
+from littoral.aws.invoke import Invocation, Invoker
+from littoral.aws.service import ServiceError
+from littoral.objects.index import Index
+from littoral.store.contract import StoreError
+
+log = logging.getLogger("littoral.objects")
+FIRST, LONGEST = 0.25, 300.0
+PATIENCE = 6 * 3600.0  # as long as Lambda's own queue keeps an event
+TOGETHER = 100
+
+
+class Outbox:
+    """``start`` and ``close`` it; ``wake`` it when there is something new or the invoker has come."""
+
+    def __init__(self, index: Index, clock: Callable[[], float]) -> None:
+        self.invoker: Invoker | None = None
+        self._index = index
+        self._clock = clock
+        self._awake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        index.queued = self.wake
+
+    def start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._drain())
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+            self._task = None
+
+    def wake(self) -> None:
+        self._awake.set()
+
+    async def _drain(self) -> None:
+        while True:
+            self._awake.clear()
+            try:
+                busy = await self._round()
+            except (ServiceError, StoreError):
+                log.exception("the outbox of notifications cannot be read or written; trying again")
+                busy = False
+            if not busy:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._awake.wait(), self._pause())
+
+    def _pause(self) -> float | None:
+        """Seconds until something is due; None where nothing is or nobody can take it."""
+        if self.invoker is None:
+            return None
+        try:
+            due = self._index.next_due()
+        except ServiceError:
+            return LONGEST
+        return None if due is None else min(max(due - self._clock(), FIRST), LONGEST)
+
+    async def _round(self) -> bool:
+        """Deliver what is due; False where there was nothing to deliver."""
+        invoker = self.invoker
+        events = self._index.due_events(self._clock(), TOGETHER) if invoker is not None else []
+        if invoker is None or not events:
+            return False
+        outcomes = await asyncio.gather(
+            *(self._deliver(invoker, function, event) for _, function, event, _, _ in events)
+        )
+        done: list[int] = []
+        later: list[tuple[float, int]] = []
+        now = self._clock()
+        for (number, function, _, made, attempts), problem in zip(events, outcomes, strict=True):
+            if problem is None:
+                done.append(number)
+            elif now - made > PATIENCE:
+                log.error("event %d for %s is given up after %d attempts: %s", number, function, attempts + 1, problem)
+                done.append(number)
+            else:
+                log.warning("event %d for %s, attempt %d: %s", number, function, attempts + 1, problem)
+                later.append((now + min(LONGEST, FIRST * 2 ** min(attempts, 20)), number))
+        await self._index.settle_events(done, later)
+        return True
+
+    async def _deliver(self, invoker: Invoker, function: str, event: str) -> Exception | None:
+        try:
+            await invoker.invoke_async(Invocation(function, event.encode()))
+        except Exception as problem:  # noqa: BLE001 - whatever it is, the event stays and is tried again
+            return problem
+        return None
