@@ -71,7 +71,7 @@ def parse_desired(part: Mapping[str, Any]) -> Deployment | None:
 
 def reported(
     arn: str,
-    status: Status,
+    status: Status | None,
     version: str,
     components: list[dict[str, str]],
     platform: Mapping[str, str],
@@ -82,7 +82,7 @@ def reported(
         "ggcVersion": version,
         "fleetConfigurationArnForStatus": arn,
         "status": status,
-        "statusDetails": {"detailedStatus": DETAILS.get(status), "failureCause": reason or None},
+        "statusDetails": {"detailedStatus": DETAILS.get(status or ""), "failureCause": reason or None},
         "components": components,
         "platform": dict(platform),
     }

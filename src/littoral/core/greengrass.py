@@ -65,5 +65,5 @@ class Greengrass(Components, Deployments, CoreDevices):
             thing, reported = await self._reports.get()
             try:
                 await self.record(thing, reported, self._clock())
-            except StoreError as problem:  # the core reports again when it next connects
-                log.error("the report of core %s was not kept: %s", thing, problem)
+            except StoreError:  # the core reports again when it next connects
+                log.exception("the report of core %s was not kept", thing)

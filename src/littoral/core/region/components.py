@@ -38,8 +38,8 @@ class Components:
         self._allows = allows
 
     @operation(
-        notes="lambdaFunction only (inlineRecipe is refused): json payloads, NoContainer, no dependencies; maxIdle- and "
-        "statusTimeoutInSeconds are kept and not enforced"
+        notes="lambdaFunction only (inlineRecipe is refused): json payloads, NoContainer, no dependencies; maxIdle and "
+        "status timeouts are kept, not enforced"
     )
     async def create_component_version(
         self,
@@ -57,9 +57,9 @@ class Components:
             raise invalid("lambdaFunction is required")
         source = lambda_function
         async with self._state.lock:
-            return await self._state.once(client_token, lambda: self._create(call, source, tags))
+            return await self._state.once(client_token, lambda: self._create_version(call, source, tags))
 
-    async def _create(self, call: Call, source: Mapping[str, Any], tags: Mapping[str, str] | None) -> Output:
+    async def _create_version(self, call: Call, source: Mapping[str, Any], tags: Mapping[str, str] | None) -> Output:
         if source.get("componentDependencies"):
             raise invalid("componentDependencies are not served by Littoral yet")
         arn = source["lambdaArn"]
@@ -89,7 +89,7 @@ class Components:
         operators_only(call)
         if recipe_output_format == "YAML":
             raise invalid("Littoral gives recipes as JSON only")
-        document = await self._find(arn)
+        document = await self._component(arn)
         return {
             "recipeOutputFormat": "JSON",
             "recipe": json.dumps(document["recipe"]).encode(),
@@ -99,7 +99,7 @@ class Components:
     @operation()
     async def describe_component(self, call: Call, *, arn: str) -> Output:
         operators_only(call)
-        document = await self._find(arn)
+        document = await self._component(arn)
         return {
             **_summary(call, document),
             "publisher": document["recipe"]["ComponentPublisher"],
@@ -173,7 +173,7 @@ class Components:
     @operation(harmless={"s3EndpointType", "iotEndpointType"})
     async def get_component_version_artifact(self, call: Call, *, arn: str, artifact_name: str) -> Output:
         self._admit(call, "greengrass:GetComponentVersionArtifact", arn)
-        document = await self._find(arn)
+        document = await self._component(arn)
         if artifact_name != ARTIFACT:
             raise not_found(f"{arn} artifact {artifact_name}", "artifact")
         return {"preSignedUrl": await self._functions.code_url(call, document["recipe"]["ComponentSource"])}
@@ -182,7 +182,7 @@ class Components:
         if call.principal.kind == "certificate" and not self._allows(call, action, resource):
             raise denied(f"No policy of this certificate allows {action} on {resource}")
 
-    async def _find(self, arn: str) -> Document:
+    async def _component(self, arn: str) -> Document:
         name, version = parse_component_version(arn)
         document = await self._state.components.get(f"{name}/{version}")
         if document is None:

@@ -74,9 +74,9 @@ class Deployments:
             "reason": "",
         }
         async with self._state.lock:
-            return await self._state.once(client_token, lambda: self._create(call, thing, facts))
+            return await self._state.once(client_token, lambda: self._create_deployment(call, thing, facts))
 
-    async def _create(self, call: Call, thing: str, facts: Document) -> Output:
+    async def _create_deployment(self, call: Call, thing: str, facts: Document) -> Output:
         before = await self._state.targets.get(thing)
         revision = (before or {}).get("revision", 0) + 1
         deployment_id = str(uuid.uuid4())
@@ -136,7 +136,7 @@ class Deployments:
     @operation()
     async def get_deployment(self, call: Call, *, deployment_id: str) -> Output:
         operators_only(call)
-        made = await self._find(deployment_id)
+        made = await self._deployment(deployment_id)
         components = {
             name: {
                 "componentVersion": each["version"],
@@ -177,7 +177,7 @@ class Deployments:
         """A core that has not begun it will not; what runs stays."""
         operators_only(call)
         async with self._state.lock:
-            made = await self._find(deployment_id)
+            made = await self._deployment(deployment_id)
             if made["status"] != "ACTIVE":
                 raise conflict(f"The deployment is {made['status']}", deployment_id, KIND)
             made |= {"status": "CANCELED", "execution": "CANCELED", "modified": call.now}
@@ -187,7 +187,7 @@ class Deployments:
                 await self._deliver(made["thing"], target, made)
         return {"message": "The deployment was canceled"}
 
-    async def _find(self, deployment_id: str) -> Document:
+    async def _deployment(self, deployment_id: str) -> Document:
         found = await self._state.deployments.get(deployment_id)
         if found is None:
             raise not_found(deployment_id, KIND)

@@ -66,7 +66,7 @@ class CoreDevices:
     @operation()
     async def get_core_device(self, call: Call, *, core_device_thing_name: str) -> Output:
         operators_only(call)
-        core = await self._find(core_device_thing_name)
+        core = await self._core(core_device_thing_name)
         return {**_described(core_device_thing_name, core), "coreVersion": core["version"], "tags": {}}
 
     @operation(harmless={"topologyFilter"})
@@ -80,7 +80,7 @@ class CoreDevices:
     ) -> Output:
         """All are root components: a Littoral core has no dependencies between them."""
         operators_only(call)
-        core = await self._find(core_device_thing_name)
+        core = await self._core(core_device_thing_name)
         rows = [
             (
                 each["name"],
@@ -108,12 +108,12 @@ class CoreDevices:
         operators_only(call)
         target = await self._state.targets.get(core_device_thing_name)
         if target is None:
-            await self._find(core_device_thing_name)
+            await self._core(core_device_thing_name)
         made = await self._state.deployments.get(target["deploymentId"]) if target else None
         rows = [(made["deploymentId"], _effective(made))] if made is not None else []
         return listing("effectiveDeployments", *page(rows, next_token, max_results))
 
-    async def _find(self, thing: str) -> Document:
+    async def _core(self, thing: str) -> Document:
         found = await self._state.cores.get(thing)
         if found is None:
             raise not_found(thing, KIND)

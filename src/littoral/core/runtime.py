@@ -1,0 +1,74 @@
+"""A core, whole: spool, link, deployments and what they connect."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from littoral.core.deployments import CoreDeployments
+from littoral.core.link import Backoff, Link, Upstream
+from littoral.core.ports import Broker, Functions
+from littoral.core.routes import Routes
+from littoral.core.session import Timing
+from littoral.core.source import Source
+from littoral.core.spool import Spool, SpoolLimits
+from littoral.store.contract import Records, Streams
+
+
+@dataclass(frozen=True, slots=True)
+class CoreSettings:
+    thing: str  # the core's own name: its thing, and its MQTT client id
+    upstream: Upstream
+    spool: SpoolLimits = field(default_factory=SpoolLimits)
+    window: int = 256  # publishes unacknowledged at most
+    timing: Timing = field(default_factory=Timing)
+    backoff: Backoff = field(default_factory=Backoff)
+
+
+class Core:
+    """Open with ``Core.open``; ``start`` when the broker and the functions have started, ``close`` before they do."""
+
+    def __init__(self, spool: Spool, link: Link, source: Source, routes: Routes, deployments: CoreDeployments) -> None:
+        self.spool = spool
+        self.link = link
+        self.deployments = deployments
+        self._source = source
+        self._routes = routes
+
+    @classmethod
+    async def open(
+        cls, settings: CoreSettings, records: Records, streams: Streams, functions: Functions, broker: Broker
+    ) -> Core:
+        """``records`` is a bucket of the core's own. Raises StoreError."""
+        above = settings.upstream
+        spool = await Spool.open(streams, records, settings.thing, settings.spool)
+        link = Link(
+            above, settings.thing, spool, window=settings.window, timing=settings.timing, backoff=settings.backoff
+        )
+        scheme = "https" if above.tls is not None else "http"
+        source = Source(f"{scheme}://{above.host}:{above.port}", above.tls, above.server_name)
+        routes = Routes(broker, link, spool, functions)
+        deployments = CoreDeployments(settings.thing, records, link, source, functions, routes)
+        return cls(spool, link, source, routes, deployments)
+
+    async def start(self) -> None:
+        """What is deployed runs when this returns, link or no link."""
+        await self.deployments.start()
+        await self.link.start()
+
+    async def close(self) -> None:
+        await self.deployments.close()
+        await self.link.close()
+        await self._source.close()
+
+    async def stats(self) -> dict[str, Any]:
+        return {
+            "link": asdict(self.link.stats),
+            "spool": {
+                "pending": await self.spool.pending(),
+                "dropped": self.spool.dropped,
+                "rejected": self.spool.rejected,
+            },
+            "deployment": self.deployments.status,
+            "components": {feed.component.name: asdict(feed.stats) for feed in self._routes.feeds},
+        }

@@ -1,0 +1,236 @@
+"""One MQTT 5 client session upward, without sockets: bytes in and out, what is unacknowledged, when to give up.
+
+Owns: packet identifiers, the window of QoS 1 publishes, the keep-alive. Time is an argument.
+
+A publish keeps its identifier until it is acknowledged, over connections too: after a reconnect with the session
+present it goes again with DUP and the same identifier (5.0 s. 4.4), before anything new, in its first order.
+
+A spooled publish that is refused for a reason that time may heal (quota, not authorised, busy) breaks the connection
+and goes again with the next, so that order holds; one that is refused for good comes back with that reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from littoral.protocols.mqtt.decode import Decoder
+from littoral.protocols.mqtt.encode import encode
+from littoral.protocols.mqtt.packets import (
+    Ack,
+    Connack,
+    Connect,
+    Disconnect,
+    Filter,
+    Packet,
+    Pingreq,
+    Pingresp,
+    Publish,
+    Suback,
+    Subscribe,
+    Unsuback,
+    Unsubscribe,
+)
+from littoral.protocols.mqtt.properties import PublishProperties
+from littoral.protocols.mqtt.reasons import Reason
+from littoral.protocols.mqtt.wire import MalformedPacket
+
+PUBACK = 4
+LEVEL = 5
+MESSAGE_ID = "littoral-message-id"
+NEVER = (Reason.TOPIC_NAME_INVALID, Reason.PACKET_TOO_LARGE, Reason.PAYLOAD_FORMAT_INVALID)  # time heals none of these
+
+
+class Broken(Exception):
+    """The connection is of no more use; the session goes on with the next."""
+
+
+class Refused(Broken):
+    """The place above answered, and did not let us in."""
+
+
+@dataclass(slots=True)
+class Timing:
+    """Seconds."""
+
+    ping_every: float = 2.0  # of silence
+    dead_after: float = 5.0  # without a byte from above
+    session_expiry: int = 7 * 24 * 3600
+
+
+@dataclass(slots=True)
+class Happened:
+    """What one read brought."""
+
+    connected: bool = False
+    acknowledged: list[tuple[Any, int]] = field(default_factory=list)  # (what was given to ``publish``, reason)
+    messages: list[Publish] = field(default_factory=list)
+    subscribed: list[tuple[int, Sequence[int]]] = field(default_factory=list)  # (packet identifier, reasons)
+    broken: Broken | None = None  # what came before it in the same read counts
+
+
+class Session:
+    def __init__(self, client_id: str, window: int = 256, timing: Timing | None = None) -> None:
+        self.client_id = client_id
+        self.timing = timing or Timing()
+        self.connected = False
+        self._window = window
+        self._allowed = window
+        self._max_packet = 0
+        self._unacknowledged: dict[int, tuple[Any, Publish]] = {}
+        self._next_id = 0
+        self._asked: set[int] = set()  # identifiers of SUBSCRIBE and UNSUBSCRIBE
+        self._decoder = Decoder(LEVEL)
+        self._out: list[bytes] = []
+        self._heard = 0.0
+        self._pinged = False
+
+    # ------------------------------------------------------------------------------------- connection
+
+    def begin(self, now: float) -> None:
+        """A new connection: forget the bytes of the last, say CONNECT."""
+        self.connected = False
+        self._decoder = Decoder(LEVEL)
+        self._out.clear()
+        self._asked.clear()
+        self._heard = now
+        self._pinged = False
+        keep_alive = max(1, round(self.timing.dead_after))
+        properties = {"session_expiry": self.timing.session_expiry, "receive_maximum": self._window}
+        self._send(Connect(self.client_id, LEVEL, clean=False, keep_alive=keep_alive, properties=properties))
+
+    def received(self, data: bytes, now: float) -> Happened:
+        self._heard = now
+        self._pinged = False
+        happened = Happened()
+        try:
+            for packet in self._decoder.feed(data):
+                self._take(packet, happened)
+        except MalformedPacket as problem:
+            happened.broken = Broken(f"the place above sent what is no MQTT: {problem}")
+        except Broken as problem:
+            happened.broken = problem
+        return happened
+
+    def tick(self, now: float) -> None:
+        """Every second or oftener. Raises Broken where the path is dead."""
+        if now - self._heard >= self.timing.dead_after:
+            raise Broken(f"nothing was heard for {self.timing.dead_after:g} s")
+        if self.connected and not self._pinged and now - self._heard >= self.timing.ping_every:
+            self._pinged = True
+            self._send(Pingreq())
+
+    def leave(self) -> None:
+        if self.connected:
+            self._send(Disconnect())
+
+    def outgoing(self) -> bytes:
+        """Bytes to write now."""
+        data = b"".join(self._out)
+        self._out.clear()
+        return data
+
+    # --------------------------------------------------------------------------------------- messages
+
+    @property
+    def room(self) -> int:
+        """How many more may be published now."""
+        return max(0, self._allowed - len(self._unacknowledged)) if self.connected else 0
+
+    def fits(self, topic: str, payload: bytes) -> bool:
+        """Whether the place above takes packets of this size. 512 bytes are for headers and the message id."""
+        return not self._max_packet or len(payload) + len(topic.encode()) + 512 <= self._max_packet
+
+    def handles(self) -> list[Any]:
+        """Of what is not acknowledged yet, in order."""
+        return [handle for handle, _ in self._unacknowledged.values()]
+
+    def publish(self, handle: Any, topic: str, payload: bytes, message_id: str | None = None) -> None:
+        """QoS 1. ``handle`` comes back when it is acknowledged; what has a message id is sent until it is taken, or
+        refused for good."""
+        properties = PublishProperties(user_properties=[(MESSAGE_ID, message_id)]) if message_id else None
+        packet = Publish(topic, payload, qos=1, packet_id=self._identifier(), properties=properties)
+        self._unacknowledged[packet.packet_id] = (handle, packet)
+        if self.connected:
+            self._send(packet)
+
+    def forget(self, handle: Any) -> None:
+        """Not to be sent again, should it be unacknowledged."""
+        for number, (held, _) in list(self._unacknowledged.items()):
+            if held is handle:
+                del self._unacknowledged[number]
+
+    def subscribe(self, filters: Iterable[str]) -> int:
+        """The packet identifier that SUBACK will have. What we publish ourselves does not come back (no local)."""
+        packet = Subscribe(self._identifier(), [Filter(each, qos=1, no_local=True) for each in filters])
+        return self._ask(packet)
+
+    def unsubscribe(self, filters: Iterable[str]) -> int:
+        return self._ask(Unsubscribe(self._identifier(), list(filters)))
+
+    def done(self, message: Publish) -> None:
+        """A message of this connection is dealt with."""
+        if message.qos and self.connected:
+            self._send(Ack(PUBACK, message.packet_id))
+
+    # ----------------------------------------------------------------------------------------- inside
+
+    def _ask(self, packet: Subscribe | Unsubscribe) -> int:
+        self._asked.add(packet.packet_id)
+        self._send(packet)
+        return packet.packet_id
+
+    def _take(self, packet: Packet, happened: Happened) -> None:
+        if not self.connected and not isinstance(packet, Connack):
+            raise Broken(f"{type(packet).__name__} came before CONNACK")
+        match packet:
+            case Connack():
+                self._welcome(packet)
+                happened.connected = True
+            case Publish(qos=0 | 1):
+                happened.messages.append(packet)
+            case Ack(kind=4):
+                self._acknowledged(packet, happened)
+            case Suback() | Unsuback():
+                self._asked.discard(packet.packet_id)
+                happened.subscribed.append((packet.packet_id, packet.reasons))
+            case Pingresp():
+                pass
+            case Disconnect():
+                raise Broken(f"the place above closed: reason 0x{packet.reason:02x}")
+            case _:
+                raise Broken(f"{type(packet).__name__} from the place above")
+
+    def _acknowledged(self, packet: Ack, happened: Happened) -> None:
+        found = self._unacknowledged.get(packet.packet_id)
+        if found is None:
+            return
+        handle, publish = found
+        refused = packet.reason >= Reason.UNSPECIFIED_ERROR
+        if refused and publish.properties is not None and packet.reason not in NEVER:
+            raise Broken(f"a publish to {publish.topic} was refused for now: reason 0x{packet.reason:02x}")
+        del self._unacknowledged[packet.packet_id]
+        happened.acknowledged.append((handle, packet.reason))
+
+    def _welcome(self, packet: Connack) -> None:
+        if packet.reason:
+            text = packet.properties.get("reason_string", "")
+            raise Refused(f"the place above refused: reason 0x{packet.reason:02x} {text}".rstrip())
+        if self.connected:
+            raise Broken("a second CONNACK")
+        self.connected = True
+        self._allowed = min(self._window, packet.properties.get("receive_maximum", 65535))
+        self._max_packet = packet.properties.get("maximum_packet_size", 0)
+        for _, again in self._unacknowledged.values():
+            again.dup = packet.session_present
+            self._send(again)
+
+    def _identifier(self) -> int:
+        while True:
+            self._next_id = self._next_id % 65535 + 1
+            if self._next_id not in self._unacknowledged and self._next_id not in self._asked:
+                return self._next_id
+
+    def _send(self, packet: Packet) -> None:
+        self._out.append(encode(packet, LEVEL))

@@ -1,0 +1,109 @@
+"""Fetching what a deployment needs from the place above: recipes and artifacts, by the Greengrass data plane.
+
+Paths and members are botocore's rest-json model of ResolveComponentCandidates and GetComponentVersionArtifact; the
+client certificate is the credential. Told apart: the place above cannot be reached or is not well (``Unreachable``:
+try again later) and it refuses (``Declined``: the deployment has failed).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import ssl
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from littoral.core.recipe import ARTIFACT
+from littoral.net.client import HttpClient, RequestFailed
+from littoral.net.message import BodyError, Headers
+
+MAX_ANSWER = 8 * 1024**2
+MAX_ARTIFACT = 512 * 1024**2  # bytes of a zip
+TRY_AGAIN = (408, 429)
+
+
+class Unreachable(Exception):
+    """No answer, or one of trouble above."""
+
+
+class Declined(Exception):
+    """The place above says no, or gave what is not as it should be."""
+
+
+class Source:
+    """``base_url`` is the device port of the place above, ``https://host:8883``."""
+
+    def __init__(
+        self,
+        base_url: str,
+        tls: ssl.SSLContext | None,
+        server_name: str | None = None,
+        client: HttpClient | None = None,
+    ) -> None:
+        self._base = base_url.rstrip("/")
+        self._tls = tls
+        self._server_name = server_name
+        self._client = client or HttpClient()
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    async def recipes(self, versions: Mapping[str, str]) -> dict[str, tuple[str, dict[str, Any]]]:
+        """{component name: (version ARN, recipe)} for {name: version}. Raises Unreachable, Declined."""
+        if not versions:
+            return {}
+        wanted = [{"componentName": name, "componentVersion": version} for name, version in versions.items()]
+        body = json.dumps({"componentCandidates": wanted}).encode()
+        answer = await self._json("POST", "/greengrass/v2/resolveComponentCandidates", body)
+        try:
+            found = {
+                each["componentName"]: (str(each["arn"]), json.loads(base64.b64decode(each["recipe"])))
+                for each in answer["resolvedComponentVersions"]
+            }
+        except (KeyError, TypeError, ValueError) as problem:
+            raise Declined(f"the recipes from above cannot be read: {problem!r}") from problem
+        missing = set(versions) - set(found)
+        if missing:
+            raise Declined(f"the place above has no recipe of {', '.join(sorted(missing))}")
+        return found
+
+    async def artifact(self, arn: str, sha256: str) -> bytes:
+        """The zip of a component version, of that SHA-256 (base64). Raises Unreachable, Declined."""
+        path = f"/greengrass/v2/components/{quote(arn, safe='')}/artifacts/{ARTIFACT}"
+        location = (await self._json("GET", path)).get("preSignedUrl")
+        if not isinstance(location, str):
+            raise Declined("the place above gave no address of the artifact")
+        data = await self._get("GET", location, None, MAX_ARTIFACT)
+        if base64.b64encode(hashlib.sha256(data).digest()).decode() != sha256:
+            raise Declined(f"the artifact of {arn} is not what its recipe says: its SHA-256 differs")
+        return data
+
+    async def _json(self, method: str, path: str, body: bytes | None = None) -> dict[str, Any]:
+        data = await self._get(method, self._base + path, body, MAX_ANSWER)
+        try:
+            answer = json.loads(data)
+        except ValueError as problem:
+            raise Declined(f"the answer to {path} is not JSON") from problem
+        if not isinstance(answer, dict):
+            raise Declined(f"the answer to {path} is not an object")
+        return answer
+
+    async def _get(self, method: str, url: str, body: bytes | None, limit: int) -> bytes:
+        headers = Headers.of([("content-type", "application/json")] if body is not None else [])
+        try:
+            response = await self._client.request(
+                method, url, headers=headers, body=body, tls=self._tls, server_name=self._server_name
+            )
+            async with response:
+                data = await response.body.read(limit)
+        except (RequestFailed, BodyError, OSError) as problem:
+            raise Unreachable(str(problem) or type(problem).__name__) from problem
+        except ValueError as problem:
+            raise Declined(f"not an address to fetch from: {problem}") from problem
+        if response.status >= 500 or response.status in TRY_AGAIN:
+            raise Unreachable(f"the place above answered {response.status}")
+        if response.status != 200:
+            raise Declined(f"the place above answered {response.status}: {data[:300].decode('utf-8', 'replace')}")
+        return data

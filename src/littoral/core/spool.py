@@ -1,0 +1,112 @@
+"""What is on its way up: a durable stream with one consumer.
+
+``put`` returns when the message is durable, so a device may be acknowledged. The message id is
+``<core>/<epoch>/<sequence>``: the epoch is drawn when the spool is made, so a core that lost its disk and counts from
+one again is not taken for the old one; the place above stores by this id, so what is sent twice is kept once.
+
+When the spool is at its limit it refuses (``discard="new"``): then the device gets no acknowledgement and knows,
+where Greengrass silently drops the oldest. An operator who prefers new data to old says ``discard="old"``; what is
+dropped then is counted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from littoral.store.contract import Conflict, Consumer, Outgoing, Records, Retention, Streams
+
+STREAM = "core/spool"
+REJECTED = "core/rejected"
+EPOCH = "core/spool-epoch"
+FOREVER = 10 * 365 * 24 * 3600.0  # seconds; who sends again decides the link, not a timer
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolLimits:
+    max_bytes: int = 4 * 1024**3  # of payloads
+    max_messages: int | None = None
+    discard: Literal["new", "old"] = "new"
+
+
+@dataclass(frozen=True, slots=True)
+class Spooled:
+    sequence: int
+    message_id: str
+    topic: str
+    payload: bytes
+    spooled_at: float  # Unix seconds
+
+
+class Spool:
+    """Open with ``Spool.open``. One link drains it."""
+
+    def __init__(self, streams: Streams, consumer: Consumer, identity: str) -> None:
+        self._streams = streams
+        self._consumer = consumer
+        self.identity = identity
+        self._handed_out = 0  # the highest sequence so far; 0 before the first
+        self.dropped = 0  # never sent, because of discard="old", noticed since the start
+        self.rejected = 0  # refused for good by the place above, since the start
+
+    @classmethod
+    async def open(cls, streams: Streams, records: Records, core: str, limits: SpoolLimits | None = None) -> Spool:
+        wanted = limits or SpoolLimits()
+        await streams.create(
+            STREAM,
+            # Nothing is spooled by an id of ours, so there is no window to keep.
+            Retention(
+                max_bytes=wanted.max_bytes,
+                max_messages=wanted.max_messages,
+                discard=wanted.discard,
+                dedupe_window=0.0,
+            ),
+        )
+        await streams.create(REJECTED, Retention(max_messages=10_000, max_bytes=64 * 1024**2, discard="old"))
+        consumer = await streams.consumer(STREAM, "link", ack_wait=FOREVER)
+        return cls(streams, consumer, f"{core}/{await _epoch(records)}")
+
+    async def put(self, topic: str, payload: bytes) -> None:
+        """Durable once it returns. Raises StreamFull, StorageFailed."""
+        await self._streams.publish(STREAM, [Outgoing(payload, headers={"topic": topic})])
+
+    async def fetch(self, limit: int, *, wait: float) -> list[Spooled]:
+        """The next in order, each once in this process; after a restart, all that were not acknowledged."""
+        found = []
+        for message in await self._consumer.fetch(limit, wait=wait):
+            if self._handed_out and message.sequence > self._handed_out + 1:
+                self.dropped += message.sequence - self._handed_out - 1
+            self._handed_out = max(self._handed_out, message.sequence)
+            message_id = f"{self.identity}/{message.sequence}"
+            found.append(
+                Spooled(message.sequence, message_id, message.headers["topic"], message.data, message.published_at)
+            )
+        return found
+
+    async def ack(self, sequences: Sequence[int]) -> None:
+        """The place above has them."""
+        await self._consumer.ack(sequences)
+
+    async def reject(self, spooled: Spooled, reason: str) -> None:
+        """Set aside what will never be taken, so that it holds up nothing; it stays readable in a stream."""
+        headers = {"topic": spooled.topic, "reason": reason}
+        await self._streams.publish(REJECTED, [Outgoing(spooled.payload, spooled.message_id, headers)])
+        await self._consumer.ack([spooled.sequence])
+        self.rejected += 1
+
+    async def pending(self) -> int:
+        """How many the place above has not yet acknowledged."""
+        return await self._consumer.pending()
+
+
+async def _epoch(records: Records) -> str:
+    found = await records.get(EPOCH)
+    if found is None:
+        with contextlib.suppress(Conflict):  # another opened it at the same moment; its epoch holds
+            await records.put(EPOCH, secrets.token_hex(4).encode(), expect=0)
+        found = await records.get(EPOCH)
+    assert found is not None
+    return found.value.decode()
