@@ -25,15 +25,15 @@ def test_facts_of_a_head() -> None:
     )
     assert head == ("PUT", b"/a", b"a:1", 7, True, b"")
     chunked = check_request_head(b"POST", "1.1", b"/", [(b"host", b"a"), (b"transfer-encoding", b"Chunked")])
-    assert chunked.length == CHUNKED
+    assert chunked[3] == CHUNKED
     bodiless = check_request_head(b"GET", "1.1", b"/", [(b"host", b"a"), (b"expect", b"100-continue")])
-    assert not bodiless.expects_continue
+    assert not bodiless[4]
 
 
 def test_a_trusted_host_is_still_counted() -> None:
     with pytest.raises(HeadRefused):
         check_request_head(b"GET", "1.1", b"/", [(b"host", b"a"), (b"host", b"a")], b"a")
-    assert check_request_head(b"GET", "1.1", b"/", [(b"host", b"a")], b"a").host == b"a"
+    assert check_request_head(b"GET", "1.1", b"/", [(b"host", b"a")], b"a")[2] == b"a"
     with pytest.raises(HeadRefused):
         check_request_head(b"GET", "1.1", b"/", [(b"host", b"")], b"")
 
@@ -45,7 +45,7 @@ def test_a_host_that_passes_has_no_character_that_could_mean_more(host: bytes) -
     except HeadRefused as refused:
         assert refused.status == 400
     else:
-        assert head.host == host != b""
+        assert head[2] == host != b""
         assert not set(host) & set(b" /@,?#\\\t\r\n\0")
 
 
@@ -56,12 +56,12 @@ def test_a_target_that_passes_is_in_origin_form(target: bytes) -> None:
     except HeadRefused as refused:
         assert refused.status == 400
     else:
-        assert head.target[:1] == b"/"
-        assert b"#" not in head.target
+        assert head[1][:1] == b"/"
+        assert b"#" not in head[1]
 
 
 names = st.sampled_from([b"x-a", b"set-cookie", b"connection", b"transfer-encoding", b"content-length", b"date"])
-values = st.binary(max_size=20)
+values = st.binary(max_size=20) | st.sampled_from([b"1", b"22"])
 
 
 @given(headers=st.lists(st.tuples(names, values), max_size=8), status=st.integers(200, 599), length=st.integers(0, 99))
@@ -72,7 +72,8 @@ def test_a_response_head_has_one_framing_and_no_line_but_its_own(
         head = whole_head("GET", status, headers, length, DATE)
     except ValueError:
         wrong = any(set(value) & set(b"\r\n\0") for _, value in headers)
-        assert wrong or any(name == b"content-length" and not value.isdigit() for name, value in headers)
+        lengths = {value for name, value in headers if name == b"content-length"}
+        assert wrong or len(lengths) > 1 or not all(value.isdigit() for value in lengths)
         return
     lines = head.split(b"\r\n")
     assert lines[0] == status_line(status)

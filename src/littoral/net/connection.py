@@ -45,7 +45,6 @@ from littoral.protocols.http1 import (
     CHUNKED,
     HeadRefused,
     check_request_head,
-    declared_length,
     has_no_body,
     response_head,
     whole_head,
@@ -57,7 +56,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("littoral.net")
 
-_EMPTY = BytesBody()
+_EMPTY: Body = BytesBody()
 _CLOSE = b"\r\nconnection: close\r\n\r\n"
 _KEEP_OLD = b"\r\nconnection: keep-alive\r\n\r\n"  # HTTP/1.0 must be told
 _END = b"\r\n\r\n"
@@ -220,29 +219,29 @@ class HttpConnection(asyncio.Protocol):
         self._head_fed = -self._fed
         version = parser.get_http_version()
         try:
-            head = check_request_head(parser.get_method(), version, target, headers, self._host)
+            method, target, self._host, size, expects, upgrade = check_request_head(
+                parser.get_method(), version, target, headers, self._host
+            )
         except HeadRefused as refused:
             self._refuse(refused.status, refused.reason)
             return
-        self._host = head.host
         body: IncomingBody | None = None
-        if head.length:
-            length = None if head.length == CHUNKED else head.length
-            self._body = body = IncomingBody(self, length, server.limits.body_buffer)
+        if size:
+            self._body = body = IncomingBody(self, None if size == CHUNKED else size, server.limits.body_buffer)
             self._in_body = True
-            if head.expects_continue:
+            if expects:
                 self._continue_for = body
         request = Request(
-            head.method,
-            head.target.decode("latin-1"),
+            method,
+            target.decode("latin-1"),
             Headers(headers),
-            cast(Body, _EMPTY) if body is None else body,
+            _EMPTY if body is None else body,
             self._peer,
             version,
             time(),
         )
         keep = parser.should_keep_alive()
-        if head.upgrade and parser.should_upgrade():
+        if upgrade and parser.should_upgrade():
             keep = False  # what follows is not HTTP, or else the client must begin again
         self._served = True
         if self._answering or self._blocked or self._waiting:
@@ -445,8 +444,8 @@ class HttpConnection(asyncio.Protocol):
                 self._body.fail(BodyError(reason))
         else:
             text = (reason + "\n").encode()
-            head = response_head(status, [(b"content-type", b"text/plain; charset=utf-8")], self._server.date_line)
-            self._parting = b"%b\r\ncontent-length: %d%b%b" % (head, len(text), _CLOSE, text)
+            fields = [(b"content-type", b"text/plain; charset=utf-8")]
+            self._parting = whole_head("GET", status, fields, len(text), self._server.date_line) + _CLOSE + text
             self._in_head = True  # the client may be in the middle of sending: linger
         self._stopped = True
         self._hold(_BY_STOP)
@@ -473,7 +472,7 @@ class HttpConnection(asyncio.Protocol):
             content = cast(bytes, answer.body)
             head = whole_head(request.method, answer.status, answer.headers.raw, len(content), date)
         keep = self._may_keep(keep, answer, body)
-        end = self._head_end(request, keep)
+        end = _END if keep and request.http_version == "1.1" else self._head_end(request, keep)
         if not content or has_no_body(answer.status, request.method):
             self._transport.write(head + end)
         elif len(content) < WHOLE:
@@ -527,8 +526,7 @@ class HttpConnection(asyncio.Protocol):
     async def _send_iterator(self, request: Request, answer: Response, keep: bool, body: IncomingBody | None) -> bool:
         content = answer.body
         assert not isinstance(content, (bytes, FileSlice))
-        head = response_head(answer.status, answer.headers.raw, self._server.date_line)
-        length = declared_length(head)
+        head, length = response_head(answer.status, answer.headers.raw, self._server.date_line)
         bodiless = has_no_body(answer.status, request.method)
         chunked = length is None and not bodiless and request.http_version == "1.1"
         if length is None and not bodiless and not chunked:
@@ -626,7 +624,7 @@ class HttpConnection(asyncio.Protocol):
             answer = _plain(refused.status, refused.reason)
             answer.headers.raw.extend(refused.headers)
             return self._send_whole(request, answer, cast(bytes, answer.body), False, body)
-        head = response_head(101, upgrade.headers.raw, self._server.date_line)
+        head, _ = response_head(101, upgrade.headers.raw, self._server.date_line)
         self._transport.write(b"\r\n".join((head, *(name + b": " + value for name, value in lines))) + _END)
         self._bridge = bridge = WebSocketBridge(upgrade.protocol_factory(), self._server)
         self._server.replace(self, bridge)

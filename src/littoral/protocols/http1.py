@@ -24,7 +24,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import NamedTuple
 
 Pairs = Sequence[tuple[bytes, bytes]]
 
@@ -50,13 +49,10 @@ class HeadRefused(Exception):
         self.reason = reason
 
 
-class RequestHead(NamedTuple):
-    method: str
-    target: bytes  # origin form or "*"
-    host: bytes  # b"" when an HTTP/1.0 client sent none
-    length: int  # of the body in bytes; 0 for none, CHUNKED when framed by chunks
-    expects_continue: bool
-    upgrade: bytes  # value of Upgrade, b"" for none
+# method · target in origin form or "*" · host, b"" when an HTTP/1.0 client sent none · length of the body in bytes, 0
+# for none, CHUNKED when framed by chunks · whether 100 (Continue) is awaited · value of Upgrade, b"" for none.
+# A plain tuple: made for every request, and unpacked at once.
+RequestHead = tuple[str, bytes, bytes, int, bool, bytes]
 
 
 def check_request_head(method: bytes, version: str, target: bytes, headers: Pairs, trusted: bytes = b"") -> RequestHead:
@@ -92,7 +88,7 @@ def check_request_head(method: bytes, version: str, target: bytes, headers: Pair
         host = _valid_host(host, version)
     if target[:1] != b"/" or b"#" in target:
         target = _other_form(name, target, host)
-    return RequestHead(name, target, host, length, expects and length != 0 and version == "1.1", upgrade)
+    return name, target, host, length, expects and length != 0 and version == "1.1", upgrade
 
 
 def _valid_host(host: bytes | None, version: str) -> bytes:
@@ -157,48 +153,66 @@ def has_no_body(status: int, method: str) -> bool:
     return method == "HEAD" or status in _BODILESS or status < 200
 
 
-def response_head(status: int, headers: Pairs, date: bytes) -> bytes:
-    """Status line and header lines, each ended by nothing: the caller appends ``CRLF name: value`` lines of its own
-    and the final ``CRLF CRLF``. Connection and Transfer-Encoding are dropped, for framing is the sender's; a Date of
-    the handler (a cached answer's) is kept. Raises ``ValueError`` for a header that would break out of its line."""
-    lines = [name + b": " + value for name, value in headers]
-    lines.insert(0, status_line(status))
-    head = b"\r\n".join(lines)
-    if head.count(b"\n") != len(headers) or head.count(b"\r") != len(headers) or b"\0" in head:
-        raise ValueError("a response header holds a line break or NUL")
-    if b"\r\nconnection: " in head or b"\r\ntransfer-encoding: " in head:
-        kept = [pair for pair in headers if pair[0] not in (b"connection", b"transfer-encoding")]
-        return response_head(status, kept, date)
-    if b"\r\ndate: " in head:
-        return head
-    return head + date
+# Headers of a handler that need a second look; anything else is written as it is.
+_SETTLED = frozenset((b"connection", b"transfer-encoding", b"content-length", b"date"))
+_line = b": ".join
+_block = b"\r\n".join
 
 
-def declared_length(head: bytes) -> int | None:
-    """Content-Length as ``response_head`` wrote it, or None."""
-    start = head.find(b"\r\ncontent-length: ")
-    if start < 0:
-        return None
-    end = head.find(b"\r\n", start + 2)
-    digits = head[start + 18 : end if end >= 0 else len(head)]
-    if not digits.isdigit():
-        raise ValueError("Content-Length of a response is not a number")
-    return int(digits)
+def response_head(status: int, headers: Pairs, date: bytes) -> tuple[bytes, int | None]:
+    """Head and declared length of a response whose body comes in pieces. The head ends without a line end: the caller
+    appends ``CRLF name: value`` lines of its own and the final ``CRLF CRLF``.
+
+    Connection and Transfer-Encoding are dropped, for framing is the sender's; a Date of the handler (a cached
+    answer's) is kept instead of ``date``. Raises ``ValueError`` for a header that would break out of its line."""
+    length: int | None = None
+    if not _SETTLED.isdisjoint(dict(headers)):
+        headers, length, date = _settled(headers, date)
+    head = _written(status, headers) + date
+    return (head, None) if length is None else (head + b"\r\ncontent-length: %d" % length, length)
 
 
 def whole_head(method: str, status: int, headers: Pairs, length: int, date: bytes) -> bytes:
-    """``response_head`` of an answer whose body has ``length`` bytes, with the one true Content-Length. A handler's
+    """The head of an answer whose body of ``length`` bytes is at hand, with the one true Content-Length. A handler's
     own is kept where no body follows (HEAD, 304: what a GET would have had) and corrected elsewhere."""
     if status < 200:
         raise ValueError(f"{status} is not a final status")
-    head = response_head(status, headers, date)
-    declared = declared_length(head)
-    if declared is None:
-        return head if status in _BODILESS else head + b"\r\ncontent-length: %d" % length
-    if status == 304 or (status != 204 and (method == "HEAD" or declared == length)):
-        return head
-    kept = [pair for pair in headers if pair[0] != b"content-length"]
-    return whole_head(method, status, kept, length, date)
+    declared: int | None = None
+    if not _SETTLED.isdisjoint(dict(headers)):
+        headers, declared, date = _settled(headers, date)
+    head = _written(status, headers)
+    if status in _BODILESS:
+        return (
+            head + date if status == 204 or declared is None else b"%b%b\r\ncontent-length: %d" % (head, date, declared)
+        )
+    if declared is not None and method == "HEAD":
+        length = declared
+    return b"%b%b\r\ncontent-length: %d" % (head, date, length)
+
+
+def _written(status: int, headers: Pairs) -> bytes:
+    head = _block((_STATUS_LINES.get(status) or status_line(status), *map(_line, headers)))
+    breaks = len(headers)
+    if head.count(b"\n") != breaks or head.count(b"\r") != breaks or b"\0" in head:
+        raise ValueError("a response header holds a line break or NUL")
+    return head
+
+
+def _settled(headers: Pairs, date: bytes) -> tuple[Pairs, int | None, bytes]:
+    """The headers without framing, the length they declared, and the Date line still to write."""
+    length: int | None = None
+    kept: list[tuple[bytes, bytes]] = []
+    for name, value in headers:
+        if name not in _SETTLED:
+            kept.append((name, value))
+        elif name == b"date":
+            kept.append((name, value))
+            date = b""
+        elif name == b"content-length":
+            if not value.isdigit() or (length is not None and length != int(value)):
+                raise ValueError("Content-Length of a response is not one number")
+            length = int(value)
+    return kept, length, date
 
 
 # ------------------------------------------------------------------------------------------- request heads
