@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import queue
 import ssl
@@ -17,7 +18,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from littoral.aws.invoke import Invocation, InvokeResult
 from littoral.aws.service import ServiceError
-from littoral.net.listen import listen_stream
+from littoral.net.listen import listen_http, listen_stream
 from littoral.net.pki import Authority
 from littoral.net.tls import server_context
 from littoral.store.embedded import EmbeddedStore
@@ -55,6 +56,7 @@ class Place:
     sink: Sink
     authority: Authority
     port: int
+    https_port: int  # the real device port tells MQTT from HTTP by the first byte; here they are two
     folder: Path
     _clients: dict[str, Any] = field(default_factory=dict)
 
@@ -95,6 +97,22 @@ class Device:
     certificate: Path
     key: Path
 
+    @property
+    def tls(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=str(self.place.ca))
+        context.load_cert_chain(self.certificate, self.key)
+        return context
+
+    def https(self, method: str, path: str, body: bytes = b"") -> tuple[int, dict[str, Any]]:
+        """The status and JSON body of a request that shows the device's certificate."""
+        connection = http.client.HTTPSConnection("127.0.0.1", self.place.https_port, context=self.tls, timeout=10)
+        try:
+            connection.request(method, path, body)
+            response = connection.getresponse()
+            return response.status, json.loads(response.read() or b"{}")
+        finally:
+            connection.close()
+
     def connect(
         self, client_id: str | None = None, *, v5: bool = True, clean: bool = True, timeout: float = 10
     ) -> Mqtt:
@@ -116,9 +134,7 @@ class Mqtt:
         self.client = mqtt.Client(
             CallbackAPIVersion.VERSION2, client_id, protocol=protocol, reconnect_on_failure=False, **more
         )
-        context = ssl.create_default_context(cafile=str(device.place.ca))
-        context.load_cert_chain(device.certificate, device.key)
-        self.client.tls_set_context(context)
+        self.client.tls_set_context(device.tls)
         self.client.on_connect = lambda c, u, f, reason, p: self.connected.put(reason.value)
         self.client.on_disconnect = lambda c, u, f, reason, p: self.disconnected.put(reason.value)
         self.client.on_message = lambda c, u, message: self.messages.put(message)
@@ -178,7 +194,7 @@ def running(folder: Path, on_open: Callable[[Things], None] | None = None) -> It
             (server.certificate, server.private_key), client_cas=[authority.certificate_pem], clients="required"
         )
         listener = await listen_stream(things.broker.protocol_factory("tls"), "127.0.0.1", 0, tls)
-        held["port"], held["things"] = listener.port, things
+        held["port"], held["things"], held["tls"] = listener.port, things, tls
 
         async def close() -> None:
             await listener.close(0.5)
@@ -187,7 +203,9 @@ def running(folder: Path, on_open: Callable[[Things], None] | None = None) -> It
         return {"iot": things.iot, "iot-data": things.iot_data, "close": close}
 
     with served(factory) as gateway:
-        yield Place(gateway, held["things"], sink, authority, held["port"], folder)
+        https = gateway.run(listen_http(gateway.gateway.handle_device, tls=held["tls"]))
+        yield Place(gateway, held["things"], sink, authority, held["port"], https.port, folder)
+        gateway.run(https.close(0.5))
 
 
 def allow(action: str | list[str], *resources: str, effect: str = "Allow", **more: Any) -> dict[str, Any]:

@@ -322,6 +322,33 @@ def test_a_bad_publish_is_refused(place: Place, arguments: dict[str, Any]) -> No
     assert queue.Queue.empty(place.sink.arrived)
 
 
+def test_a_device_publishes_and_reads_shadows_by_https_with_its_certificate(place: Place, nurse: Device) -> None:
+    bed = place.device(
+        "bed-https",
+        allow("iot:Publish", "topic/h/allowed"),
+        allow(["iot:UpdateThingShadow", "iot:GetThingShadow"], "thing/bed-https", "thing/bed-https/named"),
+    )
+    with nurse.connect() as station:
+        station.subscribe("h/#")
+        assert bed.https("POST", "/topics/h%2Fallowed?qos=1", b'{"a": 1}')[0] == 200
+        assert station.next() == ("h/allowed", {"a": 1})
+        for path in (
+            "/topics/h%2Fdenied?qos=1",
+            "/topics/h%2Fallowed?qos=1&retain=true",
+            "/topics/%24aws%2Frules%2Fr%2Fx?qos=1",
+        ):
+            assert bed.https("POST", path, b"{}")[0] == 403
+        state = b'{"state": {"reported": {"a": 1}}}'
+        assert bed.https("POST", "/things/bed-https/shadow", state)[1]["version"] == 1
+        assert bed.https("POST", "/things/bed-https/shadow?name=named", state)[0] == 200
+        assert bed.https("GET", "/things/bed-https/shadow")[1]["state"] == {"reported": {"a": 1}}
+        for method, path in (("DELETE", "/things/bed-https/shadow"), ("GET", "/things/other/shadow")):
+            assert bed.https(method, path)[0] == 403
+        place.client("iot").update_certificate(certificateId=bed.certificate_id, newStatus="INACTIVE")
+        assert bed.https("POST", "/topics/h%2Fallowed?qos=1", b"{}")[0] == 403
+        assert station.messages.empty()
+
+
 def test_the_endpoint_is_where_devices_connect(place: Place) -> None:
     address = place.client("iot").describe_endpoint(endpointType="iot:Data-ATS")["endpointAddress"]
     assert address == f"127.0.0.1:{place.port}"

@@ -9,7 +9,8 @@
     …
     await things.close()
 
-``open`` reads everything back; ``start`` lets rules run; ``close`` ends connections, then rules.
+``open`` reads facts and rules; ``start`` brings sessions back and lets rules run; ``close`` ends connections, then
+rules.
 """
 
 from __future__ import annotations
@@ -115,13 +116,13 @@ class Things:
         self.iot = Iot(registry, self.rules, names, authority=authority, endpoint=endpoint)
         self.iot_data = IotData(BrokerMessages(self.broker, dispatch), self.shadows, permissions)
         registry.on_change(self._registry_changed)
-        return self
-
-    async def start(self) -> None:
-        """To be awaited before the first connection. Raises StoreError."""
         await self._duplicates.open()
         await self.rules.open()
         self._intake.open()
+        return self
+
+    async def start(self) -> None:
+        """Bring sessions back and let rules run. To be awaited before the first connection. Raises StoreError."""
         await self.broker.start()
         self.rules.start()
 
