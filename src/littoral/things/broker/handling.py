@@ -127,7 +127,7 @@ class Handling:
         if not known:
             self._check_name(topic)
             if not self._may_publish(publication):
-                return self._denied(topic)
+                return self._denied(publication)
         if topic.startswith("$"):
             self._broker.reserve(session.client, publication, self._batch)
             return Reason.SUCCESS
@@ -158,12 +158,12 @@ class Handling:
         session = self._session
         return session.access.publish(session.client, topic, publication.retain)
 
-    def _denied(self, topic: str) -> int:
-        message = f"not allowed to publish to {topic}"
+    def _denied(self, publication: Publication) -> int:
+        message = f"not allowed to publish to {publication.topic}"
         if self._connection.profile.denied_publish_disconnects:
             self._connection.fail(Reason.NOT_AUTHORIZED, message)
             return Reason.NOT_AUTHORIZED
-        return self._refuse(Reason.NOT_AUTHORIZED, message, 1)
+        return self._refuse(Reason.NOT_AUTHORIZED, message, publication.qos)
 
     def _refuse(self, reason: Reason, message: str, qos: int) -> int:
         """MQTT 5 has a reason code in PUBACK; elsewhere the end of the connection is the only way to say no."""
