@@ -349,6 +349,21 @@ def test_a_device_publishes_and_reads_shadows_by_https_with_its_certificate(plac
         assert station.messages.empty()
 
 
+def test_presence_is_told_to_who_may_hear_it(place: Place, nurse: Device) -> None:
+    bed = place.device("bed-present", allow("iot:*"))
+    with nurse.connect() as station:
+        station.subscribe("$aws/events/presence/+/bed-present")
+        with bed.connect():
+            topic, event = station.next()
+            assert (topic, event["eventType"]) == ("$aws/events/presence/connected/bed-present", "connected")
+            assert (event["principalIdentifier"], event["ipAddress"]) == (bed.certificate_id, "127.0.0.1")
+        topic, gone = station.next()
+        assert topic == "$aws/events/presence/disconnected/bed-present"
+        assert gone["clientInitiatedDisconnect"] is True and gone["sessionIdentifier"] == event["sessionIdentifier"]
+        with bed.connect():
+            assert station.next()[1]["versionNumber"] == event["versionNumber"] + 1
+
+
 def test_the_endpoint_is_where_devices_connect(place: Place) -> None:
     address = place.client("iot").describe_endpoint(endpointType="iot:Data-ATS")["endpointAddress"]
     assert address == f"127.0.0.1:{place.port}"

@@ -34,6 +34,7 @@ from littoral.things.intake import Intake
 from littoral.things.message import Publication
 from littoral.things.names import Names
 from littoral.things.permissions import Permissions
+from littoral.things.presence import Presence
 from littoral.things.registry import Registry
 from littoral.things.registry.snapshot import import_snapshot
 from littoral.things.reserved import Reserved, dispatcher
@@ -116,6 +117,7 @@ class Things:
         self.iot = Iot(registry, self.rules, names, authority=authority, endpoint=endpoint)
         self.iot_data = IotData(BrokerMessages(self.broker, dispatch), self.shadows, permissions)
         registry.on_change(self._registry_changed)
+        Presence(self.broker, clock).open()
         await self._duplicates.open()
         await self.rules.open()
         self._intake.open()
