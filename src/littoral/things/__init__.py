@@ -6,10 +6,16 @@
 ``message``       a publication; ``access``: what the broker asks before it lets one pass
 ``registry/``     things, certificates, policies, attachments: the facts, durable
 ``control/``      the API of botocore's service ``iot``; ``data`` is that of ``iot-data``
-``permissions``   the answers to ``access``, from the registry's policies
+``permissions``   what a certificate may do; ``gatekeeper`` answers ``access`` from it
 ``shadows/``      device shadows over MQTT and in process
-``rules/``        topic rules: matched durably, run at least once
+``rules/``        topic rules: matched durably, run at least once; ``intake`` feeds them
+``duplicates``    messages sent twice, delivered once; ``presence``: who came and went
+``reserved``      what is published to ``$aws/…``
 ================  ================================================================================
 
 Refuses to know: sockets (``net``), functions and objects (handed in as ``Invoker`` and ``ObjectSink``).
 """
+
+from littoral.things.facade import Things
+
+__all__ = ["Things"]

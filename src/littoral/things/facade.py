@@ -15,6 +15,7 @@ rules.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -24,7 +25,7 @@ from littoral.aws.invoke import Invoker
 from littoral.net.pki import Authority
 from littoral.store.contract import Records, Streams
 from littoral.store.documents import Documents
-from littoral.things.broker import BrokerLimits
+from littoral.things.broker import BrokerLimits, NotStored
 from littoral.things.broker.limits import ProfileName
 from littoral.things.control import Iot
 from littoral.things.data import IotData, Retained
@@ -40,6 +41,8 @@ from littoral.things.registry.snapshot import import_snapshot
 from littoral.things.reserved import Reserved, dispatcher
 from littoral.things.rules import Metrics, ObjectSink, RuleEngine, Sinks
 from littoral.things.shadows import Shadows
+
+log = logging.getLogger(__name__)
 
 BUCKET = "things"
 
@@ -102,7 +105,10 @@ class Things:
         self.broker.duplicates = self._duplicates
 
         async def publish_shadow(topic: str, payload: bytes) -> None:
-            await self.broker.publish(Publication(topic, payload, 1))
+            try:
+                await self.broker.publish(Publication(topic, payload, 1))
+            except NotStored as problem:  # the shadow itself is durable; who misses this finds it by a get
+                log.warning("%s: not told to everybody: %s", topic, problem)
 
         async def act(publication: Publication) -> None:
             await dispatch(publication)
