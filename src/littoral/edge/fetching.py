@@ -1,0 +1,371 @@
+"""Between the cache and the origins: misses, revalidation, one fetch for all who wait, stale objects in need.
+
+Every refusal to store has a name (``Lifetime.refusal``). What may not be stored is streamed to the one viewer whose
+request it answers; others who waited for it ask the origin themselves (CloudFront collapses cacheable objects only).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from littoral.edge.cache import Cache, Entry, Key
+from littoral.edge.filling import Filling
+from littoral.edge.plan import Origin
+from littoral.edge.triggers import EdgeRequest, EdgeResponse, switched_origin
+from littoral.edge.upstream import HOP_BY_HOP, Upstream
+from littoral.net.client import ClientResponse, RequestFailed, Timeout
+from littoral.net.message import BodyError, Headers, RawHeaders, ResponseBody
+from littoral.protocols.httpcache import Lifetime, initial_age, lifetime
+
+if TYPE_CHECKING:
+    from littoral.edge.pipeline import Visit
+
+log = logging.getLogger("littoral.edge")
+
+OriginTriggers = Callable[
+    [str, "Visit", EdgeRequest, EdgeResponse | None], Awaitable[EdgeRequest | EdgeResponse | None]
+]
+# what the edge says itself, or what only concerned the hop to the origin
+NOT_STORED = HOP_BY_HOP | {
+    "age",
+    "date",
+    "via",
+    "x-cache",
+    "x-amz-cf-pop",
+    "x-amz-cf-id",
+    "x-amz-request-id",
+    "x-amz-id-2",
+}
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What was found: a stored entry, a body that is being stored, or a response that passes through."""
+
+    status: int
+    label: str
+    entry: Entry | None = None
+    headers: Headers = field(default_factory=Headers)
+    filling: Filling | None = None
+    passing: ClientResponse | None = None
+    content: bytes = b""
+    storing: asyncio.Task[Entry] | None = None
+
+    def body(self) -> ResponseBody:
+        if self.filling is not None:
+            return self.filling.follow()
+        if self.passing is not None:
+            return _passed(self.passing)
+        return self.content
+
+    async def whole(self) -> Entry:
+        """The entry, once it is stored."""
+        assert self.storing is not None
+        return await asyncio.shield(self.storing)
+
+    def release(self) -> None:
+        """The response will not be sent."""
+        if self.passing is not None:
+            self.passing.release()
+
+    @property
+    def private(self) -> bool:
+        return self.entry is None and self.filling is None
+
+
+async def _passed(response: ClientResponse) -> AsyncIterator[bytes]:
+    async with response:
+        async for chunk in response.body:
+            yield chunk
+
+
+class Fetching:
+    def __init__(self, cache: Cache, upstream: Upstream, triggers: OriginTriggers, clock: Callable[[], float]) -> None:
+        self._cache = cache
+        self._upstream = upstream
+        self._triggers = triggers
+        self._clock = clock
+        self._under_way: dict[Key, asyncio.Task[Outcome]] = {}
+        self._background: set[asyncio.Task[object]] = set()
+        self.origin_requests = 0
+
+    async def close(self) -> None:
+        tasks = [*self._background, *self._under_way.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def find(self, key: Key, visit: Visit) -> Outcome:
+        """The object of that key for this viewer."""
+        entry = self._cache.get(key)
+        now = self._clock()
+        if entry is not None and now < entry.fresh_until:
+            return Outcome(entry.status, _hit(entry), entry)
+        if entry is not None and now < entry.fresh_until + entry.stale_while_revalidate:
+            if key not in self._under_way:
+                self._begin(key, visit, entry)
+            return Outcome(entry.status, _hit(entry), entry)
+        task = self._under_way.get(key)
+        leads = task is None
+        if task is None:
+            task = self._begin(key, visit, entry)
+        outcome = await asyncio.shield(task)
+        if leads:
+            return outcome
+        if outcome.private:
+            return await self.pass_through(visit)
+        return replace(outcome, headers=Headers(list(outcome.headers.raw)))
+
+    def _begin(self, key: Key, visit: Visit, entry: Entry | None) -> asyncio.Task[Outcome]:
+        """One fetch, which goes on even when the viewer who caused it goes away."""
+        task = asyncio.ensure_future(self._fetch(key, visit, entry))
+        self._under_way[key] = task
+
+        def done(finished: asyncio.Task[Outcome]) -> None:
+            self._under_way.pop(key, None)
+            if not finished.cancelled() and finished.exception() is None:
+                storing = finished.result().storing
+                if storing is not None and not storing.done():
+                    self._under_way[key] = finished  # later viewers follow the same body until it is stored
+                    storing.add_done_callback(lambda _: self._under_way.pop(key, None))
+
+        task.add_done_callback(done)
+        return task
+
+    async def pass_through(self, visit: Visit) -> Outcome:
+        """A request that is not to be cached: body up, response down, nothing held."""
+        return await self._ask(visit, None, key=None)
+
+    async def _fetch(self, key: Key, visit: Visit, entry: Entry | None) -> Outcome:
+        return await self._ask(visit, entry, key)
+
+    async def _ask(self, visit: Visit, entry: Entry | None, key: Key | None) -> Outcome:
+        request, origin = replace(visit.request, origin=visit.behaviour.origin), visit.behaviour.origin
+        changed = await self._triggers("origin-request", visit, request, None)
+        if isinstance(changed, EdgeResponse):
+            return self._generated(key, visit, changed)
+        if changed is not None:
+            request = changed
+            if changed.origin_document is not None:
+                origin = switched_origin(changed.origin_document, origin)
+        requested_at = self._clock()
+        try:
+            response = await self._send(visit, request, origin, entry, cached=key is not None)
+        except RequestFailed as problem:
+            return self._unreachable(key, visit, entry, problem)
+        return await self._received(key, visit, request, entry, response, requested_at)
+
+    async def _send(
+        self, visit: Visit, request: EdgeRequest, origin: Origin, entry: Entry | None, *, cached: bool
+    ) -> ClientResponse:
+        extra: list[tuple[str, str]] = []
+        method = request.method
+        if cached:
+            if method == "HEAD":
+                request = replace(request, method="GET")  # one fetch serves both
+            if entry is not None and entry.status == 200:
+                if entry.etag is not None:
+                    extra.append(("if-none-match", entry.etag))
+                if entry.last_modified is not None:
+                    extra.append(("if-modified-since", entry.last_modified))
+        else:
+            conditions = ("range", "if-range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since")
+            extra += [(name, value) for name in conditions if (value := request.headers.get(name)) is not None]
+        self.origin_requests += 1
+        length = visit.viewer.headers.get("content-length")
+        if method in {"GET", "HEAD", "OPTIONS"} or (not length and "transfer-encoding" not in visit.viewer.headers):
+            body = None
+        else:
+            body = visit.viewer.body
+            if length is not None and request.body is None:
+                extra.append(("content-length", length))
+            elif request.body is not None:
+                extra.append(("content-length", str(len(request.body))))
+        return await self._upstream.ask(origin, visit.behaviour, request, visit.viewer.peer, extra, body)
+
+    async def _received(
+        self,
+        key: Key | None,
+        visit: Visit,
+        request: EdgeRequest,
+        entry: Entry | None,
+        response: ClientResponse,
+        requested_at: float,
+    ) -> Outcome:
+        now = self._clock()
+        if response.status == 304 and entry is not None:
+            response.release()
+            return self._refreshed(visit, entry, response.headers, requested_at)
+        if response.status >= 500 and entry is not None and self._may_be_stale(entry, now):
+            response.release()
+            return self._stale(visit, entry, response.status)
+        kept = Headers([pair for pair in response.headers.raw if pair[0].decode("latin-1") not in HOP_BY_HOP])
+        before = EdgeResponse(response.status, kept)
+        after = await self._triggers("origin-response", visit, request, before)
+        made = after if isinstance(after, EdgeResponse) else before
+        known = _by_name(made.headers)
+        said = lifetime(made.status, known, visit.behaviour.ttl, now, visit.plan.error_minimum(made.status))
+        if made.body is not None:
+            response.release()
+            return self._replaced(key, visit, made, said, known, requested_at)
+        length = response.headers.get("content-length")
+        if key is None or not said.storable or made.status in {204, 206}:
+            if length is not None and request.method != "HEAD":
+                made.headers.set("content-length", length)
+            label = "Miss from cloudfront" if made.status < 400 else "Error from cloudfront"
+            return Outcome(made.status, label, headers=made.headers, passing=response)
+        return self._store(key, visit, made, said, known, requested_at, response, length)
+
+    # ------------------------------------------------------------------------------------ what is stored
+
+    def _store(
+        self,
+        key: Key,
+        visit: Visit,
+        made: EdgeResponse,
+        said: Lifetime,
+        known: dict[str, list[str]],
+        requested_at: float,
+        response: ClientResponse,
+        length: str | None,
+    ) -> Outcome:
+        filling = Filling(self._cache.folder)
+        entry = self._entry(visit, made, said, known, requested_at)
+        storing = asyncio.ensure_future(self._fill(key, entry, filling, response))
+        self._background.add(storing)
+        storing.add_done_callback(self._background.discard)
+        storing.add_done_callback(_retrieved)
+        headers = Headers(list(entry.raw))
+        if length is not None:
+            headers.set("content-length", length)
+        label = "Miss from cloudfront" if made.status < 400 else "Error from cloudfront"
+        return Outcome(made.status, label, headers=headers, filling=filling, storing=storing)
+
+    async def _fill(self, key: Key, entry: Entry, filling: Filling, response: ClientResponse) -> Entry:
+        try:
+            async with response:
+                async for chunk in response.body:
+                    await filling.write(chunk)
+        except (BodyError, RequestFailed, OSError) as problem:
+            filling.fail(str(problem))
+            raise
+        except BaseException:
+            filling.fail("the edge location is stopping")
+            raise
+        entry.body = filling.finish()
+        entry.size = filling.size
+        self._cache.put(key, entry)
+        return entry
+
+    def _entry(
+        self, visit: Visit, made: EdgeResponse, said: Lifetime, known: dict[str, list[str]], requested_at: float
+    ) -> Entry:
+        now = self._clock()
+        age = initial_age(known, requested_at, now)
+        query = f"?{visit.request.querystring}" if visit.request.querystring else ""
+        return Entry(
+            visit.request.uri + query,
+            made.status,
+            _storable(made.headers),
+            b"",
+            0,
+            born=now - age,
+            fresh_until=now - (age if made.status < 400 else 0.0) + said.seconds,
+            stale_while_revalidate=said.stale_while_revalidate,
+            stale_if_error=said.stale_if_error,
+            etag=known.get("etag", [None])[0],
+            last_modified=known.get("last-modified", [None])[0],
+        )
+
+    def _replaced(
+        self,
+        key: Key | None,
+        visit: Visit,
+        made: EdgeResponse,
+        said: Lifetime,
+        known: dict[str, list[str]],
+        requested_at: float,
+    ) -> Outcome:
+        """A body that origin-response wrote."""
+        label = "Miss from cloudfront" if made.status < 400 else "Error from cloudfront"
+        made.headers.remove("content-length")
+        if key is not None and said.storable:
+            entry = self._entry(visit, made, said, known, requested_at)
+            entry.body, entry.size = made.body or b"", len(made.body or b"")
+            self._cache.put(key, entry)
+        return Outcome(made.status, label, headers=Headers(_storable(made.headers)), content=made.body or b"")
+
+    def _generated(self, key: Key | None, visit: Visit, made: EdgeResponse) -> Outcome:
+        """A response that origin-request generated; it is cached like an origin's."""
+        now = self._clock()
+        known = _by_name(made.headers)
+        said = lifetime(made.status, known, visit.behaviour.ttl, now, visit.plan.error_minimum(made.status))
+        outcome = self._replaced(key, visit, replace(made, body=made.body or b""), said, known, now)
+        outcome.label = "LambdaGeneratedResponse from cloudfront"
+        return outcome
+
+    # ------------------------------------------------------------------------------ what was there before
+
+    def _refreshed(self, visit: Visit, entry: Entry, headers: Headers, requested_at: float) -> Outcome:
+        """304: the stored body with the new headers (RFC 9111 s. 4.3.4)."""
+        now = self._clock()
+        fresh = {name for name, _ in headers.raw} - {b"content-length", b"content-encoding", b"content-range"}
+        merged = [pair for pair in entry.raw if pair[0] not in fresh]
+        merged += [pair for pair in headers.raw if pair[0] in fresh]
+        entry.raw = _storable(Headers(merged))
+        known = _by_name(Headers(merged))
+        said = lifetime(entry.status, known, visit.behaviour.ttl, now, visit.plan.error_minimum(entry.status))
+        age = initial_age(known, requested_at, now)
+        entry.born, entry.fresh_until = now - age, now - age + said.seconds
+        entry.stale_while_revalidate, entry.stale_if_error = said.stale_while_revalidate, said.stale_if_error
+        return Outcome(entry.status, "RefreshHit from cloudfront", entry)
+
+    def _may_be_stale(self, entry: Entry, now: float) -> bool:
+        """CloudFront serves stale when the origin fails, unless the object says how long, or never."""
+        return entry.status < 400 and (entry.stale_if_error is None or now < entry.fresh_until + entry.stale_if_error)
+
+    def _stale(self, visit: Visit, entry: Entry, status: int) -> Outcome:
+        """The old object for as long as the error would have been kept."""
+        if entry.stale_if_error is None:
+            entry.fresh_until = self._clock() + visit.plan.error_minimum(status)
+        return Outcome(entry.status, "Hit from cloudfront", entry)
+
+    def _unreachable(self, key: Key | None, visit: Visit, entry: Entry | None, problem: RequestFailed) -> Outcome:
+        log.warning("origin %s: %s", visit.behaviour.origin.domain, problem)
+        status = 504 if isinstance(problem, Timeout) else 502
+        if entry is not None and self._may_be_stale(entry, self._clock()):
+            return self._stale(visit, entry, status)
+        title = "Gateway Timeout" if status == 504 else "Bad Gateway"
+        text = f"<!doctype html><h1>{status} {title}</h1><p>The origin could not be reached.</p>".encode()
+        headers = Headers.of([("content-type", "text/html")])
+        if key is not None:
+            now = self._clock()
+            kept = Entry("", status, list(headers.raw), text, len(text), now, now + visit.plan.error_minimum(status))
+            kept.path = visit.request.uri
+            self._cache.put(key, kept)
+        return Outcome(status, "Error from cloudfront", headers=headers, content=text)
+
+
+def _hit(entry: Entry) -> str:
+    return "Hit from cloudfront" if entry.status < 400 else "Error from cloudfront"
+
+
+def _storable(headers: Headers) -> RawHeaders:
+    return [(name, value) for name, value in headers.raw if name.decode("latin-1") not in NOT_STORED]
+
+
+def _by_name(headers: Headers) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name, value in headers.items():
+        found.setdefault(name, []).append(value)
+    return found
+
+
+def _retrieved(task: asyncio.Task[Entry]) -> None:
+    """A body that broke off was told to its readers; nobody else needs the exception."""
+    if not task.cancelled() and task.exception() is not None:
+        log.info("an object was not stored: %s", task.exception())

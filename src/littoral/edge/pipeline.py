@@ -1,0 +1,302 @@
+"""The way of one viewer request through an edge location. Read ``handle`` and ``_serve`` as the list of its steps.
+
+The hot path, a fresh hit at a behaviour without viewer triggers, returns its Response at once: no task, no await.
+Everything else is ``_serve``.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from littoral.aws.invoke import Invocation, Invoker
+from littoral.aws.service import ServiceError
+from littoral.edge import answer
+from littoral.edge.cache import Cache
+from littoral.edge.fetching import Fetching, Outcome
+from littoral.edge.plan import Behaviour, Plan
+from littoral.edge.triggers import (
+    About,
+    EdgeRequest,
+    EdgeResponse,
+    InvalidAnswer,
+    apply_request,
+    apply_response,
+    event,
+)
+from littoral.edge.upstream import Upstream
+from littoral.net.message import Answer, BodyTooLarge, BytesBody, Headers, Request, Response
+
+log = logging.getLogger("littoral.edge")
+
+T = TypeVar("T")
+HIT = "Hit from cloudfront"
+MAX_TRIGGER_BODY = 20 * 1024 * 1024  # bytes of a request body that a trigger with IncludeBody may hold up
+
+
+@dataclass(slots=True)
+class Visit:
+    """One viewer request and what is known of it by now."""
+
+    viewer: Request
+    plan: Plan
+    behaviour: Behaviour
+    request: EdgeRequest
+    about: About
+
+
+class EdgeFailure(Exception):
+    """The request ends with an error of the edge itself."""
+
+    def __init__(self, status: int, title: str, reason: str, label: str = "Error from cloudfront") -> None:
+        super().__init__(reason)
+        self.status = status
+        self.title = title
+        self.reason = reason
+        self.label = label
+
+
+class Pipeline:
+    """``plans`` may be replaced at any time by ``use``."""
+
+    def __init__(
+        self,
+        *,
+        pop: str,
+        folder: Path,
+        upstream: Upstream,
+        invoker: Invoker | None,
+        cache_bytes: int = 512 * 1024 * 1024,
+        clock: Callable[[], float] = answer.clock,
+    ) -> None:
+        self.pop = pop
+        self.cache = Cache(folder / "cache", cache_bytes)
+        self.results: Counter[str] = Counter()
+        self._plans: dict[str, Plan] = {}
+        self._invoker = invoker
+        self._clock = clock
+        self.fetching = Fetching(self.cache, upstream, self._origin_triggers, clock)
+
+    def use(self, plans: Mapping[str, Plan]) -> None:
+        """Serve these distributions, by id, and no others."""
+        by_host: dict[str, Plan] = {}
+        for plan in plans.values():
+            if plan.enabled:
+                for name in (plan.domain.lower(), *plan.aliases):
+                    by_host[name] = plan
+        self._plans = by_host
+
+    async def close(self) -> None:
+        await self.fetching.close()
+
+    # ------------------------------------------------------------------------------------- the hot path
+
+    def handle(self, request: Request) -> Answer | Awaitable[Answer]:
+        plan = self._plan_of(request)
+        if plan is None:
+            return self._refuse(403, "Forbidden", "No distribution is configured for this host name.")
+        path, _, query = request.target.partition("?")
+        method = request.method
+        if method == "GET" or method == "HEAD":  # noqa: PLR1714 - this is the hot path
+            if path == "/" and plan.default_root:
+                path = "/" + plan.default_root
+            behaviour = plan.behaviour(path)
+            if not behaviour.triggers and (behaviour.viewer_policy == "allow-all" or request.peer.tls):
+                entry = self.cache.get((plan.id, behaviour.key_of(path, query, request.headers, method)))
+                if entry is not None:
+                    now = self._clock()
+                    if now < entry.fresh_until and entry.status < 400:
+                        self.results["Hit"] += 1
+                        return answer.from_entry(entry, request, HIT, self.pop, now)
+        return self._guarded(request, plan)
+
+    def _plan_of(self, request: Request) -> Plan | None:
+        for name, value in request.headers.raw:
+            if name == b"host":
+                host = value.decode("latin-1")
+                return self._plans.get(host) or self._plans.get(host.partition(":")[0].lower())
+        return None
+
+    # ------------------------------------------------------------------------------------- all the rest
+
+    async def _guarded(self, request: Request, plan: Plan) -> Response:
+        try:
+            return await self._serve(request, plan)
+        except EdgeFailure as failure:
+            return self._refuse(failure.status, failure.title, failure.reason, failure.label)
+
+    async def _serve(self, viewer: Request, plan: Plan) -> Response:
+        visit = self._visit(viewer, plan)
+        redirect = self._policy(visit)
+        if redirect is not None:
+            return redirect
+        await self._take_body(visit)
+        generated = await self._viewer_request(visit)
+        if generated is not None:
+            return await self._finish(visit, generated)
+        if visit.request.uri == "/" and plan.default_root:
+            visit.request.uri = "/" + plan.default_root
+        outcome = await self._find(visit)
+        outcome = await self._error_page(visit, outcome)
+        return await self._finish(visit, await self._respond(visit, outcome))
+
+    def _visit(self, viewer: Request, plan: Plan) -> Visit:
+        path, _, query = viewer.target.partition("?")
+        request = EdgeRequest(viewer.method, path, query, Headers(list(viewer.headers.raw)), viewer.peer.host)
+        return Visit(viewer, plan, plan.behaviour(path), request, About(plan.domain, plan.id, answer.request_id()))
+
+    def _policy(self, visit: Visit) -> Response | None:
+        behaviour, viewer = visit.behaviour, visit.viewer
+        if not viewer.peer.tls and behaviour.viewer_policy == "https-only":
+            raise EdgeFailure(403, "Forbidden", "This distribution is served over HTTPS only.")
+        if not viewer.peer.tls and behaviour.viewer_policy == "redirect-to-https":
+            status = 301 if viewer.method in {"GET", "HEAD"} else 307
+            response = answer.page(status, "Moved", "Use HTTPS.", self.pop, "Redirect from cloudfront")
+            response.headers.set("location", f"https://{viewer.host.partition(':')[0]}{viewer.target}")
+            return response
+        if viewer.method not in behaviour.allowed:
+            raise EdgeFailure(403, "Forbidden", f"The method {viewer.method} is not allowed by this distribution.")
+        return None
+
+    async def _take_body(self, visit: Visit) -> None:
+        """Hold the body only where a trigger asked for it."""
+        if any(trigger.include_body for trigger in visit.behaviour.triggers.values()):
+            try:
+                visit.request.body = await visit.viewer.body.read(MAX_TRIGGER_BODY)
+            except BodyTooLarge as problem:
+                raise EdgeFailure(413, "Payload Too Large", str(problem)) from problem
+            visit.viewer.body = BytesBody(visit.request.body)
+
+    async def _find(self, visit: Visit) -> Outcome:
+        """From the cache, from a fetch already under way, or from the origin."""
+        behaviour, request = visit.behaviour, visit.request
+        cacheable = request.method in behaviour.cached and behaviour.caches and "authorization" not in request.headers
+        cacheable = cacheable or (
+            request.method in behaviour.cached and behaviour.caches and self._keyed_auth(behaviour)
+        )
+        if not cacheable:
+            return await self.fetching.pass_through(visit)
+        key = (visit.plan.id, behaviour.key_of(request.uri, request.querystring, request.headers, request.method))
+        return await self.fetching.find(key, visit)
+
+    def _keyed_auth(self, behaviour: Behaviour) -> bool:
+        """Authorization is either in the key or not forwarded at all: then it does not make a response private."""
+        forwarded = behaviour.forward.headers.takes("authorization")
+        return behaviour.key.headers.takes("authorization") or not forwarded
+
+    async def _error_page(self, visit: Visit, outcome: Outcome) -> Outcome:
+        """A custom error page comes through the behaviour of its own path."""
+        page = visit.plan.errors.get(outcome.status)
+        if page is None or page.path is None or visit.request.uri == page.path:
+            return outcome
+        outcome.release()
+        inner = self._visit(visit.viewer, visit.plan)
+        inner.request.method, inner.request.uri, inner.request.querystring = "GET", page.path, ""
+        inner.behaviour = visit.plan.behaviour(page.path)
+        found = await self._find(inner)
+        found.status = page.status or outcome.status
+        found.label = "Error from cloudfront"
+        return found
+
+    async def _respond(self, visit: Visit, outcome: Outcome) -> Response:
+        self.results[outcome.label.partition(" ")[0]] += 1
+        entry = outcome.entry
+        if entry is not None:
+            response = answer.from_entry(entry, visit.viewer, outcome.label, self.pop, self._clock())
+            if outcome.status != entry.status:
+                response.status = outcome.status
+            return response
+        if outcome.filling is not None and ("range" in visit.viewer.headers):
+            whole = await outcome.whole()
+            return answer.from_entry(whole, visit.viewer, outcome.label, self.pop, self._clock())
+        headers = outcome.headers
+        headers.set("x-cache", outcome.label)
+        headers.set("via", f"1.1 {self.pop}.cloudfront.net (CloudFront)")
+        headers.set("x-amz-cf-pop", self.pop)
+        headers.set("x-amz-cf-id", visit.about.request_id)
+        return Response(outcome.status, headers, outcome.body())
+
+    def _refuse(self, status: int, title: str, reason: str, label: str = "Error from cloudfront") -> Response:
+        self.results[label.partition(" ")[0]] += 1
+        return answer.page(status, title, reason, self.pop, label)
+
+    # ----------------------------------------------------------------------------------------- triggers
+
+    async def _viewer_request(self, visit: Visit) -> Response | None:
+        """The request goes on changed, or a generated response ends it."""
+        trigger = visit.behaviour.triggers.get("viewer-request")
+        if trigger is None:
+            return None
+        payload = event(visit.about, "viewer-request", trigger, visit.request)
+        result = await self._run(visit, "viewer-request", trigger.function, payload)
+        changed = self._checked(lambda: apply_request("viewer-request", result, visit.request))
+        if isinstance(changed, EdgeResponse):
+            return self._generated(visit, changed, "LambdaGeneratedResponse from cloudfront")
+        visit.request = changed
+        if changed.body is not None:
+            visit.viewer.body = BytesBody(changed.body)
+        return None
+
+    async def _finish(self, visit: Visit, response: Response) -> Response:
+        """viewer-response: not for errors of the origin."""
+        trigger = visit.behaviour.triggers.get("viewer-response")
+        if trigger is None or response.status >= 400:
+            return response
+        before = EdgeResponse(response.status, response.headers)
+        payload = event(visit.about, "viewer-response", trigger, visit.request, before)
+        result = await self._run(visit, "viewer-response", trigger.function, payload)
+        after = self._checked(lambda: apply_response("viewer-response", result, before))
+        response.headers = after.headers
+        return response
+
+    async def _origin_triggers(
+        self, kind: str, visit: Visit, request: EdgeRequest, response: EdgeResponse | None
+    ) -> EdgeRequest | EdgeResponse | None:
+        """What origin-request or origin-response make of it; None where there is no such trigger."""
+        trigger = visit.behaviour.triggers.get(kind)
+        if trigger is None:
+            return None
+        result = await self._run(visit, kind, trigger.function, event(visit.about, kind, trigger, request, response))
+        if response is None:
+            return self._checked(lambda: apply_request(kind, result, request))
+        return self._checked(lambda: apply_response(kind, result, response))
+
+    async def _run(self, visit: Visit, kind: str, function: str, payload: bytes) -> bytes:
+        """Invoke. Execution errors, throttles and time-outs are 503 (502 where the answer is wrong)."""
+        if self._invoker is None:
+            raise EdgeFailure(
+                503, "Service Unavailable", "This edge location runs no functions.", "LambdaExecutionError"
+            )
+        try:
+            result = await self._invoker.invoke(Invocation(function, payload))
+        except ServiceError as error:
+            log.warning("%s of %s: %s", kind, visit.plan.id, error)
+            label = "LambdaLimitExceeded" if error.code == "TooManyRequestsException" else "LambdaExecutionError"
+            reason = "The Lambda function associated with the distribution could not be run."
+            raise EdgeFailure(503, "Service Unavailable", reason, f"{label} from cloudfront") from error
+        if result.function_error is not None:
+            log.warning("%s of %s failed: %s", kind, visit.plan.id, result.payload[:500].decode(errors="replace"))
+            reason = "The Lambda function associated with the distribution failed or timed out."
+            raise EdgeFailure(503, "Service Unavailable", reason, "LambdaExecutionError from cloudfront")
+        return result.payload
+
+    def _checked(self, apply: Callable[[], T]) -> T:
+        try:
+            return apply()
+        except InvalidAnswer as problem:
+            log.warning("a function's answer is not valid: %s", problem)
+            reason = f"The Lambda function returned an invalid result: {problem}."
+            raise EdgeFailure(502, "Bad Gateway", reason, "LambdaValidationError from cloudfront") from problem
+
+    def _generated(self, visit: Visit, made: EdgeResponse, label: str) -> Response:
+        headers = made.headers
+        headers.set("x-cache", label)
+        headers.set("via", f"1.1 {self.pop}.cloudfront.net (CloudFront)")
+        headers.set("x-amz-cf-pop", self.pop)
+        headers.set("x-amz-cf-id", visit.about.request_id)
+        self.results["LambdaGeneratedResponse"] += 1
+        return Response(made.status, headers, made.body or b"")

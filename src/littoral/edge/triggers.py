@@ -1,0 +1,342 @@
+"""Lambda@Edge, the part without IO: the event a function gets, and what its answer may change.
+
+Sources: CloudFront developer guide, "Lambda@Edge event structure", "Restrictions on edge functions" and "HTTP status
+codes ... from Lambda@Edge". An answer that breaks a rule is ``InvalidAnswer``: the viewer gets 502.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from littoral.edge.plan import Origin, Trigger
+from littoral.net.message import Headers
+
+DISALLOWED = frozenset(
+    "connection expect keep-alive proxy-authenticate proxy-authorization proxy-connection trailer upgrade "
+    "x-accel-buffering x-accel-charset x-accel-limit-rate x-accel-redirect x-cache x-forwarded-proto x-real-ip".split()
+)
+DISALLOWED_PREFIXES = ("x-amz-cf-", "x-edge-", "x-amzn-")
+READ_ONLY = {
+    "viewer-request": frozenset(("content-length", "host", "transfer-encoding", "via")),
+    "origin-request": frozenset(
+        "accept-encoding content-length if-modified-since if-none-match if-range if-unmodified-since "
+        "if-match transfer-encoding via".split()
+    ),
+    "origin-response": frozenset(("transfer-encoding", "via")),
+    "viewer-response": frozenset(("content-encoding", "content-length", "transfer-encoding", "warning", "via")),
+}
+BODY_SHOWN = {"viewer-request": 40 * 1024, "origin-request": 1024 * 1024}  # bytes, before base64
+REPLACED_TEXT = {"viewer-request": 40 * 1024, "origin-request": 1024 * 1024}
+GENERATED = {"viewer-request": 40 * 1024, "origin-request": 1024 * 1024, "origin-response": 1024 * 1024}
+GENERATED["viewer-response"] = 40 * 1024
+NAME = re.compile(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
+MAX_URI = 8192
+
+
+class InvalidAnswer(Exception):
+    """The function's result is not what it may be; the message says which rule."""
+
+
+@dataclass(slots=True)
+class EdgeRequest:
+    """A viewer's request on its way through the triggers."""
+
+    method: str
+    uri: str
+    querystring: str
+    headers: Headers
+    client_ip: str
+    body: bytes | None = None
+    body_truncated: bool = False
+    origin: Origin | None = None
+    origin_document: dict[str, Any] | None = None  # what the function made of the origin, None when untouched
+
+
+@dataclass(slots=True)
+class EdgeResponse:
+    status: int
+    headers: Headers = field(default_factory=Headers)
+    body: bytes | None = None  # None: not generated or replaced by a function
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """The event's ``config``."""
+
+    domain: str
+    distribution: str
+    request_id: str
+
+
+def event(
+    about: About, kind: str, trigger: Trigger, request: EdgeRequest, response: EdgeResponse | None = None
+) -> bytes:
+    """The payload of the invocation."""
+    record: dict[str, Any] = {
+        "config": {
+            "distributionDomainName": about.domain,
+            "distributionId": about.distribution,
+            "eventType": kind,
+            "requestId": about.request_id,
+        },
+        "request": _request_document(kind, trigger, request),
+    }
+    if response is not None:
+        record["response"] = {
+            "status": str(response.status),
+            "statusDescription": response.description,
+            "headers": headers_document(response.headers),
+        }
+    return json.dumps({"Records": [{"cf": record}]}, separators=(",", ":")).encode()
+
+
+def _request_document(kind: str, trigger: Trigger, request: EdgeRequest) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "clientIp": request.client_ip,
+        "headers": headers_document(request.headers),
+        "method": request.method,
+        "querystring": request.querystring,
+        "uri": request.uri,
+    }
+    if trigger.include_body and kind in BODY_SHOWN and request.body is not None:
+        limit = BODY_SHOWN[kind]
+        document["body"] = {
+            "inputTruncated": request.body_truncated or len(request.body) > limit,
+            "action": "read-only",
+            "encoding": "base64",
+            "data": base64.b64encode(request.body[:limit]).decode(),
+        }
+    if kind.startswith("origin-") and request.origin is not None:
+        document["origin"] = request.origin_document or origin_document(request.origin)
+    return document
+
+
+def headers_document(headers: Headers) -> dict[str, list[dict[str, str]]]:
+    document: dict[str, list[dict[str, str]]] = {}
+    for name, value in headers.items():
+        document.setdefault(name, []).append({"key": canonical(name), "value": value})
+    return document
+
+
+def canonical(name: str) -> str:
+    """``x-amz-meta-a`` → ``X-Amz-Meta-A``: names come to us in lower case."""
+    return "-".join(part.capitalize() for part in name.split("-"))
+
+
+def origin_document(origin: Origin) -> dict[str, Any]:
+    custom_headers = headers_document(Headers.of(origin.headers))
+    if origin.bucket is not None:
+        return {
+            "s3": {
+                "authMethod": "origin-access-identity" if origin.signing == "always" else "none",
+                "customHeaders": custom_headers,
+                "domainName": origin.domain,
+                "path": origin.path,
+                "region": "us-east-1",
+            }
+        }
+    secure = origin.protocol_policy == "https-only"
+    return {
+        "custom": {
+            "customHeaders": custom_headers,
+            "domainName": origin.domain,
+            "keepaliveTimeout": origin.keepalive_timeout,
+            "path": origin.path,
+            "port": origin.https_port if secure else origin.http_port,
+            "protocol": "https" if secure else "http",
+            "readTimeout": int(origin.read_timeout),
+            "sslProtocols": ["TLSv1.2"],
+        }
+    }
+
+
+# ------------------------------------------------------------------------------------ what comes back
+
+
+def apply_request(kind: str, payload: bytes, before: EdgeRequest) -> EdgeRequest | EdgeResponse:
+    """Answer of a viewer-request or origin-request function: the request goes on, or is answered here.
+
+    Raises InvalidAnswer.
+    """
+    answer = _object(payload)
+    if "status" in answer:
+        return _generated(kind, answer)
+    method, uri, query = answer.get("method"), answer.get("uri"), answer.get("querystring", "")
+    if method != before.method:
+        raise InvalidAnswer("the method may not be changed")
+    if not isinstance(uri, str) or not uri.startswith("/"):
+        raise InvalidAnswer("uri must begin with a slash")
+    if not isinstance(query, str) or len(uri) + len(query) > MAX_URI:
+        raise InvalidAnswer(f"uri and querystring together may have at most {MAX_URI} characters")
+    if re.search(r"[\x00-\x20\x7f]", uri + query):
+        raise InvalidAnswer("uri and querystring may hold no spaces or control characters")
+    headers = read_headers(answer.get("headers"))
+    check_headers(kind, before.headers, headers)
+    changed = EdgeRequest(
+        before.method, uri, query, headers, before.client_ip, before.body, before.body_truncated, before.origin
+    )
+    _take_body(kind, answer.get("body"), changed)
+    if kind == "origin-request" and before.origin is not None:
+        given = answer.get("origin")
+        changed.origin_document = given if given != origin_document(before.origin) else None
+        if given is not None:
+            check_origin(given)
+    return changed
+
+
+def apply_response(kind: str, payload: bytes, before: EdgeResponse) -> EdgeResponse:
+    """Answer of an origin-response or viewer-response function. Raises InvalidAnswer."""
+    answer = _object(payload)
+    status = _status(answer)
+    if kind == "viewer-response" and status != before.status:
+        raise InvalidAnswer("viewer-response may not change the status")
+    headers = read_headers(answer.get("headers"))
+    check_headers(kind, before.headers, headers)
+    changed = EdgeResponse(status, headers, before.body, str(answer.get("statusDescription", "")))
+    if "body" in answer:
+        if kind == "viewer-response":
+            raise InvalidAnswer("viewer-response may not change the body")
+        changed.body = _body(kind, answer)
+    return changed
+
+
+def check_headers(kind: str, before: Headers, after: Headers) -> None:
+    """Raises InvalidAnswer for a header that may not be set, or not be changed, at this trigger."""
+    for name, value in after.items():
+        forbidden = name in DISALLOWED or name.startswith(DISALLOWED_PREFIXES)
+        if forbidden and value not in before.get_all(name):
+            raise InvalidAnswer(f"the header {name} may not be set")
+        if kind == "viewer-request" and name.startswith("cloudfront-") and value not in before.get_all(name):
+            raise InvalidAnswer(f"the header {name} may not be set at viewer-request")
+    for name in READ_ONLY[kind]:
+        if before.get_all(name) != after.get_all(name):
+            raise InvalidAnswer(f"the header {name} is read-only at {kind}")
+
+
+def read_headers(document: Any) -> Headers:
+    """``{"name": [{"key", "value"}]}``. Raises InvalidAnswer."""
+    if document is None:
+        return Headers([])
+    if not isinstance(document, dict):
+        raise InvalidAnswer("headers must be an object")
+    pairs: list[tuple[str, str]] = []
+    for name, entries in document.items():
+        if not isinstance(entries, list) or not NAME.match(name):
+            raise InvalidAnswer(f"the header {name!r} must hold a list of key and value")
+        for entry in entries:
+            if not isinstance(entry, dict) or not isinstance(entry.get("value"), str):
+                raise InvalidAnswer(f"the header {name!r} must hold a list of key and value")
+            key = entry.get("key", name)
+            if not isinstance(key, str) or key.lower() != name.lower():
+                raise InvalidAnswer(f"the key {key!r} does not agree with the header {name!r}")
+            pairs.append((name.lower(), entry["value"]))
+    if any(re.search(r"[\r\n\x00]", value) for _, value in pairs):
+        raise InvalidAnswer("a header value holds a line end")
+    try:
+        return Headers.of(pairs)
+    except UnicodeEncodeError as problem:
+        raise InvalidAnswer("a header value is not Latin-1") from problem
+
+
+def check_origin(document: Any) -> None:
+    """Raises InvalidAnswer."""
+    if not isinstance(document, dict) or len(document) != 1 or not set(document) <= {"s3", "custom"}:
+        raise InvalidAnswer("origin must hold exactly one of s3 and custom")
+    inner = next(iter(document.values()))
+    if not isinstance(inner, dict) or not isinstance(inner.get("domainName"), str) or not inner["domainName"]:
+        raise InvalidAnswer("origin needs a domainName")
+    if "custom" in document and inner.get("protocol") not in {"http", "https"}:
+        raise InvalidAnswer("a custom origin's protocol is http or https")
+
+
+def switched_origin(document: Mapping[str, Any], before: Origin) -> Origin:
+    """The origin that a function chose."""
+    kind, inner = next(iter(document.items()))
+    headers = tuple(read_headers(inner.get("customHeaders")).items())
+    if kind == "s3":
+        bucket = inner["domainName"].partition(".s3")[0]
+        signing = "always" if inner.get("authMethod") == "origin-access-identity" else "no"
+        return Origin(before.id, inner["domainName"], inner.get("path", ""), bucket, headers=headers, signing=signing)
+    port = int(inner.get("port", 443 if inner["protocol"] == "https" else 80))
+    return Origin(
+        before.id,
+        inner["domainName"],
+        inner.get("path", ""),
+        None,
+        f"{inner['protocol']}-only",
+        port,
+        port,
+        read_timeout=float(inner.get("readTimeout", 30)),
+        headers=headers,
+    )
+
+
+def _object(payload: bytes) -> dict[str, Any]:
+    try:
+        answer = json.loads(payload)
+    except ValueError as problem:
+        raise InvalidAnswer("the result is not JSON") from problem
+    if not isinstance(answer, dict):
+        raise InvalidAnswer("the result is not a request or response object")
+    return answer
+
+
+def _status(answer: Mapping[str, Any]) -> int:
+    text = str(answer.get("status", ""))
+    if not text.isdigit() or not 200 <= int(text) <= 599:
+        raise InvalidAnswer("status must be a number from 200 to 599")
+    return int(text)
+
+
+def _generated(kind: str, answer: Mapping[str, Any]) -> EdgeResponse:
+    status = _status(answer)
+    headers = read_headers(answer.get("headers"))
+    check_headers("origin-response" if kind.startswith("origin") else "viewer-response", Headers([]), headers)
+    body = _body(kind, answer)
+    if status == 204 and body:
+        raise InvalidAnswer("a response of status 204 may have no body")
+    size = len(body) + sum(len(name) + len(value) for name, value in headers.raw)
+    if size > GENERATED[kind]:
+        raise InvalidAnswer(f"a response generated at {kind} may have at most {GENERATED[kind]} bytes")
+    return EdgeResponse(status, headers, body, str(answer.get("statusDescription", "")))
+
+
+def _body(kind: str, answer: Mapping[str, Any]) -> bytes:
+    text = answer.get("body", "")
+    if not isinstance(text, str):
+        raise InvalidAnswer("body must be text")
+    if answer.get("bodyEncoding", "text") == "base64":
+        try:
+            body = base64.b64decode(text, validate=True)
+        except (binascii.Error, ValueError) as problem:
+            raise InvalidAnswer("body is not base64") from problem
+    else:
+        body = text.encode()
+    if len(body) > GENERATED[kind]:
+        raise InvalidAnswer(f"a body made at {kind} may have at most {GENERATED[kind]} bytes")
+    return body
+
+
+def _take_body(kind: str, document: Any, request: EdgeRequest) -> None:
+    if not isinstance(document, dict) or document.get("action") != "replace":
+        return
+    data = document.get("data", "")
+    if not isinstance(data, str):
+        raise InvalidAnswer("body.data must be text")
+    if document.get("encoding", "text") == "base64":
+        try:
+            body = base64.b64decode(data, validate=True)
+        except (binascii.Error, ValueError) as problem:
+            raise InvalidAnswer("body.data is not base64") from problem
+    else:
+        body = data.encode()
+    if len(body) > REPLACED_TEXT[kind]:
+        raise InvalidAnswer(f"a replaced body may have at most {REPLACED_TEXT[kind]} bytes")
+    request.body, request.body_truncated = body, False

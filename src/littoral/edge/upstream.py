@@ -1,0 +1,159 @@
+"""Requests to origins: which headers go along, where an origin is, and how S3 is signed to.
+
+Source: CloudFront developer guide, "Request and response behavior for custom / Amazon S3 origins".
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Protocol
+from urllib.parse import quote, unquote, urlsplit
+
+from littoral.aws.sign import sign
+from littoral.edge.plan import Behaviour, Origin, cookie_text, query_text
+from littoral.edge.triggers import EdgeRequest
+from littoral.net.client import ClientResponse, ConnectFailed, HttpClient, RequestBody
+from littoral.net.message import Headers, Peer
+
+HOP_BY_HOP = frozenset(
+    "connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding "
+    "upgrade expect host content-length".split()
+)
+# what CloudFront takes away on its own, unless a policy forwards it
+NOT_FORWARDED = frozenset(
+    "accept accept-charset accept-language accept-encoding authorization cookie referer user-agent range if-range "
+    "if-match if-none-match if-modified-since if-unmodified-since".split()
+)
+AGENT = "Amazon CloudFront"
+
+
+class Credentials(Protocol):
+    """What the edge location signs to S3 with."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def secret(self) -> str: ...
+
+
+@dataclass(slots=True)
+class Upstream:
+    """``s3_endpoint`` is where the place's buckets are; without it only custom origins can be reached."""
+
+    client: HttpClient
+    pop: str
+    s3_endpoint: str | None = None
+    credentials: Credentials | None = None
+    region: str = "us-east-1"
+
+    async def ask(
+        self,
+        origin: Origin,
+        behaviour: Behaviour,
+        request: EdgeRequest,
+        peer: Peer,
+        extra: list[tuple[str, str]],
+        body: RequestBody = None,
+    ) -> ClientResponse:
+        """One request to an origin, with its connection attempts. Raises RequestFailed."""
+        headers = forwarded(behaviour, request, peer, self.pop)
+        for name, value in (*origin.headers, *extra):
+            headers.set(name, value)
+        url = self.url(origin, behaviour, request, peer)
+        if origin.bucket is not None:
+            self._sign(origin, request, url, headers, signed_body=body)
+        attempts = origin.attempts
+        while True:
+            try:
+                return await self.client.request(
+                    request.method,
+                    url,
+                    headers=headers,
+                    body=body,
+                    connect_timeout=origin.connect_timeout,
+                    read_timeout=origin.read_timeout,
+                )
+            except ConnectFailed:
+                attempts -= 1
+                if attempts <= 0 or (body is not None and not isinstance(body, bytes)):
+                    raise
+
+    def url(self, origin: Origin, behaviour: Behaviour, request: EdgeRequest, peer: Peer) -> str:
+        query = forwarded_query(behaviour, request.querystring)
+        path = escaped(origin.path + request.uri) + (f"?{query}" if query else "")
+        if origin.bucket is not None:
+            if self.s3_endpoint is None:
+                raise ConnectFailed(f"{origin.domain}: this edge location knows no S3 endpoint")
+            return f"{self.s3_endpoint}/{origin.bucket}{path}"
+        secure = origin.protocol_policy == "https-only" or (origin.protocol_policy == "match-viewer" and peer.tls)
+        scheme, port = ("https", origin.https_port) if secure else ("http", origin.http_port)
+        return f"{scheme}://{origin.domain}:{port}{path}"
+
+    def _sign(self, origin: Origin, request: EdgeRequest, url: str, headers: Headers, signed_body: RequestBody) -> None:
+        headers.set("host", urlsplit(url).netloc)
+        present = "authorization" in headers
+        if origin.signing == "always" or (origin.signing == "no-override" and not present):
+            if self.credentials is None:
+                raise ConnectFailed(f"{origin.domain}: no credentials to sign with")
+            sign(
+                request.method,
+                url,
+                headers,
+                access_key=self.credentials.id,
+                secret=self.credentials.secret,
+                service="s3",
+                region=self.region,
+                now=time.time(),
+                payload=b"" if signed_body is None else None,
+            )
+
+
+def forwarded(behaviour: Behaviour, request: EdgeRequest, peer: Peer, pop: str) -> Headers:
+    """The viewer's headers as the origin gets them."""
+    kept: list[tuple[str, str]] = []
+    chosen, key = behaviour.forward, behaviour.key
+    has_body = request.method not in {"GET", "HEAD", "OPTIONS"}
+    for name, value in request.headers.items():
+        if name in HOP_BY_HOP or name.startswith("x-amz-cf-"):
+            continue
+        asked = chosen.headers.takes(name) or key.headers.takes(name)
+        if name == "cookie" or (name in NOT_FORWARDED and not asked):
+            continue
+        if asked or behaviour.legacy or (has_body and name.startswith("content-")) or name == "x-forwarded-for":
+            kept.append((name, value))
+    headers = Headers.of(kept)
+    if "user-agent" not in headers:
+        headers.set("user-agent", AGENT)
+    cookie = cookie_text(request.headers, chosen.cookies) or cookie_text(request.headers, key.cookies)
+    if cookie:
+        headers.set("cookie", cookie)
+    encodings = [name for name, on in (("br", key.brotli), ("gzip", key.gzip)) if on]
+    accepted = request.headers.get("accept-encoding") or ""
+    offered = [name for name in encodings if name in accepted]
+    if offered:
+        headers.set("accept-encoding", ",".join(offered))
+    seen = headers.get("x-forwarded-for")
+    headers.set("x-forwarded-for", f"{seen}, {peer.host}" if seen else peer.host)
+    headers.set("via", f"1.1 {pop}.cloudfront.net (CloudFront)")
+    return headers
+
+
+def forwarded_query(behaviour: Behaviour, query: str) -> str:
+    """What the key selects is always forwarded, and what the origin request policy adds."""
+    if not query:
+        return ""
+    if behaviour.forward.query.mode != "none":
+        return query_text(query, behaviour.forward.query)
+    return query_text(query, behaviour.key.query)
+
+
+def escaped(path: str) -> str:
+    """A path that may go on a request line: what a function wrote unescaped is escaped, what is escaped stays."""
+    return quote(path, safe="/%:@!$&'()*+,;=~-._") if not path.isascii() or " " in path else path
+
+
+def invalidation_path(uri: str) -> str:
+    """The path in the spelling that invalidations are compared in."""
+    return quote(unquote(uri), safe="/:@!$&'()*+,;=~-._")
