@@ -11,13 +11,13 @@ from littoral.objects.facts import Tags
 from littoral.objects.index import dump_tags, load_tags
 
 # The gateway has the document parsed before an operation sees it, so its digests are not compared here.
-DIGESTS = {"ContentMD5", "ChecksumAlgorithm", "RequestPayer"}
+DIGESTS = {"ContentMD5", "ChecksumAlgorithm"}
 NOTES = "the digests of the request document are not compared"
 MOST_BUCKET_TAGS = 50
 
 
 class TaggingOperations(Operations):
-    @operation(harmless=DIGESTS, notes=NOTES)
+    @operation(harmless={*DIGESTS, "RequestPayer"}, notes=NOTES)
     async def put_object_tagging(
         self,
         call: Call,
