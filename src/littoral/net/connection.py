@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections import deque
 from collections.abc import Awaitable
 from time import time
@@ -28,24 +27,21 @@ from littoral.net.message import (
     Answer,
     Body,
     BodyError,
-    BodyTooLarge,
     BytesBody,
-    FileSlice,
     Headers,
     RawHeaders,
     Request,
     Response,
-    ResponseBody,
     WebSocketUpgrade,
 )
-from littoral.net.sending import WHOLE, Broken, open_slice, read_slice, send_file, send_iterator
+from littoral.net.responding import CLOSE, END, Responder, plain
+from littoral.net.sending import Broken
 from littoral.net.tls import peer_of
 from littoral.net.websocket import WebSocketBridge
 from littoral.protocols.http1 import (
     CHUNKED,
     HeadRefused,
     check_request_head,
-    has_no_body,
     response_head,
     whole_head,
 )
@@ -57,55 +53,41 @@ if TYPE_CHECKING:
 log = logging.getLogger("littoral.net")
 
 _EMPTY: Body = BytesBody()
-_CLOSE = b"\r\nconnection: close\r\n\r\n"
-_KEEP_OLD = b"\r\nconnection: keep-alive\r\n\r\n"  # HTTP/1.0 must be told
-_END = b"\r\n\r\n"
 
 # Why reading is paused; more than one may hold at a time.
 _BY_BODY, _BY_QUEUE, _BY_STOP = 1, 2, 4
 
 
-class HttpConnection(asyncio.Protocol):
+class HttpConnection(Responder):
     """Made by ``HttpService.connection`` for each accepted socket."""
 
     __slots__ = (
         "_answering",
-        "_blocked",
         "_body",
         "_bridge",
-        "_continue_for",
-        "_drain",
         "_eof",
         "_fed",
-        "_finished",
         "_head_fed",
         "_headers",
         "_held",
         "_host",
         "_in_body",
         "_in_head",
-        "_last",
         "_lingering",
         "_parser",
         "_parting",
-        "_peer",
-        "_pending_write",
-        "_responding",
         "_rest",
         "_served",
-        "_server",
-        "_since",
         "_spans",
         "_starved",
         "_stopped",
         "_target",
         "_task",
-        "_transport",
         "_waiting",
     )
 
     def __init__(self, server: HttpService) -> None:
-        self._server = server
+        super().__init__(server)
         self._parser = HttpRequestParser(self)
         self._headers: RawHeaders = []
         self._target = b""
@@ -113,29 +95,21 @@ class HttpConnection(asyncio.Protocol):
         self._fed = 0  # bytes of the read being parsed
         self._head_fed = 0  # bytes of whole reads that brought nothing but head, trailers or chunk framing
         self._spans = False  # the head being received began in an earlier read
-        self._since = server.now
         self._in_head = False
         self._in_body = False
         self._starved = False  # the sweep saw the reader of the body wait
         self._served = False  # at least one request came
         self._answering = False  # a handler runs in ``_task``
-        self._responding = False  # the head of the current response is written
-        self._blocked = False  # the transport's write buffer is full
-        self._last = False  # the next response is the last
         self._eof = False  # the client has closed its half
-        self._finished = False  # nothing more is parsed or answered
         self._lingering = False
         self._stopped = False  # what the parser still finds in this read is no request
         self._held = 0
         self._waiting: deque[tuple[Request, bool, IncomingBody | None]] = deque()
         self._body: IncomingBody | None = None  # receiving now
-        self._continue_for: IncomingBody | None = None
         self._parting = b""  # a refusal to send after what waits
         self._rest = b""  # bytes after an upgrade request
         self._bridge: WebSocketBridge | None = None
         self._task: asyncio.Task[None] | None = None
-        self._drain: asyncio.Future[None] | None = None
-        self._pending_write = 0
 
     # ------------------------------------------------------------------------------- the transport's side
 
@@ -184,11 +158,6 @@ class HttpConnection(asyncio.Protocol):
         if self._drain is not None and not self._drain.done():
             self._drain.set_exception(ConnectionResetError("the client has gone"))
 
-    def pause_writing(self) -> None:
-        self._blocked = True
-        self._pending_write = self._transport.get_write_buffer_size()
-        self._since = self._server.now
-
     def resume_writing(self) -> None:
         self._blocked = False
         if self._drain is not None and not self._drain.done():
@@ -217,7 +186,9 @@ class HttpConnection(asyncio.Protocol):
         if not self._head_fits(headers, len(target)):
             return
         self._head_fed = -self._fed
-        version = parser.get_http_version()
+        keep = parser.should_keep_alive()
+        # llhttp keeps an older version's connection for the sake of a Connection header only: no need to format it.
+        version = "1.1" if keep and b"connection" not in dict(headers) else parser.get_http_version()
         try:
             method, target, self._host, size, expects, upgrade = check_request_head(
                 parser.get_method(), version, target, headers, self._host
@@ -240,7 +211,6 @@ class HttpConnection(asyncio.Protocol):
             version,
             time(),
         )
-        keep = parser.should_keep_alive()
         if upgrade and parser.should_upgrade():
             keep = False  # what follows is not HTTP, or else the client must begin again
         self._served = True
@@ -347,7 +317,11 @@ class HttpConnection(asyncio.Protocol):
         if isinstance(answer, Response):
             content = answer.body
             if type(content) is bytes:
-                self._finish(self._send_whole(request, answer, content, keep, body), body)
+                keep = self._send_whole(request, answer, content, keep, body)
+                if keep and body is None:
+                    self._since = self._server.now
+                else:
+                    self._finish(keep, body)
                 return
         elif isinstance(answer, WebSocketUpgrade):
             self._finish(self._accept_websocket(request, answer, body), body)
@@ -366,7 +340,10 @@ class HttpConnection(asyncio.Protocol):
         except Exception as error:  # noqa: BLE001
             answer = self._failure(request, error)
         try:
-            keep = await self._send(request, answer, keep, body)
+            if isinstance(answer, WebSocketUpgrade):
+                keep = self._accept_websocket(request, answer, body)
+            else:
+                keep = await self._send(request, answer, keep, body)
         except asyncio.CancelledError:
             self._abort()
             raise
@@ -384,14 +361,6 @@ class HttpConnection(asyncio.Protocol):
     def _abort(self) -> None:
         self._finished = True
         self._transport.abort()
-
-    def _failure(self, request: Request, error: Exception) -> Response:
-        if isinstance(error, BodyTooLarge):
-            return _plain(413, str(error))
-        if isinstance(error, BodyError):
-            return _plain(400, str(error))
-        log.error("handler failed on %s %s", request.method, request.raw_path, exc_info=error)
-        return _plain(500, "the server failed on this request")
 
     def _finish(self, keep: bool, body: IncomingBody | None) -> None:
         """The response is written. A body that nobody read is received into nothing, or ends the connection."""
@@ -445,137 +414,11 @@ class HttpConnection(asyncio.Protocol):
         else:
             text = (reason + "\n").encode()
             fields = [(b"content-type", b"text/plain; charset=utf-8")]
-            self._parting = whole_head("GET", status, fields, len(text), self._server.date_line) + _CLOSE + text
+            self._parting = whole_head("GET", status, fields, len(text), self._server.date_line) + CLOSE + text
             self._in_head = True  # the client may be in the middle of sending: linger
         self._stopped = True
         self._hold(_BY_STOP)
         self._next()
-
-    # -------------------------------------------------------------------------------------------- sending
-
-    def _may_keep(self, keep: bool, answer: Response, body: IncomingBody | None) -> bool:
-        if not keep or answer.close or self._last or self._server.closing:
-            return False
-        if body is None or body.ended:
-            return True
-        # Nobody was told to send it, or it is too long to receive for nothing.
-        return self._continue_for is not body and body.length is not None and body.length <= self._server.limits.discard
-
-    def _send_whole(
-        self, request: Request, answer: Response, content: bytes, keep: bool, body: IncomingBody | None
-    ) -> bool:
-        date = self._server.date_line
-        try:
-            head = whole_head(request.method, answer.status, answer.headers.raw, len(content), date)
-        except ValueError as error:
-            answer = self._failure(request, error)
-            content = cast(bytes, answer.body)
-            head = whole_head(request.method, answer.status, answer.headers.raw, len(content), date)
-        keep = self._may_keep(keep, answer, body)
-        end = _END if keep and request.http_version == "1.1" else self._head_end(request, keep)
-        if not content or has_no_body(answer.status, request.method):
-            self._transport.write(head + end)
-        elif len(content) < WHOLE:
-            self._transport.write(head + end + content)
-        else:
-            self._transport.writelines((head + end, content))
-        return keep
-
-    def _head_end(self, request: Request, keep: bool) -> bytes:
-        if not keep:
-            return _CLOSE
-        return _END if request.http_version == "1.1" else _KEEP_OLD
-
-    async def _send(self, request: Request, answer: Answer, keep: bool, body: IncomingBody | None) -> bool:
-        if isinstance(answer, WebSocketUpgrade):
-            return self._accept_websocket(request, answer, body)
-        content = answer.body
-        if self._finished:
-            await _dispose(content)
-            return False
-        if isinstance(content, bytes):
-            return self._send_whole(request, answer, content, keep, body)
-        if isinstance(content, FileSlice):
-            return await self._send_file(request, answer, content, keep, body)
-        try:
-            return await self._send_iterator(request, answer, keep, body)
-        finally:
-            await _dispose(content)
-
-    async def _send_file(
-        self, request: Request, answer: Response, part: FileSlice, keep: bool, body: IncomingBody | None
-    ) -> bool:
-        try:
-            if part.length <= WHOLE and not has_no_body(answer.status, request.method):
-                return self._send_whole(request, answer, read_slice(part), keep, body)
-            descriptor = open_slice(part)
-        except (OSError, Broken) as error:
-            failed = self._failure(request, error)
-            return self._send_whole(request, failed, cast(bytes, failed.body), keep, body)
-        try:
-            head = whole_head(request.method, answer.status, answer.headers.raw, part.length, self._server.date_line)
-            keep = self._may_keep(keep, answer, body)
-            self._responding = True
-            self._transport.write(head + self._head_end(request, keep))
-            if not has_no_body(answer.status, request.method):
-                await send_file(self, descriptor, part.offset, part.length)
-        finally:
-            os.close(descriptor)
-        return keep
-
-    async def _send_iterator(self, request: Request, answer: Response, keep: bool, body: IncomingBody | None) -> bool:
-        content = answer.body
-        assert not isinstance(content, (bytes, FileSlice))
-        head, length = response_head(answer.status, answer.headers.raw, self._server.date_line)
-        bodiless = has_no_body(answer.status, request.method)
-        chunked = length is None and not bodiless and request.http_version == "1.1"
-        if length is None and not bodiless and not chunked:
-            keep = False  # HTTP/1.0: the end of the connection is the end of the body
-        keep = self._may_keep(keep, answer, body)
-        if chunked:
-            head += b"\r\ntransfer-encoding: chunked"
-        self._responding = True
-        self._transport.write(head + self._head_end(request, keep))
-        if not bodiless:
-            await send_iterator(self, content, length, chunked=chunked)
-        return keep
-
-    # the Outlet of sending.py
-
-    def write(self, data: bytes) -> None:
-        if self._transport.is_closing():
-            raise ConnectionResetError("the client has gone")
-        self._transport.write(data)
-
-    async def drained(self, *, empty: bool = False) -> None:
-        transport = self._transport
-        if empty and transport.get_write_buffer_size():
-            transport.set_write_buffer_limits(high=0)
-            try:
-                while transport.get_write_buffer_size():
-                    await self.watch(self._server.loop.create_future())
-            finally:
-                transport.set_write_buffer_limits(high=self._server.limits.write_buffer)
-        elif self._blocked:
-            await self.watch(self._server.loop.create_future())
-        if transport.is_closing():
-            raise ConnectionResetError("the client has gone")
-
-    async def watch(self, waiter: asyncio.Future[None]) -> None:
-        if self._transport.is_closing():
-            raise ConnectionResetError("the client has gone")
-        self._drain = waiter
-        self._since = self._server.now
-        try:
-            await waiter
-        finally:
-            self._drain = None
-
-    def kernel_socket(self) -> int | None:
-        if self._peer.tls:
-            return None
-        descriptor: int = self._transport.get_extra_info("socket").fileno()
-        return descriptor
 
     # ------------------------------------------------------------------------------------- reading, paused
 
@@ -621,11 +464,11 @@ class HttpConnection(asyncio.Protocol):
                 raise HandshakeRefused(400, "a WebSocket handshake has no body")
             lines = accept_handshake(request.method, request.headers.raw, upgrade.subprotocol)
         except HandshakeRefused as refused:
-            answer = _plain(refused.status, refused.reason)
+            answer = plain(refused.status, refused.reason)
             answer.headers.raw.extend(refused.headers)
             return self._send_whole(request, answer, cast(bytes, answer.body), False, body)
         head, _ = response_head(101, upgrade.headers.raw, self._server.date_line)
-        self._transport.write(b"\r\n".join((head, *(name + b": " + value for name, value in lines))) + _END)
+        self._transport.write(b"\r\n".join((head, *(name + b": " + value for name, value in lines))) + END)
         self._bridge = bridge = WebSocketBridge(upgrade.protocol_factory(), self._server)
         self._server.replace(self, bridge)
         self._finished = True
@@ -652,17 +495,5 @@ class HttpConnection(asyncio.Protocol):
         return self._task
 
 
-def _plain(status: int, text: str) -> Response:
-    headers: RawHeaders = [(b"content-type", b"text/plain; charset=utf-8")]
-    return Response(status, Headers(headers), (text + "\n").encode())
-
-
 def _size_of(headers: RawHeaders) -> int:
     return sum(len(name) + len(value) + 4 for name, value in headers)
-
-
-async def _dispose(content: ResponseBody) -> None:
-    """Let an iterator's ``finally`` run now and not at some garbage collection."""
-    aclose = getattr(content, "aclose", None)
-    if aclose is not None:
-        await aclose()

@@ -37,7 +37,7 @@ CHUNKED = -1  # as a length: the body ends with a chunk of size nought
 
 _HOST = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?\Z")
 _ABSOLUTE = re.compile(rb"[hH][tT][tT][pP][sS]?://([^/?#]*)([^#]*)\Z")
-_DECISIVE = frozenset((b"host", b"transfer-encoding", b"content-length", b"expect", b"upgrade"))
+_BODY_OR_UPGRADE = frozenset((b"transfer-encoding", b"content-length", b"expect", b"upgrade"))
 
 
 class HeadRefused(Exception):
@@ -65,13 +65,28 @@ def check_request_head(method: bytes, version: str, target: bytes, headers: Pair
         raise HeadRefused(501, "method not implemented")
     if version not in ("1.1", "1.0"):
         raise HeadRefused(505, "only HTTP/1.0 and HTTP/1.1 are spoken here")
+    found = dict(headers)
+    host = found.get(b"host")
+    length = 0
+    expects = False
+    upgrade = b""
+    if len(found) != len(headers) or not _BODY_OR_UPGRADE.isdisjoint(found):
+        host, length, expects, upgrade = _decisive(version, headers)
+    if not host or host != trusted:
+        host = _valid_host(host, version)
+    if target[:1] != b"/" or b"#" in target:
+        target = _other_form(name, target, host)
+    return name, target, host, length, expects and length != 0 and version == "1.1", upgrade
+
+
+def _decisive(version: str, headers: Pairs) -> tuple[bytes | None, int, bool, bytes]:
+    """Host, length, expectation and upgrade, looking at every line: the long way, for requests with a body or with a
+    name that comes twice."""
     host: bytes | None = None
     length = 0
     expects = False
     upgrade = b""
     for key, value in headers:
-        if key not in _DECISIVE:
-            continue
         if key == b"host":
             if host is not None:
                 raise HeadRefused(400, "more than one Host")
@@ -82,13 +97,9 @@ def check_request_head(method: bytes, version: str, target: bytes, headers: Pair
             length = _transfer_coding(version, value)
         elif key == b"expect":
             expects = _expectation(value)
-        else:
+        elif key == b"upgrade":
             upgrade = value
-    if not host or host != trusted:
-        host = _valid_host(host, version)
-    if target[:1] != b"/" or b"#" in target:
-        target = _other_form(name, target, host)
-    return name, target, host, length, expects and length != 0 and version == "1.1", upgrade
+    return host, length, expects, upgrade
 
 
 def _valid_host(host: bytes | None, version: str) -> bytes:

@@ -1,0 +1,221 @@
+"""Responses of one connection on their way out: heads, bodies of each kind, the wait for a slow client.
+
+Owns: the writing half of ``HttpConnection``. Knows nothing of parsing or of the order of requests: it is told which
+answer goes with which request, and says whether the connection may be kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from typing import TYPE_CHECKING, cast
+
+from littoral.net.incoming import IncomingBody
+from littoral.net.message import (
+    BodyError,
+    BodyTooLarge,
+    FileSlice,
+    Headers,
+    Peer,
+    RawHeaders,
+    Request,
+    Response,
+    ResponseBody,
+)
+from littoral.net.sending import WHOLE, Broken, open_slice, read_slice, send_file, send_iterator
+from littoral.protocols.http1 import has_no_body, response_head, whole_head
+
+if TYPE_CHECKING:
+    from littoral.net.listen import HttpService
+
+log = logging.getLogger("littoral.net")
+
+CLOSE = b"\r\nconnection: close\r\n\r\n"
+END = b"\r\n\r\n"
+_KEEP_OLD = b"\r\nconnection: keep-alive\r\n\r\n"  # HTTP/1.0 must be told
+
+
+class Responder(asyncio.Protocol):
+    """The writing half; ``HttpConnection`` is the whole. Implements ``sending.Outlet``."""
+
+    __slots__ = (
+        "_blocked",
+        "_continue_for",
+        "_drain",
+        "_finished",
+        "_last",
+        "_peer",
+        "_pending_write",
+        "_responding",
+        "_server",
+        "_since",
+        "_transport",
+    )
+
+    _transport: asyncio.Transport
+    _peer: Peer
+
+    def __init__(self, server: HttpService) -> None:
+        self._blocked = False  # the transport's write buffer is full
+        self._continue_for: IncomingBody | None = None
+        self._drain: asyncio.Future[None] | None = None
+        self._finished = False  # nothing more is parsed or answered
+        self._last = False  # the next response is the last
+        self._pending_write = 0
+        self._responding = False  # the head of the current response is written
+        self._server = server
+        self._since = server.now
+
+    def _failure(self, request: Request, error: Exception) -> Response:
+        if isinstance(error, BodyTooLarge):
+            return plain(413, str(error))
+        if isinstance(error, BodyError):
+            return plain(400, str(error))
+        log.error("handler failed on %s %s", request.method, request.raw_path, exc_info=error)
+        return plain(500, "the server failed on this request")
+
+    def _may_keep(self, keep: bool, answer: Response, body: IncomingBody | None) -> bool:
+        if not keep or answer.close or self._last or self._server.closing:
+            return False
+        if body is None or body.ended:
+            return True
+        # Nobody was told to send it, or it is too long to receive for nothing.
+        return self._continue_for is not body and body.length is not None and body.length <= self._server.limits.discard
+
+    def _send_whole(
+        self, request: Request, answer: Response, content: bytes, keep: bool, body: IncomingBody | None
+    ) -> bool:
+        server = self._server
+        date = server.date_line
+        try:
+            head = whole_head(request.method, answer.status, answer.headers.raw, len(content), date)
+        except ValueError as error:
+            answer = self._failure(request, error)
+            content = cast(bytes, answer.body)
+            head = whole_head(request.method, answer.status, answer.headers.raw, len(content), date)
+        if body is None:
+            keep = keep and not (answer.close or self._last or server.closing)
+        else:
+            keep = self._may_keep(keep, answer, body)
+        end = END if keep and request.http_version == "1.1" else self._head_end(request, keep)
+        if not content or has_no_body(answer.status, request.method):
+            self._transport.write(head + end)
+        elif len(content) < WHOLE:
+            self._transport.write(head + end + content)
+        else:
+            self._transport.writelines((head + end, content))
+        return keep
+
+    def _head_end(self, request: Request, keep: bool) -> bytes:
+        if not keep:
+            return CLOSE
+        return END if request.http_version == "1.1" else _KEEP_OLD
+
+    async def _send(self, request: Request, answer: Response, keep: bool, body: IncomingBody | None) -> bool:
+        content = answer.body
+        if self._finished:
+            await _dispose(content)
+            return False
+        if isinstance(content, bytes):
+            return self._send_whole(request, answer, content, keep, body)
+        if isinstance(content, FileSlice):
+            return await self._send_file(request, answer, content, keep, body)
+        try:
+            return await self._send_iterator(request, answer, keep, body)
+        finally:
+            await _dispose(content)
+
+    async def _send_file(
+        self, request: Request, answer: Response, part: FileSlice, keep: bool, body: IncomingBody | None
+    ) -> bool:
+        try:
+            if part.length <= WHOLE and not has_no_body(answer.status, request.method):
+                return self._send_whole(request, answer, read_slice(part), keep, body)
+            descriptor = open_slice(part)
+        except (OSError, Broken) as error:
+            failed = self._failure(request, error)
+            return self._send_whole(request, failed, cast(bytes, failed.body), keep, body)
+        try:
+            head = whole_head(request.method, answer.status, answer.headers.raw, part.length, self._server.date_line)
+            keep = self._may_keep(keep, answer, body)
+            self._responding = True
+            self._transport.write(head + self._head_end(request, keep))
+            if not has_no_body(answer.status, request.method):
+                await send_file(self, descriptor, part.offset, part.length)
+        finally:
+            os.close(descriptor)
+        return keep
+
+    async def _send_iterator(self, request: Request, answer: Response, keep: bool, body: IncomingBody | None) -> bool:
+        content = answer.body
+        assert not isinstance(content, (bytes, FileSlice))
+        head, length = response_head(answer.status, answer.headers.raw, self._server.date_line)
+        bodiless = has_no_body(answer.status, request.method)
+        chunked = length is None and not bodiless and request.http_version == "1.1"
+        if length is None and not bodiless and not chunked:
+            keep = False  # HTTP/1.0: the end of the connection is the end of the body
+        keep = self._may_keep(keep, answer, body)
+        if chunked:
+            head += b"\r\ntransfer-encoding: chunked"
+        self._responding = True
+        self._transport.write(head + self._head_end(request, keep))
+        if not bodiless:
+            await send_iterator(self, content, length, chunked=chunked)
+        return keep
+
+    # the Outlet of sending.py
+
+    def write(self, data: bytes) -> None:
+        if self._transport.is_closing():
+            raise ConnectionResetError("the client has gone")
+        self._transport.write(data)
+
+    async def drained(self, *, empty: bool = False) -> None:
+        transport = self._transport
+        if empty and transport.get_write_buffer_size():
+            transport.set_write_buffer_limits(high=0)
+            try:
+                while transport.get_write_buffer_size():
+                    await self.watch(self._server.loop.create_future())
+            finally:
+                transport.set_write_buffer_limits(high=self._server.limits.write_buffer)
+        elif self._blocked:
+            await self.watch(self._server.loop.create_future())
+        if transport.is_closing():
+            raise ConnectionResetError("the client has gone")
+
+    async def watch(self, waiter: asyncio.Future[None]) -> None:
+        if self._transport.is_closing():
+            raise ConnectionResetError("the client has gone")
+        self._drain = waiter
+        self._since = self._server.now
+        try:
+            await waiter
+        finally:
+            self._drain = None
+
+    def kernel_socket(self) -> int | None:
+        if self._peer.tls:
+            return None
+        descriptor: int = self._transport.get_extra_info("socket").fileno()
+        return descriptor
+
+    # the transport's side
+
+    def pause_writing(self) -> None:
+        self._blocked = True
+        self._pending_write = self._transport.get_write_buffer_size()
+        self._since = self._server.now
+
+
+def plain(status: int, text: str) -> Response:
+    headers: RawHeaders = [(b"content-type", b"text/plain; charset=utf-8")]
+    return Response(status, Headers(headers), (text + "\n").encode())
+
+
+async def _dispose(content: ResponseBody) -> None:
+    """Let an iterator's ``finally`` run now and not at some garbage collection."""
+    aclose = getattr(content, "aclose", None)
+    if aclose is not None:
+        await aclose()
