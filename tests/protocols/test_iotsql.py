@@ -349,6 +349,8 @@ def test_one_rule_cannot_change_the_payload_another_sees() -> None:
         "SELECT topic(1, 2) FROM 'a'",
         "SELECT abs() FROM 'a'",
         "SELECT encode(*, 'hex') FROM 'a'",
+        "SELECT get_mqtt_property('nosuch') FROM 'a'",
+        "SELECT get_mqtt_property(name) FROM 'a'",
         "SELECT regexp_matches(a, b) FROM 'a'",
         "SELECT regexp_matches(a, '(') FROM 'a'",
         "SELECT parse_time('QQQ', 1) FROM 'a'",

@@ -248,6 +248,26 @@ def test_a_message_sent_twice_is_delivered_and_acted_on_once(place: Place, nurse
         place.sink.arrived.get()
 
 
+def test_a_rule_reads_mqtt5_properties_and_sends_them_on(place: Place, nurse: Device) -> None:
+    headers = {
+        "contentType": "${get_mqtt_property('content_type')}",
+        "userProperties": [{"key": "k", "value": "${bed}"}],
+    }
+    action = republish("r5out")
+    action["republish"]["headers"] = headers
+    sql = "SELECT get_user_properties('ward') AS ward, get_mqtt_property('correlation_data') AS c FROM 'r5/+'"
+    rule(place, "properties", sql, action)
+    sent = Properties(PacketTypes.PUBLISH)
+    sent.UserProperty, sent.ContentType, sent.CorrelationData = ("ward", "7"), "a/b", b"c"
+    with nurse.connect() as station:
+        station.subscribe("r5out")
+        station.publish("r5/x", {"bed": "3"}, properties=sent)
+        message: mqtt.MQTTMessage = station.messages.get(timeout=10)
+        assert json.loads(message.payload) == {"ward": ["7"], "c": "Yw=="}
+        assert message.properties is not None
+        assert (message.properties.ContentType, message.properties.UserProperty) == ("a/b", [("k", "3")])
+
+
 def test_a_rule_may_answer_to_a_shadow(place: Place) -> None:
     rule(
         place,

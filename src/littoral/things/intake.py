@@ -5,24 +5,19 @@ A message that several rules match is parsed once: its context is kept until the
 
 from __future__ import annotations
 
+import base64
 import logging
 import uuid
 from collections.abc import Awaitable, Callable
-from typing import Final
 
 from littoral.protocols.iotsql import Context
 from littoral.things.broker import Broker, LocalSubscriber
 from littoral.things.duplicates import message_id
-from littoral.things.message import Publication
+from littoral.things.message import Publication, PublishProperties
 from littoral.things.rules import CompiledRule, RuleEngine
 from littoral.things.rules.filters import matches
 
 log = logging.getLogger(__name__)
-
-_PROPERTIES: Final = {  # as get_mqtt_property names them
-    "content_type": "content_type",
-    "response_topic": "response_topic",
-}
 
 
 class Intake:
@@ -82,9 +77,17 @@ class Intake:
             trace_id=str(uuid.uuid4()),
             account=self._account,
             user_properties=tuple(properties.user_properties) if properties is not None else (),
-            mqtt_properties={
-                shown: value
-                for shown, name in _PROPERTIES.items()
-                if properties is not None and (value := getattr(properties, name)) is not None
-            },
+            mqtt_properties=_named(properties) if properties is not None else {},
         )
+
+
+def _named(properties: PublishProperties) -> dict[str, str]:
+    """As ``get_mqtt_property`` names them; correlation data in base64."""
+    correlation, indicator = properties.correlation_data, properties.payload_format
+    found = {
+        "content_type": properties.content_type,
+        "response_topic": properties.response_topic,
+        "correlation_data": base64.b64encode(correlation).decode() if correlation is not None else None,
+        "format_indicator": None if indicator is None else "UTF8_DATA" if indicator else "UNSPECIFIED_BYTES",
+    }
+    return {name: value for name, value in found.items() if value is not None}

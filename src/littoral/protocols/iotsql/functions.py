@@ -31,6 +31,8 @@ from littoral.protocols.iotsql.values import (
     string,
 )
 
+MQTT_PROPERTIES = ("content_type", "correlation_data", "format_indicator", "response_topic")
+
 Row = dict[str, Value]
 Closure = Callable[[Row, Context], Value]
 Compile = Callable[[Expression], Closure]
@@ -107,13 +109,11 @@ def _user_properties(node: syntax.FunctionCall, compile_: Compile) -> Closure:
 
 def _mqtt_property(node: syntax.FunctionCall, compile_: Compile) -> Closure:
     _check_arity(node, 1, 1)
-    of = compile_(node.arguments[0])
-
-    def mqtt_property(row: Row, context: Context) -> Value:
-        wanted = of(row, context)
-        return context.mqtt_properties.get(wanted, UNDEFINED) if type(wanted) is str else UNDEFINED
-
-    return mqtt_property
+    literal = node.arguments[0]
+    if not (isinstance(literal, syntax.Literal) and literal.value in MQTT_PROPERTIES):
+        raise SqlError(f"get_mqtt_property() knows {', '.join(MQTT_PROPERTIES)}", node.position)
+    wanted = str(literal.value)
+    return lambda row, context: context.mqtt_properties.get(wanted, UNDEFINED)
 
 
 # ------------------------------------------------------------------------------------------ encode, decode
