@@ -1,0 +1,98 @@
+"""How edge locations learn what to serve: a long poll for the desired state, and their acknowledgements.
+
+    GET  /_littoral/edge/desired?location=pop1&after=41&wait=20   → the state, once its revision is past 41
+    POST /_littoral/edge/acknowledge {"location": "pop1", "revision": 42}
+
+Both are signed (SigV4). The state is whole, not a difference: a location that was away needs no history.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from littoral.aws.service import Principal, ServiceError
+from littoral.edge.cloudfront import documents_of
+from littoral.edge.control import Control
+from littoral.edge.plan import items
+from littoral.net.message import Handler, Headers, Request, Response
+from littoral.protocols.sigv4 import split_query
+
+PREFIX = "/_littoral/edge/"
+LONGEST_WAIT = 30.0  # seconds
+
+
+class Feed:
+    """The region's side."""
+
+    def __init__(self, control: Control, authenticate: Callable[[Request], Awaitable[Principal]]) -> None:
+        self._control = control
+        self._authenticate = authenticate
+
+    def routes(self) -> dict[str, Handler]:
+        return {PREFIX: self.handle}
+
+    async def handle(self, request: Request) -> Response:
+        try:
+            principal = await self._authenticate(request)
+            if principal.kind == "anonymous":
+                raise ServiceError(
+                    "AccessDenied", "This address is for edge locations, with signed requests.", status=403
+                )
+            if request.raw_path == PREFIX + "desired" and request.method == "GET":
+                return await self._desired(dict(split_query(request.query_string)))
+            if request.raw_path == PREFIX + "acknowledge" and request.method == "POST":
+                return await self._acknowledge(json.loads(await request.body.read(64 * 1024)))
+        except ServiceError as error:
+            return _json(error.status or 400, {"code": error.code, "message": error.message})
+        except (ValueError, KeyError, TypeError) as problem:
+            return _json(400, {"code": "InvalidRequest", "message": f"unreadable request: {problem}"})
+        return _json(404, {"code": "NotFound", "message": request.raw_path})
+
+    async def _desired(self, asked: dict[str, str]) -> Response:
+        name, after = asked["location"], int(asked.get("after", "-1"))
+        self._control.seen(name)
+        wait = min(float(asked.get("wait", "0")), LONGEST_WAIT)
+        if self._control.revision <= after and wait > 0:
+            await self._control.wait_for_change(after, wait)
+            self._control.seen(name)
+        return _json(200, desired(self._control))
+
+    async def _acknowledge(self, said: dict[str, Any]) -> Response:
+        await self._control.acknowledge(str(said["location"]), int(said["revision"]))
+        return _json(200, {})
+
+
+def desired(control: Control) -> dict[str, Any]:
+    """Everything a location serves by."""
+    distributions = list(control.all("distribution").values())
+    return {
+        "revision": control.revision,
+        "distributions": [{"id": d["id"], "domain": d["domain"], "config": d["config"]} for d in distributions],
+        "policies": documents_of(control),
+        "invalidations": [
+            {
+                "id": key,
+                "distribution": d["distribution"],
+                "paths": items(d["batch"], "Paths"),
+                "revision": d["revision"],
+            }
+            for key, d in control.all("invalidation").items()
+        ],
+        "functions": sorted({arn for d in distributions for arn in functions_of(d["config"])}),
+    }
+
+
+def functions_of(config: dict[str, Any]) -> set[str]:
+    """The function versions that a distribution's triggers name."""
+    behaviours = [config["DefaultCacheBehavior"], *items(config, "CacheBehaviors")]
+    return {
+        trigger["LambdaFunctionARN"]
+        for behaviour in behaviours
+        for trigger in items(behaviour, "LambdaFunctionAssociations")
+    }
+
+
+def _json(status: int, document: Any) -> Response:
+    return Response(status, Headers.of([("content-type", "application/json")]), json.dumps(document).encode())

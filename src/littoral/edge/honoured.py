@@ -1,0 +1,69 @@
+"""What a DistributionConfig may not ask for yet: refused where it would matter, never silently taken.
+
+Each row: where the field stands (``*`` for every item of a list), the values that ask for nothing, and what it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from littoral.aws.service import ServiceError
+
+NOTHING: tuple[Any, ...] = (None, "", 0, False, {}, [])
+ORIGIN, DEFAULT, OTHERS = "Origins.Items.*.", "DefaultCacheBehavior.", "CacheBehaviors.Items.*."
+
+REFUSED: list[tuple[str, tuple[Any, ...], str]] = [
+    ("OriginGroups.Quantity", NOTHING, "origin groups"),
+    ("Logging.Enabled", NOTHING, "access logs"),
+    ("WebACLId", NOTHING, "web ACLs"),
+    ("Restrictions.GeoRestriction.RestrictionType", (*NOTHING, "none"), "geo restriction"),
+    ("ContinuousDeploymentPolicyId", NOTHING, "continuous deployment"),
+    ("Staging", NOTHING, "staging distributions"),
+    ("AnycastIpListId", NOTHING, "anycast IPs"),
+    ("ConnectionMode", (*NOTHING, "direct"), "tenants"),
+    ("TenantConfig", NOTHING, "tenants"),
+    ("ViewerMtlsConfig", NOTHING, "viewer mTLS"),
+    ("ConnectionFunctionAssociation", NOTHING, "connection functions"),
+    ("CacheTagConfig", NOTHING, "cache tags"),
+    (ORIGIN + "OriginShield.Enabled", NOTHING, "origin shield"),
+    (ORIGIN + "VpcOriginConfig", NOTHING, "VPC origins"),
+    (ORIGIN + "S3OriginConfig.OriginAccessIdentity", NOTHING, "origin access identities (use an access control)"),
+    (ORIGIN + "ResponseCompletionTimeout", NOTHING, "response completion timeouts"),
+    *(
+        (prefix + field, allowed, what)
+        for prefix in (DEFAULT, OTHERS)
+        for field, allowed, what in (
+            ("TrustedSigners.Enabled", NOTHING, "signed URLs"),
+            ("TrustedKeyGroups.Enabled", NOTHING, "signed URLs"),
+            ("FieldLevelEncryptionId", NOTHING, "field-level encryption"),
+            ("RealtimeLogConfigArn", NOTHING, "real-time logs"),
+            ("ResponseHeadersPolicyId", NOTHING, "response headers policies"),
+            ("FunctionAssociations.Quantity", NOTHING, "CloudFront Functions"),
+            ("SmoothStreaming", NOTHING, "smooth streaming"),
+            ("GrpcConfig.Enabled", NOTHING, "gRPC"),
+        )
+    ),
+]
+NOTES = (
+    "Refused when asked for: " + ", ".join(sorted({what for _, _, what in REFUSED})) + ". "
+    "Taken without effect: PriceClass, HttpVersion, IsIPV6Enabled, Compress."
+)
+
+
+def check_honoured(config: Mapping[str, Any]) -> None:
+    """Raises NotImplemented for the first field that asks for what is not there."""
+    for path, allowed, what in REFUSED:
+        for value in _values(config, path.split(".")):
+            if value not in allowed:
+                raise ServiceError("NotImplemented", f"{what} are not implemented here ({path}).", status=501)
+
+
+def _values(document: Any, path: list[str]) -> Iterator[Any]:
+    if not path:
+        yield document
+    elif path[0] == "*":
+        for item in document or ():
+            yield from _values(item, path[1:])
+    elif isinstance(document, Mapping) and path[0] in document:
+        yield from _values(document[path[0]], path[1:])

@@ -1,0 +1,177 @@
+"""An edge location: pulls its desired state from the region, keeps it on disk, serves by it, and says so.
+
+The way of one change:
+1. The long poll returns a newer revision (or the location has just started and reads the one on its disk).
+2. Function versions that its triggers name and that are not here are fetched and installed.
+3. Distributions are compiled to plans; invalidations newer than the last applied one drop what they name.
+4. The plans are put to use, the state is stored, the region is told. Only then is it "Deployed" here.
+
+With the region away the location goes on with what it has; it asks again with a growing pause.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import json
+import logging
+import random
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+from urllib.parse import quote
+
+from littoral.aws.sign import sign
+from littoral.edge.feed import PREFIX
+from littoral.edge.pipeline import Pipeline
+from littoral.edge.plan import Plan, compile_plan
+from littoral.edge.upstream import Credentials
+from littoral.net.client import HttpClient, RequestFailed
+from littoral.net.message import BodyError, Headers
+from littoral.store.contract import Records
+from littoral.store.documents import Documents
+
+log = logging.getLogger("littoral.edge")
+
+WAIT = 20.0  # seconds of one long poll
+FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
+MAX_STATE = 64 * 1024 * 1024
+MAX_CODE = 300 * 1024 * 1024
+VERSION = re.compile(r":function:(?P<name>[^:]+):(?P<version>\d+)$")
+
+
+class Functions(Protocol):
+    """Where function versions are installed: ``littoral.functions.Functions``."""
+
+    def installed(self, name: str, version: str) -> str | None: ...
+
+    async def install(self, name: str, version: str, config: Mapping[str, Any], archive: bytes) -> None: ...
+
+
+class Refused(Exception):
+    """The region answered, and not as hoped."""
+
+
+@dataclass(slots=True)
+class Region:
+    """The region above, by its API's address."""
+
+    url: str
+    credentials: Credentials
+    client: HttpClient
+    region: str = "us-east-1"
+
+    async def ask(
+        self, method: str, path: str, *, service: str = "littoral", body: bytes = b"", wait: float = 15.0
+    ) -> bytes:
+        """A signed request. Raises Refused, RequestFailed, BodyError."""
+        url = path if path.startswith("http") else self.url.rstrip("/") + path
+        headers = Headers([])
+        if body:
+            headers.set("content-type", "application/json")
+        if not path.startswith("http"):
+            sign(
+                method,
+                url,
+                headers,
+                access_key=self.credentials.id,
+                secret=self.credentials.secret,
+                service=service,
+                region=self.region,
+                now=time.time(),
+                payload=body,
+            )
+        response = await self.client.request(method, url, headers=headers, body=body or None, read_timeout=wait)
+        async with response:
+            data = await response.body.read(MAX_CODE)
+        if response.status != 200:
+            raise Refused(f"{method} {path.partition('?')[0]}: {response.status} {data[:200].decode(errors='replace')}")
+        return data
+
+
+class EdgeLocation:
+    """Open with ``start``; its pipeline serves from the first moment by what is on disk."""
+
+    def __init__(self, name: str, region: Region, pipeline: Pipeline, records: Records, functions: Functions) -> None:
+        self.name = name
+        self._region = region
+        self._pipeline = pipeline
+        self._stored = Documents(records, "desired/")
+        self._functions = functions
+        self._puller: asyncio.Task[None] | None = None
+        self.revision = -1
+        self.connected = False
+
+    async def start(self) -> None:
+        """Serve by the state on disk; begin to pull."""
+        state = await self._stored.get("state")
+        if state is not None:
+            self._use(state)
+            self.revision = state["revision"]
+        self._puller = asyncio.ensure_future(self._pull())
+
+    async def close(self) -> None:
+        if self._puller is not None:
+            self._puller.cancel()
+            await asyncio.gather(self._puller, return_exceptions=True)
+
+    async def _pull(self) -> None:
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                await self._once()
+                self.connected, pause = True, FIRST_PAUSE
+            except (RequestFailed, BodyError, Refused, ValueError, KeyError) as problem:
+                if self.connected or pause == FIRST_PAUSE:
+                    log.warning("edge location %s: the region cannot be reached: %s", self.name, problem)
+                self.connected = False
+                await asyncio.sleep(pause * random.uniform(0.5, 1.0))
+                pause = min(pause * 2, LONGEST_PAUSE)
+            except Exception:
+                log.exception("edge location %s: a change could not be applied", self.name)
+                await asyncio.sleep(LONGEST_PAUSE)
+
+    async def _once(self) -> None:
+        """One poll, and what comes of it."""
+        wait = WAIT if self.connected else 0.0
+        path = f"{PREFIX}desired?location={quote(self.name, safe='')}&after={self.revision}&wait={wait:g}"
+        state = json.loads(await self._region.ask("GET", path, wait=wait + 15.0))
+        if state["revision"] != self.revision:
+            await self._apply(state)
+        body = json.dumps({"location": self.name, "revision": self.revision}).encode()
+        await self._region.ask("POST", PREFIX + "acknowledge", body=body)
+
+    async def _apply(self, state: dict[str, Any]) -> None:
+        for arn in state["functions"]:
+            await self._install(arn)
+        self._use(state)
+        for each in state["invalidations"]:
+            if each["revision"] > self.revision:
+                self._pipeline.cache.invalidate(each["distribution"], each["paths"])
+        await self._stored.put("state", state)
+        self.revision = state["revision"]
+
+    def _use(self, state: dict[str, Any]) -> None:
+        plans: dict[str, Plan] = {}
+        for each in state["distributions"]:
+            plans[each["id"]] = compile_plan(each["id"], each["domain"], each["config"], state["policies"])
+        self._pipeline.use(plans)
+
+    async def _install(self, arn: str) -> None:
+        """Through the Lambda API, as anybody would: the configuration, then the code by its address."""
+        found = VERSION.search(arn)
+        if found is None:
+            raise Refused(f"{arn} is no function version")
+        name, version = found["name"], found["version"]
+        path = f"/2015-03-31/functions/{quote(name)}?Qualifier={version}"
+        answer = json.loads(await self._region.ask("GET", path, service="lambda"))
+        config = answer["Configuration"]
+        if self._functions.installed(name, version) == config["CodeSha256"]:
+            return
+        archive = await self._region.ask("GET", answer["Code"]["Location"], wait=60.0)
+        if base64.b64encode(hashlib.sha256(archive).digest()).decode() != config["CodeSha256"]:
+            raise Refused(f"{arn}: the code does not have the digest that its configuration names")
+        await self._functions.install(name, version, config, archive)
