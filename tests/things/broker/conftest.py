@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 from littoral.net.listen import listen_stream
 from littoral.protocols.mqtt.decode import Decoder
@@ -30,6 +31,13 @@ from littoral.things.access import Access, OpenAccess
 from littoral.things.broker import Broker, BrokerLimits
 
 PATIENCE = 10.0
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The broker runs on uvloop; so do its tests."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 class Wire:
@@ -165,6 +173,3 @@ def level(request: pytest.FixtureRequest) -> int:
 def durable(level: int) -> dict[str, Any]:
     """What makes a session outlive its connection, for CONNECT."""
     return {"clean": False, **({"properties": {"session_expiry": 3600}} if level == 5 else {})}
-
-
-Starter = Callable[[], Any]

@@ -12,7 +12,6 @@ from typing import Any
 
 import paho.mqtt.client as mqtt
 import pytest
-import uvloop
 
 from littoral.net.listen import listen_http, listen_stream
 from littoral.net.message import Request, WebSocketUpgrade
@@ -20,11 +19,6 @@ from littoral.net.pki import Authority
 from littoral.net.tls import server_context
 from littoral.things.access import Client, OpenAccess, Refusal
 from littoral.things.broker import Broker
-
-
-@pytest.fixture
-def event_loop_policy() -> Any:
-    return uvloop.EventLoopPolicy()
 
 
 class Certified(OpenAccess):

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import random
 
 import pytest
 
 from littoral.protocols.mqtt.encode import encode
-from littoral.protocols.mqtt.packets import Ack, Connack, Connect, Disconnect, Filter, Pingreq, Pingresp, Publish, Will
+from littoral.protocols.mqtt.packets import (
+    Ack,
+    Connack,
+    Connect,
+    Disconnect,
+    Filter,
+    Pingreq,
+    Pingresp,
+    Publish,
+    Subscribe,
+    Will,
+)
 from littoral.protocols.mqtt.reasons import Reason
 from littoral.things.broker import BrokerLimits
 from tests.things.broker.conftest import PATIENCE, Place, Wire, durable
@@ -178,6 +190,35 @@ async def test_malformed(place: Place, level: int, raw: bytes, reason: int) -> N
     wire.writer.write(raw)
     await refused(wire, level, reason)
     await (await place.connect("still", level)).nothing_more()
+
+
+async def test_damaged_packets_harm_nobody_else(place: Place, level: int) -> None:
+    await place.start()
+    chance = random.Random(level)
+    sound = [
+        Publish("t/x", b"payload", 1, packet_id=3),
+        Publish("t/x", b"payload"),
+        Publish("t/x", b"payload", retain=True),
+        Subscribe(1, [Filter("t/+", 1), Filter("$share/g/t/#")]),
+        Ack(4, 3),
+        Pingreq(),
+    ]
+    for turn in range(100):
+        wire = await place.connect(f"c{turn % 3}", level)
+        raw = bytearray(b"".join(encode(each, level) for each in chance.choices(sound, k=4)))
+        for _ in range(chance.randrange(1, 4)):
+            raw[chance.randrange(len(raw))] = chance.randrange(256)
+        wire.writer.write(raw)
+        wire.writer.write_eof()
+        while await wire.next() is not None:
+            pass
+        wire.writer.close()
+    sub = await place.connect("sub", level)
+    await sub.subscribe(Filter("intact", 1))
+    await sub.publish("other")
+    sub.send(Publish("intact", b"yes", 1, packet_id=2))
+    assert {type(await sub.next()), type(await sub.next())} == {Publish, Ack}
+    assert len(place.broker.clients()) == 1
 
 
 @pytest.mark.parametrize(

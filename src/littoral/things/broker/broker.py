@@ -76,6 +76,7 @@ class Broker:
         self.on_disconnected: Callable[[Client, str], None] | None = None
         self.dirty: list[Session] = []  # sessions with something to write
         self.received = 0
+        self._dropped = 0  # by sessions that are over
         self.closing = False
         self._connections: set[Connection] = set()
         self._listeners: dict[str, Access] = {}
@@ -165,6 +166,7 @@ class Broker:
 
     def _add_local(self, filter: str, callback: Callback, *, tap: bool) -> LocalSubscriber:
         check_filter(filter)
+        self._locals = [each for each in self._locals if not each.over]
         local = LocalSubscriber(self.router, filter, callback, tap=tap, limit=self.limits.local_pending)
         self._locals.append(local)
         self.router.add_local(filter, local, tap=tap)
@@ -211,7 +213,7 @@ class Broker:
             "retained": len(self.retained_messages),
             "retained_bytes": self.retained_messages.bytes,
             "received": self.received,
-            "dropped": sum(session.dropped for session in self.sessions),
+            "dropped": self._dropped + sum(session.dropped for session in self.sessions),
             "queued": sum(len(session.queue) for session in self.sessions),
         }
 
@@ -308,6 +310,8 @@ class Broker:
             return
         session.connection = session.transport = None
         session.out = []
+        self._dropped += session.dropped
+        session.dropped = 0
         if connection.graceful or self.closing:
             session.will = None
         elif session.will is not None and min(session.will.delay, session.expiry):

@@ -23,7 +23,7 @@ Callback = Callable[[Publication], Awaitable[None] | None]
 class LocalSubscriber:
     """Messages of one topic are handed over in order; awaitables run side by side."""
 
-    __slots__ = ("_filter", "_limit", "_router", "_tap", "_tasks", "callback", "dropped")
+    __slots__ = ("_closed", "_filter", "_limit", "_router", "_tap", "_tasks", "callback", "dropped")
 
     def __init__(self, router: Router, filter: str, callback: Callback, *, tap: bool, limit: int) -> None:
         self._router = router
@@ -33,9 +33,15 @@ class LocalSubscriber:
         self._tasks: set[asyncio.Future[None]] = set()
         self.callback = callback
         self.dropped = 0
+        self._closed = False
+
+    @property
+    def over(self) -> bool:
+        return self._closed and not self._tasks
 
     def close(self) -> None:
         """No message comes after this; what is in progress goes on."""
+        self._closed = True
         self._router.remove_local(self._filter, self, tap=self._tap)
 
     def take(self, publication: Publication) -> asyncio.Future[None] | None:
