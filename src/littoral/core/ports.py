@@ -20,7 +20,7 @@ class Shadows(Protocol):
 class FunctionCatalog(Protocol):
     """The functions of the region."""
 
-    async def describe(self, lambda_arn: str) -> Mapping[str, Any]:
+    async def describe(self, call: Call, lambda_arn: str) -> Mapping[str, Any]:
         """Its FunctionConfiguration (Runtime, Handler, CodeSha256 in base64, Environment …). Raises ServiceError."""
 
     async def code_url(self, call: Call, lambda_arn: str) -> str:

@@ -63,7 +63,7 @@ class Components:
         if source.get("componentDependencies"):
             raise invalid("componentDependencies are not served by Littoral yet")
         arn = source["lambdaArn"]
-        function = await self._functions.describe(arn)
+        function = await self._functions.describe(call, arn)
         name = check_name(source.get("componentName") or function.get("FunctionName"))
         version = check_version(source.get("componentVersion") or f"{function.get('Version')}.0.0")
         try:

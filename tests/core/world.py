@@ -1,0 +1,290 @@
+"""A region and a core in one process, of real parts: TLS, broker, shadows, functions, gateway. A cable between them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from littoral.aws.gateway import Gateway
+from littoral.aws.identity import Identity
+from littoral.aws.service import Call
+from littoral.core.greengrass import Greengrass
+from littoral.core.link import Backoff, Upstream
+from littoral.core.ports import Deliver, Subscription
+from littoral.core.runtime import Core, CoreSettings
+from littoral.core.session import Timing
+from littoral.core.spool import SpoolLimits
+from littoral.functions import Functions, FunctionSettings
+from littoral.net.firstbyte import FirstByte, is_http
+from littoral.net.listen import HttpService, listen_http, listen_stream
+from littoral.net.message import Request
+from littoral.net.pki import Authority
+from littoral.net.tls import client_context, server_context
+from littoral.store.embedded import EmbeddedStore
+from littoral.things.access import OpenAccess
+from littoral.things.broker import Broker
+from littoral.things.facade import Things
+from littoral.things.message import Publication
+from littoral.things.permissions import Caller
+from tests.functions.deploy import ROLE, zip_of
+
+ACCOUNT, REGION = "000000000000", "us-east-1"
+CORE = "ward7-core"
+SOURCE = """
+import json, os
+def handler(event, context):
+    with open(os.environ["OUT"], "a") as out:
+        out.write(json.dumps([context.client_context.custom["subject"], event, os.environ.get("GREETING")]) + "\\n")
+    if event == "fail":
+        raise ValueError("asked to")
+"""
+
+
+async def until(condition: Callable[[], Awaitable[Any] | Any], seconds: float = 20.0) -> Any:
+    """What ``condition`` gives once it is true."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = condition()
+        if isinstance(found, Awaitable):
+            found = await found
+        if found:
+            return found
+        assert time.monotonic() < deadline, "that did not come to pass"
+        await asyncio.sleep(0.01)
+
+
+class Catalog:
+    """The region's functions, as Greengrass sees them."""
+
+    def __init__(self, functions: Functions) -> None:
+        self._functions = functions
+
+    async def describe(self, call: Call, lambda_arn: str) -> Mapping[str, Any]:
+        found = await self._functions.api.get_function(call, function_name=lambda_arn)
+        configuration: Mapping[str, Any] = found["Configuration"]
+        return configuration
+
+    async def code_url(self, call: Call, lambda_arn: str) -> str:
+        return str((await self._functions.api.get_function(call, function_name=lambda_arn))["Code"]["Location"])
+
+
+class ShadowsOf:
+    def __init__(self, things: Things) -> None:
+        self._things = things
+
+    async def update(self, thing: str, shadow_name: str, desired: Mapping[str, Any]) -> None:
+        await self._things.shadows.update(thing, shadow_name, {"desired": desired})
+
+
+class RegionPlace:
+    """``stop`` and ``start`` again keep its port and its data."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.authority = Authority.load_or_create(folder / "ca", "region")
+        self.device_port = 0
+        self.arrived: list[tuple[str, Any]] = []
+
+    async def start(self) -> None:
+        self.store = await EmbeddedStore.open(self.folder / "store")
+        self.things = await Things.open(
+            self.store,
+            region=REGION,
+            account=ACCOUNT,
+            authority=self.authority,
+            endpoint=lambda: f"127.0.0.1:{self.device_port}",
+        )
+        self.functions = await Functions.open(self.store, self.folder / "functions", settings=FunctionSettings())
+        self.greengrass = Greengrass(
+            self.store.records("greengrass"), ShadowsOf(self.things), Catalog(self.functions), self._allows
+        )
+        self.things.shadows.on_shadow_changed(self.greengrass.shadow_changed)
+        self.identity = await Identity.open(self.store.records("identity"))
+        services = {
+            "iot": self.things.iot,
+            "iot-data": self.things.iot_data,
+            "lambda": self.functions.api,
+            "greengrassv2": self.greengrass,
+        }
+        self.gateway = Gateway(services, self.identity, region=REGION, account=ACCOUNT, routes=self.functions.routes())
+        await self.things.start()
+        await self.greengrass.start()
+        self.things.broker.tap("#", self._arrive)
+        self.api = await listen_http(self.gateway.handle)
+        self.http = HttpService(self._device_request)
+        mqtt = self.things.broker.protocol_factory("tls", self.things.access)
+        issued = self.authority.issue_server(["127.0.0.1", "localhost"])
+        tls = server_context(
+            (issued.certificate, issued.private_key),
+            client_cas=[self.authority.certificate_pem],
+            clients="required",
+        )
+        self.devices = await listen_stream(
+            lambda: FirstByte(lambda byte: self.http.connection if is_http(byte) else mqtt),
+            host="127.0.0.1",
+            port=self.device_port,
+            tls=tls,
+        )
+        self.device_port = self.devices.port
+
+    async def stop(self) -> None:
+        await self.devices.close(0)
+        await self.api.close(0)
+        await self.http.close(0)
+        await self.greengrass.close()
+        await self.things.close()
+        await self.functions.close()
+        await self.store.close()
+
+    def _device_request(self, request: Request) -> Any:
+        for prefix, handler in self.functions.routes().items():
+            if request.raw_path.startswith(prefix):
+                return handler(request)
+        return self.gateway.handle_device(request)
+
+    def _allows(self, call: Call, action: str, resource: str) -> bool:
+        permissions = self.things.access._permissions
+        return permissions.active(call.principal.name) and permissions.allows(
+            Caller(call.principal.name, None, call.request.peer.host), action, "", ""
+        )
+
+    def _arrive(self, publication: Publication) -> None:
+        if not publication.topic.startswith("$aws/"):
+            self.arrived.append((publication.topic, json.loads(publication.payload)))
+
+    async def call(self, service: str, operation: str, **members: Any) -> Any:
+        """By boto3, in a thread."""
+
+        def work() -> Any:
+            client = boto3.client(
+                service,
+                endpoint_url=f"http://127.0.0.1:{self.api.port}",
+                region_name=REGION,
+                aws_access_key_id=self.identity.root.id,
+                aws_secret_access_key=self.identity.root.secret,
+                config=Config(retries={"total_max_attempts": 1}),
+            )
+            return getattr(client, operation)(**members)
+
+        return await asyncio.to_thread(work)
+
+    async def core_identity(self) -> tuple[bytes, bytes]:
+        """A thing with a certificate and key that may do what a core must."""
+        document = {"Version": "2012-10-17", "Statement": []}
+        for action in ("iot:*", "greengrass:*"):
+            document["Statement"].append({"Effect": "Allow", "Action": [action], "Resource": ["*"]})  # type: ignore[attr-defined]
+        await self.call("iot", "create_policy", policyName="core", policyDocument=json.dumps(document))
+        await self.call("iot", "create_thing", thingName=CORE)
+        made = await self.call("iot", "create_keys_and_certificate", setAsActive=True)
+        await self.call("iot", "attach_policy", policyName="core", target=made["certificateArn"])
+        await self.call("iot", "attach_thing_principal", thingName=CORE, principal=made["certificateArn"])
+        return made["certificatePem"].encode(), made["keyPair"]["PrivateKey"].encode()
+
+    async def function(self, name: str = "notes", source: str = SOURCE) -> str:
+        """The ARN of its first version."""
+        made = await self.call(
+            "lambda",
+            "create_function",
+            FunctionName=name,
+            Runtime="python3.11",
+            Handler="app.handler",
+            Role=ROLE,
+            Code={"ZipFile": zip_of(app__py=source)},
+            Publish=True,
+        )
+        return str(made["FunctionArn"])
+
+    async def component(self, lambda_arn: str, name: str = "ward.notes", version: str = "1.0.0", **more: Any) -> Any:
+        source = {
+            "lambdaArn": lambda_arn,
+            "componentName": name,
+            "componentVersion": version,
+            "componentLambdaParameters": {"maxInstancesCount": 1, "timeoutInSeconds": 10, **more},
+        }
+        return await self.call("greengrassv2", "create_component_version", lambdaFunction=source)
+
+    async def deploy(self, **components: Any) -> str:
+        """Names with __ for the dots."""
+        made = await self.call(
+            "greengrassv2",
+            "create_deployment",
+            targetArn=f"arn:aws:iot:{REGION}:{ACCOUNT}:thing/{CORE}",
+            components={name.replace("__", "."): each for name, each in components.items()},
+        )
+        return str(made["deploymentId"])
+
+    async def effective(self) -> dict[str, Any]:
+        """The last deployment of the core, as the region knows it."""
+        found = await self.call("greengrassv2", "list_effective_deployments", coreDeviceThingName=CORE)
+        effective: dict[str, Any] = found["effectiveDeployments"][0]
+        return effective
+
+    async def outcome(self, deployment_id: str) -> str:
+        async def finished() -> str:
+            found = await self.effective()
+            assert found["deploymentId"] == deployment_id
+            status = str(found["coreDeviceExecutionStatus"])
+            return f"FAILED: {found['reason']}" if status == "FAILED" else status if status == "SUCCEEDED" else ""
+
+        return str(await until(finished))
+
+
+class LocalBroker:
+    """The core's own broker, as the core sees it."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    def tap(self, filter: str, callback: Deliver) -> Subscription:
+        return self._broker.tap(filter, lambda publication: callback(publication.topic, publication.payload))
+
+    async def publish(self, topic: str, payload: bytes, qos: int) -> None:
+        await self._broker.publish(Publication(topic, payload, qos))
+
+
+class CorePlace:
+    def __init__(self, folder: Path, port: int, identity: tuple[bytes, bytes], ca: bytes) -> None:
+        self.folder = folder
+        self.tls: ssl.SSLContext = client_context(ca=ca, pair=identity)
+        self.upstream = Upstream("127.0.0.1", port, self.tls)
+        self.limits = SpoolLimits()
+
+    async def start(self) -> None:
+        self.store = await EmbeddedStore.open(self.folder / "store")
+        self.functions = await Functions.open(self.store, self.folder / "functions", settings=FunctionSettings())
+        await self.functions.start()
+        self.broker = Broker(access=OpenAccess(), streams=self.store.streams, records=self.store.records("broker"))
+        await self.broker.start()
+        settings = CoreSettings(
+            CORE,
+            self.upstream,
+            spool=self.limits,
+            window=32,
+            timing=Timing(ping_every=0.5, dead_after=2.0),
+            backoff=Backoff(first=0.01, cap=0.1),
+        )
+        self.core = await Core.open(
+            settings, self.store.records("core"), self.store.streams, self.functions, LocalBroker(self.broker)
+        )
+        await self.core.start()
+
+    async def stop(self) -> None:
+        await self.core.close()
+        await self.broker.close()
+        await self.functions.close()
+        await self.store.close()
+
+    async def publish(self, topic: str, message: Any) -> None:
+        """As a device does: returns when it would be acknowledged."""
+        await self.broker.publish(Publication(topic, json.dumps(message).encode(), 1))
+
+    async def pending(self) -> int:
+        return await self.core.spool.pending()
