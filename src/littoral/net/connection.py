@@ -168,7 +168,6 @@ class HttpConnection(Responder):
 
     def on_message_begin(self) -> None:
         self._in_head = True
-        self._spans = False
         self._head_fed = -self._fed  # the read it began in does not count: it holds other things too
         self._since = self._server.now
 
@@ -185,6 +184,7 @@ class HttpConnection(Responder):
             return
         if not self._head_fits(headers, len(target)):
             return
+        self._spans = False
         self._head_fed = -self._fed
         keep = parser.should_keep_alive()
         # llhttp keeps an older version's connection for the sake of a Connection header only: no need to format it.

@@ -9,9 +9,12 @@ from importlib import import_module
 
 # botocore's name of the service → where its class is. Imported when asked for: printing one must not load all.
 API_CLASSES: dict[str, str] = {
+    "cloudfront": "littoral.edge.cloudfront:CloudFront",
+    "greengrassv2": "littoral.core.greengrass:Greengrass",
     "iot": "littoral.things.control:Iot",
     "iot-data": "littoral.things.data:IotData",
     "lambda": "littoral.functions.api:LambdaApi",
+    "s3": "littoral.objects.api:S3Api",
     "sts": "littoral.aws.identity:Sts",
 }
 
