@@ -88,7 +88,7 @@ def span_of(asked: str | None, size: int) -> Span:
 
 
 def copy_span(asked: str | None, size: int) -> Span:
-    """CopySourceRange, which must be of the form bytes=first-last. Raises InvalidArgument, InvalidRange."""
+    """CopySourceRange, which must be of the form bytes=first-last. Raises InvalidArgument."""
     if asked is None:
         return Span(0, size)
     match = re.fullmatch(r"bytes=(\d+)-(\d+)", asked)
@@ -96,8 +96,9 @@ def copy_span(asked: str | None, size: int) -> Span:
         message = "The x-amz-copy-source-range value must be of the form bytes=first-last"
         raise error("InvalidArgument", message, ArgumentName="x-amz-copy-source-range", ArgumentValue=asked[:200])
     first, last = int(match[1]), int(match[2])
-    if last >= size:
-        raise error("InvalidRequest", f"Range specified is not valid for source object of size: {size}")
+    if last >= size:  # the API reference says InvalidRange; S3 answers this (versitygw #610, s3fs #321)
+        message = f"Range specified is not valid for source object of size: {size}"
+        raise error("InvalidArgument", message, ArgumentName="x-amz-copy-source-range", ArgumentValue=asked)
     return Span(first, last - first + 1, partial=True)
 
 

@@ -1,0 +1,176 @@
+"""Multipart uploads, through boto3."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from boto3.s3.transfer import TransferConfig
+
+from tests.objects.conftest import S3Place
+
+MIB = 1024 * 1024
+FIRST, SECOND, LAST = os.urandom(5 * MIB), os.urandom(5 * MIB + 1), b"the end"
+Refusal = Callable[..., tuple[str, int]]
+
+
+def begin(s3: Any, bucket: str, **more: Any) -> dict[str, str]:
+    made = s3.create_multipart_upload(Bucket=bucket, Key="k", **more)
+    return {"Bucket": bucket, "Key": "k", "UploadId": made["UploadId"]}
+
+
+def send(s3: Any, upload: dict[str, str], number: int, body: bytes) -> dict[str, Any]:
+    sent = s3.upload_part(**upload, PartNumber=number, Body=body)
+    checksums = {name: value for name, value in sent.items() if name.startswith("Checksum")}
+    return {"PartNumber": number, "ETag": sent["ETag"], **checksums}
+
+
+def test_an_object_of_three_parts(s3: Any, bucket: str, refusal: Refusal) -> None:
+    upload = begin(s3, bucket, Metadata={"a": "1"}, ContentType="text/x", Tagging="t=1")
+    parts = [send(s3, upload, number, body) for number, body in ((7, SECOND), (2, FIRST), (9, LAST))]
+    send(s3, upload, 8, b"never used")
+    parts.sort(key=lambda part: part["PartNumber"])
+    done = s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
+    md5s = b"".join(hashlib.md5(body).digest() for body in (FIRST, SECOND, LAST))
+    assert done["ETag"] == f'"{hashlib.md5(md5s).hexdigest()}-3"'
+    whole = FIRST + SECOND + LAST
+    got = s3.get_object(Bucket=bucket, Key="k")
+    assert got["Body"].read() == whole
+    assert (got["ETag"], got["Metadata"], got["ContentType"]) == (done["ETag"], {"a": "1"}, "text/x")
+    across = s3.get_object(Bucket=bucket, Key="k", Range=f"bytes={5 * MIB - 3}-{10 * MIB + 5}")
+    assert across["Body"].read() == whole[5 * MIB - 3 : 10 * MIB + 6]
+    part = s3.get_object(Bucket=bucket, Key="k", PartNumber=2)
+    assert (part["Body"].read(), part["PartsCount"]) == (SECOND, 3)
+    assert part["ResponseMetadata"]["HTTPStatusCode"] == 206
+    assert refusal(s3.get_object, Bucket=bucket, Key="k", PartNumber=4) == ("InvalidPartNumber", 416)
+    attributes = s3.get_object_attributes(Bucket=bucket, Key="k", ObjectAttributes=["ObjectParts", "ObjectSize"])
+    assert (attributes["ObjectParts"]["TotalPartsCount"], attributes["ObjectSize"]) == (3, len(whole))
+    assert refusal(s3.list_parts, **upload) == ("NoSuchUpload", 404)
+    copied = s3.copy_object(Bucket=bucket, Key="copy", CopySource={"Bucket": bucket, "Key": "k"})
+    assert copied["CopyObjectResult"]["ETag"] == f'"{hashlib.md5(whole).hexdigest()}"'
+    s3.delete_object(Bucket=bucket, Key="k")
+    assert s3.get_object(Bucket=bucket, Key="copy")["Body"].read() == whole
+
+
+def test_the_lists_that_complete_refuses(s3: Any, bucket: str, refusal: Refusal) -> None:
+    upload = begin(s3, bucket)
+    small, large = send(s3, upload, 1, b"too small"), send(s3, upload, 2, FIRST)
+
+    def complete(*parts: dict[str, Any]) -> tuple[str, int]:
+        return refusal(s3.complete_multipart_upload, **upload, MultipartUpload={"Parts": list(parts)})
+
+    assert complete(small, large) == ("EntityTooSmall", 400)
+    assert complete(large, small) == ("InvalidPartOrder", 400)
+    assert complete(large, large) == ("InvalidPartOrder", 400)
+    assert complete(large | {"PartNumber": 3}) == ("InvalidPart", 400)
+    assert complete(large | {"ETag": '"no"'}) == ("InvalidPart", 400)
+    assert complete()[0] == "MalformedXML"
+    assert refusal(s3.upload_part, **upload, PartNumber=10_001, Body=b"") == ("InvalidArgument", 400)
+    assert refusal(s3.head_object, Bucket=bucket, Key="k") == ("404", 404)
+    listed = s3.list_parts(**upload)["Parts"]
+    assert [(part["PartNumber"], part["Size"]) for part in listed] == [(1, 9), (2, len(FIRST))]
+    s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": [small]})
+    assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"too small"
+
+
+def test_abort_and_replaced_parts_leave_no_blob(place: S3Place, s3: Any, bucket: str, refusal: Refusal) -> None:
+    upload = begin(s3, bucket)
+    send(s3, upload, 1, FIRST)
+    kept = send(s3, upload, 1, SECOND)
+    assert [part["ETag"] for part in s3.list_parts(**upload)["Parts"]] == [kept["ETag"]]
+    uploads = s3.list_multipart_uploads(Bucket=bucket)["Uploads"]
+    assert [each["UploadId"] for each in uploads] == [upload["UploadId"]]
+    s3.abort_multipart_upload(**upload)
+    assert refusal(s3.abort_multipart_upload, **upload) == ("NoSuchUpload", 404)
+    assert refusal(s3.upload_part, **upload, PartNumber=1, Body=b"x") == ("NoSuchUpload", 404)
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "kind"),
+    [
+        ("CRC32", "COMPOSITE"),
+        ("CRC32", "FULL_OBJECT"),
+        ("CRC32C", "FULL_OBJECT"),
+        ("CRC64NVME", "FULL_OBJECT"),
+        ("SHA256", "COMPOSITE"),
+    ],
+)
+def test_checksums_of_parts_become_the_objects(
+    s3: Any, bucket: str, algorithm: str, kind: str, refusal: Refusal
+) -> None:
+    from littoral.objects.checksums import ALGORITHMS
+
+    def of(data: bytes) -> bytes:
+        digest = ALGORITHMS[algorithm].new()
+        digest.update(data)
+        return digest.digest()
+
+    upload = begin(s3, bucket, ChecksumAlgorithm=algorithm, ChecksumType=kind)
+    member = f"Checksum{algorithm}"
+    parts = []
+    for number, body in ((1, FIRST), (2, LAST)):
+        stated = {member: base64.b64encode(of(body)).decode()}
+        sent = s3.upload_part(**upload, PartNumber=number, Body=body, **stated)
+        assert sent[member] == base64.b64encode(of(body)).decode()
+        parts.append({"PartNumber": number, "ETag": sent["ETag"], member: sent[member]})
+    expected = base64.b64encode(of(FIRST + LAST) if kind == "FULL_OBJECT" else of(of(FIRST) + of(LAST))).decode()
+    if kind == "COMPOSITE":
+        bare = [{"PartNumber": part["PartNumber"], "ETag": part["ETag"]} for part in parts]
+        assert refusal(s3.complete_multipart_upload, **upload, MultipartUpload={"Parts": bare}) == (
+            "InvalidRequest",
+            400,
+        )
+        expected += "-2"
+    else:
+        wrong = base64.b64encode(bytes(len(of(b"")))).decode()
+        refused = refusal(s3.complete_multipart_upload, **upload, MultipartUpload={"Parts": parts}, **{member: wrong})
+        assert refused == ("BadDigest", 400)
+    done = s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
+    assert (done[member], done["ChecksumType"]) == (expected, kind)
+    got = s3.get_object(Bucket=bucket, Key="k", ChecksumMode="ENABLED")
+    assert (got["Body"].read(), got[member]) == (FIRST + LAST, expected)
+
+
+def test_parts_copied_from_objects(s3: Any, bucket: str, refusal: Refusal) -> None:
+    s3.put_object(Bucket=bucket, Key="source", Body=FIRST + SECOND)
+    source = {"Bucket": bucket, "Key": "source"}
+    upload = begin(s3, bucket)
+    ranges = [f"bytes=0-{len(FIRST) - 1}", f"bytes=3-{len(SECOND)}"]
+    parts = []
+    for number, span in enumerate(ranges, 1):
+        sent = s3.upload_part_copy(**upload, PartNumber=number, CopySource=source, CopySourceRange=span)[
+            "CopyPartResult"
+        ]
+        checksums = {name: value for name, value in sent.items() if name.startswith("Checksum")}
+        parts.append({"PartNumber": number, "ETag": sent["ETag"], **checksums})
+    beyond = {"CopySourceRange": f"bytes=0-{len(FIRST + SECOND)}", "CopySource": source}
+    assert refusal(s3.upload_part_copy, **upload, PartNumber=3, **beyond) == ("InvalidArgument", 400)
+    s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
+    body = s3.get_object(Bucket=bucket, Key="k")["Body"].read()
+    assert body == FIRST + (FIRST + SECOND)[3 : len(SECOND) + 1]
+
+
+def test_conditional_completion(s3: Any, bucket: str, refusal: Refusal) -> None:
+    s3.put_object(Bucket=bucket, Key="k", Body=b"there")
+    upload = begin(s3, bucket)
+    complete = {**upload, "MultipartUpload": {"Parts": [send(s3, upload, 1, LAST)]}}
+    assert refusal(s3.complete_multipart_upload, **complete, IfNoneMatch="*") == ("PreconditionFailed", 412)
+    assert refusal(s3.complete_multipart_upload, **complete, IfMatch='"no"') == ("PreconditionFailed", 412)
+    s3.complete_multipart_upload(**complete, IfMatch=f'"{hashlib.md5(b"there").hexdigest()}"')
+    assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == LAST
+
+
+def test_the_transfer_manager(s3: Any, bucket: str, tmp_path: Any) -> None:
+    (tmp_path / "source").write_bytes(FIRST + SECOND + LAST)
+    config = TransferConfig(multipart_threshold=5 * MIB, multipart_chunksize=5 * MIB, max_concurrency=3)
+    s3.upload_file(str(tmp_path / "source"), bucket, "k", Config=config)
+    assert s3.head_object(Bucket=bucket, Key="k")["ETag"].endswith('-3"')
+    s3.download_file(bucket, "k", str(tmp_path / "target"), Config=config)
+    assert (tmp_path / "target").read_bytes() == FIRST + SECOND + LAST
+    assert zlib.crc32((tmp_path / "target").read_bytes()) == zlib.crc32(FIRST + SECOND + LAST)

@@ -1,0 +1,186 @@
+"""Notifications: what may be configured, and what a function gets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote_plus
+
+import pytest
+
+from littoral.objects import Objects
+from littoral.store.embedded import EmbeddedStore
+from tests.objects.conftest import Recorder, S3Place
+
+FUNCTION = "arn:aws:lambda:us-east-1:000000000000:function:chart"
+Refusal = Callable[..., tuple[str, int]]
+
+
+def configure(s3: Any, bucket: str, *configurations: dict[str, Any]) -> None:
+    s3.put_bucket_notification_configuration(
+        Bucket=bucket, NotificationConfiguration={"LambdaFunctionConfigurations": list(configurations)}
+    )
+
+
+def wanting(*events: str, prefix: str = "", suffix: str = "", function: str = FUNCTION) -> dict[str, Any]:
+    rules = [{"Name": n, "Value": v} for n, v in (("prefix", prefix), ("suffix", suffix)) if v]
+    return {"LambdaFunctionArn": function, "Events": list(events), "Filter": {"Key": {"FilterRules": rules}}}
+
+
+def received(place: S3Place, bucket: str, count: int) -> list[dict[str, Any]]:
+    """The records of a bucket, once there are so many."""
+    deadline = time.monotonic() + 20
+    while True:
+        records = [json.loads(each.payload)["Records"][0] for each in list(place.recorder.events)]
+        found = [record for record in records if record["s3"]["bucket"]["name"] == bucket]
+        if len(found) >= count or time.monotonic() > deadline:
+            return found
+        time.sleep(0.01)
+
+
+def test_the_record(place: S3Place, s3: Any, bucket: str) -> None:
+    configure(
+        s3, bucket, {"Id": "render", **wanting("s3:ObjectCreated:*", "s3:ObjectRemoved:*", prefix="in/", suffix=".csv")}
+    )
+    put = s3.put_object(Bucket=bucket, Key="in/a b+ü.csv", Body=b"1,2")
+    s3.put_object(Bucket=bucket, Key="out/a.csv", Body=b"")
+    s3.put_object(Bucket=bucket, Key="in/a.txt", Body=b"")
+    s3.copy_object(Bucket=bucket, Key="in/copy.csv", CopySource={"Bucket": bucket, "Key": "out/a.csv"})
+    upload = s3.create_multipart_upload(Bucket=bucket, Key="in/parts.csv")["UploadId"]
+    reference = {"Bucket": bucket, "Key": "in/parts.csv", "UploadId": upload}
+    part = s3.upload_part(**reference, PartNumber=1, Body=b"x")
+    parts = [{"PartNumber": 1, "ETag": part["ETag"], "ChecksumCRC32": part["ChecksumCRC32"]}]
+    s3.complete_multipart_upload(**reference, MultipartUpload={"Parts": parts})
+    s3.delete_object(Bucket=bucket, Key="in/a b+ü.csv")
+    s3.delete_object(Bucket=bucket, Key="in/never there.csv")
+    place.served.run(place.objects.put_bytes(bucket, "in/rule.csv", b"y"))
+    records = received(place, bucket, 5)
+    by_sequence = sorted(records, key=lambda record: record["s3"]["object"]["sequencer"])
+    assert [(r["eventName"], unquote_plus(r["s3"]["object"]["key"])) for r in by_sequence] == [
+        ("ObjectCreated:Put", "in/a b+ü.csv"),
+        ("ObjectCreated:Copy", "in/copy.csv"),
+        ("ObjectCreated:CompleteMultipartUpload", "in/parts.csv"),
+        ("ObjectRemoved:Delete", "in/a b+ü.csv"),
+        ("ObjectCreated:Put", "in/rule.csv"),
+    ]
+    first, removed = by_sequence[0], by_sequence[3]
+    assert (first["eventVersion"], first["eventSource"], first["awsRegion"]) == ("2.1", "aws:s3", "us-east-1")
+    assert first["requestParameters"] == {"sourceIPAddress": "127.0.0.1"}
+    assert first["responseElements"]["x-amz-request-id"] == put["ResponseMetadata"]["RequestId"]
+    assert first["userIdentity"] == {"principalId": f"AWS:{place.served.access_key}"}
+    assert first["s3"]["configurationId"] == "render"
+    assert first["s3"]["s3SchemaVersion"] == "1.0"
+    assert first["s3"]["bucket"]["arn"] == f"arn:aws:s3:::{bucket}"
+    thing = first["s3"]["object"]
+    assert (thing["key"], thing["size"], thing["eTag"]) == ("in/a+b%2B%C3%BC.csv", 3, put["ETag"].strip('"'))
+    assert set(removed["s3"]["object"]) == {"key", "sequencer"}
+    shown = s3.get_bucket_notification_configuration(Bucket=bucket)["LambdaFunctionConfigurations"]
+    assert (shown[0]["Id"], shown[0]["LambdaFunctionArn"]) == ("render", FUNCTION)
+    assert len(shown[0]["Filter"]["Key"]["FilterRules"]) == 2
+    configure(s3, bucket)
+    assert "LambdaFunctionConfigurations" not in s3.get_bucket_notification_configuration(Bucket=bucket)
+
+
+def test_a_throttled_function_gets_it_later(place: S3Place, s3: Any, bucket: str) -> None:
+    configure(s3, bucket, wanting("s3:ObjectCreated:Put"))
+    place.recorder.refusals = 2
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    assert len(received(place, bucket, 1)) == 1
+    assert place.recorder.refusals == 0
+
+
+@pytest.mark.parametrize(
+    ("configuration", "code"),
+    [
+        (
+            {"QueueConfigurations": [{"QueueArn": "arn:aws:sqs:us-east-1:0:q", "Events": ["s3:ObjectCreated:*"]}]},
+            "NotImplemented",
+        ),
+        ({"EventBridgeConfiguration": {}}, "NotImplemented"),
+        ({"LambdaFunctionConfigurations": [wanting("s3:ObjectRestore:*")]}, "NotImplemented"),
+        ({"LambdaFunctionConfigurations": [wanting("s3:ObjectCreated:*", function="chart")]}, "InvalidArgument"),
+        (
+            {
+                "LambdaFunctionConfigurations": [
+                    wanting("s3:ObjectCreated:*"),
+                    wanting("s3:ObjectCreated:Put", prefix="x"),
+                ]
+            },
+            "InvalidArgument",
+        ),
+    ],
+)
+def test_configurations_that_are_refused(
+    s3: Any, bucket: str, configuration: dict[str, Any], code: str, refusal: Refusal
+) -> None:
+    refused = refusal(s3.put_bucket_notification_configuration, Bucket=bucket, NotificationConfiguration=configuration)
+    assert refused[0] == code
+
+
+def test_a_function_that_has_not_permitted_s3_is_refused(
+    place: S3Place, s3: Any, bucket: str, refusal: Refusal
+) -> None:
+    asked = []
+
+    async def permits(function: str, source: str) -> bool:
+        asked.append((function, source))
+        return False
+
+    place.objects.permits = permits
+    try:
+        wanted = {"LambdaFunctionConfigurations": [wanting("s3:ObjectCreated:*")]}
+        put = s3.put_bucket_notification_configuration
+        assert refusal(put, Bucket=bucket, NotificationConfiguration=wanted) == ("InvalidArgument", 400)
+        assert asked == [(FUNCTION, f"arn:aws:s3:::{bucket}")]
+        put(Bucket=bucket, NotificationConfiguration=wanted, SkipDestinationValidation=True)
+    finally:
+        place.objects.permits = None
+
+
+async def test_what_waits_survives_a_restart_and_is_given_up_in_the_end(tmp_path: Path) -> None:
+    from littoral.objects.events import stored, triggers_of
+
+    now = [1_000_000.0]
+
+    class Refusing(Recorder):
+        def __init__(self) -> None:
+            super().__init__()
+            self.refusals = 1_000_000
+            self.asked = asyncio.Event()
+
+        async def invoke_async(self, invocation: Any) -> str:
+            self.asked.set()
+            return await super().invoke_async(invocation)
+
+    store = await EmbeddedStore.open(tmp_path / "store")
+    try:
+        objects = await Objects.open(store, tmp_path / "objects", clock=lambda: now[0])
+        await objects.start()
+        await objects._index.create_bucket("wards", now[0])
+        triggers = triggers_of({"LambdaFunctionConfigurations": [wanting("s3:ObjectCreated:*")]})
+        await objects._index.set_bucket("wards", "notification", stored(triggers))
+        await objects.put_bytes("wards", "k", b"x")
+        await objects.close()
+
+        refusing = Refusing()
+        objects = await Objects.open(store, tmp_path / "objects", clock=lambda: now[0], invoker=refusing)
+        await objects.start()
+        await asyncio.wait_for(refusing.asked.wait(), 20)
+        await objects.close()
+        assert objects is not None
+
+        now[0] += 6 * 3600 + 1
+        objects = await Objects.open(store, tmp_path / "objects", clock=lambda: now[0], invoker=refusing)
+        refusing.asked.clear()
+        await objects.start()
+        await asyncio.wait_for(refusing.asked.wait(), 20)
+        while objects._index.next_due() is not None:
+            await asyncio.sleep(0)
+        assert refusing.events == []
+        await objects.close()
+    finally:
+        await store.close()
