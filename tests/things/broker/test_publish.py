@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from littoral.protocols.mqtt.encode import encode
 from littoral.protocols.mqtt.packets import Ack, Connack, Disconnect, Filter, Publish, Unsuback, Unsubscribe, Will
 from littoral.protocols.mqtt.properties import PublishProperties
 from littoral.protocols.mqtt.reasons import Reason
@@ -50,8 +51,6 @@ async def test_split_reads_and_large_packets(place: Place, level: int) -> None:
     sub = await place.connect("sub", level)
     await sub.subscribe(Filter("#", 0))
     pub = await place.connect("pub", level)
-    from littoral.protocols.mqtt.encode import encode
-
     big = bytes(range(256)) * 2000
     raw = encode(Publish("big", big), level) + encode(Publish("small", b"s"), level)
     for start in (0, 1, 2, 3, 5, 8, 1000, 500_000):
@@ -276,6 +275,29 @@ async def test_reserved_topics(place: Place, level: int) -> None:
     if level == 5:
         assert (await client.expect(Disconnect)).reason == Reason.NOT_AUTHORIZED
     await client.closed()
+
+
+@pytest.mark.parametrize("ending", [encode(Disconnect(), 4), b"\x00\x00"], ids=["DISCONNECT", "malformed"])
+async def test_what_came_right_before_the_end_counts(place: Place, level: int, ending: bytes) -> None:
+    await place.start()
+    done: asyncio.Queue[str] = asyncio.Queue()
+
+    async def note(publication: Publication) -> None:
+        done.put_nowait(publication.topic)
+
+    async def reserved(client: Client, publication: Publication) -> None:
+        await note(publication)
+
+    place.broker.reserved = reserved
+    place.broker.tap("tapped", note)
+    wire = await place.connect("c", level)
+    wire.send(Publish("$aws/x", b""), Publish("tapped", b""), Publish("kept", b"k", retain=True))
+    wire.writer.write(ending)
+    assert {await done.get(), await done.get()} == {"$aws/x", "tapped"}
+    while await wire.next() is not None:
+        pass
+    await place.restart()
+    assert place.broker.retained("kept") is not None
 
 
 # --------------------------------------------------------------------------------------------- access

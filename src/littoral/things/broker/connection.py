@@ -105,6 +105,7 @@ class Connection(asyncio.Protocol):
                 self._early(data)
         except MalformedPacket as problem:
             self.fail(problem.reason, str(problem))
+        self._handling.end_of_read()  # also where the read ended in DISCONNECT, or badly: what came before it counts
         if self.broker.dirty:
             self.broker.flush()
 
@@ -196,7 +197,6 @@ class Connection(asyncio.Protocol):
             session.refill(broker.clock())
             if session.out:
                 dirty.append(session)
-        handling.end_of_read()
         if at < end:
             self._keep(data, at)
 
