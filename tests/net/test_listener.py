@@ -321,6 +321,22 @@ async def test_a_small_unread_body_keeps_the_connection_and_a_large_one_ends_it(
         assert await client.ended()
 
 
+async def test_a_body_read_after_the_answer_fails_its_reader() -> None:
+    readers: list[asyncio.Task[bytes]] = []
+
+    async def handle(request: Request) -> Response:
+        readers.append(asyncio.ensure_future(request.body.read()))
+        return Response(202)
+
+    async with serving(handle) as listener, wire(listener.port) as client:
+        client.send(b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc")
+        assert (await client.reply()).status == 202
+        with pytest.raises(BodyError, match="answered"):
+            await readers[0]
+        client.send(b"defghij" + GET.replace(b"GET", b"DELETE"))
+        assert (await client.reply()).status == 202
+
+
 async def test_a_body_beyond_what_the_reader_takes_is_413() -> None:
     async def handle(request: Request) -> Response:
         return Response(200, body=await request.body.read(limit=5))

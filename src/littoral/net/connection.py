@@ -367,6 +367,7 @@ class HttpConnection(Responder):
         if body is not None:
             if self._body is body:
                 self._body = None
+                body.fail(BodyError("the request has been answered"))
             if self._continue_for is body:
                 self._continue_for = None
             self.release_body()
