@@ -161,14 +161,14 @@ class Connection(asyncio.Protocol):
                     elif after + 2 <= stop and (level == 4 or (after + 2 < stop and not data[after + 2])):
                         number = data[after : after + 2]
                         if number != b"\0\0":
-                            if route.at_qos1:
-                                share(route.at_qos1, (data[at:after], data[after + 2 : stop]), dirty)
-                            if route.at_qos0:
-                                forward(route.at_qos0, without_number(data, body, after, stop), 1, dirty)
                             if run is not None:
                                 forward(run.everyone, data[run_at:at], run_count, dirty)
                                 broker.received += run_count
                                 run = None
+                            if route.at_qos1:
+                                share(route.at_qos1, (data[at:after], data[after + 2 : stop]), dirty)
+                            if route.at_qos0:
+                                forward(route.at_qos0, without_number(data, body, after, stop), 1, dirty)
                             acks += (b"@\x02", number)
                             at = stop
                             continue
