@@ -203,8 +203,8 @@ def whole_head(method: str, status: int, headers: Pairs, length: int, date: byte
 
 def _written(status: int, headers: Pairs) -> bytes:
     head = _block((_STATUS_LINES.get(status) or status_line(status), *map(_line, headers)))
-    breaks = len(headers)
-    if head.count(b"\n") != breaks or head.count(b"\r") != breaks or b"\0" in head:
+    # One pass in C: what goes missing without CR, LF and NUL must be the line ends that we wrote ourselves.
+    if len(head) - len(head.translate(None, b"\r\n\0")) != 2 * len(headers):
         raise ValueError("a response header holds a line break or NUL")
     return head
 
