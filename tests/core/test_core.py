@@ -11,12 +11,13 @@ import pytest
 
 from littoral.core.bridge import BRIDGE
 from littoral.core.events import Feed
+from littoral.core.recipe import component_of
 from littoral.core.spool import REJECTED, SpoolLimits
 from littoral.net.client import HttpClient
 from littoral.things.broker import NotStored
 from littoral.things.message import Publication
 from littoral.tour.link import Link as Cable
-from tests.core.test_recipe import component_of, recipe
+from tests.core.test_recipe import recipe
 from tests.core.world import CORE, CorePlace, RegionPlace, until
 
 BRIDGE_KEY = BRIDGE.replace(".", "__")

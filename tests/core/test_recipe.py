@@ -135,7 +135,10 @@ def test_a_mapping_that_cannot_be_kept_is_refused(entry: Any) -> None:
 
 
 def test_a_deployment_goes_through_the_shadow_unchanged() -> None:
-    components = {"x": {"version": "1.0.0", "merge": '{"a": 1}'}, "y": {"version": "2.0.0", "merge": None}}
+    components: dict[str, dict[str, Any]] = {
+        "x": {"version": "1.0.0", "merge": '{"a": 1}'},
+        "y": {"version": "2.0.0", "merge": None},
+    }
     made = Deployment("arn:1", "id", components)
     assert parse_desired(desired(made)) == made
     assert parse_desired({**desired(made), "desiredStatus": "CANCELED"}) == Deployment("arn:1", "id", components, True)

@@ -86,3 +86,48 @@ def reported(
         "components": components,
         "platform": dict(platform),
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a core said of itself, as far as it can be read. A device writes what it likes into its shadow."""
+
+    arn: str
+    status: str
+    reason: str
+    version: str
+    components: tuple[Mapping[str, str], ...]
+    os: str
+    architecture: str
+
+
+STATES = ("NEW", "INSTALLED", "STARTING", "RUNNING", "STOPPING", "ERRORED", "BROKEN", "FINISHED")
+
+
+def parse_reported(part: Mapping[str, Any]) -> Report:
+    details, machine = _mapping(part.get("statusDetails")), _mapping(part.get("platform"))
+    listed = part.get("components")
+    found = [
+        {key: each[key] for key in ("name", "version", "state")}
+        for each in (listed if isinstance(listed, list) else [])
+        if isinstance(each, dict)
+        and all(isinstance(each.get(key), str) and each[key] for key in ("name", "version"))
+        and each.get("state") in STATES
+    ]
+    return Report(
+        _text(part.get("fleetConfigurationArnForStatus")),
+        _text(part.get("status")),
+        _text(details.get("failureCause")),
+        _text(part.get("ggcVersion")),
+        tuple(found),
+        _text(machine.get("os")),
+        _text(machine.get("architecture")),
+    )
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from littoral.core.document import SHADOW
+from littoral.core.document import SHADOW, Report, parse_reported
 from littoral.core.ports import Allows, FunctionCatalog, Shadows
 from littoral.core.region.components import Components
 from littoral.core.region.deployments import Deployments
@@ -41,7 +41,7 @@ class Greengrass(Components, Deployments, CoreDevices):
         Deployments.__init__(self, state, shadows)
         CoreDevices.__init__(self, state)
         self._clock = clock
-        self._reports: asyncio.Queue[tuple[str, Mapping[str, Any]]] = asyncio.Queue()
+        self._reports: asyncio.Queue[tuple[str, Report]] = asyncio.Queue()
         self._recorder: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -58,12 +58,12 @@ class Greengrass(Components, Deployments, CoreDevices):
         if shadow == SHADOW and document is not None:
             reported = (document.get("state") or {}).get("reported")
             if isinstance(reported, dict):
-                self._reports.put_nowait((thing, reported))
+                self._reports.put_nowait((thing, parse_reported(reported)))
 
     async def _record_all(self) -> None:
         while True:
-            thing, reported = await self._reports.get()
+            thing, report = await self._reports.get()
             try:
-                await self.record(thing, reported, self._clock())
+                await self.record(thing, report, self._clock())
             except StoreError:  # the core reports again when it next connects
                 log.exception("the report of core %s was not kept", thing)

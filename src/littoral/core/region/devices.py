@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from littoral.aws.service import Call, Output, operation
+from littoral.core.document import Report
 from littoral.core.region.names import listing, not_found, operators_only, page
 from littoral.core.region.state import State, everything
 from littoral.store.documents import Document
@@ -19,30 +19,28 @@ class CoreDevices:
     def __init__(self, state: State) -> None:
         self._state = state
 
-    async def record(self, thing: str, reported: Mapping[str, Any], now: float) -> None:
+    async def record(self, thing: str, report: Report, now: float) -> None:
         """Take what a core reported: its health, its components, the outcome of its deployment."""
+        broken = any(each["state"] == "BROKEN" for each in report.components)
+        core = {
+            "version": report.version,
+            "status": "UNHEALTHY" if broken or report.status == "FAILED" else "HEALTHY",
+            "components": [dict(each) for each in report.components],
+            "platform": {"os": report.os, "architecture": report.architecture},
+            "seen": now,
+        }
         async with self._state.lock:
-            components = [each for each in reported.get("components") or () if isinstance(each, dict)]
-            failed = reported.get("status") == "FAILED" or any(each.get("state") == "BROKEN" for each in components)
-            core = {
-                "version": str(reported.get("ggcVersion", "")),
-                "status": "UNHEALTHY" if failed else "HEALTHY",
-                "components": components,
-                "platform": dict(reported.get("platform") or {}),
-                "seen": now,
-            }
             await self._state.cores.put(thing, core)
             target = await self._state.targets.get(thing)
             made = await self._state.deployments.get(target["deploymentId"]) if target else None
-            if made is not None and made["arn"] == reported.get("fleetConfigurationArnForStatus"):
-                await self._progress(made, reported, now)
+            if made is not None and made["arn"] == report.arn:
+                await self._progress(made, report, now)
 
-    async def _progress(self, made: Document, reported: Mapping[str, Any], now: float) -> None:
-        status = reported.get("status")
+    async def _progress(self, made: Document, report: Report, now: float) -> None:
+        status = report.status
         if made["status"] == "CANCELED" or status not in ("IN_PROGRESS", *FINAL) or status == made["execution"]:
             return
-        reason = (reported.get("statusDetails") or {}).get("failureCause") or ""
-        made |= {"execution": status, "reason": reason, "modified": now, "status": FINAL.get(status, "ACTIVE")}
+        made |= {"execution": status, "reason": report.reason, "modified": now, "status": FINAL.get(status, "ACTIVE")}
         await self._state.deployments.put(made["deploymentId"], made)
 
     @operation(notes="thingGroupArn is refused")
