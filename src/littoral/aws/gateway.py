@@ -55,11 +55,22 @@ class Gateway:
         self._region = region
         self._account = account
         self._routes = dict(routes or {})
+        self._device_routes: dict[str, Handler] = {}
         self._clock = clock
         self._observe = observe
 
     def route(self, prefix: str, handler: Handler) -> None:
+        """Another path prefix on the API's listener."""
         self._routes[prefix] = handler
+
+    def device_route(self, prefix: str, handler: Handler) -> None:
+        """Another path prefix on the device port; the handler decides by the peer's certificate."""
+        self._device_routes[prefix] = handler
+
+    @property
+    def verifies(self) -> bool:
+        """Whether unsigned requests are refused."""
+        return self._identity.verify
 
     def handle(self, request: Request) -> Answer | Awaitable[Answer]:
         """For the API's listener: callers are known by their signature."""
@@ -73,6 +84,9 @@ class Gateway:
         certificate = request.peer.certificate
         if certificate is None:
             return Response(401, Headers.of([("content-type", "text/plain")]), b"a client certificate is required\n")
+        for prefix, handler in self._device_routes.items():
+            if request.target.startswith(prefix):
+                return handler(request)
         identifier = certificate_id(certificate)
         arn = f"arn:aws:iot:{self._region}:{self._account}:cert/{identifier}"
         return self._respond(request, Principal("certificate", identifier, arn))

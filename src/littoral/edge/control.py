@@ -65,6 +65,7 @@ class Control:
         }
         self._locations_stored = Documents(records, "location/")
         self.locations: dict[str, Location] = {}
+        self._closing = False
 
     @classmethod
     async def open(cls, records: Records, *, clock: Callable[[], float] = time.time) -> Control:
@@ -115,9 +116,14 @@ class Control:
         async with self._changed:
             try:
                 async with asyncio.timeout(timeout):
-                    await self._changed.wait_for(lambda: self.revision > after)
+                    await self._changed.wait_for(lambda: self.revision > after or self._closing)
             except TimeoutError:
                 return
+
+    async def close(self) -> None:
+        """Let go of everybody who waits for a change."""
+        self._closing = True
+        await self._tell()
 
     # ----------------------------------------------------------------------------------------- locations
 

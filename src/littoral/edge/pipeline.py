@@ -90,6 +90,10 @@ class Pipeline:
                     by_host[name] = plan
         self._plans = by_host
 
+    def serves(self, host: str) -> bool:
+        """Whether a distribution has that name."""
+        return host.lower() in self._plans
+
     async def close(self) -> None:
         await self.fetching.close()
 

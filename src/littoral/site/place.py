@@ -12,6 +12,7 @@ listeners with ``listen``. This module knows the order, not the parts.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -57,6 +58,7 @@ class Place:
         self.settings = settings
         self._compose = compose
         self._parts = AsyncExitStack()
+        self._quiet = AsyncExitStack()
         self._named: list[Named] = []
         self.ready = False
 
@@ -73,6 +75,10 @@ class Place:
         """Remember how to stop what was just started."""
         self._parts.push_async_callback(close)
 
+    def quiet(self, close: Callable[[], Awaitable[object]]) -> None:
+        """Remember how to end what would hold a listener's last requests up, such as long polls."""
+        self._quiet.push_async_callback(close)
+
     def listening(self, name: str, scheme: str, host: str, listener: Listening) -> None:
         """Remember a listener; listeners are closed before any part."""
         self._named.append(Named(name, scheme, host, listener))
@@ -87,9 +93,9 @@ class Place:
     async def drain(self, grace: float) -> None:
         """No new work; what runs has ``grace`` seconds."""
         self.ready = False
+        await self._quiet.aclose()
         named, self._named = self._named, []
-        for each in named:
-            await each.listener.close(grace)
+        await asyncio.gather(*(each.listener.close(grace) for each in named))
 
     async def stop(self) -> None:
         await self.drain(0.0)

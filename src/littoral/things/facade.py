@@ -63,6 +63,7 @@ class Things:
     iot_data: IotData
     broker: OnceBroker
     access: Gatekeeper
+    permissions: Permissions
     shadows: Shadows
     rules: RuleEngine
     _intake: Intake
@@ -97,7 +98,7 @@ class Things:
         registry = Registry(records)
         await registry.load()
         self = cls(registry, Documents(records, "applied/"), Duplicates(streams))
-        permissions = Permissions(registry, names)
+        self.permissions = permissions = Permissions(registry, names)
         self.access = Gatekeeper(permissions)
         self.broker = OnceBroker(
             access=self.access, streams=streams, records=records, clock=clock, limits=limits, profile=profile

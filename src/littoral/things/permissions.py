@@ -49,10 +49,14 @@ class Permissions:
 
     def allows(self, caller: Caller, action: str, kind: str, name: str) -> bool:
         """``allows(caller, "iot:Publish", "topic", "ward/7")``. Kind "" asks for an action without a resource."""
+        return self.allows_arn(caller, action, self._names.arn(kind, name) if kind else "*")
+
+    def allows_arn(self, caller: Caller, action: str, arn: str) -> bool:
+        """The same for a resource that is no IoT resource, such as a Greengrass component."""
         grants = self._bound.get(caller)
         if grants is None:
             grants = self._bind(caller)
-        return grants.allows(action, self._names.arn(kind, name) if kind else "*")
+        return grants.allows(action, arn)
 
     def allows_connect(self, caller: Caller, attributes: Iterable[str]) -> bool:
         """``attributes`` are AWS's ConnectAttributes: "PersistentConnect", "LastWill"."""

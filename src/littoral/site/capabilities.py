@@ -1,0 +1,123 @@
+"""The seams between capabilities: small adapters, one for each Protocol that one capability asks of another.
+
+Capabilities do not import each other; what they need of one another is handed in from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from littoral.aws.invoke import Invocation, InvokeResult
+from littoral.aws.service import Call, ServiceError
+from littoral.functions import Functions, Placement
+from littoral.objects import Objects
+from littoral.protocols.shadow import ShadowError
+from littoral.things.broker import LocalSubscriber
+from littoral.things.facade import Things
+from littoral.things.message import Publication
+
+
+class RuleObjects:
+    """For topic rules: the s3 action."""
+
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+
+    async def put(self, bucket: str, key: str, data: bytes, content_type: str) -> None:
+        await self._objects.put_bytes(bucket, key, data, content_type=content_type)
+
+
+class ObjectCode:
+    """For functions: code that is named by bucket and key."""
+
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+
+    async def fetch(self, bucket: str, key: str, version: str | None) -> bytes:
+        if version is not None:
+            raise ServiceError(
+                "InvalidParameterValueException", "Object versions are not implemented here.", status=400
+            )
+        return await self._objects.get_bytes(bucket, key)
+
+
+class EdgeFunctions:
+    """For CloudFront: a trigger must name a version that exists."""
+
+    def __init__(self, functions: Functions) -> None:
+        self._functions = functions
+
+    async def check_edge_function(self, arn: str) -> None:
+        name, version = arn.rsplit(":", 2)[1:]
+        if self._functions.installed(name, version) is None:
+            message = f"The function version {arn} does not exist."
+            raise ServiceError("InvalidLambdaFunctionAssociation", message, status=400)
+
+
+class DeploymentShadows:
+    """For Greengrass: the named shadow that carries a thing's deployment."""
+
+    def __init__(self, things: Things) -> None:
+        self._things = things
+
+    async def update(self, thing: str, shadow_name: str, desired: Mapping[str, Any]) -> None:
+        try:
+            await self._things.shadows.update(thing, shadow_name, {"desired": dict(desired)})
+        except ShadowError as problem:
+            raise ServiceError("ConflictException", str(problem), status=409) from problem
+
+
+class ComponentFunctions:
+    """For Greengrass: a Lambda component is made of a function of the region."""
+
+    def __init__(self, functions: Functions) -> None:
+        self._functions = functions
+
+    async def describe(self, call: Call, lambda_arn: str) -> Mapping[str, Any]:
+        found = await self._functions.api.get_function(call, **_named(lambda_arn))
+        configuration: Mapping[str, Any] = found["Configuration"]
+        return configuration
+
+    async def code_url(self, call: Call, lambda_arn: str) -> str:
+        found = await self._functions.api.get_function(call, **_named(lambda_arn))
+        return str(found["Code"]["Location"])
+
+
+def _named(lambda_arn: str) -> dict[str, str]:
+    """Function name and qualifier of a version's ARN."""
+    head, _, qualifier = lambda_arn.rpartition(":")
+    return {"function_name": head, "qualifier": qualifier}
+
+
+class PinnedFunctions:
+    """For the core: its components' functions run as one long-lived instance that gets its events in order."""
+
+    def __init__(self, functions: Functions) -> None:
+        self._functions = functions
+
+    async def install(self, name: str, version: str, config: Mapping[str, Any], archive: bytes) -> None:
+        placement = Placement(max_instances=1, pinned=True, queue=1000)
+        await self._functions.install(name, version, config, archive, placement=placement)
+
+    def installed(self, name: str, version: str) -> str | None:
+        return self._functions.installed(name, version)
+
+    async def remove(self, name: str) -> bool:
+        return await self._functions.remove(name)
+
+    async def invoke(self, invocation: Invocation) -> InvokeResult:
+        return await self._functions.invoke(invocation)
+
+
+class CoreBroker:
+    """For the core: its local broker."""
+
+    def __init__(self, things: Things) -> None:
+        self._things = things
+
+    def tap(self, filter: str, callback: Any) -> LocalSubscriber:
+        return self._things.broker.tap(filter, lambda publication: callback(publication.topic, publication.payload))
+
+    async def publish(self, topic: str, payload: bytes, qos: int) -> None:
+        await self._things.broker.publish(Publication(topic, payload, qos))

@@ -1,0 +1,160 @@
+"""A core: local broker, functions and objects, and the link to the place above. Offline is a normal state."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import ssl
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from littoral.aws.gateway import Gateway
+from littoral.core.link import Upstream
+from littoral.core.runtime import Core, CoreSettings
+from littoral.net.client import HttpClient, RequestFailed
+from littoral.net.message import BodyError
+from littoral.net.tls import client_context
+from littoral.objects import Objects
+from littoral.site.capabilities import CoreBroker, ObjectCode, PinnedFunctions, RuleObjects
+from littoral.site.edge import Misconfigured
+from littoral.site.foundation import lay
+from littoral.site.listening import listen_api, listen_mqtt
+from littoral.site.metrics import Reading
+from littoral.site.place import Place
+from littoral.site.readings import function_readings, gateway_observer, things_readings
+from littoral.site.region import REGISTRY, open_functions, s3_may_invoke
+from littoral.things.facade import Things
+
+log = logging.getLogger("littoral.site")
+
+REGISTRY_EVERY = 5.0  # seconds between looks for devices that were added above
+
+
+async def compose(place: Place) -> None:
+    settings = place.settings
+    above = upstream_of(place)
+    base = await lay(place)
+    region, account = settings.region, settings.account
+    objects = await Objects.open(base.store, base.folder / "objects", region=region, account=account)
+    place.part(objects.close)
+    functions = await open_functions(base, ObjectCode(objects))
+    place.part(functions.close)
+    objects.invoker = functions
+    objects.permits = lambda function, bucket: s3_may_invoke(functions, function, bucket)
+    things = await Things.open(
+        base.store,
+        region=region,
+        account=account,
+        authority=base.authority,
+        endpoint=lambda: place.url("mqtt-tls").removeprefix("mqtts://"),
+        invoker=functions,
+        objects=RuleObjects(objects),
+    )
+    place.part(things.close)
+    services: dict[str, object] = {
+        "s3": objects.api,
+        "lambda": functions.api,
+        "iot": things.iot,
+        "iot-data": things.iot_data,
+    }
+    observer = gateway_observer(base.metrics)
+    gateway = Gateway(services, base.identity, region=region, account=account, routes=base.routes(), observe=observer)
+    for prefix, handler in functions.routes().items():
+        gateway.route(prefix, handler)
+    await things.start()
+    await listen_api(base, gateway)
+    await functions.start()
+    await objects.start()
+    core = await Core.open(
+        CoreSettings(settings.name, above),
+        base.store.records("core"),
+        base.store.streams,
+        PinnedFunctions(functions),
+        CoreBroker(things),
+    )
+    base.metrics.add(lambda: function_readings(functions.stats()))
+    base.metrics.add(lambda: things_readings(things))
+    base.metrics.add(lambda: [Reading("littoral_link_connected", "Link upward", float(core.link.stats.connected))])
+    device_cas = [base.authority.certificate_pem]
+    if settings.ca is not None:
+        device_cas.append(settings.ca.read_bytes())
+    await listen_mqtt(base, things, gateway, device_cas)
+    registry = RegistryCopy(above, things)
+    core.link.on_connected(registry.refresh)
+    await core.start()
+    place.part(core.close)
+    registry.start()
+    place.part(registry.close)
+
+
+def upstream_of(place: Place) -> Upstream:
+    """Where the place above is, and the certificate that this core shows it. Raises Misconfigured."""
+    settings = place.settings
+    if settings.upstream is None or settings.certificate is None or settings.private_key is None:
+        raise Misconfigured("a core needs --upstream, --certificate and --private-key")
+    parts = urlsplit(settings.upstream)
+    try:
+        pair = settings.certificate.read_bytes(), settings.private_key.read_bytes()
+        ca = settings.ca.read_bytes() if settings.ca is not None else None
+        tls = client_context(ca=ca, pair=pair)
+    except (OSError, ssl.SSLError, ValueError) as problem:
+        raise Misconfigured(f"the core's certificate, key or CA cannot be used: {problem}") from problem
+    _check_pem(settings.certificate)
+    return Upstream(parts.hostname or "", parts.port or 8883, tls, parts.hostname)
+
+
+def _check_pem(file: Path) -> None:
+    try:
+        certificate = x509.load_pem_x509_certificate(file.read_bytes())
+    except ValueError as problem:
+        raise Misconfigured(f"{file} is not a certificate: {problem}") from problem
+    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    log.info("this core's certificate: %s", names[0].value if names else "without a common name")
+
+
+class RegistryCopy:
+    """The core's copy of things, certificates and policies: fetched at each connect, and looked at now and then."""
+
+    def __init__(self, above: Upstream, things: Things) -> None:
+        self._above = above
+        self._things = things
+        self._client = HttpClient()
+        self._revision = ""
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.ensure_future(self._follow())
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self._client.close()
+
+    async def _follow(self) -> None:
+        while True:
+            await asyncio.sleep(REGISTRY_EVERY)
+            await self.refresh()
+
+    async def refresh(self) -> None:
+        """One look. With the place above away, what is here goes on holding."""
+        url = f"https://{self._above.host}:{self._above.port}{REGISTRY}?revision={self._revision}"
+        try:
+            response = await self._client.request("GET", url, tls=self._above.tls, server_name=self._above.server_name)
+            async with response:
+                body = await response.body.read(64 * 1024 * 1024)
+        except (RequestFailed, BodyError) as problem:
+            log.debug("the registry above cannot be reached: %s", problem)
+            return
+        if response.status == 200:
+            snapshot = json.loads(body)
+            changed = await self._things.import_registry(snapshot)
+            self._revision = snapshot["revision"]
+            if changed:
+                log.info("devices: the registry of the place above was taken over")
+        elif response.status != 304:
+            log.warning("the registry above is refused to this core: %s %s", response.status, body[:200].decode())

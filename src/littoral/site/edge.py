@@ -1,0 +1,58 @@
+"""An edge location: the data plane and functions, fed by the region above."""
+
+from __future__ import annotations
+
+from littoral.aws.gateway import Gateway
+from littoral.aws.identity import AccessKey
+from littoral.edge.location import EdgeLocation, Region
+from littoral.edge.pipeline import Pipeline
+from littoral.edge.upstream import Credentials, Upstream
+from littoral.functions import Functions
+from littoral.net.client import HttpClient
+from littoral.site.foundation import Foundation, lay
+from littoral.site.listening import listen_api, listen_edge
+from littoral.site.place import Place
+from littoral.site.readings import edge_readings, function_readings
+
+
+class Misconfigured(Exception):
+    """A place lacks a setting that its kind needs; the message says which."""
+
+
+async def compose(place: Place) -> None:
+    """A location by itself; everything it serves comes from ``upstream``."""
+    from littoral.site.region import open_functions
+
+    settings = place.settings
+    if settings.upstream is None:
+        raise Misconfigured("an edge location needs --upstream, the address of its region's API")
+    base = await lay(place)
+    functions = await open_functions(base)
+    place.part(functions.close)
+    gateway = Gateway({}, base.identity, region=settings.region, account=settings.account, routes=base.routes())
+    base.metrics.add(lambda: function_readings(functions.stats()))
+    await listen_api(base, gateway)
+    await functions.start()
+    key = AccessKey(settings.upstream_access_key, settings.upstream_secret_key)
+    await attach(base, functions, settings.upstream, key)
+
+
+async def attach(base: Foundation, functions: Functions, region_url: str, key: Credentials) -> None:
+    """Open the edge's listeners and follow the region's feed."""
+    settings = base.place.settings
+    client = HttpClient()
+    base.place.part(client.close)
+    name = settings.name
+    pipeline = Pipeline(
+        pop=name.upper(),
+        folder=base.folder / "edge",
+        upstream=Upstream(client, name.upper(), region_url, key, settings.region),
+        invoker=functions,
+    )
+    base.place.part(pipeline.close)
+    region = Region(region_url, key, client, settings.region)
+    location = EdgeLocation(name, region, pipeline, base.store.records("edge-location"), functions)
+    base.metrics.add(lambda: edge_readings(pipeline))
+    await listen_edge(base, pipeline)
+    await location.start()
+    base.place.quiet(location.close)

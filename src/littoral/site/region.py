@@ -1,0 +1,186 @@
+"""A region: every API, the control plane of the edge, the broker of things, and what cores are deployed from."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from typing import Any
+
+from littoral.aws.gateway import Gateway
+from littoral.aws.service import Call
+from littoral.core.greengrass import Greengrass
+from littoral.edge.cloudfront import CloudFront
+from littoral.edge.control import Control
+from littoral.edge.feed import Feed
+from littoral.functions import Functions, FunctionSettings
+from littoral.net.message import Handler, Headers, Request, Response
+from littoral.net.pki import certificate_id
+from littoral.objects import Objects
+from littoral.protocols.sigv4 import split_query
+from littoral.site import edge
+from littoral.site.capabilities import (
+    ComponentFunctions,
+    DeploymentShadows,
+    EdgeFunctions,
+    ObjectCode,
+    RuleObjects,
+)
+from littoral.site.foundation import Foundation, lay
+from littoral.site.listening import listen_api, listen_mqtt
+from littoral.site.place import Place
+from littoral.site.readings import function_readings, gateway_observer, things_readings
+from littoral.things.facade import Things
+from littoral.things.permissions import Caller
+
+log = logging.getLogger("littoral.site")
+
+DEPLOYMENT_SHADOW = "AWSManagedGreengrassV2Deployment"
+REGISTRY = "/_littoral/registry"
+
+
+async def compose(place: Place) -> None:
+    """A region without an edge location of its own."""
+    await _region(place, with_edge=False)
+
+
+async def compose_with_edge(place: Place) -> None:
+    """``littoral up``: a region and an edge location in one process. The location uses the same feed as any other."""
+    await _region(place, with_edge=True)
+
+
+async def _region(place: Place, *, with_edge: bool) -> None:
+    base = await lay(place)
+    settings = place.settings
+    region, account = settings.region, settings.account
+    objects = await Objects.open(base.store, base.folder / "objects", region=region, account=account)
+    place.part(objects.close)
+    functions = await open_functions(base, ObjectCode(objects))
+    place.part(functions.close)
+    objects.invoker = functions
+    objects.permits = lambda function, bucket: s3_may_invoke(functions, function, bucket)
+    things = await Things.open(
+        base.store,
+        region=region,
+        account=account,
+        authority=base.authority,
+        endpoint=lambda: place.url("mqtt-tls").removeprefix("mqtts://"),
+        invoker=functions,
+        objects=RuleObjects(objects),
+    )
+    place.part(things.close)
+    control = await Control.open(base.store.records("edge-control"))
+    place.quiet(control.close)
+    greengrass = Greengrass(
+        base.store.records("greengrass"), DeploymentShadows(things), ComponentFunctions(functions), allows(things)
+    )
+    report_cores(things, greengrass, place)
+    services: dict[str, object] = {
+        "s3": objects.api,
+        "lambda": functions.api,
+        "iot": things.iot,
+        "iot-data": things.iot_data,
+        "cloudfront": CloudFront(control, account=account, functions=EdgeFunctions(functions)),
+        "greengrassv2": greengrass,
+    }
+    observer = gateway_observer(base.metrics)
+    gateway = Gateway(services, base.identity, region=region, account=account, routes=base.routes(), observe=observer)
+    for prefix, handler in (functions.routes() | Feed(control, gateway.authenticate).routes()).items():
+        gateway.route(prefix, handler)
+    gateway.device_route(REGISTRY, registry_handler(things))
+    gateway.device_route("/_littoral/functions/code/", functions.routes()["/_littoral/functions/code/"])
+    base.metrics.add(lambda: function_readings(functions.stats()))
+    base.metrics.add(lambda: things_readings(things))
+    await things.start()
+    await greengrass.start()
+    await listen_api(base, gateway)
+    await functions.start()
+    await objects.start()
+    await listen_mqtt(base, things, gateway, [base.authority.certificate_pem])
+    place.ready = True
+    if with_edge:
+        await edge.attach(base, functions, place.url("api"), base.identity.root)
+
+
+async def open_functions(base: Foundation, code: ObjectCode | None = None) -> Functions:
+    settings = base.place.settings
+    options: dict[str, Any] = {}
+    if settings.functions_concurrency is not None:
+        options["concurrency"] = settings.functions_concurrency
+    return await Functions.open(
+        base.store,
+        base.folder / "functions",
+        region=settings.region,
+        account=settings.account,
+        settings=FunctionSettings(
+            idle_seconds=settings.functions_idle, node=settings.node, function_env=base.function_env, **options
+        ),
+        code_source=code,
+    )
+
+
+async def s3_may_invoke(functions: Functions, function: str, bucket: str) -> bool:
+    """The function's resource policy decides whether a bucket may notify it."""
+    return functions.may_invoke(function, service="s3.amazonaws.com", source_arn=bucket)
+
+
+def allows(things: Things) -> Any:
+    """Whether the policies of a calling certificate allow an action (for Greengrass' data plane)."""
+
+    def decide(call: Call, action: str, resource: str) -> bool:
+        if call.principal.kind != "certificate":
+            return True
+        return may(things, call.principal.name, action, resource, call.request.peer.host)
+
+    return decide
+
+
+def may(things: Things, certificate: str, action: str, resource: str, host: str) -> bool:
+    permissions = things.permissions
+    if not permissions.active(certificate):
+        return False
+    return permissions.allows_arn(Caller(certificate, None, host), action, resource)
+
+
+def report_cores(things: Things, greengrass: Greengrass, place: Place) -> None:
+    """What a core reports in its deployment shadow becomes the status of its deployment."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    def changed(thing: str, name: str, document: dict[str, Any] | None) -> None:
+        reported = (document or {}).get("state", {}).get("reported")
+        if name == DEPLOYMENT_SHADOW and reported:
+            task = asyncio.ensure_future(greengrass.record(thing, reported, time.time()))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+            task.add_done_callback(_log_failure)
+
+    async def finish() -> None:
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    things.shadows.on_shadow_changed(changed)
+    place.part(finish)
+
+
+def _log_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        log.error("a core's report could not be recorded", exc_info=task.exception())
+
+
+def registry_handler(things: Things) -> Handler:
+    """For cores: the things, certificates and policies that they admit client devices by.
+
+    A core needs ``greengrass:VerifyClientDeviceIdentity``, the action by which AWS's cores ask about a device.
+    """
+
+    async def handle(request: Request) -> Response:
+        certificate = certificate_id(request.peer.certificate or b"")
+        if not may(things, certificate, "greengrass:VerifyClientDeviceIdentity", "*", request.peer.host):
+            return Response(403, Headers.of([("content-type", "text/plain")]), b"not allowed\n")
+        snapshot = await things.export_registry()
+        if dict(split_query(request.query_string)).get("revision") == snapshot["revision"]:
+            return Response(304)
+        body = json.dumps(snapshot).encode()
+        return Response(200, Headers.of([("content-type", "application/json")]), body)
+
+    return handle
