@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import logging
-import time
 from typing import Any
 
 from littoral.aws.gateway import Gateway
@@ -34,9 +31,6 @@ from littoral.site.readings import function_readings, gateway_observer, things_r
 from littoral.things.facade import Things
 from littoral.things.permissions import Caller
 
-log = logging.getLogger("littoral.site")
-
-DEPLOYMENT_SHADOW = "AWSManagedGreengrassV2Deployment"
 REGISTRY = "/_littoral/registry"
 
 
@@ -75,7 +69,7 @@ async def _region(place: Place, *, with_edge: bool) -> None:
     greengrass = Greengrass(
         base.store.records("greengrass"), DeploymentShadows(things), ComponentFunctions(functions), allows(things)
     )
-    report_cores(things, greengrass, place)
+    things.shadows.on_shadow_changed(greengrass.shadow_changed)
     services: dict[str, object] = {
         "s3": objects.api,
         "lambda": functions.api,
@@ -94,6 +88,7 @@ async def _region(place: Place, *, with_edge: bool) -> None:
     base.metrics.add(lambda: things_readings(things))
     await things.start()
     await greengrass.start()
+    place.part(greengrass.close)
     await listen_api(base, gateway)
     await functions.start()
     await objects.start()
@@ -141,30 +136,6 @@ def may(things: Things, certificate: str, action: str, resource: str, host: str)
     if not permissions.active(certificate):
         return False
     return permissions.allows_arn(Caller(certificate, None, host), action, resource)
-
-
-def report_cores(things: Things, greengrass: Greengrass, place: Place) -> None:
-    """What a core reports in its deployment shadow becomes the status of its deployment."""
-    tasks: set[asyncio.Task[None]] = set()
-
-    def changed(thing: str, name: str, document: dict[str, Any] | None) -> None:
-        reported = (document or {}).get("state", {}).get("reported")
-        if name == DEPLOYMENT_SHADOW and reported:
-            task = asyncio.ensure_future(greengrass.record(thing, reported, time.time()))
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
-            task.add_done_callback(_log_failure)
-
-    async def finish() -> None:
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    things.shadows.on_shadow_changed(changed)
-    place.part(finish)
-
-
-def _log_failure(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and task.exception() is not None:
-        log.error("a core's report could not be recorded", exc_info=task.exception())
 
 
 def registry_handler(things: Things) -> Handler:
