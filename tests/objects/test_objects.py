@@ -292,3 +292,15 @@ def test_streams_of_unknown_kind_are_taken(s3: Any, bucket: str) -> None:
     target = io.BytesIO()
     s3.download_fileobj(bucket, "k", target)
     assert target.getvalue() == BIG
+
+
+@pytest.mark.parametrize(
+    "key", ["a//b", "../up", "a/./b", "/lead", "folder/", "~tilde*'()!", "\x01\x7f", "%2F", "?x=1#y", "+ +"]
+)
+def test_keys_are_taken_as_they_are(s3: Any, bucket: str, key: str) -> None:
+    s3.put_object(Bucket=bucket, Key=key, Body=key.encode())
+    assert s3.get_object(Bucket=bucket, Key=key)["Body"].read() == key.encode()
+    assert [each["Key"] for each in s3.list_objects_v2(Bucket=bucket)["Contents"]] == [key]
+    s3.copy_object(Bucket=bucket, Key="copy", CopySource={"Bucket": bucket, "Key": key})
+    s3.delete_object(Bucket=bucket, Key=key)
+    assert [each["Key"] for each in s3.list_objects_v2(Bucket=bucket)["Contents"]] == ["copy"]
