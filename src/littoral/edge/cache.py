@@ -7,8 +7,9 @@ not carried over a restart yet. An entry that is being sent keeps its file until
 from __future__ import annotations
 
 import contextlib
+import itertools
 import secrets
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,8 @@ from weakref import finalize
 from littoral.net.message import FileSlice, Headers, RawHeaders
 
 SMALL = 1024 * 1024  # bytes of a body kept in memory
+REMEMBERED = 1000  # invalidations, for fetches that are under way
+Matcher = Callable[[str], bool]
 Key = tuple[str, tuple[Any, ...]]  # distribution, key within it
 
 
@@ -70,6 +73,8 @@ class Cache:
         self.max_bytes = max_bytes
         self.bytes = 0
         self._entries: OrderedDict[Key, Entry] = OrderedDict()
+        self.generation = 0  # grows with each invalidation
+        self._recent: deque[tuple[str, list[Matcher]]] = deque(maxlen=REMEMBERED)  # the last of them, oldest first
         folder.mkdir(parents=True, exist_ok=True)
         for left in folder.iterdir():
             left.unlink()
@@ -103,6 +108,8 @@ class Cache:
     def invalidate(self, distribution: str, paths: list[str]) -> int:
         """Drop all variants of the paths; ``*`` may stand at the end. Returns how many entries went."""
         matches = [_path_matcher(path) for path in paths]
+        self.generation += 1
+        self._recent.append((distribution, matches))
         gone = [
             key
             for key, entry in self._entries.items()
@@ -112,13 +119,21 @@ class Cache:
             self.drop(key)
         return len(gone)
 
+    def overtaken(self, distribution: str, path: str, since: int) -> bool:
+        """Whether the path was invalidated after generation ``since``: what was asked for then is not to be kept."""
+        news = self.generation - since
+        if news > len(self._recent):
+            return True  # more than is remembered
+        recent = itertools.islice(reversed(self._recent), news)
+        return any(whose == distribution and any(match(path) for match in matches) for whose, matches in recent)
+
     def forget(self, distribution: str) -> None:
         """A distribution is gone or was changed so that its keys mean something else."""
         for key in [key for key in self._entries if key[0] == distribution]:
             self.drop(key)
 
 
-def _path_matcher(pattern: str) -> Callable[[str], bool]:
+def _path_matcher(pattern: str) -> Matcher:
     """Case-sensitive; a query string is part of the path, or is taken along by a wildcard ("Invalidating files")."""
     if pattern.endswith("*"):
         head = pattern[:-1]

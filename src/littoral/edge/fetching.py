@@ -83,18 +83,26 @@ async def _passed(response: ClientResponse) -> AsyncIterator[bytes]:
             yield chunk
 
 
+@dataclass(frozen=True, slots=True)
+class Flight:
+    """A fetch that others may join, unless what it fetches was invalidated after it began."""
+
+    task: asyncio.Task[Outcome]
+    since: int
+
+
 class Fetching:
     def __init__(self, cache: Cache, upstream: Upstream, triggers: OriginTriggers, clock: Callable[[], float]) -> None:
         self._cache = cache
         self._upstream = upstream
         self._triggers = triggers
         self._clock = clock
-        self._under_way: dict[Key, asyncio.Task[Outcome]] = {}
+        self._under_way: dict[Key, Flight] = {}
         self._background: set[asyncio.Task[object]] = set()
         self.origin_requests = 0
 
     async def close(self) -> None:
-        tasks = [*self._background, *self._under_way.values()]
+        tasks = [*self._background, *(flight.task for flight in self._under_way.values())]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -109,10 +117,9 @@ class Fetching:
             if key not in self._under_way:
                 self._begin(key, visit, entry)
             return Outcome(entry.status, _hit(entry), entry)
-        task = self._under_way.get(key)
-        leads = task is None
-        if task is None:
-            task = self._begin(key, visit, entry)
+        flight = self._under_way.get(key)
+        leads = flight is None or self._cache.overtaken(key[0], visit.path, flight.since)
+        task = self._begin(key, visit, entry) if flight is None or leads else flight.task
         outcome = await asyncio.shield(task)
         if leads:
             return outcome
@@ -123,15 +130,22 @@ class Fetching:
     def _begin(self, key: Key, visit: Visit, entry: Entry | None) -> asyncio.Task[Outcome]:
         """One fetch, which goes on even when the viewer who caused it goes away."""
         task = asyncio.ensure_future(self._fetch(key, visit, entry))
-        self._under_way[key] = task
+        flight = self._under_way[key] = Flight(task, self._cache.generation)
+        self._background.add(task)
+
+        def landed(_: object) -> None:
+            if self._under_way.get(key) is flight:
+                del self._under_way[key]
 
         def done(finished: asyncio.Task[Outcome]) -> None:
-            self._under_way.pop(key, None)
+            self._background.discard(finished)
+            storing = None
             if not finished.cancelled() and finished.exception() is None:
                 storing = finished.result().storing
-                if storing is not None and not storing.done():
-                    self._under_way[key] = finished  # later viewers follow the same body until it is stored
-                    storing.add_done_callback(lambda _: self._under_way.pop(key, None))
+            if storing is not None and not storing.done():
+                storing.add_done_callback(landed)  # until then later viewers follow the same body
+            else:
+                landed(finished)
 
         task.add_done_callback(done)
         return task
@@ -144,7 +158,9 @@ class Fetching:
         return await self._ask(visit, entry, key)
 
     async def _ask(self, visit: Visit, entry: Entry | None, key: Key | None) -> Outcome:
-        request, origin = replace(visit.request, origin=visit.behaviour.origin), visit.behaviour.origin
+        visit.since = self._cache.generation
+        origin = visit.behaviour.origin
+        request = self._upstream.outgoing(origin, visit.behaviour, visit.request, visit.viewer.peer)
         changed = await self._triggers("origin-request", visit, request, None)
         if isinstance(changed, EdgeResponse):
             return self._generated(key, visit, changed)
@@ -185,7 +201,7 @@ class Fetching:
                 extra.append(("content-length", length))
             elif request.body is not None:
                 extra.append(("content-length", str(len(request.body))))
-        return await self._upstream.ask(origin, visit.behaviour, request, visit.viewer.peer, extra, body)
+        return await self._upstream.ask(origin, request, visit.viewer.peer, extra, body)
 
     async def _received(
         self,
@@ -235,7 +251,7 @@ class Fetching:
     ) -> Outcome:
         filling = Filling(self._cache.folder)
         entry = self._entry(visit, made, said, known, requested_at)
-        storing = asyncio.ensure_future(self._fill(key, entry, filling, response))
+        storing = asyncio.ensure_future(self._fill(key, visit, entry, filling, response))
         self._background.add(storing)
         storing.add_done_callback(self._background.discard)
         storing.add_done_callback(_retrieved)
@@ -245,7 +261,7 @@ class Fetching:
         label = "Miss from cloudfront" if made.status < 400 else "Error from cloudfront"
         return Outcome(made.status, label, headers=headers, filling=filling, storing=storing)
 
-    async def _fill(self, key: Key, entry: Entry, filling: Filling, response: ClientResponse) -> Entry:
+    async def _fill(self, key: Key, visit: Visit, entry: Entry, filling: Filling, response: ClientResponse) -> Entry:
         try:
             async with response:
                 async for chunk in response.body:
@@ -258,17 +274,21 @@ class Fetching:
             raise
         entry.body = filling.finish()
         entry.size = filling.size
-        self._cache.put(key, entry)
+        self._keep(key, visit, entry)
         return entry
+
+    def _keep(self, key: Key, visit: Visit, entry: Entry) -> None:
+        """Store, unless an invalidation came after the origin was asked."""
+        if not self._cache.overtaken(key[0], entry.path, visit.since):
+            self._cache.put(key, entry)
 
     def _entry(
         self, visit: Visit, made: EdgeResponse, said: Lifetime, known: dict[str, list[str]], requested_at: float
     ) -> Entry:
         now = self._clock()
         age = initial_age(known, requested_at, now)
-        query = f"?{visit.request.querystring}" if visit.request.querystring else ""
         return Entry(
-            visit.request.uri + query,
+            visit.path,
             made.status,
             _storable(made.headers),
             b"",
@@ -296,7 +316,7 @@ class Fetching:
         if key is not None and said.storable:
             entry = self._entry(visit, made, said, known, requested_at)
             entry.body, entry.size = made.body or b"", len(made.body or b"")
-            self._cache.put(key, entry)
+            self._keep(key, visit, entry)
         return Outcome(made.status, label, headers=Headers(_storable(made.headers)), content=made.body or b"")
 
     def _generated(self, key: Key | None, visit: Visit, made: EdgeResponse) -> Outcome:
@@ -344,9 +364,9 @@ class Fetching:
         headers = Headers.of([("content-type", "text/html")])
         if key is not None:
             now = self._clock()
-            kept = Entry("", status, list(headers.raw), text, len(text), now, now + visit.plan.error_minimum(status))
-            kept.path = visit.request.uri
-            self._cache.put(key, kept)
+            until = now + visit.plan.error_minimum(status)
+            kept = Entry(visit.path, status, list(headers.raw), text, len(text), now, until)
+            self._keep(key, visit, kept)
         return Outcome(status, "Error from cloudfront", headers=headers, content=text)
 
 

@@ -47,6 +47,13 @@ class Visit:
     behaviour: Behaviour
     request: EdgeRequest
     about: About
+    since: int = 0  # the cache's generation when the origin was asked
+
+    @property
+    def path(self) -> str:
+        """And query, as invalidations match it."""
+        query = self.request.querystring
+        return f"{self.request.uri}?{query}" if query else self.request.uri
 
 
 class EdgeFailure(Exception):

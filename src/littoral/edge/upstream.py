@@ -6,7 +6,7 @@ Source: CloudFront developer guide, "Request and response behavior for custom / 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 from urllib.parse import quote, unquote, urlsplit
 
@@ -20,9 +20,10 @@ HOP_BY_HOP = frozenset(
     "connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding "
     "upgrade expect host content-length".split()
 )
+NOT_SENT = HOP_BY_HOP - {"host"}
 # what CloudFront takes away on its own, unless a policy forwards it
-NOT_FORWARDED = frozenset(
-    "accept accept-charset accept-language accept-encoding authorization cookie referer user-agent range if-range "
+ONLY_IF_ASKED = frozenset(
+    "host accept accept-charset accept-language accept-encoding authorization cookie referer user-agent range if-range "
     "if-match if-none-match if-modified-since if-unmodified-since".split()
 )
 AGENT = "Amazon CloudFront"
@@ -48,20 +49,27 @@ class Upstream:
     credentials: Credentials | None = None
     region: str = "us-east-1"
 
+    def outgoing(self, origin: Origin, behaviour: Behaviour, request: EdgeRequest, peer: Peer) -> EdgeRequest:
+        """The request as it would go to the origin: what an origin-request function sees, and may change."""
+        headers = forwarded(behaviour, request, peer, self.pop)
+        if "host" not in headers or origin.bucket is not None:
+            headers.set("host", authority(origin, secure=is_secure(origin, peer)))
+        query = forwarded_query(behaviour, request.querystring)
+        return replace(request, headers=headers, querystring=query, origin=origin)
+
     async def ask(
         self,
         origin: Origin,
-        behaviour: Behaviour,
         request: EdgeRequest,
         peer: Peer,
         extra: list[tuple[str, str]],
         body: RequestBody = None,
     ) -> ClientResponse:
         """One request to an origin, with its connection attempts. Raises RequestFailed."""
-        headers = forwarded(behaviour, request, peer, self.pop)
+        headers = Headers([pair for pair in request.headers.raw if pair[0].decode("latin-1") not in NOT_SENT])
         for name, value in (*origin.headers, *extra):
             headers.set(name, value)
-        url = self.url(origin, behaviour, request, peer)
+        url = self.url(origin, request, peer)
         if origin.bucket is not None:
             self._sign(origin, request, url, headers, signed_body=body)
         attempts = origin.attempts
@@ -80,14 +88,14 @@ class Upstream:
                 if attempts <= 0 or (body is not None and not isinstance(body, bytes)):
                     raise
 
-    def url(self, origin: Origin, behaviour: Behaviour, request: EdgeRequest, peer: Peer) -> str:
-        query = forwarded_query(behaviour, request.querystring)
+    def url(self, origin: Origin, request: EdgeRequest, peer: Peer) -> str:
+        query = request.querystring
         path = escaped(origin.path + request.uri) + (f"?{query}" if query else "")
         if origin.bucket is not None:
             if self.s3_endpoint is None:
                 raise ConnectFailed(f"{origin.domain}: this edge location knows no S3 endpoint")
             return f"{self.s3_endpoint}/{origin.bucket}{path}"
-        secure = origin.protocol_policy == "https-only" or (origin.protocol_policy == "match-viewer" and peer.tls)
+        secure = is_secure(origin, peer)
         scheme, port = ("https", origin.https_port) if secure else ("http", origin.http_port)
         return f"{scheme}://{origin.domain}:{port}{path}"
 
@@ -110,16 +118,27 @@ class Upstream:
             )
 
 
+def is_secure(origin: Origin, peer: Peer) -> bool:
+    return origin.protocol_policy == "https-only" or (origin.protocol_policy == "match-viewer" and peer.tls)
+
+
+def authority(origin: Origin, *, secure: bool) -> str:
+    """The Host of an origin; the port only where it is not the scheme's own."""
+    port = origin.https_port if secure else origin.http_port
+    usual = origin.bucket is not None or port == (443 if secure else 80)
+    return origin.domain if usual else f"{origin.domain}:{port}"
+
+
 def forwarded(behaviour: Behaviour, request: EdgeRequest, peer: Peer, pop: str) -> Headers:
     """The viewer's headers as the origin gets them."""
     kept: list[tuple[str, str]] = []
     chosen, key = behaviour.forward, behaviour.key
     has_body = request.method not in {"GET", "HEAD", "OPTIONS"}
     for name, value in request.headers.items():
-        if name in HOP_BY_HOP or name.startswith("x-amz-cf-"):
+        if name in NOT_SENT or name.startswith("x-amz-cf-"):
             continue
         asked = chosen.headers.takes(name) or key.headers.takes(name)
-        if name == "cookie" or (name in NOT_FORWARDED and not asked):
+        if name == "cookie" or (name in ONLY_IF_ASKED and not asked):
             continue
         if asked or behaviour.legacy or (has_body and name.startswith("content-")) or name == "x-forwarded-for":
             kept.append((name, value))
