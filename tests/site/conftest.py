@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ class Running:
 
     process: PlaceProcess
     access_key: str
-    secret_key: str
+    secret_key: str = field(repr=False)
 
     @property
     def api(self) -> str:

@@ -233,10 +233,8 @@ def curl(place: Running, host: str, path: str, *options: str, listener: str = "e
     scheme = "https" if listener == "edge-tls" else "http"
     port = place.port(listener)
     command = [needs("curl"), "-sS", "-i", "--connect-to", f"{host}:{port}:127.0.0.1:{port}", *options]
-    done = subprocess.run(
-        [*command, f"{scheme}://{host}:{port}{path}"], capture_output=True, text=True, check=True, timeout=30
-    )
-    head, _, body = done.stdout.partition("\r\n\r\n")
+    done = subprocess.run([*command, f"{scheme}://{host}:{port}{path}"], capture_output=True, check=True, timeout=30)
+    head, _, body = done.stdout.decode().partition("\r\n\r\n")
     lines = head.split("\r\n")
     headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines[1:])}
     return {":status": lines[0].split()[1], **headers}, body
@@ -244,7 +242,7 @@ def curl(place: Running, host: str, path: str, *options: str, listener: str = "e
 
 def test_curl_through_the_edge_misses_then_hits(place: Running, site: str) -> None:
     first, body = curl(place, site, "/index.html")
-    assert (first[":status"], first["x-cache"], body) == ("200", "Miss from cloudfront", "<h1>Tide</h1>")
+    assert (first[":status"], first.get("x-cache"), body) == ("200", "Miss from cloudfront", "<h1>Tide</h1>")
     again, _ = curl(place, site, "/index.html")
     assert again["x-cache"] == "Hit from cloudfront"
     assert int(again["age"]) >= 0

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -35,6 +36,14 @@ def children(pid: int) -> set[int]:
     return found
 
 
+def survivors(pids: set[int], seconds: float = 10.0) -> list[str]:
+    """Command lines of those that are still there once they have had time to see that their place is gone."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and any(Path(f"/proc/{pid}").exists() for pid in pids):
+        time.sleep(0.05)
+    return [file.read_text() for pid in pids if (file := Path(f"/proc/{pid}/cmdline")).exists()]
+
+
 def test_sigterm_stops_cleanly_and_leaves_no_process(start: Start) -> None:
     place = start()
     functions = place.client("lambda")
@@ -46,7 +55,7 @@ def test_sigterm_stops_cleanly_and_leaves_no_process(start: Start) -> None:
     below = children(place.process._process.pid)
     assert below
     assert place.process.stop() == 0, place.process.log_end()
-    assert not {pid for pid in below if Path(f"/proc/{pid}").exists()}
+    assert not survivors(below)
 
 
 def test_kill_9_loses_nothing_acknowledged_and_leaves_no_process(start: Start) -> None:
@@ -73,7 +82,7 @@ def test_kill_9_loses_nothing_acknowledged_and_leaves_no_process(start: Start) -
     assert s3.get_object(Bucket="kept", Key="19")["Body"].read() == b"x" * 19000
     assert again.client("lambda").invoke(FunctionName="kept")["Payload"].read() == b'"here"'
     assert again.client("iot").describe_thing(thingName="kept")["thingName"] == "kept"
-    assert not {pid for pid in below if Path(f"/proc/{pid}").exists()}
+    assert not survivors(below)
 
 
 def test_a_port_in_use_is_one_clear_line(tmp_path: Path) -> None:
