@@ -92,9 +92,8 @@ class Scripted:
         self.events: list[dict[str, Any]] = []
 
     async def invoke(self, invocation: Invocation) -> InvokeResult:
-        event = json.loads(invocation.payload)
-        self.events.append(event)
-        made = self.functions[invocation.function](event)
+        self.events.append(json.loads(invocation.payload))
+        made = self.functions[invocation.function](json.loads(invocation.payload))
         if isinstance(made, (ServiceError, Exception)):
             raise made
         if isinstance(made, InvokeResult):

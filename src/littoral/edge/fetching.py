@@ -18,7 +18,7 @@ from littoral.edge.plan import Origin
 from littoral.edge.triggers import EdgeRequest, EdgeResponse, switched_origin
 from littoral.edge.upstream import HOP_BY_HOP, Upstream
 from littoral.net.client import ClientResponse, RequestFailed, Timeout
-from littoral.net.message import BodyError, Headers, RawHeaders, ResponseBody
+from littoral.net.message import Body, BodyError, Headers, RawHeaders, ResponseBody
 from littoral.protocols.httpcache import Lifetime, initial_age, lifetime
 
 if TYPE_CHECKING:
@@ -192,15 +192,10 @@ class Fetching:
             conditions = ("range", "if-range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since")
             extra += [(name, value) for name in conditions if (value := request.headers.get(name)) is not None]
         self.origin_requests += 1
-        length = visit.viewer.headers.get("content-length")
-        if method in {"GET", "HEAD", "OPTIONS"} or (not length and "transfer-encoding" not in visit.viewer.headers):
-            body = None
-        else:
-            body = visit.viewer.body
-            if length is not None and request.body is None:
-                extra.append(("content-length", length))
-            elif request.body is not None:
-                extra.append(("content-length", str(len(request.body))))
+        body = _body_of(visit, request, method)
+        length = str(len(body)) if isinstance(body, bytes) else visit.viewer.headers.get("content-length")
+        if body is not None and length is not None:
+            extra.append(("content-length", length))
         return await self._upstream.ask(origin, request, visit.viewer.peer, extra, body)
 
     async def _received(
@@ -368,6 +363,16 @@ class Fetching:
             kept = Entry(visit.path, status, list(headers.raw), text, len(text), now, until)
             self._keep(key, visit, kept)
         return Outcome(status, "Error from cloudfront", headers=headers, content=text)
+
+
+def _body_of(visit: Visit, request: EdgeRequest, method: str) -> bytes | Body | None:
+    """What goes up: what a function saw or wrote, else the viewer's body as it comes."""
+    if method in {"GET", "HEAD", "OPTIONS"}:
+        return None
+    if request.body is not None:
+        return request.body
+    headers = visit.viewer.headers
+    return visit.viewer.body if headers.get("content-length") or "transfer-encoding" in headers else None
 
 
 def _hit(entry: Entry) -> str:

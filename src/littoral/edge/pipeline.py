@@ -148,12 +148,18 @@ class Pipeline:
         await self._take_body(visit)
         generated = await self._viewer_request(visit)
         if generated is not None:
-            return await self._finish(visit, generated)
+            return generated
         if visit.request.uri == "/" and plan.default_root:
             visit.request.uri = "/" + plan.default_root
         outcome = await self._find(visit)
-        outcome = await self._error_page(visit, outcome)
-        return await self._finish(visit, await self._respond(visit, outcome))
+        shown = await self._error_page(visit, outcome)
+        try:
+            response = await self._respond(visit, shown)
+            # "Events that can trigger a function": not for errors of the origin, nor for pages shown in their place
+            return await self._finish(visit, response) if shown is outcome and shown.status < 400 else response
+        except BaseException:
+            shown.release()
+            raise
 
     def _visit(self, viewer: Request, plan: Plan) -> Visit:
         path, _, query = viewer.target.partition("?")
@@ -253,9 +259,9 @@ class Pipeline:
         return None
 
     async def _finish(self, visit: Visit, response: Response) -> Response:
-        """viewer-response: not for errors of the origin."""
+        """viewer-response."""
         trigger = visit.behaviour.triggers.get("viewer-response")
-        if trigger is None or response.status >= 400:
+        if trigger is None:
             return response
         before = EdgeResponse(response.status, response.headers)
         payload = event(visit.about, "viewer-response", trigger, visit.request, before)

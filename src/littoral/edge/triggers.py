@@ -252,8 +252,21 @@ def check_origin(document: Any) -> None:
     inner = next(iter(document.values()))
     if not isinstance(inner, dict) or not isinstance(inner.get("domainName"), str) or not inner["domainName"]:
         raise InvalidAnswer("origin needs a domainName")
-    if "custom" in document and inner.get("protocol") not in {"http", "https"}:
+    if not NAME.match(inner["domainName"]):
+        raise InvalidAnswer("the origin's domainName is not a host name")
+    path = inner.get("path", "")
+    if not isinstance(path, str) or (path and (not path.startswith("/") or path.endswith("/"))):
+        raise InvalidAnswer("the origin's path begins with a slash and does not end with one")
+    read_headers(inner.get("customHeaders"))
+    if "custom" not in document:
+        return
+    if inner.get("protocol") not in {"http", "https"}:
         raise InvalidAnswer("a custom origin's protocol is http or https")
+    port, timeout = inner.get("port", 80), inner.get("readTimeout", 30)
+    if not isinstance(port, int) or not 0 < port < 65536:
+        raise InvalidAnswer("the origin's port is a number up to 65535")
+    if not isinstance(timeout, int) or not 0 < timeout <= 120:
+        raise InvalidAnswer("the origin's readTimeout is 1 to 120 seconds")
 
 
 def switched_origin(document: Mapping[str, Any], before: Origin) -> Origin:
