@@ -81,7 +81,7 @@ class _Parser:
         if not self._accept("keyword", "VALUE"):
             return False
         after = self.tokens.current
-        if after.kind == "end" or after.text in _AFTER_AN_EXPRESSION and after.kind in ("symbol", "keyword"):
+        if after.kind == "end" or (after.text in _AFTER_AN_EXPRESSION and after.kind in ("symbol", "keyword")):
             self.tokens.put_back(token)
             return False
         return True
@@ -178,7 +178,7 @@ class _Parser:
                 self._expect("symbol", "]")
         return left
 
-    def _primary(self) -> Expression:  # noqa: PLR0911 - one arm per kind of expression
+    def _primary(self) -> Expression:
         token = self.tokens.take()
         match token.kind, token.text:
             case "number", text:
