@@ -150,12 +150,19 @@ class Response:
     """``headers`` must not hold Connection, Transfer-Encoding or Date: the listener frames and dates.
 
     Content-Length is set by the listener for bytes and FileSlice; an iterator without one is sent chunked.
+
+    ``prepared`` is for answers given again and again (a cache's hits): the status line and the header lines, each
+    ended by CRLF, as ``protocols.http1.prepared_head`` makes and checks them once. The listener writes it as it is
+    instead of ``headers`` and adds Content-Length (or chunks, for an iterator), Connection and, unless a line
+    ``date: `` is there, Date; so it must hold none of the framing ones, and ``status`` must be that of its first
+    line. A line that changes is appended: ``prepared + b"age: %d\r\n" % age``.
     """
 
     status: int
     headers: Headers = field(default_factory=Headers)
     body: ResponseBody = b""
     close: bool = False  # close the connection after this response
+    prepared: bytes | None = None
 
 
 @dataclass(slots=True)

@@ -24,7 +24,7 @@ from littoral.net.message import (
     ResponseBody,
 )
 from littoral.net.sending import WHOLE, Broken, open_slice, read_slice, send_file, send_iterator
-from littoral.protocols.http1 import has_no_body, response_head, whole_head
+from littoral.protocols.http1 import framed_head, has_no_body, response_head, whole_head
 
 if TYPE_CHECKING:
     from littoral.net.listen import HttpService
@@ -88,12 +88,15 @@ class Responder(asyncio.Protocol):
     ) -> bool:
         server = self._server
         date = server.date_line
-        try:
-            head = whole_head(request.method, answer.status, answer.headers.raw, len(content), date)
-        except ValueError as error:
-            answer = self._failure(request, error)
-            content = cast(bytes, answer.body)
-            head = whole_head(request.method, answer.status, answer.headers.raw, len(content), date)
+        if answer.prepared is not None:
+            head = framed_head(answer.prepared, answer.status, len(content), date)
+        else:
+            try:
+                head = whole_head(request.method, answer.status, answer.headers.raw, len(content), date)
+            except ValueError as error:
+                answer = self._failure(request, error)
+                content = cast(bytes, answer.body)
+                head = whole_head(request.method, answer.status, answer.headers.raw, len(content), date)
         if body is None:
             keep = keep and not (answer.close or self._last or server.closing)
         else:
@@ -137,7 +140,11 @@ class Responder(asyncio.Protocol):
             failed = self._failure(request, error)
             return self._send_whole(request, failed, cast(bytes, failed.body), keep, body)
         try:
-            head = whole_head(request.method, answer.status, answer.headers.raw, part.length, self._server.date_line)
+            date = self._server.date_line
+            if answer.prepared is not None:
+                head = framed_head(answer.prepared, answer.status, part.length, date)
+            else:
+                head = whole_head(request.method, answer.status, answer.headers.raw, part.length, date)
             keep = self._may_keep(keep, answer, body)
             self._responding = True
             self._transport.write(head + self._head_end(request, keep))
@@ -150,7 +157,11 @@ class Responder(asyncio.Protocol):
     async def _send_iterator(self, request: Request, answer: Response, keep: bool, body: IncomingBody | None) -> bool:
         content = answer.body
         assert not isinstance(content, (bytes, FileSlice))
-        head, length = response_head(answer.status, answer.headers.raw, self._server.date_line)
+        length: int | None = None
+        if answer.prepared is not None:
+            head = framed_head(answer.prepared, answer.status, None, self._server.date_line)
+        else:
+            head, length = response_head(answer.status, answer.headers.raw, self._server.date_line)
         bodiless = has_no_body(answer.status, request.method)
         chunked = length is None and not bodiless and request.http_version == "1.1"
         if length is None and not bodiless and not chunked:

@@ -201,6 +201,23 @@ def whole_head(method: str, status: int, headers: Pairs, length: int, date: byte
     return b"%b%b\r\ncontent-length: %d" % (head, date, length)
 
 
+def prepared_head(status: int, headers: Pairs) -> bytes:
+    """Status line and header lines, each ended by CRLF, to be written for many answers: checked once, here. Framing
+    headers are dropped, a Date is kept. Raises ``ValueError`` as the other heads do."""
+    if status < 200:
+        raise ValueError(f"{status} is not a final status")
+    return _written(status, _settled(headers, b"")[0]) + b"\r\n"
+
+
+def framed_head(prepared: bytes, status: int, length: int | None, date: bytes) -> bytes:
+    """What ``whole_head`` and (``length`` None) ``response_head`` give, from a prepared head."""
+    if b"\r\ndate: " in prepared:
+        date = b""
+    if length is None or status in _BODILESS:
+        return prepared[:-2] + date
+    return b"%bcontent-length: %d%b" % (prepared, length, date)
+
+
 def _written(status: int, headers: Pairs) -> bytes:
     head = _block((_STATUS_LINES.get(status) or status_line(status), *map(_line, headers)))
     # One pass in C: what goes missing without CR, LF and NUL must be the line ends that we wrote ourselves.
