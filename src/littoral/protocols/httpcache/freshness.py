@@ -62,7 +62,7 @@ def lifetime(
     forbidden = next((name for name in ("no-store", "private", "no-cache") if name in directives), None)
     if forbidden and ttl.minimum <= 0:
         if forbidden == "no-cache" and (headers.get("etag") or headers.get("last-modified")):
-            return Lifetime(0.0, 0.0, _optional(directives, "stale-if-error"))
+            return Lifetime(0.0, 0.0, 0.0)  # RFC 9111 s. 4.2.4: never stale without asking
         return Lifetime(refusal=forbidden)
     if forbidden:
         seconds = ttl.minimum
@@ -95,7 +95,7 @@ def stated(directives: Mapping[str, str | None], headers: Mapping[str, list[str]
 
 
 def initial_age(headers: Mapping[str, list[str]], requested_at: float, received_at: float) -> float:
-    """RFC 9112 s. 4.2.3: how old the object was when it arrived, seconds."""
+    """RFC 9111 s. 4.2.3: how old the object was when it arrived, seconds."""
     age = headers.get("age", ["0"])[0].partition(",")[0].strip()
     said = float(age) if age.isascii() and age.isdigit() else 0.0
     date = http_date((headers.get("date") or [""])[0])
