@@ -90,22 +90,26 @@ class Control:
     async def put(self, kind: str, key: str, document: Document, *, deploy: bool = True) -> None:
         """Durable; with ``deploy`` a new revision that locations will fetch, noted in the document."""
         if deploy:
-            await self._next_revision()
-            document["revision"] = self.revision
+            document["revision"] = await self._next_revision()
         await self._kinds[kind].documents.put(key, document)
         self._kinds[kind].all[key] = document
         if deploy:
-            await self._tell()
+            await self._publish(document["revision"])
 
     async def delete(self, kind: str, key: str) -> None:
-        await self._next_revision()
+        revision = await self._next_revision()
         await self._kinds[kind].documents.delete(key)
         self._kinds[kind].all.pop(key, None)
-        await self._tell()
+        await self._publish(revision)
 
-    async def _next_revision(self) -> None:
+    async def _next_revision(self) -> int:
+        """Reserved durably; nobody sees it before ``_publish``, when what it stands for is there."""
         await self._meta.put("revision", {"revision": self.revision + 1})
-        self.revision += 1
+        return self.revision + 1
+
+    async def _publish(self, revision: int) -> None:
+        self.revision = revision
+        await self._tell()
 
     async def _tell(self) -> None:
         async with self._changed:
