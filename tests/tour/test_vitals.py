@@ -2,6 +2,7 @@
 
 import importlib.util
 import math
+import os
 import random
 import sys
 import warnings
@@ -25,6 +26,7 @@ def load(name: str) -> ModuleType:
     return module
 
 
+os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")  # Lambda sets it; nothing is published from here
 vitals = load("vitals")
 
 

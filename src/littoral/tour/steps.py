@@ -315,10 +315,20 @@ class Tour:
     def report(self, folder: Path) -> None:
         curves = [
             Curve("produced at the beds", self.produced),
-            Curve("at the core", cumulative(self.station.heard.aggregates)),
-            Curve("at the region", cumulative(self.control_room.heard.aggregates)),
+            Curve("at the core", self._cumulative(self.station.heard.aggregates)),
+            Curve("at the region", self._cumulative(self.control_room.heard.aggregates)),
         ]
         write(folder / "index.html", self.findings, curves, self.outage)
+
+    def _cumulative(self, aggregates: list[dict[str, Any]]) -> list[tuple[float, int]]:
+        """Distinct windows' points over time, from the moment at which the monitors began."""
+        total, steps, seen = 0, [(self.produced[0][0], 0)], set()
+        for a in sorted(aggregates, key=lambda a: a["heard_at"]):
+            if key(a) not in seen:
+                seen.add(key(a))
+                total += a["points"]
+                steps.append((a["heard_at"], total))
+        return steps
 
     def keep(self) -> None:
         """Wait until interrupted, with everything running."""
@@ -332,16 +342,6 @@ class Tour:
 
 def key(aggregate: dict[str, Any]) -> tuple[str, int]:
     return aggregate["bed"], aggregate["window"]
-
-
-def cumulative(aggregates: list[dict[str, Any]]) -> list[tuple[float, int]]:
-    total, steps, seen = 0, [], set()
-    for a in sorted(aggregates, key=lambda a: a["heard_at"]):
-        if key(a) not in seen:
-            seen.add(key(a))
-            total += a["points"]
-            steps.append((a["heard_at"], total))
-    return steps
 
 
 def x_cache(answer: tuple[int, Any, bytes]) -> str:

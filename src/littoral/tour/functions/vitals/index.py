@@ -16,12 +16,13 @@ notch is not taken for a beat. Intervals that differ from the median by more tha
 out, as is common for heart-rate variability (Task Force of the European Society of Cardiology, 1996).
 """
 
-import functools
 import itertools
 import json
 import os
 import statistics
 import time
+
+import boto3
 
 LOW = float(os.environ.get("LOW", "50"))
 HIGH = float(os.environ.get("HIGH", "100"))
@@ -30,6 +31,7 @@ HISTORY = 10.0  # seconds of signal that a rate is computed from
 HEIGHTS = (0.02, 0.08, 0.15, 0.25, 0.35)  # fractions of the signal's range, tried for the most regular pulse
 
 beds = {}
+iot_data = boto3.client("iot-data")  # in the init phase, so that the first alarm does not wait for it
 
 
 def lambda_handler(event, context):
@@ -44,14 +46,7 @@ def lambda_handler(event, context):
 
 
 def publish(topic, message):
-    iot_data().publish(topic=topic, qos=1, payload=json.dumps(message).encode())
-
-
-@functools.cache
-def iot_data():
-    import boto3  # only where something is published: analysing alone needs no client
-
-    return boto3.client("iot-data")
+    iot_data.publish(topic=topic, qos=1, payload=json.dumps(message).encode())
 
 
 class Bed:
