@@ -24,7 +24,7 @@ from littoral.tour.monitors import NotConnected
 from littoral.tour.places import PlaceError
 from littoral.tour.provision import NotProvisioned
 from littoral.tour.report import show
-from littoral.tour.steps import Tour
+from littoral.tour.steps import Tour, Ward
 
 
 def parser() -> argparse.ArgumentParser:
@@ -37,6 +37,8 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--recording", type=Path, metavar="FILE", help="a CSV to replay instead, one patient")
     options.add_argument("--column", default="hr", help="the CSV's column (default: %(default)s)")
     options.add_argument("--rate", type=float, default=100.0, help="its samples a second (default: %(default)s)")
+    options.add_argument("--low", type=float, default=50.0, help="heart rate below which an alarm is raised (50)")
+    options.add_argument("--high", type=float, default=100.0, help="heart rate above which one is raised (100)")
     options.add_argument("--report", type=Path, default=Path("tour-report"), help="folder of the HTML report")
     options.add_argument("--keep", action="store_true", help="leave everything running and print the URLs")
     return options
@@ -65,7 +67,8 @@ def run(arguments: Sequence[str]) -> int:
     folder = Path(tempfile.mkdtemp(prefix="littoral-tour-"))
     failed = True
     with ExitStack() as cleanup:
-        tour = Tour(console, folder, patients, options.speed, findings, cleanup)
+        ward = Ward(patients, options.speed, options.low, options.high, shipped=options.recording is None)
+        tour = Tour(console, folder, ward, findings, cleanup)
         try:
             tour.start_cloud()
             tour.provision()
