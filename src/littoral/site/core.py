@@ -18,15 +18,14 @@ from littoral.core.runtime import Core, CoreSettings
 from littoral.net.client import HttpClient, RequestFailed
 from littoral.net.message import BodyError
 from littoral.net.tls import client_context
-from littoral.objects import Objects
-from littoral.site.capabilities import CoreBroker, ObjectCode, PinnedFunctions, RuleObjects
+from littoral.site.capabilities import CoreBroker, PinnedFunctions
 from littoral.site.edge import Misconfigured
 from littoral.site.foundation import lay
 from littoral.site.listening import listen_api, listen_mqtt
 from littoral.site.metrics import Reading
 from littoral.site.place import Place
-from littoral.site.readings import function_readings, gateway_observer, things_readings
-from littoral.site.region import REGISTRY, open_functions, s3_may_invoke
+from littoral.site.readings import gateway_observer
+from littoral.site.region import REGISTRY, open_local
 from littoral.things.facade import Things
 
 log = logging.getLogger("littoral.site")
@@ -38,37 +37,23 @@ async def compose(place: Place) -> None:
     settings = place.settings
     above = upstream_of(place)
     base = await lay(place)
-    region, account = settings.region, settings.account
-    objects = await Objects.open(base.store, base.folder / "objects", region=region, account=account)
-    place.part(objects.close)
-    functions = await open_functions(base, ObjectCode(objects))
-    place.part(functions.close)
-    objects.invoker = functions
-    objects.permits = lambda function, bucket: s3_may_invoke(functions, function, bucket)
-    things = await Things.open(
-        base.store,
-        region=region,
-        account=account,
-        authority=base.authority,
-        endpoint=lambda: place.url("mqtt-tls").removeprefix("mqtts://"),
-        invoker=functions,
-        objects=RuleObjects(objects),
-    )
-    place.part(things.close)
-    services: dict[str, object] = {
-        "s3": objects.api,
-        "lambda": functions.api,
-        "iot": things.iot,
-        "iot-data": things.iot_data,
-    }
+    local = await open_local(base)
+    functions, things = local.functions, local.things
     observer = gateway_observer(base.metrics)
-    gateway = Gateway(services, base.identity, region=region, account=account, routes=base.routes(), observe=observer)
+    gateway = Gateway(
+        local.services(),
+        base.identity,
+        region=settings.region,
+        account=settings.account,
+        routes=base.routes(),
+        observe=observer,
+    )
     for prefix, handler in functions.routes().items():
         gateway.route(prefix, handler)
     await things.start()
     await listen_api(base, gateway)
     await functions.start()
-    await objects.start()
+    await local.objects.start()
     core = await Core.open(
         CoreSettings(settings.name, above),
         base.store.records("core"),
@@ -76,8 +61,6 @@ async def compose(place: Place) -> None:
         PinnedFunctions(functions),
         CoreBroker(things),
     )
-    base.metrics.add(lambda: function_readings(functions.stats()))
-    base.metrics.add(lambda: things_readings(things))
     base.metrics.add(lambda: [Reading("littoral_link_connected", "Link upward", float(core.link.stats.connected))])
     device_cas = [base.authority.certificate_pem]
     if settings.ca is not None:

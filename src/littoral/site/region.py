@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from littoral.aws.gateway import Gateway
@@ -46,8 +47,61 @@ async def compose_with_edge(place: Place) -> None:
 
 async def _region(place: Place, *, with_edge: bool) -> None:
     base = await lay(place)
-    settings = place.settings
-    region, account = settings.region, settings.account
+    region, account = place.settings.region, place.settings.account
+    local = await open_local(base)
+    functions, things = local.functions, local.things
+    control = await Control.open(base.store.records("edge-control"))
+    place.quiet(control.close)
+    greengrass = Greengrass(
+        base.store.records("greengrass"), DeploymentShadows(things), ComponentFunctions(functions), allows(things)
+    )
+    things.shadows.on_shadow_changed(greengrass.shadow_changed)
+    services: dict[str, object] = {
+        **local.services(),
+        "cloudfront": CloudFront(control, account=account, functions=EdgeFunctions(functions)),
+        "greengrassv2": greengrass,
+    }
+    observer = gateway_observer(base.metrics)
+    gateway = Gateway(services, base.identity, region=region, account=account, routes=base.routes(), observe=observer)
+    for prefix, handler in (functions.routes() | Feed(control, gateway.authenticate).routes()).items():
+        gateway.route(prefix, handler)
+    gateway.device_route(REGISTRY, registry_handler(things))
+    for prefix, handler in functions.routes().items():
+        gateway.device_route(prefix, handler)
+    await things.start()
+    await greengrass.start()
+    place.part(greengrass.close)
+    await listen_api(base, gateway)
+    await functions.start()
+    await local.objects.start()
+    await listen_mqtt(base, things, gateway, [base.authority.certificate_pem])
+    place.ready = True
+    if with_edge:
+        await edge.attach(base, functions, place.url("api"), base.identity.root)
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """What regions and cores have in common, opened and wired to one another, not yet started."""
+
+    objects: Objects
+    functions: Functions
+    things: Things
+
+    def services(self) -> dict[str, object]:
+        """By botocore's service name."""
+        return {
+            "s3": self.objects.api,
+            "lambda": self.functions.api,
+            "iot": self.things.iot,
+            "iot-data": self.things.iot_data,
+        }
+
+
+async def open_local(base: Foundation) -> Local:
+    """Objects notify functions, rules reach both."""
+    place = base.place
+    region, account = place.settings.region, place.settings.account
     objects = await Objects.open(base.store, base.folder / "objects", region=region, account=account)
     place.part(objects.close)
     functions = await open_functions(base, ObjectCode(objects))
@@ -64,38 +118,9 @@ async def _region(place: Place, *, with_edge: bool) -> None:
         objects=RuleObjects(objects),
     )
     place.part(things.close)
-    control = await Control.open(base.store.records("edge-control"))
-    place.quiet(control.close)
-    greengrass = Greengrass(
-        base.store.records("greengrass"), DeploymentShadows(things), ComponentFunctions(functions), allows(things)
-    )
-    things.shadows.on_shadow_changed(greengrass.shadow_changed)
-    services: dict[str, object] = {
-        "s3": objects.api,
-        "lambda": functions.api,
-        "iot": things.iot,
-        "iot-data": things.iot_data,
-        "cloudfront": CloudFront(control, account=account, functions=EdgeFunctions(functions)),
-        "greengrassv2": greengrass,
-    }
-    observer = gateway_observer(base.metrics)
-    gateway = Gateway(services, base.identity, region=region, account=account, routes=base.routes(), observe=observer)
-    for prefix, handler in (functions.routes() | Feed(control, gateway.authenticate).routes()).items():
-        gateway.route(prefix, handler)
-    gateway.device_route(REGISTRY, registry_handler(things))
-    gateway.device_route("/_littoral/functions/code/", functions.routes()["/_littoral/functions/code/"])
     base.metrics.add(lambda: function_readings(functions.stats()))
     base.metrics.add(lambda: things_readings(things))
-    await things.start()
-    await greengrass.start()
-    place.part(greengrass.close)
-    await listen_api(base, gateway)
-    await functions.start()
-    await objects.start()
-    await listen_mqtt(base, things, gateway, [base.authority.certificate_pem])
-    place.ready = True
-    if with_edge:
-        await edge.attach(base, functions, place.url("api"), base.identity.root)
+    return Local(objects, functions, things)
 
 
 async def open_functions(base: Foundation, code: ObjectCode | None = None) -> Functions:
