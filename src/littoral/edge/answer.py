@@ -13,11 +13,14 @@ import time
 
 from littoral.edge.cache import CacheFile, Entry
 from littoral.net.message import Headers, Request, Response
+from littoral.protocols.http1 import prepared_head
 from littoral.protocols.httpcache import http_date
 
 RANGE = re.compile(r"^bytes=(\d*)-(\d*)$")
 UNCHANGED_KEEPS = frozenset((b"cache-control", b"content-location", b"etag", b"expires", b"vary", b"last-modified"))
 
+HIT = "Hit from cloudfront"
+_NONE = Headers([])  # of a prepared response
 _process = secrets.token_urlsafe(18)
 _numbers = itertools.count(1)
 
@@ -27,14 +30,30 @@ def request_id() -> str:
     return f"{_process}{next(_numbers):010x}=="
 
 
+def hit(entry: Entry, pop: str, now: float) -> Response:
+    """A fresh stored response, whole: its head is written once, Age once a second, only the request's id each time."""
+    age = max(0, int(now - entry.born))
+    if age != entry.aged:
+        if not entry.head:
+            raw = [*entry.raw, (b"x-cache", HIT.encode()), *_of_this_place(pop)]
+            entry.head = prepared_head(entry.status, raw)
+        entry.aged_head = b"%bage: %d\r\nx-amz-cf-id: %b" % (entry.head, age, _process.encode())
+        entry.aged = age
+    body = entry.body if isinstance(entry.body, bytes) else entry.content()
+    return Response(entry.status, _NONE, body, False, b"%b%010x==\r\n" % (entry.aged_head, next(_numbers)))
+
+
+def _of_this_place(pop: str) -> list[tuple[bytes, bytes]]:
+    return [(b"via", b"1.1 %b.cloudfront.net (CloudFront)" % pop.encode()), (b"x-amz-cf-pop", pop.encode())]
+
+
 def from_entry(entry: Entry, request: Request, label: str, pop: str, now: float) -> Response:
     """A stored response for one viewer: 200, 206, 304 or 416."""
     raw = [
         *entry.raw,
         (b"age", b"%d" % max(0, now - entry.born)),
         (b"x-cache", label.encode()),
-        (b"via", b"1.1 %b.cloudfront.net (CloudFront)" % pop.encode()),
-        (b"x-amz-cf-pop", pop.encode()),
+        *_of_this_place(pop),
         (b"x-amz-cf-id", request_id().encode()),
     ]
     headers = request.headers

@@ -11,7 +11,7 @@ import itertools
 import secrets
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from weakref import finalize
@@ -54,7 +54,9 @@ class Entry:
     last_modified: str | None = None
     generated: bool = False
     revalidating: bool = False
-    hit_headers: Any = field(default=None)  # what the pipeline keeps here for the hot path
+    head: bytes = b""  # of a hit, written once (``answer.hit``)
+    aged_head: bytes = b""  # the same with Age
+    aged: int = -1  # that Age
 
     def content(self, offset: int = 0, length: int | None = None) -> bytes | FileSlice:
         length = self.size - offset if length is None else length

@@ -332,6 +332,7 @@ class Fetching:
         merged = [pair for pair in entry.raw if pair[0] not in fresh]
         merged += [pair for pair in headers.raw if pair[0] in fresh]
         entry.raw = _storable(Headers(merged))
+        entry.head, entry.aged = b"", -1
         known = _by_name(Headers(merged))
         said = lifetime(entry.status, known, visit.behaviour.ttl, now, visit.plan.error_minimum(entry.status))
         age = initial_age(known, requested_at, now)

@@ -16,9 +16,9 @@ from typing import TypeVar
 from littoral.aws.invoke import Invocation, Invoker
 from littoral.aws.service import ServiceError
 from littoral.edge import answer
-from littoral.edge.cache import Cache
+from littoral.edge.cache import Cache, Key
 from littoral.edge.fetching import Fetching, Outcome
-from littoral.edge.plan import Behaviour, Plan
+from littoral.edge.plan import SAFE_METHODS, Behaviour, Plan
 from littoral.edge.triggers import (
     About,
     EdgeRequest,
@@ -34,7 +34,8 @@ from littoral.net.message import Answer, BodyTooLarge, BytesBody, Headers, Reque
 log = logging.getLogger("littoral.edge")
 
 T = TypeVar("T")
-HIT = "Hit from cloudfront"
+MAX_KNOWN = 16384
+SPECIAL = frozenset((b"range", b"if-none-match", b"if-modified-since"))  # a hit is not answered whole
 MAX_TRIGGER_BODY = 20 * 1024 * 1024  # bytes of a request body that a trigger with IncludeBody may hold up
 
 
@@ -84,6 +85,7 @@ class Pipeline:
         self.cache = Cache(folder / "cache", cache_bytes)
         self.results: Counter[str] = Counter()
         self._plans: dict[str, Plan] = {}
+        self._known: dict[tuple[bytes | None, str, bytes | None], tuple[Key, bool]] = {}  # keys of recent hits
         self._invoker = invoker
         self._clock = clock
         self.fetching = Fetching(self.cache, upstream, self._origin_triggers, clock)
@@ -96,6 +98,7 @@ class Pipeline:
                 for name in (plan.domain.lower(), *plan.aliases):
                     by_host[name] = plan
         self._plans = by_host
+        self._known.clear()
 
     def serves(self, host: str) -> bool:
         """Whether a distribution has that name."""
@@ -107,23 +110,42 @@ class Pipeline:
     # ------------------------------------------------------------------------------------- the hot path
 
     def handle(self, request: Request) -> Answer | Awaitable[Answer]:
+        """A known request (same host, target and Accept-Encoding) for a fresh object is answered from two look-ups."""
+        headers = dict(request.headers.raw)
+        known = self._known.get((headers.get(b"host"), request.target, headers.get(b"accept-encoding")))
+        if known is not None and request.method == "GET" and len(headers) == len(request.headers.raw):
+            key, secure_only = known
+            entry = self.cache.get(key)
+            if entry is not None and not (secure_only and not request.peer.tls) and SPECIAL.isdisjoint(headers):
+                now = self._clock()
+                if now < entry.fresh_until and entry.status < 400:
+                    self.results["Hit"] += 1
+                    return answer.hit(entry, self.pop, now)
         plan = self._plan_of(request)
         if plan is None:
             return self._refuse(403, "Forbidden", "No distribution is configured for this host name.")
+        return self._quick_hit(request, plan) or self._guarded(request, plan)
+
+    def _quick_hit(self, request: Request, plan: Plan) -> Response | None:
+        """A fresh object at a behaviour without triggers; None for everything else."""
         path, _, query = request.target.partition("?")
-        method = request.method
-        if method == "GET" or method == "HEAD":  # noqa: PLR1714 - this is the hot path
-            if path == "/" and plan.default_root:
-                path = "/" + plan.default_root
-            behaviour = plan.behaviour(path)
-            if not behaviour.triggers and (behaviour.viewer_policy == "allow-all" or request.peer.tls):
-                entry = self.cache.get((plan.id, behaviour.key_of(path, query, request.headers, method)))
-                if entry is not None:
-                    now = self._clock()
-                    if now < entry.fresh_until and entry.status < 400:
-                        self.results["Hit"] += 1
-                        return answer.from_entry(entry, request, HIT, self.pop, now)
-        return self._guarded(request, plan)
+        if path == "/" and plan.default_root:
+            path = "/" + plan.default_root
+        behaviour = plan.behaviour(path)
+        secure_only = behaviour.viewer_policy != "allow-all"
+        if not behaviour.quick or request.method not in SAFE_METHODS or (secure_only and not request.peer.tls):
+            return None
+        key = (plan.id, behaviour.key_of(path, query, request.headers, request.method))
+        entry, now = self.cache.get(key), self._clock()
+        if entry is None or now >= entry.fresh_until or entry.status >= 400:
+            return None
+        headers = dict(request.headers.raw)
+        if behaviour.keyed_by_target and len(headers) == len(request.headers.raw):
+            if len(self._known) >= MAX_KNOWN:
+                self._known.clear()
+            self._known[headers.get(b"host"), request.target, headers.get(b"accept-encoding")] = key, secure_only
+        self.results["Hit"] += 1
+        return answer.from_entry(entry, request, answer.HIT, self.pop, now)
 
     def _plan_of(self, request: Request) -> Plan | None:
         for name, value in request.headers.raw:
@@ -191,19 +213,11 @@ class Pipeline:
     async def _find(self, visit: Visit) -> Outcome:
         """From the cache, from a fetch already under way, or from the origin."""
         behaviour, request = visit.behaviour, visit.request
-        cacheable = request.method in behaviour.cached and behaviour.caches and "authorization" not in request.headers
-        cacheable = cacheable or (
-            request.method in behaviour.cached and behaviour.caches and self._keyed_auth(behaviour)
-        )
-        if not cacheable:
+        private = "authorization" in request.headers and not behaviour.shares_authorized
+        if request.method not in behaviour.cached or not behaviour.caches or private:
             return await self.fetching.pass_through(visit)
         key = (visit.plan.id, behaviour.key_of(request.uri, request.querystring, request.headers, request.method))
         return await self.fetching.find(key, visit)
-
-    def _keyed_auth(self, behaviour: Behaviour) -> bool:
-        """Authorization is either in the key or not forwarded at all: then it does not make a response private."""
-        forwarded = behaviour.forward.headers.takes("authorization")
-        return behaviour.key.headers.takes("authorization") or not forwarded
 
     async def _error_page(self, visit: Visit, outcome: Outcome) -> Outcome:
         """A custom error page comes through the behaviour of its own path."""

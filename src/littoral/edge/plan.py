@@ -89,10 +89,17 @@ class Behaviour:
     legacy: bool  # ForwardedValues instead of policies: other headers pass too
     ttl: Ttl
     triggers: dict[str, Trigger] = field(default_factory=dict)
+    caches: bool = field(init=False)
+    shares_authorized: bool = field(init=False)  # an Authorization header does not make a response private
+    quick: bool = field(init=False)  # a fresh hit needs neither a function nor a look at Authorization
+    keyed_by_target: bool = field(init=False)  # the key is made of path, query and Accept-Encoding only
 
-    @property
-    def caches(self) -> bool:
-        return self.ttl.maximum > 0
+    def __post_init__(self) -> None:
+        self.caches = self.ttl.maximum > 0
+        keyed = self.key.headers.takes("authorization")
+        self.shares_authorized = keyed or not self.forward.headers.takes("authorization")
+        self.quick = self.caches and self.shares_authorized and not self.triggers
+        self.keyed_by_target = self.key.headers.mode == "none" and self.key.cookies.mode == "none"
 
     def key_of(self, path: str, query: str, headers: Headers, method: str) -> tuple[Any, ...]:
         """The cache key within the distribution. Cheap where the policy selects nothing."""
