@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from littoral.edge.feed import Feed
 from littoral.edge.location import EdgeLocation, Region
 from littoral.edge.pipeline import Pipeline
 from littoral.edge.upstream import Upstream
+from littoral.functions import Functions
 from littoral.net.client import HttpClient
 from littoral.net.listen import listen_http
 from littoral.net.message import Request
@@ -38,8 +39,12 @@ class Place:
     cloudfront: Any
 
 
+More = Callable[[EmbeddedStore], Awaitable[tuple[dict[str, Any], dict[str, Any], list[Any]]]]
+
+
 @contextmanager
-def region() -> Iterator[Place]:
+def region(more: More | None = None) -> Iterator[Place]:
+    """``more`` adds services, routes and what to close."""
     found: dict[str, Any] = {}
 
     async def factory(store: EmbeddedStore) -> dict[str, Any]:
@@ -50,7 +55,9 @@ def region() -> Iterator[Place]:
             return principal
 
         routes = Feed(control, authenticate).routes()
-        return {"cloudfront": CloudFront(control, account="000000000000"), "routes": routes, "close": control.close}
+        services, others, closers = await more(store) if more is not None else ({}, {}, [])
+        services["cloudfront"] = CloudFront(control, account="000000000000")
+        return {**services, "routes": {**routes, **others}, "close": [control.close, *closers]}
 
     with served(factory) as place:
         found["place"] = place
@@ -85,6 +92,7 @@ class Location:
     folder: Path
     name: str = "pop1"
     port: int = 0
+    with_functions: bool = False
 
     def start(self, url: str | None = None) -> Location:
         self.place.run(self._start(url or self.place.url))
@@ -93,13 +101,17 @@ class Location:
     async def _start(self, url: str) -> None:
         self.store = await EmbeddedStore.open(self.folder / "store")
         self.client = HttpClient()
-        self.pipeline = Pipeline(
-            pop=self.name.upper(), folder=self.folder, upstream=Upstream(self.client, "POP1"), invoker=Scripted()
-        )
+        self.functions = await Functions.open(self.store, self.folder / "functions") if self.with_functions else None
+        if self.functions is not None:
+            await self.functions.start()
         key = Key(self.place.access_key, self.place.secret_key)
+        upstream = Upstream(self.client, "POP1", url, key)
+        self.pipeline = Pipeline(
+            pop=self.name.upper(), folder=self.folder, upstream=upstream, invoker=self.functions or Scripted()
+        )
         above = Region(url, key, self.client)
         records = self.store.records("edge-location")
-        self.location = EdgeLocation(self.name, above, self.pipeline, records, NoFunctions())
+        self.location = EdgeLocation(self.name, above, self.pipeline, records, self.functions or NoFunctions())
         self.listener = await listen_http(self.pipeline.handle)
         self.port = self.listener.port
         await self.location.start()
@@ -111,15 +123,22 @@ class Location:
         await self.listener.close(0)
         await self.location.close()
         await self.pipeline.close()
+        if self.functions is not None:
+            await self.functions.close()
         await self.client.close()
         await self.store.close()
 
     def get(self, host: str, path: str = "/") -> tuple[int, bytes, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        """Status, body and result type."""
+        status, body, headers = self.ask(host, path)
+        return status, body, headers["x-cache"].partition(" ")[0]
+
+    def ask(self, host: str, path: str, **headers: str) -> tuple[int, bytes, Any]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         try:
-            connection.request("GET", path, headers={"Host": host})
+            connection.request("GET", path, headers={"Host": host, **headers})
             response = connection.getresponse()
-            return response.status, response.read(), response.headers["x-cache"].partition(" ")[0]
+            return response.status, response.read(), response.headers
         finally:
             connection.close()
 
