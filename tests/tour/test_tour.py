@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 
 
-def littoral_processes() -> set[int]:
-    """Every process of this machine whose command line or parent chain is a littoral place."""
-    found = set()
+def processes_of(folder: Path) -> list[str]:
+    """Command lines of this machine that name the folder: places are told their data folder."""
+    found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
                 command = (entry / "cmdline").read_bytes()
             except OSError:
                 continue
-            if b"littoral-tour-" in command:
-                found.add(int(entry.name))
+            if str(folder).encode() in command:
+                found.append(command.decode(errors="replace"))
     return found
 
 
@@ -47,7 +47,7 @@ def test_the_tour_holds_what_it_claims(tmp_path: Path) -> None:
     report = (tmp_path / "report" / "index.html").read_text()
     assert "<svg" in report
     assert "link down" in report
-    assert not littoral_processes()
+    assert not processes_of(tmp_path)
 
 
 @pytest.mark.slow
@@ -60,4 +60,4 @@ def test_ctrl_c_stops_everything(tmp_path: Path) -> None:
     tour.send_signal(signal.SIGINT)
     said, _ = tour.communicate(timeout=60)
     assert tour.returncode == 130, said
-    assert not littoral_processes()
+    assert not processes_of(tmp_path)
