@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from littoral.aws.identity import Identity
 from littoral.aws.service import Principal, ServiceError
@@ -22,6 +24,7 @@ SKEW = 15 * 60  # seconds a client's clock may be off
 MAX_SIGNED_BODY = 80 * 1024 * 1024  # bytes held to check a body whose hash is not declared
 ANONYMOUS = Principal("anonymous", "")
 STREAMING = "STREAMING-"
+TIMESTAMP = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 
 
 @dataclass(slots=True)
@@ -85,10 +88,9 @@ def _signed(request: Request, query: list[tuple[str, str]], service: str) -> Sig
 
 
 def _check_time(signed: Signed, service: str, now: float) -> None:
-    try:
-        stamp = datetime.datetime.strptime(signed.timestamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=datetime.UTC).timestamp()
-    except ValueError as problem:
-        raise _error(service, "malformed", "X-Amz-Date must be in the form YYYYMMDD'T'HHMMSS'Z'") from problem
+    stamp = moment_of(signed.timestamp)
+    if stamp is None:
+        raise _error(service, "malformed", "X-Amz-Date must be in the form YYYYMMDD'T'HHMMSS'Z'")
     if signed.timestamp[:8] != signed.credential.date:
         raise _error(
             service, "malformed", "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date"
@@ -100,6 +102,18 @@ def _check_time(signed: Signed, service: str, now: float) -> None:
             raise _error(service, "not yet")
     elif abs(now - stamp) > SKEW:
         raise _error(service, "skew")
+
+
+@lru_cache(maxsize=64)
+def moment_of(timestamp: str) -> float | None:
+    """Unix seconds of ``20260101T120000Z``, None where it is none. A client's many requests of one second share it;
+    strptime took a tenth of a signed call."""
+    if not TIMESTAMP.fullmatch(timestamp):
+        return None
+    try:
+        return datetime.datetime.fromisoformat(timestamp).timestamp()
+    except ValueError:
+        return None
 
 
 async def _payload(request: Request, signed: Signed, service: str) -> tuple[Body, str]:

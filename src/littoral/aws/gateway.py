@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
+import random
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Mapping
 
 from littoral.aws import models, recognise
@@ -27,6 +27,12 @@ DEVICE_SERVICES = frozenset(("iot-data", "greengrassv2", "s3"))
 OPEN_TO_ANONYMOUS = frozenset(("s3",))
 
 Observer = Callable[[str, str, int, float], None]
+
+
+def new_request_id() -> str:
+    """A random UUID (version 4) without a system call; it names a request, it guards nothing."""
+    bits = f"{random.getrandbits(128):032x}"
+    return f"{bits[:8]}-{bits[8:12]}-4{bits[13:16]}-a{bits[17:20]}-{bits[20:]}"
 
 
 class Gateway:
@@ -99,7 +105,7 @@ class Gateway:
         return found.principal
 
     async def _respond(self, request: Request, device: Principal | None) -> Answer:
-        request_id = str(uuid.uuid4())
+        request_id = new_request_id()
         began = time.perf_counter()
         service, operation = "s3" if "s3" in self.operations else "sts", None
         try:
