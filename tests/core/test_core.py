@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -10,14 +9,12 @@ from typing import Any
 import pytest
 
 from littoral.core.bridge import BRIDGE
-from littoral.core.events import Feed
-from littoral.core.recipe import component_of
 from littoral.core.spool import REJECTED, SpoolLimits
+from littoral.core.waiting import PREFIX
 from littoral.net.client import HttpClient
 from littoral.things.broker import NotStored
 from littoral.things.message import Publication
 from littoral.tour.link import Link as Cable
-from tests.core.test_recipe import recipe
 from tests.core.world import CORE, CorePlace, RegionPlace, until
 
 BRIDGE_KEY = BRIDGE.replace(".", "__")
@@ -75,8 +72,9 @@ async def test_a_function_is_deployed_gets_its_events_in_order_and_survives_a_re
     await place.publish("ward/bed1/wave", "fail")
     await place.publish("ward/bed1/wave", "offline")
     await until(lambda: notes(out)[-1][1] == "offline")
+    told = {"handled": 1, "failed": 1, "waiting": 0, "dropped": 0}
+    await until(lambda: _components(place, {"ward.notes": told}))
     stats = await place.core.stats()
-    assert stats["components"]["ward.notes"] == {"handled": 1, "failed": 1, "waiting": 0}
     assert stats["link"]["connected"] is False
     cable.restore()
 
@@ -101,6 +99,10 @@ async def test_what_the_link_could_not_carry_arrives_once_and_in_order(
     await until(lambda: _none(place))
     assert region.arrived == [("ward/1/aggregate", number) for number in range(sent)]
     assert place.core.link.stats.connects >= 7
+
+
+async def _components(place: CorePlace, wanted: dict[str, Any]) -> bool:
+    return bool((await place.core.stats())["components"] == wanted)
 
 
 async def _none(place: CorePlace) -> bool:
@@ -156,6 +158,7 @@ async def test_a_failed_deployment_says_why_and_leaves_the_one_before_running(
     gone = await region.deploy()
     assert await region.outcome(gone) == "SUCCEEDED"
     assert place.functions.installed("notes", "1") is None
+    assert await place.store.streams.names(PREFIX) == []
     await place.publish("wave", "nobody")
     assert [line[1] for line in notes(out)] == ["still here"]
 
@@ -228,27 +231,3 @@ async def test_a_full_spool_refuses_and_what_is_too_large_for_the_region_holds_u
     await until(lambda: _none(place))
     await place.publish("ward/1/aggregate", 4)
     await until(lambda: [each[1] for each in region.arrived] == ["small", 0, 1, 2, 4])
-
-
-async def test_events_beyond_the_queue_make_publishers_wait() -> None:
-    release = asyncio.Event()
-    seen: list[bytes] = []
-
-    class Slow:
-        async def invoke(self, invocation: Any) -> Any:
-            seen.append(invocation.payload)
-            await release.wait()
-            return type("Result", (), {"function_error": None, "payload": b""})()
-
-    feed = Feed(component_of(recipe(maxInstancesCount=1, maxQueueSize=2)), Slow())  # type: ignore[arg-type]
-    feed.start()
-    assert feed.put("t", b"0") is None
-    await until(lambda: seen == [b"0"])
-    assert [feed.put("t", b"%d" % number) for number in (1, 2)] == [None, None]
-    waiting = asyncio.ensure_future(feed.put("t", b"3"))  # type: ignore[arg-type]
-    await asyncio.sleep(0)
-    assert not waiting.done()
-    release.set()
-    await waiting
-    await until(lambda: seen == [b"0", b"1", b"2", b"3"])
-    assert await feed.close() == []

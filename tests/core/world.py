@@ -244,7 +244,9 @@ class LocalBroker:
         self._broker = broker
 
     def tap(self, filter: str, callback: Deliver) -> Subscription:
-        return self._broker.tap(filter, lambda publication: callback(publication.topic, publication.payload))
+        return self._broker.tap(
+            filter, lambda publication: callback(publication.topic, publication.payload, publication.qos)
+        )
 
     async def publish(self, topic: str, payload: bytes, qos: int) -> None:
         await self._broker.publish(Publication(topic, payload, qos))

@@ -99,13 +99,13 @@ class CoreDeployments:
     async def _ask(self) -> None:
         await self._link.publish(f"{self._prefix}/get", b"")
 
-    async def _changed(self, topic: str, payload: bytes) -> None:
+    async def _changed(self, topic: str, payload: bytes, qos: int) -> None:
         try:
             await self._ask()
         except LinkDown as problem:
             log.info("the deployment of %s is asked for at the next connect: %s", self.thing, problem)
 
-    async def _shadow(self, topic: str, payload: bytes) -> None:
+    async def _shadow(self, topic: str, payload: bytes, qos: int) -> None:
         try:
             state = json.loads(payload)["state"]
             wanted = parse_desired(state.get("desired") or {})
@@ -228,7 +228,7 @@ class CoreDeployments:
         self._broken = {each.name for each in components if each not in runnable}
         if self._broken:
             log.error("components whose function is not here: %s", ", ".join(sorted(self._broken)))
-        await self._routes.change(tuple(runnable), bridges)
+        await self._routes.change(tuple(runnable), bridges, keep={each.name for each in components})
 
 
 def _plan(active: Mapping[str, Any]) -> tuple[tuple[LambdaComponent, ...], tuple[TopicMapping, ...]]:

@@ -359,7 +359,7 @@ class Link:
             self.stats.received += 1
             for subscription in [each for each in self._subscriptions if matches(each.filter, message.topic)]:
                 try:
-                    waiting = subscription.deliver(message.topic, message.payload)
+                    waiting = subscription.deliver(message.topic, message.payload, message.qos)
                     if waiting is not None:
                         await waiting
                 except Exception:

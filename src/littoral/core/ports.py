@@ -8,8 +8,8 @@ from typing import Any, Protocol
 from littoral.aws.invoke import Invocation, InvokeResult
 from littoral.aws.service import Call
 
-Deliver = Callable[[str, bytes], Awaitable[None] | None]
-"""Takes a message's topic and payload. What it returns is awaited where the giver promises so."""
+Deliver = Callable[[str, bytes, int], Awaitable[None] | None]
+"""Takes a message's topic, payload and QoS (0 or 1). What it returns is awaited where the giver promises so."""
 
 
 class Shadows(Protocol):

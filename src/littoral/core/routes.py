@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Collection
 from dataclasses import dataclass
 
 from littoral.core.bridge import TopicMapping
-from littoral.core.events import Event, Feed
+from littoral.core.events import Feed
 from littoral.core.link import Link
 from littoral.core.ports import Broker, Functions, Subscription
 from littoral.core.recipe import LambdaComponent
 from littoral.core.spool import Spool
+from littoral.core.waiting import PREFIX, Waiting
+from littoral.store.contract import Streams
 
 
 @dataclass(slots=True)
@@ -22,11 +24,13 @@ class _Running:
 class Routes:
     """``change`` moves from what is connected to what shall be; what stays the same is not touched."""
 
-    def __init__(self, broker: Broker, link: Link, spool: Spool, functions: Functions) -> None:
+    def __init__(self, broker: Broker, link: Link, spool: Spool, functions: Functions, streams: Streams) -> None:
         self._broker = broker
         self._link = link
         self._spool = spool
         self._functions = functions
+        self._streams = streams
+        self._waiting: dict[str, Waiting] = {}
         self._running: dict[str, _Running] = {}
         self._bridges: dict[TopicMapping, Subscription] = {}
 
@@ -34,46 +38,75 @@ class Routes:
     def feeds(self) -> list[Feed]:
         return [running.feed for running in self._running.values()]
 
-    async def change(self, components: tuple[LambdaComponent, ...], mappings: tuple[TopicMapping, ...]) -> None:
+    async def change(
+        self, components: tuple[LambdaComponent, ...], mappings: tuple[TopicMapping, ...], *, keep: Collection[str]
+    ) -> None:
+        """``keep`` names the components whose waiting events stay, those that cannot run just now too; what waits
+        for any other is dropped. Raises StoreError: then it is to be tried again."""
         wanted = {component.name: component for component in components}
         for mapping in [each for each in self._bridges if each not in mappings]:
             self._bridges.pop(mapping).close()
-        left: dict[str, list[Event]] = {}
-        for name in [each for each, running in self._running.items() if running.feed.component != wanted.get(each)]:
-            left[name] = await self._stop(self._running.pop(name))
-        for name, component in wanted.items():
-            if name not in self._running:
-                self._running[name] = self._start(component, left.get(name, []))
+        for name in [each for each in self._running if each not in wanted]:
+            await self._stop(name)
+        for component in components:
+            running = self._running.get(component.name)
+            if running is None or running.feed.component != component:
+                await self._run(component)
         for mapping in mappings:
             if mapping not in self._bridges:
                 self._bridges[mapping] = self._bridge(mapping)
+        await self._drop_all_but(keep)
 
     async def close(self) -> None:
-        await self.change((), ())
+        """What waits stays for the next start."""
+        for subscription in self._bridges.values():
+            subscription.close()
+        self._bridges.clear()
+        for name in list(self._running):
+            await self._stop(name)
+        for waiting in self._waiting.values():
+            await waiting.close()
+        self._waiting.clear()
 
-    def _start(self, component: LambdaComponent, events: list[Event]) -> _Running:
-        feed = Feed(component, self._functions)
-        for event in events:
-            feed.put(*event)
-        feed.start()
+    async def _run(self, component: LambdaComponent) -> None:
+        """In place of an older version, if one runs: no message falls between the two."""
+        name = component.name
+        waiting = self._waiting.get(name)
+        if waiting is None:
+            waiting = self._waiting[name] = await Waiting.open(self._streams, component)
+        else:
+            await waiting.resize(component)
+        feed = Feed(component, self._functions, waiting)
         subscriptions = [
-            self._broker.tap(source.topic, feed.put)
+            self._broker.tap(source.topic, waiting.put)
             if source.type == "PUB_SUB"
-            else self._link.subscribe(source.topic, feed.put)
+            else self._link.subscribe(source.topic, waiting.put)
             for source in component.sources
         ]
-        return _Running(feed, subscriptions)
+        await self._stop(name)
+        self._running[name] = _Running(feed, subscriptions)
+        feed.start()
 
-    async def _stop(self, running: _Running) -> list[Event]:
-        for subscription in running.subscriptions:
-            subscription.close()
-        return await running.feed.close()
+    async def _stop(self, name: str) -> None:
+        running = self._running.pop(name, None)
+        if running is not None:
+            for subscription in running.subscriptions:
+                subscription.close()
+            await running.feed.close()
+
+    async def _drop_all_but(self, keep: Collection[str]) -> None:
+        """Streams of components that are gone, also since before the start."""
+        for name in [each for each in self._waiting if each not in keep]:
+            await self._waiting.pop(name).close(forget=True)
+        for stream in await self._streams.names(PREFIX):
+            if stream.removeprefix(PREFIX) not in keep:
+                await self._streams.delete(stream)
 
     def _bridge(self, mapping: TopicMapping) -> Subscription:
-        def up(topic: str, payload: bytes) -> Awaitable[None]:
+        def up(topic: str, payload: bytes, qos: int) -> Awaitable[None]:
             return self._spool.put(mapping.prefix + topic, payload)
 
-        def down(topic: str, payload: bytes) -> Awaitable[None]:
+        def down(topic: str, payload: bytes, qos: int) -> Awaitable[None]:
             return self._broker.publish(mapping.prefix + topic, payload, 1)
 
         return self._broker.tap(mapping.filter, up) if mapping.up else self._link.subscribe(mapping.filter, down)

@@ -47,7 +47,7 @@ class Core:
         )
         scheme = "https" if above.tls is not None else "http"
         source = Source(f"{scheme}://{above.host}:{above.port}", above.tls, above.server_name)
-        routes = Routes(broker, link, spool, functions)
+        routes = Routes(broker, link, spool, functions, streams)
         deployments = CoreDeployments(settings.thing, records, link, source, functions, routes)
         return cls(spool, link, source, routes, deployments)
 

@@ -117,7 +117,9 @@ class CoreBroker:
         self._things = things
 
     def tap(self, filter: str, callback: Any) -> LocalSubscriber:
-        return self._things.broker.tap(filter, lambda publication: callback(publication.topic, publication.payload))
+        return self._things.broker.tap(
+            filter, lambda publication: callback(publication.topic, publication.payload, publication.qos)
+        )
 
     async def publish(self, topic: str, payload: bytes, qos: int) -> None:
         await self._things.broker.publish(Publication(topic, payload, qos))
