@@ -235,6 +235,16 @@ def test_listing_in_pages(there: Place) -> None:
             {"Restrictions": {"GeoRestriction": {"RestrictionType": "whitelist", **listed(["DE"])}}},
             "NotImplemented",
         ),
+        ({"Aliases": {"Quantity": 2, "Items": ["a.example.test"]}}, "InconsistentQuantities"),
+        (
+            {"CacheBehaviors": listed([behaving(PathPattern=f"/{number}") for number in range(76)])},
+            "TooManyCacheBehaviors",
+        ),
+        ({"CacheBehaviors": listed([behaving(PathPattern="/a")] * 2)}, "InvalidArgument"),
+        (
+            {"CustomErrorResponses": listed([{"ErrorCode": 404, "ResponsePagePath": "/e", "ResponseCode": "x"}])},
+            "InvalidArgument",
+        ),
         ({"DefaultCacheBehavior": behaving(ResponseHeadersPolicyId="x")}, "NotImplemented"),
         ({"DefaultCacheBehavior": behaving(TrustedKeyGroups={"Enabled": True, **listed(["x"])})}, "NotImplemented"),
         (
@@ -383,6 +393,23 @@ def test_invalidation_paths(there: Place, paths: list[str], code: str) -> None:
     refused(code, create, DistributionId=made["Id"], InvalidationBatch=batch)
     refused("NoSuchDistribution", create, DistributionId="E0", InvalidationBatch=batch)
     refused("NoSuchInvalidation", there.cloudfront.get_invalidation, DistributionId=made["Id"], Id="I0")
+
+
+def test_invalidations_in_progress_are_limited(there: Place) -> None:
+    made = there.cloudfront.create_distribution(DistributionConfig=config())["Distribution"]
+    create = there.cloudfront.create_invalidation
+    for number in range(15):  # no location is there to complete them
+        batch = {"CallerReference": str(number), "Paths": listed([f"/{number}*"])}
+        assert create(DistributionId=made["Id"], InvalidationBatch=batch)["Invalidation"]["Status"] == "InProgress"
+    batch = {"CallerReference": "15", "Paths": listed(["/*"])}
+    refused("TooManyInvalidationsInProgress", create, DistributionId=made["Id"], InvalidationBatch=batch)
+    batch = {"CallerReference": "16", "Paths": listed([f"/{number}" for number in range(3000)])}
+    refused("TooManyInvalidationsInProgress", create, DistributionId=made["Id"], InvalidationBatch=batch)
+
+
+@pytest.mark.parametrize("most", ["0", "x", "-1"])
+def test_pages_of_nothing(there: Place, most: str) -> None:
+    refused("InvalidArgument", there.cloudfront.list_distributions, MaxItems=most)
 
 
 def test_the_same_invalidation_twice_is_one(there: Place) -> None:

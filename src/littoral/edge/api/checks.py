@@ -1,0 +1,105 @@
+"""Everything that can be wrong with a DistributionConfig, before anything is stored."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from littoral.aws.service import ServiceError
+from littoral.edge.api.parts import Operations, documents_of, invalid
+from littoral.edge.honoured import check_honoured
+from littoral.edge.plan import EVENTS, compile_plan, items
+from littoral.edge.policies import MANAGED_CACHE, MANAGED_ORIGIN_REQUEST
+
+VERSION_ARN = re.compile(r"^arn:aws:lambda:us-east-1:\d{12}:function:[a-zA-Z0-9-_]+:\d+$")
+# "Quotas on distributions"
+LIMITS = (
+    ("CacheBehaviors", 75, "TooManyCacheBehaviors"),
+    ("Origins", 100, "TooManyOrigins"),
+    ("Aliases", 100, "TooManyDistributionCNAMEs"),
+)
+
+
+class Checks(Operations):
+    """Mixed into the operations that take a configuration."""
+
+    async def _check(self, config: Mapping[str, Any], own: str | None) -> None:
+        """Everything that can be wrong with a configuration, before anything is stored."""
+        check_honoured(config)
+        _check_quantities(config)
+        self._check_aliases(config, own)
+        origins = {item["Id"] for item in items(config, "Origins")}
+        behaviours = [config["DefaultCacheBehavior"], *items(config, "CacheBehaviors")]
+        if not origins:
+            raise invalid("A distribution needs at least one origin.")
+        for behaviour in behaviours:
+            await self._check_behaviour(behaviour, origins)
+        for origin in items(config, "Origins"):
+            control = origin.get("OriginAccessControlId")
+            if control and self._control.get("access-control", control) is None:
+                raise ServiceError("NoSuchOriginAccessControl", "The origin access control does not exist.", status=404)
+            if not origin.get("CustomOriginConfig") and not origin.get("S3OriginConfig"):
+                raise ServiceError("InvalidOrigin", f"The origin {origin['Id']} is neither S3 nor custom.", status=400)
+        patterns = [item["PathPattern"] for item in items(config, "CacheBehaviors")]
+        if len(patterns) != len(set(patterns)) or len(origins) != len(items(config, "Origins")):
+            raise invalid("A path pattern or an origin id is there twice.")
+        for name, most, code in LIMITS:
+            if len(items(config, name)) > most:
+                raise ServiceError(code, f"A distribution may have at most {most} {name}.", status=400)
+        try:
+            compile_plan("check", "check", config, documents_of(self._control))
+        except ValueError as problem:
+            raise invalid(f"The configuration holds what cannot be read: {problem}.") from problem
+
+    def _check_aliases(self, config: Mapping[str, Any], own: str | None) -> None:
+        mine = {name.lower() for name in items(config, "Aliases")}
+        for document in self._control.all("distribution").values():
+            taken = mine & {name.lower() for name in items(document["config"], "Aliases")}
+            if document["id"] != own and taken:
+                message = f"One or more of the CNAMEs you provided are already associated: {', '.join(sorted(taken))}"
+                raise ServiceError("CNAMEAlreadyExists", message, status=409)
+
+    async def _check_behaviour(self, behaviour: Mapping[str, Any], origins: set[str]) -> None:
+        if behaviour["TargetOriginId"] not in origins:
+            message = "One or more of your cache behaviors refer to an origin that does not exist."
+            raise ServiceError("NoSuchOrigin", message, status=404)
+        policy = behaviour.get("CachePolicyId")
+        if policy and policy not in MANAGED_CACHE and self._control.get("cache-policy", policy) is None:
+            raise ServiceError("NoSuchCachePolicy", "The cache policy does not exist.", status=404)
+        if policy and behaviour.get("ForwardedValues"):
+            raise invalid("A cache behavior has either a cache policy or ForwardedValues, not both.")
+        if not policy and not behaviour.get("ForwardedValues"):
+            raise invalid("A cache behavior needs a cache policy or ForwardedValues.")
+        asked = behaviour.get("OriginRequestPolicyId")
+        if asked and asked not in MANAGED_ORIGIN_REQUEST and self._control.get("origin-request-policy", asked) is None:
+            raise ServiceError("NoSuchOriginRequestPolicy", "The origin request policy does not exist.", status=404)
+        seen = set()
+        for trigger in items(behaviour, "LambdaFunctionAssociations"):
+            if trigger["EventType"] not in EVENTS or trigger["EventType"] in seen:
+                raise association(f"the event type {trigger['EventType']} is unknown or used twice")
+            seen.add(trigger["EventType"])
+            if not VERSION_ARN.match(trigger["LambdaFunctionARN"]):
+                raise association("the ARN must be that of a numbered version in us-east-1")
+            if trigger.get("IncludeBody") and not trigger["EventType"].endswith("-request"):
+                raise association("IncludeBody is for request events only")
+            if self._functions is not None:
+                await self._functions.check_edge_function(trigger["LambdaFunctionARN"])
+
+
+def association(reason: str) -> ServiceError:
+    return ServiceError("InvalidLambdaFunctionAssociation", f"The Lambda function association is invalid: {reason}.")
+
+
+def _check_quantities(document: Any) -> None:
+    """Each list's Quantity is the number of its items."""
+    if isinstance(document, list):
+        for item in document:
+            _check_quantities(item)
+    elif isinstance(document, dict):
+        listed = document.get("Items")
+        if "Quantity" in document and document["Quantity"] != len(listed or ()):
+            message = "The value of Quantity and the number of Items don't match."
+            raise ServiceError("InconsistentQuantities", message, status=400)
+        for item in document.values():
+            _check_quantities(item)
