@@ -235,6 +235,10 @@ def test_listing_in_pages(there: Place) -> None:
             {"Restrictions": {"GeoRestriction": {"RestrictionType": "whitelist", **listed(["DE"])}}},
             "NotImplemented",
         ),
+        (
+            {"ViewerCertificate": {"ACMCertificateArn": "arn:aws:acm:us-east-1:000000000000:certificate/a"}},
+            "NotImplemented",
+        ),
         ({"Aliases": {"Quantity": 2, "Items": ["a.example.test"]}}, "InconsistentQuantities"),
         (
             {"CacheBehaviors": listed([behaving(PathPattern=f"/{number}") for number in range(76)])},
@@ -315,6 +319,13 @@ def test_cache_policies(there: Place) -> None:
     etag = cf.get_cache_policy(Id=OPTIMIZED)["ETag"]
     refused("IllegalUpdate", cf.update_cache_policy, Id=OPTIMIZED, CachePolicyConfig=own, IfMatch=etag)
     refused("NoSuchCachePolicy", cf.get_cache_policy, Id="none")
+
+
+def test_headers_that_nobody_makes_are_refused(there: Place) -> None:
+    headers = {"HeaderBehavior": "whitelist", "Headers": listed(["CloudFront-Viewer-Country"])}
+    own = cache_policy(HeadersConfig=headers, EnableAcceptEncodingGzip=False) | {"Name": "own"}
+    refused("NotImplemented", there.cloudfront.create_cache_policy, CachePolicyConfig=own)
+    assert there.cloudfront.list_cache_policies(Type="custom")["CachePolicyList"]["Quantity"] == 0
 
 
 def test_origin_request_policies_and_access_controls(there: Place) -> None:

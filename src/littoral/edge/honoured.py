@@ -5,7 +5,7 @@ Each row: where the field stands (``*`` for every item of a list), the values th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from littoral.aws.service import ServiceError
@@ -18,6 +18,8 @@ REFUSED: list[tuple[str, tuple[Any, ...], str]] = [
     ("Logging.Enabled", NOTHING, "access logs"),
     ("WebACLId", NOTHING, "web ACLs"),
     ("Restrictions.GeoRestriction.RestrictionType", (*NOTHING, "none"), "geo restriction"),
+    ("ViewerCertificate.ACMCertificateArn", NOTHING, "certificates of your own"),
+    ("ViewerCertificate.IAMCertificateId", NOTHING, "certificates of your own"),
     ("ContinuousDeploymentPolicyId", NOTHING, "continuous deployment"),
     ("Staging", NOTHING, "staging distributions"),
     ("AnycastIpListId", NOTHING, "anycast IPs"),
@@ -47,12 +49,30 @@ REFUSED: list[tuple[str, tuple[Any, ...], str]] = [
 ]
 NOTES = (
     "Refused when asked for: " + ", ".join(sorted({what for _, _, what in REFUSED})) + ". "
-    "Taken without effect: PriceClass, HttpVersion, IsIPV6Enabled, Compress."
+    "CloudFront-* headers in policies are refused. Taken without effect: PriceClass, HttpVersion, IsIPV6Enabled, "
+    "Compress, MinimumProtocolVersion, OriginSslProtocols."
 )
+
+
+def check_policy(config: Mapping[str, Any]) -> None:
+    """The same for a cache policy or an origin request policy: no CloudFront-* header is made up yet."""
+    parameters = config.get("ParametersInCacheKeyAndForwardedToOrigin") or config
+    headers = parameters.get("HeadersConfig") or {}
+    _check_headers((headers.get("Headers") or {}).get("Items") or ())
+    if headers.get("HeaderBehavior") == "allViewerAndWhitelistCloudFront":
+        raise ServiceError("NotImplemented", "CloudFront-* headers are not implemented here.", status=501)
+
+
+def _check_headers(names: Iterable[str]) -> None:
+    for name in names:
+        if name.lower().startswith("cloudfront-"):
+            raise ServiceError("NotImplemented", f"The header {name} is not implemented here.", status=501)
 
 
 def check_honoured(config: Mapping[str, Any]) -> None:
     """Raises NotImplemented for the first field that asks for what is not there."""
+    for prefix in (DEFAULT, OTHERS):
+        _check_headers(_values(config, [*prefix.split(".")[:-1], *"ForwardedValues.Headers.Items.*".split(".")]))
     for path, allowed, what in REFUSED:
         for value in _values(config, path.split(".")):
             if value not in allowed:

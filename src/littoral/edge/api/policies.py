@@ -9,6 +9,7 @@ from typing import Any
 from littoral.aws.service import Call, Output, ServiceError, operation
 from littoral.edge.api.parts import Operations, listing, match_etag, page_of, plain
 from littoral.edge.control import new_id
+from littoral.edge.honoured import check_policy
 from littoral.edge.plan import items
 from littoral.edge.policies import MANAGED_CACHE, MANAGED_ORIGIN_REQUEST
 from littoral.store.documents import Document
@@ -115,6 +116,7 @@ class PolicyOperations(Operations):
         return {"OriginRequestPolicyList": _policy_listing(listed, max_items, following)}
 
     async def _create_policy(self, kind: str, config: dict[str, Any], call: Call) -> Document:
+        check_policy(config)
         async with self._control.changing:
             taken = {each["config"]["Name"] for each in self._policies(kind, None).values()}
             if config["Name"] in taken:
@@ -129,6 +131,7 @@ class PolicyOperations(Operations):
     async def _update_policy(
         self, kind: str, identifier: str, config: dict[str, Any], if_match: str | None, call: Call
     ) -> Document:
+        check_policy(config)
         async with self._control.changing:
             document = dict(self._policy(kind, identifier))
             self._not_managed(document)
