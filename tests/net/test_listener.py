@@ -18,7 +18,7 @@ from littoral.net.incoming import IncomingBody
 from littoral.net.limits import Limits
 from littoral.net.listen import HttpService, PortInUse, listen_http
 from littoral.net.message import Answer, BodyError, FileSlice, Headers, Request, Response
-from tests.net.wire import serving, wire
+from tests.net.wire import Recorder, serving, wire
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 MIB = 1024 * 1024
@@ -432,45 +432,6 @@ async def test_a_taken_port_is_said_plainly() -> None:
 
 
 # -------------------------------------------------------------------- any cut of the bytes, the same requests
-
-
-class Recorder(asyncio.Transport):
-    """A transport that keeps what is written; the property below needs no socket."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.written = bytearray()
-        self.closed = False
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        self.written += data
-
-    def writelines(self, list_of_data: object) -> None:
-        for data in list_of_data:  # type: ignore[attr-defined]
-            self.written += data
-
-    def is_closing(self) -> bool:
-        return self.closed
-
-    def close(self) -> None:
-        self.closed = True
-
-    abort = close
-
-    def can_write_eof(self) -> bool:
-        return False
-
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        return
-
-    def get_write_buffer_size(self) -> int:
-        return 0
-
-    def pause_reading(self) -> None:
-        return
-
-    def resume_reading(self) -> None:
-        return
 
 
 ONE = b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nX-Long: " + b"v" * 50 + b"\r\n\r\nhello"

@@ -83,3 +83,42 @@ async def serving(handler: Handler, limits: Limits | None = None, **kwargs: obje
         yield listener
     finally:
         await listener.close(grace=0)
+
+
+class Recorder(asyncio.Transport):
+    """A transport that keeps what is written: a property of reads needs no socket, and chooses where they end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = bytearray()
+        self.closed = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += data
+
+    def writelines(self, list_of_data: object) -> None:
+        for data in list_of_data:  # type: ignore[attr-defined]
+            self.written += data
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        self.closed = True
+
+    abort = close
+
+    def can_write_eof(self) -> bool:
+        return False
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        return
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def pause_reading(self) -> None:
+        return
+
+    def resume_reading(self) -> None:
+        return

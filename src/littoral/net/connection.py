@@ -34,6 +34,7 @@ from littoral.net.message import (
     Response,
     WebSocketUpgrade,
 )
+from littoral.net.repeated import LastHead
 from littoral.net.responding import CLOSE, END, Responder, plain
 from littoral.net.sending import Broken
 from littoral.net.tls import peer_of
@@ -73,9 +74,11 @@ class HttpConnection(Responder):
         "_host",
         "_in_body",
         "_in_head",
+        "_last_head",
         "_lingering",
         "_parser",
         "_parting",
+        "_plain",
         "_rest",
         "_served",
         "_spans",
@@ -92,6 +95,8 @@ class HttpConnection(Responder):
         self._headers: RawHeaders = []
         self._target = b""
         self._host = b""  # last Host found valid
+        self._last_head = LastHead(server.longest_repeat)
+        self._plain: tuple[str, str, RawHeaders] | None = None  # a head of this read that LastHead may keep
         self._fed = 0  # bytes of the read being parsed
         self._head_fed = 0  # bytes of whole reads that brought nothing but head, trailers or chunk framing
         self._spans = False  # the head being received began in an earlier read
@@ -122,12 +127,21 @@ class HttpConnection(Responder):
             self._refuse(503, "too many connections")
 
     def data_received(self, data: bytes) -> None:
+        last = self._last_head
+        if (data == last.head or last.fits(data)) and not (
+            self._in_head or self._in_body or self._finished or self._stopped
+        ):
+            headers = Headers(last.headers.copy())  # the handler may change its own
+            self._arrived(Request(last.method, last.target, headers, _EMPTY, self._peer, "1.1", time()), True, None)
+            return
         if self._finished:
             return
         if self._stopped:
             self._rest += data  # reading is paused; this was on its way
             return
         self._fed = len(data)
+        self._plain = None
+        between = not (self._in_head or self._in_body)
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade as upgrade:
@@ -140,6 +154,8 @@ class HttpConnection(Responder):
             return
         if self._in_head or self._in_body:
             self._check_unfinished()
+        elif between and self._plain is not None:
+            last.keep(data, *self._plain)
 
     def eof_received(self) -> bool | None:
         self._last = self._eof = True
@@ -187,11 +203,12 @@ class HttpConnection(Responder):
         self._spans = False
         self._head_fed = -self._fed
         keep = parser.should_keep_alive()
+        found = dict(headers)
         # llhttp keeps an older version's connection for the sake of a Connection header only: no need to format it.
-        version = "1.1" if keep and b"connection" not in dict(headers) else parser.get_http_version()
+        version = "1.1" if keep and b"connection" not in found else parser.get_http_version()
         try:
             method, target, self._host, size, expects, upgrade = check_request_head(
-                parser.get_method(), version, target, headers, self._host
+                parser.get_method(), version, target, headers, self._host, found
             )
         except HeadRefused as refused:
             self._refuse(refused.status, refused.reason)
@@ -202,18 +219,16 @@ class HttpConnection(Responder):
             self._in_body = True
             if expects:
                 self._continue_for = body
-        request = Request(
-            method,
-            target.decode("latin-1"),
-            Headers(headers),
-            _EMPTY if body is None else body,
-            self._peer,
-            version,
-            time(),
-        )
+        text = target.decode("latin-1")
+        request = Request(method, text, Headers(headers), _EMPTY if body is None else body, self._peer, version, time())
         if upgrade and parser.should_upgrade():
             keep = False  # what follows is not HTTP, or else the client must begin again
+        elif keep and body is None:
+            self._plain = method, text, headers.copy()
         self._served = True
+        self._arrived(request, keep, body)
+
+    def _arrived(self, request: Request, keep: bool, body: IncomingBody | None) -> None:
         if self._answering or self._blocked or self._waiting:
             self._waiting.append((request, keep, body))
             self._hold(_BY_QUEUE)

@@ -26,6 +26,7 @@ from typing import Protocol
 from littoral.net.connection import HttpConnection
 from littoral.net.limits import Limits
 from littoral.net.message import Handler
+from littoral.net.repeated import LONGEST
 
 log = logging.getLogger("littoral.net")
 
@@ -67,6 +68,7 @@ class HttpService:
         self.closing = False
         self.now = self.loop.time()
         self.date_line = _date_line()
+        self.longest_repeat = min(LONGEST, self.limits.max_target_bytes, self.limits.max_header_bytes)
         self._connections: set[Connection] = set()
         self._empty = asyncio.Event()
         self._empty.set()

@@ -22,7 +22,7 @@ Bytes and number of headers are counted where the bytes arrive (``net.connection
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
 Pairs = Sequence[tuple[bytes, bytes]]
@@ -55,17 +55,26 @@ class HeadRefused(Exception):
 RequestHead = tuple[str, bytes, bytes, int, bool, bytes]
 
 
-def check_request_head(method: bytes, version: str, target: bytes, headers: Pairs, trusted: bytes = b"") -> RequestHead:
+def check_request_head(
+    method: bytes,
+    version: str,
+    target: bytes,
+    headers: Pairs,
+    trusted: bytes = b"",
+    found: Mapping[bytes, bytes] | None = None,
+) -> RequestHead:
     """The facts of a request head whose header names are in lower case; raises HeadRefused.
 
     ``trusted`` is a Host value already found valid on this connection, to be compared instead of matched again.
+    ``found`` is ``dict(headers)``, for a caller that has made it already.
     """
     name = METHODS.get(method)
     if name is None:
         raise HeadRefused(501, "method not implemented")
     if version not in ("1.1", "1.0"):
         raise HeadRefused(505, "only HTTP/1.0 and HTTP/1.1 are spoken here")
-    found = dict(headers)
+    if found is None:
+        found = dict(headers)
     host = found.get(b"host")
     length = 0
     expects = False
