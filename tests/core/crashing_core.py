@@ -1,0 +1,78 @@
+"""A core without a link that runs one component, to be killed: ``python crashing_core.py FOLDER OUT``.
+
+Prints the port of an open listener; closes in good order when its standard input ends. Not a test; see test_kill.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import sys
+from pathlib import Path
+
+from littoral.core.deployments import ACTIVE
+from littoral.core.link import Upstream
+from littoral.core.recipe import component_of, lambda_recipe
+from littoral.core.runtime import Core, CoreSettings
+from littoral.functions import Functions, FunctionSettings
+from littoral.net.listen import listen_stream
+from littoral.store.documents import Documents
+from littoral.store.embedded import EmbeddedStore
+from littoral.things.access import OpenAccess
+from littoral.things.broker import Broker
+from tests.core.world import LocalBroker
+from tests.functions.deploy import zip_of
+
+NAME = "ward.notes"
+SOURCE = """
+import os
+def handler(event, context):
+    with open(os.environ["OUT"], "a") as out:
+        out.write(f"{event[0]} {event[1]}\\n")
+"""
+
+
+async def deploy(store: EmbeddedStore, functions: Functions, out: Path) -> None:
+    """As a deployment leaves it."""
+    archive = zip_of(app__py=SOURCE)
+    digest = base64.b64encode(hashlib.sha256(archive).digest()).decode()
+    function = {"Runtime": "python3.11", "Handler": "app.handler", "CodeSha256": digest, "MemorySize": 128}
+    parameters = {
+        "maxInstancesCount": 1,
+        "maxQueueSize": 60,
+        "timeoutInSeconds": 10,
+        "eventSources": [{"topic": "r/#", "type": "PUB_SUB"}],
+        "environmentVariables": {"OUT": str(out)},
+    }
+    recipe = lambda_recipe(NAME, "1.0.0", "arn:aws:lambda:us-east-1:0:function:notes:1", function, parameters)
+    component = component_of(recipe)
+    await functions.install(component.function, component.function_version, component.config, archive)
+    active = {"arn": "a", "components": {NAME: {"version": "1.0.0"}}, "recipes": {NAME: recipe}}
+    await Documents(store.records("core"), "deployment/").put(ACTIVE, active)
+
+
+async def main(folder: Path, out: Path) -> None:
+    store = await EmbeddedStore.open(folder / "store")
+    functions = await Functions.open(store, folder / "functions", settings=FunctionSettings())
+    await functions.start()
+    await deploy(store, functions, out)
+    broker = Broker(access=OpenAccess(), streams=store.streams, records=store.records("broker"))
+    await broker.start()
+    nowhere = Upstream("127.0.0.1", 1)
+    core = await Core.open(
+        CoreSettings("core", nowhere), store.records("core"), store.streams, functions, LocalBroker(broker)
+    )
+    await core.start()
+    listener = await listen_stream(broker.protocol_factory("open", OpenAccess()), "127.0.0.1", 0)
+    print(listener.port, flush=True)
+    await asyncio.to_thread(sys.stdin.read)
+    await listener.close(0)
+    await core.close()
+    await broker.close()
+    await functions.close()
+    await store.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2])))
