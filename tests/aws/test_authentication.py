@@ -6,6 +6,7 @@ import asyncio
 import datetime
 import hashlib
 import hmac
+import json
 import logging
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -419,6 +420,10 @@ def test_what_is_not_there_is_said(setting: Setting, monkeypatch: pytest.MonkeyP
     assert b"StorageClass" in response.body  # type: ignore[operator]
     request = setting.signed("GET", "/", service="timestream", monkeypatch=monkeypatch)
     assert setting.send(request).status == 501
+    target = {"x-amz-target": "DynamoDB_20120810.ListTables"}
+    request = setting.signed("POST", "/", b"{}", service="dynamodb", headers=target, monkeypatch=monkeypatch)
+    response = setting.send(request)
+    assert (response.status, json.loads(response.body)["__type"]) == (501, "NotImplemented")  # type: ignore[arg-type]
 
 
 def test_a_harmless_member_is_taken(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:

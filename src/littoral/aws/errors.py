@@ -35,6 +35,14 @@ def error_response(
     return response
 
 
+def json_error(error: ServiceError, request_id: str) -> Response:
+    """For a request of the JSON protocols (``X-Amz-Target``) whose service is not known here."""
+    response = Response(error.status or 400, Headers.of([("content-type", "application/x-amz-json-1.0")]))
+    response.headers.set("x-amzn-requestid", request_id)
+    response.body = json.dumps({"__type": error.code, "message": error.message}).encode()
+    return response
+
+
 def _shape(service: str, operation: str | None, code: str) -> Shape | None:
     """The model's shape of that error: the operation's, else the service's."""
     model = models.service_model(service)

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from littoral.aws import models, recognise
 from littoral.aws.auth import Authenticated, authenticate
-from littoral.aws.errors import error_response
+from littoral.aws.errors import error_response, json_error
 from littoral.aws.identity import Identity, Sts
 from littoral.aws.parse import parse_input
 from littoral.aws.registry import Operation, call, operations
@@ -107,17 +107,21 @@ class Gateway:
     async def _respond(self, request: Request, device: Principal | None) -> Answer:
         request_id = new_request_id()
         began = time.perf_counter()
-        service, operation = "s3" if "s3" in self.operations else "sts", None
+        service, operation, recognised_service = "s3" if "s3" in self.operations else "sts", None, False
         try:
             query = recognise.query_pairs(request)
             served = DEVICE_SERVICES & self.operations.keys() if device else self.operations
             service = recognise.service_of(request, query, served)
+            recognised_service = True
             recognised = await recognise.operation_of(request, service, query)
             operation = recognised.operation
             response = await self._answer(recognised, request, query, request_id, device)
         except Exception as problem:  # noqa: BLE001 - whatever it is, the caller gets the service's own error
             error = self._as_error(problem, service, operation, request_id)
-            response = error_response(service, operation, error, request_id, request.raw_path)
+            if recognised_service or "x-amz-target" not in request.headers:
+                response = error_response(service, operation, error, request_id, request.raw_path)
+            else:
+                response = json_error(error, request_id)
             response.close = isinstance(problem, BodyError)
         if self._observe is not None:
             self._observe(service, operation or "unknown", response.status, time.perf_counter() - began)
