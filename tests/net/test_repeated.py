@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from littoral.net.limits import Limits
 from littoral.net.listen import HttpService
 from littoral.net.message import Request, Response
-from littoral.net.repeated import LONGEST, LastHead
+from littoral.net.repeated import LONGEST, PATIENCE, LastHead
 from tests.net.wire import Recorder, serving, wire
 
 HEAD = b"GET /a?b=c HTTP/1.1\r\nHost: a\r\nX-One: 1\r\nx-one: 2\r\n\r\n"
@@ -225,3 +225,27 @@ def test_what_is_kept_and_what_fits() -> None:
         fresh = LastHead(limit)
         fresh.keep(HEAD, "GET", "/a?b=c", PAIRS)
         assert fresh.head == kept
+
+
+def test_a_client_that_never_repeats_itself_is_given_up() -> None:
+    last = LastHead(LONGEST)
+    for number in range(PATIENCE):
+        head = b"GET / HTTP/1.1\r\nHost: a%d\r\n\r\n" % number
+        assert not last.fits(head)
+        last.keep(head, "GET", "/", PAIRS)
+        assert (last.head == head) is (number < PATIENCE - 1)
+    assert not last.fits(head)
+    assert last.headers == []
+
+
+async def test_a_client_that_repeats_itself_now_and_then_is_not_given_up() -> None:
+    service = HttpService(lambda request: Response(200, body=request.host.encode()))
+    connection = service.connection()
+    connection.connection_made(Recorder())
+    for number in range(PATIENCE * 3):
+        head = b"GET / HTTP/1.1\r\nHost: a%d\r\n\r\n" % number
+        for _ in range(1 + number % 2):
+            connection.data_received(head)
+        assert connection._last_head.head == head
+    connection.connection_lost(None)
+    await service.close(0)

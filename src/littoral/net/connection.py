@@ -34,7 +34,7 @@ from littoral.net.message import (
     Response,
     WebSocketUpgrade,
 )
-from littoral.net.repeated import LastHead
+from littoral.net.repeated import PATIENCE, LastHead
 from littoral.net.responding import CLOSE, END, Responder, plain
 from littoral.net.sending import Broken
 from littoral.net.tls import peer_of
@@ -131,6 +131,7 @@ class HttpConnection(Responder):
         if (data == last.head or last.fits(data)) and not (
             self._in_head or self._in_body or self._finished or self._stopped
         ):
+            last.in_vain = 0
             headers = Headers(last.headers.copy())  # the handler may change its own
             self._arrived(Request(last.method, last.target, headers, _EMPTY, self._peer, "1.1", time()), True, None)
             return
@@ -223,7 +224,7 @@ class HttpConnection(Responder):
         request = Request(method, text, Headers(headers), _EMPTY if body is None else body, self._peer, version, time())
         if upgrade and parser.should_upgrade():
             keep = False  # what follows is not HTTP, or else the client must begin again
-        elif keep and body is None:
+        elif keep and body is None and self._last_head.in_vain < PATIENCE:
             self._plain = method, text, headers.copy()
         self._served = True
         self._arrived(request, keep, body)

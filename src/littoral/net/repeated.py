@@ -18,6 +18,9 @@ from littoral.net.message import RawHeaders
 # Bytes of a head worth keeping: an idle connection holds on to them and, as objects, to some four times as many.
 LONGEST = 2048
 
+# Heads kept in a row of which none came again; then no more are (a client that signs its requests never repeats one).
+PATIENCE = 8
+
 _VERSION = b" HTTP/1.1\r\n"
 # Origin form without "#" and without what is odd in a URL: a subset of what llhttp and the checks accept.
 _PLAIN_TARGET = re.compile(rb"/[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*\Z").match
@@ -25,15 +28,17 @@ _PLAIN_TARGET = re.compile(rb"/[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*\Z").match
 
 class LastHead:
     """``head`` is all of a read that held one whole request head and nothing else; b"" at first. ``method``,
-    ``target`` and ``headers`` (not to be changed: copy them) are what it said."""
+    ``target`` and ``headers`` (not to be changed: copy them) are what it said. ``in_vain`` counts the heads kept since
+    one was of use: the user of ``head`` sets it back."""
 
-    __slots__ = ("_limit", "_room", "_start", "_tail", "head", "headers", "method", "target")
+    __slots__ = ("_limit", "_room", "_start", "_tail", "head", "headers", "in_vain", "method", "target")
 
     def __init__(self, limit: int) -> None:
         """``limit``: only heads of at most this many bytes are kept; 0 for none at all."""
         self.head = b""
         self.method = self.target = ""
         self.headers: RawHeaders = []
+        self.in_vain = 0 if limit else PATIENCE
         self._limit = limit
         self._room = 0  # nought until something is kept, so that nothing fits
         self._start = b""
@@ -41,10 +46,11 @@ class LastHead:
 
     def fits(self, data: bytes) -> bool:
         """Whether ``data`` is the same head but for its target; then it is the last head from now on."""
+        if len(data) > self._room:
+            return False
         start, end = len(self._start), len(data) - len(self._tail)
         if (
-            len(data) > self._room
-            or not data.endswith(self._tail)
+            not data.endswith(self._tail)
             or not data.startswith(self._start)
             # Up to where the tail begins, and no byte of the target can end a line: so this is one head, and all of it.
             or not _PLAIN_TARGET(data, start, end)
@@ -57,6 +63,10 @@ class LastHead:
     def keep(self, data: bytes, method: str, target: str, headers: RawHeaders) -> None:
         """Remember a head that was found good: HTTP/1.1, no body, no Connection, Upgrade or Expect, and received
         whole in this read. It is not kept when the read held anything besides."""
+        self.in_vain += 1
+        if self.in_vain >= PATIENCE:
+            self.head, self.headers, self._tail, self._room = b"", [], b"", 0
+            return
         start = method.encode("ascii") + b" "
         end = len(start) + len(target)
         if (

@@ -87,27 +87,27 @@ class Responder(asyncio.Protocol):
         self, request: Request, answer: Response, content: bytes, keep: bool, body: IncomingBody | None
     ) -> bool:
         server = self._server
-        date = server.date_line
-        if answer.prepared is not None:
-            head = framed_head(answer.prepared, answer.status, len(content), date)
-        else:
-            try:
-                head = whole_head(request.method, answer.status, answer.headers.raw, len(content), date)
-            except ValueError as error:
-                answer = self._failure(request, error)
-                content = cast(bytes, answer.body)
-                head = whole_head(request.method, answer.status, answer.headers.raw, len(content), date)
         if body is None:
             keep = keep and not (answer.close or self._last or server.closing)
         else:
             keep = self._may_keep(keep, answer, body)
+        method, status, prepared = request.method, answer.status, answer.prepared
         end = END if keep and request.http_version == "1.1" else self._head_end(request, keep)
-        if not content or has_no_body(answer.status, request.method):
-            self._transport.write(head + end)
-        elif len(content) < WHOLE:
-            self._transport.write(head + end + content)
+        if prepared is not None:
+            head = framed_head(prepared, status, len(content), server.date_line, end)
         else:
-            self._transport.writelines((head + end, content))
+            try:
+                head = whole_head(method, status, answer.headers.raw, len(content), server.date_line, end)
+            except ValueError as error:
+                answer = self._failure(request, error)
+                status, content = answer.status, cast(bytes, answer.body)
+                head = whole_head(method, status, answer.headers.raw, len(content), server.date_line, end)
+        if not content or (status != 200 and has_no_body(status, method)) or method == "HEAD":
+            self._transport.write(head)
+        elif len(content) < WHOLE:
+            self._transport.write(head + content)
+        else:
+            self._transport.writelines((head, content))
         return keep
 
     def _head_end(self, request: Request, keep: bool) -> bytes:

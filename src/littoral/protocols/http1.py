@@ -192,9 +192,10 @@ def response_head(status: int, headers: Pairs, date: bytes) -> tuple[bytes, int 
     return (head, None) if length is None else (head + b"\r\ncontent-length: %d" % length, length)
 
 
-def whole_head(method: str, status: int, headers: Pairs, length: int, date: bytes) -> bytes:
+def whole_head(method: str, status: int, headers: Pairs, length: int, date: bytes, end: bytes = b"") -> bytes:
     """The head of an answer whose body of ``length`` bytes is at hand, with the one true Content-Length. A handler's
-    own is kept where no body follows (HEAD, 304: what a GET would have had) and corrected elsewhere."""
+    own is kept where no body follows (HEAD, 304: what a GET would have had) and corrected elsewhere. ``end`` is what
+    the caller would append (one formatting instead of two copies)."""
     if status < 200:
         raise ValueError(f"{status} is not a final status")
     declared: int | None = None
@@ -202,12 +203,12 @@ def whole_head(method: str, status: int, headers: Pairs, length: int, date: byte
         headers, declared, date = _settled(headers, date)
     head = _written(status, headers)
     if status in _BODILESS:
-        return (
-            head + date if status == 204 or declared is None else b"%b%b\r\ncontent-length: %d" % (head, date, declared)
-        )
-    if declared is not None and method == "HEAD":
+        if status == 204 or declared is None:
+            return head + date + end
         length = declared
-    return b"%b%b\r\ncontent-length: %d" % (head, date, length)
+    elif declared is not None and method == "HEAD":
+        length = declared
+    return b"%b%b\r\ncontent-length: %d%b" % (head, date, length, end)
 
 
 def prepared_head(status: int, headers: Pairs) -> bytes:
@@ -218,13 +219,13 @@ def prepared_head(status: int, headers: Pairs) -> bytes:
     return _written(status, _settled(headers, b"")[0]) + b"\r\n"
 
 
-def framed_head(prepared: bytes, status: int, length: int | None, date: bytes) -> bytes:
+def framed_head(prepared: bytes, status: int, length: int | None, date: bytes, end: bytes = b"") -> bytes:
     """What ``whole_head`` and (``length`` None) ``response_head`` give, from a prepared head."""
     if b"\r\ndate: " in prepared:
         date = b""
     if length is None or status in _BODILESS:
-        return prepared[:-2] + date
-    return b"%bcontent-length: %d%b" % (prepared, length, date)
+        return prepared[:-2] + date + end
+    return b"%bcontent-length: %d%b%b" % (prepared, length, date, end)
 
 
 def _written(status: int, headers: Pairs) -> bytes:
