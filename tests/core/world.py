@@ -258,6 +258,7 @@ class CorePlace:
         self.tls: ssl.SSLContext = client_context(ca=ca, pair=identity)
         self.upstream = Upstream("127.0.0.1", port, self.tls)
         self.limits = SpoolLimits()
+        self.backoff = Backoff(first=0.01, cap=0.1)
 
     async def start(self) -> None:
         self.store = await EmbeddedStore.open(self.folder / "store")
@@ -271,7 +272,7 @@ class CorePlace:
             spool=self.limits,
             window=32,
             timing=Timing(ping_every=0.5, dead_after=2.0),
-            backoff=Backoff(first=0.01, cap=0.1),
+            backoff=self.backoff,
         )
         self.core = await Core.open(
             settings, self.store.records("core"), self.store.streams, self.functions, LocalBroker(self.broker)

@@ -49,14 +49,22 @@ class Upstream:
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Seconds. The n-th try waits anything from 0 to min(cap, first · 2ⁿ)."""
+    """Seconds. After the n-th try that failed the next waits anything from 0 to min(cap, first · 2ⁿ).
+
+    A try that only hangs (its packets are dropped) is not waited for: the next begins beside it before ``cap`` is over.
+    So a path that is back meets a fresh try within ``cap``, which with the handshakes is to stay below two seconds.
+    """
 
     first: float = 0.1
-    cap: float = 2.0
+    cap: float = 1.5
     connect_timeout: float = 4.0
 
     def wait(self, tries: int, chance: float) -> float:
         return float(chance * min(self.cap, self.first * 2 ** min(tries, 20)))
+
+    def beside(self, chance: float) -> float:
+        """From the begin of a try that hangs to the begin of the next."""
+        return self.cap * (1 + chance) / 2
 
 
 @dataclass(slots=True)
@@ -220,6 +228,27 @@ class Link:
             writer.transport.abort()
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """The first of the tries that gets through. Raises what the last raised, once none is under way."""
+        trying: set[asyncio.Task[tuple[asyncio.StreamReader, asyncio.StreamWriter]]] = set()
+        due = time.monotonic()
+        try:
+            while True:
+                if time.monotonic() >= due:
+                    trying.add(asyncio.create_task(self._try()))
+                    due = time.monotonic() + self._backoff.beside(self._chance())
+                left = max(0.0, due - time.monotonic())
+                done, _ = await asyncio.wait(trying, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+                for each in done:
+                    if each.exception() is None:
+                        trying.discard(each)
+                        return each.result()
+                trying -= done
+                if done and not trying:
+                    return done.pop().result()  # raises
+        finally:
+            await _abandon(trying)
+
+    async def _try(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         above = self._upstream
         name = above.server_name if above.tls is not None else None
         async with asyncio.timeout(self._backoff.connect_timeout):
@@ -367,3 +396,12 @@ class Link:
             if wire is self._wire:  # else it comes again, and this identifier means nothing now
                 self._session.done(message)
                 self._flush()
+
+
+async def _abandon(trying: set[asyncio.Task[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]) -> None:
+    """Of tries that are not needed, those that got through meanwhile too."""
+    for each in trying:
+        each.cancel()
+    for result in await asyncio.gather(*trying, return_exceptions=True):
+        if not isinstance(result, BaseException):
+            result[1].transport.abort()
