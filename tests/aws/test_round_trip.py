@@ -151,3 +151,11 @@ def comparable(value: Any) -> Any:
     if isinstance(value, str) and value.startswith("2026-03-05T07:08:09"):
         return MOMENT
     return value
+
+
+def test_a_topic_with_raw_slashes_is_one_label() -> None:
+    """As devices and curl send it; boto3 encodes them."""
+    assert models.match("iot-data", "POST", "/topics/ward/7/bed%2F1", {"qos": "1"}, set()) == (
+        "Publish",
+        {"topic": "ward/7/bed/1"},
+    )

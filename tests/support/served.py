@@ -87,14 +87,22 @@ def served(
         routes = made.pop("routes", {})
         identity = await Identity.open(store.records("identity"), verify=verify)
         options: dict[str, Any] = {"clock": clock} if clock else {}
-        gateway = Gateway(made, identity, region="us-east-1", account="000000000000", routes=routes, **options)
-        listener = await listen_http(gateway.handle)
 
-        async def end() -> None:
-            await listener.close(0.5)
+        async def let_go() -> None:
             for close in closers if isinstance(closers, list) else [closers]:
                 await close()
             await store.close()
+
+        try:
+            gateway = Gateway(made, identity, region="us-east-1", account="000000000000", routes=routes, **options)
+            listener = await listen_http(gateway.handle)
+        except BaseException:
+            await let_go()
+            raise
+
+        async def end() -> None:
+            await listener.close(0.5)
+            await let_go()
 
         url = f"http://127.0.0.1:{listener.port}"
         return Served(url, identity.root.id, identity.root.secret, loop, gateway, folder), end

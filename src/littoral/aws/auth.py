@@ -6,6 +6,7 @@ handed on raises a ServiceError there, before the operation may commit.
 
 from __future__ import annotations
 
+import base64
 import datetime
 import hashlib
 import re
@@ -13,6 +14,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
+from littoral.aws import models
 from littoral.aws.identity import Identity
 from littoral.aws.service import Principal, ServiceError
 from littoral.net.message import Body, BodyTooLarge, BytesBody, Request
@@ -160,6 +162,33 @@ class HashedBody:
         return await _read(self, limit)
 
 
+def with_md5(request: Request, body: Body, service: str, operation: str) -> Body:
+    """A document's Content-MD5 is checked here; that of a streamed object by whoever stores the stream."""
+    declared = request.headers.get("content-md5")
+    if declared is None or service != "s3" or models.operation_model(service, operation).has_streaming_input:
+        return body
+    return Md5Body(body, declared)
+
+
+class Md5Body:
+    """A body whose MD5 was declared (RFC 1864)."""
+
+    def __init__(self, body: Body, declared: str) -> None:
+        self._body = body
+        self._declared = declared
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        found = hashlib.md5(usedforsecurity=False)
+        async for chunk in self._body:
+            found.update(chunk)
+            yield chunk
+        if base64.b64encode(found.digest()).decode() != self._declared.strip():
+            raise ServiceError("BadDigest", "The Content-MD5 you specified did not match what we received.", status=400)
+
+    async def read(self, limit: int | None = None) -> bytes:
+        return await _read(self, limit)
+
+
 class _ChunkSigner:
     """The chain of chunk signatures; each signs the one before, the first the request's own."""
 
@@ -237,7 +266,7 @@ class ChunkedBody:
         return await _read(self, limit)
 
 
-async def _read(body: HashedBody | ChunkedBody, limit: int | None) -> bytes:
+async def _read(body: HashedBody | ChunkedBody | Md5Body, limit: int | None) -> bytes:
     parts, size = [], 0
     async for chunk in body:
         size += len(chunk)

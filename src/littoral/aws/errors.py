@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from typing import Any
-from xml.sax.saxutils import escape
 
 from botocore.model import Shape
 
 from littoral.aws import models
-from littoral.aws.serialise import XML_HEAD, _value, header_text, set_ids
+from littoral.aws.serialise import XML_HEAD, _value, header_text, set_ids, xml_text
 from littoral.aws.service import ServiceError
 from littoral.net.message import Headers, Response
 
@@ -97,7 +96,7 @@ def _s3(error: ServiceError, request_id: str, resource: str, response: Response)
     fields = {"Code": error.code, "Message": error.message, **error.fields}
     fields.setdefault("Resource", resource)
     fields["RequestId"] = request_id
-    inner = "".join(f"<{name}>{escape(str(value))}</{name}>" for name, value in fields.items())
+    inner = "".join(f"<{name}>{xml_text(str(value))}</{name}>" for name, value in fields.items())
     response.body = f"{XML_HEAD}<Error>{inner}<HostId>{request_id}</HostId></Error>".encode()
     response.headers.set("content-type", "application/xml")
 
@@ -105,8 +104,8 @@ def _s3(error: ServiceError, request_id: str, resource: str, response: Response)
 def _xml(service: str, kind: str, error: ServiceError, status: int, request_id: str, response: Response) -> None:
     fault = "Sender" if status < 500 else "Receiver"
     text = (
-        f"<Error><Type>{fault}</Type><Code>{escape(error.code)}</Code>"
-        f"<Message>{escape(error.message)}</Message></Error><RequestId>{request_id}</RequestId>"
+        f"<Error><Type>{fault}</Type><Code>{xml_text(error.code)}</Code>"
+        f"<Message>{xml_text(error.message)}</Message></Error><RequestId>{request_id}</RequestId>"
     )
     response.body = f"{XML_HEAD}<ErrorResponse>{text}</ErrorResponse>".encode()
     response.headers.set("content-type", "text/xml")

@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 
 from littoral.aws import models, recognise
-from littoral.aws.auth import Authenticated, authenticate
+from littoral.aws.auth import Authenticated, authenticate, with_md5
 from littoral.aws.errors import error_response, json_error
 from littoral.aws.identity import Identity, Sts
 from littoral.aws.parse import parse_input
@@ -154,7 +154,8 @@ class Gateway:
             raise ServiceError(
                 "NotImplemented", f"The operation {name} of {service} is not implemented here.", status=501
             )
-        given = await parse_input(recognised, request, query, caller.body)
+        body = with_md5(request, caller.body, service, name)
+        given = await parse_input(recognised, request, query, body)
         check_input(service, name, given)
         context = Call(
             service,

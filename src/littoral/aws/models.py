@@ -69,20 +69,24 @@ def routes(service: str) -> dict[str, list[Route]]:
     found: dict[str, list[Route]] = {}
     model = service_model(service)
     for name in model.operation_names:
-        route = _route(model.operation_model(name))
+        route = _route(service, model.operation_model(name))
         found.setdefault(route.method, []).append(route)
     for each in found.values():
         each.sort(key=lambda route: -route.literals)
     return found
 
 
-def _route(operation: Any) -> Route:
+# labels that take slashes though the model does not say so: devices send topics as they are
+GREEDY = {("iot-data", "topic")}
+
+
+def _route(service: str, operation: Any) -> Route:
     path, _, query = operation.http["requestUri"].partition("?")
     labels: list[str] = []
     pattern, literals = "", 0
     for piece in re.split(r"(\{[^}]+\})", path):
         if piece.startswith("{"):
-            greedy = piece.endswith("+}")
+            greedy = piece.endswith("+}") or (service, piece.strip("{}")) in GREEDY
             labels.append(piece.strip("{}+"))
             pattern += "(.+)" if greedy else "([^/]+)"
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import datetime
 import json
+import re
 from collections.abc import Mapping
 from email.utils import format_datetime
 from typing import Any
@@ -16,6 +17,7 @@ from botocore.model import OperationModel, Shape
 from littoral.aws import models
 from littoral.net.message import Headers, Response, ResponseBody
 
+UNSAYABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 XML_HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
 
 
@@ -220,8 +222,9 @@ def _entry(shape: Shape, key: str, value: Any, tag: str) -> str:
 
 
 def xml_text(text: str) -> str:
-    """Escaped; a carriage return as a reference, or a parser would make it a line feed."""
-    return escape(text, {"\r": "&#13;"})
+    """Escaped; a carriage return as a reference, or a parser would make it a line feed. What XML cannot say at all
+    (control characters) becomes U+FFFD."""
+    return escape(UNSAYABLE.sub("\ufffd", text), {"\r": "&#13;"})
 
 
 # ------------------------------------------------------------------------------------------------ query
