@@ -10,9 +10,9 @@ from littoral.objects.errors import error
 from littoral.objects.facts import Tags
 from littoral.objects.index import dump_tags, load_tags
 
-# The gateway has the document parsed before an operation sees it, so its digests are not compared here.
+# The wire compares Content-MD5 before the document is parsed; x-amz-checksum-* of a document is not compared yet.
 DIGESTS = {"ContentMD5", "ChecksumAlgorithm"}
-NOTES = "the digests of the request document are not compared"
+NOTES = "Content-MD5 of the request document is compared, its x-amz-checksum-* is not"
 MOST_BUCKET_TAGS = 50
 
 
