@@ -101,7 +101,12 @@ def bucket(cloud: Cloud, chart_arn: str) -> None:
 def pages(cloud: Cloud, beds: list[str]) -> None:
     """The ward page and one page a bed."""
     figures = {bed: f'<figure><img src="/charts/{bed}.svg" alt="Heart rate of {bed}"></figure>' for bed in beds}
-    page = "<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title><h1>{title}</h1>{body}</html>"
+    page = (
+        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
+        "<title>{title}</title><style>body{{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:2rem auto;"
+        "padding:0 1rem;color:#123}}figure{{margin:0 0 1rem}}img{{max-width:100%}}</style>"
+        "<h1>{title}</h1>{body}</html>"
+    )
     documents = {f"beds/{bed}.html": page.format(title=f"Bed {bed}", body=figures[bed]) for bed in beds}
     documents["index.html"] = page.format(title="Ward 7", body="".join(figures.values()))
     for key, text in documents.items():

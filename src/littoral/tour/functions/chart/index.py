@@ -7,7 +7,8 @@ import boto3
 
 s3 = boto3.client("s3")
 WIDTH, HEIGHT, MARGIN = 720, 240, 40
-LOW, HIGH = 50, 100
+LOW, HIGH = 50, 100  # the limits, drawn as lines
+BOTTOM, TOP = 30, 190  # beats a minute
 
 
 def lambda_handler(event, context):
@@ -44,7 +45,7 @@ def draw(bed, found):
         return round(MARGIN + (WIDTH - 2 * MARGIN) * window / last, 1)
 
     def y(rate):
-        return round(HEIGHT - MARGIN - (HEIGHT - 2 * MARGIN) * (rate - 40) / 100, 1)
+        return round(HEIGHT - MARGIN - (HEIGHT - 2 * MARGIN) * (rate - BOTTOM) / (TOP - BOTTOM), 1)
 
     bars = "".join(
         f'<line x1="{x(w)}" x2="{x(w)}" y1="{y(low)}" y2="{y(high)}" class="spread"/>' for w, _, low, high in rates

@@ -28,6 +28,7 @@ LOW = float(os.environ.get("LOW", "50"))
 HIGH = float(os.environ.get("HIGH", "100"))
 WINDOW = float(os.environ.get("WINDOW", "10"))
 HISTORY = 10.0  # seconds of signal that a rate is computed from
+SETTLED = 5.0  # seconds of signal before the first rate: fewer beats tell little
 HEIGHTS = (0.02, 0.08, 0.15, 0.25, 0.35)  # fractions of the signal's range, tried for the most regular pulse
 
 beds = {}
@@ -56,7 +57,7 @@ class Bed:
         self.rate = rate
         self.recent = []
         self.count = 0
-        self.next_vitals = rate  # in samples
+        self.next_vitals = SETTLED * rate  # in samples
         self.window = 0
         self.window_first = 0
         self.rates = []
