@@ -16,12 +16,13 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from tests.core.test_core import UP, bridge
+from tests.core.world import CorePlace, RegionPlace, until
+
 from littoral.core.link import Backoff
 from littoral.core.runtime import Core
 from littoral.things.message import Publication
 from littoral.tour.link import Link as Cable
-from tests.core.test_core import UP, bridge
-from tests.core.world import CorePlace, RegionPlace, until
 
 EVENTS = 2000
 RECORDS = 20_000

@@ -165,6 +165,34 @@ async def test_beyond_the_queue_publishers_are_held_back_then_refused_and_order_
     assert gate.seen == numbers(0, 1, 2, 3, 4, 6)
 
 
+async def test_nobody_is_held_back_while_the_function_cannot_be_started(tmp_path: Path) -> None:
+    no_process = asyncio.Event()
+
+    class Unstartable(Gate):
+        async def invoke(self, invocation: Invocation) -> InvokeResult:
+            await no_process.wait()
+            if len(self.seen) < 2:
+                self.seen.append(b"tried")
+                raise ServiceError("ServiceException", "no process", status=500)
+            return await super().invoke(invocation)
+
+    function = Unstartable()
+    async with serving(tmp_path, component(queue=1), function) as (waiting, feed, _):
+        await put(waiting, 0)
+        await put(waiting, 1)
+        held_back = asyncio.create_task(put(waiting, 2))
+        await until(lambda: feed.stats.waiting == 2)
+        no_process.set()
+        with pytest.raises(StreamFull):
+            await held_back
+        with pytest.raises(StreamFull):
+            waiting.put("t", b"3", 1)
+        await until(lambda: feed.stats.handled == 2)
+        await put(waiting, 4)
+        await until(lambda: feed.stats.handled == 3)
+    assert function.seen == [b"tried", b"tried", *numbers(0, 1, 4)]
+
+
 async def test_what_is_held_back_at_the_stop_is_not_acknowledged(tmp_path: Path) -> None:
     async with serving(tmp_path, component(queue=1), None) as (waiting, _, _):
         await put(waiting, 0)

@@ -92,9 +92,11 @@ class Feed:
                     return True
                 if problem.code != BUSY:
                     log.warning("%s cannot be given a message now: %s", self.component.name, problem)
+                    self._waiting.stall(True)
                 if await self._closes_within(PAUSE if problem.code == BUSY else NOT_NOW):
                     return False
                 continue
+            self._waiting.stall(False)
             if result.function_error is None:
                 self._stats.handled += 1
             else:

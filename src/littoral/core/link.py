@@ -26,7 +26,7 @@ from littoral.core.spool import Spool, Spooled
 from littoral.protocols.mqtt.packets import Publish
 from littoral.protocols.mqtt.reasons import Reason
 from littoral.protocols.mqtt.topics import matches
-from littoral.store.contract import StoreError
+from littoral.store.contract import StorageFailed, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -387,15 +387,26 @@ class Link:
             message, wire = await self._inbox.get()
             self.stats.received += 1
             for subscription in [each for each in self._subscriptions if matches(each.filter, message.topic)]:
-                try:
-                    waiting = subscription.deliver(message.topic, message.payload, message.qos)
-                    if waiting is not None:
-                        await waiting
-                except Exception:
-                    log.exception("a message from above on %s was not taken", message.topic)
+                await self._deliver(subscription, message)
             if wire is self._wire:  # else it comes again, and this identifier means nothing now
                 self._session.done(message)
                 self._flush()
+
+    async def _deliver(self, subscription: _Subscription, message: Publish) -> None:
+        """Returns when the taker has it, or never will. A disk that refuses is waited for."""
+        while True:
+            try:
+                waiting = subscription.deliver(message.topic, message.payload, message.qos)
+                if waiting is not None:
+                    await waiting
+            except StorageFailed as problem:
+                log.warning("a message from above on %s waits for the disk: %s", message.topic, problem)
+                if message.qos:
+                    await asyncio.sleep(self._backoff.cap)
+                    continue
+            except Exception:
+                log.exception("a message from above on %s was not taken", message.topic)
+            return
 
 
 async def _abandon(trying: set[asyncio.Task[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]) -> None:

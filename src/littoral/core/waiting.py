@@ -11,7 +11,9 @@ to this process. The stream is the queue: what a restart finds unacknowledged co
 done is acknowledged some at a time, so a restart repeats the last few (``LINGER``).
 
 At most ``queue`` events wait. The next are held back: they stay in memory and their publishers get no PUBACK until
-there is room. As many again may be held back; what comes then is refused. QoS 0 promises nothing: its events are in
+there is room. As many again may be held back; what comes then is refused. While the function cannot be started at all
+(``stall``) nobody is held back, all are refused: a message from above that waited without end would keep from this
+core the very deployment that heals it. QoS 0 promises nothing: its events are in
 memory only and are dropped, counted, where ``queue`` of them wait.
 
 Owns: the stream, its order, its bound. Knows no function; who takes the events is ``events``.
@@ -75,6 +77,7 @@ class Waiting:
         self._in_hand = 0  # taken and not done, of the stream
         self._done: list[int] = []
         self._closing = False
+        self._stalled = False
         self._stir = asyncio.Event()  # something to append, or room for it
         self._arrived = asyncio.Event()  # something is ready
         self._drained = asyncio.Event()  # there is room for more that is ready
@@ -108,8 +111,8 @@ class Waiting:
         if not qos:
             self._put_in_memory(Event(topic, payload))
             return None
-        if len(self._arriving) >= self._queue and self._held >= self._capacity:
-            raise StreamFull(f"{self._queue} events wait in {self._stream} and as many are held back")
+        if self._held >= self._capacity and (self._stalled or len(self._arriving) >= self._queue):
+            raise self._full()
         kept: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._arriving.append((Outgoing(payload, headers={"topic": topic}), kept))
         self._stir.set()
@@ -137,6 +140,17 @@ class Waiting:
             self._in_memory -= 1
         self._drained.set()
         return event
+
+    def stall(self, stalled: bool) -> None:
+        """Whether the function cannot be started just now."""
+        self._stalled = stalled
+        while stalled and self._held >= self._capacity and self._arriving:
+            _, kept = self._arriving.popleft()
+            if not kept.done():
+                kept.set_exception(self._full())
+
+    def _full(self) -> StreamFull:
+        return StreamFull(f"{self._stream} may keep {self._capacity} events and holds {self._held}")
 
     def wake(self) -> None:
         """Whoever is in ``take`` returns."""
