@@ -279,6 +279,8 @@ def _document(flag: str | None, environ: Mapping[str, str], home: Path) -> tuple
         return {}, ""
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"cannot read {file}: {error}") from None
+    except RecursionError:
+        raise SettingsError(f"{file} is not valid TOML: it is nested too deeply") from None
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{file} is not valid TOML: {error}") from None
     known = {row.name for row in TABLE}

@@ -8,6 +8,7 @@ checked. The steps are the functions of ``Tour`` in the order in which ``run`` c
 from __future__ import annotations
 
 import argparse
+import math
 import shutil
 import signal
 import sys
@@ -45,8 +46,12 @@ def parser() -> argparse.ArgumentParser:
 
 
 def chosen(arguments: argparse.Namespace) -> list[recordings.Recording]:
-    if arguments.speed <= 0:
-        raise recordings.RecordingError(f"--speed must be greater than 0, not {arguments.speed:g}")
+    for name in ("speed", "seconds"):
+        value = getattr(arguments, name)
+        if not 0 < value < math.inf:  # nan compares to nothing
+            raise recordings.RecordingError(f"--{name} must be greater than 0, not {value:g}")
+    if not 0 <= arguments.low < arguments.high < math.inf:
+        raise recordings.RecordingError(f"--low {arguments.low:g} must be less than --high {arguments.high:g}")
     if arguments.recording is None:
         return recordings.shipped(arguments.patients, arguments.seconds)
     whole = recordings.read_csv(arguments.recording, arguments.column, arguments.rate)

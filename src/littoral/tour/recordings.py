@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def shipped(patients: int, seconds: float) -> list[Recording]:
 
 def read_csv(file: Path, column: str, rate: float) -> Recording:
     """One column of a CSV with a header line. Raises RecordingError with the line that offends."""
-    if rate <= 0:
+    if not 0 < rate < math.inf:  # nan compares to nothing
         raise RecordingError(f"--rate must be greater than 0, not {rate}")
     try:
         with file.open(newline="", encoding="utf-8") as lines:
@@ -67,16 +68,19 @@ def read_csv(file: Path, column: str, rate: float) -> Recording:
                 known = ", ".join(rows.fieldnames or ()) or "none"
                 raise RecordingError(f"{file} has no column {column!r}; its columns: {known}")
             samples = tuple(number(row[column], file, rows.line_num) for row in rows)
-    except (OSError, UnicodeDecodeError) as problem:
+    except (OSError, UnicodeDecodeError, csv.Error) as problem:
         raise RecordingError(f"cannot read {file}: {problem}") from problem
     return Recording(file.stem, rate, samples)
 
 
 def number(text: str | None, file: Path, line: int) -> float:
     try:
-        return float(text or "")
+        value = float(text or "")
     except ValueError:
-        raise RecordingError(f"{file}, line {line}: {text!r} is not a number") from None
+        value = math.nan
+    if not math.isfinite(value):
+        raise RecordingError(f"{file}, line {line}: {text!r} is not a number")
+    return value
 
 
 def cut(whole: Recording, start: float, seconds: float) -> Recording:
