@@ -25,7 +25,10 @@ def littoral(*words: str, cwd: Path, env: dict[str, str] | None = None) -> subpr
 
 
 def write(name: str, data: bytes | str) -> Callable[[Path], None]:
-    return lambda folder: (folder / name).write_bytes(data if isinstance(data, bytes) else data.encode()) and None
+    def prepare(folder: Path) -> None:
+        (folder / name).write_bytes(data if isinstance(data, bytes) else data.encode())
+
+    return prepare
 
 
 def a_file_where_the_folder_should_be(folder: Path) -> None:
