@@ -1,6 +1,6 @@
 """The store alone: publishes, puts and drains, beside an idle and beside a busy loop. There is no peer to compare with.
 
-    flock /tmp/bench.lock .venv/bin/python bench/bench_store.py
+flock /tmp/bench.lock .venv/bin/python bench/bench_store.py
 """
 
 from __future__ import annotations
