@@ -278,6 +278,23 @@ def test_unsigned_requests_are_refused(setting: Setting) -> None:
     assert code(setting.send(target)) == "AuthorizationHeaderMalformed"
 
 
+def test_the_query_protocol_has_its_own_names(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = b"Action=GetCallerIdentity&Version=2011-06-15"
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    for key, expected in (
+        (KEY, ""),
+        (AccessKey("AKIATEST", "wrong"), "SignatureDoesNotMatch"),
+        (AccessKey("AKIANONE", "wrong"), "InvalidClientTokenId"),
+    ):
+        request = setting.signed("POST", "/", body, service="sts", headers=form, key=key, monkeypatch=monkeypatch)
+        assert code(setting.send(request)) == expected
+
+
+def test_an_unsigned_call_is_refused_by_the_service_it_is_for(setting: Setting) -> None:
+    response = setting.send(wire("GET", "/2015-03-31/functions/", b"", [("host", HOST)]))
+    assert (response.status, code(response)) == (403, "MissingAuthenticationTokenException")
+
+
 def test_s3_wants_the_hash_of_the_payload(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
     request = setting.signed("PUT", "/b/k", b"body", monkeypatch=monkeypatch)
     request.headers.remove("x-amz-content-sha256")

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -60,4 +61,20 @@ def test_ctrl_c_stops_everything(tmp_path: Path) -> None:
     tour.send_signal(signal.SIGINT)
     said, _ = tour.communicate(timeout=60)
     assert tour.returncode == 130, said
+    assert not processes_of(tmp_path)
+
+
+@pytest.mark.slow
+def test_kill_9_of_the_tour_ends_its_places(tmp_path: Path) -> None:
+    tour = start(tmp_path)
+    assert tour.stdout is not None
+    for line in tour.stdout:
+        if line.startswith("2 "):  # region and edge location run
+            break
+    assert processes_of(tmp_path)
+    tour.kill()
+    tour.communicate(timeout=30)
+    deadline = time.monotonic() + 30
+    while processes_of(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.1)
     assert not processes_of(tmp_path)

@@ -26,6 +26,7 @@ SKEW = 15 * 60  # seconds a client's clock may be off
 MAX_SIGNED_BODY = 80 * 1024 * 1024  # bytes held to check a body whose hash is not declared
 ANONYMOUS = Principal("anonymous", "")
 STREAMING = "STREAMING-"
+UNMODELLED = frozenset(("littoral",))  # our own addresses, signed like a service's
 TIMESTAMP = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 
 
@@ -319,6 +320,16 @@ _OTHERS = {
 }
 
 
+# the query protocol's names for what the others call …Exception
+_QUERY = {
+    "IncompleteSignatureException": "IncompleteSignature",
+    "UnrecognizedClientException": "InvalidClientTokenId",
+    "InvalidSignatureException": "SignatureDoesNotMatch",
+}
+
+
 def _error(service: str, what: str, detail: str = "") -> ServiceError:
     code, message, status = (_S3 if service == "s3" else _OTHERS)[what]
+    if service not in UNMODELLED and models.protocol(service) == "query":
+        code = _QUERY[code]
     return ServiceError(code, f"{message}; {detail}" if detail else message, status=status)

@@ -97,9 +97,14 @@ class Gateway:
         arn = f"arn:aws:iot:{self._region}:{self._account}:cert/{identifier}"
         return self._respond(request, Principal("certificate", identifier, arn))
 
-    async def authenticate(self, request: Request) -> Principal:
-        """For handlers beside the services: who signed this request. Raises ServiceError."""
+    async def authenticate(self, request: Request, *, scopes: frozenset[str] = frozenset()) -> Principal:
+        """For handlers beside the services: who signed this request, and for one of these signing names where there
+        are any. Raises ServiceError."""
         query = recognise.query_pairs(request)
+        scope = recognise.scope_of(request, query)
+        if scopes and scope is not None and scope not in scopes:
+            message = f"Credential should be scoped to {' or '.join(sorted(scopes))}."
+            raise ServiceError("InvalidSignatureException", message, status=403)
         found = await authenticate(request, query, "littoral", self._identity, self._clock())
         request.body = found.body
         return found.principal

@@ -17,6 +17,7 @@ from littoral.net.message import BytesBody, Request
 from littoral.protocols import sigv4
 
 VIRTUAL_HOST = re.compile(r"^(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])\.s3[.-](?:[a-z0-9.-]+)(?::\d+)?$")
+DATED_PATH = re.compile(r"^/20\d\d-\d\d-\d\d/")  # lambda and cloudfront begin with the version of their API
 DEVICE_PATHS = re.compile(r"^/(topics/|things/[^/]+/shadow|api/things/|retainedMessage)")
 
 
@@ -59,6 +60,12 @@ def service_of(request: Request, query: list[tuple[str, str]], served: Collectio
         return "iot-data"
     if request.raw_path.startswith("/greengrass/") and "greengrassv2" in served:
         return "greengrassv2"
+    if DATED_PATH.match(request.raw_path):
+        for service in served:
+            if service != "s3" and models.protocol(service).startswith("rest"):
+                found = models.match(service, request.method, request.raw_path, dict(query), set())
+                if found is not None:
+                    return service
     if "s3" in served and not _is_form(request):
         return "s3"
     if "sts" in served and _is_form(request):

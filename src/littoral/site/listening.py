@@ -25,6 +25,7 @@ from littoral.things.facade import Things
 log = logging.getLogger("littoral.site")
 
 MQTT_ALPN = "x-amzn-mqtt-ca"
+MQTT_SCOPES = frozenset(("iotdevicegateway", "iotdata"))  # what AWS's SDKs sign a WebSocket for
 
 
 async def listen_api(base: Foundation, gateway: Gateway) -> None:
@@ -85,18 +86,14 @@ def websocket_mqtt(gateway: Gateway, things: Things) -> Handler:
 
     async def handle(request: Request) -> Answer:
         try:
-            principal = await gateway.authenticate(request)
+            principal = await gateway.authenticate(request, scopes=MQTT_SCOPES)
         except ServiceError as error:
             return Response(403, Headers.of([("content-type", "text/plain")]), f"{error.message}\n".encode())
-        if principal.kind == "anonymous" and base_verifies(gateway):
+        if principal.kind == "anonymous" and gateway.verifies:
             return Response(403, Headers.of([("content-type", "text/plain")]), b"the request is not signed\n")
         return WebSocketUpgrade(factory, "mqtt")
 
     return handle
-
-
-def base_verifies(gateway: Gateway) -> bool:
-    return gateway.verifies
 
 
 async def listen_edge(base: Foundation, pipeline: Pipeline) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import signal
@@ -17,6 +18,12 @@ LISTENER = re.compile(r"^(?:listening\s+)?(?P<name>[a-z-]+)\s+(?P<url>[a-z]+://\
 
 class PlaceError(Exception):
     """A place did not become ready, or ended by itself; the message holds the end of its log."""
+
+
+def _end_with_parent() -> None:
+    """In the child: SIGTERM when whoever started it is gone, however that came (PR_SET_PDEATHSIG, Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
 class PlaceProcess:
@@ -39,6 +46,7 @@ class PlaceProcess:
                 stderr=log,
                 text=True,
                 env={**os.environ, **env},
+                preexec_fn=_end_with_parent,  # noqa: PLW1509 - places start before the tour has threads
                 start_new_session=True,  # Ctrl-C reaches the tour alone, which then stops its places in order
             )
 
