@@ -101,7 +101,7 @@ async def main() -> None:
                 made.append(Timed(functions))
                 return await opened(settings, records, streams, made[0], broker)
 
-            Core.open = open_timed  # type: ignore[method-assign,assignment]
+            Core.open = open_timed  # type: ignore[method-assign]
             await place.start()
             await region.component(
                 await region.function(source=SOURCE), eventSources=[{"topic": "bench/+", "type": "PUB_SUB"}]
