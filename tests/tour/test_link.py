@@ -1,3 +1,4 @@
+import contextlib
 import socket
 import threading
 from collections.abc import Iterator
@@ -13,8 +14,9 @@ def echo() -> Iterator[int]:
 
     def serve(connection: socket.socket) -> None:
         with connection:
-            while data := connection.recv(1000):
-                connection.sendall(data)
+            with contextlib.suppress(ConnectionResetError):
+                while data := connection.recv(1000):
+                    connection.sendall(data)
 
     def accept() -> None:
         while True:
@@ -62,3 +64,14 @@ def assert_dead(through: socket.socket) -> None:
         assert through.recv(10) == b""
     except ConnectionResetError:
         return
+
+
+def test_a_connection_that_never_says_anything_is_cut_too() -> None:
+    """The far side accepts and is silent, as a server does that waits for a handshake."""
+    with socket.create_server(("127.0.0.1", 0)) as silent, Link("127.0.0.1", silent.getsockname()[1]) as link:
+        for _ in range(20):
+            through = socket.create_connection(("127.0.0.1", link.port), timeout=5)
+            link.cut()
+            assert_dead(through)
+            through.close()
+            link.restore()

@@ -68,6 +68,8 @@ class Link:
             self._server = None
         for writer in self._writers:
             reset(writer)
+        for task in self._forwarding:
+            task.cancel()  # also one that is still connecting to the far side
         if self._forwarding:
             await asyncio.wait(self._forwarding)
 
@@ -78,19 +80,18 @@ class Link:
         self._forwarding.add(task)
         task.add_done_callback(self._forwarding.discard)
         self._writers.add(writer)
+        far_writer: asyncio.StreamWriter | None = None
         try:
             far_reader, far_writer = await asyncio.open_connection(*self._target)
-        except OSError:
-            writer.transport.abort()
-            self._writers.discard(writer)
-            return
-        self._writers.add(far_writer)
-        try:
+            self._writers.add(far_writer)
             await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
+        except OSError:
+            reset(writer)
         finally:
             for side in (writer, far_writer):
-                self._writers.discard(side)
-                side.transport.abort()
+                if side is not None:
+                    self._writers.discard(side)
+                    side.transport.abort()
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
