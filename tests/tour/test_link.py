@@ -13,10 +13,9 @@ def echo() -> Iterator[int]:
     server = socket.create_server(("127.0.0.1", 0))
 
     def serve(connection: socket.socket) -> None:
-        with connection:
-            with contextlib.suppress(ConnectionResetError):
-                while data := connection.recv(1000):
-                    connection.sendall(data)
+        with connection, contextlib.suppress(ConnectionResetError):
+            while data := connection.recv(1000):
+                connection.sendall(data)
 
     def accept() -> None:
         while True:

@@ -74,6 +74,9 @@ class Link:
             await asyncio.wait(self._forwarding)
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not self.up:  # accepted a moment before the cut
+            reset(writer)
+            return
         self.accepted += 1
         task = asyncio.current_task()
         assert task is not None
