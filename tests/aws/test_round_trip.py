@@ -117,7 +117,12 @@ def client_parse(service: str, response: Response, shape: Any) -> dict[str, Any]
     body: Any = response.body
     headers = {name.title(): value for name, value in response.headers.items()}
     seen = b"" if streaming else body
-    parts = {"headers": CaseInsensitive(headers), "status_code": response.status, "body": seen, "context": {}}
+    parts: dict[str, Any] = {
+        "headers": CaseInsensitive(headers),
+        "status_code": response.status,
+        "body": seen,
+        "context": {},
+    }
     parser = create_parser(models.protocol(service))
     parsed: dict[str, Any] = parser.parse(parts, shape)
     if streaming:

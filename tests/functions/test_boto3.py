@@ -125,7 +125,7 @@ def test_errors_are_the_modelled_exceptions(client: Any, name: str) -> None:
 
 
 # A range or pattern of the model is refused by the wire, in whose hands the code is; the rest is the capability's.
-MODEL = "InvalidParameterValueException"
+MODEL = "ValidationException"
 REFUSED = [
     ({"MemorySize": 64}, MODEL),
     ({"Timeout": 901}, "ValidationException"),

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import ssl
 import tempfile
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
@@ -73,6 +74,7 @@ def served(
     *,
     verify: bool = True,
     clock: Callable[[], float] | None = None,
+    tls: ssl.SSLContext | None = None,
     loop_factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop,
 ) -> Iterator[Served]:
     folder = Path(tempfile.mkdtemp(prefix="littoral-served-"))
@@ -95,7 +97,7 @@ def served(
 
         try:
             gateway = Gateway(made, identity, region="us-east-1", account="000000000000", routes=routes, **options)
-            listener = await listen_http(gateway.handle)
+            listener = await listen_http(gateway.handle, tls=tls)
         except BaseException:
             await let_go()
             raise
@@ -104,7 +106,7 @@ def served(
             await listener.close(0.5)
             await let_go()
 
-        url = f"http://127.0.0.1:{listener.port}"
+        url = f"http{'s' if tls else ''}://127.0.0.1:{listener.port}"
         return Served(url, identity.root.id, identity.root.secret, loop, gateway, folder), end
 
     end: Callable[[], Awaitable[None]] | None = None

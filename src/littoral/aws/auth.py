@@ -27,6 +27,7 @@ MAX_SIGNED_BODY = 80 * 1024 * 1024  # bytes held to check a body whose hash is n
 ANONYMOUS = Principal("anonymous", "")
 STREAMING = "STREAMING-"
 UNMODELLED = frozenset(("littoral",))  # our own addresses, signed like a service's
+LENGTH = re.compile("[0-9]{1,18}")
 TIMESTAMP = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 
 
@@ -51,6 +52,8 @@ async def authenticate(
         principal = identity.principal(signed.credential.access_key)
         return Authenticated(principal, _unchunked(request, None, service, trailers), trailers)
     _check_time(signed, service, now)
+    if service == "s3":
+        _check_covered(request, signed)
     secret = identity.secret_of(signed.credential.access_key)
     if secret is None:
         raise _error(service, "unknown key")
@@ -105,6 +108,19 @@ def _check_time(signed: Signed, service: str, now: float) -> None:
             raise _error(service, "not yet")
     elif abs(now - stamp) > SKEW:
         raise _error(service, "skew")
+
+
+def _check_covered(request: Request, signed: Signed) -> None:
+    """S3 wants every x-amz-… header signed: whoever holds a presigned PUT must not make it a copy or another ACL by a
+    header of their own. The payload's hash is part of what is signed wherever it stands."""
+    for name, _ in request.headers.items():
+        if name.startswith("x-amz-") and name not in signed.signed_headers and name != "x-amz-content-sha256":
+            raise ServiceError(
+                "AccessDenied",
+                "There were headers present in the request which were not signed",
+                status=403,
+                fields={"HeadersNotSigned": name},
+            )
 
 
 @lru_cache(maxsize=64)
@@ -222,7 +238,7 @@ def _unchunked(request: Request, signer: _ChunkSigner | None, service: str, trai
     }:
         raise ServiceError("NotImplemented", f"{declared[:80]} is not supported.", status=501)
     length = request.headers.get("x-amz-decoded-content-length")
-    if length is None or not length.isdigit():
+    if length is None or not LENGTH.fullmatch(length):
         raise ServiceError("MissingContentLength", "You must provide the Content-Length HTTP header.", status=411)
     if unsigned or signer is None:
         decoder = Decoder(None)

@@ -28,7 +28,10 @@ class Decoder:
     """Feed bytes, get content.
 
     ``verify_chunk(hash, signature)`` and ``verify_trailer(text, signature)`` say whether a signature holds; None for
-    unsigned streams. Content of a chunk comes out before its signature is known: do not commit before ``finish``.
+    unsigned streams, and a signed one without ``verify_trailer`` must have no trailers. The trailer's signature is its
+    last line: nothing can be added behind it.
+
+    Content of a chunk comes out before its signature is known: do not commit before ``finish``.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class Decoder:
         self._hash = hashlib.sha256()
         self._signature = ""
         self._trailer_text = b""
+        self._trailer_signed = False
         self.trailers: dict[str, str] = {}
         self.size = 0
 
@@ -125,10 +129,12 @@ class Decoder:
 
     def _take_trailer(self, line: bytes) -> None:
         if not line:
-            if self._verify_trailer is not None and self.trailers:
+            if self._verify_trailer is not None and not self._trailer_signed:
                 raise BadChunkSignature("the trailer is not signed")
             self._state = "done"
             return
+        if self._trailer_signed or (self._verify_chunk is not None and self._verify_trailer is None):
+            raise MalformedChunk("a trailer that no signature covers")
         name, colon, value = line.partition(b":")
         if not colon or len(self.trailers) >= MAX_TRAILERS:
             raise MalformedChunk("a trailer that is not a header")
@@ -137,7 +143,7 @@ class Decoder:
         if key == "x-amz-trailer-signature":
             if self._verify_trailer is not None and not self._verify_trailer(self._trailer_text, text):
                 raise BadChunkSignature("the trailer's signature does not match")
-            self._verify_trailer = None
+            self._trailer_signed = True
             return
         self._trailer_text += key.encode() + b":" + value.strip() + b"\n"
         self.trailers[key] = text

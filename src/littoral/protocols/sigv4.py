@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import posixpath
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,6 +20,7 @@ ALGORITHM = "AWS4-HMAC-SHA256"
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 SAFE = "-_.~"
+EXPIRES = re.compile("[0-9]{1,9}")
 
 
 class MalformedSignature(ValueError):
@@ -87,7 +89,7 @@ def parse_presigned(query: Sequence[tuple[str, str]]) -> Signed:
     if fields["X-Amz-Algorithm"] != ALGORITHM:
         raise MalformedSignature("X-Amz-Algorithm only supports AWS4-HMAC-SHA256")
     expires = fields.get("X-Amz-Expires", "604800")
-    if not expires.isdigit() or not 0 <= int(expires) <= 604800:
+    if not EXPIRES.fullmatch(expires) or int(expires) > 604800:
         raise MalformedSignature("X-Amz-Expires must be a number of seconds from 0 to 604800")
     return Signed(
         Credential.parse(fields["X-Amz-Credential"]),

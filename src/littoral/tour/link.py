@@ -10,8 +10,7 @@ import contextlib
 import socket
 import struct
 import threading
-from collections.abc import Awaitable, Callable
-from concurrent.futures import Future
+from collections.abc import Callable, Coroutine
 from typing import Any, Self
 
 
@@ -22,8 +21,7 @@ class Link:
         self._target = (target_host, target_port)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="link", daemon=True)
-        self._server: asyncio.Server | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
+        self._listener: socket.socket | None = None
         self._forwarding: set[asyncio.Task[Any]] = set()
         self.port = 0
         self.accepted = 0
@@ -49,52 +47,56 @@ class Link:
 
     @property
     def up(self) -> bool:
-        return self._server is not None
+        return self._listener is not None
 
-    def _run(self, step: Callable[[], Awaitable[None]]) -> None:
-        async def call() -> None:
-            await step()
-
-        done: Future[Any] = asyncio.run_coroutine_threadsafe(call(), self._loop)
-        done.result(timeout=10)
+    def _run(self, step: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        asyncio.run_coroutine_threadsafe(step(), self._loop).result(timeout=10)
 
     async def _listen(self) -> None:
-        self._server = await asyncio.start_server(self._forward, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
+        """A socket of our own: ``asyncio.Server`` forgets, without closing, a connection that it has accepted at the
+        moment of its own end."""
+        self._listener = socket.create_server(("127.0.0.1", self.port), backlog=1024)
+        self._listener.setblocking(False)
+        self.port = self._listener.getsockname()[1]
+        self._loop.add_reader(self._listener, self._accept, self._listener)
 
     async def _cut(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-        for writer in self._writers:
-            reset(writer)
+        if self._listener is None:
+            return
+        self._loop.remove_reader(self._listener)
+        self._listener.close()
+        self._listener = None
         for task in self._forwarding:
             task.cancel()  # also one that is still connecting to the far side
-        if self._forwarding:
-            await asyncio.wait(self._forwarding)
+        await asyncio.gather(*self._forwarding, return_exceptions=True)
 
-    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if not self.up:  # accepted a moment before the cut
-            reset(writer)
+    def _accept(self, listener: socket.socket) -> None:
+        try:
+            near, _ = listener.accept()
+        except OSError:  # the caller has gone again
             return
+        near.setblocking(False)
         self.accepted += 1
-        task = asyncio.current_task()
-        assert task is not None
+        task = self._loop.create_task(self._forward(near))
         self._forwarding.add(task)
         task.add_done_callback(self._forwarding.discard)
-        self._writers.add(writer)
-        far_writer: asyncio.StreamWriter | None = None
+        task.add_done_callback(lambda _: near.close())  # a task cancelled before its first step closes nothing itself
+
+    async def _forward(self, near: socket.socket) -> None:
+        """Until both sides have ended, one has failed, or the link is cut; then neither is left open."""
+        writers: list[asyncio.StreamWriter] = []
         try:
+            near_reader, near_writer = await asyncio.open_connection(sock=near)
+            writers.append(near_writer)
             far_reader, far_writer = await asyncio.open_connection(*self._target)
-            self._writers.add(far_writer)
-            await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
-        except OSError:
-            reset(writer)
+            writers.append(far_writer)
+            await asyncio.gather(self._pump(near_reader, far_writer), self._pump(far_reader, near_writer))
+        except (OSError, asyncio.CancelledError):
+            for writer in writers:
+                reset(writer)
         finally:
-            for side in (writer, far_writer):
-                if side is not None:
-                    self._writers.discard(side)
-                    side.transport.abort()
+            for writer in writers:
+                writer.transport.abort()
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
