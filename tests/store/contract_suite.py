@@ -317,6 +317,16 @@ class ConsumerContract:
         await consumer.retry(1)
         assert await consumer.fetch() == []
 
+    async def test_a_message_retried_twice_comes_once(self, place: Place) -> None:
+        store = await place.open()
+        await store.streams.create("s")
+        await store.streams.publish("s", [Outgoing(b"a"), Outgoing(b"b")])
+        consumer = await store.streams.consumer("s", "c", ack_wait=1000)
+        await consumer.fetch(1)
+        await consumer.retry(1)
+        await consumer.retry(1)  # no time has passed: due at the same moment
+        assert [(each.sequence, each.deliveries) for each in await consumer.fetch()] == [(1, 2), (2, 1)]
+
     async def test_a_waiting_fetch_wakes_at_a_publish(self, place: Place) -> None:
         streams = (await place.open()).streams
         await streams.create("s")

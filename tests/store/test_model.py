@@ -155,7 +155,7 @@ class StreamsMachine(Machine):
         assert fresh == ready[: len(fresh)]
         assert set(found) - set(fresh) <= set(again)
         for sequence, message in found.items():
-            before = (flight.get(sequence) or retried.pop(sequence, (0, 0.0)))[0]
+            before = (flight.get(sequence) or retried.get(sequence, (0, 0.0)))[0]
             assert (message.data, message.deliveries) == (self.log[sequence], before + 1)
             flight[sequence] = (before + 1, self.now + self.WAIT)
 

@@ -121,16 +121,16 @@ class EmbeddedConsumer:
     def _again(self, limit: int) -> list[Message]:
         """What was not acknowledged in time, or was to be retried by now."""
         now = self._clock()
-        ready: list[tuple[int, int]] = []
-        while self._due and len(ready) < limit:
+        found: list[Message] = []
+        while self._due and len(found) < limit:
             due, sequence, deliveries = self._due[0]
             current = self._in_flight.get(sequence) == (deliveries, due)
             if current and due > now:
                 break
             heapq.heappop(self._due)
-            if current:  # else acknowledged meanwhile, or scheduled anew
-                ready.append((sequence, deliveries))
-        return [message for each in ready for message in self._hand_out_again(*each, now)]
+            if current:  # else acknowledged, handed out or scheduled anew meanwhile
+                found += self._hand_out_again(sequence, deliveries, now)
+        return found
 
     def _hand_out_again(self, sequence: int, deliveries: int, now: float) -> list[Message]:
         for message in messages_after(self._database, self._stream, sequence - 1, 1):
