@@ -34,7 +34,7 @@ from littoral.functions.delivery import Deliveries, Sink
 from littoral.functions.launcher import Launcher
 from littoral.functions.logs import Logs
 from littoral.functions.names import LATEST, Home, invalid, is_number, new_request_id
-from littoral.functions.payload import MAX_EVENT, MAX_SYNC, check_payload, context_of
+from littoral.functions.payload import MAX_EVENT, MAX_SYNC, check_payload, check_small, context_of
 from littoral.functions.permissions import allows
 from littoral.functions.runner import Runner
 from littoral.functions.runtimes import Runtimes
@@ -138,9 +138,11 @@ class Functions:
     async def invoke(self, invocation: Invocation) -> InvokeResult:
         """See ``littoral.aws.invoke.Invoker``."""
         target = self._parts.catalog.resolve(self._parts.home.parse(invocation.function))
-        payload = await check_payload(invocation.payload, MAX_SYNC, "RequestResponse")
+        payload = invocation.payload
+        if not check_small(payload):
+            payload = await check_payload(payload, MAX_SYNC, "RequestResponse")
         context = context_of(invocation.client_context)
-        return await self._parts.runner.run(target, new_request_id(), payload, context)
+        return await self._parts.runner.run(target, new_request_id(), payload, context, tail=invocation.tail_log)
 
     async def invoke_async(self, invocation: Invocation) -> str:
         """See ``littoral.aws.invoke.Invoker``: durable once it returns."""

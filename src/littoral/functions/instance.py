@@ -62,6 +62,8 @@ class Instance(asyncio.Protocol):
         self._waiter: asyncio.Future[Outcome] | None = None
         self._request_id = ""
         self._began = 0.0
+        self._limit = 0.0  # seconds for the event under way
+        self._timer: asyncio.TimerHandle | None = None
         self._born = time.perf_counter()
         self._status: int | None = None
         self._eof = False
@@ -96,7 +98,9 @@ class Instance(asyncio.Protocol):
         size = INVOKE.size - 4 + len(name) + len(context) + len(payload)
         head = INVOKE.pack(size, b"I", request_id.encode(), timeout, len(name), len(context))
         self._began = time.perf_counter()
-        timer = loop.call_later(timeout, self._expired, timeout)
+        self._limit = timeout
+        if self._timer is None:
+            self._timer = loop.call_later(timeout, self._look_at_clock)
         self.served += 1
         self._write(b"".join((head, name, context, payload)))
         if not self.alive and not waiter.done():
@@ -105,10 +109,8 @@ class Instance(asyncio.Protocol):
             outcome: Outcome = await waiter
         except asyncio.CancelledError:
             if waiter.cancelled():  # our caller left, the handler runs on
-                waiter = self._waiter = loop.create_future()
-            waiter.add_done_callback(lambda _: timer.cancel())
+                self._waiter = loop.create_future()
             raise
-        timer.cancel()
         self._waiter = None
         return outcome
 
@@ -237,9 +239,19 @@ class Instance(asyncio.Protocol):
             )
         self._close()
 
-    def _expired(self, timeout: float) -> None:
+    def _look_at_clock(self) -> None:
+        """One timer follows one event after another, for most end long before their limit: set anew when it goes off,
+        not at each event."""
+        self._timer = None
         if self._waiter is None or self._waiter.done():
             return
+        left = self._began + self._limit - time.perf_counter()
+        if left > 0:
+            self._timer = asyncio.get_running_loop().call_later(left, self._look_at_clock)
+        else:
+            self._expired(self._limit)
+
+    def _expired(self, timeout: float) -> None:
         self._drain()
         self.alive = False
         self._memory_kib = max(self._memory_kib, self._resident() // 1024)
@@ -286,6 +298,9 @@ class Instance(asyncio.Protocol):
             self._log_fd = -1
 
     def _close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if self._transport is not None:
             transport, self._transport = self._transport, None
             transport.abort()

@@ -148,7 +148,7 @@ def _is_torn(file: Path) -> bool:
 class InvocationLog:
     """One execution's part of a log stream: splits what is printed into lines, bounds it, keeps the tail."""
 
-    __slots__ = ("_dropped", "_group", "_left", "_logs", "_partial", "_stream", "_tail")
+    __slots__ = ("_dropped", "_group", "_left", "_logs", "_partial", "_recent", "_stream")
 
     def __init__(self, logs: Logs, group: str, stream: str, limit: int) -> None:
         self._logs = logs
@@ -157,7 +157,7 @@ class InvocationLog:
         self._left = limit
         self._dropped = 0
         self._partial = b""
-        self._tail = b""
+        self._recent: list[bytes] = []
 
     def printed(self, data: bytes) -> None:
         """Raw bytes from the instance. Beyond the limit they are counted, not kept."""
@@ -188,14 +188,18 @@ class InvocationLog:
 
     @property
     def tail(self) -> bytes:
-        return self._tail
-
-    def _keep(self, *lines: bytes) -> None:
-        recent, size = [b""], 0
-        for line in reversed(lines):  # only what can be in the tail is joined
-            recent.append(line[-TAIL:])
+        """The last of it, each line with its end."""
+        tail: list[bytes] = [b""]
+        size = 0
+        for line in reversed(self._recent):  # only what can be in the tail is joined
+            tail.append(line[-TAIL:])
             size += len(line) + 1
             if size >= TAIL:
                 break
-        self._tail = (self._tail + b"\n".join(reversed(recent)))[-TAIL:]
+        return b"\n".join(reversed(tail))[-TAIL:]
+
+    def _keep(self, *lines: bytes) -> None:
+        self._recent += lines
+        if len(self._recent) > TAIL:  # no more lines than bytes are in a tail
+            del self._recent[:-TAIL]
         self._logs.append(self._group, self._stream, *lines)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from littoral.aws.service import ServiceError
 
@@ -38,6 +39,9 @@ class Home:
 
     def parse(self, text: str, qualifier: str | None = None) -> Reference:
         """Raises ServiceError: ValidationException, InvalidParameterValueException, ResourceNotFoundException."""
+        return _parsed(self, text, qualifier)
+
+    def _parse(self, text: str, qualifier: str | None) -> Reference:
         match = _REFERENCE.fullmatch(text)
         if match is None:
             raise ServiceError(
@@ -57,6 +61,12 @@ class Home:
         if named and qualifier and named != qualifier:
             raise invalid("The derived qualifier from the function name does not match the specified qualifier.")
         return Reference(match["name"], named or qualifier or None)
+
+
+@lru_cache(maxsize=4096)
+def _parsed(home: Home, text: str, qualifier: str | None) -> Reference:
+    """Callers write the same few names again and again."""
+    return home._parse(text, qualifier)
 
 
 def new_request_id() -> str:

@@ -12,7 +12,7 @@ from typing import Literal
 Kind = Literal["ok", "error", "timeout", "exit"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outcome:
     """``payload`` is the result or the error object, JSON. ``failure`` is the platform's word for an instance that
     did not survive ("exit status 1", "signal: killed"), empty otherwise."""

@@ -15,6 +15,17 @@ MAX_CONTEXT = 3583  # bytes of a client context, base64 decoded
 ON_THE_LOOP = 128 * 1024  # larger events are checked in a thread
 
 
+def check_small(payload: bytes) -> bool:
+    """Whether this is an event that needs no further look: the quick way of ``check_payload``."""
+    if not 0 < len(payload) <= ON_THE_LOOP:
+        return False
+    try:
+        text = payload.decode()
+        return _decoder.scan_once(text, 0)[1] == len(text)  # type: ignore[attr-defined, no-any-return]
+    except (ValueError, StopIteration, RecursionError):
+        return False
+
+
 async def check_payload(payload: bytes, limit: int, kind: str) -> bytes:
     """The event, ``{}`` for none. Raises RequestTooLargeException, InvalidRequestContentException."""
     if len(payload) > limit:

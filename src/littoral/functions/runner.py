@@ -59,8 +59,13 @@ class Runner:
         self._abandoned: set[asyncio.Task[None]] = set()
         self.stats = Stats()
 
-    async def run(self, target: Target, request_id: str, payload: bytes, context: bytes = b"") -> InvokeResult:
-        """Run one event; a failure of the function is a result. Raises ServiceError when it could not run."""
+    async def run(
+        self, target: Target, request_id: str, payload: bytes, context: bytes = b"", *, tail: bool = False
+    ) -> InvokeResult:
+        """Run one event; a failure of the function is a result. Raises ServiceError when it could not run.
+
+        ``tail``: the result has the last of the log.
+        """
         version = target.version
         try:
             lease = await self._scheduler.acquire(version)
@@ -74,7 +79,7 @@ class Runner:
         record = InvocationLog(self._logs, version.log_group, instance.stream, self._settings.log_bytes_per_invocation)
         instance.printed = record.printed
         if lease.cold:
-            failed = await self._initialise(lease, instance, record, request_id)
+            failed = await self._initialise(lease, instance, record, request_id, tail=tail)
             if failed is not None:
                 return failed
         record.lines(start_line(request_id, version.version))
@@ -83,7 +88,7 @@ class Runner:
         except asyncio.CancelledError:
             self._abandon(lease, instance, record, request_id)
             raise
-        return self._conclude(lease, record, request_id, outcome)
+        return self._conclude(lease, record, request_id, outcome, tail=tail)
 
     async def close(self) -> None:
         for task in self._abandoned:
@@ -91,7 +96,7 @@ class Runner:
         await asyncio.gather(*self._abandoned, return_exceptions=True)
 
     async def _initialise(
-        self, lease: Lease, instance: Instance, record: InvocationLog, request_id: str
+        self, lease: Lease, instance: Instance, record: InvocationLog, request_id: str, *, tail: bool
     ) -> InvokeResult | None:
         """Wait for the init phase; the result that says so when it fails."""
         try:
@@ -100,7 +105,7 @@ class Runner:
         except InitFailed as failure:
             outcome = self._init_outcome(failure, request_id)
             record.lines(start_line(request_id, lease.version.version))
-            return self._conclude(lease, record, request_id, outcome)
+            return self._conclude(lease, record, request_id, outcome, tail=tail)
         except BaseException:
             self._scheduler.release(lease, usable=False)
             raise
@@ -116,7 +121,9 @@ class Runner:
             return Outcome("timeout", timeout_payload(iso_time(self._clock()), request_id, limit), limit, usable=False)
         return Outcome("exit", exit_payload(request_id, failure.words), 0.0, failure=failure.words, usable=False)
 
-    def _conclude(self, lease: Lease, record: InvocationLog, request_id: str, outcome: Outcome) -> InvokeResult:
+    def _conclude(
+        self, lease: Lease, record: InvocationLog, request_id: str, outcome: Outcome, *, tail: bool
+    ) -> InvokeResult:
         version, instance = lease.version, lease.instance
         assert instance is not None
         status = ""
@@ -143,7 +150,7 @@ class Runner:
             payload=outcome.payload,
             function_error=None if outcome.kind == "ok" else "Unhandled",
             executed_version=version.version,
-            log_tail=record.tail,
+            log_tail=record.tail if tail else b"",
             cold=lease.cold,
             duration=outcome.duration,
         )
@@ -162,7 +169,7 @@ class Runner:
         async def finish() -> None:
             outcome = await instance.settled()
             if outcome is not None:
-                self._conclude(lease, record, request_id, outcome)
+                self._conclude(lease, record, request_id, outcome, tail=False)
 
         task = asyncio.get_running_loop().create_task(finish())
         self._abandoned.add(task)

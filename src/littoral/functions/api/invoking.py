@@ -42,7 +42,7 @@ class InvokeOperations(Operations):
         if invocation_type == "Event":
             await self._parts.deliveries.accept(reference, request_id, event, context)
             return {"StatusCode": 202}
-        result = await self._parts.runner.run(target, request_id, event, context)
+        result = await self._parts.runner.run(target, request_id, event, context, tail=log_type == "Tail")
         output: Output = {
             "StatusCode": 200,
             "Payload": result.payload,
