@@ -243,20 +243,21 @@ class Instance(asyncio.Protocol):
         """One timer follows one event after another, for most end long before their limit: set anew when it goes off,
         not at each event."""
         self._timer = None
-        if self._waiter is None or self._waiter.done():
+        waiter = self._waiter
+        if waiter is None or waiter.done():
             return
         left = self._began + self._limit - time.perf_counter()
         if left > 0:
             self._timer = asyncio.get_running_loop().call_later(left, self._look_at_clock)
         else:
-            self._expired(self._limit)
+            self._expired(waiter, self._limit)
 
-    def _expired(self, timeout: float) -> None:
+    def _expired(self, waiter: asyncio.Future[Outcome], timeout: float) -> None:
         self._drain()
         self.alive = False
         self._memory_kib = max(self._memory_kib, self._resident() // 1024)
         payload = timeout_payload(iso_time(self.clock()), self._request_id, timeout)
-        self._waiter.set_result(Outcome("timeout", payload, timeout, self._memory_kib, usable=False))
+        waiter.set_result(Outcome("timeout", payload, timeout, self._memory_kib, usable=False))
         self.kill()
 
     # ------------------------------------------------------------------------------------ log and ends
