@@ -27,6 +27,7 @@ from typing import Any, Protocol, Self
 from littoral.aws.invoke import Invocation, InvokeResult
 from littoral.functions.api import LambdaApi
 from littoral.functions.api.parts import CodeSource, Parts
+from littoral.functions.capacity import Capacity
 from littoral.functions.catalog import Catalog, new_revision
 from littoral.functions.code import CodeStore
 from littoral.functions.codeurl import PREFIX, CodeUrls
@@ -95,7 +96,12 @@ class Functions:
         runtimes = Runtimes(settings, folder / "runtime")
         logs = Logs(folder / "logs", clock=clock, bytes_per_group=settings.log_bytes_per_group)
         launcher = Launcher(code, runtimes, settings, home, clock)
-        scheduler = Scheduler(launcher.launch, total=settings.concurrency, idle_seconds=settings.idle_seconds)
+        scheduler = Scheduler(
+            launcher.launch,
+            total=settings.concurrency,
+            idle_seconds=settings.idle_seconds,
+            capacity=Capacity(settings.memory),
+        )
         for name in catalog.names():
             scheduler.reserve(name, catalog.get(name).reserved)
         runner = Runner(scheduler, logs, settings, clock)

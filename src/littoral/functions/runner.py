@@ -144,7 +144,7 @@ class Runner:
                 status=status,
             ),
         )
-        self._scheduler.release(lease, usable=outcome.usable)
+        self._scheduler.release(lease, usable=outcome.usable, peak=outcome.memory_kib * 1024)
         self._count(lease, outcome)
         return InvokeResult(
             payload=outcome.payload,

@@ -5,7 +5,10 @@ Owns: concurrency (total, reserved), the warm instances, and their end. Refuses 
 * One event per instance at a time. The instance used last is used next, so that what is not needed grows old and is
   ended: scale to zero after ``idle_seconds``.
 * A synchronous caller never waits for a slot: TooManyRequestsException. Only a pinned function has a queue, in order.
-* The account's concurrency less all reservations is shared by functions without one.
+* The account's concurrency less all reservations is shared by functions without one. A function that was refused while
+  it had less than an equal share goes first: those that have their share are refused until it got a slot.
+* All instances together stay within the place's memory. For a further one, those that are idle longest make room;
+  when nothing is idle, the caller is refused.
 """
 
 from __future__ import annotations
@@ -17,9 +20,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from littoral.aws.service import ServiceError
+from littoral.functions.capacity import Capacity
 from littoral.functions.instance import Instance
 from littoral.functions.version import FunctionVersion
 
+STARVING = 5.0  # seconds that a refused function is waited for
 MEMORY_WATCH = 0.25  # seconds between looks at the memory of busy instances
 
 
@@ -37,6 +42,10 @@ class Pool:
     def size(self) -> int:
         return len(self.idle) + len(self.busy) + self.starting
 
+    @property
+    def evictable(self) -> bool:
+        return bool(self.idle) and not self.version.placement.pinned
+
 
 @dataclass(slots=True)
 class Lease:
@@ -47,6 +56,7 @@ class Lease:
     instance: Instance | None
     cold: bool
     reserved: bool
+    size: int = 0  # bytes that a launch was promised
 
 
 def throttled(reason: str) -> ServiceError:
@@ -60,7 +70,12 @@ def throttled(reason: str) -> ServiceError:
 
 class Scheduler:
     def __init__(
-        self, launch: Callable[[FunctionVersion], Awaitable[Instance]], *, total: int, idle_seconds: float
+        self,
+        launch: Callable[[FunctionVersion], Awaitable[Instance]],
+        *,
+        total: int,
+        idle_seconds: float,
+        capacity: Capacity,
     ) -> None:
         self._launch = launch
         self._idle_seconds = idle_seconds
@@ -68,6 +83,9 @@ class Scheduler:
         self._reservations: dict[str, int] = {}
         self._running: dict[str, int] = {}  # function → events under way
         self._unreserved = 0
+        self._starving: dict[str, float] = {}  # function → when it was refused with less than its share
+        self._capacity = capacity
+        self._weights: dict[Instance, int] = {}  # bytes that each living instance counts
         self._pools: dict[str, Pool] = {}
         self._reaper: asyncio.Task[None] | None = None
         self._watch: asyncio.Task[None] | None = None
@@ -126,45 +144,91 @@ class Scheduler:
         if reservation is not None:
             if running >= reservation:
                 raise throttled("ReservedFunctionConcurrentInvocationLimitExceeded")
-        elif self._unreserved >= self.unreserved_limit:
+        elif self._unreserved >= self.unreserved_limit or (self._starving and self._must_yield(version.name, running)):
+            self._refused(version.name, running)
             raise throttled("ConcurrentInvocationLimitExceeded")
+        instance, size = None, 0
+        while pool.idle and instance is None:
+            instance = pool.idle.pop()
+            if not instance.alive:
+                instance = None
+        if instance is None:
+            size = self._make_room(version)
+            pool.starting += 1
         else:
+            pool.busy.add(instance)
+        if reservation is None:
             self._unreserved += 1
         self._running[version.name] = running + 1
-        lease = Lease(version, pool, None, False, reservation is not None)
-        while pool.idle:
-            instance = pool.idle.pop()
-            if instance.alive:
-                pool.busy.add(instance)
-                lease.instance = instance
-                return lease
-        pool.starting += 1
-        lease.cold = True
-        return lease
+        return Lease(version, pool, instance, instance is None, reservation is not None, size)
+
+    def _share(self, name: str) -> int:
+        """Slots for each when they are dealt out evenly among those who want some."""
+        return self.unreserved_limit // len({*self._running, *self._starving, name})
+
+    def _refused(self, name: str, running: int) -> None:
+        if running < self._share(name):
+            self._starving[name] = time.monotonic()
+
+    def _must_yield(self, name: str, running: int) -> bool:
+        """Whether another function has been refused and this one has its share already."""
+        since = time.monotonic() - STARVING
+        self._starving = {each: when for each, when in self._starving.items() if when > since}
+        if name in self._starving:
+            del self._starving[name]
+            return False
+        return bool(self._starving) and running >= self._share(name)
+
+    def _make_room(self, version: FunctionVersion) -> int:
+        """Count a further instance; its bytes. Raises TooManyRequestsException when it does not fit."""
+        size = self._capacity.expected(version.key, version.memory_size * 1024 * 1024)
+        while not self._capacity.fits(size):
+            idle = [(pool.idle[0].idle_since, pool) for pool in self._pools.values() if pool.evictable]
+            if not idle:
+                raise throttled("ConcurrentInvocationLimitExceeded")
+            min(idle, key=lambda each: each[0])[1].idle.pop(0).kill()
+        self._capacity.used += size
+        return size
+
+    def _gone(self, instance: Instance) -> None:
+        self._capacity.used -= self._weights.pop(instance, 0)
 
     async def _start(self, lease: Lease) -> None:
         try:
             instance = await self._launch(lease.version)
         except BaseException:
             lease.pool.starting -= 1
+            self._capacity.used -= lease.size
             self._return_slot(lease)
             raise
         lease.pool.starting -= 1
+        self._weights[instance] = lease.size
+        instance.on_death = self._gone
+        if not instance.alive:
+            self._gone(instance)
         lease.pool.busy.add(instance)
         lease.instance = instance
 
-    def release(self, lease: Lease, *, usable: bool) -> None:
-        """Give the slot back; the instance stays warm when it is usable and still of the current revision."""
+    def release(self, lease: Lease, *, usable: bool, peak: int = 0) -> None:
+        """Give the slot back; the instance stays warm when it is usable and still of the current revision. ``peak``:
+        the most bytes that it had resident."""
         instance = lease.instance
         assert instance is not None
         pool = lease.pool
         pool.busy.discard(instance)
+        if peak > self._weights.get(instance, peak):
+            self._weigh(lease.version.key, instance, peak)
         if usable and instance.alive and not self._closed and self._pools.get(lease.version.key) is pool:
             instance.idle_since = time.monotonic()
             pool.idle.append(instance)
         else:
             instance.kill()
         self._return_slot(lease)
+
+    def _weigh(self, key: str, instance: Instance, peak: int) -> None:
+        self._capacity.saw(key, peak)
+        self._capacity.used += peak - self._weights[instance]
+        self._weights[instance] = peak
 
     def _return_slot(self, lease: Lease) -> None:
         left = self._running[lease.version.name] - 1
@@ -190,6 +254,7 @@ class Scheduler:
         for key, pool in list(self._pools.items()):
             if pool.version.name == function and key not in keep:
                 del self._pools[key]
+                self._capacity.forget(key)
                 while pool.idle:
                     pool.idle.pop().kill()
 

