@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,27 +13,34 @@ import pytest
 from littoral.aws.service import ServiceError
 from littoral.functions.capacity import GUESS, Capacity, affordable_memory
 from littoral.functions.scheduler import STARVING
-from tests.functions.deploy import Place, place_in
+from tests.functions.deploy import Place, call, place_in
 
 MIB = 1024 * 1024
-# The handler connects to the test, and returns once the test has let it go.
+# The handler connects to the test, says which function it is, and returns once the test has let it go.
 HELD = (
-    "import socket\n"
+    "import os, socket\n"
     "def handler(event, context):\n"
     "    with socket.create_connection(('127.0.0.1', event)) as gate:\n"
+    "        gate.sendall(context.function_name.encode() + b'\\n')\n"
     "        return gate.recv(1).decode()\n"
 )
+
+
+@dataclass
+class Held:
+    function: str
+    gate: asyncio.StreamWriter
 
 
 class Gates:
     """Where held handlers wait, one connection each."""
 
     def __init__(self) -> None:
-        self._held: asyncio.Queue[asyncio.StreamWriter] = asyncio.Queue()
+        self._held: asyncio.Queue[Held] = asyncio.Queue()
 
     async def __aenter__(self) -> Gates:
-        async def hold(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await self._held.put(writer)
+        async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await self._held.put(Held((await reader.readline()).decode().strip(), writer))
 
         self._server = await asyncio.start_server(hold, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
@@ -41,14 +49,14 @@ class Gates:
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
 
-    async def held(self, count: int) -> list[asyncio.StreamWriter]:
+    async def held(self, count: int) -> list[Held]:
         return [await self._held.get() for _ in range(count)]
 
 
-def let_go(gates: list[asyncio.StreamWriter]) -> None:
-    for gate in gates:
-        gate.write(b"x")
-        gate.close()
+def let_go(held: list[Held]) -> None:
+    for each in held:
+        each.gate.write(b"x")
+        each.gate.close()
 
 
 def start(place: Place, gates: Gates, count: int, name: str = "f") -> list[asyncio.Task[Any]]:
@@ -120,6 +128,22 @@ async def test_a_refused_function_gets_its_share_before_others_get_more(tmp_path
         held += await gates.held(1)
         let_go(held[2:])
         assert {(await each).result for each in running} == {"x"}
+
+
+async def test_asynchronous_events_of_functions_take_turns(tmp_path: Path) -> None:
+    async with place_in(tmp_path, deliveries=1) as place, Gates() as gates:
+        for name in ("many", "few"):
+            await place.python(HELD, name, timeout=60)
+        event = str(gates.port).encode()
+        for name in ("many",) * 6 + ("few",):
+            await place.api.invoke(call(), function_name=name, invocation_type="Event", payload=event)
+        order = []
+        for _ in range(7):
+            held = await gates.held(1)
+            order.append(held[0].function)
+            let_go(held)
+        assert order.index("few") <= 2
+        assert sorted(order) == ["few"] + ["many"] * 6
 
 
 async def test_a_function_that_asks_no_more_is_not_waited_for(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

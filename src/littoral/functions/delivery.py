@@ -1,7 +1,7 @@
 """Asynchronous invocations: kept durably, run by workers, retried, then handed to a destination.
 
-Owns: the stream of events and what becomes of each. An event is acknowledged to its sender once it is in the stream,
-and to the stream once the function succeeded or its destination has it, so a killed place runs it again: at least once.
+Owns: what becomes of each event (``lanes`` keeps them). An event is acknowledged to its sender once it is in a stream,
+and to it once the function succeeded or its destination has it, so a killed place runs it again (at least once).
 
 ==================  ===============================================================================
 what came           then
@@ -15,7 +15,6 @@ function deleted    done, with a line in the place's log
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import uuid
@@ -26,20 +25,18 @@ from typing import Any, Protocol
 from littoral.aws.invoke import InvokeResult
 from littoral.aws.service import ServiceError
 from littoral.functions.catalog import Catalog, Target
+from littoral.functions.lanes import Lane, Lanes
 from littoral.functions.names import LATEST, Reference
 from littoral.functions.runner import Runner
 from littoral.functions.settings import FunctionSettings
 from littoral.functions.version import iso_time
-from littoral.store.contract import Consumer, Message, Outgoing, Records, StoreError, Streams
+from littoral.store.contract import Message, Outgoing, Records, StoreError, Streams
 
 log = logging.getLogger(__name__)
 
-STREAM = "functions-events"
 MAX_AGE = 21_600  # seconds
 MAX_RETRIES = 2
 MAX_HOPS = 16  # Lambda stops a loop of functions after about so many
-FETCH_WAIT = 1.0
-ACK_WAIT = 30.0  # a killed place's events come again after this; one that is under way here is not run twice
 
 
 class Sink(Protocol):
@@ -84,33 +81,24 @@ class Deliveries:
         clock: Callable[[], float],
         sink: Sink | None = None,
     ) -> None:
-        self._streams = streams
+        self._lanes = Lanes(streams, settings.deliveries, self._deliver)
         self._records = records
         self._catalog = catalog
         self._runner = runner
         self._settings = settings
         self._clock = clock
         self.sink = sink
-        self._consumer: Consumer | None = None
-        self._loop: asyncio.Task[None] | None = None
-        self._under_way: set[int] = set()  # sequences; one that is fetched again meanwhile is not run twice
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._throttles: dict[int, int] = {}
-        self._free = asyncio.Semaphore(settings.deliveries)
+        self._throttles: dict[tuple[str, int], int] = {}  # how often an event was refused, by function and sequence
 
     async def open(self) -> None:
-        await self._streams.create(STREAM)
-        self._consumer = await self._streams.consumer(STREAM, "workers", ack_wait=ACK_WAIT)
+        await self._lanes.open(lambda function: self._catalog.find(function) is not None)
 
     def start(self) -> None:
-        self._loop = asyncio.get_running_loop().create_task(self._work())
+        self._lanes.start()
 
     async def close(self) -> None:
         """Stop. What was under way is not acknowledged and comes again at the next start."""
-        tasks = [*([self._loop] if self._loop else []), *self._tasks]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._lanes.close()
 
     async def accept(
         self, reference: Reference, request_id: str, payload: bytes, context: bytes = b"", hops: int = 0
@@ -124,93 +112,74 @@ class Deliveries:
             "hops": str(hops),
         }
         try:
-            await self._streams.publish(STREAM, [Outgoing(payload, request_id, headers)])
+            await self._lanes.publish(reference.name, Outgoing(payload, request_id, headers))
         except StoreError as error:
             raise ServiceError("ServiceException", f"The event could not be kept: {error}", status=500) from error
 
-    async def _work(self) -> None:
-        assert self._consumer is not None
-        while True:
-            async with self._free:  # at least one is free
-                pass
-            free = max(1, self._settings.deliveries - len(self._tasks))
-            try:
-                messages = await self._consumer.fetch(free, wait=FETCH_WAIT)
-            except StoreError as error:
-                log.warning("asynchronous events cannot be read: %s", error)
-                await asyncio.sleep(FETCH_WAIT)
-                continue
-            for message in messages:
-                if message.sequence not in self._under_way:
-                    await self._free.acquire()
-                    self._under_way.add(message.sequence)
-                    task = asyncio.get_running_loop().create_task(self._deliver(message))
-                    self._tasks.add(task)
-                    task.add_done_callback(self._done)
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        self._free.release()
-
-    async def _deliver(self, message: Message) -> None:
+    async def _deliver(self, lane: Lane, message: Message) -> None:
         try:
-            delay = await self._attempt(message)
-            self._under_way.discard(message.sequence)  # before the retry: it may come again while that is written
+            delay = await self._attempt(lane, message)
+            lane.under_way.discard(message.sequence)  # before the retry: it may come again while that is written
             if delay is not None:
-                assert self._consumer is not None
-                await self._consumer.retry(message.sequence, delay=delay)
+                await lane.consumer.retry(message.sequence, delay=delay)
         except StoreError as error:  # not acknowledged: it comes again
             log.warning("event %s is put off: %s", message.headers["request"], error)
         except Exception:
             log.exception("event %s failed for a reason of ours; it will come again", message.headers["request"])
         finally:
-            self._under_way.discard(message.sequence)
+            lane.under_way.discard(message.sequence)
 
-    async def _attempt(self, message: Message) -> float | None:
+    async def _attempt(self, lane: Lane, message: Message) -> float | None:
         """Run the event and settle what came of it; the seconds after which it is to run again, if it is."""
         headers = message.headers
         try:
             target = self._catalog.resolve(Reference(headers["function"], headers["qualifier"] or None))
         except ServiceError as error:
             log.warning("event %s is dropped: %s", headers["request"], error)
-            return await self._finish(message)
+            return await self._finish(lane, message)
         policy = policy_of(target)
         if self._clock() - message.published_at > policy.max_age:
-            attempts = await self._failures(message)
-            return await self._give_up(message, target, policy, "EventAgeExceeded", None, attempts)
+            attempts = await self._failures(lane, message)
+            return await self._give_up(lane, message, target, policy, "EventAgeExceeded", None, attempts)
         try:
             result = await self._runner.run(target, headers["request"], message.data, headers["context"].encode())
         except ServiceError as error:
-            return await self._throttled(message, target, policy, error)
-        self._throttles.pop(message.sequence, None)
+            return await self._throttled(lane, message, target, policy, error)
+        self._throttles.pop((lane.function, message.sequence), None)
         if result.function_error is not None:
-            return await self._failed(message, target, policy, result)
+            return await self._failed(lane, message, target, policy, result)
         await self._hand_on(message, target, policy.on_success, "Success", result, 1)
-        return await self._finish(message)
+        return await self._finish(lane, message)
 
-    async def _throttled(self, message: Message, target: Target, policy: Policy, error: ServiceError) -> float | None:
+    async def _throttled(
+        self, lane: Lane, message: Message, target: Target, policy: Policy, error: ServiceError
+    ) -> float | None:
         if target.function.reserved == 0:  # Lambda does not wait for a function that is switched off
-            return await self._give_up(message, target, policy, "RetriesExhausted", None, 0)
-        count = self._throttles[message.sequence] = self._throttles.get(message.sequence, 0) + 1
+            return await self._give_up(lane, message, target, policy, "RetriesExhausted", None, 0)
+        key = (lane.function, message.sequence)
+        count = self._throttles[key] = self._throttles.get(key, 0) + 1
         first, longest = self._settings.throttle_delays
         delay: float = min(longest, first * 2 ** min(count - 1, 30))
         log.info("event %s waits %.1f s: %s", message.headers["request"], delay, error)
         return delay
 
-    async def _failed(self, message: Message, target: Target, policy: Policy, result: InvokeResult) -> float | None:
-        failures = await self._failures(message) + 1
+    async def _failed(
+        self, lane: Lane, message: Message, target: Target, policy: Policy, result: InvokeResult
+    ) -> float | None:
+        failures = await self._failures(lane, message) + 1
         if failures > policy.retries:
-            return await self._give_up(message, target, policy, "RetriesExhausted", result, failures)
-        await self._records.put(f"attempt/{message.sequence}", str(failures).encode())
+            return await self._give_up(lane, message, target, policy, "RetriesExhausted", result, failures)
+        await self._records.put(f"attempt/{lane.function}/{message.sequence}", str(failures).encode())
         delays = self._settings.retry_delays
         return delays[min(failures, len(delays)) - 1]
 
-    async def _failures(self, message: Message) -> int:
-        record = await self._records.get(f"attempt/{message.sequence}")
+    async def _failures(self, lane: Lane, message: Message) -> int:
+        record = await self._records.get(f"attempt/{lane.function}/{message.sequence}")
         return int(record.value) if record is not None else 0
 
     async def _give_up(
         self,
+        lane: Lane,
         message: Message,
         target: Target,
         policy: Policy,
@@ -220,7 +189,7 @@ class Deliveries:
     ) -> float | None:
         log.info("event %s of %s is given up: %s", message.headers["request"], target.arn, condition)
         await self._hand_on(message, target, policy.on_failure, condition, result, attempts)
-        return await self._finish(message)
+        return await self._finish(lane, message)
 
     async def _hand_on(
         self,
@@ -272,11 +241,10 @@ class Deliveries:
             record["responsePayload"] = json.loads(result.payload)
         return record
 
-    async def _finish(self, message: Message) -> float | None:
+    async def _finish(self, lane: Lane, message: Message) -> float | None:
         """Done with it: nothing is to run again."""
-        assert self._consumer is not None
-        await self._consumer.ack([message.sequence])
-        self._throttles.pop(message.sequence, None)
-        if await self._failures(message):
-            await self._records.delete(f"attempt/{message.sequence}")
+        await lane.consumer.ack([message.sequence])
+        self._throttles.pop((lane.function, message.sequence), None)
+        if await self._failures(lane, message):
+            await self._records.delete(f"attempt/{lane.function}/{message.sequence}")
         return None
