@@ -18,6 +18,7 @@ from littoral.protocols import sigv4
 
 VIRTUAL_HOST = re.compile(r"^(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])\.s3[.-](?:[a-z0-9.-]+)(?::\d+)?$")
 DATED_PATH = re.compile(r"^/20\d\d-\d\d-\d\d/")  # lambda and cloudfront begin with the version of their API
+CREDENTIAL = re.compile(r"Credential=([^,\s]+)")
 DEVICE_PATHS = re.compile(r"^/(topics/|things/[^/]+/shadow|api/things/|retainedMessage)")
 
 
@@ -34,7 +35,7 @@ class Recognised:
 def scope_of(request: Request, query: list[tuple[str, str]]) -> str | None:
     """The signing name of the request's credential, None when it is not signed."""
     header = request.headers.get("authorization") or ""
-    found = re.search(r"Credential=([^,\s]+)", header)
+    found = CREDENTIAL.search(header)
     text = found[1] if found else dict(query).get("X-Amz-Credential")
     parts = (text or "").rsplit("/", 4)
     return parts[3] if len(parts) == 5 else None

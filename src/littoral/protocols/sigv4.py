@@ -75,8 +75,19 @@ def parse_authorization(header: str, timestamp: str) -> Signed:
     missing = [name for name in ("Credential", "SignedHeaders", "Signature") if not fields.get(name)]
     if missing:
         raise MalformedSignature(f"Authorization header requires {' and '.join(map(repr, missing))} parameter.")
-    headers = tuple(fields["SignedHeaders"].split(";"))
-    return Signed(Credential.parse(fields["Credential"]), headers, fields["Signature"], timestamp)
+    headers = _names(fields["SignedHeaders"])
+    return Signed(_credential(fields["Credential"]), headers, fields["Signature"], timestamp)
+
+
+@lru_cache(maxsize=256)
+def _names(signed_headers: str) -> tuple[str, ...]:
+    return tuple(signed_headers.split(";"))
+
+
+@lru_cache(maxsize=256)
+def _credential(text: str) -> Credential:
+    """A client writes the same one all day."""
+    return Credential.parse(text)
 
 
 def parse_presigned(query: Sequence[tuple[str, str]]) -> Signed:
@@ -119,6 +130,7 @@ def canonical_query(pairs: Iterable[tuple[str, str]]) -> str:
     return "&".join([f"{name}={value}" for name, value in encoded])
 
 
+@lru_cache(maxsize=1024)
 def canonical_path(raw_path: str, service: str) -> str:
     if service in {"s3", "s3-object-lambda"}:
         return raw_path or "/"
@@ -159,7 +171,7 @@ def signing_key(secret: str, date: str, region: str, service: str) -> bytes:
 
 
 def signature(key: bytes, text: str) -> str:
-    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+    return hmac.digest(key, text.encode(), "sha256").hex()
 
 
 def chunk_string_to_sign(timestamp: str, scope: str, previous: str, chunk_hash: str) -> str:
@@ -177,4 +189,4 @@ def same(one: str, other: str) -> bool:
 
 
 def _hmac(key: bytes, text: str) -> bytes:
-    return hmac.new(key, text.encode(), hashlib.sha256).digest()
+    return hmac.digest(key, text.encode(), "sha256")
