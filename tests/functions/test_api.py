@@ -17,7 +17,7 @@ ECHO = "def handler(e, c): return [c.function_version, c.invoked_function_arn]"
 ARN = "arn:aws:lambda:us-east-1:000000000000:function:f"
 
 
-async def refused(code: str, work: Awaitable[Any], match: str = "") -> ServiceError:
+async def refused(code: str, work: Awaitable[Any], match: str | None = None) -> ServiceError:
     with pytest.raises(ServiceError, match=match) as caught:
         await work
     assert caught.value.code == code
