@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from littoral.store.contract import Blobs, Conflict, NotFound, Outgoing, Records, Retention, StreamFull, Streams
+from littoral.store.contract import Blobs, Conflict, Extent, NotFound, Outgoing, Records, Retention, StreamFull, Streams
 from littoral.store.documents import Documents
 
 
@@ -177,6 +177,15 @@ class StreamsContract:
         await consumer.ack([each.sequence for each in await consumer.fetch()])
         assert list(await streams.publish("s", [Outgoing(b"1", "id")])) == [1]
         assert await consumer.fetch() == []
+
+    async def test_the_extent_is_what_is_kept(self, place: Place) -> None:
+        store = await place.open()
+        with pytest.raises(NotFound):
+            await store.streams.extent("s")
+        await store.streams.create("s", Retention(max_messages=2, discard="old"))
+        assert await store.streams.extent("s") == Extent(1, 0)
+        await store.streams.publish("s", [Outgoing(b"a"), Outgoing(b"b"), Outgoing(b"c")])
+        assert await store.streams.extent("s") == Extent(2, 3)
 
     async def test_unknown_names(self, place: Place) -> None:
         streams = (await place.open()).streams

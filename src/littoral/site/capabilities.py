@@ -5,6 +5,7 @@ Capabilities do not import each other; what they need of one another is handed i
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from littoral.aws.service import Call, ServiceError
 from littoral.functions import Functions, Placement
 from littoral.objects import Objects
 from littoral.protocols.shadow import ShadowError
+from littoral.streams import StreamStore
 from littoral.things.broker import LocalSubscriber
 from littoral.things.facade import Things
 from littoral.things.message import Publication
@@ -123,3 +125,17 @@ class CoreBroker:
 
     async def publish(self, topic: str, payload: bytes, qos: int) -> None:
         await self._things.broker.publish(Publication(topic, payload, qos))
+
+
+class StreamSink:
+    """For functions: destinations and dead-letter targets that are data streams."""
+
+    def __init__(self, streams: StreamStore) -> None:
+        self._streams = streams
+
+    def accepts(self, arn: str) -> bool:
+        return self._streams.accepts(arn)
+
+    async def deliver(self, arn: str, record: dict[str, Any]) -> None:
+        key = str((record.get("requestContext") or {}).get("requestId", "record"))
+        await self._streams.put(arn, json.dumps(record).encode(), key)

@@ -24,11 +24,13 @@ from littoral.site.capabilities import (
     EdgeFunctions,
     ObjectCode,
     RuleObjects,
+    StreamSink,
 )
 from littoral.site.foundation import Foundation, lay
 from littoral.site.listening import listen_api, listen_mqtt
 from littoral.site.place import Place
 from littoral.site.readings import function_readings, gateway_observer, things_readings
+from littoral.streams import StreamStore
 from littoral.things.facade import Things
 from littoral.things.permissions import Caller
 
@@ -87,11 +89,13 @@ class Local:
     objects: Objects
     functions: Functions
     things: Things
+    streams: StreamStore
 
     def services(self) -> dict[str, object]:
         """By botocore's service name."""
         return {
             "s3": self.objects.api,
+            "kinesis": self.streams.api,
             "lambda": self.functions.api,
             "iot": self.things.iot,
             "iot-data": self.things.iot_data,
@@ -104,7 +108,8 @@ async def open_local(base: Foundation) -> Local:
     region, account = place.settings.region, place.settings.account
     objects = await Objects.open(base.store, base.folder / "objects", region=region, account=account)
     place.part(objects.close)
-    functions = await open_functions(base, ObjectCode(objects))
+    streams = await StreamStore.open(base.store, region=region, account=account)
+    functions = await open_functions(base, ObjectCode(objects), StreamSink(streams))
     place.part(functions.close)
     objects.invoker = functions
     objects.permits = lambda function, bucket: s3_may_invoke(functions, function, bucket)
@@ -120,10 +125,10 @@ async def open_local(base: Foundation) -> Local:
     place.part(things.close)
     base.metrics.add(lambda: function_readings(functions.stats()))
     base.metrics.add(lambda: things_readings(things))
-    return Local(objects, functions, things)
+    return Local(objects, functions, things, streams)
 
 
-async def open_functions(base: Foundation, code: ObjectCode | None = None) -> Functions:
+async def open_functions(base: Foundation, code: ObjectCode | None = None, sink: StreamSink | None = None) -> Functions:
     settings = base.place.settings
     options: dict[str, Any] = {}
     if settings.functions_concurrency is not None:
@@ -139,6 +144,7 @@ async def open_functions(base: Foundation, code: ObjectCode | None = None) -> Fu
             idle_seconds=settings.functions_idle, node=settings.node, function_env=base.function_env, **options
         ),
         code_source=code,
+        sink=sink,
     )
 
 

@@ -13,6 +13,7 @@ API_CLASSES: dict[str, str] = {
     "greengrassv2": "littoral.core.greengrass:Greengrass",
     "iot": "littoral.things.control:Iot",
     "iot-data": "littoral.things.data:IotData",
+    "kinesis": "littoral.streams.api:KinesisApi",
     "lambda": "littoral.functions.api:LambdaApi",
     "s3": "littoral.objects.api:S3Api",
     "sts": "littoral.aws.identity:Sts",

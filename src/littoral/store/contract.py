@@ -108,6 +108,14 @@ class Outgoing:
 
 
 @dataclass(frozen=True, slots=True)
+class Extent:
+    """What a stream holds now: the sequences ``first`` to ``last``; nothing where ``first`` is ``last + 1``."""
+
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     sequence: int  # 1, 2, 3 … within the stream, without gaps at publication
     data: bytes
@@ -148,6 +156,9 @@ class Streams(Protocol):
 
     async def read(self, stream: str, *, after: int = 0, limit: int = 1000) -> Sequence[Message]:
         """Messages with a sequence greater than ``after``; moves nothing."""
+
+    async def extent(self, stream: str) -> Extent:
+        """What it holds now. Raises NotFound."""
 
     async def delete(self, stream: str) -> bool: ...
 

@@ -14,7 +14,7 @@ from typing import Literal
 
 import apsw
 
-from littoral.store.contract import Message, NotFound, Outgoing, Retention
+from littoral.store.contract import Extent, Message, NotFound, Outgoing, Retention
 from littoral.store.embedded import log
 from littoral.store.embedded.consumer import EmbeddedConsumer, messages_after
 from littoral.store.embedded.database import Database
@@ -79,6 +79,12 @@ class EmbeddedStreams:
 
     async def read(self, stream: str, *, after: int = 0, limit: int = 1000) -> Sequence[Message]:
         return messages_after(self._database, self._id(stream), after, limit)
+
+    async def extent(self, stream: str) -> Extent:
+        rows = self._database.read("SELECT last - count + 1, last FROM streams WHERE id = ?", (self._id(stream),))
+        if not rows:
+            raise NotFound(f"no stream {stream}")
+        return Extent(*rows[0])
 
     async def delete(self, stream: str) -> bool:
         try:

@@ -1,0 +1,1 @@
+"""Schedules: rules and schedules that invoke functions at a time."""
