@@ -138,7 +138,7 @@ def test_every_type_of_iterator(client: Any, name: str) -> None:
     assert datas(ShardIteratorType="AT_SEQUENCE_NUMBER", StartingSequenceNumber=number) == b"123"
     assert datas(ShardIteratorType="AFTER_SEQUENCE_NUMBER", StartingSequenceNumber=number) == b"23"
     arrivals = [record["ApproximateArrivalTimestamp"] for record in read(client, name, shard)]
-    assert datas(ShardIteratorType="AT_TIMESTAMP", Timestamp=arrivals[2]) in {b"123", b"23"}  # ms on the wire
+    assert datas(ShardIteratorType="AT_TIMESTAMP", Timestamp=arrivals[2]).endswith(b"23")
     assert datas(ShardIteratorType="AT_TIMESTAMP", Timestamp=datetime(2020, 1, 1, tzinfo=UTC)) == b"0123"
     assert datas(ShardIteratorType="AT_TIMESTAMP", Timestamp=datetime(2099, 1, 1, tzinfo=UTC)) == b""
 

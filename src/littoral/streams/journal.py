@@ -68,13 +68,15 @@ class Journal:
         return found
 
     async def before(self, stream: Stream, shard: int, moment: float) -> int:
-        """The sequence before the first record that arrived at ``moment`` or later: a binary search."""
+        """The sequence before the first record that arrived at ``moment`` or later, in whole milliseconds, which is
+        what clients are told of arrivals: a binary search."""
+        wanted = round(moment * 1000)
         extent = await self.extent(stream, shard)
         low, high = extent.first, extent.last + 1
         while low < high:
             middle = (low + high) // 2
             read = await self._streams.read(stream.log(shard), after=middle - 1, limit=1)
-            if read and read[0].published_at < moment:
+            if read and milliseconds(read[0].published_at) < wanted:
                 low = middle + 1
             else:
                 high = middle
@@ -91,3 +93,7 @@ class Journal:
                 await arrival.wait()
         except TimeoutError:
             return
+
+
+def milliseconds(moment: float) -> int:
+    return int(moment * 1000)

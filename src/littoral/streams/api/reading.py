@@ -9,6 +9,7 @@ from littoral.aws.service import Call, Output, ServiceError, operation
 from littoral.store.contract import NotFound
 from littoral.streams.catalog import Stream
 from littoral.streams.errors import invalid, not_found
+from littoral.streams.journal import milliseconds
 from littoral.streams.naming import Operations
 from littoral.streams.shards import Iterator, iterator_from, sequence_number, sequence_of, shard_id, shard_index
 
@@ -80,7 +81,7 @@ class ReadOperations(Operations):
         records = [
             {
                 "SequenceNumber": sequence_number(stream.created, message.sequence, at.shard),
-                "ApproximateArrivalTimestamp": message.published_at,
+                "ApproximateArrivalTimestamp": milliseconds(message.published_at) / 1000,
                 "Data": message.data,
                 "PartitionKey": message.headers["key"],
                 "EncryptionType": "NONE",
