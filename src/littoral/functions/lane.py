@@ -1,0 +1,371 @@
+"""A lane: the records of a shard (or of some of its keys), gathered into batches and given to a function, in order.
+
+What becomes of a batch (Lambda developer guide, "How Lambda processes records from stream and queue-based event
+sources"):
+
+======================  ==============================================================================
+what came               then
+======================  ==============================================================================
+success                 its last position is saved, the next batch
+reported failures       what is before the first of them is done; the rest again
+function error          the two halves one after the other (BisectBatchOnFunctionError), else again, after
+                        a wait that doubles, at most MaximumRetryAttempts times
+throttle, 5xx           again, without counting
+given up, too old       a record to the on-failure destination, then the next batch
+======================  ==============================================================================
+
+How often a batch failed is memory only: after a restart it is tried as often again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from littoral.aws.invoke import InvokeResult
+from littoral.aws.service import ServiceError
+from littoral.functions.catalog import Catalog, Target
+from littoral.functions.delivery import Deliveries
+from littoral.functions.names import LATEST, Reference, new_request_id
+from littoral.functions.payload import MAX_SYNC
+from littoral.functions.runner import Runner
+from littoral.functions.settings import FunctionSettings
+from littoral.functions.sources import EventSource, Positions, SourceMapping, SourceRecord
+from littoral.functions.version import iso_time
+from littoral.protocols.eventpattern import Matcher, parse_pattern
+from littoral.store.contract import StoreError
+
+log = logging.getLogger(__name__)
+
+LONGEST_WAIT = 20.0  # seconds without a look at the shard: a record that comes wakes the lane at once
+NOTHING_YET, FINE, FAILED = "No records processed", "OK", "PROBLEM: Function call failed"
+
+
+@dataclass(slots=True)
+class Hands:
+    """What a lane works with."""
+
+    catalog: Catalog
+    runner: Runner
+    deliveries: Deliveries
+    settings: FunctionSettings
+    clock: Callable[[], float]
+
+
+@dataclass(slots=True)
+class Part:
+    """Records that go to the function together, and how often they failed."""
+
+    records: Sequence[SourceRecord]
+    failures: int = 0
+
+
+@dataclass(slots=True)
+class Outcome:
+    """Of one attempt. ``done`` records from the front are worked off; None where the function did not run."""
+
+    done: int | None
+    request_id: str
+    result: InvokeResult | None = None
+    target: Target | None = None
+
+
+@dataclass(eq=False)
+class Follower:
+    """A mapping's lanes."""
+
+    mapping: SourceMapping
+    source: EventSource
+    positions: Positions
+    hands: Hands
+    result: str = NOTHING_YET
+    _lanes: list[Lane] = field(default_factory=list)
+
+    async def start(self) -> None:
+        for shard in self.mapping.starts:
+            for number in range(self.mapping.factor):
+                after = await self.positions.load(self.mapping, shard, number)
+                self._lanes.append(Lane(self, shard, number, after))
+
+    async def stop(self) -> None:
+        for lane in self._lanes:
+            lane.stop()
+        await asyncio.gather(*(lane.task for lane in self._lanes), return_exceptions=True)
+
+    async def kill(self) -> None:
+        for lane in self._lanes:
+            lane.task.cancel()
+        await asyncio.gather(*(lane.task for lane in self._lanes), return_exceptions=True)
+
+
+class Lane:
+    def __init__(self, follower: Follower, shard: str, number: int, after: int) -> None:
+        self._follower = follower
+        self._hands = follower.hands
+        self._source = follower.source
+        self._shard = shard
+        self._number = number
+        self._of = follower.mapping.factor
+        self._after = after  # the last position done with
+        self._stopping = False
+        self._idle = False  # nothing is under way that must be finished
+        self._patterns: tuple[tuple[str, ...], list[Matcher]] = ((), [])
+        self.task = asyncio.get_running_loop().create_task(self._run())
+
+    def stop(self) -> None:
+        """End after the attempt that is under way."""
+        self._stopping = True
+        if self._idle:
+            self.task.cancel()
+
+    @property
+    def _mapping(self) -> SourceMapping:
+        return self._follower.mapping
+
+    async def _run(self) -> None:
+        troubles = 0
+        while not self._stopping:
+            try:
+                records, cursor = await self._gather()
+                await self._work_off(records)
+                if cursor > self._after and not self._stopping:
+                    await self._save(cursor)
+                troubles = 0
+            except (ServiceError, StoreError) as error:
+                troubles += 1
+                log.warning("event source mapping %s, %s: %s", self._mapping.uuid, self._shard, error)
+                self._follower.result = f"PROBLEM: {error}"
+                await self._pause(troubles)
+            except Exception:
+                troubles += 1
+                log.exception("event source mapping %s failed for a reason of ours", self._mapping.uuid)
+                await self._pause(troubles)
+
+    async def _pause(self, count: int) -> None:
+        first, longest = self._hands.settings.source_delays
+        self._idle = True
+        try:
+            await asyncio.sleep(min(longest, first * 2 ** min(count - 1, 30)))
+        finally:
+            self._idle = False
+
+    async def _save(self, after: int) -> None:
+        await self._follower.positions.save(self._mapping, self._shard, self._number, after)
+        self._after = after
+
+    # ------------------------------------------------------------------------------------ gathering
+
+    async def _gather(self) -> tuple[list[SourceRecord], int]:
+        """The next batch and the position up to which was looked: what was passed over is done with, too."""
+        records: list[SourceRecord] = []
+        cursor, room = self._after, MAX_SYNC - 1024  # bytes of the event
+        loop = asyncio.get_running_loop()
+        deadline = 0.0
+        while not self._stopping:
+            mapping = self._mapping
+            limit = max(1, mapping.batch_size - len(records)) * self._of
+            read = await self._source.read(mapping.source, self._shard, cursor, limit, MAX_SYNC)
+            for record in read:
+                if self._mine(record) and self._wanted(record):
+                    room -= self._length(record)
+                    if records and (room < 0 or len(records) >= mapping.batch_size):
+                        return records, cursor
+                    records.append(record)
+                cursor = record.position
+            if len(records) >= mapping.batch_size:
+                return records, cursor
+            if read:
+                continue
+            if not records:
+                if cursor > self._after:
+                    return records, cursor
+                await self._wait(cursor, LONGEST_WAIT)
+                continue
+            deadline = deadline or loop.time() + mapping.window
+            if loop.time() >= deadline:
+                return records, cursor
+            await self._wait(cursor, deadline - loop.time())
+        return [], self._after
+
+    async def _wait(self, cursor: int, seconds: float) -> None:
+        self._idle = True
+        try:
+            await self._source.arrived(self._mapping.source, self._shard, cursor, min(seconds, LONGEST_WAIT))
+        finally:
+            self._idle = False
+
+    def _mine(self, record: SourceRecord) -> bool:
+        if self._of == 1:
+            return True
+        digest = hashlib.md5(record.key.encode(), usedforsecurity=False).digest()
+        return int.from_bytes(digest[8:], "big") % self._of == self._number
+
+    def _wanted(self, record: SourceRecord) -> bool:
+        """Whether one of the filters lets it through."""
+        filters = self._mapping.filters
+        if not filters:
+            return True
+        if self._patterns[0] != filters:
+            self._patterns = (filters, [parse_pattern(text) for text in filters])
+        seen = self._source.filterable(record)
+        return any(matches(seen) for matches in self._patterns[1])
+
+    def _length(self, record: SourceRecord) -> int:
+        """Bytes of the record in the event; the function's role is not known yet and is short."""
+        return len(json.dumps(self._source.event(self._mapping.source, self._shard, record, ""))) + 256
+
+    # ------------------------------------------------------------------------------------ working off
+
+    async def _work_off(self, records: Sequence[SourceRecord]) -> None:
+        """Return when all are done with, or when the lane is to stop."""
+        parts = [Part(records)] if records else []
+        throttles = 0
+        while parts and not self._stopping:
+            part = parts.pop(0)
+            part = await self._without_old(part)
+            if not part.records:
+                continue
+            outcome = await self._attempt(part.records)
+            if outcome.done is None:
+                throttles += 1
+                parts.insert(0, part)
+                await self._pause(throttles)
+                continue
+            throttles = 0
+            if outcome.done:
+                await self._save(part.records[outcome.done - 1].position)
+            if outcome.done == len(part.records):
+                self._follower.result = FINE
+                continue
+            self._follower.result = FAILED
+            parts[:0] = await self._again(part, outcome)
+
+    async def _again(self, part: Part, outcome: Outcome) -> list[Part]:
+        """What is to be tried of a part that failed."""
+        assert outcome.done is not None
+        mapping = self._mapping
+        rest = part.records[outcome.done :]
+        failures = 1 if outcome.done else part.failures + 1  # it went on a bit: the rest starts anew
+        if mapping.bisect and len(rest) > 1 and not outcome.done:
+            middle = len(rest) // 2
+            return [Part(rest[:middle]), Part(rest[middle:])]
+        if mapping.retries >= 0 and failures > mapping.retries:
+            await self._give_up(rest, "RetryAttemptsExhausted", failures, outcome)
+            return []
+        await self._pause(failures)
+        return [Part(rest, failures)]
+
+    async def _without_old(self, part: Part) -> Part:
+        """Give up the records that are older than the mapping wants."""
+        if self._mapping.max_age < 0:
+            return part
+        oldest = self._hands.clock() - self._mapping.max_age
+        old = 0
+        while old < len(part.records) and part.records[old].arrived < oldest:
+            old += 1
+        if old:
+            await self._give_up(part.records[:old], "RecordAgeExceeded", part.failures, Outcome(0, new_request_id()))
+        return Part(part.records[old:], part.failures)
+
+    async def _attempt(self, records: Sequence[SourceRecord]) -> Outcome:
+        mapping = self._mapping
+        request_id = new_request_id()
+        try:
+            target = self._hands.catalog.resolve(Reference(mapping.function, mapping.qualifier))
+            role = target.version.role
+            event = {"Records": [self._source.event(mapping.source, self._shard, each, role) for each in records]}
+            result = await self._hands.runner.run(target, request_id, json.dumps(event).encode())
+        except ServiceError as error:
+            log.info("event source mapping %s waits: %s", mapping.uuid, error)
+            self._follower.result = f"PROBLEM: {error.message or error.code}"
+            return Outcome(None, request_id)
+        if result.function_error is not None:
+            return Outcome(0, request_id, result, target)
+        done = _reported(result.payload, records) if mapping.report_failures else len(records)
+        return Outcome(done, request_id, result, target)
+
+    async def _give_up(self, records: Sequence[SourceRecord], condition: str, attempts: int, outcome: Outcome) -> None:
+        """Hand the record of the failure on, then go past the records. Waits until the destination has it."""
+        mapping = self._mapping
+        log.info("%d records of %s are given up: %s", len(records), mapping.source, condition)
+        troubles = 0
+        while mapping.on_failure is not None:
+            try:
+                await self._hand_on(mapping.on_failure, self._failure(records, condition, attempts, outcome))
+                break
+            except (ServiceError, StoreError) as error:
+                troubles += 1
+                log.warning("the destination %s refuses: %s", mapping.on_failure, error)
+                self._follower.result = f"PROBLEM: the on-failure destination refuses: {error}"
+                await self._pause(troubles)
+                mapping = self._mapping
+        await self._save(records[-1].position)
+
+    async def _hand_on(self, destination: str, record: dict[str, Any]) -> None:
+        deliveries = self._hands.deliveries
+        if ":lambda:" not in destination:
+            if deliveries.sink is None:
+                raise ServiceError("ServiceException", "there is no way to this destination", status=500)
+            await deliveries.sink.deliver(destination, record)
+            return
+        reference = self._hands.catalog.home.parse(destination)
+        self._hands.catalog.version(reference)
+        info = record[self._source.batch_info]
+        # the same id for the same records, so that a repetition after a crash is dropped
+        name = f"{self._mapping.uuid}/{info['startSequenceNumber']}/{info['endSequenceNumber']}"
+        request_id = str(uuid.uuid5(uuid.NAMESPACE_OID, name))
+        await deliveries.accept(reference, request_id, json.dumps(record).encode())
+
+    def _failure(
+        self, records: Sequence[SourceRecord], condition: str, attempts: int, outcome: Outcome
+    ) -> dict[str, Any]:
+        """AWS's record of a batch that was given up ("Retain discarded records of a stream")."""
+        mapping = self._mapping
+        record: dict[str, Any] = {
+            "requestContext": {
+                "requestId": outcome.request_id,
+                "functionArn": self._hands.catalog.home.arn(mapping.function, mapping.qualifier or LATEST),
+                "condition": condition,
+                "approximateInvokeCount": attempts,
+            },
+            "version": "1.0",
+            "timestamp": iso_time(self._hands.clock()),
+            self._source.batch_info: {
+                "shardId": self._shard,
+                "startSequenceNumber": records[0].sequence,
+                "endSequenceNumber": records[-1].sequence,
+                "approximateArrivalOfFirstRecord": iso_time(records[0].arrived),
+                "approximateArrivalOfLastRecord": iso_time(records[-1].arrived),
+                "batchSize": len(records),
+                "streamArn": mapping.source,
+            },
+        }
+        if outcome.result is not None:
+            record["responseContext"] = {"statusCode": 200, "executedVersion": outcome.result.executed_version}
+            if outcome.result.function_error is not None:
+                record["responseContext"]["functionError"] = outcome.result.function_error
+        return record
+
+
+def _reported(payload: bytes, records: Sequence[SourceRecord]) -> int:
+    """How many records from the front are done, by the function's batchItemFailures. What is no proper report, or
+    names a record that was not given, fails the whole batch, as at AWS."""
+    answer = json.loads(payload)
+    if answer is None or answer == {}:
+        return len(records)
+    failures = answer.get("batchItemFailures", []) if isinstance(answer, dict) else "none"
+    if failures is None:
+        return len(records)
+    if not isinstance(failures, list):
+        return 0
+    places = {record.sequence: place for place, record in enumerate(records)}
+    named = [each.get("itemIdentifier") if isinstance(each, dict) else None for each in failures]
+    if not all(isinstance(name, str) and name in places for name in named):
+        return 0
+    return min((places[name] for name in named), default=len(records))
