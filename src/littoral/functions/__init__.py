@@ -8,6 +8,16 @@ from littoral.functions.api.parts import CodeSource
 from littoral.functions.delivery import Sink
 from littoral.functions.facade import Functions
 from littoral.functions.settings import FunctionSettings
+from littoral.functions.sources import EventSource, SourceRecord
 from littoral.functions.version import Placement
 
-__all__ = ["CodeSource", "FunctionSettings", "Functions", "LambdaApi", "Placement", "Sink"]
+__all__ = [
+    "CodeSource",
+    "EventSource",
+    "FunctionSettings",
+    "Functions",
+    "LambdaApi",
+    "Placement",
+    "Sink",
+    "SourceRecord",
+]

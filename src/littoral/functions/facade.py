@@ -32,6 +32,7 @@ from littoral.functions.catalog import Catalog, new_revision
 from littoral.functions.code import CodeStore
 from littoral.functions.codeurl import PREFIX, CodeUrls
 from littoral.functions.delivery import Deliveries, Sink
+from littoral.functions.lane import Follower, Hands
 from littoral.functions.launcher import Launcher
 from littoral.functions.logs import Logs
 from littoral.functions.names import LATEST, Home, invalid, is_number, new_request_id
@@ -41,6 +42,7 @@ from littoral.functions.runner import Runner
 from littoral.functions.runtimes import Runtimes
 from littoral.functions.scheduler import Scheduler
 from littoral.functions.settings import FunctionSettings
+from littoral.functions.sources import EventSource, Mappings
 from littoral.functions.version import Function, FunctionVersion, Placement, aws_time
 from littoral.net.message import Handler
 from littoral.store.contract import Blobs, Conflict, Records, Streams
@@ -85,8 +87,10 @@ class Functions:
         clock: Callable[[], float] = time.time,
         code_source: CodeSource | None = None,
         sink: Sink | None = None,
+        sources: Mapping[str, EventSource] | None = None,
     ) -> Self:
-        """Load what is stored; no process is started. ``folder`` holds unpacked code and logs."""
+        """Load what is stored; no process is started. ``folder`` holds unpacked code and logs. ``sources`` are what
+        event source mappings may follow, by the beginning of the ARNs."""
         settings = settings or FunctionSettings()
         home = Home(region, account)
         records = store.records("functions")
@@ -107,9 +111,25 @@ class Functions:
         runner = Runner(scheduler, logs, settings, clock)
         deliveries = Deliveries(store.streams, records, catalog, runner, settings, clock, sink)
         await deliveries.open()
+        hands = Hands(catalog, runner, deliveries, settings, clock)
+        mappings = Mappings(
+            records, sources or {}, lambda mapping, source, positions: Follower(mapping, source, positions, hands)
+        )
+        await mappings.load()
         urls = CodeUrls(await _secret(records), code, clock)
         parts = Parts(
-            home, settings, catalog, code, runtimes, launcher, scheduler, runner, deliveries, urls.sign, code_source
+            home,
+            settings,
+            catalog,
+            code,
+            runtimes,
+            launcher,
+            scheduler,
+            runner,
+            deliveries,
+            mappings,
+            urls.sign,
+            code_source,
         )
         return cls(parts, logs, urls, clock)
 
@@ -126,6 +146,7 @@ class Functions:
             await parts.launcher.prepare(parts.catalog.get(name).latest)
         parts.scheduler.start()
         parts.deliveries.start()
+        await parts.mappings.start()
         self._sweeper = asyncio.get_running_loop().create_task(self._sweep())
 
     async def close(self) -> None:
@@ -133,6 +154,7 @@ class Functions:
         if self._sweeper is not None:
             self._sweeper.cancel()
             await asyncio.gather(self._sweeper, return_exceptions=True)
+        await self._parts.mappings.close()
         await self._parts.deliveries.close()
         await self._parts.runner.close()
         await self._parts.scheduler.close()

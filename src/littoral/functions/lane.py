@@ -365,7 +365,7 @@ def _reported(payload: bytes, records: Sequence[SourceRecord]) -> int:
     if not isinstance(failures, list):
         return 0
     places = {record.sequence: place for place, record in enumerate(records)}
-    named = [each.get("itemIdentifier") if isinstance(each, dict) else None for each in failures]
-    if not all(isinstance(name, str) and name in places for name in named):
+    named = [str(each.get("itemIdentifier")) if isinstance(each, dict) else "" for each in failures]
+    if not all(name in places for name in named):
         return 0
     return min((places[name] for name in named), default=len(records))

@@ -5,13 +5,14 @@ Capabilities do not import each other; what they need of one another is handed i
 
 from __future__ import annotations
 
+import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from littoral.aws.invoke import Invocation, InvokeResult
 from littoral.aws.service import Call, ServiceError
-from littoral.functions import Functions, Placement
+from littoral.functions import Functions, Placement, SourceRecord
 from littoral.objects import Objects
 from littoral.protocols.shadow import ShadowError
 from littoral.streams import StreamStore
@@ -139,3 +140,66 @@ class StreamSink:
     async def deliver(self, arn: str, record: dict[str, Any]) -> None:
         key = str((record.get("requestContext") or {}).get("requestId", "record"))
         await self._streams.put(arn, json.dumps(record).encode(), key)
+
+
+class StreamSource:
+    """For functions: data streams as an event source. The event is Kinesis' (Lambda developer guide)."""
+
+    batch_info = "KinesisBatchInfo"
+
+    def __init__(self, streams: StreamStore) -> None:
+        self._streams = streams
+
+    def shards(self, arn: str) -> Sequence[str]:
+        return self._streams.shards(arn)
+
+    async def position(self, arn: str, shard: str, start: str, moment: float | None) -> int:
+        return await self._streams.position(arn, shard, start, moment)
+
+    async def read(self, arn: str, shard: str, after: int, limit: int, max_bytes: int) -> Sequence[SourceRecord]:
+        found = await self._streams.read(arn, shard, after, limit, max_bytes)
+        return [
+            SourceRecord(
+                message.sequence,
+                message.headers["key"],
+                message.published_at,
+                self._streams.number(arn, shard, message.sequence),
+                message.data,
+            )
+            for message in found
+        ]
+
+    async def arrived(self, arn: str, shard: str, after: int, wait: float) -> None:
+        await self._streams.arrived(arn, shard, after, wait)
+
+    def event(self, arn: str, shard: str, record: SourceRecord, role: str) -> dict[str, Any]:
+        return {
+            "kinesis": {**_facts(record), "data": base64.b64encode(record.body).decode()},
+            "eventSource": "aws:kinesis",
+            "eventVersion": "1.0",
+            "eventID": f"{shard}:{record.sequence}",
+            "eventName": "aws:kinesis:record",
+            "invokeIdentityArn": role,
+            "awsRegion": arn.split(":")[3],
+            "eventSourceARN": arn,
+        }
+
+    def filterable(self, record: SourceRecord) -> dict[str, Any]:
+        """``data`` is the JSON it holds, else its text; data that is neither has no ``data`` to match."""
+        try:
+            text = record.body.decode()
+        except UnicodeDecodeError:
+            return _facts(record)
+        try:
+            return {**_facts(record), "data": json.loads(text)}
+        except (ValueError, RecursionError):
+            return {**_facts(record), "data": text}
+
+
+def _facts(record: SourceRecord) -> dict[str, Any]:
+    return {
+        "kinesisSchemaVersion": "1.0",
+        "partitionKey": record.key,
+        "sequenceNumber": record.sequence,
+        "approximateArrivalTimestamp": int(record.arrived * 1000) / 1000,
+    }

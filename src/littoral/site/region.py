@@ -25,6 +25,7 @@ from littoral.site.capabilities import (
     ObjectCode,
     RuleObjects,
     StreamSink,
+    StreamSource,
 )
 from littoral.site.foundation import Foundation, lay
 from littoral.site.listening import listen_api, listen_mqtt
@@ -109,7 +110,7 @@ async def open_local(base: Foundation) -> Local:
     objects = await Objects.open(base.store, base.folder / "objects", region=region, account=account)
     place.part(objects.close)
     streams = await StreamStore.open(base.store, region=region, account=account)
-    functions = await open_functions(base, ObjectCode(objects), StreamSink(streams))
+    functions = await open_functions(base, ObjectCode(objects), streams)
     place.part(functions.close)
     objects.invoker = functions
     objects.permits = lambda function, bucket: s3_may_invoke(functions, function, bucket)
@@ -128,7 +129,9 @@ async def open_local(base: Foundation) -> Local:
     return Local(objects, functions, things, streams)
 
 
-async def open_functions(base: Foundation, code: ObjectCode | None = None, sink: StreamSink | None = None) -> Functions:
+async def open_functions(
+    base: Foundation, code: ObjectCode | None = None, streams: StreamStore | None = None
+) -> Functions:
     settings = base.place.settings
     options: dict[str, Any] = {}
     if settings.functions_concurrency is not None:
@@ -144,7 +147,8 @@ async def open_functions(base: Foundation, code: ObjectCode | None = None, sink:
             idle_seconds=settings.functions_idle, node=settings.node, function_env=base.function_env, **options
         ),
         code_source=code,
-        sink=sink,
+        sink=StreamSink(streams) if streams is not None else None,
+        sources={"arn:aws:kinesis:": StreamSource(streams)} if streams is not None else None,
     )
 
 

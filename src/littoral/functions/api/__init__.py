@@ -7,6 +7,7 @@ from littoral.functions.api.account import AccountOperations
 from littoral.functions.api.aliases import AliasOperations
 from littoral.functions.api.configuration import ConfigurationOperations
 from littoral.functions.api.event_invoke import EventInvokeOperations
+from littoral.functions.api.event_sources import EventSourceOperations
 from littoral.functions.api.functions import FunctionOperations
 from littoral.functions.api.invoking import InvokeOperations
 from littoral.functions.api.permissions import PermissionOperations
@@ -20,6 +21,7 @@ class LambdaApi(
     AliasOperations,
     InvokeOperations,
     EventInvokeOperations,
+    EventSourceOperations,
     PermissionOperations,
     AccountOperations,
 ):

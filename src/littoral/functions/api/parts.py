@@ -18,6 +18,7 @@ from littoral.functions.runner import Runner
 from littoral.functions.runtimes import Runtimes
 from littoral.functions.scheduler import Scheduler
 from littoral.functions.settings import FunctionSettings
+from littoral.functions.sources import Mappings
 from littoral.functions.version import Function, FunctionVersion, aws_time
 
 T = TypeVar("T")
@@ -42,6 +43,7 @@ class Parts:
     scheduler: Scheduler
     runner: Runner
     deliveries: Deliveries
+    mappings: Mappings
     sign_code_url: Callable[[FunctionVersion, float], str]  # path and query under which the zip is handed out
     code_source: CodeSource | None = None
 
