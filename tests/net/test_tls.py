@@ -86,6 +86,9 @@ async def test_client_certificates_are_told_to_the_handler(authority: Authority,
         assert await ask(http, listener.port, client_context(ca=ca)) == ("localhost", "nobody")
         with pytest.raises(RequestFailed):
             await ask(http, listener.port, client_context(ca=ca, pair=pair(foreign)))
+        ended = authority.issue_client("thing", days=0)
+        with pytest.raises(RequestFailed):
+            await ask(http, listener.port, client_context(ca=ca, pair=pair(ended)))
     async with serving(tell, tls=required) as listener:
         assert (await ask(http, listener.port, client_context(ca=ca, pair=pair(mine))))[1] == mine.certificate_id
         with pytest.raises(RequestFailed):
