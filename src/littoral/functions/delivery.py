@@ -1,6 +1,6 @@
 """Asynchronous invocations: kept durably, run by workers, retried, then handed to a destination.
 
-Owns: what becomes of each event (``lanes`` keeps them). An event is acknowledged to its sender once it is in a stream,
+Owns: what becomes of each event (``queues`` keeps them). An event is acknowledged to its sender once it is in a stream,
 and to it once the function succeeded or its destination has it, so a killed place runs it again (at least once).
 
 ==================  ===============================================================================
@@ -25,8 +25,8 @@ from typing import Any, Protocol
 from littoral.aws.invoke import InvokeResult
 from littoral.aws.service import ServiceError
 from littoral.functions.catalog import Catalog, Target
-from littoral.functions.lanes import Lane, Lanes
 from littoral.functions.names import LATEST, Reference
+from littoral.functions.queues import EventQueue, EventQueues
 from littoral.functions.runner import Runner
 from littoral.functions.settings import FunctionSettings
 from littoral.functions.version import iso_time
@@ -81,7 +81,7 @@ class Deliveries:
         clock: Callable[[], float],
         sink: Sink | None = None,
     ) -> None:
-        self._lanes = Lanes(streams, settings.deliveries, self._deliver)
+        self._queues = EventQueues(streams, settings.deliveries, self._deliver)
         self._records = records
         self._catalog = catalog
         self._runner = runner
@@ -91,14 +91,14 @@ class Deliveries:
         self._throttles: dict[tuple[str, int], int] = {}  # how often an event was refused, by function and sequence
 
     async def open(self) -> None:
-        await self._lanes.open(lambda function: self._catalog.find(function) is not None)
+        await self._queues.open(lambda function: self._catalog.find(function) is not None)
 
     def start(self) -> None:
-        self._lanes.start()
+        self._queues.start()
 
     async def close(self) -> None:
         """Stop. What was under way is not acknowledged and comes again at the next start."""
-        await self._lanes.close()
+        await self._queues.close()
 
     async def accept(
         self, reference: Reference, request_id: str, payload: bytes, context: bytes = b"", hops: int = 0
@@ -112,51 +112,51 @@ class Deliveries:
             "hops": str(hops),
         }
         try:
-            await self._lanes.publish(reference.name, Outgoing(payload, request_id, headers))
+            await self._queues.publish(reference.name, Outgoing(payload, request_id, headers))
         except StoreError as error:
             raise ServiceError("ServiceException", f"The event could not be kept: {error}", status=500) from error
 
-    async def _deliver(self, lane: Lane, message: Message) -> None:
+    async def _deliver(self, queue: EventQueue, message: Message) -> None:
         try:
-            delay = await self._attempt(lane, message)
-            lane.under_way.discard(message.sequence)  # before the retry: it may come again while that is written
+            delay = await self._attempt(queue, message)
+            queue.under_way.discard(message.sequence)  # before the retry: it may come again while that is written
             if delay is not None:
-                await lane.consumer.retry(message.sequence, delay=delay)
+                await queue.consumer.retry(message.sequence, delay=delay)
         except StoreError as error:  # not acknowledged: it comes again
             log.warning("event %s is put off: %s", message.headers["request"], error)
         except Exception:
             log.exception("event %s failed for a reason of ours; it will come again", message.headers["request"])
         finally:
-            lane.under_way.discard(message.sequence)
+            queue.under_way.discard(message.sequence)
 
-    async def _attempt(self, lane: Lane, message: Message) -> float | None:
+    async def _attempt(self, queue: EventQueue, message: Message) -> float | None:
         """Run the event and settle what came of it; the seconds after which it is to run again, if it is."""
         headers = message.headers
         try:
             target = self._catalog.resolve(Reference(headers["function"], headers["qualifier"] or None))
         except ServiceError as error:
             log.warning("event %s is dropped: %s", headers["request"], error)
-            return await self._finish(lane, message)
+            return await self._finish(queue, message)
         policy = policy_of(target)
         if self._clock() - message.published_at > policy.max_age:
-            attempts = await self._failures(lane, message)
-            return await self._give_up(lane, message, target, policy, "EventAgeExceeded", None, attempts)
+            attempts = await self._failures(queue, message)
+            return await self._give_up(queue, message, target, policy, "EventAgeExceeded", None, attempts)
         try:
             result = await self._runner.run(target, headers["request"], message.data, headers["context"].encode())
         except ServiceError as error:
-            return await self._throttled(lane, message, target, policy, error)
-        self._throttles.pop((lane.function, message.sequence), None)
+            return await self._throttled(queue, message, target, policy, error)
+        self._throttles.pop((queue.function, message.sequence), None)
         if result.function_error is not None:
-            return await self._failed(lane, message, target, policy, result)
+            return await self._failed(queue, message, target, policy, result)
         await self._hand_on(message, target, policy.on_success, "Success", result, 1)
-        return await self._finish(lane, message)
+        return await self._finish(queue, message)
 
     async def _throttled(
-        self, lane: Lane, message: Message, target: Target, policy: Policy, error: ServiceError
+        self, queue: EventQueue, message: Message, target: Target, policy: Policy, error: ServiceError
     ) -> float | None:
         if target.function.reserved == 0:  # Lambda does not wait for a function that is switched off
-            return await self._give_up(lane, message, target, policy, "RetriesExhausted", None, 0)
-        key = (lane.function, message.sequence)
+            return await self._give_up(queue, message, target, policy, "RetriesExhausted", None, 0)
+        key = (queue.function, message.sequence)
         count = self._throttles[key] = self._throttles.get(key, 0) + 1
         first, longest = self._settings.throttle_delays
         delay: float = min(longest, first * 2 ** min(count - 1, 30))
@@ -164,22 +164,22 @@ class Deliveries:
         return delay
 
     async def _failed(
-        self, lane: Lane, message: Message, target: Target, policy: Policy, result: InvokeResult
+        self, queue: EventQueue, message: Message, target: Target, policy: Policy, result: InvokeResult
     ) -> float | None:
-        failures = await self._failures(lane, message) + 1
+        failures = await self._failures(queue, message) + 1
         if failures > policy.retries:
-            return await self._give_up(lane, message, target, policy, "RetriesExhausted", result, failures)
-        await self._records.put(f"attempt/{lane.function}/{message.sequence}", str(failures).encode())
+            return await self._give_up(queue, message, target, policy, "RetriesExhausted", result, failures)
+        await self._records.put(f"attempt/{queue.function}/{message.sequence}", str(failures).encode())
         delays = self._settings.retry_delays
         return delays[min(failures, len(delays)) - 1]
 
-    async def _failures(self, lane: Lane, message: Message) -> int:
-        record = await self._records.get(f"attempt/{lane.function}/{message.sequence}")
+    async def _failures(self, queue: EventQueue, message: Message) -> int:
+        record = await self._records.get(f"attempt/{queue.function}/{message.sequence}")
         return int(record.value) if record is not None else 0
 
     async def _give_up(
         self,
-        lane: Lane,
+        queue: EventQueue,
         message: Message,
         target: Target,
         policy: Policy,
@@ -189,7 +189,7 @@ class Deliveries:
     ) -> float | None:
         log.info("event %s of %s is given up: %s", message.headers["request"], target.arn, condition)
         await self._hand_on(message, target, policy.on_failure, condition, result, attempts)
-        return await self._finish(lane, message)
+        return await self._finish(queue, message)
 
     async def _hand_on(
         self,
@@ -241,10 +241,10 @@ class Deliveries:
             record["responsePayload"] = json.loads(result.payload)
         return record
 
-    async def _finish(self, lane: Lane, message: Message) -> float | None:
+    async def _finish(self, queue: EventQueue, message: Message) -> float | None:
         """Done with it: nothing is to run again."""
-        await lane.consumer.ack([message.sequence])
-        self._throttles.pop((lane.function, message.sequence), None)
-        if await self._failures(lane, message):
-            await self._records.delete(f"attempt/{lane.function}/{message.sequence}")
+        await queue.consumer.ack([message.sequence])
+        self._throttles.pop((queue.function, message.sequence), None)
+        if await self._failures(queue, message):
+            await self._records.delete(f"attempt/{queue.function}/{message.sequence}")
         return None
