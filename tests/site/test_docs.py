@@ -1,4 +1,4 @@
-"""docs/first-steps.md, as a newcomer would type it: every command in order, in one shell, against a real place."""
+"""The pages of docs/ with commands, as a newcomer would type them: in order, in one shell, against a real place."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 
 from .conftest import Running, needs
 
-PAGE = Path(__file__).parents[2] / "docs" / "first-steps.md"
+DOCS = Path(__file__).parents[2] / "docs"
 SETUP = ("make setup", "littoral up &", "eval $(littoral")  # the fixture's work
 
 
-def test_first_steps(place: Running, tmp_path: Path) -> None:
-    needs("curl")
-    blocks = re.findall(r"```sh\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert len(blocks) == 5
+def typed(page: str, place: Running, folder: Path) -> str:
+    """What the commands of a page print; they all have to succeed."""
+    blocks = re.findall(r"```sh\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
+    assert len(blocks) >= 4
     lines = [line for block in blocks for line in block.splitlines() if not line.startswith(SETUP)]
     env = {
         **os.environ,
@@ -33,9 +33,15 @@ def test_first_steps(place: Running, tmp_path: Path) -> None:
     }
     script = "set -e\n" + "\n".join(lines)
     done = subprocess.run(
-        ["bash", "-c", script], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=110, check=False
+        ["bash", "-c", script], cwd=folder, env=env, capture_output=True, text=True, timeout=110, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_first_steps(place: Running, tmp_path: Path) -> None:
+    needs("curl")
+    printed = typed("first-steps.md", place, tmp_path)
     for expected in (
         "index.html",
         "REPORT RequestId",
@@ -46,4 +52,17 @@ def test_first_steps(place: Running, tmp_path: Path) -> None:
         "Hit from cloudfront",
         '"device": "pump"',
     ):
-        assert expected in done.stdout.replace('":"', '": "'), f"{expected!r} is not in:\n{done.stdout}\n{done.stderr}"
+        assert expected in printed.replace('":"', '": "'), f"{expected!r} is not in:\n{printed}"
+
+
+def test_bring_your_lambda(place: Running, tmp_path: Path) -> None:
+    printed = typed("bring-your-lambda.md", place, tmp_path)
+    for expected in (
+        "mean of 3 intervals in seven\n",
+        '{"rate": 75, "left": true}',
+        '{"alarm":true,"by":"alarm"}',
+        '"ExecutedVersion": "1"',
+        '{"alarm":false,"by":"alarm"}',
+        "rate 131",
+    ):
+        assert expected in printed, f"{expected!r} is not in:\n{printed}"
