@@ -24,7 +24,7 @@ async def test_lines_come_back_in_order_by_time_and_stream(tmp_path: Path) -> No
     assert [event.message for event in events if event.message] == [f"line {n} ä\r" for n in range(5)]
     assert len(events) == 10
     assert {e.stream for e in await logs.read("/aws/lambda/f", stream="s1")} == {"s1"}
-    assert [e.timestamp for e in await logs.read("/aws/lambda/f", since=104.0)] == [104.0, 104.0, 105.0, 105.0]
+    assert [e.timestamp for e in await logs.read("/aws/lambda/f", since=104.0)] == [104000, 104000, 105000, 105000]
     assert len(await logs.read("/aws/lambda/f", limit=3)) == 3
     assert await logs.read("/aws/lambda/g") == []
     assert await logs.groups() == ["/aws/lambda/f"]
@@ -40,7 +40,7 @@ async def test_a_group_keeps_the_latest_and_stays_within_its_bytes(tmp_path: Pat
     events = await logs.read("g")
     numbers = [int(event.message.split(" ")[1]) for event in events]
     assert numbers == list(range(numbers[0], 1000)) and len(numbers) > 70
-    assert sum(file.stat().st_size for file in tmp_path.rglob("*") if file.is_file()) <= 10_000
+    assert sum(file.stat().st_size for file in tmp_path.rglob("*.log")) <= 10_000
     await logs.close()
 
 
@@ -48,11 +48,11 @@ async def test_a_torn_line_spoils_no_other(tmp_path: Path) -> None:
     logs = _logs(tmp_path, [1.0])
     logs.append("g", "s", b"whole")
     await logs.close()
-    with (tmp_path / "g" / "current").open("ab") as file:
-        file.write(b"2.0 s to")
+    with next(tmp_path.rglob("*.log")).open("ab") as file:
+        file.write(b"2000 2000 s to")
     again = _logs(tmp_path, [3.0])
     again.append("g", "s", b"after")
-    assert [event.message for event in await again.read("g")] == ["whole", "to", "after"]
+    assert [event.message for event in await again.read("g")] == ["whole", "after"]
     await again.close()
 
 
