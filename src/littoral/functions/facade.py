@@ -35,6 +35,7 @@ from littoral.functions.delivery import Deliveries, Sink
 from littoral.functions.lane import Follower, Hands
 from littoral.functions.launcher import Launcher
 from littoral.functions.logs import Logs
+from littoral.functions.logs.api import LogsApi
 from littoral.functions.names import LATEST, Home, invalid, is_number, new_request_id
 from littoral.functions.payload import MAX_EVENT, MAX_SYNC, check_payload, check_small, context_of
 from littoral.functions.permissions import allows
@@ -65,7 +66,7 @@ class Store(Protocol):
 
 
 class Functions:
-    """Made by ``open``. ``api`` is the class for botocore's service "lambda"; ``logs`` reads log groups."""
+    """Made by ``open``. ``api`` is the class for botocore's service "lambda", ``logs_api`` for "logs"."""
 
     def __init__(self, parts: Parts, logs: Logs, urls: CodeUrls, clock: Callable[[], float]) -> None:
         self._parts = parts
@@ -74,6 +75,7 @@ class Functions:
         self._sweeper: asyncio.Task[None] | None = None
         self.logs = logs
         self.api = LambdaApi(parts)
+        self.logs_api = LogsApi(logs, parts.home, clock)
 
     @classmethod
     async def open(
@@ -294,8 +296,9 @@ class Functions:
             await asyncio.sleep(SWEEP_EVERY)
             try:
                 await self._parts.code.sweep(self._parts.catalog.code_keys() | self._parts.scheduler.code_in_use())
+                await self.logs.sweep()
             except Exception:
-                log.exception("unused function code could not be removed; the next sweep tries again")
+                log.exception("unused code or old logs could not be removed; the next sweep tries again")
 
 
 def _as_wanted(present: FunctionVersion, wanted: FunctionVersion, archive: bytes) -> bool:

@@ -29,7 +29,8 @@ async def compose(place: Place) -> None:
     base = await lay(place)
     functions = await open_functions(base)
     place.part(functions.close)
-    gateway = Gateway({}, base.identity, region=settings.region, account=settings.account, routes=base.routes())
+    services: dict[str, object] = {"logs": functions.logs_api}  # what triggers printed here is read here
+    gateway = Gateway(services, base.identity, region=settings.region, account=settings.account, routes=base.routes())
     base.metrics.add(lambda: function_readings(functions.stats()))
     await listen_api(base, gateway)
     await functions.start()

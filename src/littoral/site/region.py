@@ -98,6 +98,7 @@ class Local:
             "s3": self.objects.api,
             "kinesis": self.streams.api,
             "lambda": self.functions.api,
+            "logs": self.functions.logs_api,
             "iot": self.things.iot,
             "iot-data": self.things.iot_data,
         }

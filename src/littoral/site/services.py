@@ -15,6 +15,7 @@ API_CLASSES: dict[str, str] = {
     "iot-data": "littoral.things.data:IotData",
     "kinesis": "littoral.streams.api:KinesisApi",
     "lambda": "littoral.functions.api:LambdaApi",
+    "logs": "littoral.functions.logs.api:LogsApi",
     "s3": "littoral.objects.api:S3Api",
     "sts": "littoral.aws.identity:Sts",
 }
