@@ -36,15 +36,15 @@ def run(loaded: Loaded, *, export: bool) -> int:
         "AWS_SECRET_ACCESS_KEY": secret,
         "AWS_DEFAULT_REGION": settings.region,
     }
-    endpoint = _endpoint(settings, loaded.sources)
-    if endpoint is not None:
-        variables["AWS_ENDPOINT_URL"] = endpoint
+    url = endpoint(settings, loaded.sources)
+    if url is not None:
+        variables["AWS_ENDPOINT_URL"] = url
     for name, value in variables.items():
         print(f"export {name}={shlex.quote(value)};")
     return 0
 
 
-def _endpoint(settings: Settings, sources: Mapping[str, str]) -> str | None:
+def endpoint(settings: Settings, sources: Mapping[str, str]) -> str | None:
     """Where the place listens: as told, else as the running place wrote it down, else by default."""
     running = _running(settings.data_dir / LISTENERS_FILE) if sources["port"] == "default" else None
     if running is not None:

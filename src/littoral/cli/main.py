@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from littoral.cli import coverage, credentials, settings
+from littoral.cli import coverage, credentials, settings, usage
 from littoral.site.settings import KINDS, TABLE, Loaded, SettingsError, check_runnable, load
 
 EPILOG = """\
@@ -21,6 +21,7 @@ examples:
   eval $(littoral credentials --export)    keys and endpoint for the AWS CLI, boto3, Terraform
   littoral up core --name ward7 --upstream mqtts://region.example:8883 \\
       --certificate ward7.crt --private-key ward7.key --ca region-ca.pem
+  littoral usage --since 7d                what functions used
   littoral tour                            the main job end to end, checked, in a minute
 
 Every setting is a flag, a LITTORAL_* variable or a key of the TOML file: littoral settings.
@@ -70,6 +71,18 @@ def _parser() -> argparse.ArgumentParser:
     keys.add_argument("--export", action="store_true", help="as shell commands, with region and endpoint, for eval")
     _settings_flags(keys)
     keys.set_defaults(command=lambda options: credentials.run(_loaded(options), export=options.export))
+
+    used = commands.add_parser(
+        "usage",
+        help="what functions used",
+        description="Print what the functions of a place used: requests, billed time, GB-seconds (days are UTC)",
+    )
+    used.add_argument("--since", metavar="DAY", help="2026-11-01, or 7d for the last seven days (default: 30d)")
+    used.add_argument("--until", metavar="DAY", help="the last day (default: today)")
+    used.add_argument("--by-day", action="store_true", help="a line for each day and function")
+    used.add_argument("--json", action="store_true", help="everything, as JSON")
+    _settings_flags(used)
+    used.set_defaults(command=lambda options: usage.run(_loaded(options), usage.Asked.of(options)))
 
     covered = commands.add_parser(
         "coverage",

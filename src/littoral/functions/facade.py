@@ -36,6 +36,7 @@ from littoral.functions.lane import Follower, Hands
 from littoral.functions.launcher import Launcher
 from littoral.functions.logs import Logs
 from littoral.functions.logs.api import LogsApi
+from littoral.functions.metering import Meter
 from littoral.functions.names import LATEST, Home, invalid, is_number, new_request_id
 from littoral.functions.payload import MAX_EVENT, MAX_SYNC, check_payload, check_small, context_of
 from littoral.functions.permissions import allows
@@ -44,6 +45,9 @@ from littoral.functions.runtimes import Runtimes
 from littoral.functions.scheduler import Scheduler
 from littoral.functions.settings import FunctionSettings
 from littoral.functions.sources import EventSource, Mappings
+from littoral.functions.tally import Tally
+from littoral.functions.usage import PATH as USAGE
+from littoral.functions.usage import Authenticate, usage_handler
 from littoral.functions.version import Function, FunctionVersion, Placement, aws_time
 from littoral.net.message import Handler
 from littoral.store.contract import Blobs, Conflict, Records, Streams
@@ -68,9 +72,10 @@ class Store(Protocol):
 class Functions:
     """Made by ``open``. ``api`` is the class for botocore's service "lambda", ``logs_api`` for "logs"."""
 
-    def __init__(self, parts: Parts, logs: Logs, urls: CodeUrls, clock: Callable[[], float]) -> None:
+    def __init__(self, parts: Parts, logs: Logs, meter: Meter, urls: CodeUrls, clock: Callable[[], float]) -> None:
         self._parts = parts
         self._urls = urls
+        self._meter = meter
         self._clock = clock
         self._sweeper: asyncio.Task[None] | None = None
         self.logs = logs
@@ -133,7 +138,8 @@ class Functions:
             urls.sign,
             code_source,
         )
-        return cls(parts, logs, urls, clock)
+        meter = Meter(store.records("functions-usage"), runner.tallies, clock)
+        return cls(parts, logs, meter, urls, clock)
 
     async def start(self) -> None:
         """Boot the keepers, run what waits. Raises KeeperGone when this machine cannot run functions."""
@@ -149,6 +155,7 @@ class Functions:
         parts.scheduler.start()
         parts.deliveries.start()
         await parts.mappings.start()
+        self._meter.start()
         self._sweeper = asyncio.get_running_loop().create_task(self._sweep())
 
     async def close(self) -> None:
@@ -162,6 +169,7 @@ class Functions:
         await self._parts.scheduler.close()
         await self._parts.launcher.close()
         await self.logs.close()
+        await self._meter.close()
 
     # ------------------------------------------------------------------------------------ the invoker
 
@@ -256,6 +264,18 @@ class Functions:
         """Path prefix → handler: the addresses of GetFunction's Code.Location."""
         return {PREFIX: self._urls.handle}
 
+    def signed_routes(self, authenticate: Authenticate) -> dict[str, Handler]:
+        """Path prefix → handler, for callers that ``authenticate`` knows: what functions used."""
+        return {USAGE: usage_handler(self._meter, self._clock, authenticate)}
+
+    def tallies(self) -> list[Tally]:
+        """What each version came to since the start."""
+        return list(self._parts.runner.tallies)
+
+    def running(self) -> dict[str, int]:
+        """Executions under way, by function; those with none are not there."""
+        return self._parts.scheduler.running()
+
     def stats(self) -> dict[str, Any]:
         """Counts since the start; durations of the last thousand in seconds."""
         stats = self._parts.runner.stats
@@ -297,6 +317,7 @@ class Functions:
             try:
                 await self._parts.code.sweep(self._parts.catalog.code_keys() | self._parts.scheduler.code_in_use())
                 await self.logs.sweep()
+                await self._meter.sweep()
             except Exception:
                 log.exception("unused code or old logs could not be removed; the next sweep tries again")
 

@@ -62,12 +62,17 @@ def end_line(request_id: str) -> str:
     return f"END RequestId: {request_id}"
 
 
+def billed_ms(duration: float, init: float | None) -> int:
+    """What an execution is billed: seconds in the handler and, as AWS does since 2025, in the init phase."""
+    return math.ceil(duration * 1000 + (init or 0.0) * 1000) or 1
+
+
 def report_line(
     request_id: str, *, duration: float, memory_size: int, memory_kib: int, init: float | None, status: str = ""
 ) -> str:
-    """Durations in seconds; ``init`` only for an instance's first event; it is billed, as AWS does since 2025."""
+    """Durations in seconds; ``init`` only for an instance's first event."""
     milliseconds = duration * 1000
-    billed = math.ceil(milliseconds + (init or 0.0) * 1000) or 1
+    billed = billed_ms(duration, init)
     line = (
         f"REPORT RequestId: {request_id}\tDuration: {milliseconds:.2f} ms\tBilled Duration: {billed} ms\t"
         f"Memory Size: {memory_size} MB\tMax Memory Used: {-(-memory_kib // 1024)} MB\t"

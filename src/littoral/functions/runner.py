@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from littoral.functions.keeper import KeeperGone
 from littoral.functions.logs import InvocationLog, Logs
 from littoral.functions.outcome import (
     Outcome,
+    billed_ms,
     end_line,
     exit_payload,
     report_line,
@@ -30,6 +32,7 @@ from littoral.functions.outcome import (
 from littoral.functions.runtimes import unavailable
 from littoral.functions.scheduler import Lease, Scheduler
 from littoral.functions.settings import FunctionSettings
+from littoral.functions.tally import Tallies
 from littoral.functions.version import iso_time
 
 log = logging.getLogger(__name__)
@@ -58,6 +61,7 @@ class Runner:
         self._clock = clock
         self._abandoned: set[asyncio.Task[None]] = set()
         self.stats = Stats()
+        self.tallies = Tallies()
 
     async def run(
         self, target: Target, request_id: str, payload: bytes, context: bytes = b"", *, tail: bool = False
@@ -72,7 +76,9 @@ class Runner:
         except KeeperGone as error:
             raise unavailable(error) from error
         except Exception as error:
-            self.stats.throttles += getattr(error, "code", "") == "TooManyRequestsException"
+            if getattr(error, "code", "") == "TooManyRequestsException":
+                self.stats.throttles += 1
+                self.tallies.of(version).throttles += 1
             raise
         instance = lease.instance
         assert instance is not None
@@ -99,10 +105,13 @@ class Runner:
         self, lease: Lease, instance: Instance, record: InvocationLog, request_id: str, *, tail: bool
     ) -> InvokeResult | None:
         """Wait for the init phase; the result that says so when it fails."""
+        began = time.perf_counter()
         try:
             self.stats.inits.append(await instance.ready(self._settings.init_seconds))
             return None
         except InitFailed as failure:
+            if failure.words != "init timeout":  # which is in the outcome's duration; the phase is billed, too
+                instance.init_seconds = time.perf_counter() - began
             outcome = self._init_outcome(failure, request_id)
             record.lines(start_line(request_id, lease.version.version))
             return self._conclude(lease, record, request_id, outcome, tail=tail)
@@ -126,6 +135,7 @@ class Runner:
     ) -> InvokeResult:
         version, instance = lease.version, lease.instance
         assert instance is not None
+        init = instance.init_seconds if lease.cold else None
         status = ""
         if outcome.kind == "timeout":
             status = "Status: timeout"
@@ -140,12 +150,12 @@ class Runner:
                 duration=outcome.duration,
                 memory_size=version.memory_size,
                 memory_kib=outcome.memory_kib,
-                init=instance.init_seconds if lease.cold else None,
+                init=init,
                 status=status,
             ),
         )
         self._scheduler.release(lease, usable=outcome.usable, peak=outcome.memory_kib * 1024)
-        self._count(lease, outcome)
+        self._count(lease, outcome, init)
         return InvokeResult(
             payload=outcome.payload,
             function_error=None if outcome.kind == "ok" else "Unhandled",
@@ -155,7 +165,10 @@ class Runner:
             duration=outcome.duration,
         )
 
-    def _count(self, lease: Lease, outcome: Outcome) -> None:
+    def _count(self, lease: Lease, outcome: Outcome, init: float | None) -> None:
+        version = lease.version
+        billed = billed_ms(outcome.duration, init)
+        self.tallies.of(version).concluded(outcome, billed, version.memory_size, init)
         stats = self.stats
         stats.cold += lease.cold
         stats.warm += not lease.cold

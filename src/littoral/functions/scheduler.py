@@ -275,6 +275,10 @@ class Scheduler:
             for ticket in pool.waiting:
                 ticket.cancel()
 
+    def running(self) -> dict[str, int]:
+        """Executions under way, by function."""
+        return dict(self._running)
+
     def instances(self) -> dict[str, int]:
         pools = self._pools.values()
         return {"idle": sum(len(pool.idle) for pool in pools), "busy": sum(len(pool.busy) for pool in pools)}

@@ -48,7 +48,7 @@ async def compose(place: Place) -> None:
         routes=base.routes(),
         observe=observer,
     )
-    for prefix, handler in functions.routes().items():
+    for prefix, handler in (functions.routes() | functions.signed_routes(gateway.authenticate)).items():
         gateway.route(prefix, handler)
     await things.start()
     await listen_api(base, gateway)

@@ -12,7 +12,7 @@ from littoral.net.client import HttpClient
 from littoral.site.foundation import Foundation, lay
 from littoral.site.listening import listen_api, listen_edge
 from littoral.site.place import Place
-from littoral.site.readings import edge_readings, function_readings
+from littoral.site.readings import edge_readings, function_readings, version_readings
 
 
 class Misconfigured(Exception):
@@ -31,7 +31,10 @@ async def compose(place: Place) -> None:
     place.part(functions.close)
     services: dict[str, object] = {"logs": functions.logs_api}  # what triggers printed here is read here
     gateway = Gateway(services, base.identity, region=settings.region, account=settings.account, routes=base.routes())
+    for prefix, handler in functions.signed_routes(gateway.authenticate).items():
+        gateway.route(prefix, handler)
     base.metrics.add(lambda: function_readings(functions.stats()))
+    base.metrics.add(lambda: version_readings(functions.tallies(), functions.running()))
     await listen_api(base, gateway)
     await functions.start()
     key = AccessKey(settings.upstream_access_key, settings.upstream_secret_key)

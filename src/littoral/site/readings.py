@@ -2,21 +2,67 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from littoral.edge.pipeline import Pipeline
-from littoral.site.metrics import Metrics, Reading
+from littoral.functions.tally import BUCKETS, Tally
+from littoral.site.metrics import Distribution, Metrics, Reading
 from littoral.things.facade import Things
+
+MOST_VERSIONS = 500  # of functions with readings of their own: a scrape stays bounded
+COUNTERS = (
+    ("invocations", "Invocations that ran", "requests"),
+    ("errors", "Invocations that ended in an error, a timeout or an exit", "errors"),
+    ("timeouts", "Invocations that ran out of time", "timeouts"),
+    ("throttles", "Invocations that were refused", "throttles"),
+    ("cold_starts", "Invocations that an instance was started for", "cold"),
+    ("init_seconds", "Time in init phases", "init_seconds"),
+    ("billed_milliseconds", "Billed time", "billed_ms"),
+    ("billed_megabyte_milliseconds", "Billed time by MemorySize", "billed_mb_ms"),
+)
 
 
 def function_readings(stats: Mapping[str, Any]) -> Iterable[Reading]:
     for start in ("cold", "warm"):
         meaning = "Invocations by whether an instance had to be started"
         yield Reading("littoral_function_starts_total", meaning, stats[start], {"start": start})
-    for what in ("errors", "timeouts", "throttles"):
-        yield Reading(f"littoral_function_{what}_total", f"Invocations that ended in {what}", stats[what])
+
+
+def version_readings(tallies: Sequence[Tally], running: Mapping[str, int]) -> Iterable[Reading | Distribution]:
+    """Of each function and version: at most MOST_VERSIONS of them, all others together as "other"."""
+    for tally in _bounded(tallies):
+        labels = {"function": tally.function, "version": tally.version}
+        for name, meaning, attribute in COUNTERS:
+            yield Reading(f"littoral_function_{name}_total", meaning, getattr(tally, attribute), labels)
+        buckets = list(zip((*BUCKETS, math.inf), tally.buckets, strict=True))
+        meaning = "Time in the handler, by function"
+        yield Distribution("littoral_function_duration_seconds", meaning, buckets, tally.seconds, labels)
+        most = "Most memory that one instance used"
+        yield Reading("littoral_function_memory_used_bytes", most, tally.memory_kib * 1024, labels)
+        size = tally.memory_size * 1024 * 1024
+        yield Reading("littoral_function_memory_size_bytes", "MemorySize at the latest invocation", size, labels)
+    functions = sorted({tally.function for tally in tallies})
+    for function in functions[:MOST_VERSIONS]:
+        meaning = "Invocations under way"
+        yield Reading("littoral_function_concurrent", meaning, running.get(function, 0), {"function": function})
+
+
+def _bounded(tallies: Sequence[Tally]) -> Iterator[Tally]:
+    """In the order in which they were first invoked, so that what has a name of its own keeps it."""
+    other = Tally("other", "")
+    yield from tallies[:MOST_VERSIONS]
+    for tally in tallies[MOST_VERSIONS:]:
+        for name in ("requests", "errors", "timeouts", "throttles", "cold", "billed_ms", "billed_mb_ms", "seconds"):
+            setattr(other, name, getattr(other, name) + getattr(tally, name))
+        other.init_seconds += tally.init_seconds
+        other.memory_kib = max(other.memory_kib, tally.memory_kib)
+        other.memory_size = max(other.memory_size, tally.memory_size)
+        other.buckets = [ours + theirs for ours, theirs in zip(other.buckets, tally.buckets, strict=True)]
+    if len(tallies) > MOST_VERSIONS:
+        yield other
 
 
 def things_readings(things: Things) -> Iterable[Reading]:

@@ -30,7 +30,7 @@ from littoral.site.capabilities import (
 from littoral.site.foundation import Foundation, lay
 from littoral.site.listening import listen_api, listen_mqtt
 from littoral.site.place import Place
-from littoral.site.readings import function_readings, gateway_observer, things_readings
+from littoral.site.readings import function_readings, gateway_observer, things_readings, version_readings
 from littoral.streams import StreamStore
 from littoral.things.facade import Things
 from littoral.things.permissions import Caller
@@ -66,7 +66,8 @@ async def _region(place: Place, *, with_edge: bool) -> None:
     }
     observer = gateway_observer(base.metrics)
     gateway = Gateway(services, base.identity, region=region, account=account, routes=base.routes(), observe=observer)
-    for prefix, handler in (functions.routes() | Feed(control, gateway.authenticate).routes()).items():
+    routes = functions.routes() | functions.signed_routes(gateway.authenticate)
+    for prefix, handler in (routes | Feed(control, gateway.authenticate).routes()).items():
         gateway.route(prefix, handler)
     gateway.device_route(REGISTRY, registry_handler(things))
     for prefix, handler in functions.routes().items():
@@ -126,6 +127,7 @@ async def open_local(base: Foundation) -> Local:
     )
     place.part(things.close)
     base.metrics.add(lambda: function_readings(functions.stats()))
+    base.metrics.add(lambda: version_readings(functions.tallies(), functions.running()))
     base.metrics.add(lambda: things_readings(things))
     return Local(objects, functions, things, streams)
 

@@ -1,0 +1,132 @@
+"""``littoral usage``: what the functions of a running place used, asked of the place with its own credentials.
+
+There are no prices here: whoever has some multiplies requests and GB-seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from littoral.cli.credentials import CREDENTIALS_FILE, endpoint
+from littoral.site.settings import Loaded, SettingsError, read_credentials
+
+PATH = "/_littoral/usage"
+COLUMNS = (
+    ("requests", "requests"),
+    ("errors", "errors"),
+    ("throttles", "throttled"),
+    ("cold", "cold starts"),
+    ("billed_ms", "billed ms"),
+    ("gb_seconds", "GB-seconds"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    since: str | None
+    until: str | None
+    by_day: bool
+    as_json: bool
+
+    @classmethod
+    def of(cls, options: argparse.Namespace) -> Asked:
+        return cls(options.since, options.until, options.by_day, options.json)
+
+
+class Failed(Exception):
+    """The place did not answer as hoped; the message is for people."""
+
+
+def run(loaded: Loaded, asked: Asked) -> int:
+    query = {
+        name: day
+        for name, day in (("since", _day(asked.since, "--since")), ("until", _day(asked.until, "--until")))
+        if day is not None
+    }
+    try:
+        answer = _ask(loaded, f"{PATH}?{urlencode(query)}" if query else PATH)
+    except Failed as problem:
+        print(f"littoral: {problem}", file=sys.stderr)
+        return 1
+    if asked.as_json:
+        print(json.dumps(answer, indent=2))
+    else:
+        print(table(answer, by_day=asked.by_day), end="")
+    return 0
+
+
+def _day(text: str | None, flag: str) -> str | None:
+    """A day as the place takes it. Raises SettingsError."""
+    if text is None:
+        return None
+    if re.fullmatch(r"\d{1,4}d", text):
+        return (datetime.now(UTC) - timedelta(days=int(text[:-1]))).strftime("%Y-%m-%d")
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").strftime("%Y-%m-%d")
+    except ValueError:
+        message = f"{flag} {text}: a day is written 2026-11-23, or 7d for seven days ago"
+        raise SettingsError(message) from None
+
+
+def _ask(loaded: Loaded, target: str) -> Any:
+    from littoral.aws.sign import sign
+    from littoral.net.message import Headers
+
+    settings = loaded.settings
+    url = endpoint(settings, loaded.sources)
+    file = settings.data_dir / CREDENTIALS_FILE
+    if url is None or not file.exists():
+        raise Failed(f"no place with an API in {settings.data_dir}: start it first (littoral up)")
+    access, secret = read_credentials(file)
+    headers = Headers.of([])
+    place = {"service": "lambda", "region": settings.region, "now": time.time()}
+    sign("GET", url + target, headers, access_key=access, secret=secret, **place)  # type: ignore[arg-type]
+    request = urllib.request.Request(url + target, headers=dict(headers.items()))
+    try:
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return json.loads(response.read())
+    except urllib.error.HTTPError as error:
+        with error:
+            raise Failed(f"{url} refused: {error.code} {error.read(1000).decode('utf-8', 'replace')}") from None
+    except (OSError, ValueError) as error:
+        raise Failed(f"{url} does not answer: {error}") from None
+
+
+def table(answer: Any, *, by_day: bool) -> str:
+    """For people: a line a function, or one a day and function, and the total."""
+    sums: dict[tuple[str, ...], dict[str, float]] = {}
+    for row in answer["days"]:
+        found = sums.setdefault((row["day"], row["function"]) if by_day else (row["function"],), {})
+        for name, _ in COLUMNS:
+            found[name] = found.get(name, 0) + row[name]
+    heads = ("day", "function") if by_day else ("function",)
+    lines = [(*heads, *(title for _, title in COLUMNS))]
+    lines += [(*key, *_shown(row)) for key, row in sorted(sums.items())]
+    lines.append(("total", *("" for _ in heads[1:]), *_shown(answer["total"])))
+    text = "".join(_aligned(lines, len(heads)))
+    return f"{answer['since']} to {answer['until']} (UTC)\n{text}"
+
+
+def _shown(row: Any) -> Iterable[str]:
+    return (f"{row[name]:,.3f}" if name == "gb_seconds" else f"{row[name]:,}" for name, _ in COLUMNS)
+
+
+def _aligned(lines: Sequence[Sequence[str]], left: int) -> Iterable[str]:
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    for line in lines:
+        cells = [
+            f"{cell:<{width}}" if column < left else f"{cell:>{width}}"
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        yield "  ".join(cells).rstrip() + "\n"
