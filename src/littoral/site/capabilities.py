@@ -203,3 +203,22 @@ def _facts(record: SourceRecord) -> dict[str, Any]:
         "sequenceNumber": record.sequence,
         "approximateArrivalTimestamp": int(record.arrived * 1000) / 1000,
     }
+
+
+class ScheduleTargets:
+    """For rules and schedules: functions, by their durable queue, and data streams."""
+
+    def __init__(self, functions: Functions, streams: StreamStore) -> None:
+        self._functions = functions
+        self._streams = streams
+
+    def accepts(self, arn: str) -> bool:
+        return arn.startswith("arn:aws:lambda:") or self._streams.accepts(arn)
+
+    async def deliver(self, arn: str, payload: bytes, *, key: str, service: str | None, source: str) -> None:
+        if not arn.startswith("arn:aws:lambda:"):
+            await self._streams.put(arn, payload, key)
+            return
+        if service is not None and not self._functions.may_invoke(arn, service=service, source_arn=source):
+            raise ServiceError("AccessDeniedException", f"{service} may not invoke {arn} for {source}", status=403)
+        await self._functions.invoke_async(Invocation(arn, payload))

@@ -54,6 +54,7 @@ async def compose(place: Place) -> None:
     await listen_api(base, gateway)
     await functions.start()
     await local.objects.start()
+    await local.schedules.start()
     core = await Core.open(
         CoreSettings(settings.name, above),
         base.store.records("core"),

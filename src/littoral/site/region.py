@@ -17,6 +17,7 @@ from littoral.net.message import Handler, Headers, Request, Response
 from littoral.net.pki import certificate_id
 from littoral.objects import Objects
 from littoral.protocols.sigv4 import split_query
+from littoral.schedules import Schedules
 from littoral.site import edge
 from littoral.site.capabilities import (
     ComponentFunctions,
@@ -24,6 +25,7 @@ from littoral.site.capabilities import (
     EdgeFunctions,
     ObjectCode,
     RuleObjects,
+    ScheduleTargets,
     StreamSink,
     StreamSource,
 )
@@ -78,6 +80,7 @@ async def _region(place: Place, *, with_edge: bool) -> None:
     await listen_api(base, gateway)
     await functions.start()
     await local.objects.start()
+    await local.schedules.start()
     await listen_mqtt(base, things, gateway, [base.authority.certificate_pem])
     place.ready = True
     if with_edge:
@@ -92,14 +95,17 @@ class Local:
     functions: Functions
     things: Things
     streams: StreamStore
+    schedules: Schedules
 
     def services(self) -> dict[str, object]:
         """By botocore's service name."""
         return {
             "s3": self.objects.api,
+            "events": self.schedules.events,
             "kinesis": self.streams.api,
             "lambda": self.functions.api,
             "logs": self.functions.logs_api,
+            "scheduler": self.schedules.scheduler,
             "iot": self.things.iot,
             "iot-data": self.things.iot_data,
         }
@@ -116,6 +122,8 @@ async def open_local(base: Foundation) -> Local:
     place.part(functions.close)
     objects.invoker = functions
     objects.permits = lambda function, bucket: s3_may_invoke(functions, function, bucket)
+    schedules = await Schedules.open(base.store, ScheduleTargets(functions, streams), region=region, account=account)
+    place.part(schedules.close)
     things = await Things.open(
         base.store,
         region=region,
@@ -129,7 +137,7 @@ async def open_local(base: Foundation) -> Local:
     base.metrics.add(lambda: function_readings(functions.stats()))
     base.metrics.add(lambda: version_readings(functions.tallies(), functions.running()))
     base.metrics.add(lambda: things_readings(things))
-    return Local(objects, functions, things, streams)
+    return Local(objects, functions, things, streams, schedules)
 
 
 async def open_functions(

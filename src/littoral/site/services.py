@@ -10,6 +10,7 @@ from importlib import import_module
 # botocore's name of the service → where its class is. Imported when asked for: printing one must not load all.
 API_CLASSES: dict[str, str] = {
     "cloudfront": "littoral.edge.cloudfront:CloudFront",
+    "events": "littoral.schedules.api:EventsApi",
     "greengrassv2": "littoral.core.greengrass:Greengrass",
     "iot": "littoral.things.control:Iot",
     "iot-data": "littoral.things.data:IotData",
@@ -17,6 +18,7 @@ API_CLASSES: dict[str, str] = {
     "lambda": "littoral.functions.api:LambdaApi",
     "logs": "littoral.functions.logs.api:LogsApi",
     "s3": "littoral.objects.api:S3Api",
+    "scheduler": "littoral.schedules.api:SchedulerApi",
     "sts": "littoral.aws.identity:Sts",
 }
 
