@@ -428,6 +428,26 @@ async def test_a_mapping_waits_for_a_function_that_is_switched_off(site: Site) -
     assert await site.told.next() == ["a"]
 
 
+async def test_a_stream_made_anew_under_the_same_name_is_not_taken_for_the_old_one(site: Site) -> None:
+    """Its positions would pass over records that nobody has seen."""
+    await site.function(TELL)
+    await site.put("a", "b")
+    uuid = await site.map()
+    assert await site.told.next() == ["a", "b"]
+    await site.streams.api.delete_stream(call(), stream_name="in")
+    await site.stream("in")
+    await site.put("c")
+    following = site.functions._parts.mappings._following[uuid]
+    lane = following._lanes[0]  # type: ignore[attr-defined]
+    with pytest.raises(ServiceError) as error:
+        await lane._gather()
+    assert error.value.code == "ResourceNotFoundException"
+    await site.api.delete_event_source_mapping(call(), uuid=uuid)
+    await site.settled(uuid)
+    await site.map()
+    assert await site.told.next() == ["c"]
+
+
 async def test_a_destination_that_is_a_stream_takes_the_records_of_asynchronous_events(site: Site) -> None:
     await site.stream("out")
     await site.function("def handler(e, c): return e['n'] + 1")

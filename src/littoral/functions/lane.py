@@ -32,7 +32,7 @@ from littoral.aws.invoke import InvokeResult
 from littoral.aws.service import ServiceError
 from littoral.functions.catalog import Catalog, Target
 from littoral.functions.delivery import Deliveries
-from littoral.functions.names import LATEST, Reference, new_request_id
+from littoral.functions.names import LATEST, Reference, new_request_id, not_found
 from littoral.functions.payload import MAX_SYNC
 from littoral.functions.runner import Runner
 from littoral.functions.settings import FunctionSettings
@@ -169,6 +169,8 @@ class Lane:
         deadline = 0.0
         while not self._stopping:
             mapping = self._mapping
+            if self._source.identity(mapping.source) != mapping.identity:
+                raise not_found(f"{mapping.source} is not the one that was mapped: it was deleted and made anew")
             limit = max(1, mapping.batch_size - len(records)) * self._of
             read = await self._source.read(mapping.source, self._shard, cursor, limit, MAX_SYNC)
             for record in read:

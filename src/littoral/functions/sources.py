@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
@@ -25,6 +25,7 @@ from littoral.functions.names import not_found
 from littoral.store.contract import Records, StoreError
 
 log = logging.getLogger(__name__)
+AGAIN = 1.0  # seconds until a change that the disk refused is tried again
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,9 @@ class EventSource(Protocol):
     """
 
     batch_info: str  # the member of an on-failure record that says which records: "KinesisBatchInfo"
+
+    def identity(self, arn: str) -> str:
+        """What tells this source from a later one of the same name: its positions mean nothing there."""
 
     def shards(self, arn: str) -> Sequence[str]: ...
 
@@ -70,6 +74,7 @@ class SourceMapping:
 
     uuid: str
     source: str  # ARN
+    identity: str  # of the source, as it gave it
     function: str  # name
     qualifier: str | None
     modified: float
@@ -218,14 +223,14 @@ class Mappings:
         if following is not None and (mapping.enabled, mapping.factor) == (before.enabled, before.factor):
             following.mapping = mapping  # read before every batch
             return
-        self._later(mapping.uuid, self._restart(before, mapping))
+        self._later(mapping.uuid, lambda: self._restart(before, mapping))
 
     async def delete(self, uuid: str) -> None:
         mapping = self.get(uuid)
         self._check_free(mapping)
         mapping = replace(mapping, deleting=True)
         await self._put(mapping)
-        self._later(uuid, self._remove(mapping))
+        self._later(uuid, lambda: self._remove(mapping))
 
     def _check_free(self, mapping: SourceMapping) -> None:
         if mapping.deleting or mapping.uuid in self._changing:
@@ -234,12 +239,17 @@ class Mappings:
 
     # ------------------------------------------------------------------------------------ what runs
 
-    def _later(self, uuid: str, work: Any) -> None:
+    def _later(self, uuid: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Do it in a task of its own, again and again until it is done: the disk may refuse for a while."""
+
         async def run() -> None:
             try:
-                await work
-            except (ServiceError, StoreError) as error:
-                log.warning("event source mapping %s could not be changed: %s", uuid, error)
+                while True:
+                    try:
+                        return await work()
+                    except StoreError as error:
+                        log.warning("event source mapping %s cannot be changed for now: %s", uuid, error)
+                        await asyncio.sleep(AGAIN)
             finally:
                 self._changing.pop(uuid, None)
 
@@ -259,14 +269,15 @@ class Mappings:
         following = self._following.pop(mapping.uuid, None)
         if following is not None:
             await following.stop()
-        if mapping.factor != before.factor:
+        if mapping.factor != before.factor and self._mappings[mapping.uuid].epoch == before.epoch:
             starts = {
                 shard: min([await self._positions.load(before, shard, lane) for lane in range(before.factor)])
                 for shard in before.starts
             }
             mapping = replace(mapping, starts=starts, epoch=before.epoch + 1)
             await self._put(mapping)
-            await self._positions.forget(mapping, but=mapping.epoch)
+        mapping = self._mappings[mapping.uuid]
+        await self._positions.forget(mapping, but=mapping.epoch)
         await self._run(mapping)
 
     async def _remove(self, mapping: SourceMapping) -> None:

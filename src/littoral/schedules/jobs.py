@@ -142,13 +142,16 @@ class Jobs:
 
     async def fire(self, key: str, due: float) -> None:
         """A schedule is due: durable for its target when this returns."""
+        job = self._jobs.get(key)
+        if job is None or not job.enabled or job.done:
+            return
+        await self._outbox.put([self._entry(job, due)])
         async with self.lock:
-            job = self._jobs.get(key)
-            if job is None or not job.enabled or job.done:
+            if self._jobs.get(key) is not job:  # changed meanwhile, and planned anew
                 return
-            await self._outbox.put([self._entry(job, due)])
-            if self._next(job, max(due, self._clock())) is not None:
-                self._plan(job, max(due, self._clock()))
+            after = max(due, self._clock())
+            if self._next(job, after) is not None:
+                self._plan(job, after)
             elif job.delete_after:
                 await self.delete(job)
             elif isinstance(parse(job.expression), At):

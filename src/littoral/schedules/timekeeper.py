@@ -53,10 +53,12 @@ class Timekeeper:
         while True:
             self._awake.clear()
             now = self._clock()
+            ripe: dict[str, float] = {}
             while self._heap and self._heap[0][0] <= now:
                 at, due, key = heapq.heappop(self._heap)
                 if self._due.get(key) == (at, due):
-                    await self._one(key, due)
+                    ripe[key] = due
+            await asyncio.gather(*(self._one(key, due) for key, due in ripe.items()))  # they share commits
             wait = min(LOOK, self._heap[0][0] - now) if self._heap else LOOK
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._awake.wait(), max(wait, 0.001))

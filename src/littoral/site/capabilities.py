@@ -150,6 +150,9 @@ class StreamSource:
     def __init__(self, streams: StreamStore) -> None:
         self._streams = streams
 
+    def identity(self, arn: str) -> str:
+        return self._streams.identity(arn)
+
     def shards(self, arn: str) -> Sequence[str]:
         return self._streams.shards(arn)
 

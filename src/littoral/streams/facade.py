@@ -56,6 +56,10 @@ class StreamStore:
 
     # ------------------------------------------------------------------------------------ for those who follow shards
 
+    def identity(self, arn: str) -> str:
+        """Tells a stream from a later one of the same name. Raises ResourceNotFoundException."""
+        return self._parts.by_arn(arn).uid
+
     def shards(self, arn: str) -> list[str]:
         """Raises ResourceNotFoundException."""
         return [shard_id(index) for index in range(self._parts.by_arn(arn).shards)]

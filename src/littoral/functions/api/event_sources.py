@@ -71,6 +71,7 @@ class EventSourceOperations(Operations):
         mapping = SourceMapping(
             str(uuids.uuid4()),
             arn,
+            source.identity(arn),
             reference.name,
             reference.qualifier,
             call.now,
