@@ -177,6 +177,22 @@ async def test_batches_hold_what_waits_in_order_and_at_most_the_batch_size(site:
     assert await site.told.next() == ["later"]
 
 
+async def test_a_batch_is_an_event_of_at_most_six_megabytes(site: Site) -> None:
+    await site.function(SAW + "\ndef handler(e, c):\n    tell([len(each) for each in datas(e)])\n", memory_size=512)
+    size = 1024 * 1024 - 1024
+    await site.put(*[b"x" * size] * 6)
+    await site.map(batch_size=100)
+    assert [await site.told.next() for _ in range(2)] == [[size] * 4, [size] * 2]
+
+
+async def test_the_size_of_a_record_is_not_less_than_its_event(site: Site) -> None:
+    source = StreamSource(site.streams)
+    for data, key in ((b"", "k"), (b"\xff" * 1000, "\U0001f600" * 128), (b"abcd", '"\n' * 128)):
+        await site.put(data, key=key)
+    for record in await source.read(IN, SHARD, 0, 10, 1_000_000):
+        assert len(json.dumps(source.event(IN, SHARD, record, ""))) <= record.size
+
+
 async def test_a_window_gathers_until_the_batch_is_full(site: Site) -> None:
     await site.function(TELL)
     await site.map(batch_size=3, maximum_batching_window_in_seconds=300)

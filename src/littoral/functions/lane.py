@@ -44,6 +44,7 @@ from littoral.store.contract import StoreError
 log = logging.getLogger(__name__)
 
 LONGEST_WAIT = 20.0  # seconds without a look at the shard: a record that comes wakes the lane at once
+ROLE_LENGTH = 256  # bytes that a function's role takes in a record at most
 NOTHING_YET, FINE, FAILED = "No records processed", "OK", "PROBLEM: Function call failed"
 
 
@@ -175,7 +176,7 @@ class Lane:
             read = await self._source.read(mapping.source, self._shard, cursor, limit, MAX_SYNC)
             for record in read:
                 if self._mine(record) and self._wanted(record):
-                    room -= self._length(record)
+                    room -= record.size + ROLE_LENGTH
                     if records and (room < 0 or len(records) >= mapping.batch_size):
                         return records, cursor
                     records.append(record)
@@ -217,10 +218,6 @@ class Lane:
             self._patterns = (filters, [parse_pattern(text) for text in filters])
         seen = self._source.filterable(record)
         return any(matches(seen) for matches in self._patterns[1])
-
-    def _length(self, record: SourceRecord) -> int:
-        """Bytes of the record in the event; the function's role is not known yet and is short."""
-        return len(json.dumps(self._source.event(self._mapping.source, self._shard, record, ""))) + 256
 
     # ------------------------------------------------------------------------------------ working off
 

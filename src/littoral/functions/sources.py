@@ -36,6 +36,7 @@ class SourceRecord:
     key: str  # records of one key stay in order
     arrived: float  # Unix seconds
     sequence: str  # how the record is named to functions, and by them in batchItemFailures
+    size: int  # bytes of its event at most, the function's role left out
     body: Any
 
 

@@ -167,6 +167,8 @@ class StreamSource:
                 message.headers["key"],
                 message.published_at,
                 self._streams.number(arn, shard, message.sequence),
+                # base64 and the key; the rest has its fixed length
+                (len(message.data) + 2) // 3 * 4 + len(json.dumps(message.headers["key"])) + 2 * len(arn) + 512,
                 message.data,
             )
             for message in found
