@@ -9,7 +9,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from littoral.edge.storable import end_to_end
 from littoral.net.message import Headers, Request, Response
+from littoral.protocols.httpcache.directives import date_text
 from tests.edge.place import ALL_VIEWER, DISABLED, HOST, Edge, answer, behaving, cache_policy, listed
 
 
@@ -501,3 +503,91 @@ async def test_bounded_in_bytes(place: Edge) -> None:
     assert len(place.pipeline.cache) == 9
     assert label(await place.get("/29")) == "Hit"
     assert label(await place.get("/0")) == "Miss"
+
+
+# ------------------------------------------------------------------------------------------ RFC 9111
+
+
+async def test_date_is_the_origins_and_age_goes_through(place: Edge) -> None:
+    date = date_text(place.clock() - 3600)
+    place.origin.respond = lambda _: answer(b"x", cache_control="max-age=100000", age="30", date=date)
+    first = await place.get("/a")
+    place.clock.ahead = 20
+    second, third = await place.get("/a"), await place.get("/a")
+    assert [each.headers["date"] for each in (first, second, third)] == [date] * 3
+    assert int(first.headers["age"]) in {3600, 3601} and label(third) == "Hit"
+
+
+def test_headers_that_connection_names_are_the_hops_alone() -> None:
+    pairs = [("connection", "a, B"), ("connection", "d"), ("a", "1"), ("b", "2"), ("c", "3"), ("d", "4"), ("te", "5")]
+    assert end_to_end(Headers.of(pairs)).items() == [("c", "3")]
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+async def test_a_change_makes_what_is_stored_out_of_date(place: Edge, method: str) -> None:
+    place.configure(behaviour={"methods": ["GET", "HEAD", "OPTIONS", "PUT", "POST", "PATCH", "DELETE"]})
+    status = 500
+    place.origin.respond = lambda request: answer(
+        b"x", 200 if request.method == "GET" else status, cache_control="max-age=60", location="/b"
+    )
+    for path in ("/a", "/b", "/ab"):
+        await place.get(path)
+    await place.get("/a", method, b"new")
+    assert label(await place.get("/a")) == "Hit"  # it failed
+    status = 204
+    await place.get("/a", method, b"new")
+    assert [label(await place.get(path)) for path in ("/a", "/b", "/ab")] == ["Miss", "Miss", "Hit"]
+
+
+def varying(request: Request) -> Response:
+    return answer(
+        (request.headers.get("accept-language") or "none").encode(),
+        cache_control="max-age=60",
+        vary="X, Accept-Language",
+    )
+
+
+async def test_variants_are_kept_apart_by_what_the_origin_saw(place: Edge) -> None:
+    place.configure(behaviour={"OriginRequestPolicyId": ALL_VIEWER})
+    place.origin.respond = varying
+    for _ in range(2):
+        for language in ("de", "en", "de,  fr"):
+            assert (await place.get("/a", accept_language=language)).body == language.encode()
+        assert (await place.get("/a")).body == b"none"
+    assert len(place.origin.asked) == 4
+    assert label(await place.get("/a", accept_language="de,fr")) == "Hit"
+    assert label(await place.get("/a", accept_language="de", x="other")) == "Miss"
+
+
+async def test_a_header_that_the_origin_does_not_get_makes_no_variants(place: Edge) -> None:
+    place.origin.respond = varying
+    assert label(await place.get("/a", accept_language="de")) == "Miss"
+    assert label(await place.get("/a", accept_language="en")) == "Hit"
+
+
+async def test_who_joins_a_fetch_that_turns_out_to_vary_gets_a_variant_of_their_own(place: Edge) -> None:
+    place.configure(behaviour={"OriginRequestPolicyId": ALL_VIEWER})
+    arrived, go = asyncio.Event(), asyncio.Event()
+
+    async def slow(request: Request) -> Response:
+        arrived.set()
+        await go.wait()
+        return varying(request)
+
+    place.origin.respond = slow
+    first = asyncio.create_task(place.get("/a", accept_language="de"))
+    await arrived.wait()
+    others = [asyncio.create_task(place.get("/a", accept_language=each)) for each in ("en", "de", "en")]
+    while len(place.pipeline.fetching._under_way) < 1 or place.pipeline.fetching.origin_requests < 1:
+        await asyncio.sleep(0)
+    go.set()
+    assert [(await each).body for each in (first, *others)] == [b"de", b"en", b"de", b"en"]
+
+
+async def test_an_object_that_stops_varying_is_one_for_all_again(place: Edge) -> None:
+    place.configure(behaviour={"OriginRequestPolicyId": ALL_VIEWER})
+    place.origin.respond = varying
+    await place.get("/a", accept_language="de")
+    place.origin.respond = lambda _: answer(b"same", cache_control="max-age=60")
+    await place.get("/a", accept_language="en")
+    assert label(await place.get("/a", accept_language="fr")) == "Hit"

@@ -12,14 +12,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from littoral.edge.cache import Cache, Entry, Key
+from littoral.edge.cache import Cache, Entry, Key, variation
 from littoral.edge.filling import Filling
 from littoral.edge.plan import Origin
+from littoral.edge.storable import UNCHANGING, by_name, changed_paths, end_to_end, storable, vary_of
 from littoral.edge.triggers import EdgeRequest, EdgeResponse, switched_origin
-from littoral.edge.upstream import HOP_BY_HOP, Upstream
+from littoral.edge.upstream import Upstream
 from littoral.net.client import ClientResponse, RequestFailed, Timeout
-from littoral.net.message import Body, BodyError, Headers, RawHeaders, ResponseBody
+from littoral.net.message import Body, BodyError, Headers, ResponseBody
 from littoral.protocols.httpcache import Lifetime, initial_age, lifetime
+from littoral.protocols.httpcache.directives import date_text
 
 if TYPE_CHECKING:
     from littoral.edge.pipeline import Visit
@@ -29,17 +31,6 @@ log = logging.getLogger("littoral.edge")
 OriginTriggers = Callable[
     [str, "Visit", EdgeRequest, EdgeResponse | None], Awaitable[EdgeRequest | EdgeResponse | None]
 ]
-# what the edge says itself, or what only concerned the hop to the origin
-NOT_STORED = HOP_BY_HOP | {
-    "age",
-    "date",
-    "via",
-    "x-cache",
-    "x-amz-cf-pop",
-    "x-amz-cf-id",
-    "x-amz-request-id",
-    "x-amz-id-2",
-}
 
 
 @dataclass(slots=True)
@@ -54,6 +45,7 @@ class Outcome:
     passing: ClientResponse | None = None
     content: bytes = b""
     storing: asyncio.Task[Entry] | None = None
+    vary: tuple[str, ...] = ()  # request headers that chose it, beside those of the key
 
     def body(self) -> ResponseBody:
         if self.filling is not None:
@@ -85,10 +77,12 @@ async def _passed(response: ClientResponse) -> AsyncIterator[bytes]:
 
 @dataclass(frozen=True, slots=True)
 class Flight:
-    """A fetch that others may join, unless what it fetches was invalidated after it began."""
+    """A fetch that others may join, unless what it fetches was invalidated after it began, or varies on a header in
+    which they differ."""
 
     task: asyncio.Task[Outcome]
     since: int
+    headers: Headers  # of the request that caused it
 
 
 class Fetching:
@@ -109,33 +103,40 @@ class Fetching:
 
     async def find(self, key: Key, visit: Visit) -> Outcome:
         """The object of that key for this viewer."""
-        entry = self._cache.get(key)
+        return await self._find(self._cache.variant_of(key, visit.request.headers), key, visit)
+
+    async def _find(self, place: Key, key: Key, visit: Visit) -> Outcome:
+        """``place`` is where this viewer's variant of ``key`` lies."""
+        entry = self._cache.get(place)
         now = self._clock()
         if entry is not None and now < entry.fresh_until:
             return Outcome(entry.status, _hit(entry), entry)
         if entry is not None and now < entry.fresh_until + entry.stale_while_revalidate:
-            if key not in self._under_way:
-                self._begin(key, visit, entry)
+            if place not in self._under_way:
+                self._begin(place, key, visit, entry)
             return Outcome(entry.status, _hit(entry), entry)
-        flight = self._under_way.get(key)
+        flight = self._under_way.get(place)
         leads = flight is None or self._cache.overtaken(key[0], visit.path, flight.since)
-        task = self._begin(key, visit, entry) if flight is None or leads else flight.task
+        task = self._begin(place, key, visit, entry) if flight is None or leads else flight.task
         outcome = await asyncio.shield(task)
-        if leads:
+        if leads or flight is None:
             return outcome
+        mine = variation(outcome.vary, visit.request.headers)
+        if mine != variation(outcome.vary, flight.headers):
+            return await self._find((key[0], (*key[1], mine)), key, visit)
         if outcome.private:
             return await self.pass_through(visit)
         return replace(outcome, headers=Headers(list(outcome.headers.raw)))
 
-    def _begin(self, key: Key, visit: Visit, entry: Entry | None) -> asyncio.Task[Outcome]:
+    def _begin(self, place: Key, key: Key, visit: Visit, entry: Entry | None) -> asyncio.Task[Outcome]:
         """One fetch, which goes on even when the viewer who caused it goes away."""
         task = asyncio.ensure_future(self._fetch(key, visit, entry))
-        flight = self._under_way[key] = Flight(task, self._cache.generation)
+        flight = self._under_way[place] = Flight(task, self._cache.generation, visit.request.headers)
         self._background.add(task)
 
         def landed(_: object) -> None:
-            if self._under_way.get(key) is flight:
-                del self._under_way[key]
+            if self._under_way.get(place) is flight:
+                del self._under_way[place]
 
         def done(finished: asyncio.Task[Outcome]) -> None:
             self._background.discard(finished)
@@ -152,7 +153,11 @@ class Fetching:
 
     async def pass_through(self, visit: Visit) -> Outcome:
         """A request that is not to be cached: body up, response down, nothing held."""
-        return await self._ask(visit, None, key=None)
+        outcome = await self._ask(visit, None, key=None)
+        if visit.request.method not in UNCHANGING and outcome.status < 400:
+            for path in changed_paths(visit.viewer.host, visit.path, outcome.headers):
+                self._cache.changed(visit.plan.id, path)
+        return outcome
 
     async def _fetch(self, key: Key, visit: Visit, entry: Entry | None) -> Outcome:
         return await self._ask(visit, entry, key)
@@ -214,17 +219,17 @@ class Fetching:
         if response.status >= 500 and entry is not None and self._may_be_stale(entry, now):
             response.release()
             return self._stale(visit, entry, response.status)
-        kept = Headers([pair for pair in response.headers.raw if pair[0].decode("latin-1") not in HOP_BY_HOP])
+        kept = end_to_end(response.headers)
         before = EdgeResponse(response.status, kept)
         after = await self._triggers("origin-response", visit, request, before)
         made = after if isinstance(after, EdgeResponse) else before
-        known = _by_name(made.headers)
+        known = by_name(made.headers)
         said = lifetime(made.status, known, visit.behaviour.ttl, now, visit.plan.error_minimum(made.status))
         if made.body is not None:
             response.release()
             return self._replaced(key, visit, made, said, known, requested_at)
         length = response.headers.get("content-length")
-        if key is None or not said.storable or made.status in {204, 206}:
+        if key is None or not said.storable or made.status == 206:
             if length is not None and request.method != "HEAD":
                 made.headers.set("content-length", length)
             label = "Miss from cloudfront" if made.status < 400 else "Error from cloudfront"
@@ -251,10 +256,12 @@ class Fetching:
         storing.add_done_callback(self._background.discard)
         storing.add_done_callback(_retrieved)
         headers = Headers(list(entry.raw))
+        if "age" in known:
+            headers.set("age", str(max(0, int(self._clock() - entry.born))))
         if length is not None:
             headers.set("content-length", length)
         label = "Miss from cloudfront" if made.status < 400 else "Error from cloudfront"
-        return Outcome(made.status, label, headers=headers, filling=filling, storing=storing)
+        return Outcome(made.status, label, headers=headers, filling=filling, storing=storing, vary=entry.vary)
 
     async def _fill(self, key: Key, visit: Visit, entry: Entry, filling: Filling, response: ClientResponse) -> Entry:
         try:
@@ -275,17 +282,20 @@ class Fetching:
     def _keep(self, key: Key, visit: Visit, entry: Entry) -> None:
         """Store, unless an invalidation came after the origin was asked."""
         if not self._cache.overtaken(key[0], entry.path, visit.since):
-            self._cache.put(key, entry)
+            self._cache.put(key, entry, visit.request.headers)
 
     def _entry(
         self, visit: Visit, made: EdgeResponse, said: Lifetime, known: dict[str, list[str]], requested_at: float
     ) -> Entry:
         now = self._clock()
         age = initial_age(known, requested_at, now)
+        raw = storable(made.headers)
+        if "date" not in known:
+            raw.append((b"date", date_text(now).encode()))  # RFC 9110 s. 6.6.1
         return Entry(
             visit.path,
             made.status,
-            _storable(made.headers),
+            raw,
             b"",
             0,
             born=now - age,
@@ -294,6 +304,7 @@ class Fetching:
             stale_if_error=said.stale_if_error,
             etag=known.get("etag", [None])[0],
             last_modified=known.get("last-modified", [None])[0],
+            vary=vary_of(visit.behaviour, known),
         )
 
     def _replaced(
@@ -312,12 +323,12 @@ class Fetching:
             entry = self._entry(visit, made, said, known, requested_at)
             entry.body, entry.size = made.body or b"", len(made.body or b"")
             self._keep(key, visit, entry)
-        return Outcome(made.status, label, headers=Headers(_storable(made.headers)), content=made.body or b"")
+        return Outcome(made.status, label, headers=Headers(storable(made.headers)), content=made.body or b"")
 
     def _generated(self, key: Key | None, visit: Visit, made: EdgeResponse) -> Outcome:
         """A response that origin-request generated; it is cached like an origin's."""
         now = self._clock()
-        known = _by_name(made.headers)
+        known = by_name(made.headers)
         said = lifetime(made.status, known, visit.behaviour.ttl, now, visit.plan.error_minimum(made.status))
         outcome = self._replaced(key, visit, replace(made, body=made.body or b""), said, known, now)
         outcome.label = "LambdaGeneratedResponse from cloudfront"
@@ -331,9 +342,9 @@ class Fetching:
         fresh = {name for name, _ in headers.raw} - {b"content-length", b"content-encoding", b"content-range"}
         merged = [pair for pair in entry.raw if pair[0] not in fresh]
         merged += [pair for pair in headers.raw if pair[0] in fresh]
-        entry.raw = _storable(Headers(merged))
+        entry.raw = storable(Headers(merged))
         entry.head, entry.aged = b"", -1
-        known = _by_name(Headers(merged))
+        known = by_name(Headers(merged))
         said = lifetime(entry.status, known, visit.behaviour.ttl, now, visit.plan.error_minimum(entry.status))
         age = initial_age(known, requested_at, now)
         entry.born, entry.fresh_until = now - age, now - age + said.seconds
@@ -378,17 +389,6 @@ def _body_of(visit: Visit, request: EdgeRequest, method: str) -> bytes | Body | 
 
 def _hit(entry: Entry) -> str:
     return "Hit from cloudfront" if entry.status < 400 else "Error from cloudfront"
-
-
-def _storable(headers: Headers) -> RawHeaders:
-    return [(name, value) for name, value in headers.raw if name.decode("latin-1") not in NOT_STORED]
-
-
-def _by_name(headers: Headers) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for name, value in headers.items():
-        found.setdefault(name, []).append(value)
-    return found
 
 
 def _retrieved(task: asyncio.Task[Entry]) -> None:

@@ -135,12 +135,13 @@ class Pipeline:
         secure_only = behaviour.viewer_policy != "allow-all"
         if not behaviour.quick or request.method not in SAFE_METHODS or (secure_only and not request.peer.tls):
             return None
-        key = (plan.id, behaviour.key_of(path, query, request.headers, request.method))
+        primary = (plan.id, behaviour.key_of(path, query, request.headers, request.method))
+        key = self.cache.variant_of(primary, request.headers)
         entry, now = self.cache.get(key), self._clock()
         if entry is None or now >= entry.fresh_until or entry.status >= 400:
             return None
         headers = dict(request.headers.raw)
-        if behaviour.keyed_by_target and len(headers) == len(request.headers.raw):
+        if behaviour.keyed_by_target and key is primary and len(headers) == len(request.headers.raw):
             if len(self._known) >= MAX_KNOWN:
                 self._known.clear()
             self._known[headers.get(b"host"), request.target, headers.get(b"accept-encoding")] = key, secure_only

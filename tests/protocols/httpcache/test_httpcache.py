@@ -172,3 +172,62 @@ def test_an_age_is_never_less_than_the_time_on_the_way(headers: dict[str, list[s
 @given(st.integers(0, 2**32))
 def test_dates_survive_a_round_trip(moment: int) -> None:
     assert http_date(date_text(moment)) == moment
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("Sun, 06 Nov 1994 08:49:37 GMT", 784111777.0),
+        ("Sunday, 06-Nov-94 08:49:37 GMT", 784111777.0),
+        ("Sun Nov  6 08:49:37 1994", 784111777.0),
+        ("sun, 06 nov 1994 08:49:37 gmt", 784111777.0),
+        ("Sun, 06 Nov 1994 08:49:37 UTC", None),
+        ("Sun, 06 Nov 1994 08:49:37 +0100", None),
+        ("Sun, 06 Nov 94 08:49:37 GMT", None),
+        ("Sun 06 Nov 1994 08:49:37 GMT", None),
+        ("Sun,  06 Nov 1994 08:49:37 GMT", None),
+        ("Sun, 06-Nov-1994 08:49:37 GMT", None),
+        ("Sun, 06 Nov 1994 08.49.37 GMT", None),
+        ("Sun, 06 Nov 1994 8:49:37 GMT", None),
+        ("Sun, 31 Feb 1994 08:49:37 GMT", None),
+        ("Sun, 06 Nov 1994 25:49:37 GMT", None),
+        ("", None),
+        ("0", None),
+    ],
+)
+def test_dates_are_of_the_three_forms_or_none(text: str, moment: float | None) -> None:
+    assert http_date(text) == moment
+
+
+@given(st.floats(0, 4_000_000_000))
+def test_a_date_that_we_write_is_read_back(moment: float) -> None:
+    assert http_date(date_text(moment)) == int(moment)
+
+
+def test_several_expires_are_none() -> None:
+    assert lifetime(200, {"expires": [at(60), at(60)], "etag": ["1"]}, ZERO, NOW).seconds == 0
+
+
+@pytest.mark.parametrize("value", ["*", "a, *", "*, a", ",*"])
+def test_what_varies_on_everything_is_never_kept(value: str) -> None:
+    for status in (200, 404):
+        assert of("max-age=60", status, vary=value) == "vary: *"
+
+
+@pytest.mark.parametrize(
+    ("targeted", "seconds"),
+    [
+        ("max-age=30", 30),
+        ("max-age=30, public;x=1", 30),
+        ("s-maxage=20, max-age=30", 20),
+        ("no-store", "no-store"),
+        ("private", "private"),
+        ("max-age=30, no-store=?0", 30),
+        ('max-age="30"', 60),  # of another type: as if it were not there, and then nothing is
+        ("max-age=30, &&", 60),  # cannot be read: passed over as a whole
+        ("max-age=30,", 60),
+        ("", 60),
+    ],
+)
+def test_cdn_cache_control_goes_first_when_it_can_be_read(targeted: str, seconds: float | str) -> None:
+    assert of("max-age=60", cdn_cache_control=targeted) == seconds

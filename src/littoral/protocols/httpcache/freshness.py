@@ -5,7 +5,8 @@ headers decide, up to the maximum; with a greater minimum they are clamped to [m
 ``no-store`` and ``private`` no longer prevent storing. ``s-maxage`` goes before ``max-age`` before ``Expires``.
 
 "Caching error responses": 404, 414 and 500 to 504 are kept for at least the error minimum; 400, 403, 405, 412 and
-415 only when the origin says how long.
+415 only when the origin says how long. Beyond CloudFront: ``CDN-Cache-Control`` goes before ``Cache-Control`` and
+``Expires`` (RFC 9213), and ``Vary: *`` is never stored (RFC 9111 s. 4.1).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from littoral.protocols.httpcache.directives import cache_control, delta_seconds, http_date
+from littoral.protocols.httpcache.directives import cache_control, delta_seconds, http_date, targeted_directives
 
 ERRORS_KEPT = frozenset((404, 414, 500, 501, 502, 503, 504))
 ERRORS_IF_SAID = frozenset((400, 403, 405, 412, 415))
@@ -43,12 +44,15 @@ class Lifetime:
         return self.refusal is None
 
 
-def lifetime(
+def lifetime(  # noqa: PLR0911 - one return a rule
     status: int, headers: Mapping[str, list[str]], ttl: Ttl, now: float, error_minimum: float = 10.0
 ) -> Lifetime:
     """``headers`` maps lower-case names to their values."""
-    directives = cache_control(headers.get("cache-control", []))
-    said = stated(directives, headers, now)
+    if "*" in varies_on(headers):
+        return Lifetime(refusal="vary: *")
+    targeted = targeted_directives(headers.get("cdn-cache-control", []))
+    directives = cache_control(headers.get("cache-control", [])) if targeted is None else targeted
+    said = stated(directives, headers if targeted is None else {}, now)
     if status in ERRORS_KEPT:
         return Lifetime(max(error_minimum, said or 0.0))
     if status in ERRORS_IF_SAID:
@@ -86,12 +90,18 @@ def stated(directives: Mapping[str, str | None], headers: Mapping[str, list[str]
             return float(delta_seconds(directives[name]) or 0)
     expires = headers.get("expires")
     if expires:
-        moment = http_date(expires[0])
+        moment = http_date(expires[0]) if len(expires) == 1 else None
         if moment is None:
             return 0.0  # RFC 9111 s. 5.3: an invalid date, such as 0, is in the past
         date = http_date((headers.get("date") or [""])[0])
         return max(0.0, moment - (date if date is not None else now))
     return None
+
+
+def varies_on(headers: Mapping[str, list[str]]) -> list[str]:
+    """The names in Vary, in lower case, in order, each once."""
+    names = [name.strip().lower() for line in headers.get("vary", []) for name in line.split(",")]
+    return sorted({name for name in names if name})
 
 
 def initial_age(headers: Mapping[str, list[str]], requested_at: float, received_at: float) -> float:
