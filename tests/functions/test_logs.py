@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from littoral.functions.logs import TAIL, InvocationLog, Logs
+from littoral.functions.logs import TAIL, Event, InvocationLog, Logs
+from littoral.functions.logs.group import Group, Query, Settings
+from littoral.functions.logs.segment import Entry
+from littoral.functions.logs.store import NoGroup
 from littoral.functions.outcome import exit_words, report_line
+from littoral.store.contract import StorageFailed
 
 
 def _logs(folder: Path, now: list[float], size: int = 100_000) -> Logs:
@@ -93,3 +101,92 @@ def test_a_report_bills_whole_milliseconds_and_the_init_phase() -> None:
     assert warm == f"REPORT RequestId: r\tDuration: 10.10 ms\t{billed}"
     cold = report_line("r", duration=0.0101, memory_size=128, memory_kib=1, init=0.0015)
     assert cold.endswith("Billed Duration: 12 ms\tMemory Size: 128 MB\tMax Memory Used: 1 MB\tInit Duration: 1.50 ms\t")
+
+
+async def test_a_full_disk_takes_nothing_of_a_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    logs = _logs(tmp_path, [1.0], size=4000)
+    await logs.create(Settings("g", 1000))
+    await logs.put("g", [Entry(1000, 1000, "s", b"before")])
+
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(StorageFailed):
+            await logs.put("g", [Entry(1000, 1000, "s", b"x" * 100) for _ in range(20)])
+        with pytest.raises(StorageFailed):
+            await logs.change("g", lambda settings: settings.tags.update(a="b"))
+    await logs.put("g", [Entry(1000, 1000, "s", b"after")])
+    assert [event.message for event in await logs.read("g")] == ["before", "after"]
+    assert await logs.on("g", lambda group: group.settings.tags) == {}
+    await logs.close()
+    again = _logs(tmp_path, [1.0], size=4000)
+    assert [event.message for event in await again.read("g")] == ["before", "after"]
+    await again.close()
+
+
+async def test_a_deleted_group_takes_what_waited_and_is_made_anew(tmp_path: Path) -> None:
+    logs = _logs(tmp_path, [1.0])
+    logs.append("g", "s", b"waiting")
+    await logs.delete("g")
+    assert await logs.groups() == [] and list(tmp_path.iterdir()) == []
+    with pytest.raises(NoGroup):
+        await logs.delete("g")
+    logs.append("g", "s", b"again")
+    assert [event.message for event in await logs.read("g")] == ["again"]
+    await logs.close()
+
+
+async def test_large_answers_come_in_pages_of_a_mebibyte(tmp_path: Path) -> None:
+    logs = _logs(tmp_path, [1.0], size=20_000_000)
+    logs.append("g", "s", *(b"%02d" % number + b"x" * 100_000 for number in range(25)))
+    seen: list[str] = []
+    after = None
+    while True:
+        page = await logs.select("g", Query(after=after))
+        assert sum(len(event.message) for event in page.events) <= 1_048_576
+        seen += [event.message[:2] for event in page.events]
+        if not page.more:
+            break
+        after = page.events[-1].key
+    assert seen == [f"{number:02d}" for number in range(25)]
+    await logs.close()
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 60), st.sampled_from("ab"), st.integers(0, 9)), max_size=60),
+    st.integers(0, 60),
+    st.integers(0, 60),
+    st.integers(1, 7),
+    st.sampled_from([None, "a", "zz"]),
+    st.booleans(),
+)
+def test_pages_are_what_sorting_everything_would_give(
+    events: list[tuple[int, str, int]], start: int, end: int, limit: int, stream: str | None, newest: bool
+) -> None:
+    """Whatever the order of coming, the files and the size of pages."""
+    with tempfile.TemporaryDirectory() as folder:
+        group = Group(Path(folder) / "g", Settings("g", 0), 100_000)
+        group._bytes = 8 * 200  # many small files; ``append`` would drop the oldest
+        group.save()
+        for time, name, number in events:
+            placed = list(group._placed([Entry(time, 0, name, b"%d" % number)]))
+            for segment, some, encoded in placed:
+                segment.append(some, encoded, durable=False)
+        streams = None if stream is None else frozenset((stream,))
+        found: list[Event] = []
+        key = None
+        while True:
+            edge = {"before": key} if newest else {"after": key}
+            page = group.select(Query(start, end, streams, newest=newest, limit=limit, **edge), 0)  # type: ignore[arg-type]
+            assert len(page.events) <= limit
+            found = page.events + found if newest else found + page.events
+            if not page.more:
+                break
+            key = page.events[0 if newest else -1].key
+        wanted = [each for each in events if start <= each[0] <= end and stream in (None, each[1])]
+        wanted.sort(key=lambda each: each[0])
+        assert [(each.timestamp, each.stream, int(each.message)) for each in found] == wanted
+        again = Group.load(group.folder, 100_000)
+        assert again.select(Query(), 0).events == group.select(Query(), 0).events

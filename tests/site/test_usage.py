@@ -86,3 +86,14 @@ def test_what_was_put_or_metered_outlives_a_kill(start: Start, tmp_path: Path) -
     events = again.client("logs").filter_log_events(logGroupName="/ward")["events"]
     assert [each["message"] for each in events] == [f"{number}\nof 20" for number in range(20)]
     assert json.loads(usage(folder, "--json").stdout)["total"]["requests"] == 1
+
+
+def test_an_edge_location_serves_its_own_logs_and_usage(start: Start, tmp_path: Path) -> None:
+    region = start("region", "--edge-port", "off", "--edge-tls-port", "off", kind="region")
+    keys = tmp_path / "region" / "credentials"
+    edge = start("edge", "--upstream", region.api, "--upstream-credentials", str(keys), kind="edge")
+    logs = edge.client("logs")
+    logs.create_log_group(logGroupName="/pop")
+    assert [each["logGroupName"] for each in logs.describe_log_groups()["logGroups"]] == ["/pop"]
+    assert region.client("logs").describe_log_groups()["logGroups"] == []
+    assert json.loads(usage(tmp_path / "edge", "--json").stdout)["total"]["requests"] == 0

@@ -18,9 +18,9 @@ from pathlib import Path
 
 from littoral.functions.logs.segment import (
     SUFFIX,
-    Entry,
     Key,
     Line,
+    Raw,
     Segment,
     StreamSummary,
     encode,
@@ -120,7 +120,7 @@ class Group:
 
     # ------------------------------------------------------------------------------------ writing
 
-    def append(self, entries: Sequence[Entry], *, durable: bool) -> None:
+    def append(self, entries: Sequence[Raw], *, durable: bool) -> None:
         """All, or none where the disk refuses (OSError)."""
         before = len(self._segments)
         try:
@@ -136,11 +136,11 @@ class Group:
         while self.size > self._bytes and len(self._segments) > 1:
             self._segments.pop(0).remove()
 
-    def _placed(self, entries: Sequence[Entry]) -> Iterable[tuple[Segment, list[Entry], list[bytes]]]:
+    def _placed(self, entries: Sequence[Raw]) -> Iterable[tuple[Segment, list[Raw], list[bytes]]]:
         """The entries by the file that takes them."""
         if not self._segments:
             self._roll()
-        some: list[Entry] = []
+        some: list[Raw] = []
         encoded: list[bytes] = []
         size, most = self._segments[-1].size, self._bytes // SEGMENTS
         for entry in entries:

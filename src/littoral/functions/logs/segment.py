@@ -37,6 +37,9 @@ class Key(NamedTuple):
         return cls(int(text[:20]), int(text[20:36]), int(text[36:]))
 
 
+Raw = tuple[int, int, str, bytes]  # an Entry without its name, for what is made a thousand times a second
+
+
 class Entry(NamedTuple):
     """What is to be written."""
 
@@ -74,16 +77,21 @@ class Summary:
     streams: dict[bytes, StreamSummary] = field(default_factory=dict)
 
     def add(self, timestamp: int, ingested: int, stream: bytes, size: int) -> None:
-        self.first = min(self.first, timestamp)
-        self.last = max(self.last, timestamp)
         found = self.streams.get(stream)
         if found is None:
             self.streams[stream] = StreamSummary(ingested, timestamp, timestamp, ingested, size)
-            return
-        found.first = min(found.first, timestamp)
-        found.last = max(found.last, timestamp)
-        found.ingested = max(found.ingested, ingested)
-        found.bytes += size
+        else:  # comparisons, for min() and max() are calls and this is done for every line
+            if timestamp < found.first:  # noqa: PLR1730
+                found.first = timestamp
+            if timestamp > found.last:  # noqa: PLR1730
+                found.last = timestamp
+            if ingested > found.ingested:  # noqa: PLR1730
+                found.ingested = ingested
+            found.bytes += size
+        if timestamp < self.first:  # noqa: PLR1730
+            self.first = timestamp
+        if timestamp > self.last:  # noqa: PLR1730
+            self.last = timestamp
 
 
 @lru_cache(maxsize=4096)
@@ -100,13 +108,13 @@ def message_of(message: bytes) -> str:
     return message.replace(b"\xff", b"\n").decode("utf-8", "replace")
 
 
-def encode(entry: Entry) -> bytes:
-    message = entry.message
+def encode(entry: Raw) -> bytes:
+    timestamp, ingested, stream, message = entry
     if b"\xff" in message:
         message = message.replace(b"\xff", b"\xef\xbf\xbd")
     if b"\n" in message:
         message = message.replace(b"\n", b"\xff")
-    return b"%d %d %s %s\n" % (entry.timestamp, entry.ingested, quoted(entry.stream), message)
+    return b"%d %d %s %s\n" % (timestamp, ingested, quoted(stream), message)
 
 
 class Segment:
@@ -154,7 +162,7 @@ class Segment:
                 yield Line(int(parts[0]), offset, parts[1], parts[2], parts[3])
             offset += len(raw) + 1
 
-    def append(self, entries: Sequence[Entry], encoded: Sequence[bytes], *, durable: bool) -> None:
+    def append(self, entries: Sequence[Raw], encoded: Sequence[bytes], *, durable: bool) -> None:
         """All or, where the disk refuses, none. Raises OSError."""
         data = b"".join(encoded)
         with self.path.open("ab") as file:
@@ -168,8 +176,9 @@ class Segment:
                 raise
         self.size += len(data)
         if self._summary is not None:
-            for entry in entries:
-                self._summary.add(entry.timestamp, entry.ingested, quoted(entry.stream), len(entry.message))
+            add = self._summary.add
+            for timestamp, ingested, stream, message in entries:
+                add(timestamp, ingested, quoted(stream), len(message))
 
     def erase(self, stream: bytes) -> None:
         """Delete a stream's lines where they lie. Raises OSError."""

@@ -98,8 +98,8 @@ class Logs:
     def _store(self, batch: Pending) -> None:
         now = self._now()
         for name, lines in batch.items():
-            entries = [Entry(int(when * 1000), now, stream, line) for when, stream, line in lines]
-            group = self._groups().get(name) or self._made(Settings(name, entries[0].timestamp))
+            entries = [(int(when * 1000), now, stream, line) for when, stream, line in lines]
+            group = self._groups().get(name) or self._made(Settings(name, entries[0][0]))
             group.append(entries, durable=False)
 
     # ------------------------------------------------------------------------------------ for the API
