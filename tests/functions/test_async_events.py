@@ -79,6 +79,25 @@ async def test_errors_are_retried_then_handed_to_on_failure(tmp_path: Path, retr
         assert lines.count(f"try {request_id}") == attempts  # every attempt under the one request id
 
 
+async def test_the_dead_letter_target_gets_what_failed_and_a_deleted_setting_ends_it(tmp_path: Path) -> None:
+    topic = Topic()
+    async with place_in(tmp_path, sink=topic, **QUICK) as place:
+        made = await place.python("def handler(e, c): raise ValueError(e)", dead_letter_config={"TargetArn": TOPIC})
+        assert made["DeadLetterConfig"] == {"TargetArn": TOPIC}
+        await _send(place, {"bed": 7})
+        record = await topic.records.get()
+        assert record["requestContext"]["condition"] == "RetriesExhausted"
+        assert (record["requestPayload"], record["requestContext"]["approximateInvokeCount"]) == ({"bed": 7}, 3)
+        update = place.api.update_function_configuration
+        shown = await update(call(), function_name="f", dead_letter_config={"TargetArn": ""})
+        assert "DeadLetterConfig" not in shown
+        await _to_topic(place, maximum_retry_attempts=0)
+        await update(call(), function_name="f", dead_letter_config={"TargetArn": TOPIC})
+        await _send(place, 1)  # now both have it: the destination first
+        assert [(await topic.records.get())["requestPayload"] for _ in range(2)] == [1, 1]
+        assert topic.records.empty()
+
+
 async def test_a_failure_may_go_to_another_function(tmp_path: Path) -> None:
     topic = Topic()
     async with place_in(tmp_path, sink=topic, **QUICK) as place:
@@ -154,6 +173,12 @@ async def test_a_loop_of_functions_is_stopped(tmp_path: Path, caplog: pytest.Log
             await stopped.wait()
             stats = place.functions.stats()
             assert stats["cold"] + stats["warm"] == 16
+            await place.api.put_function_recursion_config(call(), function_name="a", recursive_loop="Allow")
+            stopped.clear()
+            await _send(place, 1, "b")
+            await stopped.wait()  # by b in the seventeenth step: a, in the sixteenth, may go on
+            stats = place.functions.stats()
+            assert stats["cold"] + stats["warm"] == 16 + 17
     finally:
         logging.getLogger("littoral.functions.delivery").removeHandler(watch)
 

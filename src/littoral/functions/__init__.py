@@ -5,9 +5,9 @@
 
 from littoral.functions.api import LambdaApi
 from littoral.functions.api.parts import CodeSource
-from littoral.functions.delivery import Sink
 from littoral.functions.facade import Functions
 from littoral.functions.settings import FunctionSettings
+from littoral.functions.sinks import Sink
 from littoral.functions.sources import EventSource, SourceRecord
 from littoral.functions.version import Placement
 

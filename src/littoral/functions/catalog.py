@@ -149,12 +149,12 @@ class Catalog:
             await self._records.delete(f"version/{name}/{number:09d}")
 
     def code_keys(self) -> set[str]:
-        """All code that some version refers to."""
-        return {
-            version.code_key
-            for function in self._functions.values()
-            for version in (function.latest, *function.versions.values())
-        }
+        """All code, layers and merged layers that some version refers to."""
+        keys: set[str] = set()
+        for function in self._functions.values():
+            for version in (function.latest, *function.versions.values()):
+                keys |= version.folders
+        return keys
 
     async def _put(self, key: str, document: dict[str, Any], *, expect: int | None = None) -> None:
         await self._records.put(key, json.dumps(document).encode(), expect=expect)

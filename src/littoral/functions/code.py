@@ -19,11 +19,12 @@ import stat
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from littoral.aws.service import ServiceError
+from littoral.functions import opt
 from littoral.functions.names import invalid
 from littoral.store.contract import Blobs, NotFound
 
@@ -39,12 +40,17 @@ BROKEN = "Could not unzip uploaded file. Please check your file, then try to upl
 class Unpacked:
     task: Path
     wants_boto: bool  # it names boto3 or botocore and does not bring its own
+    size: int = 0  # bytes of all files
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
     sha256: str  # base64
     size: int
+
+    @property
+    def code_key(self) -> str:
+        return base64.b64decode(self.sha256).hex()
 
 
 class CodeStore:
@@ -53,6 +59,7 @@ class CodeStore:
         self._folder = folder
         self._known: dict[str, Unpacked] = {}
         self._locks: dict[str, asyncio.Lock] = {}
+        self._added: set[str] = set()  # since the last sweep: who asked for it may not have written its name yet
 
     async def check(self, archive: bytes) -> Stored:
         """Facts of a zip that could be added. Raises ServiceError as ``add`` does; keeps nothing."""
@@ -69,7 +76,8 @@ class CodeStore:
         """Unpack (which proves every checksum), then keep durably. Raises InvalidParameterValueException for what
         is no zip, is empty, too large or unsafe, RequestTooLargeException beyond 50 MB; nothing is left then."""
         stored = await self.check(archive)
-        key = base64.b64decode(stored.sha256).hex()
+        key = stored.code_key
+        self._added.add(key)
         await self._unpack(key, archive)
         if await self._blobs.info(key) is None:
             await self._blobs.put(key, archive)
@@ -92,6 +100,20 @@ class CodeStore:
             ) from None
         return await self._unpack(key, archive)
 
+    async def opt(self, keys: Sequence[str]) -> Path | None:
+        """The folder that a function with these layers sees as /opt; None without layers."""
+        if not keys:
+            return None
+        sources = [(await self.unpacked(key)).task for key in keys]
+        if len(sources) == 1:
+            return sources[0]
+        try:
+            return await asyncio.to_thread(opt.merge, sources, self._folder, opt.merged_key(keys))
+        except OSError as error:
+            raise ServiceError(
+                "ServiceException", f"The layers could not be merged: {error.strerror}", status=500
+            ) from error
+
     async def archive(self, key: str) -> bytes | None:
         try:
             return await self._blobs.get(key)
@@ -99,7 +121,9 @@ class CodeStore:
             return None
 
     async def sweep(self, keep: Collection[str]) -> None:
-        """Forget code that no function and no instance refers to."""
+        """Forget code that no function and no instance refers to, unless it came since the last sweep."""
+        keep = {*keep, *self._added}
+        self._added.clear()
         for info in await self._blobs.scan():
             if info.key not in keep:
                 await self._blobs.delete(info.key)
@@ -123,7 +147,13 @@ class CodeStore:
 
 
 def _load_facts(file: Path) -> Unpacked:
-    return Unpacked(file.parent / "task", bool(json.loads(file.read_text())["wants_boto"]))
+    facts = json.loads(file.read_text())
+    task = file.parent / "task"
+    return Unpacked(task, bool(facts["wants_boto"]), facts["size"] if "size" in facts else _size(task))
+
+
+def _size(task: Path) -> int:
+    return sum(entry.lstat().st_size for entry in task.rglob("*") if not entry.is_dir())
 
 
 def _open(archive: bytes) -> zipfile.ZipFile:
@@ -165,7 +195,7 @@ def _unpack(archive: bytes, folder: Path, key: str) -> Unpacked:
         task.mkdir()
         _extract(archive, task)
         aside.chmod(0o755)
-        (aside / "facts.json").write_text(json.dumps({"wants_boto": _wants_boto(task)}))
+        (aside / "facts.json").write_text(json.dumps({"wants_boto": _wants_boto(task), "size": _size(task)}))
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(final)  # what a crash left without facts
         aside.rename(final)

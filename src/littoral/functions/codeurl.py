@@ -1,18 +1,25 @@
-"""The address that GetFunction gives for a function's code: unguessable, and good for ten minutes as AWS's is."""
+"""The address that GetFunction gives for the code of a function or layer: unguessable, good for ten minutes."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
 from collections.abc import Callable
+from typing import Protocol
 from urllib.parse import parse_qs
 
 from littoral.functions.code import CodeStore
-from littoral.functions.version import FunctionVersion
 from littoral.net.message import Headers, Request, Response
 
 PREFIX = "/_littoral/functions/code/"
 VALID = 600  # seconds
+
+
+class HasCode(Protocol):
+    """A version of a function or of a layer."""
+
+    @property
+    def code_key(self) -> str: ...
 
 
 class CodeUrls:
@@ -21,7 +28,7 @@ class CodeUrls:
         self._code = code
         self._clock = clock
 
-    def sign(self, version: FunctionVersion, now: float) -> str:
+    def sign(self, version: HasCode, now: float) -> str:
         """Path and query."""
         expires = int(now) + VALID
         return f"{PREFIX}{version.code_key}?Expires={expires}&Signature={self._token(version.code_key, expires)}"

@@ -8,6 +8,7 @@ what came           then
 ==================  ===============================================================================
 success             on-success destination, done
 function error      again after 1 and 2 minutes (at most ``MaximumRetryAttempts``), then on-failure destination
+                    and dead-letter target; both get the invocation record, for a stream has no attributes
 throttle, 5xx       again after 1 s, 2 s, 4 s … 5 minutes, until ``MaximumEventAgeInSeconds``
 function deleted    done, with a line in the place's log
 ==================  ===============================================================================
@@ -20,7 +21,7 @@ import logging
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from littoral.aws.invoke import InvokeResult
 from littoral.aws.service import ServiceError
@@ -29,6 +30,7 @@ from littoral.functions.names import LATEST, Reference
 from littoral.functions.queues import EventQueue, EventQueues
 from littoral.functions.runner import Runner
 from littoral.functions.settings import FunctionSettings
+from littoral.functions.sinks import Sink, Sinks
 from littoral.functions.version import iso_time
 from littoral.store.contract import Message, Outgoing, Records, StoreError, Streams
 
@@ -37,15 +39,6 @@ log = logging.getLogger(__name__)
 MAX_AGE = 21_600  # seconds
 MAX_RETRIES = 2
 MAX_HOPS = 16  # Lambda stops a loop of functions after about so many
-
-
-class Sink(Protocol):
-    """Destinations that are not functions (a queue, a topic). The site may hand one in."""
-
-    def accepts(self, arn: str) -> bool: ...
-
-    async def deliver(self, arn: str, record: dict[str, Any]) -> None:
-        """Durable when it returns; may be called twice for one record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +80,7 @@ class Deliveries:
         self._runner = runner
         self._settings = settings
         self._clock = clock
-        self.sink = sink
+        self.sink = Sinks(sink)
         self._throttles: dict[tuple[str, int], int] = {}  # how often an event was refused, by function and sequence
 
     async def open(self) -> None:
@@ -189,6 +182,7 @@ class Deliveries:
     ) -> float | None:
         log.info("event %s of %s is given up: %s", message.headers["request"], target.arn, condition)
         await self._hand_on(message, target, policy.on_failure, condition, result, attempts)
+        await self._hand_on(message, target, target.version.dead_letter or None, condition, result, attempts)
         return await self._finish(queue, message)
 
     async def _hand_on(
@@ -205,13 +199,10 @@ class Deliveries:
             return
         record = self._record(message, target, condition, result, attempts)
         if ":lambda:" not in destination:
-            if self.sink is None:
-                log.warning("no way to the destination %s: its record is dropped", destination)
-                return
             await self.sink.deliver(destination, record)
             return
         hops = int(message.headers["hops"]) + 1
-        if hops >= MAX_HOPS:
+        if hops >= MAX_HOPS and target.function.recursive_loop != "Allow":
             log.warning("a loop of functions through %s was stopped after %d steps", destination, hops)
             return
         reference = self._catalog.home.parse(destination)

@@ -31,9 +31,10 @@ from littoral.functions.capacity import Capacity
 from littoral.functions.catalog import Catalog, new_revision
 from littoral.functions.code import CodeStore
 from littoral.functions.codeurl import PREFIX, CodeUrls
-from littoral.functions.delivery import Deliveries, Sink
+from littoral.functions.delivery import Deliveries
 from littoral.functions.lane import Follower, Hands
 from littoral.functions.launcher import Launcher
+from littoral.functions.layers import Layers
 from littoral.functions.logs import Logs
 from littoral.functions.logs.api import LogsApi
 from littoral.functions.metering import Meter
@@ -44,6 +45,7 @@ from littoral.functions.runner import Runner
 from littoral.functions.runtimes import Runtimes
 from littoral.functions.scheduler import Scheduler
 from littoral.functions.settings import FunctionSettings
+from littoral.functions.sinks import Sink
 from littoral.functions.sources import EventSource, Mappings
 from littoral.functions.tally import Tally
 from littoral.functions.usage import PATH as USAGE
@@ -103,6 +105,8 @@ class Functions:
         records = store.records("functions")
         catalog = Catalog(records, home)
         await catalog.load()
+        layers = Layers(records, home)
+        await layers.load()
         code = CodeStore(store.blobs("functions-code"), folder / "code")
         runtimes = Runtimes(settings, folder / "runtime")
         logs = Logs(folder / "logs", clock=clock, bytes_per_group=settings.log_bytes_per_group)
@@ -128,6 +132,7 @@ class Functions:
             home,
             settings,
             catalog,
+            layers,
             code,
             runtimes,
             launcher,
@@ -148,7 +153,7 @@ class Functions:
             "process groups only, so run no code that you do not trust"
         )
         parts = self._parts
-        await parts.code.sweep(parts.catalog.code_keys())
+        await parts.code.sweep(self._code_keys())
         await parts.launcher.prepare_python()
         for name in parts.catalog.names():
             await parts.launcher.prepare(parts.catalog.get(name).latest)
@@ -260,6 +265,10 @@ class Functions:
 
     # ------------------------------------------------------------------------------------ for the site
 
+    def add_sink(self, sink: Sink) -> None:
+        """A further kind of destination for records of asynchronous events."""
+        self._parts.deliveries.sink.add(sink)
+
     def routes(self) -> dict[str, Handler]:
         """Path prefix → handler: the addresses of GetFunction's Code.Location."""
         return {PREFIX: self._urls.handle}
@@ -311,11 +320,14 @@ class Functions:
             placement=placement,
         )
 
+    def _code_keys(self) -> set[str]:
+        return self._parts.catalog.code_keys() | self._parts.layers.code_keys()
+
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_EVERY)
             try:
-                await self._parts.code.sweep(self._parts.catalog.code_keys() | self._parts.scheduler.code_in_use())
+                await self._parts.code.sweep(self._code_keys() | self._parts.scheduler.code_in_use())
                 await self.logs.sweep()
                 await self._meter.sweep()
             except Exception:

@@ -74,10 +74,11 @@ class Launcher:
         unpacked = await self._code.unpacked(version.code_key)
         started = datetime.fromtimestamp(self._clock(), UTC)
         stream = f"{started:%Y/%m/%d}/[{version.version}]{secrets.token_hex(16)}"
+        opt = await self._code.opt(version.layer_keys)
         if version.is_node:
-            instance = await self._launch_node(version, unpacked, stream)
+            instance = await self._launch_node(version, unpacked, opt, stream)
         else:
-            instance = await self._launch_python(version, unpacked, stream)
+            instance = await self._launch_python(version, unpacked, opt, stream)
         instance.stream, instance.key = stream, version.key
         return instance
 
@@ -93,14 +94,20 @@ class Launcher:
         await asyncio.gather(*(keeper.close() for keeper in self._keepers.values()))
         self._keepers.clear()
 
-    async def _launch_python(self, version: FunctionVersion, unpacked: Unpacked, stream: str) -> Instance:
-        keeper = await self._keeper(await self._runtimes.python(version.runtime), boto=unpacked.wants_boto)
-        spec = self._spec(version, unpacked, stream)
-        spec["path"] = [str(await self._runtimes.bundle())]
+    async def _launch_python(
+        self, version: FunctionVersion, unpacked: Unpacked, opt: Path | None, stream: str
+    ) -> Instance:
+        layers = python_paths(opt, version.runtime)
+        boto = unpacked.wants_boto and not any((path / "botocore").exists() for path in layers)
+        keeper = await self._keeper(await self._runtimes.python(version.runtime), boto=boto)
+        spec = self._spec(version, unpacked, opt, stream)
+        spec["path"] = [*map(str, layers), str(await self._runtimes.bundle())]
         spec["limits"] = {"data": version.memory_size * 1024 * 1024 + self._settings.memory_slack}
         return await open_instance(keeper, spec=spec, clock=self._clock)
 
-    async def _launch_node(self, version: FunctionVersion, unpacked: Unpacked, stream: str) -> Instance:
+    async def _launch_node(
+        self, version: FunctionVersion, unpacked: Unpacked, opt: Path | None, stream: str
+    ) -> Instance:
         self._node = await self._runtimes.node(version.runtime)
         while self._spares:
             instance = self._spares.popleft()
@@ -108,7 +115,7 @@ class Launcher:
                 break
         else:
             instance = await self._boot_node(self._node)
-        spec = self._spec(version, unpacked, stream)
+        spec = self._spec(version, unpacked, opt, stream)
         spec["no_callbacks"] = version.runtime == "nodejs24.x"  # AWS dropped them there
         instance.limit_data(version.memory_size * 1024 * 1024 + self._settings.node_memory_slack)
         body = json.dumps(spec).encode()
@@ -165,11 +172,12 @@ class Launcher:
         await keeper.start()
         return keeper
 
-    def _spec(self, version: FunctionVersion, unpacked: Unpacked, stream: str) -> dict[str, Any]:
+    def _spec(self, version: FunctionVersion, unpacked: Unpacked, opt: Path | None, stream: str) -> dict[str, Any]:
         return {
             "handler": version.handler,
             "task_root": str(unpacked.task),
-            "env": self._environment(version, unpacked, stream),
+            "opt": None if opt is None else str(opt),  # what is to be seen at /opt
+            "env": self._environment(version, unpacked, opt, stream),
             "function": {
                 "name": version.name,
                 "version": version.version,
@@ -180,12 +188,17 @@ class Launcher:
             },
         }
 
-    def _environment(self, version: FunctionVersion, unpacked: Unpacked, stream: str) -> dict[str, str]:
+    def _environment(
+        self, version: FunctionVersion, unpacked: Unpacked, opt: Path | None, stream: str
+    ) -> dict[str, str]:
         """Lambda's defined variables; the function's own may replace those that are not reserved."""
+        layers = opt or Path("/opt")
         return {
             "LANG": "en_US.UTF-8",
             "TZ": ":UTC",
-            "PATH": "/usr/local/bin:/usr/bin:/bin:/opt/bin",
+            "PATH": f"/usr/local/bin:/usr/bin:/bin:{layers}/bin",
+            "LD_LIBRARY_PATH": f"{unpacked.task}:{unpacked.task}/lib:{layers}/lib",
+            **({"NODE_PATH": node_path(layers, version.runtime)} if version.is_node else {}),
             **self._settings.function_env,
             **(version.environment or {}),
             "_HANDLER": version.handler,
@@ -201,6 +214,17 @@ class Launcher:
             "LAMBDA_TASK_ROOT": str(unpacked.task),
             "LAMBDA_RUNTIME_DIR": str(Path(__file__).parent / "runtime"),
         }
+
+
+def python_paths(opt: Path | None, runtime: str) -> list[Path]:
+    """Where Python looks in layers, before what the runtime brings."""
+    return [] if opt is None else [opt / "python" / "lib" / runtime / "site-packages", opt / "python"]
+
+
+def node_path(opt: Path, runtime: str) -> str:
+    """NODE_PATH: layers by major version, layers for all."""
+    major = runtime.removeprefix("nodejs").removesuffix(".x")
+    return f"{opt}/nodejs/node{major}/node_modules:{opt}/nodejs/node_modules"
 
 
 def _own_python() -> str:

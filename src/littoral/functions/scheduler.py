@@ -284,7 +284,7 @@ class Scheduler:
         return {"idle": sum(len(pool.idle) for pool in pools), "busy": sum(len(pool.busy) for pool in pools)}
 
     def code_in_use(self) -> set[str]:
-        return {pool.version.code_key for pool in self._pools.values() if pool.size}
+        return {key for pool in self._pools.values() if pool.size for key in pool.version.folders}
 
     def reap(self, now: float) -> None:
         """End what has been idle too long at ``now`` (monotonic seconds)."""

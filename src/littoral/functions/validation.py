@@ -122,13 +122,7 @@ def check_not_served(**members: Any) -> None:
     """Members that change what happens and that Littoral does not do. None and empty ones say nothing."""
     refused: dict[str, Callable[[Any], bool]] = {
         "VpcConfig": lambda v: any(v.get(key) for key in ("SubnetIds", "SecurityGroupIds", "Ipv6AllowedForDualStack")),
-        "DeadLetterConfig": lambda v: bool(v.get("TargetArn")),
-        "TracingConfig": lambda v: v.get("Mode", "PassThrough") != "PassThrough",
-        "SnapStart": lambda v: v.get("ApplyOn", "None") != "None",
         "PackageType": lambda v: v != "Zip",
-        "LoggingConfig": lambda v: (
-            v.get("LogFormat", "Text") != "Text" or bool(v.get("ApplicationLogLevel") or v.get("SystemLogLevel"))
-        ),
     }
     for member, value in members.items():
         if value and refused.get(member, bool)(value):

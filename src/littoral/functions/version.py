@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from littoral.functions.names import LATEST, Home
+from littoral.functions.opt import merged_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,32 @@ class Placement:
     max_instances: int | None = None
     pinned: bool = False
     queue: int = 0  # events that may wait when ``max_instances`` are busy
+
+
+@dataclass(frozen=True, slots=True)
+class LayerUse:
+    """A layer version as a function keeps it: what it runs with does not change when the layer is deleted."""
+
+    arn: str
+    sha256: str  # base64, of the zip
+    size: int  # bytes of the zip
+
+    @property
+    def code_key(self) -> str:
+        return base64.b64decode(self.sha256).hex()
+
+
+@dataclass(frozen=True, slots=True)
+class LogStyle:
+    """How a function's log is written. Levels count only for JSON, as on AWS."""
+
+    format: str = "Text"  # or "JSON"
+    application_level: str = ""  # TRACE … FATAL
+    system_level: str = ""  # DEBUG, INFO, WARN
+
+    @property
+    def is_json(self) -> bool:
+        return self.format == "JSON"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +71,26 @@ class FunctionVersion:
     architectures: tuple[str, ...] = ("x86_64",)
     log_group: str = ""
     placement: Placement = field(default_factory=Placement)
+    layers: tuple[LayerUse, ...] = ()
+    dead_letter: str = ""  # ARN of where events go that failed for good
+    tracing: str = "PassThrough"
+    snap_start: str = "None"
+    log_style: LogStyle = field(default_factory=LogStyle)
 
     @property
     def code_key(self) -> str:
         """The code's SHA-256 in hex: safe in paths and blob keys."""
         return base64.b64decode(self.code_sha256).hex()
+
+    @property
+    def layer_keys(self) -> list[str]:
+        return [use.code_key for use in self.layers]
+
+    @property
+    def folders(self) -> set[str]:
+        """Names of all folders that an instance needs: its code, its layers, and those merged."""
+        layers = self.layer_keys
+        return {self.code_key, *layers, *([merged_key(layers)] if len(layers) > 1 else [])}
 
     @property
     def key(self) -> str:
@@ -83,6 +125,8 @@ class Function:
     policy_revisions: dict[str, str] = field(default_factory=dict)
     event_configs: dict[str, dict[str, Any]] = field(default_factory=dict)  # qualifier → configuration
     tags: dict[str, str] = field(default_factory=dict)
+    provisioned: dict[str, dict[str, Any]] = field(default_factory=dict)  # qualifier → count, LastModified
+    recursive_loop: str = "Terminate"
     versions: dict[int, FunctionVersion] = field(default_factory=dict)  # kept as documents of their own
 
     def version(self, number: str) -> FunctionVersion | None:
@@ -108,6 +152,8 @@ def version_from(document: Mapping[str, Any]) -> FunctionVersion:
     known = dict(document)
     known["architectures"] = tuple(known["architectures"])
     known["placement"] = Placement(**known["placement"])
+    known["layers"] = tuple(LayerUse(**use) for use in known.get("layers", ()))
+    known["log_style"] = LogStyle(**known.get("log_style", {}))
     return FunctionVersion(**known)
 
 
@@ -139,16 +185,32 @@ def configuration(version: FunctionVersion, home: Home, *, qualified: bool) -> d
         "LastModified": version.last_modified,
         "CodeSha256": version.code_sha256,
         "Version": version.version,
-        "TracingConfig": {"Mode": "PassThrough"},
+        "TracingConfig": {"Mode": version.tracing},
         "RevisionId": version.revision_id,
         "State": "Active",
         "LastUpdateStatus": "Successful",
         "PackageType": "Zip",
         "Architectures": list(version.architectures),
         "EphemeralStorage": {"Size": version.ephemeral_storage},
-        "SnapStart": {"ApplyOn": "None", "OptimizationStatus": "Off"},
-        "LoggingConfig": {"LogFormat": "Text", "LogGroup": version.log_group},
+        # No snapshot is ever made: a cold start is a fork of what is booted already.
+        "SnapStart": {"ApplyOn": version.snap_start, "OptimizationStatus": "Off"},
+        "LoggingConfig": _logging(version),
     }
     if version.environment:
         shown["Environment"] = {"Variables": dict(version.environment)}
+    if version.layers:
+        shown["Layers"] = [{"Arn": use.arn, "CodeSize": use.size} for use in version.layers]
+    if version.dead_letter:
+        shown["DeadLetterConfig"] = {"TargetArn": version.dead_letter}
+    return shown
+
+
+def _logging(version: FunctionVersion) -> dict[str, str]:
+    style = version.log_style
+    shown = {"LogFormat": style.format, "LogGroup": version.log_group}
+    if style.is_json:
+        shown |= {
+            "ApplicationLogLevel": style.application_level or "INFO",
+            "SystemLogLevel": style.system_level or "INFO",
+        }
     return shown

@@ -142,6 +142,23 @@ class StreamSink:
         await self._streams.put(arn, json.dumps(record).encode(), key)
 
 
+class TopicSink:
+    """For functions: destinations and dead-letter targets that are MQTT topics, ``arn:aws:iot:…:topic/NAME``."""
+
+    def __init__(self, things: Things, region: str, account: str) -> None:
+        self._things = things
+        self._prefix = f"arn:aws:iot:{region}:{account}:topic/"
+
+    def accepts(self, arn: str) -> bool:
+        topic = arn.removeprefix(self._prefix)
+        usable = 0 < len(topic.encode()) <= 256 and not topic.startswith("$") and not set("+#\0") & set(topic)
+        return arn.startswith(self._prefix) and usable
+
+    async def deliver(self, arn: str, record: dict[str, Any]) -> None:
+        topic = arn.removeprefix(self._prefix)
+        await self._things.broker.publish(Publication(topic, json.dumps(record).encode(), 1))
+
+
 class StreamSource:
     """For functions: data streams as an event source. The event is Kinesis' (Lambda developer guide)."""
 

@@ -28,6 +28,7 @@ from littoral.site.capabilities import (
     ScheduleTargets,
     StreamSink,
     StreamSource,
+    TopicSink,
 )
 from littoral.site.foundation import Foundation, lay
 from littoral.site.listening import listen_api, listen_mqtt
@@ -134,6 +135,7 @@ async def open_local(base: Foundation) -> Local:
         objects=RuleObjects(objects),
     )
     place.part(things.close)
+    functions.add_sink(TopicSink(things, region, account))
     base.metrics.add(lambda: function_readings(functions.stats()))
     base.metrics.add(lambda: version_readings(functions.tallies(), functions.running()))
     base.metrics.add(lambda: things_readings(things))

@@ -10,12 +10,14 @@ from littoral.functions.api.event_invoke import EventInvokeOperations
 from littoral.functions.api.event_sources import EventSourceOperations
 from littoral.functions.api.functions import FunctionOperations
 from littoral.functions.api.invoking import InvokeOperations
+from littoral.functions.api.layers import LayerOperations
 from littoral.functions.api.permissions import PermissionOperations
 from littoral.functions.api.versions import VersionOperations
 
 
 class LambdaApi(
     FunctionOperations,
+    LayerOperations,
     ConfigurationOperations,
     VersionOperations,
     AliasOperations,

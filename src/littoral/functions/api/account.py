@@ -52,7 +52,9 @@ class AccountOperations(Operations):
     @operation()
     async def get_account_settings(self, call: Call) -> Output:
         functions = [self._catalog.get(name) for name in self._catalog.names()]
-        sizes = sum(v.code_size for each in functions for v in (each.latest, *each.versions.values()))
+        sizes = self._parts.layers.code_size() + sum(
+            v.code_size for each in functions for v in (each.latest, *each.versions.values())
+        )
         return {
             "AccountLimit": {
                 "TotalCodeSize": CODE_STORAGE,
@@ -92,6 +94,47 @@ class AccountOperations(Operations):
     async def get_function_code_signing_config(self, call: Call, *, function_name: str) -> Output:
         function = self._catalog.get(self._home.parse(function_name).name)
         return {"CodeSigningConfigArn": "", "FunctionName": function.name}
+
+    @operation(notes="Terminate ends a chain of functions through destinations after 16 steps; Allow lets it go on")
+    async def put_function_recursion_config(self, call: Call, *, function_name: str, recursive_loop: str) -> Output:
+        reference = self._unqualified(function_name)
+        async with self._catalog.lock(reference.name):
+            function = self._catalog.get(reference.name)
+            await self._catalog.save(replace(function, recursive_loop=recursive_loop))
+        return {"RecursiveLoop": recursive_loop}
+
+    @operation()
+    async def get_function_recursion_config(self, call: Call, *, function_name: str) -> Output:
+        return {"RecursiveLoop": self._catalog.get(self._unqualified(function_name).name).recursive_loop}
+
+    @operation(notes="Auto only: a function runs on the interpreter that the machine has, none is pinned")
+    async def put_runtime_management_config(
+        self,
+        call: Call,
+        *,
+        function_name: str,
+        update_runtime_on: str,
+        qualifier: str | None = None,
+        runtime_version_arn: str | None = None,
+    ) -> Output:
+        reference = self._home.parse(function_name, qualifier)
+        self._catalog.version(reference)
+        if update_runtime_on != "Manual" and runtime_version_arn:
+            raise invalid("RuntimeVersionArn can only be given when UpdateRuntimeOn is Manual")
+        if update_runtime_on != "Auto":
+            raise invalid(
+                f"UpdateRuntimeOn {update_runtime_on} is not served by Littoral: a function runs on the runtime that "
+                "the machine has"
+            )
+        return {"UpdateRuntimeOn": "Auto", "FunctionArn": self._home.arn(reference.name, reference.qualifier)}
+
+    @operation()
+    async def get_runtime_management_config(
+        self, call: Call, *, function_name: str, qualifier: str | None = None
+    ) -> Output:
+        reference = self._home.parse(function_name, qualifier)
+        self._catalog.version(reference)
+        return {"UpdateRuntimeOn": "Auto", "FunctionArn": self._home.arn(reference.name, reference.qualifier)}
 
     def _unqualified(self, text: str) -> Reference:
         reference = self._home.parse(text)

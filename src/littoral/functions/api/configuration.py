@@ -7,12 +7,13 @@ from typing import Any
 
 from littoral.aws.service import Call, Output, operation
 from littoral.functions import validation
-from littoral.functions.api.parts import Operations, check_revision
+from littoral.functions.api.parts import check_revision
+from littoral.functions.api.settings import Given, SettingsOperations
 from littoral.functions.names import invalid
 from littoral.functions.version import aws_time, configuration
 
 
-class ConfigurationOperations(Operations):
+class ConfigurationOperations(SettingsOperations):
     @operation(notes="zip packages only")
     async def update_function_code(
         self,
@@ -42,6 +43,8 @@ class ConfigurationOperations(Operations):
             }
             stored = await self._code_of(code, dry_run=dry_run)
             latest = replace(function.latest, code_sha256=stored.sha256, code_size=stored.size)
+            if not dry_run:
+                await self._check_sizes(latest.code_key, latest.layers)
             if architectures is not None:
                 latest = replace(latest, architectures=validation.architectures_of(architectures))
             if dry_run:
@@ -53,8 +56,8 @@ class ConfigurationOperations(Operations):
             return configuration(function.latest, self._home, qualified=False)
 
     @operation(
-        notes="VpcConfig, Layers, FileSystemConfigs, DeadLetterConfig, KMSKeyArn, SnapStart, active tracing and JSON "
-        "logs are refused; EphemeralStorage is stored, not enforced"
+        notes="VpcConfig, FileSystemConfigs and KMSKeyArn are refused; DeadLetterConfig takes streams and IoT topics; "
+        "SnapStart and active tracing are accepted without effect; EphemeralStorage is stored, not enforced"
     )
     async def update_function_configuration(
         self,
@@ -87,15 +90,11 @@ class ConfigurationOperations(Operations):
             timeout=timeout,
             memory_size=memory_size,
             ephemeral_storage=ephemeral_storage,
-            TracingConfig=tracing_config,
             VpcConfig=vpc_config,
-            Layers=layers,
             FileSystemConfigs=file_system_configs,
-            DeadLetterConfig=dead_letter_config,
             KMSKeyArn=kms_key_arn,
-            SnapStart=snap_start,
-            LoggingConfig=logging_config,
         )
+        asked = Given(layers, dead_letter_config, tracing_config, snap_start, logging_config)
         if runtime is not None:
             await self._parts.runtimes.check(runtime)
         given: dict[str, Any] = {
@@ -107,7 +106,6 @@ class ConfigurationOperations(Operations):
             "runtime": runtime,
             "environment": None if environment is None else validation.environment_of(environment),
             "ephemeral_storage": (ephemeral_storage or {}).get("Size"),
-            "log_group": None if logging_config is None else validation.log_group_of(reference.name, logging_config),
         }
         async with self._catalog.lock(reference.name):
             function = self._catalog.get(reference.name)
@@ -116,7 +114,10 @@ class ConfigurationOperations(Operations):
                     "This operation is permitted on Lambda functions only. Aliases and versions do not support it."
                 )
             check_revision(revision_id, function.latest.revision_id)
-            latest = replace(function.latest, **{name: value for name, value in given.items() if value is not None})
+            changes = self._settings(reference.name, runtime or function.latest.runtime, asked, function.latest)
+            changes |= {name: value for name, value in given.items() if value is not None}
+            latest = replace(function.latest, **changes)
+            await self._check_sizes(latest.code_key, latest.layers)
             function = await self._replace_latest(function, latest, aws_time(call.now))
             await self._parts.launcher.prepare(function.latest)
             return configuration(function.latest, self._home, qualified=False)

@@ -102,8 +102,7 @@ class EventInvokeOperations(Operations):
             if destination.name == reference.name:
                 raise invalid("The destination must be another function than the one whose events it takes")
             return
-        sink = self._parts.deliveries.sink
-        if sink is None or not sink.accepts(arn):
+        if not self._parts.deliveries.sink.accepts(arn):
             raise invalid(f"The destination {arn[:200]} is not served by this place: use the ARN of a function")
 
     async def _store(self, reference: Reference, given: dict[str, Any], now: float, *, keep: bool) -> Output:

@@ -7,17 +7,19 @@ from typing import Any
 
 from littoral.aws.service import Call, Output, operation
 from littoral.functions import validation
-from littoral.functions.api.parts import PAGE, Operations, page, with_marker
+from littoral.functions.api.parts import PAGE, page, with_marker
+from littoral.functions.api.settings import Given, SettingsOperations
 from littoral.functions.catalog import new_revision
 from littoral.functions.names import LATEST, Reference, conflict, invalid, is_number, not_found
 from littoral.functions.version import Function, FunctionVersion, aws_time, configuration
 from littoral.store.contract import Conflict
 
 
-class FunctionOperations(Operations):
+class FunctionOperations(SettingsOperations):
     @operation(
-        notes="zip packages only; VpcConfig, Layers, FileSystemConfigs, DeadLetterConfig, KMSKeyArn, SnapStart, "
-        "active tracing and JSON logs are refused; EphemeralStorage and Architectures are stored, not enforced"
+        notes="zip packages only; VpcConfig, FileSystemConfigs and KMSKeyArn are refused; DeadLetterConfig takes "
+        "streams and IoT topics; SnapStart and active tracing are accepted without effect; EphemeralStorage and "
+        "Architectures are stored, not enforced"
     )
     async def create_function(
         self,
@@ -57,14 +59,9 @@ class FunctionOperations(Operations):
             memory_size=memory_size,
             ephemeral_storage=ephemeral_storage,
             PackageType=package_type,
-            TracingConfig=tracing_config,
             VpcConfig=vpc_config,
-            Layers=layers,
             FileSystemConfigs=file_system_configs,
-            DeadLetterConfig=dead_letter_config,
             KMSKeyArn=kms_key_arn,
-            SnapStart=snap_start,
-            LoggingConfig=logging_config,
         )
         validation.check_tags(tags)
         variables = validation.environment_of(environment)
@@ -73,10 +70,13 @@ class FunctionOperations(Operations):
                 "Runtime and Handler are mandatory parameters for functions created with deployment packages."
             )
         await self._parts.runtimes.check(runtime)
+        given = Given(layers, dead_letter_config, tracing_config, snap_start, logging_config or {})
+        changes = self._settings(reference.name, runtime, given)
         async with self._catalog.lock(reference.name):
             if self._catalog.find(reference.name) is not None:
                 raise conflict(f"Function already exist: {reference.name}")
             stored = await self._code_of(code)
+            await self._check_sizes(stored.code_key, changes.get("layers", ()))
             latest = FunctionVersion(
                 name=reference.name,
                 version=LATEST,
@@ -93,7 +93,7 @@ class FunctionOperations(Operations):
                 ephemeral_storage=(ephemeral_storage or {}).get("Size", 512),
                 environment=variables,
                 architectures=validation.architectures_of(architectures),
-                log_group=validation.log_group_of(reference.name, logging_config),
+                **changes,
             )
             function = Function(reference.name, str(uuid.uuid4()), latest, tags=dict(tags or {}))
             return await self._create(function, publish, call.now)

@@ -11,8 +11,10 @@ from typing import Any, Protocol, TypeVar
 from littoral.aws.service import ServiceError
 from littoral.functions.catalog import Catalog, new_revision
 from littoral.functions.code import CodeStore, Stored
+from littoral.functions.codeurl import HasCode
 from littoral.functions.delivery import Deliveries
 from littoral.functions.launcher import Launcher
+from littoral.functions.layers import Layers
 from littoral.functions.names import Home, invalid
 from littoral.functions.runner import Runner
 from littoral.functions.runtimes import Runtimes
@@ -37,6 +39,7 @@ class Parts:
     home: Home
     settings: FunctionSettings
     catalog: Catalog
+    layers: Layers
     code: CodeStore
     runtimes: Runtimes
     launcher: Launcher
@@ -44,7 +47,7 @@ class Parts:
     runner: Runner
     deliveries: Deliveries
     mappings: Mappings
-    sign_code_url: Callable[[FunctionVersion, float], str]  # path and query under which the zip is handed out
+    sign_code_url: Callable[[HasCode, float], str]  # path and query under which the zip is handed out
     code_source: CodeSource | None = None
 
 

@@ -219,6 +219,7 @@ function configure(given) {
   configuration = given;
   for (const name of Object.keys(process.env)) delete process.env[name];
   Object.assign(process.env, configuration.env);
+  require('module').Module._initPaths(); // NODE_PATH is read at boot, and this process booted before it was known
   process.chdir(configuration.task_root);
   patchConsole();
   load(configuration.handler).then(
