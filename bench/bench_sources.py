@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import logging
 import statistics
 import tempfile
@@ -74,7 +75,7 @@ async def worked_off(functions: Functions, streams: StreamStore, name: str) -> N
     last = (await streams._parts.journal.extent(streams._parts.by_arn(arn(name)), 0)).last
     while True:
         for record in await records.scan("checkpoint/"):
-            if record.value == b'{"after": %d}' % last:
+            if json.loads(record.value)["after"] == last:
                 return
         await asyncio.sleep(0.002)
 

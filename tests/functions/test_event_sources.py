@@ -392,6 +392,34 @@ async def test_disabled_and_enabled_again_it_goes_on_where_it_was(site: Site) ->
     assert not await records.scan("source/") and not await records.scan("checkpoint/")
 
 
+async def test_how_it_went_last_is_known_and_kept(tmp_path: Path, told: Told) -> None:
+    uuid = ""
+
+    async def after(site: Site, data: str) -> str:
+        """What is said of the mapping once a record was worked off and the mapping switched off."""
+        await site.api.update_event_source_mapping(call(), uuid=uuid, enabled=True)
+        await site.settled(uuid)
+        await site.put(data)
+        assert await told.next() == [data]
+        await site.api.update_event_source_mapping(call(), uuid=uuid, enabled=False)
+        await site.settled(uuid)
+        return await said(site)
+
+    async def said(site: Site) -> str:
+        return str((await site.api.get_event_source_mapping(call(), uuid=uuid))["LastProcessingResult"])
+
+    async with site_in(tmp_path, told) as site:
+        await site.stream("in")
+        await site.function(FAILS_ON_BAD)
+        uuid = await site.map(maximum_retry_attempts=0, enabled=False)
+        assert await said(site) == "No records processed"
+        assert await after(site, "good") == "OK"
+        assert await after(site, "bad") == "PROBLEM: Function call failed"
+    async with site_in(tmp_path, told) as site:
+        assert await said(site) == "PROBLEM: Function call failed"
+        assert await after(site, "good") == "OK"
+
+
 async def test_mappings_are_listed_and_one_pair_has_one(site: Site) -> None:
     await site.function(TELL)
     await site.function(TELL, "g")

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
+import subprocess
+import sys
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -326,3 +330,42 @@ async def test_a_target_that_is_throttled_gets_its_payload_later(tmp_path: Path)
     consumer = await store.streams.consumer("schedules-deliveries", "workers")
     assert await consumer.pending() == 1
     await store.close()
+
+
+KILLED = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from littoral.functions import Functions
+from littoral.schedules import Schedules
+from littoral.site.capabilities import ScheduleTargets
+from littoral.store.embedded import EmbeddedStore
+from littoral.streams import StreamStore
+from tests.functions.deploy import call
+
+async def main():
+    folder, here = Path(sys.argv[1]), {"region": "us-east-1", "account": "000000000000"}
+    store = await EmbeddedStore.open(folder / "store")
+    streams = await StreamStore.open(store, **here)
+    functions = await Functions.open(store, folder / "functions")
+    events = (await Schedules.open(store, ScheduleTargets(functions, streams), **here)).events
+    await streams.api.create_stream(call(), stream_name="s", shard_count=1)
+    arn = "arn:aws:kinesis:us-east-1:000000000000:stream/s"
+    await events.put_rule(call(), name="r", event_pattern='{"source": ["x"]}')
+    await events.put_targets(call(), rule="r", targets=[{"Id": "1", "Arn": arn, "InputPath": "$.detail.n"}])
+    entries = [{"Source": "x", "DetailType": "t", "Detail": '{"n": %d}' % n} for n in range(5)]
+    answer = await events.put_events(call(), entries=entries)
+    assert answer["FailedEntryCount"] == 0
+    os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(main())
+"""
+
+
+async def test_an_accepted_event_reaches_its_target_although_the_place_was_killed(tmp_path: Path) -> None:
+    done = await asyncio.to_thread(
+        subprocess.run, [sys.executable, "-c", KILLED, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    arn = f"arn:aws:kinesis:us-east-1:{ACCOUNT}:stream/s"
+    async with opened(tmp_path, Clock()) as place:
+        assert sorted([int(await place.first(arn, each)) for each in range(5)]) == [0, 1, 2, 3, 4]

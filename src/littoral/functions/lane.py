@@ -36,7 +36,7 @@ from littoral.functions.names import LATEST, Reference, new_request_id, not_foun
 from littoral.functions.payload import MAX_SYNC
 from littoral.functions.runner import Runner
 from littoral.functions.settings import FunctionSettings
-from littoral.functions.sources import EventSource, Positions, SourceMapping, SourceRecord
+from littoral.functions.sources import FAILED, FINE, NOTHING_YET, EventSource, Positions, SourceMapping, SourceRecord
 from littoral.functions.version import iso_time
 from littoral.protocols.eventpattern import Matcher, parse_pattern
 from littoral.store.contract import StoreError
@@ -45,7 +45,6 @@ log = logging.getLogger(__name__)
 
 LONGEST_WAIT = 20.0  # seconds without a look at the shard: a record that comes wakes the lane at once
 ROLE_LENGTH = 256  # bytes that a function's role takes in a record at most
-NOTHING_YET, FINE, FAILED = "No records processed", "OK", "PROBLEM: Function call failed"
 
 
 @dataclass(slots=True)
@@ -91,7 +90,8 @@ class Follower:
     async def start(self) -> None:
         for shard in self.mapping.starts:
             for number in range(self.mapping.factor):
-                after = await self.positions.load(self.mapping, shard, number)
+                after, result = await self.positions.load(self.mapping, shard, number)
+                self.result = result or self.result
                 self._lanes.append(Lane(self, shard, number, after))
 
     async def stop(self) -> None:
@@ -157,7 +157,8 @@ class Lane:
             self._idle = False
 
     async def _save(self, after: int) -> None:
-        await self._follower.positions.save(self._mapping, self._shard, self._number, after)
+        result = self._follower.result
+        await self._follower.positions.save(self._mapping, self._shard, self._number, after, result)
         self._after = after
 
     # ------------------------------------------------------------------------------------ gathering
@@ -237,12 +238,11 @@ class Lane:
                 await self._pause(throttles)
                 continue
             throttles = 0
+            self._follower.result = FINE if outcome.done == len(part.records) else FAILED
             if outcome.done:
                 await self._save(part.records[outcome.done - 1].position)
             if outcome.done == len(part.records):
-                self._follower.result = FINE
                 continue
-            self._follower.result = FAILED
             parts[:0] = await self._again(part, outcome)
 
     async def _again(self, part: Part, outcome: Outcome) -> list[Part]:

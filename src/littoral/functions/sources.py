@@ -25,6 +25,7 @@ from littoral.functions.names import not_found
 from littoral.store.contract import Records, StoreError
 
 log = logging.getLogger(__name__)
+NOTHING_YET, FINE, FAILED = "No records processed", "OK", "PROBLEM: Function call failed"  # LastProcessingResult
 AGAIN = 1.0  # seconds until a change that the disk refused is tried again
 
 
@@ -103,12 +104,17 @@ class Positions:
     def __init__(self, records: Records) -> None:
         self._records = records
 
-    async def load(self, mapping: SourceMapping, shard: str, lane: int) -> int:
+    async def load(self, mapping: SourceMapping, shard: str, lane: int) -> tuple[int, str | None]:
+        """The last position done with, and how its batch went (None: there was none yet)."""
         record = await self._records.get(_lane_key(mapping, shard, lane))
-        return mapping.starts.get(shard, 0) if record is None else int(json.loads(record.value)["after"])
+        if record is None:
+            return mapping.starts.get(shard, 0), None
+        document = json.loads(record.value)
+        return document["after"], document["result"]
 
-    async def save(self, mapping: SourceMapping, shard: str, lane: int, after: int) -> None:
-        await self._records.put(_lane_key(mapping, shard, lane), json.dumps({"after": after}).encode())
+    async def save(self, mapping: SourceMapping, shard: str, lane: int, after: int, result: str) -> None:
+        document = {"after": after, "result": result}
+        await self._records.put(_lane_key(mapping, shard, lane), json.dumps(document).encode())
 
     async def forget(self, mapping: SourceMapping, *, but: int | None = None) -> None:
         """Remove the positions of all epochs ``but`` one."""
@@ -158,6 +164,7 @@ class Mappings:
         self._following: dict[str, Following] = {}
         self._changing: dict[str, asyncio.Task[None]] = {}
         self._started = False
+        self._results: dict[str, str] = {}  # how those that do not run went last
 
     async def load(self) -> None:
         after = ""
@@ -166,6 +173,8 @@ class Mappings:
                 given = json.loads(record.value)
                 mapping = SourceMapping(**{**given, "filters": tuple(given["filters"])})
                 self._mappings[mapping.uuid] = mapping
+                for shard in mapping.starts:
+                    self._results[mapping.uuid] = (await self._positions.load(mapping, shard, 0))[1] or NOTHING_YET
             after = page[-1].key
 
     async def start(self) -> None:
@@ -208,8 +217,9 @@ class Mappings:
         return "Enabled" if mapping.enabled else "Disabled"
 
     def result(self, uuid: str) -> str:
+        """LastProcessingResult."""
         following = self._following.get(uuid)
-        return following.result if following is not None else "No records processed"
+        return following.result if following is not None else self._results.get(uuid, NOTHING_YET)
 
     async def create(self, mapping: SourceMapping) -> None:
         await self._put(mapping)
@@ -270,9 +280,10 @@ class Mappings:
         following = self._following.pop(mapping.uuid, None)
         if following is not None:
             await following.stop()
+            self._results[mapping.uuid] = following.result
         if mapping.factor != before.factor and self._mappings[mapping.uuid].epoch == before.epoch:
             starts = {
-                shard: min([await self._positions.load(before, shard, lane) for lane in range(before.factor)])
+                shard: min([(await self._positions.load(before, shard, lane))[0] for lane in range(before.factor)])
                 for shard in before.starts
             }
             mapping = replace(mapping, starts=starts, epoch=before.epoch + 1)
@@ -287,7 +298,8 @@ class Mappings:
             await following.stop()
         await self._positions.forget(mapping)
         await self._records.delete(f"source/{mapping.uuid}")
-        del self._mappings[mapping.uuid]
+        self._results.pop(mapping.uuid, None)
+        self._mappings.pop(mapping.uuid, None)
 
     async def _put(self, mapping: SourceMapping) -> None:
         await self._records.put(f"source/{mapping.uuid}", json.dumps(asdict(mapping)).encode())
