@@ -30,7 +30,7 @@ from typing import Any
 
 from littoral.aws.invoke import InvokeResult
 from littoral.aws.service import ServiceError
-from littoral.functions.catalog import Catalog, Target
+from littoral.functions.catalog import Catalog
 from littoral.functions.delivery import Deliveries
 from littoral.functions.names import LATEST, Reference, new_request_id, not_found
 from littoral.functions.payload import MAX_SYNC
@@ -73,7 +73,6 @@ class Outcome:
     done: int | None
     request_id: str
     result: InvokeResult | None = None
-    target: Target | None = None
 
 
 @dataclass(eq=False)
@@ -285,9 +284,9 @@ class Lane:
             self._follower.result = f"PROBLEM: {error.message or error.code}"
             return Outcome(None, request_id)
         if result.function_error is not None:
-            return Outcome(0, request_id, result, target)
+            return Outcome(0, request_id, result)
         done = _reported(result.payload, records) if mapping.report_failures else len(records)
-        return Outcome(done, request_id, result, target)
+        return Outcome(done, request_id, result)
 
     async def _give_up(self, records: Sequence[SourceRecord], condition: str, attempts: int, outcome: Outcome) -> None:
         """Hand the record of the failure on, then go past the records. Waits until the destination has it."""

@@ -17,7 +17,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 from littoral.aws.service import ServiceError
@@ -95,7 +95,6 @@ class SourceMapping:
     report_failures: bool = False
     filters: tuple[str, ...] = ()
     on_failure: str | None = None
-    tags: dict[str, str] = field(default_factory=dict)
 
 
 class Positions:
