@@ -142,8 +142,7 @@ async def test_what_is_refused(place: Place, monkeypatch: pytest.MonkeyPatch) ->
 async def test_links_of_two_layers_cannot_lead_out_together(place: Place) -> None:
     one = await layer(place, "one", {"deep/er/f": "", "x": "1"}, links={"p": "deep/er/../../x"})
     two = await layer(place, "two", {"y/g": ""}, links={"deep/er": "../y"})
-    await place.python("def handler(e, c): return 1", layers=[one, two])
-    code, message = await refusal(place.invoke())
+    code, message = await refusal(place.python("def handler(e, c): return 1", layers=[one, two]))
     assert code == "InvalidParameterValueException" and "would leave /opt" in message
     folder = Path(place.functions.api._parts.code._folder)
     assert not [each for each in folder.iterdir() if each.name.startswith(("opt-", ".merging"))]

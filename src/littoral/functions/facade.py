@@ -41,6 +41,8 @@ from littoral.functions.metering import Meter
 from littoral.functions.names import LATEST, Home, invalid, is_number, new_request_id
 from littoral.functions.payload import MAX_EVENT, MAX_SYNC, check_payload, check_small, context_of
 from littoral.functions.permissions import allows
+from littoral.functions.provisioning import Provisioner
+from littoral.functions.readiness import Readiness
 from littoral.functions.runner import Runner
 from littoral.functions.runtimes import Runtimes
 from littoral.functions.scheduler import Scheduler
@@ -127,6 +129,7 @@ class Functions:
             records, sources or {}, lambda mapping, source, positions: Follower(mapping, source, positions, hands)
         )
         await mappings.load()
+        provisioner = Provisioner(catalog, scheduler, launcher, settings)
         urls = CodeUrls(await _secret(records), code, clock)
         parts = Parts(
             home,
@@ -140,6 +143,8 @@ class Functions:
             runner,
             deliveries,
             mappings,
+            provisioner,
+            Readiness(home, settings.settle_seconds),
             urls.sign,
             code_source,
         )
@@ -158,6 +163,7 @@ class Functions:
         for name in parts.catalog.names():
             await parts.launcher.prepare(parts.catalog.get(name).latest)
         parts.scheduler.start()
+        parts.provisioner.start()
         parts.deliveries.start()
         await parts.mappings.start()
         self._meter.start()
@@ -168,6 +174,8 @@ class Functions:
         if self._sweeper is not None:
             self._sweeper.cancel()
             await asyncio.gather(self._sweeper, return_exceptions=True)
+        await self._parts.readiness.close()
+        await self._parts.provisioner.close()
         await self._parts.mappings.close()
         await self._parts.deliveries.close()
         await self._parts.runner.close()

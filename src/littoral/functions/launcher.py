@@ -69,16 +69,16 @@ class Launcher:
 
         await self._keeper(await self._runtimes.python(f"python3.{sys.version_info.minor}"), boto=False)
 
-    async def launch(self, version: FunctionVersion) -> Instance:
+    async def launch(self, version: FunctionVersion, *, provisioned: bool = False) -> Instance:
         """A started instance whose init phase is still to be awaited. Raises KeeperGone, ServiceError."""
         unpacked = await self._code.unpacked(version.code_key)
         started = datetime.fromtimestamp(self._clock(), UTC)
         stream = f"{started:%Y/%m/%d}/[{version.version}]{secrets.token_hex(16)}"
         opt = await self._code.opt(version.layer_keys)
         if version.is_node:
-            instance = await self._launch_node(version, unpacked, opt, stream)
+            instance = await self._launch_node(version, unpacked, opt, stream, provisioned=provisioned)
         else:
-            instance = await self._launch_python(version, unpacked, opt, stream)
+            instance = await self._launch_python(version, unpacked, opt, stream, provisioned=provisioned)
         instance.stream, instance.key = stream, version.key
         return instance
 
@@ -95,18 +95,20 @@ class Launcher:
         self._keepers.clear()
 
     async def _launch_python(
-        self, version: FunctionVersion, unpacked: Unpacked, opt: Path | None, stream: str
+        self, version: FunctionVersion, unpacked: Unpacked, opt: Path | None, stream: str, *, provisioned: bool
     ) -> Instance:
         layers = python_paths(opt, version.runtime)
         boto = unpacked.wants_boto and not any((path / "botocore").exists() for path in layers)
         keeper = await self._keeper(await self._runtimes.python(version.runtime), boto=boto)
         spec = self._spec(version, unpacked, opt, stream)
+        if provisioned:
+            spec["env"]["AWS_LAMBDA_INITIALIZATION_TYPE"] = "provisioned-concurrency"
         spec["path"] = [*map(str, layers), str(await self._runtimes.bundle())]
         spec["limits"] = {"data": version.memory_size * 1024 * 1024 + self._settings.memory_slack}
         return await open_instance(keeper, spec=spec, clock=self._clock)
 
     async def _launch_node(
-        self, version: FunctionVersion, unpacked: Unpacked, opt: Path | None, stream: str
+        self, version: FunctionVersion, unpacked: Unpacked, opt: Path | None, stream: str, *, provisioned: bool
     ) -> Instance:
         self._node = await self._runtimes.node(version.runtime)
         while self._spares:
@@ -116,6 +118,8 @@ class Launcher:
         else:
             instance = await self._boot_node(self._node)
         spec = self._spec(version, unpacked, opt, stream)
+        if provisioned:
+            spec["env"]["AWS_LAMBDA_INITIALIZATION_TYPE"] = "provisioned-concurrency"
         spec["no_callbacks"] = version.runtime == "nodejs24.x"  # AWS dropped them there
         instance.limit_data(version.memory_size * 1024 * 1024 + self._settings.node_memory_slack)
         body = json.dumps(spec).encode()
@@ -211,6 +215,7 @@ class Launcher:
             "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
             "AWS_LAMBDA_LOG_GROUP_NAME": version.log_group,
             "AWS_LAMBDA_LOG_STREAM_NAME": stream,
+            **log_variables(version),
             "LAMBDA_TASK_ROOT": str(unpacked.task),
             "LAMBDA_RUNTIME_DIR": str(Path(__file__).parent / "runtime"),
         }
@@ -219,6 +224,13 @@ class Launcher:
 def python_paths(opt: Path | None, runtime: str) -> list[Path]:
     """Where Python looks in layers, before what the runtime brings."""
     return [] if opt is None else [opt / "python" / "lib" / runtime / "site-packages", opt / "python"]
+
+
+def log_variables(version: FunctionVersion) -> dict[str, str]:
+    style = version.log_style
+    if not style.is_json:
+        return {"AWS_LAMBDA_LOG_FORMAT": style.format}
+    return {"AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_LEVEL": style.application_level or "INFO"}
 
 
 def node_path(opt: Path, runtime: str) -> str:

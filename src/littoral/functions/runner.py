@@ -15,20 +15,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from littoral.aws.invoke import InvokeResult
+from littoral.functions import platformlog
 from littoral.functions.catalog import Target
 from littoral.functions.instance import InitFailed, Instance
 from littoral.functions.keeper import KeeperGone
 from littoral.functions.logs import InvocationLog, Logs
-from littoral.functions.outcome import (
-    Outcome,
-    billed_ms,
-    end_line,
-    exit_payload,
-    report_line,
-    start_line,
-    timeout_message,
-    timeout_payload,
-)
+from littoral.functions.outcome import Outcome, billed_ms, exit_payload, timeout_payload
 from littoral.functions.runtimes import unavailable
 from littoral.functions.scheduler import Lease, Scheduler
 from littoral.functions.settings import FunctionSettings
@@ -88,7 +80,7 @@ class Runner:
             failed = await self._initialise(lease, instance, record, request_id, tail=tail)
             if failed is not None:
                 return failed
-        record.lines(start_line(request_id, version.version))
+        record.lines(*platformlog.started(version, request_id, self._clock))
         try:
             outcome = await instance.invoke(request_id, version.timeout, target.arn, context, payload)
         except asyncio.CancelledError:
@@ -113,7 +105,7 @@ class Runner:
             if failure.words != "init timeout":  # which is in the outcome's duration; the phase is billed, too
                 instance.init_seconds = time.perf_counter() - began
             outcome = self._init_outcome(failure, request_id)
-            record.lines(start_line(request_id, lease.version.version))
+            record.lines(*platformlog.started(lease.version, request_id, self._clock))
             return self._conclude(lease, record, request_id, outcome, tail=tail)
         except BaseException:
             self._scheduler.release(lease, usable=False)
@@ -136,24 +128,7 @@ class Runner:
         version, instance = lease.version, lease.instance
         assert instance is not None
         init = instance.init_seconds if lease.cold else None
-        status = ""
-        if outcome.kind == "timeout":
-            status = "Status: timeout"
-            record.lines(timeout_message(iso_time(self._clock()), request_id, outcome.duration))
-        elif outcome.kind == "exit":
-            status = "Status: error\tError Type: Runtime.ExitError"
-            record.lines(json.loads(outcome.payload)["errorMessage"], "Runtime.ExitError")
-        record.lines(
-            end_line(request_id),
-            report_line(
-                request_id,
-                duration=outcome.duration,
-                memory_size=version.memory_size,
-                memory_kib=outcome.memory_kib,
-                init=init,
-                status=status,
-            ),
-        )
+        record.lines(*platformlog.ended(version, request_id, outcome, init, self._clock))
         self._scheduler.release(lease, usable=outcome.usable, peak=outcome.memory_kib * 1024)
         self._count(lease, outcome, init)
         return InvokeResult(

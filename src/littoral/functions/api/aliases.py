@@ -42,12 +42,12 @@ class AliasOperations(Operations):
             weights = self._weights(function, function_version, routing_config)
             alias = Alias(name, function_version, description, weights, new_revision())
             await self._catalog.save(replace(function, aliases={**function.aliases, name: alias}))
-            return self._shown(function.name, alias)
+            return self._shown_alias(function.name, alias)
 
     @operation()
     async def get_alias(self, call: Call, *, function_name: str, name: str) -> Output:
         function = self._catalog.get(self._home.parse(function_name).name)
-        return self._shown(function.name, self._alias(function, name))
+        return self._shown_alias(function.name, self._alias(function, name))
 
     @operation()
     async def update_alias(
@@ -79,7 +79,8 @@ class AliasOperations(Operations):
             if version in changed.weights:
                 raise invalid(f"Invalid function version {version}: it is in the alias's routing configuration already")
             await self._catalog.save(replace(function, aliases={**function.aliases, name: changed}))
-            return self._shown(function.name, changed)
+            self._parts.provisioner.changed()
+            return self._shown_alias(function.name, changed)
 
     @operation()
     async def delete_alias(self, call: Call, *, function_name: str, name: str) -> Output:
@@ -89,7 +90,9 @@ class AliasOperations(Operations):
             function = self._catalog.get(reference.name)
             if name in function.aliases:
                 aliases = {each: alias for each, alias in function.aliases.items() if each != name}
-                await self._catalog.save(replace(function, aliases=aliases))
+                kept = {each: config for each, config in function.provisioned.items() if each != name}
+                await self._catalog.save(replace(function, aliases=aliases, provisioned=kept))
+                self._parts.provisioner.changed()
         return {}
 
     @operation()
@@ -106,7 +109,7 @@ class AliasOperations(Operations):
         aliases = sorted(function.aliases.values(), key=lambda alias: alias.name)
         aliases = [alias for alias in aliases if function_version in (None, alias.version)]
         shown, following = page(aliases, lambda alias: alias.name, marker, min(max_items, PAGE))
-        return with_marker({"Aliases": [self._shown(function.name, alias) for alias in shown]}, following)
+        return with_marker({"Aliases": [self._shown_alias(function.name, alias) for alias in shown]}, following)
 
     def _alias(self, function: Function, name: str) -> Alias:
         if name not in function.aliases:
@@ -137,7 +140,7 @@ class AliasOperations(Operations):
                 raise invalid(f"AdditionalVersionWeights of {other} must be between 0.0 and 1.0")
         return weights
 
-    def _shown(self, function: str, alias: Alias) -> Output:
+    def _shown_alias(self, function: str, alias: Alias) -> Output:
         shown: Output = {
             "AliasArn": self._home.arn(function, alias.name),
             "Name": alias.name,

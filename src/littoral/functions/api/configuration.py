@@ -10,7 +10,7 @@ from littoral.functions import validation
 from littoral.functions.api.parts import check_revision
 from littoral.functions.api.settings import Given, SettingsOperations
 from littoral.functions.names import invalid
-from littoral.functions.version import aws_time, configuration
+from littoral.functions.version import aws_time
 
 
 class ConfigurationOperations(SettingsOperations):
@@ -33,6 +33,7 @@ class ConfigurationOperations(SettingsOperations):
         reference = self._home.parse(function_name)
         async with self._catalog.lock(reference.name):
             function = self._catalog.get(reference.name)
+            self._parts.readiness.check_changeable(function.name)
             check_revision(revision_id, function.latest.revision_id)
             code = {
                 "ZipFile": zip_file,
@@ -48,12 +49,11 @@ class ConfigurationOperations(SettingsOperations):
             if architectures is not None:
                 latest = replace(latest, architectures=validation.architectures_of(architectures))
             if dry_run:
-                return configuration(latest, self._home, qualified=False)
+                return self._shown(latest)
             function = await self._replace_latest(function, latest, aws_time(call.now))
-            await self._parts.launcher.prepare(function.latest)
             if publish:
-                return configuration(await self._publish(function, call.now), self._home, qualified=True)
-            return configuration(function.latest, self._home, qualified=False)
+                return self._shown(await self._publish(function, call.now), qualified=True)
+            return self._shown(function.latest)
 
     @operation(
         notes="VpcConfig, FileSystemConfigs and KMSKeyArn are refused; DeadLetterConfig takes streams and IoT topics; "
@@ -113,11 +113,11 @@ class ConfigurationOperations(SettingsOperations):
                 raise invalid(
                     "This operation is permitted on Lambda functions only. Aliases and versions do not support it."
                 )
+            self._parts.readiness.check_changeable(function.name)
             check_revision(revision_id, function.latest.revision_id)
             changes = self._settings(reference.name, runtime or function.latest.runtime, asked, function.latest)
             changes |= {name: value for name, value in given.items() if value is not None}
             latest = replace(function.latest, **changes)
             await self._check_sizes(latest.code_key, latest.layers)
             function = await self._replace_latest(function, latest, aws_time(call.now))
-            await self._parts.launcher.prepare(function.latest)
-            return configuration(function.latest, self._home, qualified=False)
+            return self._shown(function.latest)

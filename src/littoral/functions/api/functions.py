@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from typing import Any
 
 from littoral.aws.service import Call, Output, operation
@@ -11,7 +12,7 @@ from littoral.functions.api.parts import PAGE, page, with_marker
 from littoral.functions.api.settings import Given, SettingsOperations
 from littoral.functions.catalog import new_revision
 from littoral.functions.names import LATEST, Reference, conflict, invalid, is_number, not_found
-from littoral.functions.version import Function, FunctionVersion, aws_time, configuration
+from littoral.functions.version import Function, FunctionVersion, aws_time
 from littoral.store.contract import Conflict
 
 
@@ -141,7 +142,7 @@ class FunctionOperations(SettingsOperations):
         else:
             versions = [each.latest for each in functions]
         shown, following = page(versions, _sort_key, marker, min(max_items, PAGE))
-        listed = [configuration(each, self._home, qualified=function_version == "ALL") for each in shown]
+        listed = [self._shown(each, qualified=function_version == "ALL") for each in shown]
         return with_marker({"Functions": listed}, following)
 
     @operation()
@@ -163,10 +164,10 @@ class FunctionOperations(SettingsOperations):
             await self._catalog.create(function)
         except Conflict:
             raise conflict(f"Function already exist: {function.name}") from None
-        await self._parts.launcher.prepare(function.latest)
+        await self._parts.readiness.follow(function.name, "creation", self._parts.launcher.prepare(function.latest))
         if publish:
-            return configuration(await self._publish(function, now), self._home, qualified=True)
-        return configuration(function.latest, self._home, qualified=False)
+            return self._shown(await self._publish(function, now), qualified=True)
+        return self._shown(function.latest)
 
     async def _delete_version(self, function: Function, qualifier: str) -> None:
         if qualifier == LATEST:
@@ -178,12 +179,17 @@ class FunctionOperations(SettingsOperations):
         pointing = sorted(a.name for a in function.aliases.values() if a.version == qualifier or qualifier in a.weights)
         if pointing:
             raise conflict(f"Version {qualifier} cannot be deleted: the aliases {pointing} point to it")
+        if qualifier in function.provisioned:
+            kept = {each: config for each, config in function.provisioned.items() if each != qualifier}
+            function = replace(function, provisioned=kept)
+            await self._catalog.save(function)
         await self._catalog.unpublish(function, int(qualifier))
+        self._parts.provisioner.changed()
         self._retire(self._catalog.get(function.name))
 
     def _configuration(self, reference: Reference, version: FunctionVersion) -> Output:
         """An unqualified question is answered with the unqualified ARN; an alias shows its own."""
-        shown = configuration(version, self._home, qualified=reference.qualifier is not None)
+        shown = self._shown(version, qualified=reference.qualifier is not None)
         if reference.qualifier is not None:
             shown["FunctionArn"] = self._home.arn(reference.name, reference.qualifier)
         return shown

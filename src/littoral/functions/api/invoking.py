@@ -33,6 +33,7 @@ class InvokeOperations(Operations):
             raise invalid(f"InvocationType must be RequestResponse, Event or DryRun, not {invocation_type[:50]}")
         reference = self._home.parse(function_name, qualifier)
         target = self._catalog.resolve(reference)
+        self._parts.readiness.check_invocable(reference.name)
         context = _client_context(client_context)
         limit = MAX_EVENT if invocation_type == "Event" else MAX_SYNC
         event = await check_payload(await _whole(payload, limit, invocation_type), limit, invocation_type)

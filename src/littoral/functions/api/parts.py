@@ -16,12 +16,14 @@ from littoral.functions.delivery import Deliveries
 from littoral.functions.launcher import Launcher
 from littoral.functions.layers import Layers
 from littoral.functions.names import Home, invalid
+from littoral.functions.provisioning import Provisioner
+from littoral.functions.readiness import Readiness
 from littoral.functions.runner import Runner
 from littoral.functions.runtimes import Runtimes
 from littoral.functions.scheduler import Scheduler
 from littoral.functions.settings import FunctionSettings
 from littoral.functions.sources import Mappings
-from littoral.functions.version import Function, FunctionVersion, aws_time
+from littoral.functions.version import Function, FunctionVersion, aws_time, configuration
 
 T = TypeVar("T")
 PAGE = 50  # Lambda's lists give at most so many at a time
@@ -47,6 +49,8 @@ class Parts:
     runner: Runner
     deliveries: Deliveries
     mappings: Mappings
+    provisioner: Provisioner
+    readiness: Readiness
     sign_code_url: Callable[[HasCode, float], str]  # path and query under which the zip is handed out
     code_source: CodeSource | None = None
 
@@ -86,12 +90,17 @@ class Operations:
             text = "Error occurred while GetObject. S3 Error Code: "
             raise invalid(f"{text}{error.code}. S3 Error Message: {error.message}") from error
 
+    def _shown(self, version: FunctionVersion, *, qualified: bool = False) -> dict[str, Any]:
+        """The version's configuration, with its state as it is now."""
+        return configuration(version, self._home, qualified=qualified) | self._parts.readiness.shown(version)
+
     async def _replace_latest(self, function: Function, latest: FunctionVersion, now: str) -> Function:
         """Store a changed ``$LATEST``; instances of the old one take no further event."""
         latest = replace(latest, last_modified=now, revision_id=new_revision())
         changed = replace(function, latest=latest)
         await self._catalog.save(changed)
         self._retire(changed)
+        await self._parts.readiness.follow(function.name, "update", self._parts.launcher.prepare(latest))
         return changed
 
     async def _publish(self, function: Function, now: float, description: str | None = None) -> FunctionVersion:

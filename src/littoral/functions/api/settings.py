@@ -15,8 +15,6 @@ from littoral.functions.code import MAX_UNPACKED
 from littoral.functions.names import invalid
 from littoral.functions.version import FunctionVersion, LayerUse, LogStyle
 
-LEVELS = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
-
 
 @dataclass(frozen=True, slots=True)
 class Given:
@@ -50,7 +48,7 @@ class SettingsOperations(Operations):
         return changes
 
     async def _check_sizes(self, code_key: str, layers: tuple[LayerUse, ...]) -> None:
-        """A function and its layers have 250 MB together, unzipped."""
+        """A function and its layers have 250 MB together, unzipped; and the layers must go together."""
         if not layers:
             return
         code = self._parts.code
@@ -62,6 +60,7 @@ class SettingsOperations(Operations):
                 f"Function code combined with layers exceeds the maximum allowed size of {MAX_UNPACKED} bytes. "
                 f"The actual size is {total} bytes."
             )
+        await code.opt([use.code_key for use in layers])
 
     def _dead_letter(self, config: Mapping[str, Any]) -> str:
         arn = str(config.get("TargetArn") or "")
@@ -87,8 +86,6 @@ def check_snap_start(runtime: str) -> None:
 
 def log_style(config: Mapping[str, Any]) -> LogStyle:
     form = config.get("LogFormat", "Text")
-    if form == "JSON":
-        raise invalid("LoggingConfig: JSON is not served by Littoral")
     application, system = config.get("ApplicationLogLevel"), config.get("SystemLogLevel")
     if form != "JSON" and (application or system):
         raise invalid("ApplicationLogLevel and SystemLogLevel can only be set when LogFormat is JSON.")

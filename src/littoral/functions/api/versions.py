@@ -6,7 +6,7 @@ from littoral.aws.service import Call, Output, operation
 from littoral.functions import validation
 from littoral.functions.api.parts import PAGE, Operations, check_revision, page, with_marker
 from littoral.functions.names import LATEST, invalid
-from littoral.functions.version import FunctionVersion, configuration
+from littoral.functions.version import FunctionVersion
 
 
 class VersionOperations(Operations):
@@ -24,6 +24,7 @@ class VersionOperations(Operations):
         validation.check_description(description)
         async with self._catalog.lock(reference.name):
             function = self._catalog.get(reference.name)
+            self._parts.readiness.check_changeable(function.name)
             check_revision(revision_id, function.latest.revision_id)
             current = function.latest.code_sha256
             if code_sha256 and code_sha256 != current:
@@ -31,7 +32,7 @@ class VersionOperations(Operations):
                     f"CodeSHA256 ({code_sha256}) is different from current CodeSHA256 in $LATEST ({current}). "
                     "Please try again with the CodeSHA256 in $LATEST."
                 )
-            return configuration(await self._publish(function, call.now, description), self._home, qualified=True)
+            return self._shown(await self._publish(function, call.now, description), qualified=True)
 
     @operation()
     async def list_versions_by_function(
@@ -40,7 +41,7 @@ class VersionOperations(Operations):
         function = self._catalog.get(self._home.parse(function_name).name)
         versions = [function.latest, *(function.versions[number] for number in sorted(function.versions))]
         shown, following = page(versions, _sort_key, marker, min(max_items, PAGE))
-        return with_marker({"Versions": [configuration(v, self._home, qualified=True) for v in shown]}, following)
+        return with_marker({"Versions": [self._shown(v, qualified=True) for v in shown]}, following)
 
 
 def _sort_key(version: FunctionVersion) -> str:

@@ -95,18 +95,42 @@ function writeLog(text) {
   }
 }
 
+const LEVELS = { TRACE: 0, DEBUG: 1, INFO: 2, WARN: 3, ERROR: 4, FATAL: 5 };
+
+/** AWS: "Using structured JSON logs with Node.js". One argument stays the JSON it is; an error is taken apart. */
+function jsonLine(level, parts) {
+  const line = { timestamp: new Date().toISOString(), level, requestId: current ? current.requestId : undefined };
+  const only = parts.length === 1 ? parts[0] : util.format(...parts);
+  const error = parts.find(isError);
+  if (isError(only)) line.message = stackOf(only).join('\n');
+  else line.message = only === undefined ? 'undefined' : only;
+  if (error) Object.assign(line, { errorType: error.name, errorMessage: error.message, stackTrace: stackOf(error) });
+  let text;
+  try {
+    text = JSON.stringify(line);
+  } catch {
+    text = JSON.stringify({ ...line, message: util.inspect(only) });
+  }
+  writeLog(`${text}\n`);
+}
+
+function logParts(level, parts) {
+  if (process.env.AWS_LAMBDA_LOG_FORMAT !== 'JSON') logLine(level, util.format(...parts));
+  else if (LEVELS[level] >= (LEVELS[process.env.AWS_LAMBDA_LOG_LEVEL] ?? LEVELS.INFO)) jsonLine(level, parts);
+}
+
 function logLine(level, text) {
   writeLog(`${new Date().toISOString()}\t${current ? current.requestId : 'undefined'}\t${level}\t${text}\n`);
 }
 
 function patchConsole() {
   for (const [name, level] of [['log', 'INFO'], ['info', 'INFO'], ['debug', 'DEBUG'], ['warn', 'WARN'], ['error', 'ERROR']]) {
-    console[name] = (...parts) => logLine(level, util.format(...parts));
+    console[name] = (...parts) => logParts(level, parts);
   }
   console.trace = (...parts) => {
     const holder = { name: 'Trace', message: util.format(...parts) };
     Error.captureStackTrace(holder, console.trace);
-    logLine('TRACE', holder.stack);
+    logParts('TRACE', [holder.stack]);
   };
 }
 
@@ -135,6 +159,10 @@ function errorObject(error) {
 }
 
 function logError(title, error) {
+  if (process.env.AWS_LAMBDA_LOG_FORMAT === 'JSON') {
+    jsonLine('ERROR', [isError(error) ? error : util.format(title.trim(), error)]);
+    return;
+  }
   const shown = isError(error)
     ? { errorType: error.name, errorMessage: error.message, ...Object.fromEntries(Object.entries(error)), stack: stackOf(error) }
     : { errorType: typeof error, errorMessage: String(error), stack: [] };

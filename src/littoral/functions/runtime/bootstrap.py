@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import builtins
 import importlib
+import importlib.util
 import json
 import logging
 import os
@@ -107,6 +108,7 @@ class LogLine(logging.Handler):
     """Root handler with Lambda's line. Milliseconds are not padded: Lambda's are not."""
 
     request_id = ""
+    json: Any = None  # the module ``jsonlog`` when the function asks for that form
 
     def __init__(self) -> None:
         super().__init__()
@@ -199,13 +201,15 @@ def describe(error: BaseException, trace: TracebackType | None, request_id: str)
     text = f"[ERROR] {kind}: {message}\n"
     if lines:
         text += "Traceback (most recent call last):\n" + "".join(lines)
+    fault: dict[str, Any] = {"errorMessage": message, "errorType": kind}
+    if kind != "Function.ResponseSizeTooLarge":
+        fault |= {"requestId": request_id, "stackTrace": lines}
+    if LogLine.json is not None:
+        text = LogLine.json.fault_line(fault)
     try:
         sys.stdout.write(text if text.endswith("\n") else text + "\n")
     except (OSError, ValueError, AttributeError):
         os.write(2, text.encode(errors="backslashreplace")) if _is_open(2) else None
-    fault: dict[str, Any] = {"errorMessage": message, "errorType": kind}
-    if kind != "Function.ResponseSizeTooLarge":
-        fault |= {"requestId": request_id, "stackTrace": lines}
     return json.dumps(fault).encode()
 
 
@@ -253,7 +257,21 @@ def settle(spec: dict[str, Any]) -> None:
     sys.path[:0] = [spec["task_root"], *spec["path"]]
     sys.argv = ["bootstrap"]
     open_log()
-    logging.getLogger().addHandler(LogLine())
+    handler = LogLine()
+    if os.environ.get("AWS_LAMBDA_LOG_FORMAT") == "JSON":
+        form = LogLine.json = _beside("jsonlog")
+        handler.setFormatter(form.JsonForm())
+        logging.getLogger().setLevel(form.LEVELS.get(os.environ.get("AWS_LAMBDA_LOG_LEVEL", ""), logging.INFO))
+    logging.getLogger().addHandler(handler)
+
+
+def _beside(name: str) -> Any:
+    """A module of this folder, which is not on the function's path."""
+    spec = importlib.util.spec_from_file_location(f"_littoral_{name}", f"{os.path.dirname(__file__)}/{name}.py")  # noqa: PTH120
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def answer(kind: bytes, payload: bytes) -> bytes:

@@ -1,0 +1,115 @@
+"""Provisioned concurrency: instances that are there before they are asked for.
+
+Owns: how many each version is to have, and the task that sees to it. What is wanted is in the functions' documents;
+what there is, the scheduler knows: nothing is counted twice, and what is said of an allocation is what is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from dataclasses import dataclass
+
+from littoral.aws.service import ServiceError
+from littoral.functions.catalog import Catalog
+from littoral.functions.instance import InitFailed, Instance
+from littoral.functions.keeper import KeeperGone
+from littoral.functions.launcher import Launcher
+from littoral.functions.names import Reference
+from littoral.functions.scheduler import Scheduler
+from littoral.functions.settings import FunctionSettings
+from littoral.functions.version import FunctionVersion
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY = 1.0  # seconds between looks for instances that ended
+PAUSE = 30.0  # seconds until a version whose init phase failed is tried again
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    requested: int
+    allocated: int
+    available: int
+    failure: str = ""
+
+    @property
+    def status(self) -> str:
+        if self.allocated >= self.requested:
+            return "READY"
+        return "FAILED" if self.failure else "IN_PROGRESS"
+
+
+class Provisioner:
+    def __init__(self, catalog: Catalog, scheduler: Scheduler, launcher: Launcher, settings: FunctionSettings) -> None:
+        self._catalog = catalog
+        self._scheduler = scheduler
+        self._launcher = launcher
+        self._settings = settings
+        self._changed = asyncio.Event()
+        self._failures: dict[str, tuple[str, float]] = {}  # version key → why, until when it is left alone
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def changed(self) -> None:
+        """Something that was asked for is different; failures are forgotten."""
+        self._failures.clear()
+        self._scheduler.provision({version.key: count for version, count in self._wanted()})
+        self._changed.set()
+
+    def allocation(self, version: FunctionVersion, requested: int) -> Allocation:
+        idle, busy = self._scheduler.warm(version.key)
+        allocated = min(requested, idle + busy)
+        failure = self._failures.get(version.key, ("", 0.0))[0]
+        return Allocation(requested, allocated, min(idle, allocated), failure)
+
+    async def _launch(self, version: FunctionVersion) -> Instance:
+        return await self._launcher.launch(version, provisioned=True)
+
+    def total(self) -> int:
+        return sum(count for _, count in self._wanted())
+
+    def _wanted(self) -> list[tuple[FunctionVersion, int]]:
+        wanted: list[tuple[FunctionVersion, int]] = []
+        for name in self._catalog.names():
+            for qualifier, asked in self._catalog.get(name).provisioned.items():
+                with contextlib.suppress(ServiceError):  # the alias was deleted; nothing can be asked of it
+                    wanted.append((self._catalog.version(Reference(name, qualifier)), asked["count"]))
+        return wanted
+
+    async def _run(self) -> None:
+        self.changed()
+        while True:
+            self._changed.clear()
+            wanted = self._wanted()
+            self._scheduler.provision({version.key: count for version, count in wanted})
+            for version, count in wanted:
+                await self._fill(version, count)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), LOOK_EVERY)
+
+    async def _fill(self, version: FunctionVersion, count: int) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._failures.get(version.key, ("", 0.0))[1] > now:
+            return
+        try:
+            while sum(self._scheduler.warm(version.key)) < count and not self._changed.is_set():
+                await self._scheduler.add_warm(version, self._launch, self._settings.init_seconds)
+                self._failures.pop(version.key, None)
+        except (InitFailed, KeeperGone, ServiceError) as error:
+            self._failures[version.key] = (_reason(error), now + PAUSE)
+            log.warning("provisioned concurrency of %s:%s: %s", version.name, version.version, _reason(error))
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, InitFailed):
+        return "FUNCTION_ERROR_INIT_FAILURE"
+    return f"The machine has no room for a further instance: {error}"
