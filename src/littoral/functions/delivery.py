@@ -229,7 +229,7 @@ class Deliveries:
             record["responseContext"] = {"statusCode": 200, "executedVersion": result.executed_version}
             if result.function_error is not None:
                 record["responseContext"]["functionError"] = result.function_error
-            record["responsePayload"] = json.loads(result.payload)
+            record["responsePayload"] = _said(result.payload)
         return record
 
     async def _finish(self, queue: EventQueue, message: Message) -> float | None:
@@ -239,3 +239,11 @@ class Deliveries:
         if await self._failures(queue, message):
             await self._records.delete(f"attempt/{queue.function}/{message.sequence}")
         return None
+
+
+def _said(payload: bytes) -> Any:
+    """What a function answered; a runtime of its own may answer what is not JSON."""
+    try:
+        return json.loads(payload)
+    except ValueError:
+        return payload.decode("utf-8", "replace")

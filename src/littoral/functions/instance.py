@@ -18,6 +18,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from littoral.functions.keeper import Keeper
@@ -94,15 +95,12 @@ class Instance(asyncio.Protocol):
         self._request_id = request_id
         waiter: asyncio.Future[Outcome] = loop.create_future()
         self._waiter = waiter
-        name = arn.encode()
-        size = INVOKE.size - 4 + len(name) + len(context) + len(payload)
-        head = INVOKE.pack(size, b"I", request_id.encode(), timeout, len(name), len(context))
         self._began = time.perf_counter()
         self._limit = timeout
         if self._timer is None:
             self._timer = loop.call_later(timeout, self._look_at_clock)
         self.served += 1
-        self._write(b"".join((head, name, context, payload)))
+        self.send_event(request_id, timeout, arn, context, payload)
         if not self.alive and not waiter.done():
             self._finish_dead()
         try:
@@ -113,6 +111,12 @@ class Instance(asyncio.Protocol):
             raise
         self._waiter = None
         return outcome
+
+    def send_event(self, request_id: str, timeout: float, arn: str, context: bytes, payload: bytes) -> None:
+        name = arn.encode()
+        size = INVOKE.size - 4 + len(name) + len(context) + len(payload)
+        head = INVOKE.pack(size, b"I", request_id.encode(), timeout, len(name), len(context))
+        self._write(b"".join((head, name, context, payload)))
 
     async def settled(self) -> Outcome | None:
         """What the abandoned invocation comes to; None when none is under way."""
@@ -327,17 +331,18 @@ def _nothing(instance: Instance) -> None:
 
 async def open_instance(
     keeper: Keeper,
+    instance: Instance,
     *,
     spec: Mapping[str, Any] | None = None,
     program: tuple[list[str], dict[str, str]] | None = None,
-    clock: Callable[[], float],
-) -> Instance:
-    """Start an instance: a fork with ``spec`` (Python), or ``program`` = (arguments, environment).
+    folder: Path | None = None,
+    limits: Mapping[str, int] | None = None,
+) -> None:
+    """Start an instance's process: a fork with ``spec`` (Python), or ``program`` = (arguments, environment).
 
     Returns at once, before the init phase; raises KeeperGone.
     """
     loop = asyncio.get_running_loop()
-    instance = Instance(clock=clock)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     log_read, log_write = os.pipe()
     try:
@@ -345,7 +350,8 @@ async def open_instance(
             if spec is not None:
                 number = keeper.fork(dict(spec), theirs, log_write, instance)
             elif program is not None:
-                number = keeper.execute(program[0], program[1], theirs, log_write, instance)
+                place = str(folder) if folder is not None else None
+                number = keeper.execute(*program, theirs, log_write, instance, folder=place, limits=limits or {})
             else:
                 raise ValueError("an instance is a fork or a program")
     except BaseException:
@@ -365,4 +371,3 @@ async def open_instance(
         instance.kill()
         ours.close()
         raise
-    return instance

@@ -14,7 +14,7 @@ import os
 import socket
 import subprocess
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -86,10 +86,19 @@ class Keeper:
         return self._start({"op": "fork", "spec": spec}, connection, log_fd, kept)
 
     def execute(
-        self, argv: Sequence[str], env: dict[str, str], connection: socket.socket, log_fd: int, kept: Kept
+        self,
+        argv: Sequence[str],
+        env: dict[str, str],
+        connection: socket.socket,
+        log_fd: int,
+        kept: Kept,
+        *,
+        folder: str | None = None,
+        limits: Mapping[str, int],
     ) -> int:
         """Start a program with the instance socket as descriptor 3; its number."""
-        return self._start({"op": "exec", "argv": list(argv), "env": env, "limits": {}}, connection, log_fd, kept)
+        message = {"op": "exec", "argv": list(argv), "env": env, "limits": dict(limits), "folder": folder}
+        return self._start(message, connection, log_fd, kept)
 
     def limit_data(self, number: int, size: int) -> None:
         if self.alive:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import secrets
 import struct
 from collections import deque
@@ -22,6 +23,7 @@ from littoral.functions.code import CodeStore, Unpacked
 from littoral.functions.instance import Instance, open_instance
 from littoral.functions.keeper import Keeper, KeeperGone
 from littoral.functions.names import Home
+from littoral.functions.provided import ProvidedInstance
 from littoral.functions.runtimes import Runtimes
 from littoral.functions.settings import FunctionSettings
 from littoral.functions.version import FunctionVersion
@@ -54,7 +56,9 @@ class Launcher:
         """Boot ahead what a cold start of this version will need. What goes wrong (a runtime that went away, no
         memory) is logged here and told at the invocation: it must not undo a creation or stop a place's start."""
         try:
-            if version.is_node:
+            if version.is_provided:
+                await self._code.unpacked(version.code_key)
+            elif version.is_node:
                 self._node = await self._runtimes.node(version.runtime)
                 await self._replenish()
             else:
@@ -75,7 +79,10 @@ class Launcher:
         started = datetime.fromtimestamp(self._clock(), UTC)
         stream = f"{started:%Y/%m/%d}/[{version.version}]{secrets.token_hex(16)}"
         opt = await self._code.opt(version.layer_keys)
-        if version.is_node:
+        instance: Instance
+        if version.is_provided:
+            instance = await self._launch_provided(version, unpacked, opt, stream, provisioned=provisioned)
+        elif version.is_node:
             instance = await self._launch_node(version, unpacked, opt, stream, provisioned=provisioned)
         else:
             instance = await self._launch_python(version, unpacked, opt, stream, provisioned=provisioned)
@@ -105,7 +112,34 @@ class Launcher:
             spec["env"]["AWS_LAMBDA_INITIALIZATION_TYPE"] = "provisioned-concurrency"
         spec["path"] = [*map(str, layers), str(await self._runtimes.bundle())]
         spec["limits"] = {"data": version.memory_size * 1024 * 1024 + self._settings.memory_slack}
-        return await open_instance(keeper, spec=spec, clock=self._clock)
+        instance = Instance(clock=self._clock)
+        await open_instance(keeper, instance, spec=spec)
+        return instance
+
+    async def _launch_provided(
+        self, version: FunctionVersion, unpacked: Unpacked, opt: Path | None, stream: str, *, provisioned: bool
+    ) -> Instance:
+        instance = ProvidedInstance(clock=self._clock)
+        bootstrap = next((path for path in bootstraps(unpacked.task, opt) if os.access(path, os.X_OK)), None)
+        if bootstrap is None:
+            instance.refuse_init(
+                "Runtime.InvalidEntrypoint", "Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]"
+            )
+            return instance
+        keeper = await self._keeper(await self._runtimes.python(_own_python()), boto=False)
+        await instance.listen()
+        env = self._environment(version, unpacked, opt, stream) | {"AWS_LAMBDA_RUNTIME_API": instance.address}
+        del env["AWS_EXECUTION_ENV"]  # not set for runtimes of one's own
+        if provisioned:
+            env["AWS_LAMBDA_INITIALIZATION_TYPE"] = "provisioned-concurrency"
+        limits = {"data": version.memory_size * 1024 * 1024 + self._settings.node_memory_slack}
+        try:
+            program = ([str(bootstrap)], env)
+            await open_instance(keeper, instance, program=program, folder=unpacked.task, limits=limits)
+        except BaseException:
+            instance.kill()
+            raise
+        return instance
 
     async def _launch_node(
         self, version: FunctionVersion, unpacked: Unpacked, opt: Path | None, stream: str, *, provisioned: bool
@@ -130,7 +164,9 @@ class Launcher:
     async def _boot_node(self, node: Path) -> Instance:
         keeper = await self._keeper(await self._runtimes.python(_own_python()), boto=False)
         argv = [str(node), str(NODE_BOOTSTRAP)]
-        return await open_instance(keeper, program=(argv, {"LANG": "en_US.UTF-8"}), clock=self._clock)
+        instance = Instance(clock=self._clock)
+        await open_instance(keeper, instance, program=(argv, {"LANG": "en_US.UTF-8"}))
+        return instance
 
     async def _replenish(self) -> None:
         self._spares = deque(spare for spare in self._spares if spare.alive)
@@ -219,6 +255,11 @@ class Launcher:
             "LAMBDA_TASK_ROOT": str(unpacked.task),
             "LAMBDA_RUNTIME_DIR": str(Path(__file__).parent / "runtime"),
         }
+
+
+def bootstraps(task: Path, opt: Path | None) -> list[Path]:
+    """Where a runtime of one's own may begin."""
+    return [task / "bootstrap"] + ([] if opt is None else [opt / "bootstrap"])
 
 
 def python_paths(opt: Path | None, runtime: str) -> list[Path]:

@@ -2,7 +2,8 @@
 
 ``python3.X`` is served by a Python of exactly that version: this one, one that the settings name, or ``python3.X`` on
 PATH. ``nodejsN.x`` is served by the machine's Node.js whatever its version, with a warning when the major differs:
-Node.js keeps old code running, Python's bytecode and standard library do not promise as much.
+Node.js keeps old code running, Python's bytecode and standard library do not promise as much. ``provided`` needs
+nothing: the zip brings a program.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from littoral.functions.settings import FunctionSettings
 log = logging.getLogger(__name__)
 
 PYTHONS = ("python3.11", "python3.12", "python3.13", "python3.14")
+PROVIDED = ("provided", "provided.al2", "provided.al2023")
 NODES = ("nodejs18.x", "nodejs20.x", "nodejs22.x", "nodejs24.x")
 # What AWS's Python runtime brings, as far as this machine has it; nothing else of our environment is shown.
 BUNDLED = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "urllib3", "six")
@@ -46,8 +48,8 @@ class Runtimes:
             await self.python(runtime)
         elif runtime in NODES:
             await self.node(runtime)
-        else:
-            served = ", ".join((*NODES, *PYTHONS))
+        elif runtime not in PROVIDED:
+            served = ", ".join((*NODES, *PYTHONS, *PROVIDED))
             raise invalid(
                 f"Value {runtime} at 'runtime' failed to satisfy constraint: Member must satisfy enum value set: "
                 f"[{served}] (the runtimes that Littoral serves)"

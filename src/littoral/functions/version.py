@@ -98,6 +98,11 @@ class FunctionVersion:
         return f"{self.name}:{self.version}:{self.revision_id}"
 
     @property
+    def is_provided(self) -> bool:
+        """The zip brings its own runtime, a ``bootstrap``."""
+        return self.runtime.startswith("provided")
+
+    @property
     def is_node(self) -> bool:
         return self.runtime.startswith("nodejs")
 

@@ -248,6 +248,8 @@ def become(keeper: int, message: dict[str, Any], fds: list[int]) -> None:
                 os.dup2(connection, 3)  # the number that node/bootstrap.js knows
                 os.close(connection)
             os.set_inheritable(3, True)
+            if message.get("folder"):
+                os.chdir(message["folder"])
             os.execve(message["argv"][0], message["argv"], message["env"])  # noqa: S606
     except BaseException as error:  # noqa: BLE001 - a child must never fall back into the keeper's loop
         with contextlib.suppress(OSError):

@@ -1,0 +1,210 @@
+"""An instance that runs a ``bootstrap`` of its own and asks for events over HTTP: the ``provided`` runtimes.
+
+Owns: one loopback listener per instance, and who may talk to it: only processes of that instance, told by the owner of
+the socket at the other end (``/proc``), for every function of a place can reach every port of its loopback. What may be
+asked when is decided in ``runtimeapi``; the process, its log and its end are ``Instance``'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from littoral.functions import runtimeapi
+from littoral.functions.instance import InitFailed, Instance
+from littoral.functions.outcome import Outcome
+from littoral.functions.runtimeapi import Event, Reply, RuntimeApi, Wanted
+from littoral.net.listen import HttpListener, listen_http
+from littoral.net.message import BodyError, BodyTooLarge, Headers, Request, Response
+
+log = logging.getLogger(__name__)
+
+TOO_LARGE_ERROR = {
+    "errorType": "Function.ResponseSizeTooLarge",
+    "errorMessage": f"Response payload size exceeded maximum allowed payload size ({runtimeapi.MAX_RESPONSE} bytes).",
+}
+
+
+class ProvidedInstance(Instance):
+    """Made by ``Launcher``: ``listen``, then the process is started with ``address`` in its environment."""
+
+    def __init__(self, *, clock: Callable[[], float]) -> None:
+        super().__init__(clock=clock)
+        self._api = RuntimeApi()
+        self._moved = asyncio.Event()  # an event was offered, or asked for anew
+        self._question = 0
+        self._listener: HttpListener | None = None
+        self._known: set[int] = set()  # ports of connections that are this instance's
+        self._started = asyncio.Event()  # its process id is known
+        self._closing: asyncio.Task[None] | None = None
+
+    async def listen(self) -> None:
+        self._listener = await listen_http(self._handle)
+
+    @property
+    def address(self) -> str:
+        assert self._listener is not None
+        return f"127.0.0.1:{self._listener.port}"
+
+    def refuse_init(self, kind: str, message: str) -> None:
+        """There is nothing to start."""
+        self.alive = False
+        self._ready.set_exception(InitFailed(json.dumps({"errorType": kind, "errorMessage": message}).encode()))
+        self._ready.exception()
+
+    def send_event(self, request_id: str, timeout: float, arn: str, context: bytes, payload: bytes) -> None:
+        now = self.clock()
+        trace = f"Root=1-{int(now):08x}-{secrets.token_hex(12)};Parent={secrets.token_hex(8)};Sampled=0"
+        self._api.offer(Event(request_id, int((now + timeout) * 1000), arn, context, trace, payload))
+        self._moved.set()
+
+    def started(self, pid: int) -> None:
+        super().started(pid)
+        self._started.set()
+
+    # What ends the frames' socket ends nothing here: a bootstrap may well close descriptors that it does not know.
+
+    def eof_received(self) -> bool:
+        self._eof = True
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._eof = True
+
+    def _close(self) -> None:
+        if self._listener is not None:
+            listener, self._listener = self._listener, None
+            self._closing = asyncio.get_running_loop().create_task(listener.close(0.0))
+        super()._close()
+
+    # ------------------------------------------------------------------------------------ the HTTP side
+
+    async def _handle(self, request: Request) -> Response:
+        if not await self._is_ours(request):
+            return _response(runtimeapi.refusal(403, "Forbidden", "This API is another process's."))
+        wanted = runtimeapi.recognise(request.method, request.raw_path)
+        if isinstance(wanted, Reply):
+            return _response(wanted)
+        if wanted.action == "next":
+            return await self._next()
+        return _response(await self._settle(wanted, request))
+
+    async def _is_ours(self, request: Request) -> bool:
+        port = request.peer.port
+        if port in self._known:
+            return True
+        await self._started.wait()
+        listener = self._listener
+        if self.pid is None or listener is None:
+            return False
+        ours = await asyncio.to_thread(owns_connection, self.pid, port, listener.port)
+        if ours:
+            self._known.add(port)
+        return ours
+
+    async def _next(self) -> Response:
+        problem = self._api.ask()
+        if problem is not None:
+            return _response(problem)
+        if not self._ready.done():
+            self._ready.set_result(None)
+        self._question += 1
+        mine = self._question
+        self._moved.set()  # an older question is answered: it is not the one that counts any more
+        while mine == self._question:
+            event = self._api.hand_out()
+            if event is not None:
+                self._began = time.perf_counter()
+                return Response(200, Headers.of(event.headers()), event.payload)
+            self._moved.clear()
+            await self._moved.wait()
+        return _response(runtimeapi.refusal(403, "InvalidStateTransition", "The next event was asked for again"))
+
+    async def _settle(self, wanted: Wanted, request: Request) -> Reply:
+        problem = self._api.check(wanted)
+        if problem is not None:
+            return problem
+        try:
+            body = await request.body.read(runtimeapi.MAX_RESPONSE)
+        except BodyTooLarge:
+            if self._api.settle(wanted) is None:
+                self._finish("error", json.dumps(TOO_LARGE_ERROR).encode())
+            return runtimeapi.TOO_LARGE
+        except BodyError as broken:
+            return runtimeapi.refusal(400, "BodyIncomplete", str(broken))
+        problem = self._api.settle(wanted)
+        if problem is not None:
+            return problem
+        kind = request.headers.get("lambda-runtime-function-error-type")
+        if wanted.action == "init-error":
+            self._ready.set_exception(InitFailed(runtimeapi.error_object(body, kind)))
+            self._ready.exception()
+        elif wanted.action == "error":
+            self._finish("error", runtimeapi.error_object(body, kind))
+        else:
+            self._finish("ok", body)
+        return runtimeapi.ACCEPTED
+
+    def _finish(self, kind: str, payload: bytes) -> None:
+        waiter = self._waiter
+        if waiter is None or waiter.done():
+            return
+        self._drain()
+        self._memory_kib = max(self._memory_kib, peak_kib(self.pid))
+        seconds = time.perf_counter() - self._began
+        ok = kind == "ok"
+        waiter.set_result(Outcome("ok" if ok else "error", payload, seconds, self._memory_kib, usable=self.alive))
+
+
+def _response(reply: Reply) -> Response:
+    return Response(reply.status, Headers.of(reply.headers), reply.body)
+
+
+def peak_kib(pid: int | None) -> int:
+    """The most that was resident (Linux); 0 when the system does not say."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1])
+    return 0
+
+
+def owns_connection(pid: int, port: int, listener: int) -> bool:
+    """Whether the process or one that it started holds the loopback TCP socket from ``port`` to ``listener``."""
+    inode = _inode(port, listener)
+    return inode is not None and any(inode in _sockets(each) for each in _tree(pid))
+
+
+def _inode(port: int, listener: int) -> str | None:
+    local, remote = f"0100007F:{port:04X}", f"0100007F:{listener:04X}"
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if fields[1] == local and fields[2] == remote:
+            return fields[9]
+    return None
+
+
+def _tree(pid: int) -> list[int]:
+    found = [pid]
+    with contextlib.suppress(OSError):  # it has ended meanwhile
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for word in (task / "children").read_text().split():
+                found += _tree(int(word))
+    return found
+
+
+def _sockets(pid: int) -> set[str]:
+    found = set()
+    with contextlib.suppress(OSError):
+        for file in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                target = str(file.readlink())
+                if target.startswith("socket:["):
+                    found.add(target[8:-1])
+    return found

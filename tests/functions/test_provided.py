@@ -1,0 +1,278 @@
+"""Runtimes of one's own: a bootstrap in the zip, asking the Runtime API for events."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import http.client
+import io
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.functions.deploy import Place, call, zip_of
+
+SHELL = r"""#!/bin/sh
+api="http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime"
+while true; do
+  event=$(curl -sS -D "$LAMBDA_TASK_ROOT/../headers.$$" "$api/invocation/next")
+  id=$(sed -n 's/\r$//; s/^lambda-runtime-aws-request-id: //Ip' "$LAMBDA_TASK_ROOT/../headers.$$")
+  echo "handler $_HANDLER got $event"
+  curl -sS -o /dev/null "$api/invocation/$id/response" -d "{\"shell\": $event}"
+done
+"""
+
+# A bootstrap in Python: the body of ``answer(api, event, headers)`` differs from test to test.
+PYTHON = """#!{python} -IS
+import http.client, json, os, sys, time
+BASE = '/2018-06-01/runtime/'
+
+class Api:
+    def __init__(self):
+        self.connection = http.client.HTTPConnection(os.environ['AWS_LAMBDA_RUNTIME_API'])
+
+    def ask(self, method, path, body=None, headers={{}}):
+        self.connection.request(method, BASE + path, body, headers)
+        response = self.connection.getresponse()
+        return response.status, dict(response.getheaders()), response.read()
+
+def answer(api, event, headers):
+    id = headers['lambda-runtime-aws-request-id']
+{body}
+
+def main():
+    api = Api()
+{init}
+    while True:
+        status, headers, event = api.ask('GET', 'invocation/next')
+        assert status == 200, status
+        answer(api, event, {{name.lower(): value for name, value in headers.items()}})
+
+main()
+"""
+REPLY = "api.ask('POST', f'invocation/{id}/response', json.dumps(made))"
+
+
+def archive(**files: str | bytes) -> bytes:
+    """A zip whose files are executable."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as target:
+        for name, content in files.items():
+            entry = zipfile.ZipInfo(name)
+            entry.external_attr = 0o100755 << 16
+            target.writestr(entry, content)
+    return buffer.getvalue()
+
+
+def python(body: str, init: str = "pass") -> bytes:
+    lines = {"body": "\n".join(f"    {line}" for line in body.splitlines()), "init": f"    {init}"}
+    return archive(bootstrap=PYTHON.format(python=sys.executable, **lines))
+
+
+async def create(place: Place, code: bytes, **more: Any) -> None:
+    await place.create("f", code, "provided.al2023", "some.handler", timeout=more.pop("timeout", 20), **more)
+
+
+async def test_a_shell_script_is_a_runtime(place: Place) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
+    await create(place, archive(bootstrap=SHELL))
+    for bed in (7, 8):
+        answer = await place.invoke({"bed": bed})
+        assert (answer.error, answer.result) == (None, {"shell": {"bed": bed}})
+        assert f'handler some.handler got {{"bed": {bed}}}' in answer.log
+        assert answer.log[0].startswith("START") and answer.log[-1].startswith("REPORT")
+    assert place.functions.stats()["warm"] == 1
+
+
+async def test_a_compiled_program_is_a_runtime(place: Place, tmp_path: Path) -> None:
+    compiler = shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("gcc is not installed")
+    source = Path(__file__).with_name("bootstrap.c")
+    built = tmp_path / "bootstrap"
+    await asyncio.to_thread(subprocess.run, [compiler, "-O1", "-o", built, source], check=True, timeout=60)
+    await create(place, archive(bootstrap=built.read_bytes()))
+    for word in ("one", "two"):
+        assert (await place.invoke({"word": word})).result == {"word": word}
+
+
+async def test_the_official_python_client_runs_unmodified(place: Place) -> None:
+    ric = pytest.importorskip("awslambdaric")
+    folder = Path(ric.__file__).parents[1]
+    script = (
+        f"#!{sys.executable} -I\nimport sys\nsys.path[:0] = [{str(folder)!r}, '.']\n"
+        "sys.argv = ['bootstrap', 'app.handler']\nfrom awslambdaric.__main__ import main\nmain(sys.argv)\n"
+    )
+    app = (
+        "def handler(event, context):\n"
+        "    print('saw', event)\n"
+        "    if 'fail' in event: raise KeyError(event['fail'])\n"
+        "    custom = context.client_context.custom if context.client_context else None\n"
+        "    return [event, context.invoked_function_arn, context.aws_request_id, context.memory_limit_in_mb, custom,\n"
+        "            0 < context.get_remaining_time_in_millis() <= 20000]\n"
+    )
+    await create(place, _with(app, script))
+    context = base64.b64encode(b'{"custom": {"ward": 7}}').decode()
+    answer = await place.invoke({"bed": 7}, client_context=context)
+    assert answer.error is None, (answer.result, answer.log)
+    event, arn, request_id, memory, custom, in_time = answer.result
+    assert (event, memory, custom, in_time) == ({"bed": 7}, "128", {"ward": 7}, True)
+    assert arn == "arn:aws:lambda:us-east-1:000000000000:function:f"
+    assert answer.log[0] == f"START RequestId: {request_id} Version: $LATEST"
+    assert "saw {'bed': 7}" in answer.log
+    failed = await place.invoke({"fail": "x"})
+    assert failed.error == "Unhandled"
+    assert (failed.result["errorType"], failed.result["errorMessage"]) == ("KeyError", "'x'")
+    assert (await place.invoke({"bed": 8})).result[0] == {"bed": 8}
+    assert place.functions.stats()["warm"] == 2
+
+
+def _with(app: str, script: str) -> bytes:
+    return archive(**{"bootstrap": script, "app.py": app})
+
+
+async def test_headers_and_environment(place: Place) -> None:
+    body = (
+        "names = ('LAMBDA_TASK_ROOT', '_HANDLER', 'AWS_REGION', 'AWS_EXECUTION_ENV', 'OWN')\n"
+        "made = [headers, {name: os.environ.get(name) for name in names}, os.getcwd(), int(time.time() * 1000)]\n"
+        + REPLY
+    )
+    await create(place, python(body), environment={"Variables": {"OWN": "1"}})
+    headers, environment, folder, now = (await place.invoke({})).result
+    assert headers["lambda-runtime-invoked-function-arn"].endswith(":function:f")
+    assert headers["content-type"] == "application/json"
+    assert 0 < int(headers["lambda-runtime-deadline-ms"]) - now <= 20000
+    assert headers["lambda-runtime-trace-id"].startswith("Root=1-")
+    assert environment["OWN"] == "1" and environment["_HANDLER"] == "some.handler"
+    assert environment["AWS_EXECUTION_ENV"] is None
+    assert folder == environment["LAMBDA_TASK_ROOT"]
+
+
+async def test_what_is_no_json_goes_through_as_it_is(place: Place) -> None:
+    await create(place, python("api.ask('POST', f'invocation/{id}/response', b'\\xff not json')"))
+    output = await place.api.invoke(call(), function_name="f", payload=b"{}")
+    assert (output["Payload"], output.get("FunctionError")) == (b"\xff not json", None)
+
+
+async def test_errors_are_the_callers(place: Place) -> None:
+    body = (
+        "kind = json.loads(event)['kind']\n"
+        "if kind == 'object':\n"
+        "    text = json.dumps({'errorType': 'Bad', 'errorMessage': 'no', 'stackTrace': ['a']})\n"
+        "    made = api.ask('POST', f'invocation/{id}/error', text, {'Lambda-Runtime-Function-Error-Type': 'Bad'})\n"
+        "elif kind == 'bare':\n"
+        "    api.ask('POST', f'invocation/{id}/error', b'', {'Lambda-Runtime-Function-Error-Type': 'Extension.X'})\n"
+        "elif kind == 'exit':\n"
+        "    sys.exit(7)\n"
+        "elif kind == 'hang':\n"
+        "    time.sleep(100)\n"
+        "elif kind == 'large':\n"
+        "    status, _, text = api.ask('POST', f'invocation/{id}/response', b'\"' + b'x' * (7 << 20) + b'\"')\n"
+        "    print('answered', status, json.loads(text)['errorType'])\n"
+        "else:\n"
+        "    made = 'fine'\n"
+        "    " + REPLY
+    )
+    await create(place, python(body), timeout=1)
+    assert (await place.invoke({"kind": "object"})).result == {
+        "errorType": "Bad",
+        "errorMessage": "no",
+        "stackTrace": ["a"],
+    }
+    assert (await place.invoke({"kind": "bare"})).result["errorType"] == "Extension.X"
+    exited = await place.invoke({"kind": "exit"})
+    assert exited.result["errorType"] == "Runtime.ExitError" and "exit status 7" in exited.result["errorMessage"]
+    hung = await place.invoke({"kind": "hang"})
+    assert hung.result["errorType"] == "Sandbox.Timedout"
+    large = await place.invoke({"kind": "large"})
+    assert large.result["errorType"] == "Function.ResponseSizeTooLarge"
+    assert (await place.invoke({"kind": "fine"})).result == "fine"
+
+
+async def test_wrong_steps_are_refused_and_change_nothing(place: Place) -> None:
+    body = (
+        "other = '00000000-0000-4000-8000-000000000000'\n"
+        "made = [api.ask('POST', f'invocation/{other}/response', b'1')[0]]\n"
+        "made += [api.ask('GET', 'invocation/next')[0]]\n"
+        "made += [api.ask('POST', 'init/error', b'{}')[0]]\n"
+        "made += [api.ask('DELETE', 'invocation/next')[0], api.ask('GET', 'nothing')[0]]\n"
+        "made += [api.ask('GET', f'invocation/{id}/response')[0], *getattr(main, 'again', [])]\n" + REPLY + "\n"
+        "main.again = [api.ask('POST', f'invocation/{id}/response', b'2')[0]]"
+    )
+    await create(place, python(body))
+    for again in ([], [403]):
+        answer = await place.invoke({})
+        assert (answer.error, answer.result) == (None, [400, 403, 403, 405, 404, 405, *again])
+
+
+async def test_an_init_error_is_told(place: Place) -> None:
+    init = "api.ask('POST', 'init/error', json.dumps({'errorType': 'Mine', 'errorMessage': 'no model'})); sys.exit(1)"
+    await create(place, python("pass", init))
+    for _ in range(2):
+        answer = await place.invoke({})
+        assert (answer.error, answer.result["errorType"], answer.result["errorMessage"]) == (
+            "Unhandled",
+            "Mine",
+            "no model",
+        )
+
+
+@pytest.mark.parametrize("code", [zip_of(bootstrap="#!/bin/sh\n"), archive(other="x")])
+async def test_a_zip_without_an_executable_bootstrap_says_so(place: Place, code: bytes) -> None:
+    await create(place, code)
+    answer = await place.invoke({})
+    assert (answer.error, answer.result["errorType"]) == ("Unhandled", "Runtime.InvalidEntrypoint")
+    assert "/var/task/bootstrap" in answer.result["errorMessage"]
+
+
+async def test_a_bootstrap_that_cannot_be_run_and_one_that_ends_at_once(place: Place) -> None:
+    await create(place, archive(bootstrap="#!/no/such/interpreter\n"))
+    assert (await place.invoke({})).result["errorType"] == "Runtime.ExitError"
+    await place.create("g", archive(bootstrap="#!/bin/sh\nexit 0\n"), "provided", "x", timeout=5)
+    assert "Runtime exited without providing a reason" in (await place.invoke({}, "g")).result["errorMessage"]
+
+
+async def test_nobody_else_may_talk_to_an_instance(place: Place) -> None:
+    body = "made = os.environ['AWS_LAMBDA_RUNTIME_API']\n" + REPLY
+    await create(place, python(body))
+    address = (await place.invoke({})).result
+
+    def intrude() -> tuple[int, str]:
+        connection = http.client.HTTPConnection(address, timeout=10)
+        connection.request("GET", "/2018-06-01/runtime/invocation/next")
+        response = connection.getresponse()
+        return response.status, json.loads(response.read())["errorType"]
+
+    assert await asyncio.to_thread(intrude) == (403, "Forbidden")
+    assert (await place.invoke({})).result == address
+
+
+async def test_a_child_of_the_bootstrap_may_answer(place: Place) -> None:
+    child = (
+        "import http.client,sys;c=http.client.HTTPConnection(sys.argv[1]);"
+        "c.request('POST','/2018-06-01/runtime/invocation/'+sys.argv[2]+'/response','5');print(c.getresponse().status)"
+    )
+    body = (
+        "import subprocess\n"
+        f"argv = [{sys.executable!r}, '-IS', '-c', {child!r}, os.environ['AWS_LAMBDA_RUNTIME_API'], id]\n"
+        "subprocess.run(argv, check=True)"
+    )
+    await create(place, python(body))
+    assert [(await place.invoke({})).result for _ in range(2)] == [5, 5]
+
+
+async def test_it_is_throttled_retired_and_reaped_like_any_other(place: Place) -> None:
+    await create(place, python("made = os.getpid()\n" + REPLY))
+    first = (await place.invoke({})).result
+    assert (await place.invoke({})).result == first
+    await place.api.update_function_configuration(call(), function_name="f", description="changed")
+    assert (await place.invoke({})).result != first
+    place.functions._parts.scheduler.reap(1e12)
+    assert place.functions.stats()["idle"] == 0
