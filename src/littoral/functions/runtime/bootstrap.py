@@ -8,6 +8,7 @@ A frame is a 32-bit big-endian length and as many bytes; the first is its kind::
     place → instance  I  request id (36), timeout (double, s), lengths of ARN and context (2 x u16), ARN, context, event
     instance → place  R  ready          F  init failed: error JSON
                       O  peak memory (u32, KiB), result JSON      E  peak memory (u32, KiB), error JSON
+                      X  as E; the instance takes no further event
 """
 
 from __future__ import annotations
@@ -297,6 +298,9 @@ class Instance:
             return answer(b"O", encode(self.handler(event, about)))
         except Exception as error:  # noqa: BLE001 - whatever the handler raises is its result
             trace = error.__traceback__.tb_next if error.__traceback__ is not None else None
+            if isinstance(error, MemoryError):  # what is left would fail the next event: this instance is the last's
+                traceback.clear_frames(trace)
+                return answer(b"X", describe(error, trace, request_id))
             return answer(b"E", describe(error, trace, request_id))
 
 
