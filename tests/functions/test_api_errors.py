@@ -213,6 +213,9 @@ ERRORS: list[tuple[str, dict[str, Any], str, int, str]] = [
     ("invoke", {**F, "Qualifier": "9"}, MISSING, 404, "Function not found: " + FUNCTION + ":9"),
     ("invoke", {**F, "Payload": b"{"}, "InvalidRequestContentException", 400, "Could not parse"),
     ("invoke", {**F, "ClientContext": "%%"}, "InvalidRequestContentException", 400, "Base64"),
+    ("invoke", {**F, "ClientContext": "WzFd"}, "InvalidRequestContentException", 400, "JSON object"),
+    ("invoke_async", {**F, "InvokeArgs": b"{"}, "InvalidRequestContentException", 400, "Could not parse"),
+    ("invoke_async", {"FunctionName": "none", "InvokeArgs": b"{}"}, MISSING, 404, "Function not found"),
     ("invoke", {**F, "InvocationType": "Sometimes"}, MODEL, 400, "nvocation"),
     (
         "invoke",
@@ -271,6 +274,10 @@ def test_layers_through_the_aws_cli(place: Served, client: Any, tmp_path: Path) 
     aws("wait", "function-updated-v2", "--function-name", "cli")
     aws("invoke", "--function-name", "cli", str(out))
     assert json.loads(out.read_text()) == 7
+
+
+def test_the_old_way_to_send_an_event_still_works(client: Any) -> None:
+    assert client.invoke_async(FunctionName="f", InvokeArgs=b"{}")["Status"] == 202
 
 
 def test_a_throttled_call_says_why_and_when_to_come_again(client: Any) -> None:

@@ -175,6 +175,8 @@ async def test_installing_is_idempotent_and_keeps_the_arn(place: Place) -> None:
     assert await place.functions.remove("viewer") and not await place.functions.remove("viewer")
     with pytest.raises(ServiceError):
         await run()
+    with pytest.raises(ServiceError, match="layers, which are not carried"):
+        await place.functions.install("viewer", "5", {**config, "Layers": [{"Arn": "x"}]}, archive)
     with pytest.raises(ServiceError, match="numbered version"):
         await place.functions.install("viewer", "$LATEST", config, archive)
 

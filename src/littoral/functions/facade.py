@@ -27,6 +27,7 @@ from typing import Any, Protocol, Self
 from littoral.aws.invoke import Invocation, InvokeResult
 from littoral.functions.api import LambdaApi
 from littoral.functions.api.parts import CodeSource, Parts
+from littoral.functions.api.settings import log_style
 from littoral.functions.capacity import Capacity
 from littoral.functions.catalog import Catalog, new_revision
 from littoral.functions.code import CodeStore
@@ -235,6 +236,8 @@ class Functions:
             raise invalid(f"Only a numbered version can be installed, not {version[:50]}")
         if self._parts.home.parse(name).qualifier is not None:
             raise invalid("The name of an installed function has no qualifier")
+        if config.get("Layers"):
+            raise invalid(f"{name}:{version} has layers, which are not carried to other places: put them into its zip")
         await self._parts.runtimes.check(config["Runtime"])
         async with self._parts.catalog.lock(name):
             wanted = self._wanted(name, version, config, placement or Placement())
@@ -326,6 +329,7 @@ class Functions:
             architectures=tuple(config.get("Architectures") or ("x86_64",)),
             log_group=(config.get("LoggingConfig") or {}).get("LogGroup") or f"/aws/lambda/{name}",
             placement=placement,
+            log_style=log_style(config.get("LoggingConfig") or {}),
         )
 
     def _code_keys(self) -> set[str]:

@@ -55,6 +55,11 @@ class InvokeOperations(Operations):
             output["LogResult"] = base64.b64encode(result.log_tail).decode()
         return output
 
+    @operation(notes="deprecated by AWS in favour of Invoke; the same as its InvocationType Event")
+    async def invoke_async(self, call: Call, *, function_name: str, invoke_args: bytes | Body) -> Output:
+        await self.invoke(call, function_name=function_name, invocation_type="Event", payload=invoke_args)
+        return {"Status": 202}
+
 
 async def _whole(payload: bytes | Body, limit: int, kind: str) -> bytes:
     if isinstance(payload, bytes):
@@ -76,8 +81,9 @@ def _client_context(text: str | None) -> bytes:
         return b""
     try:
         decoded = base64.b64decode(text, validate=True)
-        json.loads(decoded)
-    except (binascii.Error, ValueError):
+        if not isinstance(json.loads(decoded), dict):
+            raise TypeError("no object")
+    except (binascii.Error, ValueError, TypeError, RecursionError):
         raise ServiceError(
             "InvalidRequestContentException", "Client context must be a valid Base64-encoded JSON object.", status=400
         ) from None
