@@ -62,12 +62,17 @@ class Gateway:
         self._account = account
         self._routes = dict(routes or {})
         self._device_routes: dict[str, Handler] = {}
+        self._by_host: Callable[[str], Handler | None] | None = None
         self._clock = clock
         self._observe = observe
 
     def route(self, prefix: str, handler: Handler) -> None:
         """Another path prefix on the API's listener."""
         self._routes[prefix] = handler
+
+    def host_route(self, choose: Callable[[str], Handler | None]) -> None:
+        """Hosts on the API's listener that are no AWS API: ``choose`` gives the handler of a Host header."""
+        self._by_host = choose
 
     def device_route(self, prefix: str, handler: Handler) -> None:
         """Another path prefix on the device port; the handler decides by the peer's certificate."""
@@ -83,6 +88,10 @@ class Gateway:
         for prefix, handler in self._routes.items():
             if request.target.startswith(prefix):
                 return handler(request)
+        if self._by_host is not None:
+            special = self._by_host(request.headers.get("host") or "")
+            if special is not None:
+                return special(request)
         return self._respond(request, None)
 
     def handle_device(self, request: Request) -> Answer | Awaitable[Answer]:

@@ -51,6 +51,7 @@ from littoral.functions.settings import FunctionSettings
 from littoral.functions.sinks import Sink
 from littoral.functions.sources import EventSource, Mappings
 from littoral.functions.tally import Tally
+from littoral.functions.urls import FunctionUrls
 from littoral.functions.usage import PATH as USAGE
 from littoral.functions.usage import Authenticate, usage_handler
 from littoral.functions.version import Function, FunctionVersion, Placement, aws_time
@@ -283,6 +284,12 @@ class Functions:
     def routes(self) -> dict[str, Handler]:
         """Path prefix → handler: the addresses of GetFunction's Code.Location."""
         return {PREFIX: self._urls.handle}
+
+    def by_host(self, authenticate: Authenticate) -> Callable[[str], Handler | None]:
+        """Host → handler, None for hosts that are not a function's URL. ``authenticate`` says who signed for Lambda."""
+        urls = FunctionUrls(self._parts.catalog, self._parts.runner, self._clock)
+        urls.authenticate = authenticate
+        return urls.handler
 
     def signed_routes(self, authenticate: Authenticate) -> dict[str, Handler]:
         """Path prefix → handler, for callers that ``authenticate`` knows: what functions used."""

@@ -13,7 +13,13 @@ _SERVICE = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*\.amazonaws\.com")
 
 
 def statement(
-    sid: str, action: str, principal: str, resource: str, source_arn: str | None, source_account: str | None
+    sid: str,
+    action: str,
+    principal: str,
+    resource: str,
+    source_arn: str | None,
+    source_account: str | None,
+    url_auth_type: str | None = None,
 ) -> dict[str, Any]:
     """Raises InvalidParameterValueException."""
     if not _ACTION.fullmatch(action):
@@ -28,6 +34,10 @@ def statement(
     condition: dict[str, dict[str, str]] = {}
     if source_account:
         condition["StringEquals"] = {"AWS:SourceAccount": source_account}
+    if url_auth_type:
+        if action != "lambda:InvokeFunctionUrl":
+            raise invalid("FunctionUrlAuthType is only supported for lambda:InvokeFunctionUrl action")
+        condition.setdefault("StringEquals", {})["lambda:FunctionUrlAuthType"] = url_auth_type
     if source_arn:
         condition["ArnLike"] = {"AWS:SourceArn": source_arn}
     if condition:
@@ -52,6 +62,16 @@ def allows(
 ) -> bool:
     """Whether some statement lets ``service`` ("s3.amazonaws.com") invoke on behalf of the source."""
     return any(_allows(each, service, source_arn, source_account) for each in statements)
+
+
+def allows_url(statements: Iterable[dict[str, Any]], auth_type: str) -> bool:
+    """Whether some statement lets everybody call the function's URL of that AuthType."""
+    for each in statements:
+        wanted = each.get("Condition", {}).get("StringEquals", {}).get("lambda:FunctionUrlAuthType")
+        action = each["Action"] in ("lambda:InvokeFunctionUrl", "lambda:*", "*")
+        if each["Principal"] == "*" and action and wanted in (None, auth_type):
+            return True
+    return False
 
 
 def _allows(each: dict[str, Any], service: str, source_arn: str | None, source_account: str | None) -> bool:

@@ -130,6 +130,7 @@ class Function:
     policy_revisions: dict[str, str] = field(default_factory=dict)
     event_configs: dict[str, dict[str, Any]] = field(default_factory=dict)  # qualifier → configuration
     tags: dict[str, str] = field(default_factory=dict)
+    urls: dict[str, dict[str, Any]] = field(default_factory=dict)  # alias or "" → its URL
     provisioned: dict[str, dict[str, Any]] = field(default_factory=dict)  # qualifier → count, LastModified
     recursive_loop: str = "Terminate"
     versions: dict[int, FunctionVersion] = field(default_factory=dict)  # kept as documents of their own

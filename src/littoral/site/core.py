@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import ssl
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -50,6 +51,7 @@ async def compose(place: Place) -> None:
     )
     for prefix, handler in (functions.routes() | functions.signed_routes(gateway.authenticate)).items():
         gateway.route(prefix, handler)
+    gateway.host_route(functions.by_host(partial(gateway.authenticate, scopes=frozenset(("lambda",)))))
     await things.start()
     await listen_api(base, gateway)
     await functions.start()

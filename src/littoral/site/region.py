@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from littoral.aws.gateway import Gateway
@@ -72,6 +73,7 @@ async def _region(place: Place, *, with_edge: bool) -> None:
     routes = functions.routes() | functions.signed_routes(gateway.authenticate)
     for prefix, handler in (routes | Feed(control, gateway.authenticate).routes()).items():
         gateway.route(prefix, handler)
+    gateway.host_route(functions.by_host(partial(gateway.authenticate, scopes=frozenset(("lambda",)))))
     gateway.device_route(REGISTRY, registry_handler(things))
     for prefix, handler in functions.routes().items():
         gateway.device_route(prefix, handler)

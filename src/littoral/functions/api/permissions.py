@@ -26,6 +26,7 @@ class PermissionOperations(Operations):
         principal: str,
         source_arn: str | None = None,
         source_account: str | None = None,
+        function_url_auth_type: str | None = None,
         qualifier: str | None = None,
         revision_id: str | None = None,
     ) -> Output:
@@ -42,7 +43,7 @@ class PermissionOperations(Operations):
                     "Please provide a new statement id, or remove the existing statement."
                 )
             arn = self._home.arn(reference.name, reference.qualifier)
-            added = statement(statement_id, action, principal, arn, source_arn, source_account)
+            added = statement(statement_id, action, principal, arn, source_arn, source_account, function_url_auth_type)
             if len(json.dumps([*statements, added])) > MAX_POLICY:
                 raise ServiceError(
                     "PolicyLengthExceededException",

@@ -1,0 +1,67 @@
+"""Function URLs of a real place: curl finds them by name, and a URL for the account's own wants a signature."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import zipfile
+from http.client import HTTPConnection
+from typing import Any
+from urllib.parse import urlsplit
+
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from .conftest import ROLE, Running, needs
+
+
+def make(place: Running, name: str, source: str, auth_type: str) -> tuple[Any, str]:
+    client = place.client("lambda")
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.writestr("app.py", source)
+    client.create_function(
+        FunctionName=name, Runtime="python3.11", Role=ROLE, Handler="app.handler", Code={"ZipFile": code.getvalue()}
+    )
+    client.get_waiter("function_active_v2").wait(FunctionName=name)
+    return client, client.create_function_url_config(FunctionName=name, AuthType=auth_type)["FunctionUrl"]
+
+
+def test_curl_reaches_a_public_url_by_its_name(place: Running) -> None:
+    client, url = make(place, "public", "def handler(e, c): return [e['body'], e['cookies']]", "NONE")
+    curl = [needs("curl"), "-sS", "--max-time", "30", "-b", "a=1", "-H", "Content-Type: text/plain", "-d", "hello", url]
+    refused = subprocess.run(curl, capture_output=True, text=True, check=True, timeout=60).stdout
+    assert json.loads(refused) == {"Message": "Forbidden"}
+    client.add_permission(
+        FunctionName="public",
+        StatementId="all",
+        Action="lambda:InvokeFunctionUrl",
+        Principal="*",
+        FunctionUrlAuthType="NONE",
+    )
+    answer = subprocess.run(curl, capture_output=True, text=True, check=True, timeout=60).stdout
+    assert json.loads(answer) == ["hello", ["a=1"]]
+
+
+def test_a_url_for_the_account_wants_a_signature(place: Running) -> None:
+    _, url = make(
+        place, "own", "def handler(e, c): return e['requestContext']['authorizer']['iam']['accessKey']", "AWS_IAM"
+    )
+    parts = urlsplit(url)
+
+    def send(secret: str | None, body: bytes = b"{}") -> tuple[int, bytes]:
+        request = AWSRequest("POST", url, data=b"{}", headers={"Host": parts.netloc})
+        if secret is not None:
+            SigV4Auth(Credentials(place.access_key, secret), "lambda", "us-east-1").add_auth(request)
+        connection = HTTPConnection("127.0.0.1", parts.port or 80, timeout=30)
+        connection.request("POST", "/", body, dict(request.headers.items()))
+        response = connection.getresponse()
+        return response.status, response.read()
+
+    forbidden = (403, b'{"Message": "Forbidden"}')
+    assert send(None) == forbidden
+    assert send("wrong") == forbidden
+    assert send(place.secret_key, b"[]") == forbidden  # not what was signed
+    assert send(place.secret_key) == (200, place.access_key.encode())
