@@ -246,7 +246,7 @@ def test_a_body_changed_on_the_way_is_not_stored(place: Running) -> None:
 # ----------------------------------------------------------------------- services, operations, fields, lengths
 
 
-@pytest.mark.parametrize("service", ["dynamodb", "ec2", "sqs", "kinesis", "apigateway"])
+@pytest.mark.parametrize("service", ["dynamodb", "ec2", "sqs", "firehose", "apigateway"])
 def test_a_service_that_is_not_here_is_501(place: Running, service: str) -> None:
     request = signed_request(place, "POST", "/", b"{}", service=service)
     answer = exchange(api_port(place), raw_request(request), close=False)
@@ -259,14 +259,17 @@ def test_json_clients_understand_that_a_service_is_not_here(place: Running, serv
     assert code_of(getattr(place.client(service), operation)) == ("NotImplemented", 501)
 
 
+SIGNING = "arn:aws:lambda:us-east-1:000000000000:code-signing-config:csc-0123456789abcdef0"
+
+
 @pytest.mark.parametrize(
     ("service", "operation", "arguments"),
     [
         ("s3", "put_bucket_policy", {"Bucket": "any", "Policy": "{}"}),
         ("s3", "get_bucket_website", {"Bucket": "any"}),
         ("s3", "select_object_content", None),
-        ("lambda", "list_layers", {}),
-        ("lambda", "create_event_source_mapping", {"FunctionName": "f"}),
+        ("lambda", "list_code_signing_configs", {}),
+        ("lambda", "list_functions_by_code_signing_config", {"CodeSigningConfigArn": SIGNING}),
         ("iot", "list_jobs", {}),
         ("iot", "create_thing_group", {"thingGroupName": "g"}),
         ("cloudfront", "list_key_groups", {}),
@@ -296,6 +299,8 @@ def function_arguments(**more: Any) -> dict[str, Any]:
     return {"FunctionName": "never", **plain, **more}
 
 
+ACCESS_POINT = "arn:aws:elasticfilesystem:us-east-1:000000000000:access-point/fsap-0123456789abcdef0"
+FILES = {"Arn": ACCESS_POINT, "LocalMountPath": "/mnt/a"}
 NOT_HONOURED: dict[str, tuple[str, str, Callable[[], dict[str, Any]]]] = {
     "s3 sse": ("s3", "put_object", lambda: put(ServerSideEncryption="aws:kms")),
     "s3 sse-c": ("s3", "put_object", lambda: put(SSECustomerAlgorithm="AES256", SSECustomerKey="0" * 32)),
@@ -314,7 +319,7 @@ NOT_HONOURED: dict[str, tuple[str, str, Callable[[], dict[str, Any]]]] = {
     "lambda layers": ("lambda", "create_function", lambda: function_arguments(Layers=[LAYER])),
     "lambda vpc": ("lambda", "create_function", lambda: function_arguments(VpcConfig={"SubnetIds": ["subnet-1"]})),
     "lambda dlq": ("lambda", "create_function", lambda: function_arguments(DeadLetterConfig={"TargetArn": QUEUE})),
-    "lambda tracing": ("lambda", "create_function", lambda: function_arguments(TracingConfig={"Mode": "Active"})),
+    "lambda file system": ("lambda", "create_function", lambda: function_arguments(FileSystemConfigs=[FILES])),
     "lambda image": ("lambda", "create_function", lambda: function_arguments(PackageType="Image")),
     "lambda snapstart": (
         "lambda",
