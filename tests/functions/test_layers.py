@@ -170,3 +170,15 @@ async def test_the_policy_of_a_layer_version(place: Place) -> None:
         api.remove_layer_version_permission(call(), **given, statement_id="all"),
     ):
         assert (await refusal(work))[0] == "ResourceNotFoundException"
+
+
+async def test_what_came_since_the_last_sweep_survives_one(tmp_path: Path) -> None:
+    """Who asked for it may not have written its name yet."""
+    async with place_in(tmp_path) as place:
+        code = place.functions.api._parts.code
+        stored = await code.add(zip_of(app__py="X = 1"))
+        await code.sweep(set())
+        assert await code.archive(stored.code_key) is not None
+        await code.sweep(set())
+        assert await code.archive(stored.code_key) is None
+        assert list((tmp_path / "functions" / "code").iterdir()) == []

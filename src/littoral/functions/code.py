@@ -107,8 +107,10 @@ class CodeStore:
         sources = [(await self.unpacked(key)).task for key in keys]
         if len(sources) == 1:
             return sources[0]
+        merged = opt.merged_key(keys)
+        self._added.add(merged)
         try:
-            return await asyncio.to_thread(opt.merge, sources, self._folder, opt.merged_key(keys))
+            return await asyncio.to_thread(opt.merge, sources, self._folder, merged)
         except OSError as error:
             raise ServiceError(
                 "ServiceException", f"The layers could not be merged: {error.strerror}", status=500
@@ -125,7 +127,7 @@ class CodeStore:
         keep = {*keep, *self._added}
         self._added.clear()
         for info in await self._blobs.scan():
-            if info.key not in keep:
+            if info.key not in keep and info.key not in self._added:
                 await self._blobs.delete(info.key)
         for key in [key for key in self._known if key not in keep]:
             del self._known[key]
@@ -133,7 +135,7 @@ class CodeStore:
         def remove() -> None:
             if self._folder.is_dir():
                 for entry in self._folder.iterdir():
-                    if entry.name not in keep:
+                    if entry.name not in keep and entry.name not in self._added:
                         shutil.rmtree(entry, ignore_errors=True)
 
         await asyncio.to_thread(remove)

@@ -94,7 +94,7 @@ class Provisioner:
             for version, count in wanted:
                 await self._fill(version, count)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), LOOK_EVERY)
+                await asyncio.wait_for(self._changed.wait(), LOOK_EVERY if wanted else None)
 
     async def _fill(self, version: FunctionVersion, count: int) -> None:
         now = asyncio.get_running_loop().time()
