@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -81,7 +82,7 @@ def test_results_with_a_status_say_how_to_answer() -> None:
     made = answered(
         {
             "statusCode": 201,
-            "headers": {"Content-Type": "text/html", "X-Own": "1", "Content-Length": "999"},
+            "headers": {"Content-Type": "text/html", "X-Own": "1", "Content-Length": "999", "Date": "now"},
             "cookies": ["a=1; Secure", "b=2"],
             "body": "<p>",
         }
@@ -118,6 +119,9 @@ def test_other_results_are_the_body() -> None:
         {"statusCode": 200, "headers": {"a": "\u0394"}},
         {"statusCode": 200, "cookies": "a=1"},
         {"statusCode": 200, "cookies": ["a\nb"]},
+        {"statusCode": 200, "cookies": ["a\rb"]},
+        {"statusCode": 200, "cookies": ["\u0394"]},
+        {"statusCode": 200, "body": "\u0394", "isBase64Encoded": True},
         {"statusCode": 200, "body": "*", "isBase64Encoded": True},
     ],
 )
@@ -202,6 +206,33 @@ async def test_a_policy_for_another_kind_of_url_lets_nobody_in(place: Place) -> 
     host = await url_of(place)
     await let_in(place, "AWS_IAM")
     assert (await send(place, host)).status == 403
+
+
+async def test_a_policy_for_a_source_lets_nobody_in(place: Place) -> None:
+    await place.python(ECHO)
+    host = await url_of(place)
+    open_to = {"function_name": "f", "action": "lambda:InvokeFunctionUrl", "principal": "*"}
+    await place.api.add_permission(call(), statement_id="a", source_account="000000000001", **open_to)
+    await place.api.add_permission(call(), statement_id="b", source_arn="arn:aws:s3:::ward", **open_to)
+    assert (await send(place, host)).status == 403
+
+
+async def test_a_url_goes_with_its_alias(place: Place) -> None:
+    await place.python(ECHO)
+    await place.api.publish_version(call(), function_name="f")
+    for _ in range(2):
+        await place.api.create_alias(call(), function_name="f", name="live", function_version="1")
+        await url_of(place, qualifier="live")  # a second one would be a conflict if the first were still there
+        await place.api.delete_alias(call(), function_name="f", name="live")
+    listed = await place.api.list_function_url_configs(call(), function_name="f")
+    assert listed["FunctionUrlConfigs"] == []
+
+
+def test_the_function_does_not_see_a_signature() -> None:
+    signed = replace(ASKED, authorizer={"iam": {}})
+    headers = Headers.of([("authorization", "AWS4-HMAC-SHA256 x"), ("x-own", "1")])
+    assert event_of(signed, headers, b"")["headers"] == {"x-own": "1"}
+    assert "authorization" in event_of(ASKED, headers, b"")["headers"]  # an open URL's own business
 
 
 @pytest.mark.parametrize(

@@ -65,11 +65,14 @@ def allows(
 
 
 def allows_url(statements: Iterable[dict[str, Any]], auth_type: str) -> bool:
-    """Whether some statement lets everybody call the function's URL of that AuthType."""
+    """Whether some statement lets everybody call the function's URL of that AuthType. One that is for a source or an
+    account lets nobody in: whoever calls a URL unsigned has neither."""
     for each in statements:
-        wanted = each.get("Condition", {}).get("StringEquals", {}).get("lambda:FunctionUrlAuthType")
+        condition = each.get("Condition", {})
+        if condition not in ({}, {"StringEquals": {"lambda:FunctionUrlAuthType": auth_type}}):
+            continue
         action = each["Action"] in ("lambda:InvokeFunctionUrl", "lambda:*", "*")
-        if each["Principal"] == "*" and action and wanted in (None, auth_type):
+        if each["Principal"] == "*" and action:
             return True
     return False
 

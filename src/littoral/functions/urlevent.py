@@ -6,7 +6,6 @@ Source: Lambda developer guide, "Invoking Lambda function URLs", request and res
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,9 @@ from urllib.parse import parse_qsl
 from littoral.net.message import Headers, Response
 
 TEXT = re.compile(r"(text/.*|application/(json|javascript|xml|[\w.-]+\+(json|xml)))(;.*)?", re.IGNORECASE)
-OURS = frozenset(("connection", "content-length", "transfer-encoding", "keep-alive", "upgrade", "trailer", "te"))
+OURS = frozenset(
+    ("connection", "content-length", "transfer-encoding", "keep-alive", "upgrade", "trailer", "te", "date")
+)
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -44,7 +45,7 @@ def event_of(asked: Asked, headers: Headers, body: bytes) -> dict[str, Any]:
     for name, value in headers.items():
         if name == "cookie":
             cookies += [part.strip() for part in value.split(";") if part.strip()]
-        else:
+        elif name != "authorization" or asked.authorizer is None:  # a signature is not the function's business
             joined[name] = f"{joined[name]},{value}" if name in joined else value
     parameters: dict[str, str] = {}
     for name, value in parse_qsl(asked.query, keep_blank_values=True):
@@ -117,7 +118,7 @@ def response_of(payload: bytes) -> Response:
     for name, value in _pairs(result.get("headers")):
         headers.set(name, value)
     cookies = result.get("cookies") or []
-    if not isinstance(cookies, list) or not all(isinstance(each, str) and "\n" not in each for each in cookies):
+    if not isinstance(cookies, list) or not all(_is_sayable(each) for each in cookies):
         raise BadAnswer("cookies are not a list of strings")
     for cookie in cookies:
         headers.add("set-cookie", cookie)
@@ -140,19 +141,16 @@ def _pairs(headers: Any) -> list[tuple[str, str]]:
     pairs = []
     for name, value in headers.items():
         text = value if isinstance(value, str) else json.dumps(value)
-        if not TOKEN.fullmatch(name) or not text.isprintable() or not _is_latin(text):
+        if not TOKEN.fullmatch(name) or not _is_sayable(text):
             raise BadAnswer(f"the header {name[:50]!r} cannot be sent")
         if name.lower() not in OURS:
             pairs.append((name, text))
     return pairs
 
 
-def _is_latin(text: str) -> bool:
-    try:
-        text.encode("latin-1")
-    except UnicodeEncodeError:
-        return False
-    return True
+def _is_sayable(text: Any) -> bool:
+    """Whether a header can hold it: Latin-1 without control characters."""
+    return isinstance(text, str) and text.isprintable() and all(ord(character) < 256 for character in text)
 
 
 def _body(result: Mapping[str, Any]) -> bytes:
@@ -165,7 +163,7 @@ def _body(result: Mapping[str, Any]) -> bytes:
         return body.encode("utf-8", "replace")
     try:
         return base64.b64decode(body, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:  # binascii.Error, and what is not ASCII
         raise BadAnswer("the body is not base64") from error
 
 

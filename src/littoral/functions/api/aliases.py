@@ -91,7 +91,8 @@ class AliasOperations(Operations):
             if name in function.aliases:
                 aliases = {each: alias for each, alias in function.aliases.items() if each != name}
                 kept = {each: config for each, config in function.provisioned.items() if each != name}
-                await self._catalog.save(replace(function, aliases=aliases, provisioned=kept))
+                urls = {each: url for each, url in function.urls.items() if each != name}
+                await self._catalog.save(replace(function, aliases=aliases, provisioned=kept, urls=urls))
                 self._parts.provisioner.changed()
         return {}
 
