@@ -263,6 +263,7 @@ async def test_cors_is_the_urls_own(place: Place) -> None:
     }
     answer = await send(place, host, origin="https://a.test")
     assert answer.headers.get_all("access-control-allow-origin") == ["https://a.test"]
+    assert (await send(place, host, origin="https://b.test")).headers.get("access-control-allow-origin") is None
 
 
 async def test_what_cannot_be_asked_for(place: Place) -> None:

@@ -43,6 +43,8 @@ def test_curl_reaches_a_public_url_by_its_name(place: Running) -> None:
     )
     answer = subprocess.run(curl, capture_output=True, text=True, check=True, timeout=60).stdout
     assert json.loads(answer) == ["hello", ["a=1"]]
+    path = subprocess.run([*curl[:-1], f"{url}metrics"], capture_output=True, text=True, check=True, timeout=60).stdout
+    assert json.loads(path) == ["hello", ["a=1"]]  # the function's, not the place's
 
 
 def test_a_url_for_the_account_wants_a_signature(place: Running) -> None:

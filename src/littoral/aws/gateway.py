@@ -85,13 +85,13 @@ class Gateway:
 
     def handle(self, request: Request) -> Answer | Awaitable[Answer]:
         """For the API's listener: callers are known by their signature."""
-        for prefix, handler in self._routes.items():
-            if request.target.startswith(prefix):
-                return handler(request)
-        if self._by_host is not None:
+        if self._by_host is not None:  # first: a page of such a host must not reach the place's own addresses
             special = self._by_host(request.headers.get("host") or "")
             if special is not None:
                 return special(request)
+        for prefix, handler in self._routes.items():
+            if request.target.startswith(prefix):
+                return handler(request)
         return self._respond(request, None)
 
     def handle_device(self, request: Request) -> Answer | Awaitable[Answer]:

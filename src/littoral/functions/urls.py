@@ -52,6 +52,9 @@ class FunctionUrls:
         if cors and origin and request.method == "OPTIONS" and "access-control-request-method" in request.headers:
             return preflight(cors, origin, request.headers)
         response = await self._answer(request, reference, config, host.partition(":")[0])
+        if cors:  # the URL's settings go before what the function says
+            for name in [name for name, _ in response.headers.items() if name.startswith("access-control-")]:
+                response.headers.remove(name)
         if cors and origin:
             for name, value in cors_headers(cors, origin):
                 response.headers.set(name, value)
