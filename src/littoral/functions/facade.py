@@ -33,6 +33,8 @@ from littoral.functions.catalog import Catalog, new_revision
 from littoral.functions.code import CodeStore
 from littoral.functions.codeurl import PREFIX, CodeUrls
 from littoral.functions.delivery import Deliveries
+from littoral.functions.ground import Ground
+from littoral.functions.keeper import KeeperGone
 from littoral.functions.lane import Follower, Hands
 from littoral.functions.launcher import Launcher
 from littoral.functions.layers import Layers
@@ -111,10 +113,11 @@ class Functions:
         await catalog.load()
         layers = Layers(records, home)
         await layers.load()
-        code = CodeStore(store.blobs("functions-code"), folder / "code")
+        code = CodeStore(store.blobs("functions-code"), (folder / "code").absolute())
         runtimes = Runtimes(settings, folder / "runtime")
         logs = Logs(folder / "logs", clock=clock, bytes_per_group=settings.log_bytes_per_group)
-        launcher = Launcher(code, runtimes, settings, home, clock)
+        ground = Ground(folder.absolute(), (folder / "code").absolute(), settings.isolated)
+        launcher = Launcher(code, ground, runtimes, settings, home, clock)
         scheduler = Scheduler(
             launcher.launch,
             total=settings.concurrency,
@@ -154,14 +157,17 @@ class Functions:
         return cls(parts, logs, meter, urls, clock)
 
     async def start(self) -> None:
-        """Boot the keepers, run what waits. Raises KeeperGone when this machine cannot run functions."""
+        """Boot the keepers, run what waits. Where functions cannot be run, the log says why, and so does each invoke."""
         log.warning(
             "functions run as processes of this user without namespaces: they are kept apart by memory limits and "
             "process groups only, so run no code that you do not trust"
         )
         parts = self._parts
         await parts.code.sweep(self._code_keys())
-        await parts.launcher.prepare_python()
+        try:
+            await parts.launcher.prepare_python()
+        except KeeperGone as error:
+            log.error("no function can run here: %s", error)
         for name in parts.catalog.names():
             await parts.launcher.prepare(parts.catalog.get(name).latest)
         parts.scheduler.start()

@@ -18,10 +18,9 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
-from littoral.functions.keeper import Keeper
+from littoral.functions.keeper import Keeper, KeeperGone
 from littoral.functions.outcome import Outcome, exit_payload, exit_words, timeout_payload
 from littoral.functions.version import iso_time
 
@@ -47,7 +46,8 @@ class Instance(asyncio.Protocol):
         self.clock = clock
         self.stream = ""  # log stream
         self.key = ""  # FunctionVersion.key
-        self.pid: int | None = None
+        self._process: int | None = None  # as the keeper said
+        self._payload: int | None = None
         self.alive = True
         self.served = 0
         self.idle_since = 0.0
@@ -60,6 +60,7 @@ class Instance(asyncio.Protocol):
         self._log_fd = -1
         self._buffer = bytearray()
         self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._special: asyncio.Future[None] | None = None  # a spare is being given its function
         self._waiter: asyncio.Future[Outcome] | None = None
         self._request_id = ""
         self._began = 0.0
@@ -134,9 +135,22 @@ class Instance(asyncio.Protocol):
             self._keeper.kill(self._number)
         self._close()
 
-    def limit_data(self, size: int) -> None:
-        if self._keeper is not None:
-            self._keeper.limit_data(self._number, size)
+    async def specialise(self, cell: Mapping[str, Any]) -> None:
+        """Give a spare its function's folders and limits. Raises KeeperGone when it ends before it has them."""
+        if self._keeper is None:
+            raise ValueError("not started")
+        self._special = asyncio.get_running_loop().create_future()
+        self._keeper.specialise(self._number, cell)
+        if not self.alive:
+            self._special.set_exception(KeeperGone("the instance ended before its function was known"))
+        await self._special
+
+    @property
+    def pid(self) -> int | None:
+        """The process that runs the function: in a cell, the child of the one that the keeper knows."""
+        if self._payload is None and self._process is not None and self._keeper is not None:
+            self._payload = only_child(self._process) if self._keeper.cells else self._process
+        return self._payload
 
     def over_memory(self, limit: int) -> bool:
         """Whether the process has more than ``limit`` bytes resident (Linux; elsewhere the rlimit alone counts)."""
@@ -211,7 +225,11 @@ class Instance(asyncio.Protocol):
     # ------------------------------------------------------------------------------------ the keeper's word
 
     def started(self, pid: int) -> None:
-        self.pid = pid
+        self._process = pid
+
+    def specialised(self) -> None:
+        if self._special is not None and not self._special.done():
+            self._special.set_result(None)
 
     def failed(self, error: str) -> None:
         self._status = -1
@@ -232,6 +250,7 @@ class Instance(asyncio.Protocol):
     def _finish_dead(self) -> None:
         self._drain()
         self.alive = False
+        self._miss_specialisation()
         words = exit_words(self._status if self._status is not None else -1)
         if not self._ready.done():
             self._ready.set_exception(InitFailed(b"", words=words))
@@ -242,6 +261,10 @@ class Instance(asyncio.Protocol):
                 Outcome("exit", exit_payload(self._request_id, words), duration, self._memory_kib, words, usable=False)
             )
         self._close()
+
+    def _miss_specialisation(self) -> None:
+        if self._special is not None and not self._special.done():
+            self._special.set_exception(KeeperGone("the instance ended before its function was known"))
 
     def _look_at_clock(self) -> None:
         """One timer follows one event after another, for most end long before their limit: set anew when it goes off,
@@ -318,6 +341,15 @@ class Instance(asyncio.Protocol):
             self._transport.write(data)
 
 
+def only_child(pid: int) -> int | None:
+    """The first process that another started (Linux); None when the system does not say, or not yet."""
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:  # noqa: PTH123
+            return int(file.read().split()[0])
+    except (OSError, IndexError):
+        return None
+
+
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -332,26 +364,27 @@ def _nothing(instance: Instance) -> None:
 async def open_instance(
     keeper: Keeper,
     instance: Instance,
+    cell: Mapping[str, Any],
     *,
     spec: Mapping[str, Any] | None = None,
     program: tuple[list[str], dict[str, str]] | None = None,
-    folder: Path | None = None,
-    limits: Mapping[str, int] | None = None,
+    folder: str | None = None,
 ) -> None:
     """Start an instance's process: a fork with ``spec`` (Python), or ``program`` = (arguments, environment).
+    ``cell``: see ``Ground.cell``.
 
     Returns at once, before the init phase; raises KeeperGone.
     """
     loop = asyncio.get_running_loop()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     log_read, log_write = os.pipe()
+    os.fchmod(log_write, 0o622)  # another user's function may open /dev/stderr, which leads here
     try:
         with theirs:
             if spec is not None:
-                number = keeper.fork(dict(spec), theirs, log_write, instance)
+                number = keeper.fork(cell, dict(spec), theirs, log_write, instance)
             elif program is not None:
-                place = str(folder) if folder is not None else None
-                number = keeper.execute(*program, theirs, log_write, instance, folder=place, limits=limits or {})
+                number = keeper.execute(cell, *program, theirs, log_write, instance, folder=folder)
             else:
                 raise ValueError("an instance is a fork or a program")
     except BaseException:

@@ -13,14 +13,15 @@ import logging
 import os
 import socket
 import subprocess
+import tempfile
 from collections import deque
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 log = logging.getLogger(__name__)
 
-ZYGOTE = Path(__file__).parent / "runtime" / "zygote.py"
+CONTROL = "{control}"
+ENVIRONMENT = {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", "MALLOC_ARENA_MAX": "2"}
 _numbers = itertools.count(1)
 
 
@@ -36,18 +37,24 @@ class Kept(Protocol):
     def exited(self, status: int, peak_kib: int) -> None:
         """``status`` as from ``os.wait``, -1 when it is not known; the most memory that was resident."""
 
+    def specialised(self) -> None:
+        """What ``specialise`` asked for is done."""
+
     def failed(self, error: str) -> None: ...
 
 
 class Keeper:
-    def __init__(self, interpreter: Path, preload_from: Path | None = None) -> None:
-        self._argv = [str(interpreter), "-I", "-S", str(ZYGOTE)]
-        self._preload_from = preload_from
+    """``command`` runs ``zygote.py`` with a control socket's number in place of ``CONTROL``."""
+
+    def __init__(self, command: Sequence[str], *, cells: bool) -> None:
+        self.cells = cells  # whether its instances are isolated: their process is then the child of one
+        self._command = list(command)
         self._control: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._kept: dict[int, Kept] = {}
         self._outbox: deque[tuple[bytes, list[int]]] = deque()
         self._ready: asyncio.Future[None] | None = None
+        self._said: IO[bytes] | None = None  # standard error of the process
 
     @property
     def alive(self) -> bool:
@@ -61,10 +68,8 @@ class Keeper:
         """Start the process and wait until its imports are done. Raises KeeperGone when it does not come up."""
         loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        argv = [*self._argv, str(theirs.fileno())]
-        if self._preload_from is not None:
-            argv.append(str(self._preload_from))
-        environment = {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", "MALLOC_ARENA_MAX": "2"}
+        argv = [word.replace(CONTROL, str(theirs.fileno())) for word in self._command]
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - read when the process does not come up, closed with us
         with theirs:
             # A session of its own: Ctrl-C in the terminal is the place's affair.
             self._process = await asyncio.to_thread(
@@ -72,21 +77,36 @@ class Keeper:
                 argv,
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                env=environment,
+                stderr=self._said,
+                env=ENVIRONMENT,
                 start_new_session=True,
             )
         ours.setblocking(False)
         self._control = ours
         self._ready = loop.create_future()
         loop.add_reader(ours.fileno(), self._readable)
-        await self._ready
+        try:
+            await self._ready
+        except KeeperGone:
+            raise KeeperGone(await asyncio.to_thread(self._last_words)) from None
 
-    def fork(self, spec: dict[str, Any], connection: socket.socket, log_fd: int, kept: Kept) -> int:
-        """Fork a Python instance; its number."""
-        return self._start({"op": "fork", "spec": spec}, connection, log_fd, kept)
+    def _last_words(self) -> str:
+        """Why the process did not come up."""
+        assert self._process is not None and self._said is not None
+        status = self._process.wait()
+        self._said.seek(0)
+        words = self._said.read().decode("utf-8", "replace").strip().splitlines()
+        return words[-1] if words else f"the keeper of function instances ended with status {status}"
+
+    def fork(
+        self, cell: Mapping[str, Any], spec: dict[str, Any], connection: socket.socket, log_fd: int, kept: Kept
+    ) -> int:
+        """Fork a Python instance; its number. ``cell``: see ``isolation/cell.py``."""
+        return self._start({"op": "fork", "cell": dict(cell), "spec": spec}, connection, log_fd, kept)
 
     def execute(
         self,
+        cell: Mapping[str, Any],
         argv: Sequence[str],
         env: dict[str, str],
         connection: socket.socket,
@@ -94,18 +114,18 @@ class Keeper:
         kept: Kept,
         *,
         folder: str | None = None,
-        limits: Mapping[str, int],
     ) -> int:
         """Start a program with the instance socket as descriptor 3; its number."""
-        message = {"op": "exec", "argv": list(argv), "env": env, "limits": dict(limits), "folder": folder}
+        message = {"op": "exec", "cell": dict(cell), "argv": list(argv), "env": env, "folder": folder}
         return self._start(message, connection, log_fd, kept)
 
-    def limit_data(self, number: int, size: int) -> None:
+    def specialise(self, number: int, cell: Mapping[str, Any]) -> None:
+        """Give a program that was started without code the cell it is to have; ``specialised`` or its end follows."""
         if self.alive:
-            self._send({"op": "limit", "id": number, "data": size}, [])
+            self._send({"op": "specialise", "id": number, "cell": dict(cell)}, [])
 
     def kill(self, number: int) -> None:
-        """SIGKILL the instance and its process group. Nothing happens when it is gone already."""
+        """SIGKILL the instance and all it started. Nothing happens when it is gone already."""
         if self.alive and number in self._kept:
             self._send({"op": "kill", "id": number}, [])
 
@@ -115,6 +135,8 @@ class Keeper:
         if self._process is not None:
             process, self._process = self._process, None
             await asyncio.to_thread(process.wait)
+        if self._said is not None:
+            self._said.close()
 
     def _start(self, message: dict[str, Any], connection: socket.socket, log_fd: int, kept: Kept) -> int:
         if not self.alive:
@@ -170,6 +192,9 @@ class Keeper:
             return
         if event["ev"] == "started":
             kept.started(event["pid"])
+            return
+        if event["ev"] == "specialised":
+            kept.specialised()
             return
         del self._kept[event["id"]]
         if event["ev"] == "exited":

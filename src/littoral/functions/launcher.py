@@ -20,6 +20,7 @@ from typing import Any
 
 from littoral.aws.service import ServiceError
 from littoral.functions.code import CodeStore, Unpacked
+from littoral.functions.ground import Ground
 from littoral.functions.instance import Instance, open_instance
 from littoral.functions.keeper import Keeper, KeeperGone
 from littoral.functions.names import Home
@@ -31,15 +32,23 @@ from littoral.store.contract import StoreError
 
 log = logging.getLogger(__name__)
 
-NODE_BOOTSTRAP = Path(__file__).parent / "node" / "bootstrap.js"
+MIB = 1024 * 1024
+NO_LIMIT = 0  # bytes of data of a spare: it gets its function's
 REPLENISH_AFTER = 0.2  # seconds: a spare boots once the cold start that took the last one is through
 
 
 class Launcher:
     def __init__(
-        self, code: CodeStore, runtimes: Runtimes, settings: FunctionSettings, home: Home, clock: Callable[[], float]
+        self,
+        code: CodeStore,
+        ground: Ground,
+        runtimes: Runtimes,
+        settings: FunctionSettings,
+        home: Home,
+        clock: Callable[[], float],
     ) -> None:
         self._code = code
+        self._ground = ground
         self._runtimes = runtimes
         self._settings = settings
         self._home = home
@@ -104,23 +113,25 @@ class Launcher:
     async def _launch_python(
         self, version: FunctionVersion, unpacked: Unpacked, opt: Path | None, stream: str, *, provisioned: bool
     ) -> Instance:
-        layers = python_paths(opt, version.runtime)
-        boto = unpacked.wants_boto and not any((path / "botocore").exists() for path in layers)
+        brought = python_paths(opt, version.runtime)
+        boto = unpacked.wants_boto and not any((path / "botocore").exists() for path in brought)
         keeper = await self._keeper(await self._runtimes.python(version.runtime), boto=boto)
         spec = self._spec(version, unpacked, opt, stream)
         if provisioned:
             spec["env"]["AWS_LAMBDA_INITIALIZATION_TYPE"] = "provisioned-concurrency"
-        spec["path"] = [*map(str, layers), str(await self._runtimes.bundle())]
-        spec["limits"] = {"data": version.memory_size * 1024 * 1024 + self._settings.memory_slack}
+        layers = python_paths(self._ground.opt(opt), version.runtime)
+        spec["path"] = [*map(str, layers), self._ground.bundle(await self._runtimes.bundle())]
         instance = Instance(clock=self._clock)
-        await open_instance(keeper, instance, spec=spec)
+        await open_instance(keeper, instance, self._cell(version, unpacked, opt), spec=spec)
         return instance
 
     async def _launch_provided(
         self, version: FunctionVersion, unpacked: Unpacked, opt: Path | None, stream: str, *, provisioned: bool
     ) -> Instance:
         instance = ProvidedInstance(clock=self._clock)
-        bootstrap = next((path for path in bootstraps(unpacked.task, opt) if os.access(path, os.X_OK)), None)
+        task, seen = self._ground.task(unpacked), self._ground.opt(opt)
+        pairs = zip(bootstraps(unpacked.task, opt), bootstraps(Path(task), seen), strict=True)
+        bootstrap = next((inside for path, inside in pairs if os.access(path, os.X_OK)), None)
         if bootstrap is None:
             instance.refuse_init(
                 "Runtime.InvalidEntrypoint", "Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]"
@@ -132,10 +143,9 @@ class Launcher:
         del env["AWS_EXECUTION_ENV"]  # not set for runtimes of one's own
         if provisioned:
             env["AWS_LAMBDA_INITIALIZATION_TYPE"] = "provisioned-concurrency"
-        limits = {"data": version.memory_size * 1024 * 1024 + self._settings.node_memory_slack}
         try:
-            program = ([str(bootstrap)], env)
-            await open_instance(keeper, instance, program=program, folder=unpacked.task, limits=limits)
+            cell = self._cell(version, unpacked, opt)
+            await open_instance(keeper, instance, cell, program=([str(bootstrap)], env), folder=task)
         except BaseException:
             instance.kill()
             raise
@@ -155,7 +165,7 @@ class Launcher:
         if provisioned:
             spec["env"]["AWS_LAMBDA_INITIALIZATION_TYPE"] = "provisioned-concurrency"
         spec["no_callbacks"] = version.runtime == "nodejs24.x"  # AWS dropped them there
-        instance.limit_data(version.memory_size * 1024 * 1024 + self._settings.node_memory_slack)
+        await instance.specialise(self._cell(version, unpacked, opt))
         body = json.dumps(spec).encode()
         instance.configure(struct.pack(">Ic", 1 + len(body), b"C") + body)
         self._later(REPLENISH_AFTER, self._replenish_soon)
@@ -163,9 +173,10 @@ class Launcher:
 
     async def _boot_node(self, node: Path) -> Instance:
         keeper = await self._keeper(await self._runtimes.python(_own_python()), boto=False)
-        argv = [str(node), str(NODE_BOOTSTRAP)]
+        argv = [self._ground.program(node), self._ground.ours("node/bootstrap.js")]
         instance = Instance(clock=self._clock)
-        await open_instance(keeper, instance, program=(argv, {"LANG": "en_US.UTF-8"}))
+        cell = self._ground.cell(NO_LIMIT)
+        await open_instance(keeper, instance, cell, program=(argv, {"LANG": "en_US.UTF-8"}))
         return instance
 
     async def _replenish(self) -> None:
@@ -208,15 +219,22 @@ class Launcher:
             log.warning("the keeper of function instances (process %s) died; starting another", dead.pid)
             await dead.close()
         python, boto = key
-        keeper = self._keepers[key] = Keeper(python, await self._runtimes.bundle() if boto else None)
+        bundle = await self._runtimes.bundle()
+        command = self._ground.command(python, bundle, self._runtimes.nodes(), boto=boto)
+        keeper = self._keepers[key] = Keeper(command, cells=self._ground.isolated)
         await keeper.start()
         return keeper
+
+    def _cell(self, version: FunctionVersion, unpacked: Unpacked, opt: Path | None) -> dict[str, Any]:
+        large = version.is_node or version.is_provided
+        slack = self._settings.node_memory_slack if large else self._settings.memory_slack
+        data, tmp = version.memory_size * MIB + slack, version.ephemeral_storage * MIB
+        return self._ground.cell(data, tmp, unpacked, opt)
 
     def _spec(self, version: FunctionVersion, unpacked: Unpacked, opt: Path | None, stream: str) -> dict[str, Any]:
         return {
             "handler": version.handler,
-            "task_root": str(unpacked.task),
-            "opt": None if opt is None else str(opt),  # what is to be seen at /opt
+            "task_root": self._ground.task(unpacked),
             "env": self._environment(version, unpacked, opt, stream),
             "function": {
                 "name": version.name,
@@ -232,12 +250,13 @@ class Launcher:
         self, version: FunctionVersion, unpacked: Unpacked, opt: Path | None, stream: str
     ) -> dict[str, str]:
         """Lambda's defined variables; the function's own may replace those that are not reserved."""
-        layers = opt or Path("/opt")
+        layers = self._ground.opt(opt) or Path("/opt")
+        task = self._ground.task(unpacked)
         return {
             "LANG": "en_US.UTF-8",
             "TZ": ":UTC",
-            "PATH": f"/usr/local/bin:/usr/bin:/bin:{layers}/bin",
-            "LD_LIBRARY_PATH": f"{unpacked.task}:{unpacked.task}/lib:{layers}/lib",
+            "PATH": f"/var/lang/bin:/usr/local/bin:/usr/bin:/bin:{layers}/bin",
+            "LD_LIBRARY_PATH": f"/var/lang/lib:{task}:{task}/lib:{layers}/lib",
             **({"NODE_PATH": node_path(layers, version.runtime)} if version.is_node else {}),
             **self._settings.function_env,
             **(version.environment or {}),
@@ -252,8 +271,8 @@ class Launcher:
             "AWS_LAMBDA_LOG_GROUP_NAME": version.log_group,
             "AWS_LAMBDA_LOG_STREAM_NAME": stream,
             **log_variables(version),
-            "LAMBDA_TASK_ROOT": str(unpacked.task),
-            "LAMBDA_RUNTIME_DIR": str(Path(__file__).parent / "runtime"),
+            "LAMBDA_TASK_ROOT": task,
+            "LAMBDA_RUNTIME_DIR": self._ground.runtime,
         }
 
 

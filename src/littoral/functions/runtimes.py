@@ -97,12 +97,16 @@ class Runtimes:
                     return Path(answer.split("\n")[1])
         return None
 
+    def nodes(self) -> list[Path]:
+        """Where Node.js may be, the first that works being taken."""
+        found = (self._settings.node, shutil.which("node"), shutil.which("nodejs"), _node_wheel())
+        return [Path(each) for each in found if each is not None]
+
     def _find_node(self) -> tuple[Path, str] | None:
-        for candidate in (self._settings.node, shutil.which("node"), shutil.which("nodejs"), _node_wheel()):
-            if candidate is not None:
-                version = _ask([str(candidate), "--version"])
-                if version is not None and version.startswith("v"):
-                    return Path(candidate), version
+        for candidate in self.nodes():
+            version = _ask([str(candidate), "--version"])
+            if version is not None and version.startswith("v"):
+                return candidate, version
         return None
 
     def _link_bundle(self) -> Path:

@@ -22,6 +22,7 @@ class FunctionSettings:
 
     concurrency: int = field(default_factory=affordable_concurrency)  # executions at once, all functions together
     memory: int = field(default_factory=affordable_memory)  # bytes that all instances may have resident together
+    isolated: bool = True  # False: the operator said --insecure-no-sandbox
     idle_seconds: float = 300.0  # an instance without work for so long is ended
     settle_seconds: float = 5.0  # a creation or update is answered when its function is ready, at the latest then
     init_seconds: float = 10.0  # Lambda's limit on the init phase

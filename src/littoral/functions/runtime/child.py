@@ -1,15 +1,15 @@
-"""What happens to a fresh process before a function's code may run in it.
+"""What happens to a fresh process before a function's code may run in it: session, parent death, descriptors, limits.
 
-Owns: session, parent death, file descriptors, resource limits. This is the one place where a sandbox is put on;
-namespaces, Landlock and seccomp belong here when they come. Standard library only: it runs in any served Python.
+What it may see and do is ``isolation``'s. Standard library only: it runs in any served Python.
 
-Enforced now: data memory (RLIMIT_DATA, with slack for thread stacks), 1,024 open files, no core dumps, death with
-the keeper. Not enforced now: /tmp of its own and its size, CPU share by memory, separation from the place's user.
+Enforced here: data memory (RLIMIT_DATA, with slack for thread stacks), 1,024 open files, no core dumps, death with
+the parent.
 """
 
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import resource
 import signal
@@ -18,6 +18,8 @@ from typing import Any
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 OPEN_FILES = 1024  # Lambda's quota of file descriptors
+CONNECTION = 3  # the number that node/bootstrap.js knows
+MOST_FILES = 1 << 20
 
 _prctl = getattr(ctypes.CDLL(None), "prctl", None)  # resolved before the fork, not in every child
 
@@ -28,34 +30,30 @@ def become_subreaper() -> None:
         _prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def contain(keeper: int, limits: dict[str, Any]) -> None:
+def contain(parent: int, cell: dict[str, Any]) -> None:
     """Run in the child, right after fork. Raises OSError where a limit cannot be set: the caller must then exit."""
     os.setsid()  # a process group of its own: a kill takes the children it forks as well
     if _prctl is not None:
         _prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != keeper:  # it died before the request above took effect
+        if os.getppid() != parent:  # it died before the request above took effect
             os._exit(0)
-    become_subreaper()
-    signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     files = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
-    if limits.get("data"):
-        resource.setrlimit(resource.RLIMIT_DATA, (int(limits["data"]), int(limits["data"])))
+    if cell.get("data"):
+        resource.setrlimit(resource.RLIMIT_DATA, (int(cell["data"]), int(cell["data"])))
     os.umask(0o022)
 
 
-def wire(log: int) -> None:
-    """Standard input is empty; standard output and error are the function's log."""
+def wire(connection: int, log: int) -> None:
+    """Standard input is empty; standard output and error are the function's log; 3 is its socket; nothing else."""
+    log, connection = fcntl.fcntl(log, fcntl.F_DUPFD, 16), fcntl.fcntl(connection, fcntl.F_DUPFD, 16)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    if null > 2:
-        os.close(null)
-    if log > 2:
-        os.close(log)
+    os.dup2(connection, CONNECTION, inheritable=False)
+    os.closerange(CONNECTION + 1, MOST_FILES)

@@ -1,21 +1,23 @@
 """The keeper of function instances: a small process of one thread that forks Python instances and starts others.
 
-Usage: ``python -I -S zygote.py CONTROL_FD [PATH_TO_PRELOAD_BOTO3_FROM]``
+Usage: ``python -I -S zygote.py CONTROL_FD cells|bare [PATH_TO_PRELOAD_BOTO3_FROM]``
 
 It exists for three reasons. A fork of it has Python booted and the common modules imported, so an instance costs a
-millisecond or two. It is the parent, so it alone may kill and reap instances without racing against reused process
+few milliseconds. It is the parent, so it alone may kill and reap instances without racing against reused process
 ids. And its end of the control socket dies with the place, even on ``kill -9``: on end of file it kills all it kept.
 
 Control messages are JSON, one per packet (SOCK_SEQPACKET), descriptors beside them::
 
-    place → keeper   {"op": "fork", "id": 1, "spec": {…}}   + [socket, log]
-                     {"op": "exec", "id": 2, "argv": […], "env": {…}, "limits": {…}}   + [socket, log]
-                     {"op": "limit", "id": 2, "data": bytes}   {"op": "kill", "id": 1}
-    keeper → place   {"ev": "ready"}   {"ev": "started", "id": 1, "pid": 77}
+    place → keeper   {"op": "fork", "id": 1, "cell": {…}, "spec": {…}}   + [socket, log]
+                     {"op": "exec", "id": 2, "cell": {…}, "argv": […], "env": {…}, "folder": "/…"}   + [socket, log]
+                     {"op": "specialise", "id": 2, "cell": {…}}   {"op": "kill", "id": 1}
+    keeper → place   {"ev": "ready"}   {"ev": "started", "id": 1, "pid": 77}   {"ev": "specialised", "id": 2}
                      {"ev": "failed", "id": 1, "error": "…"}   {"ev": "exited", "id": 1, "status": 9, "maxrss": KiB}
 
-Every instance is a subreaper, so while it lives its orphans are its own; when it is gone they come here, and every
-child that the keeper does not know is such an orphan and is killed.
+``cell`` says what an instance has: ``task`` and ``opt`` (folders of code), ``tmp`` and ``data`` (bytes), see
+``isolation/cell.py``. With ``bare`` (the operator said ``--insecure-no-sandbox``) an instance is a plain child process:
+it is a subreaper, so while it lives its orphans are its own; when it is gone they come here, and every child that the
+keeper does not know is such an orphan and is killed.
 """
 
 from __future__ import annotations
@@ -32,10 +34,12 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from littoral.functions.isolation import cell, kernel
     from littoral.functions.runtime import bootstrap, child
 else:
 
@@ -47,7 +51,16 @@ else:
         spec.loader.exec_module(module)
         return module
 
+    def _package(name: str) -> None:
+        folder = Path(__file__).parents[1] / name
+        spec = importlib.util.spec_from_file_location(
+            f"_littoral_{name}", folder / "__init__.py", submodule_search_locations=[str(folder)]
+        )
+        sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+
     child, bootstrap = _beside("child"), _beside("bootstrap")
+    _package("isolation")
+    from _littoral_isolation import cell, kernel
 
 # What most functions import; each is then free at cold start.
 COMMON = (
@@ -114,10 +127,16 @@ CHILDREN = "/proc/self/task/{tid}/children"
 
 
 class Keeper:
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, *, cells: bool) -> None:
         self.control = control
+        self.cells = cells
+        self.who = (os.geteuid(), os.getegid())
         self.pids: dict[int, int] = {}  # instance id → process id
         self.ids: dict[int, int] = {}  # process id → instance id
+        self.lifelines: dict[int, int] = {}  # instance id → our end of the socket to its init
+        self.instances: dict[int, int] = {}  # and back
+        self.words: dict[int, bytes] = {}  # instance id → what its init said last
+        self.poll = select.poll()
         self.wakeup, self._wakeup_in = os.pipe()
 
     def run(self) -> None:
@@ -126,17 +145,18 @@ class Keeper:
         signal.set_wakeup_fd(self._wakeup_in, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        poll = select.poll()
-        poll.register(self.control, select.POLLIN)
-        poll.register(self.wakeup, select.POLLIN)
+        self.poll.register(self.control, select.POLLIN)
+        self.poll.register(self.wakeup, select.POLLIN)
         self.tell({"ev": "ready"})
         while True:
-            for fd, _ in poll.poll():
+            for fd, _ in self.poll.poll():
                 if fd == self.wakeup:
                     with contextlib.suppress(BlockingIOError):
                         os.read(self.wakeup, 4096)
                     self.reap()
-                elif not self.listen():
+                elif fd in self.instances:
+                    self.hear(self.instances[fd])
+                elif fd == self.control.fileno() and not self.listen():
                     return
 
     def tell(self, event: dict[str, Any]) -> None:
@@ -157,32 +177,73 @@ class Keeper:
             self.start(number, message, fds)
         elif message["op"] == "kill":
             self.kill(self.pids.get(number))
-        elif message["op"] == "limit" and number in self.pids:
-            with contextlib.suppress(ProcessLookupError):
-                resource.prlimit(self.pids[number], resource.RLIMIT_DATA, (message["data"], message["data"]))
+        elif message["op"] == "specialise" and number in self.pids:
+            self.specialise(number, message["cell"])
         return True
 
     def start(self, number: int, message: dict[str, Any], fds: list[int]) -> None:
         keeper = os.getpid()
+        ours, theirs = (end.detach() for end in socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET))
         try:
-            pid = os.fork()
+            pid = kernel.clone(cell.NAMESPACES) if self.cells else os.fork()
         except OSError as error:  # out of processes or memory
-            self.tell({"ev": "failed", "id": number, "error": str(error)})
+            self.tell({"ev": "failed", "id": number, "error": error.strerror})
+            os.close(ours)
         else:
             if pid == 0:
-                self.control.close()
-                os.close(self.wakeup)
-                os.close(self._wakeup_in)
-                become(keeper, message, fds)
+                self.forget(ours)
+                if self.cells:
+                    cell.init(self.who, theirs, message["cell"], lambda: become(1, message, fds, cell.confine))
+                child.become_subreaper()
+                become(keeper, message, fds, None)
             self.pids[number], self.ids[pid] = pid, number
+            self.lifelines[number], self.instances[ours] = ours, number
+            os.set_blocking(ours, False)
+            self.poll.register(ours, select.POLLIN)
             self.tell({"ev": "started", "id": number, "pid": pid})
-        for fd in fds:
+        for fd in (theirs, *fds):
             os.close(fd)
+
+    def forget(self, ours: int) -> None:
+        """In the child: what is the keeper's alone."""
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        self.control.close()
+        for fd in (ours, self.wakeup, self._wakeup_in, *self.instances):
+            os.close(fd)
+
+    def specialise(self, number: int, made: dict[str, Any]) -> None:
+        """Tell a spare what it is to be; its init answers, see ``hear``."""
+        if self.cells:
+            with contextlib.suppress(OSError):  # it is dead: its exit says so
+                os.write(self.lifelines[number], json.dumps(made).encode())
+            return
+        with contextlib.suppress(ProcessLookupError):
+            resource.prlimit(self.pids[number], resource.RLIMIT_DATA, (made["data"], made["data"]))
+        self.tell({"ev": "specialised", "id": number})
+
+    def hear(self, number: int) -> bool:
+        """What an instance's init has to say; False when that was all for now."""
+        fd = self.lifelines[number]
+        try:
+            word = os.read(fd, 4096)
+        except BlockingIOError:
+            return False
+        except OSError:
+            word = b""
+        if word[:1] == b"R":
+            self.tell({"ev": "specialised", "id": number})
+        elif word:
+            self.words[number] = word
+        elif self.instances.pop(fd, None) is not None:
+            self.poll.unregister(fd)
+        return bool(word)
 
     def kill(self, pid: int | None) -> None:
         if pid is None:
             return
-        for send in (os.killpg, os.kill):  # the group is not there until the child has made it
+        # All of a cell dies with its init. A bare instance's group is not there until the child has made it.
+        for send in (os.kill,) if self.cells else (os.killpg, os.kill):
             with contextlib.suppress(ProcessLookupError):
                 send(pid, signal.SIGKILL)
 
@@ -198,12 +259,31 @@ class Keeper:
             number = self.ids.pop(pid, None)
             if number is not None:
                 del self.pids[number]
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(pid, signal.SIGKILL)  # what it forked and left in its group
-                self.tell({"ev": "exited", "id": number, "status": status, "maxrss": usage.ru_maxrss})
+                if not self.cells:
+                    with contextlib.suppress(ProcessLookupError, PermissionError):
+                        os.killpg(pid, signal.SIGKILL)  # what it forked and left in its group
+                self.ended(number, status, usage.ru_maxrss)
+
+    def ended(self, number: int, status: int, peak: int) -> None:
+        """``status`` and ``peak`` (KiB) are the init's, and those of what it waited for."""
+        while self.hear(number):  # its last words
+            continue
+        fd = self.lifelines.pop(number)
+        if self.instances.pop(fd, None) is not None:
+            self.poll.unregister(fd)
+        os.close(fd)
+        word = self.words.pop(number, b"")
+        if word[:1] == b"E":
+            self.tell({"ev": "failed", "id": number, "error": word[1:].decode("utf-8", "replace")})
+            return
+        if word[:1] == b"S":
+            status = cell.STATUS.unpack(word)[1]
+        self.tell({"ev": "exited", "id": number, "status": status, "maxrss": peak})
 
     def sweep(self) -> None:
         """Kill orphans of instances that are gone: children that are not ours by number."""
+        if self.cells:
+            return
         try:
             listed = Path(CHILDREN.format(tid=os.getpid())).read_text()
         except OSError:  # a kernel without CONFIG_PROC_CHILDREN: the process group must do
@@ -229,28 +309,21 @@ class Keeper:
             self.ids.pop(pid, None)
 
 
-def become(keeper: int, message: dict[str, Any], fds: list[int]) -> None:
+def become(parent: int, message: dict[str, Any], fds: list[int], confine: Callable[[], None] | None) -> None:
     """In the child: turn into the instance. Never returns."""
     code = 1
     try:
-        connection, log = fds
-        if log == 3:  # it must not be what the socket overwrites
-            log = os.dup(log)
-        if message["op"] == "fork":
-            child.contain(keeper, message["spec"].get("limits", {}))
-            child.wire(log)
-            held = socket.socket(fileno=connection)  # open until the exit, so that its status comes first
-            code = bootstrap.serve(held, message["spec"])
-        else:
-            child.contain(keeper, message.get("limits", {}))
-            child.wire(log)
-            if connection != 3:
-                os.dup2(connection, 3)  # the number that node/bootstrap.js knows
-                os.close(connection)
-            os.set_inheritable(3, True)
-            if message.get("folder"):
-                os.chdir(message["folder"])
+        child.contain(parent, message["cell"])
+        child.wire(*fds)
+        if message.get("folder"):
+            os.chdir(message["folder"])
+        if confine is not None:
+            confine()
+        if message["op"] == "exec":
+            os.set_inheritable(child.CONNECTION, True)
             os.execve(message["argv"][0], message["argv"], message["env"])  # noqa: S606
+        held = socket.socket(fileno=child.CONNECTION)  # open until the exit, so that its status comes first
+        code = bootstrap.serve(held, message["spec"])
     except BaseException as error:  # noqa: BLE001 - a child must never fall back into the keeper's loop
         with contextlib.suppress(OSError):
             os.write(2, f"{type(error).__name__}: {error}\n".encode())
@@ -269,14 +342,17 @@ def main() -> None:
     control.set_inheritable(False)
     child.become_subreaper()
     preload(COMMON)
-    if len(sys.argv) > 2:
-        sys.path.insert(0, sys.argv[2])
+    cells = sys.argv[2] == "cells"
+    if cells:
+        cell.prepare()
+    if len(sys.argv) > 3:
+        sys.path.insert(0, sys.argv[3])
         preload(BOTO)
-        sys.path.remove(sys.argv[2])
+        sys.path.remove(sys.argv[3])
     sys.dont_write_bytecode = True  # code folders are shared by instances and read-only by promise
     gc.collect()
     gc.freeze()  # the collector does not touch, and so copy, the pages that instances share
-    keeper = Keeper(control)
+    keeper = Keeper(control, cells=cells)
     try:
         keeper.run()
     finally:

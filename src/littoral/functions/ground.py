@@ -1,0 +1,100 @@
+"""What an instance stands on: where it finds its code, its layers, its language, and the command of its keeper.
+
+Isolated (as always, but for ``--insecure-no-sandbox``), these are AWS Lambda's paths in a root that
+``isolation/template.py`` makes; otherwise they are the folders of this machine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from littoral.functions.code import Unpacked
+from littoral.functions.isolation import template
+from littoral.functions.keeper import CONTROL, ENVIRONMENT
+
+HERE = Path(__file__).parent
+OURS = ("runtime", "isolation", "node")  # folders of ours that are read inside
+RUNTIME, LANGUAGE = "/var/runtime", "/var/lang"
+INSIDE = f"{RUNTIME}/.littoral"
+FUNCTION_USER = 60993  # whom functions run as when the place runs as root: of no range that distributions give out
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """``folder`` is the functions' own; ``code`` within it holds what is unpacked."""
+
+    folder: Path
+    code: Path
+    isolated: bool
+
+    def task(self, unpacked: Unpacked) -> str:
+        return template.TASK if self.isolated else str(unpacked.task)
+
+    def opt(self, opt: Path | None) -> Path | None:
+        return Path(template.OPT) if self.isolated and opt is not None else opt
+
+    def ours(self, name: str) -> str:
+        """A file of ours: ``node/bootstrap.js``."""
+        return f"{INSIDE}/{name}" if self.isolated else str(HERE / name)
+
+    @property
+    def runtime(self) -> str:
+        return RUNTIME if self.isolated else str(HERE / "runtime")
+
+    def bundle(self, bundle: Path) -> str:
+        """The folder of the packages that a runtime brings."""
+        return RUNTIME if self.isolated else str(bundle)
+
+    def program(self, path: Path) -> str:
+        """An interpreter of this machine, as an instance calls it."""
+        real = Path(os.path.realpath(path))
+        return str(path) if not self.isolated or _is_system(real) else f"{INSIDE}/bin/{real.name}"
+
+    def cell(
+        self, data: int, tmp: int = 0, unpacked: Unpacked | None = None, opt: Path | None = None
+    ) -> dict[str, Any]:
+        """What the keeper is to give an instance (bytes of data and of /tmp); without code: a spare."""
+        made: dict[str, Any] = {"data": data, **({"tmp": tmp} if tmp else {})}
+        if unpacked is not None:
+            made["task"] = str(unpacked.task.relative_to(self.code))
+        if opt is not None:
+            made["opt"] = str(opt.relative_to(self.code))
+        return made
+
+    def command(self, python: Path, bundle: Path, programs: Iterable[Path], *, boto: bool) -> list[str]:
+        """How the keeper of a Python is started. ``programs``: further interpreters that instances may need."""
+        kind = "cells" if self.isolated else "bare"
+        zygote = ["-I", "-S", self.ours("runtime/zygote.py"), CONTROL, kind, *([self.bundle(bundle)] if boto else [])]
+        if not self.isolated:
+            return [str(python), *zygote]
+        base = self.folder / "root"
+        base.mkdir(parents=True, exist_ok=True)
+        self.code.mkdir(parents=True, exist_ok=True)
+        real = Path(os.path.realpath(python))
+        binds = [(str(self.code), template.CODE)]
+        binds += [(str(HERE / name), f"{INSIDE}/{name}") for name in OURS]
+        binds += [(os.path.realpath(each), f"{RUNTIME}/{each.name}") for each in bundle.iterdir()]
+        for each in programs:
+            if not _is_system(Path(os.path.realpath(each))):
+                binds.append((os.path.realpath(each), self.program(each)))
+        inside, env = str(real), dict(ENVIRONMENT)
+        if not _is_system(real):
+            binds.append((str(real.parents[1]), LANGUAGE))
+            inside, env["LD_LIBRARY_PATH"] = f"{LANGUAGE}/bin/{real.name}", f"{LANGUAGE}/lib"
+        plan = {"base": str(base), "binds": binds, "uid": FUNCTION_USER, "argv": [inside, *zygote], "env": env}
+        return [_own(), "-I", "-S", str(HERE / "isolation" / "enter.py"), json.dumps(plan)]
+
+
+def _is_system(path: Path) -> bool:
+    """Seen inside at its own path."""
+    return path.is_relative_to("/usr") or path.is_relative_to("/bin") or path.is_relative_to("/nix/store")
+
+
+def _own() -> str:
+    return getattr(sys, "_base_executable", None) or sys.executable

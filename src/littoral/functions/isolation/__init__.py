@@ -1,0 +1,6 @@
+"""What keeps a function to itself: namespaces, a root of its own, Landlock, seccomp, limits.
+
+Standard library only and relative imports only: the keeper of instances loads this package by path, in whatever Python
+it serves. Three stories: ``template`` (the root that all instances of a keeper share, made once by ``enter``), ``cell``
+(what each instance adds to it), and ``probe`` (what this kernel and this user can do, told by ``littoral doctor``).
+"""

@@ -1,0 +1,69 @@
+"""From the place's world into the keeper's: make the template root, give up every privilege, become the keeper.
+
+Usage: ``python -I -S enter.py PLAN``, a JSON object: ``base`` (an empty folder), ``binds`` ([[outside, inside], …]),
+``uid`` (whom to become when this is root), ``argv`` and ``env`` (what runs then, seen from inside).
+
+Ends with status 70 and one line on standard error when a layer cannot be put on: nothing runs without.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from littoral.functions.isolation import kernel, landlock, template
+else:
+
+    def _package(folder: str) -> None:
+        spec = importlib.util.spec_from_file_location(
+            "_littoral_isolation", f"{folder}/__init__.py", submodule_search_locations=[folder]
+        )
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module
+        spec.loader.exec_module(module)
+
+    _package(os.path.dirname(os.path.abspath(__file__)))
+    from _littoral_isolation import kernel, landlock, template
+
+REFUSED = 70  # EX_SOFTWARE of sysexits.h
+
+
+def enter(plan: dict[str, Any]) -> None:
+    """Never returns unless something fails (OSError)."""
+    if landlock.abi() < 1:
+        raise OSError(38, "Landlock is not there (Linux 5.13, enabled by lsm=landlock,…)")
+    privileged = os.geteuid() == 0
+    own(privileged=privileged)
+    template.build(plan["base"], [(source, target) for source, target in plan["binds"]])
+    template.enter(plan["base"])
+    if privileged:
+        os.setgroups([])
+        os.setresgid(plan["uid"], plan["uid"], plan["uid"])
+        os.setresuid(plan["uid"], plan["uid"], plan["uid"])
+    kernel.no_new_privileges()
+    os.umask(0o022)
+    os.execve(plan["argv"][0], plan["argv"], plan["env"])  # as nobody special: capabilities end here
+
+
+def own(*, privileged: bool) -> None:
+    """Namespaces in which mounting is allowed."""
+    if privileged:
+        kernel.unshare(kernel.CLONE_NEWNS)
+        return
+    uid, gid = os.geteuid(), os.getegid()
+    kernel.unshare(kernel.CLONE_NEWUSER | kernel.CLONE_NEWNS)
+    kernel.map_user(uid, gid, inside=(template.UID, template.GID))
+
+
+if __name__ == "__main__":
+    try:
+        enter(json.loads(sys.argv[1]))
+    except OSError as error:
+        why = error.strerror or str(error)
+        hint = "`littoral doctor` says more; --insecure-no-sandbox runs functions without isolation"
+        print(f"functions cannot be isolated here: {why} ({hint})", file=sys.stderr)
+        sys.exit(REFUSED)
