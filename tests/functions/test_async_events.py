@@ -15,6 +15,7 @@ import pytest
 
 from littoral.aws.invoke import Invocation
 from tests.functions.deploy import Place, call, place_in, zip_of
+from tests.functions.meeting import Meeting
 
 TOPIC = "arn:aws:sns:us-east-1:000000000000:ended"
 QUICK = {"retry_delays": (0.01, 0.02), "throttle_delays": (0.01, 0.05)}
@@ -235,58 +236,57 @@ async def main():
 asyncio.run(main())
 """
 
-# Says which processes it is and left behind, then waits; run again, it returns.
+# Says that it runs, with a daemon left behind, then waits; told that it is run again, it returns.
 STAYS_PYTHON = """
-import os, time
+import os, socket, time
+def meet(word):
+    line = socket.create_connection(('127.0.0.1', int(os.environ['MEETING'])))
+    line.sendall(word + b'\\n')
+    return line
 def handler(event, context):
-    if os.path.exists(os.environ['SEEN'] + '.python'): return 'again'
-    r, w = os.pipe()
+    line = meet(b'python')
+    if line.recv(1): return 'again'
     if os.fork() == 0:
         os.setsid()
+        line.close()
         if os.fork() == 0:
-            os.write(w, str(os.getpid()).encode())
+            meet(b'daemon')
             time.sleep(600)
         os._exit(0)
-    with open(os.environ['SEEN'] + '.python', 'w') as f:
-        f.write(f'{os.getpid()} {os.getppid()} {os.read(r, 20).decode()}')
-    with open(os.environ['SEEN'] + '.fifo', 'w') as f: f.write('x')
     time.sleep(600)
 """
 STAYS_NODE = """
-const fs = require('fs');
-exports.handler = async () => {
-  const seen = process.env.SEEN;
-  if (fs.existsSync(seen + '.node')) return 'again';
-  fs.writeFileSync(seen + '.node', `${process.pid}`);
-  fs.writeFileSync(seen + '.fifo', 'x');
-  return new Promise((resolve) => setTimeout(resolve, 600000));
-};
+exports.handler = () => new Promise((resolve) => {
+  const line = require('net').connect({ port: +process.env.MEETING, host: '127.0.0.1', allowHalfOpen: true });
+  line.write('node\\n');
+  line.on('data', () => { line.destroy(); resolve('again'); });
+});
 """
 
 
 async def test_killing_the_place_ends_all_its_processes_and_its_events_run_again(tmp_path: Path) -> None:
     topic = Topic()
-    seen = tmp_path / "seen"
-    os.mkfifo(f"{seen}.fifo")
-    async with place_in(tmp_path, sink=topic) as place:
-        variables = {"Variables": {"SEEN": str(seen)}}
-        await place.python(STAYS_PYTHON, timeout=900, environment=variables)
-        await place.node(STAYS_NODE, "n", timeout=900, environment=variables)
-        await _to_topic(place)
-        await _to_topic(place, "n")
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", KILLED_WHILE_RUNNING, str(tmp_path))
-    marks = ""
-    while len(marks) < 2:
-        marks += await asyncio.to_thread(Path(f"{seen}.fifo").read_text)
-    pids = [int(word) for name in ("python", "node") for word in Path(f"{seen}.{name}").read_text().split()]
-    assert len(pids) == 4  # instance, keeper and daemon; and the Node.js instance
-    handles = [os.pidfd_open(pid) for pid in pids]
-    process.kill()
-    await process.wait()
-    for handle in handles:
-        await _ended(handle)
-    async with place_in(tmp_path, sink=topic) as place:
-        assert [(await topic.records.get())["responsePayload"] for _ in range(2)] == ["again", "again"]
+    async with Meeting() as meeting:
+        async with place_in(tmp_path, sink=topic) as place:
+            variables = {"Variables": {"MEETING": str(meeting.port)}}
+            await place.python(STAYS_PYTHON, timeout=900, environment=variables)
+            await place.node(STAYS_NODE, "n", timeout=900, environment=variables)
+            await _to_topic(place)
+            await _to_topic(place, "n")
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", KILLED_WHILE_RUNNING, str(tmp_path))
+        met = [await meeting.next(), await meeting.next()]
+        for each in met:
+            each.writer.write_eof()  # stay
+        met.append(await meeting.next())
+        assert {each.said for each in met} == {"python", "daemon", "node"}
+        process.kill()
+        await process.wait()
+        for each in met:
+            await each.ended()
+        async with place_in(tmp_path, sink=topic) as place:
+            for _ in range(2):
+                (await meeting.next()).let_go()
+            assert [(await topic.records.get())["responsePayload"] for _ in range(2)] == ["again", "again"]
 
 
 async def _ended(pidfd: int) -> None:
@@ -301,15 +301,17 @@ async def _ended(pidfd: int) -> None:
 
 
 async def test_a_keeper_that_dies_is_replaced(place: Place) -> None:
-    await place.python("import os\ndef handler(e, c): return os.getppid()")
-    keeper = (await place.invoke()).result
+    await place.python("import uuid\nme = uuid.uuid4().hex\ndef handler(e, c): return me")
+    first = (await place.invoke()).result
+    (keeper,) = [each.pid for each in place.functions._parts.launcher._keepers.values()]
+    assert keeper is not None
     handle = os.pidfd_open(keeper)
     os.kill(keeper, signal.SIGKILL)
     await _ended(handle)
     answer = await place.invoke()
     while answer.error is not None:  # an instance that died with it may be found dead by one event
         answer = await place.invoke()
-    assert answer.result != keeper
+    assert answer.result != first
 
 
 async def test_events_of_a_deleted_function_are_dropped_and_hold_nothing_up(tmp_path: Path) -> None:

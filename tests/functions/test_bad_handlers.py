@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest
 
 from littoral.aws.service import ServiceError
 from tests.functions.deploy import Place, call, place_in
+from tests.functions.meeting import Meeting
 
 PYTHON_ERRORS: list[tuple[str, str, str, str]] = [
     # what, source, errorType, errorMessage (pattern)
@@ -168,15 +168,15 @@ async def test_a_handler_that_forks_and_returns_twice_answers_once(place: Place)
 
 async def test_a_daemon_does_not_hold_the_place_and_dies_with_its_instance(place: Place) -> None:
     await place.python(
-        "import os, time\ndef handler(e, c):\n    r, w = os.pipe()\n    if os.fork() == 0:\n        os.setsid()\n"
-        "        if os.fork() == 0:\n            os.write(w, str(os.getpid()).encode())\n            time.sleep(600)\n"
-        "        os._exit(0)\n    return int(os.read(r, 20))\n"
+        "import os, socket, time\ndef handler(e, c):\n    if os.fork() == 0:\n        os.setsid()\n"
+        "        if os.fork() == 0:\n            line = socket.create_connection(('127.0.0.1', e))\n"
+        "            line.sendall(b'daemon\\n')\n            time.sleep(600)\n        os._exit(0)\n"
     )
-    daemon = (await place.invoke()).result
-    handle = os.pidfd_open(daemon)
-    await place.api.delete_function(call(), function_name="f")
-    await _readable(handle)  # a pidfd is readable when its process has ended
-    os.close(handle)
+    async with Meeting() as meeting:
+        assert (await place.invoke(meeting.port)).error is None
+        daemon = await meeting.next()
+        await place.api.delete_function(call(), function_name="f")
+        await daemon.ended()
 
 
 async def test_memory_beyond_the_size_kills_as_lambda_does(place: Place) -> None:
@@ -209,15 +209,3 @@ async def test_what_is_no_json_is_refused_before_anything_runs(place: Place) -> 
 async def test_a_large_event_and_result_pass(place: Place) -> None:
     await place.python("def handler(e, c): return e", timeout=20)
     assert len((await place.invoke("x" * 6_291_000)).result) == 6_291_000
-
-
-async def _readable(fd: int) -> None:
-    import asyncio
-
-    loop = asyncio.get_running_loop()
-    done = loop.create_future()
-    loop.add_reader(fd, lambda: done.done() or done.set_result(None))
-    try:
-        await done
-    finally:
-        loop.remove_reader(fd)

@@ -3,41 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from littoral.aws.invoke import Invocation
 from littoral.aws.service import ServiceError
 from littoral.functions import Placement
 from tests.functions.deploy import Place, call, place_in, zip_of
+from tests.functions.meeting import Meeting
 
-# The handler says that it runs, then waits until the test writes a byte into the pipe it named.
+# The handler says that it runs, then waits until the test lets it go; it returns which instance it is.
 GATED = (
-    "import os\n"
+    "import socket, uuid\nme = uuid.uuid4().hex\n"
     "def handler(event, context):\n"
-    "    with open(event['began'], 'w') as f: f.write('x')\n"
-    "    with open(event['gate']) as f: f.read(1)\n"
-    "    return os.getpid()\n"
+    "    with socket.create_connection(('127.0.0.1', event)) as gate:\n"
+    "        gate.sendall(b'began\\n')\n"
+    "        gate.recv(1)\n"
+    "    return me\n"
 )
 
 
-class Gate:
-    """Two named pipes: the handler opens one to say that it began and waits on the other."""
-
-    def __init__(self, folder: Path, name: str) -> None:
-        self.began, self.gate = folder / f"{name}-began", folder / f"{name}-gate"
-        os.mkfifo(self.began)
-        os.mkfifo(self.gate)
-        self.event = {"began": str(self.began), "gate": str(self.gate)}
-
-    async def running(self) -> None:
-        await asyncio.to_thread(self.began.read_bytes)
-
-    async def open(self) -> None:
-        await asyncio.to_thread(self.gate.write_text, "x")
+@pytest_asyncio.fixture
+async def meeting() -> AsyncIterator[Meeting]:
+    async with Meeting() as opened:
+        yield opened
 
 
 async def _throttled(place: Place, reason: str, name: str = "f") -> None:
@@ -47,14 +40,13 @@ async def _throttled(place: Place, reason: str, name: str = "f") -> None:
     assert caught.value.fields["Reason"] == reason
 
 
-async def test_reserved_concurrency_refuses_what_is_over_and_zero_switches_off(place: Place, tmp_path: Path) -> None:
+async def test_reserved_concurrency_refuses_what_is_over_and_zero_switches_off(place: Place, meeting: Meeting) -> None:
     await place.python(GATED, timeout=30)
     await place.api.put_function_concurrency(call(), function_name="f", reserved_concurrent_executions=1)
-    gate = Gate(tmp_path, "one")
-    running = asyncio.create_task(place.invoke(gate.event))
-    await gate.running()
+    running = asyncio.create_task(place.invoke(meeting.port))
+    gate = await meeting.next()
     await _throttled(place, "ReservedFunctionConcurrentInvocationLimitExceeded")
-    await gate.open()
+    gate.let_go()
     assert (await running).error is None
     await place.api.put_function_concurrency(call(), function_name="f", reserved_concurrent_executions=0)
     await _throttled(place, "ReservedFunctionConcurrentInvocationLimitExceeded")
@@ -63,7 +55,7 @@ async def test_reserved_concurrency_refuses_what_is_over_and_zero_switches_off(p
     assert place.functions.stats()["throttles"] == 2
 
 
-async def test_the_total_is_shared_by_functions_without_a_reservation(tmp_path: Path) -> None:
+async def test_the_total_is_shared_by_functions_without_a_reservation(tmp_path: Path, meeting: Meeting) -> None:
     async with place_in(tmp_path, concurrency=10) as place:
         await place.python(GATED, timeout=30)
         await place.python("def handler(e, c): return 1", "other")
@@ -72,62 +64,61 @@ async def test_the_total_is_shared_by_functions_without_a_reservation(tmp_path: 
             await place.api.put_function_concurrency(call(), function_name="f", reserved_concurrent_executions=1)
         limits = (await place.api.get_account_settings(call()))["AccountLimit"]
         assert (limits["ConcurrentExecutions"], limits["UnreservedConcurrentExecutions"]) == (10, 1)
-        gate = Gate(tmp_path, "one")
-        running = asyncio.create_task(place.invoke(gate.event))
-        await gate.running()
+        running = asyncio.create_task(place.invoke(meeting.port))
+        gate = await meeting.next()
         await _throttled(place, "ConcurrentInvocationLimitExceeded")
         assert (await place.invoke({}, "other")).result == 1
-        await gate.open()
+        gate.let_go()
         await running
 
 
-async def test_events_at_once_get_instances_of_their_own(place: Place, tmp_path: Path) -> None:
+async def test_events_at_once_get_instances_of_their_own(place: Place, meeting: Meeting) -> None:
     await place.python(GATED, timeout=30)
-    gates = [Gate(tmp_path, str(n)) for n in range(4)]
-    running = [asyncio.create_task(place.invoke(gate.event)) for gate in gates]
-    for gate in gates:
-        await gate.running()
+    running = [asyncio.create_task(place.invoke(meeting.port)) for _ in range(4)]
+    gates = [await meeting.next() for _ in running]
     assert place.functions.stats()["busy"] == 4
     for gate in gates:
-        await gate.open()
-    pids = {(await each).result for each in running}
-    assert len(pids) == 4
+        gate.let_go()
+    instances = {(await each).result for each in running}
+    assert len(instances) == 4
     assert place.functions.stats()["idle"] == 4
 
 
-async def test_idle_instances_are_ended(place: Place) -> None:
-    await place.python("import os\ndef handler(e, c): return os.getpid()")
-    handle = os.pidfd_open((await place.invoke()).result)
+async def test_idle_instances_are_ended(place: Place, meeting: Meeting) -> None:
+    await place.python(
+        "import socket\ndef handler(e, c):\n    global line\n    line = socket.create_connection(('127.0.0.1', e))\n"
+        "    line.sendall(b'here\\n')\n"
+    )
+    assert (await place.invoke(meeting.port)).error is None
+    instance = await meeting.next()
     scheduler = place.functions._parts.scheduler
     scheduler.reap(time.monotonic() + 299)
     assert place.functions.stats()["idle"] == 1
     scheduler.reap(time.monotonic() + 301)
     assert place.functions.stats()["idle"] == 0
-    await _ended(handle)
-    assert (await place.invoke()).error is None
+    await instance.ended()
+    assert (await place.invoke(meeting.port)).error is None
 
 
 async def test_a_caller_that_leaves_does_not_free_the_slot_until_the_handler_is_done(
-    place: Place, tmp_path: Path
+    place: Place, meeting: Meeting
 ) -> None:
     await place.python(GATED, timeout=30)
     await place.api.put_function_concurrency(call(), function_name="f", reserved_concurrent_executions=1)
-    gate, after = Gate(tmp_path, "one"), Gate(tmp_path, "two")
-    running = asyncio.create_task(place.invoke(gate.event))
-    await gate.running()
+    running = asyncio.create_task(place.invoke(meeting.port))
+    gate = await meeting.next()
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     await _throttled(place, "ReservedFunctionConcurrentInvocationLimitExceeded")
-    await gate.open()
+    gate.let_go()
     await asyncio.gather(*place.functions._parts.runner._abandoned)
-    running = asyncio.create_task(place.invoke(after.event))
-    await after.running()
-    await after.open()
+    running = asyncio.create_task(place.invoke(meeting.port))
+    (await meeting.next()).let_go()
     assert (await running).error is None
     assert place.functions.stats()["warm"] == 1  # the instance of the abandoned event was kept
 
 
-async def test_a_pinned_function_has_one_instance_and_takes_events_in_order(place: Place, tmp_path: Path) -> None:
+async def test_a_pinned_function_has_one_instance_and_takes_events_in_order(place: Place) -> None:
     source = "seen = []\ndef handler(e, c):\n    seen.append(e)\n    return list(seen)\n"
     config = {"Runtime": "python3.11", "Handler": "app.handler"}
     pinned = Placement(max_instances=1, pinned=True, queue=50)
@@ -146,7 +137,8 @@ async def test_a_pinned_function_has_one_instance_and_takes_events_in_order(plac
 
 async def test_installing_is_idempotent_and_keeps_the_arn(place: Place) -> None:
     archive = zip_of(
-        app__py="import os\ndef handler(e, c): return [c.invoked_function_arn, c.function_version, os.getpid()]"
+        app__py="import uuid\nme = uuid.uuid4().hex\n"
+        "def handler(e, c): return [c.invoked_function_arn, c.function_version, me]"
     )
     config = {
         "Runtime": "python3.11",
@@ -179,14 +171,3 @@ async def test_installing_is_idempotent_and_keeps_the_arn(place: Place) -> None:
         await place.functions.install("viewer", "5", {**config, "Layers": [{"Arn": "x"}]}, archive)
     with pytest.raises(ServiceError, match="numbered version"):
         await place.functions.install("viewer", "$LATEST", config, archive)
-
-
-async def _ended(pidfd: int) -> None:
-    loop = asyncio.get_running_loop()
-    done = loop.create_future()
-    loop.add_reader(pidfd, lambda: done.done() or done.set_result(None))
-    try:
-        await done
-    finally:
-        loop.remove_reader(pidfd)
-        os.close(pidfd)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import os
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from littoral.aws.service import ServiceError
 from littoral.functions import Functions, FunctionSettings
@@ -22,23 +22,24 @@ from littoral.site.capabilities import StreamSink, StreamSource
 from littoral.store.embedded import EmbeddedStore
 from littoral.streams import StreamStore
 from tests.functions.deploy import ROLE, Place, call
+from tests.functions.meeting import Meeting
 
 ACCOUNT = "000000000000"
 ARN = f"arn:aws:kinesis:us-east-1:{ACCOUNT}:stream/"
 IN, OUT, LOST = ARN + "in", ARN + "out", ARN + "lost"
 SHARD = "shardId-000000000000"
 
-# Every handler tells what it saw through a fifo: reading it is how a test waits.
+# Every handler tells what it saw over a connection, one after another: hearing it is how a test waits.
 SAW = """
-import base64, json, os
+import base64, json, os, socket
 
 def datas(event):
     return [base64.b64decode(r['kinesis']['data']).decode() for r in event['Records']]
 
 def tell(what):
-    fifo = os.open(os.environ['FIFO'], os.O_WRONLY)
-    os.write(fifo, (json.dumps(what) + '\\n').encode())
-    os.close(fifo)
+    with socket.create_connection(('127.0.0.1', int(os.environ['TOLD']))) as line:
+        line.sendall((json.dumps(what) + '\\n').encode())
+        line.recv(1)
 """
 TELL = SAW + "\ndef handler(event, context):\n    tell(datas(event))\n"
 
@@ -46,30 +47,14 @@ TELL = SAW + "\ndef handler(event, context):\n    tell(datas(event))\n"
 class Told:
     """What handlers told, one after another."""
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "told"
-        os.mkfifo(self.path)
-        self._file = os.open(self.path, os.O_RDWR | os.O_NONBLOCK)  # a writer of our own, so that it has no end
-        self._rest = b""
+    def __init__(self, meeting: Meeting) -> None:
+        self._meeting = meeting
+        self.port = meeting.port
 
     async def next(self) -> Any:
-        while b"\n" not in self._rest:
-            self._rest += await self._read()
-        line, _, self._rest = self._rest.partition(b"\n")
-        return json.loads(line)
-
-    async def _read(self) -> bytes:
-        loop = asyncio.get_running_loop()
-        ready = loop.create_future()
-        loop.add_reader(self._file, lambda: ready.done() or ready.set_result(None))
-        try:
-            await ready
-        finally:
-            loop.remove_reader(self._file)
-        return os.read(self._file, 65536)
-
-    def close(self) -> None:
-        os.close(self._file)
+        met = await self._meeting.next()
+        met.let_go()
+        return json.loads(met.said)
 
 
 @dataclass
@@ -78,7 +63,7 @@ class Site(Place):
     told: Told
 
     async def function(self, source: str, name: str = "f", **more: Any) -> None:
-        await self.python(source, name, environment={"Variables": {"FIFO": str(self.told.path)}}, **more)
+        await self.python(source, name, environment={"Variables": {"TOLD": str(self.told.port)}}, **more)
 
     async def stream(self, name: str, shards: int = 1) -> None:
         call_ = call()
@@ -132,11 +117,10 @@ async def site_in(folder: Path, told: Told, **settings: Any) -> AsyncIterator[Si
         await store.close()
 
 
-@pytest.fixture
-def told(tmp_path: Path) -> Any:
-    made = Told(tmp_path)
-    yield made
-    made.close()
+@pytest_asyncio.fixture
+async def told() -> AsyncIterator[Told]:
+    async with Meeting() as meeting:
+        yield Told(meeting)
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import io
 import json
 import shutil
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -21,16 +20,17 @@ from tests.functions.deploy import Place, call, zip_of
 SHELL = r"""#!/bin/sh
 api="http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime"
 while true; do
-  event=$(curl -sS -D "$LAMBDA_TASK_ROOT/../headers.$$" "$api/invocation/next")
-  id=$(sed -n 's/\r$//; s/^lambda-runtime-aws-request-id: //Ip' "$LAMBDA_TASK_ROOT/../headers.$$")
+  event=$(curl -sS -D /tmp/headers "$api/invocation/next")
+  id=$(sed -n 's/\r$//; s/^lambda-runtime-aws-request-id: //Ip' /tmp/headers)
   echo "handler $_HANDLER got $event"
   curl -sS -o /dev/null "$api/invocation/$id/response" -d "{\"shell\": $event}"
 done
 """
 
 # A bootstrap in Python: the body of ``answer(api, event, headers)`` differs from test to test.
-PYTHON = """#!{python} -IS
-import http.client, json, os, sys, time
+PYTHON = """#!/usr/bin/env -S python3 -IS
+import http.client, json, os, sys, time, uuid
+ME = uuid.uuid4().hex
 BASE = '/2018-06-01/runtime/'
 
 class Api:
@@ -72,7 +72,7 @@ def archive(**files: str | bytes) -> bytes:
 
 def python(body: str, init: str = "pass") -> bytes:
     lines = {"body": "\n".join(f"    {line}" for line in body.splitlines()), "init": f"    {init}"}
-    return archive(bootstrap=PYTHON.format(python=sys.executable, **lines))
+    return archive(bootstrap=PYTHON.format(**lines))
 
 
 async def create(place: Place, code: bytes, **more: Any) -> None:
@@ -105,9 +105,13 @@ async def test_a_compiled_program_is_a_runtime(place: Place, tmp_path: Path) -> 
 
 async def test_the_official_python_client_runs_unmodified(place: Place) -> None:
     ric = pytest.importorskip("awslambdaric")
-    folder = Path(ric.__file__).parents[1]
+    brought: dict[str, str | bytes] = {}  # as a user packs it: into the zip
+    site = Path(ric.__file__).parents[1]
+    for pattern in ("awslambdaric/**/*.py", "snapshot_restore_py.py", "runtime_client*.so"):
+        for file in site.glob(pattern):
+            brought[str(file.relative_to(site))] = file.read_bytes()
     script = (
-        f"#!{sys.executable} -I\nimport sys\nsys.path[:0] = [{str(folder)!r}, '.']\n"
+        "#!/usr/bin/env -S python3 -I\nimport sys\nsys.path[:0] = ['.']\n"
         "sys.argv = ['bootstrap', 'app.handler']\nfrom awslambdaric.__main__ import main\nmain(sys.argv)\n"
     )
     app = (
@@ -118,7 +122,7 @@ async def test_the_official_python_client_runs_unmodified(place: Place) -> None:
         "    return [event, context.invoked_function_arn, context.aws_request_id, context.memory_limit_in_mb, custom,\n"
         "            0 < context.get_remaining_time_in_millis() <= 20000]\n"
     )
-    await create(place, _with(app, script))
+    await create(place, archive(**{"bootstrap": script, "app.py": app}, **brought))
     context = base64.b64encode(b'{"custom": {"ward": 7}}').decode()
     answer = await place.invoke({"bed": 7}, client_context=context)
     assert answer.error is None, (answer.result, answer.log)
@@ -132,10 +136,6 @@ async def test_the_official_python_client_runs_unmodified(place: Place) -> None:
     assert (failed.result["errorType"], failed.result["errorMessage"]) == ("KeyError", "'x'")
     assert (await place.invoke({"bed": 8})).result[0] == {"bed": 8}
     assert place.functions.stats()["warm"] == 2
-
-
-def _with(app: str, script: str) -> bytes:
-    return archive(**{"bootstrap": script, "app.py": app})
 
 
 async def test_headers_and_environment(place: Place) -> None:
@@ -261,7 +261,7 @@ async def test_a_child_of_the_bootstrap_may_answer(place: Place) -> None:
     )
     body = (
         "import subprocess\n"
-        f"argv = [{sys.executable!r}, '-IS', '-c', {child!r}, os.environ['AWS_LAMBDA_RUNTIME_API'], id]\n"
+        f"argv = [sys.executable, '-IS', '-c', {child!r}, os.environ['AWS_LAMBDA_RUNTIME_API'], id]\n"
         "subprocess.run(argv, check=True)"
     )
     await create(place, python(body))
@@ -269,7 +269,7 @@ async def test_a_child_of_the_bootstrap_may_answer(place: Place) -> None:
 
 
 async def test_it_is_throttled_retired_and_reaped_like_any_other(place: Place) -> None:
-    await create(place, python("made = os.getpid()\n" + REPLY))
+    await create(place, python("made = ME\n" + REPLY))
     first = (await place.invoke({})).result
     assert (await place.invoke({})).result == first
     await place.api.update_function_configuration(call(), function_name="f", description="changed")

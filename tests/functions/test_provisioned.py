@@ -12,8 +12,8 @@ from littoral.aws.service import ServiceError
 from tests.functions.deploy import Place, call, place_in
 
 SOURCE = (
-    "import os, time\nborn = time.time()\n"
-    "def handler(e, c): return [os.environ['AWS_LAMBDA_INITIALIZATION_TYPE'], os.getpid()]\n"
+    "import os, uuid\nme = uuid.uuid4().hex\n"
+    "def handler(e, c): return [os.environ['AWS_LAMBDA_INITIALIZATION_TYPE'], me]\n"
 )
 
 

@@ -3,14 +3,13 @@ process: close the log, leave daemons, return what JSON cannot say. The next cal
 
 from __future__ import annotations
 
-import asyncio
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.functions.deploy import Place, call, place_in
+from tests.functions.meeting import Meeting
 
 PRINTS = {
     "python": "def handler(e, c):\n    if e == 'ok': return 'ok'\n    while True: print('x' * 1000)\n",
@@ -82,17 +81,16 @@ async def test_a_node_handler_may_close_its_output(place: Place) -> None:
 async def test_a_node_daemon_dies_with_its_instance(place: Place) -> None:
     await place.node(
         "const { spawn } = require('child_process');"
-        "exports.handler = async () => {"
-        " const child = spawn('sleep', ['600'], { detached: true, stdio: 'inherit' });"
-        " child.unref(); return child.pid; };"
+        "const daemon = `require('net').connect(+process.argv[1], '127.0.0.1').write('daemon\\\\n');"
+        " setTimeout(() => {}, 600000)`;"
+        "exports.handler = async (port) => {"
+        " spawn(process.execPath, ['-e', daemon, port], { detached: true, stdio: 'inherit' }).unref(); };"
     )
-    handle = os.pidfd_open((await place.invoke()).result)
-    await place.api.delete_function(call(), function_name="f")
-    ended = asyncio.get_running_loop().create_future()
-    asyncio.get_running_loop().add_reader(handle, lambda: ended.done() or ended.set_result(None))
-    await ended  # a pidfd is readable when its process has ended
-    asyncio.get_running_loop().remove_reader(handle)
-    os.close(handle)
+    async with Meeting() as meeting:
+        assert (await place.invoke(meeting.port)).error is None
+        daemon = await meeting.next()
+        await place.api.delete_function(call(), function_name="f")
+        await daemon.ended()
 
 
 @pytest.mark.parametrize("source", ["process.exit(5);", "while (true) {}", "process.kill(process.pid, 'SIGKILL');"])

@@ -48,8 +48,7 @@ def init(keeper: tuple[int, int], lifeline: int, cell: dict[str, Any], payload: 
     """The first process, straight from the clone. ``keeper``: its user and group ids. Never returns."""
     try:
         kernel.die_with_parent()
-        if select.select([lifeline], [], [], 0)[0]:  # the keeper died before that took effect
-            os._exit(0)
+        _leave_if_alone(lifeline)
         kernel.map_user(*keeper, inside=(template.UID, template.GID))
         kernel.mount("proc", "/proc", "proc", _DATA | kernel.MS_NOEXEC)
         _lay(cell)
@@ -63,6 +62,14 @@ def init(keeper: tuple[int, int], lifeline: int, cell: dict[str, Any], payload: 
     try:
         _watch(lifeline, cell, child)
     finally:
+        os._exit(0)
+
+
+def _leave_if_alone(lifeline: int) -> None:
+    """The keeper may have died before its death was ours. (A parent outside the namespace has no number here.)"""
+    poll = select.poll()
+    poll.register(lifeline, 0)
+    if poll.poll(0):  # the other end is closed
         os._exit(0)
 
 
