@@ -107,7 +107,7 @@ async def test_the_official_python_client_runs_unmodified(place: Place) -> None:
     ric = pytest.importorskip("awslambdaric")
     brought: dict[str, str | bytes] = {}  # as a user packs it: into the zip
     site = Path(ric.__file__).parents[1]
-    for pattern in ("awslambdaric/**/*.py", "snapshot_restore_py.py", "runtime_client*.so"):
+    for pattern in ("awslambdaric/**/*.py", "simplejson/*.py", "snapshot_restore_py.py", "runtime_client*.so"):
         for file in site.glob(pattern):
             brought[str(file.relative_to(site))] = file.read_bytes()
     script = (
