@@ -1,4 +1,4 @@
-"""A core without a link that runs one component, to be killed: ``python crashing_core.py FOLDER OUT``.
+"""A core without a link that runs one component, to be killed: ``python crashing_core.py FOLDER NOTEBOOK_PORT``.
 
 Prints the port of an open listener; closes in good order when its standard input ends. Not a test; see test_kill.py.
 """
@@ -23,17 +23,19 @@ from littoral.things.access import OpenAccess
 from littoral.things.broker import Broker
 from tests.core.world import LocalBroker
 from tests.functions.deploy import zip_of
+from tests.support.notebook import NOTE
 
 NAME = "ward.notes"
-SOURCE = """
-import os
+SOURCE = (
+    NOTE
+    + """
 def handler(event, context):
-    with open(os.environ["OUT"], "a") as out:
-        out.write(f"{event[0]} {event[1]}\\n")
+    note(f"{event[0]} {event[1]}")
 """
+)
 
 
-async def deploy(store: EmbeddedStore, functions: Functions, out: Path) -> None:
+async def deploy(store: EmbeddedStore, functions: Functions, out: str) -> None:
     """As a deployment leaves it."""
     archive = zip_of(app__py=SOURCE)
     digest = base64.b64encode(hashlib.sha256(archive).digest()).decode()
@@ -43,7 +45,7 @@ async def deploy(store: EmbeddedStore, functions: Functions, out: Path) -> None:
         "maxQueueSize": 60,
         "timeoutInSeconds": 10,
         "eventSources": [{"topic": "r/#", "type": "PUB_SUB"}],
-        "environmentVariables": {"OUT": str(out)},
+        "environmentVariables": {"OUT": out},
     }
     recipe = lambda_recipe(NAME, "1.0.0", "arn:aws:lambda:us-east-1:0:function:notes:1", function, parameters)
     component = component_of(recipe)
@@ -52,7 +54,7 @@ async def deploy(store: EmbeddedStore, functions: Functions, out: Path) -> None:
     await Documents(store.records("core"), "deployment/").put(ACTIVE, active)
 
 
-async def main(folder: Path, out: Path) -> None:
+async def main(folder: Path, out: str) -> None:
     store = await EmbeddedStore.open(folder / "store")
     functions = await Functions.open(store, folder / "functions", settings=FunctionSettings())
     await functions.start()
@@ -75,4 +77,4 @@ async def main(folder: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2])))
+    asyncio.run(main(Path(sys.argv[1]), sys.argv[2]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from littoral.things.broker import NotStored
 from littoral.things.message import Publication
 from littoral.tour.link import Link as Cable
 from tests.core.world import CORE, CorePlace, RegionPlace, until
+from tests.support.notebook import notebook
 
 BRIDGE_KEY = BRIDGE.replace(".", "__")
 
@@ -33,19 +35,29 @@ UP = {"up": {"topic": "ward/+/aggregate", "source": "LocalMqtt", "target": "IotC
 DOWN = {"down": {"topic": "orders/#", "source": "IotCore", "target": "LocalMqtt", "targetTopicPrefix": "above/"}}
 
 
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "notes"
+
+
+@pytest.fixture
+def port(out: Path) -> Iterator[int]:
+    with notebook(out) as opened:
+        yield opened
+
+
 def notes(file: Path) -> list[Any]:
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
 async def test_a_function_is_deployed_gets_its_events_in_order_and_survives_a_restart_with_no_link(
-    region: RegionPlace, place: CorePlace, cable: Cable, tmp_path: Path
+    region: RegionPlace, place: CorePlace, cable: Cable, out: Path, port: int
 ) -> None:
-    out = tmp_path / "notes"
     arn = await region.function()
     await region.component(
         arn,
         eventSources=[{"topic": "ward/+/wave", "type": "PUB_SUB"}, {"topic": "orders/+", "type": "IOT_CORE"}],
-        environmentVariables={"OUT": str(out), "GREETING": "component"},
+        environmentVariables={"OUT": str(port), "GREETING": "component"},
     )
     merge = json.dumps({"lambdaExecutionParameters": {"EnvironmentVariables": {"GREETING": "deployment"}}})
     update = {"componentVersion": "1.0.0", "configurationUpdate": {"merge": merge}}
@@ -138,12 +150,11 @@ async def test_the_bridge_brings_messages_down(region: RegionPlace, place: CoreP
 
 
 async def test_a_failed_deployment_says_why_and_leaves_the_one_before_running(
-    region: RegionPlace, place: CorePlace, tmp_path: Path
+    region: RegionPlace, place: CorePlace, out: Path, port: int
 ) -> None:
-    out = tmp_path / "notes"
     arn = await region.function()
     sources = [{"topic": "wave", "type": "PUB_SUB"}]
-    await region.component(arn, eventSources=sources, environmentVariables={"OUT": str(out)})
+    await region.component(arn, eventSources=sources, environmentVariables={"OUT": str(port)})
     assert await region.outcome(await region.deploy(ward__notes={"componentVersion": "1.0.0"})) == "SUCCEEDED"
     await region.component(arn, version="2.0.0", eventSources=sources)
     stored = await region.greengrass._state.components.get("ward.notes/2.0.0")

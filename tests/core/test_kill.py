@@ -15,11 +15,13 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from tests.support.notebook import notebook
+
 SCRIPT = Path(__file__).with_name("crashing_core.py")
 
 
 @contextmanager
-def core(folder: Path, out: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
+def core(folder: Path, out: int) -> Iterator[tuple[subprocess.Popen[str], int]]:
     command = [sys.executable, "-m", "tests.core.crashing_core", str(folder), str(out)]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=SCRIPT.parents[2]
@@ -79,9 +81,14 @@ def handled(out: Path, name: str) -> list[int]:
 @pytest.mark.parametrize("version", [mqtt.MQTTv311, mqtt.MQTTv5])
 def test_what_was_acknowledged_is_handled_in_order_after_kill_9(tmp_path: Path, version: int) -> None:
     out = tmp_path / "out"
+    with notebook(out) as port:
+        _kill_and_look(tmp_path / "core", out, port, version)
+
+
+def _kill_and_look(folder: Path, out: Path, notes: int, version: int) -> None:
     publishers = [Publisher("a", version), Publisher("b", version)]
     for kill_after in (1, 37, 90, 260):
-        with core(tmp_path / "core", out) as (running, port):
+        with core(folder, notes) as (running, port):
             enough = threading.Semaphore(0)
             threads = [threading.Thread(target=each.send, args=(port, 400, enough)) for each in publishers]
             for thread in threads:
@@ -93,7 +100,7 @@ def test_what_was_acknowledged_is_handled_in_order_after_kill_9(tmp_path: Path, 
                 thread.join(30)
     total = sum(each.acknowledged for each in publishers)
     assert total >= 1 + 37 + 90 + 260
-    with core(tmp_path / "core", out):
+    with core(folder, notes):
         deadline = time.monotonic() + 30
         while any(len(handled(out, each.name)) < each.acknowledged for each in publishers):
             assert time.monotonic() < deadline, "an acknowledged event was not handled"

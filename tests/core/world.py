@@ -35,17 +35,20 @@ from littoral.things.facade import Things
 from littoral.things.message import Publication
 from littoral.things.permissions import Caller
 from tests.functions.deploy import ROLE, zip_of
+from tests.support.notebook import NOTE
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
 CORE = "ward7-core"
-SOURCE = """
-import json, os
+SOURCE = (
+    NOTE
+    + """
+import json
 def handler(event, context):
-    with open(os.environ["OUT"], "a") as out:
-        out.write(json.dumps([context.client_context.custom["subject"], event, os.environ.get("GREETING")]) + "\\n")
+    note(json.dumps([context.client_context.custom["subject"], event, os.environ.get("GREETING")]))
     if event == "fail":
         raise ValueError("asked to")
 """
+)
 
 
 async def until(condition: Callable[[], Awaitable[Any] | Any], seconds: float = 20.0) -> Any:
