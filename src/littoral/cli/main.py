@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from littoral.cli import coverage, credentials, settings, usage
 from littoral.site.settings import KINDS, TABLE, Loaded, SettingsError, check_runnable, load
@@ -115,12 +116,11 @@ def _settings_flags(parser: argparse.ArgumentParser) -> None:
         if row.flag is not None:
             default = row.default_text.replace("`", "")
             meaning = row.meaning.replace("`", "")
-            flags.add_argument(
-                row.flag,
-                dest=row.name,
-                metavar=row.name.rpartition("_")[2].upper(),
-                help=f"{meaning} (default: {default})".replace("%", "%%"),
-            )
+            taken: dict[str, Any] = {"metavar": row.name.rpartition("_")[2].upper()}
+            if row.name.startswith("insecure_"):  # such a flag says all by itself
+                taken = {"action": "store_const", "const": "on"}
+            words = f"{meaning} (default: {default})".replace("%", "%%")
+            flags.add_argument(row.flag, dest=row.name, help=words, **taken)
 
 
 def _loaded(options: argparse.Namespace) -> Loaded:

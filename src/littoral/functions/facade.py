@@ -157,17 +157,18 @@ class Functions:
         return cls(parts, logs, meter, urls, clock)
 
     async def start(self) -> None:
-        """Boot the keepers, run what waits. Where functions cannot be run, the log says why, and so does each invoke."""
-        log.warning(
-            "functions run as processes of this user without namespaces: they are kept apart by memory limits and "
-            "process groups only, so run no code that you do not trust"
-        )
+        """Boot the keepers, run what waits. Where functions cannot run, the log says why, and so does each invoke."""
         parts = self._parts
+        if not parts.settings.isolated:
+            log.warning(
+                "--insecure-no-sandbox: functions run as plain processes of this user, kept apart by memory limits and "
+                "process groups only; run no code that you do not trust"
+            )
         await parts.code.sweep(self._code_keys())
         try:
             await parts.launcher.prepare_python()
         except KeeperGone as error:
-            log.error("no function can run here: %s", error)
+            log.error("no function can run here: %s", error)  # noqa: TRY400 - the reason is in one line
         for name in parts.catalog.names():
             await parts.launcher.prepare(parts.catalog.get(name).latest)
         parts.scheduler.start()

@@ -18,6 +18,8 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import IO, Any, Protocol
 
+from littoral.functions.isolation import cgroup
+
 log = logging.getLogger(__name__)
 
 CONTROL = "{control}"
@@ -134,9 +136,14 @@ class Keeper:
         self._lost()
         if self._process is not None:
             process, self._process = self._process, None
-            await asyncio.to_thread(process.wait)
+            await asyncio.to_thread(self._gone, process)
         if self._said is not None:
             self._said.close()
+
+    def _gone(self, process: subprocess.Popen[bytes]) -> None:
+        process.wait()
+        if self.cells and (home := cgroup.home()) is not None:
+            cgroup.remove(f"{home}/{cgroup.name(process.pid)}")
 
     def _start(self, message: dict[str, Any], connection: socket.socket, log_fd: int, kept: Kept) -> int:
         if not self.alive:

@@ -159,7 +159,11 @@ async def open_functions(
         region=settings.region,
         account=settings.account,
         settings=FunctionSettings(
-            idle_seconds=settings.functions_idle, node=settings.node, function_env=base.function_env, **options
+            isolated=not settings.insecure_no_sandbox,
+            idle_seconds=settings.functions_idle,
+            node=settings.node,
+            function_env=base.function_env,
+            **options,
         ),
         code_source=code,
         sink=StreamSink(streams) if streams is not None else None,

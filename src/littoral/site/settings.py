@@ -187,6 +187,9 @@ class Settings:
         None, COUNT, "MiB that function instances may take, all together", shown="80 % of what is free at the start"
     )
     functions_idle: float = _row(300.0, SECONDS, "An instance without work for so long is ended")
+    insecure_no_sandbox: bool = _row(
+        False, SWITCH, "Run functions without isolation, as plain processes of the place's user (`littoral doctor`)"
+    )
     node: Path | None = _row(
         None,
         PATH,

@@ -5,10 +5,14 @@ function that is that process could not die as it does on AWS. ``init`` is the f
 reaps what the payload leaves behind, and tells the keeper how the payload ended. When init ends, the kernel kills
 whatever is left in the cell.
 
-The way of one cell: the keeper clones init into new user, mount, pid, ipc and uts namespaces; init maps its user, lays
-the function's own folders over the template's, and forks the payload; the payload gives up everything (``confine``)
-before the first line of a function runs. A Node.js spare is confined before its function is known: its init keeps its
-rights until ``specialise`` has laid the folders.
+The way of one cell:
+
+1. Ahead of need, the keeper clones init into new user, mount, pid, ipc and uts namespaces; init maps its user, mounts
+   its own /proc and /tmp, and joins its control group.
+2. When an instance is wanted, the keeper sends it what to run, with the instance's socket and log.
+3. init lays code, layers and limits over that, covers up everybody else's code, and forks the payload.
+4. The payload gives everything up (``confine``) before the first line of a function runs, and init does so too.
+5. A Node.js spare is confined before its function is known: its init does step 3 when told (``_specialise``).
 """
 
 from __future__ import annotations
@@ -18,51 +22,78 @@ import json
 import os
 import resource
 import select
+import socket
 import struct
 from collections.abc import Callable
 from typing import Any
 
-from . import kernel, landlock, seccomp, template
+from . import cgroup, kernel, landlock, seccomp, template
 
 NAMESPACES = kernel.CLONE_NEWUSER | kernel.CLONE_NEWNS | kernel.CLONE_NEWPID | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
 PROCESSES = 1024  # Lambda's quota of processes and threads
-DEFAULT_TMP = 512 * 1024 * 1024
+MAX_WORD = 1 << 18
 INODE = 4096  # bytes of /tmp for each file that may be in it
 STATUS = struct.Struct("<ci")
+Payload = Callable[[dict[str, Any], list[int]], None]
 
 _DATA = kernel.MS_NOSUID | kernel.MS_NODEV
-_first = seccomp.program() if kernel.SUPPORTED else b""
+BESIDES = 64 * 1024 * 1024  # bytes a control group grants beyond the data and /tmp of its instance: code, kernel
+_filter = b""
 _abi = 0
+_groups = False
 
 
 def prepare() -> None:
     """In the keeper, before the first cell. Raises OSError where a layer is missing."""
-    global _abi  # noqa: PLW0603 - facts of the kernel, read once for all forks
+    global _abi, _filter, _groups  # noqa: PLW0603 - facts of the kernel, read once for all forks
     _abi = landlock.abi()
     if not _abi:
         raise OSError(38, "Landlock is not there")
     kernel.prepare()
+    _groups = os.path.exists(f"{template.GROUPS}/keeper")  # noqa: PTH110
+    _filter = seccomp.program(memory_is_counted=_groups)
 
 
-def init(keeper: tuple[int, int], lifeline: int, cell: dict[str, Any], payload: Callable[[], None]) -> None:
-    """The first process, straight from the clone. ``keeper``: its user and group ids. Never returns."""
+def forget(label: str) -> None:
+    """In the keeper, when a cell is gone."""
+    if _groups:
+        cgroup.leave(template.GROUPS, label)
+
+
+def init(keeper: tuple[int, int], lifeline: int, label: str, payload: Payload) -> None:
+    """The first process, straight from the clone: prepare what every cell has, then wait for the word what to run.
+    ``keeper``: its user and group ids. Never returns."""
     try:
         kernel.die_with_parent()
         _leave_if_alone(lifeline)
         kernel.map_user(*keeper, inside=(template.UID, template.GID))
         kernel.mount("proc", "/proc", "proc", _DATA | kernel.MS_NOEXEC)
-        _lay(cell)
+        kernel.mount("tmp", template.TMP, "tmpfs", _DATA, "mode=1777,size=4k")
         kernel.set_hostname("littoral")
+        if _groups:
+            cgroup.join(template.GROUPS, label)
+        message, fds = _hear(lifeline)
+        cell = message["cell"]
+        if "task" in cell:
+            _lay(cell, label)
         child = os.fork()
         if child == 0:
-            payload()
+            payload(message, fds)
     except BaseException as error:  # noqa: BLE001 - nothing may fall back into the keeper's code
         _tell(lifeline, b"E" + str(error).encode())
         os._exit(1)
     try:
-        _watch(lifeline, cell, child)
+        _watch(lifeline, cell, child, label)
     finally:
         os._exit(0)
+
+
+def _hear(lifeline: int) -> tuple[dict[str, Any], list[int]]:
+    with socket.socket(fileno=os.dup(lifeline)) as listening:
+        data, fds, _, _ = socket.recv_fds(listening, MAX_WORD, 2)
+    if not data:
+        os._exit(0)  # the keeper is gone
+    return json.loads(data), fds
 
 
 def _leave_if_alone(lifeline: int) -> None:
@@ -80,30 +111,29 @@ def confine() -> None:
     kernel.drop_bounding_set()
     kernel.drop_capabilities()
     landlock.restrict(_abi, (template.TMP,))
-    kernel.set_seccomp(_first)
+    kernel.set_seccomp(_filter)
 
 
-def _lay(cell: dict[str, Any]) -> None:
-    size = cell.get("tmp", DEFAULT_TMP)
-    kernel.mount("tmp", template.TMP, "tmpfs", _DATA, f"mode=1777,size={size},nr_inodes={max(1024, size // INODE)}")
-    if cell.get("task"):
-        _lay_code(cell)
-
-
-def _lay_code(cell: dict[str, Any]) -> None:
+def _lay(cell: dict[str, Any], label: str) -> None:
+    """The function's own folders and limits over what every cell has; then nothing else is within reach."""
     kernel.mount(f"{template.CODE}/{cell['task']}", template.TASK, None, kernel.MS_BIND)
     if cell.get("opt"):
         kernel.mount(f"{template.CODE}/{cell['opt']}", template.OPT, None, kernel.MS_BIND)
+    size = cell["tmp"]
+    limits = f"size={size},nr_inodes={max(1024, size // INODE)}"
+    kernel.mount("tmp", template.TMP, "tmpfs", _DATA | kernel.MS_REMOUNT, limits)
+    if _groups:
+        cgroup.limit(template.GROUPS, label, cell["data"] + size + BESIDES)
     for folder in template.HIDDEN:
         kernel.mount("hidden", folder, "tmpfs", kernel.MS_RDONLY | _DATA, "mode=0500,size=4k,nr_inodes=1")
 
 
-def _watch(lifeline: int, cell: dict[str, Any], child: int) -> None:
+def _watch(lifeline: int, cell: dict[str, Any], child: int, label: str) -> None:
     """Until the payload ends; then say how."""
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0, "PR_SET_DUMPABLE")  # the payload shall not look into us
     _close_all_but(lifeline)
-    if not cell.get("task"):
-        _specialise(lifeline, child)
+    if "task" not in cell:
+        _specialise(lifeline, child, label)
     kernel.drop_capabilities()
     while True:
         pid, status = os.waitpid(-1, 0)
@@ -112,22 +142,17 @@ def _watch(lifeline: int, cell: dict[str, Any], child: int) -> None:
             return
 
 
-def _specialise(lifeline: int, child: int) -> None:
+def _specialise(lifeline: int, child: int, label: str) -> None:
     """Wait for the word which function this spare is to be; return at once when it dies before."""
     end = os.pidfd_open(child)
     ready, _, _ = select.select([lifeline, end], [], [])
     os.close(end)
     if lifeline not in ready:
         return
-    word = os.read(lifeline, 65536)
-    if not word:
-        os._exit(0)
-    cell = json.loads(word)
+    message, _ = _hear(lifeline)
+    cell = message["cell"]
     try:
-        _lay_code(cell)
-        size = cell["tmp"]
-        flags = _DATA | kernel.MS_REMOUNT
-        kernel.mount("tmp", template.TMP, "tmpfs", flags, f"size={size},nr_inodes={max(1024, size // INODE)}")
+        _lay(cell, label)
         resource.prlimit(child, resource.RLIMIT_DATA, (cell["data"], cell["data"]))
     except (OSError, KeyError) as error:
         _tell(lifeline, b"E" + str(error).encode())

@@ -15,7 +15,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from littoral.functions.isolation import kernel, landlock, template
+    from littoral.functions.isolation import cgroup, kernel, landlock, template
 else:
 
     def _package(folder: str) -> None:
@@ -26,8 +26,8 @@ else:
         sys.modules[spec.name] = module
         spec.loader.exec_module(module)
 
-    _package(os.path.dirname(os.path.abspath(__file__)))
-    from _littoral_isolation import kernel, landlock, template
+    _package(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
+    from _littoral_isolation import cgroup, kernel, landlock, template
 
 REFUSED = 70  # EX_SOFTWARE of sysexits.h
 
@@ -37,8 +37,9 @@ def enter(plan: dict[str, Any]) -> None:
     if landlock.abi() < 1:
         raise OSError(38, "Landlock is not there (Linux 5.13, enabled by lsm=landlock,…)")
     privileged = os.geteuid() == 0
+    group = cgroup.make(plan["uid"] if privileged else None)
     own(privileged=privileged)
-    template.build(plan["base"], [(source, target) for source, target in plan["binds"]])
+    template.build(plan["base"], [(source, target) for source, target in plan["binds"]], group)
     template.enter(plan["base"])
     if privileged:
         os.setgroups([])
@@ -46,7 +47,7 @@ def enter(plan: dict[str, Any]) -> None:
         os.setresuid(plan["uid"], plan["uid"], plan["uid"])
     kernel.no_new_privileges()
     os.umask(0o022)
-    os.execve(plan["argv"][0], plan["argv"], plan["env"])  # as nobody special: capabilities end here
+    os.execve(plan["argv"][0], plan["argv"], plan["env"])  # noqa: S606 - and capabilities end here
 
 
 def own(*, privileged: bool) -> None:

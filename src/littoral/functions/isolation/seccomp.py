@@ -65,6 +65,8 @@ DENIED: dict[str, tuple[int | None, int | None]] = {
     "userfaultfd": (323, 282),
     "vhangup": (153, 58),
 }
+# What makes memory that no limit of a process counts; refused where no control group counts it.
+UNSEEN: dict[str, tuple[int | None, int | None]] = {"memfd_create": (319, 279), "shmget": (29, 194)}
 CLONE = {"x86_64": 56, "aarch64": 220}
 CLONE3 = 435
 NAMESPACES = 0x7E020000  # CLONE_NEW*: cgroup, uts, ipc, user, pid, net, mount
@@ -75,7 +77,9 @@ _NUMBER, _ARCH, _FIRST_ARGUMENT = 0, 4, 16  # offsets in struct seccomp_data, li
 _ALLOW, _ERRNO, _KILL_PROCESS = 0x7FFF0000, 0x00050000, 0x80000000
 
 
-def program(machine: str = kernel.MACHINE, audit_arch: int = kernel.AUDIT_ARCH) -> bytes:
+def program(
+    machine: str = kernel.MACHINE, audit_arch: int = kernel.AUDIT_ARCH, *, memory_is_counted: bool = True
+) -> bytes:
     """BPF instructions for this machine."""
     column = ("x86_64", "aarch64").index(machine)
     numbers = sorted(each for pair in DENIED.values() if (each := pair[column]) is not None)
@@ -98,6 +102,8 @@ def program(machine: str = kernel.MACHINE, audit_arch: int = kernel.AUDIT_ARCH) 
     ]
     for number in numbers:
         lines += [_line(_EQUAL, number, 0, 1), _line(_RETURN, _ERRNO | EPERM)]
+    for pair in () if memory_is_counted else UNSEEN.values():
+        lines += [_line(_EQUAL, pair[column] or 0, 0, 1), _line(_RETURN, _ERRNO | ENOSYS)]
     lines.append(_line(_RETURN, _ALLOW))
     return b"".join(lines)
 

@@ -36,15 +36,16 @@ _ACCOUNTS = {
 }
 
 
-def build(base: str, binds: Sequence[tuple[str, str]]) -> None:
-    """Make the root on the empty folder ``base``; ``binds`` are (source outside, target inside), read-only."""
+def build(base: str, binds: Sequence[tuple[str, str]], group: str | None = None) -> None:
+    """Make the root on the empty folder ``base``; ``binds`` are (source outside, target inside), read-only;
+    ``group`` is the control group in which the keeper makes its instances'."""
     kernel.mount(None, "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
     kernel.mount("littoral", base, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=0755,size=1m,nr_inodes=4k")
     for folder in (*HIDDEN, TASK, OPT, TMP, "/proc", "/dev", "/etc"):
         os.makedirs(base + folder, 0o755)  # noqa: PTH103 - no pathlib where every import is paid for
     for path in _SYSTEM:
         if os.path.islink(path):  # noqa: PTH114
-            os.symlink(os.readlink(path), base + path)  # noqa: PTH115
+            os.symlink(os.readlink(path), base + path)  # noqa: PTH115, PTH211
         else:
             _show(path, base + path)
     for name in [*_ETC, *_java()]:
@@ -55,9 +56,11 @@ def build(base: str, binds: Sequence[tuple[str, str]]) -> None:
     for name in _DEVICES:
         _bind(f"/dev/{name}", f"{base}/dev/{name}")
     for name, target in _LINKS.items():
-        os.symlink(target, f"{base}/dev/{name}")
+        os.symlink(target, f"{base}/dev/{name}")  # noqa: PTH211
     for source, target in binds:
         _show(source, base + target)
+    if group is not None:
+        _bind(group, base + GROUPS)
     _bind("/proc", f"{base}/proc")  # a later one is only granted where a whole one is seen
 
 

@@ -26,6 +26,7 @@ import contextlib
 import gc
 import importlib
 import importlib.util
+import itertools
 import json
 import os
 import resource
@@ -36,7 +37,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from littoral.functions.isolation import cell, kernel
@@ -123,7 +124,17 @@ COMMON = (
 BOTO = ("boto3", "botocore.client", "botocore.endpoint", "botocore.httpsession", "botocore.signers", "s3transfer")
 
 MAX_MESSAGE = 1 << 18
+PREPARED = 2  # cells that wait for the next cold starts
+QUIET = 20  # ms without a message before another is prepared
 CHILDREN = "/proc/self/task/{tid}/children"
+
+
+class Made(NamedTuple):
+    """A process of ours."""
+
+    pid: int
+    lifeline: int  # our end of the socket to it
+    label: str  # of its control group
 
 
 class Keeper:
@@ -136,6 +147,10 @@ class Keeper:
         self.lifelines: dict[int, int] = {}  # instance id → our end of the socket to its init
         self.instances: dict[int, int] = {}  # and back
         self.words: dict[int, bytes] = {}  # instance id → what its init said last
+        self.labels: dict[int, str] = {}  # instance id → name of its control group
+        self.prepared: list[Made] = []
+        self.wanted = PREPARED if cells else 0  # how many cells are kept prepared
+        self.serials = itertools.count(1)
         self.poll = select.poll()
         self.wakeup, self._wakeup_in = os.pipe()
 
@@ -149,7 +164,11 @@ class Keeper:
         self.poll.register(self.wakeup, select.POLLIN)
         self.tell({"ev": "ready"})
         while True:
-            for fd, _ in self.poll.poll():
+            short = len(self.prepared) < self.wanted
+            happened = self.poll.poll(QUIET if short else None)
+            if short and not happened:
+                self.replenish()
+            for fd, _ in happened:
                 if fd == self.wakeup:
                     with contextlib.suppress(BlockingIOError):
                         os.read(self.wakeup, 4096)
@@ -182,41 +201,78 @@ class Keeper:
         return True
 
     def start(self, number: int, message: dict[str, Any], fds: list[int]) -> None:
-        keeper = os.getpid()
-        ours, theirs = (end.detach() for end in socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET))
         try:
-            pid = kernel.clone(cell.NAMESPACES) if self.cells else os.fork()
+            made = self.embody(message, fds) if self.cells else self.fork(message, fds)
         except OSError as error:  # out of processes or memory
             self.tell({"ev": "failed", "id": number, "error": error.strerror})
-            os.close(ours)
         else:
-            if pid == 0:
-                self.forget(ours)
-                if self.cells:
-                    cell.init(self.who, theirs, message["cell"], lambda: become(1, message, fds, cell.confine))
-                child.become_subreaper()
-                become(keeper, message, fds, None)
-            self.pids[number], self.ids[pid] = pid, number
-            self.lifelines[number], self.instances[ours] = ours, number
-            os.set_blocking(ours, False)
-            self.poll.register(ours, select.POLLIN)
-            self.tell({"ev": "started", "id": number, "pid": pid})
-        for fd in (theirs, *fds):
+            self.pids[number], self.ids[made.pid] = made.pid, number
+            self.lifelines[number], self.instances[made.lifeline] = made.lifeline, number
+            self.labels[number] = made.label
+            self.poll.register(made.lifeline, select.POLLIN)
+            self.tell({"ev": "started", "id": number, "pid": made.pid})
+        for fd in fds:
             os.close(fd)
+
+    def embody(self, message: dict[str, Any], fds: list[int]) -> Made:
+        """Give the message to a cell that was prepared, or to a new one. Raises OSError."""
+        body = json.dumps({key: value for key, value in message.items() if key != "id"}).encode()
+        while self.prepared:
+            made = self.prepared.pop(0)
+            try:
+                send(made.lifeline, body, fds)
+            except OSError:  # it died; its exit is nobody's
+                os.close(made.lifeline)
+                cell.forget(made.label)
+                continue
+            return made
+        made = self.prepare()
+        send(made.lifeline, body, fds)
+        return made
+
+    def prepare(self) -> Made:
+        """A cell without anything in it. Raises OSError."""
+        ours, theirs = pair()
+        label = f"i{next(self.serials)}"
+        pid = kernel.clone(cell.NAMESPACES)
+        if pid == 0:
+            self.forget(ours)
+            cell.init(self.who, theirs, label, lambda message, fds: become(1, message, fds, cell.confine))
+        os.close(theirs)
+        return Made(pid, ours, label)
+
+    def fork(self, message: dict[str, Any], fds: list[int]) -> Made:
+        """A bare instance. Raises OSError."""
+        keeper = os.getpid()
+        ours, theirs = pair()
+        pid = os.fork()
+        if pid == 0:
+            self.forget(ours)
+            child.become_subreaper()
+            become(keeper, message, fds, None)
+        os.close(theirs)
+        return Made(pid, ours, "")
+
+    def replenish(self) -> None:
+        """In a quiet moment: a cell more for the next cold start."""
+        try:
+            self.prepared.append(self.prepare())
+        except OSError:  # no memory or processes now; the next start will say so if it is still true
+            self.wanted = 0
 
     def forget(self, ours: int) -> None:
         """In the child: what is the keeper's alone."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self.control.close()
-        for fd in (ours, self.wakeup, self._wakeup_in, *self.instances):
+        for fd in (ours, self.wakeup, self._wakeup_in, *self.instances, *(each.lifeline for each in self.prepared)):
             os.close(fd)
 
     def specialise(self, number: int, made: dict[str, Any]) -> None:
         """Tell a spare what it is to be; its init answers, see ``hear``."""
         if self.cells:
             with contextlib.suppress(OSError):  # it is dead: its exit says so
-                os.write(self.lifelines[number], json.dumps(made).encode())
+                send(self.lifelines[number], json.dumps({"cell": made}).encode(), [])
             return
         with contextlib.suppress(ProcessLookupError):
             resource.prlimit(self.pids[number], resource.RLIMIT_DATA, (made["data"], made["data"]))
@@ -272,6 +328,10 @@ class Keeper:
         if self.instances.pop(fd, None) is not None:
             self.poll.unregister(fd)
         os.close(fd)
+        if self.cells:
+            cell.forget(self.labels[number])
+            self.wanted = PREPARED
+        del self.labels[number]
         word = self.words.pop(number, b"")
         if word[:1] == b"E":
             self.tell({"ev": "failed", "id": number, "error": word[1:].decode("utf-8", "replace")})
@@ -295,7 +355,7 @@ class Keeper:
 
     def end(self, patience: float = 5.0) -> None:
         """Kill everything and wait until it is gone."""
-        for pid in list(self.ids):
+        for pid in [*self.ids, *(each.pid for each in self.prepared)]:
             self.kill(pid)
         until = time.monotonic() + patience
         while time.monotonic() < until:
@@ -307,6 +367,18 @@ class Keeper:
                 self.sweep()
                 time.sleep(0.002)
             self.ids.pop(pid, None)
+
+
+def pair() -> tuple[int, int]:
+    """Our end, which does not block, and theirs."""
+    ours, theirs = (end.detach() for end in socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+    os.set_blocking(ours, False)
+    return ours, theirs
+
+
+def send(lifeline: int, body: bytes, fds: list[int]) -> None:
+    with socket.socket(fileno=os.dup(lifeline)) as line:
+        socket.send_fds(line, [body], fds)
 
 
 def become(parent: int, message: dict[str, Any], fds: list[int], confine: Callable[[], None] | None) -> None:
