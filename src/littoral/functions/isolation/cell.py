@@ -8,11 +8,13 @@ whatever is left in the cell.
 The way of one cell:
 
 1. Ahead of need, the keeper clones init into new user, mount, pid, ipc and uts namespaces; init maps its user, mounts
-   its own /proc and /tmp, and joins its control group.
-2. When an instance is wanted, the keeper sends it what to run, with the instance's socket and log.
-3. init lays code, layers and limits over that, covers up everybody else's code, and forks the payload.
-4. The payload gives everything up (``confine``) before the first line of a function runs, and init does so too.
-5. A Node.js spare is confined before its function is known: its init does step 3 when told (``_specialise``).
+   its own /proc and /tmp, joins its control group and forks the payload's process, which gives up everything for good
+   (``_confine``) and waits.
+2. When an instance is wanted, the keeper sends init what to run, with the instance's socket and log.
+3. init lays code, layers and limits over what is there, covers up everybody else's code, and passes the word on; then
+   it gives up its own rights and only waits for ends.
+4. The payload becomes the instance: a Python handler in this very process, or a program that it executes.
+5. A Node.js spare runs before its function is known: its init does step 3 when told (``_specialise``).
 """
 
 from __future__ import annotations
@@ -61,8 +63,8 @@ def forget(label: str) -> None:
 
 
 def init(keeper: tuple[int, int], lifeline: int, label: str, payload: Payload) -> None:
-    """The first process, straight from the clone: prepare what every cell has, then wait for the word what to run.
-    ``keeper``: its user and group ids. Never returns."""
+    """The first process, straight from the clone: prepare all that every cell has, the payload's process too; then
+    wait for the word what it is to be. ``keeper``: its user and group ids. Never returns."""
     try:
         kernel.die_with_parent()
         _leave_if_alone(lifeline)
@@ -72,13 +74,19 @@ def init(keeper: tuple[int, int], lifeline: int, label: str, payload: Payload) -
         kernel.set_hostname("littoral")
         if _groups:
             cgroup.join(template.GROUPS, label)
-        message, fds = _hear(lifeline)
-        cell = message["cell"]
-        if "task" in cell:
-            _lay(cell, label)
+        ours, theirs = (end.detach() for end in socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET))
         child = os.fork()
         if child == 0:
-            payload(message, fds)
+            os.close(lifeline)
+            os.close(ours)
+            _be_payload(theirs, payload)
+        kernel.prctl(kernel.PR_SET_DUMPABLE, 0, "PR_SET_DUMPABLE")  # the payload shall not look into us
+        _close_all_but(lifeline, ours)
+        data, fds = _hear(lifeline)
+        cell = json.loads(data)["cell"]
+        if "task" in cell:
+            _lay(cell, label)
+        _pass_on(ours, data, fds)
     except BaseException as error:  # noqa: BLE001 - nothing may fall back into the keeper's code
         _tell(lifeline, b"E" + str(error).encode())
         os._exit(1)
@@ -88,12 +96,30 @@ def init(keeper: tuple[int, int], lifeline: int, label: str, payload: Payload) -
         os._exit(0)
 
 
-def _hear(lifeline: int) -> tuple[dict[str, Any], list[int]]:
-    with socket.socket(fileno=os.dup(lifeline)) as listening:
+def _be_payload(line: int, payload: Payload) -> None:
+    """Give everything up, wait for what to be, be it. Never returns."""
+    kernel.die_with_parent()
+    _leave_if_alone(line)
+    _confine()
+    data, fds = _hear(line)
+    os.close(line)
+    payload(json.loads(data), fds)
+
+
+def _hear(line: int) -> tuple[bytes, list[int]]:
+    with socket.socket(fileno=os.dup(line)) as listening:
         data, fds, _, _ = socket.recv_fds(listening, MAX_WORD, 2)
     if not data:
-        os._exit(0)  # the keeper is gone
-    return json.loads(data), fds
+        os._exit(0)  # the other end is gone
+    return data, fds
+
+
+def _pass_on(line: int, data: bytes, fds: list[int]) -> None:
+    sending = socket.socket(fileno=line)
+    socket.send_fds(sending, [data], fds)
+    sending.detach()  # stays open: its end would mean ours to the payload
+    for fd in fds:
+        os.close(fd)
 
 
 def _leave_if_alone(lifeline: int) -> None:
@@ -104,8 +130,8 @@ def _leave_if_alone(lifeline: int) -> None:
         os._exit(0)
 
 
-def confine() -> None:
-    """In the payload: nothing of this can be undone, here or in what is started from here."""
+def _confine() -> None:
+    """Nothing of this can be undone, here or in what is started from here."""
     kernel.no_new_privileges()
     resource.setrlimit(resource.RLIMIT_NPROC, (PROCESSES, PROCESSES))
     kernel.drop_bounding_set()
@@ -125,13 +151,11 @@ def _lay(cell: dict[str, Any], label: str) -> None:
     if _groups:
         cgroup.limit(template.GROUPS, label, cell["data"] + size + BESIDES)
     for folder in template.HIDDEN:
-        kernel.mount("hidden", folder, "tmpfs", kernel.MS_RDONLY | _DATA, "mode=0500,size=4k,nr_inodes=1")
+        kernel.mount(template.EMPTY, folder, None, kernel.MS_BIND)
 
 
 def _watch(lifeline: int, cell: dict[str, Any], child: int, label: str) -> None:
     """Until the payload ends; then say how."""
-    kernel.prctl(kernel.PR_SET_DUMPABLE, 0, "PR_SET_DUMPABLE")  # the payload shall not look into us
-    _close_all_but(lifeline)
     if "task" not in cell:
         _specialise(lifeline, child, label)
     kernel.drop_capabilities()
@@ -149,8 +173,8 @@ def _specialise(lifeline: int, child: int, label: str) -> None:
     os.close(end)
     if lifeline not in ready:
         return
-    message, _ = _hear(lifeline)
-    cell = message["cell"]
+    data, _ = _hear(lifeline)
+    cell = json.loads(data)["cell"]
     try:
         _lay(cell, label)
         resource.prlimit(child, resource.RLIMIT_DATA, (cell["data"], cell["data"]))
@@ -160,9 +184,12 @@ def _specialise(lifeline: int, child: int, label: str) -> None:
     _tell(lifeline, b"R")
 
 
-def _close_all_but(keep: int) -> None:
-    os.closerange(3, keep)
-    os.closerange(keep + 1, 1 << 20)
+def _close_all_but(*keep: int) -> None:
+    at = 3
+    for fd in sorted(keep):
+        os.closerange(at, fd)
+        at = fd + 1
+    os.closerange(at, 1 << 20)
     null = os.open("/dev/null", os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(null, fd)

@@ -35,7 +35,6 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -124,8 +123,8 @@ COMMON = (
 BOTO = ("boto3", "botocore.client", "botocore.endpoint", "botocore.httpsession", "botocore.signers", "s3transfer")
 
 MAX_MESSAGE = 1 << 18
-PREPARED = 2  # cells that wait for the next cold starts
-QUIET = 20  # ms without a message before another is prepared
+PREPARED = 4  # cells that wait for the next cold starts
+QUIET = 5  # ms without a message before another is prepared
 CHILDREN = "/proc/self/task/{tid}/children"
 
 
@@ -237,7 +236,7 @@ class Keeper:
         pid = kernel.clone(cell.NAMESPACES)
         if pid == 0:
             self.forget(ours)
-            cell.init(self.who, theirs, label, lambda message, fds: become(1, message, fds, cell.confine))
+            cell.init(self.who, theirs, label, lambda message, fds: become(1, message, fds))
         os.close(theirs)
         return Made(pid, ours, label)
 
@@ -249,7 +248,7 @@ class Keeper:
         if pid == 0:
             self.forget(ours)
             child.become_subreaper()
-            become(keeper, message, fds, None)
+            become(keeper, message, fds)
         os.close(theirs)
         return Made(pid, ours, "")
 
@@ -381,7 +380,7 @@ def send(lifeline: int, body: bytes, fds: list[int]) -> None:
         socket.send_fds(line, [body], fds)
 
 
-def become(parent: int, message: dict[str, Any], fds: list[int], confine: Callable[[], None] | None) -> None:
+def become(parent: int, message: dict[str, Any], fds: list[int]) -> None:
     """In the child: turn into the instance. Never returns."""
     code = 1
     try:
@@ -389,8 +388,6 @@ def become(parent: int, message: dict[str, Any], fds: list[int], confine: Callab
         child.wire(*fds)
         if message.get("folder"):
             os.chdir(message["folder"])
-        if confine is not None:
-            confine()
         if message["op"] == "exec":
             os.set_inheritable(child.CONNECTION, True)
             os.execve(message["argv"][0], message["argv"], message["env"])  # noqa: S606
