@@ -49,7 +49,7 @@ NODE = {
     "too much": "return 'x'.repeat(7 * 1024 * 1024)",
     "rejects later": "setTimeout(() => { throw new Error('late') }, 10); await new Promise(r => setTimeout(r, 500))",
 }
-SPARE = 4  # processes that a place keeps to start instances from: keeper, Python zygote, Node.js spares
+SPARE = 14  # what a place keeps to start instances from: keeper, zygote, 4 cells and 2 of Node.js, two processes each
 EXPECTED = {
     "hangs": r"Sandbox.Timedout",
     "spins": r"Sandbox.Timedout",
