@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from littoral.cli import coverage, credentials, settings, usage
+from littoral.cli import coverage, credentials, doctor, settings, usage
 from littoral.site.settings import KINDS, TABLE, Loaded, SettingsError, check_runnable, load
 
 EPILOG = """\
@@ -84,6 +84,16 @@ def _parser() -> argparse.ArgumentParser:
     used.add_argument("--json", action="store_true", help="everything, as JSON")
     _settings_flags(used)
     used.set_defaults(command=lambda options: usage.run(_loaded(options), usage.Asked.of(options)))
+
+    checked = commands.add_parser(
+        "doctor",
+        help="what isolates functions here",
+        description="Run a function and print which layers keep it apart from the place and from other functions; "
+        "exit code 1 when one that is needed is missing.",
+    )
+    checked.add_argument("--json", action="store_true", help="as JSON")
+    _settings_flags(checked)
+    checked.set_defaults(command=lambda options: doctor.run(_loaded(options), as_json=options.json))
 
     covered = commands.add_parser(
         "coverage",

@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from littoral.functions.held import descendants, only_child, resident, together
 from littoral.functions.keeper import Keeper, KeeperGone
 from littoral.functions.outcome import Outcome, exit_payload, exit_words, timeout_payload
 from littoral.functions.version import iso_time
@@ -152,17 +153,15 @@ class Instance(asyncio.Protocol):
             self._payload = only_child(self._process) if self._keeper.cells else self._process
         return self._payload
 
-    def over_memory(self, limit: int) -> bool:
-        """Whether the process has more than ``limit`` bytes resident (Linux; elsewhere the rlimit alone counts)."""
-        return self._resident() > limit
-
-    def _resident(self) -> int:
-        """Bytes; 0 when the system does not say."""
-        try:
-            with open(f"/proc/{self.pid}/statm", "rb") as file:  # noqa: PTH123 - called often
-                return int(file.read().split()[1]) * _PAGE
-        except (OSError, IndexError):
-            return 0
+    def over_memory(self, limit: int, *, closely: bool) -> bool:
+        """Whether the process has more than ``limit`` bytes resident; looked at closely, all that it started as well.
+        Elsewhere than on Linux the rlimit alone counts."""
+        if resident(self.pid) > limit:
+            return True
+        if not closely or self._process is None:
+            return False
+        family = [self._process, *descendants(self._process)]
+        return sum(map(resident, family)) > limit and together(family) > limit
 
     def kill_process(self) -> None:
         """What follows is an exit with "signal: killed", as in Lambda when memory runs out."""
@@ -282,7 +281,7 @@ class Instance(asyncio.Protocol):
     def _expired(self, waiter: asyncio.Future[Outcome], timeout: float) -> None:
         self._drain()
         self.alive = False
-        self._memory_kib = max(self._memory_kib, self._resident() // 1024)
+        self._memory_kib = max(self._memory_kib, resident(self.pid) // 1024)
         payload = timeout_payload(iso_time(self.clock()), self._request_id, timeout)
         waiter.set_result(Outcome("timeout", payload, timeout, self._memory_kib, usable=False))
         self.kill()
@@ -339,18 +338,6 @@ class Instance(asyncio.Protocol):
     def _write(self, data: bytes) -> None:
         if self._transport is not None:
             self._transport.write(data)
-
-
-def only_child(pid: int) -> int | None:
-    """The first process that another started (Linux); None when the system does not say, or not yet."""
-    try:
-        with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:  # noqa: PTH123
-            return int(file.read().split()[0])
-    except (OSError, IndexError):
-        return None
-
-
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def _nowhere(data: bytes) -> None:

@@ -14,6 +14,7 @@ Owns: concurrency (total, reserved), the warm instances, and their end. Refuses 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
@@ -26,6 +27,8 @@ from littoral.functions.version import FunctionVersion
 
 STARVING = 5.0  # seconds that a refused function is waited for
 MEMORY_WATCH = 0.25  # seconds between looks at the memory of busy instances
+CLOSELY = 4  # every so many looks, at what their processes started as well
+MIB = 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -349,9 +352,9 @@ class Scheduler:
 
     async def _watch_memory(self) -> None:
         """Lambda kills what grows beyond its memory. The rlimit bounds what is asked for; this, what is resident."""
-        while True:
+        for look in itertools.count():
             await asyncio.sleep(MEMORY_WATCH)
             for pool in self._pools.values():
                 for instance in pool.busy:
-                    if instance.over_memory(pool.version.memory_size * 1024 * 1024):
+                    if instance.over_memory(pool.version.memory_size * MIB, closely=look % CLOSELY == 0):
                         instance.kill_process()

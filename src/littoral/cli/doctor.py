@@ -1,0 +1,25 @@
+"""``littoral doctor``: which layers keep functions apart on this machine, found by running one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import asdict
+
+from littoral.site.settings import Loaded
+
+
+def run(loaded: Loaded, *, as_json: bool) -> int:
+    """0 when every layer that is needed is active."""
+    from littoral.functions.doctor import diagnose, report
+    from littoral.functions.settings import FunctionSettings
+
+    chosen = loaded.settings
+    diagnosis = asyncio.run(diagnose(FunctionSettings(isolated=not chosen.insecure_no_sandbox, node=chosen.node)))
+    if as_json:
+        findings = [asdict(each) for each in diagnosis.findings]
+        told = {"healthy": diagnosis.healthy, "refused": diagnosis.refused, "layers": findings}
+        print(json.dumps(told, indent=2))
+    else:
+        report(diagnosis)
+    return 0 if diagnosis.healthy else 1
