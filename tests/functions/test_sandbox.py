@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from littoral.aws.service import ServiceError
 from littoral.functions.isolation import landlock
-from tests.functions.deploy import Place, place_in
+from tests.functions.deploy import Place, place_in, zip_of
 from tests.functions.meeting import Meeting
 from tests.functions.test_provided import archive
 
@@ -338,6 +339,71 @@ def _is_keeper_of_ours(stat: Path) -> bool:
         return parent == str(os.getpid()) and b"zygote.py" in (stat.parent / "cmdline").read_bytes()
     except OSError:
         return False
+
+
+# ------------------------------------------------------------------------------------ without the network
+
+ALONE = {
+    "python3.11": (
+        "app__py",
+        "import socket\ndef handler(port, context):\n"
+        "    with socket.create_server(('127.0.0.1', 0)) as own:\n"
+        "        socket.create_connection(own.getsockname()).close()\n"
+        "    try:\n        socket.create_connection(('127.0.0.1', port), 5).close()\n"
+        "    except OSError as error:\n        return type(error).__name__\n    return 'reached'\n",
+    ),
+    "nodejs20.x": (
+        "app__js",
+        "const net = require('net');\nexports.handler = (port) => new Promise((resolve) => {\n"
+        "  const line = net.connect(port, '127.0.0.1', () => { line.destroy(); resolve('reached'); });\n"
+        "  line.on('error', (error) => resolve(error.code));\n});\n",
+    ),
+}
+REFUSED = ("ConnectionRefusedError", "ECONNREFUSED")
+
+
+@pytest.mark.parametrize("runtime", list(ALONE))
+async def test_the_network_can_be_turned_off(place: Place, runtime: str) -> None:
+    name, source = ALONE[runtime]
+    async with Meeting() as meeting:
+        for network, wanted in (("off", REFUSED), ("on", ("reached",))):
+            archive_ = zip_of(**{name: source})
+            given = {"environment": {"Variables": {"LITTORAL_NETWORK": network}}, "timeout": 20}
+            await place.create(network, archive_, runtime, "app.handler", **given)
+            assert (await place.invoke(meeting.port, network)).result in wanted
+
+
+async def test_a_program_without_the_network_has_its_runtime_api(place: Place) -> None:
+    source = (
+        "import json, os, socket, urllib.request\n"
+        "api = 'http://' + os.environ['AWS_LAMBDA_RUNTIME_API'] + '/2018-06-01/runtime/invocation/'\n"
+        "while True:\n"
+        "    event = urllib.request.urlopen(api + 'next')\n"
+        "    try:\n"
+        "        socket.create_connection(('127.0.0.1', json.load(event)), 5).close()\n"
+        "        said = 'reached'\n"
+        "    except OSError as error:\n        said = type(error).__name__\n"
+        "    id = event.headers['Lambda-Runtime-Aws-Request-Id']\n"
+        "    urllib.request.urlopen(api + id + '/response', json.dumps(said).encode()).close()\n"
+    )
+    code = archive(bootstrap=f"#!/usr/bin/env -S python3 -IS\n{source}")
+    async with Meeting() as meeting:
+        given = {"environment": {"Variables": {"LITTORAL_NETWORK": "off"}}, "timeout": 20}
+        await place.create("program", code, "provided.al2023", "none", **given)
+        for _ in range(3):
+            assert (await place.invoke(meeting.port, "program")).result == "ConnectionRefusedError"
+
+
+async def test_the_network_is_on_or_off(place: Place) -> None:
+    with pytest.raises(ServiceError, match="LITTORAL_NETWORK to something else than on or off"):
+        await place.python("", environment={"Variables": {"LITTORAL_NETWORK": "no"}})
+
+
+async def test_the_network_is_not_off_where_nothing_isolates(tmp_path: Path) -> None:
+    async with place_in(tmp_path, isolated=False) as place:
+        await place.python("def handler(e, c): pass", environment={"Variables": {"LITTORAL_NETWORK": "off"}})
+        with pytest.raises(ServiceError, match="LITTORAL_NETWORK=off needs isolation"):
+            await place.invoke({})
 
 
 # ------------------------------------------------------------------------------------ the machine that runs it

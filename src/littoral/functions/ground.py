@@ -16,7 +16,8 @@ from typing import Any
 
 from littoral.functions.code import Unpacked
 from littoral.functions.isolation import template
-from littoral.functions.keeper import CONTROL, ENVIRONMENT
+from littoral.functions.keeper import CONTROL, ENVIRONMENT, KeeperGone
+from littoral.functions.version import NETWORK
 
 HERE = Path(__file__).parent
 OURS = ("runtime", "isolation", "node")  # folders of ours that are read inside
@@ -57,10 +58,21 @@ class Ground:
         return str(path) if not self.isolated or _is_system(real) else f"{INSIDE}/bin/{real.name}"
 
     def cell(
-        self, data: int, tmp: int = 0, unpacked: Unpacked | None = None, opt: Path | None = None
+        self,
+        data: int,
+        tmp: int = 0,
+        unpacked: Unpacked | None = None,
+        opt: Path | None = None,
+        *,
+        network: bool = True,
     ) -> dict[str, Any]:
-        """What the keeper is to give an instance (bytes of data and of /tmp); without code: a spare."""
+        """What the keeper is to give an instance (bytes of data and of /tmp); without code: a spare. Raises
+        KeeperGone for what nothing but a cell can give."""
         made: dict[str, Any] = {"data": data, **({"tmp": tmp} if tmp else {})}
+        if not network:
+            if not self.isolated:
+                raise KeeperGone(f"{NETWORK}=off needs isolation, which --insecure-no-sandbox turned off")
+            made["network"] = False
         if unpacked is not None:
             made["task"] = str(unpacked.task.relative_to(self.code))
         if opt is not None:

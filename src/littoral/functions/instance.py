@@ -230,6 +230,9 @@ class Instance(asyncio.Protocol):
         if self._special is not None and not self._special.done():
             self._special.set_result(None)
 
+    def listening(self, listener: socket.socket) -> None:
+        listener.close()  # asked for by runtimes of one's own alone
+
     def failed(self, error: str) -> None:
         self._status = -1
         if not self._ready.done():

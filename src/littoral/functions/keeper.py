@@ -42,6 +42,9 @@ class Kept(Protocol):
     def specialised(self) -> None:
         """What ``specialise`` asked for is done."""
 
+    def listening(self, listener: socket.socket) -> None:
+        """A listener in the instance's own network, ours to close."""
+
     def failed(self, error: str) -> None: ...
 
 
@@ -178,8 +181,9 @@ class Keeper:
 
     def _readable(self) -> None:
         while self._control is not None:
+            fds: list[int] = []
             try:
-                data = self._control.recv(65536)
+                data, fds, _, _ = socket.recv_fds(self._control, 65536, 1)
             except (BlockingIOError, InterruptedError):
                 return
             except OSError:
@@ -187,21 +191,26 @@ class Keeper:
             if not data:
                 self._lost()
                 return
-            self._heard(json.loads(data))
+            self._heard(json.loads(data), [socket.socket(fileno=fd) for fd in fds])
 
-    def _heard(self, event: dict[str, Any]) -> None:
+    def _heard(self, event: dict[str, Any], listeners: list[socket.socket]) -> None:
         if event["ev"] == "ready":
             if self._ready is not None and not self._ready.done():
                 self._ready.set_result(None)
             return
         kept = self._kept.get(event["id"])
         if kept is None:
+            for each in listeners:
+                each.close()
             return
         if event["ev"] == "started":
             kept.started(event["pid"])
             return
         if event["ev"] == "specialised":
             kept.specialised()
+            return
+        if event["ev"] == "listening":
+            kept.listening(listeners[0])
             return
         del self._kept[event["id"]]
         if event["ev"] == "exited":

@@ -138,13 +138,16 @@ class Launcher:
             )
             return instance
         keeper = await self._keeper(await self._runtimes.python(_own_python()), boto=False)
-        await instance.listen()
+        cell = self._cell(version, unpacked, opt)
+        if version.network:
+            await instance.listen()
+        else:
+            cell["listen"] = int(instance.address.rpartition(":")[2])
         env = self._environment(version, unpacked, opt, stream) | {"AWS_LAMBDA_RUNTIME_API": instance.address}
         del env["AWS_EXECUTION_ENV"]  # not set for runtimes of one's own
         if provisioned:
             env["AWS_LAMBDA_INITIALIZATION_TYPE"] = "provisioned-concurrency"
         try:
-            cell = self._cell(version, unpacked, opt)
             await open_instance(keeper, instance, cell, program=([str(bootstrap)], env), folder=task)
         except BaseException:
             instance.kill()
@@ -155,12 +158,12 @@ class Launcher:
         self, version: FunctionVersion, unpacked: Unpacked, opt: Path | None, stream: str, *, provisioned: bool
     ) -> Instance:
         self._node = await self._runtimes.node(version.runtime)
-        while self._spares:
+        while self._spares and version.network:
             instance = self._spares.popleft()
             if instance.alive:
                 break
         else:
-            instance = await self._boot_node(self._node)
+            instance = await self._boot_node(self._node, network=version.network)
         spec = self._spec(version, unpacked, opt, stream)
         if provisioned:
             spec["env"]["AWS_LAMBDA_INITIALIZATION_TYPE"] = "provisioned-concurrency"
@@ -171,11 +174,11 @@ class Launcher:
         self._later(REPLENISH_AFTER, self._replenish_soon)
         return instance
 
-    async def _boot_node(self, node: Path) -> Instance:
+    async def _boot_node(self, node: Path, *, network: bool = True) -> Instance:
         keeper = await self._keeper(await self._runtimes.python(_own_python()), boto=False)
         argv = [self._ground.program(node), self._ground.ours("node/bootstrap.js")]
         instance = Instance(clock=self._clock)
-        cell = self._ground.cell(NO_LIMIT)
+        cell = self._ground.cell(NO_LIMIT, network=network)
         await open_instance(keeper, instance, cell, program=(argv, {"LANG": "en_US.UTF-8"}))
         return instance
 
@@ -229,7 +232,7 @@ class Launcher:
         large = version.is_node or version.is_provided
         slack = self._settings.node_memory_slack if large else self._settings.memory_slack
         data, tmp = version.memory_size * MIB + slack, version.ephemeral_storage * MIB
-        return self._ground.cell(data, tmp, unpacked, opt)
+        return self._ground.cell(data, tmp, unpacked, opt, network=version.network)
 
     def _spec(self, version: FunctionVersion, unpacked: Unpacked, opt: Path | None, stream: str) -> dict[str, Any]:
         return {

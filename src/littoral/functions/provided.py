@@ -12,6 +12,7 @@ import contextlib
 import json
 import logging
 import secrets
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,7 @@ from littoral.net.message import BodyError, BodyTooLarge, Headers, Request, Resp
 
 log = logging.getLogger(__name__)
 
+OWN_PORT = 9001
 TOO_LARGE_ERROR = {
     "errorType": "Function.ResponseSizeTooLarge",
     "errorMessage": f"Response payload size exceeded maximum allowed payload size ({runtimeapi.MAX_RESPONSE} bytes).",
@@ -43,14 +45,28 @@ class ProvidedInstance(Instance):
         self._known: set[int] = set()  # ports of connections that are this instance's
         self._started = asyncio.Event()  # its process id is known
         self._closing: asyncio.Task[None] | None = None
+        self._adopting: asyncio.Task[None] | None = None
+        self._alone = False  # in a network of its own: whoever connects is the instance
 
     async def listen(self) -> None:
         self._listener = await listen_http(self._handle)
 
     @property
     def address(self) -> str:
-        assert self._listener is not None
-        return f"127.0.0.1:{self._listener.port}"
+        """Where the program finds its Runtime API; Lambda's own port where the instance has a network to itself."""
+        return f"127.0.0.1:{self._listener.port if self._listener is not None else OWN_PORT}"
+
+    def listening(self, listener: socket.socket) -> None:
+        if not self.alive:
+            listener.close()
+            return
+        self._alone = True
+        self._adopting = asyncio.get_running_loop().create_task(self._adopt(listener))
+
+    async def _adopt(self, listener: socket.socket) -> None:
+        self._listener = await listen_http(self._handle, sock=listener)
+        if not self.alive:
+            self._close()
 
     def refuse_init(self, kind: str, message: str) -> None:
         """There is nothing to start."""
@@ -97,7 +113,7 @@ class ProvidedInstance(Instance):
 
     async def _is_ours(self, request: Request) -> bool:
         port = request.peer.port
-        if port in self._known:
+        if self._alone or port in self._known:
             return True
         await self._started.wait()
         listener = self._listener

@@ -13,6 +13,7 @@ from typing import Any
 
 from littoral.aws.service import ServiceError
 from littoral.functions.names import invalid
+from littoral.functions.version import NETWORK
 
 ENVIRONMENT_BYTES = 4096
 _NAME = re.compile(r"[a-zA-Z]([a-zA-Z0-9_])+")
@@ -113,6 +114,8 @@ def environment_of(environment: Mapping[str, Any] | None) -> dict[str, str]:
             raise validation_error(f"{{{name[:100]}=…}}", "environment.variables", rule)
         if "\0" in value:
             raise invalid(f"{start} contain a NUL character in {name}")
+    if variables.get(NETWORK, "on") not in ("on", "off"):
+        raise invalid(f"{start} set {NETWORK} to something else than on or off")
     if variables and len(json.dumps(variables, ensure_ascii=False, separators=(",", ":")).encode()) > ENVIRONMENT_BYTES:
         raise invalid(f"{start} exceeded the 4KB limit.")
     return variables

@@ -15,6 +15,8 @@ from typing import Any
 from littoral.functions.names import LATEST, Home
 from littoral.functions.opt import merged_key
 
+NETWORK = "LITTORAL_NETWORK"  # variable of a function: on (where it is not there) or off
+
 
 @dataclass(frozen=True, slots=True)
 class Placement:
@@ -101,6 +103,11 @@ class FunctionVersion:
     def is_provided(self) -> bool:
         """The zip brings its own runtime, a ``bootstrap``."""
         return self.runtime.startswith("provided")
+
+    @property
+    def network(self) -> bool:
+        """Whether it has the machine's network, or only a loopback of its own."""
+        return (self.environment or {}).get(NETWORK) != "off"
 
     @property
     def is_node(self) -> bool:

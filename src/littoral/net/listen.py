@@ -17,6 +17,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import socket
 import ssl
 import time
 from collections.abc import Callable
@@ -175,9 +176,13 @@ async def listen_http(
     tls: ssl.SSLContext | None = None,
     limits: Limits | None = None,
     reuse_port: bool = False,
+    sock: socket.socket | None = None,
 ) -> HttpListener:
-    """Serve HTTP/1.1 (and WebSocket upgrades) on an address. Raises PortInUse."""
+    """Serve HTTP/1.1 (and WebSocket upgrades) on an address, or on a listening socket. Raises PortInUse."""
     service = HttpService(handler, limits)
+    if sock is not None:
+        server = await asyncio.get_running_loop().create_server(service.connection, sock=sock, backlog=4096)
+        return HttpListener(server, service)
     return HttpListener(await _bind(service.connection, host, port, tls, reuse_port), service)
 
 

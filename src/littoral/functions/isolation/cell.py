@@ -62,9 +62,10 @@ def forget(label: str) -> None:
         cgroup.leave(template.GROUPS, label)
 
 
-def init(keeper: tuple[int, int], lifeline: int, label: str, payload: Payload) -> None:
+def init(keeper: tuple[int, int], lifeline: int, label: str, payload: Payload, *, network: bool) -> None:
     """The first process, straight from the clone: prepare all that every cell has, the payload's process too; then
-    wait for the word what it is to be. ``keeper``: its user and group ids. Never returns."""
+    wait for the word what it is to be. ``keeper``: its user and group ids; ``network``: whether it has the machine's,
+    or one that ends at its own loopback. Never returns."""
     try:
         kernel.die_with_parent()
         _leave_if_alone(lifeline)
@@ -72,6 +73,8 @@ def init(keeper: tuple[int, int], lifeline: int, label: str, payload: Payload) -
         kernel.mount("proc", "/proc", "proc", _DATA | kernel.MS_NOEXEC)
         kernel.mount("tmp", template.TMP, "tmpfs", _DATA, "mode=1777,size=4k")
         kernel.set_hostname("littoral")
+        if not network:
+            kernel.loopback_up()
         if _groups:
             cgroup.join(template.GROUPS, label)
         ours, theirs = (end.detach() for end in socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET))
@@ -86,6 +89,8 @@ def init(keeper: tuple[int, int], lifeline: int, label: str, payload: Payload) -
         cell = json.loads(data)["cell"]
         if "task" in cell:
             _lay(cell, label)
+        if "listen" in cell:
+            _hand_out(lifeline, cell["listen"])
         _pass_on(ours, data, fds)
     except BaseException as error:  # noqa: BLE001 - nothing may fall back into the keeper's code
         _tell(lifeline, b"E" + str(error).encode())
@@ -120,6 +125,12 @@ def _pass_on(line: int, data: bytes, fds: list[int]) -> None:
     sending.detach()  # stays open: its end would mean ours to the payload
     for fd in fds:
         os.close(fd)
+
+
+def _hand_out(lifeline: int, port: int) -> None:
+    """A listener in this network, for the place to answer on: the Runtime API of a program without the machine's."""
+    with socket.create_server(("127.0.0.1", port)) as listener, socket.socket(fileno=os.dup(lifeline)) as line:
+        socket.send_fds(line, [b"L"], [listener.fileno()])
 
 
 def _leave_if_alone(lifeline: int) -> None:

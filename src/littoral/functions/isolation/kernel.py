@@ -7,8 +7,10 @@ lock back from a thread that does not exist there.
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import platform
+import socket
 import struct
 
 CLONE_NEWNS = 0x00020000
@@ -38,6 +40,9 @@ PR_SET_SECCOMP = 22
 PR_CAPBSET_DROP = 24
 PR_SET_NO_NEW_PRIVS = 38
 PR_CAP_AMBIENT = 47
+
+SIOCSIFFLAGS = 0x8914
+IFF_UP = 1
 
 AT_FDCWD = -100
 AT_RECURSIVE = 0x8000
@@ -160,6 +165,12 @@ def map_user(uid: int, gid: int, *, inside: tuple[int, int]) -> None:
 def set_hostname(name: str) -> None:
     raw = name.encode()
     checked(_libc.sethostname(raw, ctypes.c_size_t(len(raw))), "sethostname")
+
+
+def loopback_up() -> None:
+    """In a fresh network namespace: 127.0.0.1, which is all that there is."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", IFF_UP))
 
 
 def set_seccomp(program: bytes) -> None:

@@ -12,12 +12,14 @@ Control messages are JSON, one per packet (SOCK_SEQPACKET), descriptors beside t
                      {"op": "exec", "id": 2, "cell": {…}, "argv": […], "env": {…}, "folder": "/…"}   + [socket, log]
                      {"op": "specialise", "id": 2, "cell": {…}}   {"op": "kill", "id": 1}
     keeper → place   {"ev": "ready"}   {"ev": "started", "id": 1, "pid": 77}   {"ev": "specialised", "id": 2}
+                     {"ev": "listening", "id": 2}   + [listener in the cell's own network]
                      {"ev": "failed", "id": 1, "error": "…"}   {"ev": "exited", "id": 1, "status": 9, "maxrss": KiB}
 
-``cell`` says what an instance has: ``task`` and ``opt`` (folders of code), ``tmp`` and ``data`` (bytes), see
-``isolation/cell.py``. With ``bare`` (the operator said ``--insecure-no-sandbox``) an instance is a plain child process:
-it is a subreaper, so while it lives its orphans are its own; when it is gone they come here, and every child that the
-keeper does not know is such an orphan and is killed.
+``cell`` says what an instance has: ``task`` and ``opt`` (folders of code), ``tmp`` and ``data`` (bytes), ``network``
+(false: none) and ``listen`` (the port of its Runtime API where it has none), see ``isolation/cell.py``. With ``bare``
+(the operator said ``--insecure-no-sandbox``) an instance is a plain child process: it is a subreaper, so while it lives
+its orphans are its own; when it is gone they come here, and every child that the keeper does not know is such an orphan
+and is killed.
 """
 
 from __future__ import annotations
@@ -177,9 +179,12 @@ class Keeper:
                 elif fd == self.control.fileno() and not self.listen():
                     return
 
-    def tell(self, event: dict[str, Any]) -> None:
+    def tell(self, event: dict[str, Any], fds: list[int] | None = None) -> None:
+        """``fds`` go with it, and are then closed here."""
         with contextlib.suppress(OSError):  # the place is gone; the end of file follows
-            self.control.send(json.dumps(event).encode())
+            socket.send_fds(self.control, [json.dumps(event).encode()], fds or [])
+        for fd in fds or []:
+            os.close(fd)
 
     def listen(self) -> bool:
         """Do what one message asks; False at the end of file."""
@@ -216,7 +221,8 @@ class Keeper:
     def embody(self, message: dict[str, Any], fds: list[int]) -> Made:
         """Give the message to a cell that was prepared, or to a new one. Raises OSError."""
         body = json.dumps({key: value for key, value in message.items() if key != "id"}).encode()
-        while self.prepared:
+        network = message["cell"].get("network", True)
+        while self.prepared and network:
             made = self.prepared.pop(0)
             try:
                 send(made.lifeline, body, fds)
@@ -225,18 +231,18 @@ class Keeper:
                 cell.forget(made.label)
                 continue
             return made
-        made = self.prepare()
+        made = self.prepare(network=network)
         send(made.lifeline, body, fds)
         return made
 
-    def prepare(self) -> Made:
+    def prepare(self, *, network: bool = True) -> Made:
         """A cell without anything in it. Raises OSError."""
         ours, theirs = pair()
         label = f"i{next(self.serials)}"
-        pid = kernel.clone(cell.NAMESPACES)
+        pid = kernel.clone(cell.NAMESPACES | (0 if network else kernel.CLONE_NEWNET))
         if pid == 0:
             self.forget(ours)
-            cell.init(self.who, theirs, label, lambda message, fds: become(1, message, fds))
+            cell.init(self.who, theirs, label, lambda message, fds: become(1, message, fds), network=network)
         os.close(theirs)
         return Made(pid, ours, label)
 
@@ -280,14 +286,18 @@ class Keeper:
     def hear(self, number: int) -> bool:
         """What an instance's init has to say; False when that was all for now."""
         fd = self.lifelines[number]
+        fds: list[int] = []
         try:
-            word = os.read(fd, 4096)
+            with socket.socket(fileno=os.dup(fd)) as line:
+                word, fds, _, _ = socket.recv_fds(line, 4096, 1)
         except BlockingIOError:
             return False
         except OSError:
             word = b""
         if word[:1] == b"R":
             self.tell({"ev": "specialised", "id": number})
+        elif word[:1] == b"L":
+            self.tell({"ev": "listening", "id": number}, fds)
         elif word:
             self.words[number] = word
         elif self.instances.pop(fd, None) is not None:
