@@ -2,9 +2,9 @@
 
     .venv/bin/python bench/bench_functions.py
 
-Ours runs in this process on uvloop, on the embedded store in a temporary folder; the peer is what one would do
-without a cloud: start the interpreter, load the handler, run one event. ``moto`` is no peer: without Docker its Lambda
-runs no code.
+Ours runs in this process on uvloop, on the embedded store in a temporary folder, each instance in its sandbox; the
+peers are what one would do without a cloud: start the interpreter, load the handler, run one event; and AWS's own
+Python runtime client, started for one event. ``moto`` is no peer: without Docker its Lambda runs no code.
 """
 
 from __future__ import annotations
@@ -15,13 +15,16 @@ import io
 import json
 import logging
 import os
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import zipfile
 from collections.abc import Awaitable, Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import uvloop
@@ -33,13 +36,17 @@ from littoral.store.embedded import EmbeddedStore
 PYTHON_CODE = "import json, logging\ndef handler(event, context):\n    return {'bed': event['bed'], 'ok': True}\n"
 NODE_CODE = "exports.handler = async (event) => ({ bed: event.bed, ok: true });\n"
 EVENT = b'{"bed": 7}'
+ANSWER = {"bed": 7, "ok": True}
 CORES = sorted(os.sched_getaffinity(0))
 
 
-def zip_of(name: str, text: str) -> bytes:
+def zip_of(name: str, content: str | bytes) -> bytes:
+    """One file that may be executed."""
     buffer = io.BytesIO()
+    entry = zipfile.ZipInfo(name)
+    entry.external_attr = 0o100755 << 16
     with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr(name, text)
+        archive.writestr(entry, content)
     return buffer.getvalue()
 
 
@@ -60,7 +67,9 @@ def fresh(argv: list[str], count: int) -> list[float]:
     return took
 
 
-async def cold(functions: Functions, name: str, count: int, settle: Callable[[], Awaitable[None]]) -> list[float]:
+async def cold(
+    functions: Functions, name: str, count: int, settle: Callable[[], Awaitable[None]], answer: object = ANSWER
+) -> list[float]:
     """Every event finds no instance; ours from the call to the answer."""
     took = []
     for _ in range(count):
@@ -69,7 +78,7 @@ async def cold(functions: Functions, name: str, count: int, settle: Callable[[],
         began = time.perf_counter()
         result = await functions.invoke(Invocation(name, EVENT))
         took.append(time.perf_counter() - began)
-        assert result.cold and json.loads(result.payload) == {"bed": 7, "ok": True}, result
+        assert result.cold and json.loads(result.payload) == answer, result
     return took
 
 
@@ -100,6 +109,7 @@ async def bench(folder: Path) -> None:
         config = {"Runtime": f"python{version}", "Handler": "app.handler"}
         await functions.install("py", "1", config, zip_of("app.py", PYTHON_CODE))
         await cold_python(functions, folder)
+        await cold_program(functions, folder)
         if node:
             config = {"Runtime": "nodejs20.x", "Handler": "index.handler"}
             await functions.install("js", "1", config, zip_of("index.js", NODE_CODE))
@@ -110,6 +120,9 @@ async def bench(folder: Path) -> None:
             for at_once in (1, 8):
                 rate, took = await warm(functions, name, at_once, 3.0)
                 line(f"warm {name}, in process, {at_once} at once", took, f"{rate:8.0f} a second")
+        await idle_memory(functions, ("py", "js") if node else ("py",))
+        for name in ("py", "js") if node else ("py",):
+            await two_cores(functions, name)
         await one_core(functions)
         await asyncio.to_thread(through_the_api, folder / "api")
         print("moto: its Lambda needs Docker to run code (the back end without Docker runs none): skipped")
@@ -127,6 +140,88 @@ async def cold_python(functions: Functions, folder: Path) -> None:
     run += "print(json.dumps(app.handler(json.load(sys.stdin), None)))"
     theirs = await asyncio.to_thread(fresh, [sys.executable, "-c", run], 40)
     line("peer: python -c, a process per event", theirs, _ratio(theirs, ours))
+    client = [sys.executable, "-m", "awslambdaric", "app.handler"]
+    theirs = await asyncio.to_thread(from_runtime_api, client, folder, 25)
+    line("peer: awslambdaric, a process per event", theirs, _ratio(theirs, ours))
+    await cold_bare(folder)
+
+
+async def cold_bare(folder: Path) -> None:
+    """What the sandbox costs."""
+    store = await EmbeddedStore.open(folder / "bare-store")
+    functions = await Functions.open(store, folder / "bare", settings=FunctionSettings(isolated=False))
+    await functions.start()
+    config = {"Runtime": f"python3.{sys.version_info.minor}", "Handler": "app.handler"}
+    await functions.install("py", "1", config, zip_of("app.py", PYTHON_CODE))
+    took = await cold(functions, "py", 200, lambda: asyncio.sleep(0.02))
+    line("cold py, in process, --insecure-no-sandbox", took)
+    await functions.close()
+    await store.close()
+
+
+async def cold_program(functions: Functions, folder: Path) -> None:
+    """A runtime of one's own: what the place adds to the start of the program itself."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        print("no C compiler: provided rows skipped")
+        return
+    source = Path(__file__).parent.parent / "tests" / "functions" / "bootstrap.c"
+    program = folder / "bootstrap"
+    command = [compiler, "-O2", "-w", "-o", str(program), str(source)]
+    await asyncio.to_thread(subprocess.check_call, command)
+    config = {"Runtime": "provided.al2023", "Handler": "none"}
+    await functions.install("program", "1", config, zip_of("bootstrap", program.read_bytes()))
+    ours = await cold(functions, "program", 100, lambda: asyncio.sleep(0.02), answer=json.loads(EVENT))
+    line("cold provided (a C program), in process", ours)
+    bare = await asyncio.to_thread(from_runtime_api, [str(program)], folder, 50)
+    added = (statistics.median(ours) - statistics.median(bare)) * 1000
+    line("the same program against a bare Runtime API", bare, f"the place adds {added:.1f} ms")
+
+
+def from_runtime_api(argv: list[str], folder: Path, count: int) -> list[float]:
+    """A new process for every event, which it asks for and answers over the Runtime API."""
+    answered = threading.Event()
+
+    class Api(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if answered.is_set():  # the second question has no answer
+                return
+            self.send_response(200)
+            self.send_header("Lambda-Runtime-Aws-Request-Id", "8476a536-e9f4-11e8-9739-2dfe598c3fcd")
+            self.send_header("Lambda-Runtime-Deadline-Ms", str(int(time.time() * 1000) + 10_000))
+            self.send_header("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:us-east-1:000000000000:function:py")
+            self.send_header("Lambda-Runtime-Trace-Id", "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Sampled=0")
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(EVENT)))
+            self.end_headers()
+            with contextlib.suppress(OSError):  # asked by the process before, which is dead
+                self.wfile.write(EVENT)
+
+        def do_POST(self) -> None:
+            assert json.loads(self.rfile.read(int(self.headers["Content-Length"])))["bed"] == 7
+            answered.set()
+            self.send_response(202)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Api)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    about = {"AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{server.server_port}", "LAMBDA_TASK_ROOT": str(folder)}
+    about |= {"AWS_LAMBDA_FUNCTION_NAME": "py", "AWS_LAMBDA_FUNCTION_VERSION": "1", "_HANDLER": "app.handler"}
+    about |= {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128", "AWS_LAMBDA_LOG_GROUP_NAME": "g", "AWS_REGION": "us-east-1"}
+    about |= {"AWS_LAMBDA_LOG_STREAM_NAME": "s", "PATH": os.environ["PATH"]}
+    took = []
+    for _ in range(count):
+        answered.clear()
+        began = time.perf_counter()
+        with subprocess.Popen(argv, env=about, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
+            assert answered.wait(10), f"{argv[0]} did not answer"
+            took.append(time.perf_counter() - began)
+            run.kill()
+    server.shutdown()
+    return took
 
 
 async def cold_node(functions: Functions, folder: Path, node: str) -> None:
@@ -144,17 +239,46 @@ async def cold_node(functions: Functions, folder: Path, node: str) -> None:
     line("peer: node -e, a process per event", theirs, _ratio(theirs, ours))
 
 
+async def idle_memory(functions: Functions, names: tuple[str, ...]) -> None:
+    """What an instance that has served holds alone, its init and its process together."""
+    for name in names:
+        await functions.invoke(Invocation(name, EVENT))
+        pool = next(pool for pool in functions._parts.scheduler._pools.values() if pool.version.name == name)
+        pids = [pid for pid in (pool.idle[-1]._process, pool.idle[-1].pid) if pid is not None]
+        print(f"an idle instance of {name} has {sum(map(_private, pids)) / 1024:.1f} MiB of its own")
+
+
+def _private(pid: int) -> int:
+    """KiB that no other process maps."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return sum(int(each.split()[1]) for each in lines if each.startswith("Private_"))
+
+
+async def two_cores(functions: Functions, name: str) -> None:
+    """The place on one core, keeper and instances on another."""
+    if len(CORES) < 2:
+        return
+    others = _descendants(os.getpid())
+    _pin([os.getpid()], {CORES[0]})
+    _pin(others, {CORES[1]})
+    rate, took = await warm(functions, name, 8, 3.0)
+    line(f"warm {name}, in process, 8 at once, one core for the place", took, f"{rate:8.0f} a second")
+    _pin([os.getpid(), *others], set(CORES))
+
+
 async def one_core(functions: Functions) -> None:
     """Place, keeper and instances together on one core."""
     pids = [os.getpid(), *_descendants(os.getpid())]
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.sched_setaffinity(pid, {CORES[0]})
+    _pin(pids, {CORES[0]})
     rate, took = await warm(functions, "py", 8, 3.0)
     line("warm py, in process, 8 at once, all on one core", took, f"{rate:8.0f} a second")
+    _pin(pids, set(CORES))
+
+
+def _pin(pids: list[int], cores: set[int]) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
-            os.sched_setaffinity(pid, CORES)
+            os.sched_setaffinity(pid, cores)
 
 
 # ------------------------------------------------------------------------------------ through the signed HTTP API
@@ -257,8 +381,6 @@ def _ratio(theirs: list[float], ours: list[float]) -> str:
 
 
 def _node() -> str | None:
-    import shutil
-
     return shutil.which("node")
 
 

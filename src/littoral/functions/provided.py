@@ -18,8 +18,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from littoral.functions import runtimeapi
+from littoral.functions.held import descendants
 from littoral.functions.instance import InitFailed, Instance
 from littoral.functions.outcome import Outcome
+from littoral.functions.peer import holds
 from littoral.functions.runtimeapi import Event, Reply, RuntimeApi, Wanted
 from littoral.net.listen import HttpListener, listen_http
 from littoral.net.message import BodyError, BodyTooLarge, Headers, Request, Response
@@ -119,7 +121,10 @@ class ProvidedInstance(Instance):
         listener = self._listener
         if self.pid is None or listener is None:
             return False
-        ours = await asyncio.to_thread(owns_connection, self.pid, port, listener.port)
+        ours = holds([self.pid], port, listener.port)
+        if not ours and self._process is not None:  # something that it started, maybe one of a thousand
+            family = await asyncio.to_thread(descendants, self._process)
+            ours = await asyncio.to_thread(holds, family, port, listener.port)
         if ours:
             self._known.add(port)
         return ours
@@ -189,38 +194,3 @@ def peak_kib(pid: int | None) -> int:
             if line.startswith("VmHWM:"):
                 return int(line.split()[1])
     return 0
-
-
-def owns_connection(pid: int, port: int, listener: int) -> bool:
-    """Whether the process or one that it started holds the loopback TCP socket from ``port`` to ``listener``."""
-    inode = _inode(port, listener)
-    return inode is not None and any(inode in _sockets(each) for each in _tree(pid))
-
-
-def _inode(port: int, listener: int) -> str | None:
-    local, remote = f"0100007F:{port:04X}", f"0100007F:{listener:04X}"
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        fields = line.split()
-        if fields[1] == local and fields[2] == remote:
-            return fields[9]
-    return None
-
-
-def _tree(pid: int) -> list[int]:
-    found = [pid]
-    with contextlib.suppress(OSError):  # it has ended meanwhile
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            for word in (task / "children").read_text().split():
-                found += _tree(int(word))
-    return found
-
-
-def _sockets(pid: int) -> set[str]:
-    found = set()
-    with contextlib.suppress(OSError):
-        for file in Path(f"/proc/{pid}/fd").iterdir():
-            with contextlib.suppress(OSError):
-                target = str(file.readlink())
-                if target.startswith("socket:["):
-                    found.add(target[8:-1])
-    return found
