@@ -6,7 +6,7 @@ import base64
 import datetime
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from email.utils import format_datetime
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +16,7 @@ from botocore.model import OperationModel, Shape
 
 from littoral.aws import models
 from littoral.net.message import Headers, Response, ResponseBody
+from littoral.protocols import eventstream
 
 UNSAYABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 XML_HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -95,6 +96,10 @@ def _payload(member: Shape, name: str, value: Any, response: Response, operation
         if "content-type" not in response.headers:
             plain = member.type_name == "string"
             response.headers.set("content-type", "text/plain" if plain else "application/octet-stream")
+    elif member.serialization.get("eventstream"):
+        response.body = EventBody(member, value)
+        if "content-type" not in response.headers:
+            response.headers.set("content-type", eventstream.CONTENT_TYPE)
     elif xml:
         root = member.serialization.get("name", name)
         response.body = (XML_HEAD + _element(member, value, root, member)).encode()
@@ -133,6 +138,40 @@ def _document(
 
 def _namespace(service: str) -> str:
     return ' xmlns="http://s3.amazonaws.com/doc/2006-03-01/"' if service == "s3" else ""
+
+
+# --------------------------------------------------------------------------------------- event streams
+
+
+class EventBody:
+    """An operation's events, (name, members) each, as the bytes of an event stream (REST with JSON)."""
+
+    def __init__(self, shape: Shape, events: AsyncIterator[tuple[str, Mapping[str, Any]]]) -> None:
+        self._shapes: Mapping[str, Shape] = shape.members
+        self._events = events
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        name, members = await anext(self._events)
+        return eventstream.encode(event_message(self._shapes[name], name, members))
+
+    async def aclose(self) -> None:
+        """The caller has gone, or has all."""
+        aclose = getattr(self._events, "aclose", None)
+        if aclose is not None:
+            await aclose()
+
+
+def event_message(shape: Shape, name: str, members: Mapping[str, Any]) -> eventstream.Message:
+    headers = {":message-type": eventstream.text("event"), ":event-type": eventstream.text(name)}
+    for key, member in shape.members.items():
+        if member.serialization.get("eventpayload") and member.type_name == "blob":
+            headers[":content-type"] = eventstream.text("application/octet-stream")
+            return eventstream.Message(headers, members.get(key) or b"")
+    headers[":content-type"] = eventstream.text("application/json")
+    return eventstream.Message(headers, _dump(_members(shape.members, members)))
 
 
 # ------------------------------------------------------------------------------------------------- JSON

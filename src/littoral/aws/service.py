@@ -14,7 +14,8 @@ the model's own names, just as boto3 would hand it to a caller::
 does not name is refused with ``NotImplemented`` unless ``harmless`` lists it (its absence cannot change the
 outcome). Members with a default need not be sent. A parameter with no default that the model calls optional is
 an error at start-up (``registry.check``). A streaming input member arrives as a ``littoral.net.message.Body``;
-a streaming output member may be bytes, a FileSlice or an async iterator of bytes.
+a streaming output member may be bytes, a FileSlice or an async iterator of bytes; an event stream is an async iterator
+of (event name, its members). Where an iterator has an ``aclose``, it is called in the end, also when nobody iterated.
 
 ``{"ResponseMetadata": {"HTTPStatusCode": 206, "HTTPHeaders": {...}}}`` in the result overrides the status and
 adds headers.

@@ -23,6 +23,8 @@ from typing import Any
 from littoral.functions.held import descendants, only_child, resident, together
 from littoral.functions.keeper import Keeper, KeeperGone
 from littoral.functions.outcome import Outcome, exit_payload, exit_words, timeout_payload
+from littoral.functions.payload import MAX_RESPONSE
+from littoral.functions.streaming import Collected, Taker, too_large
 from littoral.functions.version import iso_time
 
 INVOKE = struct.Struct(">Ic36sdHH")
@@ -68,6 +70,9 @@ class Instance(asyncio.Protocol):
         self._limit = 0.0  # seconds for the event under way
         self._timer: asyncio.TimerHandle | None = None
         self._born = time.perf_counter()
+        self._taker: Taker | None = None  # of a response that comes in pieces
+        self._streams = False  # it has begun
+        self._held = False  # nothing is read: its reader has enough for now
         self._status: int | None = None
         self._eof = False
         self._memory_kib = 0
@@ -90,13 +95,24 @@ class Instance(asyncio.Protocol):
         self.init_seconds = time.perf_counter() - self._born
         return self.init_seconds
 
-    async def invoke(self, request_id: str, timeout: float, arn: str, context: bytes, payload: bytes) -> Outcome:
+    async def invoke(
+        self,
+        request_id: str,
+        timeout: float,
+        arn: str,
+        context: bytes,
+        payload: bytes,
+        taker: Taker | None = None,
+    ) -> Outcome:
         """One event. The outcome says whether the instance may be used again. When the caller is cancelled, use
-        ``settled`` to wait for the handler to finish."""
+        ``settled`` to wait for the handler to finish. ``taker`` gets a response that the handler streams; without one
+        it is gathered into the outcome's payload."""
         loop = asyncio.get_running_loop()
         self._request_id = request_id
         waiter: asyncio.Future[Outcome] = loop.create_future()
         self._waiter = waiter
+        self._taker = taker
+        self._streams = False
         self._began = time.perf_counter()
         self._limit = timeout
         if self._timer is None:
@@ -203,7 +219,45 @@ class Instance(asyncio.Protocol):
             outcome = Outcome(
                 "ok" if kind == b"O" else "error", frame[5:], duration, self._memory_kib, usable=self.alive
             )
-            self._waiter.set_result(outcome)
+            self._waiter.set_result(self._whole(outcome) if self._streams else outcome)
+        elif kind == b"S":
+            self.begin_stream(frame[1:].decode("latin-1"))
+        elif kind == b"D" and self._streams and self._taker is not None:
+            self._taker.feed(frame[1:])
+            if self._taker.full:
+                self._hold()
+
+    # ------------------------------------------------------------------------------------ a response in pieces
+
+    def begin_stream(self, content_type: str) -> None:
+        if self._waiter is None or self._waiter.done() or self._streams:
+            return  # nobody asked
+        self._streams = True
+        if self._taker is None:
+            self._taker = Collected(MAX_RESPONSE)
+        self._taker.on_room = self._release
+        self._taker.begin(content_type)
+
+    def _whole(self, outcome: Outcome) -> Outcome:
+        """The outcome of an event whose response came in pieces."""
+        taker, self._streams = self._taker, False
+        assert taker is not None
+        self._release()  # nothing more comes for that reader, and the next event's answer must not wait for it
+        if outcome.kind == "ok":
+            outcome.payload = taker.taken()
+            if taker.over:
+                outcome.kind, outcome.payload = "error", too_large(taker.over)
+        return outcome
+
+    def _hold(self) -> None:
+        if not self._held and self._transport is not None:
+            self._held = True
+            self._transport.pause_reading()
+
+    def _release(self) -> None:
+        if self._held and self._transport is not None:
+            self._held = False
+            self._transport.resume_reading()
 
     def eof_received(self) -> bool:
         self._ended()

@@ -10,6 +10,7 @@ from typing import Any
 from littoral.aws.service import ServiceError
 
 MAX_SYNC = 6 * 1024 * 1024  # bytes of a synchronous event
+MAX_RESPONSE = MAX_SYNC + 100  # bytes of a response: Lambda allows 6 MB and 100 bytes
 MAX_EVENT = 1024 * 1024  # bytes of an asynchronous one: AWS allows 1 MB since 2025
 MAX_CONTEXT = 3583  # bytes of a client context, base64 decoded
 ON_THE_LOOP = 128 * 1024  # larger events are checked in a thread

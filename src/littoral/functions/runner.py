@@ -24,8 +24,9 @@ from littoral.functions.outcome import Outcome, billed_ms, exit_payload, timeout
 from littoral.functions.runtimes import unavailable
 from littoral.functions.scheduler import Lease, Scheduler
 from littoral.functions.settings import FunctionSettings
+from littoral.functions.streaming import ResponseStream, Taker
 from littoral.functions.tally import Tallies
-from littoral.functions.version import iso_time
+from littoral.functions.version import FunctionVersion, iso_time
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ class Runner:
         self._settings = settings
         self._clock = clock
         self._abandoned: set[asyncio.Task[None]] = set()
+        self._streaming: set[asyncio.Task[None]] = set()
         self.stats = Stats()
         self.tallies = Tallies()
 
@@ -62,9 +64,32 @@ class Runner:
 
         ``tail``: the result has the last of the log.
         """
-        version = target.version
+        lease = await self._lease(target.version)
+        return await self._execute(lease, target, request_id, payload, context, None, tail=tail)
+
+    async def stream(
+        self, target: Target, request_id: str, payload: bytes, context: bytes = b"", *, tail: bool = False
+    ) -> ResponseStream:
+        """Run one event whose response is read while it is made. Raises ServiceError when it could not run. Who reads
+        may leave (``aclose``): the execution is the place's, as are its slot and its bill."""
+        lease = await self._lease(target.version)
+        stream = ResponseStream(target.version.version, self._settings.stream_bytes)
+
+        async def execute() -> None:
+            try:
+                stream.finish(await self._execute(lease, target, request_id, payload, context, stream, tail=tail))
+            except BaseException as problem:
+                stream.fail(problem)
+                raise
+
+        task = asyncio.get_running_loop().create_task(execute())
+        self._streaming.add(task)
+        task.add_done_callback(self._streamed)
+        return stream
+
+    async def _lease(self, version: FunctionVersion) -> Lease:
         try:
-            lease = await self._scheduler.acquire(version)
+            return await self._scheduler.acquire(version)
         except KeeperGone as error:
             raise unavailable(error) from error
         except Exception as error:
@@ -72,7 +97,19 @@ class Runner:
                 self.stats.throttles += 1
                 self.tallies.of(version).throttles += 1
             raise
-        instance = lease.instance
+
+    async def _execute(
+        self,
+        lease: Lease,
+        target: Target,
+        request_id: str,
+        payload: bytes,
+        context: bytes,
+        taker: Taker | None,
+        *,
+        tail: bool,
+    ) -> InvokeResult:
+        version, instance = target.version, lease.instance
         assert instance is not None
         record = InvocationLog(self._logs, version.log_group, instance.stream, self._settings.log_bytes_per_invocation)
         instance.printed = record.printed
@@ -82,16 +119,22 @@ class Runner:
                 return failed
         record.lines(*platformlog.started(version, request_id, self._clock))
         try:
-            outcome = await instance.invoke(request_id, version.timeout, target.arn, context, payload)
+            outcome = await instance.invoke(request_id, version.timeout, target.arn, context, payload, taker)
         except asyncio.CancelledError:
             self._abandon(lease, instance, record, request_id)
             raise
         return self._conclude(lease, record, request_id, outcome, tail=tail)
 
+    def _streamed(self, task: asyncio.Task[None]) -> None:
+        self._streaming.discard(task)
+        if not task.cancelled() and task.exception() is not None:  # which the reader got as well, if there is one
+            log.error("a streamed execution failed", exc_info=task.exception())
+
     async def close(self) -> None:
-        for task in self._abandoned:
-            task.cancel()
-        await asyncio.gather(*self._abandoned, return_exceptions=True)
+        for tasks in (self._streaming, self._abandoned):  # in this order: a stream's end may abandon an execution
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _initialise(
         self, lease: Lease, instance: Instance, record: InvocationLog, request_id: str, *, tail: bool

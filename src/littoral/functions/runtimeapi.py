@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 BASE = "/2018-06-01/runtime/"
-MAX_RESPONSE = 6 * 1024 * 1024 + 100  # bytes: Lambda allows 6 MB and 100 bytes
+MAX_RESPONSE = 6 * 1024 * 1024 + 100  # bytes, of an answer that comes whole
 INVOCATION = re.compile(re.escape(BASE) + r"invocation/([^/]{1,100})/(response|error)")
 
 State = Literal["init", "waiting", "running", "done", "ended"]

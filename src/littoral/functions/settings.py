@@ -36,5 +36,6 @@ class FunctionSettings:
     deliveries: int = 64  # asynchronous events under way at once
     log_bytes_per_group: int = 16 * 1024 * 1024  # a log group keeps at least half of this, at most this
     log_bytes_per_invocation: int = 1024 * 1024  # what one invocation may write to its log; more is dropped
+    stream_bytes: int = 200 * 1024 * 1024  # a streamed response may be so long: Lambda's limit
     memory_slack: int = 96 * 1024 * 1024  # above MemorySize before RLIMIT_DATA bites: thread stacks, allocator
     node_memory_slack: int = 256 * 1024 * 1024  # the same for Node.js: V8 and its threads

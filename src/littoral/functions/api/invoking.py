@@ -1,4 +1,4 @@
-"""Invoke: synchronous, asynchronous, dry."""
+"""Invoke: synchronous, asynchronous, dry, and with a response that comes in pieces."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ import base64
 import binascii
 import json
 import re
+from collections.abc import AsyncIterator
+from typing import Any
 
 from littoral.aws.service import Call, Output, ServiceError, operation
 from littoral.functions.api.parts import Operations
-from littoral.functions.names import invalid, new_request_id
+from littoral.functions.catalog import Target
+from littoral.functions.names import Reference, invalid, new_request_id
 from littoral.functions.payload import MAX_CONTEXT, MAX_EVENT, MAX_SYNC, check_payload, too_large
+from littoral.functions.streaming import ResponseStream
 from littoral.net.message import Body, BodyTooLarge
+from littoral.protocols.eventstream import CONTENT_TYPE
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
@@ -31,9 +36,7 @@ class InvokeOperations(Operations):
     ) -> Output:
         if invocation_type not in ("RequestResponse", "Event", "DryRun"):
             raise invalid(f"InvocationType must be RequestResponse, Event or DryRun, not {invocation_type[:50]}")
-        reference = self._home.parse(function_name, qualifier)
-        target = self._catalog.resolve(reference)
-        self._parts.readiness.check_invocable(reference.name)
+        reference, target = self._invocable(function_name, qualifier)
         context = _client_context(client_context)
         limit = MAX_EVENT if invocation_type == "Event" else MAX_SYNC
         event = await check_payload(await _whole(payload, limit, invocation_type), limit, invocation_type)
@@ -55,10 +58,88 @@ class InvokeOperations(Operations):
             output["LogResult"] = base64.b64encode(result.log_tail).decode()
         return output
 
+    @operation(notes="TenantId is refused; nothing slows a response beyond its first 6 MB")
+    async def invoke_with_response_stream(
+        self,
+        call: Call,
+        *,
+        function_name: str,
+        invocation_type: str = "RequestResponse",
+        log_type: str = "None",
+        client_context: str | None = None,
+        payload: bytes | Body = b"",
+        qualifier: str | None = None,
+    ) -> Output:
+        if invocation_type not in ("RequestResponse", "DryRun"):
+            raise invalid(f"InvocationType must be RequestResponse or DryRun, not {invocation_type[:50]}")
+        _, target = self._invocable(function_name, qualifier)
+        context = _client_context(client_context)
+        event = await check_payload(await _whole(payload, MAX_SYNC, invocation_type), MAX_SYNC, invocation_type)
+        if invocation_type == "DryRun":
+            return {"StatusCode": 204}
+        tail = log_type == "Tail"
+        stream = await self._parts.runner.stream(target, _request_id(call), event, context, tail=tail)
+        return {
+            "StatusCode": 200,
+            "ExecutedVersion": stream.executed_version,
+            "ResponseStreamContentType": CONTENT_TYPE,
+            "EventStream": StreamEvents(stream, tail=tail),
+        }
+
+    def _invocable(self, function_name: str, qualifier: str | None) -> tuple[Reference, Target]:
+        reference = self._home.parse(function_name, qualifier)
+        target = self._catalog.resolve(reference)
+        self._parts.readiness.check_invocable(reference.name)
+        return reference, target
+
     @operation(notes="deprecated by AWS in favour of Invoke; the same as its InvocationType Event")
     async def invoke_async(self, call: Call, *, function_name: str, invoke_args: bytes | Body) -> Output:
         await self.invoke(call, function_name=function_name, invocation_type="Event", payload=invoke_args)
         return {"Status": 202}
+
+
+class StreamEvents:
+    """A response's pieces as the model's events: PayloadChunk for each, then InvokeComplete."""
+
+    def __init__(self, stream: ResponseStream, *, tail: bool) -> None:
+        self._stream = stream
+        self._tail = tail
+        self._complete = False
+
+    def __aiter__(self) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+        return self
+
+    async def __anext__(self) -> tuple[str, dict[str, Any]]:
+        if self._complete:
+            raise StopAsyncIteration
+        try:
+            return "PayloadChunk", {"Payload": await anext(self._stream)}
+        except StopAsyncIteration:
+            self._complete = True
+            return "InvokeComplete", self._conclusion()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    def _conclusion(self) -> dict[str, Any]:
+        result = self._stream.result
+        assert result is not None
+        shown: dict[str, Any] = {}
+        if result.function_error is not None:
+            shown |= {
+                "ErrorCode": _error_type(result.payload),
+                "ErrorDetails": result.payload.decode("utf-8", "replace"),
+            }
+        if self._tail:
+            shown["LogResult"] = base64.b64encode(result.log_tail).decode()
+        return shown
+
+
+def _error_type(payload: bytes) -> str:
+    try:
+        return str(json.loads(payload)["errorType"])
+    except (ValueError, TypeError, KeyError, RecursionError):  # a runtime of one's own may say what it likes
+        return "Unhandled"
 
 
 async def _whole(payload: bytes | Body, limit: int, kind: str) -> bytes:

@@ -11,10 +11,12 @@
  *                      I  request id (36), timeout (double, s), lengths of ARN and context (2 x u16), ARN, context, event
  *   instance -> place  R  ready     F  init failed: error JSON
  *                      O  peak memory (u32, KiB), result JSON    E  same, error JSON    X  same, error JSON; it then exits
+ *                      S  the response comes in pieces: content type    D  a piece    (then O without a result, E or X)
  */
 const fs = require('fs');
 const net = require('net');
 const path = require('path');
+const stream = require('stream');
 const util = require('util');
 const { pathToFileURL } = require('url');
 
@@ -64,6 +66,14 @@ function sendDirectly(frame) {
     if (error.code !== 'EAGAIN') return; // the place is gone; the end of the socket says so
   }
   if (taken < frame.length) socket.write(frame.subarray(taken));
+}
+
+/** A piece of a response; `then` is called when the place has taken it: back-pressure. */
+function sendPiece(kind, data, then) {
+  const head = Buffer.allocUnsafe(5);
+  head.writeUInt32BE(1 + data.length, 0);
+  head[4] = kind.charCodeAt(0);
+  socket.write(data.length ? Buffer.concat([head, data]) : head, then);
 }
 
 let pending = Buffer.alloc(0);
@@ -259,6 +269,106 @@ function configure(given) {
   );
 }
 
+// ---------------------------------------------------------------------------------------------- streaming
+
+const STREAMING = Symbol.for('aws.lambda.runtime.handler.streaming'); // wrappers of handlers carry it over by this name
+const HIGH_WATER_MARK = Symbol.for('aws.lambda.runtime.handler.streaming.highWaterMark');
+const INTEGRATION = 'application/vnd.awslambda.http-integration-response';
+const LARGEST_PIECE = 1024 * 1024;
+
+/** What a streaming handler writes to: it waits when the caller is slower than the function. */
+class ResponseStream extends stream.Writable {
+  constructor(highWaterMark) {
+    super({ highWaterMark: highWaterMark ?? 65536 });
+    this._contentType = 'application/octet-stream';
+    this._begun = false;
+  }
+
+  setContentType(contentType) {
+    if (this._begun) throw new RuntimeError('Runtime.InvalidStreamingOperation', 'Cannot set content-type, too late.');
+    this._contentType = String(contentType);
+  }
+
+  _begin() {
+    if (this._begun) return;
+    this._begun = true;
+    sendPiece('S', Buffer.from(this._contentType, 'latin1'));
+    if (typeof this._onBeforeFirstWrite === 'function') {
+      this._onBeforeFirstWrite((data) => sendPiece('D', typeof data === 'string' ? Buffer.from(data) : data));
+    }
+  }
+
+  _write(chunk, encoding, done) {
+    this._begin();
+    for (let at = LARGEST_PIECE; at < chunk.length; at += LARGEST_PIECE) {
+      sendPiece('D', chunk.subarray(at - LARGEST_PIECE, at));
+    }
+    sendPiece('D', chunk.subarray(chunk.length - (chunk.length % LARGEST_PIECE || LARGEST_PIECE)), done);
+  }
+
+  _writev(chunks, done) {
+    this._write(Buffer.concat(chunks.map(({ chunk }) => chunk)), 'buffer', done);
+  }
+
+  _final(done) {
+    this._begin();
+    done();
+  }
+}
+
+/** Status, headers and cookies of a function URL's answer go before the body: JSON, then eight NULs. */
+class HttpResponseStream {
+  static from(underlying, prelude) {
+    underlying.setContentType(INTEGRATION);
+    underlying._onBeforeFirstWrite = (write) => {
+      write(JSON.stringify(prelude));
+      write(Buffer.alloc(8));
+    };
+    return underlying;
+  }
+}
+
+function streamifyResponse(found, options) {
+  found[STREAMING] = 'response';
+  if (typeof options?.highWaterMark === 'number') found[HIGH_WATER_MARK] = Math.trunc(options.highWaterMark);
+  return found;
+}
+
+globalThis.awslambda = { streamifyResponse, HttpResponseStream };
+
+/** One event of a streaming handler: over when its promise and its stream are. */
+function invokeStreaming(invocation, event, context, { finish, fail }) {
+  const response = new ResponseStream(handler[HIGH_WATER_MARK]);
+  const ended = new Promise((resolve, reject) => stream.finished(response, (error) => (error ? reject(error) : resolve())));
+  ended.catch(() => {}); // told to `fail` below; here only kept from being unhandled
+  const failed = (error) => {
+    response.destroy();
+    fail(error);
+  };
+  onEmptyLoop = () => { // nothing left to run: whatever the handler still waits for cannot come
+    if (!response.writableEnded) {
+      logLine('WARN', 'The response stream was not ended: call responseStream.end()');
+      response.end();
+    }
+    ended.then(() => finish('O', ''), failed);
+  };
+  let returned;
+  try {
+    returned = handler(event, response, context);
+    if (!returned || typeof returned.then !== 'function') {
+      throw new RuntimeError('Runtime.InvalidStreamingOperation', 'A streaming handler has to be async or to return a promise');
+    }
+  } catch (error) {
+    return failed(error);
+  }
+  return returned
+    .then((result) => {
+      if (result !== undefined && current === invocation) logLine('WARN', 'A streaming handler\'s return value is ignored');
+      return ended;
+    })
+    .then(() => finish('O', ''), failed);
+}
+
 // ---------------------------------------------------------------------------------------------- invoking
 
 function makeContext(requestId, arn, context, deadline) {
@@ -329,8 +439,17 @@ function invoke(frame) {
   context.fail = fail;
 
   current = invocation;
-  onEmptyLoop = () => succeed(null); // nothing left to run and no answer given: Lambda answers null
   socket.unref();
+  if (handler[STREAMING] === 'response') {
+    let event;
+    try {
+      event = JSON.parse(frame.toString('utf8', payloadAt));
+    } catch (error) {
+      return fail(error);
+    }
+    return invokeStreaming(invocation, event, context, { finish, fail });
+  }
+  onEmptyLoop = () => succeed(null); // nothing left to run and no answer given: Lambda answers null
   try {
     const returned = handler(JSON.parse(frame.toString('utf8', payloadAt)), context, callback);
     if (returned && typeof returned.then === 'function') returned.then(succeed, fail);
