@@ -215,3 +215,36 @@ def test_the_aws_cli_creates_and_invokes(place: Served, tmp_path: Path) -> None:
     answer = aws("invoke", "--function-name", "cli", "--payload", '{"n": 21}', str(out))
     assert answer["StatusCode"] == 200 and json.loads(out.read_text()) == {"twice": 42}
     aws("delete-function", "--function-name", "cli")
+
+
+def test_a_streamed_response(client: Any) -> None:
+    source = (
+        "exports.handler = awslambda.streamifyResponse(async (event, response) => {"
+        "  response.write('one,'); console.log('ran');"
+        "  if (event.fail) throw new TypeError('half way');"
+        "  response.end('two'); });"
+    )
+    name = "streamed"
+    client.create_function(
+        FunctionName=name, Role=ROLE, Runtime=NODE, Handler="index.handler", Code={"ZipFile": zip_of(index__js=source)}
+    )
+    answer = client.invoke_with_response_stream(FunctionName=name, Payload=b"{}", LogType="Tail")
+    assert (answer["StatusCode"], answer["ExecutedVersion"]) == (200, "$LATEST")
+    assert answer["ResponseStreamContentType"] == "application/vnd.amazon.eventstream"
+    *chunks, complete = list(answer["EventStream"])
+    assert b"".join(each["PayloadChunk"]["Payload"] for each in chunks) == b"one,two"
+    assert "ran" in base64.b64decode(complete["InvokeComplete"]["LogResult"]).decode()
+    *chunks, complete = list(
+        client.invoke_with_response_stream(FunctionName=name, Payload=b'{"fail":1}')["EventStream"]
+    )
+    assert complete["InvokeComplete"]["ErrorCode"] == "TypeError"
+    assert json.loads(complete["InvokeComplete"]["ErrorDetails"])["errorMessage"] == "half way"
+    dry = client.invoke_with_response_stream(FunctionName=name, InvocationType="DryRun")
+    assert dry["StatusCode"] == 204
+    with pytest.raises(ClientError) as caught:
+        client.invoke_with_response_stream(FunctionName="none", Payload=b"{}")
+    assert code_of(caught) == ("ResourceNotFoundException", 404)
+    with pytest.raises(ClientError) as caught:
+        client.invoke_with_response_stream(FunctionName=name, Payload=b"{")
+    assert code_of(caught) == ("InvalidRequestContentException", 400)
+    client.delete_function(FunctionName=name)

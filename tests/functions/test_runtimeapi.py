@@ -20,7 +20,8 @@ def event(name: str) -> Event:
 STEP = st.one_of(
     st.tuples(st.just("offer"), st.sampled_from(NAMES)),
     st.tuples(st.just("ask"), st.just("")),
-    st.tuples(st.sampled_from(("response", "error", "init-error")), st.sampled_from((*NAMES, "other"))),
+    st.tuples(st.sampled_from(("response", "error", "init-error", "stream")), st.sampled_from((*NAMES, "other"))),
+    st.tuples(st.just("end"), st.just("")),
 )
 
 
@@ -28,7 +29,7 @@ STEP = st.one_of(
 def test_every_event_that_is_handed_out_is_settled_at_most_once(steps: list[tuple[str, str]]) -> None:
     api = RuntimeApi()
     running: str | None = None
-    asked = False
+    asked = streams = False
     for step, name in steps:
         before = api.state
         if step == "offer":
@@ -37,16 +38,24 @@ def test_every_event_that_is_handed_out_is_settled_at_most_once(steps: list[tupl
             problem = api.ask()
             assert (problem is None) == (before in ("init", "done", "waiting"))
             asked = asked or problem is None
+        elif step == "end":
+            if streams:  # the rim ends what it began, nothing else
+                api.end_stream()
+                assert api.state == "done"
+                streams, running = False, None
         else:
-            wanted = Wanted(step, name)  # type: ignore[arg-type]
-            problem = api.settle(wanted)
+            wanted = Wanted("response" if step == "stream" else step, name)  # type: ignore[arg-type]
+            problem = api.stream(wanted) if step == "stream" else api.settle(wanted)
             if step == "init-error":
                 assert (problem is None) == (before == "init")
                 assert api.state == ("ended" if before == "init" else before)
-            elif running is None:
+            elif running is None or streams:
                 assert problem is not None and problem.status == 403
             elif name != running:
                 assert problem is not None and problem.status == 400 and api.state == "running"
+            elif step == "stream":
+                assert problem is None and api.state == "streams"
+                streams = True
             else:
                 assert problem is None and api.state == "done"
                 running = None

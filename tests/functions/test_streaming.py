@@ -11,8 +11,12 @@ import pytest
 
 from littoral.aws.service import ServiceError
 from littoral.functions.streaming import HIGH, ResponseStream
+from littoral.net.message import FileSlice, Response
+from littoral.net.sending import Broken
 from tests.functions.deploy import Place, call
 from tests.functions.meeting import Meeting
+from tests.functions.test_provided import archive
+from tests.functions.test_urls import let_in, send, url_of
 
 # a word at once, the rest when the test lets it
 IN_TWO = """
@@ -152,7 +156,7 @@ async def test_who_leaves_stops_nothing(place: Place) -> None:
         ("response.write('half'); response.destroy(new RangeError('gone'));", b"half", "RangeError", "gone"),
         ("response.write('half', () => process.exit(3));await 0;", b"half", "Runtime.ExitError", "exit status 3"),
         (
-            "response.write('a', () => response.setContentType('x/y')); await new Promise(() => setTimeout(() => {}, 5000));",
+            "await new Promise((r) => response.write('a', r)); response.setContentType('x/y');",
             b"a",
             "Runtime.InvalidStreamingOperation",
             "too late",
@@ -228,3 +232,157 @@ async def test_a_stream_is_bounded() -> None:
     held.fail(ValueError("of the place"))
     with pytest.raises(ValueError, match="of the place"):
         await anext(held)
+
+
+# ------------------------------------------------------------------------------------- runtimes of one's own
+
+# a bootstrap that answers in chunks of its own making, with trailers, on a bare socket
+CHUNKED = """#!/usr/bin/env -S python3 -IS
+import http.client, json, os, socket
+api = os.environ['AWS_LAMBDA_RUNTIME_API']
+while True:
+    ask = http.client.HTTPConnection(api)
+    ask.request('GET', '/2018-06-01/runtime/invocation/next')
+    asked = ask.getresponse()
+    event = json.loads(asked.read())
+    name = asked.getheader('lambda-runtime-aws-request-id')
+    host, port = api.split(':')
+    line = socket.create_connection((host, int(port)))
+    line.sendall((
+        f'POST /2018-06-01/runtime/invocation/{name}/response HTTP/1.1\\r\\n'
+        f'Host: {api}\\r\\nLambda-Runtime-Function-Response-Mode: streaming\\r\\nTransfer-Encoding: chunked\\r\\n'
+        f'Content-Type: text/plain\\r\\nTrailer: Lambda-Runtime-Function-Error-Type\\r\\n\\r\\n').encode())
+    for piece in event['pieces']:
+        line.sendall(b'%x\\r\\n%b\\r\\n' % (len(piece), piece.encode()))
+    if event.get('meet'):
+        other = socket.create_connection(('127.0.0.1', event['meet']))
+        other.sendall(b'sent\\n')
+        other.recv(1)
+    if event.get('leave'):
+        os._exit(event['leave'])
+    if event.get('cut'):
+        line.close()
+        continue
+    trailers = ''.join(f'{name}: {value}\\r\\n' for name, value in event.get('trailers', {}).items())
+    line.sendall(f'0\\r\\n{trailers}\\r\\n'.encode())
+    assert b' 202 ' in line.recv(65536)
+"""
+
+
+async def own(place: Place) -> None:
+    await place.create("f", archive(bootstrap=CHUNKED), "provided.al2023", "some.handler", timeout=20)
+
+
+async def test_a_runtime_of_ones_own_streams(place: Place) -> None:
+    await own(place)
+    async with Meeting() as meeting:
+        answer = await stream(place, {"pieces": ["a", "b"], "meet": meeting.port})
+        assert await answer.piece() == b"a"
+        assert await answer.piece() == b"b"
+        (await meeting.next()).let_go()
+        assert await answer.rest() == (b"", {})
+    assert (await place.invoke({"pieces": ["1", "2"]})).result == 12
+
+
+@pytest.mark.parametrize(
+    ("event", "kind", "message"),
+    [
+        (
+            {"Lambda-Runtime-Function-Error-Type": "Own.Error", "Lambda-Runtime-Function-Error-Body": "eyJhIjoxfQ=="},
+            "Unhandled",
+            None,
+        ),
+        ({"Lambda-Runtime-Function-Error-Type": "Own.Error"}, "Own.Error", "the runtime gave no message"),
+        ({"Lambda-Runtime-Function-Error-Type": "E", "Lambda-Runtime-Function-Error-Body": "!"}, "E", "no message"),
+        ("cut", "Runtime.TruncatedResponse", ""),
+        ("leave", "Runtime.ExitError", "exit status 3"),
+    ],
+)
+async def test_what_fails_half_way(place: Place, event: Any, kind: str, message: str | None) -> None:
+    await own(place)
+    asked = {"pieces": ["half"], **({"trailers": event} if isinstance(event, dict) else {event: 3})}
+    async with Meeting() as meeting:
+        answer = await stream(place, {**asked, "meet": meeting.port})
+        assert await answer.piece() == b"half"
+        (await meeting.next()).let_go()
+        rest, complete = await answer.rest()
+    assert (rest, complete["ErrorCode"]) == (b"", kind)
+    if message is None:
+        assert json.loads(complete["ErrorDetails"]) == {"a": 1}
+    else:
+        assert message in json.loads(complete["ErrorDetails"])["errorMessage"]
+    assert (await place.invoke({"pieces": ["7"]})).result == 7  # the next one is answered
+
+
+# ------------------------------------------------------------------------------------------- function URLs
+
+
+async def url_body(place: Place, mode: str = "RESPONSE_STREAM", target: str = "/") -> Response:
+    host = await url_of(place, invoke_mode=mode)
+    await let_in(place)
+    return await send(place, host, target=target)
+
+
+async def whole(response: Response) -> bytes:
+    assert not isinstance(response.body, bytes | FileSlice)
+    return b"".join([piece async for piece in response.body])
+
+
+PRELUDE = (
+    "const http = awslambda.HttpResponseStream.from(response,"
+    "  { statusCode: 202, headers: { 'Content-Type': 'text/plain', 'X-Own': '1' }, cookies: ['a=1'] });"
+)
+
+
+@pytest.mark.parametrize("end", ["http.end();", "http.end('body');", "http.write('bo'); http.end('dy');"])
+async def test_a_prelude_becomes_the_head(place: Place, end: str) -> None:
+    await place.node(streaming(PRELUDE + end))
+    response = await url_body(place)
+    assert response.status == 202
+    assert [pair for pair in response.headers.items() if pair[0] != "x-amzn-requestid"] == [
+        ("content-type", "text/plain"),
+        ("x-own", "1"),
+        ("set-cookie", "a=1"),
+    ]
+    assert await whole(response) == (b"" if end == "http.end();" else b"body")
+
+
+async def test_without_a_prelude_the_pieces_are_a_200(place: Place) -> None:
+    await place.node(
+        streaming("if (event.rawPath !== '/') response.setContentType('text/x-own'); response.end('body');")
+    )
+    for target, kind in (("/", "application/octet-stream"), ("/own", "text/x-own")):
+        response = await url_body(place, target=target)
+        assert (response.status, response.headers.get("content-type")) == (200, kind)
+        assert await whole(response) == b"body"
+        await place.api.delete_function_url_config(call(), function_name="f")
+        await place.api.remove_permission(call(), function_name="f", statement_id="url")
+
+
+async def test_a_buffered_url_understands_the_prelude(place: Place) -> None:
+    await place.node(streaming(PRELUDE + "http.end('body');"))
+    response = await url_body(place, "BUFFERED")
+    assert (response.status, response.body, response.headers.get("x-own")) == (202, b"body", "1")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "throw new Error('before');",
+        PRELUDE.replace("202", "'abc'") + "http.end();",
+        "response.setContentType('application/vnd.awslambda.http-integration-response'); response.end('no prelude');",
+        "response.setContentType('application/vnd.awslambda.http-integration-response');"
+        "response.write(Buffer.alloc(70000, 'x')); setTimeout(() => response.end(), 9000);",
+    ],
+)
+async def test_what_is_no_beginning_is_a_502(place: Place, body: str) -> None:
+    await place.node(streaming(body), timeout=20)
+    assert (await url_body(place)).status == 502
+
+
+async def test_an_error_half_way_breaks_the_body(place: Place) -> None:
+    await place.node(streaming("response.write('half'); throw new Error('late');"))
+    response = await url_body(place)
+    assert response.status == 200
+    with pytest.raises(Broken):
+        await whole(response)

@@ -53,6 +53,7 @@ class Catalog:
         self.home = home
         self._choose = choose  # 0 ≤ x < 1, for weighted aliases
         self._functions: dict[str, Function] = {}
+        self._urls: dict[str, tuple[str, str]] = {}  # id of a URL → function, alias or ""
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def load(self) -> None:
@@ -66,6 +67,8 @@ class Catalog:
                 await self._records.delete(key)
             else:
                 function.versions[int(version.version)] = version
+        for function in self._functions.values():
+            self._index_urls(function)
 
     def lock(self, name: str) -> asyncio.Lock:
         """Held while a function is read, changed and written."""
@@ -112,6 +115,14 @@ class Catalog:
         arn = self.home.arn(reference.name, reference.qualifier)
         return Target(function, version, arn, reference.qualifier or LATEST)
 
+    def url(self, url_id: str) -> tuple[Reference, dict[str, Any]] | None:
+        """What a URL's id stands for, and its settings."""
+        name, key = self._urls.get(url_id, ("", ""))
+        function = self._functions.get(name)
+        if function is None or key not in function.urls:
+            return None
+        return Reference(name, key or None), function.urls[key]
+
     # ------------------------------------------------------------------------------------ changes
 
     async def create(self, function: Function) -> None:
@@ -122,7 +133,18 @@ class Catalog:
     async def save(self, function: Function) -> None:
         """Replace the function as a whole; memory follows the disk, never leads."""
         await self._put(f"function/{function.name}", function_document(function))
+        before = self._functions.get(function.name)
         self._functions[function.name] = function
+        if before is None or before.urls != function.urls:
+            self._forget_urls(before)
+            self._index_urls(function)
+
+    def _index_urls(self, function: Function) -> None:
+        self._urls.update((config["id"], (function.name, key)) for key, config in function.urls.items())
+
+    def _forget_urls(self, function: Function | None) -> None:
+        for config in function.urls.values() if function is not None else ():
+            self._urls.pop(config["id"], None)
 
     async def publish(self, function: Function, version: FunctionVersion) -> Function:
         """Add a numbered version; the changed function."""
@@ -145,6 +167,7 @@ class Catalog:
         function = self._functions[name]
         await self._records.delete(f"function/{name}")
         del self._functions[name]
+        self._forget_urls(function)
         for number in function.versions:
             await self._records.delete(f"version/{name}/{number:09d}")
 

@@ -294,7 +294,7 @@ class Functions:
 
     def by_host(self, authenticate: Authenticate) -> Callable[[str], Handler | None]:
         """Host → handler, None for hosts that are not a function's URL. ``authenticate`` says who signed for Lambda."""
-        urls = FunctionUrls(self._parts.catalog, self._parts.runner, self._clock)
+        urls = FunctionUrls(self._parts.catalog, self._parts.runner, self._parts.readiness, self._clock)
         urls.authenticate = authenticate
         return urls.handler
 

@@ -19,10 +19,11 @@ from pathlib import Path
 
 from littoral.functions import runtimeapi
 from littoral.functions.held import descendants
-from littoral.functions.instance import InitFailed, Instance
+from littoral.functions.instance import LAST_WORDS, InitFailed, Instance
 from littoral.functions.outcome import Outcome
 from littoral.functions.peer import holds
 from littoral.functions.runtimeapi import Event, Reply, RuntimeApi, Wanted
+from littoral.net.incoming import IncomingBody
 from littoral.net.listen import HttpListener, listen_http
 from littoral.net.message import BodyError, BodyTooLarge, Headers, Request, Response
 
@@ -43,6 +44,7 @@ class ProvidedInstance(Instance):
         self._api = RuntimeApi()
         self._moved = asyncio.Event()  # an event was offered, or asked for anew
         self._question = 0
+        self._has_room = asyncio.Event()  # a streamed response may go on
         self._listener: HttpListener | None = None
         self._known: set[int] = set()  # ports of connections that are this instance's
         self._started = asyncio.Event()  # its process id is known
@@ -151,6 +153,8 @@ class ProvidedInstance(Instance):
         problem = self._api.check(wanted)
         if problem is not None:
             return problem
+        if wanted.action == "response" and (request.headers.get(runtimeapi.MODE) or "").lower() == "streaming":
+            return await self._settle_stream(wanted, request)
         try:
             body = await request.body.read(runtimeapi.MAX_RESPONSE)
         except BodyTooLarge:
@@ -162,7 +166,7 @@ class ProvidedInstance(Instance):
         problem = self._api.settle(wanted)
         if problem is not None:
             return problem
-        kind = request.headers.get("lambda-runtime-function-error-type")
+        kind = request.headers.get(runtimeapi.ERROR_TYPE)
         if wanted.action == "init-error":
             self._ready.set_exception(InitFailed(runtimeapi.error_object(body, kind)))
             self._ready.exception()
@@ -172,6 +176,39 @@ class ProvidedInstance(Instance):
             self._finish("ok", body)
         return runtimeapi.ACCEPTED
 
+    async def _settle_stream(self, wanted: Wanted, request: Request) -> Reply:
+        """A response in pieces; its trailers may say that it failed half way."""
+        self._api.stream(wanted)
+        self.begin_stream(request.headers.get("content-type") or "")
+        taker, body = self._taker, request.body
+        try:
+            async for piece in body:
+                if taker is not None and self._streams:
+                    taker.feed(piece)
+                    while taker.full:
+                        await self._room()
+        except BodyError as broken:
+            self._api.end_stream()
+            await asyncio.sleep(2 * LAST_WORDS)  # when the process has ended, that is what happened
+            failure: bytes | None = runtimeapi.error_object(str(broken).encode(), "Runtime.TruncatedResponse")
+            reply = runtimeapi.refusal(400, "BodyIncomplete", str(broken))
+        else:
+            trailers = body.trailers if isinstance(body, IncomingBody) else Headers()
+            failure = runtimeapi.error_of_trailers(
+                trailers.get(runtimeapi.ERROR_TYPE), trailers.get(runtimeapi.ERROR_BODY)
+            )
+            reply = runtimeapi.ACCEPTED
+            self._api.end_stream()
+        self._finish("ok" if failure is None else "error", failure or b"")
+        return reply
+
+    async def _room(self) -> None:
+        self._has_room.clear()
+        await self._has_room.wait()
+
+    def _release(self) -> None:
+        self._has_room.set()
+
     def _finish(self, kind: str, payload: bytes) -> None:
         waiter = self._waiter
         if waiter is None or waiter.done():
@@ -180,7 +217,8 @@ class ProvidedInstance(Instance):
         self._memory_kib = max(self._memory_kib, peak_kib(self.pid))
         seconds = time.perf_counter() - self._began
         ok = kind == "ok"
-        waiter.set_result(Outcome("ok" if ok else "error", payload, seconds, self._memory_kib, usable=self.alive))
+        outcome = Outcome("ok" if ok else "error", payload, seconds, self._memory_kib, usable=self.alive)
+        waiter.set_result(self._whole(outcome) if self._streams else outcome)
 
 
 def _response(reply: Reply) -> Response:

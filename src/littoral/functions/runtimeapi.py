@@ -9,6 +9,8 @@ state        it may                                          and is then
 ``waiting``  (its question is held until an event comes);    ``running``
              ask again, when the first question broke off
 ``running``  answer the event, or report its error           ``done``
+             begin an answer in pieces                       ``streams``
+``streams``  end it                                          ``done``
 ``done``     ask for the next event                          ``waiting``
 ===========  ==============================================  ============================
 
@@ -17,6 +19,7 @@ Everything else is 403, an answer to another event 400, and neither changes the 
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from dataclasses import dataclass, field
@@ -24,9 +27,12 @@ from typing import Literal
 
 BASE = "/2018-06-01/runtime/"
 MAX_RESPONSE = 6 * 1024 * 1024 + 100  # bytes, of an answer that comes whole
+MODE = "lambda-runtime-function-response-mode"  # header: "streaming" for an answer in pieces
+ERROR_TYPE = "lambda-runtime-function-error-type"  # header of an error; trailer of an answer that failed half way
+ERROR_BODY = "lambda-runtime-function-error-body"  # trailer: the error object, base64
 INVOCATION = re.compile(re.escape(BASE) + r"invocation/([^/]{1,100})/(response|error)")
 
-State = Literal["init", "waiting", "running", "done", "ended"]
+State = Literal["init", "waiting", "running", "streams", "done", "ended"]
 Action = Literal["next", "response", "error", "init-error"]
 
 
@@ -142,9 +148,30 @@ class RuntimeApi:
             self.state = "ended" if wanted.action == "init-error" else "done"
         return problem
 
+    def stream(self, wanted: Wanted) -> Reply | None:
+        """An answer begins that will come in pieces: until its end there is no other."""
+        problem = self.check(wanted)
+        if problem is None:
+            self.state = "streams"
+        return problem
+
+    def end_stream(self) -> None:
+        self.state = "done"
+
     def _not_now(self, asked: str) -> Reply:
         message = f"State transition from {self.state} failed for runtime. Error: {asked} is not allowed now"
         return refusal(403, "InvalidStateTransition", message)
+
+
+def error_of_trailers(kind: str | None, encoded: str | None) -> bytes | None:
+    """The error object of an answer that failed half way; None where the trailers name no error."""
+    if kind is None:
+        return None
+    try:
+        body = base64.b64decode(encoded or "", validate=True)
+    except ValueError:  # binascii.Error, and what is not ASCII
+        body = b""
+    return error_object(body, kind)
 
 
 def error_object(body: bytes, kind: str | None) -> bytes:

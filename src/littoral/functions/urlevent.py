@@ -20,6 +20,8 @@ TEXT = re.compile(r"(text/.*|application/(json|javascript|xml|[\w.-]+\+(json|xml
 OURS = frozenset(
     ("connection", "content-length", "transfer-encoding", "keep-alive", "upgrade", "trailer", "te", "date")
 )
+INTEGRATION = "application/vnd.awslambda.http-integration-response"  # a stream that begins with a prelude
+PRELUDE_END = bytes(8)
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -37,6 +39,8 @@ class Asked:
     account: str  # "anonymous", or the caller's account
     now: float
     authorizer: Mapping[str, Any] | None = None
+    tls: bool = False
+    port: int = 80  # that the caller asked at
 
 
 def event_of(asked: Asked, headers: Headers, body: bytes) -> dict[str, Any]:
@@ -47,6 +51,9 @@ def event_of(asked: Asked, headers: Headers, body: bytes) -> dict[str, Any]:
             cookies += [part.strip() for part in value.split(";") if part.strip()]
         elif name != "authorization" or asked.authorizer is None:  # a signature is not the function's business
             joined[name] = f"{joined[name]},{value}" if name in joined else value
+    joined["x-forwarded-for"] = asked.source  # ours: what a caller claims of itself is not passed on
+    joined["x-forwarded-proto"] = "https" if asked.tls else "http"
+    joined["x-forwarded-port"] = str(asked.port)
     parameters: dict[str, str] = {}
     for name, value in parse_qsl(asked.query, keep_blank_values=True):
         parameters[name] = f"{parameters[name]},{value}" if name in parameters else value
@@ -107,6 +114,11 @@ class BadAnswer(ValueError):
 
 def response_of(payload: bytes) -> Response:
     """A result with ``statusCode`` says how to answer; any other is the body of a 200. Raises BadAnswer."""
+    head, end, rest = payload.partition(PRELUDE_END)
+    if end:  # a streaming function's answer, gathered
+        response = prelude_of(head)
+        response.body = rest
+        return response
     try:
         result = json.loads(payload)
     except (ValueError, RecursionError) as error:
@@ -114,7 +126,24 @@ def response_of(payload: bytes) -> Response:
     if not isinstance(result, dict) or "statusCode" not in result:
         body = result.encode() if isinstance(result, str) else payload
         return Response(200, Headers.of([("content-type", "application/json")]), body)
-    headers = Headers.of([("content-type", "application/json")])
+    response = _head_of(result, "application/json")
+    response.body = _body(result)
+    return response
+
+
+def prelude_of(text: bytes) -> Response:
+    """What a streaming function said before its body: status, headers and cookies. Raises BadAnswer."""
+    try:
+        prelude = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadAnswer("the prelude is not JSON") from error
+    if not isinstance(prelude, dict):
+        raise BadAnswer("the prelude is not an object")
+    return _head_of({"statusCode": 200, **prelude}, "application/octet-stream")
+
+
+def _head_of(result: Mapping[str, Any], content_type: str) -> Response:
+    headers = Headers.of([("content-type", content_type)])
     for name, value in _pairs(result.get("headers")):
         headers.set(name, value)
     cookies = result.get("cookies") or []
@@ -122,7 +151,7 @@ def response_of(payload: bytes) -> Response:
         raise BadAnswer("cookies are not a list of strings")
     for cookie in cookies:
         headers.add("set-cookie", cookie)
-    return Response(_status(result["statusCode"]), headers, _body(result))
+    return Response(_status(result["statusCode"]), headers)
 
 
 def _status(value: Any) -> int:

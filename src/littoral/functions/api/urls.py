@@ -17,7 +17,7 @@ METHODS = frozenset(("GET", "PUT", "HEAD", "POST", "PATCH", "DELETE", "*"))
 
 
 class UrlOperations(Operations):
-    @operation(notes="InvokeMode RESPONSE_STREAM is refused")
+    @operation()
     async def create_function_url_config(
         self,
         call: Call,
@@ -49,7 +49,7 @@ class UrlOperations(Operations):
         reference = self._url_of(function_name, qualifier)
         return self._shown_url(call, reference, self._with_url(reference)[2])
 
-    @operation(notes="InvokeMode RESPONSE_STREAM is refused")
+    @operation()
     async def update_function_url_config(
         self,
         call: Call,
@@ -135,8 +135,8 @@ class UrlOperations(Operations):
 def _check(auth_type: str | None, cors: dict[str, Any] | None, invoke_mode: str | None) -> None:
     if auth_type not in (None, "NONE", "AWS_IAM"):
         raise invalid(f"AuthType must be NONE or AWS_IAM, not {auth_type[:50]}")
-    if invoke_mode not in (None, "BUFFERED"):
-        raise invalid("InvokeMode RESPONSE_STREAM is not served by Littoral yet; BUFFERED is")
+    if invoke_mode not in (None, "BUFFERED", "RESPONSE_STREAM"):
+        raise invalid(f"InvokeMode must be BUFFERED or RESPONSE_STREAM, not {invoke_mode[:50]}")
     for method in (cors or {}).get("AllowMethods") or []:
         if method not in METHODS:
             raise invalid(f"{method[:20]} is not a method of AllowMethods")
