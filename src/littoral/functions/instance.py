@@ -27,7 +27,7 @@ from littoral.functions.payload import MAX_RESPONSE
 from littoral.functions.streaming import Collected, Taker, too_large
 from littoral.functions.version import iso_time
 
-INVOKE = struct.Struct(">Ic36sdHH")
+INVOKE = struct.Struct(">Ic36sdHHH")
 MAX_FRAME = 8 * 1024 * 1024
 LAST_WORDS = 0.05  # seconds a dead instance's socket may still bring its last frame
 PIPE_READ = 65536
@@ -103,10 +103,11 @@ class Instance(asyncio.Protocol):
         context: bytes,
         payload: bytes,
         taker: Taker | None = None,
+        trace: str = "",
     ) -> Outcome:
         """One event. The outcome says whether the instance may be used again. When the caller is cancelled, use
         ``settled`` to wait for the handler to finish. ``taker`` gets a response that the handler streams; without one
-        it is gathered into the outcome's payload."""
+        it is gathered into the outcome's payload. ``trace``: the X-Ray header that came with it."""
         loop = asyncio.get_running_loop()
         self._request_id = request_id
         waiter: asyncio.Future[Outcome] = loop.create_future()
@@ -118,7 +119,7 @@ class Instance(asyncio.Protocol):
         if self._timer is None:
             self._timer = loop.call_later(timeout, self._look_at_clock)
         self.served += 1
-        self.send_event(request_id, timeout, arn, context, payload)
+        self.send_event(request_id, timeout, arn, context, trace, payload)
         if not self.alive and not waiter.done():
             self._finish_dead()
         try:
@@ -130,11 +131,11 @@ class Instance(asyncio.Protocol):
         self._waiter = None
         return outcome
 
-    def send_event(self, request_id: str, timeout: float, arn: str, context: bytes, payload: bytes) -> None:
-        name = arn.encode()
-        size = INVOKE.size - 4 + len(name) + len(context) + len(payload)
-        head = INVOKE.pack(size, b"I", request_id.encode(), timeout, len(name), len(context))
-        self._write(b"".join((head, name, context, payload)))
+    def send_event(self, request_id: str, timeout: float, arn: str, context: bytes, trace: str, payload: bytes) -> None:
+        name, root = arn.encode(), trace.encode()
+        size = INVOKE.size - 4 + len(name) + len(context) + len(root) + len(payload)
+        head = INVOKE.pack(size, b"I", request_id.encode(), timeout, len(name), len(context), len(root))
+        self._write(b"".join((head, name, context, root, payload)))
 
     async def settled(self) -> Outcome | None:
         """What the abandoned invocation comes to; None when none is under way."""

@@ -78,9 +78,9 @@ class ProvidedInstance(Instance):
         self._ready.set_exception(InitFailed(json.dumps({"errorType": kind, "errorMessage": message}).encode()))
         self._ready.exception()
 
-    def send_event(self, request_id: str, timeout: float, arn: str, context: bytes, payload: bytes) -> None:
+    def send_event(self, request_id: str, timeout: float, arn: str, context: bytes, trace: str, payload: bytes) -> None:
         now = self.clock()
-        trace = f"Root=1-{int(now):08x}-{secrets.token_hex(12)};Parent={secrets.token_hex(8)};Sampled=0"
+        trace = trace or f"Root=1-{int(now):08x}-{secrets.token_hex(12)};Parent={secrets.token_hex(8)};Sampled=0"
         self._api.offer(Event(request_id, int((now + timeout) * 1000), arn, context, trace, payload))
         self._moved.set()
 

@@ -58,17 +58,31 @@ class Runner:
         self.tallies = Tallies()
 
     async def run(
-        self, target: Target, request_id: str, payload: bytes, context: bytes = b"", *, tail: bool = False
+        self,
+        target: Target,
+        request_id: str,
+        payload: bytes,
+        context: bytes = b"",
+        *,
+        tail: bool = False,
+        trace: str = "",
     ) -> InvokeResult:
         """Run one event; a failure of the function is a result. Raises ServiceError when it could not run.
 
-        ``tail``: the result has the last of the log.
+        ``tail``: the result has the last of the log. ``trace``: the X-Ray header that the caller sent, "" for none.
         """
         lease = await self._lease(target.version)
-        return await self._execute(lease, target, request_id, payload, context, None, tail=tail)
+        return await self._execute(lease, target, request_id, payload, context, None, trace, tail=tail)
 
     async def stream(
-        self, target: Target, request_id: str, payload: bytes, context: bytes = b"", *, tail: bool = False
+        self,
+        target: Target,
+        request_id: str,
+        payload: bytes,
+        context: bytes = b"",
+        *,
+        tail: bool = False,
+        trace: str = "",
     ) -> ResponseStream:
         """Run one event whose response is read while it is made. Raises ServiceError when it could not run. Who reads
         may leave (``aclose``): the execution is the place's, as are its slot and its bill."""
@@ -77,7 +91,9 @@ class Runner:
 
         async def execute() -> None:
             try:
-                stream.finish(await self._execute(lease, target, request_id, payload, context, stream, tail=tail))
+                stream.finish(
+                    await self._execute(lease, target, request_id, payload, context, stream, trace, tail=tail)
+                )
             except BaseException as problem:
                 stream.fail(problem)
                 raise
@@ -106,6 +122,7 @@ class Runner:
         payload: bytes,
         context: bytes,
         taker: Taker | None,
+        trace: str,
         *,
         tail: bool,
     ) -> InvokeResult:
@@ -119,7 +136,7 @@ class Runner:
                 return failed
         record.lines(*platformlog.started(version, request_id, self._clock))
         try:
-            outcome = await instance.invoke(request_id, version.timeout, target.arn, context, payload, taker)
+            outcome = await instance.invoke(request_id, version.timeout, target.arn, context, payload, taker, trace)
         except asyncio.CancelledError:
             self._abandon(lease, instance, record, request_id)
             raise

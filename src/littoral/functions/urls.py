@@ -15,7 +15,7 @@ from typing import Any
 from littoral.aws.invoke import InvokeResult
 from littoral.aws.service import Principal, ServiceError
 from littoral.functions.catalog import Catalog
-from littoral.functions.names import Reference, new_request_id
+from littoral.functions.names import Reference, new_request_id, trace_of
 from littoral.functions.payload import MAX_SYNC
 from littoral.functions.permissions import allows_url
 from littoral.functions.readiness import Readiness
@@ -75,10 +75,11 @@ class FunctionUrls:
             if len(event) > MAX_SYNC:
                 return message(413, "Request Too Long")
             target = self._catalog.resolve(reference)
+            trace = trace_of(request.headers.get("x-amzn-trace-id"))
             if config["mode"] == "RESPONSE_STREAM":
-                response = await streamed(await self._runner.stream(target, asked.request_id, event))
+                response = await streamed(await self._runner.stream(target, asked.request_id, event, trace=trace))
             else:
-                response = buffered(await self._runner.run(target, asked.request_id, event))
+                response = buffered(await self._runner.run(target, asked.request_id, event, trace=trace))
         except BodyTooLarge:
             return message(413, "Request Too Long")
         except BodyError:

@@ -12,7 +12,7 @@ from typing import Any
 from littoral.aws.service import Call, Output, ServiceError, operation
 from littoral.functions.api.parts import Operations
 from littoral.functions.catalog import Target
-from littoral.functions.names import Reference, invalid, new_request_id
+from littoral.functions.names import Reference, invalid, new_request_id, trace_of
 from littoral.functions.payload import MAX_CONTEXT, MAX_EVENT, MAX_SYNC, check_payload, too_large
 from littoral.functions.streaming import ResponseStream
 from littoral.net.message import Body, BodyTooLarge
@@ -46,7 +46,8 @@ class InvokeOperations(Operations):
         if invocation_type == "Event":
             await self._parts.deliveries.accept(reference, request_id, event, context)
             return {"StatusCode": 202}
-        result = await self._parts.runner.run(target, request_id, event, context, tail=log_type == "Tail")
+        trace = trace_of(call.request.headers.get("x-amzn-trace-id"))
+        result = await self._parts.runner.run(target, request_id, event, context, tail=log_type == "Tail", trace=trace)
         output: Output = {
             "StatusCode": 200,
             "Payload": result.payload,
@@ -78,7 +79,8 @@ class InvokeOperations(Operations):
         if invocation_type == "DryRun":
             return {"StatusCode": 204}
         tail = log_type == "Tail"
-        stream = await self._parts.runner.stream(target, _request_id(call), event, context, tail=tail)
+        trace = trace_of(call.request.headers.get("x-amzn-trace-id"))
+        stream = await self._parts.runner.stream(target, _request_id(call), event, context, tail=tail, trace=trace)
         return {
             "StatusCode": 200,
             "ExecutedVersion": stream.executed_version,

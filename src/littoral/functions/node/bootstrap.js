@@ -8,7 +8,8 @@
  *
  * A frame is a 32-bit big-endian length and as many bytes; the first is its kind:
  *   place -> instance  C  configuration JSON
- *                      I  request id (36), timeout (double, s), lengths of ARN and context (2 x u16), ARN, context, event
+ *                      I  request id (36), timeout (double, s), lengths of the next three (u16 each), ARN, client
+ *                         context, X-Ray header, event
  *   instance -> place  R  ready     F  init failed: error JSON
  *                      O  peak memory (u32, KiB), result JSON    E  same, error JSON    X  same, error JSON; it then exits
  *                      S  the response comes in pieces: content type    D  a piece    (then O without a result, E or X)
@@ -22,7 +23,7 @@ const { pathToFileURL } = require('url');
 
 const MAX_RESPONSE = 6 * 1024 * 1024 + 100;
 const DIRECT = 65536; // bytes of a frame that is worth a try without the stream
-const INVOKE_HEADER = 1 + 36 + 8 + 2 + 2;
+const INVOKE_HEADER = 1 + 36 + 8 + 2 + 2 + 2;
 
 const socket = new net.Socket({ fd: 3, readable: true, writable: true });
 let configuration = null;
@@ -388,15 +389,24 @@ function makeContext(requestId, arn, context, deadline) {
   };
 }
 
+/** The X-Ray header of an event that came without one. The request's id is random enough for both numbers in it. */
+function newTrace(requestId) {
+  const digits = requestId.replaceAll('-', '');
+  const now = Math.floor(Date.now() / 1000).toString(16).padStart(8, '0');
+  return `Root=1-${now}-${digits.slice(0, 24)};Parent=${digits.slice(16)};Sampled=0`;
+}
+
 function invoke(frame) {
   const requestId = frame.toString('latin1', 1, 37);
   const deadline = performance.now() + frame.readDoubleBE(37) * 1000;
   const arnSize = frame.readUInt16BE(45);
   const contextSize = frame.readUInt16BE(47);
-  const payloadAt = INVOKE_HEADER + arnSize + contextSize;
+  const traceAt = INVOKE_HEADER + arnSize + contextSize;
+  const payloadAt = traceAt + frame.readUInt16BE(49);
   const arn = frame.toString('utf8', INVOKE_HEADER, INVOKE_HEADER + arnSize);
-  const context = makeContext(requestId, arn, frame.subarray(INVOKE_HEADER + arnSize, payloadAt), deadline);
+  const context = makeContext(requestId, arn, frame.subarray(INVOKE_HEADER + arnSize, traceAt), deadline);
 
+  process.env._X_AMZN_TRACE_ID = payloadAt > traceAt ? frame.toString('utf8', traceAt, payloadAt) : newTrace(requestId);
   const invocation = { requestId };
   const finish = (kind, payload) => {
     if (current !== invocation) return; // answered already

@@ -5,7 +5,8 @@ of the place but one socket of frames. Standard library only; runs in the forked
 
 A frame is a 32-bit big-endian length and as many bytes; the first is its kind::
 
-    place → instance  I  request id (36), timeout (double, s), lengths of ARN and context (2 x u16), ARN, context, event
+    place → instance  I  request id (36), timeout (double, s), lengths of the next three (u16 each), ARN, client
+                         context, X-Ray header, event
     instance → place  R  ready          F  init failed: error JSON
                       O  peak memory (u32, KiB), result JSON      E  peak memory (u32, KiB), error JSON
                       X  as E; the instance takes no further event
@@ -30,7 +31,7 @@ from decimal import Decimal
 from types import TracebackType
 from typing import Any
 
-INVOKE = struct.Struct(">36sdHH")
+INVOKE = struct.Struct(">36sdHHH")
 MAX_RESPONSE = 6 * 1024 * 1024
 READ = 65536  # bytes; a buffer of more than 128 KiB is mapped anew for each read, at 15 µs a time
 RESPONSE_SLACK = 100  # Lambda allows 6 MB and 100 bytes
@@ -275,6 +276,12 @@ def _beside(name: str) -> Any:
     return module
 
 
+def new_trace(request_id: str) -> str:
+    """The header of an event that came without one. The request's id is random enough for both numbers in it."""
+    digits = request_id.replace("-", "")
+    return f"Root=1-{int(time.time()):08x}-{digits[:24]};Parent={digits[16:]};Sampled=0"
+
+
 def answer(kind: bytes, payload: bytes) -> bytes:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return struct.pack(">IcI", 5 + len(payload), kind, peak) + payload
@@ -287,13 +294,16 @@ class Instance:
 
     def invoke(self, frame: memoryview) -> bytes:
         """One event in, one frame out. SystemExit and KeyboardInterrupt end the process, as in Lambda."""
-        raw_id, timeout, arn_size, context_size = INVOKE.unpack_from(frame, 1)
+        raw_id, timeout, arn_size, context_size, trace_size = INVOKE.unpack_from(frame, 1)
         at = 1 + INVOKE.size
         request_id = LogLine.request_id = raw_id.decode()
         try:
             arn = str(frame[at : at + arn_size], "utf-8")
-            context = bytes(frame[at + arn_size : at + arn_size + context_size])
-            event = json.loads(str(frame[at + arn_size + context_size :], "utf-8"))
+            at += arn_size
+            context = bytes(frame[at : at + context_size])
+            at += context_size
+            os.environ["_X_AMZN_TRACE_ID"] = str(frame[at : at + trace_size], "utf-8") or new_trace(request_id)
+            event = json.loads(str(frame[at + trace_size :], "utf-8"))
             about = LambdaContext(self.function, request_id, arn, context, time.monotonic() + timeout)
             return answer(b"O", encode(self.handler(event, about)))
         except Exception as error:  # noqa: BLE001 - whatever the handler raises is its result
