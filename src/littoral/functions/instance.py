@@ -89,6 +89,7 @@ class Instance(asyncio.Protocol):
         try:
             async with asyncio.timeout(limit):
                 await asyncio.shield(self._ready)
+                await self.others_ready()
         except TimeoutError:
             self.kill()
             raise InitFailed(b"", words="init timeout") from None
@@ -145,6 +146,25 @@ class Instance(asyncio.Protocol):
         outcome: Outcome = await waiter
         self._waiter = None
         return outcome
+
+    async def others_ready(self) -> None:
+        """Until what runs beside the runtime is ready, too. Raises InitFailed."""
+
+    @property
+    def rests(self) -> bool:
+        """Whether something beside the runtime is still busy with the last event."""
+        return False
+
+    async def rested(self) -> bool:
+        """Until it is not; whether the instance may be used again."""
+        return self.alive
+
+    def end(self, reason: str) -> None:
+        """Let it go: "spindown" or "timeout". Without extensions that is at once, as on AWS."""
+        self.kill()
+
+    async def ended(self) -> None:
+        """Until an end that takes its time is over."""
 
     def kill(self) -> None:
         """End the instance and all it forked."""
@@ -285,6 +305,9 @@ class Instance(asyncio.Protocol):
         if self._special is not None and not self._special.done():
             self._special.set_result(None)
 
+    def companion_ended(self, name: str, status: int) -> None:
+        """A process beside the runtime has ended; here none is started."""
+
     def listening(self, listener: socket.socket) -> None:
         listener.close()  # asked for by runtimes of one's own alone
 
@@ -342,7 +365,7 @@ class Instance(asyncio.Protocol):
         self._memory_kib = max(self._memory_kib, resident(self.pid) // 1024)
         payload = timeout_payload(iso_time(self.clock()), self._request_id, timeout)
         waiter.set_result(Outcome("timeout", payload, timeout, self._memory_kib, usable=False))
-        self.kill()
+        self.end("timeout")
 
     # ------------------------------------------------------------------------------------ log and ends
 
@@ -414,9 +437,10 @@ async def open_instance(
     spec: Mapping[str, Any] | None = None,
     program: tuple[list[str], dict[str, str]] | None = None,
     folder: str | None = None,
+    beside: Mapping[str, Any] | None = None,
 ) -> None:
     """Start an instance's process: a fork with ``spec`` (Python), or ``program`` = (arguments, environment).
-    ``cell``: see ``Ground.cell``.
+    ``cell``: see ``Ground.cell``; ``beside``: extensions, see ``Keeper.fork``.
 
     Returns at once, before the init phase; raises KeeperGone.
     """
@@ -427,9 +451,9 @@ async def open_instance(
     try:
         with theirs:
             if spec is not None:
-                number = keeper.fork(cell, dict(spec), theirs, log_write, instance)
+                number = keeper.fork(cell, dict(spec), theirs, log_write, instance, beside=beside)
             elif program is not None:
-                number = keeper.execute(cell, *program, theirs, log_write, instance, folder=folder)
+                number = keeper.execute(cell, *program, theirs, log_write, instance, folder=folder, beside=beside)
             else:
                 raise ValueError("an instance is a fork or a program")
     except BaseException:

@@ -39,6 +39,9 @@ class Kept(Protocol):
     def exited(self, status: int, peak_kib: int) -> None:
         """``status`` as from ``os.wait``, -1 when it is not known; the most memory that was resident."""
 
+    def companion_ended(self, name: str, status: int) -> None:
+        """One of the programs beside it ended."""
+
     def specialised(self) -> None:
         """What ``specialise`` asked for is done."""
 
@@ -104,10 +107,19 @@ class Keeper:
         return words[-1] if words else f"the keeper of function instances ended with status {status}"
 
     def fork(
-        self, cell: Mapping[str, Any], spec: dict[str, Any], connection: socket.socket, log_fd: int, kept: Kept
+        self,
+        cell: Mapping[str, Any],
+        spec: dict[str, Any],
+        connection: socket.socket,
+        log_fd: int,
+        kept: Kept,
+        *,
+        beside: Mapping[str, Any] | None = None,
     ) -> int:
-        """Fork a Python instance; its number. ``cell``: see ``isolation/cell.py``."""
-        return self._start({"op": "fork", "cell": dict(cell), "spec": spec}, connection, log_fd, kept)
+        """Fork a Python instance; its number. ``cell``: see ``isolation/cell.py``; ``beside``: ``programs`` that are
+        to run in the same cell (name → path), and their ``env``."""
+        message = {"op": "fork", "cell": dict(cell), "spec": spec, "beside": beside}
+        return self._start(message, connection, log_fd, kept)
 
     def execute(
         self,
@@ -119,9 +131,10 @@ class Keeper:
         kept: Kept,
         *,
         folder: str | None = None,
+        beside: Mapping[str, Any] | None = None,
     ) -> int:
         """Start a program with the instance socket as descriptor 3; its number."""
-        message = {"op": "exec", "cell": dict(cell), "argv": list(argv), "env": env, "folder": folder}
+        message = {"op": "exec", "cell": dict(cell), "argv": list(argv), "env": env, "folder": folder, "beside": beside}
         return self._start(message, connection, log_fd, kept)
 
     def specialise(self, number: int, cell: Mapping[str, Any]) -> None:
@@ -133,6 +146,11 @@ class Keeper:
         """SIGKILL the instance and all it started. Nothing happens when it is gone already."""
         if self.alive and number in self._kept:
             self._send({"op": "kill", "id": number}, [])
+
+    def terminate(self, number: int) -> None:
+        """SIGTERM to the instance's own process; what runs beside it is left to end by itself."""
+        if self.alive and number in self._kept:
+            self._send({"op": "terminate", "id": number}, [])
 
     async def close(self) -> None:
         """End the process and with it every instance; returns when all are gone."""
@@ -205,6 +223,9 @@ class Keeper:
             return
         if event["ev"] == "started":
             kept.started(event["pid"])
+            return
+        if event["ev"] == "companion":
+            kept.companion_ended(event["name"], event["status"])
             return
         if event["ev"] == "specialised":
             kept.specialised()

@@ -13,16 +13,18 @@ import os
 import secrets
 import struct
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from littoral.aws.service import ServiceError
 from littoral.functions.code import CodeStore, Unpacked
+from littoral.functions.extensionsapi import MOST, ExtensionsApi
 from littoral.functions.ground import Ground
 from littoral.functions.instance import Instance, open_instance
 from littoral.functions.keeper import Keeper, KeeperGone
+from littoral.functions.listening import ListeningInstance
 from littoral.functions.names import Home
 from littoral.functions.provided import ProvidedInstance
 from littoral.functions.runtimes import Runtimes
@@ -34,6 +36,17 @@ log = logging.getLogger(__name__)
 
 MIB = 1024 * 1024
 NO_LIMIT = 0  # bytes of data of a spare: it gets its function's
+# variables that Lambda gives to the runtime, and not to extensions
+RUNTIMES_OWN = frozenset(
+    (
+        "_HANDLER",
+        "AWS_EXECUTION_ENV",
+        "AWS_LAMBDA_LOG_GROUP_NAME",
+        "AWS_LAMBDA_LOG_STREAM_NAME",
+        "LAMBDA_RUNTIME_DIR",
+        "LAMBDA_TASK_ROOT",
+    )
+)
 REPLENISH_AFTER = 0.2  # seconds: a spare boots once the cold start that took the last one is through
 
 
@@ -114,6 +127,7 @@ class Launcher:
         self, version: FunctionVersion, unpacked: Unpacked, opt: Path | None, stream: str, *, provisioned: bool
     ) -> Instance:
         brought = python_paths(opt, version.runtime)
+        programs = extensions_in(opt)
         boto = unpacked.wants_boto and not any((path / "botocore").exists() for path in brought)
         keeper = await self._keeper(await self._runtimes.python(version.runtime), boto=boto)
         spec = self._spec(version, unpacked, opt, stream)
@@ -121,14 +135,22 @@ class Launcher:
             spec["env"]["AWS_LAMBDA_INITIALIZATION_TYPE"] = "provisioned-concurrency"
         layers = python_paths(self._ground.opt(opt), version.runtime)
         spec["path"] = [*map(str, layers), self._ground.bundle(await self._runtimes.bundle())]
-        instance = Instance(clock=self._clock)
-        await open_instance(keeper, instance, self._cell(version, unpacked, opt), spec=spec)
+        cell = self._cell(version, unpacked, opt)
+        instance: Instance = Instance(clock=self._clock)
+        beside = None
+        if programs:
+            instance = attended = ListeningInstance(clock=self._clock, extensions=self._extensions(version, programs))
+            beside = await self._attend(attended, version, cell, spec["env"], programs)
+            if not instance.alive:
+                return instance
+        await self._open(keeper, instance, cell, spec=spec, beside=beside)
         return instance
 
     async def _launch_provided(
         self, version: FunctionVersion, unpacked: Unpacked, opt: Path | None, stream: str, *, provisioned: bool
     ) -> Instance:
-        instance = ProvidedInstance(clock=self._clock)
+        programs = extensions_in(opt)
+        instance = ProvidedInstance(clock=self._clock, extensions=self._extensions(version, programs))
         task, seen = self._ground.task(unpacked), self._ground.opt(opt)
         pairs = zip(bootstraps(unpacked.task, opt), bootstraps(Path(task), seen), strict=True)
         bootstrap = next((inside for path, inside in pairs if os.access(path, os.X_OK)), None)
@@ -139,47 +161,122 @@ class Launcher:
             return instance
         keeper = await self._keeper(await self._runtimes.python(_own_python()), boto=False)
         cell = self._cell(version, unpacked, opt)
+        env = self._environment(version, unpacked, opt, stream)
+        del env["AWS_EXECUTION_ENV"]  # not set for runtimes of one's own
+        if provisioned:
+            env["AWS_LAMBDA_INITIALIZATION_TYPE"] = "provisioned-concurrency"
+        beside = await self._attend(instance, version, cell, env, programs)
+        if instance.alive:
+            await self._open(keeper, instance, cell, program=([str(bootstrap)], env), folder=task, beside=beside)
+        return instance
+
+    async def _attend(
+        self,
+        instance: ListeningInstance,
+        version: FunctionVersion,
+        cell: dict[str, Any],
+        env: dict[str, str],
+        programs: Mapping[str, Path],
+    ) -> dict[str, Any] | None:
+        """Give an instance its HTTP API, and its environment the address; what is to run beside it. An instance whose
+        extensions cannot be started is dead, and says why."""
+        if programs and not self._ground.isolated:
+            raise KeeperGone("extensions need isolation, which --insecure-no-sandbox turned off")
+        if len(programs) > MOST:
+            instance.refuse_init("Extension.TooManyExtensions", f"{len(programs)} extensions, where {MOST} may be")
+        for name, path in programs.items():
+            if instance.alive and not os.access(path, os.X_OK):
+                instance.refuse_init("Extension.LaunchError", f"/opt/extensions/{name} is not executable")
+        if not instance.alive:
+            return None
         if version.network:
             await instance.listen()
         else:
             cell["listen"] = int(instance.address.rpartition(":")[2])
-        env = self._environment(version, unpacked, opt, stream) | {"AWS_LAMBDA_RUNTIME_API": instance.address}
-        del env["AWS_EXECUTION_ENV"]  # not set for runtimes of one's own
-        if provisioned:
-            env["AWS_LAMBDA_INITIALIZATION_TYPE"] = "provisioned-concurrency"
+        env["AWS_LAMBDA_RUNTIME_API"] = instance.address
+        if not programs:
+            return None
+        theirs = {name: value for name, value in env.items() if name not in RUNTIMES_OWN}
+        return {"programs": {name: f"/opt/extensions/{name}" for name in programs}, "env": theirs}
+
+    async def _open(self, keeper: Keeper, instance: Instance, cell: dict[str, Any], **how: Any) -> None:
         try:
-            await open_instance(keeper, instance, cell, program=([str(bootstrap)], env), folder=task)
+            await open_instance(keeper, instance, cell, **how)
         except BaseException:
             instance.kill()
             raise
-        return instance
+
+    def _extensions(self, version: FunctionVersion, programs: Mapping[str, Path]) -> ExtensionsApi:
+        about = {
+            "functionName": version.name,
+            "functionVersion": version.version,
+            "handler": version.handler,
+            "accountId": self._home.account,
+        }
+        return ExtensionsApi(list(programs), about)
 
     async def _launch_node(
         self, version: FunctionVersion, unpacked: Unpacked, opt: Path | None, stream: str, *, provisioned: bool
     ) -> Instance:
         self._node = await self._runtimes.node(version.runtime)
+        programs = extensions_in(opt)
+        if programs:
+            return await self._launch_attended_node(version, unpacked, opt, stream, programs, provisioned=provisioned)
         while self._spares and version.network:
             instance = self._spares.popleft()
             if instance.alive:
                 break
         else:
             instance = await self._boot_node(self._node, network=version.network)
+        spec = self._node_spec(version, unpacked, opt, stream, provisioned=provisioned)
+        await instance.specialise(self._cell(version, unpacked, opt))
+        self._configure(instance, spec)
+        self._later(REPLENISH_AFTER, self._replenish_soon)
+        return instance
+
+    async def _launch_attended_node(
+        self,
+        version: FunctionVersion,
+        unpacked: Unpacked,
+        opt: Path | None,
+        stream: str,
+        programs: Mapping[str, Path],
+        *,
+        provisioned: bool,
+    ) -> Instance:
+        """Not a spare: what runs beside it is started with it."""
+        assert self._node is not None
+        instance = ListeningInstance(clock=self._clock, extensions=self._extensions(version, programs))
+        cell = self._cell(version, unpacked, opt)
+        spec = self._node_spec(version, unpacked, opt, stream, provisioned=provisioned)
+        beside = await self._attend(instance, version, cell, spec["env"], programs)
+        if instance.alive:
+            keeper = await self._keeper(await self._runtimes.python(_own_python()), boto=False)
+            await self._open(keeper, instance, cell, program=self._node_program(self._node), beside=beside)
+            self._configure(instance, spec)
+        return instance
+
+    def _node_spec(
+        self, version: FunctionVersion, unpacked: Unpacked, opt: Path | None, stream: str, *, provisioned: bool
+    ) -> dict[str, Any]:
         spec = self._spec(version, unpacked, opt, stream)
         if provisioned:
             spec["env"]["AWS_LAMBDA_INITIALIZATION_TYPE"] = "provisioned-concurrency"
         spec["no_callbacks"] = version.runtime == "nodejs24.x"  # AWS dropped them there
-        await instance.specialise(self._cell(version, unpacked, opt))
+        return spec
+
+    def _configure(self, instance: Instance, spec: dict[str, Any]) -> None:
         body = json.dumps(spec).encode()
         instance.configure(struct.pack(">Ic", 1 + len(body), b"C") + body)
-        self._later(REPLENISH_AFTER, self._replenish_soon)
-        return instance
+
+    def _node_program(self, node: Path) -> tuple[list[str], dict[str, str]]:
+        return [self._ground.program(node), self._ground.ours("node/bootstrap.js")], {"LANG": "en_US.UTF-8"}
 
     async def _boot_node(self, node: Path, *, network: bool = True) -> Instance:
         keeper = await self._keeper(await self._runtimes.python(_own_python()), boto=False)
-        argv = [self._ground.program(node), self._ground.ours("node/bootstrap.js")]
         instance = Instance(clock=self._clock)
         cell = self._ground.cell(NO_LIMIT, network=network)
-        await open_instance(keeper, instance, cell, program=(argv, {"LANG": "en_US.UTF-8"}))
+        await open_instance(keeper, instance, cell, program=self._node_program(node))
         return instance
 
     async def _replenish(self) -> None:
@@ -277,6 +374,14 @@ class Launcher:
             "LAMBDA_TASK_ROOT": task,
             "LAMBDA_RUNTIME_DIR": self._ground.runtime,
         }
+
+
+def extensions_in(opt: Path | None) -> dict[str, Path]:
+    """The programs that layers bring to run beside the runtime, by name."""
+    folder = opt / "extensions" if opt is not None else None
+    if folder is None or not folder.is_dir():
+        return {}
+    return {path.name: path for path in sorted(folder.iterdir()) if path.is_file()}
 
 
 def bootstraps(task: Path, opt: Path | None) -> list[Path]:

@@ -189,7 +189,10 @@ class Runner:
         assert instance is not None
         init = instance.init_seconds if lease.cold else None
         record.lines(*platformlog.ended(version, request_id, outcome, init, self._clock))
-        self._scheduler.release(lease, usable=outcome.usable, peak=outcome.memory_kib * 1024)
+        if instance.rests and outcome.usable:
+            self._rest(lease, instance, outcome)
+        else:
+            self._scheduler.release(lease, usable=outcome.usable, peak=outcome.memory_kib * 1024)
         self._count(lease, outcome, init)
         return InvokeResult(
             payload=outcome.payload,
@@ -199,6 +202,17 @@ class Runner:
             cold=lease.cold,
             duration=outcome.duration,
         )
+
+    def _rest(self, lease: Lease, instance: Instance, outcome: Outcome) -> None:
+        """The caller has its answer; extensions go on, and the instance takes no event until they are done."""
+
+        async def rest() -> None:
+            usable = await instance.rested()
+            self._scheduler.release(lease, usable=usable, peak=outcome.memory_kib * 1024)
+
+        task = asyncio.get_running_loop().create_task(rest())
+        self._abandoned.add(task)
+        task.add_done_callback(self._abandoned.discard)
 
     def _count(self, lease: Lease, outcome: Outcome, init: float | None) -> None:
         version = lease.version

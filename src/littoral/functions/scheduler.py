@@ -186,7 +186,7 @@ class Scheduler:
             idle = [(pool.idle[0].idle_since, pool) for pool in self._pools.values() if self._spare(pool)]
             if not idle:
                 raise throttled("ConcurrentInvocationLimitExceeded")
-            min(idle, key=lambda each: each[0])[1].idle.pop(0).kill()
+            min(idle, key=lambda each: each[0])[1].idle.pop(0).kill()  # its memory is wanted now: no long farewell
         self._capacity.used += size
         return size
 
@@ -229,7 +229,7 @@ class Scheduler:
             instance.idle_since = time.monotonic()
             pool.idle.append(instance)
         else:
-            instance.kill()
+            instance.end("spindown")
         self._return_slot(lease)
 
     def _weigh(self, key: str, instance: Instance, peak: int) -> None:
@@ -303,7 +303,7 @@ class Scheduler:
                 del self._pools[key]
                 self._capacity.forget(key)
                 while pool.idle:
-                    pool.idle.pop().kill()
+                    pool.idle.pop().end("spindown")
 
     def start(self) -> None:
         loop = asyncio.get_running_loop()
@@ -317,10 +317,12 @@ class Scheduler:
                 task.cancel()
         await asyncio.gather(*(task for task in (self._reaper, self._watch) if task), return_exceptions=True)
         for pool in self._pools.values():
-            for instance in [*pool.idle, *pool.busy]:
-                instance.kill()
             for ticket in pool.waiting:
                 ticket.cancel()
+        instances = set(self._weights)
+        for instance in instances:
+            instance.end("spindown")
+        await asyncio.gather(*(instance.ended() for instance in instances))
 
     def running(self) -> dict[str, int]:
         """Executions under way, by function."""
@@ -341,7 +343,7 @@ class Scheduler:
                 aged = [each for each in pool.idle if now - each.idle_since >= self._idle_seconds][: self._spare(pool)]
                 pool.idle = [each for each in pool.idle if each not in aged]
                 for instance in aged:
-                    instance.kill()
+                    instance.end("spindown")
             if not pool.size and not pool.waiting:
                 del self._pools[key]
 

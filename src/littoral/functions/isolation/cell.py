@@ -12,7 +12,8 @@ The way of one cell:
    (``_confine``) and waits.
 2. When an instance is wanted, the keeper sends init what to run, with the instance's socket and log.
 3. init lays code, layers and limits over what is there, covers up everybody else's code, and passes the word on; then
-   it gives up its own rights and only waits for ends.
+   it gives up its own rights and only waits for ends. Programs beside the instance (extensions) it has started before
+   that, as confined as the payload is; how each of them ended is told at once.
 4. The payload becomes the instance: a Python handler in this very process, or a program that it executes.
 5. A Node.js spare runs before its function is known: its init does step 3 when told (``_specialise``).
 """
@@ -24,9 +25,10 @@ import json
 import os
 import resource
 import select
+import signal
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from . import cgroup, kernel, landlock, seccomp, template
@@ -37,6 +39,7 @@ MAX_WORD = 1 << 18
 INODE = 4096  # bytes of /tmp for each file that may be in it
 STATUS = struct.Struct("<ci")
 Payload = Callable[[dict[str, Any], list[int]], None]
+Attend = Callable[[str, dict[str, Any], int], None]
 
 _DATA = kernel.MS_NOSUID | kernel.MS_NODEV
 BESIDES = 64 * 1024 * 1024  # bytes a control group grants beyond the data and /tmp of its instance: code, kernel
@@ -62,7 +65,9 @@ def forget(label: str) -> None:
         cgroup.leave(template.GROUPS, label)
 
 
-def init(keeper: tuple[int, int], lifeline: int, label: str, payload: Payload, *, network: bool) -> None:
+def init(
+    keeper: tuple[int, int], lifeline: int, label: str, payload: Payload, attend: Attend, *, network: bool
+) -> None:
     """The first process, straight from the clone: prepare all that every cell has, the payload's process too; then
     wait for the word what it is to be. ``keeper``: its user and group ids; ``network``: whether it has the machine's,
     or one that ends at its own loopback. Never returns."""
@@ -86,17 +91,19 @@ def init(keeper: tuple[int, int], lifeline: int, label: str, payload: Payload, *
         kernel.prctl(kernel.PR_SET_DUMPABLE, 0, "PR_SET_DUMPABLE")  # the payload shall not look into us
         _close_all_but(lifeline, ours)
         data, fds = _hear(lifeline)
-        cell = json.loads(data)["cell"]
+        message = json.loads(data)
+        cell = message["cell"]
         if "task" in cell:
             _lay(cell, label)
         if "listen" in cell:
             _hand_out(lifeline, cell["listen"])
+        beside = _start_beside(message, attend, fds[1]) if message.get("beside") else {}
         _pass_on(ours, data, fds)
     except BaseException as error:  # noqa: BLE001 - nothing may fall back into the keeper's code
         _tell(lifeline, b"E" + str(error).encode())
         os._exit(1)
     try:
-        _watch(lifeline, cell, child, label)
+        _watch(lifeline, cell, child, label, beside)
     finally:
         os._exit(0)
 
@@ -165,16 +172,66 @@ def _lay(cell: dict[str, Any], label: str) -> None:
         kernel.mount(template.EMPTY, folder, None, kernel.MS_BIND)
 
 
-def _watch(lifeline: int, cell: dict[str, Any], child: int, label: str) -> None:
-    """Until the payload ends; then say how."""
+def _start_beside(message: dict[str, Any], attend: Attend, log: int) -> dict[int, str]:
+    """The programs beside the payload; their names by process id."""
+    started = {}
+    for name, path in message["beside"]["programs"].items():
+        pid = os.fork()
+        if pid == 0:
+            kernel.die_with_parent()
+            _confine()
+            attend(path, message, log)
+        started[pid] = name
+    return started
+
+
+def _watch(lifeline: int, cell: dict[str, Any], child: int, label: str, beside: dict[int, str]) -> None:
+    """Until the payload ends; then say how. Told that the end has come, pass it on as SIGTERM, and wait for what runs
+    beside it, too: it is the keeper's to lose patience."""
     if "task" not in cell:
         _specialise(lifeline, child, label)
     kernel.drop_capabilities()
+    wakeup = _woken_by_ends()
+    leaving, status = False, None
     while True:
-        pid, status = os.waitpid(-1, 0)
-        if pid == child:
+        for pid, how in _ends():
+            if pid == child:
+                status = how
+            elif pid in beside:
+                _tell(lifeline, b"X" + json.dumps([beside.pop(pid), how]).encode())
+        if status is not None and not (leaving and beside):
             _tell(lifeline, STATUS.pack(b"S", status))
             return
+        ready, _, _ = select.select([lifeline, wakeup], [], [])
+        if wakeup in ready:
+            os.read(wakeup, 4096)
+        if lifeline in ready:
+            _hear(lifeline)
+            leaving = True
+            if status is None:
+                os.kill(child, signal.SIGTERM)
+
+
+def _woken_by_ends() -> int:
+    """A descriptor that is readable when a process of ours has ended."""
+    wakeup, woken = os.pipe()
+    for fd in (wakeup, woken):
+        os.set_blocking(fd, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
+    return wakeup
+
+
+def _ends() -> Iterator[tuple[int, int]]:
+    """Processes that have ended, orphans of the payload among them, and their wait statuses."""
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        yield pid, status
 
 
 def _specialise(lifeline: int, child: int, label: str) -> None:

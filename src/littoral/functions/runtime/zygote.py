@@ -11,7 +11,9 @@ Control messages are JSON, one per packet (SOCK_SEQPACKET), descriptors beside t
     place → keeper   {"op": "fork", "id": 1, "cell": {…}, "spec": {…}}   + [socket, log]
                      {"op": "exec", "id": 2, "cell": {…}, "argv": […], "env": {…}, "folder": "/…"}   + [socket, log]
                      {"op": "specialise", "id": 2, "cell": {…}}   {"op": "kill", "id": 1}
+                     {"op": "terminate", "id": 1}
     keeper → place   {"ev": "ready"}   {"ev": "started", "id": 1, "pid": 77}   {"ev": "specialised", "id": 2}
+                     {"ev": "companion", "id": 1, "name": "…", "status": 9}   a program beside it ended
                      {"ev": "listening", "id": 2}   + [listener in the cell's own network]
                      {"ev": "failed", "id": 1, "error": "…"}   {"ev": "exited", "id": 1, "status": 9, "maxrss": KiB}
 
@@ -200,6 +202,8 @@ class Keeper:
             self.start(number, message, fds)
         elif message["op"] == "kill":
             self.kill(self.pids.get(number))
+        elif message["op"] == "terminate" and number in self.pids:
+            self.terminate(number)
         elif message["op"] == "specialise" and number in self.pids:
             self.specialise(number, message["cell"])
         return True
@@ -242,7 +246,7 @@ class Keeper:
         pid = kernel.clone(cell.NAMESPACES | (0 if network else kernel.CLONE_NEWNET))
         if pid == 0:
             self.forget(ours)
-            cell.init(self.who, theirs, label, lambda message, fds: become(1, message, fds), network=network)
+            cell.init(self.who, theirs, label, lambda message, fds: become(1, message, fds), attend, network=network)
         os.close(theirs)
         return Made(pid, ours, label)
 
@@ -283,6 +287,13 @@ class Keeper:
             resource.prlimit(self.pids[number], resource.RLIMIT_DATA, (made["data"], made["data"]))
         self.tell({"ev": "specialised", "id": number})
 
+    def terminate(self, number: int) -> None:
+        with contextlib.suppress(OSError):  # it is dead: its exit says so
+            if self.cells:
+                send(self.lifelines[number], b"{}", [])
+            else:
+                os.kill(self.pids[number], signal.SIGTERM)
+
     def hear(self, number: int) -> bool:
         """What an instance's init has to say; False when that was all for now."""
         fd = self.lifelines[number]
@@ -296,6 +307,9 @@ class Keeper:
             word = b""
         if word[:1] == b"R":
             self.tell({"ev": "specialised", "id": number})
+        elif word[:1] == b"X":
+            name, status = json.loads(word[1:])
+            self.tell({"ev": "companion", "id": number, "name": name, "status": status})
         elif word[:1] == b"L":
             self.tell({"ev": "listening", "id": number}, fds)
         elif word:
@@ -408,6 +422,21 @@ def become(parent: int, message: dict[str, Any], fds: list[int]) -> None:
             os.write(2, f"{type(error).__name__}: {error}\n".encode())
     finally:
         os._exit(code)
+
+
+def attend(path: str, message: dict[str, Any], log: int) -> None:
+    """In the child: turn into a program beside the instance. Never returns."""
+    try:
+        child.contain(1, message["cell"])
+        child.wire(log, log)
+        os.close(child.CONNECTION)
+        os.chdir("/")
+        os.execve(path, [path], message["beside"]["env"])  # noqa: S606
+    except BaseException as error:  # noqa: BLE001 - as in `become`
+        with contextlib.suppress(OSError):
+            os.write(2, f"{path}: {type(error).__name__}: {error}\n".encode())
+    finally:
+        os._exit(126)
 
 
 def preload(names: tuple[str, ...] | list[str]) -> None:
