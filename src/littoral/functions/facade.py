@@ -246,7 +246,7 @@ class Functions:
             raise invalid("The name of an installed function has no qualifier")
         if config.get("Layers"):
             raise invalid(f"{name}:{version} has layers, which are not carried to other places: put them into its zip")
-        await self._parts.runtimes.check(config["Runtime"])
+        await self._parts.runtimes.check(config["Runtime"], config["Handler"])
         async with self._parts.catalog.lock(name):
             wanted = self._wanted(name, version, config, placement or Placement())
             function = self._parts.catalog.find(name)

@@ -57,6 +57,9 @@ class Ground:
         real = Path(os.path.realpath(path))
         return str(path) if not self.isolated or _is_system(real) else f"{INSIDE}/bin/{real.name}"
 
+    def jar(self, path: Path) -> str:
+        return f"{RUNTIME}/lib/{path.name}" if self.isolated else str(path)
+
     def cell(
         self,
         data: int,
@@ -79,8 +82,11 @@ class Ground:
             made["opt"] = str(opt.relative_to(self.code))
         return made
 
-    def command(self, python: Path, bundle: Path, programs: Iterable[Path], *, boto: bool) -> list[str]:
-        """How the keeper of a Python is started. ``programs``: further interpreters that instances may need."""
+    def command(
+        self, python: Path, bundle: Path, programs: Iterable[Path], jars: Iterable[Path], *, boto: bool
+    ) -> list[str]:
+        """How the keeper of a Python is started. ``programs``: further interpreters that instances may need; ``jars``:
+        AWS's client for Java."""
         kind = "cells" if self.isolated else "bare"
         zygote = ["-I", "-S", self.ours("runtime/zygote.py"), CONTROL, kind, *([self.bundle(bundle)] if boto else [])]
         if not self.isolated:
@@ -92,6 +98,7 @@ class Ground:
         binds = [(str(self.code), template.CODE)]
         binds += [(str(HERE / name), f"{INSIDE}/{name}") for name in OURS]
         binds += [(os.path.realpath(each), f"{RUNTIME}/{each.name}") for each in bundle.iterdir()]
+        binds += [(os.path.realpath(each), self.jar(each)) for each in jars]
         for each in programs:
             if not _is_system(Path(os.path.realpath(each))):
                 binds.append((os.path.realpath(each), self.program(each)))

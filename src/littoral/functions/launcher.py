@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from littoral.aws.service import ServiceError
+from littoral.functions import managed
 from littoral.functions.code import CodeStore, Unpacked
 from littoral.functions.extensionsapi import MOST, ExtensionsApi
 from littoral.functions.ground import Ground
@@ -78,7 +79,7 @@ class Launcher:
         """Boot ahead what a cold start of this version will need. What goes wrong (a runtime that went away, no
         memory) is logged here and told at the invocation: it must not undo a creation or stop a place's start."""
         try:
-            if version.is_provided:
+            if version.asks:
                 await self._code.unpacked(version.code_key)
             elif version.is_node:
                 self._node = await self._runtimes.node(version.runtime)
@@ -102,8 +103,8 @@ class Launcher:
         stream = f"{started:%Y/%m/%d}/[{version.version}]{secrets.token_hex(16)}"
         opt = await self._code.opt(version.layer_keys)
         instance: Instance
-        if version.is_provided:
-            instance = await self._launch_provided(version, unpacked, opt, stream, provisioned=provisioned)
+        if version.asks:
+            instance = await self._launch_asking(version, unpacked, opt, stream, provisioned=provisioned)
         elif version.is_node:
             instance = await self._launch_node(version, unpacked, opt, stream, provisioned=provisioned)
         else:
@@ -146,15 +147,13 @@ class Launcher:
         await self._open(keeper, instance, cell, spec=spec, beside=beside)
         return instance
 
-    async def _launch_provided(
+    async def _launch_asking(
         self, version: FunctionVersion, unpacked: Unpacked, opt: Path | None, stream: str, *, provisioned: bool
     ) -> Instance:
         programs = extensions_in(opt)
         instance = ProvidedInstance(clock=self._clock, extensions=self._extensions(version, programs))
-        task, seen = self._ground.task(unpacked), self._ground.opt(opt)
-        pairs = zip(bootstraps(unpacked.task, opt), bootstraps(Path(task), seen), strict=True)
-        bootstrap = next((inside for path, inside in pairs if os.access(path, os.X_OK)), None)
-        if bootstrap is None:
+        argv = await self._program(version, unpacked, opt)
+        if argv is None:
             instance.refuse_init(
                 "Runtime.InvalidEntrypoint", "Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]"
             )
@@ -162,13 +161,30 @@ class Launcher:
         keeper = await self._keeper(await self._runtimes.python(_own_python()), boto=False)
         cell = self._cell(version, unpacked, opt)
         env = self._environment(version, unpacked, opt, stream)
-        del env["AWS_EXECUTION_ENV"]  # not set for runtimes of one's own
+        if version.is_provided:
+            del env["AWS_EXECUTION_ENV"]  # not set for runtimes of one's own
         if provisioned:
             env["AWS_LAMBDA_INITIALIZATION_TYPE"] = "provisioned-concurrency"
         beside = await self._attend(instance, version, cell, env, programs)
         if instance.alive:
-            await self._open(keeper, instance, cell, program=([str(bootstrap)], env), folder=task, beside=beside)
+            await self._open(
+                keeper, instance, cell, program=(argv, env), folder=self._ground.task(unpacked), beside=beside
+            )
         return instance
+
+    async def _program(self, version: FunctionVersion, unpacked: Unpacked, opt: Path | None) -> list[str] | None:
+        """The command of a runtime that asks for its events; None when the code brings none."""
+        task, seen = self._ground.task(unpacked), self._ground.opt(opt)
+        if version.runtime.startswith("java"):
+            java = self._ground.program(await self._runtimes.java(version.runtime))
+            jars = [self._ground.jar(each) for each in self._runtimes.java_jars()]
+            layers = str(seen or "/opt")
+            return [java, *managed.java_arguments(jars, task, layers, version.handler, version.memory_size)]
+        if version.runtime.startswith("dotnet"):
+            dotnet = self._ground.program(await self._runtimes.dotnet(version.runtime))
+            return [dotnet, *managed.dotnet_arguments(task, version.handler)]
+        pairs = zip(bootstraps(unpacked.task, opt), bootstraps(Path(task), seen), strict=True)
+        return next(([str(inside)] for path, inside in pairs if os.access(path, os.X_OK)), None)
 
     async def _attend(
         self,
@@ -320,13 +336,14 @@ class Launcher:
             await dead.close()
         python, boto = key
         bundle = await self._runtimes.bundle()
-        command = self._ground.command(python, bundle, self._runtimes.nodes(), boto=boto)
+        jars = await asyncio.to_thread(self._runtimes.java_jars)
+        command = self._ground.command(python, bundle, self._runtimes.nodes(), jars, boto=boto)
         keeper = self._keepers[key] = Keeper(command, cells=self._ground.isolated)
         await keeper.start()
         return keeper
 
     def _cell(self, version: FunctionVersion, unpacked: Unpacked, opt: Path | None) -> dict[str, Any]:
-        large = version.is_node or version.is_provided
+        large = version.is_node or version.asks
         slack = self._settings.node_memory_slack if large else self._settings.memory_slack
         data, tmp = version.memory_size * MIB + slack, version.ephemeral_storage * MIB
         return self._ground.cell(data, tmp, unpacked, opt, network=version.network)

@@ -3,7 +3,7 @@
 ``python3.X`` is served by a Python of exactly that version: this one, one that the settings name, or ``python3.X`` on
 PATH. ``nodejsN.x`` is served by the machine's Node.js whatever its version, with a warning when the major differs:
 Node.js keeps old code running, Python's bytecode and standard library do not promise as much. ``provided`` needs
-nothing: the zip brings a program.
+nothing: the zip brings a program. Java and .NET: see ``managed``.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import sys
 from pathlib import Path
 
 from littoral.aws.service import ServiceError
+from littoral.functions import managed
 from littoral.functions.names import invalid
 from littoral.functions.settings import FunctionSettings
 
@@ -42,14 +43,18 @@ class Runtimes:
         self._bundle: Path | None = None
         self._bundling = asyncio.Lock()
 
-    async def check(self, runtime: str) -> None:
+    async def check(self, runtime: str, handler: str | None = None) -> None:
         """Raises InvalidParameterValueException for a runtime that is not served here, saying why."""
         if runtime in PYTHONS:
             await self.python(runtime)
         elif runtime in NODES:
             await self.node(runtime)
+        elif runtime in managed.JAVAS:
+            await self.java(runtime)
+        elif runtime in managed.DOTNETS:
+            await self.dotnet(runtime, handler)
         elif runtime not in PROVIDED:
-            served = ", ".join((*NODES, *PYTHONS, *PROVIDED))
+            served = ", ".join((*NODES, *PYTHONS, *PROVIDED, *managed.JAVAS, *managed.DOTNETS))
             raise invalid(
                 f"Value {runtime} at 'runtime' failed to satisfy constraint: Member must satisfy enum value set: "
                 f"[{served}] (the runtimes that Littoral serves)"
@@ -77,6 +82,18 @@ class Runtimes:
             self._warned.add(runtime)
             log.warning("functions of runtime %s run on Node.js %s (%s)", runtime, version, path)
         return path
+
+    def java_jars(self) -> list[Path]:
+        """AWS's client for Java; empty when it is not here."""
+        return managed.client_jars(self._settings.java_runtime)
+
+    async def java(self, runtime: str) -> Path:
+        java = managed.found("java", await asyncio.to_thread(_ask, ["java", "--version"]))
+        return managed.check_java(runtime, java, await asyncio.to_thread(self.java_jars)).path
+
+    async def dotnet(self, runtime: str, handler: str | None = None) -> Path:
+        dotnet = managed.found("dotnet", await asyncio.to_thread(_ask, ["dotnet", "--version"]))
+        return managed.check_dotnet(runtime, dotnet, handler).path
 
     async def bundle(self) -> Path:
         """A folder with the packages that AWS's Python runtime brings, and nothing else."""

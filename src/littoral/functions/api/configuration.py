@@ -96,7 +96,7 @@ class ConfigurationOperations(SettingsOperations):
         )
         asked = Given(layers, dead_letter_config, tracing_config, snap_start, logging_config)
         if runtime is not None:
-            await self._parts.runtimes.check(runtime)
+            await self._parts.runtimes.check(runtime, handler)
         given: dict[str, Any] = {
             "role": role,
             "handler": handler,

@@ -70,7 +70,7 @@ class FunctionOperations(SettingsOperations):
             raise invalid(
                 "Runtime and Handler are mandatory parameters for functions created with deployment packages."
             )
-        await self._parts.runtimes.check(runtime)
+        await self._parts.runtimes.check(runtime, handler)
         given = Given(layers, dead_letter_config, tracing_config, snap_start, logging_config or {})
         changes = self._settings(reference.name, runtime, given)
         async with self._catalog.lock(reference.name):
