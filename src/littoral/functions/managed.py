@@ -1,8 +1,9 @@
 """Java and .NET as managed runtimes: which programs of this machine run them, and with what arguments.
 
 A Java function runs on the machine's Java under AWS's own client for it, ``aws-lambda-java-runtime-interface-client``.
-That is Maven's to give: its jars are taken from the folder that the settings name, else from where Maven puts them. A .NET function runs on the machine's ``dotnet`` in the form that brings AWS's client with it, the executable
-assembly. Both ask the Runtime API, as ``provided`` ones do.
+That is Maven's to give: its jars are taken from the folder that the settings name, else from where Maven puts them. A
+.NET function runs on the machine's ``dotnet`` in the form that brings AWS's client with it, the executable assembly.
+Both ask the Runtime API, as ``provided`` ones do.
 """
 
 from __future__ import annotations
