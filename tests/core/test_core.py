@@ -17,6 +17,7 @@ from littoral.things.broker import NotStored
 from littoral.things.message import Publication
 from littoral.tour.link import Link as Cable
 from tests.core.world import CORE, CorePlace, RegionPlace, until
+from tests.functions.deploy import zip_of
 from tests.support.notebook import notebook
 
 BRIDGE_KEY = BRIDGE.replace(".", "__")
@@ -88,6 +89,40 @@ async def test_a_function_is_deployed_gets_its_events_in_order_and_survives_a_re
     await until(lambda: _components(place, {"ward.notes": told}))
     stats = await place.core.stats()
     assert stats["link"]["connected"] is False
+    cable.restore()
+
+
+LAYERED = """
+import json, os, socket, words
+def handler(event, context):
+    with socket.create_connection(("127.0.0.1", int(os.environ["OUT"]))) as out:
+        out.sendall(json.dumps([words.LOW, words.HIGH]).encode() + b"\\n")
+"""
+
+
+async def test_layers_come_with_their_function(
+    region: RegionPlace, place: CorePlace, out: Any, port: int, cable: Cable
+) -> None:
+    layers = []
+    for name, text in (("low", "LOW, HIGH = 1, 1"), ("high", "LOW, HIGH = 1, 2")):
+        content = {"ZipFile": zip_of(**{"python/words__py": text})}
+        made = await region.call("lambda", "publish_layer_version", LayerName=name, Content=content)
+        layers.append(made["LayerVersionArn"])
+    arn = await region.function("layered", LAYERED, Layers=layers)
+    await region.component(
+        arn,
+        "ward.layered",
+        eventSources=[{"topic": "ward/#", "type": "PUB_SUB"}],
+        environmentVariables={"OUT": str(port)},
+    )
+    for name in ("low", "high"):  # what a version of a function has, it keeps
+        await region.call("lambda", "delete_layer_version", LayerName=name, VersionNumber=1)
+    assert await region.outcome(await region.deploy(ward__layered={"componentVersion": "1.0.0"})) == "SUCCEEDED"
+    await place.stop()
+    cable.cut()
+    await place.start()
+    await place.publish("ward/bed1", 1)
+    await until(lambda: notes(out) == [[1, 2]])
     cable.restore()
 
 

@@ -78,6 +78,9 @@ class Catalog:
     async def code_url(self, call: Call, lambda_arn: str) -> str:
         return str((await self._functions.api.get_function(call, function_name=lambda_arn))["Code"]["Location"])
 
+    async def layers(self, call: Call, lambda_arn: str) -> list[tuple[str, str]]:
+        return self._functions.layers_of(lambda_arn, call.base_url)
+
 
 class ShadowsOf:
     def __init__(self, things: Things) -> None:
@@ -191,7 +194,7 @@ class RegionPlace:
         await self.call("iot", "attach_thing_principal", thingName=CORE, principal=made["certificateArn"])
         return made["certificatePem"].encode(), made["keyPair"]["PrivateKey"].encode()
 
-    async def function(self, name: str = "notes", source: str = SOURCE) -> str:
+    async def function(self, name: str = "notes", source: str = SOURCE, **more: Any) -> str:
         """The ARN of its first version."""
         made = await self.call(
             "lambda",
@@ -202,6 +205,7 @@ class RegionPlace:
             Role=ROLE,
             Code={"ZipFile": zip_of(app__py=source)},
             Publish=True,
+            **more,
         )
         return str(made["FunctionArn"])
 

@@ -27,7 +27,7 @@ from littoral.core.bridge import BRIDGE, TopicMapping, mappings
 from littoral.core.document import SHADOW, Deployment, Status, parse_desired, reported
 from littoral.core.link import Link, LinkDown
 from littoral.core.ports import Functions
-from littoral.core.recipe import BadComponent, LambdaComponent, component_of, parse_merge
+from littoral.core.recipe import ARTIFACT, LAYER, BadComponent, LambdaComponent, component_of, parse_merge
 from littoral.core.routes import Routes
 from littoral.core.source import Declined, Source, Unreachable
 from littoral.store.contract import Records, StoreError
@@ -187,7 +187,7 @@ class CoreDeployments:
         }
         components, _ = _plan(active)
         archives = {
-            each.name: await self._source.artifact(found[each.name][0], each.code_sha256)
+            each.name: await self._archives(found[each.name][0], each)
             for each in components
             if each not in self._runnable()
         }
@@ -199,19 +199,29 @@ class CoreDeployments:
         for function in {each.function for each in _plan(before)[0]} - {each.function for each in components}:
             await self._functions.remove(function)
 
-    async def _install(self, components: list[LambdaComponent], archives: Mapping[str, bytes]) -> None:
+    async def _archives(self, arn: str, component: LambdaComponent) -> list[bytes]:
+        """The function's zip, then those of its layers."""
+        layers = [(LAYER.format(number), digest) for number, digest in enumerate(component.layers, 1)]
+        wanted = [(ARTIFACT, component.code_sha256), *layers]
+        return [await self._source.artifact(arn, digest, name) for name, digest in wanted]
+
+    async def _install(self, components: list[LambdaComponent], archives: Mapping[str, list[bytes]]) -> None:
         """All, or what was there before under the same names."""
         before = {(each.function, each.function_version): each for each in _plan(self._active)[0]}
         done: list[LambdaComponent] = []
         try:
             for each in components:
                 done.append(each)
-                await self._functions.install(each.function, each.function_version, each.config, archives[each.name])
+                archive, *layers = archives[each.name]
+                await self._functions.install(each.function, each.function_version, each.config, archive, layers=layers)
         except ServiceError:
             for each in done:
                 old = before.get((each.function, each.function_version))
                 if old is not None and old.code_sha256 == each.code_sha256:
-                    await self._functions.install(old.function, old.function_version, old.config, archives[each.name])
+                    archive, *layers = archives[each.name]
+                    await self._functions.install(
+                        old.function, old.function_version, old.config, archive, layers=layers
+                    )
             raise
 
     def _runnable(self) -> list[LambdaComponent]:

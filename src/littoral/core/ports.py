@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from littoral.aws.invoke import Invocation, InvokeResult
@@ -26,6 +26,9 @@ class FunctionCatalog(Protocol):
     async def code_url(self, call: Call, lambda_arn: str) -> str:
         """Where the caller can fetch the zip for a while. Raises ServiceError."""
 
+    async def layers(self, call: Call, lambda_arn: str) -> list[tuple[str, str]]:
+        """SHA-256 (base64) of each of its layers, the lowest first, and where to fetch it. Raises ServiceError."""
+
 
 Allows = Callable[[Call, str, str], bool]
 """(call, action, resource ARN): whether the policies of the calling certificate allow it."""
@@ -34,8 +37,11 @@ Allows = Callable[[Call, str, str], bool]
 class Functions(Protocol):
     """The functions of the core."""
 
-    async def install(self, name: str, version: str, config: Mapping[str, Any], archive: bytes) -> None:
-        """Make ``name:version`` runnable, durably; the same again changes nothing. Raises ServiceError."""
+    async def install(
+        self, name: str, version: str, config: Mapping[str, Any], archive: bytes, *, layers: Sequence[bytes]
+    ) -> None:
+        """Make ``name:version`` runnable with these zips, durably; the same again changes nothing. Raises
+        ServiceError."""
 
     def installed(self, name: str, version: str) -> str | None:
         """The CodeSha256 (base64) of what is installed under that name and version."""

@@ -2,20 +2,21 @@
 
 AWS turns ``lambdaFunction`` of CreateComponentVersion into a recipe of type ``aws.greengrass.lambda`` whose
 DefaultConfiguration holds the execution parameters; a deployment merges its own configuration into that. The zip
-is the artifact ``greengrass:lambda-artifact.zip``. What the launcher of AWS's core gets from the cloud beside the
-recipe (runtime, handler, memory) stands in ours under ``Lifecycle`` / ``littoral``.
+is the artifact ``greengrass:lambda-artifact.zip``, its layers are further ones. What the launcher of AWS's core gets
+from the cloud beside the recipe (runtime, handler, memory) stands in ours under ``Lifecycle`` / ``littoral``.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 LAMBDA = "aws.greengrass.lambda"
 ARTIFACT = "lambda-artifact.zip"
-SHOWN = ("Runtime", "Handler", "MemorySize", "Timeout", "Environment", "EphemeralStorage", "Architectures")
+LAYER = "layer-{}.zip"  # of the function's layers, counted from 1, the lowest first
+SHOWN = ("Runtime", "Handler", "MemorySize", "Timeout", "Environment", "EphemeralStorage", "Architectures", "Layers")
 
 DEFAULTS: Mapping[str, Any] = {
     "lambdaExecutionParameters": {"EnvironmentVariables": {}},
@@ -50,6 +51,7 @@ class LambdaComponent:
     function: str
     function_version: str
     code_sha256: str  # base64
+    layers: tuple[str, ...]  # SHA-256 of each in base64, the lowest first
     config: Mapping[str, Any]  # FunctionConfiguration, environment and time limit merged
     sources: tuple[EventSource, ...]
     instances: int
@@ -66,12 +68,20 @@ def function_of(lambda_arn: str) -> tuple[str, str]:
 
 
 def lambda_recipe(
-    name: str, version: str, lambda_arn: str, function: Mapping[str, Any], parameters: Mapping[str, Any]
+    name: str,
+    version: str,
+    lambda_arn: str,
+    function: Mapping[str, Any],
+    parameters: Mapping[str, Any],
+    layers: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """The recipe of a component version, of the function's configuration and ``componentLambdaParameters``.
+    """The recipe of a component version, of the function's configuration, ``componentLambdaParameters`` and the SHA-256
+    (base64) of its layers.
 
     Raises BadComponent."""
     function_of(lambda_arn)
+    artifacts = {ARTIFACT: function["CodeSha256"]}
+    artifacts |= {LAYER.format(number): digest for number, digest in enumerate(layers, 1)}
     recipe = {
         "RecipeFormatVersion": "2020-01-25",
         "ComponentName": name,
@@ -84,12 +94,8 @@ def lambda_recipe(
             {
                 "Platform": {"os": "linux"},
                 "Artifacts": [
-                    {
-                        "Uri": f"greengrass:{ARTIFACT}",
-                        "Digest": function["CodeSha256"],
-                        "Algorithm": "SHA-256",
-                        "Unarchive": "ZIP",
-                    }
+                    {"Uri": f"greengrass:{file}", "Digest": digest, "Algorithm": "SHA-256", "Unarchive": "ZIP"}
+                    for file, digest in artifacts.items()
                 ],
             }
         ],
@@ -106,10 +112,10 @@ def component_of(recipe: Mapping[str, Any], merge: str | None = None) -> LambdaC
     try:
         configuration = dict(recipe["ComponentConfiguration"]["DefaultConfiguration"])
         shown = recipe["Lifecycle"]["littoral"]
-        digest = recipe["Manifests"][0]["Artifacts"][0]["Digest"]
+        digest, *layers = [each["Digest"] for each in recipe["Manifests"][0]["Artifacts"]]
         function, function_version = function_of(recipe["ComponentSource"])
         name, version = recipe["ComponentName"], recipe["ComponentVersion"]
-    except (KeyError, IndexError, TypeError) as missing:
+    except (KeyError, IndexError, TypeError, ValueError) as missing:
         raise BadComponent(f"the recipe lacks {missing}") from missing
     configuration = merged(configuration, parse_merge(merge))
     _check(name, configuration)
@@ -122,6 +128,7 @@ def component_of(recipe: Mapping[str, Any], merge: str | None = None) -> LambdaC
         function=function,
         function_version=function_version,
         code_sha256=digest,
+        layers=tuple(layers),
         config=config,
         sources=tuple(EventSource(each["topic"], each["type"]) for each in configuration["pubsubTopics"].values()),
         instances=configuration["maxInstancesCount"],

@@ -69,9 +69,9 @@ class Source:
             raise Declined(f"the place above has no recipe of {', '.join(sorted(missing))}")
         return found
 
-    async def artifact(self, arn: str, sha256: str) -> bytes:
-        """The zip of a component version, of that SHA-256 (base64). Raises Unreachable, Declined."""
-        path = f"/greengrass/v2/components/{quote(arn, safe='')}/artifacts/{ARTIFACT}"
+    async def artifact(self, arn: str, sha256: str, name: str = ARTIFACT) -> bytes:
+        """A zip of a component version, of that SHA-256 (base64). Raises Unreachable, Declined."""
+        path = f"/greengrass/v2/components/{quote(arn, safe='')}/artifacts/{name}"
         location = (await self._json("GET", path)).get("preSignedUrl")
         if not isinstance(location, str):
             raise Declined("the place above gave no address of the artifact")

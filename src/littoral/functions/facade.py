@@ -19,7 +19,7 @@ import secrets
 import statistics
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -56,7 +56,7 @@ from littoral.functions.tally import Tally
 from littoral.functions.urls import FunctionUrls
 from littoral.functions.usage import PATH as USAGE
 from littoral.functions.usage import Authenticate, usage_handler
-from littoral.functions.version import Function, FunctionVersion, Placement, aws_time
+from littoral.functions.version import Function, FunctionVersion, LayerUse, Placement, aws_time
 from littoral.net.message import Handler
 from littoral.store.contract import Blobs, Conflict, Records, Streams
 
@@ -233,27 +233,36 @@ class Functions:
         config: Mapping[str, Any],
         archive: bytes,
         *,
+        layers: Sequence[bytes] = (),
         placement: Placement | None = None,
     ) -> None:
         """Make ``name:version`` runnable here under the ARN it has where it was published.
 
-        ``config`` is its FunctionConfiguration. The same code and configuration again changes nothing; a numbered
-        version that is here with other code is replaced, for the place it comes from is right. Raises ServiceError.
+        ``config`` is its FunctionConfiguration, ``layers`` the zips of its layers, the lowest first. The same code and
+        configuration again changes nothing; a numbered version that is here with other code is replaced, for the place
+        it comes from is right. Raises ServiceError.
         """
         if not is_number(version) or int(version) < 1:
             raise invalid(f"Only a numbered version can be installed, not {version[:50]}")
         if self._parts.home.parse(name).qualifier is not None:
             raise invalid("The name of an installed function has no qualifier")
-        if config.get("Layers"):
-            raise invalid(f"{name}:{version} has layers, which are not carried to other places: put them into its zip")
+        if len(config.get("Layers") or layers) != len(layers):
+            raise invalid(
+                f"{name}:{version} has layers, which are not carried to edge locations: put them into its zip"
+            )
         await self._parts.runtimes.check(config["Runtime"], config["Handler"])
         async with self._parts.catalog.lock(name):
             wanted = self._wanted(name, version, config, placement or Placement())
+            arns = [each["Arn"] for each in config.get("Layers") or ()] or [""] * len(layers)
+            uses = [await _layer_use(arn, each) for arn, each in zip(arns, layers, strict=True)]
+            wanted = replace(wanted, layers=tuple(uses))
             function = self._parts.catalog.find(name)
             present = function.versions.get(int(version)) if function is not None else None
             if present is not None and _as_wanted(present, wanted, archive):
                 return
             stored = await self._parts.code.add(archive)
+            for each in layers:
+                await self._parts.code.add(each)
             wanted = replace(wanted, code_sha256=stored.sha256, code_size=stored.size)
             latest = replace(wanted, version=LATEST, revision_id=new_revision())
             if function is None:
@@ -265,6 +274,13 @@ class Functions:
             keep = {each.key for each in (function.latest, *function.versions.values())}
             self._parts.scheduler.retire(name, keep=keep)
             await self._parts.launcher.prepare(wanted)
+
+    def layers_of(self, function: str, base_url: str) -> list[tuple[str, str]]:
+        """SHA-256 (base64) of each layer of a function's version, the lowest first, and where its zip can be fetched
+        for a while. Raises ResourceNotFoundException."""
+        version = self._parts.catalog.version(self._parts.home.parse(function))
+        now = self._clock()
+        return [(use.sha256, base_url + self._parts.sign_code_url(use, now)) for use in version.layers]
 
     def installed(self, name: str, version: str) -> str | None:
         """The CodeSha256 of what is here under that name and version."""
@@ -365,6 +381,11 @@ def _as_wanted(present: FunctionVersion, wanted: FunctionVersion, archive: bytes
         return False
     facts = {"code_sha256": "", "code_size": 0, "revision_id": "", "last_modified": ""}
     return replace(present, **facts) == replace(wanted, **facts)  # type: ignore[arg-type]
+
+
+async def _layer_use(arn: str, archive: bytes) -> LayerUse:
+    digest = base64.b64encode(await asyncio.to_thread(lambda: hashlib.sha256(archive).digest())).decode()
+    return LayerUse(arn, digest, len(archive))
 
 
 async def _secret(records: Records) -> bytes:

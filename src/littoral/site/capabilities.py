@@ -86,6 +86,9 @@ class ComponentFunctions:
         found = await self._functions.api.get_function(call, **_named(lambda_arn))
         return str(found["Code"]["Location"])
 
+    async def layers(self, call: Call, lambda_arn: str) -> list[tuple[str, str]]:
+        return self._functions.layers_of(lambda_arn, call.base_url)
+
 
 def _named(lambda_arn: str) -> dict[str, str]:
     """Function name and qualifier of a version's ARN."""
@@ -99,9 +102,11 @@ class PinnedFunctions:
     def __init__(self, functions: Functions) -> None:
         self._functions = functions
 
-    async def install(self, name: str, version: str, config: Mapping[str, Any], archive: bytes) -> None:
+    async def install(
+        self, name: str, version: str, config: Mapping[str, Any], archive: bytes, *, layers: Sequence[bytes]
+    ) -> None:
         placement = Placement(max_instances=1, pinned=True, queue=1000)
-        await self._functions.install(name, version, config, archive, placement=placement)
+        await self._functions.install(name, version, config, archive, layers=layers, placement=placement)
 
     def installed(self, name: str, version: str) -> str | None:
         return self._functions.installed(name, version)

@@ -8,7 +8,7 @@ from typing import Any
 
 from littoral.aws.service import Call, Output, operation
 from littoral.core.ports import Allows, FunctionCatalog
-from littoral.core.recipe import ARTIFACT, BadComponent, lambda_recipe
+from littoral.core.recipe import ARTIFACT, LAYER, BadComponent, lambda_recipe
 from littoral.core.region.names import (
     check_name,
     check_version,
@@ -67,7 +67,9 @@ class Components:
         name = check_name(source.get("componentName") or function.get("FunctionName"))
         version = check_version(source.get("componentVersion") or f"{function.get('Version')}.0.0")
         try:
-            recipe = lambda_recipe(name, version, arn, function, source.get("componentLambdaParameters") or {})
+            parameters = source.get("componentLambdaParameters") or {}
+            layers = [digest for digest, _ in await self._functions.layers(call, arn)]
+            recipe = lambda_recipe(name, version, arn, function, parameters, layers)
         except BadComponent as problem:
             raise invalid(str(problem)) from problem
         made = version_arn(call, name, version)
@@ -174,9 +176,13 @@ class Components:
     async def get_component_version_artifact(self, call: Call, *, arn: str, artifact_name: str) -> Output:
         self._admit(call, "greengrass:GetComponentVersionArtifact", arn)
         document = await self._component(arn)
-        if artifact_name != ARTIFACT:
-            raise not_found(f"{arn} artifact {artifact_name}", "artifact")
-        return {"preSignedUrl": await self._functions.code_url(call, document["recipe"]["ComponentSource"])}
+        source = document["recipe"]["ComponentSource"]
+        if artifact_name == ARTIFACT:
+            return {"preSignedUrl": await self._functions.code_url(call, source)}
+        for number, (_, url) in enumerate(await self._functions.layers(call, source), 1):
+            if artifact_name == LAYER.format(number):
+                return {"preSignedUrl": url}
+        raise not_found(f"{arn} artifact {artifact_name}", "artifact")
 
     def _admit(self, call: Call, action: str, resource: str) -> None:
         if call.principal.kind == "certificate" and not self._allows(call, action, resource):
