@@ -7,7 +7,8 @@ import base64
 import json
 import signal
 import sys
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,17 +97,20 @@ class Site(Place):
 
 
 @asynccontextmanager
-async def site_in(folder: Path, told: Told, **settings: Any) -> AsyncIterator[Site]:
+async def site_in(
+    folder: Path, told: Told, clock: Callable[[], float] = time.time, **settings: Any
+) -> AsyncIterator[Site]:
     settings = {"source_delays": (0.01, 0.05), **settings}
-    store = await EmbeddedStore.open(folder / "store")
+    store = await EmbeddedStore.open(folder / "store", clock=clock)
     try:
-        streams = await StreamStore.open(store, region="us-east-1", account=ACCOUNT)
+        streams = await StreamStore.open(store, region="us-east-1", account=ACCOUNT, clock=clock)
         functions = await Functions.open(
             store,
             folder / "functions",
             settings=FunctionSettings(**settings),
             sink=StreamSink(streams),
             sources={"arn:aws:kinesis:": StreamSource(streams)},
+            clock=clock,
         )
         try:
             await functions.start()
@@ -432,7 +436,8 @@ async def test_mappings_are_listed_and_one_pair_has_one(site: Site) -> None:
         ({"batch_size": 10_001}, "InvalidParameterValueException"),
         ({"maximum_record_age_in_seconds": 59}, "InvalidParameterValueException"),
         ({"parallelization_factor": 11}, "InvalidParameterValueException"),
-        ({"tumbling_window_in_seconds": 30}, "InvalidParameterValueException"),
+        ({"tumbling_window_in_seconds": 901}, "InvalidParameterValueException"),
+        ({"tumbling_window_in_seconds": 30, "parallelization_factor": 2}, "InvalidParameterValueException"),
         ({"filter_criteria": {"Filters": [{"Pattern": '{"data": 7}'}]}}, "InvalidParameterValueException"),
         ({"filter_criteria": {"Filters": [{"Pattern": "{"}]}}, "InvalidParameterValueException"),
         ({"destination_config": {"OnFailure": {"Destination": LOST}}}, "InvalidParameterValueException"),
@@ -532,3 +537,77 @@ async def test_no_record_is_lost_when_the_place_is_killed_while_a_mapping_works(
     async with site_in(tmp_path, told):
         while not kept <= set(seen):
             seen += await told.next()
+
+
+# ------------------------------------------------------------------------------------------ tumbling windows
+
+SUM = (
+    SAW
+    + """
+def handler(event, context):
+    state = {key: value if isinstance(value, int) else len(value) for key, value in event["state"].items()}
+    tell([datas(event), event["window"]["start"][14:], state,
+          event["isFinalInvokeForWindow"], event["isWindowTerminatedEarly"]])
+    if datas(event) == ["no state"]:
+        return {}
+    large = {"large": "x" * 1048576} if datas(event) == ["large"] else {}
+    return {"state": {"sum": event["state"].get("sum", 0) + len(datas(event)), **large}}
+"""
+)
+
+
+async def test_a_window_carries_its_state_over_batches_and_restarts(tmp_path: Path, told: Told) -> None:
+    now = [3600.0 * 1000]
+
+    async with site_in(tmp_path, told, clock=lambda: now[0]) as site:
+        await site.stream("in")
+        await site.function(SUM)
+        await site.map(tumbling_window_in_seconds=60)
+        await site.put("a")
+        assert await told.next() == [["a"], "00:00Z", {}, False, False]
+        await site.put("b")
+        assert await told.next() == [["b"], "00:00Z", {"sum": 1}, False, False]
+        while True:  # the state is on disk with the position
+            (record,) = await site.store.records("functions").scan("checkpoint/")
+            if json.loads(record.value)["window"]["state"] == {"sum": 2}:
+                break
+            await asyncio.sleep(0.01)
+    async with site_in(tmp_path, told, clock=lambda: now[0]) as site:
+        await site.put("c")
+        assert await told.next() == [["c"], "00:00Z", {"sum": 2}, False, False]
+        now[0] += 130
+        await site.put("d")  # of the next but one
+        assert await told.next() == [[], "00:00Z", {"sum": 3}, True, False]
+        assert await told.next() == [["d"], "02:00Z", {}, False, False]
+
+
+async def test_a_window_ends_without_a_further_record(site: Site) -> None:
+    await site.function(SUM)
+    await site.put("a")
+    await site.map(tumbling_window_in_seconds=1)
+    batch, start, _, final, _ = await site.told.next()
+    assert (batch, final) == (["a"], False)
+    assert await site.told.next() == [[], start, {"sum": 1}, True, False]
+
+
+async def test_a_state_that_is_missing_is_a_failure_and_one_too_large_is_handed_back(
+    tmp_path: Path, told: Told
+) -> None:
+    async with site_in(tmp_path, told, clock=lambda: 3600.0 * 1000) as site:
+        await site.stream("in")
+        await site.function(SUM, memory_size=512)
+        uuid = await site.map(tumbling_window_in_seconds=60, maximum_retry_attempts=1)
+        await site.put("no state")
+        for _ in range(2):
+            assert (await told.next())[:1] == [["no state"]]
+        await site.put("large")
+        assert await told.next() == [["large"], "00:00Z", {}, False, False]
+        assert await told.next() == [[], "00:00Z", {"sum": 1, "large": 1048576}, False, True]
+        await site.put("after")
+        assert await told.next() == [["after"], "00:00Z", {}, False, False]
+        shown = await site.api.get_event_source_mapping(call(), uuid=uuid)
+        assert shown["TumblingWindowInSeconds"] == 60
+        await site.api.update_event_source_mapping(call(), uuid=uuid, tumbling_window_in_seconds=0)
+        await site.settled(uuid)
+        shown = await site.api.get_event_source_mapping(call(), uuid=uuid)
+        assert shown["TumblingWindowInSeconds"] == 0

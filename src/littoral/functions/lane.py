@@ -38,6 +38,7 @@ from littoral.functions.runner import Runner
 from littoral.functions.settings import FunctionSettings
 from littoral.functions.sources import FAILED, FINE, NOTHING_YET, EventSource, Positions, SourceMapping, SourceRecord
 from littoral.functions.version import iso_time
+from littoral.functions.windows import Window, start_of, state_of
 from littoral.protocols.eventpattern import Matcher, parse_pattern
 from littoral.store.contract import StoreError
 
@@ -73,6 +74,7 @@ class Outcome:
     done: int | None
     request_id: str
     result: InvokeResult | None = None
+    state: dict[str, Any] | None = None  # of the window
 
 
 @dataclass(eq=False)
@@ -89,9 +91,9 @@ class Follower:
     async def start(self) -> None:
         for shard in self.mapping.starts:
             for number in range(self.mapping.factor):
-                after, result = await self.positions.load(self.mapping, shard, number)
+                after, result, window = await self.positions.load(self.mapping, shard, number)
                 self.result = result or self.result
-                self._lanes.append(Lane(self, shard, number, after))
+                self._lanes.append(Lane(self, shard, number, after, window))
 
     async def stop(self) -> None:
         for lane in self._lanes:
@@ -105,7 +107,7 @@ class Follower:
 
 
 class Lane:
-    def __init__(self, follower: Follower, shard: str, number: int, after: int) -> None:
+    def __init__(self, follower: Follower, shard: str, number: int, after: int, window: Window | None) -> None:
         self._follower = follower
         self._hands = follower.hands
         self._source = follower.source
@@ -113,6 +115,8 @@ class Lane:
         self._number = number
         self._of = follower.mapping.factor
         self._after = after  # the last position done with
+        self._window = window  # that is open, where the mapping has windows
+        self._exhausted = False  # there was nothing more of it when we looked last
         self._stopping = False
         self._idle = False  # nothing is under way that must be finished
         self._patterns: tuple[tuple[str, ...], list[Matcher]] = ((), [])
@@ -136,6 +140,7 @@ class Lane:
                 await self._work_off(records)
                 if cursor > self._after and not self._stopping:
                     await self._save(cursor)
+                await self._close_window()
                 troubles = 0
             except (ServiceError, StoreError) as error:
                 troubles += 1
@@ -157,7 +162,7 @@ class Lane:
 
     async def _save(self, after: int) -> None:
         result = self._follower.result
-        await self._follower.positions.save(self._mapping, self._shard, self._number, after, result)
+        await self._follower.positions.save(self._mapping, self._shard, self._number, after, result, self._window)
         self._after = after
 
     # ------------------------------------------------------------------------------------ gathering
@@ -168,6 +173,7 @@ class Lane:
         cursor, room = self._after, MAX_SYNC - 1024  # bytes of the event
         loop = asyncio.get_running_loop()
         deadline = 0.0
+        self._exhausted = False
         while not self._stopping:
             mapping = self._mapping
             if self._source.identity(mapping.source) != mapping.identity:
@@ -175,6 +181,9 @@ class Lane:
             limit = max(1, mapping.batch_size - len(records)) * self._of
             read = await self._source.read(mapping.source, self._shard, cursor, limit, MAX_SYNC)
             for record in read:
+                if self._is_later(record, records):
+                    self._exhausted = not records
+                    return records, cursor
                 if self._mine(record) and self._wanted(record):
                     room -= record.size + ROLE_LENGTH
                     if records and (room < 0 or len(records) >= mapping.batch_size):
@@ -188,7 +197,10 @@ class Lane:
             if not records:
                 if cursor > self._after:
                     return records, cursor
-                await self._wait(cursor, LONGEST_WAIT)
+                if self._window is not None and self._window_left() <= 0:
+                    self._exhausted = True
+                    return records, cursor
+                await self._wait(cursor, self._window_left())
                 continue
             deadline = deadline or loop.time() + mapping.window
             if loop.time() >= deadline:
@@ -202,6 +214,20 @@ class Lane:
             await self._source.arrived(self._mapping.source, self._shard, cursor, min(seconds, LONGEST_WAIT))
         finally:
             self._idle = False
+
+    def _is_later(self, record: SourceRecord, records: Sequence[SourceRecord]) -> bool:
+        """Whether it belongs to a later window than what is gathered or open."""
+        seconds = self._mapping.tumbling
+        if not seconds or not (records or self._window):
+            return False
+        now = self._window.start if self._window is not None else start_of(records[0].arrived, seconds)
+        return start_of(record.arrived, seconds) > now
+
+    def _window_left(self) -> float:
+        """Seconds until the open window is over; a long time where none is."""
+        if self._window is None:
+            return LONGEST_WAIT
+        return self._window.start + self._mapping.tumbling - self._hands.clock()
 
     def _mine(self, record: SourceRecord) -> bool:
         if self._of == 1:
@@ -239,10 +265,44 @@ class Lane:
             throttles = 0
             self._follower.result = FINE if outcome.done == len(part.records) else FAILED
             if outcome.done:
+                if outcome.state is not None and self._window is not None:
+                    self._window.state = outcome.state
                 await self._save(part.records[outcome.done - 1].position)
+            if outcome.done:
+                await self._hand_over_early()
             if outcome.done == len(part.records):
                 continue
             parts[:0] = await self._again(part, outcome)
+
+    async def _close_window(self) -> None:
+        """The last word on a window that is over: the function gets what it has made of it. Nothing goes on before
+        that has succeeded."""
+        if not self._mapping.tumbling:
+            self._window = None
+            return
+        if self._exhausted and self._window is not None and self._window_left() <= 0:
+            await self._say_of_window(final=True, early=False)
+            if not self._stopping:
+                self._window = None
+                await self._save(self._after)
+
+    async def _hand_over_early(self) -> None:
+        """A state that has grown too large is given back, and the window goes on with a fresh one."""
+        if self._window is not None and self._window.too_large:
+            await self._say_of_window(final=False, early=True)
+            if not self._stopping:
+                self._window.state = {}
+                await self._save(self._after)
+
+    async def _say_of_window(self, *, final: bool, early: bool) -> None:
+        failures = 0
+        while not self._stopping:
+            outcome = await self._attempt((), final=final, early=early)
+            if outcome.result is not None and outcome.result.function_error is None:
+                return
+            failures += 1
+            self._follower.result = FAILED if outcome.result is not None else self._follower.result
+            await self._pause(failures)
 
     async def _again(self, part: Part, outcome: Outcome) -> list[Part]:
         """What is to be tried of a part that failed."""
@@ -271,13 +331,18 @@ class Lane:
             await self._give_up(part.records[:old], "RecordAgeExceeded", part.failures, Outcome(0, new_request_id()))
         return Part(part.records[old:], part.failures)
 
-    async def _attempt(self, records: Sequence[SourceRecord]) -> Outcome:
+    async def _attempt(self, records: Sequence[SourceRecord], *, final: bool = False, early: bool = False) -> Outcome:
         mapping = self._mapping
         request_id = new_request_id()
+        if mapping.tumbling and self._window is None:
+            self._window = Window(start_of(records[0].arrived, mapping.tumbling))
         try:
             target = self._hands.catalog.resolve(Reference(mapping.function, mapping.qualifier))
             role = target.version.role
             event = {"Records": [self._source.event(mapping.source, self._shard, each, role) for each in records]}
+            if self._window is not None:
+                seconds = mapping.tumbling
+                event |= self._window.event(seconds, self._shard, mapping.source, final=final, early=early)
             result = await self._hands.runner.run(target, request_id, json.dumps(event).encode())
         except ServiceError as error:
             log.info("event source mapping %s waits: %s", mapping.uuid, error)
@@ -286,7 +351,10 @@ class Lane:
         if result.function_error is not None:
             return Outcome(0, request_id, result)
         done = _reported(result.payload, records) if mapping.report_failures else len(records)
-        return Outcome(done, request_id, result)
+        state = state_of(result.payload) if self._window is not None else None
+        if self._window is not None and state is None and not final:
+            return Outcome(0, request_id, result)  # what it made of them would be lost
+        return Outcome(done, request_id, result, state)
 
     async def _give_up(self, records: Sequence[SourceRecord], condition: str, attempts: int, outcome: Outcome) -> None:
         """Hand the record of the failure on, then go past the records. Waits until the destination has it."""

@@ -22,6 +22,7 @@ from typing import Any, Protocol
 
 from littoral.aws.service import ServiceError
 from littoral.functions.names import not_found
+from littoral.functions.windows import Window, window_from
 from littoral.store.contract import Records, StoreError
 
 log = logging.getLogger(__name__)
@@ -95,6 +96,7 @@ class SourceMapping:
     report_failures: bool = False
     filters: tuple[str, ...] = ()
     on_failure: str | None = None
+    tumbling: int = 0  # seconds of a window; none
 
 
 class Positions:
@@ -103,16 +105,19 @@ class Positions:
     def __init__(self, records: Records) -> None:
         self._records = records
 
-    async def load(self, mapping: SourceMapping, shard: str, lane: int) -> tuple[int, str | None]:
-        """The last position done with, and how its batch went (None: there was none yet)."""
+    async def load(self, mapping: SourceMapping, shard: str, lane: int) -> tuple[int, str | None, Window | None]:
+        """The last position done with, how its batch went (None: there was none yet), and the open window."""
         record = await self._records.get(_lane_key(mapping, shard, lane))
         if record is None:
-            return mapping.starts.get(shard, 0), None
+            return mapping.starts.get(shard, 0), None, None
         document = json.loads(record.value)
-        return document["after"], document["result"]
+        return document["after"], document["result"], window_from(document.get("window"))
 
-    async def save(self, mapping: SourceMapping, shard: str, lane: int, after: int, result: str) -> None:
-        document = {"after": after, "result": result}
+    async def save(
+        self, mapping: SourceMapping, shard: str, lane: int, after: int, result: str, window: Window | None
+    ) -> None:
+        """At once: what was worked off, and what has been made of it."""
+        document = {"after": after, "result": result, "window": window.document() if window is not None else None}
         await self._records.put(_lane_key(mapping, shard, lane), json.dumps(document).encode())
 
     async def forget(self, mapping: SourceMapping, *, but: int | None = None) -> None:

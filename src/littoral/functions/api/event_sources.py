@@ -24,11 +24,12 @@ NUMBERS = {
     "ParallelizationFactor": ("factor", 1, 10),
     "MaximumRetryAttempts": ("retries", -1, 10_000),
     "MaximumRecordAgeInSeconds": ("max_age", -1, 604_800),
+    "TumblingWindowInSeconds": ("tumbling", 0, 900),
 }
 
 
 class EventSourceOperations(Operations):
-    @operation(notes="streams only; TumblingWindowInSeconds is refused")
+    @operation(notes="streams only")
     async def create_event_source_mapping(
         self,
         call: Call,
@@ -58,11 +59,11 @@ class EventSourceOperations(Operations):
                 "ParallelizationFactor": parallelization_factor,
                 "MaximumRetryAttempts": maximum_retry_attempts,
                 "MaximumRecordAgeInSeconds": maximum_record_age_in_seconds,
+                "TumblingWindowInSeconds": tumbling_window_in_seconds,
             },
             filter_criteria,
             destination_config,
             bisect_batch_on_function_error,
-            tumbling_window_in_seconds,
             function_response_types,
         )
         moment = _starting(starting_position, starting_position_timestamp)
@@ -81,6 +82,7 @@ class EventSourceOperations(Operations):
             enabled,
         )
         mapping = replace(mapping, **changes)
+        _check_windows(mapping)
         async with self._catalog.lock(reference.name):  # else two at once could both be the first
             self._check_new(arn, reference)
             await self._parts.mappings.create(mapping)
@@ -137,11 +139,11 @@ class EventSourceOperations(Operations):
                 "ParallelizationFactor": parallelization_factor,
                 "MaximumRetryAttempts": maximum_retry_attempts,
                 "MaximumRecordAgeInSeconds": maximum_record_age_in_seconds,
+                "TumblingWindowInSeconds": tumbling_window_in_seconds,
             },
             filter_criteria,
             destination_config,
             bisect_batch_on_function_error,
-            tumbling_window_in_seconds,
             function_response_types,
         )
         if function_name is not None:
@@ -150,6 +152,7 @@ class EventSourceOperations(Operations):
         if enabled is not None:
             changes["enabled"] = enabled
         changed = replace(mapping, **changes, modified=call.now)
+        _check_windows(changed)
         await self._parts.mappings.change(changed)
         return {**self._shown_mapping(changed), "State": "Updating"}
 
@@ -188,12 +191,9 @@ class EventSourceOperations(Operations):
         filters: dict[str, Any] | None,
         destinations: dict[str, Any] | None,
         bisect: bool | None,
-        tumbling: int | None,
         response_types: list[str] | None,
     ) -> dict[str, Any]:
         """The fields that the members sent stand for, checked."""
-        if tumbling:
-            raise invalid("TumblingWindowInSeconds is not served by this place.")
         changes: dict[str, Any] = {}
         for member, value in numbers.items():
             if value is not None:
@@ -239,7 +239,6 @@ class EventSourceOperations(Operations):
             "DestinationConfig": {"OnFailure": {"Destination": mapping.on_failure} if mapping.on_failure else {}},
             "BisectBatchOnFunctionError": mapping.bisect,
             "FunctionResponseTypes": ["ReportBatchItemFailures"] if mapping.report_failures else [],
-            "TumblingWindowInSeconds": 0,
             **{member: getattr(mapping, name) for member, (name, _, _) in NUMBERS.items()},
         }
         if mapping.starting_timestamp is not None:
@@ -247,6 +246,11 @@ class EventSourceOperations(Operations):
         if mapping.filters:
             shown["FilterCriteria"] = {"Filters": [{"Pattern": text} for text in mapping.filters]}
         return shown
+
+
+def _check_windows(mapping: SourceMapping) -> None:
+    if mapping.tumbling and mapping.factor > 1:
+        raise invalid("A mapping with TumblingWindowInSeconds has a ParallelizationFactor of 1.")
 
 
 def _number(member: str, value: int) -> int:
