@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from littoral.edge.plan import compile_plan
 from littoral.net.message import BytesBody, Headers, Peer, Request, Response
 from tests.edge.place import HOST, Edge, answer, cache_policy, listed
@@ -124,6 +126,20 @@ async def test_authorization_that_is_forwarded_and_not_in_the_key_is_never_share
     for who in ("nobody", "ann", "bob", "nobody"):
         headers: dict[str, Any] = {} if who == "nobody" else {"authorization": who}
         assert (await place.get("/a", **headers)).body == who.encode()
+
+
+@pytest.mark.parametrize("word", ["public, max-age=60", "max-age=60, must-revalidate", "s-maxage=60"])
+async def test_unless_its_origin_says_that_it_may_be(place: Edge, word: str) -> None:
+    headers = {"HeaderBehavior": "whitelist", "Headers": listed(["Authorization"])}
+    none = {"CookiesConfig": {"CookieBehavior": "none"}, "QueryStringsConfig": {"QueryStringBehavior": "none"}}
+    place.policies["auth"] = {"HeadersConfig": headers, **none}
+    place.configure(behaviour={"OriginRequestPolicyId": "auth"})
+    place.origin.respond = lambda request: answer(
+        (request.headers.get("authorization") or "nobody").encode(), cache_control=word
+    )
+    assert (await place.get("/a", authorization="ann")).body == b"ann"
+    assert (await place.get("/a")).body == b"ann"  # RFC 9111 s. 3.5
+    assert (await place.get("/a", authorization="bob")).body == b"bob"  # who signs is always asked about
 
 
 async def test_what_is_for_tls_only_is_not_given_without(place: Edge) -> None:

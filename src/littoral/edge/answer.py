@@ -64,7 +64,7 @@ def from_entry(entry: Entry, request: Request, label: str, pop: str, now: float)
         elif name == b"range":
             ranged = True
     if entry.status == 200:
-        if conditional and unchanged(entry.etag, entry.last_modified, headers):
+        if conditional and unchanged(entry.etag, entry.last_modified or entry.headers.get("date"), headers):
             kept = [pair for pair in raw if not pair[0].startswith(b"content-") or pair[0] in UNCHANGED_KEEPS]
             return Response(304, Headers(kept))
         if ranged and request.method == "GET":
@@ -75,7 +75,8 @@ def from_entry(entry: Entry, request: Request, label: str, pop: str, now: float)
 
 
 def unchanged(etag: str | None, last_modified: str | None, headers: Headers) -> bool:
-    """RFC 9110 s. 13.2.2: If-None-Match goes before If-Modified-Since."""
+    """RFC 9110 s. 13.2.2: If-None-Match goes before If-Modified-Since. ``last_modified`` is the Date of what has none
+    (RFC 9111 s. 4.3.2)."""
     wanted = headers.get_all("if-none-match")
     if wanted:
         tags = [tag.strip() for line in wanted for tag in line.split(",")]

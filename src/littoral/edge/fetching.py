@@ -20,7 +20,7 @@ from littoral.edge.triggers import EdgeRequest, EdgeResponse, switched_origin
 from littoral.edge.upstream import Upstream
 from littoral.net.client import ClientResponse, RequestFailed, Timeout
 from littoral.net.message import Body, BodyError, Headers, ResponseBody
-from littoral.protocols.httpcache import Lifetime, initial_age, lifetime
+from littoral.protocols.httpcache import Lifetime, initial_age, lifetime, shareable
 from littoral.protocols.httpcache.directives import date_text
 
 if TYPE_CHECKING:
@@ -225,6 +225,8 @@ class Fetching:
         made = after if isinstance(after, EdgeResponse) else before
         known = by_name(made.headers)
         said = lifetime(made.status, known, visit.behaviour.ttl, now, visit.plan.error_minimum(made.status))
+        if key is None and visit.shared is not None and shareable(known):
+            key = visit.shared
         if made.body is not None:
             response.release()
             return self._replaced(key, visit, made, said, known, requested_at)

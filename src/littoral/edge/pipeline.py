@@ -49,6 +49,7 @@ class Visit:
     request: EdgeRequest
     about: About
     since: int = 0  # the cache's generation when the origin was asked
+    shared: Key | None = None  # where the answer to a request with Authorization lies, if its origin lets it be shared
 
     @property
     def path(self) -> str:
@@ -215,9 +216,12 @@ class Pipeline:
         """From the cache, from a fetch already under way, or from the origin."""
         behaviour, request = visit.behaviour, visit.request
         private = "authorization" in request.headers and not behaviour.shares_authorized
-        if request.method not in behaviour.cached or not behaviour.caches or private:
+        if request.method not in behaviour.cached or not behaviour.caches:
             return await self.fetching.pass_through(visit)
         key = (visit.plan.id, behaviour.key_of(request.uri, request.querystring, request.headers, request.method))
+        if private:
+            visit.shared = key
+            return await self.fetching.pass_through(visit)
         return await self.fetching.find(key, visit)
 
     async def _error_page(self, visit: Visit, outcome: Outcome) -> Outcome:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from littoral.protocols.httpcache import Ttl, cache_control, http_date, initial_age, lifetime
+from littoral.protocols.httpcache import Ttl, cache_control, http_date, initial_age, lifetime, shareable
 from littoral.protocols.httpcache.directives import date_text
 
 NOW = 1_795_000_000.0
@@ -77,8 +77,10 @@ def test_other_errors_only_when_the_origin_says_so(status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [201, 202, 303, 401, 402, 409, 416, 418, 429, 505])
-def test_what_is_never_kept(status: int) -> None:
-    assert isinstance(of("max-age=30", status), str)
+def test_what_cloudfront_never_keeps_is_kept_where_the_origin_says_how_long(status: int) -> None:
+    assert of(None, status) == f"status {status} is not kept"
+    assert of("max-age=30", status) == 30
+    assert of("no-store, max-age=30", status) == "no-store"
 
 
 def test_a_maximum_of_zero_keeps_nothing() -> None:
@@ -231,3 +233,26 @@ def test_what_varies_on_everything_is_never_kept(value: str) -> None:
 )
 def test_cdn_cache_control_goes_first_when_it_can_be_read(targeted: str, seconds: float | str) -> None:
     assert of("max-age=60", cdn_cache_control=targeted) == seconds
+
+
+def test_must_understand_goes_before_no_store() -> None:
+    assert of("max-age=50, must-understand", status=599) == "status 599 is not kept"
+    assert of("max-age=50", status=304) == "status 304 is not kept"
+    assert of("no-store, must-understand, max-age=50") == 50
+    assert of("no-store, must-understand, private, max-age=50") == "private"
+    assert of("no-store, max-age=50") == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("headers", "shared"),
+    [
+        ({}, False),
+        ({"cache-control": ["max-age=60"]}, False),
+        ({"cache-control": ["public"]}, True),
+        ({"cache-control": ["max-age=60, must-revalidate"]}, True),
+        ({"cache-control": ["s-maxage=60"]}, True),
+        ({"cache-control": ["public"], "cdn-cache-control": ["max-age=60"]}, False),
+    ],
+)
+def test_what_may_be_shared_of_an_answer_to_authorization(headers: dict[str, list[str]], shared: bool) -> None:
+    assert shareable(headers) is shared

@@ -6,7 +6,9 @@ headers decide, up to the maximum; with a greater minimum they are clamped to [m
 
 "Caching error responses": 404, 414 and 500 to 504 are kept for at least the error minimum; 400, 403, 405, 412 and
 415 only when the origin says how long. Beyond CloudFront: ``CDN-Cache-Control`` goes before ``Cache-Control`` and
-``Expires`` (RFC 9213), and ``Vary: *`` is never stored (RFC 9111 s. 4.1).
+``Expires`` (RFC 9213), ``Vary: *`` is never stored (RFC 9111 s. 4.1), a status that is named nowhere is kept where the
+origin says how long (s. 3), and ``must-understand`` goes before ``no-store`` where the status is understood
+(s. 5.2.2.3).
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ from dataclasses import dataclass
 
 from littoral.protocols.httpcache.directives import cache_control, delta_seconds, http_date, targeted_directives
 
+SHARING = frozenset(("public", "must-revalidate", "s-maxage"))
+FORBIDDING = ("no-store", "private", "no-cache")
 ERRORS_KEPT = frozenset((404, 414, 500, 501, 502, 503, 504))
 ERRORS_IF_SAID = frozenset((400, 403, 405, 412, 415))
 KEPT = frozenset((200, 203, 204, 206, 300, 301, 302, 307, 308, 410))
@@ -59,11 +63,13 @@ def lifetime(  # noqa: PLR0911 - one return a rule
         if said is None:
             return Lifetime(refusal=f"status {status} without max-age or s-maxage")
         return Lifetime(max(error_minimum, said))
-    if status not in KEPT:
+    if status not in KEPT and (said is None or status < 200 or status == 304 or "must-understand" in directives):
         return Lifetime(refusal=f"status {status} is not kept")
     if ttl.maximum <= 0:
         return Lifetime(refusal="the behaviour's maximum TTL is 0")
-    forbidden = next((name for name in ("no-store", "private", "no-cache") if name in directives), None)
+    forbidden = next((name for name in FORBIDDING if name in directives), None)
+    if forbidden == "no-store" and "must-understand" in directives:
+        forbidden = next((name for name in FORBIDDING[1:] if name in directives), None)
     if forbidden and ttl.minimum <= 0:
         if forbidden == "no-cache" and (headers.get("etag") or headers.get("last-modified")):
             return Lifetime(0.0, 0.0, 0.0)  # RFC 9111 s. 4.2.4: never stale without asking
@@ -96,6 +102,13 @@ def stated(directives: Mapping[str, str | None], headers: Mapping[str, list[str]
         date = http_date((headers.get("date") or [""])[0])
         return max(0.0, moment - (date if date is not None else now))
     return None
+
+
+def shareable(headers: Mapping[str, list[str]]) -> bool:
+    """Whether the origin lets the answer to a request with Authorization be given to others (RFC 9111 s. 3.5)."""
+    targeted = targeted_directives(headers.get("cdn-cache-control", []))
+    directives = cache_control(headers.get("cache-control", [])) if targeted is None else targeted
+    return not directives.keys().isdisjoint(SHARING)
 
 
 def varies_on(headers: Mapping[str, list[str]]) -> list[str]:
