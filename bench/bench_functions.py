@@ -301,6 +301,7 @@ async def serve(folder: Path) -> None:
     )
     identity = await Identity.open(store.records("identity"))
     gateway = Gateway({"lambda": functions.api}, identity, region="us-east-1", account="000000000000")
+    gateway.host_route(functions.by_host(gateway.authenticate))  # function URLs, as in a real place
     listener = await listen_http(gateway.handle)
     print(json.dumps([listener.port, identity.root.id, identity.root.secret]), flush=True)
     await asyncio.to_thread(sys.stdin.read)

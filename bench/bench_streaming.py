@@ -8,7 +8,6 @@ The function runs in its sandbox and its pieces go through the place; the peer w
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import shutil
@@ -18,17 +17,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 
 import boto3
-import uvloop
 
-from bench_functions import zip_of
-from littoral.aws.gateway import Gateway
-from littoral.aws.identity import Identity
-from littoral.functions import Functions
-from littoral.net.listen import listen_http
-from littoral.store.embedded import EmbeddedStore
+import bench_functions
 
 WRITE = """
 const piece = Buffer.alloc(65536, 'x');
@@ -46,22 +38,6 @@ SERVER = (
 LONG = 1024  # pieces: 64 MiB
 
 
-async def serve(folder: Path) -> None:
-    """A place until standard input ends. Says where it listens and how to sign."""
-    store = await EmbeddedStore.open(folder / "store")
-    functions = await Functions.open(store, folder / "functions")
-    await functions.start()
-    identity = await Identity.open(store.records("identity"))
-    gateway = Gateway({"lambda": functions.api}, identity, region="us-east-1", account="000000000000")
-    gateway.host_route(functions.by_host(gateway.authenticate))
-    listener = await listen_http(gateway.handle)
-    print(json.dumps([listener.port, identity.root.id, identity.root.secret]), flush=True)
-    await asyncio.to_thread(sys.stdin.read)
-    await listener.close(1.0)
-    await functions.close()
-    await store.close()
-
-
 def deploy(port: int, key: str, secret: str) -> str:
     """The host name of the function's URL."""
     client = boto3.client(
@@ -76,7 +52,7 @@ def deploy(port: int, key: str, secret: str) -> str:
         Runtime="nodejs20.x",
         Role="arn:aws:iam::000000000000:role/bench",
         Handler="index.handler",
-        Code={"ZipFile": zip_of("index.js", HANDLER)},
+        Code={"ZipFile": bench_functions.zip_of("index.js", HANDLER)},
         Timeout=60,
     )
     client.add_permission(
@@ -114,9 +90,6 @@ def measure(port: int, host: str) -> tuple[float, float]:
 
 def main() -> None:
     logging.disable(logging.WARNING)
-    if sys.argv[1:2] == ["--serve"]:
-        uvloop.run(serve(Path(sys.argv[2])))
-        return
     node = shutil.which("node")
     if node is None:
         sys.exit("no node on PATH: there is no peer and no function to measure")
@@ -124,7 +97,7 @@ def main() -> None:
         tempfile.TemporaryDirectory() as folder,
         subprocess.Popen([node, "-e", SERVER], stdout=subprocess.PIPE) as peer,
         subprocess.Popen(
-            [sys.executable, __file__, "--serve", folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [sys.executable, bench_functions.__file__, "--serve", folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         ) as server,
     ):
         assert peer.stdout is not None and server.stdout is not None and server.stdin is not None

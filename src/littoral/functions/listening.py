@@ -9,7 +9,6 @@ extensions take part in (init, the rest after an invocation, shutdown). What may
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 import socket
 import time
@@ -21,7 +20,7 @@ from littoral.functions import extensionsapi, runtimeapi
 from littoral.functions.extensionsapi import Extension, ExtensionsApi
 from littoral.functions.held import descendants
 from littoral.functions.instance import InitFailed, Instance
-from littoral.functions.outcome import Outcome, exit_words
+from littoral.functions.outcome import Outcome, error_payload, exit_words
 from littoral.functions.peer import holds
 from littoral.functions.runtimeapi import Reply
 from littoral.net.listen import HttpListener, listen_http
@@ -72,7 +71,7 @@ class ListeningInstance(Instance):
     def refuse_init(self, kind: str, message: str) -> None:
         """There is nothing to start."""
         self.alive = False
-        self._ready.set_exception(InitFailed(json.dumps({"errorType": kind, "errorMessage": message}).encode()))
+        self._ready.set_exception(InitFailed(error_payload(kind, message)))
         self._ready.exception()
 
     def started(self, pid: int) -> None:
@@ -98,8 +97,7 @@ class ListeningInstance(Instance):
         while not self.extensions.settled:
             if self.extensions.failure is not None:
                 self.kill()
-                kind, message = self.extensions.failure
-                raise InitFailed(json.dumps({"errorType": kind, "errorMessage": message}).encode())
+                raise InitFailed(error_payload(*self.extensions.failure))
             if not self.alive:
                 raise InitFailed(b"", words=exit_words(-1 if self._status is None else self._status))
             await self._next_move()
@@ -132,9 +130,8 @@ class ListeningInstance(Instance):
             return
         waiter = self._waiter
         if waiter is not None and not waiter.done():
-            payload = json.dumps(
-                {"errorType": failure[0], "errorMessage": f"RequestId: {self._request_id} Error: {failure[1]}"}
-            ).encode()
+            kind, message = failure
+            payload = error_payload(kind, f"RequestId: {self._request_id} Error: {message}")
             seconds = time.perf_counter() - self._began
             waiter.set_result(Outcome("error", payload, seconds, self._memory_kib, usable=False))
         self.kill()

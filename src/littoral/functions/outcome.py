@@ -41,8 +41,13 @@ def exit_message(request_id: str, words: str) -> str:
     return f"RequestId: {request_id} Error: {reason}"
 
 
+def error_payload(kind: str, message: str) -> bytes:
+    """The error object of a failure that the platform names."""
+    return json.dumps({"errorType": kind, "errorMessage": message}).encode()
+
+
 def exit_payload(request_id: str, words: str) -> bytes:
-    return json.dumps({"errorType": "Runtime.ExitError", "errorMessage": exit_message(request_id, words)}).encode()
+    return error_payload("Runtime.ExitError", exit_message(request_id, words))
 
 
 def timeout_message(moment: str, request_id: str, timeout: float) -> str:
@@ -50,8 +55,7 @@ def timeout_message(moment: str, request_id: str, timeout: float) -> str:
 
 
 def timeout_payload(moment: str, request_id: str, timeout: float) -> bytes:
-    message = timeout_message(moment, request_id, timeout)
-    return json.dumps({"errorType": "Sandbox.Timedout", "errorMessage": message}).encode()
+    return error_payload("Sandbox.Timedout", timeout_message(moment, request_id, timeout))
 
 
 def start_line(request_id: str, version: str) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import time
 from collections.abc import Callable
@@ -19,16 +18,13 @@ from littoral.functions.extensionsapi import ExtensionsApi
 from littoral.functions.instance import LAST_WORDS, InitFailed
 from littoral.functions.listening import ListeningInstance, response_of
 from littoral.functions.outcome import Outcome
+from littoral.functions.payload import MAX_RESPONSE
 from littoral.functions.runtimeapi import Event, Reply, RuntimeApi, Wanted
+from littoral.functions.streaming import too_large
 from littoral.net.incoming import IncomingBody
 from littoral.net.message import BodyError, BodyTooLarge, Headers, Request, Response
 
 log = logging.getLogger(__name__)
-
-TOO_LARGE_ERROR = {
-    "errorType": "Function.ResponseSizeTooLarge",
-    "errorMessage": f"Response payload size exceeded maximum allowed payload size ({runtimeapi.MAX_RESPONSE} bytes).",
-}
 
 
 class ProvidedInstance(ListeningInstance):
@@ -87,10 +83,10 @@ class ProvidedInstance(ListeningInstance):
         if wanted.action == "response" and (request.headers.get(runtimeapi.MODE) or "").lower() == "streaming":
             return await self._settle_stream(wanted, request)
         try:
-            body = await request.body.read(runtimeapi.MAX_RESPONSE)
+            body = await request.body.read(MAX_RESPONSE)
         except BodyTooLarge:
             if self._api.settle(wanted) is None:
-                self._finish("error", json.dumps(TOO_LARGE_ERROR).encode())
+                self._finish("error", too_large(MAX_RESPONSE))
             return runtimeapi.TOO_LARGE
         except BodyError as broken:
             return runtimeapi.refusal(400, "BodyIncomplete", str(broken))

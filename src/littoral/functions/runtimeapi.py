@@ -25,8 +25,9 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal
 
+from littoral.functions.payload import MAX_RESPONSE
+
 BASE = "/2018-06-01/runtime/"
-MAX_RESPONSE = 6 * 1024 * 1024 + 100  # bytes, of an answer that comes whole
 MODE = "lambda-runtime-function-response-mode"  # header: "streaming" for an answer in pieces
 ERROR_TYPE = "lambda-runtime-function-error-type"  # header of an error; trailer of an answer that failed half way
 ERROR_BODY = "lambda-runtime-function-error-body"  # trailer: the error object, base64

@@ -39,6 +39,7 @@ class Runtimes:
         self._pythons: dict[str, Path | None] = {}
         self._node: tuple[Path, str] | None = None
         self._node_sought = False
+        self._programs: dict[str, managed.Program] = {}
         self._warned: set[str] = set()
         self._bundle: Path | None = None
         self._bundling = asyncio.Lock()
@@ -88,12 +89,20 @@ class Runtimes:
         return managed.client_jars(self._settings.java_runtime)
 
     async def java(self, runtime: str) -> Path:
-        java = managed.found("java", await asyncio.to_thread(_ask, ["java", "--version"]))
+        java = await self._program("java")
         return managed.check_java(runtime, java, await asyncio.to_thread(self.java_jars)).path
 
     async def dotnet(self, runtime: str, handler: str | None = None) -> Path:
-        dotnet = managed.found("dotnet", await asyncio.to_thread(_ask, ["dotnet", "--version"]))
-        return managed.check_dotnet(runtime, dotnet, handler).path
+        return managed.check_dotnet(runtime, await self._program("dotnet"), handler).path
+
+    async def _program(self, name: str) -> managed.Program | None:
+        """Asked for its version once: that starts a virtual machine, and every cold start wants to know."""
+        if name not in self._programs:
+            found = managed.found(name, await asyncio.to_thread(_ask, [name, "--version"]))
+            if found is None:  # it may be installed while the place runs
+                return None
+            self._programs[name] = found
+        return self._programs[name]
 
     async def bundle(self) -> Path:
         """A folder with the packages that AWS's Python runtime brings, and nothing else."""

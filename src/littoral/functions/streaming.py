@@ -8,12 +8,12 @@ function goes on as on AWS, and what it still says is dropped. Knows no socket a
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
 from littoral.aws.invoke import InvokeResult
+from littoral.functions.outcome import error_payload
 
 HIGH = 256 * 1024  # bytes unread at which the instance is made to wait; it goes on below half of it
 JSON = "application/json"
@@ -22,7 +22,7 @@ JSON = "application/json"
 def too_large(limit: int) -> bytes:
     """The error object of a response beyond what is allowed."""
     message = f"Response payload size exceeded maximum allowed payload size ({limit} bytes)."
-    return json.dumps({"errorType": "Function.ResponseSizeTooLarge", "errorMessage": message}).encode()
+    return error_payload("Function.ResponseSizeTooLarge", message)
 
 
 class Taker(Protocol):
@@ -55,13 +55,12 @@ class Collected:
     def __init__(self, limit: int) -> None:
         self.on_room = _nothing
         self.full = False
-        self.content_type = JSON
         self._limit = limit
         self._size = 0
         self._pieces: list[bytes] = []
 
     def begin(self, content_type: str) -> None:
-        self.content_type = content_type
+        """Who gets one payload is not told its type."""
 
     def feed(self, data: bytes) -> None:
         self._size += len(data)

@@ -54,9 +54,8 @@ def lifetime(  # noqa: PLR0911 - one return a rule
     """``headers`` maps lower-case names to their values."""
     if "*" in varies_on(headers):
         return Lifetime(refusal="vary: *")
-    targeted = targeted_directives(headers.get("cdn-cache-control", []))
-    directives = cache_control(headers.get("cache-control", [])) if targeted is None else targeted
-    said = stated(directives, headers if targeted is None else {}, now)
+    directives, targeted = _directives(headers)
+    said = stated(directives, {} if targeted else headers, now)
     if status in ERRORS_KEPT:
         return Lifetime(max(error_minimum, said or 0.0))
     if status in ERRORS_IF_SAID:
@@ -106,9 +105,7 @@ def stated(directives: Mapping[str, str | None], headers: Mapping[str, list[str]
 
 def shareable(headers: Mapping[str, list[str]]) -> bool:
     """Whether the origin lets the answer to a request with Authorization be given to others (RFC 9111 s. 3.5)."""
-    targeted = targeted_directives(headers.get("cdn-cache-control", []))
-    directives = cache_control(headers.get("cache-control", [])) if targeted is None else targeted
-    return not directives.keys().isdisjoint(SHARING)
+    return not _directives(headers)[0].keys().isdisjoint(SHARING)
 
 
 def varies_on(headers: Mapping[str, list[str]]) -> list[str]:
@@ -124,6 +121,12 @@ def initial_age(headers: Mapping[str, list[str]], requested_at: float, received_
     date = http_date((headers.get("date") or [""])[0])
     apparent = max(0.0, received_at - date) if date is not None else 0.0
     return max(apparent, said + (received_at - requested_at))
+
+
+def _directives(headers: Mapping[str, list[str]]) -> tuple[dict[str, str | None], bool]:
+    """What counts here, and whether it was said to CDNs only."""
+    targeted = targeted_directives(headers.get("cdn-cache-control", []))
+    return (cache_control(headers.get("cache-control", [])), False) if targeted is None else (targeted, True)
 
 
 def _optional(directives: Mapping[str, str | None], name: str) -> float | None:
