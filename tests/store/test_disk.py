@@ -61,7 +61,13 @@ def restore_power(disk: Path) -> None:
     mount("-o", "loop", disk.parent / "image", disk)
 
 
-def write_until_the_cut(disk: Path, run: str, acknowledgements: int) -> list[str]:
+def write_until_the_cut(disk: Path, run: str, acknowledgements: int) -> tuple[list[str], list[str]]:
+    """What was acknowledged before the cut, and what while it was being made.
+
+    Of the second nothing is certain. The cut is the kernel's own abort of the journal, and an fsync under way in that
+    moment may be answered with success: it finds its transaction no longer committing, and does not ask why. In a
+    real cut nobody is left to hear that answer.
+    """
     with subprocess.Popen(
         [sys.executable, "-m", "tests.store.crash_writer"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as forge:
@@ -75,7 +81,11 @@ def write_until_the_cut(disk: Path, run: str, acknowledgements: int) -> list[str
             if len(lines) == acknowledgements:
                 cut_power(disk)
     assert any(line.startswith("failed StorageFailed") for line in lines), lines[-3:]
-    return [line for line in lines if not line.startswith(("pid", "gone", "failed"))]
+    said = [
+        [line for line in part if not line.startswith(("pid", "gone", "failed"))]
+        for part in (lines[:acknowledgements], lines[acknowledgements:])
+    ]
+    return said[0], said[1]
 
 
 def test_the_cut_is_one(disk: Path) -> None:
@@ -94,10 +104,10 @@ def test_the_cut_is_one(disk: Path) -> None:
 async def test_a_power_cut_loses_nothing_acknowledged(disk: Path) -> None:
     for number, acknowledgements in enumerate((30, 80, 200, 400)):
         run = str(number)
-        lines = write_until_the_cut(disk, run, acknowledgements)
+        lines, perhaps = write_until_the_cut(disk, run, acknowledgements)
         restore_power(disk)
         store = await EmbeddedStore.open(disk / "store")
-        await verify(store, run, lines)
+        await verify(store, run, lines, perhaps)
         await store.close()
 
 

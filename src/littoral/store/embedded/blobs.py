@@ -100,7 +100,8 @@ class EmbeddedBlobs:
         try:
             await self._database.write(work, then=self._leave_replaced)
         except StoreError:
-            await asyncio.to_thread(file.unlink)
+            with contextlib.suppress(OSError):  # a disk that is gone; opening the store cleans up
+                await asyncio.to_thread(file.unlink)
             raise
         return BlobInfo(key, size, file)
 
@@ -156,7 +157,7 @@ class EmbeddedBlobWriter:
         return await self._blobs.adopt(self._key, self._final, self._size)
 
     async def abort(self) -> None:
-        """Harmless after a commit."""
+        """Harmless after a commit. Never fails: what a broken disk does not let go, opening the store cleans up."""
         if not self._over:
             self._over = True
             await _to_the_end(self._discard)
@@ -181,18 +182,19 @@ class EmbeddedBlobWriter:
         fsync_folder(self._final.parent)
 
     def _discard(self) -> None:
-        if self._file is not None:
-            self._file.close()
-        for leftover in (self._temporary, self._final):
-            leftover.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            if self._file is not None:
+                self._file.close()
+        with contextlib.suppress(OSError):
+            for leftover in (self._temporary, self._final):
+                leftover.unlink(missing_ok=True)
 
     async def _on_disk(self, step: Callable[[bytearray], None], data: bytearray) -> None:
         """An error of the disk ends this writer: what was written is not to be trusted after a failed fsync."""
         try:
             await _to_the_end(step, data)
         except OSError as problem:
-            with contextlib.suppress(OSError):  # the first error is the one to tell; opening the store cleans up
-                await self.abort()
+            await self.abort()
             raise StorageFailed(f"{self._key}: {problem}") from problem
 
 
