@@ -1,0 +1,105 @@
+"""A cache behaviour: which requests are its own, who may make them, their key, how long answers are kept."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from littoral.edge.plan.document import Document, items
+from littoral.edge.plan.origin import Origin
+from littoral.edge.plan.selection import Choice, accepted_encoding, choice_of, cookie_text, forwarded_values, query_text
+from littoral.net.message import Headers
+from littoral.protocols.httpcache import Ttl
+
+SAFE_METHODS = frozenset(("GET", "HEAD"))
+EVENTS = ("viewer-request", "origin-request", "origin-response", "viewer-response")
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    function: str  # ARN of a numbered version
+    include_body: bool = False
+
+
+@dataclass(slots=True)
+class Behaviour:
+    pattern: str
+    matches: Callable[[str], bool]
+    origin: Origin
+    viewer_policy: str
+    allowed: frozenset[str]
+    cached: frozenset[str]
+    key: Choice
+    forward: Choice
+    legacy: bool  # ForwardedValues instead of policies: other headers pass too
+    ttl: Ttl
+    triggers: dict[str, Trigger] = field(default_factory=dict)
+    caches: bool = field(init=False)
+    shares_authorized: bool = field(init=False)  # an Authorization header does not make a response private
+    quick: bool = field(init=False)  # a fresh hit needs neither a function nor a look at Authorization
+    keyed_by_target: bool = field(init=False)  # the key is made of path, query and Accept-Encoding only
+
+    def __post_init__(self) -> None:
+        self.caches = self.ttl.maximum > 0
+        keyed = self.key.headers.takes("authorization")
+        self.shares_authorized = keyed or not self.forward.headers.takes("authorization")
+        self.quick = self.caches and self.shares_authorized and not self.triggers
+        self.keyed_by_target = self.key.headers.mode == "none" and self.key.cookies.mode == "none"
+
+    def key_of(self, path: str, query: str, headers: Headers, method: str) -> tuple[Any, ...]:
+        """The cache key within the distribution. Cheap where the policy selects nothing."""
+        key = self.key
+        kind = "OPTIONS" if method == "OPTIONS" else ""
+        selected_query = query_text(query, key.query) if query else ""
+        encoding = accepted_encoding(headers, key) if key.gzip or key.brotli else ""
+        parts: tuple[Any, ...] = (path, selected_query, encoding, kind)
+        if key.headers.mode != "none":
+            parts += tuple((name, headers.get(name)) for name in sorted(key.headers.names))
+        if key.cookies.mode != "none":
+            parts += (cookie_text(headers, key.cookies),)
+        return parts
+
+
+def pattern_matcher(pattern: str) -> Callable[[str], bool]:
+    """``*`` and ``?``, case-sensitive; a leading slash may be left out ("Path pattern")."""
+    if pattern in {"*", "/*"}:
+        return lambda _path: True
+    text = pattern if pattern.startswith(("/", "*")) else "/" + pattern
+    compiled = re.compile("".join(".*" if c == "*" else "." if c == "?" else re.escape(c) for c in text), re.DOTALL)
+    return lambda path: compiled.fullmatch(path) is not None
+
+
+def behaviour_of(
+    item: Document, pattern: str, origins: Mapping[str, Origin], policies: Mapping[str, Document]
+) -> Behaviour:
+    methods = item.get("AllowedMethods") or {}
+    cached = frozenset((methods.get("CachedMethods") or {}).get("Items") or SAFE_METHODS)
+    legacy = not item.get("CachePolicyId")
+    if legacy:
+        key, forward, ttl = forwarded_values(item)
+    else:
+        policy = policies[item["CachePolicyId"]]
+        key = choice_of(policy.get("ParametersInCacheKeyAndForwardedToOrigin") or {})
+        asked = policies.get(item.get("OriginRequestPolicyId") or "")
+        forward = choice_of(asked) if asked else Choice()
+        ttl = Ttl(
+            float(policy["MinTTL"]), float(policy.get("DefaultTTL", 86400)), float(policy.get("MaxTTL", 31536000))
+        )
+    return Behaviour(
+        pattern,
+        pattern_matcher(pattern),
+        origins[item["TargetOriginId"]],
+        item["ViewerProtocolPolicy"],
+        frozenset(methods.get("Items") or SAFE_METHODS),
+        cached,
+        key,
+        forward,
+        legacy,
+        ttl,
+        {
+            each["EventType"]: Trigger(each["LambdaFunctionARN"], bool(each.get("IncludeBody")))
+            for each in items(item, "LambdaFunctionAssociations")
+        },
+    )

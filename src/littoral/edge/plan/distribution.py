@@ -1,0 +1,67 @@
+"""A whole distribution, compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from littoral.edge.plan.behaviour import Behaviour, behaviour_of
+from littoral.edge.plan.document import Document, items
+from littoral.edge.plan.origin import Origin, origin_of
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorPage:
+    minimum_ttl: float
+    path: str | None = None
+    status: int | None = None
+
+
+@dataclass(slots=True)
+class Plan:
+    id: str
+    domain: str
+    aliases: tuple[str, ...]
+    enabled: bool
+    default_root: str
+    behaviours: list[Behaviour]
+    origins: dict[str, Origin]
+    errors: dict[int, ErrorPage]
+
+    def behaviour(self, path: str) -> Behaviour:
+        """The first whose pattern matches; the default is last and matches all."""
+        for behaviour in self.behaviours:
+            if behaviour.matches(path):
+                return behaviour
+        return self.behaviours[-1]
+
+    def error_minimum(self, status: int) -> float:
+        page = self.errors.get(status)
+        return page.minimum_ttl if page is not None else 10.0
+
+
+def compile_plan(identifier: str, domain: str, config: Document, policies: Mapping[str, Document]) -> Plan:
+    """``policies`` maps ids of cache policies, origin request policies and access controls to their configs."""
+    origins = {item["Id"]: origin_of(item, policies) for item in items(config, "Origins")}
+    behaviours = [
+        behaviour_of(item, item["PathPattern"], origins, policies) for item in items(config, "CacheBehaviors")
+    ]
+    behaviours.append(behaviour_of(config["DefaultCacheBehavior"], "*", origins, policies))
+    errors = {
+        int(item["ErrorCode"]): ErrorPage(
+            float(item.get("ErrorCachingMinTTL", 10)),
+            item.get("ResponsePagePath") or None,
+            int(item["ResponseCode"]) if item.get("ResponseCode") else None,
+        )
+        for item in items(config, "CustomErrorResponses")
+    }
+    return Plan(
+        identifier,
+        domain,
+        tuple(name.lower() for name in items(config, "Aliases")),
+        bool(config.get("Enabled")),
+        config.get("DefaultRootObject") or "",
+        behaviours,
+        origins,
+        errors,
+    )

@@ -1,0 +1,48 @@
+"""An origin, as requests are sent to it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from littoral.edge.plan.document import Document, items
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    id: str
+    domain: str
+    path: str = ""
+    bucket: str | None = None  # of an S3 origin
+    protocol_policy: str = "http-only"  # http-only, https-only, match-viewer
+    http_port: int = 80
+    https_port: int = 443
+    connect_timeout: float = 10.0
+    attempts: int = 3
+    read_timeout: float = 30.0
+    keepalive_timeout: int = 5
+    headers: tuple[tuple[str, str], ...] = ()
+    signing: str = "no"  # always, never, no-override, or no (no access control)
+
+
+def origin_of(item: Document, policies: Mapping[str, Document]) -> Origin:
+    domain = item["DomainName"]
+    found = re.match(r"^(?P<bucket>[a-z0-9][a-z0-9.-]*?)\.s3[.-](?:[a-z0-9-]+\.)?amazonaws\.com$", domain)
+    custom = item.get("CustomOriginConfig") or {}
+    control = policies.get(item.get("OriginAccessControlId") or "", {})
+    return Origin(
+        id=item["Id"],
+        domain=domain,
+        path=item.get("OriginPath") or "",
+        bucket=found["bucket"] if found and not custom else None,
+        protocol_policy=custom.get("OriginProtocolPolicy", "http-only"),
+        http_port=int(custom.get("HTTPPort", 80)),
+        https_port=int(custom.get("HTTPSPort", 443)),
+        connect_timeout=float(item.get("ConnectionTimeout") or 10),
+        attempts=int(item.get("ConnectionAttempts") or 3),
+        read_timeout=float(custom.get("OriginReadTimeout") or 30),
+        keepalive_timeout=int(custom.get("OriginKeepaliveTimeout") or 5),
+        headers=tuple((h["HeaderName"], h["HeaderValue"]) for h in items(item, "CustomHeaders")),
+        signing=control.get("SigningBehavior", "no"),
+    )

@@ -1,0 +1,104 @@
+"""Which parts of a request a policy means, and what of a request that is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from littoral.edge.plan.document import Document, items
+from littoral.net.message import Headers
+from littoral.protocols.httpcache import Ttl
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which of a request's headers, cookies or query parameters are meant."""
+
+    mode: str = "none"  # none, whitelist, allExcept, all
+    names: frozenset[str] = frozenset()
+
+    def takes(self, name: str) -> bool:
+        if self.mode in {"all", "allViewer"}:
+            return True
+        if self.mode == "whitelist":
+            return name in self.names
+        return self.mode == "allExcept" and name not in self.names
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Headers, cookies and query together: of the cache key, or of what goes to the origin."""
+
+    headers: Selection = Selection()
+    cookies: Selection = Selection()
+    query: Selection = Selection()
+    gzip: bool = False
+    brotli: bool = False
+
+
+def choice_of(config: Document) -> Choice:
+    def selection(part: str, kind: str, lower: bool) -> Selection:
+        found = config.get(f"{part}Config") or {}
+        names = (found.get(kind) or {}).get("Items") or ()
+        mode = {"allViewerAndWhitelistCloudFront": "allViewer"}.get(
+            found.get(f"{part[:-1]}Behavior", "none"), found.get(f"{part[:-1]}Behavior", "none")
+        )
+        return Selection(mode, frozenset(name.lower() if lower else name for name in names))
+
+    return Choice(
+        selection("Headers", "Headers", True),
+        selection("Cookies", "Cookies", False),
+        selection("QueryStrings", "QueryStrings", False),
+        bool(config.get("EnableAcceptEncodingGzip")),
+        bool(config.get("EnableAcceptEncodingBrotli")),
+    )
+
+
+def forwarded_values(item: Document) -> tuple[Choice, Choice, Ttl]:
+    values = item.get("ForwardedValues") or {}
+    cookies = values.get("Cookies") or {}
+    names = frozenset((cookies.get("WhitelistedNames") or {}).get("Items") or ())
+    headers = [name.lower() for name in items(values, "Headers")]
+    query_keys = frozenset(items(values, "QueryStringCacheKeys"))
+    all_query = Selection("all") if values.get("QueryString") else Selection()
+    choice = Choice(
+        Selection("whitelist", frozenset(headers)) if headers and headers != ["*"] else Selection(),
+        Selection(cookies.get("Forward", "none"), names),
+        Selection("whitelist", query_keys) if query_keys and values.get("QueryString") else all_query,
+        gzip=bool(item.get("Compress")),
+    )
+    forward = Choice(Selection("all") if headers == ["*"] else choice.headers, choice.cookies, all_query, choice.gzip)
+    uncached = headers == ["*"]  # forwarding all headers means: do not cache
+    ttl = Ttl(
+        float(item.get("MinTTL", 0)),
+        float(item.get("DefaultTTL", 86400)),
+        0.0 if uncached else float(item.get("MaxTTL", 31536000)),
+    )
+    return choice, forward, ttl
+
+
+def query_text(query: str, selection: Selection) -> str:
+    """The selected parameters in the order and spelling of the request."""
+    if selection.mode == "all":
+        return query
+    if selection.mode == "none":
+        return ""
+    return "&".join(part for part in query.split("&") if selection.takes(unquote(part.partition("=")[0])))
+
+
+def cookie_text(headers: Headers, selection: Selection) -> str:
+    """The selected cookies, as one Cookie header would hold them."""
+    if selection.mode == "none":
+        return ""
+    pairs = [part.strip() for line in headers.get_all("cookie") for part in line.split(";")]
+    return "; ".join(part for part in pairs if part and selection.takes(part.partition("=")[0].strip()))
+
+
+def accepted_encoding(headers: Headers, choice: Choice) -> str:
+    """Accept-Encoding as it enters the key and goes to the origin: ``br,gzip``, ``gzip`` or nothing."""
+    text = headers.get("accept-encoding")
+    if text is None:
+        return ""
+    offered = {part.partition(";")[0].strip().lower() for part in text.split(",") if "q=0" not in part.replace(" ", "")}
+    found = [name for name, on in (("br", choice.brotli), ("gzip", choice.gzip)) if on and name in offered]
+    return ",".join(found)
