@@ -17,13 +17,13 @@ from littoral.aws.invoke import Invocation, Invoker
 from littoral.aws.service import ServiceError
 from littoral.edge import answer
 from littoral.edge.cache import Cache, Key
+from littoral.edge.edgeheaders import InvalidAnswer
 from littoral.edge.fetching import Fetching, Outcome
 from littoral.edge.plan import SAFE_METHODS, Behaviour, Plan
 from littoral.edge.triggers import (
     About,
     EdgeRequest,
     EdgeResponse,
-    InvalidAnswer,
     apply_request,
     apply_response,
     event,

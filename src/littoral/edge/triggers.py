@@ -14,33 +14,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from littoral.edge.edgeheaders import (
+    FRAMING,
+    NAME,
+    InvalidAnswer,
+    check_headers,
+    headers_document,
+    read_headers,
+    with_hidden,
+)
 from littoral.edge.plan import Origin, Trigger
 from littoral.net.message import Headers
+from littoral.protocols.http1 import reason_phrase
 
-DISALLOWED = frozenset(
-    "connection expect keep-alive proxy-authenticate proxy-authorization proxy-connection trailer upgrade "
-    "x-accel-buffering x-accel-charset x-accel-limit-rate x-accel-redirect x-cache x-forwarded-proto x-real-ip".split()
-)
-DISALLOWED_PREFIXES = ("x-amz-cf-", "x-edge-", "x-amzn-")
-READ_ONLY = {
-    "viewer-request": frozenset(("content-length", "host", "transfer-encoding", "via")),
-    "origin-request": frozenset(
-        "accept-encoding content-length if-modified-since if-none-match if-range if-unmodified-since "
-        "if-match transfer-encoding via".split()
-    ),
-    "origin-response": frozenset(("transfer-encoding", "via")),
-    "viewer-response": frozenset(("content-encoding", "content-length", "transfer-encoding", "warning", "via")),
-}
 BODY_SHOWN = {"viewer-request": 40 * 1024, "origin-request": 1024 * 1024}  # bytes, before base64
 REPLACED_TEXT = {"viewer-request": 40 * 1024, "origin-request": 1024 * 1024}
 GENERATED = {"viewer-request": 40 * 1024, "origin-request": 1024 * 1024, "origin-response": 1024 * 1024}
 GENERATED["viewer-response"] = 40 * 1024
-NAME = re.compile(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
 MAX_URI = 8192
-
-
-class InvalidAnswer(Exception):
-    """The function's result is not what it may be; the message says which rule."""
 
 
 @dataclass(slots=True)
@@ -91,7 +82,7 @@ def event(
     if response is not None:
         record["response"] = {
             "status": str(response.status),
-            "statusDescription": response.description,
+            "statusDescription": response.description or reason_phrase(response.status),
             "headers": headers_document(response.headers),
         }
     return json.dumps({"Records": [{"cf": record}]}, separators=(",", ":")).encode()
@@ -116,18 +107,6 @@ def _request_document(kind: str, trigger: Trigger, request: EdgeRequest) -> dict
     if kind.startswith("origin-") and request.origin is not None:
         document["origin"] = request.origin_document or origin_document(request.origin)
     return document
-
-
-def headers_document(headers: Headers) -> dict[str, list[dict[str, str]]]:
-    document: dict[str, list[dict[str, str]]] = {}
-    for name, value in headers.items():
-        document.setdefault(name, []).append({"key": canonical(name), "value": value})
-    return document
-
-
-def canonical(name: str) -> str:
-    """``x-amz-meta-a`` → ``X-Amz-Meta-A``: names come to us in lower case."""
-    return "-".join(part.capitalize() for part in name.split("-"))
 
 
 def origin_document(origin: Origin) -> dict[str, Any]:
@@ -175,10 +154,11 @@ def apply_request(kind: str, payload: bytes, before: EdgeRequest) -> EdgeRequest
         raise InvalidAnswer("uri must begin with a slash")
     if not isinstance(query, str) or len(uri) + len(query) > MAX_URI:
         raise InvalidAnswer(f"uri and querystring together may have at most {MAX_URI} characters")
-    if re.search(r"[\x00-\x20\x7f]", uri + query):
-        raise InvalidAnswer("uri and querystring may hold no spaces or control characters")
+    if re.search(r"[\x00-\x20\x7f#]", uri + query):
+        raise InvalidAnswer("uri and querystring may hold no spaces, control characters or #")
     headers = read_headers(answer.get("headers"))
     check_headers(kind, before.headers, headers)
+    headers = with_hidden(before.headers, headers)
     changed = EdgeRequest(
         before.method, uri, query, headers, before.client_ip, before.body, before.body_truncated, before.origin
     )
@@ -199,50 +179,13 @@ def apply_response(kind: str, payload: bytes, before: EdgeResponse) -> EdgeRespo
         raise InvalidAnswer("viewer-response may not change the status")
     headers = read_headers(answer.get("headers"))
     check_headers(kind, before.headers, headers)
+    headers = with_hidden(before.headers, headers)
     changed = EdgeResponse(status, headers, before.body, str(answer.get("statusDescription", "")))
     if "body" in answer:
         if kind == "viewer-response":
             raise InvalidAnswer("viewer-response may not change the body")
         changed.body = _body(kind, answer)
     return changed
-
-
-def check_headers(kind: str, before: Headers, after: Headers) -> None:
-    """Raises InvalidAnswer for a header that may not be set, or not be changed, at this trigger."""
-    for name, value in after.items():
-        forbidden = name in DISALLOWED or name.startswith(DISALLOWED_PREFIXES)
-        if forbidden and value not in before.get_all(name):
-            raise InvalidAnswer(f"the header {name} may not be set")
-        if kind == "viewer-request" and name.startswith("cloudfront-") and value not in before.get_all(name):
-            raise InvalidAnswer(f"the header {name} may not be set at viewer-request")
-    for name in READ_ONLY[kind]:
-        if before.get_all(name) != after.get_all(name):
-            raise InvalidAnswer(f"the header {name} is read-only at {kind}")
-
-
-def read_headers(document: Any) -> Headers:
-    """``{"name": [{"key", "value"}]}``. Raises InvalidAnswer."""
-    if document is None:
-        return Headers([])
-    if not isinstance(document, dict):
-        raise InvalidAnswer("headers must be an object")
-    pairs: list[tuple[str, str]] = []
-    for name, entries in document.items():
-        if not isinstance(entries, list) or not NAME.match(name):
-            raise InvalidAnswer(f"the header {name!r} must hold a list of key and value")
-        for entry in entries:
-            if not isinstance(entry, dict) or not isinstance(entry.get("value"), str):
-                raise InvalidAnswer(f"the header {name!r} must hold a list of key and value")
-            key = entry.get("key", name)
-            if not isinstance(key, str) or key.lower() != name.lower():
-                raise InvalidAnswer(f"the key {key!r} does not agree with the header {name!r}")
-            pairs.append((name.lower(), entry["value"]))
-    if any(re.search(r"[\r\n\x00]", value) for _, value in pairs):
-        raise InvalidAnswer("a header value holds a line end")
-    try:
-        return Headers.of(pairs)
-    except UnicodeEncodeError as problem:
-        raise InvalidAnswer("a header value is not Latin-1") from problem
 
 
 def check_origin(document: Any) -> None:
@@ -311,7 +254,9 @@ def _status(answer: Mapping[str, Any]) -> int:
 def _generated(kind: str, answer: Mapping[str, Any]) -> EdgeResponse:
     status = _status(answer)
     headers = read_headers(answer.get("headers"))
-    check_headers("origin-response" if kind.startswith("origin") else "viewer-response", Headers([]), headers)
+    check_headers("generated", Headers([]), headers)
+    for name in FRAMING:
+        headers.remove(name)
     body = _body(kind, answer)
     if status == 204 and body:
         raise InvalidAnswer("a response of status 204 may have no body")

@@ -56,7 +56,7 @@ from littoral.functions.tally import Tally
 from littoral.functions.urls import FunctionUrls
 from littoral.functions.usage import PATH as USAGE
 from littoral.functions.usage import Authenticate, usage_handler
-from littoral.functions.version import Function, FunctionVersion, LayerUse, Placement, aws_time
+from littoral.functions.version import Function, FunctionVersion, LayerUse, Placement, aws_time, configuration
 from littoral.net.message import Handler
 from littoral.store.contract import Blobs, Conflict, Records, Streams
 
@@ -284,9 +284,17 @@ class Functions:
 
     def installed(self, name: str, version: str) -> str | None:
         """The CodeSha256 of what is here under that name and version."""
-        function = self._parts.catalog.find(name)
-        found = function.versions.get(int(version)) if function is not None and is_number(version) else None
+        found = self._numbered(name, version)
         return found.code_sha256 if found is not None else None
+
+    def describe(self, name: str, version: str) -> dict[str, Any] | None:
+        """The FunctionConfiguration of a numbered version; None where there is none."""
+        found = self._numbered(name, version)
+        return configuration(found, self._parts.home, qualified=True) if found is not None else None
+
+    def _numbered(self, name: str, version: str) -> FunctionVersion | None:
+        function = self._parts.catalog.find(name)
+        return function.versions.get(int(version)) if function is not None and is_number(version) else None
 
     async def remove(self, name: str) -> bool:
         """Forget a function and end its instances; False when it was not here."""

@@ -163,9 +163,14 @@ def status_line(status: int) -> bytes:
     if line is None:
         if not 100 <= status <= 599:
             raise ValueError(f"{status} is no HTTP status")
-        line = f"HTTP/1.1 {status} {_REASONS.get(status, 'Unassigned')}".encode("ascii")
+        line = f"HTTP/1.1 {status} {reason_phrase(status)}".encode("ascii")
         _STATUS_LINES[status] = line
     return line
+
+
+def reason_phrase(status: int) -> str:
+    """``Not Found`` for 404; ``Unassigned`` for a number that no RFC names."""
+    return _REASONS.get(status, "Unassigned")
 
 
 def has_no_body(status: int, method: str) -> bool:

@@ -46,16 +46,14 @@ class ObjectCode:
 
 
 class EdgeFunctions:
-    """For CloudFront: a trigger must name a version that exists."""
+    """For CloudFront: what a trigger's version asks for."""
 
     def __init__(self, functions: Functions) -> None:
         self._functions = functions
 
-    async def check_edge_function(self, arn: str) -> None:
+    def describe(self, arn: str) -> Mapping[str, Any] | None:
         name, version = arn.rsplit(":", 2)[1:]
-        if self._functions.installed(name, version) is None:
-            message = f"The function version {arn} does not exist."
-            raise ServiceError("InvalidLambdaFunctionAssociation", message, status=400)
+        return self._functions.describe(name, version)
 
 
 class DeploymentShadows:

@@ -8,6 +8,7 @@ from typing import Any
 
 from littoral.aws.service import ServiceError
 from littoral.edge.api.parts import Operations, documents_of, invalid
+from littoral.edge.edgefunctions import refusal
 from littoral.edge.honoured import check_honoured
 from littoral.edge.plan import EVENTS, compile_plan, items
 from littoral.edge.policies import MANAGED_CACHE, MANAGED_ORIGIN_REQUEST
@@ -83,8 +84,17 @@ class Checks(Operations):
                 raise association("the ARN must be that of a numbered version in us-east-1")
             if trigger.get("IncludeBody") and not trigger["EventType"].endswith("-request"):
                 raise association("IncludeBody is for request events only")
-            if self._functions is not None:
-                await self._functions.check_edge_function(trigger["LambdaFunctionARN"])
+            self._check_function(trigger["EventType"], trigger["LambdaFunctionARN"])
+
+    def _check_function(self, event_type: str, arn: str) -> None:
+        if self._functions is None:
+            return
+        config = self._functions.describe(arn)
+        if config is None:
+            raise association(f"the function version {arn} does not exist")
+        reason = refusal(event_type, config)
+        if reason is not None:
+            raise association(reason)
 
 
 def association(reason: str) -> ServiceError:

@@ -13,9 +13,10 @@ from littoral.store.documents import Document
 
 
 class FunctionLookup(Protocol):
-    """Whether a numbered function version exists and may run at the edge; raises ServiceError with the reason."""
+    """The functions of this place, as far as triggers need them."""
 
-    async def check_edge_function(self, arn: str) -> None: ...
+    def describe(self, arn: str) -> Mapping[str, Any] | None:
+        """The FunctionConfiguration of a numbered version; None where there is none."""
 
 
 class Operations:
