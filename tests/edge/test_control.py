@@ -44,7 +44,7 @@ More = Callable[[EmbeddedStore], Awaitable[tuple[dict[str, Any], dict[str, Any],
 
 @contextmanager
 def region(more: More | None = None) -> Iterator[Place]:
-    """``more`` adds services, routes and what to close."""
+    """``more`` adds services, routes and what to close; a service "lookup" is where triggers are looked up."""
     found: dict[str, Any] = {}
 
     async def factory(store: EmbeddedStore) -> dict[str, Any]:
@@ -56,7 +56,8 @@ def region(more: More | None = None) -> Iterator[Place]:
 
         routes = Feed(control, authenticate).routes()
         services, others, closers = await more(store) if more is not None else ({}, {}, [])
-        services["cloudfront"] = CloudFront(control, account="000000000000")
+        lookup = services.pop("lookup", None)
+        services["cloudfront"] = CloudFront(control, account="000000000000", functions=lookup)
         return {**services, "routes": {**routes, **others}, "close": [control.close, *closers]}
 
     with served(factory) as place:
@@ -82,6 +83,9 @@ class NoFunctions:
 
     async def install(self, name: str, version: str, config: Any, archive: bytes) -> None:
         raise AssertionError("no function is named here")
+
+    async def uninstall(self, name: str, version: str) -> bool:
+        raise AssertionError("no function was ever here")
 
 
 @dataclass

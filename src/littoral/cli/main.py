@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from littoral.cli import coverage, credentials, doctor, settings, usage
+from littoral.cli import coverage, credentials, doctor, settings, sites, usage
 from littoral.site.settings import KINDS, TABLE, Loaded, SettingsError, check_runnable, load
 
 EPILOG = """\
@@ -23,6 +23,7 @@ examples:
   littoral up core --name ward7 --upstream mqtts://region.example:8883 \\
       --certificate ward7.crt --private-key ward7.key --ca region-ca.pem
   littoral usage --since 7d                what functions used
+  littoral sites                           which edge location has what
   littoral tour                            the main job end to end, checked, in a minute
 
 Every setting is a flag, a LITTORAL_* variable or a key of the TOML file: littoral settings.
@@ -84,6 +85,16 @@ def _parser() -> argparse.ArgumentParser:
     used.add_argument("--json", action="store_true", help="everything, as JSON")
     _settings_flags(used)
     used.set_defaults(command=lambda options: usage.run(_loaded(options), usage.Asked.of(options)))
+
+    located = commands.add_parser(
+        "sites",
+        help="the edge locations, and which function runs where",
+        description="Print the edge locations of a region: whether each is current, behind or lost, and which "
+        "function versions it holds.",
+    )
+    located.add_argument("--json", action="store_true", help="as JSON")
+    _settings_flags(located)
+    located.set_defaults(command=lambda options: sites.run(_loaded(options), as_json=options.json))
 
     checked = commands.add_parser(
         "doctor",

@@ -9,17 +9,15 @@ import argparse
 import json
 import re
 import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from littoral.cli.credentials import CREDENTIALS_FILE, endpoint
-from littoral.site.settings import Loaded, SettingsError, read_credentials
+from littoral.cli.asking import Failed, ask
+from littoral.cli.table import aligned
+from littoral.site.settings import Loaded, SettingsError
 
 PATH = "/_littoral/usage"
 COLUMNS = (
@@ -44,10 +42,6 @@ class Asked:
         return cls(options.since, options.until, options.by_day, options.json)
 
 
-class Failed(Exception):
-    """The place did not answer as hoped; the message is for people."""
-
-
 def run(loaded: Loaded, asked: Asked) -> int:
     query = {
         name: day
@@ -55,7 +49,7 @@ def run(loaded: Loaded, asked: Asked) -> int:
         if day is not None
     }
     try:
-        answer = _ask(loaded, f"{PATH}?{urlencode(query)}" if query else PATH)
+        answer = ask(loaded, f"{PATH}?{urlencode(query)}" if query else PATH)
     except Failed as problem:
         print(f"littoral: {problem}", file=sys.stderr)
         return 1
@@ -79,30 +73,6 @@ def _day(text: str | None, flag: str) -> str | None:
         raise SettingsError(message) from None
 
 
-def _ask(loaded: Loaded, target: str) -> Any:
-    from littoral.aws.sign import sign
-    from littoral.net.message import Headers
-
-    settings = loaded.settings
-    url = endpoint(settings, loaded.sources)
-    file = settings.data_dir / CREDENTIALS_FILE
-    if url is None or not file.exists():
-        raise Failed(f"no place with an API in {settings.data_dir}: start it first (littoral up)")
-    access, secret = read_credentials(file)
-    headers = Headers.of([])
-    place = {"service": "lambda", "region": settings.region, "now": time.time()}
-    sign("GET", url + target, headers, access_key=access, secret=secret, **place)  # type: ignore[arg-type]
-    request = urllib.request.Request(url + target, headers=dict(headers.items()))
-    try:
-        with urllib.request.urlopen(request, timeout=30) as response:
-            return json.loads(response.read())
-    except urllib.error.HTTPError as error:
-        with error:
-            raise Failed(f"{url} refused: {error.code} {error.read(1000).decode('utf-8', 'replace')}") from None
-    except (OSError, ValueError) as error:
-        raise Failed(f"{url} does not answer: {error}") from None
-
-
 def table(answer: Any, *, by_day: bool) -> str:
     """For people: a line a function, or one a day and function, and the total."""
     sums: dict[tuple[str, ...], dict[str, float]] = {}
@@ -114,19 +84,9 @@ def table(answer: Any, *, by_day: bool) -> str:
     lines = [(*heads, *(title for _, title in COLUMNS))]
     lines += [(*key, *_shown(row)) for key, row in sorted(sums.items())]
     lines.append(("total", *("" for _ in heads[1:]), *_shown(answer["total"])))
-    text = "".join(_aligned(lines, len(heads)))
+    text = "".join(aligned(lines, len(heads)))
     return f"{answer['since']} to {answer['until']} (UTC)\n{text}"
 
 
 def _shown(row: Any) -> Iterable[str]:
     return (f"{row[name]:,.3f}" if name == "gb_seconds" else f"{row[name]:,}" for name, _ in COLUMNS)
-
-
-def _aligned(lines: Sequence[Sequence[str]], left: int) -> Iterable[str]:
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    for line in lines:
-        cells = [
-            f"{cell:<{width}}" if column < left else f"{cell:>{width}}"
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ]
-        yield "  ".join(cells).rstrip() + "\n"

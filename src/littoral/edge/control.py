@@ -11,7 +11,7 @@ import asyncio
 import secrets
 import string
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from littoral.store.contract import Records
@@ -33,6 +33,7 @@ class Location:
     revision: int = 0
     seen: float = 0.0
     stopped: bool = False
+    functions: tuple[str, ...] = ()  # ARNs of the versions that it holds for triggers
 
 
 @dataclass(slots=True)
@@ -78,7 +79,8 @@ class Control:
                 kind.all.update(page)
                 after = page[-1][0]
         for name, document in await control._locations_stored.scan():
-            control.locations[name] = Location(name, document["revision"], document["seen"])
+            functions = tuple(document.get("functions", ()))
+            control.locations[name] = Location(name, document["revision"], document["seen"], functions=functions)
         return control
 
     def all(self, kind: str) -> dict[str, Document]:
@@ -131,19 +133,25 @@ class Control:
 
     # ----------------------------------------------------------------------------------------- locations
 
-    async def acknowledge(self, name: str, revision: int) -> None:
+    async def acknowledge(self, name: str, revision: int, functions: Sequence[str] = ()) -> None:
         """A location serves that revision. Durable before it is told, so that Deployed stays Deployed."""
         location = self.locations.setdefault(name, Location(name))
-        news = location.revision != revision
-        location.revision, location.seen, location.stopped = revision, self._clock(), False
+        news = (location.revision, location.functions) != (revision, tuple(functions))
+        location.revision, location.functions = revision, tuple(functions)
+        location.seen, location.stopped = self._clock(), False
         if news:
-            await self._locations_stored.put(name, {"revision": revision, "seen": location.seen})
+            document = {"revision": revision, "seen": location.seen, "functions": list(functions)}
+            await self._locations_stored.put(name, document)
 
     def seen(self, name: str) -> None:
         location = self.locations.setdefault(name, Location(name))
         location.seen = self._clock()
 
+    def alive(self) -> list[Location]:
+        """The locations that spoke within the last minute."""
+        return [each for each in self.locations.values() if self._clock() - each.seen < LOCATION_LOST]
+
     def deployed(self, revision: int) -> bool:
         """Whether every location that is alive has that revision. With none alive nothing is deployed anywhere."""
-        alive = [each for each in self.locations.values() if self._clock() - each.seen < LOCATION_LOST]
+        alive = self.alive()
         return bool(alive) and all(each.revision >= revision for each in alive)

@@ -1,9 +1,10 @@
 """How edge locations learn what to serve: a long poll for the desired state, and their acknowledgements.
 
     GET  /_littoral/edge/desired?location=pop1&after=41&wait=20   → the state, once its revision is past 41
-    POST /_littoral/edge/acknowledge {"location": "pop1", "revision": 42}
+    POST /_littoral/edge/acknowledge {"location": "pop1", "revision": 42, "functions": ["arn:…:function:a:3"]}
+    GET  /_littoral/edge/sites                                    → which location has what (`littoral sites`)
 
-Both are signed (SigV4). The state is whole, not a difference: a location that was away needs no history.
+All are signed (SigV4). The state is whole, not a difference: a location that was away needs no history.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ class Feed:
             if request.raw_path == PREFIX + "desired" and request.method == "GET":
                 return await self._desired(dict(split_query(request.query_string)))
             if request.raw_path == PREFIX + "acknowledge" and request.method == "POST":
-                return await self._acknowledge(json.loads(await request.body.read(64 * 1024)))
+                return await self._acknowledge(json.loads(await request.body.read(1024 * 1024)))
+            if request.raw_path == PREFIX + "sites" and request.method == "GET":
+                return _json(200, sites(self._control))
         except ServiceError as error:
             return _json(error.status or 400, {"code": error.code, "message": error.message})
         except (ValueError, KeyError, TypeError) as problem:
@@ -60,7 +63,8 @@ class Feed:
         return _json(200, desired(self._control))
 
     async def _acknowledge(self, said: dict[str, Any]) -> Response:
-        await self._control.acknowledge(str(said["location"]), int(said["revision"]))
+        functions = [str(arn) for arn in said.get("functions", ())]
+        await self._control.acknowledge(str(said["location"]), int(said["revision"]), functions)
         return _json(200, {})
 
 
@@ -82,6 +86,33 @@ def desired(control: Control) -> dict[str, Any]:
         ],
         "functions": sorted({arn for d in distributions for arn in functions_of(d["config"])}),
     }
+
+
+def sites(control: Control) -> dict[str, Any]:
+    """Every location that was ever seen: the revision it serves, when it spoke last, the function versions it holds."""
+    alive = {each.name for each in control.alive()}
+    rows = []
+    for name, location in sorted(control.locations.items()):
+        state = "current" if location.revision >= control.revision else "behind"
+        rows.append(
+            {
+                "name": name,
+                "state": state if name in alive else "lost",
+                "revision": location.revision,
+                "seen": location.seen,
+                "functions": sorted(location.functions),
+            }
+        )
+    return {"revision": control.revision, "locations": rows}
+
+
+def replicated(control: Control, arn: str) -> bool:
+    """Whether a function version is a trigger somewhere, or a living location still holds it. ``arn`` without a
+    version means any of them."""
+    held = {each for location in control.alive() for each in location.functions}
+    for document in control.all("distribution").values():
+        held |= functions_of(document["config"])
+    return any(each == arn or each.startswith(arn + ":") for each in held)
 
 
 def functions_of(config: dict[str, Any]) -> set[str]:

@@ -5,6 +5,7 @@ The way of one change:
 2. Function versions that its triggers name and that are not here are fetched and installed.
 3. Distributions are compiled to plans; invalidations newer than the last applied one drop what they name.
 4. The plans are put to use, the state is stored, the region is told. Only then is it "Deployed" here.
+5. Versions that were fetched and that nothing names any more are removed.
 
 With the region away the location goes on with what it has; it asks again with a growing pause.
 """
@@ -49,6 +50,8 @@ class Functions(Protocol):
     def installed(self, name: str, version: str) -> str | None: ...
 
     async def install(self, name: str, version: str, config: Mapping[str, Any], archive: bytes) -> None: ...
+
+    async def uninstall(self, name: str, version: str) -> bool: ...
 
 
 class Refused(Exception):
@@ -102,15 +105,20 @@ class EdgeLocation:
         self._stored = Documents(records, "desired/")
         self._functions = functions
         self._puller: asyncio.Task[None] | None = None
+        self._installed = Documents(records, "installed/")
+        self._fetched: list[str] = []  # ARNs of the versions that this location installed; others belong to the place
+        self.functions: list[str] = []  # those that triggers name
         self.revision = -1
         self.connected = False
 
     async def start(self) -> None:
         """Serve by the state on disk; begin to pull."""
         state = await self._stored.get("state")
+        fetched = await self._installed.get("functions")
+        self._fetched = fetched["arns"] if fetched is not None else []
         if state is not None:
             self._use(state)
-            self.revision = state["revision"]
+            self.revision, self.functions = state["revision"], state["functions"]
         self._puller = asyncio.ensure_future(self._pull())
 
     async def close(self) -> None:
@@ -141,7 +149,7 @@ class EdgeLocation:
         state = json.loads(await self._region.ask("GET", path, wait=wait + 15.0))
         if state["revision"] != self.revision:
             await self._apply(state)
-        body = json.dumps({"location": self.name, "revision": self.revision}).encode()
+        body = json.dumps({"location": self.name, "revision": self.revision, "functions": self.functions}).encode()
         await self._region.ask("POST", PREFIX + "acknowledge", body=body)
 
     async def _apply(self, state: dict[str, Any]) -> None:
@@ -152,7 +160,8 @@ class EdgeLocation:
             if each["revision"] > self.revision:
                 self._pipeline.cache.invalidate(each["distribution"], each["paths"])
         await self._stored.put("state", state)
-        self.revision = state["revision"]
+        await self._clean(set(state["functions"]))
+        self.revision, self.functions = state["revision"], state["functions"]
 
     def _use(self, state: dict[str, Any]) -> None:
         plans: dict[str, Plan] = {}
@@ -174,4 +183,18 @@ class EdgeLocation:
         archive = await self._region.ask("GET", answer["Code"]["Location"], wait=60.0)
         if base64.b64encode(hashlib.sha256(archive).digest()).decode() != config["CodeSha256"]:
             raise Refused(f"{arn}: the code does not have the digest that its configuration names")
+        if arn not in self._fetched:  # noted before it is there, so that nothing stays that nobody knows of
+            await self._note([*self._fetched, arn])
         await self._functions.install(name, version, config, archive)
+
+    async def _clean(self, wanted: set[str]) -> None:
+        for arn in [arn for arn in self._fetched if arn not in wanted]:
+            found = VERSION.search(arn)
+            assert found is not None
+            await self._functions.uninstall(found["name"], found["version"])
+        if not wanted.issuperset(self._fetched):
+            await self._note([arn for arn in self._fetched if arn in wanted])
+
+    async def _note(self, arns: list[str]) -> None:
+        await self._installed.put("functions", {"arns": arns})
+        self._fetched = arns

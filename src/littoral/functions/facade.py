@@ -296,6 +296,19 @@ class Functions:
         function = self._parts.catalog.find(name)
         return function.versions.get(int(version)) if function is not None and is_number(version) else None
 
+    async def uninstall(self, name: str, version: str) -> bool:
+        """Forget one installed version, and with its last one the function; False when it was not here."""
+        async with self._parts.catalog.lock(name):
+            function = self._parts.catalog.find(name)
+            if function is None or self._numbered(name, version) is None:
+                return False
+            if len(function.versions) > 1:
+                await self._parts.catalog.unpublish(function, int(version))
+                left = self._parts.catalog.get(name)
+                self._parts.scheduler.retire(name, keep={each.key for each in left.versions.values()})
+                return True
+        return await self.remove(name)
+
     async def remove(self, name: str) -> bool:
         """Forget a function and end its instances; False when it was not here."""
         async with self._parts.catalog.lock(name):
@@ -307,6 +320,11 @@ class Functions:
             return True
 
     # ------------------------------------------------------------------------------------ for the site
+
+    def replicas(self, replicated: Callable[[str], bool]) -> None:
+        """``replicated`` says whether a function, or a version of it, by its ARN, has replicas at the edge: such a one
+        is not deleted."""
+        self._parts.replicated = replicated
 
     def add_sink(self, sink: Sink) -> None:
         """A further kind of destination for records of asynchronous events."""

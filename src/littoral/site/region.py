@@ -12,7 +12,7 @@ from littoral.aws.service import Call
 from littoral.core.greengrass import Greengrass
 from littoral.edge.cloudfront import CloudFront
 from littoral.edge.control import Control
-from littoral.edge.feed import Feed
+from littoral.edge.feed import Feed, replicated
 from littoral.functions import Functions, FunctionSettings
 from littoral.net.message import Handler, Headers, Request, Response
 from littoral.net.pki import certificate_id
@@ -59,6 +59,7 @@ async def _region(place: Place, *, with_edge: bool) -> None:
     functions, things = local.functions, local.things
     control = await Control.open(base.store.records("edge-control"))
     place.quiet(control.close)
+    functions.replicas(partial(replicated, control))
     greengrass = Greengrass(
         base.store.records("greengrass"), DeploymentShadows(things), ComponentFunctions(functions), allows(things)
     )

@@ -150,6 +150,7 @@ class FunctionOperations(SettingsOperations):
         reference = self._home.parse(function_name, qualifier)
         async with self._catalog.lock(reference.name):
             function = self._catalog.get(reference.name)
+            self._check_replicas(reference)
             if reference.qualifier is None:
                 await self._catalog.delete(reference.name)
                 self._parts.scheduler.retire(reference.name, keep=set())
@@ -158,6 +159,15 @@ class FunctionOperations(SettingsOperations):
                 await self._delete_version(function, reference.qualifier)
         # 204 is what AWS answers although the model says 200 since StatusCode was added to the output
         return {"StatusCode": 204}
+
+    def _check_replicas(self, reference: Reference) -> None:
+        """The distribution lets go of it first ("Deleting Lambda@Edge functions and replicas")."""
+        arn = self._home.arn(reference.name, reference.qualifier)
+        if self._parts.replicated(arn):
+            raise invalid(
+                f"Lambda was unable to delete {arn} because it is a replicated function. "
+                "Please see our documentation for Deleting Lambda@Edge Functions and Replicas."
+            )
 
     async def _create(self, function: Function, publish: bool, now: float) -> Output:
         try:

@@ -53,6 +53,7 @@ class Parts:
     readiness: Readiness
     sign_code_url: Callable[[HasCode, float], str]  # path and query under which the zip is handed out
     code_source: CodeSource | None = None
+    replicated: Callable[[str], bool] = lambda _arn: False  # whether a function's ARN has replicas at the edge
 
 
 class Operations:

@@ -1,0 +1,49 @@
+"""A question to a running place, signed with the credentials in its data folder."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+from typing import Any
+
+from littoral.cli.credentials import CREDENTIALS_FILE, endpoint
+from littoral.site.settings import Loaded, read_credentials
+
+
+class Failed(Exception):
+    """The place did not answer as hoped; the message is for people."""
+
+
+def ask(loaded: Loaded, target: str, *, service: str = "lambda") -> Any:
+    """The JSON at that path (and query) of the place's API, signed for ``service``. Raises Failed, SettingsError."""
+    from littoral.aws.sign import sign
+    from littoral.net.message import Headers
+
+    settings = loaded.settings
+    url = endpoint(settings, loaded.sources)
+    file = settings.data_dir / CREDENTIALS_FILE
+    if url is None or not file.exists():
+        raise Failed(f"no place with an API in {settings.data_dir}: start it first (littoral up)")
+    access, secret = read_credentials(file)
+    headers = Headers.of([])
+    sign(
+        "GET",
+        url + target,
+        headers,
+        access_key=access,
+        secret=secret,
+        service=service,
+        region=settings.region,
+        now=time.time(),
+    )
+    request = urllib.request.Request(url + target, headers=dict(headers.items()))
+    try:
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return json.loads(response.read())
+    except urllib.error.HTTPError as error:
+        with error:
+            raise Failed(f"{url} refused: {error.code} {error.read(1000).decode('utf-8', 'replace')}") from None
+    except (OSError, ValueError) as error:
+        raise Failed(f"{url} does not answer: {error}") from None

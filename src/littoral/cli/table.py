@@ -1,0 +1,16 @@
+"""A table for people, in columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+
+def aligned(lines: Sequence[Sequence[str]], left: int) -> Iterable[str]:
+    """The lines with their cells under each other: the first ``left`` columns to the left, the others to the right."""
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    for line in lines:
+        cells = [
+            f"{cell:<{width}}" if column < left else f"{cell:>{width}}"
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        yield "  ".join(cells).rstrip() + "\n"
