@@ -254,7 +254,7 @@ def test_listing_in_pages(there: Place) -> None:
             "InvalidArgument",
         ),
         ({"DefaultCacheBehavior": behaving(ResponseHeadersPolicyId="x")}, "NotImplemented"),
-        ({"DefaultCacheBehavior": behaving(TrustedKeyGroups={"Enabled": True, **listed(["x"])})}, "NotImplemented"),
+        ({"DefaultCacheBehavior": behaving(TrustedSigners={"Enabled": True, **listed(["x"])})}, "NotImplemented"),
         (
             {
                 "DefaultCacheBehavior": behaving(

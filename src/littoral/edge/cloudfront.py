@@ -5,11 +5,14 @@ from __future__ import annotations
 from littoral.edge.api.controls import ControlOperations, TagOperations
 from littoral.edge.api.distributions import DistributionOperations
 from littoral.edge.api.invalidations import InvalidationOperations
+from littoral.edge.api.keys import KeyOperations
 from littoral.edge.api.parts import FunctionLookup, documents_of
 from littoral.edge.api.policies import PolicyOperations
 
 __all__ = ["CloudFront", "FunctionLookup", "documents_of"]
 
 
-class CloudFront(DistributionOperations, InvalidationOperations, PolicyOperations, ControlOperations, TagOperations):
+class CloudFront(
+    DistributionOperations, InvalidationOperations, PolicyOperations, ControlOperations, TagOperations, KeyOperations
+):
     """All operations of botocore's service "cloudfront" that Littoral has."""

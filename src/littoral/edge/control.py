@@ -61,6 +61,8 @@ class Control:
                 "origin-request-policy",
                 "access-control",
                 "invalidation",
+                "key-group",
+                "public-key",
                 "tags",
             )
         }

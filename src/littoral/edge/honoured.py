@@ -36,8 +36,7 @@ REFUSED: list[tuple[str, tuple[Any, ...], str]] = [
         (prefix + field, allowed, what)
         for prefix in (DEFAULT, OTHERS)
         for field, allowed, what in (
-            ("TrustedSigners.Enabled", NOTHING, "signed URLs"),
-            ("TrustedKeyGroups.Enabled", NOTHING, "signed URLs"),
+            ("TrustedSigners.Enabled", NOTHING, "trusted signers (accounts; use trusted key groups)"),
             ("FieldLevelEncryptionId", NOTHING, "field-level encryption"),
             ("RealtimeLogConfigArn", NOTHING, "real-time logs"),
             ("ResponseHeadersPolicyId", NOTHING, "response headers policies"),

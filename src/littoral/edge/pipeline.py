@@ -20,6 +20,7 @@ from littoral.edge.cache import Cache, Key
 from littoral.edge.edgeheaders import InvalidAnswer
 from littoral.edge.fetching import Fetching, Outcome
 from littoral.edge.plan import SAFE_METHODS, Behaviour, Plan
+from littoral.edge.signing import refusal_page
 from littoral.edge.triggers import (
     About,
     EdgeRequest,
@@ -30,6 +31,7 @@ from littoral.edge.triggers import (
 )
 from littoral.edge.upstream import Upstream
 from littoral.net.message import Answer, BodyTooLarge, BytesBody, Headers, Request, Response
+from littoral.protocols.signedurl import Refused
 
 log = logging.getLogger("littoral.edge")
 
@@ -136,13 +138,20 @@ class Pipeline:
         secure_only = behaviour.viewer_policy != "allow-all"
         if not behaviour.quick or request.method not in SAFE_METHODS or (secure_only and not request.peer.tls):
             return None
+        if behaviour.signers is not None:
+            try:
+                target, _ = behaviour.signers.admit(request, self._clock())
+            except Refused:
+                return None
+            query = target.partition("?")[2]
         primary = (plan.id, behaviour.key_of(path, query, request.headers, request.method))
         key = self.cache.variant_of(primary, request.headers)
         entry, now = self.cache.get(key), self._clock()
         if entry is None or now >= entry.fresh_until or entry.status >= 400:
             return None
         headers = dict(request.headers.raw)
-        if behaviour.keyed_by_target and key is primary and len(headers) == len(request.headers.raw):
+        signed = behaviour.signers is not None
+        if behaviour.keyed_by_target and key is primary and not signed and len(headers) == len(request.headers.raw):
             if len(self._known) >= MAX_KNOWN:
                 self._known.clear()
             self._known[headers.get(b"host"), request.target, headers.get(b"accept-encoding")] = key, secure_only
@@ -169,6 +178,9 @@ class Pipeline:
         redirect = self._policy(visit)
         if redirect is not None:
             return redirect
+        refused = self._admit(visit)
+        if refused is not None:
+            return await self._respond(visit, await self._error_page(visit, refused))
         await self._take_body(visit)
         generated = await self._viewer_request(visit)
         if generated is not None:
@@ -201,6 +213,19 @@ class Pipeline:
             return response
         if viewer.method not in behaviour.allowed:
             raise EdgeFailure(403, "Forbidden", f"The method {viewer.method} is not allowed by this distribution.")
+        return None
+
+    def _admit(self, visit: Visit) -> Outcome | None:
+        """Signed URLs and cookies: the request goes on without them, or is refused."""
+        signers = visit.behaviour.signers
+        if signers is None:
+            return None
+        try:
+            target, visit.request.headers = signers.admit(visit.viewer, self._clock())
+        except Refused as refused:
+            headers = Headers.of([("content-type", "text/xml")])
+            return Outcome(403, "Error from cloudfront", headers=headers, content=refusal_page(refused))
+        visit.request.querystring = target.partition("?")[2]
         return None
 
     async def _take_body(self, visit: Visit) -> None:

@@ -20,6 +20,7 @@ LIMITS = (
     ("Origins", 100, "TooManyOrigins"),
     ("Aliases", 100, "TooManyDistributionCNAMEs"),
 )
+MOST_KEY_GROUPS = 4  # a behaviour ("Quotas on key groups")
 
 
 class Checks(Operations):
@@ -75,6 +76,7 @@ class Checks(Operations):
         asked = behaviour.get("OriginRequestPolicyId")
         if asked and asked not in MANAGED_ORIGIN_REQUEST and self._control.get("origin-request-policy", asked) is None:
             raise ServiceError("NoSuchOriginRequestPolicy", "The origin request policy does not exist.", status=404)
+        self._check_key_groups(items(behaviour, "TrustedKeyGroups"))
         seen = set()
         for trigger in items(behaviour, "LambdaFunctionAssociations"):
             if trigger["EventType"] not in EVENTS or trigger["EventType"] in seen:
@@ -95,6 +97,15 @@ class Checks(Operations):
         reason = refusal(event_type, config)
         if reason is not None:
             raise association(reason)
+
+    def _check_key_groups(self, groups: list[str]) -> None:
+        if len(groups) > MOST_KEY_GROUPS:
+            message = f"A cache behavior may have at most {MOST_KEY_GROUPS} trusted key groups."
+            raise ServiceError("TooManyKeyGroupsAssociatedToDistribution", message, status=400)
+        for group in groups:
+            if self._control.get("key-group", group) is None:
+                message = "The trusted key group does not exist."
+                raise ServiceError("TrustedKeyGroupDoesNotExist", message, status=400)
 
 
 def association(reason: str) -> ServiceError:

@@ -8,6 +8,7 @@ from typing import Any
 
 from littoral.aws.service import Call, Output, ServiceError, operation
 from littoral.edge.api.checks import Checks
+from littoral.edge.api.keys import trusted_groups
 from littoral.edge.api.parts import listing, match_etag, page_of, plain
 from littoral.edge.api.shapes import filled, summary
 from littoral.edge.control import new_id
@@ -125,6 +126,16 @@ class DistributionOperations(Checks):
             ),
             "DomainName": document["domain"],
             "ActiveTrustedSigners": {"Enabled": False, "Quantity": 0},
-            "ActiveTrustedKeyGroups": {"Enabled": False, "Quantity": 0},
+            "ActiveTrustedKeyGroups": self._active_groups(document["config"]),
             "DistributionConfig": config,
         }
+
+    def _active_groups(self, config: Document) -> Output:
+        """The key groups in use, with the public keys of each."""
+        groups = sorted(trusted_groups(config))
+        listed = [
+            {"KeyGroupId": group, "KeyPairIds": {"Quantity": len(keys), "Items": keys}}
+            for group in groups
+            for keys in [self._control.all("key-group")[group]["config"]["Items"]]
+        ]
+        return {"Enabled": bool(groups), "Quantity": len(groups), **({"Items": listed} if listed else {})}

@@ -38,7 +38,7 @@ class Operations:
 def documents_of(control: Control) -> dict[str, Document]:
     """Every policy and access control that a plan may refer to, by id."""
     found: dict[str, Document] = {**MANAGED_CACHE, **MANAGED_ORIGIN_REQUEST}
-    for kind in ("cache-policy", "origin-request-policy", "access-control"):
+    for kind in ("cache-policy", "origin-request-policy", "access-control", "key-group", "public-key"):
         found |= {key: document["config"] for key, document in control.all(kind).items()}
     return found
 

@@ -10,6 +10,7 @@ from typing import Any
 from littoral.edge.plan.document import Document, items
 from littoral.edge.plan.origin import Origin
 from littoral.edge.plan.selection import Choice, accepted_encoding, choice_of, cookie_text, forwarded_values, query_text
+from littoral.edge.signing import Signers, signers_of
 from littoral.net.message import Headers
 from littoral.protocols.httpcache import Ttl
 
@@ -36,6 +37,7 @@ class Behaviour:
     legacy: bool  # ForwardedValues instead of policies: other headers pass too
     ttl: Ttl
     triggers: dict[str, Trigger] = field(default_factory=dict)
+    signers: Signers | None = None  # whose signature a request must bear
     caches: bool = field(init=False)
     shares_authorized: bool = field(init=False)  # an Authorization header does not make a response private
     quick: bool = field(init=False)  # a fresh hit needs neither a function nor a look at Authorization
@@ -102,4 +104,5 @@ def behaviour_of(
             each["EventType"]: Trigger(each["LambdaFunctionARN"], bool(each.get("IncludeBody")))
             for each in items(item, "LambdaFunctionAssociations")
         },
+        signers_of(items(item, "TrustedKeyGroups"), policies),
     )
