@@ -37,7 +37,8 @@ log = logging.getLogger("littoral.edge")
 
 T = TypeVar("T")
 MAX_KNOWN = 16384
-SPECIAL = frozenset((b"range", b"if-none-match", b"if-modified-since"))  # a hit is not answered whole
+BODY = frozenset((b"content-length", b"transfer-encoding"))
+SPECIAL = BODY | {b"range", b"if-none-match", b"if-modified-since"}  # a hit is not answered whole, or not at all
 MAX_TRIGGER_BODY = 20 * 1024 * 1024  # bytes of a request body that a trigger with IncludeBody may hold up
 
 
@@ -147,9 +148,9 @@ class Pipeline:
         primary = (plan.id, behaviour.key_of(path, query, request.headers, request.method))
         key = self.cache.variant_of(primary, request.headers)
         entry, now = self.cache.get(key), self._clock()
-        if entry is None or now >= entry.fresh_until or entry.status >= 400:
-            return None
         headers = dict(request.headers.raw)
+        if entry is None or now >= entry.fresh_until or entry.status >= 400 or not BODY.isdisjoint(headers):
+            return None
         signed = behaviour.signers is not None
         if behaviour.keyed_by_target and key is primary and not signed and len(headers) == len(request.headers.raw):
             if len(self._known) >= MAX_KNOWN:
@@ -211,6 +212,12 @@ class Pipeline:
             response = answer.page(status, "Moved", "Use HTTPS.", self.pop, "Redirect from cloudfront")
             response.headers.set("location", f"https://{viewer.host.partition(':')[0]}{viewer.target}")
             return response
+        if viewer.target == "*":
+            raise EdgeFailure(400, "Bad Request", "A distribution is asked for a path.")
+        if viewer.method == "GET" and (
+            viewer.headers.get("content-length", "0") != "0" or "transfer-encoding" in viewer.headers
+        ):
+            raise EdgeFailure(403, "Forbidden", "A GET request has no body.")
         if viewer.method not in behaviour.allowed:
             raise EdgeFailure(403, "Forbidden", f"The method {viewer.method} is not allowed by this distribution.")
         return None

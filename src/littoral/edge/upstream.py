@@ -21,6 +21,8 @@ HOP_BY_HOP = frozenset(
     "upgrade expect host content-length".split()
 )
 NOT_SENT = HOP_BY_HOP - {"host"}
+# Some origins read these as if "_" were "-" (CGI does): a second framing in disguise.
+IN_DISGUISE = frozenset(name.replace("-", "_") for name in NOT_SENT if "-" in name)
 # what CloudFront takes away on its own, unless a policy forwards it
 ONLY_IF_ASKED = frozenset(
     "host accept accept-charset accept-language accept-encoding authorization cookie referer user-agent range if-range "
@@ -135,7 +137,7 @@ def forwarded(behaviour: Behaviour, request: EdgeRequest, peer: Peer, pop: str) 
     chosen, key = behaviour.forward, behaviour.key
     has_body = request.method not in {"GET", "HEAD", "OPTIONS"}
     for name, value in request.headers.items():
-        if name in NOT_SENT or name.startswith("x-amz-cf-"):
+        if name in NOT_SENT or name in IN_DISGUISE or name.startswith("x-amz-cf-"):
             continue
         asked = chosen.headers.takes(name) or key.headers.takes(name)
         if name == "cookie" or (name in ONLY_IF_ASKED and not asked):

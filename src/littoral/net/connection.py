@@ -43,6 +43,7 @@ from littoral.protocols.http1 import (
     CHUNKED,
     HeadRefused,
     check_request_head,
+    framing,
     response_head,
     whole_head,
 )
@@ -79,6 +80,7 @@ class HttpConnection(Responder):
         "_parser",
         "_parting",
         "_plain",
+        "_reframed",
         "_rest",
         "_served",
         "_spans",
@@ -113,6 +115,7 @@ class HttpConnection(Responder):
         self._body: IncomingBody | None = None  # receiving now
         self._parting = b""  # a refusal to send after what waits
         self._rest = b""  # bytes after an upgrade request
+        self._reframed: tuple[bytes, IncomingBody] | None = None  # framing and body of a request with an upgrade
         self._bridge: WebSocketBridge | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -146,7 +149,11 @@ class HttpConnection(Responder):
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade as upgrade:
-            self._upgrade_begins(data[upgrade.args[0] :])
+            rest = data[upgrade.args[0] :]
+            if self._reframed is None:
+                self._upgrade_begins(rest)
+            else:
+                self._body_begins(*self._reframed, rest)
             return
         except HttpParserCallbackError as error:
             raise error.__context__ or error from None
@@ -161,7 +168,8 @@ class HttpConnection(Responder):
             self._plain = None  # an idle connection need not hold a large head
 
     def eof_received(self) -> bool | None:
-        self._last = self._eof = True
+        self._eof = True
+        self._newest_is_last()
         if self._body is not None:
             self._body.fail(BodyError("the client closed before the end of its body"))
         # A client may close its half after asking (RFC 9112 9.6); TLS transports cannot be kept half open.
@@ -226,6 +234,9 @@ class HttpConnection(Responder):
         request = Request(method, text, Headers(headers), _EMPTY if body is None else body, self._peer, version, time())
         if upgrade and parser.should_upgrade():
             keep = False  # what follows is not HTTP, or else the client must begin again
+            if body is not None:  # the parser will say that it ends here
+                self._reframed = framing(size), body
+                self._body = None
         elif keep and body is None and self._last_head.in_vain < PATIENCE:
             self._plain = method, text, headers.copy()
         self._served = True
@@ -427,7 +438,7 @@ class HttpConnection(Responder):
         log.debug("refused %s: %d %s", self._peer.host, status, reason)
         if self._in_body:
             # The request is with its handler already: that hears of it through the body and answers, finally.
-            self._last = True
+            self._newest_is_last()
             if self._body is not None:
                 self._body.fail(BodyError(reason))
         else:
@@ -438,6 +449,14 @@ class HttpConnection(Responder):
         self._stopped = True
         self._hold(_BY_STOP)
         self._next()
+
+    def _newest_is_last(self) -> None:
+        """The answer to the request that came last ends the connection; those before it are owed as they are."""
+        if self._waiting:
+            request, _, body = self._waiting.pop()
+            self._waiting.append((request, False, body))
+        else:
+            self._last = True
 
     # ------------------------------------------------------------------------------------- reading, paused
 
@@ -477,6 +496,19 @@ class HttpConnection(Responder):
             self._rest = rest
             self._hold(_BY_STOP)
 
+    def _body_begins(self, lines: bytes, body: IncomingBody, rest: bytes) -> None:
+        """A body beside an Upgrade (Java's HttpClient asks so for h2c): nobody here switches protocols before it, and
+        llhttp would skip it, so another parser reads it without that line."""
+        self._reframed = None
+        if self._finished:
+            return
+        self._parser = HttpRequestParser(BodyAlone(self))
+        self._parser.feed_data(b"POST / HTTP/1.1\r\nconnection: close\r\n" + lines + b"\r\n\r\n")
+        self._headers = []
+        self._body, self._in_body = body, True
+        if rest:
+            self.data_received(rest)
+
     def _accept_websocket(self, request: Request, upgrade: WebSocketUpgrade, body: IncomingBody | None) -> bool:
         try:
             if body is not None:
@@ -512,6 +544,15 @@ class HttpConnection(Responder):
             self._task.cancel()
         self._transport.abort()
         return self._task
+
+
+class BodyAlone:
+    """The callbacks of a parser that reads a body and its trailers; the head was read by another."""
+
+    def __init__(self, connection: HttpConnection) -> None:
+        self.on_body = connection.on_body
+        self.on_header = connection.on_header
+        self.on_message_complete = connection.on_message_complete
 
 
 def _size_of(headers: RawHeaders) -> int:

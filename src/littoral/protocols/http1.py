@@ -9,6 +9,7 @@ sizes; here are the rest:
 check                                   answer  RFC 9112
 ======================================  ======  ==========================
 exactly one valid Host (HTTP/1.1)       400     3.2
+Content-Length below 2^63               400     6.3
 no Transfer-Encoding in HTTP/1.0        400     6.1
 Transfer-Encoding is "chunked" only     501     6.1
 CONNECT, and methods that are not HTTP  501     3.2.3, RFC 9110 9.1
@@ -33,6 +34,7 @@ _WEBDAV = "PROPFIND PROPPATCH MKCOL COPY MOVE LOCK UNLOCK SEARCH REPORT ACL BIND
 _CACHES = "PURGE NOTIFY SUBSCRIBE UNSUBSCRIBE MERGE CHECKOUT MKACTIVITY"
 METHODS: dict[bytes, str] = {name.encode(): name for name in f"{_HTTP} {_WEBDAV} {_CACHES}".split()}
 
+LONGEST_BODY = 2**63 - 1  # bytes; what is beyond is taken for a negative number somewhere
 CHUNKED = -1  # as a length: the body ends with a chunk of size nought
 
 _HOST = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?\Z")
@@ -102,6 +104,8 @@ def _decisive(version: str, headers: Pairs) -> tuple[bytes | None, int, bool, by
             host = value
         elif key == b"content-length":
             length = int(value)
+            if length > LONGEST_BODY:
+                raise HeadRefused(400, "Content-Length is no length")
         elif key == b"transfer-encoding":
             length = _transfer_coding(version, value)
         elif key == b"expect":
@@ -263,6 +267,11 @@ def _settled(headers: Pairs, date: bytes) -> tuple[Pairs, int | None, bytes]:
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _TARGET = re.compile(r"[!-~]+\Z")
 _OURS = frozenset((b"connection", b"transfer-encoding", b"keep-alive", b"proxy-connection", b"te", b"upgrade"))
+
+
+def framing(length: int) -> bytes:
+    """The header line of a body of that many bytes, or CHUNKED."""
+    return b"transfer-encoding: chunked" if length == CHUNKED else b"content-length: %d" % length
 
 
 def request_head(method: str, target: str, headers: Pairs, length: int | None) -> bytes:
