@@ -16,7 +16,7 @@ from littoral.aws.invoke import Invocation, InvokeResult
 from littoral.aws.service import ServiceError
 from littoral.edge.pipeline import Pipeline
 from littoral.edge.plan import compile_plan
-from littoral.edge.policies import MANAGED_CACHE, MANAGED_ORIGIN_REQUEST
+from littoral.edge.policies import MANAGED_CACHE, MANAGED_ORIGIN_REQUEST, MANAGED_RESPONSE_HEADERS
 from littoral.edge.upstream import Upstream
 from littoral.net.client import HttpClient
 from littoral.net.listen import HttpListener, listen_http
@@ -121,7 +121,9 @@ class Edge:
         """Serve a distribution that is the plain one with other behaviours, error pages and so on."""
         self.pipeline.use({"E1": compile_plan("E1", HOST, self.config(**changes), self.policies)})
 
-    policies: dict[str, Any] = field(default_factory=lambda: {**MANAGED_CACHE, **MANAGED_ORIGIN_REQUEST})
+    policies: dict[str, Any] = field(
+        default_factory=lambda: MANAGED_CACHE | MANAGED_ORIGIN_REQUEST | MANAGED_RESPONSE_HEADERS
+    )
 
     def config(self, behaviour: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
         custom = {"HTTPPort": self.origin_port, "HTTPSPort": 443, "OriginProtocolPolicy": "http-only"}

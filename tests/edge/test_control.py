@@ -253,8 +253,8 @@ def test_listing_in_pages(there: Place) -> None:
             {"CustomErrorResponses": listed([{"ErrorCode": 404, "ResponsePagePath": "/e", "ResponseCode": "x"}])},
             "InvalidArgument",
         ),
-        ({"DefaultCacheBehavior": behaving(ResponseHeadersPolicyId="x")}, "NotImplemented"),
         ({"DefaultCacheBehavior": behaving(TrustedSigners={"Enabled": True, **listed(["x"])})}, "NotImplemented"),
+        ({"DefaultCacheBehavior": behaving(ResponseHeadersPolicyId="x")}, "NoSuchResponseHeadersPolicy"),
         (
             {
                 "DefaultCacheBehavior": behaving(
@@ -326,9 +326,23 @@ def test_cache_policies(there: Place) -> None:
 
 
 def test_headers_that_nobody_makes_are_refused(there: Place) -> None:
-    headers = {"HeaderBehavior": "whitelist", "Headers": listed(["CloudFront-Viewer-Country"])}
-    own = cache_policy(HeadersConfig=headers, EnableAcceptEncodingGzip=False) | {"Name": "own"}
-    refused("NotImplemented", there.cloudfront.create_cache_policy, CachePolicyConfig=own)
+    create = there.cloudfront.create_cache_policy
+    for name, code in (
+        ("CloudFront-Viewer-JA3-Fingerprint", "InvalidArgument"),
+        ("CloudFront-Viewer-Address", "InvalidArgument"),  # for origin requests only
+        ("CloudFront-Nobody", "InvalidArgument"),
+        ("Cookie", "InvalidArgument"),
+    ):
+        headers = {"HeaderBehavior": "whitelist", "Headers": listed([name])}
+        own = cache_policy(HeadersConfig=headers, EnableAcceptEncodingGzip=False) | {"Name": "own"}
+        refused(code, create, CachePolicyConfig=own)
+    ja3 = {
+        "Name": "own",
+        "HeadersConfig": {"HeaderBehavior": "whitelist", "Headers": listed(["CloudFront-Viewer-JA3-Fingerprint"])},
+        "CookiesConfig": {"CookieBehavior": "none"},
+        "QueryStringsConfig": {"QueryStringBehavior": "none"},
+    }
+    refused("NotImplemented", there.cloudfront.create_origin_request_policy, OriginRequestPolicyConfig=ja3)
     assert there.cloudfront.list_cache_policies(Type="custom")["CachePolicyList"]["Quantity"] == 0
 
 

@@ -12,6 +12,7 @@ import secrets
 import time
 
 from littoral.edge.cache import CacheFile, Entry
+from littoral.edge.responseheaders import ResponseHeaders
 from littoral.net.message import Headers, Request, Response
 from littoral.protocols.http1 import prepared_head
 from littoral.protocols.httpcache import http_date
@@ -30,13 +31,17 @@ def request_id() -> str:
     return f"{_process}{next(_numbers):010x}=="
 
 
-def hit(entry: Entry, pop: str, now: float) -> Response:
-    """A fresh stored response, whole: its head is written once, Age once a second, only the request's id each time."""
+def hit(entry: Entry, pop: str, now: float, policy: ResponseHeaders | None = None) -> Response:
+    """A fresh stored response, whole: its head is written once, Age once a second, only the request's id each time.
+
+    ``policy`` does not depend on the request here: no Origin, no Server-Timing.
+    """
     age = max(0, int(now - entry.born))
-    if age != entry.aged:
-        if not entry.head:
+    if age != entry.aged or entry.dressed is not policy:
+        if not entry.head or entry.dressed is not policy:
             raw = [*entry.raw, (b"x-cache", HIT.encode()), *_of_this_place(pop)]
-            entry.head = prepared_head(entry.status, raw)
+            entry.head = prepared_head(entry.status, raw if policy is None else policy.apply(raw, "GET", _NONE))
+            entry.dressed = policy
         entry.aged_head = b"%bage: %d\r\nx-amz-cf-id: %b" % (entry.head, age, _process.encode())
         entry.aged = age
     body = entry.body if isinstance(entry.body, bytes) else entry.content()

@@ -61,6 +61,7 @@ class Entry:
     head: bytes = b""  # of a hit, written once (``answer.hit``)
     aged_head: bytes = b""  # the same with Age
     aged: int = -1  # that Age
+    dressed: object = None  # the response headers policy that the head was made with
     vary: tuple[str, ...] = ()  # request headers that chose it, beside those of the key
 
     def content(self, offset: int = 0, length: int | None = None) -> bytes | FileSlice:

@@ -59,6 +59,7 @@ class Control:
                 "distribution",
                 "cache-policy",
                 "origin-request-policy",
+                "response-headers-policy",
                 "access-control",
                 "invalidation",
                 "key-group",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -173,11 +174,12 @@ class Fetching:
             request = changed
             if changed.origin_document is not None:
                 origin = switched_origin(changed.origin_document, origin)
-        requested_at = self._clock()
+        requested_at, began = self._clock(), time.perf_counter()
         try:
             response = await self._send(visit, request, origin, entry, cached=key is not None)
         except RequestFailed as problem:
             return self._unreachable(key, visit, entry, problem)
+        visit.upstream_took = time.perf_counter() - began
         return await self._received(key, visit, request, entry, response, requested_at)
 
     async def _send(

@@ -5,10 +5,11 @@ Each row: where the field stands (``*`` for every item of a list), the values th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from littoral.aws.service import ServiceError
+from littoral.edge.cloudfrontheaders import check_known
 
 NOTHING: tuple[Any, ...] = (None, "", 0, False, {}, [])
 ORIGIN, DEFAULT, OTHERS = "Origins.Items.*.", "DefaultCacheBehavior.", "CacheBehaviors.Items.*."
@@ -39,7 +40,6 @@ REFUSED: list[tuple[str, tuple[Any, ...], str]] = [
             ("TrustedSigners.Enabled", NOTHING, "trusted signers (accounts; use trusted key groups)"),
             ("FieldLevelEncryptionId", NOTHING, "field-level encryption"),
             ("RealtimeLogConfigArn", NOTHING, "real-time logs"),
-            ("ResponseHeadersPolicyId", NOTHING, "response headers policies"),
             ("FunctionAssociations.Quantity", NOTHING, "CloudFront Functions"),
             ("SmoothStreaming", NOTHING, "smooth streaming"),
             ("GrpcConfig.Enabled", NOTHING, "gRPC"),
@@ -48,30 +48,17 @@ REFUSED: list[tuple[str, tuple[Any, ...], str]] = [
 ]
 NOTES = (
     "Refused when asked for: " + ", ".join(sorted({what for _, _, what in REFUSED})) + ". "
-    "CloudFront-* headers in policies are refused. Taken without effect: PriceClass, HttpVersion, IsIPV6Enabled, "
+    "The headers CloudFront-Viewer-JA3-Fingerprint and -JA4-Fingerprint are refused. "
+    "Taken without effect: PriceClass, HttpVersion, IsIPV6Enabled, "
     "Compress, MinimumProtocolVersion, OriginSslProtocols."
 )
-
-
-def check_policy(config: Mapping[str, Any]) -> None:
-    """The same for a cache policy or an origin request policy: no CloudFront-* header is made up yet."""
-    parameters = config.get("ParametersInCacheKeyAndForwardedToOrigin") or config
-    headers = parameters.get("HeadersConfig") or {}
-    _check_headers((headers.get("Headers") or {}).get("Items") or ())
-    if headers.get("HeaderBehavior") == "allViewerAndWhitelistCloudFront":
-        raise ServiceError("NotImplemented", "CloudFront-* headers are not implemented here.", status=501)
-
-
-def _check_headers(names: Iterable[str]) -> None:
-    for name in names:
-        if name.lower().startswith("cloudfront-"):
-            raise ServiceError("NotImplemented", f"The header {name} is not implemented here.", status=501)
 
 
 def check_honoured(config: Mapping[str, Any]) -> None:
     """Raises NotImplemented for the first field that asks for what is not there."""
     for prefix in (DEFAULT, OTHERS):
-        _check_headers(_values(config, [*prefix.split(".")[:-1], *"ForwardedValues.Headers.Items.*".split(".")]))
+        for name in _values(config, [*prefix.split(".")[:-1], *"ForwardedValues.Headers.Items.*".split(".")]):
+            check_known(name.lower())
     for path, allowed, what in REFUSED:
         for value in _values(config, path.split(".")):
             if value not in allowed:

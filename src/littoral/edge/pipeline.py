@@ -7,9 +7,10 @@ Everything else is ``_serve``.
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,9 +18,12 @@ from littoral.aws.invoke import Invocation, Invoker
 from littoral.aws.service import ServiceError
 from littoral.edge import answer
 from littoral.edge.cache import Cache, Key
+from littoral.edge.cloudfrontheaders import with_made
 from littoral.edge.edgeheaders import InvalidAnswer
 from littoral.edge.fetching import Fetching, Outcome
+from littoral.edge.geo import Locator, Nowhere
 from littoral.edge.plan import SAFE_METHODS, Behaviour, Plan
+from littoral.edge.responseheaders import ResponseHeaders, server_timing
 from littoral.edge.signing import refusal_page
 from littoral.edge.triggers import (
     About,
@@ -38,7 +42,9 @@ log = logging.getLogger("littoral.edge")
 T = TypeVar("T")
 MAX_KNOWN = 16384
 BODY = frozenset((b"content-length", b"transfer-encoding"))
-SPECIAL = BODY | {b"range", b"if-none-match", b"if-modified-since"}  # a hit is not answered whole, or not at all
+Known = tuple[Key, bool, ResponseHeaders | None]  # for TLS only; the policy that dresses it
+# a hit is not answered whole, or not with the headers that everybody gets, or not at all
+SPECIAL = BODY | {b"range", b"if-none-match", b"if-modified-since", b"origin"}
 MAX_TRIGGER_BODY = 20 * 1024 * 1024  # bytes of a request body that a trigger with IncludeBody may hold up
 
 
@@ -52,6 +58,8 @@ class Visit:
     request: EdgeRequest
     about: About
     since: int = 0  # the cache's generation when the origin was asked
+    began: float = field(default_factory=time.perf_counter)
+    upstream_took: float | None = None  # seconds until the origin answered, where this visit asked it
     shared: Key | None = None  # where the answer to a request with Authorization lies, if its origin lets it be shared
 
     @property
@@ -84,14 +92,16 @@ class Pipeline:
         invoker: Invoker | None,
         cache_bytes: int = 512 * 1024 * 1024,
         clock: Callable[[], float] = answer.clock,
+        locator: Locator | None = None,
     ) -> None:
         self.pop = pop
         self.cache = Cache(folder / "cache", cache_bytes)
         self.results: Counter[str] = Counter()
         self._plans: dict[str, Plan] = {}
-        self._known: dict[tuple[bytes | None, str, bytes | None], tuple[Key, bool]] = {}  # keys of recent hits
+        self._known: dict[tuple[bytes | None, str, bytes | None], Known] = {}  # keys of recent hits
         self._invoker = invoker
         self._clock = clock
+        self._locator = locator or Nowhere()
         self.fetching = Fetching(self.cache, upstream, self._origin_triggers, clock)
 
     def use(self, plans: Mapping[str, Plan]) -> None:
@@ -118,13 +128,13 @@ class Pipeline:
         headers = dict(request.headers.raw)
         known = self._known.get((headers.get(b"host"), request.target, headers.get(b"accept-encoding")))
         if known is not None and request.method == "GET" and len(headers) == len(request.headers.raw):
-            key, secure_only = known
+            key, secure_only, policy = known
             entry = self.cache.get(key)
             if entry is not None and not (secure_only and not request.peer.tls) and SPECIAL.isdisjoint(headers):
                 now = self._clock()
                 if now < entry.fresh_until and entry.status < 400:
                     self.results["Hit"] += 1
-                    return answer.hit(entry, self.pop, now)
+                    return answer.hit(entry, self.pop, now, policy)
         plan = self._plan_of(request)
         if plan is None:
             return self._refuse(403, "Forbidden", "No distribution is configured for this host name.")
@@ -155,9 +165,14 @@ class Pipeline:
         if behaviour.keyed_by_target and key is primary and not signed and len(headers) == len(request.headers.raw):
             if len(self._known) >= MAX_KNOWN:
                 self._known.clear()
-            self._known[headers.get(b"host"), request.target, headers.get(b"accept-encoding")] = key, secure_only
+            asked = headers.get(b"host"), request.target, headers.get(b"accept-encoding")
+            self._known[asked] = key, secure_only, behaviour.response_headers
         self.results["Hit"] += 1
-        return answer.from_entry(entry, request, answer.HIT, self.pop, now)
+        response = answer.from_entry(entry, request, answer.HIT, self.pop, now)
+        policy = behaviour.response_headers
+        if policy is not None:
+            response.headers.raw = policy.apply(response.headers.raw, request.method, request.headers)
+        return response
 
     def _plan_of(self, request: Request) -> Plan | None:
         for name, value in request.headers.raw:
@@ -185,13 +200,13 @@ class Pipeline:
         await self._take_body(visit)
         generated = await self._viewer_request(visit)
         if generated is not None:
-            return generated
+            return self._dressed(visit, generated, "LambdaGeneratedResponse")
         if visit.request.uri == "/" and plan.default_root:
             visit.request.uri = "/" + plan.default_root
         outcome = await self._find(visit)
         shown = await self._error_page(visit, outcome)
         try:
-            response = await self._respond(visit, shown)
+            response = self._dressed(visit, await self._respond(visit, shown), shown.label)
             # "Events that can trigger a function": not for errors of the origin, nor for pages shown in their place
             return await self._finish(visit, response) if shown is outcome and shown.status < 400 else response
         except BaseException:
@@ -200,8 +215,12 @@ class Pipeline:
 
     def _visit(self, viewer: Request, plan: Plan) -> Visit:
         path, _, query = viewer.target.partition("?")
-        request = EdgeRequest(viewer.method, path, query, Headers(list(viewer.headers.raw)), viewer.peer.host)
-        return Visit(viewer, plan, plan.behaviour(path), request, About(plan.domain, plan.id, answer.request_id()))
+        behaviour = plan.behaviour(path)
+        headers = Headers(list(viewer.headers.raw))
+        if behaviour.made:
+            headers = with_made(behaviour.made, viewer, self._locator.locate(viewer.peer.host))
+        request = EdgeRequest(viewer.method, path, query, headers, viewer.peer.host)
+        return Visit(viewer, plan, behaviour, request, About(plan.domain, plan.id, answer.request_id()))
 
     def _policy(self, visit: Visit) -> Response | None:
         behaviour, viewer = visit.behaviour, visit.viewer
@@ -287,6 +306,20 @@ class Pipeline:
         headers.set("x-amz-cf-pop", self.pop)
         headers.set("x-amz-cf-id", visit.about.request_id)
         return Response(outcome.status, headers, outcome.body())
+
+    def _dressed(self, visit: Visit, response: Response, label: str) -> Response:
+        """With what the response headers policy adds and takes away; viewer-response functions see it so."""
+        policy, viewer = visit.behaviour.response_headers, visit.viewer
+        if policy is None:
+            return response
+        headers = response.headers
+        headers.raw = policy.apply(headers.raw, viewer.method, viewer.headers)
+        if policy.times(viewer.headers):
+            result, took = label.partition(" ")[0], time.perf_counter() - visit.began
+            metrics = server_timing(result, self.pop, visit.about.request_id, took, visit.upstream_took).decode()
+            own = headers.get("server-timing") if visit.upstream_took is not None else None
+            headers.set("server-timing", f"{metrics},{own}" if own else metrics)
+        return response
 
     def _refuse(self, status: int, title: str, reason: str, label: str = "Error from cloudfront") -> Response:
         self.results[label.partition(" ")[0]] += 1

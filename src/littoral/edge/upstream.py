@@ -139,6 +139,8 @@ def forwarded(behaviour: Behaviour, request: EdgeRequest, peer: Peer, pop: str) 
     for name, value in request.headers.items():
         if name in NOT_SENT or name in IN_DISGUISE or name.startswith("x-amz-cf-"):
             continue
+        if name.startswith("cloudfront-") and name not in behaviour.made:
+            continue  # what the viewer says of itself under such a name
         asked = chosen.headers.takes(name) or key.headers.takes(name)
         if name == "cookie" or (name in ONLY_IF_ASKED and not asked):
             continue

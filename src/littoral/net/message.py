@@ -108,6 +108,7 @@ class Peer:
     tls: bool = False
     server_name: str | None = None  # SNI
     certificate: bytes | None = None  # the client's certificate, DER, verified against the listener's CAs
+    handshake: str = ""  # of TLS: "TLSv1.3:TLS_AES_256_GCM_SHA384:fullHandshake", or sessionResumed at the end
 
 
 @dataclass(slots=True)

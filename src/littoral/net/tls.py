@@ -87,7 +87,10 @@ def peer_of(transport: asyncio.Transport) -> Peer:
     if connection is None:
         return Peer(host, port)
     name: str | None = getattr(connection, "littoral_server_name", None)
-    return Peer(host, port, True, name, connection.getpeercert(binary_form=True))
+    cipher = connection.cipher()
+    resumed = "sessionResumed" if connection.session_reused else "fullHandshake"
+    handshake = f"{connection.version()}:{cipher[0] if cipher else ''}:{resumed}"
+    return Peer(host, port, True, name, connection.getpeercert(binary_form=True), handshake)
 
 
 def _load(context: ssl.SSLContext, pair: Pair) -> None:

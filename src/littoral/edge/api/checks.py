@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from littoral.aws.service import ServiceError
-from littoral.edge.api.parts import Operations, documents_of, invalid
+from littoral.edge.api.parts import Operations, check_quantities, documents_of, invalid
+from littoral.edge.api.policykinds import KINDS
 from littoral.edge.edgefunctions import refusal
 from littoral.edge.honoured import check_honoured
 from littoral.edge.plan import EVENTS, compile_plan, items
-from littoral.edge.policies import MANAGED_CACHE, MANAGED_ORIGIN_REQUEST
 
 VERSION_ARN = re.compile(r"^arn:aws:lambda:us-east-1:\d{12}:function:[a-zA-Z0-9-_]+:\d+$")
 # "Quotas on distributions"
@@ -29,7 +29,7 @@ class Checks(Operations):
     async def _check(self, config: Mapping[str, Any], own: str | None) -> None:
         """Everything that can be wrong with a configuration, before anything is stored."""
         check_honoured(config)
-        _check_quantities(config)
+        check_quantities(config)
         self._check_aliases(config, own)
         origins = {item["Id"] for item in items(config, "Origins")}
         behaviours = [config["DefaultCacheBehavior"], *items(config, "CacheBehaviors")]
@@ -67,16 +67,15 @@ class Checks(Operations):
             message = "One or more of your cache behaviors refer to an origin that does not exist."
             raise ServiceError("NoSuchOrigin", message, status=404)
         policy = behaviour.get("CachePolicyId")
-        if policy and policy not in MANAGED_CACHE and self._control.get("cache-policy", policy) is None:
-            raise ServiceError("NoSuchCachePolicy", "The cache policy does not exist.", status=404)
         if policy and behaviour.get("ForwardedValues"):
             raise invalid("A cache behavior has either a cache policy or ForwardedValues, not both.")
         if not policy and not behaviour.get("ForwardedValues"):
             raise invalid("A cache behavior needs a cache policy or ForwardedValues.")
-        asked = behaviour.get("OriginRequestPolicyId")
-        if asked and asked not in MANAGED_ORIGIN_REQUEST and self._control.get("origin-request-policy", asked) is None:
-            raise ServiceError("NoSuchOriginRequestPolicy", "The origin request policy does not exist.", status=404)
         self._check_key_groups(items(behaviour, "TrustedKeyGroups"))
+        for kind in KINDS:
+            asked = behaviour.get(kind.member)
+            if asked and asked not in kind.managed and self._control.get(kind.kind, asked) is None:
+                raise ServiceError(f"NoSuch{kind.noun}", f"The policy {asked} does not exist.", status=404)
         seen = set()
         for trigger in items(behaviour, "LambdaFunctionAssociations"):
             if trigger["EventType"] not in EVENTS or trigger["EventType"] in seen:
@@ -110,17 +109,3 @@ class Checks(Operations):
 
 def association(reason: str) -> ServiceError:
     return ServiceError("InvalidLambdaFunctionAssociation", f"The Lambda function association is invalid: {reason}.")
-
-
-def _check_quantities(document: Any) -> None:
-    """Each list's Quantity is the number of its items."""
-    if isinstance(document, list):
-        for item in document:
-            _check_quantities(item)
-    elif isinstance(document, dict):
-        listed = document.get("Items")
-        if "Quantity" in document and document["Quantity"] != len(listed or ()):
-            message = "The value of Quantity and the number of Items don't match."
-            raise ServiceError("InconsistentQuantities", message, status=400)
-        for item in document.values():
-            _check_quantities(item)

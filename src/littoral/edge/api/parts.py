@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from littoral.aws.service import Output, ServiceError
 from littoral.edge.control import Control
-from littoral.edge.policies import MANAGED_CACHE, MANAGED_ORIGIN_REQUEST
+from littoral.edge.policies import MANAGED_CACHE, MANAGED_ORIGIN_REQUEST, MANAGED_RESPONSE_HEADERS
 from littoral.store.documents import Document
 
 
@@ -35,10 +35,20 @@ class Operations:
         return document
 
 
+KEPT = (
+    "cache-policy",
+    "origin-request-policy",
+    "response-headers-policy",
+    "access-control",
+    "key-group",
+    "public-key",
+)
+
+
 def documents_of(control: Control) -> dict[str, Document]:
     """Every policy and access control that a plan may refer to, by id."""
-    found: dict[str, Document] = {**MANAGED_CACHE, **MANAGED_ORIGIN_REQUEST}
-    for kind in ("cache-policy", "origin-request-policy", "access-control", "key-group", "public-key"):
+    found: dict[str, Document] = {**MANAGED_CACHE, **MANAGED_ORIGIN_REQUEST, **MANAGED_RESPONSE_HEADERS}
+    for kind in KEPT:
         found |= {key: document["config"] for key, document in control.all(kind).items()}
     return found
 
@@ -86,3 +96,17 @@ def listing(listed: list[Output], marker: str | None, max_items: str | None, fol
     if following is not None:
         page["NextMarker"] = following
     return page
+
+
+def check_quantities(document: Any) -> None:
+    """Each list's Quantity is the number of its items."""
+    if isinstance(document, list):
+        for item in document:
+            check_quantities(item)
+    elif isinstance(document, dict):
+        listed = document.get("Items")
+        if "Quantity" in document and document["Quantity"] != len(listed or ()):
+            message = "The value of Quantity and the number of Items don't match."
+            raise ServiceError("InconsistentQuantities", message, status=400)
+        for item in document.values():
+            check_quantities(item)

@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from littoral.edge.cloudfrontheaders import asked_for
 from littoral.edge.plan.document import Document, items
 from littoral.edge.plan.origin import Origin
 from littoral.edge.plan.selection import Choice, accepted_encoding, choice_of, cookie_text, forwarded_values, query_text
+from littoral.edge.responseheaders import ResponseHeaders, compile_headers
 from littoral.edge.signing import Signers, signers_of
 from littoral.net.message import Headers
 from littoral.protocols.httpcache import Ttl
@@ -38,16 +40,21 @@ class Behaviour:
     ttl: Ttl
     triggers: dict[str, Trigger] = field(default_factory=dict)
     signers: Signers | None = None  # whose signature a request must bear
+    response_headers: ResponseHeaders | None = None
     caches: bool = field(init=False)
     shares_authorized: bool = field(init=False)  # an Authorization header does not make a response private
     quick: bool = field(init=False)  # a fresh hit needs neither a function nor a look at Authorization
+    made: frozenset[str] = field(init=False)  # CloudFront-* headers of the key or for the origin
     keyed_by_target: bool = field(init=False)  # the key is made of path, query and Accept-Encoding only
 
     def __post_init__(self) -> None:
         self.caches = self.ttl.maximum > 0
         keyed = self.key.headers.takes("authorization")
         self.shares_authorized = keyed or not self.forward.headers.takes("authorization")
-        self.quick = self.caches and self.shares_authorized and not self.triggers
+        timed = self.response_headers is not None and self.response_headers.timing is not None
+        of_key = asked_for(self.key.headers.names)
+        self.made = of_key | asked_for(self.forward.headers.names)
+        self.quick = self.caches and self.shares_authorized and not (self.triggers or timed or of_key)
         self.keyed_by_target = self.key.headers.mode == "none" and self.key.cookies.mode == "none"
 
     def key_of(self, path: str, query: str, headers: Headers, method: str) -> tuple[Any, ...]:
@@ -105,4 +112,5 @@ def behaviour_of(
             for each in items(item, "LambdaFunctionAssociations")
         },
         signers_of(items(item, "TrustedKeyGroups"), policies),
+        compile_headers(policies[item["ResponseHeadersPolicyId"]]) if item.get("ResponseHeadersPolicyId") else None,
     )

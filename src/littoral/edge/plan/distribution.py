@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from littoral.edge.geo import Restriction
 from littoral.edge.plan.behaviour import Behaviour, behaviour_of
 from littoral.edge.plan.document import Document, items
 from littoral.edge.plan.origin import Origin, origin_of
@@ -27,6 +28,7 @@ class Plan:
     behaviours: list[Behaviour]
     origins: dict[str, Origin]
     errors: dict[int, ErrorPage]
+    restriction: Restriction | None = None  # of the countries where it is served
 
     def behaviour(self, path: str) -> Behaviour:
         """The first whose pattern matches; the default is last and matches all."""
@@ -41,7 +43,7 @@ class Plan:
 
 
 def compile_plan(identifier: str, domain: str, config: Document, policies: Mapping[str, Document]) -> Plan:
-    """``policies`` maps ids of cache policies, origin request policies and access controls to their configs."""
+    """``policies`` maps ids of policies of every kind and of access controls to their configs."""
     origins = {item["Id"]: origin_of(item, policies) for item in items(config, "Origins")}
     behaviours = [
         behaviour_of(item, item["PathPattern"], origins, policies) for item in items(config, "CacheBehaviors")
@@ -64,4 +66,10 @@ def compile_plan(identifier: str, domain: str, config: Document, policies: Mappi
         behaviours,
         origins,
         errors,
+        _restriction((config.get("Restrictions") or {}).get("GeoRestriction") or {}),
     )
+
+
+def _restriction(config: Document) -> Restriction | None:
+    kind = config.get("RestrictionType", "none")
+    return None if kind == "none" else Restriction(frozenset(config.get("Items") or ()), kind == "whitelist")

@@ -14,11 +14,11 @@ from littoral.protocols.httpcache import Ttl
 class Selection:
     """Which of a request's headers, cookies or query parameters are meant."""
 
-    mode: str = "none"  # none, whitelist, allExcept, all
+    mode: str = "none"  # none, whitelist, allExcept, all, allViewer, allViewerAndWhitelistCloudFront
     names: frozenset[str] = frozenset()
 
     def takes(self, name: str) -> bool:
-        if self.mode in {"all", "allViewer"}:
+        if self.mode in {"all", "allViewer", "allViewerAndWhitelistCloudFront"}:
             return True
         if self.mode == "whitelist":
             return name in self.names
@@ -40,9 +40,7 @@ def choice_of(config: Document) -> Choice:
     def selection(part: str, kind: str, lower: bool) -> Selection:
         found = config.get(f"{part}Config") or {}
         names = (found.get(kind) or {}).get("Items") or ()
-        mode = {"allViewerAndWhitelistCloudFront": "allViewer"}.get(
-            found.get(f"{part[:-1]}Behavior", "none"), found.get(f"{part[:-1]}Behavior", "none")
-        )
+        mode = found.get(f"{part[:-1]}Behavior", "none")
         return Selection(mode, frozenset(name.lower() if lower else name for name in names))
 
     return Choice(
