@@ -27,7 +27,8 @@ system:
 	  else echo "not installed (install them for the full test run):$$missing"; fi; fi
 
 lock:
-	uv pip compile pyproject.toml --extra tour --extra node --extra geo --group dev --universal --python-version 3.11 \
+	uv pip compile pyproject.toml --extra tour --extra node --extra front --extra geo --group dev \
+	  --universal --python-version 3.11 \
 	  --generate-hashes --no-annotate --no-emit-index-url --no-header -q -o requirements.lock
 
 lint: $(VENV)/.ready

@@ -18,7 +18,8 @@ from botocore.config import Config
 
 from littoral.tour.places import PlaceProcess
 
-FREE_PORTS = ("--port", "0", "--edge-port", "0", "--edge-tls-port", "0", "--mqtt-port", "0", "--mqtt-tls-port", "0")
+PORTS = ("--port", "0", "--edge-port", "0", "--edge-tls-port", "0", "--mqtt-port", "0", "--mqtt-tls-port", "0")
+FREE_PORTS = (*PORTS, "--edge-front", "off")  # tests/site/test_front.py has one
 ROLE = "arn:aws:iam::000000000000:role/test"
 
 

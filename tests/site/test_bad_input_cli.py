@@ -36,6 +36,7 @@ def a_file_where_the_folder_should_be(folder: Path) -> None:
 
 
 FREE = ["--port", "0", "--edge-port", "0", "--edge-tls-port", "0", "--mqtt-port", "0", "--mqtt-tls-port", "0"]
+FREE += ["--edge-front", "off"]
 CORE = ["up", "core", *FREE, "--upstream", "mqtts://127.0.0.1:9", "--data-dir", "data"]
 Prepare = Callable[[Path], None]
 

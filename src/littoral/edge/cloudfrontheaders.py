@@ -116,7 +116,7 @@ def _connection(name: str, viewer: Request, peer: Peer) -> str:
     if name == "cloudfront-forwarded-proto":
         return "https" if peer.tls else "http"
     if name == "cloudfront-viewer-http-version":
-        return viewer.http_version
+        return peer.http_version or viewer.http_version
     if name == "cloudfront-viewer-address":
         return f"{peer.host}:{peer.port}"
     return peer.handshake

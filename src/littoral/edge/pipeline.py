@@ -98,6 +98,7 @@ class Pipeline:
         self.cache = Cache(folder / "cache", cache_bytes)
         self.results: Counter[str] = Counter()
         self._plans: dict[str, Plan] = {}
+        self.on_use: list[Callable[[], None]] = []  # told when other distributions are served
         self._known: dict[tuple[bytes | None, str, bytes | None], Known] = {}  # keys of recent hits
         self._invoker = invoker
         self._clock = clock
@@ -109,14 +110,24 @@ class Pipeline:
         by_host: dict[str, Plan] = {}
         for plan in plans.values():
             if plan.enabled:
-                for name in (plan.domain.lower(), *plan.aliases):
+                for name in plan.names:
                     by_host[name] = plan
         self._plans = by_host
         self._known.clear()
+        for told in self.on_use:
+            told()
 
     def serves(self, host: str) -> bool:
         """Whether a distribution has that name."""
         return host.lower() in self._plans
+
+    def plan_of(self, host: str) -> Plan | None:
+        """The distribution of that name, which may come with a port."""
+        return self._plans.get(host) or self._plans.get(host.partition(":")[0].lower())
+
+    def plans(self) -> list[Plan]:
+        """What is served, each once, in the order of ids."""
+        return sorted({plan.id: plan for plan in self._plans.values()}.values(), key=lambda plan: plan.id)
 
     async def close(self) -> None:
         await self.fetching.close()
@@ -177,8 +188,7 @@ class Pipeline:
     def _plan_of(self, request: Request) -> Plan | None:
         for name, value in request.headers.raw:
             if name == b"host":
-                host = value.decode("latin-1")
-                return self._plans.get(host) or self._plans.get(host.partition(":")[0].lower())
+                return self.plan_of(value.decode("latin-1"))
         return None
 
     # ------------------------------------------------------------------------------------- all the rest

@@ -20,6 +20,7 @@ import ssl
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from urllib.parse import urlsplit
 
@@ -40,6 +41,7 @@ __all__ = [
 ]
 
 RequestBody = bytes | AsyncIterator[bytes] | Body | None
+UNIX = -1  # as a port: the host is the path of a Unix socket
 _IDEMPOTENT = frozenset(("GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"))
 
 
@@ -101,7 +103,7 @@ class HttpClient:
         headers: Headers | None = None,
         body: RequestBody = None,
         tls: ssl.SSLContext | None = None,
-        address: tuple[str, int] | None = None,
+        address: tuple[str, int] | Path | None = None,
         server_name: str | None = None,
         connect_timeout: float = 5.0,
         read_timeout: float = 30.0,
@@ -109,7 +111,8 @@ class HttpClient:
         """Send a request and return with the head of its response.
 
         ``body`` other than bytes is sent as it comes: by ``Content-Length`` when ``headers`` has one, else in chunks.
-        ``address`` is where to connect instead of the URL's host; ``server_name`` the name for TLS. Times are seconds:
+        ``address`` is where to connect instead of the URL's host, a path being a Unix socket; ``server_name`` the name
+        for TLS. Times are seconds:
         ``read_timeout`` is for each wait for bytes, not for the whole. Raises ConnectFailed, Timeout, BadResponse
         (all RequestFailed); reading the body raises BodyError. ``ValueError`` for a URL or header that is none.
         """
@@ -142,14 +145,17 @@ class HttpClient:
     # ------------------------------------------------------------------------------------------- the pool
 
     def _origin_of(
-        self, url: str, tls: ssl.SSLContext | None, address: tuple[str, int] | None, server_name: str | None
+        self, url: str, tls: ssl.SSLContext | None, address: tuple[str, int] | Path | None, server_name: str | None
     ) -> tuple[_Origin, str, str]:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
             raise ValueError(f"not a URL to request: {parts.scheme}://{parts.netloc.rpartition('@')[2]}")
         secure = parts.scheme == "https"
         context = (tls or self._trust()) if secure else None
-        host, port = address or (parts.hostname, parts.port or (443 if secure else 80))
+        if isinstance(address, Path):
+            host, port = str(address), UNIX
+        else:
+            host, port = address or (parts.hostname, parts.port or (443 if secure else 80))
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         name = (server_name or parts.hostname) if secure else None
         return _Origin(host, port, context, name), target, parts.netloc
@@ -179,9 +185,14 @@ class HttpClient:
 
         try:
             async with asyncio.timeout(timeout):
-                _, connection = await loop.create_connection(
-                    make, origin.host, origin.port, ssl=origin.tls, server_hostname=origin.server_name
-                )
+                if origin.port == UNIX:
+                    _, connection = await loop.create_unix_connection(
+                        make, origin.host, ssl=origin.tls, server_hostname=origin.server_name
+                    )
+                else:
+                    _, connection = await loop.create_connection(
+                        make, origin.host, origin.port, ssl=origin.tls, server_hostname=origin.server_name
+                    )
         except TimeoutError as error:
             raise Timeout(f"no connection to {origin.host}:{origin.port} within {timeout:g} s") from error
         except (OSError, ssl.SSLError) as error:

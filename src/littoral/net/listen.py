@@ -22,6 +22,7 @@ import ssl
 import time
 from collections.abc import Callable
 from email.utils import formatdate
+from pathlib import Path
 from typing import Protocol
 
 from littoral.net.connection import HttpConnection
@@ -40,6 +41,7 @@ __all__ = [
     "http_service",
     "listen_http",
     "listen_stream",
+    "listen_unix",
 ]
 
 
@@ -149,7 +151,8 @@ class Listener:
 
     def __init__(self, server: asyncio.Server) -> None:
         self._server = server
-        self.port: int = server.sockets[0].getsockname()[1]
+        address = server.sockets[0].getsockname()
+        self.port: int = address[1] if isinstance(address, tuple) else 0  # a Unix socket has none
 
     async def close(self, grace: float = 5.0) -> None:
         """Accept no more. The connections belong to whoever made their protocols."""
@@ -184,6 +187,21 @@ async def listen_http(
         server = await asyncio.get_running_loop().create_server(service.connection, sock=sock, backlog=4096)
         return HttpListener(server, service)
     return HttpListener(await _bind(service.connection, host, port, tls, reuse_port), service)
+
+
+async def listen_unix(handler: Handler, path: Path, limits: Limits | None = None) -> HttpListener:
+    """Serve HTTP/1.1 on a Unix socket that its owner alone may connect to; what lies at the path is replaced."""
+    path.unlink(missing_ok=True)
+    bound = socket.socket(socket.AF_UNIX)
+    try:
+        bound.bind(str(path))
+        path.chmod(0o600)  # nobody can connect before it listens
+        service = HttpService(handler, limits)
+        server = await asyncio.get_running_loop().create_unix_server(service.connection, sock=bound, backlog=4096)
+    except BaseException:
+        bound.close()
+        raise
+    return HttpListener(server, service)
 
 
 async def listen_stream(

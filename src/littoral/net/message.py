@@ -109,6 +109,7 @@ class Peer:
     server_name: str | None = None  # SNI
     certificate: bytes | None = None  # the client's certificate, DER, verified against the listener's CAs
     handshake: str = ""  # of TLS: "TLSv1.3:TLS_AES_256_GCM_SHA384:fullHandshake", or sessionResumed at the end
+    http_version: str | None = None  # what a viewer speaks to a front that stands between: 1.1, 2.0, 3.0
 
 
 @dataclass(slots=True)

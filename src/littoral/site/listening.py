@@ -7,18 +7,21 @@ gateway, with the certificate as the principal.
 from __future__ import annotations
 
 import logging
-import ssl
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 
 from littoral.aws.gateway import Gateway
 from littoral.aws.service import ServiceError
+from littoral.edge.entrance import Entrance
 from littoral.edge.pipeline import Pipeline
 from littoral.net.firstbyte import FirstByte, is_http
 from littoral.net.listen import HttpService, Listener, http_service, listen_http, listen_stream
 from littoral.net.message import Answer, Handler, Headers, Request, Response, WebSocketUpgrade
-from littoral.net.pki import Authority, Issued
-from littoral.net.tls import Pair, plain_server_context, server_context
+from littoral.net.pki import Issued
+from littoral.net.tls import Pair, server_context
+from littoral.site.certificates import Certificates, Contexts
 from littoral.site.foundation import Foundation
+from littoral.site.front import find_caddy, listen_front
+from littoral.site.place import Listening
 from littoral.things.access import OpenAccess
 from littoral.things.facade import Things
 
@@ -97,38 +100,25 @@ def websocket_mqtt(gateway: Gateway, things: Things) -> Handler:
 
 
 async def listen_edge(base: Foundation, pipeline: Pipeline) -> None:
-    """The edge over HTTP and TLS; certificates of served names are made by the place's CA when first asked for."""
+    """The edge over HTTP and TLS; certificates of served names are made by the place's CA when first asked for. TLS is
+    the front's where there is one, else our own listener's, which speaks HTTP/1.1."""
     settings = base.place.settings
     if settings.edge_port is not None:
         listener = await listen_http(pipeline.handle, host=settings.host, port=settings.edge_port)
         base.place.listening("edge", "http", settings.host, listener)
     if settings.edge_tls_port is not None:
-        own = _pair(base.authority.issue_server(base.names()))
-        tls = server_context(own, names=EdgeCertificates(base.authority, pipeline.serves))
-        listener = await listen_http(pipeline.handle, host=settings.host, port=settings.edge_tls_port, tls=tls)
-        base.place.listening("edge-tls", "https", settings.host, listener)
+        certificates = Certificates(base.authority, base.names(), settings.edge_certificates)
+        base.place.listening("edge-tls", "https", settings.host, await _listen_tls(base, pipeline, certificates))
 
 
-class EdgeCertificates(Mapping[str, ssl.SSLContext]):
-    """The SNI table: a context for every name that a distribution has, made at its first handshake."""
-
-    def __init__(self, authority: Authority, serves: Callable[[str], bool]) -> None:
-        self._authority = authority
-        self._serves = serves
-        self._made: dict[str, ssl.SSLContext] = {}
-
-    def __getitem__(self, name: str) -> ssl.SSLContext:
-        if not self._serves(name):
-            raise KeyError(name)
-        if name not in self._made:
-            self._made[name] = plain_server_context(_pair(self._authority.issue_server([name])))
-        return self._made[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._made)
-
-    def __len__(self) -> int:
-        return max(1, len(self._made))  # never "no table"
+async def _listen_tls(base: Foundation, pipeline: Pipeline, certificates: Certificates) -> Listening:
+    settings = base.place.settings
+    assert settings.edge_tls_port is not None
+    program = find_caddy(settings)
+    if program is not None:
+        return await listen_front(pipeline, program, certificates, settings, settings.edge_tls_port)
+    tls = server_context(certificates.own(), names=Contexts(certificates, pipeline.serves))
+    return await listen_http(Entrance(pipeline).handle, host=settings.host, port=settings.edge_tls_port, tls=tls)
 
 
 def _pair(issued: Issued) -> Pair:

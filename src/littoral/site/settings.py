@@ -104,6 +104,13 @@ def _path(value: Any) -> Path:
     return Path(value).expanduser().absolute()
 
 
+def _directory(value: Any) -> str:
+    parts = urlsplit(_text(value))
+    if parts.scheme != "https" or not parts.hostname:
+        raise ValueError("must be the https:// URL of an ACME directory")
+    return str(value)
+
+
 def _url(value: Any) -> str:
     try:
         parts = urlsplit(_text(value))
@@ -129,6 +136,8 @@ PATH = Kind("path", _path)
 URL = Kind("URL", _url)
 LEVEL = Kind("debug, info, warning or error", _choice("debug", "info", "warning", "error"))
 FORMAT = Kind("text or json", _choice("text", "json"))
+FRONT = Kind("auto, caddy or off", _choice("auto", "caddy", "off"))
+DIRECTORY = Kind("URL", _directory)
 PLACE = Kind("region, edge or core", _choice(*KINDS))
 
 
@@ -160,6 +169,18 @@ class Settings:
     port: int | None = _row(4566, PORT, "Every AWS API (HTTP)")
     edge_port: int | None = _row(8080, PORT, "The edge over HTTP; `Host` chooses the distribution")
     edge_tls_port: int | None = _row(8443, PORT, "The edge over TLS; SNI chooses the certificate")
+    edge_front: str = _row(
+        "auto", FRONT, "What ends TLS at the edge: Caddy (HTTP/2 and HTTP/3; `auto` is where it is installed), or `off`"
+    )
+    caddy: Path | None = _row(None, PATH, "The Caddy for it", shown="the wheel of `littoral[front]`, else on PATH")
+    edge_certificates: Path | None = _row(
+        None, PATH, "Folder with certificates of one's own for the edge: NAME.crt and NAME.key (PEM), read when changed"
+    )
+    acme_email: str = _row("", TEXT, "ACME account; with it, alternate domain names get public certificates")
+    acme_directory: str | None = _row(
+        None, DIRECTORY, "ACME directory that certificates are asked of", shown="Caddy's: Let's Encrypt, ZeroSSL"
+    )
+    acme_ca: Path | None = _row(None, PATH, "CA of the ACME directory's server (PEM)", shown="the system's CAs")
     mqtt_port: int | None = _row(1883, PORT, "MQTT without TLS; loopback only")
     mqtt_tls_port: int | None = _row(8883, PORT, "Devices: MQTT and HTTPS over TLS with client certificates")
     region: str = _row("us-east-1", REGION, "AWS region that the place answers as")
@@ -372,7 +393,7 @@ def check_runnable(settings: Settings) -> None:
             row = next(row for row in TABLE if row.name == name)
             ways = " or ".join(filter(None, (row.flag, row.also or (row.variable if row.secret else ""))))
             raise SettingsError(f"littoral up {settings.kind} needs {ways}: {row.meaning[0].lower()}{row.meaning[1:]}")
-    for name in ("certificate", "private_key", "ca", "node"):
+    for name in ("certificate", "private_key", "ca", "node", "caddy", "acme_ca"):
         file: Path | None = getattr(settings, name)
         if file is not None and not file.is_file():
             raise SettingsError(f"{name.replace('_', '-')}: there is no file {file}")

@@ -10,6 +10,13 @@ from littoral.edge.plan.behaviour import Behaviour, behaviour_of
 from littoral.edge.plan.document import Document, items
 from littoral.edge.plan.origin import Origin, origin_of
 
+HTTP_VERSIONS = {
+    "http1.1": frozenset("1"),
+    "http2": frozenset("12"),
+    "http3": frozenset("13"),
+    "http2and3": frozenset("123"),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class ErrorPage:
@@ -29,6 +36,11 @@ class Plan:
     origins: dict[str, Origin]
     errors: dict[int, ErrorPage]
     restriction: Restriction | None = None  # of the countries where it is served
+    http: frozenset[str] = HTTP_VERSIONS["http2"]  # what viewers may speak over TLS: 1, 2, 3
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (self.domain.lower(), *self.aliases)
 
     def behaviour(self, path: str) -> Behaviour:
         """The first whose pattern matches; the default is last and matches all."""
@@ -67,6 +79,7 @@ def compile_plan(identifier: str, domain: str, config: Document, policies: Mappi
         origins,
         errors,
         _restriction((config.get("Restrictions") or {}).get("GeoRestriction") or {}),
+        HTTP_VERSIONS[str(config.get("HttpVersion") or "http2").lower()],
     )
 
 

@@ -1,0 +1,107 @@
+"""Which certificate the edge shows for which name: the operator's own where there is one, else one of the place's CA.
+
+Owns: where a pair comes from and when it is made or read anew. Knows neither TLS contexts (but for ``Contexts``) nor
+distributions: it is asked by name. A pair is looked up at every handshake, so a changed one holds from the next
+handshake on and no connection notices.
+
+The operator's folder holds ``NAME.crt`` (chain) and ``NAME.key`` for each name, in PEM; ``*.example.org`` is the pair
+``_.example.org``. A pair that cannot be used (half written, key of another certificate) leaves the last good one.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import ssl
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from littoral.net.pki import Authority, Issued
+from littoral.net.tls import Pair, plain_server_context
+
+log = logging.getLogger("littoral.site")
+
+LIFE = 90  # days that a certificate of the place's CA holds; it is made anew when a third is left
+_NAME = re.compile(r"[a-z0-9_]([a-z0-9_.-]{0,252})\Z")
+
+
+class Certificates:
+    """Pairs by name. ``own`` is for connections that name nothing that is served."""
+
+    def __init__(self, authority: Authority, names: list[str], folder: Path | None = None) -> None:
+        self._authority = authority
+        self._names = names
+        self._folder = folder
+        self._made: dict[str, tuple[float, Pair]] = {}
+        self._read: dict[str, tuple[tuple[int, ...], Pair | None]] = {}
+
+    def own(self) -> Pair:
+        return self._issued("", self._names)
+
+    def of(self, name: str) -> Pair:
+        """The pair to show for a name in lower case."""
+        return self.operators(name) or self._issued(name, [name])
+
+    def operators(self, name: str) -> Pair | None:
+        """The operator's own pair for a name, by itself or by a wildcard."""
+        if self._folder is None or not _NAME.match(name):
+            return None
+        return self._stored(name) or self._stored("_." + name.partition(".")[2])
+
+    def _issued(self, key: str, names: list[str]) -> Pair:
+        now = time.time()
+        made = self._made.get(key)
+        if made is None or now > made[0]:
+            pair = _pair(self._authority.issue_server(names, days=LIFE))
+            made = self._made[key] = now + LIFE * 86400 * 2 / 3, pair
+        return made[1]
+
+    def _stored(self, stem: str) -> Pair | None:
+        assert self._folder is not None
+        files = self._folder / f"{stem}.crt", self._folder / f"{stem}.key"
+        known = self._read.get(stem)
+        try:
+            stats = [file.stat() for file in files]
+            state = tuple(number for stat in stats for number in (stat.st_mtime_ns, stat.st_size, stat.st_ino))
+            if known is not None and known[0] == state:
+                return known[1]
+            pair = files[0].read_bytes(), files[1].read_bytes()
+            plain_server_context(pair)
+        except FileNotFoundError:
+            return known[1] if known is not None and files[0].exists() else None
+        except (OSError, ssl.SSLError) as problem:
+            log.warning("the certificate of %s cannot be used: %s", stem, problem)
+            pair = known[1] if known is not None else None  # type: ignore[assignment]
+            if isinstance(problem, OSError) and not isinstance(problem, ssl.SSLError):
+                return pair
+        self._read[stem] = state, pair
+        return pair
+
+
+class Contexts(Mapping[str, ssl.SSLContext]):
+    """The SNI table of our own listener: a context for every name that is served, made at its first handshake."""
+
+    def __init__(self, certificates: Certificates, serves: Callable[[str], bool]) -> None:
+        self._certificates = certificates
+        self._serves = serves
+        self._made: dict[str, tuple[Pair, ssl.SSLContext]] = {}
+
+    def __getitem__(self, name: str) -> ssl.SSLContext:
+        if not self._serves(name):
+            raise KeyError(name)
+        pair = self._certificates.of(name)
+        made = self._made.get(name)
+        if made is None or made[0] is not pair:
+            made = self._made[name] = pair, plain_server_context(pair)
+        return made[1]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._made)
+
+    def __len__(self) -> int:
+        return max(1, len(self._made))  # never "no table"
+
+
+def _pair(issued: Issued) -> Pair:
+    return issued.certificate, issued.private_key

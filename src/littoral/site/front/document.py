@@ -1,0 +1,135 @@
+"""What Caddy is told, as plain data: https://caddyserver.com/docs/json/.
+
+One server on two inherited sockets (TCP and UDP, so that neither a reload nor a crash of the front lets go of the
+port). Which ALPN a name offers is a connection policy by SNI; certificates are asked for at each handshake, so that a
+new one needs no new document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from littoral.site.front.door import CERTIFICATE, REPEATED, VIEWER
+
+Document = dict[str, Any]
+
+ADMIN, DOOR = "admin.sock", "door.sock"
+HEAD_BYTES = 32 * 1024  # of a viewer's head, as on our own listener
+SAYS = (
+    "{http.request.remote.host} {http.request.remote.port} {http.request.proto} {http.request.tls.version} "
+    "{http.request.tls.cipher_suite} {http.request.tls.resumed} {http.request.tls.server_name}"
+)
+ALPN = {False: ["http/1.1"], True: ["h2", "http/1.1"]}
+
+
+@dataclass(frozen=True, slots=True)
+class Acme:
+    """Whom to ask for certificates. ``directory`` None is Caddy's own choice (Let's Encrypt, ZeroSSL)."""
+
+    email: str = ""
+    directory: str | None = None
+    trust: Path | None = None  # CA of the directory's own server
+
+
+@dataclass(frozen=True, slots=True)
+class Sockets:
+    """Descriptors that the child inherits, and what port they are bound to."""
+
+    tcp: int
+    udp: int
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Names that are served alike."""
+
+    names: tuple[str, ...]
+    http: frozenset[str]  # 1, 2, 3
+
+
+def document(
+    folder: Path, sockets: Sockets, keyring: str, sites: Iterable[Site], grace: float, acme: Acme | None = None
+) -> Document:
+    """``folder`` holds the Unix sockets and Caddy's own state; ``keyring`` is the URL of ``keyring.Keyring``."""
+    sites = list(sites)
+    return {
+        "admin": {"listen": f"unix/{folder / ADMIN}|0600", "config": {"persist": False}},
+        "logging": {"logs": {"default": {"level": "WARN"}}},
+        "storage": {"module": "file_system", "root": str(folder / "state")},
+        "apps": {
+            "tls": _certificates(keyring, acme, sockets.port),
+            "http": {"grace_period": f"{max(grace, 0.1):g}s", "servers": {"edge": _server(folder, sockets, sites)}},
+        },
+    }
+
+
+def _certificates(keyring: str, acme: Acme | None, port: int) -> Document:
+    policy: Document = {"get_certificate": [{"via": "http", "url": keyring}]}
+    automation: Document = {"policies": [policy]}
+    if acme is not None:
+        issuer: Document = {"module": "acme", "challenges": {"http": {"disabled": True}}}
+        issuer["challenges"]["tls-alpn"] = {"alternate_port": port}
+        if acme.email:
+            issuer["email"] = acme.email
+        if acme.directory is not None:
+            issuer["ca"] = acme.directory
+        if acme.trust is not None:
+            issuer["trusted_roots_pem_files"] = [str(acme.trust)]
+        policy |= {"issuers": [issuer], "on_demand": True}
+        automation["on_demand"] = {"permission": {"module": "http", "endpoint": keyring + "/may"}}
+    return {"automation": automation, "disable_ocsp_stapling": acme is None}
+
+
+def _server(folder: Path, sockets: Sockets, sites: Sequence[Site]) -> Document:
+    quiet = sorted(name for site in sites if "3" not in site.http for name in site.names)
+    routes: list[Document] = []
+    if quiet:  # Caddy announces HTTP/3 for every name
+        hide = {"handler": "headers", "response": {"deferred": True, "delete": ["Alt-Svc"]}}
+        routes.append({"match": [{"host": quiet}], "handle": [hide]})
+    routes.append({"handle": [_own_via(), _to_core(folder)]})
+    return {
+        "listen": [f"fd/{sockets.tcp}", f"fdgram/{sockets.udp}"],
+        "listen_protocols": [["h1", "h2"], ["h3"]],
+        "automatic_https": {"disable": True},
+        "tls_connection_policies": _policies(sites),
+        "max_header_bytes": HEAD_BYTES,
+        "read_header_timeout": "15s",
+        "idle_timeout": "75s",
+        "allow_0rtt": False,  # a replayed request would be served twice
+        "enable_full_duplex": True,
+        "routes": routes,
+    }
+
+
+def _policies(sites: Sequence[Site]) -> list[Document]:
+    """By SNI where a distribution does not speak HTTP/2, and the one for all others."""
+    old = sorted(name for site in sites if "2" not in site.http for name in site.names)
+    special = [{"match": {"sni": old}, "alpn": ALPN[False]}] if old else []
+    return [*special, {"alpn": ALPN[True]}]
+
+
+def _own_via() -> Document:
+    """The core's Via is the edge's; the front between is no station of its own."""
+    return {"handler": "headers", "response": {"deferred": True, "set": {"Via": ["{http.reverse_proxy.header.Via}"]}}}
+
+
+def _to_core(folder: Path) -> Document:
+    repeated = {name: ["{http.request.header." + name + "}"] for name in map(bytes.decode, REPEATED)}
+    said = {VIEWER: [SAYS], CERTIFICATE: ["{http.request.tls.client.certificate_der_base64}"]}
+    return {
+        "handler": "reverse_proxy",
+        "upstreams": [{"dial": f"unix/{folder / DOOR}"}],
+        "flush_interval": -1,
+        "transport": {
+            "protocol": "http",
+            "compression": False,
+            "versions": ["1.1"],
+            # shorter than the core keeps an idle connection, so that none is used as it ends
+            "keep_alive": {"idle_timeout": "60s", "max_idle_conns_per_host": 1024},
+        },
+        "headers": {"request": {"set": said | repeated}},
+    }
