@@ -318,6 +318,7 @@ async def test_permissions_are_kept_shown_and_asked(place: Place) -> None:
     assert not may("s3.amazonaws.com", "arn:aws:s3:::other")
     assert not may("s3.amazonaws.com", None)
     assert not may("s3.amazonaws.com", "arn:aws:s3:::ward-7", "111111111111")
+    assert may("s3.amazonaws.com", "arn:aws:s3:::ward-7", None)  # of the place's own account, as all its sources are
     assert not may("iot.amazonaws.com", "arn:aws:s3:::ward-7")
     repeated = api.add_permission(
         call(), function_name="f", statement_id="s3", action="lambda:InvokeFunction", principal="*"

@@ -424,9 +424,30 @@ async def test_mappings_are_listed_and_one_pair_has_one(site: Site) -> None:
     assert [each["UUID"] for each in only["EventSourceMappings"]] == [other]
 
 
+async def test_a_mapping_has_tags_by_its_arn_also_after_a_restart(tmp_path: Path, told: Told) -> None:
+    async with site_in(tmp_path, told) as site:
+        await site.stream("in")
+        await site.function(TELL)
+        uuid = await site.map(tags={"ward": "7", "bed": "1"})
+        arn = (await site.api.get_event_source_mapping(call(), uuid=uuid))["EventSourceMappingArn"]
+        assert arn == f"arn:aws:lambda:us-east-1:000000000000:event-source-mapping:{uuid}"
+        await site.api.tag_resource(call(), resource=arn, tags={"bed": "2"})
+        await site.api.untag_resource(call(), resource=arn, tag_keys=["ward"])
+        with pytest.raises(ServiceError, match="aws:"):
+            await site.api.tag_resource(call(), resource=arn, tags={"aws:x": "1"})
+    async with site_in(tmp_path, told) as site:
+        assert await site.api.list_tags(call(), resource=arn) == {"Tags": {"bed": "2"}}
+        await site.api.update_event_source_mapping(call(), uuid=uuid, batch_size=7)
+        assert await site.api.list_tags(call(), resource=arn) == {"Tags": {"bed": "2"}}
+        with pytest.raises(ServiceError) as error:
+            await site.api.list_tags(call(), resource=arn[:-1] + "x")
+        assert error.value.code == "ResourceNotFoundException"
+
+
 @pytest.mark.parametrize(
     ("given", "code"),
     [
+        ({"tags": {"aws:x": "1"}}, "InvalidParameterValueException"),
         ({"function_name": "none"}, "ResourceNotFoundException"),
         ({"event_source_arn": ARN + "none"}, "ResourceNotFoundException"),
         ({"event_source_arn": None}, "InvalidParameterValueException"),

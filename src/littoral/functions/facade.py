@@ -222,7 +222,8 @@ class Functions:
         reference = self._parts.home.parse(function)
         self._parts.catalog.version(reference)
         statements = self._parts.catalog.get(reference.name).policies.get(reference.qualifier or "", [])
-        return allows(statements, service=service, source_arn=source_arn, source_account=source_account)
+        account = source_account or self._parts.home.account  # a place's sources are all of its account
+        return allows(statements, service=service, source_arn=source_arn, source_account=account)
 
     # ------------------------------------------------------------------------------------ places without the API
 

@@ -37,6 +37,15 @@ class Home:
         base = f"arn:aws:lambda:{self.region}:{self.account}:function:{name}"
         return f"{base}:{qualifier}" if qualifier else base
 
+    def mapping_arn(self, uuid: str) -> str:
+        """Of an event source mapping."""
+        return f"arn:aws:lambda:{self.region}:{self.account}:event-source-mapping:{uuid}"
+
+    def mapping_of(self, arn: str) -> str | None:
+        """The UUID of an event source mapping's ARN, None for ARNs of other things."""
+        prefix = self.mapping_arn("")
+        return arn.removeprefix(prefix) if arn.startswith(prefix) else None
+
     def parse(self, text: str, qualifier: str | None = None) -> Reference:
         """Raises ServiceError: ValidationException, InvalidParameterValueException, ResourceNotFoundException."""
         return _parsed(self, text, qualifier)

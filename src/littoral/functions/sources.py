@@ -17,7 +17,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 from littoral.aws.service import ServiceError
@@ -97,6 +97,7 @@ class SourceMapping:
     filters: tuple[str, ...] = ()
     on_failure: str | None = None
     tumbling: int = 0  # seconds of a window; none
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 class Positions:

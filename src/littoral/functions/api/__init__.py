@@ -13,6 +13,7 @@ from littoral.functions.api.invoking import InvokeOperations
 from littoral.functions.api.layers import LayerOperations
 from littoral.functions.api.permissions import PermissionOperations
 from littoral.functions.api.provisioned import ProvisionedOperations
+from littoral.functions.api.tagging import TagOperations
 from littoral.functions.api.urls import UrlOperations
 from littoral.functions.api.versions import VersionOperations
 
@@ -30,6 +31,7 @@ class LambdaApi(
     ProvisionedOperations,
     UrlOperations,
     AccountOperations,
+    TagOperations,
 ):
     """All operations of botocore's service "lambda" that Littoral has."""
 

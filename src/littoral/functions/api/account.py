@@ -1,4 +1,4 @@
-"""Reserved concurrency, account settings, tags, and the (absent) code signing of a function."""
+"""Reserved concurrency, account settings, and the (absent) code signing of a function."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from littoral.aws.service import Call, Output, operation
 from littoral.functions import validation
 from littoral.functions.api.parts import Operations
 from littoral.functions.code import MAX_UNPACKED, MAX_ZIP
-from littoral.functions.names import Reference, invalid
+from littoral.functions.names import invalid
 
 CODE_STORAGE = 80_530_636_800  # AWS's default, 75 GB; the disk is the real limit
 
@@ -66,30 +66,6 @@ class AccountOperations(Operations):
             "AccountUsage": {"TotalCodeSize": sizes, "FunctionCount": len(functions)},
         }
 
-    @operation()
-    async def tag_resource(self, call: Call, *, resource: str, tags: dict[str, str]) -> Output:
-        validation.check_tags(tags)
-        reference = self._unqualified(resource)
-        async with self._catalog.lock(reference.name):
-            function = self._catalog.get(reference.name)
-            merged = {**function.tags, **tags}
-            validation.check_tags(merged)
-            await self._catalog.save(replace(function, tags=merged))
-        return {}
-
-    @operation()
-    async def untag_resource(self, call: Call, *, resource: str, tag_keys: list[str]) -> Output:
-        reference = self._unqualified(resource)
-        async with self._catalog.lock(reference.name):
-            function = self._catalog.get(reference.name)
-            left = {key: value for key, value in function.tags.items() if key not in tag_keys}
-            await self._catalog.save(replace(function, tags=left))
-        return {}
-
-    @operation()
-    async def list_tags(self, call: Call, *, resource: str) -> Output:
-        return {"Tags": dict(self._catalog.get(self._unqualified(resource).name).tags)}
-
     @operation(notes="there is no code signing: the configuration is always none")
     async def get_function_code_signing_config(self, call: Call, *, function_name: str) -> Output:
         function = self._catalog.get(self._home.parse(function_name).name)
@@ -135,11 +111,3 @@ class AccountOperations(Operations):
         reference = self._home.parse(function_name, qualifier)
         self._catalog.version(reference)
         return {"UpdateRuntimeOn": "Auto", "FunctionArn": self._home.arn(reference.name, reference.qualifier)}
-
-    def _unqualified(self, text: str) -> Reference:
-        reference = self._home.parse(text)
-        if reference.qualifier is not None:
-            raise invalid(
-                "This operation is permitted on Lambda functions only. Aliases and versions do not support it."
-            )
-        return reference

@@ -11,6 +11,7 @@ from littoral.aws.service import Call, Output, operation
 from littoral.functions.api.parts import Operations, page, with_marker
 from littoral.functions.names import Reference, conflict, invalid
 from littoral.functions.sources import EventSource, SourceMapping
+from littoral.functions.validation import check_tags
 from littoral.protocols.eventpattern import PatternError, parse_pattern
 
 MOST_FILTERS = 5
@@ -49,8 +50,10 @@ class EventSourceOperations(Operations):
         maximum_retry_attempts: int | None = None,
         tumbling_window_in_seconds: int | None = None,
         function_response_types: list[str] | None = None,
+        tags: dict[str, str] | None = None,
     ) -> Output:
         reference = self._reference(function_name)
+        check_tags(tags)
         arn, source = self._source(event_source_arn)
         changes = self._changes(
             {
@@ -80,6 +83,7 @@ class EventSourceOperations(Operations):
             {shard: await source.position(arn, shard, starting_position or "", moment) for shard in shards},
             moment,
             enabled,
+            tags=dict(tags or {}),
         )
         mapping = replace(mapping, **changes)
         _check_windows(mapping)
@@ -131,7 +135,6 @@ class EventSourceOperations(Operations):
         tumbling_window_in_seconds: int | None = None,
         function_response_types: list[str] | None = None,
     ) -> Output:
-        mapping = self._parts.mappings.get(uuid)
         changes = self._changes(
             {
                 "BatchSize": batch_size,
@@ -151,9 +154,10 @@ class EventSourceOperations(Operations):
             changes |= {"function": reference.name, "qualifier": reference.qualifier}
         if enabled is not None:
             changes["enabled"] = enabled
-        changed = replace(mapping, **changes, modified=call.now)
-        _check_windows(changed)
-        await self._parts.mappings.change(changed)
+        async with self._catalog.lock(self._parts.mappings.get(uuid).function):
+            changed = replace(self._parts.mappings.get(uuid), **changes, modified=call.now)
+            _check_windows(changed)
+            await self._parts.mappings.change(changed)
         return {**self._shown_mapping(changed), "State": "Updating"}
 
     @operation()
@@ -226,9 +230,7 @@ class EventSourceOperations(Operations):
         mappings = self._parts.mappings
         shown: Output = {
             "UUID": mapping.uuid,
-            "EventSourceMappingArn": (
-                f"arn:aws:lambda:{self._home.region}:{self._home.account}:event-source-mapping:{mapping.uuid}"
-            ),
+            "EventSourceMappingArn": self._home.mapping_arn(mapping.uuid),
             "EventSourceArn": mapping.source,
             "FunctionArn": self._home.arn(mapping.function, mapping.qualifier),
             "LastModified": mapping.modified,

@@ -15,7 +15,7 @@ from littoral.functions.codeurl import HasCode
 from littoral.functions.delivery import Deliveries
 from littoral.functions.launcher import Launcher
 from littoral.functions.layers import Layers
-from littoral.functions.names import Home, invalid
+from littoral.functions.names import Home, Reference, invalid
 from littoral.functions.provisioning import Provisioner
 from littoral.functions.readiness import Readiness
 from littoral.functions.runner import Runner
@@ -67,6 +67,14 @@ class Operations:
     @property
     def _catalog(self) -> Catalog:
         return self._parts.catalog
+
+    def _unqualified(self, text: str) -> Reference:
+        reference = self._home.parse(text)
+        if reference.qualifier is not None:
+            raise invalid(
+                "This operation is permitted on Lambda functions only. Aliases and versions do not support it."
+            )
+        return reference
 
     async def _code_of(self, code: dict[str, Any], *, dry_run: bool = False) -> Stored:
         """The code that a request brings or points at, checked and, unless it is a dry run, kept."""

@@ -1,0 +1,103 @@
+"""Terraform with AWS's own provider: apply, then nothing more to do; LITTORAL_TERRAFORM=whole: change and destroy, too.
+
+The provider costs five seconds of a processor a step before it sends its first request: not all of it is for every run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from .conftest import Running, needs
+from .test_clients import zipped
+
+HERE = Path(__file__).parent / "terraform"
+WHOLE = os.environ.get("LITTORAL_TERRAFORM") == "whole"
+# where a provider may lie that was fetched before; terraform itself would ask its registry
+MIRRORS = (
+    "/opt/tf-plugins",
+    "~/.terraform.d/plugins",
+    "/usr/share/terraform/plugins",
+    "/usr/local/share/terraform/plugins",
+)
+APP = "def handler(event, context):\n    print('got', event)\n    return {'version': context.function_version}\n"
+
+
+def _mirror() -> Path:
+    for each in MIRRORS:
+        folder = Path(each).expanduser()
+        if any(folder.glob("registry.terraform.io/hashicorp/aws/5.100.0/*/terraform-provider-aws*")):
+            return folder
+    pytest.skip("terraform's provider hashicorp/aws 5.100.0 is in none of its local mirrors")
+
+
+class Terraform:
+    def __init__(self, place: Running, folder: Path) -> None:
+        self._program, self._folder = needs("terraform"), folder
+        settings = folder / "terraformrc"
+        settings.write_text(
+            f'disable_checkpoint = true\nprovider_installation {{ filesystem_mirror {{\n path = "{_mirror()}"\n}} }}'
+        )
+        (folder / "app.zip").write_bytes(zipped(app__py=APP))
+        self._env = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TF_"))},
+            "TF_CLI_CONFIG_FILE": str(settings),
+            "TF_IN_AUTOMATION": "1",
+            "AWS_ACCESS_KEY_ID": place.access_key,
+            "AWS_SECRET_ACCESS_KEY": place.secret_key,
+            "AWS_CONFIG_FILE": "/dev/null",
+            "TF_VAR_endpoint": place.api,
+            "TF_VAR_zip": str(folder / "app.zip"),
+        }
+
+    def __call__(self, command: str, *options: str, **variables: str) -> str:
+        given = [f"-var={name}={value}" for name, value in variables.items()]
+        argv = [self._program, command, "-no-color", "-input=false", *options, *given]
+        done = subprocess.run(
+            argv, cwd=self._folder, env=self._env, capture_output=True, text=True, timeout=240, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_terraform_applies_and_finds_nothing_more_to_do(place: Running, tmp_path: Path) -> None:
+    terraform = Terraform(place, tmp_path)
+    for name in ("ward.tf", "whole.tf" if WHOLE else "there.tf"):
+        (tmp_path / name).write_text((HERE / name).read_text())
+    if not WHOLE:
+        place.client("kinesis").create_stream(StreamName="tf-readings", ShardCount=1)
+    terraform("init")
+    terraform("apply", "-auto-approve")
+    state = json.loads((tmp_path / "terraform.tfstate").read_text())
+    assert json.loads(state["outputs"]["answer"]["value"]) == {"version": "1"}
+    host = state["outputs"]["url"]["value"].split("/")[2]
+    with urllib.request.urlopen(urllib.request.Request(place.api, headers={"Host": host})) as answer:
+        assert json.load(answer) == {"version": "$LATEST"}
+    _look(place)
+    terraform("plan", "-detailed-exitcode")  # 2 were "there is something to do"
+    if WHOLE:
+        changed = terraform("apply", "-auto-approve", timeout="20", team="other")
+        assert "0 added" in changed and "0 destroyed" in changed
+        terraform("plan", "-detailed-exitcode", timeout="20", team="other")
+        terraform("destroy", "-auto-approve")
+        assert place.client("lambda").list_functions()["Functions"] == []
+        assert place.client("lambda").list_event_source_mappings()["EventSourceMappings"] == []
+        assert place.client("s3").list_buckets()["Buckets"] == []
+
+
+def _look(place: Running) -> None:
+    """What was made is there, through another client."""
+    functions = place.client("lambda")
+    (mapping,) = functions.list_event_source_mappings(FunctionName="tf-ward")["EventSourceMappings"]
+    assert functions.list_tags(Resource=mapping["EventSourceMappingArn"])["Tags"] == {"team": "ward"}
+    assert functions.get_function_event_invoke_config(FunctionName="tf-ward")["MaximumRetryAttempts"] == 1
+    notified = place.client("s3").get_bucket_notification_configuration(Bucket="tf-ward")
+    (target,) = notified["LambdaFunctionConfigurations"]
+    assert target["LambdaFunctionArn"].endswith(":function:tf-ward")
