@@ -7,6 +7,8 @@ import base64
 import http.client
 import io
 import json
+import os
+import platform
 import shutil
 import subprocess
 import zipfile
@@ -15,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.functions.deploy import Place, call, zip_of
+from tests.functions.deploy import Answer, Place, call, zip_of
 
 SHELL = r"""#!/bin/sh
 api="http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime"
@@ -228,15 +230,64 @@ async def test_an_init_error_is_told(place: Place) -> None:
 async def test_a_zip_without_an_executable_bootstrap_says_so(place: Place, code: bytes) -> None:
     await create(place, code)
     answer = await place.invoke({})
+    assert_invalid(answer, "Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]")
+
+
+def assert_invalid(answer: Answer, words: str) -> None:
+    """The error that AWS gives for a bootstrap that cannot be executed: object, log lines, REPORT."""
     assert (answer.error, answer.result["errorType"]) == ("Unhandled", "Runtime.InvalidEntrypoint")
-    assert "/var/task/bootstrap" in answer.result["errorMessage"]
+    request_id = answer.report.split()[2]
+    message = f"RequestId: {request_id} Error: {words}"
+    assert answer.result["errorMessage"] == message
+    at = answer.log.index(message)
+    assert answer.log[at + 1] == "Runtime.InvalidEntrypoint"
+    assert answer.report.endswith("\tStatus: error\tError Type: Runtime.InvalidEntrypoint")
 
 
-async def test_a_bootstrap_that_cannot_be_run_and_one_that_ends_at_once(place: Place) -> None:
-    await create(place, archive(bootstrap="#!/no/such/interpreter\n"))
-    assert (await place.invoke({})).result["errorType"] == "Runtime.ExitError"
+@pytest.mark.parametrize(
+    ("bootstrap", "words"),
+    [
+        (b"#!/no/such/interpreter\n", "no such file or directory"),
+        (b"no program", "exec format error"),
+    ],
+)
+async def test_a_bootstrap_that_cannot_be_executed(place: Place, bootstrap: bytes, words: str) -> None:
+    await create(place, archive(bootstrap=bootstrap))
+    assert_invalid(await place.invoke({}), f"fork/exec /var/task/bootstrap: {words}")
+
+
+async def test_a_bootstrap_for_another_processor(place: Place) -> None:
+    """What compiling for Graviton and running on a PC comes to. The program is this machine's, but for that number."""
+    program = bytearray(Path(os.path.realpath("/bin/true")).read_bytes())
+    foreign, name, asked = (183, "arm64", "arm64") if platform.machine() == "x86_64" else (62, "x86_64", "x86_64")
+    program[18:20] = foreign.to_bytes(2, "little")
+    await create(place, archive(bootstrap=bytes(program)), architectures=[asked])
+    answer = await place.invoke({})
+    assert_invalid(answer, "fork/exec /var/task/bootstrap: exec format error")
+    warning, reason = [line for line in answer.log if line.startswith("[littoral]")]
+    assert warning.startswith(f"[littoral] Architectures is {asked}, this machine is ")
+    assert reason.endswith(f"exec format error (built for {name}; this machine is {platform.machine()})")
+
+
+async def test_a_bootstrap_that_ends_at_once(place: Place) -> None:
     await place.create("g", archive(bootstrap="#!/bin/sh\nexit 0\n"), "provided", "x", timeout=5)
     assert "Runtime exited without providing a reason" in (await place.invoke({}, "g")).result["errorMessage"]
+
+
+async def test_what_is_native_nowhere_runs_for_any_architecture_and_says_so(place: Place) -> None:
+    other = "arm64" if platform.machine() == "x86_64" else "x86_64"
+    await place.python("def handler(event, context): return event", architectures=[other])
+    cold, warm = await place.invoke(1), await place.invoke(2)
+    assert (cold.result, warm.result) == (1, 2)
+    assert cold.log[0].startswith(f"[littoral] Architectures is {other}, this machine is ")
+    assert warm.log[0].startswith("START")
+    await place.python(
+        "def handler(event, context): return event", "json", architectures=[other], logging_config={"LogFormat": "JSON"}
+    )
+    assert json.loads((await place.invoke(1, "json")).log[0])["level"] == "WARN"
+    shown = await place.python("def handler(event, context): return event", "own")
+    assert shown["Architectures"] != [other]  # unless told: what this machine is
+    assert (await place.invoke(1, "own")).log[0].startswith("START")
 
 
 async def test_nobody_else_may_talk_to_an_instance(place: Place) -> None:

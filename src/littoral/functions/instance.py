@@ -36,10 +36,11 @@ PIPE_READ = 65536
 class InitFailed(Exception):
     """The handler could not be loaded. ``payload`` is the error object."""
 
-    def __init__(self, payload: bytes, *, words: str | None = None) -> None:
+    def __init__(self, payload: bytes, *, words: str | None = None, kind: str | None = None) -> None:
         super().__init__(payload.decode("utf-8", "replace")[:500])
         self.payload = payload
         self.words = words  # how the process ended when it gave no error object itself
+        self.kind = kind  # the platform's own error type, ``words`` being its message
 
 
 class Instance(asyncio.Protocol):
@@ -247,6 +248,10 @@ class Instance(asyncio.Protocol):
             self._taker.feed(frame[1:])
             if self._taker.full:
                 self._hold()
+        elif kind == b"N" and not self._ready.done():
+            words = frame[1:].decode("utf-8", "replace")
+            self._ready.set_exception(InitFailed(b"", words=words, kind="Runtime.InvalidEntrypoint"))
+            self._ready.exception()
 
     # ------------------------------------------------------------------------------------ a response in pieces
 

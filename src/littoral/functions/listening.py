@@ -20,7 +20,7 @@ from littoral.functions import extensionsapi, runtimeapi
 from littoral.functions.extensionsapi import Extension, ExtensionsApi
 from littoral.functions.held import descendants
 from littoral.functions.instance import InitFailed, Instance
-from littoral.functions.outcome import Outcome, error_payload, exit_words
+from littoral.functions.outcome import Outcome, exit_words, platform_payload
 from littoral.functions.peer import holds
 from littoral.functions.runtimeapi import Reply
 from littoral.net.listen import HttpListener, listen_http
@@ -71,7 +71,7 @@ class ListeningInstance(Instance):
     def refuse_init(self, kind: str, message: str) -> None:
         """There is nothing to start."""
         self.alive = False
-        self._ready.set_exception(InitFailed(error_payload(kind, message)))
+        self._ready.set_exception(InitFailed(b"", words=message, kind=kind))
         self._ready.exception()
 
     def started(self, pid: int) -> None:
@@ -97,7 +97,8 @@ class ListeningInstance(Instance):
         while not self.extensions.settled:
             if self.extensions.failure is not None:
                 self.kill()
-                raise InitFailed(error_payload(*self.extensions.failure))
+                kind, message = self.extensions.failure
+                raise InitFailed(b"", words=message, kind=kind)
             if not self.alive:
                 raise InitFailed(b"", words=exit_words(-1 if self._status is None else self._status))
             await self._next_move()
@@ -131,7 +132,7 @@ class ListeningInstance(Instance):
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             kind, message = failure
-            payload = error_payload(kind, f"RequestId: {self._request_id} Error: {message}")
+            payload = platform_payload(kind, self._request_id, message)
             seconds = time.perf_counter() - self._began
             waiter.set_result(Outcome("error", payload, seconds, self._memory_kib, usable=False))
         self.kill()

@@ -36,9 +36,8 @@ def exit_words(status: int) -> str:
     return f"exit status {code}" if code else ""
 
 
-def exit_message(request_id: str, words: str) -> str:
-    reason = f"Runtime exited with error: {words}" if words else "Runtime exited without providing a reason"
-    return f"RequestId: {request_id} Error: {reason}"
+def exit_message(words: str) -> str:
+    return f"Runtime exited with error: {words}" if words else "Runtime exited without providing a reason"
 
 
 def error_payload(kind: str, message: str) -> bytes:
@@ -46,8 +45,13 @@ def error_payload(kind: str, message: str) -> bytes:
     return json.dumps({"errorType": kind, "errorMessage": message}).encode()
 
 
+def platform_payload(kind: str, request_id: str, message: str) -> bytes:
+    """The same where AWS says in the message which request it was."""
+    return error_payload(kind, f"RequestId: {request_id} Error: {message}")
+
+
 def exit_payload(request_id: str, words: str) -> bytes:
-    return error_payload("Runtime.ExitError", exit_message(request_id, words))
+    return platform_payload("Runtime.ExitError", request_id, exit_message(words))
 
 
 def timeout_message(moment: str, request_id: str, timeout: float) -> str:

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from littoral.functions import architecture
 from littoral.functions.outcome import (
     Outcome,
     billed_ms,
@@ -24,6 +25,16 @@ LEVELS = {"DEBUG": 0, "INFO": 1, "WARN": 2}
 _STATUS = {"ok": "success", "error": "error", "timeout": "timeout", "exit": "failure"}
 
 Clock = Callable[[], float]
+
+
+def foreign(version: FunctionVersion, clock: Clock) -> list[str]:
+    """What is to be said of a function for another processor, at a cold start."""
+    words = architecture.difference(version.architectures)
+    if words is None:
+        return []
+    if not version.log_style.is_json:
+        return [f"[littoral] {words}"]
+    return [json.dumps({"timestamp": iso_time(clock()), "level": "WARN", "message": words}, separators=(",", ":"))]
 
 
 def started(version: FunctionVersion, request_id: str, clock: Clock) -> list[str]:
@@ -43,8 +54,9 @@ def ended(version: FunctionVersion, request_id: str, outcome: Outcome, init: flo
         status = "Status: timeout"
         lines = [timeout_message(iso_time(clock()), request_id, outcome.duration)]
     elif outcome.kind == "exit":
-        status = "Status: error\tError Type: Runtime.ExitError"
-        lines = [json.loads(outcome.payload)["errorMessage"], "Runtime.ExitError"]
+        error = json.loads(outcome.payload)
+        status = f"Status: error\tError Type: {error['errorType']}"
+        lines = [error["errorMessage"], error["errorType"]]
     report = report_line(
         request_id,
         duration=outcome.duration,

@@ -20,7 +20,7 @@ from littoral.functions.catalog import Target
 from littoral.functions.instance import InitFailed, Instance
 from littoral.functions.keeper import KeeperGone
 from littoral.functions.logs import InvocationLog, Logs
-from littoral.functions.outcome import Outcome, billed_ms, exit_payload, timeout_payload
+from littoral.functions.outcome import Outcome, billed_ms, exit_payload, platform_payload, timeout_payload
 from littoral.functions.runtimes import unavailable
 from littoral.functions.scheduler import Lease, Scheduler
 from littoral.functions.settings import FunctionSettings
@@ -131,6 +131,7 @@ class Runner:
         record = InvocationLog(self._logs, version.log_group, instance.stream, self._settings.log_bytes_per_invocation)
         instance.printed = record.printed
         if lease.cold:
+            record.lines(*platformlog.foreign(version, self._clock))
             failed = await self._initialise(lease, instance, record, request_id, tail=tail)
             if failed is not None:
                 return failed
@@ -172,6 +173,10 @@ class Runner:
             raise
 
     def _init_outcome(self, failure: InitFailed, request_id: str) -> Outcome:
+        if failure.kind is not None:
+            words = failure.words or ""
+            payload = platform_payload(failure.kind, request_id, words)
+            return Outcome("exit", payload, 0.0, failure=words, usable=False)
         if failure.words is None:
             error = json.loads(failure.payload)
             if "requestId" in error:

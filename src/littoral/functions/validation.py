@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from littoral.aws.service import ServiceError
+from littoral.functions import architecture
 from littoral.functions.names import invalid
 from littoral.functions.version import NETWORK
 
@@ -140,9 +141,8 @@ def log_group_of(name: str, logging_config: Mapping[str, Any] | None) -> str:
 
 
 def architectures_of(architectures: list[str] | None) -> tuple[str, ...]:
-    """Stored and shown; managed runtimes run whatever the machine is, native wheels in the zip must fit it."""
     if architectures is None:
-        return ("x86_64",)
+        return (architecture.default(),)
     if len(architectures) != 1 or architectures[0] not in ("x86_64", "arm64"):
         raise validation_error(architectures, "architectures", "Member must be one of [x86_64, arm64]")
     return (architectures[0],)

@@ -57,7 +57,7 @@ class ConfigurationOperations(SettingsOperations):
 
     @operation(
         notes="VpcConfig, FileSystemConfigs and KMSKeyArn are refused; DeadLetterConfig takes streams and IoT topics; "
-        "SnapStart and active tracing are accepted without effect; EphemeralStorage is stored, not enforced"
+        "SnapStart and active tracing are accepted without effect"
     )
     async def update_function_configuration(
         self,

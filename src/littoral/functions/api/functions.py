@@ -19,8 +19,8 @@ from littoral.store.contract import Conflict
 class FunctionOperations(SettingsOperations):
     @operation(
         notes="zip packages only; VpcConfig, FileSystemConfigs and KMSKeyArn are refused; DeadLetterConfig takes "
-        "streams and IoT topics; SnapStart and active tracing are accepted without effect; EphemeralStorage and "
-        "Architectures are stored, not enforced"
+        "streams and IoT topics; SnapStart and active tracing are accepted without effect; a function of another "
+        "Architectures than the machine's runs as far as nothing in it is native, and its log says so"
     )
     async def create_function(
         self,

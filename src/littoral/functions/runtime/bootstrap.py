@@ -10,6 +10,7 @@ A frame is a 32-bit big-endian length and as many bytes; the first is its kind::
     instance → place  R  ready          F  init failed: error JSON
                       O  peak memory (u32, KiB), result JSON      E  peak memory (u32, KiB), error JSON
                       X  as E; the instance takes no further event
+                      N  the program that was to be the instance cannot be executed: why
 """
 
 from __future__ import annotations

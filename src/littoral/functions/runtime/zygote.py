@@ -124,6 +124,7 @@ COMMON = (
     "zlib",
     "zoneinfo",
 )
+MACHINES = {3: "x86", 40: "arm", 62: "x86_64", 183: "arm64", 243: "riscv"}  # ELF's numbers
 BOTO = ("boto3", "botocore.client", "botocore.endpoint", "botocore.httpsession", "botocore.signers", "s3transfer")
 
 MAX_MESSAGE = 1 << 18
@@ -414,7 +415,7 @@ def become(parent: int, message: dict[str, Any], fds: list[int]) -> None:
             os.chdir(message["folder"])
         if message["op"] == "exec":
             os.set_inheritable(child.CONNECTION, True)
-            os.execve(message["argv"][0], message["argv"], message["env"])  # noqa: S606
+            execute(message["argv"], message["env"])
         held = socket.socket(fileno=child.CONNECTION)  # open until the exit, so that its status comes first
         code = bootstrap.serve(held, message["spec"])
     except BaseException as error:  # noqa: BLE001 - a child must never fall back into the keeper's loop
@@ -422,6 +423,29 @@ def become(parent: int, message: dict[str, Any], fds: list[int]) -> None:
             os.write(2, f"{type(error).__name__}: {error}\n".encode())
     finally:
         os._exit(code)
+
+
+def execute(argv: list[str], env: dict[str, str]) -> None:
+    """Never returns. A program that cannot be executed is told in AWS's words, as a frame and in the log."""
+    try:
+        os.execve(argv[0], argv, env)  # noqa: S606
+    except OSError as error:
+        words = f"fork/exec {argv[0]}: {os.strerror(error.errno or 0).lower()}"
+        os.write(2, f"[littoral] {words}{built_for(argv[0])}\n".encode())
+        frame = b"N" + words.encode()
+        os.write(child.CONNECTION, len(frame).to_bytes(4, "big") + frame)
+        os._exit(1)
+
+
+def built_for(path: str) -> str:
+    """Of a native program: the processor that it is for (ELF: e_machine)."""
+    with contextlib.suppress(OSError), open(path, "rb") as program:  # noqa: PTH123
+        head = program.read(20)
+        if head[:4] == b"\x7fELF" and len(head) == 20:
+            number = int.from_bytes(head[18:20], "little" if head[5] == 1 else "big")
+            kind = MACHINES.get(number, f"processor {number}")
+            return f" (built for {kind}; this machine is {os.uname().machine})"
+    return ""
 
 
 def attend(path: str, message: dict[str, Any], log: int) -> None:
