@@ -272,7 +272,7 @@ SIGNING = "arn:aws:lambda:us-east-1:000000000000:code-signing-config:csc-0123456
         ("lambda", "list_functions_by_code_signing_config", {"CodeSigningConfigArn": SIGNING}),
         ("iot", "list_jobs", {}),
         ("iot", "create_thing_group", {"thingGroupName": "g"}),
-        ("cloudfront", "list_key_groups", {}),
+        ("cloudfront", "list_anycast_ip_lists", {}),
         ("greengrassv2", "delete_core_device", {"coreDeviceThingName": "c"}),
         ("sts", "get_session_token", {}),
     ],
