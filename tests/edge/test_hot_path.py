@@ -98,7 +98,7 @@ async def test_another_configuration_is_used_at_once(place: Edge) -> None:
 async def test_an_invalidated_object_is_gone(place: Edge) -> None:
     for _ in range(3):
         await place.get("/a")
-    place.pipeline.cache.invalidate("E1", ["/a"])
+    await place.pipeline.cache.invalidate("E1", ["/a"])
     assert (await place.get("/a")).headers["x-cache"] == "Miss from cloudfront"
 
 

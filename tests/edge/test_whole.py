@@ -98,6 +98,7 @@ def test_the_whole_way(tmp_path: Path) -> None:
             location.stop()
             location.start("http://127.0.0.1:9")  # restarted, and the region is away: its functions are here
             assert location.ask(host, "/", **{"X-Ward": "locked"})[1] == b"locked"
-            assert location.ask(host, "/", **{"X-Ward": "7"})[0] == 502
+            assert location.ask(host, "/", **{"X-Ward": "7"})[1] == b"ward 7"  # and so is what it had cached
+            assert location.ask(host, "/", **{"X-Ward": "11"})[0] == 502
         finally:
             location.stop()

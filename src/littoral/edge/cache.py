@@ -1,188 +1,218 @@
-"""What an edge location holds: entries by distribution and key, bounded in bytes, the least recently used out first.
+"""What an edge location holds: entries by distribution and key, in memory and on disk, each bounded in bytes.
 
 A key may have *variants*: when a stored response says ``Vary``, the values of those request headers become part of the
 key under which it lies (RFC 9111 s. 4.1). ``variant_of`` makes that key for a request.
 
-Bodies up to 1 MiB live in memory, larger ones in files of the cache's folder, which is emptied at start: entries are
-not carried over a restart yet. An entry that is being sent keeps its file until the last reader is done.
+    get(key)   memory only, at once: the way of a hit
+    find(key)  then the disk; what is found there comes back to memory
+    put(key)   memory, and the disk a little later
+
+Memory gives way by S3-FIFO (``eviction``); invalidations are rules that an entry is held against (``invalidation``);
+bodies up to ``SMALL`` are in memory, larger ones in files.
 """
 
 from __future__ import annotations
 
-import contextlib
-import itertools
-import secrets
-from collections import OrderedDict, deque
-from collections.abc import Callable
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
-from weakref import finalize
 
-from littoral.net.message import FileSlice, Headers, RawHeaders
+from littoral.edge.disk import Disk, Variation, digest
+from littoral.edge.entry import SMALL, CacheFile, Entry, Key
+from littoral.edge.eviction import MOST, S3Fifo
+from littoral.edge.invalidation import Invalidations
+from littoral.edge.rows import Digest
+from littoral.net.message import Headers
 
-SMALL = 1024 * 1024  # bytes of a body kept in memory
-MAX_VARYING = 65536  # keys whose Vary is remembered; beyond it all are forgotten, and their variants grow old
-REMEMBERED = 1000  # invalidations, for fetches that are under way
-Matcher = Callable[[str], bool]
-Key = tuple[str, tuple[Any, ...]]  # distribution, key within it
+__all__ = ["SMALL", "Cache", "CacheFile", "Entry", "Key", "variation"]
 
-
-class CacheFile:
-    """A body on disk; unlinked when nobody holds this object any more."""
-
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / secrets.token_hex(16)
-        self._gone = finalize(self, _unlink, self.path)
-
-
-def _unlink(path: Path) -> None:
-    with contextlib.suppress(OSError):
-        path.unlink()
-
-
-@dataclass(slots=True)
-class Entry:
-    """A stored response. Times are Unix seconds; ``raw`` are its headers without Age, Via and X-Cache."""
-
-    path: str  # and query, as invalidations match them
-    status: int
-    raw: RawHeaders
-    body: bytes | CacheFile
-    size: int
-    born: float  # when it was made at the origin: Age counts from here
-    fresh_until: float
-    stale_while_revalidate: float = 0.0
-    stale_if_error: float | None = None
-    etag: str | None = None
-    last_modified: str | None = None
-    generated: bool = False
-    revalidating: bool = False
-    head: bytes = b""  # of a hit, written once (``answer.hit``)
-    aged_head: bytes = b""  # the same with Age
-    aged: int = -1  # that Age
-    dressed: object = None  # the response headers policy that the head was made with
-    vary: tuple[str, ...] = ()  # request headers that chose it, beside those of the key
-
-    def content(self, offset: int = 0, length: int | None = None) -> bytes | FileSlice:
-        length = self.size - offset if length is None else length
-        if isinstance(self.body, CacheFile):
-            return FileSlice(self.body.path, offset, length)
-        return self.body if length == self.size else self.body[offset : offset + length]
-
-    @property
-    def headers(self) -> Headers:
-        return Headers(list(self.raw))
+MAX_VARYING = 65536  # keys whose Vary is remembered; beyond it all are forgotten, and looked up on disk again
+WORTH = 5.0  # seconds of freshness below which an object is not written to disk
 
 
 class Cache:
-    def __init__(self, folder: Path, max_bytes: int) -> None:
+    def __init__(self, folder: Path, max_bytes: int, disk_bytes: int) -> None:
         self.folder = folder
-        self.max_bytes = max_bytes
-        self.bytes = 0
-        self._entries: OrderedDict[Key, Entry] = OrderedDict()
+        self.disk = Disk(folder, disk_bytes, self._is_resident)
+        self.invalidations = Invalidations(*self.disk.rules())
+        self._queues: S3Fifo[Key, Entry] = S3Fifo(max_bytes, self._reached)
+        self._entries: dict[Key, Entry] = {}
         self._by_path: dict[tuple[str, str], set[Key]] = {}  # distribution and path of the entry → its keys
         self._varying: dict[Key, tuple[str, ...]] = {}  # key → the names in Vary of what was stored last
-        self.generation = 0  # grows with each invalidation
-        self._recent: deque[tuple[str, list[Matcher]]] = deque(maxlen=REMEMBERED)  # the last of them, oldest first
-        folder.mkdir(parents=True, exist_ok=True)
-        for left in folder.iterdir():
-            left.unlink()
+        self._resident: dict[Digest, Key] = {}
+        self._loading: dict[Key, asyncio.Task[Entry | Variation | None]] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
 
+    @property
+    def bytes(self) -> int:
+        return self._queues.bytes
+
+    @property
+    def max_bytes(self) -> int:
+        return self._queues.limit
+
+    @max_bytes.setter
+    def max_bytes(self, limit: int) -> None:
+        self._queues.limit = limit
+
+    @property
+    def generation(self) -> int:
+        return self.invalidations.generation
+
+    async def close(self) -> None:
+        await self.disk.close()
+
+    # ------------------------------------------------------------------------------------------------- reading
+
     def get(self, key: Key) -> Entry | None:
+        """From memory."""
         entry = self._entries.get(key)
-        if entry is not None:
-            self._entries.move_to_end(key)
+        if entry is None or (entry.checked < self.invalidations.ruled and not self._stands(key, entry)):
+            return None
+        if entry.uses < MOST:
+            entry.uses += 1
         return entry
+
+    async def find(self, key: Key, headers: Headers) -> tuple[Key, Entry | None]:
+        """Where the response of that key for these request headers lies, and what lies there."""
+        place = self.variant_of(key, headers)
+        entry = self.get(place)
+        if entry is None:
+            found = await self._load(place)
+            if isinstance(found, Variation):
+                self._remember(key, found.names)
+                place = self.variant_of(key, headers)
+                found = self.get(place) or await self._load(place)
+            entry = found if isinstance(found, Entry) else None
+        return place, entry
+
+    async def _load(self, place: Key) -> Entry | Variation | None:
+        """From disk, once for all who ask at the same time."""
+        task = self._loading.get(place)
+        if task is None:
+            task = self._loading[place] = asyncio.ensure_future(self._loaded(place))
+            task.add_done_callback(lambda _: self._loading.pop(place, None))
+        return await asyncio.shield(task)
+
+    async def _loaded(self, place: Key) -> Entry | Variation | None:
+        found = await self.disk.load(place)
+        newer = self.get(place)
+        if newer is not None:
+            return newer
+        if isinstance(found, Entry):
+            found.place = place
+            if self._reached(found):
+                self.disk.remove(place)
+                return None
+            self._admit(place, found)
+        return found
 
     def variant_of(self, key: Key, headers: Headers) -> Key:
         """Where the response of that key for these request headers lies, as far as it is known by now."""
         names = self._varying.get(key)
         return key if names is None else (key[0], (*key[1], variation(names, headers)))
 
-    def put(self, key: Key, entry: Entry, headers: Headers) -> None:
-        """``headers`` are the request's. Objects of more than a quarter of the cache are not kept."""
+    # ------------------------------------------------------------------------------------------------- storing
+
+    def put(self, key: Key, entry: Entry, headers: Headers, now: float) -> None:
+        """``headers`` are the request's; ``entry.since`` says when its origin was asked."""
+        if self.invalidations.overtaken(key[0], entry.path, entry.tags, entry.since):
+            return
         if entry.vary != self._varying.get(key, ()):
             self._vary(key, entry.vary)
-        key = self.variant_of(key, headers)
-        self.drop(key)
-        cost = entry.size + 512
-        if cost > self.max_bytes // 4:
+        place = self.variant_of(key, headers)
+        self.drop(place)
+        self._admit(place, entry)
+        if entry.fresh_until - now >= WORTH or entry.etag or entry.last_modified or entry.stale_while_revalidate:
+            self.disk.store(place, entry)
+        else:
+            self.disk.remove(place)
+
+    def refreshed(self, key: Key, entry: Entry, headers: Headers) -> None:
+        """The head of what lies there was changed: its origin says that the body is still right."""
+        self.disk.update(self.variant_of(key, headers), entry)
+
+    def _admit(self, place: Key, entry: Entry) -> None:
+        entry.place, entry.checked = place, self.invalidations.generation
+        entry.cost = entry.weigh()
+        if entry.cost > self.max_bytes // 4:
             return
-        self._entries[key] = entry
-        self._by_path.setdefault((key[0], entry.path), set()).add(key)
-        self.bytes += cost
-        while self.bytes > self.max_bytes:
-            self.drop(next(iter(self._entries)))
+        self._entries[place] = entry
+        self._resident[digest(place)] = place
+        self._by_path.setdefault((place[0], entry.path), set()).add(place)
+        for key in self._queues.admit(place, entry):
+            self._forget(key)
 
     def _vary(self, key: Key, names: tuple[str, ...]) -> None:
         self.drop(key)  # what lies there without a variation is not for everybody any more
         if names:
-            if len(self._varying) >= MAX_VARYING:
-                self._varying.clear()
-            self._varying[key] = names
+            self._remember(key, names)
+            self.disk.store_variation(key, names)
         else:
             del self._varying[key]
+            self.disk.remove(key)
+
+    def _remember(self, key: Key, names: tuple[str, ...]) -> None:
+        if len(self._varying) >= MAX_VARYING:
+            self._varying.clear()
+        self._varying[key] = names
 
     def drop(self, key: Key) -> None:
-        entry = self._entries.pop(key, None)
-        if entry is None:
-            return
-        self.bytes -= entry.size + 512
+        """From memory."""
+        if key in self._entries:
+            self._queues.remove(key)
+            self._forget(key)
+
+    def _forget(self, key: Key) -> None:
+        """It has left the queues."""
+        entry = self._entries.pop(key)
+        self._resident.pop(digest(key), None)
         place = (key[0], entry.path)
         keys = self._by_path[place]
         keys.discard(key)
         if not keys:
             del self._by_path[place]
 
+    def _is_resident(self, at: Digest) -> bool:
+        return at in self._resident
+
+    # -------------------------------------------------------------------------------------------- invalidating
+
     def changed(self, distribution: str, path: str) -> None:
         """Something else than GET or HEAD succeeded there: what is stored of it is out of date (RFC 9111 s. 4.4)."""
-        self.generation += 1
-        self._recent.append((distribution, [_path_matcher(path.replace("*", "%2A"))]))
+        self.invalidations.change(distribution, path)
         for key in list(self._by_path.get((distribution, path), ())):
             self.drop(key)
+        self.disk.remove_path(distribution, path)
 
-    def invalidate(self, distribution: str, paths: list[str]) -> int:
-        """Drop all variants of the paths; ``*`` may stand at the end. Returns how many entries went."""
-        matches = [_path_matcher(path) for path in paths]
-        self.generation += 1
-        self._recent.append((distribution, matches))
-        gone = [
-            key
-            for key, entry in self._entries.items()
-            if key[0] == distribution and any(match(entry.path) for match in matches)
-        ]
-        for key in gone:
+    async def invalidate(self, distribution: str, paths: Iterable[str], tags: Iterable[str] = ()) -> None:
+        """All variants of the paths (``*`` may stand at the end) and what has one of the tags are gone at once, and,
+        on return, for good."""
+        paths = list(paths)
+        rules = self.invalidations.add(distribution, paths, tags)
+        for path in paths:
+            for key in list(self._by_path.get((distribution, path), ())):
+                self.drop(key)
+        await self.disk.invalidate(rules, self.generation, self.invalidations.floor)
+
+    async def forget(self, distribution: str) -> None:
+        """A distribution is gone."""
+        await self.invalidate(distribution, ["*"])
+
+    def _reached(self, entry: Entry) -> bool:
+        return self.invalidations.reach(entry.place[0], entry.path, entry.tags, entry.checked)
+
+    def _stands(self, key: Key, entry: Entry) -> bool:
+        """No invalidation since it was looked at last reaches it; one that does not stand is dropped."""
+        if self._reached(entry):
             self.drop(key)
-        return len(gone)
-
-    def overtaken(self, distribution: str, path: str, since: int) -> bool:
-        """Whether the path was invalidated after generation ``since``: what was asked for then is not to be kept."""
-        news = self.generation - since
-        if news > len(self._recent):
-            return True  # more than is remembered
-        recent = itertools.islice(reversed(self._recent), news)
-        return any(whose == distribution and any(match(path) for match in matches) for whose, matches in recent)
-
-    def forget(self, distribution: str) -> None:
-        """A distribution is gone or was changed so that its keys mean something else."""
-        for key in [key for key in self._entries if key[0] == distribution]:
-            self.drop(key)
-        for key in [key for key in self._varying if key[0] == distribution]:
-            del self._varying[key]
+            return False
+        entry.checked = self.invalidations.generation
+        return True
 
 
 def variation(names: tuple[str, ...], headers: Headers) -> tuple[str, ...]:
     """The values of these request headers, as Vary compares them: lines joined, space around the parts aside."""
     return tuple(",".join(part.strip() for line in headers.get_all(name) for part in line.split(",")) for name in names)
-
-
-def _path_matcher(pattern: str) -> Matcher:
-    """Case-sensitive; a query string is part of the path, or is taken along by a wildcard ("Invalidating files")."""
-    if pattern.endswith("*"):
-        head = pattern[:-1]
-        return lambda path: path.startswith(head)
-    return lambda path: path == pattern

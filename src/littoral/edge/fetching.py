@@ -104,11 +104,14 @@ class Fetching:
 
     async def find(self, key: Key, visit: Visit) -> Outcome:
         """The object of that key for this viewer."""
-        return await self._find(self._cache.variant_of(key, visit.request.headers), key, visit)
-
-    async def _find(self, place: Key, key: Key, visit: Visit) -> Outcome:
-        """``place`` is where this viewer's variant of ``key`` lies."""
+        place = self._cache.variant_of(key, visit.request.headers)
         entry = self._cache.get(place)
+        if entry is None and place not in self._under_way:
+            place, entry = await self._cache.find(key, visit.request.headers)
+        return await self._found(place, key, visit, entry)
+
+    async def _found(self, place: Key, key: Key, visit: Visit, entry: Entry | None) -> Outcome:
+        """``place`` is where this viewer's variant of ``key`` lies."""
         now = self._clock()
         if entry is not None and now < entry.fresh_until:
             return Outcome(entry.status, _hit(entry), entry)
@@ -117,14 +120,15 @@ class Fetching:
                 self._begin(place, key, visit, entry)
             return Outcome(entry.status, _hit(entry), entry)
         flight = self._under_way.get(place)
-        leads = flight is None or self._cache.overtaken(key[0], visit.path, flight.since)
+        leads = flight is None or self._cache.invalidations.overtaken(key[0], visit.path, (), flight.since)
         task = self._begin(place, key, visit, entry) if flight is None or leads else flight.task
         outcome = await asyncio.shield(task)
         if leads or flight is None:
             return outcome
         mine = variation(outcome.vary, visit.request.headers)
         if mine != variation(outcome.vary, flight.headers):
-            return await self._find((key[0], (*key[1], mine)), key, visit)
+            place = (key[0], (*key[1], mine))
+            return await self._found(place, key, visit, self._cache.get(place))
         if outcome.private:
             return await self.pass_through(visit)
         return replace(outcome, headers=Headers(list(outcome.headers.raw)))
@@ -217,7 +221,7 @@ class Fetching:
         now = self._clock()
         if response.status == 304 and entry is not None:
             response.release()
-            return self._refreshed(visit, entry, response.headers, requested_at)
+            return self._refreshed(key, visit, entry, response.headers, requested_at)
         if response.status >= 500 and entry is not None and self._may_be_stale(entry, now):
             response.release()
             return self._stale(visit, entry, response.status)
@@ -253,7 +257,7 @@ class Fetching:
         response: ClientResponse,
         length: str | None,
     ) -> Outcome:
-        filling = Filling(self._cache.folder)
+        filling = Filling(self._cache.disk.new_file)
         entry = self._entry(visit, made, said, known, requested_at)
         storing = asyncio.ensure_future(self._fill(key, visit, entry, filling, response))
         self._background.add(storing)
@@ -285,8 +289,8 @@ class Fetching:
 
     def _keep(self, key: Key, visit: Visit, entry: Entry) -> None:
         """Store, unless an invalidation came after the origin was asked."""
-        if not self._cache.overtaken(key[0], entry.path, visit.since):
-            self._cache.put(key, entry, visit.request.headers)
+        entry.since = visit.since
+        self._cache.put(key, entry, visit.request.headers, self._clock())
 
     def _entry(
         self, visit: Visit, made: EdgeResponse, said: Lifetime, known: dict[str, list[str]], requested_at: float
@@ -340,7 +344,7 @@ class Fetching:
 
     # ------------------------------------------------------------------------------ what was there before
 
-    def _refreshed(self, visit: Visit, entry: Entry, headers: Headers, requested_at: float) -> Outcome:
+    def _refreshed(self, key: Key | None, visit: Visit, entry: Entry, headers: Headers, requested_at: float) -> Outcome:
         """304: the stored body with the new headers (RFC 9111 s. 4.3.4)."""
         now = self._clock()
         fresh = {name for name, _ in headers.raw} - {b"content-length", b"content-encoding", b"content-range"}
@@ -353,6 +357,8 @@ class Fetching:
         age = initial_age(known, requested_at, now)
         entry.born, entry.fresh_until = now - age, now - age + said.seconds
         entry.stale_while_revalidate, entry.stale_if_error = said.stale_while_revalidate, said.stale_if_error
+        if key is not None:
+            self._cache.refreshed(key, entry, visit.request.headers)
         return Outcome(entry.status, "RefreshHit from cloudfront", entry)
 
     def _may_be_stale(self, entry: Entry, now: float) -> bool:

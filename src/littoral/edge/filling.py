@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable
 
-from littoral.edge.cache import SMALL, CacheFile
+from littoral.edge.entry import SMALL, CacheFile
 from littoral.net.message import BodyError
 
 CHUNK = 256 * 1024
 
 
 class Filling:
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, new_file: Callable[[], CacheFile]) -> None:
+        self._new_file = new_file
         self._memory: bytearray | None = bytearray()
         self._file: CacheFile | None = None
         self._descriptor = -1
@@ -40,7 +39,7 @@ class Filling:
 
     def _to_file(self) -> None:
         assert self._memory is not None
-        self._file = CacheFile(self._folder)
+        self._file = self._new_file()
         self._descriptor = os.open(self._file.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         _write_all(self._descriptor, bytes(self._memory))
         self._memory = None

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import json
 import logging
@@ -38,6 +39,7 @@ from littoral.store.documents import Documents
 log = logging.getLogger("littoral.edge")
 
 WAIT = 20.0  # seconds of one long poll
+FIRST_WORD = 3.0  # seconds that a start waits for the region before it goes on by what is on disk
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
 MAX_STATE = 64 * 1024 * 1024
 MAX_CODE = 300 * 1024 * 1024
@@ -108,11 +110,13 @@ class EdgeLocation:
         self._installed = Documents(records, "installed/")
         self._fetched: list[str] = []  # ARNs of the versions that this location installed; others belong to the place
         self.functions: list[str] = []  # those that triggers name
+        self._heard = asyncio.Event()  # the region has been asked for the first time, with or without an answer
         self.revision = -1
         self.connected = False
 
     async def start(self) -> None:
-        """Serve by the state on disk; begin to pull."""
+        """Serve by the state on disk, and by what changed while this location was away, where the region can say so
+        within ``FIRST_WORD``; begin to pull."""
         state = await self._stored.get("state")
         fetched = await self._installed.get("functions")
         self._fetched = fetched["arns"] if fetched is not None else []
@@ -120,6 +124,9 @@ class EdgeLocation:
             self._use(state)
             self.revision, self.functions = state["revision"], state["functions"]
         self._puller = asyncio.ensure_future(self._pull())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_WORD):
+                await self._heard.wait()
 
     async def close(self) -> None:
         if self._puller is not None:
@@ -136,10 +143,12 @@ class EdgeLocation:
                 if self.connected or pause == FIRST_PAUSE:
                     log.warning("edge location %s: the region cannot be reached: %s", self.name, problem)
                 self.connected = False
+                self._heard.set()
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))
                 pause = min(pause * 2, LONGEST_PAUSE)
             except Exception:
                 log.exception("edge location %s: a change could not be applied", self.name)
+                self._heard.set()
                 await asyncio.sleep(LONGEST_PAUSE)
 
     async def _once(self) -> None:
@@ -149,6 +158,7 @@ class EdgeLocation:
         state = json.loads(await self._region.ask("GET", path, wait=wait + 15.0))
         if state["revision"] != self.revision:
             await self._apply(state)
+        self._heard.set()
         body = json.dumps({"location": self.name, "revision": self.revision, "functions": self.functions}).encode()
         await self._region.ask("POST", PREFIX + "acknowledge", body=body)
 
@@ -158,7 +168,7 @@ class EdgeLocation:
         self._use(state)
         for each in state["invalidations"]:
             if each["revision"] > self.revision:
-                self._pipeline.cache.invalidate(each["distribution"], each["paths"])
+                await self._pipeline.cache.invalidate(each["distribution"], each["paths"])
         await self._stored.put("state", state)
         await self._clean(set(state["functions"]))
         self.revision, self.functions = state["revision"], state["functions"]

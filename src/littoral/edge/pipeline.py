@@ -91,11 +91,12 @@ class Pipeline:
         upstream: Upstream,
         invoker: Invoker | None,
         cache_bytes: int = 512 * 1024 * 1024,
+        disk_bytes: int = 4 * 1024 * 1024 * 1024,
         clock: Callable[[], float] = answer.clock,
         locator: Locator | None = None,
     ) -> None:
         self.pop = pop
-        self.cache = Cache(folder / "cache", cache_bytes)
+        self.cache = Cache(folder / "cache", cache_bytes, disk_bytes)
         self.results: Counter[str] = Counter()
         self._plans: dict[str, Plan] = {}
         self.on_use: list[Callable[[], None]] = []  # told when other distributions are served
@@ -131,6 +132,7 @@ class Pipeline:
 
     async def close(self) -> None:
         await self.fetching.close()
+        await self.cache.close()
 
     # ------------------------------------------------------------------------------------- the hot path
 

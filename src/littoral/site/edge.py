@@ -14,6 +14,8 @@ from littoral.site.listening import listen_api, listen_edge
 from littoral.site.place import Place
 from littoral.site.readings import edge_readings, function_readings, version_readings
 
+MIB = 1024 * 1024
+
 
 class Misconfigured(Exception):
     """A place lacks a setting that its kind needs; the message says which."""
@@ -52,11 +54,13 @@ async def attach(base: Foundation, functions: Functions, region_url: str, key: C
         folder=base.folder / "edge",
         upstream=Upstream(client, name.upper(), region_url, key, settings.region),
         invoker=functions,
+        cache_bytes=settings.edge_cache_memory * MIB,
+        disk_bytes=settings.edge_cache_disk * MIB,
     )
     base.place.part(pipeline.close)
     region = Region(region_url, key, client, settings.region)
     location = EdgeLocation(name, region, pipeline, base.store.records("edge-location"), functions)
     base.metrics.add(lambda: edge_readings(pipeline))
-    await listen_edge(base, pipeline)
-    await location.start()
+    await location.start()  # invalidations that came meanwhile are applied before anybody is served
     base.place.quiet(location.close)
+    await listen_edge(base, pipeline)

@@ -82,8 +82,13 @@ def edge_readings(pipeline: Pipeline) -> Iterable[Reading]:
     for result, count in pipeline.results.items():
         yield Reading("littoral_edge_requests_total", "Viewer requests by result", count, {"result": result})
     yield Reading("littoral_edge_origin_requests_total", "Requests to origins", pipeline.fetching.origin_requests)
-    yield Reading("littoral_edge_cache_bytes", "Bytes held in the cache", pipeline.cache.bytes)
-    yield Reading("littoral_edge_cache_objects", "Objects held in the cache", len(pipeline.cache))
+    held = (
+        ("memory", pipeline.cache.bytes, len(pipeline.cache)),
+        ("disk", pipeline.cache.disk.bytes, len(pipeline.cache.disk)),
+    )
+    for where, bytes_held, objects in held:
+        yield Reading("littoral_edge_cache_bytes", "Bytes held in the cache", bytes_held, {"in": where})
+        yield Reading("littoral_edge_cache_objects", "Objects held in the cache", objects, {"in": where})
 
 
 def gateway_observer(metrics: Metrics) -> Callable[[str, str, int, float], None]:

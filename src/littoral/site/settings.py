@@ -208,6 +208,8 @@ class Settings:
         None, COUNT, "MiB that function instances may take, all together", shown="80 % of what is free at the start"
     )
     functions_idle: float = _row(300.0, SECONDS, "An instance without work for so long is ended")
+    edge_cache_memory: int = _row(256, COUNT, "MiB of memory for an edge location's cache")
+    edge_cache_disk: int = _row(4096, COUNT, "MiB of disk for it; what is there survives a restart")
     insecure_no_sandbox: bool = _row(
         False, SWITCH, "Run functions without isolation, as plain processes of the place's user (`littoral doctor`)"
     )

@@ -1,0 +1,260 @@
+"""The cache over restarts: what was stored is served again, what was invalidated is not, nothing is ever torn."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from littoral.edge.cache import Cache, Entry, Key
+from littoral.edge.rows import erase
+from littoral.net.message import FileSlice, Headers, Response
+from tests.edge.place import Edge, answer, cache_policy, edge
+
+NONE = Headers([])
+MIB = 1024 * 1024
+
+
+def key(name: str) -> Key:
+    return ("E1", (name, "", "", ""))
+
+
+@asynccontextmanager
+async def cache(folder: Path, memory: int = 8 * MIB, disk: int = 64 * MIB) -> AsyncIterator[Cache]:
+    made = Cache(folder, memory, disk)
+    try:
+        yield made
+    finally:
+        await made.close()
+
+
+def entry(made: Cache, name: str, body: bytes, **more: Any) -> Entry:
+    kept: Any = body
+    if len(body) > MIB:
+        kept = made.disk.new_file()
+        kept.path.write_bytes(body)
+    return Entry(name, 200, [(b"a", b"\xff")], kept, len(body), 1.0, 1e10, since=made.generation, **more)
+
+
+def content(found: Entry | None) -> bytes | None:
+    if found is None:
+        return None
+    part = found.content()
+    return part.path.read_bytes() if isinstance(part, FileSlice) else part
+
+
+@pytest.mark.parametrize("size", [0, 10, MIB, 3 * MIB])
+async def test_an_entry_is_the_same_after_a_restart(tmp_path: Path, size: int) -> None:
+    body = random.Random(1).randbytes(size)
+    async with cache(tmp_path) as made:
+        kept = entry(made, "/a", body, etag='"1"', stale_while_revalidate=5.0, tags=("x",), vary=())
+        made.put(key("/a"), kept, NONE, 0)
+    async with cache(tmp_path) as again:
+        _, found = await again.find(key("/a"), NONE)
+        assert found is not None and content(found) == body
+        assert found.written() == kept.written() and found.path == kept.path
+        assert again.get(key("/a")) is found  # in memory from now on
+        assert len(list(again.disk.files.iterdir())) == (size > MIB)
+
+
+async def test_variants_are_found_after_a_restart(tmp_path: Path) -> None:
+    def asks(language: str) -> Headers:
+        return Headers.of([("accept-language", language)])
+
+    async with cache(tmp_path) as made:
+        for language in ("de", "en"):
+            kept = entry(made, "/a", language.encode(), vary=("accept-language",))
+            made.put(key("/a"), kept, asks(language), 0)
+    async with cache(tmp_path) as again:
+        for language, expected in (("de", b"de"), ("en", b"en"), ("fr", None)):
+            assert content((await again.find(key("/a"), asks(language)))[1]) == expected
+
+
+@pytest.mark.parametrize(
+    ("patterns", "tags", "left"),
+    [
+        (["/a/1"], [], {"/a/2", "/b/1"}),
+        (["/a/*"], [], {"/b/1"}),
+        (["*"], [], set()),
+        ([], ["even"], {"/a/1", "/b/1"}),
+        (["/A/1", "/b"], ["other"], {"/a/1", "/a/2", "/b/1"}),
+    ],
+)
+async def test_what_was_invalidated_stays_so(
+    tmp_path: Path, patterns: list[str], tags: list[str], left: set[str]
+) -> None:
+    names = ("/a/1", "/a/2", "/b/1")
+    async with cache(tmp_path) as made:
+        for name in names:
+            made.put(key(name), entry(made, name, b"x", tags=("even",) if name == "/a/2" else ()), NONE, 0)
+        await made.invalidate("E1", patterns, tags)
+        assert {name for name in names if made.get(key(name))} == left
+    async with cache(tmp_path) as again:
+        assert {name for name in names if (await again.find(key(name), NONE))[1]} == left
+        gone = next((name for name in names if name not in left), "/a/1")
+        again.put(key(gone), entry(again, gone, b"new"), NONE, 0)
+        assert content(again.get(key(gone))) == b"new"
+    async with cache(tmp_path) as third:
+        assert content((await third.find(key(gone), NONE))[1]) == b"new"
+
+
+async def test_what_was_asked_for_before_an_invalidation_is_not_kept(tmp_path: Path) -> None:
+    async with cache(tmp_path) as made:
+        early = entry(made, "/a", b"old")
+        await made.invalidate("E1", ["/a"])
+        made.put(key("/a"), early, NONE, 0)
+        assert (await made.find(key("/a"), NONE))[1] is None
+        made.changed("E1", "/b")
+        made.put(key("/b"), entry(made, "/b", b"new"), NONE, 0)
+        await made.invalidate("E1", ["/c"])
+        assert content(made.get(key("/b"))) == b"new"
+
+
+async def test_a_change_reaches_the_disk(tmp_path: Path) -> None:
+    async with cache(tmp_path) as made:
+        made.put(key("/a"), entry(made, "/a", b"x"), NONE, 0)
+        await made.disk.settled()
+        made.changed("E1", "/a")
+        assert (await made.find(key("/a"), NONE))[1] is None
+    async with cache(tmp_path) as again:
+        assert (await again.find(key("/a"), NONE))[1] is None
+
+
+async def test_both_bounds_hold_and_what_is_used_stays(tmp_path: Path) -> None:
+    async with cache(tmp_path, memory=200_000, disk=2 * MIB) as made:
+        for number in range(600):
+            made.put(key(f"/{number}"), entry(made, f"/{number}", b"x" * 10_000), NONE, 0)
+            assert made.bytes <= 200_000
+            assert (await made.find(key("/0"), NONE))[1] is not None
+        await made.disk.settled()
+        assert made.disk.bytes <= 2 * MIB
+        assert 150 < len(made.disk) < 210
+        assert sum(file.stat().st_size for file in tmp_path.iterdir() if file.is_file()) < 10 * MIB
+
+
+async def test_large_files_go_with_their_rows(tmp_path: Path) -> None:
+    async with cache(tmp_path, disk=12 * MIB) as made:
+        for number in range(9):
+            made.put(key(f"/{number}"), entry(made, f"/{number}", b"x" * (2 * MIB)), NONE, 0)
+            made.drop(key(f"/{number}"))
+        await made.disk.settled()
+        assert len(list(made.disk.files.iterdir())) == len(made.disk) == 5
+        (made.disk.files / "left-by-a-crash").write_bytes(b"half")
+    async with cache(tmp_path) as again:
+        await again.disk.settled()
+        assert len(list(again.disk.files.iterdir())) == 5
+
+
+@pytest.mark.parametrize("damage", ["garbage", "version", "gone"])
+async def test_a_damaged_index_is_a_cold_cache(tmp_path: Path, damage: str) -> None:
+    async with cache(tmp_path) as made:
+        made.put(key("/a"), entry(made, "/a", b"x" * (2 * MIB)), NONE, 0)
+    if damage == "garbage":
+        (tmp_path / "index.sqlite").write_bytes(b"no database at all" * 1000)
+    elif damage == "version":
+        import apsw
+
+        apsw.Connection(str(tmp_path / "index.sqlite")).execute("PRAGMA user_version = 99")
+    else:
+        erase(tmp_path)
+    async with cache(tmp_path) as again:
+        assert (await again.find(key("/a"), NONE))[1] is None
+        again.put(key("/a"), entry(again, "/a", b"new"), NONE, 0)
+        await again.disk.settled()
+        assert len(again.disk) == 1
+        assert list(again.disk.files.iterdir()) == []
+
+
+WRITER = """
+import asyncio, random, sys
+from pathlib import Path
+from littoral.edge.cache import Cache
+from tests.edge.test_disk import NONE, body_of, entry, key, MIB
+
+async def main(folder, seed):
+    made, chance = Cache(folder, 4 * MIB, 24 * MIB), random.Random(seed)
+    for turn in range(100_000):
+        name = f"/{chance.randrange(40)}"
+        made.put(key(name), entry(made, name, body_of(chance, seed * 100_000 + turn)), NONE, 0)
+        if turn % 20 == 19:
+            name = f"/{chance.randrange(40)}"
+            await made.invalidate("E1", [name])
+            print(name, seed * 100_000 + turn, flush=True)  # durable from here on
+        await asyncio.sleep(0)
+
+asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2])))
+"""
+
+
+def body_of(chance: random.Random, turn: int) -> bytes:
+    """A body that says which turn made it, and that it is whole."""
+    filler = (b"%d " % turn) * chance.choice((1, 100, 10_000, 200_000))
+    return hashlib.sha256(filler).digest() + filler
+
+
+async def test_no_torn_body_and_nothing_invalidated_after_kill_9(tmp_path: Path) -> None:
+    invalidated: dict[str, int] = {}
+    for seed in range(1, 6):
+        command = [sys.executable, "-c", WRITER, str(tmp_path), str(seed)]
+        root = Path(__file__).parents[2]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root) as writer:
+            assert writer.stdout is not None
+            for _ in range(5 * seed):
+                name, turn = writer.stdout.readline().split()
+                invalidated[name] = int(turn)
+            os.kill(writer.pid, signal.SIGKILL)
+            for line in writer.stdout:
+                if line.endswith("\n"):
+                    invalidated[line.split()[0]] = int(line.split()[1])
+        async with cache(tmp_path) as made:
+            whole = 0
+            for name in (f"/{number}" for number in range(40)):
+                body = content((await made.find(key(name), NONE))[1])
+                if body is None:
+                    continue
+                assert hashlib.sha256(body[32:]).digest() == body[:32], name
+                assert int(body[32:].split()[0]) > invalidated.get(name, -1), name
+                whole += 1
+            assert whole > 5  # warm
+            await made.disk.settled()
+            assert len(list(made.disk.files.iterdir())) <= len(made.disk)
+
+
+async def test_an_edge_location_is_warm_after_a_restart(tmp_path: Path) -> None:
+    def respond(request: Any) -> Response:
+        if request.headers.get("if-none-match") == '"1"':
+            return answer(b"", 304, etag='"1"', cache_control="max-age=60")
+        return answer(request.target.encode() * 400_000, etag='"1"', cache_control="max-age=60")
+
+    async with edge(tmp_path) as first:
+        first.origin.respond = respond
+        expected = {target: (await first.get(target)).body for target in ("/a", "/bcd")}
+    async with edge(tmp_path) as second:
+        second.origin.respond = respond
+        for target, body in expected.items():
+            reply = await second.get(target)
+            assert (reply.headers["x-cache"], reply.body == body) == ("Hit from cloudfront", True)
+        assert second.origin.asked == []
+        second.clock.ahead = 61
+        assert (await second.get("/a")).headers["x-cache"] == "RefreshHit from cloudfront"
+    async with edge(tmp_path) as third:
+        third.clock.ahead = 90
+        assert (await third.get("/a")).headers["x-cache"] == "Hit from cloudfront"  # the refreshed head was kept
+
+
+async def test_what_is_fresh_for_a_moment_is_not_written(place: Edge) -> None:
+    place.policies["zero"] = cache_policy(0)
+    place.configure(behaviour={"CachePolicyId": "zero"})
+    place.origin.respond = lambda _: answer(b"x", cache_control="max-age=2")
+    await place.get("/a")
+    await place.pipeline.cache.disk.settled()
+    assert len(place.pipeline.cache.disk) == 0
