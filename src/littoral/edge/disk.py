@@ -218,10 +218,10 @@ class Disk:
     def _write(self, operations: list[Operation], durable: bool = False) -> None:
         if self._broken:
             return
-        self._kept = []
         self._rows.transaction(operations, durable=durable)
         for file in self._kept:
             file.keep()
+        self._kept.clear()
         for name in self._rows.gone:
             self._unlink(name)
 
@@ -242,6 +242,7 @@ class Disk:
         """After a failed write nothing out of date may come back: all that is on disk goes. Without rows there is
         nothing for invalidations to reach, so they may go too."""
         limit = self.limit
+        self._kept.clear()
         self._reader.submit(self._rows_read.close).result()
         self._rows.close()
         erase(self.folder)
