@@ -13,7 +13,7 @@ import pytest
 
 from littoral.aws.service import ServiceError
 from littoral.functions import code as code_module
-from tests.functions.deploy import PYTHON, Place, call, place_in, zip_of
+from tests.functions.deploy import NODE, PYTHON, Place, call, place_in, zip_of
 
 ARN = "arn:aws:lambda:us-east-1:000000000000:layer:"
 SITE = f"python/lib/{PYTHON}/site-packages"
@@ -71,6 +71,33 @@ async def test_node_finds_modules_of_layers(place: Place) -> None:
     assert (await place.invoke()).result == "any"
     await place.api.update_function_configuration(call(), function_name="f", layers=[base, major])
     assert (await place.invoke()).result == "twenty"
+
+
+async def test_es_modules_find_modules_of_layers(place: Place) -> None:
+    base = await layer(place, "base", {"nodejs/node_modules/a/index.js": "module.exports = 'layer'"})
+    source = "import a from 'a'; export const handler = async () => a;"
+    await place.create("f", zip_of(index__mjs=source), NODE, "index.handler", layers=[base])
+    assert (await place.invoke()).result == "layer"
+
+
+@pytest.mark.parametrize("isolated", [True, False])
+async def test_node_functions_find_what_the_machine_has_for_all(tmp_path: Path, isolated: bool) -> None:
+    """As the SDK on Lambda, which no zip brings."""
+    modules = tmp_path / "node_modules"
+    for name in ("sdk", "part"):
+        (modules / name).mkdir(parents=True)
+        (modules / name / "index.js").write_text("exports.name = 'machine';")
+    (modules / "sdk" / "index.js").write_text("exports.name = require('part').name;")
+    async with place_in(tmp_path / "place", node_modules=modules, isolated=isolated) as place:
+        await place.node("const sdk = require('sdk'); exports.handler = async () => sdk.name;")
+        assert (await place.invoke()).result == "machine"
+        if isolated:  # ES modules do not look at NODE_PATH, but upwards from the code
+            source = "import { name } from 'sdk'; export const handler = async () => name;"
+            await place.create("g", zip_of(index__mjs=source), NODE, "index.handler")
+            assert (await place.invoke(name="g")).result == "machine"
+        own = zip_of(**{"index__js": "exports.handler = async () => require('sdk').name;"})
+        await place.create("h", own, NODE, "index.handler")
+        assert (await place.invoke(name="h")).result == "machine"
 
 
 async def test_versions_are_numbered_listed_filtered_and_never_numbered_again(place: Place) -> None:

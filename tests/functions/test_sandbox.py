@@ -64,7 +64,7 @@ async def neighbours(tmp_path: Path) -> AsyncIterator[tuple[Place, Any]]:
     """A place with secrets of its own, and a victim at work in it."""
     (tmp_path / "credentials").write_text(TOLD)
     async with place_in(tmp_path) as place, Meeting() as meeting:
-        await place.python(VICTIM, "victim", environment={"Variables": {"KEPT": TOLD}})
+        await place.python(VICTIM, "victim", timeout=60, environment={"Variables": {"KEPT": TOLD}})
         at_work = asyncio.create_task(place.invoke(meeting.port, "victim"))
         met = await meeting.next()
         yield place, met

@@ -56,7 +56,8 @@ def canonical(name: str) -> str:
 
 
 def read_headers(document: Any) -> Headers:
-    """The other way round. ``key`` may be left out. Raises InvalidAnswer."""
+    """The other way round. ``key`` may be left out, or be another's: AWS's own example gives Last-Modified the entry of
+    another header. Raises InvalidAnswer."""
     if document is None:
         return Headers([])
     if not isinstance(document, dict):
@@ -68,9 +69,6 @@ def read_headers(document: Any) -> Headers:
         for entry in entries:
             if not isinstance(entry, dict) or not isinstance(entry.get("value"), str):
                 raise InvalidAnswer(f"the header {name!r} must hold a list of key and value")
-            key = entry.get("key", name)
-            if not isinstance(key, str) or key.lower() != name.lower():
-                raise InvalidAnswer(f"the key {key!r} does not agree with the header {name!r}")
             pairs.append((name.lower(), entry["value"]))
     if any(re.search(r"[\r\n\x00]", value) for _, value in pairs):
         raise InvalidAnswer("a header value holds a line end")

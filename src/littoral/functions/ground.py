@@ -57,6 +57,10 @@ class Ground:
         real = Path(os.path.realpath(path))
         return str(path) if not self.isolated or _is_system(real) else f"{INSIDE}/bin/{real.name}"
 
+    def modules(self, node_modules: Path) -> str:
+        """The folder of the packages that every Node.js function finds."""
+        return f"{RUNTIME}/node_modules" if self.isolated else str(node_modules)
+
     def jar(self, path: Path) -> str:
         return f"{RUNTIME}/lib/{path.name}" if self.isolated else str(path)
 
@@ -67,6 +71,7 @@ class Ground:
         unpacked: Unpacked | None = None,
         opt: Path | None = None,
         *,
+        runtime: str = "",
         network: bool = True,
     ) -> dict[str, Any]:
         """What the keeper is to give an instance (bytes of data and of /tmp); without code: a spare. Raises
@@ -80,13 +85,23 @@ class Ground:
             made["task"] = str(unpacked.task.relative_to(self.code))
         if opt is not None:
             made["opt"] = str(opt.relative_to(self.code))
+            modules = next((opt / name for name in modules_in_layers(runtime) if (opt / name).is_dir()), None)
+            if modules is not None:
+                made["modules"] = str(modules.relative_to(self.code))
         return made
 
     def command(
-        self, python: Path, bundle: Path, programs: Iterable[Path], jars: Iterable[Path], *, boto: bool
+        self,
+        python: Path,
+        bundle: Path,
+        programs: Iterable[Path],
+        jars: Iterable[Path],
+        node_modules: Path | None,
+        *,
+        boto: bool,
     ) -> list[str]:
         """How the keeper of a Python is started. ``programs``: further interpreters that instances may need; ``jars``:
-        AWS's client for Java."""
+        AWS's client for Java; ``node_modules``: what Node.js functions find beside their own packages."""
         kind = "cells" if self.isolated else "bare"
         zygote = ["-I", "-S", self.ours("runtime/zygote.py"), CONTROL, kind, *([self.bundle(bundle)] if boto else [])]
         if not self.isolated:
@@ -99,6 +114,8 @@ class Ground:
         binds += [(str(HERE / name), f"{INSIDE}/{name}") for name in OURS]
         binds += [(os.path.realpath(each), f"{RUNTIME}/{each.name}") for each in bundle.iterdir()]
         binds += [(os.path.realpath(each), self.jar(each)) for each in jars]
+        if node_modules is not None:
+            binds.append((os.path.realpath(node_modules), self.modules(node_modules)))
         for each in programs:
             if not _is_system(Path(os.path.realpath(each))):
                 binds.append((os.path.realpath(each), self.program(each)))
@@ -108,6 +125,14 @@ class Ground:
             inside, env["LD_LIBRARY_PATH"] = f"{LANGUAGE}/bin/{real.name}", f"{LANGUAGE}/lib"
         plan = {"base": str(base), "binds": binds, "uid": FUNCTION_USER, "argv": [inside, *zygote], "env": env}
         return [_own(), "-I", "-S", str(HERE / "isolation" / "enter.py"), json.dumps(plan)]
+
+
+def modules_in_layers(runtime: str) -> tuple[str, ...]:
+    """Where layers hold packages for a Node.js runtime, the most particular first; nowhere for other runtimes."""
+    if not runtime.startswith("nodejs"):
+        return ()
+    major = runtime.removeprefix("nodejs").removesuffix(".x")
+    return f"nodejs/node{major}/node_modules", "nodejs/node_modules"
 
 
 def _is_system(path: Path) -> bool:

@@ -22,7 +22,7 @@ from littoral.aws.service import ServiceError
 from littoral.functions import managed
 from littoral.functions.code import CodeStore, Unpacked
 from littoral.functions.extensionsapi import MOST, ExtensionsApi
-from littoral.functions.ground import Ground
+from littoral.functions.ground import Ground, modules_in_layers
 from littoral.functions.instance import Instance, open_instance
 from littoral.functions.keeper import Keeper, KeeperGone
 from littoral.functions.listening import ListeningInstance
@@ -337,7 +337,8 @@ class Launcher:
         python, boto = key
         bundle = await self._runtimes.bundle()
         jars = await asyncio.to_thread(self._runtimes.java_jars)
-        command = self._ground.command(python, bundle, self._runtimes.nodes(), jars, boto=boto)
+        modules = self._runtimes.node_modules()
+        command = self._ground.command(python, bundle, self._runtimes.nodes(), jars, modules, boto=boto)
         keeper = self._keepers[key] = Keeper(command, cells=self._ground.isolated)
         await keeper.start()
         return keeper
@@ -346,7 +347,7 @@ class Launcher:
         large = version.is_node or version.asks
         slack = self._settings.node_memory_slack if large else self._settings.memory_slack
         data, tmp = version.memory_size * MIB + slack, version.ephemeral_storage * MIB
-        return self._ground.cell(data, tmp, unpacked, opt, network=version.network)
+        return self._ground.cell(data, tmp, unpacked, opt, runtime=version.runtime, network=version.network)
 
     def _spec(self, version: FunctionVersion, unpacked: Unpacked, opt: Path | None, stream: str) -> dict[str, Any]:
         return {
@@ -363,6 +364,12 @@ class Launcher:
             },
         }
 
+    def _node_path(self, layers: Path, runtime: str) -> str:
+        """Layers by major version, layers for all, what the machine has for all functions."""
+        paths = [f"{layers}/{name}" for name in modules_in_layers(runtime)]
+        modules = self._runtimes.node_modules()
+        return ":".join(paths if modules is None else [*paths, self._ground.modules(modules)])
+
     def _environment(
         self, version: FunctionVersion, unpacked: Unpacked, opt: Path | None, stream: str
     ) -> dict[str, str]:
@@ -374,7 +381,7 @@ class Launcher:
             "TZ": ":UTC",
             "PATH": f"/var/lang/bin:/usr/local/bin:/usr/bin:/bin:{layers}/bin",
             "LD_LIBRARY_PATH": f"/var/lang/lib:{task}:{task}/lib:{layers}/lib",
-            **({"NODE_PATH": node_path(layers, version.runtime)} if version.is_node else {}),
+            **({"NODE_PATH": self._node_path(layers, version.runtime)} if version.is_node else {}),
             **self._settings.function_env,
             **(version.environment or {}),
             "_HANDLER": version.handler,
@@ -416,12 +423,6 @@ def log_variables(version: FunctionVersion) -> dict[str, str]:
     if not style.is_json:
         return {"AWS_LAMBDA_LOG_FORMAT": style.format}
     return {"AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_LEVEL": style.application_level or "INFO"}
-
-
-def node_path(opt: Path, runtime: str) -> str:
-    """NODE_PATH: layers by major version, layers for all."""
-    major = runtime.removeprefix("nodejs").removesuffix(".x")
-    return f"{opt}/nodejs/node{major}/node_modules:{opt}/nodejs/node_modules"
 
 
 def _own_python() -> str:

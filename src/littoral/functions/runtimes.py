@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import importlib.util
 import logging
+import os
 import shutil
 import subprocess
 import sys
@@ -83,6 +84,12 @@ class Runtimes:
             self._warned.add(runtime)
             log.warning("functions of runtime %s run on Node.js %s (%s)", runtime, version, path)
         return path
+
+    def node_modules(self) -> Path | None:
+        """The packages that Node.js functions find beside their own, as AWS's SDK on Lambda."""
+        data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+        folder = self._settings.node_modules or data / "littoral" / "nodejs" / "node_modules"
+        return folder if folder.is_dir() else None
 
     def java_jars(self) -> list[Path]:
         """AWS's client for Java; empty when it is not here."""

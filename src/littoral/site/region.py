@@ -163,6 +163,7 @@ async def open_functions(
             isolated=not settings.insecure_no_sandbox,
             idle_seconds=settings.functions_idle,
             node=settings.node,
+            node_modules=settings.node_modules,
             java_runtime=settings.java_runtime,
             function_env=base.function_env,
             **options,

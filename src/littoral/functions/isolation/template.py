@@ -30,6 +30,8 @@ _ETC = (
 )
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 _LINKS = {"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2"}
+# where ES modules look, upwards from /var/task: they do not know NODE_PATH; on Lambda, with its own Node.js, they do
+LAYER_MODULES, MODULES = "/var/node_modules", "/node_modules"
 _ACCOUNTS = {
     "passwd": f"root:x:0:0::/:/bin/sh\nsbx_user:x:{UID}:{GID}::/tmp:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n",
     "group": f"root:x:0:\nsbx_user:x:{GID}:\nnogroup:x:65534:\n",
@@ -42,7 +44,7 @@ def build(base: str, binds: Sequence[tuple[str, str]], group: str | None = None)
     ``group`` is the control group in which the keeper makes its instances'."""
     kernel.mount(None, "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
     kernel.mount("littoral", base, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=0755,size=1m,nr_inodes=4k")
-    for folder in (*HIDDEN, EMPTY, TASK, OPT, TMP, "/proc", "/dev", "/etc"):
+    for folder in (*HIDDEN, EMPTY, TASK, OPT, TMP, LAYER_MODULES, "/proc", "/dev", "/etc"):
         os.makedirs(base + folder, 0o755)  # noqa: PTH103 - no pathlib where every import is paid for
     for path in _SYSTEM:
         if os.path.islink(path):  # noqa: PTH114
@@ -58,6 +60,7 @@ def build(base: str, binds: Sequence[tuple[str, str]], group: str | None = None)
         _bind(f"/dev/{name}", f"{base}/dev/{name}")
     for name, target in _LINKS.items():
         os.symlink(target, f"{base}/dev/{name}")  # noqa: PTH211
+    os.symlink("/var/runtime/node_modules", base + MODULES)  # noqa: PTH211
     for source, target in binds:
         _show(source, base + target)
     if group is not None:
