@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from websockets.asyncio.client import connect as dial
+from websockets.asyncio.server import ServerConnection, serve
 
 from littoral.net.message import BytesBody, Headers, Peer, Request, Response
 from littoral.net.pki import Authority
@@ -312,3 +314,25 @@ async def test_an_alternate_domain_name_gets_its_certificate_by_acme(tmp_path: P
     finally:
         child.terminate()
         await child.wait()
+
+
+# ----------------------------------------------------------------------------------------------- WebSocket
+
+
+async def test_a_websocket_through_the_front(place: Fronted) -> None:
+    async def echo(socket: ServerConnection) -> None:
+        async for message in socket:
+            await socket.send(message)
+
+    async with serve(echo, "127.0.0.1", 0) as server:
+        place.edge.origin_port = server.sockets[0].getsockname()[1]
+        await place.serve(place.edge.config(behaviour={"CachePolicyId": DISABLED}))
+        trust = ssl.create_default_context(cafile=str(place.ca))
+        address = {"host": "127.0.0.1", "port": place.port, "proxy": None}
+        async with dial(f"wss://{HOST}/chat", ssl=trust, **address) as socket:  # type: ignore[arg-type]
+            for message in ("tide", "x" * 300_000):
+                await socket.send(message)
+                assert await socket.recv() == message
+            await place.serve(place.edge.config(behaviour={"CachePolicyId": DISABLED}, HttpVersion="http1.1"))
+            await socket.send("still there")  # another document does not end it
+            assert await socket.recv() == "still there"

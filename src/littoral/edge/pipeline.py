@@ -33,8 +33,10 @@ from littoral.edge.triggers import (
     apply_response,
     event,
 )
+from littoral.edge.tunnels import NoTunnel, Tunnels
 from littoral.edge.upstream import Upstream
-from littoral.net.message import Answer, BodyTooLarge, BytesBody, Headers, Request, Response
+from littoral.net.message import Answer, BodyTooLarge, BytesBody, Headers, Request, Response, Switching
+from littoral.protocols import websocket
 from littoral.protocols.signedurl import Refused
 
 log = logging.getLogger("littoral.edge")
@@ -44,7 +46,8 @@ MAX_KNOWN = 16384
 BODY = frozenset((b"content-length", b"transfer-encoding"))
 Known = tuple[Key, bool, ResponseHeaders | None]  # for TLS only; the policy that dresses it
 # a hit is not answered whole, or not with the headers that everybody gets, or not at all
-SPECIAL = BODY | {b"range", b"if-none-match", b"if-modified-since", b"origin"}
+UNCACHED = BODY | {b"upgrade"}
+SPECIAL = UNCACHED | {b"range", b"if-none-match", b"if-modified-since", b"origin"}
 MAX_TRIGGER_BODY = 20 * 1024 * 1024  # bytes of a request body that a trigger with IncludeBody may hold up
 
 
@@ -104,6 +107,7 @@ class Pipeline:
         self._invoker = invoker
         self._clock = clock
         self._locator = locator or Nowhere()
+        self.tunnels = Tunnels(upstream, self._origin_triggers)
         self.fetching = Fetching(self.cache, upstream, self._origin_triggers, clock)
 
     def use(self, plans: Mapping[str, Plan]) -> None:
@@ -172,7 +176,7 @@ class Pipeline:
         key = self.cache.variant_of(primary, request.headers)
         entry, now = self.cache.get(key), self._clock()
         headers = dict(request.headers.raw)
-        if entry is None or now >= entry.fresh_until or entry.status >= 400 or not BODY.isdisjoint(headers):
+        if entry is None or now >= entry.fresh_until or entry.status >= 400 or not UNCACHED.isdisjoint(headers):
             return None
         signed = behaviour.signers is not None
         if behaviour.keyed_by_target and key is primary and not signed and len(headers) == len(request.headers.raw):
@@ -195,13 +199,13 @@ class Pipeline:
 
     # ------------------------------------------------------------------------------------- all the rest
 
-    async def _guarded(self, request: Request, plan: Plan) -> Response:
+    async def _guarded(self, request: Request, plan: Plan) -> Answer:
         try:
             return await self._serve(request, plan)
         except EdgeFailure as failure:
             return self._refuse(failure.status, failure.title, failure.reason, failure.label)
 
-    async def _serve(self, viewer: Request, plan: Plan) -> Response:
+    async def _serve(self, viewer: Request, plan: Plan) -> Answer:
         visit = self._visit(viewer, plan)
         redirect = self._policy(visit)
         if redirect is not None:
@@ -215,6 +219,8 @@ class Pipeline:
             return self._dressed(visit, generated, "LambdaGeneratedResponse")
         if visit.request.uri == "/" and plan.default_root:
             visit.request.uri = "/" + plan.default_root
+        if websocket.asks(viewer.method, viewer.headers.raw):
+            return await self._tunnel(visit)
         outcome = await self._find(visit)
         shown = await self._error_page(visit, outcome)
         try:
@@ -274,6 +280,17 @@ class Pipeline:
             except BodyTooLarge as problem:
                 raise EdgeFailure(413, "Payload Too Large", str(problem)) from problem
             visit.viewer.body = BytesBody(visit.request.body)
+
+    async def _tunnel(self, visit: Visit) -> Answer:
+        """A WebSocket to the origin, or what the origin says instead."""
+        try:
+            found = await self.tunnels.open(visit)
+        except NoTunnel as problem:
+            raise EdgeFailure(problem.status, problem.title, str(problem)) from problem
+        if isinstance(found, Switching):
+            self.results["Miss"] += 1
+            return found
+        return await self._respond(visit, found)
 
     async def _find(self, visit: Visit) -> Outcome:
         """From the cache, from a fetch already under way, or from the origin."""

@@ -66,6 +66,7 @@ class Upstream:
         peer: Peer,
         extra: list[tuple[str, str]],
         body: RequestBody = None,
+        upgrade: str | None = None,
     ) -> ClientResponse:
         """One request to an origin, with its connection attempts. Raises RequestFailed."""
         headers = Headers([pair for pair in request.headers.raw if pair[0].decode("latin-1") not in NOT_SENT])
@@ -84,6 +85,7 @@ class Upstream:
                     body=body,
                     connect_timeout=origin.connect_timeout,
                     read_timeout=origin.read_timeout,
+                    upgrade=upgrade,
                 )
             except ConnectFailed:
                 attempts -= 1

@@ -68,6 +68,10 @@ class ClientResponse:
     def release(self) -> None:
         self._connection.release(self.body)
 
+    def switch(self, protocol: asyncio.Protocol) -> None:
+        """After a 101: the connection is ``protocol``'s, from the first byte after the head. Raises ConnectionError."""
+        self._connection.switch(protocol)
+
     async def __aenter__(self) -> ClientResponse:
         return self
 
@@ -107,14 +111,17 @@ class HttpClient:
         server_name: str | None = None,
         connect_timeout: float = 5.0,
         read_timeout: float = 30.0,
+        upgrade: str | None = None,
     ) -> ClientResponse:
         """Send a request and return with the head of its response.
 
         ``body`` other than bytes is sent as it comes: by ``Content-Length`` when ``headers`` has one, else in chunks.
         ``address`` is where to connect instead of the URL's host, a path being a Unix socket; ``server_name`` the name
         for TLS. Times are seconds:
-        ``read_timeout`` is for each wait for bytes, not for the whole. Raises ConnectFailed, Timeout, BadResponse
-        (all RequestFailed); reading the body raises BodyError. ``ValueError`` for a URL or header that is none.
+        ``read_timeout`` is for each wait for bytes, not for the whole. ``upgrade`` asks to switch to that protocol on a
+        new connection: the response is a 101, to be followed by ``switch``, or any other. Raises ConnectFailed,
+        Timeout, BadResponse (all RequestFailed); reading the body raises BodyError. ``ValueError`` for a URL or header
+        that is none.
         """
         if self._closed:
             raise RuntimeError("the client is closed")
@@ -123,12 +130,14 @@ class HttpClient:
         if not any(name == b"host" for name, _ in pairs):
             pairs.insert(0, (b"host", authority.encode("ascii")))
         length = _length_of(pairs, body)
-        head = request_head(method, target, pairs, length)
+        head = request_head(method, target, pairs, length, upgrade)
         again = method in _IDEMPOTENT and (body is None or isinstance(body, bytes))
         while True:
-            connection, reused = await self._connection(origin, connect_timeout)
+            connection, reused = await self._connection(origin, connect_timeout, new=upgrade is not None)
             try:
-                status, fields, incoming = await connection.ask(method, head, body, length, read_timeout)
+                status, fields, incoming = await connection.ask(
+                    method, head, body, length, read_timeout, upgrade=upgrade is not None
+                )
             except Disconnected:
                 if reused and again:
                     continue  # each turn uses up one idle connection; a new one is not retried
@@ -165,8 +174,8 @@ class HttpClient:
             self._default_tls = client_context()
         return self._default_tls
 
-    async def _connection(self, origin: _Origin, timeout: float) -> tuple[ClientConnection, bool]:
-        idle = self._idle.get(origin)
+    async def _connection(self, origin: _Origin, timeout: float, *, new: bool) -> tuple[ClientConnection, bool]:
+        idle = None if new else self._idle.get(origin)
         oldest = asyncio.get_running_loop().time() - self.limits.idle_timeout
         while idle:
             connection = idle.pop()

@@ -32,8 +32,10 @@ from littoral.net.message import (
     RawHeaders,
     Request,
     Response,
+    Switching,
     WebSocketUpgrade,
 )
+from littoral.net.relay import Relay
 from littoral.net.repeated import PATIENCE, LastHead
 from littoral.net.responding import CLOSE, END, Responder, plain
 from littoral.net.sending import Broken
@@ -362,7 +364,7 @@ class HttpConnection(Responder):
         self, request: Request, pending: Answer | Awaitable[Answer], keep: bool, body: IncomingBody | None
     ) -> None:
         try:
-            answer = pending if isinstance(pending, (Response, WebSocketUpgrade)) else await pending
+            answer = pending if isinstance(pending, (Response, WebSocketUpgrade, Switching)) else await pending
         except asyncio.CancelledError:
             self._abort()
             raise
@@ -371,6 +373,8 @@ class HttpConnection(Responder):
         try:
             if isinstance(answer, WebSocketUpgrade):
                 keep = self._accept_websocket(request, answer, body)
+            elif isinstance(answer, Switching):
+                keep = self._switch(answer)
             else:
                 keep = await self._send(request, answer, keep, body)
         except asyncio.CancelledError:
@@ -529,6 +533,18 @@ class HttpConnection(Responder):
         self._transport.resume_reading()
         if self._rest:
             bridge.data_received(self._rest)
+        return False
+
+    def _switch(self, answer: Switching) -> bool:
+        if self._finished or not self._stopped:
+            answer.upstream.release()
+            raise ConnectionResetError("the client has gone, or did not ask to switch protocols")
+        head, _ = response_head(101, answer.headers.raw, self._server.date_line)
+        self._transport.write(head + b"\r\nconnection: Upgrade\r\nupgrade: " + answer.protocol + END)
+        relay = Relay(self._server, answer.idle_timeout)
+        self._server.replace(self, relay)
+        self._finished = True
+        relay.start(self._transport, self._rest, answer)
         return False
 
     # ------------------------------------------------------------------------------------------- shutdown

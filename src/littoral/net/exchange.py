@@ -74,6 +74,9 @@ class ClientConnection(asyncio.Protocol):
         self._until_close = False
         self._held = False
         self._touched = False  # a byte of the response came
+        self._may_switch = False
+        self._switched = False  # a 101 came
+        self._rest = b""  # what came after it
 
     @property
     def usable(self) -> bool:
@@ -88,9 +91,12 @@ class ClientConnection(asyncio.Protocol):
         body: bytes | AsyncIterator[bytes] | Body | None,
         length: int | None,
         timeout: float,
+        *,
+        upgrade: bool = False,
     ) -> Head:
         """Send one request; the head of its response and the body to come. Raises RequestFailed."""
         self._reset(method)
+        self._may_switch = upgrade
         if not self.usable:
             raise Disconnected("the connection had ended")
         waiting: asyncio.Future[Head] = self._loop.create_future()
@@ -108,6 +114,19 @@ class ClientConnection(asyncio.Protocol):
         except BaseException:
             await self.cut()
             raise
+
+    def switch(self, protocol: asyncio.Protocol) -> None:
+        """The transport to another protocol, with what came after the 101. Raises ConnectionError when it has gone."""
+        if not self._switched or not self.usable:
+            raise ConnectionResetError("the connection has ended")
+        transport, rest = self._transport, self._rest
+        transport.set_protocol(protocol)
+        self._gone = True
+        self._on_gone(self)
+        protocol.connection_made(transport)
+        if rest:
+            protocol.data_received(rest)
+        transport.resume_reading()
 
     def release(self, body: Body) -> None:
         """The caller is done with that response: close, unless its end has already set the connection free."""
@@ -162,6 +181,9 @@ class ClientConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._progress = self._loop.time()
+        if self._switched:
+            self._rest += data  # reading is paused; this was on its way
+            return
         if self._head is None and self._body is None:
             self._transport.abort()  # bytes nobody asked for (RFC 9112 9.2)
             return
@@ -171,7 +193,11 @@ class ClientConnection(asyncio.Protocol):
             self._parser.feed_data(data)
         except HttpParserCallbackError as error:
             self._fail(BadResponse(str(error.__context__ or error)))
-        except HttpParserUpgrade:
+        except HttpParserUpgrade as upgrade:
+            if self._switched:
+                self._rest = data[upgrade.args[0] :]
+                self._transport.pause_reading()
+                return
             self._fail(BadResponse("the server switches protocols"))
         except HttpParserError as error:
             self._fail(BadResponse(str(error)))
@@ -216,7 +242,8 @@ class ClientConnection(asyncio.Protocol):
         if 100 <= status < 200 and status != 101:
             return  # an interim response (RFC 9110 15.2); the final one follows
         if status == 101:
-            raise BadResponse("the server switches protocols")
+            self._switch_begins(headers)
+            return
         if self._head is None or self._head.done():
             raise BadResponse("a response that nobody asked for")
         size = sum(len(name) + len(value) + 4 for name, value in headers)
@@ -232,6 +259,16 @@ class ClientConnection(asyncio.Protocol):
         if bodiless:
             self._complete([])
 
+    def _switch_begins(self, headers: RawHeaders) -> None:
+        if not self._may_switch or self._head is None or self._head.done():
+            raise BadResponse("the server switches protocols")
+        self._stop_timer()
+        self._switched, self._status = True, 101
+        body = IncomingBody(self, 0, self._limits.body_buffer)
+        body.end([])
+        self._body = body
+        self._head.set_result((101, headers, body))
+
     def on_body(self, data: bytes) -> None:
         if self._body is not None:
             self._body.feed(data)
@@ -240,7 +277,7 @@ class ClientConnection(asyncio.Protocol):
             self._transport.abort()  # bytes after a response that has no body
 
     def on_message_complete(self) -> None:
-        if self._status and self._body is not None:
+        if self._status and self._body is not None and not self._switched:
             trailers, self._headers = self._headers, []
             self._complete(trailers)
 

@@ -177,5 +177,25 @@ class WebSocketUpgrade:
     headers: Headers = field(default_factory=Headers)
 
 
-Answer = Response | WebSocketUpgrade
+class Upgraded(Protocol):
+    """A connection whose server has answered 101 (``client.ClientResponse``)."""
+
+    def switch(self, protocol: asyncio.Protocol) -> None:
+        """Hand it over: ``protocol`` gets the transport and what came after the head. Raises ConnectionError."""
+
+    def release(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Switching:
+    """Answer of a handler that got a 101 from elsewhere: the listener sends it on and joins the two connections.
+    ``headers`` hold no Connection and no Upgrade; ``protocol`` is the value of Upgrade."""
+
+    upstream: Upgraded
+    headers: Headers
+    protocol: bytes = b"websocket"
+    idle_timeout: float = 600.0  # seconds without a byte in either direction
+
+
+Answer = Response | WebSocketUpgrade | Switching
 Handler = Callable[[Request], Answer | Awaitable[Answer]]

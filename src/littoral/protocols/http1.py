@@ -274,8 +274,9 @@ def framing(length: int) -> bytes:
     return b"transfer-encoding: chunked" if length == CHUNKED else b"content-length: %d" % length
 
 
-def request_head(method: str, target: str, headers: Pairs, length: int | None) -> bytes:
-    """A client's request head, whole. ``length`` is the body's: 0 for none, None to send it in chunks. Headers of
+def request_head(method: str, target: str, headers: Pairs, length: int | None, upgrade: str | None = None) -> bytes:
+    """A client's request head, whole. ``length`` is the body's: 0 for none, None to send it in chunks.
+    ``upgrade`` is the protocol to switch to. Headers of
     the connection itself are ours to write and are dropped. Raises ``ValueError`` for what would break its line."""
     if not _TOKEN.match(method) or not _TARGET.match(target):
         raise ValueError("the method or the target of the request is not valid")
@@ -285,6 +286,8 @@ def request_head(method: str, target: str, headers: Pairs, length: int | None) -
         lines.append(b"transfer-encoding: chunked")
     elif length or method in ("POST", "PUT", "PATCH"):
         lines.append(b"content-length: %d" % length)
+    if upgrade is not None:
+        lines += [b"connection: Upgrade", b"upgrade: " + upgrade.encode("latin-1")]
     head = b"\r\n".join(lines)
     if head.count(b"\n") != len(lines) - 1 or head.count(b"\r") != len(lines) - 1 or b"\0" in head:
         raise ValueError("a request header holds a line break or NUL")

@@ -71,6 +71,26 @@ def accept_handshake(
     return lines
 
 
+def asks(method: str, headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether a request wants to switch to WebSocket, rightly or not."""
+    headers = list(headers)
+    return (
+        method == "GET"
+        and b"websocket" in [token.lower() for token in _tokens(headers, b"upgrade")]
+        and b"upgrade" in [token.lower() for token in _tokens(headers, b"connection")]
+    )
+
+
+def answers(headers: Iterable[tuple[bytes, bytes]], key: bytes) -> bool:
+    """Whether the headers of a 101 are the answer to a handshake with that key (RFC 6455 4.1)."""
+    headers = list(headers)
+    return (
+        [token.lower() for token in _tokens(headers, b"upgrade")] == [b"websocket"]
+        and b"upgrade" in [token.lower() for token in _tokens(headers, b"connection")]
+        and _tokens(headers, b"sec-websocket-accept") == [accept_key(key)]
+    )
+
+
 def _is_nonce(key: bytes) -> bool:
     try:
         return len(base64.b64decode(key, validate=True)) == 16

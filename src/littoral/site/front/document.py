@@ -124,6 +124,7 @@ def _to_core(folder: Path) -> Document:
         "handler": "reverse_proxy",
         "upstreams": [{"dial": f"unix/{folder / DOOR}"}],
         "flush_interval": -1,
+        "stream_close_delay": "1h",  # a WebSocket may outlive the document that it began under
         "transport": {
             "protocol": "http",
             "compression": False,
