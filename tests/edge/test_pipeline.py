@@ -392,7 +392,7 @@ async def test_ranges(place: Edge, asked: str, status: int, body: bytes, shown: 
         reply = await place.get("/a", range=asked)
         assert (reply.status, reply.body, reply.headers.get("content-range")) == (status, body, shown)
         assert label(reply) == expected
-    assert "range" not in place.origin.asked[0].headers
+    assert len(place.origin.asked) == 1
 
 
 async def test_several_ranges_are_multipart(place: Edge) -> None:

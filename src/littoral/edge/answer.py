@@ -1,23 +1,25 @@
 """From a stored or passing response to what one viewer gets: conditions, ranges, and the headers of the edge.
 
-RFC 9110 s. 13 (conditional requests) and s. 14 (ranges). Multi-range is answered whole unless it is ascending
-without overlap, as CloudFront has it.
+RFC 9110 s. 13 (conditional requests) and s. 14 (``ranges``).
 """
 
 from __future__ import annotations
 
+import asyncio
 import itertools
-import re
 import secrets
 import time
+from collections.abc import AsyncIterator
 
-from littoral.edge.cache import CacheFile, Entry
+from littoral.edge.entry import CacheFile, Entry
+from littoral.edge.outcome import Outcome
+from littoral.edge.ranges import Span, multipart, spans_of
 from littoral.edge.responseheaders import ResponseHeaders
 from littoral.net.message import Headers, Request, Response
 from littoral.protocols.http1 import prepared_head
 from littoral.protocols.httpcache import http_date
 
-RANGE = re.compile(r"^bytes=(\d*)-(\d*)$")
+READ = 256 * 1024  # bytes of a file read at once
 UNCHANGED_KEEPS = frozenset((b"cache-control", b"content-location", b"etag", b"expires", b"vary", b"last-modified"))
 
 HIT = "Hit from cloudfront"
@@ -101,8 +103,7 @@ def ranged_response(entry: Entry, raw: list[tuple[bytes, bytes]], headers: Heade
     condition = headers.get("if-range")
     if condition is not None and condition not in {entry.etag, entry.last_modified}:
         return Response(200, Headers(raw), entry.content())
-    text = (headers.get("range") or "").replace(" ", "")
-    spans = spans_of(text, entry.size)
+    spans = spans_of(headers.get("range") or "", entry.size)
     if spans is None:
         return Response(200, Headers(raw), entry.content())
     if not spans:
@@ -115,45 +116,35 @@ def ranged_response(entry: Entry, raw: list[tuple[bytes, bytes]], headers: Heade
     return Response(206, Headers([*raw, (b"content-range", span)]), entry.content(first, last - first + 1))
 
 
-def spans_of(text: str, size: int) -> list[tuple[int, int]] | None:
-    """Byte positions asked for; None means "answer whole", an empty list "not satisfiable"."""
-    if not text.startswith("bytes="):
-        return None
-    spans = []
-    for part in text[6:].split(","):
-        match = RANGE.match("bytes=" + part)
-        if match is None or (not match[1] and not match[2]):
-            return None
-        if not match[1]:
-            first, last = max(0, size - int(match[2])), size - 1
-            if int(match[2]) == 0:
-                continue
-        else:
-            first, last = int(match[1]), min(int(match[2]), size - 1) if match[2] else size - 1
-            if match[2] and int(match[2]) < first:
-                return None
-        if first < size:
-            spans.append((first, last))
-    if any(after[0] <= before[1] for before, after in itertools.pairwise(spans)):
-        return None
-    return spans
+def _multipart(entry: Entry, raw: list[tuple[bytes, bytes]], spans: list[Span]) -> Response:
+    headers, parts, end = multipart(raw, spans, entry.size)
+    length = sum(len(before) + last - first + 1 for before, (first, last) in parts) + len(end)
+    headers.append((b"content-length", b"%d" % length))
+    return Response(206, Headers(headers), _parts(entry, parts, end))
 
 
-def _multipart(entry: Entry, raw: list[tuple[bytes, bytes]], spans: list[tuple[int, int]]) -> Response:
-    boundary = secrets.token_hex(12).encode()
-    kind = next((value for name, value in raw if name == b"content-type"), b"application/octet-stream")
-    parts = []
-    for first, last in spans:
-        head = b"--%b\r\nContent-Type: %b\r\nContent-Range: bytes %d-%d/%d\r\n\r\n"
-        parts.append(head % (boundary, kind, first, last, entry.size))
-        content = entry.content(first, last - first + 1)
-        parts.append(content if isinstance(content, bytes) else _read(entry, first, last - first + 1))
-        parts.append(b"\r\n")
-    parts.append(b"--%b--\r\n" % boundary)
-    others = [pair for pair in raw if pair[0] != b"content-type"]
-    return Response(
-        206, Headers([*others, (b"content-type", b"multipart/byteranges; boundary=" + boundary)]), b"".join(parts)
-    )
+async def _parts(entry: Entry, parts: list[tuple[bytes, Span]], end: bytes) -> AsyncIterator[bytes]:
+    for before, (first, last) in parts:
+        yield before
+        for offset in range(first, last + 1, READ):
+            length = min(READ, last + 1 - offset)
+            content = entry.content(offset, length)
+            yield content if isinstance(content, bytes) else await asyncio.to_thread(_read, entry, offset, length)
+    yield end
+
+
+def part_of_filling(outcome: Outcome, request: Request) -> Outcome | None:
+    """One range of a body that is still coming, sent as far as it has come; None where all of it must be here first."""
+    length, filling = outcome.headers.get("content-length"), outcome.filling
+    if filling is None or length is None or "if-range" in request.headers or request.method != "GET":
+        return None
+    spans = spans_of(request.headers.get("range") or "", int(length))
+    if spans is None or len(spans) != 1:
+        return None
+    (first, last), raw = spans[0], [pair for pair in outcome.headers.raw if pair[0] != b"content-length"]
+    raw.append((b"content-range", b"bytes %d-%d/%d" % (first, last, int(length))))
+    raw.append((b"content-length", b"%d" % (last - first + 1)))
+    return Outcome(206, outcome.label, headers=Headers(raw), stream=filling.follow(first, last + 1))
 
 
 def _read(entry: Entry, offset: int, length: int) -> bytes:

@@ -165,6 +165,11 @@ class Cache:
             self._queues.remove(key)
             self._forget(key)
 
+    def discard(self, key: Key) -> None:
+        """From memory and from disk."""
+        self.drop(key)
+        self.disk.remove(key)
+
     def _forget(self, key: Key) -> None:
         """It has left the queues."""
         entry = self._entries.pop(key)

@@ -9,18 +9,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from littoral.edge.cache import Cache, Entry, Key, variation
 from littoral.edge.filling import Filling
+from littoral.edge.outcome import Outcome
 from littoral.edge.plan import Origin
+from littoral.edge.ranges import block_range, first_asked, is_block, part_of
+from littoral.edge.slicing import Slicing
 from littoral.edge.storable import UNCHANGING, by_name, changed_paths, end_to_end, storable, vary_of
 from littoral.edge.triggers import EdgeRequest, EdgeResponse, switched_origin
 from littoral.edge.upstream import Upstream
 from littoral.net.client import ClientResponse, RequestFailed, Timeout
-from littoral.net.message import Body, BodyError, Headers, ResponseBody
+from littoral.net.message import Body, BodyError, Headers
 from littoral.protocols.httpcache import Lifetime, initial_age, lifetime, shareable
 from littoral.protocols.httpcache.directives import date_text
 
@@ -29,51 +32,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("littoral.edge")
 
+REACH = 4 * 1024 * 1024  # bytes that a range waits for of a body that is coming
+CONDITIONS = ("range", "if-range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since")
+
 OriginTriggers = Callable[
     [str, "Visit", EdgeRequest, EdgeResponse | None], Awaitable[EdgeRequest | EdgeResponse | None]
 ]
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What was found: a stored entry, a body that is being stored, or a response that passes through."""
-
-    status: int
-    label: str
-    entry: Entry | None = None
-    headers: Headers = field(default_factory=Headers)
-    filling: Filling | None = None
-    passing: ClientResponse | None = None
-    content: bytes = b""
-    storing: asyncio.Task[Entry] | None = None
-    vary: tuple[str, ...] = ()  # request headers that chose it, beside those of the key
-
-    def body(self) -> ResponseBody:
-        if self.filling is not None:
-            return self.filling.follow()
-        if self.passing is not None:
-            return _passed(self.passing)
-        return self.content
-
-    async def whole(self) -> Entry:
-        """The entry, once it is stored."""
-        assert self.storing is not None
-        return await asyncio.shield(self.storing)
-
-    def release(self) -> None:
-        """The response will not be sent."""
-        if self.passing is not None:
-            self.passing.release()
-
-    @property
-    def private(self) -> bool:
-        return self.entry is None and self.filling is None
-
-
-async def _passed(response: ClientResponse) -> AsyncIterator[bytes]:
-    async with response:
-        async for chunk in response.body:
-            yield chunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +48,7 @@ class Flight:
     task: asyncio.Task[Outcome]
     since: int
     headers: Headers  # of the request that caused it
+    also: list[Key] = field(default_factory=list)  # other keys that it turned out to be the fetch of
 
 
 class Fetching:
@@ -93,6 +58,7 @@ class Fetching:
         self._triggers = triggers
         self._clock = clock
         self._under_way: dict[Key, Flight] = {}
+        self._slicing = Slicing(cache, self._find, self.pass_through, clock)
         self._background: set[asyncio.Task[object]] = set()
         self.origin_requests = 0
 
@@ -108,7 +74,29 @@ class Fetching:
         entry = self._cache.get(place)
         if entry is None and place not in self._under_way:
             place, entry = await self._cache.find(key, visit.request.headers)
+        if entry is None and visit.viewer.method == "GET":
+            if "range" in visit.viewer.headers and not self._within_reach(place, visit):
+                return await self._slicing.find(key, visit)
+            sliced = await self._slicing.whole(key, visit)
+            if sliced is not None:
+                return sliced
         return await self._found(place, key, visit, entry)
+
+    async def _find(self, key: Key, visit: Visit) -> Outcome:
+        """What lies under exactly that key, or is fetched for it."""
+        place, entry = await self._cache.find(key, visit.request.headers)
+        return await self._found(place, key, visit, entry)
+
+    def _within_reach(self, place: Key, visit: Visit) -> bool:
+        """The whole is being fetched, and has come about as far as this viewer's range."""
+        flight = self._under_way.get(place)
+        if flight is None:
+            return False
+        if not flight.task.done() or flight.task.cancelled() or flight.task.exception() is not None:
+            return True
+        filling = flight.task.result().filling
+        first = first_asked(visit.viewer.headers.get("range") or "") or 0
+        return filling is not None and first <= filling.size + REACH
 
     async def _found(self, place: Key, key: Key, visit: Visit, entry: Entry | None) -> Outcome:
         """``place`` is where this viewer's variant of ``key`` lies."""
@@ -140,8 +128,8 @@ class Fetching:
         self._background.add(task)
 
         def landed(_: object) -> None:
-            if self._under_way.get(place) is flight:
-                del self._under_way[place]
+            for each in [each for each in (place, *flight.also) if self._under_way.get(each) is flight]:
+                del self._under_way[each]
 
         def done(finished: asyncio.Task[Outcome]) -> None:
             self._background.discard(finished)
@@ -192,16 +180,18 @@ class Fetching:
         extra: list[tuple[str, str]] = []
         method = request.method
         if cached:
-            if method == "HEAD":
-                request = replace(request, method="GET")  # one fetch serves both
-            if entry is not None and entry.status == 200:
+            kept = Headers([pair for pair in request.headers.raw if pair[0].decode("latin-1") not in CONDITIONS])
+            method = "GET" if method == "HEAD" else method  # one fetch serves both
+            request = replace(request, method=method, headers=kept)
+            if visit.block is not None:
+                extra.append(("range", block_range(visit.block[0])))
+            if entry is not None and entry.status in {200, 206}:
                 if entry.etag is not None:
                     extra.append(("if-none-match", entry.etag))
                 if entry.last_modified is not None:
                     extra.append(("if-modified-since", entry.last_modified))
         else:
-            conditions = ("range", "if-range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since")
-            extra += [(name, value) for name in conditions if (value := request.headers.get(name)) is not None]
+            extra += [(name, value) for name in CONDITIONS if (value := visit.request.headers.get(name)) is not None]
         self.origin_requests += 1
         body = _body_of(visit, request, method)
         length = str(len(body)) if isinstance(body, bytes) else visit.viewer.headers.get("content-length")
@@ -226,6 +216,8 @@ class Fetching:
             response.release()
             return self._stale(visit, entry, response.status)
         kept = end_to_end(response.headers)
+        if visit.block is not None and response.status != 206:
+            key = self._not_a_block(visit, response.status)
         before = EdgeResponse(response.status, kept)
         after = await self._triggers("origin-response", visit, request, before)
         made = after if isinstance(after, EdgeResponse) else before
@@ -237,12 +229,27 @@ class Fetching:
             response.release()
             return self._replaced(key, visit, made, said, known, requested_at)
         length = response.headers.get("content-length")
-        if key is None or not said.storable or made.status == 206:
+        partial = made.status == 206 and not self._is_asked_block(visit, made.headers)
+        if key is None or not said.storable or partial:
             if length is not None and request.method != "HEAD":
                 made.headers.set("content-length", length)
             label = "Miss from cloudfront" if made.status < 400 else "Error from cloudfront"
             return Outcome(made.status, label, headers=made.headers, passing=response)
         return self._store(key, visit, made, said, known, requested_at, response, length)
+
+    def _not_a_block(self, visit: Visit, status: int) -> Key:
+        """The origin was asked for a block and says something else, which is what it says of the whole."""
+        assert visit.block is not None
+        whole = visit.block[1]
+        place = self._cache.variant_of(whole, visit.request.headers)
+        mine = next((each for each in self._under_way.values() if each.task is asyncio.current_task()), None)
+        if status == 200 and mine is not None and place not in self._under_way:
+            self._under_way[place] = mine  # who asks for the whole joins
+            mine.also.append(place)
+        return whole
+
+    def _is_asked_block(self, visit: Visit, headers: Headers) -> bool:
+        return visit.block is not None and is_block(part_of(headers.get("content-range")), visit.block[0])
 
     # ------------------------------------------------------------------------------------ what is stored
 

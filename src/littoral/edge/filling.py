@@ -60,22 +60,26 @@ class Filling:
         self._wake()
         self._close()
 
-    async def follow(self) -> AsyncIterator[bytes]:
-        """From the beginning to the end, waiting for what has not come yet. Raises BodyError."""
-        at = 0
+    async def follow(self, at: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        """From ``at`` to the end, or to before ``end``, waiting for what has not come yet. Raises BodyError."""
         descriptor = -1
         try:
             while True:
-                while at < self.size:
+                until = self.size if end is None else min(end, self.size)
+                while at < until:
+                    length = min(CHUNK, until - at)
                     if self._memory is not None:
-                        piece = bytes(self._memory[at : at + CHUNK])
+                        piece = bytes(self._memory[at : at + length])
                     else:
                         if descriptor < 0:
                             assert self._file is not None
                             descriptor = os.open(self._file.path, os.O_RDONLY)
-                        piece = await asyncio.to_thread(os.pread, descriptor, min(CHUNK, self.size - at), at)
+                        piece = await asyncio.to_thread(os.pread, descriptor, length, at)
                     at += len(piece)
                     yield piece
+                    until = self.size if end is None else min(end, self.size)
+                if at == end:
+                    return
                 if self.failed is not None:
                     raise BodyError(self.failed)
                 if self.finished:

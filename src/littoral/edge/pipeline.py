@@ -20,8 +20,9 @@ from littoral.edge import answer
 from littoral.edge.cache import Cache, Key
 from littoral.edge.cloudfrontheaders import with_made
 from littoral.edge.edgeheaders import InvalidAnswer
-from littoral.edge.fetching import Fetching, Outcome
+from littoral.edge.fetching import Fetching
 from littoral.edge.geo import Locator, Nowhere
+from littoral.edge.outcome import Outcome
 from littoral.edge.plan import SAFE_METHODS, Behaviour, Plan
 from littoral.edge.responseheaders import ResponseHeaders, server_timing
 from littoral.edge.signing import refusal_page
@@ -63,6 +64,7 @@ class Visit:
     since: int = 0  # the cache's generation when the origin was asked
     began: float = field(default_factory=time.perf_counter)
     upstream_took: float | None = None  # seconds until the origin answered, where this visit asked it
+    block: tuple[int, Key] | None = None  # of its object under that key, where a piece is asked for (``slicing``)
     shared: Key | None = None  # where the answer to a request with Authorization lies, if its origin lets it be shared
 
     @property
@@ -326,9 +328,12 @@ class Pipeline:
             if outcome.status != entry.status:
                 response.status = outcome.status
             return response
-        if outcome.filling is not None and ("range" in visit.viewer.headers):
-            whole = await outcome.whole()
-            return answer.from_entry(whole, visit.viewer, outcome.label, self.pop, self._clock())
+        if outcome.filling is not None and "range" in visit.viewer.headers and outcome.status == 200:
+            part = answer.part_of_filling(outcome, visit.viewer)
+            if part is None:
+                whole = await outcome.whole()
+                return answer.from_entry(whole, visit.viewer, outcome.label, self.pop, self._clock())
+            outcome = part
         headers = outcome.headers
         headers.set("x-cache", outcome.label)
         headers.set("via", f"1.1 {self.pop}.cloudfront.net (CloudFront)")
