@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from littoral.edge.cache import Cache, Entry, Key, variation
+from littoral.edge.compressing import Compression, encoded, encoding_for, weakened
 from littoral.edge.filling import Filling
 from littoral.edge.outcome import Outcome
 from littoral.edge.plan import Origin
@@ -266,7 +267,15 @@ class Fetching:
     ) -> Outcome:
         filling = Filling(self._cache.disk.new_file)
         entry = self._entry(visit, made, said, known, requested_at)
-        storing = asyncio.ensure_future(self._fill(key, visit, entry, filling, response))
+        viewer = visit.viewer
+        if length is not None:
+            known = {**known, "content-length": [length]}
+        encoding = encoding_for(
+            visit.behaviour, visit.request.headers, viewer.http_version, made.status, known, said.seconds
+        )
+        if encoding is not None:
+            entry.raw, length = encoded(entry.raw, encoding), None
+        storing = asyncio.ensure_future(self._fill(key, visit, entry, filling, response, encoding))
         self._background.add(storing)
         storing.add_done_callback(self._background.discard)
         storing.add_done_callback(_retrieved)
@@ -278,11 +287,16 @@ class Fetching:
         label = "Miss from cloudfront" if made.status < 400 else "Error from cloudfront"
         return Outcome(made.status, label, headers=headers, filling=filling, storing=storing, vary=entry.vary)
 
-    async def _fill(self, key: Key, visit: Visit, entry: Entry, filling: Filling, response: ClientResponse) -> Entry:
+    async def _fill(
+        self, key: Key, visit: Visit, entry: Entry, filling: Filling, response: ClientResponse, encoding: str | None
+    ) -> Entry:
+        compression = Compression(encoding) if encoding is not None else None
         try:
             async with response:
                 async for chunk in response.body:
-                    await filling.write(chunk)
+                    await filling.write(chunk if compression is None else await compression.feed(chunk))
+            if compression is not None:
+                await filling.write(await compression.end())
         except (BodyError, RequestFailed, OSError) as problem:
             filling.fail(str(problem))
             raise
@@ -357,7 +371,8 @@ class Fetching:
         fresh = {name for name, _ in headers.raw} - {b"content-length", b"content-encoding", b"content-range"}
         merged = [pair for pair in entry.raw if pair[0] not in fresh]
         merged += [pair for pair in headers.raw if pair[0] in fresh]
-        entry.raw = storable(Headers(merged))
+        weak = entry.etag is not None and entry.headers.get("etag") == f"W/{entry.etag}"  # it was compressed here
+        entry.raw = weakened(storable(Headers(merged))) if weak else storable(Headers(merged))
         entry.head, entry.aged = b"", -1
         known = by_name(Headers(merged))
         said = lifetime(entry.status, known, visit.behaviour.ttl, now, visit.plan.error_minimum(entry.status))

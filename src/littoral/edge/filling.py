@@ -28,6 +28,8 @@ class Filling:
         self._moved = asyncio.Event()
 
     async def write(self, chunk: bytes) -> None:
+        if not chunk:
+            return
         if self._memory is not None and self.size + len(chunk) > SMALL:
             await asyncio.to_thread(self._to_file)
         if self._memory is not None:

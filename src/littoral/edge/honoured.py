@@ -50,7 +50,7 @@ NOTES = (
     "Refused when asked for: " + ", ".join(sorted({what for _, _, what in REFUSED})) + ". "
     "The headers CloudFront-Viewer-JA3-Fingerprint and -JA4-Fingerprint are refused. "
     "Taken without effect: PriceClass, IsIPV6Enabled, "
-    "Compress, MinimumProtocolVersion, OriginSslProtocols."
+    "MinimumProtocolVersion, OriginSslProtocols."
 )
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from littoral.edge.fetching import OriginTriggers, Outcome
+from littoral.edge.fetching import OriginTriggers
+from littoral.edge.outcome import Outcome
 from littoral.edge.storable import end_to_end
 from littoral.edge.triggers import EdgeResponse, switched_origin
 from littoral.edge.upstream import Upstream

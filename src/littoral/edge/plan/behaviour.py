@@ -41,6 +41,7 @@ class Behaviour:
     triggers: dict[str, Trigger] = field(default_factory=dict)
     signers: Signers | None = None  # whose signature a request must bear
     response_headers: ResponseHeaders | None = None
+    compress: bool = False  # what the policy's encodings allow
     caches: bool = field(init=False)
     shares_authorized: bool = field(init=False)  # an Authorization header does not make a response private
     quick: bool = field(init=False)  # a fresh hit needs neither a function nor a look at Authorization
@@ -113,4 +114,5 @@ def behaviour_of(
         },
         signers_of(items(item, "TrustedKeyGroups"), policies),
         compile_headers(policies[item["ResponseHeadersPolicyId"]]) if item.get("ResponseHeadersPolicyId") else None,
+        bool(item.get("Compress")),
     )
