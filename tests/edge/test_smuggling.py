@@ -74,11 +74,14 @@ class RawOrigin:
             size = (await reader.readuntil(b"\r\n"))[:-2]
             if not re.fullmatch(rb"0|[1-9a-f][0-9a-f]*", size):
                 raise ValueError(f"a chunk size that is none: {size!r}")
+            if size == b"0":
+                while line := (await reader.readuntil(b"\r\n"))[:-2]:
+                    if not re.fullmatch(rb"[a-z0-9-]+: [ -~]*", line) or line.startswith((b"x-forwarded", b"content-")):
+                        raise ValueError(f"a trailer that must not be: {line!r}")
+                return body
             data = await reader.readexactly(int(size, 16) + 2)
             if data[-2:] != b"\r\n":
                 raise ValueError(f"a chunk that does not end: {data!r}")
-            if size == b"0":
-                return body
             body += data[:-2]
 
 

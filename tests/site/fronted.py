@@ -20,7 +20,7 @@ from aioquic.quic.events import QuicEvent
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import DataReceived as H2Data
-from h2.events import ResponseReceived, StreamEnded, StreamReset, TrailersReceived
+from h2.events import InformationalResponseReceived, ResponseReceived, StreamEnded, StreamReset, TrailersReceived
 
 from littoral.edge.plan import compile_plan
 from littoral.net.pki import Authority
@@ -93,6 +93,7 @@ class Got:
     body: bytes = b""
     trailers: dict[str, str] = field(default_factory=dict)
     reset: bool = False
+    interim: list[dict[str, str]] = field(default_factory=list)
 
 
 def fields(pairs: Any) -> dict[str, str]:
@@ -134,7 +135,9 @@ class Http2:
             if not data:
                 raise ConnectionError("the connection ended")
             for event in self.h2.receive_data(data):
-                if isinstance(event, ResponseReceived):
+                if isinstance(event, InformationalResponseReceived):
+                    got.interim.append(fields(event.headers or ()))
+                elif isinstance(event, ResponseReceived):
                     got.headers = fields(event.headers or ())
                     got.status = int(got.headers[":status"])
                 elif isinstance(event, TrailersReceived):

@@ -336,3 +336,51 @@ async def test_a_websocket_through_the_front(place: Fronted) -> None:
             await place.serve(place.edge.config(behaviour={"CachePolicyId": DISABLED}, HttpVersion="http1.1"))
             await socket.send("still there")  # another document does not end it
             assert await socket.recv() == "still there"
+
+
+# ------------------------------------------------------------------------------------- what passes as it comes
+
+EVERY = ["GET", "HEAD", "POST", "PUT", "PATCH", "OPTIONS", "DELETE"]
+
+
+async def test_hints_and_trailers_pass_the_front(place: Fronted) -> None:
+    async def origin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(
+            b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
+        )
+        writer.write(b"Trailer: X-Sum\r\n\r\n4\r\ntide\r\n0\r\nX-Sum: 7\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(origin, "127.0.0.1", 0) as server:
+        place.edge.origin_port = server.sockets[0].getsockname()[1]
+        await place.serve(place.edge.config(behaviour={"CachePolicyId": DISABLED}))
+        async with http2(place) as viewer:
+            got = await viewer.ask("/", te="trailers")
+    assert [each.get("link") for each in got.interim] == ["</a.css>"]
+    assert (got.status, got.body, got.trailers) == (200, b"tide", {"x-sum": "7"})
+
+
+async def test_uploads_pass_the_front(place: Fronted, tmp_path: Path) -> None:
+    every = {"CachePolicyId": DISABLED, "methods": EVERY}
+    await place.serve(place.edge.config(behaviour=every, HttpVersion="http2and3"))
+    body = b"tide" * 500_000
+    (tmp_path / "up").write_bytes(body)
+    ways = ("--http1.1", "Expect: 100-continue"), ("--http1.1", "Transfer-Encoding: chunked"), ("--http2", "X: y")
+    for version, line in ways:
+        _, said = await place.curl("/up", version, "-T", str(tmp_path / "up"), "-H", line)
+        assert said.endswith(b"hello")
+        assert place.edge.origin.asked.pop().body == body
+    async with http3(place) as viewer:
+        assert (await viewer.ask("/up", method="PUT", body=b"x" * 300_000)).status == 200
+    assert place.edge.origin.asked[-1].body == b"x" * 300_000
+
+
+async def test_a_body_that_the_core_refuses_is_not_asked_for_by_the_front(place: Fronted) -> None:
+    """GET and HEAD only: 403 and no 100 before it."""
+    context = ssl.create_default_context(cafile=str(place.ca))
+    reader, writer = await asyncio.open_connection("127.0.0.1", place.port, ssl=context, server_hostname=HOST)
+    writer.write(f"PUT / HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n".encode())
+    assert b" 403 " in await asyncio.wait_for(reader.readline(), 10)
+    writer.close()

@@ -11,8 +11,10 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
+from littoral.edge.bodies import Uploading
 from littoral.edge.cache import Cache, Entry, Key, variation
 from littoral.edge.compressing import Compression, encoded, encoding_for, weakened
 from littoral.edge.filling import Filling
@@ -24,12 +26,14 @@ from littoral.edge.storable import UNCHANGING, by_name, changed_paths, end_to_en
 from littoral.edge.triggers import EdgeRequest, EdgeResponse, switched_origin
 from littoral.edge.upstream import Upstream
 from littoral.net.client import ClientResponse, RequestFailed, Timeout
-from littoral.net.message import Body, BodyError, Headers
+from littoral.net.message import Body, BodyError, Headers, Request
 from littoral.protocols.httpcache import Lifetime, initial_age, lifetime, shareable
 from littoral.protocols.httpcache.directives import date_text
 
 if TYPE_CHECKING:
     from littoral.edge.pipeline import Visit
+
+EARLY_HINTS = 103
 
 log = logging.getLogger("littoral.edge")
 
@@ -198,7 +202,9 @@ class Fetching:
         length = str(len(body)) if isinstance(body, bytes) else visit.viewer.headers.get("content-length")
         if body is not None and length is not None:
             extra.append(("content-length", length))
-        return await self._upstream.ask(origin, request, visit.viewer.peer, extra, body)
+        return await self._upstream.ask(
+            origin, request, visit.viewer.peer, extra, body, on_interim=partial(_hinted, visit.viewer)
+        )
 
     async def _received(
         self,
@@ -409,6 +415,12 @@ class Fetching:
         return Outcome(status, "Error from cloudfront", headers=headers, content=text)
 
 
+def _hinted(viewer: Request, status: int, headers: Headers) -> None:
+    """Early hints (RFC 8297) go to the viewer who is being answered; other interim responses are the hop's own."""
+    if status == EARLY_HINTS and viewer.interim is not None:
+        viewer.interim(status, end_to_end(headers))
+
+
 def _body_of(visit: Visit, request: EdgeRequest, method: str) -> bytes | Body | None:
     """What goes up: what a function saw or wrote, else the viewer's body as it comes."""
     if method in {"GET", "HEAD", "OPTIONS"}:
@@ -416,7 +428,7 @@ def _body_of(visit: Visit, request: EdgeRequest, method: str) -> bytes | Body | 
     if request.body is not None:
         return request.body
     headers = visit.viewer.headers
-    return visit.viewer.body if headers.get("content-length") or "transfer-encoding" in headers else None
+    return Uploading(visit.viewer.body) if headers.get("content-length") or "transfer-encoding" in headers else None
 
 
 def _hit(entry: Entry) -> str:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
+from littoral.edge.bodies import Passing
 from littoral.edge.entry import Entry
 from littoral.edge.filling import Filling
 from littoral.net.client import ClientResponse
@@ -32,7 +33,7 @@ class Outcome:
         if self.filling is not None:
             return self.filling.follow()
         if self.passing is not None:
-            return _passed(self.passing)
+            return Passing(self.passing)
         if self.stream is not None:
             return self.stream
         return self.content
@@ -50,9 +51,3 @@ class Outcome:
     @property
     def private(self) -> bool:
         return self.entry is None and self.filling is None and not self.stored
-
-
-async def _passed(response: ClientResponse) -> AsyncIterator[bytes]:
-    async with response:
-        async for chunk in response.body:
-            yield chunk

@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote, urlsplit
 from littoral.aws.sign import sign
 from littoral.edge.plan import Behaviour, Origin, cookie_text, query_text
 from littoral.edge.triggers import EdgeRequest
-from littoral.net.client import ClientResponse, ConnectFailed, HttpClient, RequestBody
+from littoral.net.client import ClientResponse, ConnectFailed, HttpClient, OnInterim, RequestBody
 from littoral.net.message import Headers, Peer
 
 HOP_BY_HOP = frozenset(
@@ -67,6 +67,7 @@ class Upstream:
         extra: list[tuple[str, str]],
         body: RequestBody = None,
         upgrade: str | None = None,
+        on_interim: OnInterim | None = None,
     ) -> ClientResponse:
         """One request to an origin, with its connection attempts. Raises RequestFailed."""
         headers = Headers([pair for pair in request.headers.raw if pair[0].decode("latin-1") not in NOT_SENT])
@@ -86,6 +87,7 @@ class Upstream:
                     connect_timeout=origin.connect_timeout,
                     read_timeout=origin.read_timeout,
                     upgrade=upgrade,
+                    on_interim=on_interim,
                 )
             except ConnectFailed:
                 attempts -= 1

@@ -24,7 +24,15 @@ from pathlib import Path
 from types import TracebackType
 from urllib.parse import urlsplit
 
-from littoral.net.exchange import BadResponse, ClientConnection, ConnectFailed, Disconnected, RequestFailed, Timeout
+from littoral.net.exchange import (
+    BadResponse,
+    ClientConnection,
+    ConnectFailed,
+    Disconnected,
+    OnInterim,
+    RequestFailed,
+    Timeout,
+)
 from littoral.net.message import Body, Headers
 from littoral.net.tls import client_context
 from littoral.protocols.http1 import request_head
@@ -36,6 +44,7 @@ __all__ = [
     "ConnectFailed",
     "Disconnected",
     "HttpClient",
+    "OnInterim",
     "RequestFailed",
     "Timeout",
 ]
@@ -112,14 +121,17 @@ class HttpClient:
         connect_timeout: float = 5.0,
         read_timeout: float = 30.0,
         upgrade: str | None = None,
+        on_interim: OnInterim | None = None,
     ) -> ClientResponse:
         """Send a request and return with the head of its response.
 
-        ``body`` other than bytes is sent as it comes: by ``Content-Length`` when ``headers`` has one, else in chunks.
+        ``body`` other than bytes is sent as it comes: by ``Content-Length`` when ``headers`` has one, else in chunks,
+        which its attribute ``trailers`` follows where it has one.
         ``address`` is where to connect instead of the URL's host, a path being a Unix socket; ``server_name`` the name
         for TLS. Times are seconds:
         ``read_timeout`` is for each wait for bytes, not for the whole. ``upgrade`` asks to switch to that protocol on a
-        new connection: the response is a 101, to be followed by ``switch``, or any other. Raises ConnectFailed,
+        new connection: the response is a 101, to be followed by ``switch``, or any other. ``on_interim`` is told of
+        responses before it (103). Raises ConnectFailed,
         Timeout, BadResponse (all RequestFailed); reading the body raises BodyError. ``ValueError`` for a URL or header
         that is none.
         """
@@ -136,7 +148,7 @@ class HttpClient:
             connection, reused = await self._connection(origin, connect_timeout, new=upgrade is not None)
             try:
                 status, fields, incoming = await connection.ask(
-                    method, head, body, length, read_timeout, upgrade=upgrade is not None
+                    method, head, body, length, read_timeout, upgrade=upgrade is not None, on_interim=on_interim
                 )
             except Disconnected:
                 if reused and again:

@@ -17,6 +17,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable
+from functools import partial
 from time import time
 from typing import TYPE_CHECKING, cast
 
@@ -46,6 +47,7 @@ from littoral.protocols.http1 import (
     HeadRefused,
     check_request_head,
     framing,
+    interim_head,
     response_head,
     whole_head,
 )
@@ -69,6 +71,7 @@ class HttpConnection(Responder):
         "_answering",
         "_body",
         "_bridge",
+        "_current",
         "_eof",
         "_fed",
         "_head_fed",
@@ -109,6 +112,7 @@ class HttpConnection(Responder):
         self._starved = False  # the sweep saw the reader of the body wait
         self._served = False  # at least one request came
         self._answering = False  # a handler runs in ``_task``
+        self._current: Request | None = None  # which one it answers
         self._eof = False  # the client has closed its half
         self._lingering = False
         self._stopped = False  # what the parser still finds in this read is no request
@@ -358,6 +362,8 @@ class HttpConnection(Responder):
             self._finish(self._accept_websocket(request, answer, body), body)
             return
         self._answering = True
+        self._current = request
+        request.interim = partial(self._send_interim, request)
         self._task = self._server.loop.create_task(self._answer_later(request, answer, keep, body))
 
     async def _answer_later(
@@ -387,9 +393,14 @@ class HttpConnection(Responder):
             log.exception("response to %s %s failed", request.method, request.raw_path)
             self._abort()
         self._answering = self._responding = False
-        self._task = None
+        self._task = self._current = None
         self._finish(keep, body)
         self._next()
+
+    def _send_interim(self, request: Request, status: int, headers: Headers) -> None:
+        """Nothing when it would come too late, or to a client that does not know of it."""
+        if self._current is request and not (self._responding or self._finished) and request.http_version == "1.1":
+            self._transport.write(interim_head(status, headers.raw))
 
     def _abort(self) -> None:
         self._finished = True

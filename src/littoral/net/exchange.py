@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, cast
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from littoral.net.incoming import IncomingBody
-from littoral.net.message import Body, BodyError, RawHeaders
-from littoral.protocols.http1 import has_no_body
+from littoral.net.message import Body, BodyError, Headers, RawHeaders
+from littoral.protocols.http1 import has_no_body, last_chunk
 
 if TYPE_CHECKING:
     from littoral.net.client import ClientLimits
@@ -41,6 +41,7 @@ class Disconnected(BadResponse):
     """The connection ended before a byte of the response."""
 
 
+OnInterim = Callable[[int, Headers], None]
 Head = tuple[int, RawHeaders, IncomingBody]
 
 
@@ -75,6 +76,7 @@ class ClientConnection(asyncio.Protocol):
         self._held = False
         self._touched = False  # a byte of the response came
         self._may_switch = False
+        self._on_interim: OnInterim | None = None
         self._switched = False  # a 101 came
         self._rest = b""  # what came after it
 
@@ -93,10 +95,12 @@ class ClientConnection(asyncio.Protocol):
         timeout: float,
         *,
         upgrade: bool = False,
+        on_interim: OnInterim | None = None,
     ) -> Head:
         """Send one request; the head of its response and the body to come. Raises RequestFailed."""
         self._reset(method)
         self._may_switch = upgrade
+        self._on_interim = on_interim
         if not self.usable:
             raise Disconnected("the connection had ended")
         waiting: asyncio.Future[Head] = self._loop.create_future()
@@ -163,7 +167,8 @@ class ClientConnection(asyncio.Protocol):
             if length is not None and sent < length:
                 raise ValueError(f"the request body ended after {sent} of {length} bytes")
             if length is None:
-                self._transport.write(b"0\r\n\r\n")
+                trailers: Headers | None = getattr(body, "trailers", None)
+                self._transport.write(last_chunk(trailers.raw if trailers is not None else ()))
         except Exception as error:  # noqa: BLE001 - handed to whoever awaits the response
             self._fail(error)
             return
@@ -240,6 +245,8 @@ class ClientConnection(asyncio.Protocol):
         status = self._parser.get_status_code()
         headers, self._headers = self._headers, []
         if 100 <= status < 200 and status != 101:
+            if self._on_interim is not None:
+                self._on_interim(status, Headers(headers))
             return  # an interim response (RFC 9110 15.2); the final one follows
         if status == 101:
             self._switch_begins(headers)

@@ -121,6 +121,8 @@ class Request:
     peer: Peer
     http_version: str = "1.1"
     received_at: float = 0.0  # Unix seconds
+    # sends an interim response (103) before the final one, while a handler is awaited; None before that
+    interim: Callable[[int, Headers], None] | None = None
 
     @property
     def raw_path(self) -> str:
@@ -151,7 +153,8 @@ ResponseBody = bytes | FileSlice | AsyncIterator[bytes]
 class Response:
     """``headers`` must not hold Connection, Transfer-Encoding or Date: the listener frames and dates.
 
-    Content-Length is set by the listener for bytes and FileSlice; an iterator without one is sent chunked.
+    Content-Length is set by the listener for bytes and FileSlice; an iterator without one is sent chunked. One that has
+    ``trailers`` (Headers) when it ends sends them to a client that takes them (TE: trailers).
 
     ``prepared`` is for answers given again and again (a cache's hits): the status line and the header lines, each
     ended by CRLF, as ``protocols.http1.prepared_head`` makes and checks them once. The listener writes it as it is

@@ -172,7 +172,8 @@ class Responder(asyncio.Protocol):
         self._responding = True
         self._transport.write(head + self._head_end(request, keep))
         if not bodiless:
-            await send_iterator(self, content, length, chunked=chunked)
+            takes = chunked and "trailers" in (request.headers.get("te") or "").lower()
+            await send_iterator(self, content, length, chunked=chunked, trailers=takes)
         return keep
 
     # the Outlet of sending.py

@@ -11,7 +11,8 @@ import os
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from littoral.net.message import FileSlice
+from littoral.net.message import FileSlice, Headers
+from littoral.protocols.http1 import last_chunk
 
 WHOLE = 64 * 1024  # a file part up to this is read and sent with its head in one write
 _KERNEL_STEP = 1024 * 1024
@@ -37,8 +38,11 @@ class Outlet(Protocol):
         """The descriptor to sendfile to; None over TLS."""
 
 
-async def send_iterator(outlet: Outlet, body: AsyncIterator[bytes], length: int | None, *, chunked: bool) -> None:
-    """Send all that ``body`` yields. With ``length`` it must come to exactly that many bytes, else Broken."""
+async def send_iterator(
+    outlet: Outlet, body: AsyncIterator[bytes], length: int | None, *, chunked: bool, trailers: bool = False
+) -> None:
+    """Send all that ``body`` yields. With ``length`` it must come to exactly that many bytes, else Broken. Chunks may
+    be followed by ``trailers`` where the client takes them and the body has such an attribute."""
     sent = 0
     async for data in body:
         if not data:
@@ -58,7 +62,8 @@ async def send_iterator(outlet: Outlet, body: AsyncIterator[bytes], length: int 
     if length is not None and sent < length:
         raise Broken(f"the body ended after {sent} of {length} bytes")
     if chunked:
-        outlet.write(b"0\r\n\r\n")
+        after: Headers | None = getattr(body, "trailers", None) if trailers else None
+        outlet.write(last_chunk(after.raw if after is not None else ()))
 
 
 def open_slice(part: FileSlice) -> int:

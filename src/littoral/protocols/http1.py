@@ -262,6 +262,30 @@ def _settled(headers: Pairs, date: bytes) -> tuple[Pairs, int | None, bytes]:
     return kept, length, date
 
 
+def interim_head(status: int, headers: Pairs) -> bytes:
+    """A whole interim response (RFC 9110 15.2), such as 103."""
+    if not 100 <= status < 200 or status == 101:
+        raise ValueError(f"{status} is not an interim status")
+    return _written(status, [pair for pair in headers if pair[0] not in _SETTLED]) + b"\r\n\r\n"
+
+
+# What says how the message is framed, routed, authenticated or kept comes too late in a trailer (RFC 9110 6.5.1).
+_NOT_TRAILERS = frozenset(
+    b"connection transfer-encoding content-length trailer host keep-alive upgrade te expect max-forwards range "
+    b"authorization proxy-authorization proxy-authenticate www-authenticate cookie set-cookie age cache-control pragma "
+    b"expires date location retry-after vary content-encoding content-type content-range".split()
+)
+
+
+def last_chunk(trailers: Pairs = ()) -> bytes:
+    """The end of a chunked body, with the trailers that may be one. Raises ``ValueError`` for what would break out."""
+    lines = [name + b": " + value for name, value in trailers if name not in _NOT_TRAILERS]
+    text = b"".join(line + b"\r\n" for line in lines)
+    if len(text) - len(text.translate(None, b"\r\n\0")) != 2 * len(lines):
+        raise ValueError("a trailer holds a line break or NUL")
+    return b"0\r\n" + text + b"\r\n"
+
+
 # ------------------------------------------------------------------------------------------- request heads
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")

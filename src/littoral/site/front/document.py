@@ -129,6 +129,7 @@ def _to_core(folder: Path) -> Document:
             "protocol": "http",
             "compression": False,
             "versions": ["1.1"],
+            "expect_continue_timeout": "30s",  # a viewer's 100 is the core's to give
             # shorter than the core keeps an idle connection, so that none is used as it ends
             "keep_alive": {"idle_timeout": "60s", "max_idle_conns_per_host": 1024},
         },
