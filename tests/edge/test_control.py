@@ -20,6 +20,7 @@ from littoral.edge.control import Control
 from littoral.edge.feed import Feed
 from littoral.edge.location import EdgeLocation, Region
 from littoral.edge.pipeline import Pipeline
+from littoral.edge.tier import Tier
 from littoral.edge.upstream import Upstream
 from littoral.functions import Functions
 from littoral.net.client import HttpClient
@@ -111,7 +112,11 @@ class Location:
         key = Key(self.place.access_key, self.place.secret_key)
         upstream = Upstream(self.client, "POP1", url, key)
         self.pipeline = Pipeline(
-            pop=self.name.upper(), folder=self.folder, upstream=upstream, invoker=self.functions or Scripted()
+            pop=self.name.upper(),
+            folder=self.folder,
+            upstream=upstream,
+            invoker=self.functions or Scripted(),
+            tier=Tier(self.name, self.client),
         )
         above = Region(url, key, self.client)
         records = self.store.records("edge-location")
@@ -119,6 +124,7 @@ class Location:
         self.listener = await listen_http(self.pipeline.handle)
         self.port = self.listener.port
         await self.location.start()
+        await self.location.reachable(f"http://127.0.0.1:{self.port}")
 
     def stop(self) -> None:
         self.place.run(self._stop())
@@ -413,7 +419,15 @@ def test_many_changes_in_a_row_all_arrive(there: Place, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("paths", "code"),
-    [(["a"], "InvalidArgument"), (["/a*b"], "InvalidArgument"), (["/*/b"], "InvalidArgument")],
+    [
+        (["a"], "InvalidArgument"),
+        (["/a*b"], "InvalidArgument"),
+        (["/*/b"], "InvalidArgument"),
+        (["#"], "InvalidArgument"),
+        (["#a*"], "InvalidArgument"),
+        (["#a b"], "InvalidArgument"),
+        (["#" + "a" * 257], "InvalidArgument"),
+    ],
 )
 def test_invalidation_paths(there: Place, paths: list[str], code: str) -> None:
     made = there.cloudfront.create_distribution(DistributionConfig=config())["Distribution"]

@@ -34,6 +34,8 @@ class Location:
     seen: float = 0.0
     stopped: bool = False
     functions: tuple[str, ...] = ()  # ARNs of the versions that it holds for triggers
+    address: str = ""  # at which other locations reach it, as it said last
+    region: str = ""  # of the place that it is part of
 
 
 @dataclass(slots=True)
@@ -52,6 +54,7 @@ class Control:
         self.changing = asyncio.Lock()  # held from reading to writing of one change
         self._changed = asyncio.Condition()
         self.revision = 0
+        self.secret = ""  # by which locations know each other
         self._meta = Documents(records, "meta/")
         self._kinds = {
             kind: Kind(Documents(records, kind + "/"))
@@ -76,6 +79,11 @@ class Control:
         control = cls(records, clock)
         meta = await control._meta.get("revision")
         control.revision = meta["revision"] if meta else 0
+        secret = await control._meta.get("secret")
+        if secret is None:
+            secret = {"secret": secrets.token_hex(32)}
+            await control._meta.put("secret", secret)
+        control.secret = secret["secret"]
         for kind in control._kinds.values():
             after = ""
             while page := await kind.documents.scan(after=after):
@@ -136,10 +144,13 @@ class Control:
 
     # ----------------------------------------------------------------------------------------- locations
 
-    async def acknowledge(self, name: str, revision: int, functions: Sequence[str] = ()) -> None:
+    async def acknowledge(
+        self, name: str, revision: int, functions: Sequence[str] = (), address: str = "", region: str = ""
+    ) -> None:
         """A location serves that revision. Durable before it is told, so that Deployed stays Deployed."""
         location = self.locations.setdefault(name, Location(name))
         news = (location.revision, location.functions) != (revision, tuple(functions))
+        location.address, location.region = address, region
         location.revision, location.functions = revision, tuple(functions)
         location.seen, location.stopped = self._clock(), False
         if news:

@@ -64,7 +64,8 @@ class Feed:
 
     async def _acknowledge(self, said: dict[str, Any]) -> Response:
         functions = [str(arn) for arn in said.get("functions", ())]
-        await self._control.acknowledge(str(said["location"]), int(said["revision"]), functions)
+        address, region = str(said.get("address", "")), str(said.get("region", ""))
+        await self._control.acknowledge(str(said["location"]), int(said["revision"]), functions, address, region)
         return _json(200, {})
 
 
@@ -84,6 +85,12 @@ def desired(control: Control) -> dict[str, Any]:
             }
             for key, d in control.all("invalidation").items()
         ],
+        "locations": [
+            {"name": each.name, "address": each.address, "region": each.region}
+            for each in control.alive()
+            if each.address
+        ],
+        "secret": control.secret,
         "functions": sorted({arn for d in distributions for arn in functions_of(d["config"])}),
     }
 

@@ -22,9 +22,10 @@ from littoral.edge.outcome import Outcome
 from littoral.edge.plan import Origin
 from littoral.edge.ranges import block_range, first_asked, is_block, part_of
 from littoral.edge.slicing import Slicing
-from littoral.edge.storable import UNCHANGING, by_name, changed_paths, end_to_end, storable, vary_of
+from littoral.edge.storable import UNCHANGING, by_name, changed_paths, end_to_end, storable, tags_of, vary_of
+from littoral.edge.tier import Asking, Tier
 from littoral.edge.triggers import EdgeRequest, EdgeResponse, switched_origin
-from littoral.edge.upstream import Upstream
+from littoral.edge.upstream import Upstream, escaped
 from littoral.net.client import ClientResponse, RequestFailed, Timeout
 from littoral.net.message import Body, BodyError, Headers, Request
 from littoral.protocols.httpcache import Lifetime, initial_age, lifetime, shareable
@@ -57,11 +58,14 @@ class Flight:
 
 
 class Fetching:
-    def __init__(self, cache: Cache, upstream: Upstream, triggers: OriginTriggers, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, cache: Cache, upstream: Upstream, triggers: OriginTriggers, clock: Callable[[], float], tier: Tier
+    ) -> None:
         self._cache = cache
         self._upstream = upstream
         self._triggers = triggers
         self._clock = clock
+        self._tier = tier
         self._under_way: dict[Key, Flight] = {}
         self._slicing = Slicing(cache, self._find, self.pass_through, clock)
         self._background: set[asyncio.Task[object]] = set()
@@ -162,6 +166,12 @@ class Fetching:
 
     async def _ask(self, visit: Visit, entry: Entry | None, key: Key | None) -> Outcome:
         visit.since = self._cache.generation
+        shield = None if key is None or visit.inner else self._tier.above(visit.behaviour.origin.shield)
+        if shield is not None and visit.request.method in {"GET", "HEAD"}:
+            try:
+                return await self._ask_shield(shield, visit, entry, key)
+            except RequestFailed as problem:
+                log.warning("origin shield %s: %s", visit.behaviour.origin.shield, problem)
         origin = visit.behaviour.origin
         request = self._upstream.outgoing(origin, visit.behaviour, visit.request, visit.viewer.peer)
         changed = await self._triggers("origin-request", visit, request, None)
@@ -179,6 +189,18 @@ class Fetching:
         visit.upstream_took = time.perf_counter() - began
         return await self._received(key, visit, request, entry, response, requested_at)
 
+    async def _ask_shield(self, shield: str, visit: Visit, entry: Entry | None, key: Key | None) -> Outcome:
+        """The tier above; origin functions run there. Raises RequestFailed."""
+        asked, requested_at, began = visit.request, self._clock(), time.perf_counter()
+        kept = [pair for pair in asked.headers.raw if pair[0].decode("latin-1") not in CONDITIONS]
+        headers = Headers([*kept, *Headers.of(_conditions(visit, entry)).raw])
+        target = escaped(asked.uri) + (f"?{asked.querystring}" if asked.querystring else "")
+        peer = visit.viewer.peer
+        asking = Asking(self._tier.wanted, visit.behaviour.pattern, asked.client_ip, peer.tls)
+        response = await self._tier.ask(shield, visit.plan.domain, target, headers, asking)
+        visit.upstream_took = time.perf_counter() - began
+        return await self._received(key, visit, asked, entry, response, requested_at, above=True)
+
     async def _send(
         self, visit: Visit, request: EdgeRequest, origin: Origin, entry: Entry | None, *, cached: bool
     ) -> ClientResponse:
@@ -188,13 +210,7 @@ class Fetching:
             kept = Headers([pair for pair in request.headers.raw if pair[0].decode("latin-1") not in CONDITIONS])
             method = "GET" if method == "HEAD" else method  # one fetch serves both
             request = replace(request, method=method, headers=kept)
-            if visit.block is not None:
-                extra.append(("range", block_range(visit.block[0])))
-            if entry is not None and entry.status in {200, 206}:
-                if entry.etag is not None:
-                    extra.append(("if-none-match", entry.etag))
-                if entry.last_modified is not None:
-                    extra.append(("if-modified-since", entry.last_modified))
+            extra += _conditions(visit, entry)
         else:
             extra += [(name, value) for name in CONDITIONS if (value := visit.request.headers.get(name)) is not None]
         self.origin_requests += 1
@@ -214,7 +230,10 @@ class Fetching:
         entry: Entry | None,
         response: ClientResponse,
         requested_at: float,
+        *,
+        above: bool = False,
     ) -> Outcome:
+        """``above``: from the shield, where origin functions have run."""
         now = self._clock()
         if response.status == 304 and entry is not None:
             response.release()
@@ -226,7 +245,7 @@ class Fetching:
         if visit.block is not None and response.status != 206:
             key = self._not_a_block(visit, response.status)
         before = EdgeResponse(response.status, kept)
-        after = await self._triggers("origin-response", visit, request, before)
+        after = None if above else await self._triggers("origin-response", visit, request, before)
         made = after if isinstance(after, EdgeResponse) else before
         known = by_name(made.headers)
         said = lifetime(made.status, known, visit.behaviour.ttl, now, visit.plan.error_minimum(made.status))
@@ -340,6 +359,7 @@ class Fetching:
             etag=known.get("etag", [None])[0],
             last_modified=known.get("last-modified", [None])[0],
             vary=vary_of(visit.behaviour, known),
+            tags=tags_of(visit.plan.tag_header, known),
         )
 
     def _replaced(
@@ -429,6 +449,19 @@ def _body_of(visit: Visit, request: EdgeRequest, method: str) -> bytes | Body | 
         return request.body
     headers = visit.viewer.headers
     return Uploading(visit.viewer.body) if headers.get("content-length") or "transfer-encoding" in headers else None
+
+
+def _conditions(visit: Visit, entry: Entry | None) -> list[tuple[str, str]]:
+    """Of a request whose answer is to be stored: which block, and unless it is what is there already."""
+    made: list[tuple[str, str]] = []
+    if visit.block is not None:
+        made.append(("range", block_range(visit.block[0])))
+    if entry is not None and entry.status in {200, 206}:
+        if entry.etag is not None:
+            made.append(("if-none-match", entry.etag))
+        if entry.last_modified is not None:
+            made.append(("if-modified-since", entry.last_modified))
+    return made
 
 
 def _hit(entry: Entry) -> str:

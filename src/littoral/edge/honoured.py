@@ -28,8 +28,6 @@ REFUSED: list[tuple[str, tuple[Any, ...], str]] = [
     ("TenantConfig", NOTHING, "tenants"),
     ("ViewerMtlsConfig", NOTHING, "viewer mTLS"),
     ("ConnectionFunctionAssociation", NOTHING, "connection functions"),
-    ("CacheTagConfig", NOTHING, "cache tags"),
-    (ORIGIN + "OriginShield.Enabled", NOTHING, "origin shield"),
     (ORIGIN + "VpcOriginConfig", NOTHING, "VPC origins"),
     (ORIGIN + "S3OriginConfig.OriginAccessIdentity", NOTHING, "origin access identities (use an access control)"),
     (ORIGIN + "ResponseCompletionTimeout", NOTHING, "response completion timeouts"),

@@ -110,6 +110,7 @@ class EdgeLocation:
         self._installed = Documents(records, "installed/")
         self._fetched: list[str] = []  # ARNs of the versions that this location installed; others belong to the place
         self.functions: list[str] = []  # those that triggers name
+        self._address = ""  # at which other locations reach this one
         self._heard = asyncio.Event()  # the region has been asked for the first time, with or without an answer
         self.revision = -1
         self.connected = False
@@ -122,6 +123,8 @@ class EdgeLocation:
         self._fetched = fetched["arns"] if fetched is not None else []
         if state is not None:
             self._use(state)
+            self._pipeline.tier.know(state)
+            self._pipeline.tier.wanted = self._pipeline.tier.applied = state["revision"]
             self.revision, self.functions = state["revision"], state["functions"]
         self._puller = asyncio.ensure_future(self._pull())
         with contextlib.suppress(TimeoutError):
@@ -156,19 +159,41 @@ class EdgeLocation:
         wait = WAIT if self.connected else 0.0
         path = f"{PREFIX}desired?location={quote(self.name, safe='')}&after={self.revision}&wait={wait:g}"
         state = json.loads(await self._region.ask("GET", path, wait=wait + 15.0))
+        self._pipeline.tier.know(state)
         if state["revision"] != self.revision:
             await self._apply(state)
         self._heard.set()
-        body = json.dumps({"location": self.name, "revision": self.revision, "functions": self.functions}).encode()
-        await self._region.ask("POST", PREFIX + "acknowledge", body=body)
+        await self._acknowledge()
+
+    async def _acknowledge(self) -> None:
+        said = {
+            "location": self.name,
+            "revision": self.revision,
+            "functions": self.functions,
+            "address": self._address,
+            "region": self._pipeline.tier.region,
+        }
+        await self._region.ask("POST", PREFIX + "acknowledge", body=json.dumps(said).encode())
+
+    async def reachable(self, address: str) -> None:
+        """Other locations may ask this one there (``tier``). The region is told now, or with the next word."""
+        self._address = address
+        try:
+            await self._acknowledge()
+        except (RequestFailed, BodyError, Refused) as problem:
+            log.info("edge location %s: the region does not know its address yet: %s", self.name, problem)
 
     async def _apply(self, state: dict[str, Any]) -> None:
         for arn in state["functions"]:
             await self._install(arn)
+        self._pipeline.tier.wanted = state["revision"]  # what is fetched from here on is held against the new state
         self._use(state)
         for each in state["invalidations"]:
             if each["revision"] > self.revision:
-                await self._pipeline.cache.invalidate(each["distribution"], each["paths"])
+                paths = [path for path in each["paths"] if not path.startswith("#")]
+                tags = [path[1:].lower() for path in each["paths"] if path.startswith("#")]
+                await self._pipeline.cache.invalidate(each["distribution"], paths, tags)
+        self._pipeline.tier.applied = state["revision"]
         await self._stored.put("state", state)
         await self._clean(set(state["functions"]))
         self.revision, self.functions = state["revision"], state["functions"]

@@ -26,6 +26,7 @@ from littoral.edge.outcome import Outcome
 from littoral.edge.plan import SAFE_METHODS, Behaviour, Plan
 from littoral.edge.responseheaders import ResponseHeaders, server_timing
 from littoral.edge.signing import refusal_page
+from littoral.edge.tier import HEADER, RAW, NotTrusted, Tier, inner
 from littoral.edge.triggers import (
     About,
     EdgeRequest,
@@ -48,7 +49,7 @@ BODY = frozenset((b"content-length", b"transfer-encoding"))
 Known = tuple[Key, bool, ResponseHeaders | None]  # for TLS only; the policy that dresses it
 # a hit is not answered whole, or not with the headers that everybody gets, or not at all
 UNCACHED = BODY | {b"upgrade"}
-SPECIAL = UNCACHED | {b"range", b"if-none-match", b"if-modified-since", b"origin"}
+SPECIAL = UNCACHED | {b"range", b"if-none-match", b"if-modified-since", b"origin", RAW}
 MAX_TRIGGER_BODY = 20 * 1024 * 1024  # bytes of a request body that a trigger with IncludeBody may hold up
 
 
@@ -64,6 +65,7 @@ class Visit:
     since: int = 0  # the cache's generation when the origin was asked
     began: float = field(default_factory=time.perf_counter)
     upstream_took: float | None = None  # seconds until the origin answered, where this visit asked it
+    inner: bool = False  # another location asks, for a viewer of its own
     block: tuple[int, Key] | None = None  # of its object under that key, where a piece is asked for (``slicing``)
     shared: Key | None = None  # where the answer to a request with Authorization lies, if its origin lets it be shared
 
@@ -98,6 +100,7 @@ class Pipeline:
         cache_bytes: int = 512 * 1024 * 1024,
         disk_bytes: int = 4 * 1024 * 1024 * 1024,
         clock: Callable[[], float] = answer.clock,
+        tier: Tier | None = None,
         locator: Locator | None = None,
     ) -> None:
         self.pop = pop
@@ -110,7 +113,9 @@ class Pipeline:
         self._clock = clock
         self._locator = locator or Nowhere()
         self.tunnels = Tunnels(upstream, self._origin_triggers)
-        self.fetching = Fetching(self.cache, upstream, self._origin_triggers, clock)
+        self.tier = tier or Tier(pop.lower())
+        self.tier.clock = clock
+        self.fetching = Fetching(self.cache, upstream, self._origin_triggers, clock, self.tier)
 
     def use(self, plans: Mapping[str, Plan]) -> None:
         """Serve these distributions, by id, and no others."""
@@ -154,6 +159,8 @@ class Pipeline:
                 if now < entry.fresh_until and entry.status < 400:
                     self.results["Hit"] += 1
                     return answer.hit(entry, self.pop, now, policy)
+        if RAW in headers:
+            return self._inner(request)
         plan = self._plan_of(request)
         if plan is None:
             return self._refuse(403, "Forbidden", "No distribution is configured for this host name.")
@@ -232,6 +239,28 @@ class Pipeline:
         except BaseException:
             shown.release()
             raise
+
+    async def _inner(self, request: Request) -> Response:
+        """Another location asks this one, which is the origin's shield (``tier``)."""
+        try:
+            asking = self.tier.asked(request)
+        except NotTrusted as problem:
+            return self._refuse(403, "Forbidden", f"{problem}.")
+        plan = self._plan_of(request)
+        behaviours = [each for each in plan.behaviours if each.pattern == asking.behaviour] if plan is not None else []
+        if plan is None or not behaviours or self.tier.behind(asking):
+            return self._refuse(503, "Service Unavailable", "This location does not serve by that revision yet.")
+        viewer = inner(request, asking)
+        path, _, query = viewer.target.partition("?")
+        made = EdgeRequest(viewer.method, path, query, Headers(list(viewer.headers.raw)), asking.address)
+        about = About(plan.domain, plan.id, answer.request_id())
+        visit = Visit(viewer, plan, behaviours[0], made, about, inner=True)
+        try:
+            response = await self._respond(visit, await self._find(visit))
+        except EdgeFailure as failure:
+            response = self._refuse(failure.status, failure.title, failure.reason, failure.label)
+        response.headers.set(HEADER, "1")
+        return response
 
     def _visit(self, viewer: Request, plan: Plan) -> Visit:
         path, _, query = viewer.target.partition("?")

@@ -19,6 +19,7 @@ NOT_STORED = HOP_BY_HOP | {
     "x-amz-request-id",
     "x-amz-id-2",
 }
+MOST_TAGS = 50
 UNCHANGING = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))  # safe methods, RFC 9110 s. 9.2.1
 
 
@@ -59,6 +60,12 @@ def changed_paths(host: str, path: str, headers: Headers) -> list[str]:
             if found.netloc.lower() == base:
                 paths.append(f"{found.path}?{found.query}" if found.query else found.path)
     return paths
+
+
+def tags_of(header: str | None, known: dict[str, list[str]]) -> tuple[str, ...]:
+    """The cache tags that an origin gives its answer in that header: at most fifty, in any case of letters."""
+    texts = known.get(header, []) if header is not None else []
+    return tuple({tag.strip().lower(): None for text in texts for tag in text.split(",") if tag.strip()})[:MOST_TAGS]
 
 
 def by_name(headers: Headers) -> dict[str, list[str]]:

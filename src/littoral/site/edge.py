@@ -6,6 +6,7 @@ from littoral.aws.gateway import Gateway
 from littoral.aws.identity import AccessKey
 from littoral.edge.location import EdgeLocation, Region
 from littoral.edge.pipeline import Pipeline
+from littoral.edge.tier import Tier
 from littoral.edge.upstream import Credentials, Upstream
 from littoral.functions import Functions
 from littoral.net.client import HttpClient
@@ -56,6 +57,7 @@ async def attach(base: Foundation, functions: Functions, region_url: str, key: C
         invoker=functions,
         cache_bytes=settings.edge_cache_memory * MIB,
         disk_bytes=settings.edge_cache_disk * MIB,
+        tier=Tier(name, client, region="" if settings.kind == "edge" else settings.region),
     )
     base.place.part(pipeline.close)
     region = Region(region_url, key, client, settings.region)
@@ -64,3 +66,5 @@ async def attach(base: Foundation, functions: Functions, region_url: str, key: C
     await location.start()  # invalidations that came meanwhile are applied before anybody is served
     base.place.quiet(location.close)
     await listen_edge(base, pipeline)
+    if settings.edge_address is not None or settings.edge_port is not None:
+        await location.reachable(settings.edge_address or base.place.url("edge"))

@@ -82,6 +82,7 @@ def edge_readings(pipeline: Pipeline) -> Iterable[Reading]:
     for result, count in pipeline.results.items():
         yield Reading("littoral_edge_requests_total", "Viewer requests by result", count, {"result": result})
     yield Reading("littoral_edge_origin_requests_total", "Requests to origins", pipeline.fetching.origin_requests)
+    yield Reading("littoral_edge_shield_hits_total", "Answers that the origin's shield had", pipeline.tier.hits)
     held = (
         ("memory", pipeline.cache.bytes, len(pipeline.cache)),
         ("disk", pipeline.cache.disk.bytes, len(pipeline.cache.disk)),

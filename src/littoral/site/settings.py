@@ -208,6 +208,12 @@ class Settings:
         None, COUNT, "MiB that function instances may take, all together", shown="80 % of what is free at the start"
     )
     functions_idle: float = _row(300.0, SECONDS, "An instance without work for so long is ended")
+    edge_address: str | None = _row(
+        None,
+        URL,
+        "Where other locations reach this one's edge, when it is an Origin Shield",
+        shown="the host and port of the edge over HTTP",
+    )
     edge_cache_memory: int = _row(256, COUNT, "MiB of memory for an edge location's cache")
     edge_cache_disk: int = _row(4096, COUNT, "MiB of disk for it; what is there survives a restart")
     insecure_no_sandbox: bool = _row(

@@ -41,6 +41,9 @@ class Checks(Operations):
             control = origin.get("OriginAccessControlId")
             if control and self._control.get("access-control", control) is None:
                 raise ServiceError("NoSuchOriginAccessControl", "The origin access control does not exist.", status=404)
+            shield = origin.get("OriginShield") or {}
+            if shield.get("Enabled") and not shield.get("OriginShieldRegion"):
+                raise ServiceError("InvalidOrigin", "An Origin Shield that is enabled needs its region.", status=400)
             if not origin.get("CustomOriginConfig") and not origin.get("S3OriginConfig"):
                 raise ServiceError("InvalidOrigin", f"The origin {origin['Id']} is neither S3 nor custom.", status=400)
         patterns = [item["PathPattern"] for item in items(config, "CacheBehaviors")]

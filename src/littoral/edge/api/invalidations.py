@@ -10,7 +10,16 @@ from littoral.edge.control import new_id
 from littoral.edge.plan import items
 from littoral.store.documents import Document
 
+LONGEST_TAG = 256  # characters
 MOST_PATHS, MOST_WILDCARDS = 3000, 15  # in progress at once ("Quotas on invalidations")
+
+
+def _valid(item: str) -> bool:
+    """A path with ``*`` at its end at most, or ``#`` and a cache tag ("… when invalidating tags")."""
+    if item.startswith("#"):
+        tag = item[1:]
+        return 1 <= len(tag) <= LONGEST_TAG and all("!" <= letter <= "~" and letter not in ",*" for letter in tag)
+    return item.startswith("/") and "*" not in item[:-1]
 
 
 class InvalidationOperations(Operations):
@@ -20,11 +29,11 @@ class InvalidationOperations(Operations):
     async def create_invalidation(
         self, call: Call, *, distribution_id: str, invalidation_batch: dict[str, Any]
     ) -> Output:
-        """Completed once every edge location has dropped the paths."""
+        """Completed once every edge location has dropped the paths, and what has the tags (``#tag``)."""
         async with self._control.changing:
             self._found(distribution_id)
             paths = items(invalidation_batch, "Paths")
-            if not paths or any(not path.startswith("/") or "*" in path[:-1] for path in paths):
+            if not paths or not all(_valid(path) for path in paths):
                 message = "Your request contains one or more invalid invalidation paths."
                 raise ServiceError("InvalidArgument", message, status=400)
             for key, each in self._control.all("invalidation").items():

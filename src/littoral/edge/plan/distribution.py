@@ -36,6 +36,7 @@ class Plan:
     origins: dict[str, Origin]
     errors: dict[int, ErrorPage]
     restriction: Restriction | None = None  # of the countries where it is served
+    tag_header: str | None = None  # of the origin's answers, with what they can be invalidated by
     http: frozenset[str] = HTTP_VERSIONS["http2"]  # what viewers may speak over TLS: 1, 2, 3
 
     @property
@@ -79,6 +80,7 @@ def compile_plan(identifier: str, domain: str, config: Document, policies: Mappi
         origins,
         errors,
         _restriction((config.get("Restrictions") or {}).get("GeoRestriction") or {}),
+        ((config.get("CacheTagConfig") or {}).get("HeaderName") or "").lower() or None,
         HTTP_VERSIONS[str(config.get("HttpVersion") or "http2").lower()],
     )
 

@@ -23,13 +23,14 @@ class Origin:
     read_timeout: float = 30.0
     keepalive_timeout: int = 5
     headers: tuple[tuple[str, str], ...] = ()
+    shield: str | None = None  # the location that is asked before it (``tier``)
     signing: str = "no"  # always, never, no-override, or no (no access control)
 
 
 def origin_of(item: Document, policies: Mapping[str, Document]) -> Origin:
     domain = item["DomainName"]
     found = re.match(r"^(?P<bucket>[a-z0-9][a-z0-9.-]*?)\.s3[.-](?:[a-z0-9-]+\.)?amazonaws\.com$", domain)
-    custom = item.get("CustomOriginConfig") or {}
+    custom, shield = item.get("CustomOriginConfig") or {}, item.get("OriginShield") or {}
     control = policies.get(item.get("OriginAccessControlId") or "", {})
     return Origin(
         id=item["Id"],
@@ -43,6 +44,7 @@ def origin_of(item: Document, policies: Mapping[str, Document]) -> Origin:
         attempts=int(item.get("ConnectionAttempts") or 3),
         read_timeout=float(custom.get("OriginReadTimeout") or 30),
         keepalive_timeout=int(custom.get("OriginKeepaliveTimeout") or 5),
+        shield=shield.get("OriginShieldRegion") if shield.get("Enabled") else None,
         headers=tuple((h["HeaderName"], h["HeaderValue"]) for h in items(item, "CustomHeaders")),
         signing=control.get("SigningBehavior", "no"),
     )
