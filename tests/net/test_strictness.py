@@ -214,16 +214,3 @@ async def test_a_body_that_stops_coming_fails_its_reader() -> None:
         client.send(POST + b"Content-Length: 10\r\n\r\nabc")
         assert (await client.reply()).status == 400
         assert await client.ended()
-
-
-async def test_connections_beyond_the_limit_get_503() -> None:
-    seen = Seen()
-    limits = Limits(max_connections=1)
-    async with serving(seen.handle, limits) as listener, wire(listener.port) as first:
-        first.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-        assert (await first.reply()).status == 200
-        async with wire(listener.port) as second:
-            assert (await second.reply()).status == 503
-            assert await second.ended()
-        first.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-        assert (await first.reply()).status == 200

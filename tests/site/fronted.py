@@ -22,8 +22,10 @@ from h2.connection import H2Connection
 from h2.events import DataReceived as H2Data
 from h2.events import InformationalResponseReceived, ResponseReceived, StreamEnded, StreamReset, TrailersReceived
 
+from littoral.edge.guard import Guard
 from littoral.edge.plan import compile_plan
 from littoral.net.pki import Authority
+from littoral.protocols.shield import Shield
 from littoral.site.certificates import Certificates
 from littoral.site.front import find_caddy, listen_front
 from littoral.site.front.front import Front
@@ -79,11 +81,13 @@ async def fronted(folder: Path, certificates: Path | None = None, **settings: An
     (folder / "ca.pem").write_bytes(authority.certificate_pem)
     own = Certificates(authority, ["localhost", "127.0.0.1"], certificates)
     async with edge(folder) as inner:
-        front = await listen_front(inner.pipeline, program, own, made, settings.get("edge_tls_port", 0))
+        guard = Guard(Shield(made.client_limits()), inner.pipeline.pop)
+        front = await listen_front(inner.pipeline, guard, program, own, made, settings.get("edge_tls_port", 0))
         try:
             yield Fronted(inner, front, authority, folder / "ca.pem")
         finally:
             await front.close(1.0)
+            await guard.close()
 
 
 @dataclass

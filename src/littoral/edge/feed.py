@@ -17,7 +17,6 @@ from littoral.aws.service import Principal, ServiceError
 from littoral.edge.cloudfront import documents_of
 from littoral.edge.control import Control
 from littoral.edge.plan import items
-from littoral.edge.waf.bundles import bundles
 from littoral.net.message import Handler, Headers, Request, Response
 from littoral.protocols.sigv4 import split_query
 
@@ -93,7 +92,6 @@ def desired(control: Control) -> dict[str, Any]:
         ],
         "secret": control.secret,
         "functions": sorted({arn for d in distributions for arn in functions_of(d["config"])}),
-        "webacls": bundles(control),
     }
 
 

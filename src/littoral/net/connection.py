@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, cast
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from littoral.net.incoming import IncomingBody
+from littoral.net.limits import Limits
 from littoral.net.message import (
     Answer,
     Body,
@@ -60,6 +61,20 @@ log = logging.getLogger("littoral.net")
 
 _EMPTY: Body = BytesBody()
 
+# What the sweep watches.
+_SENDING, _BODY = 1, 2
+
+# The names under which refusals are counted, by status.
+REFUSALS = {
+    408: "slow-head",
+    414: "long-target",
+    417: "expectation",
+    431: "large-head",
+    501: "not-implemented",
+    503: "connections",
+    505: "version",
+}
+
 # Why reading is paused; more than one may hold at a time.
 _BY_BODY, _BY_QUEUE, _BY_STOP = 1, 2, 4
 
@@ -89,7 +104,6 @@ class HttpConnection(Responder):
         "_rest",
         "_served",
         "_spans",
-        "_starved",
         "_stopped",
         "_target",
         "_task",
@@ -109,7 +123,6 @@ class HttpConnection(Responder):
         self._spans = False  # the head being received began in an earlier read
         self._in_head = False
         self._in_body = False
-        self._starved = False  # the sweep saw the reader of the body wait
         self._served = False  # at least one request came
         self._answering = False  # a handler runs in ``_task``
         self._current: Request | None = None  # which one it answers
@@ -193,6 +206,7 @@ class HttpConnection(Responder):
 
     def resume_writing(self) -> None:
         self._blocked = False
+        self._watched = 0  # most of what had waited is taken
         if self._drain is not None and not self._drain.done():
             self._drain.set_result(None)
         self._next()
@@ -256,7 +270,6 @@ class HttpConnection(Responder):
             self._begin(request, keep, body)
 
     def on_body(self, data: bytes) -> None:
-        self._since = self._server.now
         self._head_fed = -self._fed  # this read was not all framing
         if self._body is not None:
             self._body.feed(data)
@@ -303,44 +316,60 @@ class HttpConnection(Responder):
         if len(self._headers) > limits.max_headers or self._head_fed > limits.max_header_bytes:
             self._refuse(431, "headers, trailers or chunk extensions are too large")
 
+    @property
+    def host(self) -> str:
+        return self._peer.host
+
+    @property
+    def idle_since(self) -> float | None:
+        """Since when nothing is asked or answered here, a head that has not ended being nothing; else None."""
+        busy = self._answering or self._waiting or self._in_body or self._finished or self._blocked
+        return None if busy else self._since
+
     def overdue(self, now: float) -> None:
         """Called by the server's sweep about once a second."""
         limits = self._server.limits
         waited = now - self._since
-        if self._lingering:
+        outstanding = self.outstanding()
+        if outstanding or self._drain is not None:
+            self._since = now
+            if self._impatient(_SENDING, -outstanding, limits.send_timeout, limits.send_rate):
+                self._server.refusals["slow-read"] += 1
+                self._transport.abort()
+        elif self._lingering:
             if waited > limits.linger:
                 self._transport.close()
-        elif self._blocked:
-            size = self._transport.get_write_buffer_size()
-            if size < self._pending_write:
-                self._pending_write, self._since = size, now
-            elif waited > limits.send_timeout:
-                self._transport.abort()
-        elif self._drain is not None:  # the kernel is sending a file
-            if waited > limits.send_timeout:
-                self._transport.abort()
         elif self._in_body:
-            self._body_overdue(now, waited > limits.body_timeout)
+            self._body_overdue(limits)
         elif self._answering or self._waiting:
-            return
+            self._watched = 0
         elif self._in_head or not self._served:
             if waited > limits.header_timeout:
                 self._refuse(408, "the request did not come in time")
         elif waited > limits.keep_alive_timeout:
             self._transport.close()
 
-    def _body_overdue(self, now: float, late: bool) -> None:
+    def _body_overdue(self, limits: Limits) -> None:
         body = self._body
         if body is not None and not body.awaited:
-            self._starved = False  # the handler is busy elsewhere: not the client's delay
-        elif not self._starved and body is not None:
-            self._starved, self._since = True, now
-        elif late:
+            self._watched = 0  # the handler is busy elsewhere: not the client's delay
+        elif self._impatient(_BODY, body.received if body else 0, limits.body_timeout, limits.body_rate):
+            self._server.refusals["slow-body"] += 1
             self._last = True
             if body is None:
                 self._transport.abort()
             else:
                 body.fail(BodyError("the body did not come in time"))
+
+    def _impatient(self, what: int, done: int, patience: float, rate: float) -> bool:
+        """Waiting uses patience up, bytes give it back at ``rate`` a second: a trickle is no progress."""
+        if self._watched != what:
+            self._watched, self._patience, self._done = what, patience, done
+            return False
+        gained = max(0, done - self._done)
+        self._done = done
+        self._patience = min(patience, self._patience - self._server.elapsed + gained / rate)
+        return self._patience < 0
 
     # ------------------------------------------------------------------------------------------ answering
 
@@ -451,6 +480,7 @@ class HttpConnection(Responder):
     def _refuse(self, status: int, reason: str) -> None:
         """Answer with an error, after the answers still owed, and end the connection."""
         log.debug("refused %s: %d %s", self._peer.host, status, reason)
+        self._server.refusals[REFUSALS.get(status, "malformed")] += 1
         if self._in_body:
             # The request is with its handler already: that hears of it through the body and answers, finally.
             self._newest_is_last()

@@ -37,6 +37,7 @@ class IncomingBody:
         "ended",
         "length",
         "opened",
+        "received",
         "trailers",
     )
 
@@ -48,6 +49,7 @@ class IncomingBody:
         self._error: BodyError | None = None
         self.length = length
         self.buffered = 0
+        self.received = 0  # bytes until now
         self.ended = False
         self.opened = False
         self.trailers = Headers()
@@ -60,6 +62,7 @@ class IncomingBody:
     def feed(self, data: bytes) -> None:
         self._chunks.append(data)
         self.buffered += len(data)
+        self.received += len(data)
         if self.buffered > self._high:
             self._source.hold_body()
         self._wake()

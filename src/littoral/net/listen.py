@@ -15,16 +15,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import heapq
 import logging
 import os
 import socket
 import ssl
 import time
+from collections import Counter
 from collections.abc import Callable
 from email.utils import formatdate
 from pathlib import Path
 from typing import Protocol
 
+from littoral.net.accepting import Acceptor, Gate, bound
 from littoral.net.connection import HttpConnection
 from littoral.net.limits import Limits
 from littoral.net.message import Handler
@@ -51,8 +54,20 @@ class PortInUse(OSError):
     port = 0
 
 
+A_TURN = 1_000  # connections that the sweep looks at before others of the loop have their turn
+SHED = 100  # a hundredth of the connections is closed at once when there are too many
+
+
 class Connection(Protocol):
     """What a server asks of its connections."""
+
+    @property
+    def host(self) -> str:
+        """The address of the other side."""
+
+    @property
+    def idle_since(self) -> float | None:
+        """None while something is asked or answered."""
 
     def overdue(self, now: float) -> None: ...
 
@@ -61,12 +76,23 @@ class Connection(Protocol):
     def cut(self) -> asyncio.Task[None] | None: ...
 
 
-class HttpService:
-    """The connections of one handler. ``connection`` is the protocol factory; ``close`` ends them."""
+class Successor(Connection, Protocol):
+    """What takes a connection over after a 101."""
 
-    def __init__(self, handler: Handler, limits: Limits | None = None) -> None:
+    host: str
+
+
+class HttpService:
+    """The connections of one handler. ``connection`` is the protocol factory; ``close`` ends them. ``refusals`` counts
+    by name what ended a connection before its time."""
+
+    def __init__(self, handler: Handler, limits: Limits | None = None, gate: Gate | None = None) -> None:
         self.handler = handler
         self.limits = limits or Limits()
+        self.refusals: Counter[str] = Counter()
+        self.elapsed = 0.0  # seconds between the last two sweeps
+        self._gate = gate
+        self._leaving: set[Connection] = set()  # closed by ``shed`` and not yet gone
         self.loop = asyncio.get_running_loop()
         self.closing = False
         self.now = self.loop.time()
@@ -118,23 +144,52 @@ class HttpService:
             self._tick()
         self._connections.add(connection)
         self._empty.clear()
-        return len(self._connections) <= self.limits.max_connections
+        if len(self._connections) - len(self._leaving) > self.limits.max_connections:
+            return self.shed(connection)
+        return True
+
+    def shed(self, newest: Connection | None = None) -> bool:
+        """Close a hundredth of all connections, those that are idle the longest; False when none is idle."""
+        idle = [
+            (since, number, connection)
+            for number, connection in enumerate(self._connections - self._leaving)
+            if connection is not newest and (since := connection.idle_since) is not None
+        ]
+        chosen = heapq.nsmallest(max(1, len(self._connections) // SHED), idle)
+        for _, _, connection in chosen:
+            self._leaving.add(connection)
+            connection.cut()
+        self.refusals["shed-idle"] += len(chosen)
+        return bool(chosen)
 
     def forget(self, connection: Connection) -> None:
         self._connections.discard(connection)
+        self._leaving.discard(connection)
+        if self._gate is not None:
+            self._gate.leaves(connection.host)
         if not self._connections:
             self._empty.set()
 
-    def replace(self, connection: Connection, successor: Connection) -> None:
+    def replace(self, connection: Connection, successor: Successor) -> None:
+        successor.host = connection.host
         self._connections.discard(connection)
         self._connections.add(successor)
 
     def _tick(self) -> None:
-        self.now = now = self.loop.time()
+        now = self.loop.time()
+        self.elapsed, self.now = now - self.now, now
         self.date_line = _date_line()
-        for connection in list(self._connections):
-            connection.overdue(now)
+        self._sweep(list(self._connections))
         self._timer = self.loop.call_later(self._tick_length, self._tick)
+
+    def _sweep(self, connections: list[Connection]) -> None:
+        """Look at every connection; at many of them, in turns."""
+        later = connections[A_TURN:]
+        for connection in connections[:A_TURN]:
+            if connection in self._connections:
+                connection.overdue(self.now)
+        if later:
+            self.loop.call_soon(self._sweep, later)
 
 
 def _date_line() -> bytes:
@@ -149,7 +204,7 @@ def http_service(handler: Handler, limits: Limits | None = None) -> HttpService:
 class Listener:
     """A bound address. ``port`` is the real one when 0 was asked."""
 
-    def __init__(self, server: asyncio.Server) -> None:
+    def __init__(self, server: asyncio.Server | Acceptor) -> None:
         self._server = server
         address = server.sockets[0].getsockname()
         self.port: int = address[1] if isinstance(address, tuple) else 0  # a Unix socket has none
@@ -161,7 +216,7 @@ class Listener:
 
 
 class HttpListener(Listener):
-    def __init__(self, server: asyncio.Server, service: HttpService) -> None:
+    def __init__(self, server: asyncio.Server | Acceptor, service: HttpService) -> None:
         super().__init__(server)
         self.service = service
 
@@ -180,9 +235,18 @@ async def listen_http(
     limits: Limits | None = None,
     reuse_port: bool = False,
     sock: socket.socket | None = None,
+    gate: Gate | None = None,
 ) -> HttpListener:
-    """Serve HTTP/1.1 (and WebSocket upgrades) on an address, or on a listening socket. Raises PortInUse."""
-    service = HttpService(handler, limits)
+    """Serve HTTP/1.1 (and WebSocket upgrades) on an address, or on a listening socket. ``gate`` may refuse connections
+    to the address. Raises PortInUse."""
+    service = HttpService(handler, limits, gate)
+    if gate is not None:
+        try:
+            sockets = bound(host, port, service.limits.backlog)
+        except OSError as problem:
+            raise _in_use(host, port, problem) from problem
+        acceptor = Acceptor(sockets, service.connection, gate, tls, service.shed)
+        return HttpListener(acceptor, service)
     if sock is not None:
         server = await asyncio.get_running_loop().create_server(service.connection, sock=sock, backlog=4096)
         return HttpListener(server, service)
@@ -230,7 +294,11 @@ async def _bind(
             ssl_handshake_timeout=15.0 if tls is not None else None,
         )
     except OSError as problem:
-        reason = os.strerror(problem.errno) if problem.errno else str(problem)
-        refused = PortInUse(problem.errno, f"cannot listen on {host}:{port}: {reason}")
-        refused.port = port
-        raise refused from problem
+        raise _in_use(host, port, problem) from problem
+
+
+def _in_use(host: str, port: int, problem: OSError) -> PortInUse:
+    reason = os.strerror(problem.errno) if problem.errno else str(problem)
+    refused = PortInUse(problem.errno, f"cannot listen on {host}:{port}: {reason}")
+    refused.port = port
+    return refused

@@ -57,7 +57,10 @@ class End(asyncio.Protocol):
 
 
 class Relay:
-    """A connection of the listener (``listen.Connection``). Begins with ``start``."""
+    """A connection of the listener (``listen.Successor``). Begins with ``start``."""
+
+    host = ""
+    idle_since: float | None = None  # it has an idle time of its own
 
     def __init__(self, server: HttpService, idle_timeout: float) -> None:
         self._server = server

@@ -7,8 +7,11 @@ answer goes with which request, and says whether the connection may be kept.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
 import os
+import sys
+import termios
 from typing import TYPE_CHECKING, cast
 
 from littoral.net.incoming import IncomingBody
@@ -42,15 +45,17 @@ class Responder(asyncio.Protocol):
     __slots__ = (
         "_blocked",
         "_continue_for",
+        "_done",
         "_drain",
         "_finished",
         "_last",
+        "_patience",
         "_peer",
-        "_pending_write",
         "_responding",
         "_server",
         "_since",
         "_transport",
+        "_watched",
     )
 
     _transport: asyncio.Transport
@@ -62,7 +67,9 @@ class Responder(asyncio.Protocol):
         self._drain: asyncio.Future[None] | None = None
         self._finished = False  # nothing more is parsed or answered
         self._last = False  # the next response is the last
-        self._pending_write = 0
+        self._watched = 0  # what the sweep is waiting for, its patience left and how far that had come
+        self._patience = 0.0
+        self._done = 0
         self._responding = False  # the head of the current response is written
         self._server = server
         self._since = server.now
@@ -201,7 +208,6 @@ class Responder(asyncio.Protocol):
         if self._transport.is_closing():
             raise ConnectionResetError("the client has gone")
         self._drain = waiter
-        self._since = self._server.now
         try:
             await waiter
         finally:
@@ -213,12 +219,23 @@ class Responder(asyncio.Protocol):
         descriptor: int = self._transport.get_extra_info("socket").fileno()
         return descriptor
 
+    def outstanding(self) -> int:
+        """Bytes that the client has still to take, as far as they are here: what the kernel holds counts while it is
+        given a file, for then the transport holds none."""
+        size = self._transport.get_write_buffer_size()
+        if self._drain is None or self._blocked:
+            return size
+        descriptor = self.kernel_socket()
+        if descriptor is None or descriptor < 0:
+            return size
+        held = bytearray(4)
+        fcntl.ioctl(descriptor, termios.TIOCOUTQ, held)
+        return size + int.from_bytes(held, sys.byteorder)
+
     # the transport's side
 
     def pause_writing(self) -> None:
         self._blocked = True
-        self._pending_write = self._transport.get_write_buffer_size()
-        self._since = self._server.now
 
 
 def plain(status: int, text: str) -> Response:

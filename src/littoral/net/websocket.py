@@ -96,6 +96,9 @@ class WebSocketTransport(asyncio.Transport):
 class WebSocketBridge(asyncio.Protocol):
     """The protocol of the real transport after the handshake."""
 
+    host = ""
+    idle_since: float | None = None  # its silence is not ours to judge
+
     def __init__(self, protocol: asyncio.Protocol, server: HttpService) -> None:
         self.protocol = protocol
         self.closing = False  # our close frame is out

@@ -12,16 +12,19 @@ from collections.abc import Sequence
 from littoral.aws.gateway import Gateway
 from littoral.aws.service import ServiceError
 from littoral.edge.entrance import Entrance
+from littoral.edge.guard import Guard
 from littoral.edge.pipeline import Pipeline
 from littoral.net.firstbyte import FirstByte, is_http
 from littoral.net.listen import HttpService, Listener, http_service, listen_http, listen_stream
 from littoral.net.message import Answer, Handler, Headers, Request, Response, WebSocketUpgrade
 from littoral.net.pki import Issued
 from littoral.net.tls import Pair, server_context
+from littoral.protocols.shield import Shield
 from littoral.site.certificates import Certificates, Contexts
 from littoral.site.foundation import Foundation
 from littoral.site.front import find_caddy, listen_front
 from littoral.site.place import Listening
+from littoral.site.readings import listener_readings, shield_readings
 from littoral.things.access import OpenAccess
 from littoral.things.facade import Things
 
@@ -101,24 +104,40 @@ def websocket_mqtt(gateway: Gateway, things: Things) -> Handler:
 
 async def listen_edge(base: Foundation, pipeline: Pipeline) -> None:
     """The edge over HTTP and TLS; certificates of served names are made by the place's CA when first asked for. TLS is
-    the front's where there is one, else our own listener's, which speaks HTTP/1.1."""
+    the front's where there is one, else our own listener's, which speaks HTTP/1.1. One guard stands before them all."""
     settings = base.place.settings
+    guard = Guard(Shield(settings.client_limits()), pipeline.pop)
+    base.place.part(guard.close)
+    base.metrics.add(lambda: shield_readings(guard.shield))
     if settings.edge_port is not None:
-        listener = await listen_http(pipeline.handle, host=settings.host, port=settings.edge_port)
+        limits = settings.listener_limits()
+        enter = guard.before(pipeline.handle)
+        listener = await listen_http(enter, host=settings.host, port=settings.edge_port, limits=limits, gate=guard)
+        base.metrics.add(lambda: listener_readings("edge", listener.service))
         base.place.listening("edge", "http", settings.host, listener)
     if settings.edge_tls_port is not None:
         certificates = Certificates(base.authority, base.names(), settings.edge_certificates)
-        base.place.listening("edge-tls", "https", settings.host, await _listen_tls(base, pipeline, certificates))
+        secure = await _listen_tls(base, pipeline, guard, certificates)
+        base.place.listening("edge-tls", "https", settings.host, secure)
 
 
-async def _listen_tls(base: Foundation, pipeline: Pipeline, certificates: Certificates) -> Listening:
+async def _listen_tls(base: Foundation, pipeline: Pipeline, guard: Guard, certificates: Certificates) -> Listening:
     settings = base.place.settings
     assert settings.edge_tls_port is not None
     program = find_caddy(settings)
     if program is not None:
-        return await listen_front(pipeline, program, certificates, settings, settings.edge_tls_port)
+        return await listen_front(pipeline, guard, program, certificates, settings, settings.edge_tls_port)
     tls = server_context(certificates.own(), names=Contexts(certificates, pipeline.serves))
-    return await listen_http(Entrance(pipeline).handle, host=settings.host, port=settings.edge_tls_port, tls=tls)
+    listener = await listen_http(
+        guard.before(Entrance(pipeline).handle),
+        host=settings.host,
+        port=settings.edge_tls_port,
+        tls=tls,
+        limits=settings.listener_limits(),
+        gate=guard,
+    )
+    base.metrics.add(lambda: listener_readings("edge-tls", listener.service))
+    return listener
 
 
 def _pair(issued: Issued) -> Pair:

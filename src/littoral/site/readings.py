@@ -9,6 +9,8 @@ from typing import Any
 
 from littoral.edge.pipeline import Pipeline
 from littoral.functions.tally import BUCKETS, Tally
+from littoral.net.listen import HttpService
+from littoral.protocols.shield import Shield
 from littoral.site.metrics import Distribution, Metrics, Reading
 from littoral.things.facade import Things
 
@@ -90,6 +92,21 @@ def edge_readings(pipeline: Pipeline) -> Iterable[Reading]:
     for where, bytes_held, objects in held:
         yield Reading("littoral_edge_cache_bytes", "Bytes held in the cache", bytes_held, {"in": where})
         yield Reading("littoral_edge_cache_objects", "Objects held in the cache", objects, {"in": where})
+
+
+def shield_readings(shield: Shield) -> Iterable[Reading]:
+    for reason, count in shield.refused.items():
+        meaning = "Connections and requests refused to clients that ask too much"
+        yield Reading("littoral_shield_refused_total", meaning, count, {"reason": reason})
+    yield Reading("littoral_shield_price", "What a request costs: 1 while the place keeps up", shield.price)
+    yield Reading("littoral_shield_clients", "Clients with a connection to the edge", shield.clients)
+
+
+def listener_readings(name: str, service: HttpService) -> Iterable[Reading]:
+    yield Reading("littoral_listener_connections", "Connections open", len(service), {"listener": name})
+    for reason, count in service.refusals.items():
+        labels = {"listener": name, "reason": reason}
+        yield Reading("littoral_listener_refused_total", "Connections ended before their time", count, labels)
 
 
 def gateway_observer(metrics: Metrics) -> Callable[[str, str, int, float], None]:

@@ -20,7 +20,6 @@ API_CLASSES: dict[str, str] = {
     "s3": "littoral.objects.api:S3Api",
     "scheduler": "littoral.schedules.api:SchedulerApi",
     "sts": "littoral.aws.identity:Sts",
-    "wafv2": "littoral.edge.waf.api:Wafv2",
 }
 
 

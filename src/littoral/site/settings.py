@@ -22,6 +22,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from littoral.net.limits import Limits
+from littoral.protocols.shield import ClientLimits
+
 KINDS = ("", "region", "edge", "core")  # "" is a region with an edge location
 
 
@@ -181,6 +184,24 @@ class Settings:
         None, DIRECTORY, "ACME directory that certificates are asked of", shown="Caddy's: Let's Encrypt, ZeroSSL"
     )
     acme_ca: Path | None = _row(None, PATH, "CA of the ACME directory's server (PEM)", shown="the system's CAs")
+    edge_connections: int = _row(
+        10_000, COUNT, "Connections to an edge listener at once; beyond it idle ones are closed"
+    )
+    edge_backlog: int = _row(
+        4096, COUNT, "Connections that the kernel holds ready for it (at most `net.core.somaxconn`)"
+    )
+    edge_head_timeout: float = _row(15.0, SECONDS, "A viewer's request head must be whole in so long (slowloris)")
+    edge_keep_alive: float = _row(
+        75.0, SECONDS, "A viewer's connection on which nothing is asked is closed after so long"
+    )
+    edge_slowest: int = _row(
+        240, COUNT, "Bytes a second that a viewer sends of a body and takes of an answer, at least"
+    )
+    edge_client_connections: int = _row(1_000, COUNT, "Connections at once from one client (IPv4 address, IPv6 /64)")
+    edge_client_connection_rate: int = _row(500, COUNT, "Connections a second that one client may open")
+    edge_client_requests: int = _row(
+        50_000, COUNT, "Requests a second from one client; less, down to 100, while the place does not keep up"
+    )
     mqtt_port: int | None = _row(1883, PORT, "MQTT without TLS; loopback only")
     mqtt_tls_port: int | None = _row(8883, PORT, "Devices: MQTT and HTTPS over TLS with client certificates")
     region: str = _row("us-east-1", REGION, "AWS region that the place answers as")
@@ -240,6 +261,23 @@ class Settings:
     log_level: str = _row("info", LEVEL, "What is logged to standard error")
     log_format: str = _row("text", FORMAT, "Form of the log; `json` is one object a line")
     grace: float = _row(10.0, SECONDS, "What is under way may take so long to end when the place stops")
+
+    def client_limits(self) -> ClientLimits:
+        """Of one viewer."""
+        return ClientLimits(self.edge_client_requests, self.edge_client_connections, self.edge_client_connection_rate)
+
+    def listener_limits(self) -> Limits:
+        """Of the edge's listeners. "Maximum length of a request, including headers and query strings, but not including
+        the body content: 20,480 bytes" (CloudFront developer guide, Quotas)."""
+        return Limits(
+            max_header_bytes=20_480,
+            max_connections=self.edge_connections,
+            backlog=self.edge_backlog,
+            header_timeout=self.edge_head_timeout,
+            keep_alive_timeout=self.edge_keep_alive,
+            body_rate=self.edge_slowest,
+            send_rate=self.edge_slowest,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from littoral.edge.entrance import Entrance
+from littoral.edge.guard import Guard
 from littoral.edge.pipeline import Pipeline
 from littoral.net.limits import Limits
 from littoral.net.listen import HttpListener, PortInUse, listen_unix
@@ -48,8 +49,11 @@ def find_caddy(settings: Settings) -> Path | None:
 class Front:
     """A listener of the place (``site.place.Listening``). Made by ``listen_front``."""
 
-    def __init__(self, pipeline: Pipeline, bound: tuple[socket.socket, socket.socket], folder: Path) -> None:
+    def __init__(
+        self, pipeline: Pipeline, guard: Guard, bound: tuple[socket.socket, socket.socket], folder: Path
+    ) -> None:
         self._pipeline = pipeline
+        self._guard = guard
         self._bound = bound
         self._folder = folder
         self._changed = asyncio.Event()
@@ -63,7 +67,9 @@ class Front:
         pipeline, (tcp, udp) = self._pipeline, self._bound
         limits = Limits()
         limits = replace(limits, max_header_bytes=limits.max_header_bytes + SAID, max_headers=limits.max_headers + 6)
-        self._door = await listen_unix(Door(Entrance(pipeline).handle).handle, self._folder / DOOR, limits)
+        self._door = await listen_unix(
+            Door(self._guard.before(Entrance(pipeline).handle)).handle, self._folder / DOOR, limits
+        )
         keyring = Keyring(certificates, pipeline.serves, self._is_alias, acme=acme is not None)
         self._keyring = keyring
         url = await keyring.open()
@@ -121,11 +127,11 @@ class Front:
 
 
 async def listen_front(
-    pipeline: Pipeline, program: Path, certificates: Certificates, settings: Settings, port: int
+    pipeline: Pipeline, guard: Guard, program: Path, certificates: Certificates, settings: Settings, port: int
 ) -> Front:
     """Bind the port for TCP and UDP and put the front there. Raises PortInUse, FrontFailed."""
     folder = _folder(settings.data_dir)
-    front = Front(pipeline, _bind(settings.host, port), folder)
+    front = Front(pipeline, guard, _bind(settings.host, port), folder)
     try:
         await front.open(program, certificates, _acme(settings), settings.grace)
     except BaseException:

@@ -1,0 +1,127 @@
+"""The shield at an edge location's doors: what it decides about connections and requests, done.
+
+Owns: the clock that it lives by, the answer to who is refused, and what the log says of it. The decisions are
+``protocols.shield``'s. One guard stands before all listeners of a location, so a client has one limit at all of them.
+
+    guard = Guard(Shield(limits), pop)
+    listen_http(guard.before(pipeline.handle), gate=guard, …)
+
+A client that was looked at may make some requests before it is looked at again, so what a request costs here is one
+look into a dictionary. The dictionary is emptied ten times a second and the clock stops when nobody asks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Awaitable
+
+from littoral.edge import answer
+from littoral.net.message import Answer, Handler, Headers, Request, Response
+from littoral.protocols.http1 import prepared_head
+from littoral.protocols.shield import Shield, client_of
+
+log = logging.getLogger("littoral.edge.shield")
+
+LOOK = 0.1  # seconds between two looks at the loop
+SAY = 10.0  # seconds between two lines of the log about one reason
+MAX_CLIENTS = 8192
+LABEL = "LimitExceeded from cloudfront"
+
+
+class Guard:
+    """A ``net.accepting.Gate`` for connections, and a handler in front of handlers (``before``)."""
+
+    def __init__(self, shield: Shield, pop: str) -> None:
+        self.shield = shield
+        self._loop = asyncio.get_running_loop()
+        self._left: dict[str, int] = {}  # requests that a client may make before it is looked at again
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
+        self._quiet = True  # nobody was looked at since the last tick
+        self._said: Counter[str] = Counter()
+        self._next_saying = 0.0
+        self._latest = ""
+        page = answer.page(429, "Too Many Requests", "This address asks for more than can be served.", pop, LABEL)
+        page.headers.set("retry-after", "1")
+        assert isinstance(page.body, bytes)
+        self._refusal = Response(429, Headers([]), page.body, close=True, prepared=prepared_head(429, page.headers.raw))
+
+    async def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    # connections
+
+    def arrives(self, host: str) -> bool:
+        self._wake()
+        client = client_of(host)
+        if self.shield.arrives(client, self._loop.time()):
+            self._latest = client
+            return False
+        return True
+
+    def leaves(self, host: str) -> None:
+        self.shield.leaves(client_of(host))
+
+    # requests
+
+    def before(self, enter: Handler) -> Handler:
+        """A handler that hands on to ``enter`` what is within the limits."""
+        left, works = self._left, self._works
+
+        def handle(request: Request) -> Answer | Awaitable[Answer]:
+            host = request.peer.host
+            granted = left.get(host) or self._look(host)
+            if not granted:
+                return self._refusal
+            left[host] = granted - 1
+            made = enter(request)
+            if type(made) is not Response:
+                works(host)
+            return made
+
+        return handle
+
+    def _look(self, host: str) -> int:
+        self._wake()
+        if len(self._left) >= MAX_CLIENTS:
+            self._left.clear()
+        client = client_of(host)
+        granted = self.shield.asks(client, self._loop.time())
+        if not granted:
+            self._latest = client
+        return granted
+
+    def _works(self, host: str) -> None:
+        self.shield.works(client_of(host), self._loop.time())
+
+    # the clock
+
+    def _wake(self) -> None:
+        self._quiet = False
+        if self._timer is None:
+            self._due = self._loop.time() + LOOK
+            self._timer = self._loop.call_at(self._due, self._tick)
+
+    def _tick(self) -> None:
+        now = self._loop.time()
+        self.shield.runs(now - self._due)
+        self._left.clear()
+        self._say(now)
+        self._timer = None
+        if not self._quiet or self.shield.price > 1.0:
+            self._wake()
+            self._quiet = True
+
+    def _say(self, now: float) -> None:
+        """One line for many refusals."""
+        if now < self._next_saying or self._said == self.shield.refused:
+            return
+        self._next_saying = now + SAY
+        new = self.shield.refused - self._said
+        self._said = Counter(self.shield.refused)
+        told = ", ".join(f"{count} for {name}" for name, count in sorted(new.items()))
+        log.warning("refused %s, of %s lately; a request costs %.0f", told, self._latest, self.shield.price)

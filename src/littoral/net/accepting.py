@@ -1,0 +1,130 @@
+"""Accepting connections one by one, so that a gate may refuse one before anything is made for it.
+
+Owns: listening sockets, how many are accepted in a turn of the loop and what happens when descriptors run out. Knows
+no protocol and no limits: a ``Gate`` decides by the address alone. What it refuses is reset at once, which costs three
+system calls and keeps the kernel's queue short, instead of a transport, a protocol and two turns of the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import socket
+import ssl
+import struct
+from collections.abc import Callable
+from typing import Protocol
+
+log = logging.getLogger("littoral.net")
+
+A_TURN = 64  # connections accepted before others of the loop have their turn
+PAUSE = 0.2  # seconds without accepting when there is no descriptor left
+_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing resets, and leaves nothing behind
+_EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+
+
+class Gate(Protocol):
+    """Who may connect. Each ``arrives`` that was True is followed by one ``leaves``."""
+
+    def arrives(self, host: str) -> bool: ...
+
+    def leaves(self, host: str) -> None: ...
+
+
+class Acceptor:
+    """Serves ``factory`` on listening sockets; looks like an ``asyncio.Server`` to a Listener."""
+
+    def __init__(
+        self,
+        sockets: list[socket.socket],
+        factory: Callable[[], asyncio.Protocol],
+        gate: Gate,
+        tls: ssl.SSLContext | None,
+        exhausted: Callable[[], object],
+    ) -> None:
+        """``exhausted`` is called when there is no descriptor for a connection: whoever can should close some."""
+        self.sockets = sockets
+        self._factory = factory
+        self._gate = gate
+        self._tls = tls
+        self._exhausted = exhausted
+        self._loop = asyncio.get_running_loop()
+        self._adopting: set[asyncio.Task[None]] = set()
+        self._closed = False
+        for each in sockets:
+            self._loop.add_reader(each.fileno(), self._readable, each)
+
+    def _readable(self, listening: socket.socket) -> None:
+        for _ in range(A_TURN):
+            try:
+                accepted, address = listening.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as problem:
+                if problem.errno not in _EXHAUSTED:
+                    raise
+                self._rest(listening, problem)
+                return
+            if self._gate.arrives(address[0]):
+                task = self._loop.create_task(self._adopt(accepted, address[0]))
+                self._adopting.add(task)
+                task.add_done_callback(self._adopting.discard)
+            else:
+                accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                accepted.close()
+
+    async def _adopt(self, accepted: socket.socket, host: str) -> None:
+        accepted.setblocking(False)
+        limit = 15.0 if self._tls is not None else None
+        try:
+            await self._loop.connect_accepted_socket(
+                self._factory, accepted, ssl=self._tls, ssl_handshake_timeout=limit
+            )
+        except (OSError, ssl.SSLError, asyncio.CancelledError) as problem:  # no handshake: no protocol was told
+            log.debug("no connection with %s: %s", host, problem)
+            self._gate.leaves(host)
+            accepted.close()
+
+    def _rest(self, listening: socket.socket, problem: OSError) -> None:
+        log.error("cannot accept connections for a moment: %s", os.strerror(problem.errno or 0))
+        self._loop.remove_reader(listening.fileno())
+        self._loop.call_later(PAUSE, self._resume, listening)
+        self._exhausted()
+
+    def _resume(self, listening: socket.socket) -> None:
+        if not self._closed:
+            self._loop.add_reader(listening.fileno(), self._readable, listening)
+
+    def close(self) -> None:
+        """Accept no more; handshakes under way end."""
+        self._closed = True
+        for each in self.sockets:
+            self._loop.remove_reader(each.fileno())
+            each.close()
+        for task in self._adopting:
+            task.cancel()
+
+
+def bound(host: str, port: int, backlog: int) -> list[socket.socket]:
+    """Listening sockets on every address that the host has, all with one port (0: a free one). Raises OSError."""
+    made: list[socket.socket] = []
+    try:
+        for family, kind, protocol, _, address in socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        ):
+            one = socket.socket(family, kind, protocol)
+            made.append(one)
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            one.setblocking(False)
+            one.bind((address[0], port, *address[2:]))
+            one.listen(backlog)
+            port = one.getsockname()[1]
+    except BaseException:
+        for one in made:
+            one.close()
+        raise
+    return made

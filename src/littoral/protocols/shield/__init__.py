@@ -1,0 +1,7 @@
+"""Limits for clients who ask more than can be served, in constant memory. ``Shield`` decides, a driver does."""
+
+from littoral.protocols.shield.buckets import Buckets
+from littoral.protocols.shield.clients import client_of
+from littoral.protocols.shield.shield import ClientLimits, Shield
+
+__all__ = ["Buckets", "ClientLimits", "Shield", "client_of"]

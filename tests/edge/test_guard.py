@@ -1,0 +1,119 @@
+"""The guard at the edge's doors, over sockets: which client is refused, how it is told, and what others notice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from littoral.edge.guard import Guard
+from littoral.net.listen import HttpListener, listen_http
+from littoral.net.message import Headers, Peer, Request, Response
+from littoral.protocols.shield import ClientLimits, Shield
+from tests.net.wire import Reply, Wire, wire
+
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+@dataclass
+class Doors:
+    guard: Guard
+    shield: Shield
+    listener: HttpListener
+
+    async def get(self, source: str) -> Reply:
+        async with wire(self.listener.port, local_addr=(source, 0)) as client:
+            client.send(GET)
+            return await client.reply()
+
+
+@asynccontextmanager
+async def guarded(limits: ClientLimits, *, work: bool = False) -> AsyncIterator[Doors]:
+    async def later(request: Request) -> Response:
+        return Response(200)
+
+    shield = Shield(limits)
+    guard = Guard(shield, "TST1")
+    listener = await listen_http(guard.before(later if work else lambda request: Response(200)), gate=guard)
+    try:
+        yield Doors(guard, shield, listener)
+    finally:
+        await listener.close(0)
+        await guard.close()
+
+
+async def asked(client: Wire, count: int) -> list[int]:
+    """Statuses of so many requests, until one ends the connection."""
+    statuses = []
+    for _ in range(count):
+        client.send(GET)
+        reply = await client.reply()
+        statuses.append(reply.status)
+        if reply.headers.get("connection") == "close":
+            assert reply.headers["x-cache"] == "LimitExceeded from cloudfront"
+            assert reply.headers["retry-after"] == "1"
+            assert await client.ended()
+            break
+    return statuses
+
+
+async def test_a_client_beyond_its_requests_gets_429_and_then_no_connection() -> None:
+    async with guarded(ClientLimits(requests=100)) as doors:
+        async with wire(doors.listener.port, local_addr=("127.0.0.5", 0)) as client:
+            statuses = await asked(client, 100_000)
+        assert statuses[-1] == 429
+        assert set(statuses[:-1]) == {200}
+        with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
+            await doors.get("127.0.0.5")
+        assert (await doors.get("127.0.0.6")).status == 200
+        assert set(doors.shield.refused) == {"client-requests"}
+        async with asyncio.timeout(30):
+            while doors.shield.arrives("127.0.0.5", asyncio.get_running_loop().time()):
+                await asyncio.sleep(0.02)
+        doors.guard.leaves("127.0.0.5")
+        assert (await doors.get("127.0.0.5")).status == 200
+
+
+async def test_a_client_beyond_its_connections_is_reset() -> None:
+    async with guarded(ClientLimits(connections=2)) as doors:
+        async with (
+            wire(doors.listener.port, local_addr=("127.0.0.5", 0)) as first,
+            wire(doors.listener.port, local_addr=("127.0.0.5", 0)) as second,
+        ):
+            assert await asked(first, 1) == await asked(second, 1) == [200]
+            with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
+                await doors.get("127.0.0.5")
+            assert (await doors.get("127.0.0.6")).status == 200
+            assert await asked(first, 3) == [200] * 3
+        async with asyncio.timeout(20):
+            while doors.shield.connections:
+                await asyncio.sleep(0.005)
+        assert (await doors.get("127.0.0.5")).status == 200
+        assert doors.shield.refused == {"client-connections": 1}
+
+
+async def test_work_costs_more_than_an_answer_at_once() -> None:
+    """An eighth of the requests is left to who asks for what is not cached."""
+    async with guarded(ClientLimits(requests=400), work=True) as doors:
+        async with wire(doors.listener.port, local_addr=("127.0.0.5", 0)) as client:
+            statuses = await asked(client, 100_000)
+        assert statuses[-1] == 429
+        assert len(statuses) < 400
+
+
+async def test_behind_a_front_the_viewer_counts_and_not_the_front() -> None:
+    guard = Guard(Shield(ClientLimits(requests=40)), "TST1")
+    enter = guard.before(lambda request: Response(200))
+
+    def ask(host: str) -> int:
+        made = enter(Request("GET", "/", Headers([]), None, Peer(host, 1)))  # type: ignore[arg-type]
+        assert isinstance(made, Response)
+        return made.status
+
+    assert 429 in [ask("2001:db8:0:1::7") for _ in range(200)]
+    assert ask("2001:db8:0:1::8") == 429  # of the same /64
+    assert ask("2001:db8:0:2::7") == 200
+    await guard.close()
