@@ -25,6 +25,11 @@ system:
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	    echo "installing:$$missing"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing >/dev/null; \
 	  else echo "not installed (install them for the full test run):$$missing"; fi; fi
+	@case "$$(/usr/bin/aws --version 2>/dev/null)" in aws-cli/2*) ;; *) \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    { apt-cache show awscli || apt-get update -qq; \
+	      DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends awscli; } >/dev/null 2>&1; fi; \
+	  /usr/bin/aws --version >/dev/null 2>&1 || echo "no version 2 of the AWS CLI (Debian: awscli); its tests skip"; esac
 
 lock:
 	uv pip compile pyproject.toml --extra tour --extra node --extra front --extra geo --group dev \

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,56 @@ def test_the_cli_filters_and_tails(place: Served, function: str) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert [json.loads(each)["bed"] for each in json.loads(done.stdout)] == [2, 3]
+
+
+@pytest.fixture(scope="module")
+def aws2(place: Served) -> Callable[..., subprocess.Popen[str]]:
+    """Version 2 of the AWS CLI, which alone has ``logs tail``; PyPI's is version 1, Debian's package is 2."""
+    candidates = map(shutil.which, ("/usr/bin/aws", "/usr/local/bin/aws", "aws"))
+    found = [path for path in candidates if path is not None and _is_two(path)]
+    if not found:
+        pytest.skip("version 2 of the AWS CLI is not here (apt-get install awscli)")
+
+    def start(*words: str) -> subprocess.Popen[str]:
+        command = [found[0], "--endpoint-url", place.url, *words]  # versions before 2.13 know no AWS_ENDPOINT_URL
+        env = {**os.environ, **place.env, "PYTHONUNBUFFERED": "1"}
+        return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    return start
+
+
+def _is_two(path: str) -> bool:
+    done = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
+    return done.stdout.startswith("aws-cli/2")
+
+
+def _timeless(line: str) -> str:
+    """A line of the form "short", which begins with its time."""
+    time.strptime(line[:20], "%Y-%m-%dT%H:%M:%S ")
+    return line[20:]
+
+
+def test_aws_logs_tail(logs: Any, group: str, aws2: Callable[..., subprocess.Popen[str]]) -> None:
+    put(logs, group, "long ago", at=now() - 3_600_000)
+    put(logs, group, "bed 7", "bed 8", at=now() - 1000)
+    recent = aws2("logs", "tail", group, "--since", "10m", "--format", "short").communicate(timeout=60)[0]
+    assert [_timeless(line) for line in recent.splitlines()] == ["bed 7", "bed 8"]
+    filtered = aws2("logs", "tail", group, "--since", "2h", "--filter-pattern", "ago").communicate(timeout=60)[0]
+    [line] = filtered.splitlines()
+    assert line.endswith(" a long ago")  # the form "detailed" names the stream
+
+
+def test_aws_logs_tail_follow(logs: Any, group: str, aws2: Callable[..., subprocess.Popen[str]]) -> None:
+    put(logs, group, "before", at=now() - 1000)
+    with aws2("logs", "tail", group, "--follow", "--format", "short") as tail:
+        try:
+            assert tail.stdout is not None
+            assert _timeless(tail.stdout.readline()) == "before\n"
+            for text in ("after",):
+                put(logs, group, text)
+                assert _timeless(tail.stdout.readline()) == f"{text}\n"
+        finally:
+            tail.kill()
 
 
 def test_what_tail_follow_asks_for(logs: Any, group: str) -> None:
