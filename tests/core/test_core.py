@@ -18,7 +18,8 @@ from littoral.things.message import Publication
 from littoral.tour.link import Link as Cable
 from tests.core.world import CORE, CorePlace, RegionPlace, until
 from tests.functions.deploy import zip_of
-from tests.support.notebook import notebook
+from tests.support.confined import FACTS, confined
+from tests.support.notebook import NOTE, notebook
 
 BRIDGE_KEY = BRIDGE.replace(".", "__")
 
@@ -90,6 +91,19 @@ async def test_a_function_is_deployed_gets_its_events_in_order_and_survives_a_re
     stats = await place.core.stats()
     assert stats["link"]["connected"] is False
     cable.restore()
+
+
+CELL = NOTE + FACTS + "import json\ndef handler(event, context): note(json.dumps(facts(event)))\n"
+
+
+async def test_a_function_of_a_core_is_in_a_cell(region: RegionPlace, place: CorePlace, out: Path, port: int) -> None:
+    arn = await region.function("cell", CELL, MemorySize=256, EphemeralStorage={"Size": 600})
+    sources = [{"topic": "look", "type": "PUB_SUB"}]
+    await region.component(arn, "ward.cell", eventSources=sources, environmentVariables={"OUT": str(port)})
+    assert await region.outcome(await region.deploy(ward__cell={"componentVersion": "1.0.0"})) == "SUCCEEDED"
+    await place.publish("look", str(place.folder))
+    await until(lambda: notes(out))
+    assert notes(out) == [confined(place.folder, memory=256, tmp=600)]
 
 
 LAYERED = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from littoral.store.embedded import EmbeddedStore
 from tests.edge.place import behaving
 from tests.edge.test_control import Location, Place, config, refused, region
 from tests.functions.deploy import PYTHON, ROLE, zip_of
+from tests.support.confined import FACTS, confined
 
 CODE = "def handler(event, context):\n    return event['Records'][0]['cf']['request']\n"
 
@@ -38,7 +40,7 @@ def there() -> Iterator[Place]:
         yield place
 
 
-def publish(client: Any, name: str, **changes: Any) -> str:
+def publish(client: Any, name: str, source: str = CODE, **changes: Any) -> str:
     """A new version, by its ARN."""
     try:
         client.create_function(
@@ -46,7 +48,7 @@ def publish(client: Any, name: str, **changes: Any) -> str:
             Runtime=PYTHON,
             Role=ROLE,
             Handler="index.handler",
-            Code={"ZipFile": zip_of(index__py=CODE)},
+            Code={"ZipFile": zip_of(index__py=source)},
             **changes,
         )
     except client.exceptions.ResourceConflictException:
@@ -68,6 +70,26 @@ def until(condition: Any) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not come about"
         time.sleep(0.02)
+
+
+CELL = """
+import json
+def handler(event, context):
+    [outside] = event["Records"][0]["cf"]["request"]["headers"]["outside"]
+    return {"status": "200", "body": json.dumps(facts(outside["value"]))}
+"""
+
+
+def test_a_function_at_the_edge_is_in_a_cell(there: Place, tmp_path: Path) -> None:
+    arn = publish(boto3.client("lambda", **there.place.client_kwargs), "cell", FACTS + CELL)
+    location = Location(there.place, tmp_path / "pop1", with_functions=True).start()
+    try:
+        made = there.cloudfront.create_distribution(DistributionConfig=triggered(arn))["Distribution"]
+        until(lambda: location.ask(made["DomainName"], "/", Outside=str(location.folder))[0] == 200)
+        _, body, _ = location.ask(made["DomainName"], "/", Outside=str(location.folder))
+        assert json.loads(body) == confined(location.folder, memory=128, tmp=512)
+    finally:
+        location.stop()
 
 
 def test_replicas_come_and_go_with_the_distribution(there: Place, tmp_path: Path) -> None:

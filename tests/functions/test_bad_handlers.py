@@ -199,7 +199,7 @@ async def test_what_is_no_json_is_refused_before_anything_runs(place: Place) -> 
     with pytest.raises(ServiceError) as caught:
         await place.api.invoke(call(), function_name="f", payload=b'"' + b"x" * (6 * 1024 * 1024) + b'"')
     assert caught.value.code == "RequestTooLargeException"
-    assert "6291458 byte payload is too large for the RequestResponse invocation type" in caught.value.message
+    assert caught.value.message == "Request must be smaller than 6291456 bytes for the InvokeFunction operation"
     with pytest.raises(ServiceError) as caught:
         await place.api.invoke(call(), function_name="f", payload=b'"' + b"x" * 1048576 + b'"', invocation_type="Event")
     assert caught.value.code == "RequestTooLargeException"

@@ -59,7 +59,7 @@ async def test_failures_are_told_in_the_report(place: Place) -> None:
     await place.python(PYTHON, logging_config={"LogFormat": "JSON"})
     answer = await place.invoke("raise")
     fault, _, report = records(answer)[-3:]
-    assert (fault["log_level"], fault["errorType"], fault["errorMessage"]) == ("ERROR", "ValueError", "out")
+    assert (fault["level"], fault["errorType"], fault["errorMessage"]) == ("ERROR", "ValueError", "out")
     assert report["record"]["status"] == "error"
     answer = await place.invoke("exit")
     assert types(answer)[-2:] == ["platform.runtimeDone", "platform.report"]

@@ -50,6 +50,9 @@ def context_of(client_context: Mapping[str, Any]) -> bytes:
 
 
 def too_large(kind: str, limit: int, size: int | None) -> ServiceError:
+    if kind == "RequestResponse":
+        message = f"Request must be smaller than {limit} bytes for the InvokeFunction operation"
+        return ServiceError("RequestTooLargeException", message, status=413, fields={"Type": "User"})
     has = f"{size} byte payload is" if size is not None else "The payload is"
     message = f"{has} too large for the {kind} invocation type (limit {limit} bytes)"
     return ServiceError("RequestTooLargeException", message, status=413, fields={"Type": "User"})

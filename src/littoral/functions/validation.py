@@ -122,12 +122,18 @@ def environment_of(environment: Mapping[str, Any] | None) -> dict[str, str]:
     return variables
 
 
+def no_images() -> ServiceError:
+    return invalid("Container images (PackageType Image) are not served by Littoral: bring a zip")
+
+
 def check_not_served(**members: Any) -> None:
     """Members that change what happens and that Littoral does not do. None and empty ones say nothing."""
     refused: dict[str, Callable[[Any], bool]] = {
         "VpcConfig": lambda v: any(v.get(key) for key in ("SubnetIds", "SecurityGroupIds", "Ipv6AllowedForDualStack")),
         "PackageType": lambda v: v != "Zip",
     }
+    if members.get("PackageType") == "Image":
+        raise no_images()
     for member, value in members.items():
         if value and refused.get(member, bool)(value):
             raise invalid(f"{member} is not served by Littoral: the function would run without what it asks for")

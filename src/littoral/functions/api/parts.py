@@ -23,6 +23,7 @@ from littoral.functions.runtimes import Runtimes
 from littoral.functions.scheduler import Scheduler
 from littoral.functions.settings import FunctionSettings
 from littoral.functions.sources import Mappings
+from littoral.functions.validation import no_images
 from littoral.functions.version import Function, FunctionVersion, aws_time, configuration
 
 T = TypeVar("T")
@@ -78,7 +79,9 @@ class Operations:
 
     async def _code_of(self, code: dict[str, Any], *, dry_run: bool = False) -> Stored:
         """The code that a request brings or points at, checked and, unless it is a dry run, kept."""
-        for member in ("ImageUri", "SourceKMSKeyArn", "S3ObjectStorageMode"):
+        if code.get("ImageUri"):
+            raise no_images()
+        for member in ("SourceKMSKeyArn", "S3ObjectStorageMode"):
             if code.get(member):
                 raise invalid(f"{member} is not served by Littoral")
         archive = code.get("ZipFile")

@@ -45,4 +45,4 @@ class JsonForm(logging.Formatter):
 def fault_line(fault: dict[str, Any]) -> str:
     """An error that the handler let out."""
     stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    return json.dumps({"timestamp": stamp, "log_level": "ERROR", **fault}) + "\n"
+    return json.dumps({"timestamp": stamp, "level": "ERROR", **fault}) + "\n"
