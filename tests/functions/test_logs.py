@@ -52,6 +52,17 @@ async def test_a_group_keeps_the_latest_and_stays_within_its_bytes(tmp_path: Pat
     await logs.close()
 
 
+async def test_no_line_makes_no_group_and_loses_nobody_elses(tmp_path: Path) -> None:
+    """A handler prints the first part of its first line and goes on working."""
+    logs = _logs(tmp_path, [1.0])
+    InvocationLog(logs, "/new", "s", 1000).printed(b"the first part")
+    logs.append("/old", "s", b"kept")
+    await logs.flush()
+    assert [event.message for event in await logs.read("/old")] == ["kept"]
+    assert await logs.read("/new") == []
+    await logs.close()
+
+
 async def test_a_torn_line_spoils_no_other(tmp_path: Path) -> None:
     logs = _logs(tmp_path, [1.0])
     logs.append("g", "s", b"whole")

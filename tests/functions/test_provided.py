@@ -140,6 +140,69 @@ async def test_the_official_python_client_runs_unmodified(place: Place) -> None:
     assert place.functions.stats()["warm"] == 2
 
 
+@pytest.fixture(scope="module")
+def node_client() -> Path:
+    """A node_modules folder with AWS's client for Node.js, which npm compiles (five minutes) where cmake is."""
+    places = [os.environ.get("LITTORAL_NODE_RIC", "")]
+    if shutil.which("npm"):
+        done = subprocess.run(["npm", "root", "-g"], capture_output=True, text=True, check=False)
+        places.append(done.stdout.strip())
+    for each in places:
+        if each and (Path(each) / "aws-lambda-ric" / "rapid-client.node").is_file():
+            return Path(each)
+    pytest.skip(
+        "AWS's client for Node.js is not here: npm install -g aws-lambda-ric, or name its node_modules folder by "
+        "LITTORAL_NODE_RIC"
+    )
+
+
+NODE_HANDLERS = """
+export const handler = async (event, context) => {
+  console.log('saw', event);
+  if (event.fail) throw new TypeError(event.fail);
+  return [event, context.invokedFunctionArn, context.awsRequestId, context.memoryLimitInMB, context.clientContext,
+    context.getRemainingTimeInMillis() > 0];
+};
+export const pieces = awslambda.streamifyResponse(async (event, stream) => {
+  stream.write('one,');
+  if (event.fail) throw new RangeError(event.fail);
+  stream.end('two');
+});
+"""
+
+
+async def test_the_official_node_client_runs_unmodified(place: Place, node_client: Path) -> None:
+    brought: dict[str, str | bytes] = {}
+    for pattern in ("aws-lambda-ric/*.*", "@aws/lambda-invoke-store/**/*"):
+        for file in filter(Path.is_file, node_client.glob(pattern)):
+            brought[f"node_modules/{file.relative_to(node_client)}"] = file.read_bytes()
+    script = "#!/bin/sh\nexec node node_modules/aws-lambda-ric/index.mjs $_HANDLER\n"
+    code = archive(**{"bootstrap": script, "index.mjs": NODE_HANDLERS}, **brought)
+    await place.create("f", code, "provided.al2023", "index.handler", timeout=20)
+    context = base64.b64encode(b'{"custom": {"ward": 7}}').decode()
+    answer = await place.invoke({"bed": 7}, client_context=context)
+    assert answer.error is None, (answer.result, answer.log)
+    event, arn, request_id, memory, sent, in_time = answer.result
+    assert (event, memory, sent, in_time) == ({"bed": 7}, "128", {"custom": {"ward": 7}}, True)
+    assert arn == "arn:aws:lambda:us-east-1:000000000000:function:f"
+    assert answer.log[0] == f"START RequestId: {request_id} Version: $LATEST"
+    assert answer.log[1].endswith(f"{request_id}\tINFO\tsaw {{ bed: 7 }}")
+    failed = await place.invoke({"fail": "no"})
+    assert (failed.error, failed.result["errorType"], failed.result["errorMessage"]) == ("Unhandled", "TypeError", "no")
+    await place.create("g", code, "provided.al2023", "index.pieces", timeout=20)
+    assert (await streamed(place, {})) == (b"one,two", None)
+    assert (await streamed(place, {"fail": "half way"})) == (b"one,", "RangeError")
+    assert place.functions.stats()["cold"] == 2
+
+
+async def streamed(place: Place, event: Any) -> tuple[bytes, str | None]:
+    """The pieces of g's response together, and the type of the error that it ended with."""
+    answer = await place.api.invoke_with_response_stream(call(), function_name="g", payload=json.dumps(event).encode())
+    events = [each async for each in answer["EventStream"]]
+    pieces = [each["Payload"] for kind, each in events if kind == "PayloadChunk"]
+    return b"".join(pieces), events[-1][1].get("ErrorCode")
+
+
 async def test_headers_and_environment(place: Place) -> None:
     body = (
         "names = ('LAMBDA_TASK_ROOT', '_HANDLER', 'AWS_REGION', 'AWS_EXECUTION_ENV', 'OWN')\n"

@@ -54,6 +54,8 @@ class Logs:
 
     def append(self, group: str, stream: str, *lines: bytes) -> None:
         """Lines of UTF-8 without their ends. On the way of every invocation, so it does as little as it can."""
+        if not lines:  # a part of a line has come, or a level lets nothing through
+            return
         pending = self._pending.get(group)
         if pending is None:
             pending = self._pending[group] = []
