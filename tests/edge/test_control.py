@@ -18,6 +18,7 @@ from littoral.aws.service import Principal
 from littoral.edge.cloudfront import CloudFront
 from littoral.edge.control import Control
 from littoral.edge.feed import Feed
+from littoral.edge.keyvalue import KeyValueStoreData
 from littoral.edge.location import EdgeLocation, Region
 from littoral.edge.pipeline import Pipeline
 from littoral.edge.tier import Tier
@@ -45,7 +46,7 @@ More = Callable[[EmbeddedStore], Awaitable[tuple[dict[str, Any], dict[str, Any],
 
 @contextmanager
 def region(more: More | None = None) -> Iterator[Place]:
-    """``more`` adds services, routes and what to close; a service "lookup" is where triggers are looked up."""
+    """``more`` adds services, routes and what to close; triggers are looked up in a "lookup", imports in "objects"."""
     found: dict[str, Any] = {}
 
     async def factory(store: EmbeddedStore) -> dict[str, Any]:
@@ -58,7 +59,10 @@ def region(more: More | None = None) -> Iterator[Place]:
         routes = Feed(control, authenticate).routes()
         services, others, closers = await more(store) if more is not None else ({}, {}, [])
         lookup = services.pop("lookup", None)
-        services["cloudfront"] = CloudFront(control, account="000000000000", functions=lookup)
+        objects = services.pop("objects", None)
+        cloudfront = services["cloudfront"] = CloudFront(control, account="000000000000", functions=lookup)
+        cloudfront.objects = objects
+        services["cloudfront-keyvaluestore"] = KeyValueStoreData(control)
         return {**services, "routes": {**routes, **others}, "close": [control.close, *closers]}
 
     with served(factory) as place:

@@ -14,6 +14,10 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+
 from littoral.aws import models
 from littoral.aws.identity import Identity
 from littoral.aws.service import Principal, ServiceError
@@ -68,8 +72,12 @@ async def authenticate(
         signed.signed_headers,
         payload_hash,
     )
-    expected = sigv4.signature(key, sigv4.string_to_sign(signed.timestamp, credential.scope, canonical))
-    if not sigv4.same(expected, signed.signature):
+    if signed.asymmetric:
+        genuine = _genuine(signed, secret, canonical)
+    else:
+        expected = sigv4.signature(key, sigv4.string_to_sign(signed.timestamp, credential.scope, canonical))
+        genuine = sigv4.same(expected, signed.signature)
+    if not genuine:
         raise _error(service, "wrong signature")
     if payload_hash.startswith(STREAMING):
         body = _unchunked(request, _ChunkSigner(key, signed), service, trailers)
@@ -91,6 +99,24 @@ def _signed(request: Request, query: list[tuple[str, str]], service: str) -> Sig
     if "host" not in signed.signed_headers:
         raise _error(service, "malformed", "'Host' must be a signed header.")
     return signed
+
+
+def _genuine(signed: Signed, secret: str, canonical: str) -> bool:
+    """Signature Version 4A, which covers any region: ECDSA with a key made of the secret."""
+    scope = signed.credential.scope
+    text = sigv4.string_to_sign(signed.timestamp, scope, canonical, sigv4.ASYMMETRIC).encode()
+    try:
+        _public_key(signed.credential.access_key, secret).verify(
+            bytes.fromhex(signed.signature), text, ec.ECDSA(hashes.SHA256())
+        )
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+@lru_cache(maxsize=64)
+def _public_key(access_key: str, secret: str) -> ec.EllipticCurvePublicKey:
+    return ec.derive_private_key(sigv4.private_scalar(access_key, secret), ec.SECP256R1()).public_key()
 
 
 def _check_time(signed: Signed, service: str, now: float) -> None:

@@ -37,6 +37,9 @@ def scope_of(request: Request, query: list[tuple[str, str]]) -> str | None:
     header = request.headers.get("authorization") or ""
     found = CREDENTIAL.search(header)
     text = found[1] if found else dict(query).get("X-Amz-Credential")
+    if header.startswith(sigv4.ASYMMETRIC):
+        parts = (text or "").rsplit("/", 3)
+        return parts[2] if len(parts) == 4 else None
     parts = (text or "").rsplit("/", 4)
     return parts[3] if len(parts) == 5 else None
 

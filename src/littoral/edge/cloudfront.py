@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from littoral.edge.api.controls import ControlOperations, TagOperations
 from littoral.edge.api.distributions import DistributionOperations
+from littoral.edge.api.functions import FunctionOperations
 from littoral.edge.api.invalidations import InvalidationOperations
 from littoral.edge.api.keys import KeyOperations
+from littoral.edge.api.keyvaluestores import KeyValueStoreOperations
 from littoral.edge.api.parts import FunctionLookup, documents_of
 from littoral.edge.api.policies import PolicyOperations
 
@@ -13,6 +15,13 @@ __all__ = ["CloudFront", "FunctionLookup", "documents_of"]
 
 
 class CloudFront(
-    DistributionOperations, InvalidationOperations, PolicyOperations, ControlOperations, TagOperations, KeyOperations
+    DistributionOperations,
+    InvalidationOperations,
+    PolicyOperations,
+    ControlOperations,
+    TagOperations,
+    KeyOperations,
+    FunctionOperations,
+    KeyValueStoreOperations,
 ):
     """All operations of botocore's service "cloudfront" that Littoral has."""

@@ -65,7 +65,9 @@ class Control:
                 "response-headers-policy",
                 "access-control",
                 "invalidation",
+                "function",
                 "key-group",
+                "key-value-store",
                 "public-key",
                 "tags",
             )

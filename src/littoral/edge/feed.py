@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from littoral.aws.service import Principal, ServiceError
+from littoral.edge.cffunctions.state import content_of, named
 from littoral.edge.cloudfront import documents_of
 from littoral.edge.control import Control
 from littoral.edge.plan import items
@@ -43,6 +44,8 @@ class Feed:
                 )
             if request.raw_path == PREFIX + "desired" and request.method == "GET":
                 return await self._desired(dict(split_query(request.query_string)))
+            if request.raw_path == PREFIX + "content" and request.method == "GET":
+                return self._content(dict(split_query(request.query_string))["digest"])
             if request.raw_path == PREFIX + "acknowledge" and request.method == "POST":
                 return await self._acknowledge(json.loads(await request.body.read(1024 * 1024)))
             if request.raw_path == PREFIX + "sites" and request.method == "GET":
@@ -61,6 +64,12 @@ class Feed:
             await self._control.wait_for_change(after, wait)
             self._control.seen(name)
         return _json(200, desired(self._control))
+
+    def _content(self, digest: str) -> Response:
+        found = content_of(self._control, digest)
+        if found is None:
+            return _json(404, {"code": "NotFound", "message": "nothing has that content now"})
+        return Response(200, Headers.of([("content-type", "application/json")]), found)
 
     async def _acknowledge(self, said: dict[str, Any]) -> Response:
         functions = [str(arn) for arn in said.get("functions", ())]
@@ -91,6 +100,7 @@ def desired(control: Control) -> dict[str, Any]:
             if each.address
         ],
         "secret": control.secret,
+        **named(control),
         "functions": sorted({arn for d in distributions for arn in functions_of(d["config"])}),
     }
 

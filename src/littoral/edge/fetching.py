@@ -166,13 +166,13 @@ class Fetching:
 
     async def _ask(self, visit: Visit, entry: Entry | None, key: Key | None) -> Outcome:
         visit.since = self._cache.generation
-        shield = None if key is None or visit.inner else self._tier.above(visit.behaviour.origin.shield)
+        shield = None if key is None or visit.inner or visit.origin else self._tier.above(visit.behaviour.origin.shield)
         if shield is not None and visit.request.method in {"GET", "HEAD"}:
             try:
                 return await self._ask_shield(shield, visit, entry, key)
             except RequestFailed as problem:
                 log.warning("origin shield %s: %s", visit.behaviour.origin.shield, problem)
-        origin = visit.behaviour.origin
+        origin = visit.origin or visit.behaviour.origin
         request = self._upstream.outgoing(origin, visit.behaviour, visit.request, visit.viewer.peer)
         changed = await self._triggers("origin-request", visit, request, None)
         if isinstance(changed, EdgeResponse):

@@ -38,7 +38,6 @@ REFUSED: list[tuple[str, tuple[Any, ...], str]] = [
             ("TrustedSigners.Enabled", NOTHING, "trusted signers (accounts; use trusted key groups)"),
             ("FieldLevelEncryptionId", NOTHING, "field-level encryption"),
             ("RealtimeLogConfigArn", NOTHING, "real-time logs"),
-            ("FunctionAssociations.Quantity", NOTHING, "CloudFront Functions"),
             ("SmoothStreaming", NOTHING, "smooth streaming"),
             ("GrpcConfig.Enabled", NOTHING, "gRPC"),
         )

@@ -27,6 +27,7 @@ from typing import Any, Protocol
 from urllib.parse import quote
 
 from littoral.aws.sign import sign
+from littoral.edge.cffunctions.state import FUNCTIONS, STORES, digest, script_from, store_from
 from littoral.edge.feed import PREFIX
 from littoral.edge.pipeline import Pipeline
 from littoral.edge.plan import Plan, compile_plan
@@ -97,6 +98,37 @@ class Region:
         return data
 
 
+class Contents:
+    """Code of CloudFront functions and items of key-value stores, fetched by digest and kept."""
+
+    def __init__(self, region: Region, records: Records) -> None:
+        self._region = region
+        self._kept = Documents(records, "content/")
+
+    async def load(self, state: Mapping[str, Any], pipeline: Pipeline) -> None:
+        """Put to use what the state names; fetch what is not here."""
+        scripts = {arn: script_from(await self._get(each)) for arn, each in state.get(FUNCTIONS, {}).items()}
+        stores = {name: store_from(await self._get(each)) for name, each in state.get(STORES, {}).items()}
+        pipeline.functions.use(scripts, stores)
+
+    async def clean(self, state: Mapping[str, Any]) -> None:
+        """Forget what the state does not name."""
+        named = {*state.get(FUNCTIONS, {}).values(), *state.get(STORES, {}).values()}
+        for key, _ in await self._kept.scan():
+            if key not in named:
+                await self._kept.delete(key)
+
+    async def _get(self, wanted: str) -> bytes:
+        kept = await self._kept.get(wanted)
+        if kept is not None:
+            return str(kept["content"]).encode()
+        content = await self._region.ask("GET", f"{PREFIX}content?digest={wanted}", wait=60.0)
+        if digest(content) != wanted:
+            raise Refused("the content does not have the digest that it was asked for by")
+        await self._kept.put(wanted, {"content": content.decode()})
+        return content
+
+
 class EdgeLocation:
     """Open with ``start``; its pipeline serves from the first moment by what is on disk."""
 
@@ -106,6 +138,7 @@ class EdgeLocation:
         self._pipeline = pipeline
         self._stored = Documents(records, "desired/")
         self._functions = functions
+        self._contents = Contents(region, records)
         self._puller: asyncio.Task[None] | None = None
         self._installed = Documents(records, "installed/")
         self._fetched: list[str] = []  # ARNs of the versions that this location installed; others belong to the place
@@ -122,6 +155,7 @@ class EdgeLocation:
         fetched = await self._installed.get("functions")
         self._fetched = fetched["arns"] if fetched is not None else []
         if state is not None:
+            await self._contents.load(state, self._pipeline)
             self._use(state)
             self._pipeline.tier.know(state)
             self._pipeline.tier.wanted = self._pipeline.tier.applied = state["revision"]
@@ -186,6 +220,7 @@ class EdgeLocation:
     async def _apply(self, state: dict[str, Any]) -> None:
         for arn in state["functions"]:
             await self._install(arn)
+        await self._contents.load(state, self._pipeline)
         self._pipeline.tier.wanted = state["revision"]  # what is fetched from here on is held against the new state
         self._use(state)
         for each in state["invalidations"]:
@@ -195,6 +230,7 @@ class EdgeLocation:
                 await self._pipeline.cache.invalidate(each["distribution"], paths, tags)
         self._pipeline.tier.applied = state["revision"]
         await self._stored.put("state", state)
+        await self._contents.clean(state)
         await self._clean(set(state["functions"]))
         self.revision, self.functions = state["revision"], state["functions"]
 

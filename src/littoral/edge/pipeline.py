@@ -18,12 +18,14 @@ from littoral.aws.invoke import Invocation, Invoker
 from littoral.aws.service import ServiceError
 from littoral.edge import answer
 from littoral.edge.cache import Cache, Key
+from littoral.edge.cffunctions import viewer as scripts
+from littoral.edge.cffunctions.functions import CloudFrontFunctions
 from littoral.edge.cloudfrontheaders import with_made
 from littoral.edge.edgeheaders import InvalidAnswer
 from littoral.edge.fetching import Fetching
 from littoral.edge.geo import Locator, Nowhere
 from littoral.edge.outcome import Outcome
-from littoral.edge.plan import SAFE_METHODS, Behaviour, Plan
+from littoral.edge.plan import SAFE_METHODS, Behaviour, Origin, Plan
 from littoral.edge.responseheaders import ResponseHeaders, server_timing
 from littoral.edge.signing import refusal_page
 from littoral.edge.tier import HEADER, RAW, NotTrusted, Tier, inner
@@ -67,6 +69,7 @@ class Visit:
     upstream_took: float | None = None  # seconds until the origin answered, where this visit asked it
     inner: bool = False  # another location asks, for a viewer of its own
     block: tuple[int, Key] | None = None  # of its object under that key, where a piece is asked for (``slicing``)
+    origin: Origin | None = None  # the one that a CloudFront function chose
     shared: Key | None = None  # where the answer to a request with Authorization lies, if its origin lets it be shared
 
     @property
@@ -87,6 +90,12 @@ class EdgeFailure(Exception):
         self.label = label
 
 
+def _failure(failed: scripts.Failed) -> EdgeFailure:
+    title = "Service Unavailable" if failed.status == 503 else "Bad Gateway"
+    reason = "The CloudFront function associated with the CloudFront distribution is invalid or could not run."
+    return EdgeFailure(failed.status, title, reason, f"{failed.kind} from cloudfront")
+
+
 class Pipeline:
     """``plans`` may be replaced at any time by ``use``."""
 
@@ -102,12 +111,14 @@ class Pipeline:
         clock: Callable[[], float] = answer.clock,
         tier: Tier | None = None,
         locator: Locator | None = None,
+        functions: CloudFrontFunctions | None = None,
     ) -> None:
         self.pop = pop
         self.cache = Cache(folder / "cache", cache_bytes, disk_bytes)
         self.results: Counter[str] = Counter()
         self._plans: dict[str, Plan] = {}
         self.on_use: list[Callable[[], None]] = []  # told when other distributions are served
+        self.functions = functions or CloudFrontFunctions(pop)
         self._known: dict[tuple[bytes | None, str, bytes | None], Known] = {}  # keys of recent hits
         self._invoker = invoker
         self._clock = clock
@@ -225,10 +236,13 @@ class Pipeline:
         await self._take_body(visit)
         generated = await self._viewer_request(visit)
         if generated is not None:
-            return self._dressed(visit, generated, "LambdaGeneratedResponse")
-        if visit.request.uri == "/" and plan.default_root:
-            visit.request.uri = "/" + plan.default_root
-        if websocket.asks(viewer.method, viewer.headers.raw):
+            return self._dressed(visit, generated, generated.headers.get("x-cache") or "")
+        return await self._found(visit)
+
+    async def _found(self, visit: Visit) -> Answer:
+        """What comes after the viewer-request function."""
+        self._rooted(visit)
+        if websocket.asks(visit.viewer.method, visit.viewer.headers.raw):
             return await self._tunnel(visit)
         outcome = await self._find(visit)
         shown = await self._error_page(visit, outcome)
@@ -261,6 +275,9 @@ class Pipeline:
             response = self._refuse(failure.status, failure.title, failure.reason, failure.label)
         response.headers.set(HEADER, "1")
         return response
+    def _rooted(self, visit: Visit) -> None:
+        if visit.request.uri == "/" and visit.plan.default_root:
+            visit.request.uri = "/" + visit.plan.default_root
 
     def _visit(self, viewer: Request, plan: Plan) -> Visit:
         path, _, query = viewer.target.partition("?")
@@ -392,6 +409,8 @@ class Pipeline:
 
     async def _viewer_request(self, visit: Visit) -> Response | None:
         """The request goes on changed, or a generated response ends it."""
+        if "viewer-request" in visit.behaviour.functions:
+            return self._scripted_request(visit)
         trigger = visit.behaviour.triggers.get("viewer-request")
         if trigger is None:
             return None
@@ -407,6 +426,8 @@ class Pipeline:
 
     async def _finish(self, visit: Visit, response: Response) -> Response:
         """viewer-response."""
+        if "viewer-response" in visit.behaviour.functions:
+            return self._scripted_response(visit, response)
         trigger = visit.behaviour.triggers.get("viewer-response")
         if trigger is None:
             return response
@@ -415,6 +436,31 @@ class Pipeline:
         result = await self._run(visit, "viewer-response", trigger.function, payload)
         after = self._checked(lambda: apply_response("viewer-response", result, before))
         response.headers = after.headers
+        return response
+
+    def _scripted_request(self, visit: Visit) -> Response | None:
+        """The same with a CloudFront function."""
+        arn, origins = visit.behaviour.functions["viewer-request"], visit.plan.origins
+        try:
+            going = scripts.at_request(self.functions, arn, visit.about, visit.request, visit.behaviour.origin, origins)
+        except scripts.Failed as failed:
+            raise _failure(failed) from failed
+        if isinstance(going, EdgeResponse):
+            return self._generated(visit, going, "FunctionGeneratedResponse from cloudfront")
+        visit.request, visit.origin = going.request, going.origin
+        return None
+
+    def _scripted_response(self, visit: Visit, response: Response) -> Response:
+        before = EdgeResponse(response.status, response.headers)
+        try:
+            after = scripts.at_response(
+                self.functions, visit.behaviour.functions["viewer-response"], visit.about, visit.request, before
+            )
+        except scripts.Failed as failed:
+            raise _failure(failed) from failed
+        response.status, response.headers = after.status, after.headers
+        if after.body is not None:
+            response.body = after.body
         return response
 
     async def _origin_triggers(
@@ -462,5 +508,5 @@ class Pipeline:
         headers.set("via", f"1.1 {self.pop}.cloudfront.net (CloudFront)")
         headers.set("x-amz-cf-pop", self.pop)
         headers.set("x-amz-cf-id", visit.about.request_id)
-        self.results["LambdaGeneratedResponse"] += 1
+        self.results[label.partition(" ")[0]] += 1
         return Response(made.status, headers, made.body or b"")

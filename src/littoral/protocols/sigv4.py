@@ -17,8 +17,10 @@ from functools import lru_cache
 from urllib.parse import quote, unquote
 
 ALGORITHM = "AWS4-HMAC-SHA256"
+ASYMMETRIC = "AWS4-ECDSA-P256-SHA256"  # Signature Version 4A: no region in the scope, a key pair made of the secret
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
+P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 SAFE = "-_.~"
 EXPIRES = re.compile("[0-9]{1,9}")
 
@@ -29,7 +31,7 @@ class MalformedSignature(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """``AKID/20260101/us-east-1/s3/aws4_request``."""
+    """``AKID/20260101/us-east-1/s3/aws4_request``; without a region where the signature is asymmetric."""
 
     access_key: str
     date: str
@@ -44,9 +46,17 @@ class Credential:
             raise MalformedSignature("Credential must be KEY/YYYYMMDD/REGION/SERVICE/aws4_request")
         return cls(*parts[:4])
 
+    @classmethod
+    def parse_asymmetric(cls, text: str) -> Credential:
+        """Raises MalformedSignature."""
+        parts = text.rsplit("/", 3)
+        if len(parts) != 4 or parts[3] != "aws4_request" or len(parts[1]) != 8 or not parts[1].isdigit():
+            raise MalformedSignature("Credential must be KEY/YYYYMMDD/SERVICE/aws4_request")
+        return cls(parts[0], parts[1], "", parts[2])
+
     @property
     def scope(self) -> str:
-        return f"{self.date}/{self.region}/{self.service}/aws4_request"
+        return "/".join(part for part in (self.date, self.region, self.service, "aws4_request") if part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +70,13 @@ class Signed:
     presigned: bool = False
     expires: int = 0  # seconds, of a presigned URL
     token: str | None = None
+    asymmetric: bool = False
 
 
 def parse_authorization(header: str, timestamp: str) -> Signed:
     """An Authorization header. Raises MalformedSignature."""
     algorithm, _, rest = header.partition(" ")
-    if algorithm != ALGORITHM:
+    if algorithm not in {ALGORITHM, ASYMMETRIC}:
         raise MalformedSignature(f"Unsupported algorithm {algorithm[:40]!r}")
     fields = {}
     for part in rest.split(","):
@@ -76,6 +87,9 @@ def parse_authorization(header: str, timestamp: str) -> Signed:
     if missing:
         raise MalformedSignature(f"Authorization header requires {' and '.join(map(repr, missing))} parameter.")
     headers = _names(fields["SignedHeaders"])
+    if algorithm == ASYMMETRIC:
+        credential = Credential.parse_asymmetric(fields["Credential"])
+        return Signed(credential, headers, fields["Signature"], timestamp, asymmetric=True)
     return Signed(_credential(fields["Credential"]), headers, fields["Signature"], timestamp)
 
 
@@ -158,8 +172,8 @@ def canonical_request(
     return f"{method}\n{path}\n{query}\n{headers}\n{';'.join(signed_headers)}\n{payload_hash}"
 
 
-def string_to_sign(timestamp: str, scope: str, canonical: str) -> str:
-    return f"{ALGORITHM}\n{timestamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
+def string_to_sign(timestamp: str, scope: str, canonical: str, algorithm: str = ALGORITHM) -> str:
+    return f"{algorithm}\n{timestamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
 
 
 @lru_cache(maxsize=256)
@@ -168,6 +182,18 @@ def signing_key(secret: str, date: str, region: str, service: str) -> bytes:
     for part in (region, service, "aws4_request"):
         key = _hmac(key, part)
     return key
+
+
+@lru_cache(maxsize=256)
+def private_scalar(access_key: str, secret: str) -> int:
+    """Signature Version 4A: the private key on P-256 that a secret stands for (NIST SP 800-108, counter mode)."""
+    for counter in range(1, 255):
+        context = access_key.encode() + bytes([counter])
+        fixed = (1).to_bytes(4, "big") + ASYMMETRIC.encode() + b"\0" + context + (256).to_bytes(4, "big")
+        found = int.from_bytes(hmac.digest(b"AWS4A" + secret.encode(), fixed, "sha256"), "big")
+        if found <= P256_ORDER - 2:
+            return found + 1
+    raise MalformedSignature("no key can be made of this secret")
 
 
 def signature(key: bytes, text: str) -> str:

@@ -45,6 +45,16 @@ class ObjectCode:
         return await self._objects.get_bytes(bucket, key)
 
 
+class ImportedObjects:
+    """For CloudFront: what a key-value store is filled from."""
+
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+
+    async def read(self, bucket: str, key: str) -> bytes:
+        return await self._objects.get_bytes(bucket, key)
+
+
 class EdgeFunctions:
     """For CloudFront: what a trigger's version asks for."""
 

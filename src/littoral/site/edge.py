@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from littoral.aws.gateway import Gateway
 from littoral.aws.identity import AccessKey
+from littoral.edge.cffunctions.functions import CloudFrontFunctions
 from littoral.edge.location import EdgeLocation, Region
 from littoral.edge.pipeline import Pipeline
 from littoral.edge.tier import Tier
@@ -58,6 +59,7 @@ async def attach(base: Foundation, functions: Functions, region_url: str, key: C
         cache_bytes=settings.edge_cache_memory * MIB,
         disk_bytes=settings.edge_cache_disk * MIB,
         tier=Tier(name, client, region="" if settings.kind == "edge" else settings.region),
+        functions=CloudFrontFunctions(name.upper(), functions.logs.append),
     )
     base.place.part(pipeline.close)
     region = Region(region_url, key, client, settings.region)

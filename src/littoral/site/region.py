@@ -13,6 +13,7 @@ from littoral.core.greengrass import Greengrass
 from littoral.edge.cloudfront import CloudFront
 from littoral.edge.control import Control
 from littoral.edge.feed import Feed, replicated
+from littoral.edge.keyvalue import KeyValueStoreData
 from littoral.functions import Functions, FunctionSettings
 from littoral.net.message import Handler, Headers, Request, Response
 from littoral.net.pki import certificate_id
@@ -24,6 +25,7 @@ from littoral.site.capabilities import (
     ComponentFunctions,
     DeploymentShadows,
     EdgeFunctions,
+    ImportedObjects,
     ObjectCode,
     RuleObjects,
     ScheduleTargets,
@@ -64,9 +66,12 @@ async def _region(place: Place, *, with_edge: bool) -> None:
         base.store.records("greengrass"), DeploymentShadows(things), ComponentFunctions(functions), allows(things)
     )
     things.shadows.on_shadow_changed(greengrass.shadow_changed)
+    cloudfront = CloudFront(control, account=account, functions=EdgeFunctions(functions))
+    cloudfront.objects = ImportedObjects(local.objects)
     services: dict[str, object] = {
         **local.services(),
-        "cloudfront": CloudFront(control, account=account, functions=EdgeFunctions(functions)),
+        "cloudfront": cloudfront,
+        "cloudfront-keyvaluestore": KeyValueStoreData(control),
         "greengrassv2": greengrass,
     }
     observer = gateway_observer(base.metrics)

@@ -10,6 +10,7 @@ from importlib import import_module
 # botocore's name of the service → where its class is. Imported when asked for: printing one must not load all.
 API_CLASSES: dict[str, str] = {
     "cloudfront": "littoral.edge.cloudfront:CloudFront",
+    "cloudfront-keyvaluestore": "littoral.edge.keyvalue:KeyValueStoreData",
     "events": "littoral.schedules.api:EventsApi",
     "greengrassv2": "littoral.core.greengrass:Greengrass",
     "iot": "littoral.things.control:Iot",

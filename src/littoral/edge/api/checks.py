@@ -74,6 +74,7 @@ class Checks(Operations):
             raise invalid("A cache behavior has either a cache policy or ForwardedValues, not both.")
         if not policy and not behaviour.get("ForwardedValues"):
             raise invalid("A cache behavior needs a cache policy or ForwardedValues.")
+        self._check_scripts(behaviour)
         self._check_key_groups(items(behaviour, "TrustedKeyGroups"))
         for kind in KINDS:
             asked = behaviour.get(kind.member)
@@ -100,6 +101,21 @@ class Checks(Operations):
         if reason is not None:
             raise association(reason)
 
+    def _check_scripts(self, behaviour: Mapping[str, Any]) -> None:
+        """CloudFront functions: live ones, one an event, and not beside Lambda@Edge at the viewer's events."""
+        lambdas = {each["EventType"] for each in items(behaviour, "LambdaFunctionAssociations")}
+        seen: set[str] = set()
+        for each in items(behaviour, "FunctionAssociations"):
+            event, arn = each["EventType"], each["FunctionARN"]
+            if not event.startswith("viewer-") or event in seen:
+                raise _script(f"{event} is not a viewer event, or is there twice")
+            if not lambdas.isdisjoint(("viewer-request", "viewer-response")):
+                raise _script("viewer events have either CloudFront functions or Lambda functions, not both")
+            seen.add(event)
+            found = self._control.get("function", arn.rpartition("/")[2])
+            if found is None or found["arn"] != arn or found["LIVE"] is None:
+                raise _script(f"the function {arn} does not exist or is not published")
+
     def _check_key_groups(self, groups: list[str]) -> None:
         if len(groups) > MOST_KEY_GROUPS:
             message = f"A cache behavior may have at most {MOST_KEY_GROUPS} trusted key groups."
@@ -108,6 +124,10 @@ class Checks(Operations):
             if self._control.get("key-group", group) is None:
                 message = "The trusted key group does not exist."
                 raise ServiceError("TrustedKeyGroupDoesNotExist", message, status=400)
+
+
+def _script(reason: str) -> ServiceError:
+    return ServiceError("InvalidFunctionAssociation", f"The function association is invalid: {reason}.", status=400)
 
 
 def association(reason: str) -> ServiceError:

@@ -42,9 +42,11 @@ class Behaviour:
     signers: Signers | None = None  # whose signature a request must bear
     response_headers: ResponseHeaders | None = None
     compress: bool = False  # what the policy's encodings allow
+    functions: dict[str, str] = field(default_factory=dict)  # ARNs of CloudFront functions, by event
     caches: bool = field(init=False)
     shares_authorized: bool = field(init=False)  # an Authorization header does not make a response private
     quick: bool = field(init=False)  # a fresh hit needs neither a function nor a look at Authorization
+    scripted: bool = field(init=False)  # the same, after its viewer-request function has run
     made: frozenset[str] = field(init=False)  # CloudFront-* headers of the key or for the origin
     keyed_by_target: bool = field(init=False)  # the key is made of path, query and Accept-Encoding only
 
@@ -55,7 +57,8 @@ class Behaviour:
         timed = self.response_headers is not None and self.response_headers.timing is not None
         of_key = asked_for(self.key.headers.names)
         self.made = of_key | asked_for(self.forward.headers.names)
-        self.quick = self.caches and self.shares_authorized and not (self.triggers or timed or of_key)
+        quick = self.caches and self.shares_authorized and not (self.triggers or timed or of_key)
+        self.quick, self.scripted = quick and not self.functions, quick and bool(self.functions)
         self.keyed_by_target = self.key.headers.mode == "none" and self.key.cookies.mode == "none"
 
     def key_of(self, path: str, query: str, headers: Headers, method: str) -> tuple[Any, ...]:
@@ -115,4 +118,5 @@ def behaviour_of(
         signers_of(items(item, "TrustedKeyGroups"), policies),
         compile_headers(policies[item["ResponseHeadersPolicyId"]]) if item.get("ResponseHeadersPolicyId") else None,
         bool(item.get("Compress")),
+        {each["EventType"]: each["FunctionARN"] for each in items(item, "FunctionAssociations")},
     )
