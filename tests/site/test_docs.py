@@ -68,3 +68,15 @@ def test_bring_your_lambda(place: Running, tmp_path: Path) -> None:
         "rate 131",
     ):
         assert expected in printed, f"{expected!r} is not in:\n{printed}"
+
+
+def test_edge_functions(place: Running, tmp_path: Path) -> None:
+    needs("curl")
+    printed = typed("edge-functions.md", place, tmp_path)
+    for expected in (
+        '"uri":"/new.html"',
+        "<h1>New</h1>",
+        "location: /home",
+        "x-cache: FunctionGeneratedResponse from cloudfront",
+    ):
+        assert expected in printed, f"{expected!r} is not in:\n{printed}"

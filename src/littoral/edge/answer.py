@@ -54,14 +54,16 @@ def _of_this_place(pop: str) -> list[tuple[bytes, bytes]]:
     return [(b"via", b"1.1 %b.cloudfront.net (CloudFront)" % pop.encode()), (b"x-amz-cf-pop", pop.encode())]
 
 
-def from_entry(entry: Entry, request: Request, label: str, pop: str, now: float) -> Response:
-    """A stored response for one viewer: 200, 206, 304 or 416."""
+def from_entry(
+    entry: Entry, request: Request, label: str, pop: str, now: float, identifier: str | None = None
+) -> Response:
+    """A stored response for one viewer: 200, 206, 304 or 416. ``identifier`` is the request's, where it has one."""
     raw = [
         *entry.raw,
         (b"age", b"%d" % max(0, now - entry.born)),
         (b"x-cache", label.encode()),
         *_of_this_place(pop),
-        (b"x-amz-cf-id", request_id().encode()),
+        (b"x-amz-cf-id", (identifier or request_id()).encode()),
     ]
     headers = request.headers
     conditional = ranged = False

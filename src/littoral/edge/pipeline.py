@@ -17,7 +17,7 @@ from typing import TypeVar
 from littoral.aws.invoke import Invocation, Invoker
 from littoral.aws.service import ServiceError
 from littoral.edge import answer
-from littoral.edge.cache import Cache, Key
+from littoral.edge.cache import Cache, Entry, Key
 from littoral.edge.cffunctions import viewer as scripts
 from littoral.edge.cffunctions.functions import CloudFrontFunctions
 from littoral.edge.cloudfrontheaders import with_made
@@ -175,14 +175,16 @@ class Pipeline:
         plan = self._plan_of(request)
         if plan is None:
             return self._refuse(403, "Forbidden", "No distribution is configured for this host name.")
-        return self._quick_hit(request, plan) or self._guarded(request, plan)
+        return self._quick_hit(request, plan) or self._guarded(self._serve(request, plan))
 
-    def _quick_hit(self, request: Request, plan: Plan) -> Response | None:
+    def _quick_hit(self, request: Request, plan: Plan) -> Answer | Awaitable[Answer] | None:
         """A fresh object at a behaviour without triggers; None for everything else."""
         path, _, query = request.target.partition("?")
         if path == "/" and plan.default_root:
             path = "/" + plan.default_root
         behaviour = plan.behaviour(path)
+        if behaviour.scripted:
+            return self._scripted(request, plan)
         secure_only = behaviour.viewer_policy != "allow-all"
         if not behaviour.quick or request.method not in SAFE_METHODS or (secure_only and not request.peer.tls):
             return None
@@ -211,6 +213,38 @@ class Pipeline:
             response.headers.raw = policy.apply(response.headers.raw, request.method, request.headers)
         return response
 
+    def _scripted(self, request: Request, plan: Plan) -> Answer | Awaitable[Answer] | None:
+        """A CloudFront function stands before the cache: it runs at once, and what it finds fresh is answered at once.
+        None where the long way has something else to say first."""
+        visit = self._visit(request, plan)
+        try:
+            if self._policy(visit) is not None or self._stopped(visit) is not None:
+                return None
+            if "viewer-request" in visit.behaviour.functions:
+                generated = self._scripted_request(visit)
+                if generated is not None:
+                    return self._dressed(visit, generated, generated.headers.get("x-cache") or "")
+            entry = self._fresh(visit)
+            if entry is None:
+                return self._guarded(self._found(visit))
+            self.results["Hit"] += 1
+            response = answer.from_entry(entry, request, answer.HIT, self.pop, self._clock(), visit.about.request_id)
+            response = self._dressed(visit, response, answer.HIT)
+            scripted = "viewer-response" in visit.behaviour.functions
+            return self._scripted_response(visit, response) if scripted else response
+        except EdgeFailure as failure:
+            return self._refuse(failure.status, failure.title, failure.reason, failure.label)
+
+    def _fresh(self, visit: Visit) -> Entry | None:
+        """The stored object for a request as a function has left it."""
+        self._rooted(visit)
+        behaviour, request = visit.behaviour, visit.request
+        if request.method not in SAFE_METHODS or not UNCACHED.isdisjoint(dict(visit.viewer.headers.raw)):
+            return None
+        key = (visit.plan.id, behaviour.key_of(request.uri, request.querystring, request.headers, request.method))
+        entry = self.cache.get(self.cache.variant_of(key, request.headers))
+        return entry if entry is not None and self._clock() < entry.fresh_until and entry.status < 400 else None
+
     def _plan_of(self, request: Request) -> Plan | None:
         for name, value in request.headers.raw:
             if name == b"host":
@@ -219,9 +253,9 @@ class Pipeline:
 
     # ------------------------------------------------------------------------------------- all the rest
 
-    async def _guarded(self, request: Request, plan: Plan) -> Answer:
+    async def _guarded(self, serving: Awaitable[Answer]) -> Answer:
         try:
-            return await self._serve(request, plan)
+            return await serving
         except EdgeFailure as failure:
             return self._refuse(failure.status, failure.title, failure.reason, failure.label)
 
@@ -230,7 +264,7 @@ class Pipeline:
         redirect = self._policy(visit)
         if redirect is not None:
             return redirect
-        refused = self._admit(visit)
+        refused = self._stopped(visit)
         if refused is not None:
             return await self._respond(visit, await self._error_page(visit, refused))
         await self._take_body(visit)
@@ -275,6 +309,7 @@ class Pipeline:
             response = self._refuse(failure.status, failure.title, failure.reason, failure.label)
         response.headers.set(HEADER, "1")
         return response
+
     def _rooted(self, visit: Visit) -> None:
         if visit.request.uri == "/" and visit.plan.default_root:
             visit.request.uri = "/" + visit.plan.default_root
@@ -306,6 +341,10 @@ class Pipeline:
         if viewer.method not in behaviour.allowed:
             raise EdgeFailure(403, "Forbidden", f"The method {viewer.method} is not allowed by this distribution.")
         return None
+
+    def _stopped(self, visit: Visit) -> Outcome | None:
+        """Every check that comes before functions and may have a custom error page: here, so that none is left out."""
+        return self._admit(visit)
 
     def _admit(self, visit: Visit) -> Outcome | None:
         """Signed URLs and cookies: the request goes on without them, or is refused."""

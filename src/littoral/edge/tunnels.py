@@ -48,7 +48,7 @@ class Tunnels:
             accept_handshake(viewer.method, viewer.headers.raw, None)
         except HandshakeRefused as refused:
             raise NoTunnel(400, "Bad Request", refused.reason) from refused
-        origin = visit.behaviour.origin
+        origin = visit.origin or visit.behaviour.origin
         request = self._upstream.outgoing(origin, visit.behaviour, visit.request, viewer.peer)
         changed = await self._triggers("origin-request", visit, request, None)
         if isinstance(changed, EdgeResponse):
