@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from littoral.edge import grpc
 from littoral.edge.bodies import Uploading
 from littoral.edge.cache import Cache, Entry, Key, variation
 from littoral.edge.compressing import Compression, encoded, encoding_for, weakened
@@ -62,7 +63,7 @@ class Fetching:
         self, cache: Cache, upstream: Upstream, triggers: OriginTriggers, clock: Callable[[], float], tier: Tier
     ) -> None:
         self._cache = cache
-        self._upstream = upstream
+        self.upstream = upstream
         self._triggers = triggers
         self._clock = clock
         self._tier = tier
@@ -173,7 +174,7 @@ class Fetching:
             except RequestFailed as problem:
                 log.warning("origin shield %s: %s", visit.behaviour.origin.shield, problem)
         origin = visit.origin or visit.behaviour.origin
-        request = self._upstream.outgoing(origin, visit.behaviour, visit.request, visit.viewer.peer)
+        request = self.upstream.outgoing(origin, visit.behaviour, visit.request, visit.viewer.peer)
         changed = await self._triggers("origin-request", visit, request, None)
         if isinstance(changed, EdgeResponse):
             return self._generated(key, visit, changed)
@@ -218,7 +219,11 @@ class Fetching:
         length = str(len(body)) if isinstance(body, bytes) else visit.viewer.headers.get("content-length")
         if body is not None and length is not None:
             extra.append(("content-length", length))
-        return await self._upstream.ask(
+        if grpc.is_call(visit.behaviour, visit.viewer):
+            return await self.upstream.ask_http2(
+                origin, request, visit.viewer.peer, extra + grpc.headers(visit.request.headers), body
+            )
+        return await self.upstream.ask(
             origin, request, visit.viewer.peer, extra, body, on_interim=partial(_hinted, visit.viewer)
         )
 
@@ -256,6 +261,10 @@ class Fetching:
             return self._replaced(key, visit, made, said, known, requested_at)
         length = response.headers.get("content-length")
         partial = made.status == 206 and not self._is_asked_block(visit, made.headers)
+        if "grpc-status" in made.headers and grpc.is_call(visit.behaviour, visit.viewer):
+            response.release()
+            status_only = grpc.StatusOnly(made.headers)
+            return Outcome(made.status, "Miss from cloudfront", headers=status_only.head, stream=status_only)
         if key is None or not said.storable or partial:
             if length is not None and request.method != "HEAD":
                 made.headers.set("content-length", length)

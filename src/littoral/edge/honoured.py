@@ -39,7 +39,6 @@ REFUSED: list[tuple[str, tuple[Any, ...], str]] = [
             ("FieldLevelEncryptionId", NOTHING, "field-level encryption"),
             ("RealtimeLogConfigArn", NOTHING, "real-time logs"),
             ("SmoothStreaming", NOTHING, "smooth streaming"),
-            ("GrpcConfig.Enabled", NOTHING, "gRPC"),
         )
     ),
 ]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote, unquote, urlsplit
 
@@ -29,6 +30,8 @@ ONLY_IF_ASKED = frozenset(
     "if-match if-none-match if-modified-since if-unmodified-since".split()
 )
 AGENT = "Amazon CloudFront"
+# For the front alone: the authority to connect to, and its name for TLS, empty where there is none.
+ORIGIN, ORIGIN_NAME = "littoral-origin", "littoral-origin-name"
 
 
 class Credentials(Protocol):
@@ -50,6 +53,7 @@ class Upstream:
     s3_endpoint: str | None = None
     credentials: Credentials | None = None
     region: str = "us-east-1"
+    front: Path | None = None  # a Unix socket: what is sent there goes on over HTTP/2 (``site.front``)
 
     def outgoing(self, origin: Origin, behaviour: Behaviour, request: EdgeRequest, peer: Peer) -> EdgeRequest:
         """The request as it would go to the origin: what an origin-request function sees, and may change."""
@@ -58,6 +62,29 @@ class Upstream:
             headers.set("host", authority(origin, secure=is_secure(origin, peer)))
         query = forwarded_query(behaviour, request.querystring)
         return replace(request, headers=headers, querystring=query, origin=origin)
+
+    async def ask_http2(
+        self, origin: Origin, request: EdgeRequest, peer: Peer, extra: list[tuple[str, str]], body: RequestBody
+    ) -> ClientResponse:
+        """One request of gRPC: the front speaks HTTP/2 to the origin, with trailers in both directions."""
+        if self.front is None or origin.bucket is not None:
+            raise ConnectFailed(f"{origin.domain}: HTTP/2 to an origin needs a front, and no S3 origin")
+        secure = is_secure(origin, peer)
+        headers = Headers([pair for pair in request.headers.raw if pair[0].decode("latin-1") not in NOT_SENT])
+        port = origin.https_port if secure else origin.http_port
+        where = [(ORIGIN, f"{origin.domain}:{port}"), (ORIGIN_NAME, origin.domain if secure else "")]
+        for name, value in (*origin.headers, *extra, *where):
+            headers.set(name, value)
+        query = f"?{request.querystring}" if request.querystring else ""
+        return await self.client.request(
+            request.method,
+            f"http://front{escaped(origin.path + request.uri)}{query}",
+            headers=headers,
+            body=body,
+            address=self.front,
+            connect_timeout=origin.connect_timeout,
+            read_timeout=origin.read_timeout,
+        )
 
     async def ask(
         self,

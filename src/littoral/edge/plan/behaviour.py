@@ -43,6 +43,7 @@ class Behaviour:
     response_headers: ResponseHeaders | None = None
     compress: bool = False  # what the policy's encodings allow
     functions: dict[str, str] = field(default_factory=dict)  # ARNs of CloudFront functions, by event
+    grpc: bool = False  # requests of gRPC go to the origin over HTTP/2
     caches: bool = field(init=False)
     shares_authorized: bool = field(init=False)  # an Authorization header does not make a response private
     quick: bool = field(init=False)  # a fresh hit needs neither a function nor a look at Authorization
@@ -119,4 +120,5 @@ def behaviour_of(
         compile_headers(policies[item["ResponseHeadersPolicyId"]]) if item.get("ResponseHeadersPolicyId") else None,
         bool(item.get("Compress")),
         {each["EventType"]: each["FunctionARN"] for each in items(item, "FunctionAssociations")},
+        bool((item.get("GrpcConfig") or {}).get("Enabled")),
     )

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from littoral.edge.upstream import ORIGIN, ORIGIN_NAME
 from littoral.site.front.door import CERTIFICATE, REPEATED, VIEWER
 
 Document = dict[str, Any]
 
-ADMIN, DOOR = "admin.sock", "door.sock"
+ADMIN, DOOR, ORIGINS = "admin.sock", "door.sock", "origins.sock"
 HEAD_BYTES = 32 * 1024  # of a viewer's head, as on our own listener
 SAYS = (
     "{http.request.remote.host} {http.request.remote.port} {http.request.proto} {http.request.tls.version} "
@@ -62,7 +63,10 @@ def document(
         "storage": {"module": "file_system", "root": str(folder / "state")},
         "apps": {
             "tls": _certificates(keyring, acme, sockets.port),
-            "http": {"grace_period": f"{max(grace, 0.1):g}s", "servers": {"edge": _server(folder, sockets, sites)}},
+            "http": {
+                "grace_period": f"{max(grace, 0.1):g}s",
+                "servers": {"edge": _server(folder, sockets, sites), "origins": _origins(folder)},
+            },
         },
     }
 
@@ -134,4 +138,40 @@ def _to_core(folder: Path) -> Document:
             "keep_alive": {"idle_timeout": "60s", "max_idle_conns_per_host": 1024},
         },
         "headers": {"request": {"set": said | repeated}},
+    }
+
+
+def _origins(folder: Path) -> Document:
+    """From the core to origins that are to be asked over HTTP/2, which the core does not speak (gRPC)."""
+    secure = {"versions": ["2"], "tls": {"server_name": "{http.request.header." + ORIGIN_NAME + "}"}}
+    return {
+        "listen": [f"unix/{folder / ORIGINS}|0600"],
+        "protocols": ["h1"],
+        "automatic_https": {"disable": True},
+        "max_header_bytes": 2 * HEAD_BYTES,
+        "trusted_proxies_unix": True,  # X-Forwarded-For is the core's word
+        "enable_full_duplex": True,
+        "routes": [
+            {
+                "match": [{"header": {ORIGIN_NAME: [""]}}],
+                "handle": [_to_origin({"versions": ["h2c"]})],
+                "terminal": True,
+            },
+            {"handle": [_to_origin(secure)]},
+        ],
+    }
+
+
+def _to_origin(transport: Document) -> Document:
+    return {
+        "handler": "reverse_proxy",
+        "upstreams": [{"dial": "{http.request.header." + ORIGIN + "}"}],
+        "flush_interval": -1,
+        "transport": {"protocol": "http", "compression": False, **transport},
+        "headers": {
+            "request": {
+                "set": {"Te": ["trailers"], "Via": ["{http.request.header.Via}"]},
+                "delete": [ORIGIN, ORIGIN_NAME, "X-Forwarded-Proto", "X-Forwarded-Host"],
+            }
+        },
     }

@@ -19,7 +19,7 @@ from littoral.edge.pipeline import Pipeline
 from littoral.net.limits import Limits
 from littoral.net.listen import HttpListener, PortInUse, listen_unix
 from littoral.site.certificates import Certificates
-from littoral.site.front.document import ADMIN, DOOR, Acme, Document, Site, Sockets, document
+from littoral.site.front.document import ADMIN, DOOR, ORIGINS, Acme, Document, Site, Sockets, document
 from littoral.site.front.door import Door
 from littoral.site.front.keyring import Keyring
 from littoral.site.front.process import FrontFailed, Process
@@ -81,6 +81,7 @@ class Front:
 
         process = self._process = Process(program, self._folder / ADMIN, wanted, (tcp.fileno(), udp.fileno()))
         await process.start()
+        pipeline.fetching.upstream.front = self._folder / ORIGINS
         self._following = asyncio.create_task(self._follow(process))
         pipeline.on_use.append(self._changed.set)
 
@@ -122,7 +123,8 @@ class Front:
             await self._keyring.close()
         if self._door is not None:
             await self._door.close(grace)
-        for name in (ADMIN, DOOR):
+        self._pipeline.fetching.upstream.front = None
+        for name in (ADMIN, DOOR, ORIGINS):
             (self._folder / name).unlink(missing_ok=True)
 
 
