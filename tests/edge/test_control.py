@@ -243,7 +243,7 @@ def test_listing_in_pages(there: Place) -> None:
         ({"DefaultCacheBehavior": behaving(CachePolicyId="none")}, "NoSuchCachePolicy"),
         ({"DefaultCacheBehavior": behaving(OriginRequestPolicyId="none")}, "NoSuchOriginRequestPolicy"),
         ({"DefaultCacheBehavior": behaving(CachePolicyId="")}, "InvalidArgument"),
-        ({"WebACLId": "arn:aws:wafv2:us-east-1:000000000000:global/webacl/a/b"}, "NotImplemented"),
+        ({"WebACLId": "arn:aws:wafv2:us-east-1:000000000000:global/webacl/a/b"}, "InvalidWebACLId"),
         ({"Logging": {"Enabled": True, "IncludeCookies": False, "Bucket": "b", "Prefix": ""}}, "NotImplemented"),
         (
             {"Restrictions": {"GeoRestriction": {"RestrictionType": "whitelist", **listed(["DE"])}}},

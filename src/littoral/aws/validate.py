@@ -16,7 +16,7 @@ from botocore.model import Shape
 from littoral.aws import models
 from littoral.aws.service import ServiceError
 
-ENUMS_CHECKED = frozenset(("lambda", "iot", "iot-data", "greengrassv2", "cloudfront"))
+ENUMS_CHECKED = frozenset(("lambda", "iot", "iot-data", "greengrassv2", "cloudfront", "wafv2"))
 
 
 def check_input(service: str, operation: str, given: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from littoral.store.contract import Records
 from littoral.store.documents import Document, Documents
 
+WAF_KINDS = tuple(f"waf-{noun}" for noun in "webacl rulegroup ipset regexpatternset logging tags policy secret".split())
 LOCATION_LOST = 60.0  # seconds without a word after which a location no longer holds up "Deployed"
 
 
@@ -70,6 +71,7 @@ class Control:
                 "key-value-store",
                 "public-key",
                 "tags",
+                *WAF_KINDS,
             )
         }
         self._locations_stored = Documents(records, "location/")

@@ -18,6 +18,7 @@ from littoral.edge.cffunctions.state import content_of, named
 from littoral.edge.cloudfront import documents_of
 from littoral.edge.control import Control
 from littoral.edge.plan import items
+from littoral.edge.waf.bundles import bundles
 from littoral.net.message import Handler, Headers, Request, Response
 from littoral.protocols.sigv4 import split_query
 
@@ -102,6 +103,7 @@ def desired(control: Control) -> dict[str, Any]:
         "secret": control.secret,
         **named(control),
         "functions": sorted({arn for d in distributions for arn in functions_of(d["config"])}),
+        "webacls": bundles(control),
     }
 
 

@@ -17,7 +17,6 @@ ORIGIN, DEFAULT, OTHERS = "Origins.Items.*.", "DefaultCacheBehavior.", "CacheBeh
 REFUSED: list[tuple[str, tuple[Any, ...], str]] = [
     ("OriginGroups.Quantity", NOTHING, "origin groups"),
     ("Logging.Enabled", NOTHING, "access logs"),
-    ("WebACLId", NOTHING, "web ACLs"),
     ("Restrictions.GeoRestriction.RestrictionType", (*NOTHING, "none"), "geo restriction"),
     ("ViewerCertificate.ACMCertificateArn", NOTHING, "certificates of your own"),
     ("ViewerCertificate.IAMCertificateId", NOTHING, "certificates of your own"),

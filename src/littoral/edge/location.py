@@ -27,11 +27,15 @@ from typing import Any, Protocol
 from urllib.parse import quote
 
 from littoral.aws.sign import sign
+from littoral.edge import answer
 from littoral.edge.cffunctions.state import FUNCTIONS, STORES, digest, script_from, store_from
 from littoral.edge.feed import PREFIX
 from littoral.edge.pipeline import Pipeline
 from littoral.edge.plan import Plan, compile_plan
 from littoral.edge.upstream import Credentials
+from littoral.edge.waf.deploy import Deployment
+from littoral.edge.waf.guard import Firewall
+from littoral.edge.waf.uplink import Uplink
 from littoral.net.client import HttpClient, RequestFailed
 from littoral.net.message import BodyError, Headers
 from littoral.store.contract import Records
@@ -132,7 +136,15 @@ class Contents:
 class EdgeLocation:
     """Open with ``start``; its pipeline serves from the first moment by what is on disk."""
 
-    def __init__(self, name: str, region: Region, pipeline: Pipeline, records: Records, functions: Functions) -> None:
+    def __init__(
+        self,
+        name: str,
+        region: Region,
+        pipeline: Pipeline,
+        records: Records,
+        functions: Functions,
+        deployment: Deployment | None = None,
+    ) -> None:
         self.name = name
         self._region = region
         self._pipeline = pipeline
@@ -141,6 +153,9 @@ class EdgeLocation:
         self._contents = Contents(region, records)
         self._puller: asyncio.Task[None] | None = None
         self._installed = Documents(records, "installed/")
+        self._deployment = deployment or Deployment(Firewall(time.time, answer.request_id))
+        self._uplink = Uplink(name, self._deployment.firewall, region.ask)
+        pipeline.firewall = self._deployment.firewall
         self._fetched: list[str] = []  # ARNs of the versions that this location installed; others belong to the place
         self.functions: list[str] = []  # those that triggers name
         self._address = ""  # at which other locations reach this one
@@ -161,11 +176,13 @@ class EdgeLocation:
             self._pipeline.tier.wanted = self._pipeline.tier.applied = state["revision"]
             self.revision, self.functions = state["revision"], state["functions"]
         self._puller = asyncio.ensure_future(self._pull())
+        self._uplink.start()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FIRST_WORD):
                 await self._heard.wait()
 
     async def close(self) -> None:
+        await self._uplink.close()
         if self._puller is not None:
             self._puller.cancel()
             await asyncio.gather(self._puller, return_exceptions=True)
@@ -238,7 +255,9 @@ class EdgeLocation:
         plans: dict[str, Plan] = {}
         for each in state["distributions"]:
             plans[each["id"]] = compile_plan(each["id"], each["domain"], each["config"], state["policies"])
+        guard = self._deployment.prepare(state, plans)
         self._pipeline.use(plans)
+        guard()
 
     async def _install(self, arn: str) -> None:
         """Through the Lambda API, as anybody would: the configuration, then the code by its address."""

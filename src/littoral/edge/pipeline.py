@@ -39,6 +39,8 @@ from littoral.edge.triggers import (
 )
 from littoral.edge.tunnels import NoTunnel, Tunnels
 from littoral.edge.upstream import Upstream
+from littoral.edge.waf.guard import Firewall
+from littoral.edge.waf.verdict import Verdict
 from littoral.net.message import Answer, BodyTooLarge, BytesBody, Headers, Request, Response, Switching
 from littoral.protocols import websocket
 from littoral.protocols.signedurl import Refused
@@ -124,6 +126,7 @@ class Pipeline:
         self._clock = clock
         self._locator = locator or Nowhere()
         self.tunnels = Tunnels(upstream, self._origin_triggers)
+        self.firewall: Firewall | None = None
         self.tier = tier or Tier(pop.lower())
         self.tier.clock = clock
         self.fetching = Fetching(self.cache, upstream, self._origin_triggers, clock, self.tier)
@@ -159,6 +162,14 @@ class Pipeline:
     # ------------------------------------------------------------------------------------- the hot path
 
     def handle(self, request: Request) -> Answer | Awaitable[Answer]:
+        """The firewall first: what it stops is not looked up."""
+        if self.firewall is not None:
+            stopped = self.firewall.admit(request, self._admitted, self._blocked)
+            if stopped is not None:
+                return stopped
+        return self._admitted(request)
+
+    def _admitted(self, request: Request) -> Answer | Awaitable[Answer]:
         """A known request (same host, target and Accept-Encoding) for a fresh object is answered from two look-ups."""
         headers = dict(request.headers.raw)
         known = self._known.get((headers.get(b"host"), request.target, headers.get(b"accept-encoding")))
@@ -438,6 +449,19 @@ class Pipeline:
             metrics = server_timing(result, self.pop, visit.about.request_id, took, visit.upstream_took).decode()
             own = headers.get("server-timing") if visit.upstream_took is not None else None
             headers.set("server-timing", f"{metrics},{own}" if own else metrics)
+        return response
+
+    def _blocked(self, verdict: Verdict) -> Response:
+        """What a web ACL answers instead, with the headers that all of the edge's pages have."""
+        reply = verdict.reply
+        assert reply is not None
+        self.results["Error"] += 1
+        response = answer.page(reply.status, "", "", self.pop)
+        response.headers.remove("content-type")
+        response.headers.raw.extend(
+            (name.encode(), value.encode("latin-1", "replace")) for name, value in reply.headers
+        )
+        response.body = reply.body
         return response
 
     def _refuse(self, status: int, title: str, reason: str, label: str = "Error from cloudfront") -> Response:

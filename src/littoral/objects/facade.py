@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Self
 
 from littoral.aws.invoke import Invoker
+from littoral.aws.service import ServiceError
 from littoral.objects.api import S3Api
 from littoral.objects.api.notification import Permits
 from littoral.objects.api.parts import DEFAULT_TYPE, Parts, checked_metadata
@@ -98,6 +99,13 @@ class Objects:
         facts = Facts({"ContentType": content_type}, checked_metadata(metadata))
         origin = Origin("littoral", "127.0.0.1", "INPROCESS", self._clock())
         return await self.api.put_bytes(bucket, key, data, facts, origin)
+
+    def has_bucket(self, bucket: str) -> bool:
+        try:
+            self._index.bucket(bucket)
+        except ServiceError:
+            return False
+        return True
 
     async def get_bytes(self, bucket: str, key: str) -> bytes:
         """Raises ServiceError: NoSuchBucket, NoSuchKey."""

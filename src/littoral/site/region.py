@@ -14,6 +14,8 @@ from littoral.edge.cloudfront import CloudFront
 from littoral.edge.control import Control
 from littoral.edge.feed import Feed, replicated
 from littoral.edge.keyvalue import KeyValueStoreData
+from littoral.edge.waf.api import Wafv2
+from littoral.edge.waf.reports import ReportFeed, Reports
 from littoral.functions import Functions, FunctionSettings
 from littoral.net.message import Handler, Headers, Request, Response
 from littoral.net.pki import certificate_id
@@ -33,6 +35,7 @@ from littoral.site.capabilities import (
     StreamSource,
     TopicSink,
 )
+from littoral.site.firewalllogs import FirewallLogs
 from littoral.site.foundation import Foundation, lay
 from littoral.site.listening import listen_api, listen_mqtt
 from littoral.site.place import Place
@@ -68,15 +71,19 @@ async def _region(place: Place, *, with_edge: bool) -> None:
     things.shadows.on_shadow_changed(greengrass.shadow_changed)
     cloudfront = CloudFront(control, account=account, functions=EdgeFunctions(functions))
     cloudfront.objects = ImportedObjects(local.objects)
+    destinations = FirewallLogs(local.objects, functions, local.streams, account)
+    reports = Reports(destinations)
     services: dict[str, object] = {
         **local.services(),
         "cloudfront": cloudfront,
         "cloudfront-keyvaluestore": KeyValueStoreData(control),
         "greengrassv2": greengrass,
+        "wafv2": Wafv2(control, account=account, region=region, reports=reports, destinations=destinations),
     }
     observer = gateway_observer(base.metrics)
     gateway = Gateway(services, base.identity, region=region, account=account, routes=base.routes(), observe=observer)
     routes = functions.routes() | functions.signed_routes(gateway.authenticate)
+    routes |= ReportFeed(reports, gateway.authenticate).routes()
     for prefix, handler in (routes | Feed(control, gateway.authenticate).routes()).items():
         gateway.route(prefix, handler)
     gateway.host_route(functions.by_host(partial(gateway.authenticate, scopes=frozenset(("lambda",)))))

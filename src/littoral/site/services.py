@@ -21,6 +21,7 @@ API_CLASSES: dict[str, str] = {
     "s3": "littoral.objects.api:S3Api",
     "scheduler": "littoral.schedules.api:SchedulerApi",
     "sts": "littoral.aws.identity:Sts",
+    "wafv2": "littoral.edge.waf.api:Wafv2",
 }
 
 

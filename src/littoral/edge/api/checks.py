@@ -29,6 +29,7 @@ class Checks(Operations):
     async def _check(self, config: Mapping[str, Any], own: str | None) -> None:
         """Everything that can be wrong with a configuration, before anything is stored."""
         check_honoured(config)
+        self._check_web_acl(config.get("WebACLId"))
         check_quantities(config)
         self._check_aliases(config, own)
         origins = {item["Id"] for item in items(config, "Origins")}
@@ -56,6 +57,12 @@ class Checks(Operations):
             compile_plan("check", "check", config, documents_of(self._control))
         except ValueError as problem:
             raise invalid(f"The configuration holds what cannot be read: {problem}.") from problem
+
+    def _check_web_acl(self, arn: str | None) -> None:
+        acl = self._control.get("waf-webacl", arn) if arn else None
+        if arn and (acl is None or acl["scope"] != "CLOUDFRONT"):
+            message = "Invalid request provided: the web ACL does not exist, or its scope is not CLOUDFRONT."
+            raise ServiceError("InvalidWebACLId", message, status=400)
 
     def _check_aliases(self, config: Mapping[str, Any], own: str | None) -> None:
         mine = {name.lower() for name in items(config, "Aliases")}

@@ -1,0 +1,14 @@
+"""The WAFv2 API (2019-07-29)."""
+
+from __future__ import annotations
+
+from littoral.edge.waf.api.observing import ObservingOperations
+from littoral.edge.waf.api.parts import LogDestinations
+from littoral.edge.waf.api.sets import SetOperations
+from littoral.edge.waf.api.webacls import AssociationOperations
+
+__all__ = ["LogDestinations", "Wafv2"]
+
+
+class Wafv2(AssociationOperations, SetOperations, ObservingOperations):
+    """All operations of botocore's service "wafv2" that Littoral has."""

@@ -1,0 +1,172 @@
+"""The firewall of an edge location: which web ACL guards which host, and what comes of its verdict.
+
+The way of one request: ``admit`` finds the guard by Host; without a body (or where no rule looks at one) it judges at
+once, and None means "go on". A body is read up to the inspection limit first, and handed on whole. Verdicts are
+counted, sampled and logged here; nothing is sent from here.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from littoral.edge.waf import logs
+from littoral.edge.waf.sampling import Sampler
+from littoral.edge.waf.verdict import Verdict
+from littoral.edge.waf.view import View
+from littoral.edge.waf.webacl import Limits, WebAcl
+from littoral.net.message import Answer, Body, BodyTooLarge, BytesBody, Headers, Request, Response
+
+Onward = Callable[[Request], Answer | Awaitable[Answer]]
+Refuse = Callable[[Verdict], Response]
+MOST_WAITING = 20000  # log records that wait to be sent; beyond it the oldest are lost, and counted
+
+
+@dataclass(slots=True)
+class Guard:
+    """One distribution behind its web ACL."""
+
+    acl: WebAcl
+    distribution: str
+    logging: Mapping[str, Any] | None = None
+    keeps: Callable[[View, Verdict], bool] = field(init=False)
+    redacted: dict[str, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        configuration = self.logging or {}
+        self.keeps, self.redacted = logs.keeper(configuration), logs.redactions(configuration)
+
+
+class Firewall:
+    """Guards by host name; replaced as a whole by ``use``."""
+
+    def __init__(self, clock: Callable[[], float], request_id: Callable[[], str]) -> None:
+        self._guards: dict[bytes, Guard] = {}
+        self._clock = clock
+        self._request_id = request_id
+        self.limits = Limits()
+        self.sampler = Sampler()
+        self.waiting: deque[tuple[tuple[str, ...], dict[str, Any]]] = deque(maxlen=MOST_WAITING)
+        self.lost = 0
+        self._told_keys = False  # the region holds a list that must be taken back some time
+
+    def use(self, guards: Mapping[str, Guard]) -> None:
+        """By host name."""
+        self._guards = {host.encode(): guard for host, guard in guards.items()}
+
+    def admit(self, request: Request, onward: Onward, refuse: Refuse) -> Answer | Awaitable[Answer] | None:
+        """None where the request may go on as it is."""
+        if not self._guards:
+            return None
+        guard = self._guard_of(request)
+        if guard is None:
+            return None
+        body = request.body
+        if guard.acl.needs_body and not (isinstance(body, BytesBody) and not body.data):
+            return self._with_body(guard, request, onward, refuse)
+        view = guard.acl.view(request, self._clock())
+        verdict = self._judge(guard, view)
+        if verdict.reply is not None:
+            return refuse(verdict)
+        return onward(_with_headers(request, view)) if view.inserted else None
+
+    def _guard_of(self, request: Request) -> Guard | None:
+        for name, value in request.headers.raw:
+            if name == b"host":
+                return self._guards.get(value) or self._guards.get(value.partition(b":")[0].lower())
+        return None
+
+    async def _with_body(self, guard: Guard, request: Request, onward: Onward, refuse: Refuse) -> Answer:
+        read = Reread(request.body)
+        start = await read.begin(guard.acl.body_limit)
+        request.body = read
+        view = guard.acl.view(request, self._clock(), start, truncated=not read.whole)
+        verdict = self._judge(guard, view)
+        if verdict.reply is not None:
+            return refuse(verdict)
+        answer = onward(_with_headers(request, view) if view.inserted else request)
+        return await answer if isinstance(answer, Awaitable) else answer
+
+    def _judge(self, guard: Guard, view: View) -> Verdict:
+        acl = guard.acl
+        verdict = acl.judge(view)
+        self.sampler.note(acl.name, acl.arn, view, verdict)
+        if guard.logging is not None and guard.keeps(view, verdict):
+            self.lost += len(self.waiting) == MOST_WAITING
+            made = logs.record(acl.arn, guard.distribution, self._request_id(), view, verdict, guard.redacted)
+            self.waiting.append((tuple(guard.logging["LogDestinationConfigs"]), made))
+        return verdict
+
+    # ------------------------------------------------------------------------------------ reports
+
+    def report(self, *, with_keys: bool) -> dict[str, Any] | None:
+        """What the region is to be told: samples, log records, and where asked the keys that rate-based rules hold
+        back; None where there is nothing to tell."""
+        records: list[dict[str, Any]] = []
+        while self.waiting and len(records) < 2000:
+            destinations, made = self.waiting.popleft()
+            records.append({"to": destinations, "record": made})
+        blocked = list(self._blocked()) if with_keys else []
+        news = bool(records or blocked or self._told_keys)
+        self._told_keys = bool(blocked) if with_keys else self._told_keys
+        samples = self.sampler.take()
+        if not (news or samples):
+            return None
+        return {"samples": samples, "logs": records, "blocked": blocked if with_keys else None}
+
+    def _blocked(self) -> Iterator[dict[str, Any]]:
+        now = self._clock()
+        for acl in {id(guard.acl): guard.acl for guard in self._guards.values()}.values():
+            for rate in acl.rates:
+                keys = [key for key in rate.blocked(now) if isinstance(key, str)][:10000]
+                if keys:
+                    yield {"arn": acl.arn, "rule": rate.rule, "group": rate.group_rule, "keys": keys}
+
+
+def _with_headers(request: Request, view: View) -> Request:
+    """With what rules inserted; a header of that name that the client sent is replaced."""
+    names = {name.encode() for name, _ in view.inserted}
+    kept = [pair for pair in request.headers.raw if pair[0] not in names]
+    added = [(name.encode(), value.encode("latin-1", "replace")) for name, value in view.inserted]
+    return replace(request, headers=Headers([*kept, *added]))
+
+
+class Reread:
+    """A body whose beginning was read for inspection: whoever reads it gets it from the first byte."""
+
+    def __init__(self, body: Body) -> None:
+        self._body = body
+        self._chunks: list[bytes] = []
+        self._rest = aiter(body)
+        self.whole = False
+
+    async def begin(self, limit: int) -> bytes:
+        """At most ``limit`` bytes of the beginning. Raises BodyError."""
+        size = 0
+        while size <= limit:
+            try:
+                chunk = await anext(self._rest)
+            except StopAsyncIteration:
+                self.whole = True
+                break
+            self._chunks.append(chunk)
+            size += len(chunk)
+        return b"".join(self._chunks)[:limit]
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for chunk in self._chunks:
+            yield chunk
+        if not self.whole:
+            async for chunk in self._rest:
+                yield chunk
+
+    async def read(self, limit: int | None = None) -> bytes:
+        parts, size = [], 0
+        async for chunk in self:
+            size += len(chunk)
+            if limit is not None and size > limit:
+                raise BodyTooLarge(f"more than the {limit} bytes that are allowed")
+            parts.append(chunk)
+        return b"".join(parts)

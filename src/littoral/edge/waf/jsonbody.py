@@ -1,0 +1,105 @@
+"""A JSON body as keys and values with their places, up to the first thing that is no JSON.
+
+WAF does not validate: it inspects what it could read, and says whether it came to the end. ("JSON body" in the AWS
+WAF developer guide.) Iterative, so that no nesting is too deep for it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_TOKEN = re.compile(
+    r'[ \t\r\n]*(?:(?P<string>"(?:[^"\\\x00-\x1f]|\\.)*")'
+    r"|(?P<scalar>-?\d[\d.eE+-]*|true|false|null)|(?P<mark>[][{},:]))"
+)
+MAX_DEPTH = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A key or a scalar value, and where it stands: ``/order/items/0/name``."""
+
+    path: str
+    text: bytes
+    is_key: bool
+
+
+class Broken(Exception):
+    """The body stops being JSON here; what came before it is good."""
+
+
+def items(body: bytes) -> Iterator[Item]:
+    """In the order of the body. Raises Broken after the last good one."""
+    text = body.decode("utf-8", "surrogateescape")
+    reading, at = Reading(), 0
+    while True:
+        found = _TOKEN.match(text, at)
+        if found is None or reading.ended:
+            if found is None and reading.ended and not text[at:].strip():
+                return
+            raise Broken
+        at = found.end()
+        if found.lastgroup == "mark":
+            reading.mark(found["mark"])
+        elif found.lastgroup == "string":
+            yield reading.scalar(_string(found["string"]), is_string=True)
+        else:
+            yield reading.scalar(found["scalar"], is_string=False)
+
+
+class Reading:
+    """Where in the value the reader stands."""
+
+    def __init__(self) -> None:
+        self._stack: list[str | int] = []  # of each open container, the key or number of the place
+        self._expecting_key = False
+        self.ended = False
+
+    def mark(self, mark: str) -> None:
+        stack = self._stack
+        if mark in "{[":
+            if len(stack) >= MAX_DEPTH:
+                raise Broken
+            stack.append("" if mark == "{" else 0)
+            self._expecting_key = mark == "{"
+        elif not stack or (mark in "}]" and isinstance(stack[-1], str) != (mark == "}")):
+            raise Broken
+        elif mark in "}]":
+            stack.pop()
+            self.ended, self._expecting_key = not stack, False
+        elif mark == ",":
+            top = stack[-1]
+            self._expecting_key = isinstance(top, str)
+            if isinstance(top, int):
+                stack[-1] = top + 1
+
+    def scalar(self, text: str, *, is_string: bool) -> Item:
+        is_key = is_string and self._expecting_key and bool(self._stack)
+        if is_key:
+            self._stack[-1] = text
+            self._expecting_key = False
+        self.ended = not self._stack
+        return Item(self._path(), _bytes(text), is_key)
+
+    def _path(self) -> str:
+        return "".join("/" + str(place).replace("~", "~0").replace("/", "~1") for place in self._stack)
+
+
+def _string(token: str) -> str:
+    try:
+        value: str = json.loads(token)
+    except ValueError:
+        return token[1:-1]
+    return value
+
+
+def _bytes(value: str) -> bytes:
+    try:
+        return value.encode("utf-8", "surrogateescape")  # bytes of the body that were no UTF-8, as they were
+    except UnicodeEncodeError:
+        return value.encode(
+            "utf-8", "surrogatepass"
+        )  # half of a pair, by an escape if max(value, default="") >= "\ud800" else value.encode()

@@ -1,0 +1,93 @@
+"""What a rate-based rule counts by: the aggregation key of a request, or none.
+
+``key_of`` compiles the statement's settings. A request that lacks a part of the key is not counted, as at AWS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any
+
+from littoral.edge.geo import Locator
+from littoral.edge.waf.addresses import address_of
+from littoral.edge.waf.transformations import WAF, Transformation, chain
+from littoral.edge.waf.view import View
+
+Document = Mapping[str, Any]
+Key = Callable[[View], "Hashable | bool | None"]  # True: limited without counting; None, False: not counted
+Part = Callable[[View], "str | bytes | None"]
+
+
+def key_of(statement: Document, locator: Locator) -> Key:
+    """Raises KeyError for a kind of key that is not there."""
+    kind = statement["AggregateKeyType"]
+    if kind == "IP":
+        return lambda view: view.ip
+    if kind == "FORWARDED_IP":
+        return address_of(statement["ForwardedIPConfig"])
+    if kind == "CONSTANT":
+        return lambda _view: "constant"
+    parts = [_part(each, statement, locator) for each in statement["CustomKeys"]]
+
+    def custom(view: View) -> Hashable | None:
+        found = tuple(part(view) for part in parts)
+        return None if None in found else found
+
+    return custom
+
+
+def _transform(setting: Document) -> Transformation:
+    steps = sorted(setting["TextTransformations"], key=lambda each: int(each["Priority"]))
+    return chain([step["Type"] for step in steps], WAF)
+
+
+def _part(key: Document, statement: Document, locator: Locator) -> Part:
+    ((kind, setting),) = key.items()
+    makers: dict[str, Callable[[], Part]] = {
+        "Header": lambda: _text(lambda view: view.header(setting["Name"].lower().encode()), setting),
+        "Cookie": lambda: _text(lambda view: _named(view.cookies, setting["Name"], exact=True), setting),
+        "QueryArgument": lambda: _text(lambda view: _named(view.arguments, setting["Name"]), setting),
+        "QueryString": lambda: _text(lambda view: view.query, setting),
+        "UriPath": lambda: _text(lambda view: view.path, setting),
+        "HTTPMethod": lambda: lambda view: view.request.method,
+        "IP": lambda: lambda view: view.ip,
+        "ForwardedIP": lambda: _forwarded(statement["ForwardedIPConfig"]),
+        "ASN": lambda: lambda view: locator.locate(view.ip).asn or None,
+        "LabelNamespace": lambda: _labels(setting["Namespace"]),
+    }
+    return makers[kind]()
+
+
+def _text(get: Callable[[View], bytes | None], setting: Document) -> Part:
+    transform = _transform(setting)
+
+    def part(view: View) -> bytes | None:
+        value = get(view)
+        return None if value is None else transform(value)
+
+    return part
+
+
+def _named(pairs: list[tuple[bytes, bytes]], name: str, exact: bool = False) -> bytes | None:
+    wanted = name.encode() if exact else name.lower().encode()
+    return next((value for key, value in pairs if (key if exact else key.lower()) == wanted), None)
+
+
+def _forwarded(config: Document) -> Part:
+    address = address_of(config)
+
+    def part(view: View) -> str | None:
+        found = address(view)
+        return found if isinstance(found, str) else None
+
+    return part
+
+
+def _labels(namespace: str) -> Part:
+    """The labels of the namespace, joined; none is no key."""
+
+    def part(view: View) -> str | None:
+        found = sorted(label for label in view.labels if label.startswith(namespace))
+        return ",".join(found) if found else None
+
+    return part

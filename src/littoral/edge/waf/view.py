@@ -1,0 +1,96 @@
+"""What a web ACL sees of one request: its parts, taken apart only when a rule asks, and what evaluation leaves behind.
+
+Owns: the parts of a request as bytes, and the labels, headers and matches that rules add. Knows no rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from littoral.net.message import Request
+
+RawHeaders = Sequence[tuple[bytes, bytes]]
+Pair = tuple[bytes, bytes]
+UNSET: Any = object()
+
+
+class View:
+    """One request while it is judged. ``slots`` is the number of the ACL's sources, each of which keeps its result."""
+
+    __slots__ = (
+        "_arguments",
+        "_cookies",
+        "_headers",
+        "body",
+        "country",
+        "inserted",
+        "ip",
+        "labels",
+        "matched",
+        "now",
+        "path",
+        "query",
+        "raw",
+        "request",
+        "slots",
+        "token",
+        "truncated",
+    )
+
+    def __init__(self, request: Request, now: float, slots: int, body: bytes = b"", truncated: bool = False) -> None:
+        self.request = request
+        self.raw = request.headers.raw
+        self.ip = request.peer.host
+        self.body = body  # no more than is inspected
+        self.truncated = truncated  # there is more body than that
+        self.now = now
+        self.slots: list[Any] = [None] * slots
+        path, _, query = request.target.partition("?")
+        self.path = path.encode("latin-1", "replace")
+        self.query = query.encode("latin-1", "replace")
+        self.labels: list[str] = []
+        self.inserted: list[tuple[str, str]] = []
+        self.matched: list[Any] = []  # rules that matched and went on, for samples and logs
+        self.country = ""  # of the client, once a rule has asked
+        self.token: Any = UNSET  # what the request's token says, once a rule has asked
+        self._headers: dict[bytes, bytes] | None = None
+        self._arguments: list[Pair] | None = None
+        self._cookies: list[Pair] | None = None
+
+    def header(self, name: bytes) -> bytes | None:
+        """The value; several of one name are joined by commas (RFC 9110 s. 5.3)."""
+        known = self._headers
+        if known is None:
+            known = self._headers = dict(self.raw)
+            if len(known) != len(self.raw):
+                known.clear()
+                for key, value in self.raw:
+                    known[key] = known[key] + (b"; " if key == b"cookie" else b",") + value if key in known else value
+        return known.get(name)
+
+    @property
+    def arguments(self) -> list[Pair]:
+        """Names and values of the query, as they stand there."""
+        if self._arguments is None:
+            self._arguments = pairs_of(self.query)
+        return self._arguments
+
+    @property
+    def cookies(self) -> list[Pair]:
+        if self._cookies is None:
+            self._cookies = cookies_of(self.header(b"cookie") or b"")
+        return self._cookies
+
+
+def pairs_of(query: bytes) -> list[Pair]:
+    if not query:
+        return []
+    return [(name, value) for name, _, value in (part.partition(b"=") for part in query.split(b"&") if part)]
+
+
+def cookies_of(text: bytes) -> list[Pair]:
+    if not text:
+        return []
+    found = (part.strip() for part in text.split(b";"))
+    return [(name.strip(), value.strip()) for name, _, value in (part.partition(b"=") for part in found if part)]

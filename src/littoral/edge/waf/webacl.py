@@ -1,0 +1,239 @@
+"""A web ACL compiled: its rules in the order of their priority, each a step; the first verdict ends the evaluation.
+
+``compile_acl`` takes a **bundle**, which the region makes and the feed carries: the ACL's document, the sets and groups
+that it refers to, the key of its tokens. Compilation happens once a change; a request only calls what it made.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from littoral.edge.geo import Locator
+from littoral.edge.waf.actions import Act, Context, act_of, kind_of
+from littoral.edge.waf.challenge import Tokens
+from littoral.edge.waf.labels import namespace
+from littoral.edge.waf.ratekeys import key_of
+from littoral.edge.waf.ratelimit import SlidingWindow
+from littoral.edge.waf.statements import Compiler, Document, Test
+from littoral.edge.waf.verdict import Mark, Verdict
+from littoral.edge.waf.view import View
+from littoral.net.message import Request
+
+Step = Callable[[View], Verdict | None]
+DEFAULT_RULE = "Default_Action"
+BODY_LIMITS = {"KB_16": 16384, "KB_32": 32768, "KB_48": 49152, "KB_64": 65536}
+Managed = Callable[[Compiler, Document, Document], Step]  # statement, rule → step
+
+
+@dataclass(slots=True)
+class Limits:
+    """The counters of rate-based rules, by rule; they outlive a change of the web ACL."""
+
+    windows: dict[str, SlidingWindow] = field(default_factory=dict)
+
+    def window(self, arn: str, rule: str, statement: Document) -> SlidingWindow:
+        key = json.dumps([arn, rule, statement], sort_keys=True)
+        seconds = float(statement.get("EvaluationWindowSec") or 300)
+        return self.windows.setdefault(key, SlidingWindow(seconds))
+
+
+@dataclass(frozen=True, slots=True)
+class RateRule:
+    """For GetRateBasedStatementManagedKeys."""
+
+    rule: str
+    group_rule: str  # the rule that refers to the group which this one is in, or ""
+    limit: int
+    window: SlidingWindow
+
+    def blocked(self, now: float) -> list[Hashable]:
+        return self.window.over(self.limit, now)
+
+
+@dataclass(slots=True)
+class WebAcl:
+    """Judge with ``judge``; the view is the caller's to read afterwards."""
+
+    arn: str
+    name: str
+    steps: list[Step]
+    default: Act
+    slots: int
+    body_limit: int
+    needs_body: bool
+    rates: list[RateRule]
+    metric: str
+    sampled: bool
+
+    def view(self, request: Request, now: float, body: bytes = b"", truncated: bool = False) -> View:
+        return View(request, now, self.slots, body, truncated)
+
+    def judge(self, view: View) -> Verdict:
+        for step in self.steps:
+            verdict = step(view)
+            if verdict is not None:
+                return verdict
+        made = self.default(view)
+        assert made is not None
+        return made
+
+
+def compile_acl(
+    bundle: Document, *, limits: Limits | None = None, locator: Locator | None = None, managed: Managed | None = None
+) -> WebAcl:
+    """Raises NotThere, BadPattern, KeyError, ValueError for a bundle that the API would not have let through."""
+    document = bundle["acl"]
+    compiler = Compiler(bundle.get("addresses") or {}, bundle.get("expressions") or {}, locator)
+    made = _Rules(bundle, compiler, limits or Limits(), managed)
+    steps = made.steps(document.get("Rules") or (), made.context, "")
+    mark = Mark(DEFAULT_RULE, document["VisibilityConfig"]["MetricName"], _sampled(document))
+    default = act_of(document["DefaultAction"], mark, made.context)
+    compiler.finish()
+    limit = ((document.get("AssociationConfig") or {}).get("RequestBody") or {}).get("CLOUDFRONT") or {}
+    return WebAcl(
+        document["ARN"],
+        document["Name"],
+        steps,
+        default,
+        compiler.slots,
+        BODY_LIMITS[limit.get("DefaultSizeInspectionLimit", "KB_16")],
+        compiler.needs_body,
+        made.rates,
+        document["VisibilityConfig"]["MetricName"],
+        _sampled(document),
+    )
+
+
+def _sampled(document: Document) -> bool:
+    return bool(document["VisibilityConfig"]["SampledRequestsEnabled"])
+
+
+def _immunity(document: Document, member: str, otherwise: int = 300) -> int:
+    found = ((document.get(member) or {}).get("ImmunityTimeProperty") or {}).get("ImmunityTime")
+    return int(found) if found else otherwise
+
+
+class _Rules:
+    """The rules of one ACL and of its groups."""
+
+    def __init__(self, bundle: Document, compiler: Compiler, limits: Limits, managed: Managed | None) -> None:
+        document = bundle["acl"]
+        self._bundle = bundle
+        self._compiler = compiler
+        self._limits = limits
+        self._managed = managed
+        self._arn = document["ARN"]
+        self._account = bundle.get("account", "000000000000")
+        self.rates: list[RateRule] = []
+        self.context = Context(
+            namespace(self._account, "webacl", document["Name"]),
+            document.get("CustomResponseBodies") or {},
+            Tokens(bytes.fromhex(bundle.get("key") or "00"), document.get("TokenDomains") or ()),
+            _immunity(document, "CaptchaConfig"),
+            _immunity(document, "ChallengeConfig"),
+        )
+
+    def steps(self, rules: Sequence[Document], context: Context, group: str) -> list[Step]:
+        return [self._step(rule, context, group) for rule in sorted(rules, key=lambda each: int(each["Priority"]))]
+
+    def _step(self, rule: Document, context: Context, group: str) -> Step:
+        ((kind, setting),) = rule["Statement"].items()
+        if kind == "RuleGroupReferenceStatement":
+            return self._group(rule, setting)
+        if kind == "ManagedRuleGroupStatement":
+            return self._managed_group(rule, setting)
+        context = replace(
+            context,
+            captcha_immunity=_immunity(rule, "CaptchaConfig", context.captcha_immunity),
+            challenge_immunity=_immunity(rule, "ChallengeConfig", context.challenge_immunity),
+        )
+        labels = [context.namespace + each["Name"] for each in rule.get("RuleLabels") or ()]
+        mark = _mark(rule, "RATE_BASED" if kind == "RateBasedStatement" else "REGULAR")
+        act = act_of(rule["Action"], mark, context, labels)
+        if kind == "RateBasedStatement":
+            return self._rate(rule["Name"], setting, act, context, group)
+        test = self._compiler.test(rule["Statement"], context.namespace)
+        return lambda view: act(view) if test(view) else None
+
+    def _rate(self, name: str, setting: Document, act: Act, context: Context, group: str) -> Step:
+        scope: Test | None = None
+        if setting.get("ScopeDownStatement"):
+            scope = self._compiler.test(setting["ScopeDownStatement"], context.namespace)
+        key, limit = key_of(setting, self._compiler.locator), int(setting["Limit"])
+        window = self._limits.window(self._arn, f"{group}/{name}", setting)
+        self.rates.append(RateRule(name, group, limit, window))
+
+        def step(view: View) -> Verdict | None:
+            if scope is not None and not scope(view):
+                return None
+            found = key(view)
+            if found is None or found is False:
+                return None
+            if found is True or window.hit(found, view.now) > limit:
+                return act(view)
+            return None
+
+        return step
+
+    def _group(self, rule: Document, setting: Document) -> Step:
+        document = self._bundle["groups"][setting["ARN"]]
+        rules = overridden(document.get("Rules") or (), setting)
+        context = replace(
+            self.context,
+            namespace=namespace(self._account, "rulegroup", document["Name"]),
+            bodies=document.get("CustomResponseBodies") or {},
+        )
+        inner = self.steps(rules, context, rule["Name"])
+
+        def judge(view: View) -> Verdict | None:
+            for step in inner:
+                verdict = step(view)
+                if verdict is not None:
+                    return verdict
+            return None
+
+        return group_step(rule, "GROUP", judge)
+
+    def _managed_group(self, rule: Document, setting: Document) -> Step:
+        if self._managed is None:
+            raise KeyError("managed rule groups are not there")
+        inner = self._managed(self._compiler, setting, rule)
+        scope: Test | None = None
+        if setting.get("ScopeDownStatement"):
+            scope = self._compiler.test(setting["ScopeDownStatement"], self.context.namespace)
+        step = group_step(rule, "MANAGED_RULE_GROUP", inner)
+        if scope is None:
+            return step
+        return lambda view: step(view) if scope(view) else None
+
+
+def group_step(rule: Document, kind: str, judge: Step) -> Step:
+    """A group as one rule of the ACL: its verdict counts as the rule's, or is counted only where that says so."""
+    mark = _mark(rule, kind)
+    counted = "Count" in (rule.get("OverrideAction") or {})
+
+    def step(view: View) -> Verdict | None:
+        verdict = judge(view)
+        if verdict is None:
+            return None
+        if counted:
+            view.matched.append(replace(mark, inner=verdict.mark.rule))
+            return None
+        return replace(verdict, mark=replace(mark, inner=verdict.mark.rule, action=verdict.mark.action))
+
+    return step
+
+
+def overridden(rules: Sequence[Document], setting: Document) -> list[Document]:
+    """A group's rules with the actions that the reference to it gives them; an excluded one counts."""
+    actions: dict[str, Any] = {each["Name"]: {"Count": {}} for each in setting.get("ExcludedRules") or ()}
+    actions |= {each["Name"]: each["ActionToUse"] for each in setting.get("RuleActionOverrides") or ()}
+    return [{**rule, "Action": actions.get(rule["Name"], rule.get("Action"))} for rule in rules]
+
+
+def _mark(rule: Document, kind: str) -> Mark:
+    action = kind_of(rule["Action"]).upper() if rule.get("Action") else "COUNT"
+    return Mark(rule["Name"], rule["VisibilityConfig"]["MetricName"], _sampled(rule), kind, action)
