@@ -55,7 +55,7 @@ async def test_a_thousand_waiters_on_a_slow_miss(place: Edge) -> None:
     finally:
         tracemalloc.stop()
     assert len(place.origin.asked) == 1
-    assert peak < 400 * MIB  # a piece for each at most, never a body for each (3 GB)
+    assert peak < 200 * MIB  # the same pieces for all, never a body for each (3 GB)
 
 
 async def test_a_thousand_on_an_expired_object(place: Edge) -> None:

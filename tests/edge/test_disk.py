@@ -207,12 +207,12 @@ def body_of(chance: random.Random, turn: int) -> bytes:
 
 async def test_no_torn_body_and_nothing_invalidated_after_kill_9(tmp_path: Path) -> None:
     invalidated: dict[str, int] = {}
-    for seed in range(1, 6):
+    for seed in range(1, 5):
         command = [sys.executable, "-c", WRITER, str(tmp_path), str(seed)]
         root = Path(__file__).parents[2]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root) as writer:
             assert writer.stdout is not None
-            for _ in range(5 * seed):
+            for _ in range(3 * seed):
                 name, turn = writer.stdout.readline().split()
                 invalidated[name] = int(turn)
             os.kill(writer.pid, signal.SIGKILL)
