@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 import pytest
@@ -94,3 +95,43 @@ async def test_node_24_has_no_callback_handlers(place: Place) -> None:
     archive = zip_of(index__js="exports.handler = (e, c, cb) => cb(null, 1)")
     await place.create("f", archive, "nodejs24.x", "index.handler")
     assert (await place.invoke()).result["errorType"] == "Runtime.CallbackHandlerDeprecated"
+
+
+async def test_between_events_an_instance_stands_still(place: Place) -> None:
+    """As on AWS, where it is frozen. What the last event left for the loop has one turn; a timer goes on with the next."""
+    await place.node(
+        "let turned = 0, ticked = 0;\n"
+        "exports.handler = async (e) => {\n"
+        "  const found = { turned, ticked };\n"
+        "  setImmediate(() => turned++);\n"
+        "  if (e.wait) { setInterval(() => ticked++, 1).unref(); await new Promise((r) => setTimeout(r, 20)); }\n"
+        "  return found;\n"
+        "}"
+    )
+    assert (await place.invoke({"wait": 1})).result == {"turned": 0, "ticked": 0}
+    first = (await place.invoke({})).result
+    assert first["turned"] == 1
+    assert first["ticked"] > 0
+    await asyncio.sleep(0.1)
+    second = (await place.invoke({})).result
+    assert second["turned"] == 2
+    assert second["ticked"] <= first["ticked"] + 2  # it did not run for a tenth of a second
+
+
+async def test_events_and_results_longer_than_a_read(place: Place) -> None:
+    await place.node("exports.handler = async (e) => ({ text: e.text, size: e.text.length })")
+    for size in (10, 65_000, 65_536, 1_500_000, 3, 1_500_000):
+        text = "ä" + "x" * size
+        assert (await place.invoke({"text": text})).result == {"text": text, "size": size + 1}
+
+
+async def test_a_rejection_that_nobody_awaits_ends_the_instance_after_its_answer(place: Place) -> None:
+    code = "let n = 0; exports.handler = async (e) => { if (e.bad) Promise.reject(new Error('late')); return ++n }"
+    await place.node(code)
+    assert (await place.invoke({})).result == 1
+    await place.invoke({"bad": 1})
+    (pool,) = place.functions._parts.scheduler._pools.values()
+    async with asyncio.timeout(10):
+        while any(each.alive for each in pool.idle):
+            await asyncio.sleep(0.01)
+    assert (await place.invoke({})).result == 1  # another instance

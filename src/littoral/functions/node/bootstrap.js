@@ -6,6 +6,10 @@
  * Owns: what AWS Lambda's Node.js runtime promises to a handler (CommonJS and ES modules, async, callback, context,
  * console lines, error objects). Knows nothing of the place but this socket. No package is needed.
  *
+ * Two ways to wait for an event. A plain function stands still between its events, as on AWS, where it is frozen: one
+ * turn of the loop after each answer, then a blocking read ("Waiting" below). One that has extensions, or that streams
+ * its response, has its loop run all the time, with the socket watched by it.
+ *
  * A frame is a 32-bit big-endian length and as many bytes; the first is its kind:
  *   place -> instance  C  configuration JSON
  *                      I  request id (36), timeout (double, s), lengths of the next three (u16 each), ARN, client
@@ -25,11 +29,11 @@ const MAX_RESPONSE = 6 * 1024 * 1024 + 100;
 const DIRECT = 65536; // bytes of a frame that is worth a try without the stream
 const INVOKE_HEADER = 1 + 36 + 8 + 2 + 2 + 2;
 
-const socket = new net.Socket({ fd: 3, readable: true, writable: true });
 let configuration = null;
 let handler = null;
 let current = null; // the invocation under way: { requestId, finish }
 let onEmptyLoop = null; // what an empty event loop means to the current invocation
+let socket = null; // of a function whose loop runs all the time
 
 // ---------------------------------------------------------------------------------------------- frames
 
@@ -46,27 +50,36 @@ function peakMemory() {
   return peak;
 }
 
+const outbox = Buffer.allocUnsafeSlow(DIRECT); // a frame is written before the next is made
+
+/** One frame; then, when the process is to end after it, `then`. */
 function send(kind, payload, withMemory, then) {
   const headSize = withMemory ? 9 : 5;
-  const bodySize = Buffer.byteLength(payload, 'utf8');
-  const frame = Buffer.allocUnsafe(headSize + bodySize);
-  frame.writeUInt32BE(headSize - 4 + bodySize, 0);
+  const small = headSize + 3 * payload.length <= DIRECT;
+  let frame = small ? outbox : Buffer.allocUnsafe(headSize + Buffer.byteLength(payload, 'utf8'));
+  const size = headSize + frame.write(payload, headSize, 'utf8');
+  frame.writeUInt32BE(size - 4, 0);
   frame[4] = kind.charCodeAt(0);
   if (withMemory) frame.writeUInt32BE(peakMemory(), 5);
-  if (bodySize) frame.write(payload, headSize, 'utf8');
-  if (then === undefined && frame.length <= DIRECT && socket.writableLength === 0) sendDirectly(frame);
-  else socket.write(frame, then);
+  if (socket !== null && (then !== undefined || !small || socket.writableLength !== 0)) {
+    if (small) frame = Buffer.from(frame.subarray(0, size));
+    socket.write(frame, then);
+    return;
+  }
+  sendDirectly(frame, size);
+  if (then !== undefined) then();
 }
 
-/** One system call instead of a stream's write request; what the socket does not take at once goes the usual way. */
-function sendDirectly(frame) {
+/** One system call instead of a stream's write request; what a watched socket does not take at once goes the usual way. */
+function sendDirectly(frame, size) {
   let taken = 0;
   try {
-    taken = fs.writeSync(3, frame);
+    do taken += fs.writeSync(3, frame, taken, size - taken);
+    while (taken < size && socket === null);
   } catch (error) {
     if (error.code !== 'EAGAIN') return; // the place is gone; the end of the socket says so
   }
-  if (taken < frame.length) socket.write(frame.subarray(taken));
+  if (taken < size && socket !== null) socket.write(Buffer.from(frame.subarray(taken, size)));
 }
 
 /** A piece of a response; `then` is called when the place has taken it: back-pressure. */
@@ -77,20 +90,52 @@ function sendPiece(kind, data, then) {
   socket.write(data.length ? Buffer.concat([head, data]) : head, then);
 }
 
-let pending = Buffer.alloc(0);
-socket.on('data', (chunk) => {
-  pending = pending.length ? Buffer.concat([pending, chunk]) : chunk;
-  while (pending.length >= 4) {
-    const size = 4 + pending.readUInt32BE(0);
-    if (pending.length < size) return;
-    const frame = pending.subarray(4, size);
-    pending = pending.subarray(size);
-    if (frame[0] === 0x43) configure(JSON.parse(frame.toString('utf8', 1)));
-    else if (frame[0] === 0x49) invoke(frame);
+// ---------------------------------------------------------------------------------------------- waiting
+
+let inbox = Buffer.allocUnsafeSlow(DIRECT);
+
+/** The next frame, without its length, where the process stands still until it comes. */
+function nextFrame() {
+  let held = 0, size = 4;
+  while (held < size) {
+    let count = 0;
+    try {
+      count = fs.readSync(3, inbox, held, inbox.length - held, null);
+    } catch (error) {
+      if (error.code === 'EINTR') continue;
+    }
+    if (count === 0) process.exit(0); // the place is gone
+    held += count;
+    if (size === 4 && held >= 4) size = 4 + inbox.readUInt32BE(0);
+    if (size > inbox.length) inbox = Buffer.concat([inbox.subarray(0, held)], size);
   }
-});
-socket.on('end', () => process.exit(0)); // the place is gone
-socket.on('error', () => process.exit(0));
+  const frame = inbox.subarray(4, size);
+  if (inbox.length > DIRECT) inbox = Buffer.allocUnsafeSlow(DIRECT);
+  return frame;
+}
+
+/** Nothing is under way: what the last event left for the loop has had its turn. */
+function standStill() {
+  invoke(nextFrame());
+}
+
+/** The loop goes on while we wait: for what extensions in this process do, and for pieces that a reader is slow to take. */
+function watch() {
+  let pending = Buffer.alloc(0);
+  socket = new net.Socket({ fd: 3, readable: true, writable: true });
+  socket.on('data', (chunk) => {
+    pending = pending.length ? Buffer.concat([pending, chunk]) : chunk;
+    while (pending.length >= 4) {
+      const size = 4 + pending.readUInt32BE(0);
+      if (pending.length < size) return;
+      const frame = pending.subarray(4, size);
+      pending = pending.subarray(size);
+      invoke(frame);
+    }
+  });
+  socket.on('end', () => process.exit(0)); // the place is gone
+  socket.on('error', () => process.exit(0));
+}
 
 // ---------------------------------------------------------------------------------------------- log
 
@@ -261,9 +306,13 @@ function configure(given) {
   require('module').Module._initPaths(); // NODE_PATH is read at boot, and this process booted before it was known
   process.chdir(configuration.task_root);
   patchConsole();
+  const loading = setInterval(() => {}, 2 ** 30); // a module that never loads ends by the clock, not by an empty loop
   load(configuration.handler).then(
     (loaded) => {
       handler = loaded;
+      clearInterval(loading);
+      if (process.env.AWS_LAMBDA_RUNTIME_API || handler[STREAMING] === 'response') watch();
+      else setImmediate(standStill);
       send('R', '', false);
     },
     (error) => fatal('Uncaught Exception ', error, 1),
@@ -390,10 +439,11 @@ function makeContext(requestId, arn, context, deadline) {
 }
 
 /** The X-Ray header of an event that came without one. The request's id is random enough for both numbers in it. */
-function newTrace(requestId) {
-  const digits = requestId.replaceAll('-', '');
+function newTrace(id) {
   const now = Math.floor(Date.now() / 1000).toString(16).padStart(8, '0');
-  return `Root=1-${now}-${digits.slice(0, 24)};Parent=${digits.slice(16)};Sampled=0`;
+  const middle = id.slice(19, 23);
+  const root = id.slice(0, 8) + id.slice(9, 13) + id.slice(14, 18) + middle + id.slice(24, 28);
+  return `Root=1-${now}-${root};Parent=${middle}${id.slice(24)};Sampled=0`;
 }
 
 function invoke(frame) {
@@ -411,7 +461,8 @@ function invoke(frame) {
   const finish = (kind, payload) => {
     if (current !== invocation) return; // answered already
     onEmptyLoop = null;
-    socket.ref();
+    if (socket !== null) socket.ref();
+    else setImmediate(standStill);
     send(kind, payload, true);
     current = null;
   };
@@ -428,7 +479,7 @@ function invoke(frame) {
     } catch {
       return fail(new Error('Unable to stringify response body'));
     }
-    if (Buffer.byteLength(text) > MAX_RESPONSE) {
+    if (text.length * 3 > MAX_RESPONSE && Buffer.byteLength(text) > MAX_RESPONSE) {
       return finish('E', JSON.stringify({
         errorType: 'Function.ResponseSizeTooLarge',
         errorMessage: `Response payload size exceeded maximum allowed payload size (${MAX_RESPONSE} bytes).`,
@@ -441,7 +492,6 @@ function invoke(frame) {
     if (current !== invocation) return;
     if ((error === undefined || error === null) && context.callbackWaitsForEmptyEventLoop) {
       onEmptyLoop = () => succeed(result);
-      socket.unref();
     } else done(error, result);
   };
   context.done = done;
@@ -449,7 +499,7 @@ function invoke(frame) {
   context.fail = fail;
 
   current = invocation;
-  socket.unref();
+  if (socket !== null) socket.unref(); // the handler's loop is empty when its own work is done
   if (handler[STREAMING] === 'response') {
     let event;
     try {
@@ -467,3 +517,5 @@ function invoke(frame) {
     fail(error);
   }
 }
+
+configure(JSON.parse(nextFrame().toString('utf8', 1)));
