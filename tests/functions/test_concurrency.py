@@ -171,3 +171,25 @@ async def test_installing_is_idempotent_and_keeps_the_arn(place: Place) -> None:
         await place.functions.install("viewer", "5", {**config, "Layers": [{"Arn": "x"}]}, archive)
     with pytest.raises(ServiceError, match="numbered version"):
         await place.functions.install("viewer", "$LATEST", config, archive)
+
+
+PRINTS = {
+    "python": "def handler(event, context):\n    for n in range(event):\n        print('line', n)\n    return event\n",
+    "node": "exports.handler = async (n) => { for (let i = 0; i < n; i++) console.log('line', i); return n }",
+}
+
+
+@pytest.mark.parametrize("language", PRINTS)
+async def test_what_was_printed_stands_before_the_end(place: Place, language: str) -> None:
+    """The log pipe and the socket of frames are read in one turn of the loop, in whichever order."""
+    await getattr(place, language)(PRINTS[language])
+
+    async def caller(first: int) -> None:
+        for size in range(first, first + 40, 4):
+            answer = await place.invoke(size)
+            assert answer.log[0].startswith("START")
+            assert [line.rpartition("line ")[2] for line in answer.log[1:-2]] == [str(n) for n in range(size)]
+            assert answer.log[-2].startswith("END")
+            assert answer.log[-1].startswith("REPORT")
+
+    await asyncio.gather(*(caller(first) for first in range(6)))

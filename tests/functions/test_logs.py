@@ -14,7 +14,7 @@ from littoral.functions.logs import TAIL, Event, InvocationLog, Logs
 from littoral.functions.logs.group import Group, Query, Settings
 from littoral.functions.logs.segment import Entry
 from littoral.functions.logs.store import NoGroup
-from littoral.functions.outcome import exit_words, report_line
+from littoral.functions.outcome import billed_ms, exit_words, report_line
 from littoral.store.contract import StorageFailed
 
 
@@ -108,9 +108,10 @@ def test_wait_statuses_are_named_as_lambda_names_them(status: int, words: str) -
 
 def test_a_report_bills_whole_milliseconds_and_the_init_phase() -> None:
     billed = "Billed Duration: 11 ms\tMemory Size: 128 MB\tMax Memory Used: 33 MB\t"
-    warm = report_line("r", duration=0.0101, memory_size=128, memory_kib=32769, init=None)
+    warm = report_line("r", duration=0.0101, billed=11, memory_size=128, memory_kib=32769, init=None)
     assert warm == f"REPORT RequestId: r\tDuration: 10.10 ms\t{billed}"
-    cold = report_line("r", duration=0.0101, memory_size=128, memory_kib=1, init=0.0015)
+    billed_cold = billed_ms(0.0101, 0.0015)
+    cold = report_line("r", duration=0.0101, billed=billed_cold, memory_size=128, memory_kib=1, init=0.0015)
     assert cold.endswith("Billed Duration: 12 ms\tMemory Size: 128 MB\tMax Memory Used: 1 MB\tInit Duration: 1.50 ms\t")
 
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class InvokeResult:
-    """What came of a synchronous invocation. Shapes as in Lambda's Invoke API."""
+    """What came of a synchronous invocation. Shapes as in Lambda's Invoke API. Not frozen only because one is made for
+    every event, and a frozen one costs three times as much to make."""
 
     payload: bytes  # JSON: the handler's result, or the error object {"errorMessage", "errorType", "stackTrace"}
     function_error: str | None = None  # "Unhandled" when the function failed or timed out

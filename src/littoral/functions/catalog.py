@@ -32,6 +32,8 @@ from littoral.functions.version import (
 )
 from littoral.store.contract import Records
 
+MOST_CALLED = 4096  # ways to write a function that are remembered
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -53,6 +55,7 @@ class Catalog:
         self.home = home
         self._choose = choose  # 0 ≤ x < 1, for weighted aliases
         self._functions: dict[str, Function] = {}
+        self._called: dict[str, Target] = {}  # what callers write, while it leads to one version
         self._urls: dict[str, tuple[str, str]] = {}  # id of a URL → function, alias or ""
         self._locks: dict[str, asyncio.Lock] = {}
 
@@ -115,6 +118,19 @@ class Catalog:
         arn = self.home.arn(reference.name, reference.qualifier)
         return Target(function, version, arn, reference.qualifier or LATEST)
 
+    def called(self, text: str) -> Target:
+        """``resolve`` of what a caller writes: the same few names again and again. Raises what parsing it does, too."""
+        found = self._called.get(text)
+        if found is None:
+            reference = self.home.parse(text)
+            found = self.resolve(reference)
+            alias = found.function.aliases.get(reference.qualifier or "")
+            if alias is None or not alias.weights:
+                if len(self._called) >= MOST_CALLED:
+                    self._called.clear()
+                self._called[text] = found
+        return found
+
     def url(self, url_id: str) -> tuple[Reference, dict[str, Any]] | None:
         """What a URL's id stands for, and its settings."""
         name, key = self._urls.get(url_id, ("", ""))
@@ -128,16 +144,20 @@ class Catalog:
     async def create(self, function: Function) -> None:
         """Raises Conflict when the store has it."""
         await self._put(f"function/{function.name}", function_document(function), expect=0)
-        self._functions[function.name] = function
+        self._keep(function)
 
     async def save(self, function: Function) -> None:
         """Replace the function as a whole; memory follows the disk, never leads."""
         await self._put(f"function/{function.name}", function_document(function))
         before = self._functions.get(function.name)
-        self._functions[function.name] = function
+        self._keep(function)
         if before is None or before.urls != function.urls:
             self._forget_urls(before)
             self._index_urls(function)
+
+    def _keep(self, function: Function) -> None:
+        self._functions[function.name] = function
+        self._called.clear()
 
     def _index_urls(self, function: Function) -> None:
         self._urls.update((config["id"], (function.name, key)) for key, config in function.urls.items())
@@ -161,12 +181,13 @@ class Catalog:
     async def unpublish(self, function: Function, number: int) -> None:
         await self._records.delete(f"version/{function.name}/{number:09d}")
         versions = {each: version for each, version in function.versions.items() if each != number}
-        self._functions[function.name] = replace(function, versions=versions)
+        self._keep(replace(function, versions=versions))
 
     async def delete(self, name: str) -> None:
         function = self._functions[name]
         await self._records.delete(f"function/{name}")
         del self._functions[name]
+        self._called.clear()
         self._forget_urls(function)
         for number in function.versions:
             await self._records.delete(f"version/{name}/{number:09d}")

@@ -197,11 +197,11 @@ class Functions:
 
     async def invoke(self, invocation: Invocation) -> InvokeResult:
         """See ``littoral.aws.invoke.Invoker``."""
-        target = self._parts.catalog.resolve(self._parts.home.parse(invocation.function))
+        target = self._parts.catalog.called(invocation.function)
         payload = invocation.payload
         if not check_small(payload):
             payload = await check_payload(payload, MAX_SYNC, "RequestResponse")
-        context = context_of(invocation.client_context)
+        context = context_of(invocation.client_context) if invocation.client_context else b""
         return await self._parts.runner.run(target, new_request_id(), payload, context, tail=invocation.tail_log)
 
     async def invoke_async(self, invocation: Invocation) -> str:

@@ -5,8 +5,11 @@ described in ``runtime/bootstrap.py``.
 
 Noticing the end: a handler can close the socket, or fork a child that keeps it open, so the socket proves nothing.
 The keeper's word (``exited``) is what counts. A result may still be in the socket when that word comes, so it waits
-for the end of file, though not for long. The log pipe is emptied whenever a frame comes: whatever was printed before
-the frame was sent is in it already.
+for the end of file, though not for long.
+
+Log before result: whatever was printed before a frame was sent is in the pipe by then. So one look of the loop finds
+both readable and both are read in that turn, in whichever order; who waits for the result goes on in a later one. Where
+that is not enough (a response in pieces, more in the pipe than one read takes, an end) the pipe is emptied first.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ INVOKE = struct.Struct(">Ic36sdHHH")
 MAX_FRAME = 8 * 1024 * 1024
 LAST_WORDS = 0.05  # seconds a dead instance's socket may still bring its last frame
 PIPE_READ = 65536
+OK, ERROR, LAST_ERROR, READY, FAILED, STREAM, PIECE = b"OEXRFSD"
 
 
 class InitFailed(Exception):
@@ -62,8 +66,10 @@ class Instance(asyncio.Protocol):
         self._number = 0
         self._transport: asyncio.Transport | None = None
         self._log_fd = -1
+        self._log_full = False  # the last read of the log did not take all
         self._buffer = bytearray()
-        self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self._ready: asyncio.Future[None] = self._loop.create_future()
         self._special: asyncio.Future[None] | None = None  # a spare is being given its function
         self._waiter: asyncio.Future[Outcome] | None = None
         self._request_id = ""
@@ -110,7 +116,7 @@ class Instance(asyncio.Protocol):
         """One event. The outcome says whether the instance may be used again. When the caller is cancelled, use
         ``settled`` to wait for the handler to finish. ``taker`` gets a response that the handler streams; without one
         it is gathered into the outcome's payload. ``trace``: the X-Ray header that came with it."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         self._request_id = request_id
         waiter: asyncio.Future[Outcome] = loop.create_future()
         self._waiter = waiter
@@ -213,6 +219,9 @@ class Instance(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         buffer = self._buffer
+        if not buffer and 4 < len(data) <= PIPE_READ and int.from_bytes(data[:4], "big") == len(data) - 4:
+            self._frame(data, 4)  # a whole one, as nearly all are
+            return
         buffer += data
         while len(buffer) >= 4:
             size = int.from_bytes(buffer[:4], "big")
@@ -223,35 +232,40 @@ class Instance(asyncio.Protocol):
                 return
             frame = bytes(memoryview(buffer)[4 : 4 + size])
             del buffer[: 4 + size]
-            self._frame(frame)
+            self._frame(frame, 0)
 
-    def _frame(self, frame: bytes) -> None:
-        self._drain()
-        kind = frame[:1]
-        if kind == b"R" and not self._ready.done():
+    def _frame(self, data: bytes, at: int) -> None:
+        """``at`` is where the frame's kind stands; it reaches to the end of ``data``."""
+        kind = data[at]
+        if kind not in (OK, ERROR, LAST_ERROR) or self._streams or self._log_full:
+            self._drain()
+        if kind in (OK, ERROR, LAST_ERROR):
+            waiter = self._waiter
+            if waiter is not None and not waiter.done():
+                self._answered(waiter, kind, int.from_bytes(data[at + 1 : at + 5], "big"), data[at + 5 :])
+        elif kind == READY and not self._ready.done():
             self._ready.set_result(None)
-        elif kind == b"F" and not self._ready.done():
-            self._ready.set_exception(InitFailed(frame[1:]))
+        elif kind == FAILED and not self._ready.done():
+            self._ready.set_exception(InitFailed(data[at + 1 :]))
             self._ready.exception()  # seen, even when nobody waits
-        elif kind in (b"O", b"E", b"X") and self._waiter is not None and not self._waiter.done():
-            self._memory_kib = int.from_bytes(frame[1:5], "big")
-            duration = time.perf_counter() - self._began
-            usable = kind != b"X"
-            self.alive = self.alive and usable
-            outcome = Outcome(
-                "ok" if kind == b"O" else "error", frame[5:], duration, self._memory_kib, usable=self.alive
-            )
-            self._waiter.set_result(self._whole(outcome) if self._streams else outcome)
-        elif kind == b"S":
-            self.begin_stream(frame[1:].decode("latin-1"))
-        elif kind == b"D" and self._streams and self._taker is not None:
-            self._taker.feed(frame[1:])
+        elif kind == STREAM:
+            self.begin_stream(data[at + 1 :].decode("latin-1"))
+        elif kind == PIECE and self._streams and self._taker is not None:
+            self._taker.feed(data[at + 1 :])
             if self._taker.full:
                 self._hold()
         elif kind == b"N" and not self._ready.done():
             words = frame[1:].decode("utf-8", "replace")
             self._ready.set_exception(InitFailed(b"", words=words, kind="Runtime.InvalidEntrypoint"))
             self._ready.exception()
+
+    def _answered(self, waiter: asyncio.Future[Outcome], kind: int, memory_kib: int, payload: bytes) -> None:
+        duration = time.perf_counter() - self._began
+        self._memory_kib = memory_kib
+        if kind == LAST_ERROR:
+            self.alive = False
+        outcome = Outcome("ok" if kind == OK else "error", payload, duration, memory_kib, "", self.alive)
+        waiter.set_result(self._whole(outcome) if self._streams else outcome)
 
     # ------------------------------------------------------------------------------------ a response in pieces
 
@@ -386,12 +400,14 @@ class Instance(asyncio.Protocol):
         except BlockingIOError:
             return
         if data:
+            self._log_full = len(data) == PIPE_READ
             self.printed(data)
         else:  # it closed its output
             self._close_log()
 
     def _drain(self) -> None:
         """Take what is in the pipe, at most the little more than a pipe holds."""
+        self._log_full = False
         for _ in range(32):
             if self._log_fd < 0:
                 return

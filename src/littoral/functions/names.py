@@ -14,6 +14,8 @@ from functools import lru_cache
 from littoral.aws.service import ServiceError
 
 LATEST = "$LATEST"
+_VERSION_4 = 0x4 << 76 | 0x8 << 60  # the bits of a UUID that say which kind it is, in the places of its number
+_RANDOM = ~(0xF << 76 | 0xC << 60)  # and all others
 _REFERENCE = re.compile(
     r"(?:arn:aws[a-zA-Z-]*:lambda:(?P<region>[a-z0-9-]+):)?(?:(?P<account>\d{12}):)?(?:function:)?"
     r"(?P<name>[a-zA-Z0-9-_]{1,64})(?::(?P<qualifier>\$LATEST|[a-zA-Z0-9-_]{1,128}))?"
@@ -80,8 +82,8 @@ def _parsed(home: Home, text: str, qualifier: str | None) -> Reference:
 
 def new_request_id() -> str:
     """A random UUID (version 4). It names a request and guards nothing, so it need not cost a system call."""
-    text = f"{random.getrandbits(128):032x}"
-    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{'89ab'[int(text[16], 16) & 3]}{text[17:20]}-{text[20:]}"
+    text = f"{random.getrandbits(128) & _RANDOM | _VERSION_4:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def invalid(message: str) -> ServiceError:

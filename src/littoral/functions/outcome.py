@@ -76,13 +76,18 @@ def billed_ms(duration: float, init: float | None) -> int:
 
 
 def report_line(
-    request_id: str, *, duration: float, memory_size: int, memory_kib: int, init: float | None, status: str = ""
+    request_id: str,
+    *,
+    duration: float,
+    billed: int,
+    memory_size: int,
+    memory_kib: int,
+    init: float | None,
+    status: str = "",
 ) -> str:
-    """Durations in seconds; ``init`` only for an instance's first event."""
-    milliseconds = duration * 1000
-    billed = billed_ms(duration, init)
+    """Durations in seconds, what is billed in milliseconds; ``init`` only for an instance's first event."""
     line = (
-        f"REPORT RequestId: {request_id}\tDuration: {milliseconds:.2f} ms\tBilled Duration: {billed} ms\t"
+        f"REPORT RequestId: {request_id}\tDuration: {duration * 1000:.2f} ms\tBilled Duration: {billed} ms\t"
         f"Memory Size: {memory_size} MB\tMax Memory Used: {-(-memory_kib // 1024)} MB\t"
     )
     if init is not None:

@@ -13,7 +13,6 @@ from typing import Any
 from littoral.functions import architecture
 from littoral.functions.outcome import (
     Outcome,
-    billed_ms,
     end_line,
     report_line,
     start_line,
@@ -45,11 +44,15 @@ def started(version: FunctionVersion, request_id: str, clock: Clock) -> list[str
     return [_record("platform.start", {"requestId": request_id, "version": version.version}, clock)]
 
 
-def ended(version: FunctionVersion, request_id: str, outcome: Outcome, init: float | None, clock: Clock) -> list[str]:
-    """``init``: seconds of the init phase, for an instance's first event."""
+def ended(
+    version: FunctionVersion, request_id: str, outcome: Outcome, init: float | None, billed: int, clock: Clock
+) -> list[str]:
+    """``init``: seconds of the init phase, for an instance's first event; ``billed``: milliseconds, see
+    ``outcome.billed_ms``."""
     if version.log_style.is_json:
-        return _ended_json(version, request_id, outcome, init, clock)
-    lines, status = [], ""
+        return _ended_json(version, request_id, outcome, init, billed, clock)
+    lines: list[str] = []
+    status = ""
     if outcome.kind == "timeout":
         status = "Status: timeout"
         lines = [timeout_message(iso_time(clock()), request_id, outcome.duration)]
@@ -60,6 +63,7 @@ def ended(version: FunctionVersion, request_id: str, outcome: Outcome, init: flo
     report = report_line(
         request_id,
         duration=outcome.duration,
+        billed=billed,
         memory_size=version.memory_size,
         memory_kib=outcome.memory_kib,
         init=init,
@@ -69,7 +73,7 @@ def ended(version: FunctionVersion, request_id: str, outcome: Outcome, init: flo
 
 
 def _ended_json(
-    version: FunctionVersion, request_id: str, outcome: Outcome, init: float | None, clock: Clock
+    version: FunctionVersion, request_id: str, outcome: Outcome, init: float | None, billed: int, clock: Clock
 ) -> list[str]:
     failed = outcome.kind != "ok"
     threshold = _threshold(version)
@@ -79,7 +83,7 @@ def _ended_json(
     milliseconds = round(outcome.duration * 1000, 3)
     metrics: dict[str, Any] = {
         "durationMs": milliseconds,
-        "billedDurationMs": billed_ms(outcome.duration, init),
+        "billedDurationMs": billed,
         "memorySizeMB": version.memory_size,
         "maxMemoryUsedMB": -(-outcome.memory_kib // 1024),
     }

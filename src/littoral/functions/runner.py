@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from littoral.aws.invoke import InvokeResult
+from littoral.aws.service import ServiceError
 from littoral.functions import platformlog
 from littoral.functions.catalog import Target
 from littoral.functions.instance import InitFailed, Instance
@@ -71,7 +72,7 @@ class Runner:
 
         ``tail``: the result has the last of the log. ``trace``: the X-Ray header that the caller sent, "" for none.
         """
-        lease = await self._lease(target.version)
+        lease = self._warm(target.version) or await self._lease(target.version)
         return await self._execute(lease, target, request_id, payload, context, None, trace, tail=tail)
 
     async def stream(
@@ -103,16 +104,27 @@ class Runner:
         task.add_done_callback(self._streamed)
         return stream
 
+    def _warm(self, version: FunctionVersion) -> Lease | None:
+        """At once, and without a coroutine of its own, where an instance is idle."""
+        try:
+            return self._scheduler.acquire_warm(version)
+        except ServiceError as error:
+            self._count_throttle(version, error)
+            raise
+
     async def _lease(self, version: FunctionVersion) -> Lease:
         try:
             return await self._scheduler.acquire(version)
         except KeeperGone as error:
             raise unavailable(error) from error
-        except Exception as error:
-            if getattr(error, "code", "") == "TooManyRequestsException":
-                self.stats.throttles += 1
-                self.tallies.of(version).throttles += 1
+        except ServiceError as error:
+            self._count_throttle(version, error)
             raise
+
+    def _count_throttle(self, version: FunctionVersion, error: ServiceError) -> None:
+        if error.code == "TooManyRequestsException":
+            self.stats.throttles += 1
+            self.tallies.of(version).throttles += 1
 
     async def _execute(
         self,
@@ -193,19 +205,20 @@ class Runner:
         version, instance = lease.version, lease.instance
         assert instance is not None
         init = instance.init_seconds if lease.cold else None
-        record.lines(*platformlog.ended(version, request_id, outcome, init, self._clock))
+        billed = billed_ms(outcome.duration, init)
+        record.lines(*platformlog.ended(version, request_id, outcome, init, billed, self._clock))
         if instance.rests and outcome.usable:
             self._rest(lease, instance, outcome)
         else:
             self._scheduler.release(lease, usable=outcome.usable, peak=outcome.memory_kib * 1024)
-        self._count(lease, outcome, init)
+        self._count(lease, outcome, init, billed)
         return InvokeResult(
-            payload=outcome.payload,
-            function_error=None if outcome.kind == "ok" else "Unhandled",
-            executed_version=version.version,
-            log_tail=record.tail if tail else b"",
-            cold=lease.cold,
-            duration=outcome.duration,
+            outcome.payload,
+            None if outcome.kind == "ok" else "Unhandled",
+            version.version,
+            record.tail if tail else b"",
+            lease.cold,
+            outcome.duration,
         )
 
     def _rest(self, lease: Lease, instance: Instance, outcome: Outcome) -> None:
@@ -219,15 +232,17 @@ class Runner:
         self._abandoned.add(task)
         task.add_done_callback(self._abandoned.discard)
 
-    def _count(self, lease: Lease, outcome: Outcome, init: float | None) -> None:
+    def _count(self, lease: Lease, outcome: Outcome, init: float | None, billed: int) -> None:
         version = lease.version
-        billed = billed_ms(outcome.duration, init)
         self.tallies.of(version).concluded(outcome, billed, version.memory_size, init)
         stats = self.stats
-        stats.cold += lease.cold
-        stats.warm += not lease.cold
-        stats.errors += outcome.kind != "ok"
-        stats.timeouts += outcome.kind == "timeout"
+        if lease.cold:
+            stats.cold += 1
+        else:
+            stats.warm += 1
+        if outcome.kind != "ok":
+            stats.errors += 1
+            stats.timeouts += outcome.kind == "timeout"
         stats.durations.append(outcome.duration)
 
     def _abandon(self, lease: Lease, instance: Instance, record: InvocationLog, request_id: str) -> None:

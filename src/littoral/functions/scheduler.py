@@ -80,6 +80,7 @@ class Scheduler:
         self._idle_seconds = idle_seconds
         self.total = total
         self._reservations: dict[str, int] = {}
+        self._reserved = 0  # their sum
         self._running: dict[str, int] = {}  # function → events under way
         self._unreserved = 0
         self._starving: dict[str, float] = {}  # function → when it was refused with less than its share
@@ -95,7 +96,7 @@ class Scheduler:
 
     @property
     def unreserved_limit(self) -> int:
-        return self.total - sum(self._reservations.values())
+        return self.total - self._reserved
 
     def reserve(self, function: str, count: int | None) -> None:
         """What is under way is not touched; it counts where it was counted when it began."""
@@ -103,6 +104,15 @@ class Scheduler:
             self._reservations.pop(function, None)
         else:
             self._reservations[function] = count
+        self._reserved = sum(self._reservations.values())
+
+    def acquire_warm(self, version: FunctionVersion) -> Lease | None:
+        """``acquire`` where nothing is to be waited for, the way of most events; None where something is. Raises
+        TooManyRequestsException."""
+        pool = self._pools.get(version.key)
+        if pool is None or not pool.idle or not pool.idle[-1].alive:
+            return None
+        return self._take(version)
 
     async def acquire(self, version: FunctionVersion) -> Lease:
         """A slot and an instance. Raises TooManyRequestsException, and what the launch raises."""
@@ -127,6 +137,7 @@ class Scheduler:
 
     def _take(self, version: FunctionVersion, *, queued: bool = False) -> Lease | None:
         """A lease at once, or None when the version's queue must be joined."""
+        name = version.name
         pool = self._pools.get(version.key)
         if pool is None:
             pool = self._pools[version.key] = Pool(version)
@@ -139,13 +150,13 @@ class Scheduler:
             if len(pool.waiting) >= placement.queue:
                 raise throttled("ConcurrentInvocationLimitExceeded")
             return None
-        reservation = self._reservations.get(version.name)
-        running = self._running.get(version.name, 0)
+        reservation = self._reservations.get(name)
+        running = self._running.get(name, 0)
         if reservation is not None:
             if running >= reservation:
                 raise throttled("ReservedFunctionConcurrentInvocationLimitExceeded")
-        elif self._unreserved >= self.unreserved_limit or (self._starving and self._must_yield(version.name, running)):
-            self._refused(version.name, running)
+        elif self._unreserved >= self.total - self._reserved or (self._starving and self._must_yield(name, running)):
+            self._refused(name, running)
             raise throttled("ConcurrentInvocationLimitExceeded")
         instance, size = None, 0
         while pool.idle and instance is None:
@@ -159,7 +170,7 @@ class Scheduler:
             pool.busy.add(instance)
         if reservation is None:
             self._unreserved += 1
-        self._running[version.name] = running + 1
+        self._running[name] = running + 1
         return Lease(version, pool, instance, instance is None, reservation is not None, size)
 
     def _share(self, name: str) -> int:
@@ -222,10 +233,11 @@ class Scheduler:
         instance = lease.instance
         assert instance is not None
         pool = lease.pool
+        key = lease.version.key
         pool.busy.discard(instance)
         if peak > self._weights.get(instance, peak):
-            self._weigh(lease.version.key, instance, peak)
-        if usable and instance.alive and not self._closed and self._pools.get(lease.version.key) is pool:
+            self._weigh(key, instance, peak)
+        if usable and instance.alive and not self._closed and self._pools.get(key) is pool:
             instance.idle_since = time.monotonic()
             pool.idle.append(instance)
         else:
@@ -238,14 +250,16 @@ class Scheduler:
         self._weights[instance] = peak
 
     def _return_slot(self, lease: Lease) -> None:
-        left = self._running[lease.version.name] - 1
+        name = lease.version.name
+        left = self._running[name] - 1
         if left:
-            self._running[lease.version.name] = left
+            self._running[name] = left
         else:
-            del self._running[lease.version.name]
+            del self._running[name]
         if not lease.reserved:
             self._unreserved -= 1
-        self._wake(lease.pool)
+        if lease.pool.waiting:
+            self._wake(lease.pool)
 
     def _wake(self, pool: Pool) -> None:
         while pool.waiting:

@@ -78,6 +78,10 @@ class FunctionVersion:
     tracing: str = "PassThrough"
     snap_start: str = "None"
     log_style: LogStyle = field(default_factory=LogStyle)
+    key: str = field(init=False, repr=False, compare=False)  # instances are shared by what has the same key
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", f"{self.name}:{self.version}:{self.revision_id}")
 
     @property
     def code_key(self) -> str:
@@ -93,11 +97,6 @@ class FunctionVersion:
         """Names of all folders that an instance needs: its code, its layers, and those merged."""
         layers = self.layer_keys
         return {self.code_key, *layers, *([merged_key(layers)] if len(layers) > 1 else [])}
-
-    @property
-    def key(self) -> str:
-        """Instances are shared by what has the same key."""
-        return f"{self.name}:{self.version}:{self.revision_id}"
 
     @property
     def is_provided(self) -> bool:
@@ -163,7 +162,9 @@ def iso_time(now: float) -> str:
 
 
 def version_document(version: FunctionVersion) -> dict[str, Any]:
-    return asdict(version)
+    document = asdict(version)
+    del document["key"]
+    return document
 
 
 def version_from(document: Mapping[str, Any]) -> FunctionVersion:
@@ -177,7 +178,7 @@ def version_from(document: Mapping[str, Any]) -> FunctionVersion:
 
 def function_document(function: Function) -> dict[str, Any]:
     document = asdict(function)
-    del document["versions"]
+    del document["versions"], document["latest"]["key"]
     return document
 
 

@@ -23,9 +23,10 @@ from littoral.functions.logs.segment import (
     Raw,
     Segment,
     StreamSummary,
-    encode,
+    head_of,
     message_of,
     quoted,
+    told,
     unquoted,
 )
 
@@ -142,9 +143,13 @@ class Group:
             self._roll()
         some: list[Raw] = []
         encoded: list[bytes] = []
+        heads: dict[tuple[int, int, str], bytes] = {}
         size, most = self._segments[-1].size, self._bytes // SEGMENTS
         for entry in entries:
-            line = encode(entry)
+            head = heads.get(entry[:3])
+            if head is None:
+                head = heads[entry[:3]] = head_of(*entry[:3])
+            line = head + told(entry[3])
             if size and size + len(line) > most:
                 if some:
                     yield self._segments[-1], some, encoded

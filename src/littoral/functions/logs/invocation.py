@@ -35,24 +35,24 @@ class InvocationLog:
             data = data[: self._left]
         self._left -= len(data)
         *lines, rest = (self._partial + data).split(b"\n")
-        self._keep(*lines)
+        self._keep(lines)
         self._partial = rest
         if len(rest) > LARGEST_LINE:
-            self._keep(rest)
+            self._keep([rest])
             self._partial = b""
 
     def lines(self, *texts: str) -> None:
         """Lines of the platform: never dropped."""
         if self._partial or self._dropped:
             self.finish_line()
-        self._keep(*[text.encode() for text in texts])
+        self._keep([text.encode() for text in texts])
 
     def finish_line(self) -> None:
         if self._partial:
-            self._keep(self._partial)
+            self._keep([self._partial])
             self._partial = b""
         if self._dropped:
-            self._keep(b"[littoral] %d bytes of log beyond the limit were dropped" % self._dropped)
+            self._keep([b"[littoral] %d bytes of log beyond the limit were dropped" % self._dropped])
             self._dropped = 0
 
     @property
@@ -67,8 +67,9 @@ class InvocationLog:
                 break
         return b"\n".join(reversed(tail))[-TAIL:]
 
-    def _keep(self, *lines: bytes) -> None:
-        self._recent += lines
-        if len(self._recent) > TAIL:  # no more lines than bytes are in a tail
-            del self._recent[:-TAIL]
+    def _keep(self, lines: list[bytes]) -> None:
+        recent = self._recent
+        recent += lines
+        if len(recent) > TAIL:  # no more lines than bytes are in a tail
+            del recent[:-TAIL]
         self._logs.append(self._group, self._stream, *lines)

@@ -108,13 +108,18 @@ def message_of(message: bytes) -> str:
     return message.replace(b"\xff", b"\n").decode("utf-8", "replace")
 
 
-def encode(entry: Raw) -> bytes:
-    timestamp, ingested, stream, message = entry
+def head_of(timestamp: int, ingested: int, stream: str) -> bytes:
+    """How a line begins."""
+    return b"%d %d %s " % (timestamp, ingested, quoted(stream))
+
+
+def told(message: bytes) -> bytes:
+    """The rest of the line, with its end."""
     if b"\xff" in message:
         message = message.replace(b"\xff", b"\xef\xbf\xbd")
     if b"\n" in message:
         message = message.replace(b"\n", b"\xff")
-    return b"%d %d %s %s\n" % (timestamp, ingested, quoted(stream), message)
+    return message + b"\n"
 
 
 class Segment:
@@ -176,9 +181,11 @@ class Segment:
                 raise
         self.size += len(data)
         if self._summary is not None:
-            add = self._summary.add
+            sizes: dict[tuple[int, int, str], int] = {}  # a function's lines come several at a time
             for timestamp, ingested, stream, message in entries:
-                add(timestamp, ingested, quoted(stream), len(message))
+                sizes[timestamp, ingested, stream] = sizes.get((timestamp, ingested, stream), 0) + len(message)
+            for (timestamp, ingested, stream), size in sizes.items():
+                self._summary.add(timestamp, ingested, quoted(stream), size)
 
     def erase(self, stream: bytes) -> None:
         """Delete a stream's lines where they lie. Raises OSError."""

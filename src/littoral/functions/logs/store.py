@@ -32,7 +32,7 @@ LONGEST_NAME = 200  # bytes of a folder's name that are made from a group's
 TRASH = "deleted-"
 
 T = TypeVar("T")
-Pending = dict[str, list[tuple[float, str, bytes]]]
+Pending = dict[str, list[tuple[float, str, tuple[bytes, ...]]]]
 
 
 class NoGroup(LookupError):
@@ -59,9 +59,7 @@ class Logs:
         pending = self._pending.get(group)
         if pending is None:
             pending = self._pending[group] = []
-        now = self._clock()
-        for line in lines:
-            pending.append((now, stream, line))
+        pending.append((self._clock(), stream, lines))
         if self._timer is None and self._writing is None:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_AFTER, self._due)
 
@@ -100,7 +98,7 @@ class Logs:
     def _store(self, batch: Pending) -> None:
         now = self._now()
         for name, lines in batch.items():
-            entries = [(int(when * 1000), now, stream, line) for when, stream, line in lines]
+            entries = [(int(when * 1000), now, stream, line) for when, stream, some in lines for line in some]
             group = self._groups().get(name) or self._made(Settings(name, entries[0][0]))
             group.append(entries, durable=False)
 
