@@ -98,7 +98,7 @@ async def test_node_24_has_no_callback_handlers(place: Place) -> None:
 
 
 async def test_between_events_an_instance_stands_still(place: Place) -> None:
-    """As on AWS, where it is frozen: what an event left has one turn of the loop, a timer goes on with the next event."""
+    """As on AWS, where it is frozen: what an event left has one turn of the loop, timers go on with the next one."""
     await place.node(
         "let turned = 0, ticked = 0;\n"
         "exports.handler = async (e) => {\n"
