@@ -34,7 +34,7 @@ INVOKE = struct.Struct(">Ic36sdHHH")
 MAX_FRAME = 8 * 1024 * 1024
 LAST_WORDS = 0.05  # seconds a dead instance's socket may still bring its last frame
 PIPE_READ = 65536
-OK, ERROR, LAST_ERROR, READY, FAILED, STREAM, PIECE = b"OEXRFSD"
+OK, ERROR, LAST_ERROR, READY, FAILED, STREAM, PIECE, NO_PROGRAM = b"OEXRFSDN"
 
 
 class InitFailed(Exception):
@@ -254,8 +254,8 @@ class Instance(asyncio.Protocol):
             self._taker.feed(data[at + 1 :])
             if self._taker.full:
                 self._hold()
-        elif kind == b"N" and not self._ready.done():
-            words = frame[1:].decode("utf-8", "replace")
+        elif kind == NO_PROGRAM and not self._ready.done():
+            words = data[at + 1 :].decode("utf-8", "replace")
             self._ready.set_exception(InitFailed(b"", words=words, kind="Runtime.InvalidEntrypoint"))
             self._ready.exception()
 
