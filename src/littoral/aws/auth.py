@@ -207,8 +207,8 @@ class HashedBody:
 
 def with_md5(request: Request, body: Body, service: str, operation: str) -> Body:
     """A document's Content-MD5 is checked here; that of a streamed object by whoever stores the stream."""
-    declared = request.headers.get("content-md5")
-    if declared is None or service != "s3" or models.operation_model(service, operation).has_streaming_input:
+    declared = request.headers.get("content-md5") if service == "s3" else None
+    if declared is None or models.operation_model(service, operation).has_streaming_input:
         return body
     return Md5Body(body, declared)
 

@@ -114,6 +114,16 @@ def _route(service: str, operation: Any) -> Route:
     )
 
 
+def only_route(service: str, method: str, path: str) -> tuple[str, dict[str, str]] | None:
+    """What ``match`` finds whatever the query and the headers are: where the path is one operation's alone. None where
+    it must be asked."""
+    found = _on_path(service, method, path)
+    if len(found) != 1 or found[0][0].literal_query:
+        return None
+    route, labels = found[0]
+    return route.operation, labels.copy()
+
+
 def match(
     service: str, method: str, path: str, query: dict[str, str], headers: set[str]
 ) -> tuple[str, dict[str, str]] | None:

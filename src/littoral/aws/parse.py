@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any
 from xml.etree import ElementTree
 
@@ -85,16 +86,11 @@ async def _from_rest(
 ) -> dict[str, Any]:
     shape = operation.input_shape
     found: dict[str, Any] = {}
-    in_body: dict[str, Shape] = {}
-    payload = shape.serialization.get("payload")
-    for name, member in shape.members.items():
-        place = member.serialization.get("location")
-        if place is None:
-            in_body[name] = member
-        else:
-            value = _located(place, name, member, recognised, request, query)
-            if value is not None:
-                found[name] = value
+    located, in_body, payload = _places(shape)
+    for place, name, wire, member in located:
+        value = _located(place, name, wire, member, recognised, request, query)
+        if value is not None:
+            found[name] = value
     if payload is not None:
         value = await _payload(shape.members[payload], body, request, xml=xml)
         if value is not None:
@@ -108,13 +104,34 @@ async def _from_rest(
     return found
 
 
+@lru_cache(maxsize=4096)
+def _places(shape: Shape) -> tuple[list[tuple[str, str, str, Shape]], dict[str, Shape], str | None]:
+    """Where the members of an operation's input are: (location, name, name on the wire, shape) of those outside the
+    body, those in the body, and the one that is the body."""
+    located, in_body = [], {}
+    for name, member in shape.members.items():
+        place = member.serialization.get("location")
+        if place is None:
+            in_body[name] = member
+        else:
+            located.append((place, name, str(member.serialization.get("name", name)), member))
+    return located, in_body, shape.serialization.get("payload")
+
+
 def _located(
-    place: str, name: str, member: Shape, recognised: Recognised, request: Request, query: list[tuple[str, str]]
+    place: str,
+    name: str,
+    wire: str,
+    member: Shape,
+    recognised: Recognised,
+    request: Request,
+    query: list[tuple[str, str]],
 ) -> Any:
-    wire = member.serialization.get("name", name)
     if place == "uri":
         text = recognised.labels.get(wire)
         return None if text is None else _scalar(member, text, "iso8601")
+    if place == "querystring" and not query:
+        return None
     if place == "header":
         value = request.headers.get(wire)
         if value is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from functools import lru_cache
 from urllib.parse import parse_qsl
 
 from littoral.aws import models
@@ -54,11 +55,9 @@ def service_of(request: Request, query: list[tuple[str, str]], served: Collectio
             if models.service_model(service).metadata.get("targetPrefix") == prefix:
                 return service
     if scope is not None:
-        fitting = [service for service in served if models.signing_name(service) == scope]
-        if scope in {"iotdevicegateway", "iotdata"} and "iot-data" in served:
-            return "iot-data"
-        if fitting:
-            return fitting[0]
+        fitting = _signed_as(scope, tuple(served))
+        if fitting is not None:
+            return fitting
         raise ServiceError("NotImplemented", f"The service {scope[:60]!r} is not served here.", status=501)
     if DEVICE_PATHS.match(request.raw_path) and "iot-data" in served:
         return "iot-data"
@@ -77,6 +76,13 @@ def service_of(request: Request, query: list[tuple[str, str]], served: Collectio
     raise ServiceError("MissingAuthenticationToken", "Missing Authentication Token", status=403)
 
 
+@lru_cache(maxsize=256)
+def _signed_as(scope: str, served: tuple[str, ...]) -> str | None:
+    if scope in {"iotdevicegateway", "iotdata"} and "iot-data" in served:
+        return "iot-data"
+    return next((service for service in served if models.signing_name(service) == scope), None)
+
+
 async def operation_of(request: Request, service: str, query: list[tuple[str, str]]) -> Recognised:
     """Raises ServiceError with the protocol's error for an unknown operation."""
     kind = models.protocol(service)
@@ -90,7 +96,10 @@ async def operation_of(request: Request, service: str, query: list[tuple[str, st
     path = virtual_path(request) if service == "s3" else request.raw_path
     if service == "s3" and path.count("/") == 2 and path.endswith("/"):
         path = path[:-1]  # "/bucket/" is the bucket
-    found = models.match(service, request.method, path, dict(query), {name for name, _ in request.headers.items()})
+    found = models.only_route(service, request.method, path)
+    if found is None:
+        names = {name for name, _ in request.headers.items()}
+        found = models.match(service, request.method, path, dict(query), names)
     if found is None:
         if service == "s3":
             raise ServiceError(

@@ -88,4 +88,4 @@ def arguments(operation: Operation, given: Mapping[str, Any]) -> dict[str, Any]:
 async def call(operation: Operation, context: Call, given: Mapping[str, Any]) -> Output:
     """Run it. What it returns may be awaited."""
     result = operation.method(context, **arguments(operation, given))
-    return await result if inspect.isawaitable(result) else result
+    return result if isinstance(result, dict) else await result

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Mapping
 from email.utils import format_datetime
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 from xml.sax.saxutils import escape, quoteattr
@@ -48,19 +49,30 @@ def _rest(service: str, operation: OperationModel, result: Mapping[str, Any], re
     shape = operation.output_shape
     if shape is None:
         return
-    payload = shape.serialization.get("payload")
-    in_body: dict[str, Shape] = {}
-    for name, member in shape.members.items():
-        place = member.serialization.get("location")
-        if place is None:
-            in_body[name] = member
-        elif result.get(name) is not None:
-            _place(place, name, member, result[name], response)
+    located, in_body, payload = _places(shape)
+    for place, name, member in located:
+        value = result.get(name)
+        if value is not None:
+            _place(place, name, member, value, response)
     if payload is not None:
         if result.get(payload) is not None:
             _payload(shape.members[payload], payload, result[payload], response, operation, xml=xml)
     elif in_body:
         _document(service, operation, shape, in_body, result, response, xml=xml)
+
+
+@lru_cache(maxsize=4096)
+def _places(shape: Shape) -> tuple[list[tuple[str, str, Shape]], dict[str, Shape], str | None]:
+    """The members of an operation's output: (location, name, shape) of those outside the body, those in the body, and
+    the one that is the body."""
+    located, in_body = [], {}
+    for name, member in shape.members.items():
+        place = member.serialization.get("location")
+        if place is None:
+            in_body[name] = member
+        else:
+            located.append((place, name, member))
+    return located, in_body, shape.serialization.get("payload")
 
 
 def _place(place: str, name: str, member: Shape, value: Any, response: Response) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from botocore.model import Shape
@@ -16,13 +16,14 @@ from botocore.model import Shape
 from littoral.aws import models
 from littoral.aws.service import ServiceError
 
+SHORT = 256  # characters of a text whose verdict is kept
 ENUMS_CHECKED = frozenset(("lambda", "iot", "iot-data", "greengrassv2", "cloudfront", "wafv2"))
 
 
 def check_input(service: str, operation: str, given: dict[str, Any]) -> None:
     """Raises ServiceError with the first few problems."""
     shape = models.operation_model(service, operation).input_shape
-    if shape is None:
+    if shape is None or _plainly_good(service, shape, given):
         return
     problems = []
     for problem in _problems(service, shape, given, ""):
@@ -31,6 +32,40 @@ def check_input(service: str, operation: str, given: dict[str, Any]) -> None:
             break
     if problems:
         raise invalid(service, problems)
+
+
+def _plainly_good(service: str, shape: Shape, given: dict[str, Any]) -> bool:
+    """Whether there is nothing to look at more closely: all that is required is there, and each member is bytes of any
+    length or a short text that was found good before."""
+    for name in shape.required_members:
+        if name not in given:
+            return False
+    members = shape.members
+    for name, value in given.items():
+        member = members.get(name)
+        if member is None:
+            continue
+        kind = member.type_name
+        if kind == "string" and isinstance(value, str):
+            if len(value) > SHORT or not _good_text(service, member, value):
+                return False
+        elif kind == "blob" and isinstance(value, bytes) and not _bounded(member):
+            continue
+        elif kind == "blob" and not isinstance(value, bytes):
+            continue  # a stream: its bytes are not here yet
+        else:
+            return False
+    return True
+
+
+@lru_cache(maxsize=4096)
+def _good_text(service: str, shape: Shape, value: str) -> bool:
+    return next(_text(service, shape, value, ""), None) is None
+
+
+@cache
+def _bounded(shape: Shape) -> bool:
+    return "min" in shape.metadata or "max" in shape.metadata
 
 
 def invalid(service: str, problems: list[str]) -> ServiceError:

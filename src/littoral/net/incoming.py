@@ -114,9 +114,20 @@ class IncomingBody:
             self._source.release_body()
         return chunk
 
+    def _all(self) -> bytes:
+        """What a small body is when somebody asks for it: here."""
+        data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        self.opened = True
+        self.buffered = 0
+        self._chunks.clear()
+        self._source.release_body()
+        return data
+
     async def read(self, limit: int | None = None) -> bytes:
         if limit is not None and self.length is not None and self.length > limit:
             raise BodyTooLarge(f"{self.length} bytes where at most {limit} are allowed")
+        if self.ended and (limit is None or self.buffered <= limit):
+            return self._all()
         chunks: list[bytes] = []
         size = 0
         async for chunk in self:

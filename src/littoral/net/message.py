@@ -9,10 +9,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
 RawHeaders = list[tuple[bytes, bytes]]
+
+
+@lru_cache(maxsize=1024)
+def _on_wire(name: str) -> bytes:
+    """The same few names are asked for with every request."""
+    return name.lower().encode("latin-1")
 
 
 class Headers:
@@ -29,7 +36,7 @@ class Headers:
 
     def get(self, name: str, default: str | None = None) -> str | None:
         """The first value, or ``default``."""
-        wanted = name.lower().encode("latin-1")
+        wanted = _on_wire(name)
         for key, value in self.raw:
             if key == wanted:
                 return value.decode("latin-1")
@@ -41,8 +48,12 @@ class Headers:
 
     def set(self, name: str, value: str) -> None:
         """Replace every value of that name by one."""
-        self.remove(name)
-        self.raw.append((name.lower().encode("latin-1"), value.encode("latin-1")))
+        wanted = _on_wire(name)
+        for key, _ in self.raw:
+            if key == wanted:
+                self.remove(name)
+                break
+        self.raw.append((wanted, value.encode("latin-1")))
 
     def add(self, name: str, value: str) -> None:
         self.raw.append((name.lower().encode("latin-1"), value.encode("latin-1")))

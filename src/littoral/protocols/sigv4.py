@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import posixpath
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import quote, unquote
@@ -23,6 +23,10 @@ EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 SAFE = "-_.~"
 EXPIRES = re.compile("[0-9]{1,9}")
+# an Authorization header as nearly all clients write it: nothing to take apart first
+_USUAL = re.compile(
+    ALGORITHM + r" Credential=([^,=\s]+), ?SignedHeaders=([^,=\s]+), ?Signature=([0-9a-f]{64})", re.ASCII
+)
 
 
 class MalformedSignature(ValueError):
@@ -75,6 +79,10 @@ class Signed:
 
 def parse_authorization(header: str, timestamp: str) -> Signed:
     """An Authorization header. Raises MalformedSignature."""
+    usual = _USUAL.fullmatch(header)
+    if usual is not None:
+        credential, names, signature = usual.groups()
+        return Signed(_credential(credential), _names(names), signature, timestamp)
     algorithm, _, rest = header.partition(" ")
     if algorithm not in {ALGORITHM, ASYMMETRIC}:
         raise MalformedSignature(f"Unsupported algorithm {algorithm[:40]!r}")
@@ -137,7 +145,9 @@ def split_query(query_string: str) -> list[tuple[str, str]]:
     return pairs
 
 
-def canonical_query(pairs: Iterable[tuple[str, str]]) -> str:
+def canonical_query(pairs: Collection[tuple[str, str]]) -> str:
+    if not pairs:
+        return ""
     encoded = sorted(
         (quote(name, safe=SAFE), quote(value, safe=SAFE)) for name, value in pairs if name != "X-Amz-Signature"
     )

@@ -13,7 +13,7 @@ from littoral.aws.service import Call, Output, ServiceError, operation
 from littoral.functions.api.parts import Operations
 from littoral.functions.catalog import Target
 from littoral.functions.names import Reference, invalid, new_request_id, trace_of
-from littoral.functions.payload import MAX_CONTEXT, MAX_EVENT, MAX_SYNC, check_payload, too_large
+from littoral.functions.payload import MAX_CONTEXT, MAX_EVENT, MAX_SYNC, check_payload, check_small, too_large
 from littoral.functions.streaming import ResponseStream
 from littoral.net.message import Body, BodyTooLarge
 from littoral.protocols.eventstream import CONTENT_TYPE
@@ -39,7 +39,9 @@ class InvokeOperations(Operations):
         reference, target = self._invocable(function_name, qualifier)
         context = _client_context(client_context)
         limit = MAX_EVENT if invocation_type == "Event" else MAX_SYNC
-        event = await check_payload(await _whole(payload, limit, invocation_type), limit, invocation_type)
+        event = await _whole(payload, limit, invocation_type)
+        if not check_small(event):
+            event = await check_payload(event, limit, invocation_type)
         request_id = _request_id(call)
         if invocation_type == "DryRun":
             return {"StatusCode": 204}
