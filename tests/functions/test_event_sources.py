@@ -470,6 +470,7 @@ async def test_what_cannot_be_is_refused_and_leaves_nothing(site: Site, given: d
     with pytest.raises(ServiceError) as error:
         await site.map(**given)
     assert error.value.code == code
+    assert error.value.status == (404 if code == "ResourceNotFoundException" else 400)
     assert not await site.store.records("functions").scan("source/")
 
 

@@ -3,6 +3,7 @@ process: close the log, leave daemons, return what JSON cannot say. The next cal
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -103,3 +104,22 @@ async def test_a_node_module_that_never_loads(tmp_path: Path, source: str) -> No
         await place.api.delete_function(call(), function_name="f")
         await place.node("exports.handler = async () => 'ok'", timeout=9)
         assert place.functions.stats()["busy"] == 0
+
+
+async def test_crash_loops_hurt_nobody_else(place: Place) -> None:
+    """One that dies with every event, two that die while they load, and one that is well, all at once."""
+    await place.python("import os, signal\ndef handler(e, c): os.kill(os.getpid(), signal.SIGKILL)", "killed")
+    await place.python("import os\nos._exit(5)", "unloaded")
+    await place.node("process.exit(6)", "node")
+    await place.python("def handler(e, c): return e", "well")
+    names = ["killed", "unloaded", "node", "well"] * 15
+    answers = await asyncio.gather(*(place.invoke(number, name) for number, name in enumerate(names)))
+    ended = {"killed": "signal: killed", "unloaded": "exit status 5", "node": "exit status 6"}
+    for number, (name, answer) in enumerate(zip(names, answers, strict=True)):
+        if name == "well":
+            assert (answer.error, answer.result) == (None, number)
+        else:
+            assert answer.result["errorType"] == "Runtime.ExitError"
+            assert answer.result["errorMessage"].endswith(f"Error: Runtime exited with error: {ended[name]}")
+    stats = place.functions.stats()
+    assert (stats["busy"], stats["errors"]) == (0, 45)

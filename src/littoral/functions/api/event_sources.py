@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import uuid as uuids
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from littoral.aws.service import Call, Output, operation
+from littoral.aws.service import Call, Output, ServiceError, operation
 from littoral.functions.api.parts import Operations, page, with_marker
-from littoral.functions.names import Reference, conflict, invalid
+from littoral.functions.names import Reference, conflict, invalid, not_found
 from littoral.functions.sources import EventSource, SourceMapping
 from littoral.functions.validation import check_tags
 from littoral.protocols.eventpattern import PatternError, parse_pattern
@@ -70,7 +71,7 @@ class EventSourceOperations(Operations):
             function_response_types,
         )
         moment = _starting(starting_position, starting_position_timestamp)
-        shards = source.shards(arn)
+        shards = _shards(source, arn)
         self._check_new(arn, reference)
         mapping = SourceMapping(
             str(uuids.uuid4()),
@@ -248,6 +249,16 @@ class EventSourceOperations(Operations):
         if mapping.filters:
             shown["FilterCriteria"] = {"Filters": [{"Pattern": text} for text in mapping.filters]}
         return shown
+
+
+def _shards(source: EventSource, arn: str) -> Sequence[str]:
+    """Raises ResourceNotFoundException with Lambda's status, whatever the source's own API gives it."""
+    try:
+        return source.shards(arn)
+    except ServiceError as error:
+        if error.code == "ResourceNotFoundException":
+            raise not_found(error.message) from error
+        raise
 
 
 def _check_windows(mapping: SourceMapping) -> None:

@@ -15,7 +15,10 @@ MAX_POLICY = 20_480  # bytes
 
 
 class PermissionOperations(Operations):
-    @operation(notes="enforced where a service of the place invokes (S3, IoT, CloudFront); callers with keys pass")
+    @operation(
+        notes="asked where S3 or a rule of EventBridge invokes, and by function URLs; IoT's topic rules invoke without "
+        "(AWS asks there, too); callers with keys pass"
+    )
     async def add_permission(
         self,
         call: Call,
