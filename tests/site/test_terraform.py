@@ -48,6 +48,7 @@ class Terraform:
             **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TF_"))},
             "TF_CLI_CONFIG_FILE": str(settings),
             "TF_IN_AUTOMATION": "1",
+            "GOGC": "800",  # nearly half of the provider's processor time is its garbage collector's
             "AWS_ACCESS_KEY_ID": place.access_key,
             "AWS_SECRET_ACCESS_KEY": place.secret_key,
             "AWS_CONFIG_FILE": "/dev/null",
