@@ -39,10 +39,11 @@ class Fronted:
     front: Front
     authority: Authority
     ca: Path
+    other_port: int = 0  # of another listener that viewers use instead
 
     @property
     def port(self) -> int:
-        return self.front.port
+        return self.other_port or self.front.port
 
     async def serve(self, *configs: dict[str, Any]) -> None:
         """These distributions, and the front knows it; ``domain`` in a config is its name."""

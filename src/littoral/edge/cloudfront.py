@@ -10,6 +10,7 @@ from littoral.edge.api.keys import KeyOperations
 from littoral.edge.api.keyvaluestores import KeyValueStoreOperations
 from littoral.edge.api.parts import FunctionLookup, documents_of
 from littoral.edge.api.policies import PolicyOperations
+from littoral.edge.api.truststores import TrustStoreOperations
 
 __all__ = ["CloudFront", "FunctionLookup", "documents_of"]
 
@@ -23,5 +24,6 @@ class CloudFront(
     KeyOperations,
     FunctionOperations,
     KeyValueStoreOperations,
+    TrustStoreOperations,
 ):
     """All operations of botocore's service "cloudfront" that Littoral has."""

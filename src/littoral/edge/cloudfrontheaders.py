@@ -5,15 +5,21 @@ Source: CloudFront developer guide, "Add CloudFront request headers". What a vie
 
 from __future__ import annotations
 
+import hashlib
 import re
+import textwrap
 from collections.abc import Iterable
 from urllib.parse import quote
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from littoral.aws.service import ServiceError
 from littoral.edge.geo import Whereabouts
 from littoral.net.message import Headers, Peer, Request
 
 PREFIX = "cloudfront-"
+PRINTABLE = " !\"#$&'()*+,-./:;<=>?@[]^_`{|}~\\"  # what a header value may hold as it is
 LONGEST_ORDER = 7680  # characters of CloudFront-Viewer-Header-Order
 
 ANDROID = re.compile(r"android", re.I)
@@ -47,10 +53,21 @@ CONNECTION = frozenset(
     )
 )
 STRUCTURE = frozenset(("cloudfront-viewer-header-order", "cloudfront-viewer-header-count"))
-MADE = frozenset(PLACES) | DEVICES | CONNECTION | STRUCTURE
+CERTIFICATE = frozenset(
+    f"cloudfront-viewer-cert-{part}" for part in "serial-number issuer subject validity present pem sha256".split()
+)
+MADE = CERTIFICATE | frozenset(PLACES) | DEVICES | CONNECTION | STRUCTURE
 NOT_MADE = frozenset(("cloudfront-viewer-ja3-fingerprint", "cloudfront-viewer-ja4-fingerprint"))
 NOT_IN_A_KEY = frozenset(
-    ("cloudfront-viewer-address", "cloudfront-viewer-asn", "cloudfront-viewer-tls", *NOT_MADE, *STRUCTURE)
+    (
+        "cloudfront-viewer-address",
+        "cloudfront-viewer-asn",
+        "cloudfront-viewer-tls",
+        "cloudfront-viewer-cert-validity",
+        "cloudfront-viewer-cert-pem",
+        *NOT_MADE,
+        *STRUCTURE,
+    )
 )
 
 
@@ -80,11 +97,13 @@ def with_made(wanted: frozenset[str], viewer: Request, place: Whereabouts) -> He
 def _value(name: str, viewer: Request, place: Whereabouts) -> str:
     """Empty where it is not known: then there is no such header."""
     if name in PLACES:
-        return quote(getattr(place, PLACES[name]), safe=" !\"#$&'()*+,-./:;<=>?@[]^_`{|}~\\")
+        return quote(getattr(place, PLACES[name]), safe=PRINTABLE)
     if name in DEVICES:
         return "true" if name in devices(viewer.headers.get("user-agent") or "") else "false"
     if name in STRUCTURE:
         return _structure(name, viewer.headers)
+    if name in CERTIFICATE:
+        return _certificate(name.removeprefix("cloudfront-viewer-cert-"), viewer.peer.certificate)
     return _connection(name, viewer, viewer.peer)
 
 
@@ -120,3 +139,24 @@ def _connection(name: str, viewer: Request, peer: Peer) -> str:
     if name == "cloudfront-viewer-address":
         return f"{peer.host}:{peer.port}"
     return peer.handshake
+
+
+def _certificate(part: str, der: bytes | None) -> str:
+    """Of the viewer's certificate ("Viewer mTLS headers"); only whether there is one, where there is none."""
+    if part == "present":
+        return "0" if der is None else "1"
+    if der is None:
+        return ""
+    if part == "sha256":
+        return hashlib.sha256(der).hexdigest()
+    shown = x509.load_der_x509_certificate(der)
+    if part == "serial-number":
+        digits = f"{shown.serial_number:x}"
+        return ":".join(textwrap.wrap(digits.zfill(len(digits) + len(digits) % 2), 2))
+    if part == "validity":
+        first, last = (f"{each:%Y-%m-%dT%H:%M:%SZ}" for each in (shown.not_valid_before_utc, shown.not_valid_after_utc))
+        return f"NotBefore={first};NotAfter={last}"
+    if part == "pem":
+        return quote(shown.public_bytes(Encoding.PEM).decode(), safe="+/=-")
+    name = shown.issuer if part == "issuer" else shown.subject
+    return quote(name.rfc4514_string(), safe=PRINTABLE)

@@ -70,6 +70,7 @@ class Control:
                 "key-group",
                 "key-value-store",
                 "public-key",
+                "trust-store",
                 "tags",
                 *WAF_KINDS,
             )

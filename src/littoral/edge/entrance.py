@@ -1,11 +1,12 @@
 """What a viewer's TLS connection must be before its request is looked at. The same for our own listener and a front.
 
-========================================================  ===============================
-check                                                     answer
-========================================================  ===============================
-SNI and Host name the same distribution                   421 Misdirected Request
+=========================================================  =====================================================
+check                                                      answer
+=========================================================  =====================================================
+SNI and Host name the same distribution                    421 Misdirected Request
 the viewer speaks what the distribution's HttpVersion has  421, and it connects anew
-========================================================  ===============================
+it has shown a certificate where one is required           403 (in truth the handshake has failed before)
+=========================================================  =====================================================
 
 Sources: CloudFront developer guide, "Requirements for using alternate domain names" (a Host other than the one that
 TLS was set up for gets 421); RFC 9110 s. 15.5.20; DistributionConfig.HttpVersion. A connection whose SNI is no
@@ -41,7 +42,17 @@ class Entrance:
             if len(self._known) >= MAX_KNOWN:
                 self._known.clear()
             self._known[key] = reason
-        return self._refused(reason) if reason else self._pipeline.handle(request)
+        if reason:
+            return self._refused(reason)
+        if peer.certificate is None and self._needs_certificate(request.host):
+            self._pipeline.results["Error"] += 1
+            reason = "This distribution is for viewers with a certificate."
+            return answer.page(403, "Forbidden", reason, self._pipeline.pop)
+        return self._pipeline.handle(request)
+
+    def _needs_certificate(self, host: str) -> bool:
+        plan = self._pipeline.plan_of(host)
+        return plan is not None and plan.clients is not None and plan.clients.required
 
     def _why_not(self, peer: Peer, host: str) -> str:
         plan = self._pipeline.plan_of(host)

@@ -80,21 +80,35 @@ class Certificates:
 
 
 class Contexts(Mapping[str, ssl.SSLContext]):
-    """The SNI table of our own listener: a context for every name that is served, made at its first handshake."""
+    """The SNI table of our own listener: a context for every name that is served, made at its first handshake.
 
-    def __init__(self, certificates: Certificates, serves: Callable[[str], bool]) -> None:
+    Viewers' certificates are believed by the authorities of the name's context; whether one is asked for is decided by
+    the listener's own before the name is known (OpenSSL), so all are asked while any name wants one."""
+
+    def __init__(
+        self,
+        certificates: Certificates,
+        serves: Callable[[str], bool],
+        authorities: Callable[[str], str | None] = lambda _: None,
+    ) -> None:
         self._certificates = certificates
         self._serves = serves
-        self._made: dict[str, tuple[Pair, ssl.SSLContext]] = {}
+        self._authorities = authorities  # PEM, of the viewers of a name
+        self._made: dict[str, tuple[Pair, str | None, ssl.SSLContext]] = {}
 
     def __getitem__(self, name: str) -> ssl.SSLContext:
         if not self._serves(name):
             raise KeyError(name)
         pair = self._certificates.of(name)
+        authorities = self._authorities(name)
         made = self._made.get(name)
-        if made is None or made[0] is not pair:
-            made = self._made[name] = pair, plain_server_context(pair)
-        return made[1]
+        if made is None or made[0] is not pair or made[1] != authorities:
+            context = plain_server_context(pair)
+            if authorities is not None:
+                context.verify_mode = ssl.CERT_OPTIONAL
+                context.load_verify_locations(cadata=authorities)
+            made = self._made[name] = pair, authorities, context
+        return made[2]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._made)

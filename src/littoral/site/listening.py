@@ -7,7 +7,8 @@ gateway, with the certificate as the principal.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import ssl
+from collections.abc import Callable, Sequence
 
 from littoral.aws.gateway import Gateway
 from littoral.aws.service import ServiceError
@@ -127,7 +128,8 @@ async def _listen_tls(base: Foundation, pipeline: Pipeline, guard: Guard, certif
     program = find_caddy(settings)
     if program is not None:
         return await listen_front(pipeline, guard, program, certificates, settings, settings.edge_tls_port)
-    tls = server_context(certificates.own(), names=Contexts(certificates, pipeline.serves))
+    tls = server_context(certificates.own(), names=Contexts(certificates, pipeline.serves, _authorities(pipeline)))
+    pipeline.on_use.append(lambda: _ask_for_certificates(tls, pipeline))
     listener = await listen_http(
         guard.before(Entrance(pipeline).handle),
         host=settings.host,
@@ -138,6 +140,20 @@ async def _listen_tls(base: Foundation, pipeline: Pipeline, guard: Guard, certif
     )
     base.metrics.add(lambda: listener_readings("edge-tls", listener.service))
     return listener
+
+
+def _authorities(pipeline: Pipeline) -> Callable[[str], str | None]:
+    def of(name: str) -> str | None:
+        plan = pipeline.plan_of(name)
+        return plan.clients.authorities if plan is not None and plan.clients is not None else None
+
+    return of
+
+
+def _ask_for_certificates(tls: ssl.SSLContext, pipeline: Pipeline) -> None:
+    """While any distribution wants them: OpenSSL decides before the name is known. Who may go without is told later."""
+    wanted = any(plan.clients is not None for plan in pipeline.plans())
+    tls.verify_mode = ssl.CERT_OPTIONAL if wanted else ssl.CERT_NONE
 
 
 def _pair(issued: Issued) -> Pair:

@@ -9,6 +9,7 @@ from typing import Any
 from littoral.aws.service import ServiceError
 from littoral.edge.api.parts import Operations, check_quantities, documents_of, invalid
 from littoral.edge.api.policykinds import KINDS
+from littoral.edge.api.truststores import trust_store_of
 from littoral.edge.edgefunctions import refusal
 from littoral.edge.honoured import check_honoured
 from littoral.edge.plan import EVENTS, compile_plan, items
@@ -30,6 +31,7 @@ class Checks(Operations):
         """Everything that can be wrong with a configuration, before anything is stored."""
         check_honoured(config)
         self._check_web_acl(config.get("WebACLId"))
+        self._check_clients(config)
         check_quantities(config)
         self._check_aliases(config, own)
         origins = {item["Id"] for item in items(config, "Origins")}
@@ -63,6 +65,16 @@ class Checks(Operations):
         if arn and (acl is None or acl["scope"] != "CLOUDFRONT"):
             message = "Invalid request provided: the web ACL does not exist, or its scope is not CLOUDFRONT."
             raise ServiceError("InvalidWebACLId", message, status=400)
+
+    def _check_clients(self, config: Mapping[str, Any]) -> None:
+        """Viewer mTLS: with a trust store that is there, and over HTTPS only."""
+        if not (config.get("ViewerMtlsConfig") or {}).get("Mode"):
+            return
+        if self._control.get("trust-store", trust_store_of(config) or "") is None:
+            raise ServiceError("EntityNotFound", "The trust store of ViewerMtlsConfig does not exist.", status=404)
+        for behaviour in (config["DefaultCacheBehavior"], *items(config, "CacheBehaviors")):
+            if behaviour["ViewerProtocolPolicy"] == "allow-all":
+                raise invalid("With viewer mTLS every cache behavior's viewer protocol policy must be for HTTPS.")
 
     def _check_aliases(self, config: Mapping[str, Any], own: str | None) -> None:
         mine = {name.lower() for name in items(config, "Aliases")}

@@ -42,6 +42,7 @@ KEPT = (
     "access-control",
     "key-group",
     "public-key",
+    "trust-store",
 )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from littoral.edge.geo import Restriction
 from littoral.edge.plan.behaviour import Behaviour, behaviour_of
+from littoral.edge.plan.clients import ClientCertificates, clients_of
 from littoral.edge.plan.document import Document, items
 from littoral.edge.plan.origin import Origin, origin_of
 
@@ -38,6 +39,7 @@ class Plan:
     restriction: Restriction | None = None  # of the countries where it is served
     tag_header: str | None = None  # of the origin's answers, with what they can be invalidated by
     http: frozenset[str] = HTTP_VERSIONS["http2"]  # what viewers may speak over TLS: 1, 2, 3
+    clients: ClientCertificates | None = None  # what viewers must show
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -62,6 +64,10 @@ def compile_plan(identifier: str, domain: str, config: Document, policies: Mappi
         behaviour_of(item, item["PathPattern"], origins, policies) for item in items(config, "CacheBehaviors")
     ]
     behaviours.append(behaviour_of(config["DefaultCacheBehavior"], "*", origins, policies))
+    clients = clients_of(config, policies)
+    for behaviour in behaviours:
+        if clients is not None and behaviour.viewer_policy == "allow-all":
+            behaviour.viewer_policy = "https-only"  # the API refuses it; nobody comes by without TLS
     errors = {
         int(item["ErrorCode"]): ErrorPage(
             float(item.get("ErrorCachingMinTTL", 10)),
@@ -82,6 +88,7 @@ def compile_plan(identifier: str, domain: str, config: Document, policies: Mappi
         _restriction((config.get("Restrictions") or {}).get("GeoRestriction") or {}),
         ((config.get("CacheTagConfig") or {}).get("HeaderName") or "").lower() or None,
         HTTP_VERSIONS[str(config.get("HttpVersion") or "http2").lower()],
+        clients,
     )
 
 

@@ -7,11 +7,16 @@ new one needs no new document.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from littoral.edge.plan.clients import ClientCertificates
 from littoral.edge.upstream import ORIGIN, ORIGIN_NAME
 from littoral.site.front.door import CERTIFICATE, REPEATED, VIEWER
 
@@ -50,6 +55,7 @@ class Site:
 
     names: tuple[str, ...]
     http: frozenset[str]  # 1, 2, 3
+    clients: ClientCertificates | None = None
 
 
 def document(
@@ -110,10 +116,28 @@ def _server(folder: Path, sockets: Sockets, sites: Sequence[Site]) -> Document:
 
 
 def _policies(sites: Sequence[Site]) -> list[Document]:
-    """By SNI where a distribution does not speak HTTP/2, and the one for all others."""
-    old = sorted(name for site in sites if "2" not in site.http for name in site.names)
+    """By SNI where a distribution does not speak HTTP/2 or asks for certificates, and the one for all others."""
+    asking = [
+        {
+            "match": {"sni": sorted(site.names)},
+            "alpn": ALPN["2" in site.http],
+            "client_authentication": _clients(site.clients),
+        }
+        for site in sites
+        if site.clients is not None
+    ]
+    old = sorted(name for site in sites if "2" not in site.http and site.clients is None for name in site.names)
     special = [{"match": {"sni": old}, "alpn": ALPN[False]}] if old else []
-    return [*special, {"alpn": ALPN[True]}]
+    return [*asking, *special, {"alpn": ALPN[True]}]
+
+
+def _clients(asked: ClientCertificates) -> Document:
+    authorities = x509.load_pem_x509_certificates(asked.authorities.encode())
+    trusted = [base64.b64encode(each.public_bytes(Encoding.DER)).decode() for each in authorities]
+    return {
+        "mode": "require_and_verify" if asked.required else "verify_if_given",
+        "ca": {"provider": "inline", "trusted_ca_certs": trusted},
+    }
 
 
 def _own_via() -> Document:

@@ -76,7 +76,7 @@ class Front:
         sockets = Sockets(tcp.fileno(), udp.fileno(), self.port)
 
         def wanted() -> Document:
-            sites = [Site(plan.names, plan.http) for plan in pipeline.plans()]
+            sites = [Site(plan.names, plan.http, plan.clients) for plan in pipeline.plans()]
             return document(self._folder, sockets, url, sites, grace, acme)
 
         process = self._process = Process(program, self._folder / ADMIN, wanted, (tcp.fileno(), udp.fileno()))
