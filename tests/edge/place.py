@@ -190,12 +190,13 @@ def cache_policy(
 
 
 @asynccontextmanager
-async def edge(folder: Path) -> AsyncIterator[Edge]:
+async def edge(folder: Path, **options: Any) -> AsyncIterator[Edge]:
     clock, invoker, client = Clock(), Scripted(), HttpClient()
     origin = Origin(clock)
     await origin.start()
     assert origin.listener is not None
-    pipeline = Pipeline(pop="TST1", folder=folder, upstream=Upstream(client, "TST1"), invoker=invoker, clock=clock)
+    upstream = Upstream(client, "TST1")
+    pipeline = Pipeline(pop="TST1", folder=folder, upstream=upstream, invoker=invoker, clock=clock, **options)
     listener = await listen_http(pipeline.handle)
     made = Edge(pipeline, origin, clock, invoker, listener.port, origin.listener.port)
     made.configure()

@@ -246,8 +246,8 @@ def test_listing_in_pages(there: Place) -> None:
         ({"WebACLId": "arn:aws:wafv2:us-east-1:000000000000:global/webacl/a/b"}, "InvalidWebACLId"),
         ({"Logging": {"Enabled": True, "IncludeCookies": False, "Bucket": "b", "Prefix": ""}}, "NotImplemented"),
         (
-            {"Restrictions": {"GeoRestriction": {"RestrictionType": "whitelist", **listed(["DE"])}}},
-            "NotImplemented",
+            {"Restrictions": {"GeoRestriction": {"RestrictionType": "whitelist", **listed(["XX"])}}},
+            "InvalidLocationCode",
         ),
         (
             {"ViewerCertificate": {"ACMCertificateArn": "arn:aws:acm:us-east-1:000000000000:certificate/a"}},
@@ -261,7 +261,7 @@ def test_listing_in_pages(there: Place) -> None:
         ({"CacheBehaviors": listed([behaving(PathPattern="/a")] * 2)}, "InvalidArgument"),
         (
             {"CustomErrorResponses": listed([{"ErrorCode": 404, "ResponsePagePath": "/e", "ResponseCode": "x"}])},
-            "InvalidArgument",
+            "InvalidResponseCode",
         ),
         ({"DefaultCacheBehavior": behaving(TrustedSigners={"Enabled": True, **listed(["x"])})}, "NotImplemented"),
         ({"DefaultCacheBehavior": behaving(ResponseHeadersPolicyId="x")}, "NoSuchResponseHeadersPolicy"),

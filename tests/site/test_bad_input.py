@@ -338,13 +338,7 @@ NOT_HONOURED: dict[str, tuple[str, str, Callable[[], dict[str, Any]]]] = {
             },
         },
     ),
-    "cloudfront geo": (
-        "cloudfront",
-        "create_distribution",
-        lambda: distribution(
-            Restrictions={"GeoRestriction": {"RestrictionType": "blacklist", "Quantity": 1, "Items": ["CH"]}}
-        ),
-    ),
+    "cloudfront staging": ("cloudfront", "create_distribution", lambda: distribution(Staging=True)),
     "cloudfront logging": (
         "cloudfront",
         "create_distribution",

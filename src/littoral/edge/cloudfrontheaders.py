@@ -20,6 +20,7 @@ from littoral.net.message import Headers, Peer, Request
 
 PREFIX = "cloudfront-"
 PRINTABLE = " !\"#$&'()*+,-./:;<=>?@[]^_`{|}~\\"  # what a header value may hold as it is
+_SPELT = {"cloudfront": "CloudFront", "ios": "IOS", "smarttv": "SmartTV", "asn": "ASN", "tls": "TLS"}
 LONGEST_ORDER = 7680  # characters of CloudFront-Viewer-Header-Order
 
 ANDROID = re.compile(r"android", re.I)
@@ -69,6 +70,11 @@ NOT_IN_A_KEY = frozenset(
         *STRUCTURE,
     )
 )
+
+
+def spelt(name: str) -> str:
+    """As CloudFront writes it: ``CloudFront-Is-IOS-Viewer``."""
+    return "-".join(_SPELT.get(part, part.capitalize()) for part in name.split("-"))
 
 
 def check_known(name: str) -> None:

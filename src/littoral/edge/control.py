@@ -64,6 +64,8 @@ class Control:
                 "cache-policy",
                 "origin-request-policy",
                 "response-headers-policy",
+                "access-identity",
+                "monitoring",
                 "access-control",
                 "invalidation",
                 "function",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from littoral.edge.cloudfrontheaders import spelt
 from littoral.net.message import Headers
 
 DISALLOWED = frozenset(
@@ -52,6 +53,8 @@ def headers_document(headers: Headers) -> dict[str, list[dict[str, str]]]:
 
 def canonical(name: str) -> str:
     """``x-amz-meta-a`` → ``X-Amz-Meta-A``: names come to us in lower case."""
+    if name.startswith("cloudfront-"):
+        return spelt(name)
     return "-".join(part.capitalize() for part in name.split("-"))
 
 

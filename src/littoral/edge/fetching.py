@@ -20,7 +20,7 @@ from littoral.edge.cache import Cache, Entry, Key, variation
 from littoral.edge.compressing import Compression, encoded, encoding_for, weakened
 from littoral.edge.filling import Filling
 from littoral.edge.outcome import Outcome
-from littoral.edge.plan import Origin
+from littoral.edge.plan import FAILS_OVER, Failover, Origin
 from littoral.edge.ranges import block_range, first_asked, is_block, part_of
 from littoral.edge.slicing import Slicing
 from littoral.edge.storable import UNCHANGING, by_name, changed_paths, end_to_end, storable, tags_of, vary_of
@@ -166,14 +166,27 @@ class Fetching:
         return await self._ask(visit, entry, key)
 
     async def _ask(self, visit: Visit, entry: Entry | None, key: Key | None) -> Outcome:
+        """The origin, or of an origin group first the primary and, when it fails, the secondary."""
         visit.since = self._cache.generation
-        shield = None if key is None or visit.inner or visit.origin else self._tier.above(visit.behaviour.origin.shield)
+        behaviour = visit.behaviour
+        shield = None if key is None or visit.inner or visit.origin else self._tier.above(behaviour.origin.shield)
         if shield is not None and visit.request.method in {"GET", "HEAD"}:
             try:
                 return await self._ask_shield(shield, visit, entry, key)
             except RequestFailed as problem:
-                log.warning("origin shield %s: %s", visit.behaviour.origin.shield, problem)
-        origin = visit.origin or visit.behaviour.origin
+                log.warning("origin shield %s: %s", behaviour.origin.shield, problem)
+        origin = visit.origin or behaviour.origin
+        failover = behaviour.failover if visit.request.method in FAILS_OVER and visit.origin is None else None
+        outcome = await self._attempt(visit, entry, key, origin, failover)
+        if outcome is None and failover is not None:
+            outcome = await self._attempt(visit, entry, key, failover.secondary, None)
+        assert outcome is not None
+        return outcome
+
+    async def _attempt(
+        self, visit: Visit, entry: Entry | None, key: Key | None, origin: Origin, failover: Failover | None
+    ) -> Outcome | None:
+        """One origin with its triggers; None where another is to be asked."""
         request = self.upstream.outgoing(origin, visit.behaviour, visit.request, visit.viewer.peer)
         changed = await self._triggers("origin-request", visit, request, None)
         if isinstance(changed, EdgeResponse):
@@ -186,7 +199,14 @@ class Fetching:
         try:
             response = await self._send(visit, request, origin, entry, cached=key is not None)
         except RequestFailed as problem:
-            return self._unreachable(key, visit, entry, problem)
+            if failover is not None:
+                log.info("origin %s: %s; the secondary is asked", origin.domain, problem)
+                return None
+            return self._unreachable(key, visit, entry, origin, problem)
+        if failover is not None and response.status in failover.statuses:
+            await self._triggers("origin-response", visit, request, _bare(response))  # it ran for this origin, too
+            response.release()
+            return None
         visit.upstream_took = time.perf_counter() - began
         return await self._received(key, visit, request, entry, response, requested_at)
 
@@ -205,7 +225,7 @@ class Fetching:
     async def _send(
         self, visit: Visit, request: EdgeRequest, origin: Origin, entry: Entry | None, *, cached: bool
     ) -> ClientResponse:
-        extra: list[tuple[str, str]] = []
+        extra: list[tuple[str, str]] = [("x-amz-cf-id", visit.about.request_id)]
         method = request.method
         if cached:
             kept = Headers([pair for pair in request.headers.raw if pair[0].decode("latin-1") not in CONDITIONS])
@@ -246,10 +266,9 @@ class Fetching:
         if response.status >= 500 and entry is not None and self._may_be_stale(entry, now):
             response.release()
             return self._stale(visit, entry, response.status)
-        kept = end_to_end(response.headers)
         if visit.block is not None and response.status != 206:
             key = self._not_a_block(visit, response.status)
-        before = EdgeResponse(response.status, kept)
+        before = _bare(response)
         after = None if above else await self._triggers("origin-response", visit, request, before)
         made = after if isinstance(after, EdgeResponse) else before
         known = by_name(made.headers)
@@ -428,8 +447,10 @@ class Fetching:
             entry.fresh_until = self._clock() + visit.plan.error_minimum(status)
         return Outcome(entry.status, "Hit from cloudfront", entry)
 
-    def _unreachable(self, key: Key | None, visit: Visit, entry: Entry | None, problem: RequestFailed) -> Outcome:
-        log.warning("origin %s: %s", visit.behaviour.origin.domain, problem)
+    def _unreachable(
+        self, key: Key | None, visit: Visit, entry: Entry | None, origin: Origin, problem: RequestFailed
+    ) -> Outcome:
+        log.warning("origin %s: %s", origin.domain, problem)
         status = 504 if isinstance(problem, Timeout) else 502
         if entry is not None and self._may_be_stale(entry, self._clock()):
             return self._stale(visit, entry, status)
@@ -471,6 +492,10 @@ def _conditions(visit: Visit, entry: Entry | None) -> list[tuple[str, str]]:
         if entry.last_modified is not None:
             made.append(("if-modified-since", entry.last_modified))
     return made
+
+
+def _bare(response: ClientResponse) -> EdgeResponse:
+    return EdgeResponse(response.status, end_to_end(response.headers))
 
 
 def _hit(entry: Entry) -> str:

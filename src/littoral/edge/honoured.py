@@ -15,9 +15,7 @@ NOTHING: tuple[Any, ...] = (None, "", 0, False, {}, [])
 ORIGIN, DEFAULT, OTHERS = "Origins.Items.*.", "DefaultCacheBehavior.", "CacheBehaviors.Items.*."
 
 REFUSED: list[tuple[str, tuple[Any, ...], str]] = [
-    ("OriginGroups.Quantity", NOTHING, "origin groups"),
     ("Logging.Enabled", NOTHING, "access logs"),
-    ("Restrictions.GeoRestriction.RestrictionType", (*NOTHING, "none"), "geo restriction"),
     ("ViewerCertificate.ACMCertificateArn", NOTHING, "certificates of your own"),
     ("ViewerCertificate.IAMCertificateId", NOTHING, "certificates of your own"),
     ("ContinuousDeploymentPolicyId", NOTHING, "continuous deployment"),
@@ -29,7 +27,6 @@ REFUSED: list[tuple[str, tuple[Any, ...], str]] = [
     ("ViewerMtlsConfig.TrustStoreConfig.IgnoreCertificateExpiry", NOTHING, "expired certificates of viewers"),
     ("ConnectionFunctionAssociation", NOTHING, "connection functions"),
     (ORIGIN + "VpcOriginConfig", NOTHING, "VPC origins"),
-    (ORIGIN + "S3OriginConfig.OriginAccessIdentity", NOTHING, "origin access identities (use an access control)"),
     (ORIGIN + "ResponseCompletionTimeout", NOTHING, "response completion timeouts"),
     *(
         (prefix + field, allowed, what)

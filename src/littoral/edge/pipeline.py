@@ -39,6 +39,7 @@ from littoral.edge.triggers import (
 )
 from littoral.edge.tunnels import NoTunnel, Tunnels
 from littoral.edge.upstream import Upstream
+from littoral.edge.viewerrules import named_by_wildcard, refusal
 from littoral.edge.waf.guard import Firewall
 from littoral.edge.waf.verdict import Verdict
 from littoral.net.message import Answer, BodyTooLarge, BytesBody, Headers, Request, Response, Switching
@@ -53,7 +54,7 @@ BODY = frozenset((b"content-length", b"transfer-encoding"))
 Known = tuple[Key, bool, ResponseHeaders | None]  # for TLS only; the policy that dresses it
 # a hit is not answered whole, or not with the headers that everybody gets, or not at all
 UNCACHED = BODY | {b"upgrade"}
-SPECIAL = UNCACHED | {b"range", b"if-none-match", b"if-modified-since", b"origin", RAW}
+SPECIAL = UNCACHED | {b"range", b"if-none-match", b"if-modified-since", b"origin", b"via", RAW}
 MAX_TRIGGER_BODY = 20 * 1024 * 1024  # bytes of a request body that a trigger with IncludeBody may hold up
 
 
@@ -145,11 +146,12 @@ class Pipeline:
 
     def serves(self, host: str) -> bool:
         """Whether a distribution has that name."""
-        return host.lower() in self._plans
+        return self.plan_of(host) is not None
 
     def plan_of(self, host: str) -> Plan | None:
         """The distribution of that name, which may come with a port."""
-        return self._plans.get(host) or self._plans.get(host.partition(":")[0].lower())
+        found = self._plans.get(host) or self._plans.get(host := host.partition(":")[0].lower())
+        return found or named_by_wildcard(self._plans, host)
 
     def plans(self) -> list[Plan]:
         """What is served, each once, in the order of ids."""
@@ -199,6 +201,9 @@ class Pipeline:
         secure_only = behaviour.viewer_policy != "allow-all"
         if not behaviour.quick or request.method not in SAFE_METHODS or (secure_only and not request.peer.tls):
             return None
+        headers = dict(request.headers.raw)
+        if (plan.restriction is not None or b"via" in headers) and self._refusal(request, plan) is not None:
+            return None
         if behaviour.signers is not None:
             try:
                 target, _ = behaviour.signers.admit(request, self._clock())
@@ -208,11 +213,10 @@ class Pipeline:
         primary = (plan.id, behaviour.key_of(path, query, request.headers, request.method))
         key = self.cache.variant_of(primary, request.headers)
         entry, now = self.cache.get(key), self._clock()
-        headers = dict(request.headers.raw)
         if entry is None or now >= entry.fresh_until or entry.status >= 400 or not UNCACHED.isdisjoint(headers):
             return None
-        signed = behaviour.signers is not None
-        if behaviour.keyed_by_target and key is primary and not signed and len(headers) == len(request.headers.raw):
+        each_time = behaviour.signers is not None or plan.restriction is not None
+        if behaviour.keyed_by_target and key is primary and not each_time and len(headers) == len(request.headers.raw):
             if len(self._known) >= MAX_KNOWN:
                 self._known.clear()
             asked = headers.get(b"host"), request.target, headers.get(b"accept-encoding")
@@ -355,7 +359,20 @@ class Pipeline:
 
     def _stopped(self, visit: Visit) -> Outcome | None:
         """Every check that comes before functions and may have a custom error page: here, so that none is left out."""
-        return self._admit(visit)
+        return self._restricted(visit) or self._admit(visit)
+
+    def _refusal(self, viewer: Request, plan: Plan) -> str | None:
+        country = self._locator.locate(viewer.peer.host).country if plan.restriction is not None else ""
+        return refusal(plan, viewer.headers, country)
+
+    def _restricted(self, visit: Visit) -> Outcome | None:
+        """Geo restriction and loops; a custom error page may stand for the 403."""
+        reason = self._refusal(visit.viewer, visit.plan)
+        if reason is None:
+            return None
+        page = answer.page(403, "Forbidden", reason, self.pop)
+        assert isinstance(page.body, bytes)
+        return Outcome(403, "Error from cloudfront", headers=page.headers, content=page.body)
 
     def _admit(self, visit: Visit) -> Outcome | None:
         """Signed URLs and cookies: the request goes on without them, or is refused."""

@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote, urlsplit
 from littoral.aws.sign import sign
 from littoral.edge.plan import Behaviour, Origin, cookie_text, query_text
 from littoral.edge.triggers import EdgeRequest
-from littoral.net.client import ClientResponse, ConnectFailed, HttpClient, OnInterim, RequestBody
+from littoral.net.client import ClientResponse, ConnectFailed, HttpClient, OnInterim, RequestBody, Timeout
 from littoral.net.message import Headers, Peer
 
 HOP_BY_HOP = frozenset(
@@ -103,7 +103,8 @@ class Upstream:
         url = self.url(origin, request, peer)
         if origin.bucket is not None:
             self._sign(origin, request, url, headers, signed_body=body)
-        attempts = origin.attempts
+        attempts, again = origin.attempts, body is None or isinstance(body, bytes)
+        unanswered = origin.bucket is None and request.method in {"GET", "HEAD"}  # then no answer in time is a failure
         while True:
             try:
                 return await self.client.request(
@@ -116,9 +117,9 @@ class Upstream:
                     upgrade=upgrade,
                     on_interim=on_interim,
                 )
-            except ConnectFailed:
+            except (ConnectFailed, Timeout) as problem:
                 attempts -= 1
-                if attempts <= 0 or (body is not None and not isinstance(body, bytes)):
+                if attempts <= 0 or not again or not (unanswered or isinstance(problem, ConnectFailed)):
                     raise
 
     def url(self, origin: Origin, request: EdgeRequest, peer: Peer) -> str:
@@ -190,7 +191,7 @@ def forwarded(behaviour: Behaviour, request: EdgeRequest, peer: Peer, pop: str) 
         headers.set("accept-encoding", ",".join(offered))
     seen = headers.get("x-forwarded-for")
     headers.set("x-forwarded-for", f"{seen}, {peer.host}" if seen else peer.host)
-    headers.set("via", f"1.1 {pop}.cloudfront.net (CloudFront)")
+    headers.set("via", ", ".join([*request.headers.get_all("via"), f"1.1 {pop}.cloudfront.net (CloudFront)"]))
     return headers
 
 

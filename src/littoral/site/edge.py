@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from littoral.aws.gateway import Gateway
 from littoral.aws.identity import AccessKey
 from littoral.edge.cffunctions.functions import CloudFrontFunctions
+from littoral.edge.geo import Database, Locator, NoDatabase
 from littoral.edge.location import EdgeLocation, Region
 from littoral.edge.pipeline import Pipeline
 from littoral.edge.tier import Tier
@@ -60,6 +63,7 @@ async def attach(base: Foundation, functions: Functions, region_url: str, key: C
         disk_bytes=settings.edge_cache_disk * MIB,
         tier=Tier(name, client, region="" if settings.kind == "edge" else settings.region),
         functions=CloudFrontFunctions(name.upper(), functions.logs.append),
+        locator=open_geo(settings.geo_database),
     )
     base.place.part(pipeline.close)
     region = Region(region_url, key, client, settings.region)
@@ -70,3 +74,11 @@ async def attach(base: Foundation, functions: Functions, region_url: str, key: C
     await listen_edge(base, pipeline)
     if settings.edge_address is not None or settings.edge_port is not None:
         await location.reachable(settings.edge_address or base.place.url("edge"))
+
+
+def open_geo(path: Path | None) -> Locator | None:
+    """Raises Misconfigured for a database that cannot be read: the wrong viewers must not be served."""
+    try:
+        return Database(path) if path is not None else None
+    except NoDatabase as problem:
+        raise Misconfigured(f"--geo-database: {problem}") from problem

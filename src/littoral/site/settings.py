@@ -202,6 +202,9 @@ class Settings:
     edge_client_requests: int = _row(
         50_000, COUNT, "Requests a second from one client; less, down to 100, while the place does not keep up"
     )
+    geo_database: Path | None = _row(
+        None, PATH, "Where viewers of the edge are: a MaxMind-format database (`.mmdb`), or a folder of several"
+    )
     mqtt_port: int | None = _row(1883, PORT, "MQTT without TLS; loopback only")
     mqtt_tls_port: int | None = _row(8883, PORT, "Devices: MQTT and HTTPS over TLS with client certificates")
     region: str = _row("us-east-1", REGION, "AWS region that the place answers as")

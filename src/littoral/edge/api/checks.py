@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from littoral.aws.service import ServiceError
+from littoral.edge.api.configchecks import behaviours_of, check_alone
+from littoral.edge.api.identities import identity_of
 from littoral.edge.api.parts import Operations, check_quantities, documents_of, invalid
-from littoral.edge.api.policykinds import KINDS
+from littoral.edge.api.policykinds import KINDS, uses
 from littoral.edge.api.truststores import trust_store_of
 from littoral.edge.edgefunctions import refusal
 from littoral.edge.honoured import check_honoured
@@ -21,6 +23,7 @@ LIMITS = (
     ("Origins", 100, "TooManyOrigins"),
     ("Aliases", 100, "TooManyDistributionCNAMEs"),
 )
+MOST_DISTRIBUTIONS, MOST_OF_A_POLICY = 500, 100
 MOST_KEY_GROUPS = 4  # a behaviour ("Quotas on key groups")
 
 
@@ -33,28 +36,22 @@ class Checks(Operations):
         self._check_web_acl(config.get("WebACLId"))
         self._check_clients(config)
         check_quantities(config)
-        self._check_aliases(config, own)
-        origins = {item["Id"] for item in items(config, "Origins")}
-        behaviours = [config["DefaultCacheBehavior"], *items(config, "CacheBehaviors")]
-        if not origins:
-            raise invalid("A distribution needs at least one origin.")
-        for behaviour in behaviours:
-            await self._check_behaviour(behaviour, origins)
-        for origin in items(config, "Origins"):
-            control = origin.get("OriginAccessControlId")
-            if control and self._control.get("access-control", control) is None:
-                raise ServiceError("NoSuchOriginAccessControl", "The origin access control does not exist.", status=404)
-            shield = origin.get("OriginShield") or {}
-            if shield.get("Enabled") and not shield.get("OriginShieldRegion"):
-                raise ServiceError("InvalidOrigin", "An Origin Shield that is enabled needs its region.", status=400)
-            if not origin.get("CustomOriginConfig") and not origin.get("S3OriginConfig"):
-                raise ServiceError("InvalidOrigin", f"The origin {origin['Id']} is neither S3 nor custom.", status=400)
-        patterns = [item["PathPattern"] for item in items(config, "CacheBehaviors")]
-        if len(patterns) != len(set(patterns)) or len(origins) != len(items(config, "Origins")):
-            raise invalid("A path pattern or an origin id is there twice.")
         for name, most, code in LIMITS:
             if len(items(config, name)) > most:
                 raise ServiceError(code, f"A distribution may have at most {most} {name}.", status=400)
+        check_alone(config)
+        self._check_quotas(config, own)
+        self._check_aliases(config, own)
+        targets = {item["Id"] for name in ("Origins", "OriginGroups") for item in items(config, name)}
+        if not items(config, "Origins"):
+            raise invalid("A distribution needs at least one origin.")
+        for behaviour in behaviours_of(config):
+            await self._check_behaviour(behaviour, targets)
+        for origin in items(config, "Origins"):
+            self._check_origin_access(origin)
+        patterns = [item["PathPattern"] for item in items(config, "CacheBehaviors")]
+        if len(patterns) != len(set(patterns)):
+            raise invalid("A path pattern is there twice.")
         try:
             compile_plan("check", "check", config, documents_of(self._control))
         except ValueError as problem:
@@ -75,6 +72,30 @@ class Checks(Operations):
         for behaviour in (config["DefaultCacheBehavior"], *items(config, "CacheBehaviors")):
             if behaviour["ViewerProtocolPolicy"] == "allow-all":
                 raise invalid("With viewer mTLS every cache behavior's viewer protocol policy must be for HTTPS.")
+
+    def _check_origin_access(self, origin: Mapping[str, Any]) -> None:
+        if not origin.get("CustomOriginConfig") and not origin.get("S3OriginConfig"):
+            raise ServiceError("InvalidOrigin", f"The origin {origin['Id']} is neither S3 nor custom.", status=400)
+        shield = origin.get("OriginShield") or {}
+        if shield.get("Enabled") and not shield.get("OriginShieldRegion"):
+            raise ServiceError("InvalidOrigin", "An Origin Shield that is enabled needs its region.", status=400)
+        control, identity = origin.get("OriginAccessControlId"), identity_of(origin)
+        if control and self._control.get("access-control", control) is None:
+            raise ServiceError("InvalidOriginAccessControl", "The origin access control does not exist.", status=400)
+        if identity and self._control.get("access-identity", identity) is None:
+            raise ServiceError("InvalidOriginAccessIdentity", "The origin access identity does not exist.", status=400)
+
+    def _check_quotas(self, config: Mapping[str, Any], own: str | None) -> None:
+        """How many distributions there may be, and how many with one policy."""
+        others = [each["config"] for key, each in self._control.all("distribution").items() if key != own]
+        if own is None and len(others) >= MOST_DISTRIBUTIONS:
+            message = f"There are {MOST_DISTRIBUTIONS} distributions already."
+            raise ServiceError("TooManyDistributions", message, status=400)
+        for kind in KINDS:
+            for asked in {behaviour.get(kind.member) or "" for behaviour in behaviours_of(config)} - {""}:
+                if asked not in kind.managed and sum(uses(other, kind, asked) for other in others) >= MOST_OF_A_POLICY:
+                    message = f"The policy {asked} is used by {MOST_OF_A_POLICY} distributions already."
+                    raise ServiceError(f"TooManyDistributionsAssociatedTo{kind.noun}", message, status=400)
 
     def _check_aliases(self, config: Mapping[str, Any], own: str | None) -> None:
         mine = {name.lower() for name in items(config, "Aliases")}

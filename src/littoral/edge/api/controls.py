@@ -1,4 +1,4 @@
-"""Origin access controls, and tags of distributions."""
+"""Origin access controls: how the edge signs to S3."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from littoral.edge.control import new_id
 from littoral.edge.plan import items
 from littoral.store.documents import Document
 
+MOST = 100  # "Quotas": origin access controls per account
+
 
 class ControlOperations(Operations):
     """Access controls for S3 origins."""
@@ -17,13 +19,12 @@ class ControlOperations(Operations):
     @operation()
     async def create_origin_access_control(self, call: Call, *, origin_access_control_config: dict[str, Any]) -> Output:
         config = origin_access_control_config
-        if config["OriginAccessControlOriginType"] != "s3":
-            kind = config["OriginAccessControlOriginType"]
-            raise ServiceError("NotImplemented", f"Access controls for {kind} are not implemented here.", status=501)
+        check_control(config)
         async with self._control.changing:
-            if any(each["config"]["Name"] == config["Name"] for each in self._control.all("access-control").values()):
-                message = f"An origin access control named {config['Name']} exists."
-                raise ServiceError("OriginAccessControlAlreadyExists", message, status=409)
+            self._check_control_name(config["Name"], None)
+            if len(self._control.all("access-control")) >= MOST:
+                message = f"There are {MOST} origin access controls already."
+                raise ServiceError("TooManyOriginAccessControls", message, status=400)
             identifier = new_id()
             document = {"id": identifier, "config": plain(config), "etag": new_id()}
             await self._control.put("access-control", identifier, document)
@@ -36,6 +37,27 @@ class ControlOperations(Operations):
         document = self._access_control(id)
         found = {"Id": id, "OriginAccessControlConfig": document["config"]}
         return {"OriginAccessControl": found, "ETag": document["etag"]}
+
+    @operation()
+    async def get_origin_access_control_config(self, call: Call, *, id: str) -> Output:
+        document = self._access_control(id)
+        return {"OriginAccessControlConfig": document["config"], "ETag": document["etag"]}
+
+    @operation()
+    async def update_origin_access_control(
+        self, call: Call, *, id: str, origin_access_control_config: dict[str, Any], if_match: str | None = None
+    ) -> Output:
+        config = plain(origin_access_control_config)
+        check_control(config)
+        async with self._control.changing:
+            document = dict(self._access_control(id))
+            match_etag(document, if_match)
+            if config["OriginAccessControlOriginType"] != document["config"]["OriginAccessControlOriginType"]:
+                raise ServiceError("IllegalUpdate", "The origin type may not be changed.", status=400)
+            self._check_control_name(config["Name"], id)
+            document |= {"config": config, "etag": new_id()}
+            await self._control.put("access-control", id, document)
+        return {"OriginAccessControl": {"Id": id, "OriginAccessControlConfig": config}, "ETag": document["etag"]}
 
     @operation()
     async def list_origin_access_controls(
@@ -56,6 +78,12 @@ class ControlOperations(Operations):
             await self._control.delete("access-control", id)
             return {}
 
+    def _check_control_name(self, name: str, own: str | None) -> None:
+        named = {key for key, each in self._control.all("access-control").items() if each["config"]["Name"] == name}
+        if named - {own}:
+            message = f"An origin access control named {name} exists."
+            raise ServiceError("OriginAccessControlAlreadyExists", message, status=409)
+
     def _access_control(self, identifier: str) -> Document:
         document = self._control.get("access-control", identifier)
         if document is None:
@@ -63,27 +91,8 @@ class ControlOperations(Operations):
         return document
 
 
-class TagOperations(Operations):
-    """Tags are kept and shown; nothing is decided by them."""
-
-    @operation()
-    async def list_tags_for_resource(self, call: Call, *, resource: str) -> Output:
-        document = self._control.get("tags", self._tagged(resource))
-        return {"Tags": {"Items": document["tags"] if document else []}}
-
-    @operation()
-    async def tag_resource(self, call: Call, *, resource: str, tags: dict[str, Any]) -> Output:
-        identifier = self._tagged(resource)
-        async with self._control.changing:
-            document = self._control.get("tags", identifier) or {"tags": []}
-            new = list(tags.get("Items") or ())
-            names = {tag["Key"] for tag in new}
-            kept = [tag for tag in document["tags"] if tag["Key"] not in names]
-            await self._control.put("tags", identifier, {"tags": kept + new}, deploy=False)
-        return {}
-
-    def _tagged(self, resource: str) -> str:
-        identifier = resource.rpartition("/")[2]
-        if self._control.get("distribution", identifier) is None:
-            raise ServiceError("NoSuchResource", "The resource does not exist.", status=404)
-        return identifier
+def check_control(config: dict[str, Any]) -> None:
+    """Raises NotImplemented for origins that are not S3."""
+    kind = config["OriginAccessControlOriginType"]
+    if kind != "s3":
+        raise ServiceError("NotImplemented", f"Access controls for {kind} are not implemented here.", status=501)

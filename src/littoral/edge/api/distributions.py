@@ -11,6 +11,7 @@ from littoral.edge.api.checks import Checks
 from littoral.edge.api.keys import trusted_groups
 from littoral.edge.api.parts import listing, match_etag, page_of, plain
 from littoral.edge.api.shapes import filled, summary
+from littoral.edge.api.tags import check_tags
 from littoral.edge.control import new_id
 from littoral.edge.honoured import NOTES
 from littoral.edge.plan import items
@@ -42,6 +43,7 @@ class DistributionOperations(Checks):
                         return self._answer(document, call)
                     message = f"The caller reference that you are using is associated with {document['id']}."
                     raise ServiceError("DistributionAlreadyExists", message, status=409)
+            check_tags(tags)
             await self._check(config, None)
             identifier = new_id()
             document = {
@@ -51,9 +53,9 @@ class DistributionOperations(Checks):
                 "etag": new_id(),
                 "modified": call.now,
             }
-            await self._control.put("distribution", identifier, document)
             if tags:
                 await self._control.put("tags", identifier, {"tags": tags}, deploy=False)
+            await self._control.put("distribution", identifier, document)
             return self._answer(document, call)
 
     def _answer(self, document: Document, call: Call) -> Output:
@@ -99,6 +101,9 @@ class DistributionOperations(Checks):
                 message = "The distribution you are trying to delete has not been disabled."
                 raise ServiceError("DistributionNotDisabled", message, status=409)
             await self._control.delete("distribution", id)
+            for kind in ("tags", "monitoring"):
+                if self._control.get(kind, id) is not None:
+                    await self._control.delete(kind, id)
             for key in [key for key, each in self._control.all("invalidation").items() if each["distribution"] == id]:
                 await self._control.delete("invalidation", key)
             return {}

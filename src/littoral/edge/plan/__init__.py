@@ -7,16 +7,19 @@ data and small functions of a request. A file per noun; ``compile_plan`` is the 
 from littoral.edge.plan.behaviour import EVENTS, SAFE_METHODS, Behaviour, Trigger, pattern_matcher
 from littoral.edge.plan.distribution import ErrorPage, Plan, compile_plan
 from littoral.edge.plan.document import Document, items
+from littoral.edge.plan.failover import FAILS_OVER, Failover
 from littoral.edge.plan.origin import Origin
 from littoral.edge.plan.selection import Choice, Selection, accepted_encoding, cookie_text, query_text
 
 __all__ = [
     "EVENTS",
+    "FAILS_OVER",
     "SAFE_METHODS",
     "Behaviour",
     "Choice",
     "Document",
     "ErrorPage",
+    "Failover",
     "Origin",
     "Plan",
     "Selection",

@@ -9,6 +9,7 @@ from typing import Any
 
 from littoral.edge.cloudfrontheaders import asked_for
 from littoral.edge.plan.document import Document, items
+from littoral.edge.plan.failover import Failover
 from littoral.edge.plan.origin import Origin
 from littoral.edge.plan.selection import Choice, accepted_encoding, choice_of, cookie_text, forwarded_values, query_text
 from littoral.edge.responseheaders import ResponseHeaders, compile_headers
@@ -16,6 +17,7 @@ from littoral.edge.signing import Signers, signers_of
 from littoral.net.message import Headers
 from littoral.protocols.httpcache import Ttl
 
+Target = tuple[Origin, Failover | None]
 SAFE_METHODS = frozenset(("GET", "HEAD"))
 EVENTS = ("viewer-request", "origin-request", "origin-response", "viewer-response")
 
@@ -44,6 +46,7 @@ class Behaviour:
     compress: bool = False  # what the policy's encodings allow
     functions: dict[str, str] = field(default_factory=dict)  # ARNs of CloudFront functions, by event
     grpc: bool = False  # requests of gRPC go to the origin over HTTP/2
+    failover: Failover | None = None  # where the target is an origin group
     caches: bool = field(init=False)
     shares_authorized: bool = field(init=False)  # an Authorization header does not make a response private
     quick: bool = field(init=False)  # a fresh hit needs neither a function nor a look at Authorization
@@ -86,9 +89,10 @@ def pattern_matcher(pattern: str) -> Callable[[str], bool]:
 
 
 def behaviour_of(
-    item: Document, pattern: str, origins: Mapping[str, Origin], policies: Mapping[str, Document]
+    item: Document, pattern: str, targets: Mapping[str, Target], policies: Mapping[str, Document]
 ) -> Behaviour:
     methods = item.get("AllowedMethods") or {}
+    origin, failover = targets[item["TargetOriginId"]]
     cached = frozenset((methods.get("CachedMethods") or {}).get("Items") or SAFE_METHODS)
     legacy = not item.get("CachePolicyId")
     if legacy:
@@ -104,7 +108,7 @@ def behaviour_of(
     return Behaviour(
         pattern,
         pattern_matcher(pattern),
-        origins[item["TargetOriginId"]],
+        origin,
         item["ViewerProtocolPolicy"],
         frozenset(methods.get("Items") or SAFE_METHODS),
         cached,
@@ -121,4 +125,5 @@ def behaviour_of(
         bool(item.get("Compress")),
         {each["EventType"]: each["FunctionARN"] for each in items(item, "FunctionAssociations")},
         bool((item.get("GrpcConfig") or {}).get("Enabled")),
+        failover,
     )

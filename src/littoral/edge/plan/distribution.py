@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from littoral.edge.geo import Restriction
-from littoral.edge.plan.behaviour import Behaviour, behaviour_of
+from littoral.edge.plan.behaviour import Behaviour, Target, behaviour_of
 from littoral.edge.plan.clients import ClientCertificates, clients_of
 from littoral.edge.plan.document import Document, items
+from littoral.edge.plan.failover import failovers_of
 from littoral.edge.plan.origin import Origin, origin_of
 
 HTTP_VERSIONS = {
@@ -60,10 +61,11 @@ class Plan:
 def compile_plan(identifier: str, domain: str, config: Document, policies: Mapping[str, Document]) -> Plan:
     """``policies`` maps ids of policies of every kind and of access controls to their configs."""
     origins = {item["Id"]: origin_of(item, policies) for item in items(config, "Origins")}
-    behaviours = [
-        behaviour_of(item, item["PathPattern"], origins, policies) for item in items(config, "CacheBehaviors")
-    ]
-    behaviours.append(behaviour_of(config["DefaultCacheBehavior"], "*", origins, policies))
+    targets: dict[str, Target] = {key: (origin, None) for key, origin in origins.items()}
+    targets |= failovers_of(config, origins)
+    others = items(config, "CacheBehaviors")
+    behaviours = [behaviour_of(item, item["PathPattern"], targets, policies) for item in others]
+    behaviours.append(behaviour_of(config["DefaultCacheBehavior"], "*", targets, policies))
     clients = clients_of(config, policies)
     for behaviour in behaviours:
         if clients is not None and behaviour.viewer_policy == "allow-all":

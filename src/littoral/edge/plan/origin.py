@@ -31,6 +31,7 @@ def origin_of(item: Document, policies: Mapping[str, Document]) -> Origin:
     domain = item["DomainName"]
     found = re.match(r"^(?P<bucket>[a-z0-9][a-z0-9.-]*?)\.s3[.-](?:[a-z0-9-]+\.)?amazonaws\.com$", domain)
     custom, shield = item.get("CustomOriginConfig") or {}, item.get("OriginShield") or {}
+    identity = (item.get("S3OriginConfig") or {}).get("OriginAccessIdentity")
     control = policies.get(item.get("OriginAccessControlId") or "", {})
     return Origin(
         id=item["Id"],
@@ -46,5 +47,5 @@ def origin_of(item: Document, policies: Mapping[str, Document]) -> Origin:
         keepalive_timeout=int(custom.get("OriginKeepaliveTimeout") or 5),
         shield=shield.get("OriginShieldRegion") if shield.get("Enabled") else None,
         headers=tuple((h["HeaderName"], h["HeaderValue"]) for h in items(item, "CustomHeaders")),
-        signing=control.get("SigningBehavior", "no"),
+        signing="always" if identity else control.get("SigningBehavior", "no"),
     )

@@ -1,0 +1,120 @@
+"""Which distributions use a policy, a web ACL; which have a name; and a name moved from one to another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from littoral.aws.service import Call, Output, ServiceError, operation
+from littoral.edge.api.configchecks import ALIAS
+from littoral.edge.api.distributions import DistributionOperations
+from littoral.edge.api.parts import invalid, listing, page_of
+from littoral.edge.api.policykinds import CACHE, ORIGIN_REQUEST, RESPONSE_HEADERS, PolicyKind, PolicyStore, uses
+from littoral.edge.api.shapes import summary
+from littoral.edge.control import new_id
+from littoral.edge.plan import items
+from littoral.store.documents import Document
+
+MOST_ALIASES = 100
+
+
+class LookupOperations(DistributionOperations, PolicyStore):
+    """Lists by what is used."""
+
+    @operation()
+    async def list_distributions_by_cache_policy_id(
+        self, call: Call, *, cache_policy_id: str, marker: str | None = None, max_items: str | None = None
+    ) -> Output:
+        return self._by_policy(CACHE, cache_policy_id, marker, max_items)
+
+    @operation()
+    async def list_distributions_by_origin_request_policy_id(
+        self, call: Call, *, origin_request_policy_id: str, marker: str | None = None, max_items: str | None = None
+    ) -> Output:
+        return self._by_policy(ORIGIN_REQUEST, origin_request_policy_id, marker, max_items)
+
+    @operation()
+    async def list_distributions_by_response_headers_policy_id(
+        self, call: Call, *, response_headers_policy_id: str, marker: str | None = None, max_items: str | None = None
+    ) -> Output:
+        return self._by_policy(RESPONSE_HEADERS, response_headers_policy_id, marker, max_items)
+
+    @operation()
+    async def list_distributions_by_web_acl_id(
+        self, call: Call, *, web_acl_id: str, marker: str | None = None, max_items: str | None = None
+    ) -> Output:
+        """``null`` lists those without a web ACL."""
+        wanted = "" if web_acl_id == "null" else web_acl_id
+        found = self._distributions_where(lambda config: (config.get("WebACLId") or "") == wanted)
+        page, following = page_of(found, marker, max_items)
+        summaries = [summary(self._distribution(document)) for document in page]
+        return {"DistributionList": listing(summaries, marker, max_items, following)}
+
+    def _by_policy(self, kind: PolicyKind, identifier: str, marker: str | None, max_items: str | None) -> Output:
+        self._policy(kind, identifier)
+        found = self._distributions_where(lambda config: uses(config, kind, identifier))
+        page, following = page_of(found, marker, max_items)
+        return {"DistributionIdList": listing([each["id"] for each in page], marker, max_items, following)}
+
+    def _distributions_where(self, matches: Callable[[Document], bool]) -> dict[str, Document]:
+        return {key: each for key, each in self._control.all("distribution").items() if matches(each["config"])}
+
+    # ------------------------------------------------------------------------------------------- names
+
+    @operation()
+    async def list_conflicting_aliases(
+        self,
+        call: Call,
+        *,
+        distribution_id: str,
+        alias: str,
+        marker: str | None = None,
+        max_items: int | None = None,
+    ) -> Output:
+        """The names that are or cover ``alias``, at other distributions."""
+        self._found(distribution_id)
+        if not ALIAS.match(alias):
+            raise invalid(f"{alias} is not a domain name that a distribution can have.")
+        found = {
+            f"{name} {document['id']}": {"Alias": name, "DistributionId": document["id"], "AccountId": self._account}
+            for document in self._control.all("distribution").values()
+            for name in items(document["config"], "Aliases")
+            if document["id"] != distribution_id and overlap(name.lower(), alias.lower())
+        }
+        page, following = page_of(found, marker, str(max_items) if max_items is not None else None)
+        shown = listing(page, marker, str(max_items) if max_items is not None else None, following)
+        kept = {name: value for name, value in shown.items() if name not in {"Marker", "IsTruncated"}}
+        return {"ConflictingAliasesList": kept}
+
+    @operation()
+    async def associate_alias(self, call: Call, *, target_distribution_id: str, alias: str) -> Output:
+        """The name is the target's from now on; whoever had it loses it in the same moment."""
+        if not ALIAS.match(alias):
+            raise invalid(f"{alias} is not a domain name that a distribution can have.")
+        async with self._control.changing:
+            target = self._found(target_distribution_id)
+            names = items(target["config"], "Aliases")
+            if alias.lower() in {name.lower() for name in names}:
+                return {}
+            if len(names) >= MOST_ALIASES:
+                message = f"A distribution may have at most {MOST_ALIASES} Aliases."
+                raise ServiceError("TooManyDistributionCNAMEs", message, status=400)
+            for document in list(self._control.all("distribution").values()):
+                kept = [name for name in items(document["config"], "Aliases") if name.lower() != alias.lower()]
+                if len(kept) != len(items(document["config"], "Aliases")):
+                    await self._rename(document, kept, call)
+            await self._rename(target, [*names, alias], call)
+        return {}
+
+    async def _rename(self, document: Document, names: list[str], call: Call) -> None:
+        aliases: dict[str, Any] = {"Quantity": len(names), **({"Items": names} if names else {})}
+        config = document["config"] | {"Aliases": aliases}
+        changed = dict(document) | {"config": config, "etag": new_id(), "modified": call.now}
+        await self._control.put("distribution", document["id"], changed)
+
+
+def overlap(one: str, other: str) -> bool:
+    """Whether two names, each perhaps with a wildcard on the left, have a host in common."""
+    if one == other:
+        return True
+    return any(a.startswith("*.") and b.endswith(a[1:]) for a, b in ((one, other), (other, one)))
