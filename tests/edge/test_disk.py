@@ -158,6 +158,18 @@ async def test_large_files_go_with_their_rows(tmp_path: Path) -> None:
         assert len(list(again.disk.files.iterdir())) == 5
 
 
+async def test_memory_holds_no_file_that_the_disk_let_go(tmp_path: Path) -> None:
+    async with cache(tmp_path, disk=12 * MIB) as made:
+        for number in range(12):
+            made.put(key(f"/{number}"), entry(made, f"/{number}", b"x" * (2 * MIB)), NONE, 0)
+        made.put(key("/huge"), entry(made, "/huge", b"x" * (4 * MIB)), NONE, 0)
+        assert made.get(key("/huge")) is None  # more than a quarter of the disk
+        async with asyncio.timeout(10):
+            while sum(file.stat().st_size for file in made.disk.files.iterdir()) > 12 * MIB:
+                await asyncio.sleep(0.01)
+        assert sum(made.get(key(f"/{number}")) is not None for number in range(12)) == len(made.disk) == 5
+
+
 @pytest.mark.parametrize("damage", ["garbage", "version", "gone"])
 async def test_a_damaged_index_is_a_cold_cache(tmp_path: Path, damage: str) -> None:
     async with cache(tmp_path) as made:

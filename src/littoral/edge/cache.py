@@ -33,7 +33,8 @@ WORTH = 5.0  # seconds of freshness below which an object is not written to disk
 class Cache:
     def __init__(self, folder: Path, max_bytes: int, disk_bytes: int) -> None:
         self.folder = folder
-        self.disk = Disk(folder, disk_bytes, self._is_resident)
+        self.disk = Disk(folder, disk_bytes, self._is_resident, self._file_left)
+        self._by_file: dict[str, Key] = {}  # of bodies in files
         self.invalidations = Invalidations(*self.disk.rules())
         self._queues: S3Fifo[Key, Entry] = S3Fifo(max_bytes, self._reached)
         self._entries: dict[Key, Entry] = {}
@@ -124,11 +125,13 @@ class Cache:
             self._vary(key, entry.vary)
         place = self.variant_of(key, headers)
         self.drop(place)
-        self._admit(place, entry)
-        if entry.fresh_until - now >= WORTH or entry.etag or entry.last_modified or entry.stale_while_revalidate:
-            self.disk.store(place, entry)
-        else:
+        in_file = isinstance(entry.body, CacheFile)
+        lasting = entry.fresh_until - now >= WORTH or entry.etag or entry.last_modified or entry.stale_while_revalidate
+        if not (lasting or in_file):
             self.disk.remove(place)
+        elif not self.disk.store(place, entry) and in_file:
+            return  # its bytes would be counted nowhere
+        self._admit(place, entry)
 
     def refreshed(self, key: Key, entry: Entry, headers: Headers) -> None:
         """The head of what lies there was changed: its origin says that the body is still right."""
@@ -141,6 +144,8 @@ class Cache:
             return
         self._entries[place] = entry
         self._resident[digest(place)] = place
+        if isinstance(entry.body, CacheFile):
+            self._by_file[entry.body.path.name] = place
         self._by_path.setdefault((place[0], entry.path), set()).add(place)
         for key in self._queues.admit(place, entry):
             self._forget(key)
@@ -174,11 +179,19 @@ class Cache:
         """It has left the queues."""
         entry = self._entries.pop(key)
         self._resident.pop(digest(key), None)
+        if isinstance(entry.body, CacheFile):
+            self._by_file.pop(entry.body.path.name, None)
         place = (key[0], entry.path)
         keys = self._by_path[place]
         keys.discard(key)
         if not keys:
             del self._by_path[place]
+
+    def _file_left(self, name: str) -> None:
+        """The disk has let a body go: memory does not hold its file either."""
+        key = self._by_file.get(name)
+        if key is not None:
+            self.drop(key)
 
     def _is_resident(self, at: Digest) -> bool:
         return at in self._resident

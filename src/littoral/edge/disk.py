@@ -47,9 +47,18 @@ class Variation:
 
 
 class Disk:
-    """``limit`` in bytes. ``resident`` says of a key whether it is held in memory too."""
+    """``limit`` in bytes. ``resident`` says of a key whether it is held in memory too; ``left`` is told, in the event
+    loop, the names of files that were let go."""
 
-    def __init__(self, folder: Path, limit: int, resident: Callable[[Digest], bool] = lambda _: False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        limit: int,
+        resident: Callable[[Digest], bool] = lambda _: False,
+        left: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._left = left
+        self._loop: asyncio.AbstractEventLoop | None = None
         self.folder = folder
         self.files = folder / "bodies"
         self.files.mkdir(parents=True, exist_ok=True)
@@ -96,16 +105,19 @@ class Disk:
 
     # ------------------------------------------------------------------------------------------------- writing
 
-    def store(self, key: Key, entry: Entry) -> None:
-        """Replaces what lies there. What cannot be written soon is not, and what lay there goes all the same."""
+    def store(self, key: Key, entry: Entry) -> bool:
+        """Replaces what lies there. What is too large, or cannot be written soon, is not stored (False), and what lay
+        there goes all the same."""
+        self._loop = asyncio.get_running_loop()
         held = entry.size if isinstance(entry.body, bytes) else 0
         if entry.size + ROW > self.limit // 4 or (held and self._backlog + held > BACKLOG):
             self.remove(key)
-            return
+            return False
         body, file = (entry.body, None) if isinstance(entry.body, bytes) else (b"", entry.body)
         name = None if file is None else file.path.name
         row = Row(digest(key), key[0], entry.path, entry.written(), entry.size, name, entry.since, body)
         self._submit(lambda rows: self._insert(rows, row, file), held, row.key)
+        return True
 
     def _insert(self, rows: Rows, row: Row, file: CacheFile | None) -> None:
         if file is not None:
@@ -235,6 +247,8 @@ class Disk:
         live = self._live.get(name)
         if live is not None:
             live.doom()  # somebody may be about to send it
+            if self._loop is not None and not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(self._left, name)
         else:
             (self.files / name).unlink(missing_ok=True)
 

@@ -85,7 +85,9 @@ class Slicing:
                 return await self._pass_through(visit)
             outcome = Outcome(206, outcome.label, await outcome.whole())
         if outcome.entry is not None and outcome.entry.status == 206:
-            if not is_block(part_of(outcome.entry.headers.get("content-range")), number):
+            part = part_of(outcome.entry.headers.get("content-range"))
+            if part is None or not is_block(part, number) or outcome.entry.size != part.last - part.first + 1:
+                self._cache.discard(outcome.entry.place)
                 return await self._pass_through(visit)
             if not _joins(outcome.entry):
                 return await self._find(key, visit)
