@@ -52,6 +52,9 @@ class Imported:
     async def read(self, bucket: str, key: str) -> bytes:
         return await self._objects.get_bytes(bucket, key)
 
+    async def has(self, bucket: str) -> bool:
+        return self._objects.has_bucket(bucket)
+
 
 async def with_objects(store: EmbeddedStore) -> tuple[dict[str, Any], dict[str, Any], list[Any]]:
     objects = await Objects.open(store, store.folder.parent / "objects")

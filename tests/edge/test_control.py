@@ -244,7 +244,7 @@ def test_listing_in_pages(there: Place) -> None:
         ({"DefaultCacheBehavior": behaving(OriginRequestPolicyId="none")}, "NoSuchOriginRequestPolicy"),
         ({"DefaultCacheBehavior": behaving(CachePolicyId="")}, "InvalidArgument"),
         ({"WebACLId": "arn:aws:wafv2:us-east-1:000000000000:global/webacl/a/b"}, "InvalidWebACLId"),
-        ({"Logging": {"Enabled": True, "IncludeCookies": False, "Bucket": "b", "Prefix": ""}}, "NotImplemented"),
+        ({"Logging": {"Enabled": True, "IncludeCookies": False, "Bucket": "b", "Prefix": ""}}, "InvalidArgument"),
         (
             {"Restrictions": {"GeoRestriction": {"RestrictionType": "whitelist", **listed(["XX"])}}},
             "InvalidLocationCode",

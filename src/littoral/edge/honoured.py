@@ -15,7 +15,6 @@ NOTHING: tuple[Any, ...] = (None, "", 0, False, {}, [])
 ORIGIN, DEFAULT, OTHERS = "Origins.Items.*.", "DefaultCacheBehavior.", "CacheBehaviors.Items.*."
 
 REFUSED: list[tuple[str, tuple[Any, ...], str]] = [
-    ("Logging.Enabled", NOTHING, "access logs"),
     ("ViewerCertificate.ACMCertificateArn", NOTHING, "certificates of your own"),
     ("ViewerCertificate.IAMCertificateId", NOTHING, "certificates of your own"),
     ("ContinuousDeploymentPolicyId", NOTHING, "continuous deployment"),

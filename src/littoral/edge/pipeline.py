@@ -17,6 +17,7 @@ from typing import TypeVar
 from littoral.aws.invoke import Invocation, Invoker
 from littoral.aws.service import ServiceError
 from littoral.edge import answer
+from littoral.edge.accesslog.delivery import AccessLogs
 from littoral.edge.cache import Cache, Entry, Key
 from littoral.edge.cffunctions import viewer as scripts
 from littoral.edge.cffunctions.functions import CloudFrontFunctions
@@ -121,6 +122,7 @@ class Pipeline:
         self.results: Counter[str] = Counter()
         self._plans: dict[str, Plan] = {}
         self.on_use: list[Callable[[], None]] = []  # told when other distributions are served
+        self.access: AccessLogs | None = None
         self.functions = functions or CloudFrontFunctions(pop)
         self._known: dict[tuple[bytes | None, str, bytes | None], Known] = {}  # keys of recent hits
         self._invoker = invoker
@@ -140,6 +142,8 @@ class Pipeline:
                 for name in plan.names:
                     by_host[name] = plan
         self._plans = by_host
+        if self.access is not None:
+            self.access.use(plans)
         self._known.clear()
         for told in self.on_use:
             told()
@@ -164,6 +168,11 @@ class Pipeline:
     # ------------------------------------------------------------------------------------- the hot path
 
     def handle(self, request: Request) -> Answer | Awaitable[Answer]:
+        """Access logs see whatever is answered."""
+        answered = self._entered(request)
+        return answered if self.access is None else self.access.of(request, answered)
+
+    def _entered(self, request: Request) -> Answer | Awaitable[Answer]:
         """The firewall first: what it stops is not looked up."""
         if self.firewall is not None:
             stopped = self.firewall.admit(request, self._admitted, self._blocked)

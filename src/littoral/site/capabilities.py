@@ -46,13 +46,16 @@ class ObjectCode:
 
 
 class ImportedObjects:
-    """For CloudFront: what a key-value store is filled from."""
+    """For CloudFront: what a key-value store is filled from, and whether the bucket of access logs is there."""
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
 
     async def read(self, bucket: str, key: str) -> bytes:
         return await self._objects.get_bytes(bucket, key)
+
+    async def has(self, bucket: str) -> bool:
+        return self._objects.has_bucket(bucket)
 
 
 class EdgeFunctions:

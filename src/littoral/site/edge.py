@@ -6,6 +6,8 @@ from pathlib import Path
 
 from littoral.aws.gateway import Gateway
 from littoral.aws.identity import AccessKey
+from littoral.edge.accesslog.bucket import RegionBuckets
+from littoral.edge.accesslog.delivery import AccessLogs
 from littoral.edge.cffunctions.functions import CloudFrontFunctions
 from littoral.edge.geo import Database, Locator, NoDatabase
 from littoral.edge.location import EdgeLocation, Region
@@ -66,10 +68,17 @@ async def attach(base: Foundation, functions: Functions, region_url: str, key: C
         locator=open_geo(settings.geo_database),
     )
     base.place.part(pipeline.close)
+    buckets = RegionBuckets(client, region_url, key, settings.region)
+    pipeline.access = AccessLogs(
+        base.folder / "edge" / "access-logs", name.upper(), buckets, settings.edge_log_interval
+    )
     region = Region(region_url, key, client, settings.region)
     location = EdgeLocation(name, region, pipeline, base.store.records("edge-location"), functions)
     base.metrics.add(lambda: edge_readings(pipeline))
     await location.start()  # invalidations that came meanwhile are applied before anybody is served
+    await pipeline.access.start()
+    base.place.quiet(pipeline.access.flush_and_deliver)
+    base.place.part(pipeline.access.close)
     base.place.quiet(location.close)
     await listen_edge(base, pipeline)
     if settings.edge_address is not None or settings.edge_port is not None:

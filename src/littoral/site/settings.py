@@ -240,6 +240,9 @@ class Settings:
     )
     edge_cache_memory: int = _row(256, COUNT, "MiB of memory for an edge location's cache")
     edge_cache_disk: int = _row(4096, COUNT, "MiB of disk for it; what is there survives a restart")
+    edge_log_interval: float = _row(
+        60.0, SECONDS, "Access logs of a distribution go to their bucket after so long, or at 8 MiB"
+    )
     insecure_no_sandbox: bool = _row(
         False, SWITCH, "Run functions without isolation, as plain processes of the place's user (`littoral doctor`)"
     )

@@ -24,6 +24,7 @@ LIMITS = (
     ("Aliases", 100, "TooManyDistributionCNAMEs"),
 )
 MOST_DISTRIBUTIONS, MOST_OF_A_POLICY = 500, 100
+LOG_BUCKET = re.compile(r"^(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])\.s3([.-][a-z0-9-]+)?\.amazonaws\.com$")
 MOST_KEY_GROUPS = 4  # a behaviour ("Quotas on key groups")
 
 
@@ -42,6 +43,7 @@ class Checks(Operations):
         check_alone(config)
         self._check_quotas(config, own)
         self._check_aliases(config, own)
+        await self._check_logging(config.get("Logging") or {})
         targets = {item["Id"] for name in ("Origins", "OriginGroups") for item in items(config, name)}
         if not items(config, "Origins"):
             raise invalid("A distribution needs at least one origin.")
@@ -140,6 +142,18 @@ class Checks(Operations):
         reason = refusal(event_type, config)
         if reason is not None:
             raise association(reason)
+
+    async def _check_logging(self, logging: Mapping[str, Any]) -> None:
+        if not logging.get("Enabled"):
+            return
+        found = LOG_BUCKET.match(logging["Bucket"])
+        if found is None:
+            raise invalid("The bucket of access logs is named as NAME.s3.amazonaws.com.")
+        if logging["Prefix"].startswith("/") or len(logging["Prefix"]) > 256:
+            raise invalid("The prefix of access logs has at most 256 characters and does not begin with a slash.")
+        if self.objects is not None and not await self.objects.has(found["bucket"]):
+            message = f"The S3 bucket that you specified for CloudFront logs does not exist: {logging['Bucket']}"
+            raise invalid(message)
 
     def _check_scripts(self, behaviour: Mapping[str, Any]) -> None:
         """CloudFront functions: live ones, one an event, and not beside Lambda@Edge at the viewer's events."""

@@ -9,7 +9,7 @@ import json
 import re
 import uuid
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from littoral.aws.service import Call, Output, ServiceError, operation
 from littoral.edge.api.functions import DEVELOPMENT, LIVE, stores_of
@@ -23,16 +23,8 @@ MOST_STORES = 50
 MAX_KEY, MAX_VALUE, MAX_STORE = 512, 1024, 5 * 1024 * 1024  # bytes ("Quotas on key value stores")
 
 
-class ObjectReader(Protocol):
-    """Where objects are: the site hands it in. Raises ServiceError."""
-
-    async def read(self, bucket: str, key: str) -> bytes: ...
-
-
 class KeyValueStoreOperations(Operations):
     """Create, describe, update, list, delete."""
-
-    objects: ObjectReader | None = None
 
     @operation()
     async def create_key_value_store(

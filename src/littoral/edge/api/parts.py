@@ -19,9 +19,20 @@ class FunctionLookup(Protocol):
         """The FunctionConfiguration of a numbered version; None where there is none."""
 
 
+class Objects(Protocol):
+    """Where objects are: the site hands it in."""
+
+    async def read(self, bucket: str, key: str) -> bytes:
+        """Raises ServiceError."""
+
+    async def has(self, bucket: str) -> bool: ...
+
+
 class Operations:
     """Base of each noun's operations. ``functions`` None means that triggers are not checked against the functions of
     this place."""
+
+    objects: Objects | None = None  # of this place: None means that they are not looked at
 
     def __init__(self, control: Control, *, account: str, functions: FunctionLookup | None = None) -> None:
         self._control = control

@@ -9,7 +9,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from littoral.aws.service import Call, Output, ServiceError, operation
-from littoral.edge.api.keyvaluestores import ObjectReader
 from littoral.edge.api.parts import Operations, invalid, match_etag, page_of
 from littoral.edge.control import new_id
 from littoral.store.documents import Document
@@ -19,8 +18,6 @@ KIND = "trust-store"
 
 class TrustStoreOperations(Operations):
     """Create, get, update, delete, list."""
-
-    objects: ObjectReader | None = None
 
     @operation()
     async def create_trust_store(

@@ -39,6 +39,7 @@ class Plan:
     errors: dict[int, ErrorPage]
     restriction: Restriction | None = None  # of the countries where it is served
     tag_header: str | None = None  # of the origin's answers, with what they can be invalidated by
+    logging: tuple[str, str, bool] | None = None  # bucket, prefix and whether cookies are shown, of access logs
     http: frozenset[str] = HTTP_VERSIONS["http2"]  # what viewers may speak over TLS: 1, 2, 3
     clients: ClientCertificates | None = None  # what viewers must show
 
@@ -89,9 +90,17 @@ def compile_plan(identifier: str, domain: str, config: Document, policies: Mappi
         errors,
         _restriction((config.get("Restrictions") or {}).get("GeoRestriction") or {}),
         ((config.get("CacheTagConfig") or {}).get("HeaderName") or "").lower() or None,
+        _logging(config.get("Logging") or {}),
         HTTP_VERSIONS[str(config.get("HttpVersion") or "http2").lower()],
         clients,
     )
+
+
+def _logging(config: Document) -> tuple[str, str, bool] | None:
+    if not config.get("Enabled"):
+        return None
+    bucket = str(config["Bucket"]).partition(".s3")[0]
+    return bucket, str(config.get("Prefix") or ""), bool(config.get("IncludeCookies"))
 
 
 def _restriction(config: Document) -> Restriction | None:

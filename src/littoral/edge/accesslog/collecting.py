@@ -1,0 +1,99 @@
+"""What is noted of every request of a distribution with access logs: as little as can be, on the way of a hit.
+
+A response that is answered whole costs an append. One whose body streams is watched until its end, for only then are
+its bytes and its time known. What has gathered is taken away once a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+from littoral.net.message import Answer, FileSlice, Request, Response
+
+# when it ended and when its first byte was ready, request, status, response's head, bytes of body, whether whole
+Note = tuple[float, float, Request, int, Any, int, bool]
+
+
+class Notes:
+    """``all`` is what has gathered; the owner takes it away. ``full`` is called when it is much."""
+
+    MANY = 20_000
+
+    def __init__(self, clock: Callable[[], float], full: Callable[[], None]) -> None:
+        self.all: list[Note] = []
+        self._clock = clock
+        self._full = full
+
+    def of(self, request: Request, answer: Answer | Awaitable[Answer]) -> Answer | Awaitable[Answer]:
+        """The same answer, noted."""
+        if isinstance(answer, Response):
+            return self._noted(request, answer)
+        if isinstance(answer, Awaitable):
+            return self._later(request, answer)
+        return answer
+
+    async def _later(self, request: Request, answer: Awaitable[Answer]) -> Answer:
+        found = await answer
+        return self._noted(request, found) if isinstance(found, Response) else found
+
+    def _noted(self, request: Request, response: Response) -> Response:
+        body, now = response.body, self._clock()
+        if isinstance(body, bytes):
+            size = len(body)
+        elif isinstance(body, FileSlice):
+            size = body.length
+        else:
+            response.body = Watched(body, self, request, response, now)
+            return response
+        self.note(now, now, request, response, size, True)
+        return response
+
+    def note(self, ended: float, first: float, request: Request, response: Response, size: int, whole: bool) -> None:
+        head = response.prepared or response.headers.raw
+        self.all.append((ended, first, request, response.status, head, size, whole))
+        if len(self.all) >= self.MANY:
+            self._full()
+
+    def now(self) -> float:
+        return self._clock()
+
+
+class Watched:
+    """A streamed body, counted."""
+
+    def __init__(
+        self, body: AsyncIterator[bytes], notes: Notes, request: Request, response: Response, first: float
+    ) -> None:
+        self._body = body
+        self._iterator = body.__aiter__()
+        self._notes = notes
+        self._about = request, response
+        self._first = first
+        self._sent = 0
+        self._begun = self._done = False
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        self._begun = True
+        try:
+            chunk = await self._iterator.__anext__()
+        except StopAsyncIteration:
+            self._end(True)
+            raise
+        self._sent += len(chunk)
+        return chunk
+
+    async def aclose(self) -> None:
+        """Also when nobody asked for the body (HEAD), and when the viewer has gone."""
+        self._end(not self._begun)
+        close = getattr(self._iterator, "aclose", None) or getattr(self._body, "aclose", None)
+        if close is not None:
+            await close()
+
+    def _end(self, whole: bool) -> None:
+        if not self._done:
+            self._done = True
+            self._notes.note(self._notes.now(), self._first, *self._about, self._sent, whole)

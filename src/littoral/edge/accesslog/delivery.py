@@ -1,0 +1,211 @@
+"""Access logs of one edge location, from what was noted to objects in a bucket.
+
+1. Once a second what was noted is written to the spool, durably: a killed place loses that second at most.
+2. A file is closed every minute (``edge_log_interval``), at 8 MiB, with its hour, and at drain.
+3. A closed file is formatted and put into its bucket; only then is it gone here. What cannot be delivered waits, also
+   over a restart; beyond 1 GiB the oldest goes, and the place's log says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from littoral.edge.accesslog.collecting import Note, Notes
+from littoral.edge.accesslog.formatting import gzipped
+from littoral.edge.accesslog.line import Source
+from littoral.edge.accesslog.spool import Destination, Spool, read
+from littoral.edge.plan import Plan
+from littoral.net.message import Answer, Request, Response
+
+log = logging.getLogger("littoral.edge")
+
+SECOND = 1.0
+LARGEST = 8 * 1024 * 1024  # bytes of a spool file
+BESIDE = 256 * 1024  # bytes from which a file is formatted by a process of its own
+MOST = 1024 * 1024 * 1024  # bytes that may wait
+PAUSE = 30.0  # seconds until what was not delivered is tried again
+
+
+class Bucket(Protocol):
+    """Where files go. Raises NotDelivered."""
+
+    async def put(self, bucket: str, key: str, data: bytes) -> None: ...
+
+
+class NotDelivered(Exception):
+    """The bucket did not take it; it will be tried again."""
+
+
+class AccessLogs:
+    """``use`` says whose; ``of`` notes an answer. ``close`` when nothing is served any more."""
+
+    def __init__(
+        self, folder: Path, pop: str, bucket: Bucket, interval: float, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._spool = Spool(folder)
+        self._pop = pop
+        self._bucket = bucket
+        self._interval = interval
+        self._clock = clock
+        self._kept: dict[bytes, Destination] = {}  # by Host
+        self._soon = asyncio.Event()
+        self._notes = Notes(clock, self._soon.set)
+        self._writing = asyncio.Lock()
+        self._delivering = asyncio.Lock()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._warned = ""
+        self.delivered = 0
+
+    def use(self, plans: Mapping[str, Plan]) -> None:
+        kept: dict[bytes, Destination] = {}
+        for plan in plans.values():
+            if plan.logging is not None:
+                bucket, prefix, cookies = plan.logging
+                destination = Destination(plan.id, bucket, prefix, Source(self._pop, plan.domain, cookies))
+                kept |= {name.encode(): destination for name in plan.names}
+        self._kept = kept
+
+    def of(self, request: Request, answer: Answer | Any) -> Any:
+        """The same answer; noted where anybody's access is logged."""
+        if not self._kept:
+            return answer
+        if type(answer) is Response and type(answer.body) is bytes:  # a hit: nothing but this
+            now = self._clock()
+            head = answer.prepared or answer.headers.raw
+            self._notes.all.append((now, now, request, answer.status, head, len(answer.body), True))
+            return answer
+        return self._notes.of(request, answer)
+
+    async def start(self) -> None:
+        self._tasks = [asyncio.ensure_future(self._write_each_second()), asyncio.ensure_future(self._deliver_always())]
+
+    async def flush_and_deliver(self) -> None:
+        """At drain, while the place's own API still answers: as much as can be to its bucket."""
+        await self.flush(everything=True)
+        await self.deliver()
+
+    async def close(self) -> None:
+        """The rest to disk; it is delivered after the next start."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.flush(everything=True)
+
+    async def flush(self, *, everything: bool = False) -> None:
+        """What was noted is on disk when this returns; with ``everything`` files are closed too."""
+        async with self._writing:
+            notes, self._notes.all = self._notes.all, []
+            by_destination = self._sorted(notes)
+            older = 0.0 if everything else self._interval
+            await asyncio.to_thread(self._write, by_destination, older)
+
+    def _write(self, by_destination: dict[Destination, list[tuple[Any, ...]]], older: float) -> None:
+        now = self._clock()
+        try:
+            for destination, records in by_destination.items():
+                self._spool.add(destination, records, now)
+        except OSError as problem:
+            log.warning("access logs could not be written: %s", problem)
+        self._spool.close(now, older=older, larger=LARGEST)
+
+    def _sorted(self, notes: list[Note]) -> dict[Destination, list[tuple[Any, ...]]]:
+        found: dict[Destination, list[tuple[Any, ...]]] = {}
+        kept, last, records = self._kept, None, list[tuple[Any, ...]]()
+        for ended, first, request, status, head, size, whole in notes:
+            host = b""
+            for name, value in request.headers.raw:
+                if name == b"host":
+                    host = value
+                    break
+            destination = kept.get(host) or kept.get(host.partition(b":")[0].lower())
+            if destination is None:
+                continue
+            peer = request.peer
+            record = (
+                ended,
+                first,
+                request.received_at or first,
+                peer.host,
+                peer.port,
+                peer.handshake,
+                peer.http_version or request.http_version,
+                request.method,
+                request.target,
+                request.headers.raw,
+                int(status),
+                head,
+                size,
+                whole,
+            )
+            if destination is not last:
+                last, records = destination, found.setdefault(destination, [])
+            records.append(record)
+        return found
+
+    async def _write_each_second(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SECOND):
+                    await self._soon.wait()
+            self._soon.clear()
+            await self.flush()
+
+    # ------------------------------------------------------------------------------------------ delivery
+
+    async def _deliver_always(self) -> None:
+        while True:
+            failed = not await self.deliver()
+            await asyncio.sleep(PAUSE if failed else SECOND)
+
+    async def deliver(self) -> bool:
+        """Try every closed file once, until one fails. Whether all are gone."""
+        async with self._delivering:
+            files = await asyncio.to_thread(self._spool.left)
+            await asyncio.to_thread(self._make_room, files)
+            for path in files:
+                try:
+                    await self._deliver(path)
+                except (NotDelivered, OSError) as problem:
+                    if str(problem) != self._warned:
+                        log.warning("access logs wait for their bucket: %s", problem)
+                    self._warned = str(problem)
+                    return False
+                self._warned = ""
+            return True
+
+    async def _deliver(self, path: Path) -> None:
+        found = await asyncio.to_thread(read, path) if path.exists() else None
+        if found is not None and found.records:
+            data = (
+                await self._formatted(path)
+                if path.stat().st_size >= BESIDE
+                else await asyncio.to_thread(gzipped, found)
+            )
+            await self._bucket.put(found.bucket, found.key, data)
+            self.delivered += 1
+        path.unlink(missing_ok=True)
+
+    async def _formatted(self, path: Path) -> bytes:
+        out = path.with_suffix(".gz")
+        program = [sys.executable, "-m", "littoral.edge.accesslog.formatting", str(path), str(out)]
+        process = await asyncio.create_subprocess_exec(*program)
+        if await process.wait() != 0:
+            raise NotDelivered(f"{path.name} could not be formatted")
+        try:
+            return await asyncio.to_thread(out.read_bytes)
+        finally:
+            out.unlink(missing_ok=True)
+
+    def _make_room(self, files: list[Path]) -> None:
+        sizes = [path.stat().st_size for path in files]
+        while files and sum(sizes) > MOST:
+            log.warning("access logs: %s was not delivered in time and is lost", files[0].name)
+            files.pop(0).unlink(missing_ok=True)
+            sizes.pop(0)
