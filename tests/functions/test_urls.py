@@ -215,6 +215,20 @@ async def test_a_policy_for_another_kind_of_url_lets_nobody_in(place: Place) -> 
     assert (await send(place, host)).status == 403
 
 
+async def test_the_second_statement_that_aws_asks_for_is_kept_and_lets_no_service_in(place: Place) -> None:
+    await place.python(ECHO)
+    host = await url_of(place)
+    given = {"function_name": "f", "principal": "*", "invoked_via_function_url": True}
+    added = await place.api.add_permission(call(), statement_id="via", action="lambda:InvokeFunction", **given)
+    assert json.loads(added["Statement"])["Condition"] == {"Bool": {"lambda:InvokedViaFunctionUrl": "true"}}
+    assert not place.functions.may_invoke("f", service="s3.amazonaws.com", source_arn="arn:aws:s3:::b")
+    assert (await send(place, host)).status == 403
+    await let_in(place, "NONE")
+    assert (await send(place, host)).status == 200
+    with pytest.raises(ServiceError, match="InvokedViaFunctionUrl"):
+        await place.api.add_permission(call(), statement_id="x", action="lambda:InvokeFunctionUrl", **given)
+
+
 async def test_a_policy_for_a_source_lets_nobody_in(place: Place) -> None:
     await place.python(ECHO)
     host = await url_of(place)

@@ -20,6 +20,8 @@ def statement(
     source_arn: str | None,
     source_account: str | None,
     url_auth_type: str | None = None,
+    *,
+    via_url: bool = False,
 ) -> dict[str, Any]:
     """Raises InvalidParameterValueException."""
     if not _ACTION.fullmatch(action):
@@ -38,6 +40,10 @@ def statement(
         if action != "lambda:InvokeFunctionUrl":
             raise invalid("FunctionUrlAuthType is only supported for lambda:InvokeFunctionUrl action")
         condition.setdefault("StringEquals", {})["lambda:FunctionUrlAuthType"] = url_auth_type
+    if via_url:  # what AWS asks for beside InvokeFunctionUrl since October 2025
+        if action != "lambda:InvokeFunction":
+            raise invalid("InvokedViaFunctionUrl is only supported for lambda:InvokeFunction action")
+        condition["Bool"] = {"lambda:InvokedViaFunctionUrl": "true"}
     if source_arn:
         condition["ArnLike"] = {"AWS:SourceArn": source_arn}
     if condition:
@@ -83,6 +89,8 @@ def _allows(each: dict[str, Any], service: str, source_arn: str | None, source_a
     if each["Action"] not in ("lambda:InvokeFunction", "lambda:*", "*"):
         return False
     condition = each.get("Condition", {})
+    if "Bool" in condition:  # calls by the function's URL only
+        return False
     account = condition.get("StringEquals", {}).get("AWS:SourceAccount")
     if account is not None and account != source_account:
         return False

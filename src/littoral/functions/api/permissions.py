@@ -17,7 +17,8 @@ MAX_POLICY = 20_480  # bytes
 class PermissionOperations(Operations):
     @operation(
         notes="asked where S3 or a rule of EventBridge invokes, and by function URLs; IoT's topic rules invoke without "
-        "(AWS asks there, too); callers with keys pass"
+        "(AWS asks there, too); callers with keys pass; a URL needs lambda:InvokeFunctionUrl only, "
+        "InvokedViaFunctionUrl beside it is kept and lets nobody else in"
     )
     async def add_permission(
         self,
@@ -30,6 +31,7 @@ class PermissionOperations(Operations):
         source_arn: str | None = None,
         source_account: str | None = None,
         function_url_auth_type: str | None = None,
+        invoked_via_function_url: bool | None = None,
         qualifier: str | None = None,
         revision_id: str | None = None,
     ) -> Output:
@@ -46,7 +48,16 @@ class PermissionOperations(Operations):
                     "Please provide a new statement id, or remove the existing statement."
                 )
             arn = self._home.arn(reference.name, reference.qualifier)
-            added = statement(statement_id, action, principal, arn, source_arn, source_account, function_url_auth_type)
+            added = statement(
+                statement_id,
+                action,
+                principal,
+                arn,
+                source_arn,
+                source_account,
+                function_url_auth_type,
+                via_url=bool(invoked_via_function_url),
+            )
             if len(json.dumps([*statements, added])) > MAX_POLICY:
                 raise ServiceError(
                     "PolicyLengthExceededException",
