@@ -96,8 +96,8 @@ async def test_a_client_beyond_its_connections_is_reset() -> None:
 
 
 async def test_work_costs_more_than_an_answer_at_once() -> None:
-    """An eighth of the requests is left to who asks for what is not cached."""
-    async with guarded(ClientLimits(requests=400), work=True) as doors:
+    """A quarter of the requests is left to who asks for what is not cached."""
+    async with guarded(ClientLimits(requests=200), work=True) as doors:
         async with wire(doors.listener.port, local_addr=("127.0.0.5", 0)) as client:
             statuses = await asked(client, 100_000)
         assert statuses[-1] == 429

@@ -1,4 +1,5 @@
-"""``littoral doctor``: which layers keep functions apart on this machine, found by running one."""
+"""``littoral doctor``: which layers keep functions apart on this machine, found by running one, and what the kernel
+should be told before the place faces the network."""
 
 from __future__ import annotations
 
@@ -13,13 +14,18 @@ def run(loaded: Loaded, *, as_json: bool) -> int:
     """0 when every layer that is needed is active."""
     from littoral.functions.doctor import diagnose, report
     from littoral.functions.settings import FunctionSettings
+    from littoral.site.network import advise
 
     chosen = loaded.settings
     diagnosis = asyncio.run(diagnose(FunctionSettings(isolated=not chosen.insecure_no_sandbox, node=chosen.node)))
     if as_json:
         findings = [asdict(each) for each in diagnosis.findings]
-        told = {"healthy": diagnosis.healthy, "refused": diagnosis.refused, "layers": findings}
+        advice = [asdict(each) for each in advise(chosen)]
+        told = {"healthy": diagnosis.healthy, "refused": diagnosis.refused, "layers": findings, "network": advice}
         print(json.dumps(told, indent=2))
     else:
         report(diagnosis)
+        for each in advise(chosen):
+            state = "unknown" if each.good is None else "good" if each.good else "ADVICE"
+            print(f"  {each.name:<22} {state:<8} {each.detail}")
     return 0 if diagnosis.healthy else 1

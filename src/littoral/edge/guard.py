@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import Counter
 from collections.abc import Awaitable
 
@@ -27,6 +28,7 @@ log = logging.getLogger("littoral.edge.shield")
 LOOK = 0.1  # seconds between two looks at the loop
 SAY = 10.0  # seconds between two lines of the log about one reason
 MAX_CLIENTS = 8192
+FADE = 0.95  # of two clients one is forgotten after a second and a half
 LABEL = "LimitExceeded from cloudfront"
 
 
@@ -39,6 +41,7 @@ class Guard:
         self._left: dict[str, int] = {}  # requests that a client may make before it is looked at again
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
+        self._heard = 0.0  # clients that asked lately: the most of any tick, fading
         self._quiet = True  # nobody was looked at since the last tick
         self._said: Counter[str] = Counter()
         self._next_saying = 0.0
@@ -108,7 +111,8 @@ class Guard:
 
     def _tick(self) -> None:
         now = self._loop.time()
-        self.shield.runs(now - self._due)
+        self._heard = max(len(self._left), self._heard * FADE)
+        self.shield.runs(now - self._due, math.ceil(self._heard))
         self._left.clear()
         self._say(now)
         self._timer = None

@@ -18,6 +18,7 @@ A second signal while draining stops at once.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -64,6 +65,13 @@ def run(settings: Settings, build: Build) -> int:
     return uvloop.run(_live(settings, build))
 
 
+def settle() -> None:
+    """What has been loaded stays, and what requests leave behind is mostly not in cycles: look through everything
+    seldom. A look at all of a cache and its connections takes 100 ms, in which nobody is answered."""
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 500)
+
+
 async def _live(settings: Settings, build: Build) -> int:
     signals = _Signals()
     with signals:
@@ -76,6 +84,7 @@ async def _live(settings: Settings, build: Build) -> int:
         if place is None:
             return 0
         try:
+            settle()
             _announce(place, settings.data_dir)
             await signals.first.wait()
             log.info("stopping: what is under way has %g s to end", settings.grace)

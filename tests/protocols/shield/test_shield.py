@@ -64,9 +64,9 @@ def asked(shield: Shield, client: str, rate: int, seconds: float, start: float =
     return taken
 
 
-def test_a_client_has_its_limit_and_one_seconds_burst() -> None:
+def test_a_client_has_its_limit_and_two_seconds_burst() -> None:
     shield = Shield(ClientLimits(requests=1_000))
-    assert 2_990 <= asked(shield, "a", 5_000, 2.0) <= 3_100
+    assert 3_990 <= asked(shield, "a", 5_000, 2.0) <= 4_100
     assert asked(shield, "b", 900, 2.0) == 1_800
     assert shield.refused["client-requests"] > 1_000
 
@@ -74,29 +74,41 @@ def test_a_client_has_its_limit_and_one_seconds_burst() -> None:
 def test_while_the_loop_is_late_those_who_ask_the_most_are_refused() -> None:
     shield = Shield()
     for _ in range(10):
-        shield.runs(0.1)
+        shield.runs(0.1, 2)
     assert shield.price == 50_000 / FLOOR
     assert asked(shield, "small", 50, 4.0) == 200
-    assert 190 <= asked(shield, "large", 5_000, 1.0) <= 210  # the floor, and its burst
-    assert asked(shield, "expensive", 5_000, 1.0, work=True) <= 40
-    assert shield.arrives("expensive", NOW + 1.0) == "client-requests"
+    assert 290 <= asked(shield, "large", 5_000, 1.0) <= 310  # the floor, and its burst
+    assert asked(shield, "expensive", 5_000, 1.0, work=True) <= 90
+    assert shield.arrives("expensive", NOW + 0.5) == "client-requests"
 
 
 def test_the_price_falls_when_the_loop_is_in_time() -> None:
     shield = Shield()
-    shield.runs(0.01)  # neither late nor in time
+    shield.runs(0.01, 2)  # neither late nor in time
     assert shield.price == 1.0
-    shield.runs(0.05)
+    shield.runs(0.05, 2)
     assert shield.price == 4.0
-    shield.runs(0.01)
+    shield.runs(0.01, 2)
     assert shield.price == 4.0
     for _ in range(40):
-        shield.runs(0.0)
+        shield.runs(0.0, 2)
     assert shield.price == 1.0
 
 
 def test_a_small_limit_is_not_made_smaller() -> None:
     shield = Shield(ClientLimits(requests=80))
     for _ in range(10):
-        shield.runs(0.1)
+        shield.runs(0.1, 2)
+    assert shield.price == 1.0
+
+
+def test_a_client_that_is_alone_pays_no_more() -> None:
+    shield = Shield()
+    for _ in range(10):
+        shield.runs(0.1, 1)
+    assert shield.price == 1.0
+    shield.runs(0.1, 2)
+    assert shield.price == 4.0
+    for _ in range(40):
+        shield.runs(0.1, 1)
     assert shield.price == 1.0

@@ -7,7 +7,7 @@ Three limits are each client's own: connections at once, connections a second, r
 behind one address there may be a hospital. What protects the others is the **price**: while the loop runs late, a
 request costs more tokens, fourfold at every look, so that each client's limit sinks until those who ask the most are
 refused; when the loop is in time the price falls slowly. Whoever asks little never notices: at the highest price a
-client still has ``FLOOR``.
+client still has ``FLOOR``. It does not rise for a client that is alone: there is nobody to be protected from it.
 
 ================================  ===================================================================
 name of a refusal                 why
@@ -27,17 +27,18 @@ from littoral.protocols.shield.buckets import Buckets
 
 CONNECTIONS, RATE, REQUESTS = "client-connections", "client-connection-rate", "client-requests"
 
-GRANT = 32  # requests that are paid for at once while all is well
-WORK = 8.0  # what a request costs that is not answered at once, beside one that is
+GRANT = 128  # requests that are paid for at once while all is well
+WORK = 4.0  # what a request costs that is not answered at once, beside one that is
 LATE, IN_TIME = 0.02, 0.005  # seconds: the loop runs late, the loop runs in time
 RISE, FALL = 4.0, 0.95
 FLOOR = 100.0  # requests a second that a client has left at the highest price
-MOST_FOR_CONNECTIONS = 16.0  # opening a few is how everybody begins
+MOST_FOR_CONNECTIONS = 5.0  # opening a few is how everybody begins
+SECONDS = 2.0  # what a bucket of requests holds
 
 
 @dataclass(frozen=True, slots=True)
 class ClientLimits:
-    """Of one client. Buckets hold what one second brings."""
+    """Of one client. A moment may bring more: a second's connections, two seconds' requests."""
 
     requests: int = 50_000  # a second
     connections: int = 1_000  # at once
@@ -52,7 +53,7 @@ class Shield:
         self.refused: Counter[str] = Counter()
         self.price = 1.0
         self._most = max(1.0, limits.requests / FLOOR)
-        self._requests = Buckets(limits.requests, limits.requests, width=width)
+        self._requests = Buckets(limits.requests, limits.requests * SECONDS, width=width)
         self._arrivals = Buckets(limits.connection_rate, limits.connection_rate, width=width)
         self._open: dict[str, int] = {}
 
@@ -90,11 +91,12 @@ class Shield:
         """Its request was one of those that are not answered at once."""
         self._requests.charge(client, now, (WORK - 1.0) * self.price)
 
-    def runs(self, late: float) -> None:
-        """How many seconds late the loop is. To be called some ten times a second."""
-        if late > LATE:
+    def runs(self, late: float, clients: int) -> None:
+        """How many seconds late the loop is, and of how many clients it heard lately. To be called some ten times a
+        second."""
+        if late > LATE and clients > 1:
             self.price = min(self._most, self.price * RISE)
-        elif late < IN_TIME:
+        elif late < IN_TIME or clients < 2:
             self.price = max(1.0, self.price * FALL)
 
     @property
