@@ -208,6 +208,7 @@ class Fetching:
             response.release()
             return None
         visit.upstream_took = time.perf_counter() - began
+        visit.plan.traffic.asked(visit.upstream_took)
         return await self._received(key, visit, request, entry, response, requested_at)
 
     async def _ask_shield(self, shield: str, visit: Visit, entry: Entry | None, key: Key | None) -> Outcome:

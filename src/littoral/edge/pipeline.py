@@ -30,6 +30,7 @@ from littoral.edge.plan import SAFE_METHODS, Behaviour, Origin, Plan
 from littoral.edge.responseheaders import ResponseHeaders, server_timing
 from littoral.edge.signing import refusal_page
 from littoral.edge.tier import HEADER, RAW, NotTrusted, Tier, inner
+from littoral.edge.traffic import Traffic
 from littoral.edge.triggers import (
     About,
     EdgeRequest,
@@ -52,7 +53,7 @@ log = logging.getLogger("littoral.edge")
 T = TypeVar("T")
 MAX_KNOWN = 16384
 BODY = frozenset((b"content-length", b"transfer-encoding"))
-Known = tuple[Key, bool, ResponseHeaders | None]  # for TLS only; the policy that dresses it
+Known = tuple[Key, bool, ResponseHeaders | None, Traffic]  # for TLS only; the policy that dresses it
 # a hit is not answered whole, or not with the headers that everybody gets, or not at all
 UNCACHED = BODY | {b"upgrade"}
 SPECIAL = UNCACHED | {b"range", b"if-none-match", b"if-modified-since", b"origin", b"via", RAW}
@@ -120,6 +121,8 @@ class Pipeline:
         self.pop = pop
         self.cache = Cache(folder / "cache", cache_bytes, disk_bytes)
         self.results: Counter[str] = Counter()
+        self._plans_told: set[str] = set()  # ids of distributions that a warning was given about
+        self.traffic: dict[str, Traffic] = {}  # by distribution, of those that are served
         self._plans: dict[str, Plan] = {}
         self.on_use: list[Callable[[], None]] = []  # told when other distributions are served
         self.access: AccessLogs | None = None
@@ -137,10 +140,15 @@ class Pipeline:
     def use(self, plans: Mapping[str, Plan]) -> None:
         """Serve these distributions, by id, and no others."""
         by_host: dict[str, Plan] = {}
-        for plan in plans.values():
+        self.traffic = {key: self.traffic.get(key, plan.traffic) for key, plan in plans.items()}
+        for key, plan in plans.items():
+            plan.traffic = self.traffic[key]
             if plan.enabled:
                 for name in plan.names:
                     by_host[name] = plan
+            if plan.restriction is not None and isinstance(self._locator, Nowhere) and key not in self._plans_told:
+                self._plans_told.add(key)
+                log.warning("distribution %s restricts countries; without --geo-database everybody is served", key)
         self._plans = by_host
         if self.access is not None:
             self.access.use(plans)
@@ -185,19 +193,25 @@ class Pipeline:
         headers = dict(request.headers.raw)
         known = self._known.get((headers.get(b"host"), request.target, headers.get(b"accept-encoding")))
         if known is not None and request.method == "GET" and len(headers) == len(request.headers.raw):
-            key, secure_only, policy = known
+            key, secure_only, policy, traffic = known
             entry = self.cache.get(key)
             if entry is not None and not (secure_only and not request.peer.tls) and SPECIAL.isdisjoint(headers):
                 now = self._clock()
                 if now < entry.fresh_until and entry.status < 400:
                     self.results["Hit"] += 1
+                    traffic.hits += 1
+                    traffic.bytes += entry.size
                     return answer.hit(entry, self.pop, now, policy)
         if RAW in headers:
             return self._inner(request)
         plan = self._plan_of(request)
         if plan is None:
             return self._refuse(403, "Forbidden", "No distribution is configured for this host name.")
-        return self._quick_hit(request, plan) or self._guarded(self._serve(request, plan))
+        found = self._quick_hit(request, plan) or self._guarded(self._serve(request, plan))
+        if isinstance(found, Awaitable):
+            return self._counted(found, plan.traffic, request.method)
+        plan.traffic.count(found, request.method)
+        return found
 
     def _quick_hit(self, request: Request, plan: Plan) -> Answer | Awaitable[Answer] | None:
         """A fresh object at a behaviour without triggers; None for everything else."""
@@ -229,7 +243,7 @@ class Pipeline:
             if len(self._known) >= MAX_KNOWN:
                 self._known.clear()
             asked = headers.get(b"host"), request.target, headers.get(b"accept-encoding")
-            self._known[asked] = key, secure_only, behaviour.response_headers
+            self._known[asked] = key, secure_only, behaviour.response_headers, plan.traffic
         self.results["Hit"] += 1
         response = answer.from_entry(entry, request, answer.HIT, self.pop, now)
         policy = behaviour.response_headers
@@ -276,6 +290,11 @@ class Pipeline:
         return None
 
     # ------------------------------------------------------------------------------------- all the rest
+
+    async def _counted(self, answering: Awaitable[Answer], traffic: Traffic, method: str) -> Answer:
+        answered = await answering
+        traffic.count(answered, method)
+        return answered
 
     async def _guarded(self, serving: Awaitable[Answer]) -> Answer:
         try:

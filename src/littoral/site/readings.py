@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from littoral.edge.pipeline import Pipeline
+from littoral.edge.traffic import Traffic
 from littoral.functions.tally import BUCKETS, Tally
 from littoral.net.listen import HttpService
 from littoral.protocols.shield import Shield
 from littoral.site.metrics import Distribution, Metrics, Reading
 from littoral.things.facade import Things
 
+MOST_DISTRIBUTIONS = 500
 MOST_VERSIONS = 500  # of functions with readings of their own: a scrape stays bounded
 COUNTERS = (
     ("invocations", "Invocations that ran", "requests"),
@@ -92,6 +94,22 @@ def edge_readings(pipeline: Pipeline) -> Iterable[Reading]:
     for where, bytes_held, objects in held:
         yield Reading("littoral_edge_cache_bytes", "Bytes held in the cache", bytes_held, {"in": where})
         yield Reading("littoral_edge_cache_objects", "Objects held in the cache", objects, {"in": where})
+    for identifier, traffic in list(pipeline.traffic.items())[:MOST_DISTRIBUTIONS]:
+        yield from distribution_readings(traffic, {"distribution": identifier, "location": pipeline.pop})
+
+
+def distribution_readings(traffic: Traffic, where: Mapping[str, str]) -> Iterable[Reading]:
+    """CloudFront's metrics of a distribution, at one location."""
+    name = "littoral_distribution"
+    for result, count in traffic.requests.items():
+        yield Reading(f"{name}_requests_total", "Viewer requests by result", count, {**where, "result": result})
+    for status, count in traffic.errors.items():
+        yield Reading(f"{name}_errors_total", "Answers of 400 and more", count, {**where, "status": status})
+    yield Reading(f"{name}_bytes_total", "Bytes of bodies sent to viewers", traffic.bytes, where)
+    yield Reading(f"{name}_hit_ratio", "Hits of all requests since the start", traffic.hit_ratio, where)
+    yield Reading(f"{name}_origin_requests_total", "Origin requests that were answered", traffic.origin_requests, where)
+    meaning = "Time until origins' responses began; divided by their number the origin latency"
+    yield Reading(f"{name}_origin_seconds_total", meaning, traffic.origin_seconds, where)
 
 
 def shield_readings(shield: Shield) -> Iterable[Reading]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from littoral.edge.geo import Restriction
 from littoral.edge.plan.behaviour import Behaviour, Target, behaviour_of
@@ -11,6 +11,7 @@ from littoral.edge.plan.clients import ClientCertificates, clients_of
 from littoral.edge.plan.document import Document, items
 from littoral.edge.plan.failover import failovers_of
 from littoral.edge.plan.origin import Origin, origin_of
+from littoral.edge.traffic import Traffic
 
 HTTP_VERSIONS = {
     "http1.1": frozenset("1"),
@@ -42,6 +43,7 @@ class Plan:
     logging: tuple[str, str, bool] | None = None  # bucket, prefix and whether cookies are shown, of access logs
     http: frozenset[str] = HTTP_VERSIONS["http2"]  # what viewers may speak over TLS: 1, 2, 3
     clients: ClientCertificates | None = None  # what viewers must show
+    traffic: Traffic = field(default_factory=Traffic)  # the pipeline puts in the one that goes on over changes
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -1,0 +1,57 @@
+"""What one distribution did at this location since it started: requests by result, errors, bytes, the origin's time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from littoral.net.message import Answer, FileSlice, Response
+
+
+@dataclass(slots=True)
+class Traffic:
+    """Counted by ``count``, and where a hit is answered from memory by the hot path itself (``hits`` and ``bytes``)."""
+
+    hits: int = 0  # of the hot path; the others are in results
+    results: Counter[str] = field(default_factory=Counter)  # by the first word of X-Cache
+    errors: Counter[str] = field(default_factory=Counter)  # 4xx, 5xx
+    bytes: int = 0  # of bodies, as far as their length is known when they begin
+    origin_requests: int = 0
+    origin_seconds: float = 0.0  # until heads of responses came
+
+    def count(self, answer: Answer, method: str) -> None:
+        if not isinstance(answer, Response):
+            self.results["Upgrade"] += 1
+            return
+        result = (answer.headers.get("x-cache") or "").partition(" ")[0]
+        self.results[result or "Other"] += 1
+        if answer.status >= 400:
+            self.errors["5xx" if answer.status >= 500 else "4xx"] += 1
+        if method != "HEAD":
+            self.bytes += _length(answer)
+
+    def asked(self, seconds: float) -> None:
+        """An origin answered."""
+        self.origin_requests += 1
+        self.origin_seconds += seconds
+
+    @property
+    def requests(self) -> dict[str, int]:
+        """By result."""
+        return {**self.results, "Hit": self.results["Hit"] + self.hits}
+
+    @property
+    def hit_ratio(self) -> float:
+        """Hits and refreshed hits of all requests; 0 before the first."""
+        requests = self.requests
+        total = sum(requests.values())
+        return (requests["Hit"] + requests.get("RefreshHit", 0)) / total if total else 0.0
+
+
+def _length(answer: Response) -> int:
+    if isinstance(answer.body, bytes):
+        return len(answer.body)
+    if isinstance(answer.body, FileSlice):
+        return answer.body.length
+    text = answer.headers.get("content-length") or ""
+    return int(text) if text.isdecimal() else 0
