@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
@@ -13,6 +12,7 @@ from littoral.aws.errors import error_response, json_error
 from littoral.aws.identity import Identity, Sts
 from littoral.aws.parse import parse_input
 from littoral.aws.registry import Operation, call, operations
+from littoral.aws.requestid import new_request_id
 from littoral.aws.serialise import response_of, set_ids
 from littoral.aws.service import Call, Principal, ServiceError
 from littoral.aws.validate import check_input
@@ -27,12 +27,6 @@ DEVICE_SERVICES = frozenset(("iot-data", "greengrassv2", "s3"))
 OPEN_TO_ANONYMOUS = frozenset(("s3",))
 
 Observer = Callable[[str, str, int, float], None]
-
-
-def new_request_id() -> str:
-    """A random UUID (version 4) without a system call; it names a request, it guards nothing."""
-    bits = f"{random.getrandbits(128):032x}"
-    return f"{bits[:8]}-{bits[8:12]}-4{bits[13:16]}-a{bits[17:20]}-{bits[20:]}"
 
 
 class Gateway:

@@ -6,16 +6,16 @@ without a qualifier; the API takes a ``Qualifier`` beside it, which must then ag
 
 from __future__ import annotations
 
-import random
 import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+from littoral.aws.requestid import new_request_id
 from littoral.aws.service import ServiceError
 
+__all__ = ["LATEST", "Home", "Reference", "conflict", "invalid", "is_number", "new_request_id", "not_found", "trace_of"]
+
 LATEST = "$LATEST"
-_VERSION_4 = 0x4 << 76 | 0x8 << 60  # the bits of a UUID that say which kind it is, in the places of its number
-_RANDOM = ~(0xF << 76 | 0xC << 60)  # and all others
 _REFERENCE = re.compile(
     r"(?:arn:aws[a-zA-Z-]*:lambda:(?P<region>[a-z0-9-]+):)?(?:(?P<account>\d{12}):)?(?:function:)?"
     r"(?P<name>[a-zA-Z0-9-_]{1,64})(?::(?P<qualifier>\$LATEST|[a-zA-Z0-9-_]{1,128}))?"
@@ -78,12 +78,6 @@ class Home:
 def _parsed(home: Home, text: str, qualifier: str | None) -> Reference:
     """Callers write the same few names again and again."""
     return home._parse(text, qualifier)
-
-
-def new_request_id() -> str:
-    """A random UUID (version 4). It names a request and guards nothing, so it need not cost a system call."""
-    text = f"{random.getrandbits(128) & _RANDOM | _VERSION_4:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def invalid(message: str) -> ServiceError:

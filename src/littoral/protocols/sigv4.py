@@ -14,6 +14,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import quote, unquote
 
 ALGORITHM = "AWS4-HMAC-SHA256"
@@ -63,9 +64,8 @@ class Credential:
         return "/".join(part for part in (self.date, self.region, self.service, "aws4_request") if part)
 
 
-@dataclass(frozen=True, slots=True)
-class Signed:
-    """What a request says of its own signature."""
+class Signed(NamedTuple):
+    """What a request says of its own signature. Made for every call, and a tuple is made quickest."""
 
     credential: Credential
     signed_headers: tuple[str, ...]
