@@ -406,6 +406,27 @@ def test_deployed_when_the_location_serves_it(there: Place, tmp_path: Path) -> N
             location.stop()
 
 
+def test_what_was_invalidated_while_a_location_was_down_is_not_served(there: Place, tmp_path: Path) -> None:
+    cf = there.cloudfront
+    with origin_of(there.place) as (origin, port):
+        origin.respond = lambda request: answer(request.target.encode(), cache_control="max-age=600")
+        location = Location(there.place, tmp_path).start()
+        try:
+            made = cf.create_distribution(DistributionConfig=config(port))["Distribution"]
+            cf.get_waiter("distribution_deployed").wait(Id=made["Id"], WaiterConfig={"Delay": 0.05, "MaxAttempts": 400})
+            host = made["DomainName"]
+            for path in ("/a", "/b"):
+                location.get(host, path)
+            location.stop()
+            batch = {"CallerReference": "1", "Paths": listed(["/a"])}
+            started = cf.create_invalidation(DistributionId=made["Id"], InvalidationBatch=batch)["Invalidation"]
+            assert started["Status"] == "InProgress"
+            location.start()
+            assert [location.get(host, path)[2] for path in ("/a", "/b")] == ["Miss", "Hit"]
+        finally:
+            location.stop()
+
+
 def test_many_changes_in_a_row_all_arrive(there: Place, tmp_path: Path) -> None:
     """A location that polls while a change is being written must not believe that it has it."""
     location = Location(there.place, tmp_path).start()

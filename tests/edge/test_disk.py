@@ -14,10 +14,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 
 from littoral.edge.cache import Cache, Entry, Key
-from littoral.edge.rows import erase
+from littoral.edge.rows import Rows, erase
 from littoral.net.message import FileSlice, Headers, Response
 from tests.edge.place import Edge, answer, cache_policy, edge
 
@@ -177,8 +178,6 @@ async def test_a_damaged_index_is_a_cold_cache(tmp_path: Path, damage: str) -> N
     if damage == "garbage":
         (tmp_path / "index.sqlite").write_bytes(b"no database at all" * 1000)
     elif damage == "version":
-        import apsw
-
         apsw.Connection(str(tmp_path / "index.sqlite")).execute("PRAGMA user_version = 99")
     else:
         erase(tmp_path)
@@ -188,6 +187,31 @@ async def test_a_damaged_index_is_a_cold_cache(tmp_path: Path, damage: str) -> N
         await again.disk.settled()
         assert len(again.disk) == 1
         assert list(again.disk.files.iterdir()) == []
+
+
+async def test_a_disk_that_fails_brings_nothing_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with cache(tmp_path) as made:
+        made.put(key("/a"), entry(made, "/a", b"old"), NONE, 0)
+        made.put(key("/big"), entry(made, "/big", b"x" * (2 * MIB)), NONE, 0)
+        await made.disk.settled()
+        whole = Rows.insert
+        monkeypatch.setattr(Rows, "insert", _full)
+        made.put(key("/a"), entry(made, "/a", b"new"), NONE, 0)  # replaces what lies there, and cannot be written
+        await made.disk.settled()
+        monkeypatch.setattr(Rows, "insert", whole)
+        assert content(made.get(key("/a"))) == b"new"
+        made.drop(key("/a"))
+        assert (await made.find(key("/a"), NONE))[1] is None
+        made.put(key("/b"), entry(made, "/b", b"fine again"), NONE, 0)
+    async with cache(tmp_path) as again:
+        assert content((await again.find(key("/b"), NONE))[1]) == b"fine again"
+        assert [(await again.find(key(name), NONE))[1] for name in ("/a", "/big")] == [None, None]
+        await again.disk.settled()
+        assert list(again.disk.files.iterdir()) == []
+
+
+def _full(_: Rows, __: object) -> None:
+    raise apsw.FullError("database or disk is full")
 
 
 WRITER = """

@@ -31,6 +31,7 @@ from littoral.edge.rows import ALWAYS, ROW, Digest, Row, RowReader, Rows, erase
 log = logging.getLogger("littoral.edge")
 
 BACKLOG = 64 * 1024 * 1024  # bytes of bodies waiting to be written; beyond it new ones are not
+USED = 256  # keys that were read, until it is written that they were
 VARY = b"vary:"  # begins the head of a row that is no object
 Operation = Callable[[Rows], None]
 
@@ -68,6 +69,7 @@ class Disk:
         self._lock = threading.Lock()
         self._waiting: list[tuple[Operation, int, Digest | None]] = []
         self._pending: dict[Digest, int] = {}
+        self._used: list[Digest] = []  # read since
         self._backlog = 0
         self._draining: Future[None] | None = None
         self._broken = False  # nothing more is read or written
@@ -115,6 +117,7 @@ class Disk:
             return False
         body, file = (entry.body, None) if isinstance(entry.body, bytes) else (b"", entry.body)
         name = None if file is None else file.path.name
+        self._tell_used()
         row = Row(digest(key), key[0], entry.path, entry.written(), entry.size, name, entry.since, body)
         self._submit(lambda rows: self._insert(rows, row, file), held, row.key)
         return True
@@ -156,6 +159,7 @@ class Disk:
             await asyncio.wrap_future(draining)
 
     async def close(self) -> None:
+        self._tell_used()
         await self.settled()
         self._writer.shutdown()
         self._reader.shutdown()
@@ -181,8 +185,16 @@ class Disk:
             log.warning("an object of the cache cannot be read: %s", problem)
             self.remove(key)
             return None
-        self._submit(lambda rows: rows.used(at))
+        self._used.append(at)
+        if len(self._used) >= USED:
+            self._tell_used()
         return entry
+
+    def _tell_used(self) -> None:
+        """Uses are written with what is stored next, or many at once: they only decide what goes first."""
+        if self._used:
+            keys, self._used = self._used, []
+            self._submit(lambda rows: rows.used(keys))
 
     def _row(self, at: Digest) -> Row | None:
         return None if self._broken else self._rows_read.row(at)

@@ -89,8 +89,9 @@ class Rows:
                 for operation in operations:
                     operation(self)
                 self._make_room()
-                named = [(value, name) for name, value in self.totals.items()]
-                self._db.executemany("UPDATE meta SET value = ? WHERE name = ?", named)
+                changed = [(value, name) for name, value in self.totals.items() if value != before[name]]
+                if changed:  # a change of what is not stored, a POST say, writes nothing
+                    self._db.executemany("UPDATE meta SET value = ? WHERE name = ?", changed)
         except BaseException:
             self.totals.update(before)
             raise
@@ -114,8 +115,8 @@ class Rows:
     def rewrite(self, key: Digest, head: bytes) -> None:
         self._db.execute("UPDATE object SET head = ? WHERE key = ?", (head, key))
 
-    def used(self, key: Digest) -> None:
-        self._db.execute("UPDATE object SET uses = min(uses + 1, 3) WHERE key = ?", (key,))
+    def used(self, keys: Iterable[Digest]) -> None:
+        self._db.executemany("UPDATE object SET uses = min(uses + 1, 3) WHERE key = ?", [(key,) for key in keys])
 
     def delete(self, key: Digest) -> None:
         self._delete("key = ?", key)
