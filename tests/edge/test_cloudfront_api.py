@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from littoral.edge.cloudfront import documents_of
+from littoral.edge.plan import compile_plan
 from tests.edge.place import OPTIMIZED, behaving, cache_policy, listed
 from tests.edge.test_control import Place, config, refused, there  # noqa: F401 - a fixture
 
@@ -188,7 +190,9 @@ def test_origin_access_identities(there: Place) -> None:  # noqa: F811
     assert [(each["Id"], each["Comment"]) for each in listing["Items"]] == [(identity["Id"], "x")]
     assert len(listing["Items"][0]["S3CanonicalUserId"]) == 96
     named = {"OriginAccessIdentity": f"origin-access-identity/cloudfront/{identity['Id']}"}
-    cf.create_distribution(DistributionConfig=config(Origins=listed([S3 | {"S3OriginConfig": named}])))
+    signed = config(Origins=listed([S3 | {"S3OriginConfig": named}]))
+    cf.create_distribution(DistributionConfig=signed)
+    assert compile_plan("E1", "d", signed, documents_of(there.control)).origins["o"].signing == "always"
     delete = cf.delete_cloud_front_origin_access_identity
     refused("CloudFrontOriginAccessIdentityInUse", delete, Id=identity["Id"], IfMatch=updated["ETag"])
     refused("NoSuchCloudFrontOriginAccessIdentity", delete, Id="E0", IfMatch="E0")
@@ -296,3 +300,10 @@ def test_a_policy_is_for_a_hundred_distributions(there: Place) -> None:  # noqa:
         cf.create_distribution(DistributionConfig=config(reference=str(number), **used))
     code = "TooManyDistributionsAssociatedToCachePolicy"
     refused(code, cf.create_distribution, DistributionConfig=config(reference="101", **used))
+    own = {"SigningProtocol": "sigv4", "SigningBehavior": "always", "OriginAccessControlOriginType": "s3"}
+    control = cf.create_origin_access_control(OriginAccessControlConfig=own | {"Name": "oac"})["OriginAccessControl"]
+    origins = listed([S3 | {"OriginAccessControlId": control["Id"]}])
+    for document in there.control.all("distribution").values():  # as if all of them had been made so
+        document["config"] |= {"Origins": origins}
+    code = "TooManyDistributionsAssociatedToOriginAccessControl"
+    refused(code, cf.create_distribution, DistributionConfig=config(reference="101", Origins=origins))

@@ -6,6 +6,8 @@ import http.client
 import http.server
 import json
 import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -99,3 +101,41 @@ def test_the_site_of_the_page(place: Running, tmp_path: Path, api: int) -> None:
         assert cloudfront.list_cache_policies(Type="custom")["CachePolicyList"]["Quantity"] == 0
         assert cloudfront.list_origin_access_controls()["OriginAccessControlList"]["Quantity"] == 0
         assert ask(place, host, "/")[0] == 403
+
+
+def test_policies_and_identities_through_the_aws_cli(place: Running) -> None:
+    query = "CachePolicyList.Items[].CachePolicy.CachePolicyConfig.Name"
+    named = place.aws("cloudfront", "list-cache-policies", "--type", "managed", "--query", query, "--output", "text")
+    assert "Managed-UseOriginCacheControlHeaders-QueryStrings" in named.split()
+    own = {
+        "Name": "cli",
+        "CustomHeadersConfig": {"Quantity": 1, "Items": [{"Header": "X", "Value": "1", "Override": True}]},
+    }
+    made = json.loads(
+        place.aws("cloudfront", "create-response-headers-policy", "--response-headers-policy-config", json.dumps(own))
+    )
+    identifier, etag = made["ResponseHeadersPolicy"]["Id"], made["ETag"]
+    refused = place.aws("cloudfront", "delete-response-headers-policy", "--id", identifier, check=False)
+    assert "InvalidIfMatchVersion" in refused
+    place.aws("cloudfront", "delete-response-headers-policy", "--id", identifier, "--if-match", etag)
+    wanted = "CallerReference=cli,Comment=shop"
+    identity = place.aws(
+        "cloudfront",
+        "create-cloud-front-origin-access-identity",
+        "--cloud-front-origin-access-identity-config",
+        wanted,
+        "--query",
+        "CloudFrontOriginAccessIdentity.Id",
+        "--output",
+        "text",
+    )
+    assert identity.startswith("E")
+
+
+def test_a_geo_database_that_cannot_be_read_keeps_the_place_from_starting(tmp_path: Path) -> None:
+    argv = [Path(sys.executable).with_name("littoral"), "up", "--data-dir", tmp_path / "place", "--port", "0"]
+    argv += ["--edge-port", "0", "--edge-tls-port", "off", "--mqtt-port", "off", "--mqtt-tls-port", "off"]
+    missing = tmp_path / "missing.mmdb"
+    done = subprocess.run([*argv, "--geo-database", missing], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode != 0
+    assert f"--geo-database: {missing}: No such file" in done.stderr

@@ -80,7 +80,8 @@ class Database:
         try:
             self._readers = [maxminddb.open_database(file) for file in files]
         except (OSError, ValueError, maxminddb.InvalidDatabaseError) as problem:
-            raise NoDatabase(f"{path}: {problem}") from problem
+            why = problem.strerror if isinstance(problem, OSError) and problem.strerror else str(problem)
+            raise NoDatabase(f"{path}: {why}") from problem
         self._remembered: dict[str, Whereabouts] = {}
 
     def locate(self, address: str) -> Whereabouts:

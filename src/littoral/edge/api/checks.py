@@ -93,6 +93,10 @@ class Checks(Operations):
         if own is None and len(others) >= MOST_DISTRIBUTIONS:
             message = f"There are {MOST_DISTRIBUTIONS} distributions already."
             raise ServiceError("TooManyDistributions", message, status=400)
+        for control in {origin.get("OriginAccessControlId") or "" for origin in items(config, "Origins")} - {""}:
+            if sum(controlled_by(other, control) for other in others) >= MOST_OF_A_POLICY:
+                message = f"The origin access control {control} is used by {MOST_OF_A_POLICY} distributions already."
+                raise ServiceError("TooManyDistributionsAssociatedToOriginAccessControl", message, status=400)
         for kind in KINDS:
             for asked in {behaviour.get(kind.member) or "" for behaviour in behaviours_of(config)} - {""}:
                 if asked not in kind.managed and sum(uses(other, kind, asked) for other in others) >= MOST_OF_A_POLICY:
@@ -182,6 +186,10 @@ class Checks(Operations):
 
 def _script(reason: str) -> ServiceError:
     return ServiceError("InvalidFunctionAssociation", f"The function association is invalid: {reason}.", status=400)
+
+
+def controlled_by(config: Mapping[str, Any], control: str) -> bool:
+    return any(origin.get("OriginAccessControlId") == control for origin in items(config, "Origins"))
 
 
 def association(reason: str) -> ServiceError:

@@ -88,7 +88,7 @@ class LookupOperations(DistributionOperations, PolicyStore):
 
     @operation()
     async def associate_alias(self, call: Call, *, target_distribution_id: str, alias: str) -> Output:
-        """The name is the target's from now on; whoever had it loses it in the same moment."""
+        """Whoever has the name loses it, then it is the target's: two revisions, one right after the other."""
         if not ALIAS.match(alias):
             raise invalid(f"{alias} is not a domain name that a distribution can have.")
         async with self._control.changing:

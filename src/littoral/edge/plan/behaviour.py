@@ -102,9 +102,9 @@ def behaviour_of(
         key = choice_of(policy.get("ParametersInCacheKeyAndForwardedToOrigin") or {})
         asked = policies.get(item.get("OriginRequestPolicyId") or "")
         forward = choice_of(asked) if asked else Choice()
-        ttl = Ttl(
-            float(policy["MinTTL"]), float(policy.get("DefaultTTL", 86400)), float(policy.get("MaxTTL", 31536000))
-        )
+        least = float(policy["MinTTL"])
+        most = float(policy.get("MaxTTL", max(31536000, least)))
+        ttl = Ttl(least, float(policy.get("DefaultTTL", min(max(86400, least), most))), most)
     return Behaviour(
         pattern,
         pattern_matcher(pattern),
