@@ -121,6 +121,7 @@ def test_the_older_runtime_has_its_own_ways() -> None:
         ("function f() { return f() + 1 } return f()", "call stack"),
         ("const a = []; for (;;) a.push('x'.repeat(1000) + a.length)", "allowed memory"),
         ("for (;;);", "allowed execution time"),
+        ("let a = {}; for (let i = 0; i < 20000; i++) a = {a}; return a", ""),
         ("return /^(a+)+$/.test('a'.repeat(40) + 'b')", "allowed execution time"),
         ("async function handler() { for (;;) await null; }", "allowed execution time"),
         ("async function handler() { await new Promise(() => {}); }", "never settled"),

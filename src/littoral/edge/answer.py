@@ -33,10 +33,12 @@ def request_id() -> str:
     return f"{_process}{next(_numbers):010x}=="
 
 
-def hit(entry: Entry, pop: str, now: float, policy: ResponseHeaders | None = None) -> Response:
+def hit(
+    entry: Entry, pop: str, now: float, policy: ResponseHeaders | None = None, identifier: str | None = None
+) -> Response:
     """A fresh stored response, whole: its head is written once, Age once a second, only the request's id each time.
 
-    ``policy`` does not depend on the request here: no Origin, no Server-Timing.
+    ``policy`` does not depend on the request here: no Origin, no Server-Timing. ``identifier`` is by ``request_id``.
     """
     age = max(0, int(now - entry.born))
     if age != entry.aged or entry.dressed is not policy:
@@ -47,7 +49,10 @@ def hit(entry: Entry, pop: str, now: float, policy: ResponseHeaders | None = Non
         entry.aged_head = b"%bage: %d\r\nx-amz-cf-id: %b" % (entry.head, age, _process.encode())
         entry.aged = age
     body = entry.body if isinstance(entry.body, bytes) else entry.content()
-    return Response(entry.status, _NONE, body, False, b"%b%010x==\r\n" % (entry.aged_head, next(_numbers)))
+    if identifier is None:
+        return Response(entry.status, _NONE, body, False, b"%b%010x==\r\n" % (entry.aged_head, next(_numbers)))
+    own = identifier[len(_process) :].encode()
+    return Response(entry.status, _NONE, body, False, b"%b%b\r\n" % (entry.aged_head, own))
 
 
 def _of_this_place(pop: str) -> list[tuple[bytes, bytes]]:

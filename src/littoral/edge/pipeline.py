@@ -258,7 +258,8 @@ class Pipeline:
         try:
             if self._policy(visit) is not None or self._stopped(visit) is not None:
                 return None
-            if "viewer-request" in visit.behaviour.functions:
+            behaviour = visit.behaviour
+            if "viewer-request" in behaviour.functions:
                 generated = self._scripted_request(visit)
                 if generated is not None:
                     return self._dressed(visit, generated, generated.headers.get("x-cache") or "")
@@ -266,9 +267,11 @@ class Pipeline:
             if entry is None:
                 return self._guarded(self._found(visit))
             self.results["Hit"] += 1
-            response = answer.from_entry(entry, request, answer.HIT, self.pop, self._clock(), visit.about.request_id)
+            now, identifier, scripted = self._clock(), visit.about.request_id, "viewer-response" in behaviour.functions
+            if not scripted and request.method == "GET" and SPECIAL.isdisjoint(dict(request.headers.raw)):
+                return answer.hit(entry, self.pop, now, behaviour.response_headers, identifier)
+            response = answer.from_entry(entry, request, answer.HIT, self.pop, now, identifier)
             response = self._dressed(visit, response, answer.HIT)
-            scripted = "viewer-response" in visit.behaviour.functions
             return self._scripted_response(visit, response) if scripted else response
         except EdgeFailure as failure:
             return self._refuse(failure.status, failure.title, failure.reason, failure.label)

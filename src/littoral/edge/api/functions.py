@@ -33,7 +33,6 @@ class FunctionOperations(Operations):
         name: str,
         function_config: dict[str, Any],
         function_code: bytes,
-        tags: dict[str, Any] | None = None,
     ) -> Output:
         if not NAME.match(name):
             raise invalid("The function name has 1 to 64 letters, digits, - or _.")
@@ -45,8 +44,6 @@ class FunctionOperations(Operations):
             stage = self._stage(function_config, function_code, call, created=call.now)
             document = {"name": name, "arn": self._arn(name), DEVELOPMENT: stage, LIVE: None, "revision": 0}
             await self._control.put("function", name, document, deploy=False)
-            if tags and items(tags, "Items") == [] and tags.get("Items"):
-                await self._control.put("tags", name, {"tags": list(tags["Items"])}, deploy=False)
             location = f"{call.base_url}/2020-05-31/function/{name}"
             return {
                 "FunctionSummary": self._summary(document, DEVELOPMENT),

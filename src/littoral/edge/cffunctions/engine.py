@@ -87,18 +87,18 @@ class Engine:
         began = time.thread_time()
         try:
             answer = self._answer(event, now, query, lookup, began + CPU_LIMIT)
-        except (quickjs.JSException, quickjs.StackOverflow, UnicodeError) as problem:
+            said = json.loads(answer) if answer is not None else {}
+        except (quickjs.JSException, quickjs.StackOverflow, UnicodeError, RecursionError) as problem:
             self._broken = True
             return Ran(None, _meaning(str(problem)), seconds=time.thread_time() - began)
         seconds = time.thread_time() - began
         if answer is None:
             self._broken = True
             return Ran(None, "The function's promise is never settled", seconds=seconds)
-        said = json.loads(answer)
         error = said.get("error")
         if error is not None and (error.startswith("InternalError") or error == "null"):
             self._broken, error = True, _meaning(error)
-        return Ran(said.get("result"), error, said.get("origin"), said["logs"], seconds)
+        return Ran(said.get("result"), error, said.get("origin"), said.get("logs", []), seconds)
 
     def _answer(self, event: str, now: float, query: str, lookup: Lookup | None, until: float) -> str | None:
         answer: str | None = self._run(event, now * 1000.0, query)

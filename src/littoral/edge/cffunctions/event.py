@@ -21,10 +21,12 @@ from littoral.edge.triggers import About, EdgeRequest, EdgeResponse
 from littoral.net.message import Headers
 
 Document = dict[str, Any]
+_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 MAX_BODY = 40 * 1024  # bytes that a function may make
 MAX_URI = 8192
 UNFIT = re.compile(r"[\x00-\x20\x7f]")
+PLAIN = re.compile(r"[A-Za-z0-9/%:@!$&'()*+,;=~._-]*")  # needs no quoting
 FRAMING = frozenset((b"content-length", b"transfer-encoding", b"connection", b"date", b"keep-alive"))
 OWN = FRAMING | {b"via", b"x-cache", b"x-amz-cf-pop", b"x-amz-cf-id", b"age"}  # of the edge: not the function's
 SAFE = "/%:@!$&'()*+,;=~-._"
@@ -46,7 +48,7 @@ def event_text(about: About, kind: str, viewer: str, request: Document, response
     }
     if response is not None:
         event["response"] = response
-    return json.dumps(event, separators=(",", ":"))
+    return _encode(event)
 
 
 def request_document(request: EdgeRequest) -> Document:
@@ -128,7 +130,7 @@ def changed_request(result: Document, given: Document, before: EdgeRequest) -> E
     uri = result.get("uri")
     if not isinstance(uri, str) or not uri.startswith("/") or UNFIT.search(uri):
         raise InvalidAnswer("uri must begin with a slash and hold no spaces or control characters")
-    if uri != given["uri"]:
+    if uri != given["uri"] and not PLAIN.fullmatch(uri):
         uri = quote(uri, safe=SAFE)
     query = result.get("querystring", {})
     text = before.querystring if query == given["querystring"] else _query(query)

@@ -425,7 +425,9 @@
   const finished = (value) => {
     try {
       if (value === undefined || value === null || typeof value !== 'object') throw new Error('The function returned neither a request nor a response');
-      call.done = stringify({ result: value, origin: call.origin, logs: call.logs });
+      const plain = call.origin === undefined && call.logs.length === 0;
+      // never a concatenation: what is handed to Python must be one flat string (the binding knows no ropes)
+      call.done = stringify(plain ? { result: value } : { result: value, origin: call.origin, logs: call.logs });
     } catch (problem) { failed(problem); }
   };
   const failed = (problem) => {
@@ -439,7 +441,7 @@
     },
     /* The answer, or undefined where a promise is under way: then pending jobs, then take(). */
     run(event, now, query) {
-      for (const name of Object.keys(global)) delete global[name];  // what an earlier call left without declaring it
+      for (const name in global) delete global[name];  // what an earlier call left without declaring it
       const given = parse(event);
       call = { logs: [], asked: [], origin: undefined, done: undefined, now, kind: given.context && given.context.eventType };
       try {

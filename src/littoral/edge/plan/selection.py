@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import unquote
 
 from littoral.edge.plan.document import Document, items
@@ -95,8 +96,11 @@ def cookie_text(headers: Headers, selection: Selection) -> str:
 def accepted_encoding(headers: Headers, choice: Choice) -> str:
     """Accept-Encoding as it enters the key and goes to the origin: ``br,gzip``, ``gzip`` or nothing."""
     text = headers.get("accept-encoding")
-    if text is None:
-        return ""
+    return "" if text is None else _accepted(text, choice.gzip, choice.brotli)
+
+
+@lru_cache(maxsize=1024)
+def _accepted(text: str, gzip: bool, brotli: bool) -> str:
     offered = {part.partition(";")[0].strip().lower() for part in text.split(",") if "q=0" not in part.replace(" ", "")}
-    found = [name for name, on in (("br", choice.brotli), ("gzip", choice.gzip)) if on and name in offered]
+    found = [name for name, on in (("br", brotli), ("gzip", gzip)) if on and name in offered]
     return ",".join(found)
