@@ -29,8 +29,15 @@ LONGEST_WAIT = 30.0  # seconds
 class Feed:
     """The region's side."""
 
-    def __init__(self, control: Control, authenticate: Callable[[Request], Awaitable[Principal]]) -> None:
+    def __init__(
+        self,
+        control: Control,
+        authenticate: Callable[[Request], Awaitable[Principal]],
+        ruleset: str | None = None,
+    ) -> None:
+        """``ruleset`` is the digest of the rule set that managed rule groups are made of."""
         self._control = control
+        self._ruleset = ruleset
         self._authenticate = authenticate
 
     def routes(self) -> dict[str, Handler]:
@@ -64,7 +71,7 @@ class Feed:
         if self._control.revision <= after and wait > 0:
             await self._control.wait_for_change(after, wait)
             self._control.seen(name)
-        return _json(200, desired(self._control))
+        return _json(200, desired(self._control, self._ruleset))
 
     def _content(self, digest: str) -> Response:
         found = content_of(self._control, digest)
@@ -79,7 +86,7 @@ class Feed:
         return _json(200, {})
 
 
-def desired(control: Control) -> dict[str, Any]:
+def desired(control: Control, ruleset: str | None = None) -> dict[str, Any]:
     """Everything a location serves by."""
     distributions = list(control.all("distribution").values())
     return {
@@ -103,7 +110,7 @@ def desired(control: Control) -> dict[str, Any]:
         "secret": control.secret,
         **named(control),
         "functions": sorted({arn for d in distributions for arn in functions_of(d["config"])}),
-        "webacls": bundles(control),
+        "webacls": bundles(control, ruleset),
     }
 
 

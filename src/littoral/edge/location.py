@@ -153,7 +153,9 @@ class EdgeLocation:
         self._contents = Contents(region, records)
         self._puller: asyncio.Task[None] | None = None
         self._installed = Documents(records, "installed/")
-        self._deployment = deployment or Deployment(Firewall(time.time, answer.request_id))
+        self._deployment = deployment or Deployment(
+            Firewall(time.time, answer.request_id), locator=pipeline.locator, records=records
+        )
         self._uplink = Uplink(name, self._deployment.firewall, region.ask)
         pipeline.firewall = self._deployment.firewall
         self._fetched: list[str] = []  # ARNs of the versions that this location installed; others belong to the place
@@ -170,6 +172,7 @@ class EdgeLocation:
         fetched = await self._installed.get("functions")
         self._fetched = fetched["arns"] if fetched is not None else []
         if state is not None:
+            await self._deployment.fetch(state, self._region.ask)
             await self._contents.load(state, self._pipeline)
             self._use(state)
             self._pipeline.tier.know(state)
@@ -237,6 +240,7 @@ class EdgeLocation:
     async def _apply(self, state: dict[str, Any]) -> None:
         for arn in state["functions"]:
             await self._install(arn)
+        await self._deployment.fetch(state, self._region.ask)
         await self._contents.load(state, self._pipeline)
         self._pipeline.tier.wanted = state["revision"]  # what is fetched from here on is held against the new state
         self._use(state)

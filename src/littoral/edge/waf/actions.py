@@ -90,7 +90,7 @@ def _inserted(setting: Document) -> list[tuple[str, str]]:
     return [(INSERTED + each["Name"].lower(), each["Value"]) for each in handling.get("InsertHeaders", ())]
 
 
-def block_reply(setting: Document, context: Context) -> Reply | None:
+def block_reply(setting: Document, context: Context | None = None) -> Reply:
     """Block's: 403, or the custom response."""
     custom = setting.get("CustomResponse")
     if not custom:
@@ -99,7 +99,7 @@ def block_reply(setting: Document, context: Context) -> Reply | None:
     key = custom.get("CustomResponseBodyKey")
     if key is None:
         return Reply(custom["ResponseCode"], tuple(headers))
-    body = context.bodies[key]
+    body = context.bodies[key] if context is not None else {}
     headers.append(("content-type", CONTENT_TYPES[body["ContentType"]]))
     return Reply(custom["ResponseCode"], tuple(headers), body["Content"].encode())
 

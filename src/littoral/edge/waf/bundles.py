@@ -11,14 +11,14 @@ from littoral.store.documents import Document
 SIGNING = "tokens"  # the record of the key that tokens are signed with
 
 
-def bundles(control: Control) -> dict[str, Document]:
+def bundles(control: Control, digest: str | None = None) -> dict[str, Document]:
     """Of every web ACL that a distribution is behind, by ARN."""
     used = {each["config"].get("WebACLId") for each in control.all("distribution").values()}
     acls = control.all("waf-webacl")
-    return {arn: bundle(control, acls[arn]) for arn in used if arn in acls}
+    return {arn: bundle(control, acls[arn], digest) for arn in used if arn in acls}
 
 
-def bundle(control: Control, entity: Mapping[str, Any]) -> Document:
+def bundle(control: Control, entity: Mapping[str, Any], digest: str | None = None) -> Document:
     """Of one web ACL, stored or about to be."""
     acl = acl_document(entity)
     made: Document = {
@@ -30,10 +30,15 @@ def bundle(control: Control, entity: Mapping[str, Any]) -> Document:
     }
     secret = control.get("waf-secret", SIGNING)
     made["key"] = secret["key"] if secret else ""
+    made["ruleset"] = digest if _uses_managed(acl.get("Rules") or []) else None
     logging = control.get("waf-logging", entity["arn"])
     made["logging"] = logging["configuration"] if logging else None
     _refer(control, acl.get("Rules") or [], made)
     return made
+
+
+def _uses_managed(rules: list[Any]) -> bool:
+    return any("ManagedRuleGroupStatement" in rule["Statement"] for rule in rules)
 
 
 def acl_document(entity: Mapping[str, Any]) -> Document:

@@ -56,10 +56,13 @@ class Firewall:
         """By host name."""
         self._guards = {host.encode(): guard for host, guard in guards.items()}
 
+    @property
+    def active(self) -> bool:
+        """Whether any host is guarded."""
+        return bool(self._guards)
+
     def admit(self, request: Request, onward: Onward, refuse: Refuse) -> Answer | Awaitable[Answer] | None:
         """None where the request may go on as it is."""
-        if not self._guards:
-            return None
         guard = self._guard_of(request)
         if guard is None:
             return None

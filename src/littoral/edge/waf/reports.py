@@ -1,5 +1,6 @@
 """What edge locations tell the region of their firewalls, and where it goes: samples, log records, held-back keys.
 
+    GET  /_littoral/waf/ruleset/<sha256>   → {"REQUEST-901-….conf": "…", …}, which managed rule groups are made of
     POST /_littoral/waf/report {"location": "pop1", "samples": […], "logs": […], "blocked": […] | null}
 
 Signed, as the feed is. Log records are delivered in the order of a location's reports; a destination that fails loses
@@ -16,6 +17,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from littoral.aws.service import Principal, ServiceError
+from littoral.edge.waf.crs.ruleset import Source
 from littoral.edge.waf.sampling import Samples
 from littoral.net.message import Handler, Headers, Request, Response
 
@@ -75,12 +77,23 @@ class Reports:
 class ReportFeed:
     """The address that locations report to."""
 
-    def __init__(self, reports: Reports, authenticate: Callable[[Request], Awaitable[Principal]]) -> None:
+    def __init__(
+        self,
+        reports: Reports,
+        authenticate: Callable[[Request], Awaitable[Principal]],
+        source: Source | None = None,
+    ) -> None:
         self._reports = reports
+        self._source = source
         self._authenticate = authenticate
 
     def routes(self) -> dict[str, Handler]:
         return {PREFIX: self.handle}
+
+    def _ruleset(self, digest: str) -> Response:
+        if self._source is None or self._source.digest != digest:
+            raise ServiceError("NotFound", "there is no rule set of that digest", status=404)
+        return Response(200, Headers.of([("content-type", "application/json")]), self._source.text.encode())
 
     async def handle(self, request: Request) -> Response:
         try:
@@ -91,11 +104,16 @@ class ReportFeed:
             if request.raw_path == PREFIX + "report" and request.method == "POST":
                 await self._reports.take(json.loads(await request.body.read(MOST_BYTES)))
                 return _json(200, {})
+            if request.raw_path.startswith(RULESET) and request.method == "GET":
+                return self._ruleset(request.raw_path.removeprefix(RULESET))
         except ServiceError as error:
             return _json(error.status or 400, {"code": error.code, "message": error.message})
         except (ValueError, KeyError, TypeError) as problem:
             return _json(400, {"code": "InvalidRequest", "message": f"unreadable report: {problem}"})
         return _json(404, {"code": "NotFound", "message": request.raw_path})
+
+
+RULESET = PREFIX + "ruleset/"
 
 
 def _json(status: int, document: Any) -> Response:

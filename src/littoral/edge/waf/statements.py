@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from littoral.edge.geo import Locator, Nowhere, Whereabouts
+from littoral.edge.waf import sqli, xss
 from littoral.edge.waf.addresses import AddressSet, address_of, member_test
 from littoral.edge.waf.fields import Values, looks_at_body, values_of
 from littoral.edge.waf.labels import label_test
@@ -89,6 +90,8 @@ class Compiler:
             "RegexMatchStatement": self._regex,
             "RegexPatternSetReferenceStatement": self._regex_set,
             "SizeConstraintStatement": self._size,
+            "SqliMatchStatement": self._sqli,
+            "XssMatchStatement": self._xss,
             "IPSetReferenceStatement": self._address,
             "GeoMatchStatement": self._geo,
             "AsnMatchStatement": self._asn,
@@ -160,6 +163,13 @@ class Compiler:
             return any(compare(len(transform(value)), size) for value in found)
 
         return test
+
+    def _sqli(self, setting: Document) -> Test:
+        sensitive = setting.get("SensitivityLevel", "LOW") == "HIGH"
+        return self._detector(setting, lambda value: sqli.is_sqli(value, sensitive=sensitive))
+
+    def _xss(self, setting: Document) -> Test:
+        return self._detector(setting, xss.is_xss)
 
     def _detector(self, setting: Document, detect: Callable[[bytes], bool]) -> Test:
         values, transform = self.source(setting)

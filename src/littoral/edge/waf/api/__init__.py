@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from littoral.edge.waf.api.managed import ManagedOperations
 from littoral.edge.waf.api.observing import ObservingOperations
 from littoral.edge.waf.api.parts import LogDestinations
 from littoral.edge.waf.api.sets import SetOperations
@@ -10,5 +11,5 @@ from littoral.edge.waf.api.webacls import AssociationOperations
 __all__ = ["LogDestinations", "Wafv2"]
 
 
-class Wafv2(AssociationOperations, SetOperations, ObservingOperations):
+class Wafv2(AssociationOperations, SetOperations, ObservingOperations, ManagedOperations):
     """All operations of botocore's service "wafv2" that Littoral has."""

@@ -10,11 +10,12 @@ from __future__ import annotations
 import base64
 import json
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from littoral.aws.service import Output, ServiceError
 from littoral.edge.control import Control
+from littoral.edge.waf.crs.groups import Groups
 from littoral.edge.waf.reports import Reports
 from littoral.store.documents import Document
 
@@ -63,13 +64,8 @@ class LogDestinations(Protocol):
         """Durable when it returns. Raises ServiceError."""
 
 
-def no_managed_groups(setting: Mapping[str, Any]) -> int:
-    message = f"There is no managed rule group {setting['VendorName']}/{setting['Name']} at this place."
-    raise ServiceError("WAFNonexistentItemException", message)
-
-
 class Operations:
-    """Base of each noun's operations. ``managed`` gives the capacity of a managed rule group."""
+    """Base of each noun's operations. ``groups`` are the managed rule groups, where there are any."""
 
     def __init__(
         self,
@@ -79,14 +75,14 @@ class Operations:
         region: str,
         reports: Reports | None = None,
         destinations: LogDestinations | None = None,
-        managed: Callable[[Mapping[str, Any]], int] | None = None,
+        groups: Groups | None = None,
     ) -> None:
         self._control = control
         self._account = account
         self._region = region
         self._reports = reports or Reports(destinations)
         self._destinations = destinations
-        self._managed = managed or no_managed_groups
+        self._groups = groups
 
     def _arn(self, noun: str, scope: str, name: str, identifier: str) -> str:
         """A CloudFront scope's is in us-east-1 wherever the place is, as everybody's tools expect."""

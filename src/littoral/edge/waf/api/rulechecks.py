@@ -8,7 +8,7 @@ be enforced.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from littoral.aws.service import ServiceError
@@ -17,9 +17,14 @@ from littoral.edge.waf import capacity
 from littoral.edge.waf.actions import KINDS
 from littoral.edge.waf.api.parts import exceeded, invalid, nonexistent
 from littoral.edge.waf.api.sets import check_pattern
+from littoral.edge.waf.crs.groups import Groups, NoGroup, group_of, overridden_names, rule_name
 from littoral.edge.waf.statements import COMPARISONS
 
 Document = Mapping[str, Any]
+NOT_INSTALLED = (
+    "The OWASP Core Rule Set is not installed at this place: install the package modsecurity-crs, or set waf_rules to "
+    "the folder of a checkout."
+)
 GROUPS = ("RuleGroupReferenceStatement", "ManagedRuleGroupStatement")
 TOP_ONLY = (*GROUPS, "RateBasedStatement")
 WINDOWS = (60, 120, 300, 600)
@@ -28,16 +33,15 @@ LONGEST_SEARCH = 200  # bytes
 PRE_PARSE_FIELDS = ("SingleQueryArgument", "AllQueryArguments")
 REDACTABLE = ("SingleHeader", "UriPath", "QueryString", "Method")
 UNSUPPORTED_KEYS = ("JA3Fingerprint", "JA4Fingerprint")
-ManagedCapacity = Callable[[Document], int]  # raises ServiceError for a group that is not there
 
 
 class RuleChecks:
-    """For one scope. ``managed`` gives the capacity of a managed rule group."""
+    """For one scope. ``groups`` are the managed rule groups, where there are any."""
 
-    def __init__(self, control: Control, scope: str, managed: ManagedCapacity) -> None:
+    def __init__(self, control: Control, scope: str, groups: Groups | None) -> None:
         self._control = control
         self._scope = scope
-        self._managed = managed
+        self._groups = groups
 
     def rules(self, rules: Sequence[Document], bodies: Mapping[str, Any], *, in_group: bool) -> int:
         """The capacity that they need. Raises ServiceError."""
@@ -54,6 +58,24 @@ class RuleChecks:
         if "ManagedRuleGroupStatement" in statement:
             return self._managed(statement["ManagedRuleGroupStatement"])
         return int(self._referred("rulegroup", statement["RuleGroupReferenceStatement"]["ARN"])["document"]["Capacity"])
+
+    def _managed(self, setting: Document) -> int:
+        """Raises ServiceError for a group, version or rule that is not there."""
+        try:
+            group = group_of(setting)
+        except NoGroup as problem:
+            raise ServiceError("WAFNonexistentItemException", f"{str(problem).capitalize()}.") from problem
+        if self._groups is None:
+            raise ServiceError("WAFUnavailableEntityException", NOT_INSTALLED)
+        if setting.get("Version") not in (None, self._groups.source.version):
+            raise invalid("There is one version only", "MANAGED_RULE_SET_STATEMENT", setting["Version"])
+        if any("Count" not in each["ActionToUse"] for each in setting.get("RuleActionOverrides") or ()):
+            raise invalid("A rule that scores can be overridden to Count only", "RULE_ACTION", group.name)
+        names = {rule_name(each) for each in self._groups.program(group).decisive}
+        for name in overridden_names(setting):
+            if name not in names:
+                raise invalid("The group has no rule of that name", "EXCLUDED_RULE", name)
+        return group.capacity
 
     def _referred(self, noun: str, arn: str) -> Document:
         """Raises WAFNonexistentItemException, WAFInvalidParameterException for one of the other scope."""

@@ -24,7 +24,7 @@ class EntityOperations(Operations):
     """Base of both: the checks."""
 
     def _checks(self, scope: str) -> RuleChecks:
-        return RuleChecks(self._control, scope, self._managed)
+        return RuleChecks(self._control, scope, self._groups)
 
     def _bodies(self, bodies: dict[str, Any] | None) -> dict[str, Any]:
         if len(bodies or {}) > BODIES:
@@ -191,10 +191,10 @@ class RuleGroupOperations(WebAclOperations):
     ) -> Output:
         """The capacity is reserved for good: no later version may need more."""
         async with self._control.changing:
-            document = self._group(scope, capacity, visibility_config, rules, custom_response_bodies)
+            document = self._group_document(scope, capacity, visibility_config, rules, custom_response_bodies)
             return await self._create("rulegroup", scope, name, description, document, tags)
 
-    def _group(
+    def _group_document(
         self,
         scope: str,
         reserved: int,
@@ -227,7 +227,7 @@ class RuleGroupOperations(WebAclOperations):
         async with self._control.changing:
             entity = self._named("rulegroup", scope, name, id)
             reserved = int(entity["document"]["Capacity"])
-            document = self._group(scope, reserved, visibility_config, rules, custom_response_bodies)
+            document = self._group_document(scope, reserved, visibility_config, rules, custom_response_bodies)
             self._check_overrides(entity, {rule["Name"] for rule in rules or ()})
             return await self._update("rulegroup", entity, lock_token, description, document)
 
