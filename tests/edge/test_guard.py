@@ -117,3 +117,19 @@ async def test_behind_a_front_the_viewer_counts_and_not_the_front() -> None:
     assert ask("2001:db8:0:1::8") == 429  # of the same /64
     assert ask("2001:db8:0:2::7") == 200
     await guard.close()
+
+
+async def test_another_location_asks_for_many_viewers() -> None:
+    guard = Guard(Shield(ClientLimits(requests=40, connections=5)), "TST1", {"127.0.0.9"}.__contains__)
+    enter = guard.before(lambda request: Response(200))
+
+    def ask(host: str) -> int:
+        made = enter(Request("GET", "/", Headers([]), None, Peer(host, 1)))  # type: ignore[arg-type]
+        assert isinstance(made, Response)
+        return made.status
+
+    assert {ask("127.0.0.9") for _ in range(20_000)} == {200}
+    assert 429 in [ask("127.0.0.8") for _ in range(200)]
+    assert [guard.arrives("127.0.0.9") for _ in range(50)] == [True] * 50
+    assert False in [guard.arrives("127.0.0.7") for _ in range(50)]
+    await guard.close()

@@ -94,6 +94,26 @@ def test_a_location_that_comes_late_gets_it_from_the_shield_with_its_age(world: 
     assert world.origin.targets == ["/a"]
 
 
+def test_the_shield_looks_at_no_viewer_again(world: World) -> None:
+    """Its firewall and its access logs are for viewers of its own."""
+    seen: list[str] = []
+
+    class Log:
+        def of(self, request: Request, answered: Any) -> Any:
+            seen.append(request.target)
+            return answered
+
+        def use(self, plans: Any) -> None:
+            return None
+
+    world.shield.pipeline.access = Log()  # type: ignore[assignment]
+    _, host = world.distribution()
+    assert world.pops[0].get(host, "/a")[:2] == (200, b"page")
+    assert seen == []
+    assert world.shield.get(host, "/a")[2] == "Hit"
+    assert seen == ["/a"]
+
+
 def test_changes_go_to_the_origin_at_once(world: World) -> None:
     import http.client
 

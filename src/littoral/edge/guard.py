@@ -16,7 +16,7 @@ import asyncio
 import logging
 import math
 from collections import Counter
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
 from littoral.edge import answer
 from littoral.net.message import Answer, Handler, Headers, Request, Response
@@ -29,14 +29,17 @@ LOOK = 0.1  # seconds between two looks at the loop
 SAY = 10.0  # seconds between two lines of the log about one reason
 MAX_CLIENTS = 8192
 FADE = 0.95  # of two clients one is forgotten after a second and a half
+LOCATION = 1000  # requests of another location between two looks
 LABEL = "LimitExceeded from cloudfront"
 
 
 class Guard:
     """A ``net.accepting.Gate`` for connections, and a handler in front of handlers (``before``)."""
 
-    def __init__(self, shield: Shield, pop: str) -> None:
+    def __init__(self, shield: Shield, pop: str, known: Callable[[str], bool] = lambda _: False) -> None:
+        """``known`` says of an address whether it is another location's, which asks for many viewers."""
         self.shield = shield
+        self._known = known
         self._loop = asyncio.get_running_loop()
         self._left: dict[str, int] = {}  # requests that a client may make before it is looked at again
         self._timer: asyncio.TimerHandle | None = None
@@ -61,7 +64,7 @@ class Guard:
     def arrives(self, host: str) -> bool:
         self._wake()
         client = client_of(host)
-        if self.shield.arrives(client, self._loop.time()):
+        if self.shield.arrives(client, self._loop.time()) and not self._known(host):
             self._latest = client
             return False
         return True
@@ -94,6 +97,8 @@ class Guard:
             self._left.clear()
         client = client_of(host)
         granted = self.shield.asks(client, self._loop.time())
+        if not granted and self._known(host):
+            return LOCATION
         if not granted:
             self._latest = client
         return granted

@@ -134,6 +134,7 @@ class Pipeline:
         self.tunnels = Tunnels(upstream, self._origin_triggers)
         self.firewall: Firewall | None = None
         self.tier = tier or Tier(pop.lower())
+        self._shielding = False  # other locations ask this one
         self.tier.clock = clock
         self.fetching = Fetching(self.cache, upstream, self._origin_triggers, clock, self.tier)
 
@@ -150,6 +151,8 @@ class Pipeline:
                 self._plans_told.add(key)
                 log.warning("distribution %s restricts countries; without --geo-database everybody is served", key)
         self._plans = by_host
+        origins = (origin for plan in plans.values() for origin in plan.origins.values())
+        self._shielding = any(self.tier.is_shield(origin.shield) for origin in origins)
         if self.access is not None:
             self.access.use(plans)
         self._known.clear()
@@ -160,6 +163,10 @@ class Pipeline:
     def locator(self) -> Locator:
         """Where addresses are."""
         return self._locator
+
+    def is_location(self, address: str) -> bool:
+        """Whether another location asks from there, whose shield this one is."""
+        return self._shielding and address in self.tier.hosts
 
     def serves(self, host: str) -> bool:
         """Whether a distribution has that name."""
@@ -181,7 +188,9 @@ class Pipeline:
     # ------------------------------------------------------------------------------------- the hot path
 
     def handle(self, request: Request) -> Answer | Awaitable[Answer]:
-        """Access logs see whatever is answered."""
+        """Access logs see whatever is answered to a viewer; another location has looked at its own viewer."""
+        if self._shielding and HEADER in request.headers:
+            return self._inner(request)
         answered = self._entered(request)
         return answered if self.access is None else self.access.of(request, answered)
 

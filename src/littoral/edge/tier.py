@@ -21,7 +21,7 @@ import hmac
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from littoral.net.client import ClientResponse, HttpClient, RequestFailed
 from littoral.net.message import Headers, Request
@@ -59,12 +59,15 @@ class Tier:
     wanted: int = -1  # the revision that is being applied, or is
     applied: int = -1
     addresses: dict[str, str] = field(default_factory=dict)  # of the other locations, by name and by region
+    hosts: frozenset[str] = frozenset()  # of those addresses
     hits: int = 0  # answers that the shield had
 
     def know(self, state: Mapping[str, Any]) -> None:
         """What the region says of its locations."""
         self.secret = str(state.get("secret", "")).encode()
         self.addresses = {}
+        named = (urlsplit(each["address"]).hostname for each in state.get("locations", ()) if each["name"] != self.name)
+        self.hosts = frozenset(name for name in named if name)
         for each in state.get("locations", ()):
             if each["name"] != self.name:
                 self.addresses.setdefault(each["region"], each["address"])
@@ -72,9 +75,12 @@ class Tier:
             if each["name"] != self.name:
                 self.addresses[each["name"]] = each["address"]
 
+    def is_shield(self, shield: str | None) -> bool:
+        return shield is not None and shield in {self.name, self.region}
+
     def above(self, shield: str | None) -> str | None:
         """Where to ask first: None at the shield itself, and where it is not known."""
-        if shield is None or self.client is None or not self.secret or shield in {self.name, self.region}:
+        if shield is None or self.client is None or not self.secret or self.is_shield(shield):
             return None
         return self.addresses.get(shield)
 

@@ -107,7 +107,7 @@ async def listen_edge(base: Foundation, pipeline: Pipeline) -> None:
     """The edge over HTTP and TLS; certificates of served names are made by the place's CA when first asked for. TLS is
     the front's where there is one, else our own listener's, which speaks HTTP/1.1. One guard stands before them all."""
     settings = base.place.settings
-    guard = Guard(Shield(settings.client_limits()), pipeline.pop)
+    guard = Guard(Shield(settings.client_limits()), pipeline.pop, pipeline.is_location)
     base.place.part(guard.close)
     base.metrics.add(lambda: shield_readings(guard.shield))
     if settings.edge_port is not None:
