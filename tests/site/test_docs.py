@@ -78,5 +78,14 @@ def test_edge_functions(place: Running, tmp_path: Path) -> None:
         "<h1>New</h1>",
         "location: /home",
         "x-cache: FunctionGeneratedResponse from cloudfront",
+        "no route for /nowhere: Error: KeyNotFound",
     ):
+        assert expected in printed, f"{expected!r} is not in:\n{printed}"
+
+
+def test_private_content(place: Running, tmp_path: Path) -> None:
+    needs("curl")
+    needs("openssl")
+    printed = typed("private-content.md", place, tmp_path)
+    for expected in ("<Code>MissingKey</Code>", "\nfilm\n", "\nK"):
         assert expected in printed, f"{expected!r} is not in:\n{printed}"
