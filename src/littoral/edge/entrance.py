@@ -20,52 +20,47 @@ from collections.abc import Awaitable
 from littoral.edge import answer
 from littoral.edge.pipeline import Pipeline
 from littoral.edge.plan import Plan
-from littoral.net.message import Answer, Peer, Request, Response
+from littoral.net.message import Answer, Request, Response
 
 MAX_KNOWN = 4096
+Refusal = tuple[int, str, str]  # status, title, reason
 
 
 class Entrance:
-    """``handle`` is the listener's handler."""
+    """``handle`` is the listener's handler. A verdict is kept for all that decides it, until other distributions are
+    served: one look into a dictionary a request."""
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
-        self._known: dict[tuple[str | None, str, str | None], str] = {}  # why not, "" for nothing, by what decides it
+        self._known: dict[tuple[str | None, str, str | None, bool], Refusal | None] = {}
         pipeline.on_use.append(self._known.clear)
 
     def handle(self, request: Request) -> Answer | Awaitable[Answer]:
         peer = request.peer
-        key = peer.server_name, request.host, peer.http_version
-        reason = self._known.get(key)
-        if reason is None:
-            reason = self._why_not(peer, request.host)
+        key = peer.server_name, request.host, peer.http_version, peer.certificate is not None
+        try:
+            refusal = self._known[key]
+        except KeyError:
             if len(self._known) >= MAX_KNOWN:
                 self._known.clear()
-            self._known[key] = reason
-        if reason:
-            return self._refused(reason)
-        if peer.certificate is None and self._needs_certificate(request.host):
-            self._pipeline.results["Error"] += 1
-            reason = "This distribution is for viewers with a certificate."
-            return answer.page(403, "Forbidden", reason, self._pipeline.pop)
-        return self._pipeline.handle(request)
+            refusal = self._known[key] = self._why_not(*key)
+        return self._pipeline.handle(request) if refusal is None else self._refused(refusal)
 
-    def _needs_certificate(self, host: str) -> bool:
+    def _why_not(self, server_name: str | None, host: str, version: str | None, certified: bool) -> Refusal | None:
         plan = self._pipeline.plan_of(host)
-        return plan is not None and plan.clients is not None and plan.clients.required
-
-    def _why_not(self, peer: Peer, host: str) -> str:
-        plan = self._pipeline.plan_of(host)
-        shown = self._pipeline.plan_of(peer.server_name) if peer.server_name else None
+        shown = self._pipeline.plan_of(server_name) if server_name else None
         if shown is not None and shown is not plan:
-            return "This connection was set up for another distribution than the one that the request names."
-        if plan is not None and not speaks(plan, peer.http_version or "1.1"):
-            return f"This distribution is not served over HTTP/{peer.http_version}."
-        return ""
+            reason = "This connection was set up for another distribution than the one that the request names."
+            return 421, "Misdirected Request", reason
+        if plan is not None and not speaks(plan, version or "1.1"):
+            return 421, "Misdirected Request", f"This distribution is not served over HTTP/{version}."
+        if plan is not None and plan.clients is not None and plan.clients.required and not certified:
+            return 403, "Forbidden", "This distribution is for viewers with a certificate."
+        return None
 
-    def _refused(self, reason: str) -> Response:
+    def _refused(self, refusal: Refusal) -> Response:
         self._pipeline.results["Error"] += 1
-        return answer.page(421, "Misdirected Request", reason, self._pipeline.pop)
+        return answer.page(*refusal, self._pipeline.pop)
 
 
 def speaks(plan: Plan, version: str) -> bool:

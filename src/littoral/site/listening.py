@@ -128,7 +128,8 @@ async def _listen_tls(base: Foundation, pipeline: Pipeline, guard: Guard, certif
     program = find_caddy(settings)
     if program is not None:
         return await listen_front(pipeline, guard, program, certificates, settings, settings.edge_tls_port)
-    tls = server_context(certificates.own(), names=Contexts(certificates, pipeline.serves, _authorities(pipeline)))
+    names = Contexts(certificates, pipeline.serves, _authorities(pipeline))
+    tls = server_context(certificates.own(), names=names, alpn=["http/1.1"])
     pipeline.on_use.append(lambda: _ask_for_certificates(tls, pipeline))
     listener = await listen_http(
         guard.before(Entrance(pipeline).handle),
