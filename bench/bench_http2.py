@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -116,6 +117,8 @@ def nginx(origin: int) -> Iterator[Server]:
         with subprocess.Popen(command) as process:
             try:
                 wait_for(port)
+                while not children(process.pid):  # the port is the master's, before it has a worker
+                    time.sleep(0.01)
                 yield Server("nginx", port, children(process.pid)[0])
             finally:
                 process.terminate()

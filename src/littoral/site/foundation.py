@@ -1,7 +1,7 @@
 """What every kind of place stands on: the data folder, its store, identity and certificate authority, and its routes.
 
-The folder holds ``store/``, ``pki/`` (the place's own CA), ``functions/``, ``objects/``, ``edge/``, and for people
-``credentials`` (AWS INI format, mode 0600) and ``ca.pem``.
+The folder holds ``store/``, ``pki/`` (the place's own CA), ``functions/``, ``objects/``, ``edge/``, ``front/``, and for
+people ``credentials`` (AWS INI format, mode 0600) and ``ca.pem``.
 """
 
 from __future__ import annotations
