@@ -518,3 +518,14 @@ def test_what_another_location_asks_is_not_judged_twice(place: Walls) -> None:
     place.protect(rule("no", text("/no")))
     assert place.status("/no", x_littoral_tier="revision=1&signature=00") == 403
     assert place.ask("/yes", x_littoral_tier="revision=1&signature=00")[0] == 403
+
+
+def test_what_is_remembered_still_counts_and_forgets_with_a_change(place: Walls) -> None:
+    """A request that no rule matched is not judged again, but limited, and judged anew by a changed ACL."""
+    limited = {"Limit": 10, "EvaluationWindowSec": 60, "AggregateKeyType": "IP"}
+    place.protect(rule("never", text("/never")), rule("slow", {"RateBasedStatement": limited}))
+    statuses = [place.status("/same") for _ in range(14)]
+    assert statuses[0] == 200
+    assert statuses[-1] == 403
+    place.protect(rule("never", text("/same")))
+    assert place.status("/same") == 403

@@ -23,6 +23,7 @@ from littoral.edge.waf.view import View
 from littoral.net.message import Request
 
 Step = Callable[[View], Verdict | None]
+REMEMBERED_REQUESTS, LONGEST_TARGET = 4096, 512
 DEFAULT_RULE = "Default_Action"
 BODY_LIMITS = {"KB_16": 16384, "KB_32": 32768, "KB_48": 49152, "KB_64": 65536}
 Managed = Callable[[Compiler, Document, Document], Step]  # statement, rule → step
@@ -65,17 +66,38 @@ class WebAcl:
     body_limit: int
     needs_body: bool
     rates: list[RateRule]
-    metric: str
-    sampled: bool
+    counting: list[Step]  # the steps of rate-based rules alone
+    remembers: bool  # whether nothing but these depends on more than the request: no rule asks for a token
+    unmatched: set[Hashable] = field(default_factory=set)  # bodyless requests that no other rule matched
 
     def view(self, request: Request, now: float, body: bytes = b"", truncated: bool = False) -> View:
         return View(request, now, self.slots, body, truncated)
 
     def judge(self, view: View) -> Verdict:
-        for step in self.steps:
+        """A request that is, to the byte, one that no rule matched before only counts."""
+        request = view.request
+        key: Hashable = None
+        if self.remembers and not view.body and len(request.target) <= LONGEST_TARGET:
+            key = request.method, request.target, view.ip, request.http_version, tuple(view.raw)
+            if key in self.unmatched:
+                return self._run(self.counting, view) or self._passed(view)
+        verdict = self._run(self.steps, view)
+        if verdict is not None:
+            return verdict
+        if key is not None and not (view.matched or view.labels or view.inserted):
+            if len(self.unmatched) >= REMEMBERED_REQUESTS:
+                self.unmatched.clear()
+            self.unmatched.add(key)
+        return self._passed(view)
+
+    def _run(self, steps: list[Step], view: View) -> Verdict | None:
+        for step in steps:
             verdict = step(view)
             if verdict is not None:
                 return verdict
+        return None
+
+    def _passed(self, view: View) -> Verdict:
         made = self.default(view)
         assert made is not None
         return made
@@ -102,8 +124,8 @@ def compile_acl(
         BODY_LIMITS[limit.get("DefaultSizeInspectionLimit", "KB_16")],
         compiler.needs_body,
         made.rates,
-        document["VisibilityConfig"]["MetricName"],
-        _sampled(document),
+        made.counting,
+        not made.asks_for_tokens,
     )
 
 
@@ -128,6 +150,8 @@ class _Rules:
         self._arn = document["ARN"]
         self._account = bundle.get("account", "000000000000")
         self.rates: list[RateRule] = []
+        self.counting: list[Step] = []
+        self.asks_for_tokens = False
         self.context = Context(
             namespace(self._account, "webacl", document["Name"]),
             document.get("CustomResponseBodies") or {},
@@ -153,6 +177,7 @@ class _Rules:
         labels = [context.namespace + each["Name"] for each in rule.get("RuleLabels") or ()]
         mark = _mark(rule, "RATE_BASED" if kind == "RateBasedStatement" else "REGULAR")
         act = act_of(rule["Action"], mark, context, labels)
+        self.asks_for_tokens = self.asks_for_tokens or kind_of(rule["Action"]) in {"Captcha", "Challenge"}
         if kind == "RateBasedStatement":
             return self._rate(rule["Name"], setting, act, context, group)
         test = self._compiler.test(rule["Statement"], context.namespace)
@@ -176,6 +201,7 @@ class _Rules:
                 return act(view)
             return None
 
+        self.counting.append(step)
         return step
 
     def _group(self, rule: Document, setting: Document) -> Step:
