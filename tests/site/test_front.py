@@ -9,6 +9,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -224,6 +225,19 @@ async def test_a_front_that_ends_by_itself_is_started_again(place: Fronted) -> N
     await until(lambda: place.front.pid not in {pid, None})
     async with http2(place) as viewer:  # the port was never let go of: the connection waits for the new one
         assert (await viewer.ask("/")).status == 200
+
+
+async def test_a_long_path_keeps_its_sockets_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = tmp_path / ("a" * 100)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    async with fronted(long / "place") as place:
+        await place.serve(place.edge.config())
+        async with http2(place) as viewer:
+            assert (await viewer.ask("/")).status == 200
+        elsewhere = place.front._folder
+        assert elsewhere.parent == Path("/tmp")
+    assert not elsewhere.exists()
 
 
 def ended(pid: int) -> bool:

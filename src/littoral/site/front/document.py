@@ -59,14 +59,21 @@ class Site:
 
 
 def document(
-    folder: Path, sockets: Sockets, keyring: str, sites: Iterable[Site], grace: float, acme: Acme | None = None
+    folder: Path,
+    state: Path,
+    sockets: Sockets,
+    keyring: str,
+    sites: Iterable[Site],
+    grace: float,
+    acme: Acme | None = None,
 ) -> Document:
-    """``folder`` holds the Unix sockets and Caddy's own state; ``keyring`` is the URL of ``keyring.Keyring``."""
+    """``folder`` holds the Unix sockets, ``state`` what Caddy keeps (certificates by ACME); ``keyring`` is the URL of
+    ``keyring.Keyring``."""
     sites = list(sites)
     return {
         "admin": {"listen": f"unix/{folder / ADMIN}|0600", "config": {"persist": False}},
         "logging": {"logs": {"default": {"level": "WARN"}}},
-        "storage": {"module": "file_system", "root": str(folder / "state")},
+        "storage": {"module": "file_system", "root": str(state)},
         "apps": {
             "tls": _certificates(keyring, acme, sockets.port),
             "http": {

@@ -50,12 +50,13 @@ class Front:
     """A listener of the place (``site.place.Listening``). Made by ``listen_front``."""
 
     def __init__(
-        self, pipeline: Pipeline, guard: Guard, bound: tuple[socket.socket, socket.socket], folder: Path
+        self, pipeline: Pipeline, guard: Guard, bound: tuple[socket.socket, socket.socket], data: Path
     ) -> None:
         self._pipeline = pipeline
         self._guard = guard
         self._bound = bound
-        self._folder = folder
+        self._folder = _folder(data)
+        self._state = data / "front" / "state"
         self._changed = asyncio.Event()
         self._following: asyncio.Task[None] | None = None
         self._door: HttpListener | None = None
@@ -77,7 +78,7 @@ class Front:
 
         def wanted() -> Document:
             sites = [Site(plan.names, plan.http, plan.clients) for plan in pipeline.plans()]
-            return document(self._folder, sockets, url, sites, grace, acme)
+            return document(self._folder, self._state, sockets, url, sites, grace, acme)
 
         process = self._process = Process(program, self._folder / ADMIN, wanted, (tcp.fileno(), udp.fileno()))
         await process.start()
@@ -126,14 +127,15 @@ class Front:
         self._pipeline.fetching.upstream.front = None
         for name in (ADMIN, DOOR, ORIGINS):
             (self._folder / name).unlink(missing_ok=True)
+        if self._folder != self._state.parent:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
 
 async def listen_front(
     pipeline: Pipeline, guard: Guard, program: Path, certificates: Certificates, settings: Settings, port: int
 ) -> Front:
     """Bind the port for TCP and UDP and put the front there. Raises PortInUse, FrontFailed."""
-    folder = _folder(settings.data_dir)
-    front = Front(pipeline, guard, _bind(settings.host, port), folder)
+    front = Front(pipeline, guard, _bind(settings.host, port), settings.data_dir)
     try:
         await front.open(program, certificates, _acme(settings), settings.grace)
     except BaseException:
@@ -149,13 +151,15 @@ def _acme(settings: Settings) -> Acme | None:
 
 
 def _folder(data: Path) -> Path:
-    """In the data folder, of this user alone; elsewhere only when the path is too long for a Unix socket."""
+    """For the sockets: in the data folder, of this user alone; elsewhere only where that path is too long for one."""
     folder = data / "front"
-    if len(os.fsencode(folder)) > LONGEST_PATH:
-        return Path(tempfile.mkdtemp(prefix="littoral-front-"))
     folder.mkdir(mode=0o700, exist_ok=True)
     folder.chmod(0o700)
-    return folder
+    if len(os.fsencode(folder)) <= LONGEST_PATH:
+        return folder
+    usual = tempfile.gettempdir()
+    short = usual if len(os.fsencode(usual)) <= LONGEST_PATH - 30 else "/tmp"  # noqa: S108 - made of this user alone
+    return Path(tempfile.mkdtemp(prefix="littoral-front-", dir=short))
 
 
 def _bind(host: str, port: int) -> tuple[socket.socket, socket.socket]:
