@@ -62,7 +62,7 @@ def _request(view: View, request_id: str, redacted: Document) -> dict[str, Any]:
         ],
         "uri": REDACTED if redacted.get("uri") else view.path.decode("latin-1"),
         "args": REDACTED if redacted.get("args") else view.query.decode("latin-1"),
-        "httpVersion": f"HTTP/{view.request.http_version}",
+        "httpVersion": f"HTTP/{view.request.peer.http_version or view.request.http_version}",
         "httpMethod": REDACTED if redacted.get("method") else view.request.method,
         "requestId": request_id,
     }

@@ -72,7 +72,7 @@ def sample(mark: Mark, view: View, verdict: Verdict) -> dict[str, Any]:
             "Country": view.country,
             "URI": view.request.target,
             "Method": view.request.method,
-            "HTTPVersion": f"HTTP/{view.request.http_version}",
+            "HTTPVersion": f"HTTP/{view.request.peer.http_version or view.request.http_version}",
             "Headers": [
                 {"Name": name.decode("latin-1"), "Value": value[:LONGEST_VALUE].decode("latin-1")}
                 for name, value in view.raw[:MOST_HEADERS]
