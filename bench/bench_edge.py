@@ -88,9 +88,10 @@ http {{
 
 
 @contextmanager
-def python(program: str, core: int, *arguments: str) -> Iterator[tuple[int, int]]:
-    """Port and process of one of our own servers."""
-    command = ["taskset", "-c", str(core), sys.executable, "-c", program, *arguments]
+def python(program: str, core: int | None, *arguments: str) -> Iterator[tuple[int, int]]:
+    """Port and process of one of our own servers, on that core or on any."""
+    command = ["taskset", "-c", str(core)] if core is not None else []
+    command += [sys.executable, "-c", program, *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
