@@ -32,6 +32,7 @@ from littoral.edge.cffunctions.state import FUNCTIONS, STORES, digest, script_fr
 from littoral.edge.feed import PREFIX
 from littoral.edge.pipeline import Pipeline
 from littoral.edge.plan import Plan, compile_plan
+from littoral.edge.tier import RAW
 from littoral.edge.upstream import Credentials
 from littoral.edge.waf.deploy import Deployment
 from littoral.edge.waf.guard import Firewall
@@ -154,7 +155,7 @@ class EdgeLocation:
         self._puller: asyncio.Task[None] | None = None
         self._installed = Documents(records, "installed/")
         self._deployment = deployment or Deployment(
-            Firewall(time.time, answer.request_id), locator=pipeline.locator, records=records
+            Firewall(time.time, answer.request_id, exempt=RAW), locator=pipeline.locator, records=records
         )
         self._uplink = Uplink(name, self._deployment.firewall, region.ask)
         pipeline.firewall = self._deployment.firewall

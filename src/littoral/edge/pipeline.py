@@ -197,12 +197,14 @@ class Pipeline:
     def _entered(self, request: Request) -> Answer | Awaitable[Answer]:
         """The firewall first: what it stops is not looked up. A location that asks has asked its own."""
         if self.firewall is not None and self.firewall.active:
-            if RAW in dict(request.headers.raw):
-                return self._inner(request)
-            stopped = self.firewall.admit(request, self._admitted, self._blocked)
+            stopped = self.firewall.admit(request, self._asked, self._blocked)
             if stopped is not None:
                 return stopped
         return self._admitted(request)
+
+    def _asked(self, request: Request) -> Answer | Awaitable[Answer]:
+        """What the firewall hands on: another location's request too, which ``_inner`` trusts or refuses."""
+        return self._inner(request) if RAW in dict(request.headers.raw) else self._admitted(request)
 
     def _admitted(self, request: Request) -> Answer | Awaitable[Answer]:
         """A known request (same host, target and Accept-Encoding) for a fresh object is answered from two look-ups."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from littoral.edge.waf import logs
-from littoral.edge.waf.sampling import Sampler
+from littoral.edge.waf.sampling import A_TICK, Sampler
 from littoral.edge.waf.verdict import Verdict
 from littoral.edge.waf.view import View
 from littoral.edge.waf.webacl import Limits, WebAcl
@@ -31,6 +31,7 @@ class Guard:
     acl: WebAcl
     distribution: str
     logging: Mapping[str, Any] | None = None
+    again: int = 0  # requests of this tick that were remembered to pass, beyond those that were sampled
     keeps: Callable[[View, Verdict], bool] = field(init=False)
     redacted: dict[str, Any] = field(init=False)
 
@@ -42,7 +43,11 @@ class Guard:
 class Firewall:
     """Guards by host name; replaced as a whole by ``use``."""
 
-    def __init__(self, clock: Callable[[], float], request_id: Callable[[], str]) -> None:
+    def __init__(
+        self, clock: Callable[[], float], request_id: Callable[[], str], *, exempt: bytes | None = None
+    ) -> None:
+        """``exempt`` is the header of requests that the pipeline judges otherwise: they are handed on as they are."""
+        self._exempt = exempt
         self._guards: dict[bytes, Guard] = {}
         self._clock = clock
         self._request_id = request_id
@@ -67,13 +72,32 @@ class Firewall:
         if guard is None:
             return None
         body = request.body
-        if guard.acl.needs_body and not (isinstance(body, BytesBody) and not body.data):
+        bodyless = isinstance(body, BytesBody) and not body.data
+        if bodyless and guard.acl.knows(request):
+            return self._again(guard, request, refuse)
+        if self._exempt is not None and self._exempt in dict(request.headers.raw):
+            return onward(request)
+        if guard.acl.needs_body and not bodyless:
             return self._with_body(guard, request, onward, refuse)
         view = guard.acl.view(request, self._clock())
         verdict = self._judge(guard, view)
         if verdict.reply is not None:
             return refuse(verdict)
         return onward(_with_headers(request, view)) if view.inserted else None
+
+    def _again(self, guard: Guard, request: Request, refuse: Refuse) -> Response | None:
+        """One that no rule matched before: the rates alone."""
+        acl, passed = guard.acl, guard.acl.passed
+        assert passed is not None
+        view = acl.view(request, self._clock())
+        verdict = acl.run(acl.counting, view) or passed
+        if guard.logging is not None or verdict is not passed or view.matched or guard.again < A_TICK:
+            self._note(guard, view, verdict)
+        if verdict is passed and not view.matched:
+            guard.again += 1
+        if verdict.reply is not None:
+            return refuse(verdict)
+        return None
 
     def _guard_of(self, request: Request) -> Guard | None:
         for name, value in request.headers.raw:
@@ -93,14 +117,17 @@ class Firewall:
         return await answer if isinstance(answer, Awaitable) else answer
 
     def _judge(self, guard: Guard, view: View) -> Verdict:
+        verdict = guard.acl.judge(view)
+        self._note(guard, view, verdict)
+        return verdict
+
+    def _note(self, guard: Guard, view: View, verdict: Verdict) -> None:
         acl = guard.acl
-        verdict = acl.judge(view)
         self.sampler.note(acl.name, acl.arn, view, verdict)
         if guard.logging is not None and guard.keeps(view, verdict):
             self.lost += len(self.waiting) == MOST_WAITING
             made = logs.record(acl.arn, guard.distribution, self._request_id(), view, verdict, guard.redacted)
             self.waiting.append((tuple(guard.logging["LogDestinationConfigs"]), made))
-        return verdict
 
     # ------------------------------------------------------------------------------------ reports
 
@@ -114,6 +141,10 @@ class Firewall:
         blocked = list(self._blocked()) if with_keys else []
         news = bool(records or blocked or self._told_keys)
         self._told_keys = bool(blocked) if with_keys else self._told_keys
+        for guard in {id(each): each for each in self._guards.values()}.values():
+            if guard.again > A_TICK and guard.acl.passed is not None and guard.logging is None:
+                self.sampler.passed(guard.acl.name, guard.acl.arn, guard.acl.passed, guard.again - A_TICK)
+            guard.again = 0
         samples = self.sampler.take()
         if not (news or samples):
             return None

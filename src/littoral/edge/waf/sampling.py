@@ -42,6 +42,14 @@ class Sampler:
         for mark in view.matched:
             self._note(acl, arn, mark, view, verdict)
 
+    def passed(self, acl: str, arn: str, verdict: Verdict, count: int) -> None:
+        """Further requests of the same, of which no sample is taken."""
+        mark = verdict.mark
+        self.decisions[acl, mark.rule, verdict.action] += count
+        if mark.sampled:
+            batch = self._batches.setdefault((arn, mark.metric), Batch())
+            batch.count += count
+
     def _note(self, acl: str, arn: str, mark: Mark, view: View, verdict: Verdict) -> None:
         self.decisions[acl, mark.rule, verdict.action if mark is verdict.mark else "COUNT"] += 1
         if not mark.sampled:

@@ -69,38 +69,39 @@ class WebAcl:
     counting: list[Step]  # the steps of rate-based rules alone
     remembers: bool  # whether nothing but these depends on more than the request: no rule asks for a token
     unmatched: set[Hashable] = field(default_factory=set)  # bodyless requests that no other rule matched
+    passed: Verdict | None = None  # what they got
 
     def view(self, request: Request, now: float, body: bytes = b"", truncated: bool = False) -> View:
         return View(request, now, self.slots, body, truncated)
 
     def judge(self, view: View) -> Verdict:
-        """A request that is, to the byte, one that no rule matched before only counts."""
-        request = view.request
-        key: Hashable = None
-        if self.remembers and not view.body and len(request.target) <= LONGEST_TARGET:
-            key = request.method, request.target, view.ip, request.http_version, tuple(view.raw)
-            if key in self.unmatched:
-                return self._run(self.counting, view) or self._passed(view)
-        verdict = self._run(self.steps, view)
+        verdict = self.run(self.steps, view)
         if verdict is not None:
             return verdict
-        if key is not None and not (view.matched or view.labels or view.inserted):
+        made = self.default(view)
+        assert made is not None
+        left = view.matched or view.labels or view.inserted or made.reply
+        if self.remembers and not view.body and len(view.request.target) <= LONGEST_TARGET and not left:
             if len(self.unmatched) >= REMEMBERED_REQUESTS:
                 self.unmatched.clear()
-            self.unmatched.add(key)
-        return self._passed(view)
+            self.unmatched.add(_key(view.request))
+            self.passed = made
+        return made
 
-    def _run(self, steps: list[Step], view: View) -> Verdict | None:
+    def knows(self, request: Request) -> bool:
+        """Whether it is, to the byte, a bodyless request that no rule matched before: it has to be counted only."""
+        return self.remembers and _key(request) in self.unmatched
+
+    def run(self, steps: list[Step], view: View) -> Verdict | None:
         for step in steps:
             verdict = step(view)
             if verdict is not None:
                 return verdict
         return None
 
-    def _passed(self, view: View) -> Verdict:
-        made = self.default(view)
-        assert made is not None
-        return made
+
+def _key(request: Request) -> Hashable:
+    return request.method, request.target, request.peer.host, request.http_version, tuple(request.headers.raw)
 
 
 def compile_acl(
