@@ -38,7 +38,7 @@ end
 """
 
 EDGE = """
-import asyncio, sys, time, uvloop
+import asyncio, gc, sys, time, uvloop
 from pathlib import Path
 from littoral.edge import answer
 from littoral.edge.pipeline import Pipeline
@@ -114,6 +114,8 @@ async def main():
                 pipeline.firewall.report(with_keys=True)
         asyncio.ensure_future(report())
     listener = await listen_http(pipeline.handle)
+    gc.freeze()  # as a place does (site/lifecycle.py)
+    gc.set_threshold(10_000, 20, 500)
     print(listener.port, flush=True)
     await asyncio.Event().wait()
 uvloop.run(main())
