@@ -225,13 +225,15 @@ class Pipeline:
         plan = self._plan_of(request)
         if plan is None:
             return self._refuse(403, "Forbidden", "No distribution is configured for this host name.")
-        found = self._quick_hit(request, plan) or self._guarded(self._serve(request, plan))
+        found = self._quick_hit(request, plan, headers) or self._guarded(self._serve(request, plan))
         if isinstance(found, Awaitable):
             return self._counted(found, plan.traffic, request.method)
         plan.traffic.count(found, request.method)
         return found
 
-    def _quick_hit(self, request: Request, plan: Plan) -> Answer | Awaitable[Answer] | None:
+    def _quick_hit(
+        self, request: Request, plan: Plan, headers: dict[bytes, bytes]
+    ) -> Answer | Awaitable[Answer] | None:
         """A fresh object at a behaviour without triggers; None for everything else."""
         path, _, query = request.target.partition("?")
         if path == "/" and plan.default_root:
@@ -242,7 +244,6 @@ class Pipeline:
         secure_only = behaviour.viewer_policy != "allow-all"
         if not behaviour.quick or request.method not in SAFE_METHODS or (secure_only and not request.peer.tls):
             return None
-        headers = dict(request.headers.raw)
         if (plan.restriction is not None or b"via" in headers) and self._refusal(request, plan) is not None:
             return None
         if behaviour.signers is not None:
@@ -474,10 +475,10 @@ class Pipeline:
         if page is None or page.path is None or visit.request.uri == page.path:
             return outcome
         outcome.release()
-        inner = self._visit(visit.viewer, visit.plan)
-        inner.request.method, inner.request.uri, inner.request.querystring = "GET", page.path, ""
-        inner.behaviour = visit.plan.behaviour(page.path)
-        found = await self._find(inner)
+        instead = self._visit(visit.viewer, visit.plan)
+        instead.request.method, instead.request.uri, instead.request.querystring = "GET", page.path, ""
+        instead.behaviour = visit.plan.behaviour(page.path)
+        found = await self._find(instead)
         found.status = page.status or outcome.status
         found.label = "Error from cloudfront"
         return found
@@ -497,10 +498,7 @@ class Pipeline:
                 return answer.from_entry(whole, visit.viewer, outcome.label, self.pop, self._clock())
             outcome = part
         headers = outcome.headers
-        headers.set("x-cache", outcome.label)
-        headers.set("via", f"1.1 {self.pop}.cloudfront.net (CloudFront)")
-        headers.set("x-amz-cf-pop", self.pop)
-        headers.set("x-amz-cf-id", visit.about.request_id)
+        answer.mark(headers, outcome.label, self.pop, visit.about.request_id)
         return Response(outcome.status, headers, outcome.body())
 
     def _dressed(self, visit: Visit, response: Response, label: str) -> Response:
@@ -632,10 +630,6 @@ class Pipeline:
             raise EdgeFailure(502, "Bad Gateway", reason, "LambdaValidationError from cloudfront") from problem
 
     def _generated(self, visit: Visit, made: EdgeResponse, label: str) -> Response:
-        headers = made.headers
-        headers.set("x-cache", label)
-        headers.set("via", f"1.1 {self.pop}.cloudfront.net (CloudFront)")
-        headers.set("x-amz-cf-pop", self.pop)
-        headers.set("x-amz-cf-id", visit.about.request_id)
+        answer.mark(made.headers, label, self.pop, visit.about.request_id)
         self.results[label.partition(" ")[0]] += 1
-        return Response(made.status, headers, made.body or b"")
+        return Response(made.status, made.headers, made.body or b"")
