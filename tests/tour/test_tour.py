@@ -27,18 +27,16 @@ def processes_of(folder: Path) -> list[str]:
 
 def start(folder: Path, *options: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "littoral", "tour", "--report", str(folder / "report"), *options],
+        # a shell without job control starts its background, the tests with it, with SIGINT ignored
+        [
+            *("env", "--default-signal=INT", sys.executable, "-m", "littoral", "tour"),
+            *("--report", str(folder / "report"), *options),
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         env={**os.environ, "TMPDIR": str(folder), "NO_COLOR": "1", "COLUMNS": "200"},
-        preexec_fn=_hear_ctrl_c,  # noqa: PLW1509 - there are no threads
     )
-
-
-def _hear_ctrl_c() -> None:
-    """A shell without job control starts its background, the tests with it, with SIGINT ignored."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.mark.slow
