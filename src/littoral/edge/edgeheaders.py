@@ -6,11 +6,13 @@ to functions, and an answer that holds one is not valid; *read-only* ones are sh
 
 from __future__ import annotations
 
+import json
 import re
+from functools import lru_cache
 from typing import Any
 
 from littoral.edge.cloudfrontheaders import spelt
-from littoral.net.message import Headers
+from littoral.net.message import Headers, RawHeaders
 
 DISALLOWED = frozenset(
     "connection expect keep-alive proxy-authenticate proxy-authorization proxy-connection trailer upgrade "
@@ -31,7 +33,12 @@ READ_ONLY = {
 }
 # of a generated response: how its body is framed is the edge's own business
 FRAMING = ("content-length", "transfer-encoding")
-NAME = re.compile(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
+NAME = re.compile(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
+LINE_END = re.compile(rb"[\r\n\x00]")
+COUNTRY = b"cloudfront-viewer-country"
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+_text = json.encoder.encode_basestring_ascii
+_READ_ONLY = {kind: frozenset(name.encode() for name in names) for kind, names in READ_ONLY.items()}
 
 
 class InvalidAnswer(Exception):
@@ -45,10 +52,49 @@ def disallowed(name: str) -> bool:
 def headers_document(headers: Headers) -> dict[str, list[dict[str, str]]]:
     """``{"name": [{"key", "value"}]}``, without what is not shown to functions."""
     document: dict[str, list[dict[str, str]]] = {}
-    for name, value in headers.items():
-        if not disallowed(name):
-            document.setdefault(name, []).append({"key": canonical(name), "value": value})
+    for name, value in headers.raw:
+        shown = _shown(name)
+        if shown is not None:
+            text, key = shown
+            entry = {"key": key, "value": value.decode("latin-1")}
+            if text in document:
+                document[text].append(entry)
+            else:
+                document[text] = [entry]
     return document
+
+
+def headers_text(headers: Headers) -> str:
+    """The same as JSON. A pair that came before is not written again."""
+    raw = headers.raw
+    texts = [_pair_before(pair) if len(pair[0]) + len(pair[1]) <= LONGEST_PAIR else _pair_now(pair) for pair in raw]
+    if len(dict(raw)) < len(raw):  # some name more than once: its values are one member
+        return _encode(headers_document(headers))
+    return f"{{{','.join(filter(None, texts))}}}"
+
+
+def _pair_now(pair: tuple[bytes, bytes]) -> str:
+    shown = _shown(pair[0])
+    if shown is None:
+        return ""
+    text, key = shown
+    return f'{_text(text)}:[{{"key":{_text(key)},"value":{_text(pair[1].decode("latin-1"))}}}]'
+
+
+def _shown(name: bytes) -> tuple[str, str] | None:
+    """A header's name in lower case and as functions see it spelt; None for one that they do not see."""
+    return _shown_before(name) if len(name) <= LONGEST_KEPT else _shown_now(name)
+
+
+def _shown_now(name: bytes) -> tuple[str, str] | None:
+    text = name.decode("latin-1")
+    return None if disallowed(text) else (text, canonical(text))
+
+
+# The same few headers come with every request; what viewers make up takes two megabytes at most.
+LONGEST_KEPT, LONGEST_PAIR = 64, 256  # bytes
+_shown_before = lru_cache(maxsize=2048)(_shown_now)
+_pair_before = lru_cache(maxsize=2048)(_pair_now)
 
 
 def canonical(name: str) -> str:
@@ -65,35 +111,63 @@ def read_headers(document: Any) -> Headers:
         return Headers([])
     if not isinstance(document, dict):
         raise InvalidAnswer("headers must be an object")
-    pairs: list[tuple[str, str]] = []
+    pairs: RawHeaders = []
     for name, entries in document.items():
-        if not isinstance(entries, list) or not NAME.match(name):
-            raise InvalidAnswer(f"the header {name!r} must hold a list of key and value")
-        for entry in entries:
-            if not isinstance(entry, dict) or not isinstance(entry.get("value"), str):
-                raise InvalidAnswer(f"the header {name!r} must hold a list of key and value")
-            pairs.append((name.lower(), entry["value"]))
-    if any(re.search(r"[\r\n\x00]", value) for _, value in pairs):
-        raise InvalidAnswer("a header value holds a line end")
+        if not isinstance(entries, list):
+            raise _misshapen(name)
+        for entry in entries or [_ABSENT]:
+            value = entry.get("value") if isinstance(entry, dict) else None
+            if not isinstance(value, str):
+                raise _misshapen(name)
+            pair = _read_before(name, value) if len(name) + len(value) <= LONGEST_PAIR else _read(name, value)
+            if entry is not _ABSENT:
+                pairs.append(pair)
+    return Headers(pairs)
+
+
+_ABSENT = {"value": ""}  # a name without a value is no header, but is checked
+
+
+def _read(name: str, value: str) -> tuple[bytes, bytes]:
+    if not NAME.match(name):
+        raise _misshapen(name)
     try:
-        return Headers.of(pairs)
+        wire = value.encode("latin-1")
     except UnicodeEncodeError as problem:
         raise InvalidAnswer("a header value is not Latin-1") from problem
+    if LINE_END.search(wire):
+        raise InvalidAnswer("a header value holds a line end")
+    return name.lower().encode("ascii"), wire
+
+
+def _misshapen(name: str) -> InvalidAnswer:
+    return InvalidAnswer(f"the header {name!r} must hold a list of key and value")
+
+
+_read_before = lru_cache(maxsize=2048)(_read)
 
 
 def check_headers(kind: str, before: Headers, after: Headers) -> None:
     """Raises InvalidAnswer for a header that may not be set, or not be changed, at this trigger."""
-    for name, value in after.items():
-        if disallowed(name):
-            raise InvalidAnswer(f"the header {name} may not be set")
-        if kind == "viewer-request" and name == "cloudfront-viewer-country" and value not in before.get_all(name):
-            raise InvalidAnswer(f"the header {name} may not be set at viewer-request")
-    for name in READ_ONLY[kind]:
-        if before.get_all(name) != after.get_all(name):
-            raise InvalidAnswer(f"the header {name} is read-only at {kind}")
+    for name, value in after.raw:
+        if _shown(name) is None:
+            raise InvalidAnswer(f"the header {name.decode('latin-1')} may not be set")
+        if name == COUNTRY and kind == "viewer-request" and (name, value) not in before.raw:
+            raise InvalidAnswer(f"the header {name.decode('latin-1')} may not be set at viewer-request")
+    fixed = _READ_ONLY[kind]
+    old, new = ([pair for pair in headers.raw if pair[0] in fixed] for headers in (before, after))
+    if old != new:
+        _check_fixed(kind, old, new)
+
+
+def _check_fixed(kind: str, old: RawHeaders, new: RawHeaders) -> None:
+    """Their order among each other does not matter."""
+    for name in {name for name, _ in old + new}:
+        if [value for key, value in old if key == name] != [value for key, value in new if key == name]:
+            raise InvalidAnswer(f"the header {name.decode('latin-1')} is read-only at {kind}")
 
 
 def with_hidden(before: Headers, after: Headers) -> Headers:
     """What a function was not shown stays as it was."""
-    hidden = [(name, value) for name, value in before.raw if disallowed(name.decode("latin-1"))]
+    hidden = [pair for pair in before.raw if _shown(pair[0]) is None]
     return Headers([*after.raw, *hidden]) if hidden else after
