@@ -166,6 +166,7 @@ async def open_local(base: Foundation) -> Local:
         endpoint=lambda: place.url("mqtt-tls").removeprefix("mqtts://"),
         invoker=functions,
         objects=RuleObjects(objects),
+        permits=lambda function, rule: functions.may_invoke(function, service="iot.amazonaws.com", source_arn=rule),
     )
     place.part(things.close)
     functions.add_sink(TopicSink(things, region, account))

@@ -39,7 +39,7 @@ from littoral.things.presence import Presence
 from littoral.things.registry import Registry
 from littoral.things.registry.snapshot import import_snapshot
 from littoral.things.reserved import Reserved, dispatcher
-from littoral.things.rules import Metrics, ObjectSink, RuleEngine, Sinks
+from littoral.things.rules import Metrics, ObjectSink, Permits, RuleEngine, Sinks
 from littoral.things.shadows import Shadows
 
 log = logging.getLogger(__name__)
@@ -85,14 +85,16 @@ class Things:
         endpoint: Callable[[], str],
         invoker: Invoker | None = None,
         objects: ObjectSink | None = None,
+        permits: Permits | None = None,
         clock: Callable[[], float] = time.time,
         profile: ProfileName = "aws",
         limits: BrokerLimits | None = None,
     ) -> Things:
         """``authority`` signs devices' certificates; ``endpoint`` gives "host:port" of the device port.
 
-        Without an invoker or objects, rules that want them fail to their error action. ``folder`` is not used: all
-        state is in the store. Raises StoreError.
+        Without an invoker or objects, rules that want them fail to their error action; so they do where ``permits``,
+        asked with a function and the rule's ARN, says no. ``folder`` is not used: all state is in the store. Raises
+        StoreError.
         """
         records, streams, names = store.records(BUCKET), store.streams, Names(region, account)
         registry = Registry(records)
@@ -115,7 +117,8 @@ class Things:
             await dispatch(publication)
 
         self.shadows = Shadows(Documents(records, "shadow/"), publish_shadow, clock)
-        sinks = Sinks(invoker, objects, act)
+        asked = permits and (lambda function, rule: permits(function, names.arn("rule", rule)))
+        sinks = Sinks(invoker, objects, act, asked)
         self.rules = RuleEngine(Documents(records, "rule/"), streams, sinks, account=account)
         self._intake = Intake(self.broker, self.rules, account)
         reserved = Reserved(self.shadows, self._intake)

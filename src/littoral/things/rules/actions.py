@@ -24,6 +24,10 @@ class ObjectSink(Protocol):
     async def put(self, bucket: str, key: str, data: bytes, content_type: str) -> None: ...
 
 
+Permits = Callable[[str, str], bool]
+"""Whether a function's resource policy lets the rule of that name invoke it. Raises ResourceNotFoundException."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sinks:
     """``publish`` returns when the message is durable where that matters; it raises ValueError for a bad topic."""
@@ -31,6 +35,7 @@ class Sinks:
     invoker: Invoker | None
     objects: ObjectSink | None
     publish: Callable[[Publication], Awaitable[None]]
+    permits: Permits | None = None  # without it, every rule may invoke every function
 
 
 class ActionFailed(Exception):
@@ -53,8 +58,8 @@ class Action(Protocol):
     def resource(self, context: Context) -> str:
         """What it acts on, for error reports."""
 
-    async def run(self, selected: Selected, context: Context, sinks: Sinks) -> None:
-        """Raises ActionFailed."""
+    async def run(self, selected: Selected, context: Context, sinks: Sinks, rule: str) -> None:
+        """``rule``: the name of the rule on whose behalf. Raises ActionFailed."""
 
 
 _PASSING_CODES: Final = {"TooManyRequestsException", "ThrottlingException", "SlowDown", "Throttling", "RequestTimeout"}
@@ -81,13 +86,19 @@ class LambdaAction:
     def resource(self, context: Context) -> str:
         return self.function.evaluate(context)
 
-    async def run(self, selected: Selected, context: Context, sinks: Sinks) -> None:
+    async def run(self, selected: Selected, context: Context, sinks: Sinks, rule: str) -> None:
         if sinks.invoker is None:
             raise ActionFailed("This place runs no functions", passing=False)
         if not selected.is_json:
             raise ActionFailed("A function takes JSON; encode a binary payload in the SELECT", passing=False)
+        function = self.resource(context)
         try:
-            await sinks.invoker.invoke_async(Invocation(self.resource(context), selected.payload))
+            if sinks.permits is not None and not sinks.permits(function, rule):
+                words = (
+                    f"The resource policy of {function} does not let iot.amazonaws.com invoke it for the rule {rule}"
+                )
+                raise ServiceError("AccessDeniedException", words, status=403)
+            await sinks.invoker.invoke_async(Invocation(function, selected.payload))
         except Exception as error:
             raise failed(error) from error
 
@@ -104,7 +115,7 @@ class S3Action:
     def resource(self, context: Context) -> str:
         return self.bucket.evaluate(context)
 
-    async def run(self, selected: Selected, context: Context, sinks: Sinks) -> None:
+    async def run(self, selected: Selected, context: Context, sinks: Sinks, rule: str) -> None:
         if sinks.objects is None:
             raise ActionFailed("This place keeps no objects", passing=False)
         key = self.key.evaluate(context)
@@ -133,7 +144,7 @@ class RepublishAction:
         topic = self.topic.evaluate(context)
         return topic[1:] if topic.startswith("$$") else topic
 
-    async def run(self, selected: Selected, context: Context, sinks: Sinks) -> None:
+    async def run(self, selected: Selected, context: Context, sinks: Sinks, rule: str) -> None:
         try:
             await sinks.publish(self._message(selected, context))
         except Exception as error:

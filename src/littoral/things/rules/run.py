@@ -55,7 +55,7 @@ class Run:
         action = self.rule.actions[index]
         self.context.new_uuid = uuids(self.context.trace_id, str(index))
         try:
-            await action.run(selected, self.context, sinks)
+            await action.run(selected, self.context, sinks, self.rule.name)
         except Exception as error:  # noqa: BLE001 - sorted below; nothing may stop the other actions
             failure = failed(error)
             if failure.passing and not last:
@@ -86,7 +86,7 @@ class Run:
         }
         self.context.new_uuid = uuids(self.context.trace_id, "error")
         try:
-            await action.run(Selected(json.dumps(report).encode(), True), self.context, sinks)
+            await action.run(Selected(json.dumps(report).encode(), True), self.context, sinks, self.rule.name)
         except Exception as error:  # noqa: BLE001 - the last resort has failed; it is logged, and retried if that may help
             failure: ActionFailed = failed(error)
             log.warning("rule %s: error action %s failed: %s", self.rule.name, action.kind, failure)
