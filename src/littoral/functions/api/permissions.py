@@ -17,7 +17,8 @@ MAX_POLICY = 20_480  # bytes
 class PermissionOperations(Operations):
     @operation(
         notes="asked where S3, a rule of EventBridge or a topic rule of IoT invokes, and by function URLs; callers "
-        "with keys pass; a URL needs lambda:InvokeFunctionUrl only, InvokedViaFunctionUrl beside it is kept and lets nobody else in"
+        "with keys pass; a URL needs lambda:InvokeFunctionUrl only, "
+        "InvokedViaFunctionUrl beside it is kept and lets nobody else in"
     )
     async def add_permission(
         self,
