@@ -14,13 +14,16 @@ import pytest
 from littoral.edge.accesslog.bucket import RegionBuckets
 from littoral.edge.accesslog.delivery import AccessLogs, NotDelivered
 from littoral.edge.accesslog.formatting import gzipped
-from littoral.edge.accesslog.line import FIELDS, HEAD, Record, Source, encoded, line
+from littoral.edge.accesslog.line import FIELDS, HEAD, line
 from littoral.edge.accesslog.spool import Destination, Spool, read
+from littoral.edge.accesslog.view import Record, Source, encoded
 from littoral.net.client import HttpClient
 from littoral.net.message import Response
-from tests.edge.place import HOST, Edge, answer, edge
+from tests.edge.place import HOST, Edge, answer, behaving, edge, listed
 from tests.edge.test_cffunctions_api import with_objects
 from tests.edge.test_control import Key, Location, config, origin_of, refused, region, until
+from tests.edge.test_websockets import dial
+from tests.edge.test_websockets import origin as websocket_origin
 
 RECORD = Record(
     1_700_000_001.25,
@@ -327,3 +330,94 @@ def test_from_a_viewer_to_an_object(tmp_path: Path) -> None:
         finally:
             there.place.run(client.close())
             location.stop()
+
+
+async def test_a_wildcard_name_is_logged_too(tmp_path: Path) -> None:
+    async with edge(tmp_path / "edge") as place:
+        bucket = Kept()
+        access = access_of(place, tmp_path / "logs", bucket)
+        place.configure(Logging=logging(), Aliases=listed(["*.example.org"]))
+        await place.get("/a", host="Shop.example.org:80")
+        await access.flush_and_deliver()
+        assert [each["x-host-header"] for each in bucket.lines()] == ["Shop.example.org:80"]
+
+
+async def test_a_websocket_is_logged_when_it_is_closed(tmp_path: Path) -> None:
+    async with edge(tmp_path / "edge") as place, websocket_origin(place):
+        bucket = Kept()
+        access = access_of(place, tmp_path / "logs", bucket)
+        place.configure(Logging=logging())
+        async with dial(place, "/chat?room=1") as socket:
+            await socket.send("hello")
+            assert await socket.recv() == "hello"
+            await access.flush()
+            assert access._spool.left() == []
+            assert access._notes.all == []
+        deadline = time.monotonic() + 30
+        while not access._notes.all:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.01)
+        await access.flush_and_deliver()
+        (found,) = bucket.lines()
+        assert [found[name] for name in ("sc-status", "cs-protocol", "cs-uri-stem", "x-edge-result-type")] == [
+            "101",
+            "ws",
+            "/chat",
+            "Miss",
+        ]
+        asked, answered = int(found["cs-bytes"]), int(found["sc-bytes"])
+        assert asked > len("GET /chat HTTP/1.1\r\n") + len("hello") and answered > len("hello")
+        assert float(found["time-taken"]) >= float(found["time-to-first-byte"])
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "detail"), [("DELETE", "403", "InvalidRequestMethod"), ("GET", "502", "OriginConnectError")]
+)
+async def test_why_there_was_an_error(tmp_path: Path, method: str, status: str, detail: str) -> None:
+    async with edge(tmp_path / "edge") as place:
+        bucket = Kept()
+        access = access_of(place, tmp_path / "logs", bucket)
+        place.configure(Logging=logging())
+        await place.origin.stop()
+        await place.get("/a", method=method)
+        await access.flush_and_deliver()
+        (found,) = bucket.lines()
+        assert (found["sc-status"], found["x-edge-result-type"]) == (status, "Error")
+        assert found["x-edge-detailed-result-type"] == detail
+
+
+async def test_an_origin_that_says_nothing_or_nonsense(tmp_path: Path) -> None:
+    said = [b"", b"nonsense\r\n\r\n"]
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(said[0])
+        writer.close()
+
+    async with edge(tmp_path / "edge") as place:
+        bucket = Kept()
+        access = access_of(place, tmp_path / "logs", bucket)
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        place.origin_port = server.sockets[0].getsockname()[1]
+        place.configure(Logging=logging())
+        try:
+            for number in range(2):
+                await place.get(f"/{number}")
+                said.reverse()
+        finally:
+            server.close()
+        await access.flush_and_deliver()
+        details = [each["x-edge-detailed-result-type"] for each in bucket.lines()]
+        assert details == ["OriginReadError", "OriginInvalidResponseError"]
+
+
+async def test_what_an_origin_function_generated_is_a_miss(tmp_path: Path) -> None:
+    async with edge(tmp_path / "edge") as place:
+        bucket = Kept()
+        access = access_of(place, tmp_path / "logs", bucket)
+        made = place.trigger("origin-request", lambda cf: {"status": "200", "body": "made"})
+        place.configure(Logging=logging(), behaviour=behaving(triggers=[made]))
+        await place.get("/a")
+        await access.flush_and_deliver()
+        (found,) = bucket.lines()
+        assert (found["x-edge-result-type"], found["x-edge-detailed-result-type"]) == ("Miss", "MissGeneratedResponse")

@@ -60,8 +60,10 @@ def region(more: More | None = None) -> Iterator[Place]:
         services, others, closers = await more(store) if more is not None else ({}, {}, [])
         lookup = services.pop("lookup", None)
         objects = services.pop("objects", None)
+        streams = services.pop("streams", None)
         cloudfront = services["cloudfront"] = CloudFront(control, account="000000000000", functions=lookup)
         cloudfront.objects = objects
+        cloudfront.streams = streams
         services["cloudfront-keyvaluestore"] = KeyValueStoreData(control)
         return {**services, "routes": {**routes, **others}, "close": [control.close, *closers]}
 

@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 
+from littoral.edge.accesslog.delivery import AccessLogs
 from littoral.edge.tier import HEADER, Asking, NotTrusted, Tier
 from littoral.net.client import HttpClient
 from littoral.net.message import BytesBody, Headers, Peer, Request, Response
 from tests.edge.place import Origin, answer, behaving, listed
+from tests.edge.test_accesslog import Kept, logging
 from tests.edge.test_compressing import TEXT
-from tests.edge.test_control import Location, Place, config, origin_of, region
+from tests.edge.test_control import Location, Place, config, origin_of, region, until
 from tests.edge.test_slicing import BODY, Ranged
 
 SHIELD = "eu-west-1"
@@ -204,3 +206,22 @@ async def test_only_locations_are_believed() -> None:
     with pytest.raises(NotTrusted):
         replace(shield, secret=b"").asked(request(replace(other, secret=b"")._signed("h", "/a", asking)))
     await client.close()
+
+
+def test_a_hit_of_the_shield_says_so(world: World, tmp_path: Path) -> None:
+    bucket, (first, second) = Kept(), world.pops[:2]
+    access = AccessLogs(tmp_path / "logs", "POP2", bucket, 60.0)
+    second.pipeline.access = access
+    with_logs = world.distribution()[0]
+    found = world.place.cloudfront.get_distribution_config(Id=with_logs)
+    changed = found["DistributionConfig"] | {"Logging": logging()}
+    world.place.cloudfront.update_distribution(Id=with_logs, DistributionConfig=changed, IfMatch=found["ETag"])
+    revision = world.place.control.revision
+    until(lambda: all(each.location.revision >= revision for each in (first, second, world.shield)))
+    host = world.place.cloudfront.get_distribution(Id=with_logs)["Distribution"]["DomainName"]
+    first.get(host, "/a")
+    for path in ("/a", "/a", "/b"):
+        second.get(host, path)
+    world.place.place.run(access.flush_and_deliver())
+    results = [(each["x-edge-result-type"], each["x-edge-detailed-result-type"]) for each in bucket.lines()]
+    assert results == [("Hit", "OriginShieldHit"), ("Hit", "Hit"), ("Miss", "Miss")]

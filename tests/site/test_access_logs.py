@@ -9,7 +9,9 @@ import urllib.request
 from collections.abc import Callable
 from typing import Any
 
+from tests.edge.place import behaving
 from tests.edge.test_control import config
+from tests.edge.test_realtime import asked_for, records
 
 from .conftest import Running
 
@@ -35,7 +37,11 @@ def test_access_is_logged(start: Callable[..., Running]) -> None:
     s3, cf = place.client("s3"), place.client("cloudfront")
     s3.create_bucket(Bucket="access")
     logging = {"Enabled": True, "Bucket": "access.s3.amazonaws.com", "Prefix": "", "IncludeCookies": False}
-    made = cf.create_distribution(DistributionConfig=config(9, "access", Logging=logging))["Distribution"]
+    place.client("kinesis").create_stream(StreamName="logs", ShardCount=1)
+    fields = ["cs-uri-stem", "sc-status", "x-edge-detailed-result-type"]
+    live = cf.create_realtime_log_config(**asked_for(Fields=fields))["RealtimeLogConfig"]["ARN"]
+    wanted = config(9, "access", Logging=logging, DefaultCacheBehavior=behaving(RealtimeLogConfigArn=live))
+    made = cf.create_distribution(DistributionConfig=wanted)["Distribution"]
     cf.get_waiter("distribution_deployed").wait(Id=made["Id"], WaiterConfig={"Delay": 0.05, "MaxAttempts": 600})
     ask(place, made["DomainName"], "/one?a=b")
     deadline = time.monotonic() + 60
@@ -43,6 +49,10 @@ def test_access_is_logged(start: Callable[..., Running]) -> None:
         assert time.monotonic() < deadline, "no log came"
         time.sleep(0.1)
     assert found[0][6:9] == [made["DomainName"], "/one", "502"]
+    while not (live_records := records(place.client("kinesis"))):
+        assert time.monotonic() < deadline, "no record came"
+        time.sleep(0.1)
+    assert live_records == [["/one", "502", "OriginConnectError"]]
     assert place.process.stop() == 0
 
     place = start("place", "--edge-log-interval", "3600")
@@ -50,3 +60,4 @@ def test_access_is_logged(start: Callable[..., Running]) -> None:
     assert place.process.stop() == 0
     place = start("place")
     assert sorted(each[7] for each in lines(place.client("s3"))) == ["/one", "/two"]
+    assert [each[0] for each in records(place.client("kinesis"))] == ["/one", "/two"]

@@ -71,6 +71,7 @@ def test_the_site_of_the_page(place: Running, tmp_path: Path, api: int) -> None:
         page = page.replace("wait_for_deployment = true", "wait_for_deployment = false")
     (tmp_path / "site.tf").write_text(page)
     s3, cloudfront = place.client("s3"), place.client("cloudfront")
+    place.client("kinesis").create_stream(StreamName="shop-requests", ShardCount=1)
     s3.create_bucket(Bucket="shop")
     s3.put_object(Bucket="shop", Key="index.html", Body=b"<h1>Shop</h1>", ContentType="text/html")
     s3.put_object(Bucket="shop", Key="api/down", Body=b"from the bucket")

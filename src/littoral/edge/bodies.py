@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+from littoral.edge.told import Told
 from littoral.net.client import ClientResponse
 from littoral.net.message import Body, Headers
 
@@ -18,15 +19,21 @@ OWN = (b"via", b"forwarded", b"x-forwarded-", b"x-real-ip", b"x-amz-", b"x-amzn-
 class Passing:
     """A response's body on its way to the viewer."""
 
-    def __init__(self, response: ClientResponse) -> None:
+    def __init__(self, response: ClientResponse, told: Told | None = None) -> None:
         self._response = response
+        self._told = told
         self._chunks = aiter(response.body)
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
     async def __anext__(self) -> bytes:
-        return await anext(self._chunks)
+        try:
+            return await anext(self._chunks)
+        except StopAsyncIteration:
+            if self._told is not None:
+                self._told.ended()
+            raise
 
     async def aclose(self) -> None:
         self._response.release()

@@ -72,6 +72,7 @@ class Control:
                 "key-group",
                 "key-value-store",
                 "public-key",
+                "realtime-log-config",
                 "trust-store",
                 "tags",
                 *WAF_KINDS,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
+import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -25,9 +25,11 @@ from littoral.edge.ranges import block_range, first_asked, is_block, part_of
 from littoral.edge.slicing import Slicing
 from littoral.edge.storable import UNCHANGING, by_name, changed_paths, end_to_end, storable, tags_of, vary_of
 from littoral.edge.tier import Asking, Tier
+from littoral.edge.told import GENERATED, SHIELD_HIT, Told
 from littoral.edge.triggers import EdgeRequest, EdgeResponse, switched_origin
 from littoral.edge.upstream import Upstream, escaped
 from littoral.net.client import ClientResponse, RequestFailed, Timeout
+from littoral.net.exchange import BadResponse, ConnectFailed, Disconnected
 from littoral.net.message import Body, BodyError, Headers, Request
 from littoral.protocols.httpcache import Lifetime, initial_age, lifetime, shareable
 from littoral.protocols.httpcache.directives import date_text
@@ -179,12 +181,18 @@ class Fetching:
         failover = behaviour.failover if visit.request.method in FAILS_OVER and visit.origin is None else None
         outcome = await self._attempt(visit, entry, key, origin, failover)
         if outcome is None and failover is not None:
-            outcome = await self._attempt(visit, entry, key, failover.secondary, None)
+            outcome = await self._attempt(visit, entry, key, failover.secondary, None, visit.failed)
         assert outcome is not None
         return outcome
 
     async def _attempt(
-        self, visit: Visit, entry: Entry | None, key: Key | None, origin: Origin, failover: Failover | None
+        self,
+        visit: Visit,
+        entry: Entry | None,
+        key: Key | None,
+        origin: Origin,
+        failover: Failover | None,
+        reason: str = "",
     ) -> Outcome | None:
         """One origin with its triggers; None where another is to be asked."""
         request = self.upstream.outgoing(origin, visit.behaviour, visit.request, visit.viewer.peer)
@@ -195,33 +203,40 @@ class Fetching:
             request = changed
             if changed.origin_document is not None:
                 origin = switched_origin(changed.origin_document, origin)
-        requested_at, began = self._clock(), time.perf_counter()
+        requested_at = self._clock()
+        told = visit.told = Told(origin=origin.domain, reason=reason)
         try:
             response = await self._send(visit, request, origin, entry, cached=key is not None)
         except RequestFailed as problem:
             if failover is not None:
                 log.info("origin %s: %s; the secondary is asked", origin.domain, problem)
+                visit.failed = f"Failover:{504 if isinstance(problem, Timeout) else 502}"
                 return None
             return self._unreachable(key, visit, entry, origin, problem)
         if failover is not None and response.status in failover.statuses:
             await self._triggers("origin-response", visit, request, _bare(response))  # it ran for this origin, too
             response.release()
+            visit.failed = f"Failover:{response.status}"
             return None
-        visit.upstream_took = time.perf_counter() - began
-        visit.plan.traffic.asked(visit.upstream_took)
+        visit.plan.traffic.asked(told.answered())
         return await self._received(key, visit, request, entry, response, requested_at)
 
     async def _ask_shield(self, shield: str, visit: Visit, entry: Entry | None, key: Key | None) -> Outcome:
         """The tier above; origin functions run there. Raises RequestFailed."""
-        asked, requested_at, began = visit.request, self._clock(), time.perf_counter()
+        asked, requested_at = visit.request, self._clock()
         kept = [pair for pair in asked.headers.raw if pair[0].decode("latin-1") not in CONDITIONS]
         headers = Headers([*kept, *Headers.of(_conditions(visit, entry)).raw])
         target = escaped(asked.uri) + (f"?{asked.querystring}" if asked.querystring else "")
         peer = visit.viewer.peer
         asking = Asking(self._tier.wanted, visit.behaviour.pattern, asked.client_ip, peer.tls)
-        response = await self._tier.ask(shield, visit.plan.domain, target, headers, asking)
-        visit.upstream_took = time.perf_counter() - began
-        return await self._received(key, visit, asked, entry, response, requested_at, above=True)
+        told = Told(origin=visit.behaviour.origin.domain)
+        response, hit = await self._tier.ask(shield, visit.plan.domain, target, headers, asking)
+        visit.told = told
+        told.answered()
+        outcome = await self._received(key, visit, asked, entry, response, requested_at, above=True)
+        if hit and outcome.status < 400 and outcome.entry is None:
+            outcome.detail = SHIELD_HIT
+        return outcome
 
     async def _send(
         self, visit: Visit, request: EdgeRequest, origin: Origin, entry: Entry | None, *, cached: bool
@@ -289,7 +304,7 @@ class Fetching:
             if length is not None and request.method != "HEAD":
                 made.headers.set("content-length", length)
             label = "Miss from cloudfront" if made.status < 400 else "Error from cloudfront"
-            return Outcome(made.status, label, headers=made.headers, passing=response)
+            return Outcome(made.status, label, headers=made.headers, passing=response, told=visit.told)
         return self._store(key, visit, made, said, known, requested_at, response, length)
 
     def _not_a_block(self, visit: Visit, status: int) -> Key:
@@ -357,6 +372,8 @@ class Fetching:
         except BaseException:
             filling.fail("the edge location is stopping")
             raise
+        if visit.told is not None:
+            visit.told.ended()
         entry.body = filling.finish()
         entry.size = filling.size
         self._keep(key, visit, entry)
@@ -416,6 +433,7 @@ class Fetching:
         said = lifetime(made.status, known, visit.behaviour.ttl, now, visit.plan.error_minimum(made.status))
         outcome = self._replaced(key, visit, replace(made, body=made.body or b""), said, known, now)
         outcome.label = "LambdaGeneratedResponse from cloudfront"
+        outcome.detail = GENERATED if outcome.status < 400 else ""
         return outcome
 
     # ------------------------------------------------------------------------------ what was there before
@@ -463,7 +481,18 @@ class Fetching:
             until = now + visit.plan.error_minimum(status)
             kept = Entry(visit.path, status, list(headers.raw), text, len(text), now, until)
             self._keep(key, visit, kept)
-        return Outcome(status, "Error from cloudfront", headers=headers, content=text)
+        return Outcome(status, "Error from cloudfront", headers=headers, content=text, detail=problem_of(problem))
+
+
+def problem_of(problem: RequestFailed) -> str:
+    """x-edge-detailed-result-type of an origin that did not answer."""
+    if isinstance(problem, Timeout):
+        return "OriginCommError"
+    if isinstance(problem, ConnectFailed):
+        return "OriginDnsError" if isinstance(problem.__cause__, socket.gaierror) else "OriginConnectError"
+    if isinstance(problem, Disconnected):
+        return "OriginReadError"
+    return "OriginInvalidResponseError" if isinstance(problem, BadResponse) else "OriginCommError"
 
 
 def _hinted(viewer: Request, status: int, headers: Headers) -> None:

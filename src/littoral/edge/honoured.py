@@ -33,7 +33,6 @@ REFUSED: list[tuple[str, tuple[Any, ...], str]] = [
         for field, allowed, what in (
             ("TrustedSigners.Enabled", NOTHING, "trusted signers (accounts; use trusted key groups)"),
             ("FieldLevelEncryptionId", NOTHING, "field-level encryption"),
-            ("RealtimeLogConfigArn", NOTHING, "real-time logs"),
             ("SmoothStreaming", NOTHING, "smooth streaming"),
         )
     ),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from littoral.edge.bodies import Passing
 from littoral.edge.entry import Entry
 from littoral.edge.filling import Filling
+from littoral.edge.told import Told
 from littoral.net.client import ClientResponse
 from littoral.net.message import Headers, ResponseBody
 
@@ -28,12 +29,14 @@ class Outcome:
     vary: tuple[str, ...] = ()  # request headers that chose it, beside those of the key
     stream: AsyncIterator[bytes] | None = None  # of what is put together from several entries
     stored: bool = False  # such entries stay in the cache
+    detail: str = ""  # more than the label says of the result (``told``)
+    told: Told | None = None  # of the request that asked the origin
 
     def body(self) -> ResponseBody:
         if self.filling is not None:
             return self.filling.follow()
         if self.passing is not None:
-            return Passing(self.passing)
+            return Passing(self.passing, self.told)
         if self.stream is not None:
             return self.stream
         return self.content

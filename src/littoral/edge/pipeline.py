@@ -30,6 +30,7 @@ from littoral.edge.plan import SAFE_METHODS, Behaviour, Origin, Plan
 from littoral.edge.responseheaders import ResponseHeaders, server_timing
 from littoral.edge.signing import refusal_page
 from littoral.edge.tier import HEADER, RAW, NotTrusted, Tier, inner
+from littoral.edge.told import Told
 from littoral.edge.traffic import Traffic
 from littoral.edge.triggers import (
     About,
@@ -71,11 +72,17 @@ class Visit:
     about: About
     since: int = 0  # the cache's generation when the origin was asked
     began: float = field(default_factory=time.perf_counter)
-    upstream_took: float | None = None  # seconds until the origin answered, where this visit asked it
+    told: Told | None = None  # of the origin, where this visit asked it
+    failed: str = ""  # how the primary of an origin group did
     inner: bool = False  # another location asks, for a viewer of its own
     block: tuple[int, Key] | None = None  # of its object under that key, where a piece is asked for (``slicing``)
     origin: Origin | None = None  # the one that a CloudFront function chose
     shared: Key | None = None  # where the answer to a request with Authorization lies, if its origin lets it be shared
+
+    @property
+    def upstream_took(self) -> float | None:
+        """Seconds until the origin answered, where this visit asked it."""
+        return self.told.first if self.told is not None and self.told.first >= 0 else None
 
     @property
     def path(self) -> str:
@@ -87,12 +94,15 @@ class Visit:
 class EdgeFailure(Exception):
     """The request ends with an error of the edge itself."""
 
-    def __init__(self, status: int, title: str, reason: str, label: str = "Error from cloudfront") -> None:
+    def __init__(
+        self, status: int, title: str, reason: str, label: str = "Error from cloudfront", detail: str = ""
+    ) -> None:
         super().__init__(reason)
         self.status = status
         self.title = title
         self.reason = reason
         self.label = label
+        self.detail = detail  # for logs (``told``)
 
 
 def _failure(failed: scripts.Failed) -> EdgeFailure:
@@ -293,7 +303,7 @@ class Pipeline:
             response = self._dressed(visit, response, answer.HIT)
             return self._scripted_response(visit, response) if scripted else response
         except EdgeFailure as failure:
-            return self._refuse(failure.status, failure.title, failure.reason, failure.label)
+            return self._failed(failure)
 
     def _fresh(self, visit: Visit) -> Entry | None:
         """The stored object for a request as a function has left it."""
@@ -322,7 +332,7 @@ class Pipeline:
         try:
             return await serving
         except EdgeFailure as failure:
-            return self._refuse(failure.status, failure.title, failure.reason, failure.label)
+            return self._failed(failure)
 
     async def _serve(self, viewer: Request, plan: Plan) -> Answer:
         visit = self._visit(viewer, plan)
@@ -371,7 +381,7 @@ class Pipeline:
         try:
             response = await self._respond(visit, await self._find(visit))
         except EdgeFailure as failure:
-            response = self._refuse(failure.status, failure.title, failure.reason, failure.label)
+            response = self._failed(failure)
         response.headers.set(HEADER, "1")
         return response
 
@@ -398,13 +408,14 @@ class Pipeline:
             response.headers.set("location", f"https://{viewer.host.partition(':')[0]}{viewer.target}")
             return response
         if viewer.target == "*":
-            raise EdgeFailure(400, "Bad Request", "A distribution is asked for a path.")
+            raise EdgeFailure(400, "Bad Request", "A distribution is asked for a path.", detail="InvalidRequest")
         if viewer.method == "GET" and (
             viewer.headers.get("content-length", "0") != "0" or "transfer-encoding" in viewer.headers
         ):
-            raise EdgeFailure(403, "Forbidden", "A GET request has no body.")
+            raise EdgeFailure(403, "Forbidden", "A GET request has no body.", detail="InvalidRequest")
         if viewer.method not in behaviour.allowed:
-            raise EdgeFailure(403, "Forbidden", f"The method {viewer.method} is not allowed by this distribution.")
+            reason = f"The method {viewer.method} is not allowed by this distribution."
+            raise EdgeFailure(403, "Forbidden", reason, detail="InvalidRequestMethod")
         return None
 
     def _stopped(self, visit: Visit) -> Outcome | None:
@@ -422,7 +433,8 @@ class Pipeline:
             return None
         page = answer.page(403, "Forbidden", reason, self.pop)
         assert isinstance(page.body, bytes)
-        return Outcome(403, "Error from cloudfront", headers=page.headers, content=page.body)
+        detail = "ClientGeoBlocked" if "country" in reason else ""
+        return Outcome(403, "Error from cloudfront", headers=page.headers, content=page.body, detail=detail)
 
     def _admit(self, visit: Visit) -> Outcome | None:
         """Signed URLs and cookies: the request goes on without them, or is refused."""
@@ -484,6 +496,14 @@ class Pipeline:
         return found
 
     async def _respond(self, visit: Visit, outcome: Outcome) -> Response:
+        response = await self._shown(visit, outcome)
+        if visit.told is not None or outcome.detail:
+            told = visit.told or Told()
+            told.detail = outcome.detail
+            response.note = told
+        return response
+
+    async def _shown(self, visit: Visit, outcome: Outcome) -> Response:
         self.results[outcome.label.partition(" ")[0]] += 1
         entry = outcome.entry
         if entry is not None:
@@ -531,6 +551,12 @@ class Pipeline:
     def _refuse(self, status: int, title: str, reason: str, label: str = "Error from cloudfront") -> Response:
         self.results[label.partition(" ")[0]] += 1
         return answer.page(status, title, reason, self.pop, label)
+
+    def _failed(self, failure: EdgeFailure) -> Response:
+        response = self._refuse(failure.status, failure.title, failure.reason, failure.label)
+        if failure.detail:
+            response.note = Told(failure.detail)
+        return response
 
     # ----------------------------------------------------------------------------------------- triggers
 

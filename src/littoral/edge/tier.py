@@ -84,8 +84,10 @@ class Tier:
             return None
         return self.addresses.get(shield)
 
-    async def ask(self, url: str, host: str, target: str, headers: Headers, asking: Asking) -> ClientResponse:
-        """Raises RequestFailed, also where the shield does not answer as one."""
+    async def ask(
+        self, url: str, host: str, target: str, headers: Headers, asking: Asking
+    ) -> tuple[ClientResponse, bool]:
+        """And whether the shield had it. Raises RequestFailed, also where the shield does not answer as one."""
         assert self.client is not None
         sent = Headers([pair for pair in headers.raw if pair[0].decode("latin-1") not in HOPS and pair[0] != RAW])
         sent.set("host", host)
@@ -96,10 +98,10 @@ class Tier:
         if HEADER not in response.headers:
             response.release()
             raise RequestFailed(f"{url} did not answer as a shield: {response.status}")
-        if (response.headers.get("x-cache") or "").startswith(("Hit", "RefreshHit")):
-            self.hits += 1
+        hit = (response.headers.get("x-cache") or "").startswith(("Hit", "RefreshHit"))
+        self.hits += hit
         response.headers.remove(HEADER)
-        return response
+        return response, hit
 
     def _signed(self, host: str, target: str, asking: Asking) -> str:
         said = {

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 from littoral.edge.plan import Plan
 from littoral.net.message import Headers
 
+T = TypeVar("T")
 MOST_CHAINED = 2  # distributions that one request may go through
 MARK = "(CloudFront)"  # in the Via of a request that another distribution sent
 
@@ -25,7 +27,7 @@ def chained(headers: Headers) -> int:
     return sum(line.count(MARK) for line in headers.get_all("via"))
 
 
-def named_by_wildcard(plans: Mapping[str, Plan], host: str) -> Plan | None:
+def named_by_wildcard(plans: Mapping[str, T], host: str) -> T | None:
     """``*.example.org`` is for every name below, however deep; the longest that there is counts."""
     while "." in host:
         host = host.partition(".")[2]

@@ -179,6 +179,7 @@ class Response:
     body: ResponseBody = b""
     close: bool = False  # close the connection after this response
     prepared: bytes | None = None
+    note: object = None  # of the handler, for those who observe its answers; never sent
 
 
 @dataclass(slots=True)
@@ -209,6 +210,7 @@ class Switching:
     headers: Headers
     protocol: bytes = b"websocket"
     idle_timeout: float = 600.0  # seconds without a byte in either direction
+    on_end: Callable[[int, int], None] | None = None  # told the bytes that the client sent, and those it was sent
 
 
 Answer = Response | WebSocketUpgrade | Switching

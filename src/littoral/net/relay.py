@@ -7,6 +7,7 @@ is said. The listener counts the pair as one of its connections.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
@@ -22,12 +23,14 @@ class End(asyncio.Protocol):
         self.other: End = self
         self.transport: asyncio.Transport | None = None
         self.ended = False  # it sends no more
+        self.sent = 0  # bytes
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         self._relay.moved()
+        self.sent += len(data)
         if self.other.transport is not None:
             self.other.transport.write(data)
 
@@ -69,9 +72,11 @@ class Relay:
         self._ends = self.near, self.far = End(self), End(self)
         self.near.other, self.far.other = self.far, self.near
         self._closed = False
+        self._on_end: Callable[[int, int], None] | None = None
 
     def start(self, transport: asyncio.Transport, rest: bytes, answer: Switching) -> None:
         """Take both connections over. Raises ConnectionError when the far one has gone."""
+        self._on_end = answer.on_end
         transport.set_protocol(self.near)
         self.near.connection_made(transport)
         answer.upstream.switch(self.far)
@@ -90,6 +95,8 @@ class Relay:
         if not self._closed:
             self._closed = True
             self._server.forget(self)
+            if self._on_end is not None:
+                self._on_end(self.near.sent, self.far.sent)
 
     # the server's side
 

@@ -12,6 +12,8 @@ from littoral.edge.cffunctions.functions import CloudFrontFunctions
 from littoral.edge.geo import Database, Locator, NoDatabase
 from littoral.edge.location import EdgeLocation, Region
 from littoral.edge.pipeline import Pipeline
+from littoral.edge.realtime.delivery import RealtimeLogs
+from littoral.edge.realtime.streams import RegionStreams
 from littoral.edge.tier import Tier
 from littoral.edge.upstream import Credentials, Upstream
 from littoral.functions import Functions
@@ -19,7 +21,7 @@ from littoral.net.client import HttpClient
 from littoral.site.foundation import Foundation, lay
 from littoral.site.listening import listen_api, listen_edge
 from littoral.site.place import Place
-from littoral.site.readings import edge_readings, function_readings, version_readings
+from littoral.site.readings import edge_readings, function_readings, realtime_readings, version_readings
 
 MIB = 1024 * 1024
 
@@ -72,11 +74,18 @@ async def attach(base: Foundation, functions: Functions, region_url: str, key: C
     pipeline.access = AccessLogs(
         base.folder / "edge" / "access-logs", name.upper(), buckets, settings.edge_log_interval
     )
+    streams = RegionStreams(client, region_url, key, settings.region)
+    server = "" if settings.host in {"0.0.0.0", "::"} else settings.host
+    realtime = RealtimeLogs(name.upper(), streams, server=server, locator=pipeline.locator)
+    pipeline.access.readers.append(realtime)
     region = Region(region_url, key, client, settings.region)
     location = EdgeLocation(name, region, pipeline, base.store.records("edge-location"), functions)
     base.metrics.add(lambda: edge_readings(pipeline))
+    base.metrics.add(lambda: realtime_readings(realtime))
     await location.start()  # invalidations that came meanwhile are applied before anybody is served
     await pipeline.access.start()
+    realtime.start()
+    base.place.quiet(realtime.close)
     base.place.quiet(pipeline.access.flush_and_deliver)
     base.place.part(pipeline.access.close)
     base.place.quiet(location.close)

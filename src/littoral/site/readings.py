@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from littoral.edge.pipeline import Pipeline
+from littoral.edge.realtime.delivery import RealtimeLogs
 from littoral.edge.traffic import Traffic
 from littoral.functions.tally import BUCKETS, Tally
 from littoral.net.listen import HttpService
@@ -110,6 +111,12 @@ def distribution_readings(traffic: Traffic, where: Mapping[str, str]) -> Iterabl
     yield Reading(f"{name}_origin_requests_total", "Origin requests that were answered", traffic.origin_requests, where)
     meaning = "Time until origins' responses began; divided by their number the origin latency"
     yield Reading(f"{name}_origin_seconds_total", meaning, traffic.origin_seconds, where)
+
+
+def realtime_readings(logs: RealtimeLogs) -> Iterable[Reading]:
+    counted = (("delivered", logs.delivered), ("dropped", logs.dropped))
+    for result, count in counted:
+        yield Reading("littoral_edge_realtime_records_total", "Real-time log records", count, {"result": result})
 
 
 def shield_readings(shield: Shield) -> Iterable[Reading]:

@@ -74,6 +74,7 @@ async def _region(place: Place, *, with_edge: bool) -> None:
     things.shadows.on_shadow_changed(greengrass.shadow_changed)
     cloudfront = CloudFront(control, account=account, functions=EdgeFunctions(functions))
     cloudfront.objects = ImportedObjects(local.objects)
+    cloudfront.streams = local.streams
     destinations = FirewallLogs(local.objects, functions, local.streams, account)
     reports = Reports(destinations)
     groups = managed_groups(place.settings.waf_rules)

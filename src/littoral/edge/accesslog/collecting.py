@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-from littoral.net.message import Answer, FileSlice, Request, Response
+from littoral.edge.told import Told
+from littoral.net.message import Answer, FileSlice, Request, Response, Switching
 
-# when it ended and when its first byte was ready, request, status, response's head, bytes of body, whether whole
-Note = tuple[float, float, Request, int, Any, int, bool]
+# when it ended and when its first byte was ready, request, status, response's head, bytes of body, whether whole, Told
+Note = tuple[float, float, Request, int, Any, int, bool, object]
 
 
 class Notes:
@@ -31,11 +32,24 @@ class Notes:
             return self._noted(request, answer)
         if isinstance(answer, Awaitable):
             return self._later(request, answer)
-        return answer
+        return self._tunnel(request, answer) if isinstance(answer, Switching) else answer
 
     async def _later(self, request: Request, answer: Awaitable[Answer]) -> Answer:
         found = await answer
+        if isinstance(found, Switching):
+            return self._tunnel(request, found)
         return self._noted(request, found) if isinstance(found, Response) else found
+
+    def _tunnel(self, request: Request, answer: Switching) -> Switching:
+        """A WebSocket is noted when it is closed, with what went both ways."""
+        first, head = self._clock(), answer.headers.raw
+
+        def ended(received: int, sent: int) -> None:
+            told = Told(received=received)
+            self.all.append((self._clock(), first, request, 101, head, sent, True, told))
+
+        answer.on_end = ended
+        return answer
 
     def _noted(self, request: Request, response: Response) -> Response:
         body, now = response.body, self._clock()
@@ -51,12 +65,44 @@ class Notes:
 
     def note(self, ended: float, first: float, request: Request, response: Response, size: int, whole: bool) -> None:
         head = response.prepared or response.headers.raw
-        self.all.append((ended, first, request, response.status, head, size, whole))
+        self.all.append((ended, first, request, response.status, head, size, whole, response.note))
         if len(self.all) >= self.MANY:
             self._full()
 
     def now(self) -> float:
         return self._clock()
+
+
+def host_of(request: Request) -> str:
+    for name, value in request.headers.raw:
+        if name == b"host":
+            return value.decode("latin-1")
+    return ""
+
+
+def record_of(note: Note) -> tuple[Any, ...]:
+    """The values of a ``Record``."""
+    ended, first, request, status, head, size, whole, told = note
+    peer = request.peer
+    record = (
+        ended,
+        first,
+        request.received_at or first,
+        peer.host,
+        peer.port,
+        peer.handshake,
+        peer.http_version or request.http_version,
+        request.method,
+        request.target,
+        request.headers.raw,
+        int(status),
+        head,
+        size,
+        whole,
+    )
+    if isinstance(told, Told):
+        return (*record, told.detail, told.first, told.last, told.origin, told.reason, told.received)
+    return record
 
 
 class Watched:

@@ -17,11 +17,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from littoral.edge.accesslog.collecting import Note, Notes
+from littoral.edge.accesslog.collecting import Note, Notes, host_of, record_of
 from littoral.edge.accesslog.formatting import gzipped
-from littoral.edge.accesslog.line import Source
 from littoral.edge.accesslog.spool import Destination, Spool, read
+from littoral.edge.accesslog.view import Source
 from littoral.edge.plan import Plan
+from littoral.edge.viewerrules import named_by_wildcard
 from littoral.net.message import Answer, Request, Response
 
 log = logging.getLogger("littoral.edge")
@@ -43,6 +44,19 @@ class NotDelivered(Exception):
     """The bucket did not take it; it will be tried again."""
 
 
+class Reader(Protocol):
+    """Another kind of log, of the same notes."""
+
+    @property
+    def active(self) -> bool:
+        """Whether it wants any."""
+
+    def use(self, plans: Mapping[str, Plan]) -> None: ...
+
+    def take(self, notes: list[Note]) -> None:
+        """In a thread, once a second and at drain."""
+
+
 class AccessLogs:
     """``use`` says whose; ``of`` notes an answer. ``close`` when nothing is served any more."""
 
@@ -54,32 +68,37 @@ class AccessLogs:
         self._bucket = bucket
         self._interval = interval
         self._clock = clock
-        self._kept: dict[bytes, Destination] = {}  # by Host
+        self._kept: dict[str, Destination] = {}  # by name
         self._soon = asyncio.Event()
         self._notes = Notes(clock, self._soon.set)
         self._writing = asyncio.Lock()
         self._delivering = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
         self._warned = ""
+        self._noting = False
+        self.readers: list[Reader] = []
         self.delivered = 0
 
     def use(self, plans: Mapping[str, Plan]) -> None:
-        kept: dict[bytes, Destination] = {}
+        kept: dict[str, Destination] = {}
         for plan in plans.values():
             if plan.logging is not None:
                 bucket, prefix, cookies = plan.logging
                 destination = Destination(plan.id, bucket, prefix, Source(self._pop, plan.domain, cookies))
-                kept |= {name.encode(): destination for name in plan.names}
+                kept |= dict.fromkeys(plan.names, destination)
         self._kept = kept
+        for reader in self.readers:
+            reader.use(plans)
+        self._noting = bool(kept) or any(reader.active for reader in self.readers)
 
     def of(self, request: Request, answer: Answer | Any) -> Any:
         """The same answer; noted where anybody's access is logged."""
-        if not self._kept:
+        if not self._noting:
             return answer
         if type(answer) is Response and type(answer.body) is bytes:  # a hit: nothing but this
             now = self._clock()
             head = answer.prepared or answer.headers.raw
-            self._notes.all.append((now, now, request, answer.status, head, len(answer.body), True))
+            self._notes.all.append((now, now, request, answer.status, head, len(answer.body), True, answer.note))
             return answer
         return self._notes.of(request, answer)
 
@@ -104,10 +123,13 @@ class AccessLogs:
             notes, self._notes.all = self._notes.all, []
             by_destination = self._sorted(notes)
             older = 0.0 if everything else self._interval
-            await asyncio.to_thread(self._write, by_destination, older)
+            await asyncio.to_thread(self._write, by_destination, older, notes)
 
-    def _write(self, by_destination: dict[Destination, list[tuple[Any, ...]]], older: float) -> None:
+    def _write(self, by_destination: dict[Destination, list[tuple[Any, ...]]], older: float, notes: list[Note]) -> None:
         now = self._clock()
+        for reader in self.readers:
+            if notes and reader.active:
+                reader.take(notes)
         try:
             for destination, records in by_destination.items():
                 self._spool.add(destination, records, now)
@@ -118,35 +140,15 @@ class AccessLogs:
     def _sorted(self, notes: list[Note]) -> dict[Destination, list[tuple[Any, ...]]]:
         found: dict[Destination, list[tuple[Any, ...]]] = {}
         kept, last, records = self._kept, None, list[tuple[Any, ...]]()
-        for ended, first, request, status, head, size, whole in notes:
-            host = b""
-            for name, value in request.headers.raw:
-                if name == b"host":
-                    host = value
-                    break
-            destination = kept.get(host) or kept.get(host.partition(b":")[0].lower())
+        for note in notes if kept else ():
+            host = host_of(note[2])
+            destination = kept.get(host) or kept.get(host := host.partition(":")[0].lower())
+            destination = destination or named_by_wildcard(kept, host)
             if destination is None:
                 continue
-            peer = request.peer
-            record = (
-                ended,
-                first,
-                request.received_at or first,
-                peer.host,
-                peer.port,
-                peer.handshake,
-                peer.http_version or request.http_version,
-                request.method,
-                request.target,
-                request.headers.raw,
-                int(status),
-                head,
-                size,
-                whole,
-            )
             if destination is not last:
                 last, records = destination, found.setdefault(destination, [])
-            records.append(record)
+            records.append(record_of(note))
         return found
 
     async def _write_each_second(self) -> None:

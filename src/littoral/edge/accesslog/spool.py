@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from littoral.edge.accesslog.line import Record, Source, records_of
+from littoral.edge.accesslog.view import Record, Source, records_of
 
 FORMAT = 4  # of marshal
 

@@ -11,6 +11,8 @@ from littoral.edge.api.configchecks import behaviours_of, check_alone
 from littoral.edge.api.identities import identity_of
 from littoral.edge.api.parts import Operations, check_quantities, documents_of, invalid
 from littoral.edge.api.policykinds import KINDS, uses
+from littoral.edge.api.realtimelogs import KIND as REALTIME
+from littoral.edge.api.realtimelogs import realtime_logs
 from littoral.edge.api.truststores import trust_store_of
 from littoral.edge.edgefunctions import refusal
 from littoral.edge.honoured import check_honoured
@@ -44,6 +46,10 @@ class Checks(Operations):
         self._check_quotas(config, own)
         self._check_aliases(config, own)
         await self._check_logging(config.get("Logging") or {})
+        for arn in realtime_logs(config):
+            if self._control.get(REALTIME, arn) is None:
+                message = f"The real-time log configuration {arn} does not exist."
+                raise ServiceError("NoSuchRealtimeLogConfig", message, status=404)
         targets = {item["Id"] for name in ("Origins", "OriginGroups") for item in items(config, name)}
         if not items(config, "Origins"):
             raise invalid("A distribution needs at least one origin.")

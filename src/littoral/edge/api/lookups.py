@@ -10,6 +10,7 @@ from littoral.edge.api.configchecks import ALIAS
 from littoral.edge.api.distributions import DistributionOperations
 from littoral.edge.api.parts import invalid, listing, page_of
 from littoral.edge.api.policykinds import CACHE, ORIGIN_REQUEST, RESPONSE_HEADERS, PolicyKind, PolicyStore, uses
+from littoral.edge.api.realtimelogs import RealtimeLogOperations, realtime_logs
 from littoral.edge.api.shapes import summary
 from littoral.edge.control import new_id
 from littoral.edge.plan import items
@@ -18,7 +19,7 @@ from littoral.store.documents import Document
 MOST_ALIASES = 100
 
 
-class LookupOperations(DistributionOperations, PolicyStore):
+class LookupOperations(DistributionOperations, PolicyStore, RealtimeLogOperations):
     """Lists by what is used."""
 
     @operation()
@@ -46,6 +47,25 @@ class LookupOperations(DistributionOperations, PolicyStore):
         """``null`` lists those without a web ACL."""
         wanted = "" if web_acl_id == "null" else web_acl_id
         found = self._distributions_where(lambda config: (config.get("WebACLId") or "") == wanted)
+        page, following = page_of(found, marker, max_items)
+        summaries = [summary(self._distribution(document)) for document in page]
+        return {"DistributionList": listing(summaries, marker, max_items, following)}
+
+    @operation()
+    async def list_distributions_by_realtime_log_config(
+        self,
+        call: Call,
+        *,
+        realtime_log_config_name: str | None = None,
+        realtime_log_config_arn: str | None = None,
+        marker: str | None = None,
+        max_items: str | None = None,
+    ) -> Output:
+        try:
+            arn = self._realtime(realtime_log_config_name, realtime_log_config_arn)["ARN"]
+        except ServiceError as problem:
+            raise invalid(problem.message) from problem
+        found = self._distributions_where(lambda config: arn in realtime_logs(config))
         page, following = page_of(found, marker, max_items)
         summaries = [summary(self._distribution(document)) for document in page]
         return {"DistributionList": listing(summaries, marker, max_items, following)}

@@ -53,6 +53,7 @@ KEPT = (
     "access-control",
     "key-group",
     "public-key",
+    "realtime-log-config",
     "trust-store",
 )
 

@@ -12,6 +12,7 @@ from littoral.edge.plan.document import Document, items
 from littoral.edge.plan.failover import Failover
 from littoral.edge.plan.origin import Origin
 from littoral.edge.plan.selection import Choice, accepted_encoding, choice_of, cookie_text, forwarded_values, query_text
+from littoral.edge.realtime.configuration import RealtimeLog, realtime_of
 from littoral.edge.responseheaders import ResponseHeaders, compile_headers
 from littoral.edge.signing import Signers, signers_of
 from littoral.net.message import Headers
@@ -47,6 +48,7 @@ class Behaviour:
     functions: dict[str, str] = field(default_factory=dict)  # ARNs of CloudFront functions, by event
     grpc: bool = False  # requests of gRPC go to the origin over HTTP/2
     failover: Failover | None = None  # where the target is an origin group
+    realtime: RealtimeLog | None = None
     caches: bool = field(init=False)
     shares_authorized: bool = field(init=False)  # an Authorization header does not make a response private
     quick: bool = field(init=False)  # a fresh hit needs neither a function nor a look at Authorization
@@ -126,4 +128,5 @@ def behaviour_of(
         {each["EventType"]: each["FunctionARN"] for each in items(item, "FunctionAssociations")},
         bool((item.get("GrpcConfig") or {}).get("Enabled")),
         failover,
+        realtime_of(item, policies),
     )
