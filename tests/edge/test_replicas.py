@@ -133,7 +133,9 @@ def test_a_trigger_names_a_version_that_may_be_one(there: Place) -> None:
     missing = triggered(good.rsplit(":", 1)[0] + ":9")
     big = triggered(publish(functions, "big", MemorySize=256))
     told = triggered(publish(functions, "told", Environment={"Variables": {"WARD": "7"}}))
-    for wrong in (missing, big, told):
+    held = triggered(publish(functions, "held"))
+    functions.put_function_concurrency(FunctionName="held", ReservedConcurrentExecutions=1)
+    for wrong in (missing, big, told, held):
         refused("InvalidLambdaFunctionAssociation", cf.create_distribution, DistributionConfig=wrong)
     cf.create_distribution(DistributionConfig=triggered(good))
 
@@ -150,6 +152,8 @@ def test_a_trigger_names_a_version_that_may_be_one(there: Place) -> None:
         ({"TracingConfig": {"Mode": "Active"}}, "tracing"),
         ({"Architectures": ["arm64"]}, "arm64"),
         ({"EphemeralStorage": {"Size": 513}}, "512 MB"),
+        ({"ReservedConcurrency": True}, "reserved concurrency"),
+        ({"ProvisionedConcurrency": True}, "provisioned concurrency"),
         ({"MemorySize": 129}, "128 MB"),
         ({"Timeout": 6}, "5 seconds"),
         ({"CodeSize": 1024 * 1024 + 1}, "1 MB"),

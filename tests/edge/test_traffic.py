@@ -5,7 +5,9 @@ from __future__ import annotations
 from littoral.edge.plan import compile_plan
 from littoral.site.metrics import Reading
 from littoral.site.readings import distribution_readings
-from tests.edge.place import HOST, Edge, answer
+from tests.edge.place import HOST, Edge, answer, behaving
+
+ALL_METHODS = ["GET", "HEAD", "OPTIONS", "PUT", "POST", "PATCH", "DELETE"]
 
 
 async def test_each_distribution_is_counted_by_itself_over_changes(place: Edge) -> None:
@@ -21,6 +23,8 @@ async def test_each_distribution_is_counted_by_itself_over_changes(place: Edge) 
     traffic = place.pipeline.traffic["E1"]
     assert traffic.requests == {"Miss": 1, "Hit": 5, "Error": 1}
     assert traffic.errors == {"4xx": 1}
+    assert traffic.failures == {404: 1}
+    assert 0.14 < traffic.error_ratio < 0.15
     assert traffic.bytes == 5 * 5 + 3
     assert traffic.origin_requests == 2
     assert traffic.origin_seconds > 0
@@ -35,6 +39,13 @@ async def test_each_distribution_is_counted_by_itself_over_changes(place: Edge) 
     assert place.pipeline.traffic == {}
 
 
+async def test_what_viewers_upload(place: Edge) -> None:
+    place.configure(behaviour=behaving(methods=ALL_METHODS))
+    await place.get("/form", method="POST", body=b"a=b")
+    await place.get("/form", method="PUT", body=b"12345")
+    assert place.pipeline.traffic["E1"].uploaded == 8
+
+
 async def test_what_prometheus_reads(place: Edge) -> None:
     for _ in range(4):
         await place.get("/a")
@@ -43,4 +54,6 @@ async def test_what_prometheus_reads(place: Edge) -> None:
     assert shown["littoral_distribution_requests_total", "Hit"] == 3
     assert shown["littoral_distribution_hit_ratio", ""] == 0.75
     assert shown["littoral_distribution_bytes_total", ""] == 20
+    assert shown["littoral_distribution_error_ratio", ""] == 0
+    assert shown["littoral_distribution_uploaded_bytes_total", ""] == 0
     assert shown["littoral_distribution_origin_requests_total", ""] == 1

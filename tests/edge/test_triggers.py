@@ -6,6 +6,7 @@ import base64
 import copy
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from littoral.aws.invoke import InvokeResult
 from littoral.aws.service import ServiceError
+from littoral.edge.cffunctions.functions import CloudFrontFunctions
 from littoral.edge.edgeheaders import InvalidAnswer, headers_document
 from littoral.edge.plan import Origin, Trigger
 from littoral.edge.triggers import (
@@ -25,7 +27,7 @@ from littoral.edge.triggers import (
     event,
 )
 from littoral.net.message import Headers
-from tests.edge.place import ALL_VIEWER, DISABLED, HOST, Edge, answer, cache_policy, listed
+from tests.edge.place import ALL_VIEWER, DISABLED, HOST, Edge, answer, cache_policy, edge, listed
 
 ABOUT = About(HOST, "EDFDVBD6EXAMPLE", "id==")
 TRIGGER = Trigger("arn:aws:lambda:us-east-1:000000000000:function:f:1")
@@ -420,6 +422,38 @@ async def test_functions_that_fail(place: Edge, kind: str, result: Any, status: 
     assert reply.status == status
     assert "x-cache" in reply.headers
     assert b"Request ID" in reply.body
+
+
+async def test_a_failed_function_may_be_500_as_it_was(tmp_path: Path) -> None:
+    """The execution error is by the setting; a time-out is 503 all the same."""
+    async with edge(tmp_path, execution_error=500) as place:
+        for error, status in (("ValueError", 500), ("Sandbox.Timedout", 503)):
+            failed = InvokeResult(b'{"errorType":"%b"}' % error.encode(), function_error="Unhandled")
+            made = place.trigger("viewer-request", lambda _, failed=failed: failed)
+            place.configure(behaviour={"triggers": [made]})
+            assert (await place.get("/a")).status == status
+
+
+@pytest.mark.parametrize("kind", ALL)
+async def test_what_was_wrong_is_in_the_log_group_of_the_distribution(tmp_path: Path, kind: str) -> None:
+    said: list[tuple[Any, ...]] = []
+    async with edge(tmp_path, functions=CloudFrontFunctions("TST1", lambda *words: said.append(words))) as place:
+        place.configure(behaviour={"triggers": [place.trigger(kind, lambda _: {"status": "abc"})]})
+        reply = await place.get("/a")
+    ((group, stream, line),) = said
+    assert group == "/aws/cloudfront/LambdaEdge/E1"
+    assert stream.endswith("/TST1")
+    assert line.decode() == (
+        f"{reply.headers['x-amz-cf-id']} ERROR Validation error: the {kind} function {kind}:1 returned an invalid "
+        "result: status must be a number from 200 to 599"
+    )
+
+
+async def test_a_uri_and_a_query_have_less_than_8192_characters(place: Edge) -> None:
+    for length, status in ((8191, 200), (8192, 502)):
+        made = place.trigger("viewer-request", lambda cf, length=length: cf["request"] | {"uri": "/" * length})
+        place.configure(behaviour={"triggers": [made]})
+        assert (await place.get("/a")).status == status
 
 
 async def test_viewer_response_does_not_fire_for_errors_and_their_pages(place: Edge) -> None:

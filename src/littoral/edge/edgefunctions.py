@@ -24,7 +24,8 @@ ORIGIN = Quota(10_240, 30, 50 * MIB)
 
 
 def refusal(event_type: str, config: Mapping[str, Any]) -> str | None:
-    """Why a version with this FunctionConfiguration cannot be used at that event; None where it can."""
+    """Why a version with this FunctionConfiguration cannot be used at that event; None where it can. Beside its own
+    members it may say ReservedConcurrency and ProvisionedConcurrency."""
     quota = VIEWER if event_type.startswith("viewer-") else ORIGIN
     ways = (
         (config.get("PackageType", "Zip") != "Zip", "a container image"),
@@ -36,6 +37,8 @@ def refusal(event_type: str, config: Mapping[str, Any]) -> str | None:
         ((config.get("TracingConfig") or {}).get("Mode") == "Active", "active tracing"),
         ("arm64" in (config.get("Architectures") or ()), "the arm64 architecture"),
         ((config.get("EphemeralStorage") or {}).get("Size", 512) > 512, "more than 512 MB of ephemeral storage"),
+        (bool(config.get("ReservedConcurrency")), "reserved concurrency"),
+        (bool(config.get("ProvisionedConcurrency")), "provisioned concurrency"),
         (config.get("MemorySize", 128) > quota.memory, f"more than {quota.memory} MB of memory at {event_type}"),
         (config.get("Timeout", 3) > quota.timeout, f"a timeout of more than {quota.timeout} seconds at {event_type}"),
         (config.get("CodeSize", 0) > quota.code, f"more than {quota.code // MIB} MB of code at {event_type}"),

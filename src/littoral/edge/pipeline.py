@@ -26,7 +26,7 @@ from littoral.edge.edgeheaders import InvalidAnswer
 from littoral.edge.fetching import Fetching
 from littoral.edge.geo import Locator, Nowhere
 from littoral.edge.outcome import Outcome
-from littoral.edge.plan import SAFE_METHODS, Behaviour, Origin, Plan
+from littoral.edge.plan import SAFE_METHODS, Behaviour, Origin, Plan, Trigger
 from littoral.edge.responseheaders import ResponseHeaders, server_timing
 from littoral.edge.signing import refusal_page
 from littoral.edge.tier import HEADER, RAW, NotTrusted, Tier, inner
@@ -42,6 +42,7 @@ from littoral.edge.triggers import (
 )
 from littoral.edge.tunnels import NoTunnel, Tunnels
 from littoral.edge.upstream import Upstream
+from littoral.edge.validationlog import ValidationLog
 from littoral.edge.viewerrules import named_by_wildcard, refusal
 from littoral.edge.waf.guard import Firewall
 from littoral.edge.waf.verdict import Verdict
@@ -53,6 +54,7 @@ log = logging.getLogger("littoral.edge")
 
 T = TypeVar("T")
 MAX_KNOWN = 16384
+REGION = "us-east-1"  # of every Lambda@Edge function
 BODY = frozenset((b"content-length", b"transfer-encoding"))
 Known = tuple[Key, bool, ResponseHeaders | None, Traffic]  # for TLS only; the policy that dresses it
 # a hit is not answered whole, or not with the headers that everybody gets, or not at all
@@ -95,7 +97,13 @@ class EdgeFailure(Exception):
     """The request ends with an error of the edge itself."""
 
     def __init__(
-        self, status: int, title: str, reason: str, label: str = "Error from cloudfront", detail: str = ""
+        self,
+        status: int,
+        title: str,
+        reason: str,
+        label: str = "Error from cloudfront",
+        detail: str = "",
+        identifier: str = "",
     ) -> None:
         super().__init__(reason)
         self.status = status
@@ -103,12 +111,13 @@ class EdgeFailure(Exception):
         self.reason = reason
         self.label = label
         self.detail = detail  # for logs (``told``)
+        self.identifier = identifier  # of the request, where a function has seen it
 
 
-def _failure(failed: scripts.Failed) -> EdgeFailure:
+def _failure(failed: scripts.Failed, identifier: str) -> EdgeFailure:
     title = "Service Unavailable" if failed.status == 503 else "Bad Gateway"
     reason = "The CloudFront function associated with the CloudFront distribution is invalid or could not run."
-    return EdgeFailure(failed.status, title, reason, f"{failed.kind} from cloudfront")
+    return EdgeFailure(failed.status, title, reason, f"{failed.kind} from cloudfront", identifier=identifier)
 
 
 class Pipeline:
@@ -127,6 +136,7 @@ class Pipeline:
         tier: Tier | None = None,
         locator: Locator | None = None,
         functions: CloudFrontFunctions | None = None,
+        execution_error: int = 503,
     ) -> None:
         self.pop = pop
         self.cache = Cache(folder / "cache", cache_bytes, disk_bytes)
@@ -139,6 +149,8 @@ class Pipeline:
         self.functions = functions or CloudFrontFunctions(pop)
         self._known: dict[tuple[bytes | None, str, bytes | None], Known] = {}  # keys of recent hits
         self._invoker = invoker
+        self._execution_error = execution_error  # status for a Lambda@Edge function that failed
+        self._validation = ValidationLog(pop, self.functions.lines, clock)
         self._clock = clock
         self._locator = locator or Nowhere()
         self.tunnels = Tunnels(upstream, self._origin_triggers)
@@ -237,8 +249,8 @@ class Pipeline:
             return self._refuse(403, "Forbidden", "No distribution is configured for this host name.")
         found = self._quick_hit(request, plan, headers) or self._guarded(self._serve(request, plan))
         if isinstance(found, Awaitable):
-            return self._counted(found, plan.traffic, request.method)
-        plan.traffic.count(found, request.method)
+            return self._counted(found, plan.traffic, request)
+        plan.traffic.count(found, request)
         return found
 
     def _quick_hit(
@@ -323,9 +335,9 @@ class Pipeline:
 
     # ------------------------------------------------------------------------------------- all the rest
 
-    async def _counted(self, answering: Awaitable[Answer], traffic: Traffic, method: str) -> Answer:
+    async def _counted(self, answering: Awaitable[Answer], traffic: Traffic, request: Request) -> Answer:
         answered = await answering
-        traffic.count(answered, method)
+        traffic.count(answered, request)
         return answered
 
     async def _guarded(self, serving: Awaitable[Answer]) -> Answer:
@@ -548,12 +560,14 @@ class Pipeline:
         response.body = reply.body
         return response
 
-    def _refuse(self, status: int, title: str, reason: str, label: str = "Error from cloudfront") -> Response:
+    def _refuse(
+        self, status: int, title: str, reason: str, label: str = "Error from cloudfront", identifier: str = ""
+    ) -> Response:
         self.results[label.partition(" ")[0]] += 1
-        return answer.page(status, title, reason, self.pop, label)
+        return answer.page(status, title, reason, self.pop, label, identifier)
 
     def _failed(self, failure: EdgeFailure) -> Response:
-        response = self._refuse(failure.status, failure.title, failure.reason, failure.label)
+        response = self._refuse(failure.status, failure.title, failure.reason, failure.label, failure.identifier)
         if failure.detail:
             response.note = Told(failure.detail)
         return response
@@ -569,7 +583,9 @@ class Pipeline:
             return None
         payload = event(visit.about, "viewer-request", trigger, visit.request)
         result = await self._run(visit, "viewer-request", trigger.function, payload)
-        changed = self._checked(lambda: apply_request("viewer-request", result, visit.request))
+        changed = self._checked(
+            visit, "viewer-request", trigger, lambda: apply_request("viewer-request", result, visit.request)
+        )
         if isinstance(changed, EdgeResponse):
             return self._generated(visit, changed, "LambdaGeneratedResponse from cloudfront")
         visit.request = changed
@@ -587,7 +603,9 @@ class Pipeline:
         before = EdgeResponse(response.status, response.headers)
         payload = event(visit.about, "viewer-response", trigger, visit.request, before)
         result = await self._run(visit, "viewer-response", trigger.function, payload)
-        after = self._checked(lambda: apply_response("viewer-response", result, before))
+        after = self._checked(
+            visit, "viewer-response", trigger, lambda: apply_response("viewer-response", result, before)
+        )
         response.headers = after.headers
         return response
 
@@ -597,7 +615,7 @@ class Pipeline:
         try:
             going = scripts.at_request(self.functions, arn, visit.about, visit.request, visit.behaviour.origin, origins)
         except scripts.Failed as failed:
-            raise _failure(failed) from failed
+            raise _failure(failed, visit.about.request_id) from failed
         if isinstance(going, EdgeResponse):
             return self._generated(visit, going, "FunctionGeneratedResponse from cloudfront")
         visit.request, visit.origin = going.request, going.origin
@@ -610,7 +628,7 @@ class Pipeline:
                 self.functions, visit.behaviour.functions["viewer-response"], visit.about, visit.request, before
             )
         except scripts.Failed as failed:
-            raise _failure(failed) from failed
+            raise _failure(failed, visit.about.request_id) from failed
         response.status, response.headers = after.status, after.headers
         if after.body is not None:
             response.body = after.body
@@ -625,35 +643,42 @@ class Pipeline:
             return None
         result = await self._run(visit, kind, trigger.function, event(visit.about, kind, trigger, request, response))
         if response is None:
-            return self._checked(lambda: apply_request(kind, result, request))
-        return self._checked(lambda: apply_response(kind, result, response))
+            return self._checked(visit, kind, trigger, lambda: apply_request(kind, result, request))
+        return self._checked(visit, kind, trigger, lambda: apply_response(kind, result, response))
 
     async def _run(self, visit: Visit, kind: str, function: str, payload: bytes) -> bytes:
-        """Invoke. Execution errors, throttles and time-outs are 503 (502 where the answer is wrong)."""
+        """Invoke. Throttles and time-outs are 503, execution errors by a setting (502 where the answer is wrong)."""
         if self._invoker is None:
             raise EdgeFailure(
                 503, "Service Unavailable", "This edge location runs no functions.", "LambdaExecutionError"
             )
         try:
-            result = await self._invoker.invoke(Invocation(function, payload))
+            result = await self._invoker.invoke(Invocation(function, payload, replica_of=REGION))
         except ServiceError as error:
             log.warning("%s of %s: %s", kind, visit.plan.id, error)
             label = "LambdaLimitExceeded" if error.code == "TooManyRequestsException" else "LambdaExecutionError"
             reason = "The Lambda function associated with the distribution could not be run."
-            raise EdgeFailure(503, "Service Unavailable", reason, f"{label} from cloudfront") from error
+            raise EdgeFailure(
+                503, "Service Unavailable", reason, f"{label} from cloudfront", identifier=visit.about.request_id
+            ) from error
         if result.function_error is not None:
             log.warning("%s of %s failed: %s", kind, visit.plan.id, result.payload[:500].decode(errors="replace"))
             reason = "The Lambda function associated with the distribution failed or timed out."
-            raise EdgeFailure(503, "Service Unavailable", reason, "LambdaExecutionError from cloudfront")
+            status = 503 if b"Sandbox.Timedout" in result.payload else self._execution_error
+            title = "Service Unavailable" if status == 503 else "Internal Server Error"
+            label = "LambdaExecutionError from cloudfront"
+            raise EdgeFailure(status, title, reason, label, identifier=visit.about.request_id)
         return result.payload
 
-    def _checked(self, apply: Callable[[], T]) -> T:
+    def _checked(self, visit: Visit, kind: str, trigger: Trigger, apply: Callable[[], T]) -> T:
         try:
             return apply()
         except InvalidAnswer as problem:
             log.warning("a function's answer is not valid: %s", problem)
+            self._validation.say(visit.plan.id, visit.about.request_id, kind, trigger.function, str(problem))
             reason = f"The Lambda function returned an invalid result: {problem}."
-            raise EdgeFailure(502, "Bad Gateway", reason, "LambdaValidationError from cloudfront") from problem
+            label, identifier = "LambdaValidationError from cloudfront", visit.about.request_id
+            raise EdgeFailure(502, "Bad Gateway", reason, label, identifier=identifier) from problem
 
     def _generated(self, visit: Visit, made: EdgeResponse, label: str) -> Response:
         answer.mark(made.headers, label, self.pop, visit.about.request_id)

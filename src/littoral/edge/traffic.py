@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from littoral.net.message import Answer, FileSlice, Response
+from littoral.net.message import Answer, FileSlice, Headers, Request, Response
 
 
 @dataclass(slots=True)
@@ -14,26 +14,43 @@ class Traffic:
 
     hits: int = 0  # of the hot path; the others are in results
     results: Counter[str] = field(default_factory=Counter)  # by the first word of X-Cache
-    errors: Counter[str] = field(default_factory=Counter)  # 4xx, 5xx
+    failures: Counter[int] = field(default_factory=Counter)  # answers of 400 and more, by status
     bytes: int = 0  # of bodies, as far as their length is known when they begin
+    uploaded: int = 0  # bytes of viewers' bodies, as far as they say their length
     origin_requests: int = 0
     origin_seconds: float = 0.0  # until heads of responses came
 
-    def count(self, answer: Answer, method: str) -> None:
+    def count(self, answer: Answer, request: Request) -> None:
+        if request.method not in {"GET", "HEAD"}:
+            self.uploaded += _said(request.headers)
         if not isinstance(answer, Response):
             self.results["Upgrade"] += 1
             return
         result = (answer.headers.get("x-cache") or "").partition(" ")[0]
         self.results[result or "Other"] += 1
         if answer.status >= 400:
-            self.errors["5xx" if answer.status >= 500 else "4xx"] += 1
-        if method != "HEAD":
+            self.failures[answer.status] += 1
+        if request.method != "HEAD":
             self.bytes += _length(answer)
 
     def asked(self, seconds: float) -> None:
         """An origin answered."""
         self.origin_requests += 1
         self.origin_seconds += seconds
+
+    @property
+    def errors(self) -> dict[str, int]:
+        """4xx, 5xx."""
+        found: Counter[str] = Counter()
+        for status, count in self.failures.items():
+            found["5xx" if status >= 500 else "4xx"] += count
+        return found
+
+    @property
+    def error_ratio(self) -> float:
+        """Answers of 400 and more of all requests; 0 before the first."""
+        total = sum(self.requests.values())
+        return sum(self.failures.values()) / total if total else 0.0
 
     @property
     def requests(self) -> dict[str, int]:
@@ -53,5 +70,9 @@ def _length(answer: Response) -> int:
         return len(answer.body)
     if isinstance(answer.body, FileSlice):
         return answer.body.length
-    text = answer.headers.get("content-length") or ""
-    return int(text) if text.isdecimal() else 0
+    return _said(answer.headers)
+
+
+def _said(headers: Headers) -> int:
+    text = headers.get("content-length") or ""
+    return int(text) if text.isdecimal() and len(text) < 19 else 0

@@ -147,7 +147,7 @@ def origin_document(origin: Origin) -> dict[str, Any]:
             "port": origin.https_port if secure else origin.http_port,
             "protocol": "https" if secure else "http",
             "readTimeout": int(origin.read_timeout),
-            "sslProtocols": ["TLSv1.2"],
+            "sslProtocols": list(origin.ssl_protocols),
         }
     }
 
@@ -168,8 +168,8 @@ def apply_request(kind: str, payload: bytes, before: EdgeRequest) -> EdgeRequest
         raise InvalidAnswer("the method may not be changed")
     if not isinstance(uri, str) or not uri.startswith("/"):
         raise InvalidAnswer("uri must begin with a slash")
-    if not isinstance(query, str) or len(uri) + len(query) > MAX_URI:
-        raise InvalidAnswer(f"uri and querystring together may have at most {MAX_URI} characters")
+    if not isinstance(query, str) or len(uri) + len(query) >= MAX_URI:
+        raise InvalidAnswer(f"uri and querystring together must have less than {MAX_URI} characters")
     if UNFIT.search(uri) or UNFIT.search(query):
         raise InvalidAnswer("uri and querystring may hold no spaces, control characters or #")
     headers = read_headers(answer.get("headers"))

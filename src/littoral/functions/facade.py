@@ -56,6 +56,7 @@ from littoral.functions.tally import Tally
 from littoral.functions.urls import FunctionUrls
 from littoral.functions.usage import PATH as USAGE
 from littoral.functions.usage import Authenticate, usage_handler
+from littoral.functions.validation import replica_group
 from littoral.functions.version import Function, FunctionVersion, LayerUse, Placement, aws_time, configuration
 from littoral.net.message import Handler
 from littoral.store.contract import Blobs, Conflict, Records, Streams
@@ -202,7 +203,10 @@ class Functions:
         if not check_small(payload):
             payload = await check_payload(payload, MAX_SYNC, "RequestResponse")
         context = context_of(invocation.client_context) if invocation.client_context else b""
-        return await self._parts.runner.run(target, new_request_id(), payload, context, tail=invocation.tail_log)
+        group = replica_group(target.version, invocation.replica_of) if invocation.replica_of else ""
+        return await self._parts.runner.run(
+            target, new_request_id(), payload, context, tail=invocation.tail_log, group=group
+        )
 
     async def invoke_async(self, invocation: Invocation) -> str:
         """See ``littoral.aws.invoke.Invoker``: durable once it returns."""
@@ -292,6 +296,13 @@ class Functions:
         """The FunctionConfiguration of a numbered version; None where there is none."""
         found = self._numbered(name, version)
         return configuration(found, self._parts.home, qualified=True) if found is not None else None
+
+    def concurrency(self, name: str, version: str) -> tuple[bool, bool]:
+        """Whether the function has reserved concurrency, and whether the version has provisioned concurrency."""
+        function = self._parts.catalog.find(name)
+        if function is None:
+            return False, False
+        return function.reserved is not None, version in function.provisioned
 
     def _numbered(self, name: str, version: str) -> FunctionVersion | None:
         function = self._parts.catalog.find(name)

@@ -67,13 +67,15 @@ class Runner:
         *,
         tail: bool = False,
         trace: str = "",
+        group: str = "",
     ) -> InvokeResult:
         """Run one event; a failure of the function is a result. Raises ServiceError when it could not run.
 
         ``tail``: the result has the last of the log. ``trace``: the X-Ray header that the caller sent, "" for none.
+        ``group``: the log group, "" for the version's own.
         """
         lease = self._warm(target.version) or await self._lease(target.version)
-        return await self._execute(lease, target, request_id, payload, context, None, trace, tail=tail)
+        return await self._execute(lease, target, request_id, payload, context, None, trace, tail=tail, group=group)
 
     async def stream(
         self,
@@ -137,10 +139,12 @@ class Runner:
         trace: str,
         *,
         tail: bool,
+        group: str = "",
     ) -> InvokeResult:
         version, instance = target.version, lease.instance
         assert instance is not None
-        record = InvocationLog(self._logs, version.log_group, instance.stream, self._settings.log_bytes_per_invocation)
+        limit = self._settings.log_bytes_per_invocation
+        record = InvocationLog(self._logs, group or version.log_group, instance.stream, limit)
         instance.printed = record.printed
         if lease.cold:
             record.lines(*platformlog.foreign(version, self._clock))

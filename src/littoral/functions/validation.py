@@ -14,7 +14,7 @@ from typing import Any
 from littoral.aws.service import ServiceError
 from littoral.functions import architecture
 from littoral.functions.names import invalid
-from littoral.functions.version import NETWORK
+from littoral.functions.version import NETWORK, FunctionVersion
 
 ENVIRONMENT_BYTES = 4096
 _NAME = re.compile(r"[a-zA-Z]([a-zA-Z0-9_])+")
@@ -137,6 +137,12 @@ def check_not_served(**members: Any) -> None:
     for member, value in members.items():
         if value and refused.get(member, bool)(value):
             raise invalid(f"{member} is not served by Littoral: the function would run without what it asks for")
+
+
+def replica_group(version: FunctionVersion, region: str) -> str:
+    """Where a replica of Lambda@Edge logs: the default group has the region before the name ("Edge function logs")."""
+    own = version.log_group
+    return f"/aws/lambda/{region}.{version.name}" if own == f"/aws/lambda/{version.name}" else own
 
 
 def log_group_of(name: str, logging_config: Mapping[str, Any] | None) -> str:

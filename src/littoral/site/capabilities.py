@@ -66,7 +66,9 @@ class EdgeFunctions:
 
     def describe(self, arn: str) -> Mapping[str, Any] | None:
         name, version = arn.rsplit(":", 2)[1:]
-        return self._functions.describe(name, version)
+        found = self._functions.describe(name, version)
+        reserved, provisioned = self._functions.concurrency(name, version)
+        return found and {**found, "ReservedConcurrency": reserved, "ProvisionedConcurrency": provisioned}
 
 
 class DeploymentShadows:

@@ -68,6 +68,7 @@ async def attach(base: Foundation, functions: Functions, region_url: str, key: C
         tier=Tier(name, client, region="" if settings.kind == "edge" else settings.region),
         functions=CloudFrontFunctions(name.upper(), functions.logs.append),
         locator=open_geo(settings.geo_database),
+        execution_error=int(settings.edge_execution_error),
     )
     base.place.part(pipeline.close)
     buckets = RegionBuckets(client, region_url, key, settings.region)

@@ -106,7 +106,11 @@ def distribution_readings(traffic: Traffic, where: Mapping[str, str]) -> Iterabl
         yield Reading(f"{name}_requests_total", "Viewer requests by result", count, {**where, "result": result})
     for status, count in traffic.errors.items():
         yield Reading(f"{name}_errors_total", "Answers of 400 and more", count, {**where, "status": status})
+    for code, count in traffic.failures.items():
+        yield Reading(f"{name}_failures_total", "The same by status code", count, {**where, "code": str(code)})
+    yield Reading(f"{name}_error_ratio", "Errors of all requests since the start", traffic.error_ratio, where)
     yield Reading(f"{name}_bytes_total", "Bytes of bodies sent to viewers", traffic.bytes, where)
+    yield Reading(f"{name}_uploaded_bytes_total", "Bytes of bodies that viewers sent", traffic.uploaded, where)
     yield Reading(f"{name}_hit_ratio", "Hits of all requests since the start", traffic.hit_ratio, where)
     yield Reading(f"{name}_origin_requests_total", "Origin requests that were answered", traffic.origin_requests, where)
     meaning = "Time until origins' responses began; divided by their number the origin latency"

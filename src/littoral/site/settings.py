@@ -139,6 +139,7 @@ PATH = Kind("path", _path)
 URL = Kind("URL", _url)
 LEVEL = Kind("debug, info, warning or error", _choice("debug", "info", "warning", "error"))
 FORMAT = Kind("text or json", _choice("text", "json"))
+ERROR_STATUS = Kind("503 or 500", _choice("503", "500"))
 FRONT = Kind("auto, caddy or off", _choice("auto", "caddy", "off"))
 DIRECTORY = Kind("URL", _directory)
 PLACE = Kind("region, edge or core", _choice(*KINDS))
@@ -242,6 +243,11 @@ class Settings:
     edge_cache_disk: int = _row(4096, COUNT, "MiB of disk for it; what is there survives a restart")
     edge_log_interval: float = _row(
         60.0, SECONDS, "Access logs of a distribution go to their bucket after so long, or at 8 MiB"
+    )
+    edge_execution_error: str = _row(
+        "503",
+        ERROR_STATUS,
+        "Status that a viewer gets where a Lambda@Edge function failed; 500 is what AWS said until 2023",
     )
     insecure_no_sandbox: bool = _row(
         False, SWITCH, "Run functions without isolation, as plain processes of the place's user (`littoral doctor`)"

@@ -24,6 +24,7 @@ class Origin:
     keepalive_timeout: int = 5
     headers: tuple[tuple[str, str], ...] = ()
     shield: str | None = None  # the location that is asked before it (``tier``)
+    ssl_protocols: tuple[str, ...] = ("TLSv1.2",)  # as functions are told; the connection negotiates the best there is
     signing: str = "no"  # always, never, no-override, or no (no access control)
 
 
@@ -46,6 +47,7 @@ def origin_of(item: Document, policies: Mapping[str, Document]) -> Origin:
         read_timeout=float(custom.get("OriginReadTimeout") or 30),
         keepalive_timeout=int(custom.get("OriginKeepaliveTimeout") or 5),
         shield=shield.get("OriginShieldRegion") if shield.get("Enabled") else None,
+        ssl_protocols=tuple(items(custom, "OriginSslProtocols")) or ("TLSv1.2",),
         headers=tuple((h["HeaderName"], h["HeaderValue"]) for h in items(item, "CustomHeaders")),
         signing="always" if identity else control.get("SigningBehavior", "no"),
     )
