@@ -141,7 +141,12 @@ class Edge:
         self.invoker.functions[arn] = lambda event: function(event["Records"][0]["cf"])
         return {"EventType": kind, "LambdaFunctionARN": arn, **more}
 
+    kept: Wire | None = None  # one connection for all requests, where ``keeps``
+    keeps: bool = False
+
     async def raw(self, data: bytes) -> Reply:
+        if self.keeps:
+            return await self._by_one_connection(data)
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             wire = Wire(reader, writer)
@@ -149,6 +154,16 @@ class Edge:
             return await wire.reply(bodiless=data.startswith(b"HEAD"))
         finally:
             writer.close()
+
+    async def _by_one_connection(self, data: bytes) -> Reply:
+        if self.kept is None:
+            self.kept = Wire(*await asyncio.open_connection("127.0.0.1", self.port))
+        self.kept.send(data)
+        reply = await self.kept.reply(bodiless=data.startswith(b"HEAD"))
+        if reply.headers.get("connection") == "close":
+            self.kept.writer.close()
+            self.kept = None
+        return reply
 
     async def get(self, target: str = "/", method: str = "GET", body: bytes = b"", **headers: str) -> Reply:
         """``if_none_match`` stands for If-None-Match."""

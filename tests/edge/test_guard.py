@@ -104,6 +104,18 @@ async def test_work_costs_more_than_an_answer_at_once() -> None:
         assert len(statuses) < 400
 
 
+async def test_answers_that_are_given_again_count_as_well() -> None:
+    guard = Guard(Shield(ClientLimits(requests=40)), "TST1")
+    again = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
+    listener = await listen_http(guard.before(lambda request: Response(200, again=lambda: again)), gate=guard)
+    async with wire(listener.port, local_addr=("127.0.0.6", 0)) as client:
+        statuses = await asked(client, 1000)
+    assert statuses[-1] == 429
+    assert len(statuses) < 400
+    await listener.close(0)
+    await guard.close()
+
+
 async def test_behind_a_front_the_viewer_counts_and_not_the_front() -> None:
     guard = Guard(Shield(ClientLimits(requests=40)), "TST1")
     enter = guard.before(lambda request: Response(200))

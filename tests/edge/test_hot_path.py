@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,6 +10,15 @@ import pytest
 from littoral.edge.plan import compile_plan
 from littoral.net.message import BytesBody, Headers, Peer, Request, Response
 from tests.edge.place import HOST, Edge, answer, cache_policy, listed
+
+
+@pytest.fixture(params=["a connection each", "one connection"])
+def place(place: Edge, request: pytest.FixtureRequest) -> Iterator[Edge]:
+    """On one connection, what comes again byte by byte is answered without the handler."""
+    place.keeps = request.param == "one connection"
+    yield place
+    if place.kept is not None:
+        place.kept.writer.close()
 
 
 async def test_the_first_and_the_later_hits_are_alike(place: Edge) -> None:
@@ -158,3 +168,44 @@ async def test_what_is_for_tls_only_is_not_given_without(place: Edge) -> None:
     for _ in range(4):
         assert (await ask(tls=True)).body == b"hello"
         assert (await ask(tls=False)).status == 403
+
+
+async def test_what_is_watched_goes_the_long_way(place: Edge) -> None:
+    for _ in range(4):
+        assert (await place.get("/a")).status == 200
+    watcher = Watcher()
+    place.pipeline.access = watcher  # type: ignore[assignment]
+    for keeping in (True, False, True):
+        watcher.keeping, before = keeping, watcher.seen
+        for _ in range(3):
+            assert (await place.get("/a")).status == 200
+        assert watcher.seen - before >= (3 if keeping else 0)
+    place.pipeline.access, place.pipeline.firewall = None, watcher  # type: ignore[assignment]
+    for active in (True, False, True):
+        watcher.active = active
+        for _ in range(3):
+            assert (await place.get("/a")).status == (403 if active else 200)
+
+
+class Watcher:
+    """An access log and a firewall that stops everything, as far as the pipeline knows them."""
+
+    keeping = active = False
+    seen = 0
+
+    def of(self, request: Request, made: Any) -> Any:
+        self.seen += 1
+        return made
+
+    def admit(self, request: Request, *_: Any) -> Response:
+        return Response(403)
+
+
+async def test_hits_are_counted_whichever_way_they_go(place: Edge) -> None:
+    place.origin.respond = lambda _: answer(b"page", cache_control="max-age=60")
+    for _ in range(6):
+        await place.get("/a")
+    traffic = place.pipeline.traffic["E1"]
+    assert place.pipeline.results["Hit"] == 5
+    assert traffic.requests["Hit"] == 5
+    assert traffic.bytes == 6 * 4

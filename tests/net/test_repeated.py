@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+from collections.abc import Callable
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -89,16 +90,29 @@ Seen = list[tuple[str, str, str, list[tuple[bytes, bytes]], bytes]]
 
 
 async def served(
-    reads: list[bytes], *, repeats: bool, limits: Limits | None = None, hasty: bool = False
+    reads: list[bytes], *, repeats: bool, limits: Limits | None = None, hasty: bool = False, again: bool = False
 ) -> tuple[Seen, bytes]:
     """What the handler sees and the client gets, with or without the memory under test; ``hasty``: all reads come
-    before a handler that answers later has answered any."""
+    before a handler that answers later has answered any; ``again``: the handler gives its answers once more itself."""
     seen: Seen = []
 
     def note(request: Request, body: bytes) -> Response:
         seen.append((request.method, request.target, request.http_version, list(request.headers.raw), body))
         request.headers.raw.append((b"x-added", b"by the handler"))
-        return Response(200, body=request.target.encode("latin-1"))
+        target = request.target.encode("latin-1")
+        short = once_more(seen[-1], target) if again and request.method == "GET" else None
+        return Response(200, body=target, again=short)
+
+    def once_more(
+        saw: tuple[str, str, str, list[tuple[bytes, bytes]], bytes], body: bytes
+    ) -> Callable[[], bytes | None]:
+        def give() -> bytes | None:
+            if len(seen) % 3 == 2:
+                return None
+            seen.append(saw)
+            return b"HTTP/1.1 200 OK\r\ndate: now\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+
+        return give
 
     async def with_body(request: Request) -> Response:
         return note(request, await request.body.read())
@@ -164,10 +178,13 @@ async def test_with_and_without_the_memory_all_is_the_same(
         cut = choice.draw(st.just(0) | st.just(0) | st.integers(0, len(data)))
         reads += [piece for piece in (data[:cut], data[cut:]) if piece]
     limits = Limits(max_target_bytes=target_limit)
-    assert await served(reads, repeats=True, limits=limits) == await served(reads, repeats=False, limits=limits)
+    expected = await served(reads, repeats=False, limits=limits)
+    assert await served(reads, repeats=True, limits=limits) == expected
+    assert await served(reads, repeats=True, limits=limits, again=True) == expected
 
 
 BLOCK = HEAD.partition(b"/a?b=c")[2]
+OTHER = b"GET /b" + BLOCK
 POST = b"POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n"
 LATER = b"GET /later" + BLOCK
 CLOSING = b"GET /later HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
@@ -188,6 +205,12 @@ LINE = HEAD.partition(b"\r\n")[0]
             [HEAD, POST % 3 + b"xyz", HEAD, POST % 3, b"GET", HEAD], "apapa", id="a body, in the read or after"
         ),
         pytest.param([HEAD, POST % len(HEAD), HEAD, HEAD], "apa", id="a body that reads like it"),
+        pytest.param(
+            [HEAD, HEAD, HEAD, POST % 3 + b"xyz", HEAD, HEAD], "aaapaa", id="behind one that is answered later"
+        ),
+        pytest.param(
+            [HEAD, HEAD, HEAD, POST % len(OTHER), OTHER, OTHER, OTHER], "aaapbb", id="a body that reads like another"
+        ),
         pytest.param([HEAD, LINE + b"\r\nX: ", HEAD, HEAD], "aaa", id="a header that reads like it"),
         pytest.param([LINE + b"\r\nX: ", HEAD, HEAD], "aa", id="a header that reads like the first"),
         pytest.param(
@@ -204,7 +227,26 @@ LINE = HEAD.partition(b"\r\n")[0]
 async def test_what_reads_like_the_last_head_and_is_not(reads: list[bytes], targets: str, hasty: bool) -> None:
     seen, written = await served(reads, repeats=True, hasty=hasty)
     assert (seen, written) == await served(reads, repeats=False, hasty=hasty)
+    assert (seen, written) == await served(reads, repeats=True, hasty=hasty, again=True)
     assert "".join(target[1:2] or target for _, target, *_ in seen) == targets
+
+
+async def test_an_answer_that_can_be_given_again_needs_no_handler() -> None:
+    asked: list[str] = []
+
+    def handle(request: Request) -> Response:
+        asked.append(request.target)
+        again = b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n" + request.target[-1:].encode()
+        return Response(200, body=b"first", again=lambda: again)
+
+    async with serving(handle) as listener, wire(listener.port) as client:
+        bodies = []
+        for target in (b"/1", b"/1", b"/1", b"/1", b"/2", b"/2", b"/2", b"/1"):
+            client.send(b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % target)
+            bodies.append((await client.reply()).body)
+    # the first is parsed, the second tells how it can be given again; another target comes without parsing
+    assert bodies == [b"first", b"first", b"1", b"1", b"first", b"2", b"2", b"first"]
+    assert asked == ["/1", "/1", "/2", "/1"]
 
 
 def test_what_is_kept_and_what_fits() -> None:

@@ -23,6 +23,7 @@ READ = 256 * 1024  # bytes of a file read at once
 UNCHANGED_KEEPS = frozenset((b"cache-control", b"content-location", b"etag", b"expires", b"vary", b"last-modified"))
 
 HIT = "Hit from cloudfront"
+AT_ONCE = 65536  # bytes of a body that one string with its head is made of
 _NONE = Headers([])  # of a prepared response
 _process = secrets.token_urlsafe(18)
 _numbers = itertools.count(1)
@@ -53,6 +54,18 @@ def hit(
         return Response(entry.status, _NONE, body, False, b"%b%010x==\r\n" % (entry.aged_head, next(_numbers)))
     own = identifier[len(_process) :].encode()
     return Response(entry.status, _NONE, body, False, b"%b%b\r\n" % (entry.aged_head, own))
+
+
+def whole_hit(entry: Entry, now: float) -> bytes | None:
+    """All bytes of the response whose head ``hit`` has written in this second; None where it has not, where the object
+    is no small one in memory, or has no Date of its own."""
+    body = entry.body
+    if int(now - entry.born) != entry.aged or not isinstance(body, bytes) or len(body) > AT_ONCE:
+        return None
+    head = entry.aged_head
+    if b"\r\ndate: " not in head:
+        return None
+    return b"%b%010x==\r\ncontent-length: %d\r\n\r\n%b" % (head, next(_numbers), len(body), body)
 
 
 def _of_this_place(pop: str) -> list[tuple[bytes, bytes]]:

@@ -17,6 +17,7 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from littoral.edge import answer
 from littoral.net.message import Answer, Handler, Headers, Request, Response
@@ -87,9 +88,19 @@ class Guard:
             made = enter(request)
             if type(made) is not Response:
                 works(host)
+            elif made.again is not None:
+                made.again = partial(self._again, host, made.again)
             return made
 
         return handle
+
+    def _again(self, host: str, again: Callable[[], bytes | None]) -> bytes | None:
+        """The same for a request that is answered without its handler."""
+        granted = self._left.get(host)
+        if not granted:
+            return None
+        self._left[host] = granted - 1
+        return again()
 
     def _look(self, host: str) -> int:
         self._wake()

@@ -56,7 +56,8 @@ T = TypeVar("T")
 MAX_KNOWN = 16384
 REGION = "us-east-1"  # of every Lambda@Edge function
 BODY = frozenset((b"content-length", b"transfer-encoding"))
-Known = tuple[Key, bool, ResponseHeaders | None, Traffic]  # for TLS only; the policy that dresses it
+# for TLS only; the policy that dresses it; how it is given once more
+Known = tuple[Key, bool, ResponseHeaders | None, Traffic, Callable[[], bytes | None]]
 # a hit is not answered whole, or not with the headers that everybody gets, or not at all
 UNCACHED = BODY | {b"upgrade"}
 SPECIAL = UNCACHED | {b"range", b"if-none-match", b"if-modified-since", b"origin", b"via", RAW}
@@ -177,7 +178,7 @@ class Pipeline:
         self._shielding = any(self.tier.is_shield(origin.shield) for origin in origins)
         if self.access is not None:
             self.access.use(plans)
-        self._known.clear()
+        self._known = {}
         for told in self.on_use:
             told()
 
@@ -233,7 +234,7 @@ class Pipeline:
         headers = dict(request.headers.raw)
         known = self._known.get((headers.get(b"host"), request.target, headers.get(b"accept-encoding")))
         if known is not None and request.method == "GET" and len(headers) == len(request.headers.raw):
-            key, secure_only, policy, traffic = known
+            key, secure_only, policy, traffic, again = known
             entry = self.cache.get(key)
             if entry is not None and not (secure_only and not request.peer.tls) and SPECIAL.isdisjoint(headers):
                 now = self._clock()
@@ -241,7 +242,9 @@ class Pipeline:
                     self.results["Hit"] += 1
                     traffic.hits += 1
                     traffic.bytes += entry.size
-                    return answer.hit(entry, self.pop, now, policy)
+                    hit = answer.hit(entry, self.pop, now, policy)
+                    hit.again = again
+                    return hit
         if RAW in headers:
             return self._inner(request)
         plan = self._plan_of(request)
@@ -252,6 +255,31 @@ class Pipeline:
             return self._counted(found, plan.traffic, request)
         plan.traffic.count(found, request)
         return found
+
+    def _once_more(self, key: Key, policy: ResponseHeaders | None, traffic: Traffic) -> Callable[[], bytes | None]:
+        """The same for the very same request: until anything but the cache would have a say in it."""
+        book = self._known
+
+        def again() -> bytes | None:
+            if self._known is not book or self._watched:
+                return None
+            entry, now = self.cache.get(key), self._clock()
+            if entry is None or now >= entry.fresh_until or entry.dressed is not policy or entry.status != 200:
+                return None
+            whole = answer.whole_hit(entry, now)
+            if whole is not None:
+                self.results["Hit"] += 1
+                traffic.hits += 1
+                traffic.bytes += entry.size
+            return whole
+
+        return again
+
+    @property
+    def _watched(self) -> bool:
+        """Whether each request is to be seen: by the firewall, an access log, or as another location's."""
+        logged = self.access is not None and self.access.keeping
+        return logged or self._shielding or (self.firewall is not None and self.firewall.active)
 
     def _quick_hit(
         self, request: Request, plan: Plan, headers: dict[bytes, bytes]
@@ -282,9 +310,10 @@ class Pipeline:
         each_time = behaviour.signers is not None or plan.restriction is not None
         if behaviour.keyed_by_target and key is primary and not each_time and len(headers) == len(request.headers.raw):
             if len(self._known) >= MAX_KNOWN:
-                self._known.clear()
+                self._known = {}
             asked = headers.get(b"host"), request.target, headers.get(b"accept-encoding")
-            self._known[asked] = key, secure_only, behaviour.response_headers, plan.traffic
+            policy = behaviour.response_headers
+            self._known[asked] = key, secure_only, policy, plan.traffic, self._once_more(key, policy, plan.traffic)
         self.results["Hit"] += 1
         response = answer.from_entry(entry, request, answer.HIT, self.pop, now)
         policy = behaviour.response_headers

@@ -172,6 +172,9 @@ class Response:
     instead of ``headers`` and adds Content-Length (or chunks, for an iterator), Connection and, unless a line
     ``date: `` is there, Date; so it must hold none of the framing ones, and ``status`` must be that of its first
     line. A line that changes is appended: ``prepared + b"age: %d\r\n" % age``.
+
+    ``again`` answers the very same request once more: asked with the same head on the same connection, over HTTP/1.1
+    that stays open, it gives all bytes of the response, or None where the handler is to be asked as usual.
     """
 
     status: int
@@ -180,6 +183,7 @@ class Response:
     close: bool = False  # close the connection after this response
     prepared: bytes | None = None
     note: object = None  # of the handler, for those who observe its answers; never sent
+    again: Callable[[], bytes | None] | None = None
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ long way. Measured: 5.3 µs of Python for a small request became 2.6 (docs/decis
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from littoral.net.message import RawHeaders
 
@@ -29,15 +30,16 @@ _PLAIN_TARGET = re.compile(rb"/[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*\Z").match
 class LastHead:
     """``head`` is all of a read that held one whole request head and nothing else; b"" at first. ``method``,
     ``target`` and ``headers`` (not to be changed: copy them) are what it said. ``in_vain`` counts the heads kept since
-    one was of use: the user of ``head`` sets it back."""
+    one was of use: the user of ``head`` sets it back. ``again`` is ``Response.again`` of the answer to ``head``."""
 
-    __slots__ = ("_limit", "_room", "_start", "_tail", "head", "headers", "in_vain", "method", "target")
+    __slots__ = ("_limit", "_room", "_start", "_tail", "again", "head", "headers", "in_vain", "method", "target")
 
     def __init__(self, limit: int) -> None:
         """``limit``: only heads of at most this many bytes are kept; 0 for none at all."""
         self.head = b""
         self.method = self.target = ""
         self.headers: RawHeaders = []
+        self.again: Callable[[], bytes | None] | None = None
         self.in_vain = 0 if limit else PATIENCE
         self._limit = limit
         self._room = 0  # nought until something is kept, so that nothing fits
@@ -57,6 +59,7 @@ class LastHead:
         ):
             return False
         self.head = data
+        self.again = None
         self.target = data[start:end].decode("ascii")
         return True
 
@@ -64,6 +67,7 @@ class LastHead:
         """Remember a head that was found good, has no body, lets the connection be kept and began in this read. It is
         not kept when the read held anything besides, or when it is not HTTP/1.1."""
         self.in_vain += 1
+        self.again = None
         if self.in_vain >= PATIENCE:
             self.head, self.headers, self._tail, self._room = b"", [], b"", 0
             return

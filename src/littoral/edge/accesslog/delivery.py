@@ -91,6 +91,11 @@ class AccessLogs:
             reader.use(plans)
         self._noting = bool(kept) or any(reader.active for reader in self.readers)
 
+    @property
+    def keeping(self) -> bool:
+        """Whether anybody's access is logged, to a bucket or in real time."""
+        return self._noting
+
     def of(self, request: Request, answer: Answer | Any) -> Any:
         """The same answer; noted where anybody's access is logged."""
         if not self._noting:
