@@ -6,22 +6,27 @@ import asyncio
 import gzip
 import random
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import brotli
 import pytest
 
+from littoral.edge.compressing import zstd
 from littoral.net.message import Headers, Request, Response
-from tests.edge.place import OPTIMIZED, Edge, answer, cache_policy
+from tests.edge.place import OPTIMIZED, Edge, answer, cache_policy, edge, listed
 from tests.net.wire import Reply
 
 TEXT = b"".join(b"%d bottles of beer on the wall, " % number for number in range(3000))
+UNCOMPRESSED = "b2884449-e4de-46a7-ac36-70bc7f1ddd6d"
 BOTH = {"EnableAcceptEncodingGzip": True, "EnableAcceptEncodingBrotli": True}
 
 
 def shown(reply: Reply) -> bytes:
     kind = reply.headers.get("content-encoding")
-    return {"br": brotli.decompress, "gzip": gzip.decompress, None: bytes}[kind](reply.body)
+    decoders = {"br": brotli.decompress, "gzip": gzip.decompress, "zstd": zstd().decompress, None: bytes}
+    found: bytes = decoders[kind](reply.body)
+    return found
 
 
 def text(body: bytes = TEXT, **more: str) -> Response:
@@ -35,6 +40,7 @@ def text(body: bytes = TEXT, **more: str) -> Response:
         ("gzip", "gzip"),
         ("br", "br"),
         ("br;q=0, gzip", "gzip"),
+        ("br;q=0.000 , gzip;q=0.5", "gzip"),
         ("identity", None),
         ("zstd", None),
     ],
@@ -162,3 +168,38 @@ async def test_head_shows_what_a_get_would(place: Edge) -> None:
     body = await place.get("/a", accept_encoding="gzip")
     assert (head.headers["content-encoding"], shown(body)) == ("gzip", TEXT)
     assert len(place.origin.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("accepted", "encoding"), [("gzip, br, zstd", "zstd"), ("zstd;q=0, br", "br"), ("gzip", "gzip")]
+)
+async def test_a_place_may_offer_zstandard(tmp_path: Path, accepted: str, encoding: str) -> None:
+    async with edge(tmp_path, zstd=True) as place:
+        place.configure(behaviour={"Compress": True})
+        place.origin.respond = lambda _: text()
+        for label in ("Miss", "Hit"):
+            reply = await place.get("/a", accept_encoding=accepted)
+            assert reply.headers["x-cache"] == f"{label} from cloudfront"
+            assert (reply.headers.get("content-encoding"), shown(reply) == TEXT) == (encoding, True)
+        assert place.origin.asked[0].headers.get("accept-encoding") == accepted.replace("zstd;q=0, ", "").replace(
+            "gzip, br, zstd", "zstd,br,gzip"
+        )
+        place.configure(behaviour={"Compress": True, "CachePolicyId": UNCOMPRESSED})
+        assert "content-encoding" not in (await place.get("/b", accept_encoding=accepted)).headers
+
+
+async def test_an_origins_zstandard_is_stored_where_the_policy_keys_it(place: Edge) -> None:
+    """As with CloudFront: a policy that has Accept-Encoding among its headers, and compresses nothing itself."""
+    place.policies = place.policies | {
+        "own": cache_policy(HeadersConfig={"HeaderBehavior": "whitelist", "Headers": listed(["Accept-Encoding"])})
+    }
+    place.configure(behaviour={"CachePolicyId": "own"})
+    packed = zstd().compress(TEXT)
+    place.origin.respond = lambda request: (
+        text(packed, content_encoding="zstd") if "zstd" in (request.headers.get("accept-encoding") or "") else text()
+    )
+    for label in ("Miss", "Hit"):
+        for accepted, encoding in (("zstd", "zstd"), ("gzip", None)):
+            reply = await place.get("/a", accept_encoding=accepted)
+            assert reply.headers["x-cache"] == f"{label} from cloudfront"
+            assert (reply.headers.get("content-encoding"), shown(reply) == TEXT) == (encoding, True)

@@ -138,6 +138,7 @@ class Pipeline:
         locator: Locator | None = None,
         functions: CloudFrontFunctions | None = None,
         execution_error: int = 503,
+        zstd: bool = False,
     ) -> None:
         self.pop = pop
         self.cache = Cache(folder / "cache", cache_bytes, disk_bytes)
@@ -150,6 +151,7 @@ class Pipeline:
         self.functions = functions or CloudFrontFunctions(pop)
         self._known: dict[tuple[bytes | None, str, bytes | None], Known] = {}  # keys of recent hits
         self._invoker = invoker
+        self._zstd = zstd
         self._execution_error = execution_error  # status for a Lambda@Edge function that failed
         self._validation = ValidationLog(pop, self.functions.lines, clock)
         self._clock = clock
@@ -167,6 +169,8 @@ class Pipeline:
         self.traffic = {key: self.traffic.get(key, plan.traffic) for key, plan in plans.items()}
         for key, plan in plans.items():
             plan.traffic = self.traffic[key]
+            if self._zstd:
+                plan.offer_zstd()
             if plan.enabled:
                 for name in plan.names:
                     by_host[name] = plan

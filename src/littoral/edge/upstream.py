@@ -12,7 +12,7 @@ from typing import Protocol
 from urllib.parse import quote, unquote, urlsplit
 
 from littoral.aws.sign import sign
-from littoral.edge.plan import Behaviour, Origin, cookie_text, query_text
+from littoral.edge.plan import Behaviour, Origin, accepted_encoding, cookie_text, query_text
 from littoral.edge.triggers import EdgeRequest
 from littoral.net.client import ClientResponse, ConnectFailed, HttpClient, OnInterim, RequestBody, Timeout
 from littoral.net.message import Headers, Peer
@@ -184,11 +184,9 @@ def forwarded(behaviour: Behaviour, request: EdgeRequest, peer: Peer, pop: str) 
     cookie = cookie_text(request.headers, chosen.cookies) or cookie_text(request.headers, key.cookies)
     if cookie:
         headers.set("cookie", cookie)
-    encodings = [name for name, on in (("br", key.brotli), ("gzip", key.gzip)) if on]
-    accepted = request.headers.get("accept-encoding") or ""
-    offered = [name for name in encodings if name in accepted]
+    offered = accepted_encoding(request.headers, key)
     if offered:
-        headers.set("accept-encoding", ",".join(offered))
+        headers.set("accept-encoding", offered)
     seen = headers.get("x-forwarded-for")
     headers.set("x-forwarded-for", f"{seen}, {peer.host}" if seen else peer.host)
     headers.set("via", ", ".join([*request.headers.get_all("via"), f"1.1 {pop}.cloudfront.net (CloudFront)"]))

@@ -9,6 +9,7 @@ from littoral.aws.identity import AccessKey
 from littoral.edge.accesslog.bucket import RegionBuckets
 from littoral.edge.accesslog.delivery import AccessLogs
 from littoral.edge.cffunctions.functions import CloudFrontFunctions
+from littoral.edge.compressing import zstd
 from littoral.edge.geo import Database, Locator, NoDatabase
 from littoral.edge.location import EdgeLocation, Region
 from littoral.edge.pipeline import Pipeline
@@ -69,6 +70,7 @@ async def attach(base: Foundation, functions: Functions, region_url: str, key: C
         functions=CloudFrontFunctions(name.upper(), functions.logs.append),
         locator=open_geo(settings.geo_database),
         execution_error=int(settings.edge_execution_error),
+        zstd=offers_zstd(offered=settings.edge_zstd),
     )
     base.place.part(pipeline.close)
     buckets = RegionBuckets(client, region_url, key, settings.region)
@@ -93,6 +95,16 @@ async def attach(base: Foundation, functions: Functions, region_url: str, key: C
     await listen_edge(base, pipeline)
     if settings.edge_address is not None or settings.edge_port is not None:
         await location.reachable(settings.edge_address or base.place.url("edge"))
+
+
+def offers_zstd(*, offered: bool) -> bool:
+    """Raises Misconfigured where it is asked for and cannot be."""
+    if offered:
+        try:
+            zstd()
+        except ImportError as problem:
+            raise Misconfigured("--edge-zstd needs Python 3.14, or pip install 'littoral[zstd]'") from problem
+    return offered
 
 
 def open_geo(path: Path | None) -> Locator | None:

@@ -244,6 +244,11 @@ class Settings:
     edge_log_interval: float = _row(
         60.0, SECONDS, "Access logs of a distribution go to their bucket after so long, or at 8 MiB"
     )
+    edge_zstd: bool = _row(
+        False,
+        SWITCH,
+        "Compress with Zstandard for viewers that accept it, where a policy allows gzip or Brotli; AWS does not",
+    )
     edge_execution_error: str = _row(
         "503",
         ERROR_STATUS,

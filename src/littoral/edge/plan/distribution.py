@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from littoral.edge.geo import Restriction
 from littoral.edge.plan.behaviour import Behaviour, Target, behaviour_of
@@ -55,6 +55,12 @@ class Plan:
             if behaviour.matches(path):
                 return behaviour
         return self.behaviours[-1]
+
+    def offer_zstd(self) -> None:
+        """Where the policy lets objects be compressed, the viewer's acceptance of Zstandard counts too."""
+        for behaviour in self.behaviours:
+            if behaviour.key.gzip or behaviour.key.brotli:
+                behaviour.key = replace(behaviour.key, zstd=True)
 
     def error_minimum(self, status: int) -> float:
         page = self.errors.get(status)

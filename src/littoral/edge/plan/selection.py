@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import unquote
@@ -9,6 +10,8 @@ from urllib.parse import unquote
 from littoral.edge.plan.document import Document, items
 from littoral.net.message import Headers
 from littoral.protocols.httpcache import Ttl
+
+REFUSED = re.compile(r";\s*q\s*=\s*0(\.0*)?\s*$", re.IGNORECASE)  # of an encoding (RFC 9110 s. 12.4.2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,7 @@ class Choice:
     query: Selection = Selection()
     gzip: bool = False
     brotli: bool = False
+    zstd: bool = False  # beyond CloudFront: where the place offers it, beside the others
 
 
 def choice_of(config: Document) -> Choice:
@@ -96,11 +100,11 @@ def cookie_text(headers: Headers, selection: Selection) -> str:
 def accepted_encoding(headers: Headers, choice: Choice) -> str:
     """Accept-Encoding as it enters the key and goes to the origin: ``br,gzip``, ``gzip`` or nothing."""
     text = headers.get("accept-encoding")
-    return "" if text is None else _accepted(text, choice.gzip, choice.brotli)
+    return "" if text is None else _accepted(text, choice.gzip, choice.brotli, choice.zstd)
 
 
 @lru_cache(maxsize=1024)
-def _accepted(text: str, gzip: bool, brotli: bool) -> str:
-    offered = {part.partition(";")[0].strip().lower() for part in text.split(",") if "q=0" not in part.replace(" ", "")}
-    found = [name for name, on in (("br", brotli), ("gzip", gzip)) if on and name in offered]
+def _accepted(text: str, gzip: bool, brotli: bool, zstd: bool) -> str:
+    offered = {part.partition(";")[0].strip().lower() for part in text.split(",") if not REFUSED.search(part)}
+    found = [name for name, on in (("zstd", zstd), ("br", brotli), ("gzip", gzip)) if on and name in offered]
     return ",".join(found)
