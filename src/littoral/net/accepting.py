@@ -2,7 +2,7 @@
 
 Owns: listening sockets, how many are accepted in a turn of the loop and what happens when descriptors run out. Knows
 no protocol and no limits: a ``Gate`` decides by the address alone. What it refuses is reset at once, which costs three
-system calls and keeps the kernel's queue short, instead of a transport, a protocol and two turns of the loop.
+system calls and keeps the kernel's queue short. What it lets in gets a transport of ours (``transport``, ``secure``).
 """
 
 from __future__ import annotations
@@ -15,7 +15,11 @@ import socket
 import ssl
 import struct
 from collections.abc import Callable
-from typing import Protocol
+from functools import partial
+from typing import Any, Protocol
+
+from littoral.net.secure import TlsTransport
+from littoral.net.transport import SocketTransport, Turns
 
 log = logging.getLogger("littoral.net")
 
@@ -33,8 +37,18 @@ class Gate(Protocol):
     def leaves(self, host: str) -> None: ...
 
 
+class Everybody:
+    """The gate of a listener that has none."""
+
+    def arrives(self, host: str) -> bool:
+        return True
+
+    def leaves(self, host: str) -> None:
+        """Nobody counts."""
+
+
 class Acceptor:
-    """Serves ``factory`` on listening sockets; looks like an ``asyncio.Server`` to a Listener."""
+    """Serves ``factory`` on listening sockets."""
 
     def __init__(
         self,
@@ -51,7 +65,7 @@ class Acceptor:
         self._tls = tls
         self._exhausted = exhausted
         self._loop = asyncio.get_running_loop()
-        self._adopting: set[asyncio.Task[None]] = set()
+        self._turns = Turns()
         self._closed = False
         for each in sockets:
             self._loop.add_reader(each.fileno(), self._readable, each)
@@ -67,25 +81,26 @@ class Acceptor:
                     raise
                 self._rest(listening, problem)
                 return
-            if self._gate.arrives(address[0]):
-                task = self._loop.create_task(self._adopt(accepted, address[0]))
-                self._adopting.add(task)
-                task.add_done_callback(self._adopting.discard)
+            host = address[0] if isinstance(address, tuple) else ""
+            if self._gate.arrives(host):
+                self._adopt(accepted, address, host)
             else:
                 accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
                 accepted.close()
 
-    async def _adopt(self, accepted: socket.socket, host: str) -> None:
-        accepted.setblocking(False)
-        limit = 15.0 if self._tls is not None else None
+    def _adopt(self, accepted: socket.socket, address: Any, host: str) -> None:
         try:
-            await self._loop.connect_accepted_socket(
-                self._factory, accepted, ssl=self._tls, ssl_handshake_timeout=limit
-            )
-        except (OSError, ssl.SSLError, asyncio.CancelledError) as problem:  # no handshake: no protocol was told
+            accepted.setblocking(False)
+            if self._tls is None:
+                transport = SocketTransport(self._turns, accepted, address)
+            else:
+                transport = TlsTransport(self._turns, accepted, address, self._tls, partial(self._gate.leaves, host))
+        except OSError as problem:  # it has gone again
             log.debug("no connection with %s: %s", host, problem)
             self._gate.leaves(host)
             accepted.close()
+            return
+        transport.begin(self._factory)
 
     def _rest(self, listening: socket.socket, problem: OSError) -> None:
         log.error("cannot accept connections for a moment: %s", os.strerror(problem.errno or 0))
@@ -99,15 +114,17 @@ class Acceptor:
 
     def close(self) -> None:
         """Accept no more; handshakes under way end."""
+        if self._closed:
+            return
         self._closed = True
         for each in self.sockets:
             self._loop.remove_reader(each.fileno())
             each.close()
-        for task in self._adopting:
-            task.cancel()
+        for transport in list(self._turns.handshakes):
+            transport.abort()
 
 
-def bound(host: str, port: int, backlog: int) -> list[socket.socket]:
+def bound(host: str, port: int, backlog: int, reuse_port: bool = False) -> list[socket.socket]:
     """Listening sockets on every address that the host has, all with one port (0: a free one). Raises OSError."""
     made: list[socket.socket] = []
     try:
@@ -117,6 +134,8 @@ def bound(host: str, port: int, backlog: int) -> list[socket.socket]:
             one = socket.socket(family, kind, protocol)
             made.append(one)
             one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if reuse_port:
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             if family == socket.AF_INET6:
                 one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             one.setblocking(False)

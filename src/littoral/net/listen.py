@@ -27,7 +27,7 @@ from email.utils import formatdate
 from pathlib import Path
 from typing import Protocol
 
-from littoral.net.accepting import Acceptor, Gate, bound
+from littoral.net.accepting import Acceptor, Everybody, Gate, bound
 from littoral.net.connection import HttpConnection
 from littoral.net.limits import Limits
 from littoral.net.message import Handler
@@ -204,7 +204,7 @@ def http_service(handler: Handler, limits: Limits | None = None) -> HttpService:
 class Listener:
     """A bound address. ``port`` is the real one when 0 was asked."""
 
-    def __init__(self, server: asyncio.Server | Acceptor) -> None:
+    def __init__(self, server: Acceptor) -> None:
         self._server = server
         address = server.sockets[0].getsockname()
         self.port: int = address[1] if isinstance(address, tuple) else 0  # a Unix socket has none
@@ -216,7 +216,7 @@ class Listener:
 
 
 class HttpListener(Listener):
-    def __init__(self, server: asyncio.Server | Acceptor, service: HttpService) -> None:
+    def __init__(self, server: Acceptor, service: HttpService) -> None:
         super().__init__(server)
         self.service = service
 
@@ -240,32 +240,28 @@ async def listen_http(
     """Serve HTTP/1.1 (and WebSocket upgrades) on an address, or on a listening socket. ``gate`` may refuse connections
     to the address. Raises PortInUse."""
     service = HttpService(handler, limits, gate)
-    if gate is not None:
-        try:
-            sockets = bound(host, port, service.limits.backlog)
-        except OSError as problem:
-            raise _in_use(host, port, problem) from problem
-        acceptor = Acceptor(sockets, service.connection, gate, tls, service.shed)
-        return HttpListener(acceptor, service)
-    if sock is not None:
-        server = await asyncio.get_running_loop().create_server(service.connection, sock=sock, backlog=4096)
-        return HttpListener(server, service)
-    return HttpListener(await _bind(service.connection, host, port, tls, reuse_port), service)
+    backlog = service.limits.backlog
+    if sock is None:
+        sockets = _bound(host, port, backlog, reuse_port)
+    else:
+        sock.setblocking(False)
+        sock.listen(backlog)
+        sockets = [sock]
+    acceptor = Acceptor(sockets, service.connection, gate or Everybody(), tls, service.shed)
+    return HttpListener(acceptor, service)
 
 
 async def listen_unix(handler: Handler, path: Path, limits: Limits | None = None) -> HttpListener:
     """Serve HTTP/1.1 on a Unix socket that its owner alone may connect to; what lies at the path is replaced."""
     path.unlink(missing_ok=True)
-    bound = socket.socket(socket.AF_UNIX)
+    listening = socket.socket(socket.AF_UNIX)
     try:
-        bound.bind(str(path))
+        listening.bind(str(path))
         path.chmod(0o600)  # nobody can connect before it listens
-        service = HttpService(handler, limits)
-        server = await asyncio.get_running_loop().create_unix_server(service.connection, sock=bound, backlog=4096)
+        return await listen_http(handler, limits=limits, sock=listening)
     except BaseException:
-        bound.close()
+        listening.close()
         raise
-    return HttpListener(server, service)
 
 
 async def listen_stream(
@@ -277,28 +273,19 @@ async def listen_stream(
     reuse_port: bool = False,
 ) -> Listener:
     """Serve any protocol on an address. Raises PortInUse."""
-    return Listener(await _bind(factory, host, port, tls, reuse_port))
+    sockets = _bound(host, port, Limits().backlog, reuse_port)
+    return Listener(Acceptor(sockets, factory, Everybody(), tls, _nothing_to_close))
 
 
-async def _bind(
-    factory: Callable[[], asyncio.Protocol], host: str, port: int, tls: ssl.SSLContext | None, reuse_port: bool
-) -> asyncio.Server:
+def _nothing_to_close() -> None:
+    """The connections belong to whoever made their protocols."""
+
+
+def _bound(host: str, port: int, backlog: int, reuse_port: bool) -> list[socket.socket]:
     try:
-        return await asyncio.get_running_loop().create_server(
-            factory,
-            host,
-            port,
-            ssl=tls,
-            backlog=4096,
-            reuse_port=reuse_port or None,
-            ssl_handshake_timeout=15.0 if tls is not None else None,
-        )
+        return bound(host, port, backlog, reuse_port)
     except OSError as problem:
-        raise _in_use(host, port, problem) from problem
-
-
-def _in_use(host: str, port: int, problem: OSError) -> PortInUse:
-    reason = os.strerror(problem.errno) if problem.errno else str(problem)
-    refused = PortInUse(problem.errno, f"cannot listen on {host}:{port}: {reason}")
-    refused.port = port
-    return refused
+        reason = os.strerror(problem.errno) if problem.errno else str(problem)
+        refused = PortInUse(problem.errno, f"cannot listen on {host}:{port}: {reason}")
+        refused.port = port
+        raise refused from problem

@@ -1,0 +1,223 @@
+"""The transport of an accepted TLS connection: OpenSSL reads and writes the descriptor itself.
+
+Owns: the handshake and its time limit, records, the goodbye. Everything else is ``transport.SocketTransport``'s. What
+loops have for TLS keeps the bytes of both directions in memory between the socket and OpenSSL; here there is nothing
+between, so a request is one SSL_read, one SSL_write, and no read that is in vain: readiness tells of more.
+
+    first byte → handshake → protocol made → … → close_notify → the other's end
+
+Before the first byte a connection is a socket and a timer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections.abc import Callable
+from itertools import islice
+from typing import Any
+
+from littoral.net.transport import NOTHING, READ, SocketTransport, Turns
+
+log = logging.getLogger("littoral.net")
+
+HANDSHAKE = 15.0  # seconds from the connection to the end of its handshake
+GOODBYE = 5.0  # seconds that the other side has to end after close_notify
+RECORD = 16 * 1024  # bytes of one SSL_write, which makes one record
+
+
+class TlsTransport(SocketTransport):
+    """``begin`` awaits the handshake and then makes the protocol; ``gone`` is called when it comes to nothing."""
+
+    __slots__ = ("_context", "_factory", "_gone_early", "_read_waits", "_timer", "_tls", "_write_waits")
+
+    def __init__(
+        self,
+        turns: Turns,
+        sock: socket.socket,
+        peername: Any,
+        context: ssl.SSLContext,
+        failed: Callable[[], None],
+        patience: float = HANDSHAKE,
+    ) -> None:
+        super().__init__(turns, sock, peername)
+        self._context = context
+        self._gone_early: Callable[[], None] | None = failed
+        self._tls: ssl.SSLSocket | None = None
+        self._bulk = READ  # a read never gives more than one record
+        self._read_waits = False  # for room to write: OpenSSL answers something that it has read
+        self._write_waits = False  # for something to read
+        self._timer: asyncio.TimerHandle | None = self._loop.call_later(patience, self._too_late)
+
+    # ---------------------------------------------------------------------------------------- handshake
+
+    def begin(self, factory: Callable[[], asyncio.Protocol]) -> None:
+        self._factory = factory
+        self._turns.handshakes.add(self)
+        self._reading = True
+        self._loop.add_reader(self._fd, self._hello)
+
+    def _hello(self) -> None:
+        try:
+            self._tls = self._sock = self._context.wrap_socket(
+                self._sock, server_side=True, do_handshake_on_connect=False
+            )
+        except OSError as problem:  # it has gone
+            self._refuse(problem)
+            return
+        self._recv, self._send = self._tls.read, self._tls.write
+        self._loop.add_reader(self._fd, self._shake)
+        self._shake()
+
+    def _shake(self) -> None:
+        assert self._tls is not None
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            return
+        except ssl.SSLWantWriteError:
+            self._full = True
+            self._loop.add_writer(self._fd, self._shake)
+            return
+        except OSError as problem:
+            self._refuse(problem)
+            return
+        self._stop_timer()
+        if self._full:
+            self._full = False
+            self._loop.remove_writer(self._fd)
+        self._turns.handshakes.discard(self)
+        self._gone_early = None
+        super().begin(self._factory)
+        del self._factory
+
+    def _too_late(self) -> None:
+        self._timer = None
+        self._refuse(TimeoutError("the handshake did not come in time"))
+
+    def _refuse(self, problem: OSError | None) -> None:
+        """No connection: nobody but the gate has heard of it."""
+        log.debug("no connection with %s: %s", self._peername, problem)
+        self._drop(problem)
+
+    def _gone(self, problem: Exception | None) -> None:
+        self._stop_timer()
+        self._turns.handshakes.discard(self)
+        failed, self._gone_early = self._gone_early, None
+        if failed is None:
+            super()._gone(problem)
+            return
+        self._sock.close()
+        failed()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    # ------------------------------------------------------------------------------------------ records
+
+    def _readable(self) -> None:
+        if self._write_waits:
+            self._write_waits = self._full = False
+            self._writable()
+        super()._readable()
+
+    def _unreadable(self, problem: OSError) -> None:
+        if isinstance(problem, ssl.SSLWantWriteError):
+            self._read_waits = True
+            self._ignore()
+            self._await_room(problem)
+        else:
+            super()._unreadable(problem)
+
+    def _writable(self) -> None:
+        if self._read_waits:
+            self._read_waits = False
+            self._watch()
+        super()._writable()
+
+    def _await_room(self, why: OSError) -> None:
+        if not isinstance(why, ssl.SSLWantReadError):
+            super()._await_room(why)
+            return
+        self._write_waits = self._full = True
+        if not self._reading:
+            self._watch()
+
+    def _push(self) -> int:
+        buffer, offset = self._buffer, self._offset
+        first = buffer[0]
+        left = len(first) - offset
+        if left >= RECORD or len(buffer) == 1:
+            return self._send(memoryview(first)[offset : offset + RECORD] if offset or left > RECORD else first)
+        parts, left = [memoryview(first)[offset:]], RECORD - left  # a small head travels with what follows it
+        for part in islice(buffer, 1, None):
+            parts.append(memoryview(part)[:left])
+            left -= len(part)
+            if left <= 0:
+                break
+        return self._send(b"".join(parts))
+
+    def can_write_eof(self) -> bool:
+        return False
+
+    def write_eof(self) -> None:
+        raise NotImplementedError("a TLS connection is not closed by halves")
+
+    # ------------------------------------------------------------------------------------------ goodbye
+
+    def _finish(self) -> None:
+        """Say so and let the other side end first: closed at once, a socket with unread bytes resets the connection,
+        and the last answer may be lost on its way."""
+        assert self._tls is not None
+        if self._timer is None:
+            self._timer = self._loop.call_later(GOODBYE, self.abort)
+        try:
+            self._tls.unwrap()
+        except ssl.SSLWantReadError:  # said; the other side has not answered
+            self._part()
+        except ssl.SSLWantWriteError as why:
+            self._await_room(why)
+        except (OSError, ValueError):
+            self._drop(None)
+        else:
+            self._drop(None)
+
+    def _part(self) -> None:
+        if self._ended:
+            self._drop(None)
+            return
+        try:
+            self._sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._drop(None)
+            return
+        self._reading = True
+        self._loop.add_reader(self._fd, self._discard)
+
+    def _discard(self) -> None:
+        """What still comes is nobody's: records are not even decrypted."""
+        try:
+            if not self._sock.recv(READ):
+                self._drop(None)
+        except NOTHING:
+            return
+        except OSError:
+            self._drop(None)
+
+    # ------------------------------------------------------------------------------------- what is known
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """Also ``ssl_object``, ``sslcontext``, ``peercert`` and ``cipher``."""
+        if name == "ssl_object":
+            return self._tls
+        if name == "sslcontext":
+            return self._context
+        if name == "peercert" and self._tls is not None:
+            return self._tls.getpeercert()
+        if name == "cipher" and self._tls is not None:
+            return self._tls.cipher()
+        return super().get_extra_info(name, default)

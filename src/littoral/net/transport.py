@@ -1,0 +1,439 @@
+"""The transport of an accepted connection: a non-blocking socket that the loop's readiness drives, in stages.
+
+Owns: reading, writing, pacing and closing of one socket; and the **turn**, in which all connections that had something
+to say are served one kind of work after the other:
+
+    readiness of each descriptor    one read a connection, nothing else
+    the turn, first half            every protocol gets what was read for it, and writes answers
+    the turn, second half           one write a connection
+
+Why not each connection's three steps at once, as loops do: reading, deciding and writing are each more code than a
+core's nearest cache holds. Going from one to the other for every request costs a fifth of a plain request and a third
+of one over TLS (docs/decisions/2026-11-28-tls-transport.md). A connection alone loses nothing: its turn is next.
+
+It is an ``asyncio.Transport`` with the meaning that asyncio gives it. TLS is ``secure.TlsTransport``, which differs in
+how bytes are read and sent and in how a connection begins and ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import Callable, Iterable
+from typing import Any, cast
+
+READ = 16 * 1024  # the most that one TLS record holds: after a read of it OpenSSL keeps nothing back
+AT_ONCE = 256 * 1024  # bytes that one connection may read or write before it is others' turn
+JOINED = 64 * 1024  # parts up to this are copied into one piece; larger ones are sent as they lie
+PARTS = 64  # of one sendmsg
+Piece = bytes | memoryview
+NOTHING = (BlockingIOError, InterruptedError, ssl.SSLWantReadError)  # to be read
+NO_ROOM = (*NOTHING, ssl.SSLWantWriteError)
+
+
+class Turns:
+    """The connections of one listener that have something to do, in the order in which they said so."""
+
+    __slots__ = ("_coming", "_loop", "_received", "_unsent", "handshakes")
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._received: list[tuple[SocketTransport, bytes | None]] = []
+        self._unsent: list[SocketTransport] = []
+        self._coming = False
+        self.handshakes: set[SocketTransport] = set()  # not yet with a protocol
+
+    def received(self, transport: SocketTransport, data: bytes | None) -> None:
+        """None: what it holds back is wanted now."""
+        self._received.append((transport, data))
+        if not self._coming:
+            self._coming = True
+            self._loop.call_soon(self._take)
+
+    def unsent(self, transport: SocketTransport) -> None:
+        self._unsent.append(transport)
+        if not self._coming:
+            self._coming = True
+            self._loop.call_soon(self._take)
+
+    def _take(self) -> None:
+        received, self._received = self._received, []
+        for transport, data in received:
+            transport.deliver(data)
+        unsent, self._unsent = self._unsent, []
+        for transport in unsent:
+            transport.flush()
+        if self._received or self._unsent:
+            self._loop.call_soon(self._take)
+        else:
+            self._coming = False
+
+
+class SocketTransport(asyncio.Transport):
+    """A connection without TLS. ``begin`` makes its protocol. The socket is the transport's from now on."""
+
+    __slots__ = (
+        "_buffer",
+        "_bulk",
+        "_closing",
+        "_dropped",
+        "_ended",
+        "_eof_due",
+        "_fd",
+        "_full",
+        "_held",
+        "_high",
+        "_loop",
+        "_low",
+        "_offset",
+        "_paused",
+        "_peername",
+        "_problem",
+        "_protocol",
+        "_queued",
+        "_reading",
+        "_recv",
+        "_send",
+        "_size",
+        "_sock",
+        "_stopped",
+        "_turns",
+    )
+
+    _recv: Callable[[int], bytes]
+    _send: Callable[[Piece], int]
+
+    def __init__(self, turns: Turns, sock: socket.socket, peername: Any) -> None:
+        super().__init__()
+        self._loop = asyncio.get_running_loop()
+        self._turns = turns
+        self._sock = sock
+        self._fd = sock.fileno()
+        self._peername = peername
+        self._protocol = cast(asyncio.Protocol, None)
+        self._recv, self._send = sock.recv, sock.send
+        self._bulk = AT_ONCE  # how much is read when much comes
+        self._reading = False  # the loop watches for bytes
+        self._paused = False  # the protocol wants none
+        self._held: list[bytes] = []  # read before it said so
+        self._ended = False  # nothing more comes
+        self._problem: OSError | None = None  # why not
+        self._buffer: list[bytes] = []  # to be sent; of the first, ``_offset`` bytes are
+        self._offset = 0
+        self._size = 0  # bytes to be sent
+        self._queued = False  # the turn will send
+        self._full = False  # the loop watches for room
+        self._stopped = False  # the protocol was told to write no more
+        self._high, self._low = 64 * 1024, 16 * 1024
+        self._eof_due = False
+        self._closing = False
+        self._dropped = False
+        if sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def begin(self, factory: Callable[[], asyncio.Protocol]) -> None:
+        self._protocol = factory()
+        try:
+            self._protocol.connection_made(self)
+        except Exception as error:  # noqa: BLE001 - a protocol that fails is one connection's end
+            self._failed(error)
+        if not (self._paused or self._closing):
+            self._watch()
+
+    # ------------------------------------------------------------------------------------------- reading
+
+    def _watch(self) -> None:
+        self._reading = True
+        self._loop.add_reader(self._fd, self._readable)
+
+    def _ignore(self) -> None:
+        if self._reading:
+            self._reading = False
+            self._loop.remove_reader(self._fd)
+
+    def _readable(self) -> None:
+        if self._paused:
+            self._ignore()  # not before: whoever pauses for a moment has no bytes to read meanwhile
+            return
+        try:
+            data = self._recv(READ)
+            self._turns.received(self, data)
+            if len(data) == READ:
+                self._read_on()
+            elif not data:
+                self._end(None)
+        except NOTHING:
+            return
+        except OSError as problem:
+            self._unreadable(problem)
+
+    def _read_on(self) -> None:
+        """More is likely here. What ends the connection is found out by the next read."""
+        left = AT_ONCE
+        while left > 0:
+            data = self._recv(self._bulk)
+            if not data:
+                return
+            self._turns.received(self, data)
+            left -= self._bulk
+            if len(data) < READ:
+                return
+
+    def _unreadable(self, problem: OSError) -> None:
+        self._end(problem)
+        self._turns.received(self, b"")
+
+    def _end(self, problem: OSError | None) -> None:
+        self._ended = True
+        self._problem = problem
+        self._ignore()
+
+    def deliver(self, data: bytes | None) -> None:
+        """The turn's: what was read, b"" for the end, None for what is held."""
+        if self._closing:
+            return
+        if data is None:
+            held, self._held = self._held, []
+            for each in held:
+                self.deliver(each)
+            return
+        if self._paused or self._held:
+            self._held.append(data)
+            return
+        try:
+            if data:
+                self._protocol.data_received(data)
+            elif self._problem is not None:
+                self._drop(self._problem)
+            elif not (self._protocol.eof_received() and self.can_write_eof()):
+                self.close()
+        except Exception as error:  # noqa: BLE001
+            self._failed(error)
+
+    def _failed(self, error: Exception) -> None:
+        context = {"message": "a protocol failed", "exception": error, "transport": self, "protocol": self._protocol}
+        self._loop.call_exception_handler(context)
+        self._drop(error)
+
+    def pause_reading(self) -> None:
+        self._paused = True
+
+    def resume_reading(self) -> None:
+        if not self._paused or self._closing:
+            return
+        self._paused = False
+        if self._held:
+            self._turns.received(self, None)
+        if not (self._reading or self._ended):
+            self._watch()
+
+    def is_reading(self) -> bool:
+        return not (self._paused or self._closing or self._ended)
+
+    # ------------------------------------------------------------------------------------------- writing
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        if self._closing or not data:
+            return
+        self._buffer.append(data if type(data) is bytes else bytes(data))
+        self._size += len(data)
+        if self._size > self._high:
+            self._overfull()
+        elif not self._queued:
+            self._queued = True
+            self._turns.unsent(self)
+
+    def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
+        for data in list_of_data:
+            if data and not self._closing:
+                self._buffer.append(data if type(data) is bytes else bytes(data))
+                self._size += len(data)
+        if self._size > self._high:
+            self._overfull()
+        elif self._size and not self._queued:
+            self._queued = True
+            self._turns.unsent(self)
+
+    def _overfull(self) -> None:
+        """Perhaps the client takes it now; else the protocol hears that it is too much."""
+        if not self._full:
+            self._send_some()
+        self._pace()
+
+    def flush(self) -> None:
+        """The turn's: send what there is."""
+        self._queued = False
+        if self._size and not self._full:
+            self._send_some()
+        self._pace()
+
+    def _pace(self) -> None:
+        """Tell the protocol when it is too much and when no more, and end what is to end once all is sent."""
+        try:
+            if self._size > self._high:
+                if not self._stopped:
+                    self._stopped = True
+                    self._protocol.pause_writing()
+            elif self._stopped and self._size <= self._low and not self._dropped:
+                self._stopped = False
+                self._protocol.resume_writing()
+        except Exception as error:  # noqa: BLE001
+            self._failed(error)
+        if not self._size and not self._dropped:
+            if self._closing:
+                self._finish()
+            elif self._eof_due:
+                self._eof_due = False
+                with contextlib.suppress(OSError):
+                    self._sock.shutdown(socket.SHUT_WR)
+
+    def _send_some(self) -> None:
+        """Until the client takes no more, or others should have their turn."""
+        left = AT_ONCE
+        try:
+            while self._size and left > 0:
+                sent = self._push()
+                self._taken(sent)
+                left -= sent
+        except NO_ROOM as why:
+            self._await_room(why)
+        except OSError as problem:
+            self._drop(problem)
+        else:
+            if self._full and not self._size:
+                self._full = False
+                self._loop.remove_writer(self._fd)
+            if self._size and not (self._full or self._queued):
+                self._queued = True
+                self._turns.unsent(self)
+
+    def _push(self) -> int:
+        """Send once; how many bytes were taken."""
+        buffer = self._buffer
+        if len(buffer) == 1:
+            return self._send(memoryview(buffer[0])[self._offset :] if self._offset else buffer[0])
+        if self._size <= JOINED:
+            return self._send(self._joined())
+        parts: list[Piece] = [*buffer[:PARTS]]
+        if self._offset:
+            parts[0] = memoryview(buffer[0])[self._offset :]
+        return self._sock.sendmsg(parts)
+
+    def _joined(self) -> bytes:
+        """All parts as one from now on."""
+        whole = b"".join(self._buffer)
+        if self._offset:
+            whole = whole[self._offset :]
+            self._offset = 0
+        self._buffer = [whole]
+        return whole
+
+    def _taken(self, sent: int) -> None:
+        self._size -= sent
+        if not self._size:
+            self._buffer.clear()
+            self._offset = 0
+            return
+        sent += self._offset
+        done = 0
+        while sent >= len(self._buffer[done]):
+            sent -= len(self._buffer[done])
+            done += 1
+        del self._buffer[:done]
+        self._offset = sent
+
+    def _await_room(self, _why: OSError) -> None:
+        if not self._full:
+            self._full = True
+            self._loop.add_writer(self._fd, self._writable)
+
+    def _writable(self) -> None:
+        self._send_some()
+        self._pace()
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        self._high = high if high is not None else 64 * 1024 if low is None else low * 4
+        self._low = low if low is not None else self._high // 4
+        if self._size > self._high and not self._stopped:
+            self._stopped = True
+            self._protocol.pause_writing()
+
+    def get_write_buffer_limits(self) -> tuple[int, int]:
+        return self._low, self._high
+
+    def get_write_buffer_size(self) -> int:
+        return self._size
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        self._eof_due = True
+        if not self._queued:
+            self._queued = True
+            self._turns.unsent(self)
+
+    # ------------------------------------------------------------------------------------------- the end
+
+    def is_closing(self) -> bool:
+        return self._closing
+
+    def close(self) -> None:
+        """Nothing more is received; what is written is still sent."""
+        if self._closing:
+            return
+        self._closing = True
+        self._ignore()
+        if not self._size:
+            self._finish()
+
+    def _finish(self) -> None:
+        """All is sent and the connection is to end."""
+        self._drop(None)
+
+    def abort(self) -> None:
+        """At once. What was written in this turn has still its one chance, as if it had been sent when it was written:
+        a client sees where its answer was cut."""
+        if self._queued and self._size and not self._full:
+            self._send_some()
+        self._drop(None)
+
+    def _drop(self, problem: Exception | None) -> None:
+        if self._dropped:
+            return
+        self._dropped = self._closing = True
+        self._ignore()
+        if self._full:
+            self._full = False
+            self._loop.remove_writer(self._fd)
+        self._buffer.clear()
+        self._held.clear()
+        self._size = 0
+        self._loop.call_soon(self._gone, problem)
+
+    def _gone(self, problem: Exception | None) -> None:
+        protocol, self._protocol = self._protocol, cast(asyncio.Protocol, None)  # they refer to each other
+        try:
+            protocol.connection_lost(problem)
+        finally:
+            self._sock.close()
+
+    # ------------------------------------------------------------------------------------- what is known
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self._protocol = cast(asyncio.Protocol, protocol)
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        return self._protocol
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """``peername``, ``sockname`` and ``socket``."""
+        if name == "peername":
+            return self._peername
+        if name == "socket":
+            return self._sock
+        if name == "sockname":
+            return self._sock.getsockname() if self._sock.fileno() >= 0 else default
+        return default
