@@ -108,6 +108,8 @@ def nginx(program: str, folder: Path, origin: int) -> Iterator[tuple[int, int]]:
     with subprocess.Popen(["taskset", "-c", "0", program, "-p", str(folder), "-c", str(configuration)]) as process:
         try:
             wait_for(port)
+            while not children(process.pid):  # the port is the master's, before it has a worker
+                time.sleep(0.01)
             yield port, children(process.pid)[0]
         finally:
             process.terminate()

@@ -58,6 +58,7 @@ def plain_server_context(pair: Pair) -> ssl.SSLContext:
     """A context with one certificate, for the SNI table."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION  # a client could make a server do it without end (TLS 1.2)
     _load(context, pair)
     return context
 
