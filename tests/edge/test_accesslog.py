@@ -228,6 +228,26 @@ async def test_every_answer_is_noted_once(tmp_path: Path) -> None:
         assert list((tmp_path / "logs").iterdir()) == []
 
 
+async def test_answers_that_are_given_again_are_noted_as_well(tmp_path: Path) -> None:
+    async with edge(tmp_path / "edge") as place:
+        place.keeps = True
+        for _ in range(5):  # before anybody's access is logged
+            await place.get("/a", referer="r")
+        bucket = Kept()
+        access = access_of(place, tmp_path / "logs", bucket)
+        place.configure(Logging=logging())
+        replies = [await place.get("/a", referer="r") for _ in range(6)]
+        assert place.kept is not None
+        place.kept.writer.close()
+        await access.flush_and_deliver()
+        found = bucket.lines()
+        assert [each["x-edge-request-id"] for each in found] == [reply.headers["x-amz-cf-id"] for reply in replies]
+        same = [{**each, "time": "", "x-edge-request-id": "", "sc-bytes": ""} for each in found]
+        assert all(each == same[0] for each in same)
+        assert {each["sc-bytes"] for each in found[1:]} == {found[1]["sc-bytes"]}
+        assert all(float(each["time-taken"]) < 1 for each in found)
+
+
 async def test_bytes_are_those_that_went_out(tmp_path: Path) -> None:
     async with edge(tmp_path / "edge") as place:
         bucket = Kept()

@@ -175,11 +175,9 @@ async def test_what_is_watched_goes_the_long_way(place: Edge) -> None:
         assert (await place.get("/a")).status == 200
     watcher = Watcher()
     place.pipeline.access = watcher  # type: ignore[assignment]
-    for keeping in (True, False, True):
-        watcher.keeping, before = keeping, watcher.seen
-        for _ in range(3):
-            assert (await place.get("/a")).status == 200
-        assert watcher.seen - before >= (3 if keeping else 0)
+    for _ in range(3):
+        assert (await place.get("/a")).status == 200
+    assert watcher.seen == 3
     place.pipeline.access, place.pipeline.firewall = None, watcher  # type: ignore[assignment]
     for active in (True, False, True):
         watcher.active = active
@@ -190,11 +188,12 @@ async def test_what_is_watched_goes_the_long_way(place: Edge) -> None:
 class Watcher:
     """An access log and a firewall that stops everything, as far as the pipeline knows them."""
 
-    keeping = active = False
+    active = False
     seen = 0
 
     def of(self, request: Request, made: Any) -> Any:
         self.seen += 1
+        made.again = None
         return made
 
     def admit(self, request: Request, *_: Any) -> Response:

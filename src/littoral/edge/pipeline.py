@@ -262,10 +262,10 @@ class Pipeline:
 
     def _once_more(self, key: Key, policy: ResponseHeaders | None, traffic: Traffic) -> Callable[[], bytes | None]:
         """The same for the very same request: until anything but the cache would have a say in it."""
-        book = self._known
+        book, log = self._known, self.access
 
         def again() -> bytes | None:
-            if self._known is not book or self._watched:
+            if self._known is not book or self.access is not log or self._watched:
                 return None
             entry, now = self.cache.get(key), self._clock()
             if entry is None or now >= entry.fresh_until or entry.dressed is not policy or entry.status != 200:
@@ -281,9 +281,8 @@ class Pipeline:
 
     @property
     def _watched(self) -> bool:
-        """Whether each request is to be seen: by the firewall, an access log, or as another location's."""
-        logged = self.access is not None and self.access.keeping
-        return logged or self._shielding or (self.firewall is not None and self.firewall.active)
+        """Whether each request is to be looked at: by the firewall, or as another location's. (A log is told.)"""
+        return self._shielding or (self.firewall is not None and self.firewall.active)
 
     def _quick_hit(
         self, request: Request, plan: Plan, headers: dict[bytes, bytes]

@@ -7,6 +7,7 @@ its bytes and its time known. What has gathered is taken away once a second.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 from littoral.edge.told import Told
@@ -33,6 +34,22 @@ class Notes:
         if isinstance(answer, Awaitable):
             return self._later(request, answer)
         return self._tunnel(request, answer) if isinstance(answer, Switching) else answer
+
+    def again(
+        self, request: Request, answer: Response, size: int, give: Callable[[], bytes | None]
+    ) -> Callable[[], bytes | None]:
+        """``Response.again``, each time noted; an answer that is there at once began when it ended."""
+        same, status, told = replace(request, received_at=0.0), answer.status, answer.note
+        rest = size + len(b"content-length: %d\r\n\r\n" % size)  # what is no head of the handler's
+
+        def give_and_note() -> bytes | None:
+            whole = give()
+            if whole is not None:
+                now = self._clock()
+                self.all.append((now, now, same, status, whole[: len(whole) - rest], size, True, told))
+            return whole
+
+        return give_and_note
 
     async def _later(self, request: Request, answer: Awaitable[Answer]) -> Answer:
         found = await answer
@@ -80,26 +97,21 @@ def host_of(request: Request) -> str:
     return ""
 
 
-def record_of(note: Note) -> tuple[Any, ...]:
-    """The values of a ``Record``."""
+Asked = tuple[Any, ...]
+
+
+def asked_of(request: Request) -> Asked:
+    """What a ``Record`` says of the request itself."""
+    peer, version = request.peer, request.peer.http_version or request.http_version
+    viewer = peer.host, peer.port, peer.handshake, version
+    return (*viewer, request.method, request.target, request.headers.raw)
+
+
+def record_of(note: Note, asked: Asked | None = None) -> tuple[Any, ...]:
+    """The values of a ``Record``; ``asked`` where it is known already: many notes may be of one request."""
     ended, first, request, status, head, size, whole, told = note
-    peer = request.peer
-    record = (
-        ended,
-        first,
-        request.received_at or first,
-        peer.host,
-        peer.port,
-        peer.handshake,
-        peer.http_version or request.http_version,
-        request.method,
-        request.target,
-        request.headers.raw,
-        int(status),
-        head,
-        size,
-        whole,
-    )
+    asked = asked or asked_of(request)
+    record = (ended, first, request.received_at or first, *asked, int(status), head, size, whole)
     if isinstance(told, Told):
         return (*record, told.detail, told.first, told.last, told.origin, told.reason, told.received)
     return record

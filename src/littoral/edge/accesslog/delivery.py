@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from littoral.edge.accesslog.collecting import Note, Notes, host_of, record_of
+from littoral.edge.accesslog.collecting import Asked, Note, Notes, asked_of, host_of, record_of
 from littoral.edge.accesslog.formatting import gzipped
 from littoral.edge.accesslog.spool import Destination, Spool, read
 from littoral.edge.accesslog.view import Source
@@ -91,11 +91,6 @@ class AccessLogs:
             reader.use(plans)
         self._noting = bool(kept) or any(reader.active for reader in self.readers)
 
-    @property
-    def keeping(self) -> bool:
-        """Whether anybody's access is logged, to a bucket or in real time."""
-        return self._noting
-
     def of(self, request: Request, answer: Answer | Any) -> Any:
         """The same answer; noted where anybody's access is logged."""
         if not self._noting:
@@ -104,6 +99,8 @@ class AccessLogs:
             now = self._clock()
             head = answer.prepared or answer.headers.raw
             self._notes.all.append((now, now, request, answer.status, head, len(answer.body), True, answer.note))
+            if answer.again is not None:
+                answer.again = self._notes.again(request, answer, len(answer.body), answer.again)
             return answer
         return self._notes.of(request, answer)
 
@@ -126,12 +123,11 @@ class AccessLogs:
         """What was noted is on disk when this returns; with ``everything`` files are closed too."""
         async with self._writing:
             notes, self._notes.all = self._notes.all, []
-            by_destination = self._sorted(notes)
             older = 0.0 if everything else self._interval
-            await asyncio.to_thread(self._write, by_destination, older, notes)
+            await asyncio.to_thread(self._write, notes, older)
 
-    def _write(self, by_destination: dict[Destination, list[tuple[Any, ...]]], older: float, notes: list[Note]) -> None:
-        now = self._clock()
+    def _write(self, notes: list[Note], older: float) -> None:
+        by_destination, now = self._sorted(notes), self._clock()
         for reader in self.readers:
             if notes and reader.active:
                 reader.take(notes)
@@ -144,16 +140,17 @@ class AccessLogs:
 
     def _sorted(self, notes: list[Note]) -> dict[Destination, list[tuple[Any, ...]]]:
         found: dict[Destination, list[tuple[Any, ...]]] = {}
-        kept, last, records = self._kept, None, list[tuple[Any, ...]]()
+        seen: dict[int, tuple[list[tuple[Any, ...]] | None, Asked]] = {}  # by request: those given again share one
+        kept = self._kept
         for note in notes if kept else ():
-            host = host_of(note[2])
-            destination = kept.get(host) or kept.get(host := host.partition(":")[0].lower())
-            destination = destination or named_by_wildcard(kept, host)
-            if destination is None:
-                continue
-            if destination is not last:
-                last, records = destination, found.setdefault(destination, [])
-            records.append(record_of(note))
+            request = note[2]
+            known = seen.get(id(request))
+            if known is None:
+                destination = _destination(kept, host_of(request))
+                records = found.setdefault(destination, []) if destination is not None else None
+                known = seen[id(request)] = records, asked_of(request)
+            if known[0] is not None:
+                known[0].append(record_of(note, known[1]))
         return found
 
     async def _write_each_second(self) -> None:
@@ -216,3 +213,8 @@ class AccessLogs:
             log.warning("access logs: %s was not delivered in time and is lost", files[0].name)
             files.pop(0).unlink(missing_ok=True)
             sizes.pop(0)
+
+
+def _destination(kept: Mapping[str, Destination], host: str) -> Destination | None:
+    found = kept.get(host) or kept.get(host := host.partition(":")[0].lower())
+    return found or named_by_wildcard(kept, host)

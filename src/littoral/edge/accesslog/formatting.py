@@ -20,8 +20,11 @@ def gzipped(found: Read) -> bytes:
 
 
 def main() -> None:
-    found = read(Path(sys.argv[1]))
-    Path(sys.argv[2]).write_bytes(gzipped(found) if found is not None else b"")
+    try:
+        found = read(Path(sys.argv[1]))
+        Path(sys.argv[2]).write_bytes(gzipped(found) if found is not None else b"")
+    except OSError as problem:
+        sys.exit(str(problem))  # the place goes on from there, if it is there
 
 
 if __name__ == "__main__":
