@@ -68,9 +68,9 @@ def origin(suite: Path, stack: ExitStack, folder: Path) -> int:
     return port
 
 
-def place(stack: ExitStack, folder: Path) -> tuple[str, str, str, str]:
+def place(stack: ExitStack, folder: Path, *options: str) -> tuple[str, str, str, str]:
     """A region with an edge location: API address, edge address, access key, secret."""
-    process = PlaceProcess("suite", "", folder, FREE_PORTS, {})
+    process = PlaceProcess("suite", "", folder, [*FREE_PORTS, *options], {})
     stack.callback(process.stop)
     process.wait_ready()
     argv = [str(LITTORAL), "credentials", "--data-dir", str(folder), "--export"]

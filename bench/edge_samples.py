@@ -39,11 +39,13 @@ from typing import Any
 import boto3
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from mmdb_writer import MMDBWriter  # type: ignore[import-untyped]
+from netaddr import IPSet  # type: ignore[import-untyped]
 
 from cache_tests import place
 
 ROLE = "arn:aws:iam::000000000000:role/any"
-ALL_VIEWER, DISABLED = "216adef6-5c7f-47e4-b989-5492eafa07d3", "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"
+EVERYTHING, DISABLED = "33f36d7e-f396-46d9-90e0-52428a34d9dc", "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"
 PYTHON = f"python3.{sys.version_info.minor}"
 BUCKETS = ("my-bucket", "my-bucket-in-eu-central-1", "blue-bucket", "plain-bucket")
 RESIZED = "project-frontend20250121063308540100000002"  # the bucket that the sample names
@@ -68,6 +70,7 @@ class Case:
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes | None = None
     origin: str = "custom"  # custom, failing, or a bucket
+    country: str = ""  # that the viewer is in
 
 
 # -------------------------------------------------------------------------------------- what the samples say they do
@@ -86,7 +89,8 @@ def contains(text: bytes) -> Callable[[Seen, list[Any]], bool]:
 
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
-GERMAN = {"CloudFront-Viewer-Country": "DE"}
+PHONE = {"User-Agent": "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 Mobile/15E148"}
+COUNTRIES = {"DE": "127.0.0.2", "TW": "127.0.0.3"}  # in the database that the place is given
 EXAMPLES = (
     Case(
         "a-b-testing",
@@ -120,9 +124,9 @@ EXAMPLES = (
         "redirect-based-on-country",
         "origin-request",
         redirected("https://tw.example.com/"),
-        headers={"CloudFront-Viewer-Country": "TW"},
+        country="TW",
     ),
-    Case("vary-on-device-type", "origin-request", asked("/mobile/p"), "/p", {"CloudFront-Is-Mobile-Viewer": "true"}),
+    Case("vary-on-device-type", "origin-request", asked("/mobile/p"), "/p", PHONE),
     Case(
         "content-based-S3-origin-based-on-query",
         "origin-request",
@@ -134,7 +138,7 @@ EXAMPLES = (
         "origin-request",
         contains(b"in my-bucket-in-eu-central-1"),
         "/key",
-        GERMAN,
+        country="DE",
         origin="plain-bucket",
     ),
     Case(
@@ -151,7 +155,13 @@ EXAMPLES = (
         "/key",
         origin="plain-bucket",
     ),
-    Case("content-based-geo-header", "origin-request", lambda seen, at: seen.status == 502 and not at, "/key", GERMAN),
+    Case(
+        "content-based-geo-header",
+        "origin-request",
+        lambda seen, at: seen.status == 502 and not at,
+        "/key",
+        country="DE",
+    ),
     Case("custom-error-static-body", "origin-response", contains(b"Body generation example"), origin="failing"),
     Case("custom-error-new-site", "origin-response", redirected("/plan-b/path?a=1"), "/p?a=1", origin="failing"),
     Case(
@@ -187,7 +197,7 @@ LABS = (
             "origin-request",
             asked("/css/mobile/a.css"),
             "/css/a.css",
-            {"CloudFront-Is-Desktop-Viewer": "false"},
+            PHONE,
         ),
     ),
 )
@@ -353,9 +363,18 @@ class _Answering(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None: ...
 
 
+def countries(path: Path) -> None:
+    made = MMDBWriter(ip_version=4, database_type="Country")
+    for code, address in COUNTRIES.items():
+        made.insert_network(IPSet([address]), {"country": {"iso_code": code, "names": {"en": code}}})
+    made.to_db_file(str(path))
+
+
 class Trial:
     def __init__(self, stack: ExitStack, folder: Path) -> None:
-        api, self.edge, key, secret = place(stack, folder)
+        database = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "countries.mmdb"
+        countries(database)
+        api, self.edge, key, secret = place(stack, folder, "--geo-database", str(database))
         options: Any = {"endpoint_url": api, "region_name": "us-east-1"}
         options |= {"aws_access_key_id": key, "aws_secret_access_key": secret}
         self.lambdas, self.cloudfront = boto3.client("lambda", **options), boto3.client("cloudfront", **options)
@@ -402,7 +421,7 @@ class Trial:
                     "TargetOriginId": "o",
                     "ViewerProtocolPolicy": "allow-all",
                     "CachePolicyId": DISABLED,
-                    "OriginRequestPolicyId": ALL_VIEWER,
+                    "OriginRequestPolicyId": EVERYTHING,
                     "AllowedMethods": {"Quantity": 7, "Items": methods},
                     "LambdaFunctionAssociations": {"Quantity": 1, "Items": [trigger]},
                 },
@@ -424,7 +443,8 @@ class Trial:
     def ask(self, host: str, case: Case) -> tuple[Seen, list[Any]]:
         self.origin.asked.clear()
         address = re.sub(r"^https?://|/$", "", self.edge)
-        connection = http.client.HTTPConnection(address, timeout=40)
+        source = (COUNTRIES.get(case.country, "127.0.0.1"), 0)
+        connection = http.client.HTTPConnection(address, timeout=40, source_address=source)
         connection.request("GET" if case.body is None else "POST", case.path, case.body, {"Host": host, **case.headers})
         answer = connection.getresponse()
         headers = {name.lower(): value for name, value in answer.getheaders()}
