@@ -39,7 +39,7 @@ from typing import Any
 import boto3
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from mmdb_writer import MMDBWriter  # type: ignore[import-untyped]
+from mmdb_writer import MMDBWriter
 from netaddr import IPSet  # type: ignore[import-untyped]
 
 from cache_tests import place
