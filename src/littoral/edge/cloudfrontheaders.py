@@ -20,7 +20,8 @@ from littoral.net.message import Headers, Peer, Request
 
 PREFIX = "cloudfront-"
 PRINTABLE = " !\"#$&'()*+,-./:;<=>?@[]^_`{|}~\\"  # what a header value may hold as it is
-_SPELT = {"cloudfront": "CloudFront", "ios": "IOS", "smarttv": "SmartTV", "asn": "ASN", "tls": "TLS"}
+_SPELT = {"cloudfront": "CloudFront", "ios": "IOS", "smarttv": "SmartTV"}
+_SPELT |= {name: name.upper() for name in ("asn", "tls", "ja3", "ja4")}
 LONGEST_ORDER = 7680  # characters of CloudFront-Viewer-Header-Order
 
 ANDROID = re.compile(r"android", re.I)
@@ -57,8 +58,8 @@ STRUCTURE = frozenset(("cloudfront-viewer-header-order", "cloudfront-viewer-head
 CERTIFICATE = frozenset(
     f"cloudfront-viewer-cert-{part}" for part in "serial-number issuer subject validity present pem sha256".split()
 )
-MADE = CERTIFICATE | frozenset(PLACES) | DEVICES | CONNECTION | STRUCTURE
-NOT_MADE = frozenset(("cloudfront-viewer-ja3-fingerprint", "cloudfront-viewer-ja4-fingerprint"))
+FINGERPRINTS = frozenset(("cloudfront-viewer-ja3-fingerprint", "cloudfront-viewer-ja4-fingerprint"))
+MADE = CERTIFICATE | frozenset(PLACES) | DEVICES | CONNECTION | STRUCTURE | FINGERPRINTS
 NOT_IN_A_KEY = frozenset(
     (
         "cloudfront-viewer-address",
@@ -66,7 +67,7 @@ NOT_IN_A_KEY = frozenset(
         "cloudfront-viewer-tls",
         "cloudfront-viewer-cert-validity",
         "cloudfront-viewer-cert-pem",
-        *NOT_MADE,
+        *FINGERPRINTS,
         *STRUCTURE,
     )
 )
@@ -78,9 +79,7 @@ def spelt(name: str) -> str:
 
 
 def check_known(name: str) -> None:
-    """Raises NotImplemented for a fingerprint, InvalidArgument for what CloudFront does not have either."""
-    if name in NOT_MADE:
-        raise ServiceError("NotImplemented", f"The header {name} is not implemented here.", status=501)
+    """Raises InvalidArgument for what CloudFront does not have either."""
     if name.startswith(PREFIX) and name not in MADE:
         raise ServiceError("InvalidArgument", f"There is no header {name}.", status=400)
 
@@ -110,6 +109,8 @@ def _value(name: str, viewer: Request, place: Whereabouts) -> str:
         return _structure(name, viewer.headers)
     if name in CERTIFICATE:
         return _certificate(name.removeprefix("cloudfront-viewer-cert-"), viewer.peer.certificate)
+    if name in FINGERPRINTS:
+        return viewer.peer.ja3 if "ja3" in name else viewer.peer.ja4
     return _connection(name, viewer, viewer.peer)
 
 

@@ -39,7 +39,7 @@ REFUSED: list[tuple[str, tuple[Any, ...], str]] = [
 ]
 NOTES = (
     "Refused when asked for: " + ", ".join(sorted({what for _, _, what in REFUSED})) + ". "
-    "The headers CloudFront-Viewer-JA3-Fingerprint and -JA4-Fingerprint are refused. "
+    "The headers CloudFront-Viewer-JA3-Fingerprint and -JA4-Fingerprint are not made behind a front. "
     "Geo restriction needs a database at each location (--geo-database): without one everybody is served. "
     "Taken without effect: PriceClass, IsIPV6Enabled, "
     "MinimumProtocolVersion, OriginSslProtocols."

@@ -21,7 +21,7 @@ from littoral.edge.accesslog.delivery import AccessLogs
 from littoral.edge.cache import Cache, Entry, Key
 from littoral.edge.cffunctions import viewer as scripts
 from littoral.edge.cffunctions.functions import CloudFrontFunctions
-from littoral.edge.cloudfrontheaders import with_made
+from littoral.edge.cloudfrontheaders import FINGERPRINTS, with_made
 from littoral.edge.edgeheaders import InvalidAnswer
 from littoral.edge.fetching import Fetching
 from littoral.edge.geo import Locator, Nowhere
@@ -160,6 +160,7 @@ class Pipeline:
         self.firewall: Firewall | None = None
         self.tier = tier or Tier(pop.lower())
         self._shielding = False  # other locations ask this one
+        self._fingerprinting = False  # a policy asks for headers that tell of a ClientHello
         self.tier.clock = clock
         self.fetching = Fetching(self.cache, upstream, self._origin_triggers, clock, self.tier)
 
@@ -180,6 +181,8 @@ class Pipeline:
         self._plans = by_host
         origins = (origin for plan in plans.values() for origin in plan.origins.values())
         self._shielding = any(self.tier.is_shield(origin.shield) for origin in origins)
+        behaviours = (behaviour for plan in by_host.values() for behaviour in plan.behaviours)
+        self._fingerprinting = any(not FINGERPRINTS.isdisjoint(behaviour.made) for behaviour in behaviours)
         if self.access is not None:
             self.access.use(plans)
         self._known = {}
@@ -194,6 +197,10 @@ class Pipeline:
     def is_location(self, address: str) -> bool:
         """Whether another location asks from there, whose shield this one is."""
         return self._shielding and address in self.tier.hosts
+
+    def asks_for_fingerprints(self) -> bool:
+        """Whether a distribution or its web ACL wants to know of viewers' ClientHellos; asked at each handshake."""
+        return self._fingerprinting or (self.firewall is not None and self.firewall.asks_for_fingerprints)
 
     def serves(self, host: str) -> bool:
         """Whether a distribution has that name."""

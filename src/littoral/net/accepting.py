@@ -18,6 +18,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
+from littoral.net.hello import Looks
 from littoral.net.secure import TlsTransport
 from littoral.net.transport import SocketTransport, Turns
 
@@ -57,13 +58,16 @@ class Acceptor:
         gate: Gate,
         tls: ssl.SSLContext | None,
         exhausted: Callable[[], object],
+        looks: Looks | None = None,
     ) -> None:
-        """``exhausted`` is called when there is no descriptor for a connection: whoever can should close some."""
+        """``exhausted`` is called when there is no descriptor for a connection: whoever can should close some. Where
+        ``looks`` says so, fingerprints are taken of clients that speak TLS."""
         self.sockets = sockets
         self._factory = factory
         self._gate = gate
         self._tls = tls
         self._exhausted = exhausted
+        self._looks = looks
         self._loop = asyncio.get_running_loop()
         self._turns = Turns()
         self._closed = False
@@ -94,7 +98,8 @@ class Acceptor:
             if self._tls is None:
                 transport = SocketTransport(self._turns, accepted, address)
             else:
-                transport = TlsTransport(self._turns, accepted, address, self._tls, partial(self._gate.leaves, host))
+                gone = partial(self._gate.leaves, host)
+                transport = TlsTransport(self._turns, accepted, address, self._tls, gone, self._looks)
         except OSError as problem:  # it has gone again
             log.debug("no connection with %s: %s", host, problem)
             self._gate.leaves(host)

@@ -29,6 +29,7 @@ from typing import Protocol
 
 from littoral.net.accepting import Acceptor, Everybody, Gate, bound
 from littoral.net.connection import HttpConnection
+from littoral.net.hello import Looks
 from littoral.net.limits import Limits
 from littoral.net.message import Handler
 from littoral.net.repeated import LONGEST
@@ -236,9 +237,10 @@ async def listen_http(
     reuse_port: bool = False,
     sock: socket.socket | None = None,
     gate: Gate | None = None,
+    looks: Looks | None = None,
 ) -> HttpListener:
     """Serve HTTP/1.1 (and WebSocket upgrades) on an address, or on a listening socket. ``gate`` may refuse connections
-    to the address. Raises PortInUse."""
+    to the address; ``looks`` says whether peers' fingerprints are wanted. Raises PortInUse."""
     service = HttpService(handler, limits, gate)
     backlog = service.limits.backlog
     if sock is None:
@@ -247,7 +249,7 @@ async def listen_http(
         sock.setblocking(False)
         sock.listen(backlog)
         sockets = [sock]
-    acceptor = Acceptor(sockets, service.connection, gate or Everybody(), tls, service.shed)
+    acceptor = Acceptor(sockets, service.connection, gate or Everybody(), tls, service.shed, looks)
     return HttpListener(acceptor, service)
 
 

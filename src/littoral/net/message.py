@@ -121,6 +121,8 @@ class Peer:
     certificate: bytes | None = None  # the client's certificate, DER, verified against the listener's CAs
     handshake: str = ""  # of TLS: "TLSv1.3:TLS_AES_256_GCM_SHA384:fullHandshake", or sessionResumed at the end
     http_version: str | None = None  # what a viewer speaks to a front that stands between: 1.1, 2.0, 3.0
+    ja3: str = ""  # of its ClientHello, where somebody asked for fingerprints and our listener ends TLS
+    ja4: str = ""
 
 
 @dataclass(slots=True)

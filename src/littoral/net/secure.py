@@ -4,7 +4,8 @@ Owns: the handshake and its time limit, records, the goodbye. Everything else is
 loops have for TLS keeps the bytes of both directions in memory between the socket and OpenSSL; here there is nothing
 between, so a request is one SSL_read, one SSL_write, and no read that is in vain: readiness tells of more.
 
-    first byte → handshake → protocol made → … → close_notify → the other's end
+    first byte → ClientHello looked at, where anybody asks → handshake
+    → protocol made → … → close_notify → the other side ends
 
 Before the first byte a connection is a socket and a timer.
 """
@@ -19,6 +20,7 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
+from littoral.net.hello import LOOKS, Fingerprints, Looks, look
 from littoral.net.transport import NOTHING, READ, SocketTransport, Turns
 
 log = logging.getLogger("littoral.net")
@@ -31,7 +33,18 @@ RECORD = 16 * 1024  # bytes of one SSL_write, which makes one record
 class TlsTransport(SocketTransport):
     """``begin`` awaits the handshake and then makes the protocol; ``gone`` is called when it comes to nothing."""
 
-    __slots__ = ("_context", "_factory", "_gone_early", "_read_waits", "_timer", "_tls", "_write_waits")
+    __slots__ = (
+        "_context",
+        "_factory",
+        "_fingerprints",
+        "_gone_early",
+        "_looked",
+        "_looks",
+        "_read_waits",
+        "_timer",
+        "_tls",
+        "_write_waits",
+    )
 
     def __init__(
         self,
@@ -40,7 +53,7 @@ class TlsTransport(SocketTransport):
         peername: Any,
         context: ssl.SSLContext,
         failed: Callable[[], None],
-        patience: float = HANDSHAKE,
+        looks: Looks | None = None,
     ) -> None:
         super().__init__(turns, sock, peername)
         self._context = context
@@ -49,7 +62,10 @@ class TlsTransport(SocketTransport):
         self._bulk = READ  # a read never gives more than one record
         self._read_waits = False  # for room to write: OpenSSL answers something that it has read
         self._write_waits = False  # for something to read
-        self._timer: asyncio.TimerHandle | None = self._loop.call_later(patience, self._too_late)
+        self._timer: asyncio.TimerHandle | None = self._loop.call_later(HANDSHAKE, self._too_late)
+        self._looks = looks
+        self._looked = 0
+        self._fingerprints: Fingerprints | None = None
 
     # ---------------------------------------------------------------------------------------- handshake
 
@@ -61,15 +77,28 @@ class TlsTransport(SocketTransport):
 
     def _hello(self) -> None:
         try:
+            if self._looks is not None and self._looks() and self._look():
+                return
             self._tls = self._sock = self._context.wrap_socket(
                 self._sock, server_side=True, do_handshake_on_connect=False
             )
+        except NOTHING:
+            return
         except OSError as problem:  # it has gone
             self._refuse(problem)
             return
         self._recv, self._send = self._tls.read, self._tls.write
         self._loop.add_reader(self._fd, self._shake)
         self._shake()
+
+    def _look(self) -> bool:
+        """True where more of the ClientHello is still to come; one that comes in crumbs is not waited for."""
+        self._looked += 1
+        found = look(self._sock, last=self._looked == LOOKS)
+        if isinstance(found, bool):
+            return found
+        self._fingerprints = found
+        return False
 
     def _shake(self) -> None:
         assert self._tls is not None
@@ -211,9 +240,11 @@ class TlsTransport(SocketTransport):
     # ------------------------------------------------------------------------------------- what is known
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """Also ``ssl_object``, ``sslcontext``, ``peercert`` and ``cipher``."""
+        """Also ``ssl_object``, ``sslcontext``, ``peercert``, ``cipher``, and ``fingerprints`` where any were taken."""
         if name == "ssl_object":
             return self._tls
+        if name == "fingerprints":
+            return self._fingerprints
         if name == "sslcontext":
             return self._context
         if name == "peercert" and self._tls is not None:

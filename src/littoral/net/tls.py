@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+from littoral.net.hello import Fingerprints
 from littoral.net.message import Peer
 
 Pair = tuple[bytes, bytes]  # certificate chain and private key, PEM
@@ -91,7 +92,11 @@ def peer_of(transport: asyncio.Transport) -> Peer:
     cipher = connection.cipher()
     resumed = "sessionResumed" if connection.session_reused else "fullHandshake"
     handshake = f"{connection.version()}:{cipher[0] if cipher else ''}:{resumed}"
-    return Peer(host, port, True, name, connection.getpeercert(binary_form=True), handshake)
+    peer = Peer(host, port, True, name, connection.getpeercert(binary_form=True), handshake)
+    fingerprints: Fingerprints | None = transport.get_extra_info("fingerprints")
+    if fingerprints is not None:
+        peer.ja3, peer.ja4 = fingerprints.ja3, fingerprints.ja4
+    return peer
 
 
 def _load(context: ssl.SSLContext, pair: Pair) -> None:

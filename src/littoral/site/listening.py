@@ -138,6 +138,7 @@ async def _listen_tls(base: Foundation, pipeline: Pipeline, guard: Guard, certif
         tls=tls,
         limits=settings.listener_limits(),
         gate=guard,
+        looks=pipeline.asks_for_fingerprints,
     )
     base.metrics.add(lambda: listener_readings("edge-tls", listener.service))
     return listener

@@ -15,6 +15,7 @@ from littoral.edge.waf.view import Pair, View, pairs_of
 
 Values = Callable[[View], "Sequence[bytes] | bool"]
 Document = Mapping[str, Any]
+FINGERPRINTS = frozenset(("JA3Fingerprint", "JA4Fingerprint"))
 MOST_BYTES, MOST_HEADERS = 8192, 200  # of headers, and of cookies
 
 
@@ -42,8 +43,8 @@ def values_of(field: Document, pre_parse: Transformation | None = None) -> Value
         "Headers": _headers,
         "Cookies": _cookies,
         "HeaderOrder": _header_order,
-        "JA3Fingerprint": _absent,
-        "JA4Fingerprint": _absent,
+        "JA3Fingerprint": lambda setting: _fingerprint(setting, lambda view: view.request.peer.ja3),
+        "JA4Fingerprint": lambda setting: _fingerprint(setting, lambda view: view.request.peer.ja4),
         "UriFragment": _fragment,
     }
     if kind not in makers:
@@ -180,10 +181,16 @@ def _header_order(setting: Document) -> Values:
     return values
 
 
-def _absent(setting: Document) -> Values:
-    """JA3 and JA4: the listener keeps no ClientHello, so there is never a fingerprint and the fallback decides."""
+def _fingerprint(setting: Document, get: Callable[[View], str]) -> Values:
+    """Of the viewer's ClientHello. There is none without TLS, behind a front, and on a connection that is older than
+    the first rule that asks: the fallback decides."""
     decided = _fallback(setting)
-    return lambda _view: decided
+
+    def values(view: View) -> Sequence[bytes] | bool:
+        found = get(view)
+        return (found.encode(),) if found else decided
+
+    return values
 
 
 def _fragment(setting: Document) -> Values:

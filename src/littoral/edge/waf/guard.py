@@ -51,6 +51,7 @@ class Firewall:
         self._guards: dict[bytes, Guard] = {}
         self._clock = clock
         self._request_id = request_id
+        self.asks_for_fingerprints = False  # a rule looks at JA3 or JA4
         self.limits = Limits()
         self.sampler = Sampler()
         self.waiting: deque[tuple[tuple[str, ...], dict[str, Any]]] = deque(maxlen=MOST_WAITING)
@@ -60,6 +61,7 @@ class Firewall:
     def use(self, guards: Mapping[str, Guard]) -> None:
         """By host name."""
         self._guards = {host.encode(): guard for host, guard in guards.items()}
+        self.asks_for_fingerprints = any(guard.acl.fingerprints for guard in guards.values())
 
     @property
     def active(self) -> bool:

@@ -15,7 +15,7 @@ from littoral.edge.waf.view import View
 
 Document = Mapping[str, Any]
 Key = Callable[[View], "Hashable | bool | None"]  # True: limited without counting; None, False: not counted
-Part = Callable[[View], "str | bytes | None"]
+Part = Callable[[View], "str | bytes | bool | None"]  # True, None: as of a key, whatever the other parts are
 
 
 def key_of(statement: Document, locator: Locator) -> Key:
@@ -29,9 +29,11 @@ def key_of(statement: Document, locator: Locator) -> Key:
         return lambda _view: "constant"
     parts = [_part(each, statement, locator) for each in statement["CustomKeys"]]
 
-    def custom(view: View) -> Hashable | None:
+    def custom(view: View) -> Hashable | bool | None:
         found = tuple(part(view) for part in parts)
-        return None if None in found else found
+        if None in found:
+            return None
+        return True if True in found else found
 
     return custom
 
@@ -53,6 +55,8 @@ def _part(key: Document, statement: Document, locator: Locator) -> Part:
         "IP": lambda: lambda view: view.ip,
         "ForwardedIP": lambda: _forwarded(statement["ForwardedIPConfig"]),
         "ASN": lambda: lambda view: locator.locate(view.ip).asn or None,
+        "JA3Fingerprint": lambda: _fingerprint(lambda view: view.request.peer.ja3, setting),
+        "JA4Fingerprint": lambda: _fingerprint(lambda view: view.request.peer.ja4, setting),
         "LabelNamespace": lambda: _labels(setting["Namespace"]),
     }
     return makers[kind]()
@@ -81,6 +85,11 @@ def _forwarded(config: Document) -> Part:
         return found if isinstance(found, str) else None
 
     return part
+
+
+def _fingerprint(get: Callable[[View], str], setting: Document) -> Part:
+    without = True if setting["FallbackBehavior"] == "MATCH" else None
+    return lambda view: get(view) or without
 
 
 def _labels(namespace: str) -> Part:

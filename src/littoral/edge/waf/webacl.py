@@ -7,13 +7,14 @@ that it refers to, the key of its tokens. Compilation happens once a change; a r
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from littoral.edge.geo import Locator
 from littoral.edge.waf.actions import Act, Context, act_of, kind_of
 from littoral.edge.waf.challenge import Tokens
+from littoral.edge.waf.fields import FINGERPRINTS
 from littoral.edge.waf.labels import namespace
 from littoral.edge.waf.ratekeys import key_of
 from littoral.edge.waf.ratelimit import SlidingWindow
@@ -70,6 +71,7 @@ class WebAcl:
     remembers: bool  # whether nothing but these depends on more than the request: no rule asks for a token
     unmatched: set[Hashable] = field(default_factory=set)  # bodyless requests that no other rule matched
     passed: Verdict | None = None  # what they got
+    fingerprints: bool = False  # whether a rule looks at the client's JA3 or JA4
 
     def view(self, request: Request, now: float, body: bytes = b"", truncated: bool = False) -> View:
         return View(request, now, self.slots, body, truncated)
@@ -101,7 +103,8 @@ class WebAcl:
 
 
 def _key(request: Request) -> Hashable:
-    return request.method, request.target, request.peer.host, request.http_version, tuple(request.headers.raw)
+    peer, headers = request.peer, tuple(request.headers.raw)
+    return request.method, request.target, peer.host, request.http_version, headers, peer.ja3, peer.ja4
 
 
 def compile_acl(
@@ -127,7 +130,15 @@ def compile_acl(
         made.rates,
         made.counting,
         not made.asks_for_tokens,
+        fingerprints=_names_fingerprints([document, bundle.get("groups")]),
     )
+
+
+def _names_fingerprints(document: Any) -> bool:
+    """In a field to match or in a key of rates, anywhere."""
+    if isinstance(document, Mapping):
+        return not FINGERPRINTS.isdisjoint(document) or any(map(_names_fingerprints, document.values()))
+    return isinstance(document, (list, tuple)) and any(map(_names_fingerprints, document))
 
 
 def _sampled(document: Document) -> bool:

@@ -32,7 +32,6 @@ MOST_LABELS = 10
 LONGEST_SEARCH = 200  # bytes
 PRE_PARSE_FIELDS = ("SingleQueryArgument", "AllQueryArguments")
 REDACTABLE = ("SingleHeader", "UriPath", "QueryString", "Method")
-UNSUPPORTED_KEYS = ("JA3Fingerprint", "JA4Fingerprint")
 
 
 class RuleChecks:
@@ -147,9 +146,7 @@ class RuleChecks:
     def _custom_key(self, key: Document) -> None:
         if len(key) != 1:
             raise invalid("A custom key is of one kind", "CUSTOM_KEYS", ",".join(key))
-        ((kind, setting),) = key.items()
-        if kind in UNSUPPORTED_KEYS:
-            raise invalid(f"{kind} is not known at this place, so nothing could be counted by it", "CUSTOM_KEYS", kind)
+        (setting,) = key.values()
         if "TextTransformations" in setting:
             check_transformations(setting["TextTransformations"])
 
