@@ -15,11 +15,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+import websockets
 
 from littoral.net import secure
 from littoral.net.listen import Listener, listen_stream
+from littoral.net.message import WebSocketUpgrade
 from littoral.net.pki import Authority
 from littoral.net.tls import client_context, server_context
+from tests.net.wire import serving
 
 MIB = 1024 * 1024
 both = pytest.mark.parametrize("kind", ["tcp", "tls"])
@@ -281,6 +284,38 @@ async def test_a_client_that_does_not_answer_the_goodbye_is_cut(
         await asyncio.to_thread(client.sendall, b"?")
         await asyncio.wait_for(here.made[0].lost, 20)
         client.close()
+
+
+async def test_the_other_side_has_time_to_end_whatever_was_written_how(tls: ssl.SSLContext) -> None:
+    def answer(seen: Seen, _: bytes) -> None:
+        seen.transport.write(b"head")  # waits for the turn
+        seen.transport.write(b"x" * 100_000)  # is sent at once
+        seen.transport.close()
+
+    async with place("tls", tls, answer) as here:
+        client = await asyncio.to_thread(here.connected)
+        await asyncio.to_thread(client.sendall, b"?")
+        got = 0
+        while got < 100_004:
+            got += len(await asyncio.to_thread(client.recv, 65_536))
+        assert await asyncio.to_thread(client.recv, 1) == b""
+        assert not here.made[0].lost.done()
+        client.close()
+        await asyncio.wait_for(here.made[0].lost, 20)
+
+
+async def test_websockets_over_tls(tls: ssl.SSLContext) -> None:
+    context = client_context(verify=False)
+    async with (
+        serving(lambda _: WebSocketUpgrade(lambda: Seen(echo)), tls=tls) as listener,
+        websockets.connect(f"wss://127.0.0.1:{listener.port}/", ssl=context) as socket,
+    ):
+        for content in (b"small", os.urandom(300_000)):
+            await socket.send(content)
+            got = b""
+            while len(got) < len(content):
+                got += await socket.recv(decode=False)
+            assert got == content
 
 
 async def test_a_handshake_may_come_byte_by_byte_but_must_come(

@@ -21,7 +21,7 @@ from itertools import islice
 from typing import Any
 
 from littoral.net.hello import LOOKS, Fingerprints, Looks, look
-from littoral.net.transport import NOTHING, READ, SocketTransport, Turns
+from littoral.net.transport import AT_ONCE, NO_ROOM, NOTHING, READ, SocketTransport, Turns
 
 log = logging.getLogger("littoral.net")
 
@@ -40,6 +40,7 @@ class TlsTransport(SocketTransport):
         "_gone_early",
         "_looked",
         "_looks",
+        "_parted",
         "_read_waits",
         "_timer",
         "_tls",
@@ -65,6 +66,7 @@ class TlsTransport(SocketTransport):
         self._timer: asyncio.TimerHandle | None = self._loop.call_later(HANDSHAKE, self._too_late)
         self._looks = looks
         self._looked = 0
+        self._parted = False  # close_notify is sent
         self._fingerprints: Fingerprints | None = None
 
     # ---------------------------------------------------------------------------------------- handshake
@@ -180,8 +182,10 @@ class TlsTransport(SocketTransport):
         buffer, offset = self._buffer, self._offset
         first = buffer[0]
         left = len(first) - offset
-        if left >= RECORD or len(buffer) == 1:
-            return self._send(memoryview(first)[offset : offset + RECORD] if offset or left > RECORD else first)
+        if left > RECORD:
+            return self._records(first, offset)
+        if left == RECORD or len(buffer) == 1:
+            return self._send(memoryview(first)[offset:] if offset else first)
         parts, left = [memoryview(first)[offset:]], RECORD - left  # a small head travels with what follows it
         for part in islice(buffer, 1, None):
             parts.append(memoryview(part)[:left])
@@ -189,6 +193,18 @@ class TlsTransport(SocketTransport):
             if left <= 0:
                 break
         return self._send(b"".join(parts))
+
+    def _records(self, part: bytes, at: int) -> int:
+        """Of a large part as many records as there is room for."""
+        view, begin, end = memoryview(part), at, min(len(part), at + AT_ONCE)
+        send = self._send
+        try:
+            while at < end:
+                at += send(view[at : at + RECORD])
+        except NO_ROOM:
+            if at == begin:
+                raise
+        return at - begin
 
     def can_write_eof(self) -> bool:
         return False
@@ -202,6 +218,8 @@ class TlsTransport(SocketTransport):
         """Say so and let the other side end first: closed at once, a socket with unread bytes resets the connection,
         and the last answer may be lost on its way."""
         assert self._tls is not None
+        if self._parted:
+            return
         if self._timer is None:
             self._timer = self._loop.call_later(GOODBYE, self.abort)
         try:
@@ -216,6 +234,7 @@ class TlsTransport(SocketTransport):
             self._drop(None)
 
     def _part(self) -> None:
+        self._parted = True
         if self._ended:
             self._drop(None)
             return
