@@ -1,8 +1,8 @@
 """Our edge against nginx and Varnish beyond the small hit of ``bench_edge.py``: over TLS, of 1 MiB, and as a miss.
 
-Every server runs on one core in its turn, wrk and the origin (nginx) on another; HTTP/1.1 keep-alive. A miss is dynamic
-content that nobody may store; its peer is nginx's proxy_pass with kept connections. Prints requests a second, CPU of the
-server for each, and our ratio to each peer. Ends within a minute and a half; leaves no process.
+Every server runs on one core in its turn, wrk and the origin (nginx) on another; HTTP/1.1 keep-alive. A miss is
+dynamic content that nobody may store; its peer is nginx's proxy_pass with kept connections. Prints requests a second,
+CPU of the server for each, and our ratio to each peer. Ends within a minute and a half; leaves no process.
 
     python bench/bench_edge_shapes.py [NAME…]        all shapes, or those
 """
