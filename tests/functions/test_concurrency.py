@@ -111,7 +111,8 @@ async def test_a_caller_that_leaves_does_not_free_the_slot_until_the_handler_is_
     await asyncio.gather(running, return_exceptions=True)
     await _throttled(place, "ReservedFunctionConcurrentInvocationLimitExceeded")
     gate.let_go()
-    await asyncio.gather(*place.functions._parts.runner._abandoned)
+    while place.functions.running():
+        await asyncio.sleep(0.01)
     running = asyncio.create_task(place.invoke(meeting.port))
     (await meeting.next()).let_go()
     assert (await running).error is None

@@ -7,9 +7,9 @@ Noticing the end: a handler can close the socket, or fork a child that keeps it 
 The keeper's word (``exited``) is what counts. A result may still be in the socket when that word comes, so it waits
 for the end of file, though not for long.
 
-Log before result: whatever was printed before a frame was sent is in the pipe by then. So one look of the loop finds
-both readable and both are read in that turn, in whichever order; who waits for the result goes on in a later one. Where
-that is not enough (a response in pieces, more in the pipe than one read takes, an end) the pipe is emptied first.
+Log before result: whatever was printed before a frame was sent is in the pipe by then, so the pipe is emptied before
+frames are looked at. An event that waited in the mailbox may have begun and printed by then; the runtime writes a mark
+with its id before its first word.
 """
 
 from __future__ import annotations
@@ -20,20 +20,26 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
 
 from littoral.functions.held import descendants, only_child, resident, together
 from littoral.functions.keeper import Keeper, KeeperGone
+from littoral.functions.line import Line
+from littoral.functions.mailbox import LETTER, Mailbox
 from littoral.functions.outcome import Outcome, exit_payload, exit_words, timeout_payload
 from littoral.functions.payload import MAX_RESPONSE
 from littoral.functions.streaming import Collected, Taker, too_large
 from littoral.functions.version import iso_time
 
 INVOKE = struct.Struct(">Ic36sdHHH")
+ANSWER = struct.Struct(">II")  # KiB, µs
+PATIENCE = 0.002  # seconds between two looks at those who wait
 MAX_FRAME = 8 * 1024 * 1024
 LAST_WORDS = 0.05  # seconds a dead instance's socket may still bring its last frame
 PIPE_READ = 65536
+MARK = b"\x00\x1alittoral "  # then the id of the event whose words follow
+ID = 36
 OK, ERROR, LAST_ERROR, READY, FAILED, STREAM, PIECE, NO_PROGRAM = b"OEXRFSDN"
 
 
@@ -45,6 +51,29 @@ class InitFailed(Exception):
         self.payload = payload
         self.words = words  # how the process ended when it gave no error object itself
         self.kind = kind  # the platform's own error type, ``words`` being its message
+
+
+class Turn(Protocol):
+    """One event of an instance, and who is told what becomes of it. Nothing here raises."""
+
+    request_id: str
+    timeout: float  # seconds
+    arn: str
+    context: bytes
+    trace: str  # the X-Ray header that came with it
+    payload: bytes
+    taker: Taker | None  # gets a response that the handler streams; without one the outcome's payload is all of it
+
+    def begins(self) -> None:
+        """It is under way: no other is before it."""
+
+    def printed(self, data: bytes) -> None: ...
+
+    def concluded(self, outcome: Outcome) -> None:
+        """``outcome`` says whether the instance may be used again."""
+
+    def returned(self) -> None:
+        """The instance did not begin it and will not."""
 
 
 class Instance(asyncio.Protocol):
@@ -66,15 +95,19 @@ class Instance(asyncio.Protocol):
         self._number = 0
         self._transport: asyncio.Transport | None = None
         self._log_fd = -1
-        self._log_full = False  # the last read of the log did not take all
         self._buffer = bytearray()
         self._loop = asyncio.get_running_loop()
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self._special: asyncio.Future[None] | None = None  # a spare is being given its function
-        self._waiter: asyncio.Future[Outcome] | None = None
-        self._request_id = ""
-        self._began = 0.0
-        self._limit = 0.0  # seconds for the event under way
+        self._line: Line[Turn] = Line()
+        self._began = 0.0  # the event under way
+        self._behind = False  # it was given while another was under way
+        self._mailbox: Mailbox | None = None
+        self._reads_mail = False
+        self._stuck: asyncio.TimerHandle | None = None  # a look whether those who wait get on
+        self._progress = -1  # events answered at the last look
+        self._cut = b""  # of the log: maybe the beginning of a mark
+        self._speaker: Turn | None = None  # whose words in the log are read next, where a mark has said it
         self._timer: asyncio.TimerHandle | None = None
         self._born = time.perf_counter()
         self._taker: Taker | None = None  # of a response that comes in pieces
@@ -103,56 +136,102 @@ class Instance(asyncio.Protocol):
         self.init_seconds = time.perf_counter() - self._born
         return self.init_seconds
 
-    async def invoke(
-        self,
-        request_id: str,
-        timeout: float,
-        arn: str,
-        context: bytes,
-        payload: bytes,
-        taker: Taker | None = None,
-        trace: str = "",
-    ) -> Outcome:
-        """One event. The outcome says whether the instance may be used again. When the caller is cancelled, use
-        ``settled`` to wait for the handler to finish. ``taker`` gets a response that the handler streams; without one
-        it is gathered into the outcome's payload. ``trace``: the X-Ray header that came with it."""
-        loop = self._loop
-        self._request_id = request_id
-        waiter: asyncio.Future[Outcome] = loop.create_future()
-        self._waiter = waiter
-        self._taker = taker
-        self._streams = False
-        self._began = time.perf_counter()
-        self._limit = timeout
-        if self._timer is None:
-            self._timer = loop.call_later(timeout, self._look_at_clock)
+    @property
+    def load(self) -> int:
+        """Events that it has and has not answered."""
+        return len(self._line)
+
+    @property
+    def takes_mail(self) -> bool:
+        """Whether it may be given an event while it is busy."""
+        return self._reads_mail and self.alive
+
+    def submit(self, turn: Turn) -> None:
+        """One event. When others are under way it waits, but not for long: an event that one before it keeps waiting
+        is ``returned``."""
+        line = self._line
+        line.join(turn)
         self.served += 1
-        self.send_event(request_id, timeout, arn, context, trace, payload)
-        if not self.alive and not waiter.done():
+        if len(line) == 1:
+            self._behind = False
+            self._begin(turn)
+        elif self._stuck is None:
+            self._progress = -1  # the first look only notes: what was answered meanwhile may not have been read
+            self._stuck = self._loop.call_later(PATIENCE, self._look_at_line)
+        self.send_event(turn)
+        if not self.alive:
             self._finish_dead()
-        try:
-            outcome: Outcome = await waiter
-        except asyncio.CancelledError:
-            if waiter.cancelled():  # our caller left, the handler runs on
-                self._waiter = loop.create_future()
-            raise
-        self._waiter = None
-        return outcome
 
-    def send_event(self, request_id: str, timeout: float, arn: str, context: bytes, trace: str, payload: bytes) -> None:
-        name, root = arn.encode(), trace.encode()
-        size = INVOKE.size - 4 + len(name) + len(context) + len(root) + len(payload)
-        head = INVOKE.pack(size, b"I", request_id.encode(), timeout, len(name), len(context), len(root))
-        self._write(b"".join((head, name, context, root, payload)))
+    def _begin(self, turn: Turn) -> None:
+        self._taker = turn.taker
+        self._streams = False
+        if self._speaker is None or not self._line.has(self._speaker):
+            self._speaker, self.printed = None, turn.printed
+        self._began = time.perf_counter()
+        if self._timer is None:
+            self._timer = self._loop.call_later(turn.timeout, self._look_at_clock)
+        turn.begins()
 
-    async def settled(self) -> Outcome | None:
-        """What the abandoned invocation comes to; None when none is under way."""
-        waiter = self._waiter
-        if waiter is None:
-            return None
-        outcome: Outcome = await waiter
-        self._waiter = None
-        return outcome
+    def send_event(self, turn: Turn) -> None:
+        name, root = turn.arn.encode(), turn.trace.encode()
+        request_id = turn.request_id.encode()
+        size = INVOKE.size + len(name) + len(turn.context) + len(root) + len(turn.payload)
+        kind = b"I" if turn is self._line.current else b"Q"
+        head = INVOKE.pack(size - 4, kind, request_id, turn.timeout, len(name), len(turn.context), len(root))
+        frame = b"".join((head, name, turn.context, root, turn.payload))
+        if self._reads_mail and self._mailbox is not None:
+            if size - 4 <= LETTER:
+                self._mailbox.put(frame[4:])
+                return
+            self._mailbox.put(b"L" + request_id)
+        self._write(frame)
+
+    def conclude(self, outcome: Outcome) -> None:
+        """The event under way has ended; the next one begins."""
+        line = self._line
+        turn = line.answered()
+        if turn is None:
+            return
+        turn.concluded(self._whole(outcome) if self._streams else outcome)
+        following = line.current
+        if following is not None and self.alive:
+            self._behind = True
+            self._begin(following)
+
+    def _look_at_line(self) -> None:
+        """Those who wait are taken back when nothing was answered between two looks."""
+        self._stuck = None
+        if len(self._line) < 2 or not self.alive:
+            return
+        progress = self.served - len(self._line)
+        if progress == self._progress:
+            self._take_back()
+            if len(self._line) < 2:
+                return
+        self._progress = progress
+        self._stuck = self._loop.call_later(PATIENCE, self._look_at_line)
+
+    def _take_back(self) -> None:
+        """Those who wait and whom the instance has not begun. The first of the line stays, begun or not."""
+        line, mailbox, current = self._line, self._mailbox, self._line.current
+        if mailbox is None or current is None:
+            return
+        letters: dict[str, bytes] = {}
+
+        def taken() -> Iterator[str]:
+            while (letter := mailbox.take_back()) is not None:
+                request_id = letter[1:37].decode("latin-1")
+                letters[request_id] = letter
+                yield request_id
+
+        back, first = line.take_back(taken(), alive=self.alive)
+        if first is not None:
+            mailbox.put(letters[first.request_id])
+        if line.current is not current and line.current is not None:
+            self._begin(line.current)
+        self.served -= len(back)
+        for turn in back:
+            turn.returned()
 
     async def others_ready(self) -> None:
         """Until what runs beside the runtime is ready, too. Raises InitFailed."""
@@ -218,6 +297,8 @@ class Instance(asyncio.Protocol):
         self._transport = transport  # type: ignore[assignment]
 
     def data_received(self, data: bytes) -> None:
+        if self._line:
+            self._drain()  # what an event printed was in the pipe before its answer was in the socket
         buffer = self._buffer
         if not buffer and 4 < len(data) <= PIPE_READ and int.from_bytes(data[:4], "big") == len(data) - 4:
             self._frame(data, 4)  # a whole one, as nearly all are
@@ -237,13 +318,12 @@ class Instance(asyncio.Protocol):
     def _frame(self, data: bytes, at: int) -> None:
         """``at`` is where the frame's kind stands; it reaches to the end of ``data``."""
         kind = data[at]
-        if kind not in (OK, ERROR, LAST_ERROR) or self._streams or self._log_full:
-            self._drain()
         if kind in (OK, ERROR, LAST_ERROR):
-            waiter = self._waiter
-            if waiter is not None and not waiter.done():
-                self._answered(waiter, kind, int.from_bytes(data[at + 1 : at + 5], "big"), data[at + 5 :])
+            if self._line:
+                memory_kib, took = ANSWER.unpack_from(data, at + 1)
+                self._answered(kind, memory_kib, took, data[at + 9 :])
         elif kind == READY and not self._ready.done():
+            self._reads_mail = data[at + 1 :] == b"M"
             self._ready.set_result(None)
         elif kind == FAILED and not self._ready.done():
             self._ready.set_exception(InitFailed(data[at + 1 :]))
@@ -259,18 +339,20 @@ class Instance(asyncio.Protocol):
             self._ready.set_exception(InitFailed(b"", words=words, kind="Runtime.InvalidEntrypoint"))
             self._ready.exception()
 
-    def _answered(self, waiter: asyncio.Future[Outcome], kind: int, memory_kib: int, payload: bytes) -> None:
-        duration = time.perf_counter() - self._began
+    def _answered(self, kind: int, memory_kib: int, microseconds: int, payload: bytes) -> None:
+        duration, said = time.perf_counter() - self._began, microseconds / 1e6
+        if self._behind or len(self._line) > 1:  # the answers of several may have come at once: its own word, then
+            duration = min(duration, said)
         self._memory_kib = memory_kib
         if kind == LAST_ERROR:
             self.alive = False
-        outcome = Outcome("ok" if kind == OK else "error", payload, duration, memory_kib, "", self.alive)
-        waiter.set_result(self._whole(outcome) if self._streams else outcome)
+            self._take_back()
+        self.conclude(Outcome("ok" if kind == OK else "error", payload, duration, memory_kib, "", self.alive, said))
 
     # ------------------------------------------------------------------------------------ a response in pieces
 
     def begin_stream(self, content_type: str) -> None:
-        if self._waiter is None or self._waiter.done() or self._streams:
+        if not self._line or self._streams:
             return  # nobody asked
         self._streams = True
         if self._taker is None:
@@ -354,11 +436,11 @@ class Instance(asyncio.Protocol):
         if not self._ready.done():
             self._ready.set_exception(InitFailed(b"", words=words))
             self._ready.exception()
-        if self._waiter is not None and not self._waiter.done():
+        self._take_back()
+        while (turn := self._line.current) is not None:
             duration = time.perf_counter() - self._began
-            self._waiter.set_result(
-                Outcome("exit", exit_payload(self._request_id, words), duration, self._memory_kib, words, usable=False)
-            )
+            payload = exit_payload(turn.request_id, words)
+            self.conclude(Outcome("exit", payload, duration, self._memory_kib, words, usable=False))
         self._close()
 
     def _miss_specialisation(self) -> None:
@@ -369,22 +451,23 @@ class Instance(asyncio.Protocol):
         """One timer follows one event after another, for most end long before their limit: set anew when it goes off,
         not at each event."""
         self._timer = None
-        waiter = self._waiter
-        if waiter is None or waiter.done():
+        turn = self._line.current
+        if turn is None:
             return
-        left = self._began + self._limit - time.perf_counter()
+        left = self._began + turn.timeout - time.perf_counter()
         if left > 0:
             self._timer = asyncio.get_running_loop().call_later(left, self._look_at_clock)
         else:
-            self._expired(waiter, self._limit)
+            self._expired(turn)
 
-    def _expired(self, waiter: asyncio.Future[Outcome], timeout: float) -> None:
+    def _expired(self, turn: Turn) -> None:
         self._drain()
         self.alive = False
+        self._take_back()
         self._memory_kib = max(self._memory_kib, resident(self.pid) // 1024)
-        payload = timeout_payload(iso_time(self.clock()), self._request_id, timeout)
-        waiter.set_result(Outcome("timeout", payload, timeout, self._memory_kib, usable=False))
+        payload = timeout_payload(iso_time(self.clock()), turn.request_id, turn.timeout)
         self.end("timeout")
+        self.conclude(Outcome("timeout", payload, turn.timeout, self._memory_kib, usable=False))
 
     # ------------------------------------------------------------------------------------ log and ends
 
@@ -400,24 +483,44 @@ class Instance(asyncio.Protocol):
         except BlockingIOError:
             return
         if data:
-            self._log_full = len(data) == PIPE_READ
-            self.printed(data)
+            self._heard(data)
         else:  # it closed its output
             self._close_log()
 
     def _drain(self) -> None:
         """Take what is in the pipe, at most the little more than a pipe holds."""
-        self._log_full = False
         for _ in range(32):
             if self._log_fd < 0:
                 return
             try:
                 data = os.read(self._log_fd, PIPE_READ)
             except BlockingIOError:
+                if self._cut:
+                    self._heard(b"")
                 return
             if not data:
                 self._close_log()
                 return
+            self._heard(data)
+            if len(data) < PIPE_READ:
+                return
+
+    def _heard(self, data: bytes) -> None:
+        """Words of the event under way, or, behind a mark, of one that waited and has begun before we knew."""
+        full = len(data) == PIPE_READ
+        if self._cut:
+            data, self._cut = self._cut + data, b""
+        if full and (at := data.rfind(MARK[:1], -len(MARK) - ID)) >= 0:
+            data, self._cut = data[:at], data[at:]
+        while (at := data.find(MARK)) >= 0 and len(data) >= at + len(MARK) + ID:
+            end = at + len(MARK) + ID
+            speaker = self._line.find(data[at + len(MARK) : end].decode("latin-1"))
+            if at:
+                self.printed(data[:at])
+            if speaker is not None:
+                self._speaker, self.printed = speaker, speaker.printed
+            data = data[end:]
+        if data:
             self.printed(data)
 
     def _close_log(self) -> None:
@@ -433,6 +536,13 @@ class Instance(asyncio.Protocol):
         if self._transport is not None:
             transport, self._transport = self._transport, None
             transport.abort()
+        if self._stuck is not None:
+            self._stuck.cancel()
+            self._stuck = None
+        if self._mailbox is not None:
+            self._take_back()
+            self._mailbox.close()
+            self._mailbox = None
         self._close_log()
         notify, self.on_death = self.on_death, _nothing
         notify(self)
@@ -459,6 +569,7 @@ async def open_instance(
     program: tuple[list[str], dict[str, str]] | None = None,
     folder: str | None = None,
     beside: Mapping[str, Any] | None = None,
+    mailbox: bool = False,
 ) -> None:
     """Start an instance's process: a fork with ``spec`` (Python), or ``program`` = (arguments, environment).
     ``cell``: see ``Ground.cell``; ``beside``: extensions, see ``Keeper.fork``.
@@ -469,12 +580,15 @@ async def open_instance(
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     log_read, log_write = os.pipe()
     os.fchmod(log_write, 0o622)  # another user's function may open /dev/stderr, which leads here
+    if mailbox:
+        instance._mailbox = Mailbox()
     try:
         with theirs:
+            fds = [theirs.fileno(), log_write, *([instance._mailbox.theirs] if instance._mailbox is not None else [])]
             if spec is not None:
-                number = keeper.fork(cell, dict(spec), theirs, log_write, instance, beside=beside)
+                number = keeper.fork(cell, dict(spec), fds, instance, beside=beside)
             elif program is not None:
-                number = keeper.execute(cell, *program, theirs, log_write, instance, folder=folder, beside=beside)
+                number = keeper.execute(cell, *program, fds, instance, folder=folder, beside=beside)
             else:
                 raise ValueError("an instance is a fork or a program")
     except BaseException:

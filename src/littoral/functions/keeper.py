@@ -110,32 +110,31 @@ class Keeper:
         self,
         cell: Mapping[str, Any],
         spec: dict[str, Any],
-        connection: socket.socket,
-        log_fd: int,
+        fds: Sequence[int],
         kept: Kept,
         *,
         beside: Mapping[str, Any] | None = None,
     ) -> int:
-        """Fork a Python instance; its number. ``cell``: see ``isolation/cell.py``; ``beside``: ``programs`` that are
-        to run in the same cell (name → path), and their ``env``."""
+        """Fork a Python instance; its number. ``fds``: its socket, its log, its mailbox if it has one; ``cell``: see
+        ``isolation/cell.py``; ``beside``: ``programs`` that are to run in the same cell (name → path), and their
+        ``env``."""
         message = {"op": "fork", "cell": dict(cell), "spec": spec, "beside": beside}
-        return self._start(message, connection, log_fd, kept)
+        return self._start(message, fds, kept)
 
     def execute(
         self,
         cell: Mapping[str, Any],
         argv: Sequence[str],
         env: dict[str, str],
-        connection: socket.socket,
-        log_fd: int,
+        fds: Sequence[int],
         kept: Kept,
         *,
         folder: str | None = None,
         beside: Mapping[str, Any] | None = None,
     ) -> int:
-        """Start a program with the instance socket as descriptor 3; its number."""
+        """Start a program with ``fds`` as descriptors 3, 1 and 2, and 4; its number."""
         message = {"op": "exec", "cell": dict(cell), "argv": list(argv), "env": env, "folder": folder, "beside": beside}
-        return self._start(message, connection, log_fd, kept)
+        return self._start(message, fds, kept)
 
     def specialise(self, number: int, cell: Mapping[str, Any]) -> None:
         """Give a program that was started without code the cell it is to have; ``specialised`` or its end follows."""
@@ -166,12 +165,12 @@ class Keeper:
         if self.cells and (home := cgroup.home()) is not None:
             cgroup.remove(f"{home}/{cgroup.name(process.pid)}")
 
-    def _start(self, message: dict[str, Any], connection: socket.socket, log_fd: int, kept: Kept) -> int:
+    def _start(self, message: dict[str, Any], fds: Sequence[int], kept: Kept) -> int:
         if not self.alive:
             raise KeeperGone("the keeper of function instances is not running")
         number = next(_numbers)
         self._kept[number] = kept
-        self._send({**message, "id": number}, [os.dup(connection.fileno()), os.dup(log_fd)])
+        self._send({**message, "id": number}, [os.dup(fd) for fd in fds])
         return number
 
     def _send(self, message: dict[str, Any], fds: list[int]) -> None:

@@ -144,7 +144,7 @@ class Launcher:
             beside = await self._attend(attended, version, cell, spec["env"], programs)
             if not instance.alive:
                 return instance
-        await self._open(keeper, instance, cell, spec=spec, beside=beside)
+        await self._open(keeper, instance, cell, spec=spec, beside=beside, mailbox=not programs)
         return instance
 
     async def _launch_asking(
@@ -292,7 +292,7 @@ class Launcher:
         keeper = await self._keeper(await self._runtimes.python(_own_python()), boto=False)
         instance = Instance(clock=self._clock)
         cell = self._ground.cell(NO_LIMIT, network=network)
-        await open_instance(keeper, instance, cell, program=self._node_program(node))
+        await open_instance(keeper, instance, cell, program=self._node_program(node), mailbox=True)
         return instance
 
     async def _replenish(self) -> None:

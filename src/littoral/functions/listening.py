@@ -19,7 +19,7 @@ from typing import Any
 from littoral.functions import extensionsapi, runtimeapi
 from littoral.functions.extensionsapi import Extension, ExtensionsApi
 from littoral.functions.held import descendants
-from littoral.functions.instance import InitFailed, Instance
+from littoral.functions.instance import InitFailed, Instance, Turn
 from littoral.functions.outcome import Outcome, exit_words, platform_payload
 from littoral.functions.peer import holds
 from littoral.functions.runtimeapi import Reply
@@ -78,18 +78,20 @@ class ListeningInstance(Instance):
         super().started(pid)
         self._started.set()
 
-    def send_event(self, request_id: str, timeout: float, arn: str, context: bytes, trace: str, payload: bytes) -> None:
+    def send_event(self, turn: Turn) -> None:
         now = self.clock()
-        trace = trace or f"Root=1-{int(now):08x}-{secrets.token_hex(12)};Parent={secrets.token_hex(8)};Sampled=0"
-        self._ends_at = time.monotonic() + timeout
+        if not turn.trace:
+            root = f"1-{int(now):08x}-{secrets.token_hex(12)}"
+            turn.trace = f"Root={root};Parent={secrets.token_hex(8)};Sampled=0"
+        self._ends_at = time.monotonic() + turn.timeout
         if self.extensions.any:
-            self.extensions.invoke(request_id, int((now + timeout) * 1000), arn, trace)
+            self.extensions.invoke(turn.request_id, int((now + turn.timeout) * 1000), turn.arn, turn.trace)
             self._moved_on()
-        self.hand_event(request_id, timeout, arn, context, trace, payload)
+        self.hand_event(turn)
 
-    def hand_event(self, request_id: str, timeout: float, arn: str, context: bytes, trace: str, payload: bytes) -> None:
+    def hand_event(self, turn: Turn) -> None:
         """Give the event to the runtime."""
-        super().send_event(request_id, timeout, arn, context, trace, payload)
+        super().send_event(turn)
 
     # ------------------------------------------------------------------------------------ phases
 
@@ -129,12 +131,12 @@ class ListeningInstance(Instance):
         self._moved_on()
         if failure is None or not self._ready.done() or not self.alive:
             return
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
+        turn = self._line.current
+        if turn is not None:
             kind, message = failure
-            payload = platform_payload(kind, self._request_id, message)
+            payload = platform_payload(kind, turn.request_id, message)
             seconds = time.perf_counter() - self._began
-            waiter.set_result(Outcome("error", payload, seconds, self._memory_kib, usable=False))
+            self.conclude(Outcome("error", payload, seconds, self._memory_kib, usable=False))
         self.kill()
 
     def end(self, reason: str) -> None:

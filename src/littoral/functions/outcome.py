@@ -23,6 +23,7 @@ class Outcome:
     memory_kib: int = 0
     failure: str = ""
     usable: bool = True  # the instance may take another event
+    said: float | None = None  # seconds in the handler by the runtime's own word
 
 
 def exit_words(status: int) -> str:

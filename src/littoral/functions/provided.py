@@ -15,7 +15,7 @@ from pathlib import Path
 
 from littoral.functions import runtimeapi
 from littoral.functions.extensionsapi import ExtensionsApi
-from littoral.functions.instance import LAST_WORDS, InitFailed
+from littoral.functions.instance import LAST_WORDS, InitFailed, Turn
 from littoral.functions.listening import ListeningInstance, response_of
 from littoral.functions.outcome import Outcome
 from littoral.functions.payload import MAX_RESPONSE
@@ -36,8 +36,9 @@ class ProvidedInstance(ListeningInstance):
         self._question = 0
         self._has_room = asyncio.Event()  # a streamed response may go on
 
-    def hand_event(self, request_id: str, timeout: float, arn: str, context: bytes, trace: str, payload: bytes) -> None:
-        self._api.offer(Event(request_id, int((self.clock() + timeout) * 1000), arn, context, trace, payload))
+    def hand_event(self, turn: Turn) -> None:
+        deadline = int((self.clock() + turn.timeout) * 1000)
+        self._api.offer(Event(turn.request_id, deadline, turn.arn, turn.context, turn.trace, turn.payload))
         self._moved_on()
 
     # What ends the frames' socket ends nothing here: a bootstrap may well close descriptors that it does not know.
@@ -137,15 +138,14 @@ class ProvidedInstance(ListeningInstance):
         self._has_room.set()
 
     def _finish(self, kind: str, payload: bytes) -> None:
-        waiter = self._waiter
-        if waiter is None or waiter.done():
+        if not self._line:
             return
         self._drain()
         self._memory_kib = max(self._memory_kib, peak_kib(self.pid))
         seconds = time.perf_counter() - self._began
         ok = kind == "ok"
         outcome = Outcome("ok" if ok else "error", payload, seconds, self._memory_kib, usable=self.alive)
-        waiter.set_result(self._whole(outcome) if self._streams else outcome)
+        self.conclude(outcome)
 
 
 def peak_kib(pid: int | None) -> int:

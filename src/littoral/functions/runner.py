@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from littoral.aws.invoke import InvokeResult
 from littoral.aws.service import ServiceError
@@ -30,6 +31,8 @@ from littoral.functions.tally import Tallies
 from littoral.functions.version import FunctionVersion, iso_time
 
 log = logging.getLogger(__name__)
+
+SHORT = 4000  # bytes of an event that fits into a mailbox
 
 
 @dataclass(slots=True)
@@ -53,7 +56,9 @@ class Runner:
         self._logs = logs
         self._settings = settings
         self._clock = clock
-        self._abandoned: set[asyncio.Task[None]] = set()
+        self._resting: set[asyncio.Task[None]] = set()
+        self._closed = False
+        self._moving: set[asyncio.Task[None]] = set()
         self._streaming: set[asyncio.Task[None]] = set()
         self.stats = Stats()
         self.tallies = Tallies()
@@ -74,8 +79,13 @@ class Runner:
         ``tail``: the result has the last of the log. ``trace``: the X-Ray header that the caller sent, "" for none.
         ``group``: the log group, "" for the version's own.
         """
-        lease = self._warm(target.version) or await self._lease(target.version)
-        return await self._execute(lease, target, request_id, payload, context, None, trace, tail=tail, group=group)
+        size = len(payload) + len(context) + len(trace) + len(target.arn)
+        lease = self._warm(target.version, short=size < SHORT) or await self._lease(target.version)
+        execution = Execution(self, lease, target, request_id, payload, context, None, trace, tail=tail, group=group)
+        if lease.cold:
+            return await self._execute(execution)
+        execution.submit()
+        return await execution.done
 
     async def stream(
         self,
@@ -91,12 +101,11 @@ class Runner:
         may leave (``aclose``): the execution is the place's, as are its slot and its bill."""
         lease = await self._lease(target.version)
         stream = ResponseStream(target.version.version, self._settings.stream_bytes)
+        execution = Execution(self, lease, target, request_id, payload, context, stream, trace, tail=tail)
 
         async def execute() -> None:
             try:
-                stream.finish(
-                    await self._execute(lease, target, request_id, payload, context, stream, trace, tail=tail)
-                )
+                stream.finish(await self._execute(execution))
             except BaseException as problem:
                 stream.fail(problem)
                 raise
@@ -106,10 +115,10 @@ class Runner:
         task.add_done_callback(self._streamed)
         return stream
 
-    def _warm(self, version: FunctionVersion) -> Lease | None:
-        """At once, and without a coroutine of its own, where an instance is idle."""
+    def _warm(self, version: FunctionVersion, *, short: bool) -> Lease | None:
+        """At once, and without a coroutine of its own, where an instance is idle or soon is."""
         try:
-            return self._scheduler.acquire_warm(version)
+            return self._scheduler.acquire_warm(version, short=short)
         except ServiceError as error:
             self._count_throttle(version, error)
             raise
@@ -128,52 +137,76 @@ class Runner:
             self.stats.throttles += 1
             self.tallies.of(version).throttles += 1
 
-    async def _execute(
-        self,
-        lease: Lease,
-        target: Target,
-        request_id: str,
-        payload: bytes,
-        context: bytes,
-        taker: Taker | None,
-        trace: str,
-        *,
-        tail: bool,
-        group: str = "",
-    ) -> InvokeResult:
-        version, instance = target.version, lease.instance
-        assert instance is not None
-        limit = self._settings.log_bytes_per_invocation
-        record = InvocationLog(self._logs, group or version.log_group, instance.stream, limit)
-        instance.printed = record.printed
-        if lease.cold:
-            record.lines(*platformlog.foreign(version, self._clock))
-            failed = await self._initialise(lease, instance, record, request_id, tail=tail)
+    async def _execute(self, execution: Execution) -> InvokeResult:
+        if execution.lease.cold:
+            failed = await self._initialise(execution)
             if failed is not None:
                 return failed
-        record.lines(*platformlog.started(version, request_id, self._clock))
+        execution.submit()
+        return await execution.done
+
+    def returned(self, execution: Execution) -> None:
+        """Its instance did not begin it: another does, if need be a new one."""
+        if not self._closed and self._scheduler.move(execution.lease):
+            self._resubmit(execution)
+            return
+        if self._closed:
+            execution.fail(unavailable(KeeperGone("the place is closing")))
+            self._scheduler.give_up(execution.lease)
+            return
+        task = asyncio.get_running_loop().create_task(self._move(execution))
+        self._moving.add(task)
+        task.add_done_callback(self._moving.discard)
+
+    def _resubmit(self, execution: Execution) -> None:
+        execution.record = self.record_of(execution.lease, execution.group)
+        execution.submit()
+
+    async def _move(self, execution: Execution) -> None:
         try:
-            outcome = await instance.invoke(request_id, version.timeout, target.arn, context, payload, taker, trace)
-        except asyncio.CancelledError:
-            self._abandon(lease, instance, record, request_id)
-            raise
-        return self._conclude(lease, record, request_id, outcome, tail=tail)
+            await self._scheduler.move_to_new(execution.lease)
+            execution.record = self.record_of(execution.lease, execution.group)
+            failed = await self._initialise(execution)
+        except (ServiceError, KeeperGone) as problem:
+            if self._scheduler.join(execution.lease):  # there is no room for a further one: it waits again
+                self._resubmit(execution)
+                return
+            execution.fail(unavailable(problem) if isinstance(problem, KeeperGone) else problem)
+            self._scheduler.give_up(execution.lease)
+        else:
+            if failed is None:
+                execution.submit()
+            elif not execution.done.done():
+                execution.done.set_result(failed)
 
     def _streamed(self, task: asyncio.Task[None]) -> None:
         self._streaming.discard(task)
         if not task.cancelled() and task.exception() is not None:  # which the reader got as well, if there is one
             log.error("a streamed execution failed", exc_info=task.exception())
 
+    def record_of(self, lease: Lease, group: str) -> InvocationLog:
+        assert lease.instance is not None
+        limit = self._settings.log_bytes_per_invocation
+        return InvocationLog(self._logs, group or lease.version.log_group, lease.instance.stream, limit)
+
+    @cached_property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        return asyncio.get_running_loop()
+
     async def close(self) -> None:
-        for tasks in (self._streaming, self._abandoned):  # in this order: a stream's end may abandon an execution
+        self._closed = True
+        for tasks in (self._streaming, self._moving, self._resting):
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _initialise(
-        self, lease: Lease, instance: Instance, record: InvocationLog, request_id: str, *, tail: bool
-    ) -> InvokeResult | None:
+    async def _initialise(self, execution: Execution) -> InvokeResult | None:
         """Wait for the init phase; the result that says so when it fails."""
+        lease, record, request_id = execution.lease, execution.record, execution.request_id
+        instance = lease.instance
+        assert instance is not None
+        instance.printed = record.printed
+        record.lines(*platformlog.foreign(lease.version, self._clock))
         began = time.perf_counter()
         try:
             self.stats.inits.append(await instance.ready(self._settings.init_seconds))
@@ -183,7 +216,7 @@ class Runner:
                 instance.init_seconds = time.perf_counter() - began
             outcome = self._init_outcome(failure, request_id)
             record.lines(*platformlog.started(lease.version, request_id, self._clock))
-            return self._conclude(lease, record, request_id, outcome, tail=tail)
+            return self.conclude(execution, outcome)
         except BaseException:
             self._scheduler.release(lease, usable=False)
             raise
@@ -203,9 +236,11 @@ class Runner:
             return Outcome("timeout", timeout_payload(iso_time(self._clock()), request_id, limit), limit, usable=False)
         return Outcome("exit", exit_payload(request_id, failure.words), 0.0, failure=failure.words, usable=False)
 
-    def _conclude(
-        self, lease: Lease, record: InvocationLog, request_id: str, outcome: Outcome, *, tail: bool
-    ) -> InvokeResult:
+    def begin(self, execution: Execution) -> None:
+        execution.record.lines(*platformlog.started(execution.lease.version, execution.request_id, self._clock))
+
+    def conclude(self, execution: Execution, outcome: Outcome) -> InvokeResult:
+        lease, record, request_id = execution.lease, execution.record, execution.request_id
         version, instance = lease.version, lease.instance
         assert instance is not None
         init = instance.init_seconds if lease.cold else None
@@ -216,11 +251,12 @@ class Runner:
         else:
             self._scheduler.release(lease, usable=outcome.usable, peak=outcome.memory_kib * 1024)
         self._count(lease, outcome, init, billed)
+        lease.pool.pace.saw(outcome.said or outcome.duration, printed=record.spoke)
         return InvokeResult(
             outcome.payload,
             None if outcome.kind == "ok" else "Unhandled",
             version.version,
-            record.tail if tail else b"",
+            record.tail if execution.tail else b"",
             lease.cold,
             outcome.duration,
         )
@@ -233,8 +269,8 @@ class Runner:
             self._scheduler.release(lease, usable=usable, peak=outcome.memory_kib * 1024)
 
         task = asyncio.get_running_loop().create_task(rest())
-        self._abandoned.add(task)
-        task.add_done_callback(self._abandoned.discard)
+        self._resting.add(task)
+        task.add_done_callback(self._resting.discard)
 
     def _count(self, lease: Lease, outcome: Outcome, init: float | None, billed: int) -> None:
         version = lease.version
@@ -249,14 +285,86 @@ class Runner:
             stats.timeouts += outcome.kind == "timeout"
         stats.durations.append(outcome.duration)
 
-    def _abandon(self, lease: Lease, instance: Instance, record: InvocationLog, request_id: str) -> None:
-        """The caller hung up. Lambda lets the function finish, and so its slot stays taken until then."""
 
-        async def finish() -> None:
-            outcome = await instance.settled()
-            if outcome is not None:
-                self._conclude(lease, record, request_id, outcome, tail=False)
+class Execution:
+    """One event of one caller, from its lease to its result. Who called may leave (``done`` is then cancelled): Lambda
+    lets the function finish, and so its slot stays taken until then."""
 
-        task = asyncio.get_running_loop().create_task(finish())
-        self._abandoned.add(task)
-        task.add_done_callback(self._abandoned.discard)
+    __slots__ = (
+        "_begun",
+        "_early",
+        "_runner",
+        "arn",
+        "context",
+        "done",
+        "group",
+        "lease",
+        "payload",
+        "record",
+        "request_id",
+        "tail",
+        "taker",
+        "timeout",
+        "trace",
+    )
+
+    def __init__(
+        self,
+        runner: Runner,
+        lease: Lease,
+        target: Target,
+        request_id: str,
+        payload: bytes,
+        context: bytes,
+        taker: Taker | None,
+        trace: str,
+        *,
+        tail: bool,
+        group: str = "",
+    ) -> None:
+        self._runner = runner
+        self._begun = False
+        self._early = b""  # printed before it was known to have begun
+        self.lease = lease
+        self.request_id = request_id
+        self.timeout = float(target.version.timeout)
+        self.arn = target.arn
+        self.context = context
+        self.trace = trace
+        self.payload = payload
+        self.taker = taker
+        self.tail = tail
+        self.group = group
+        self.record = runner.record_of(lease, group)
+        self.done: asyncio.Future[InvokeResult] = runner.loop.create_future()
+
+    def submit(self) -> None:
+        assert self.lease.instance is not None
+        self.lease.instance.submit(self)
+
+    def begins(self) -> None:
+        if self._begun:
+            return
+        self._runner.begin(self)
+        self._begun = True
+        early, self._early = self._early, b""
+        if early:
+            self.record.printed(early)
+
+    def printed(self, data: bytes) -> None:
+        if self._begun:
+            self.record.printed(data)
+        else:  # it has begun before its turn was known to have come
+            self._early += data
+
+    def concluded(self, outcome: Outcome) -> None:
+        result = self._runner.conclude(self, outcome)
+        if not self.done.done():
+            self.done.set_result(result)
+
+    def returned(self) -> None:
+        self._runner.returned(self)
+
+    def fail(self, problem: Exception) -> None:
+        if not self.done.done():
+            self.done.set_exception(problem)

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from littoral.aws.service import ServiceError
 from littoral.functions.capacity import Capacity
 from littoral.functions.instance import Instance
+from littoral.functions.line import DEPTH, Pace
 from littoral.functions.version import FunctionVersion
 
 STARVING = 5.0  # seconds that a refused function is waited for
@@ -40,6 +41,8 @@ class Pool:
     busy: set[Instance] = field(default_factory=set)
     starting: int = 0
     waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
+    pace: Pace = field(default_factory=Pace)
+    front: Instance | None = None  # the one that got the latest event
 
     @property
     def size(self) -> int:
@@ -106,13 +109,26 @@ class Scheduler:
             self._reservations[function] = count
         self._reserved = sum(self._reservations.values())
 
-    def acquire_warm(self, version: FunctionVersion) -> Lease | None:
-        """``acquire`` where nothing is to be waited for, the way of most events; None where something is. Raises
-        TooManyRequestsException."""
+    def acquire_warm(self, version: FunctionVersion, *, short: bool) -> Lease | None:
+        """``acquire`` where nothing is to be waited for, the way of most events; None where something is. A ``short``
+        event of a quick function may be given to a busy instance. Raises TooManyRequestsException."""
         pool = self._pools.get(version.key)
-        if pool is None or not pool.idle or not pool.idle[-1].alive:
+        if pool is None:
             return None
-        return self._take(version)
+        short = short and version.placement.max_instances is None  # else it has a queue of its own
+        front = pool.front
+        if short and front is not None and front in pool.busy and self._may_join(pool, front):
+            return self._take(version, behind=front)
+        if pool.idle and pool.idle[-1].alive:
+            return self._take(version)
+        if short and pool.busy:
+            for each in pool.busy:
+                if self._may_join(pool, each):
+                    return self._take(version, behind=each)
+        return None
+
+    def _may_join(self, pool: Pool, instance: Instance) -> bool:
+        return instance.takes_mail and pool.pace.may_wait(instance.load)
 
     async def acquire(self, version: FunctionVersion) -> Lease:
         """A slot and an instance. Raises TooManyRequestsException, and what the launch raises."""
@@ -132,10 +148,14 @@ class Scheduler:
             lease = self._take(version, queued=True)
             assert lease is not None
         if lease.instance is None:
-            await self._start(lease)
+            try:
+                await self._start(lease)
+            except BaseException:
+                self._return_slot(lease)
+                raise
         return lease
 
-    def _take(self, version: FunctionVersion, *, queued: bool = False) -> Lease | None:
+    def _take(self, version: FunctionVersion, *, queued: bool = False, behind: Instance | None = None) -> Lease | None:
         """A lease at once, or None when the version's queue must be joined."""
         name = version.name
         pool = self._pools.get(version.key)
@@ -158,7 +178,7 @@ class Scheduler:
         elif self._unreserved >= self.total - self._reserved or (self._starving and self._must_yield(name, running)):
             self._refused(name, running)
             raise throttled("ConcurrentInvocationLimitExceeded")
-        instance, size = None, 0
+        instance, size = behind, 0
         while pool.idle and instance is None:
             instance = pool.idle.pop()
             if not instance.alive:
@@ -168,6 +188,7 @@ class Scheduler:
             pool.starting += 1
         else:
             pool.busy.add(instance)
+            pool.front = instance
         if reservation is None:
             self._unreserved += 1
         self._running[name] = running + 1
@@ -217,7 +238,6 @@ class Scheduler:
         except BaseException:
             lease.pool.starting -= 1
             self._capacity.used -= lease.size
-            self._return_slot(lease)
             raise
         lease.pool.starting -= 1
         self._weights[instance] = lease.size
@@ -234,14 +254,53 @@ class Scheduler:
         assert instance is not None
         pool = lease.pool
         key = lease.version.key
-        pool.busy.discard(instance)
         if peak > self._weights.get(instance, peak):
             self._weigh(key, instance, peak)
+        if usable and instance.alive and instance.load:
+            self._return_slot(lease)
+            return
+        pool.busy.discard(instance)
         if usable and instance.alive and not self._closed and self._pools.get(key) is pool:
             instance.idle_since = time.monotonic()
             pool.idle.append(instance)
         else:
             instance.end("spindown")
+        self._return_slot(lease)
+
+    def move(self, lease: Lease) -> bool:
+        """An idle instance for an event that its own did not begin; False where there is none."""
+        pool = lease.pool
+        while pool.idle:
+            instance = pool.idle.pop()
+            if instance.alive:
+                pool.busy.add(instance)
+                lease.instance = instance
+                return True
+        return False
+
+    async def move_to_new(self, lease: Lease) -> None:
+        """A new one. Raises as ``acquire`` does; the lease is as it was, then."""
+        before = lease.instance
+        lease.size = self._make_room(lease.version)
+        lease.pool.starting += 1
+        lease.instance = None
+        try:
+            await self._start(lease)
+        except BaseException:
+            lease.instance = before
+            raise
+        lease.cold = True
+
+    def join(self, lease: Lease) -> bool:
+        """Any instance that has room in its mailbox; False where there is none."""
+        for instance in lease.pool.busy:
+            if instance.takes_mail and instance.load < DEPTH:
+                lease.instance = instance
+                return True
+        return False
+
+    def give_up(self, lease: Lease) -> None:
+        """It ran nowhere."""
         self._return_slot(lease)
 
     def _weigh(self, key: str, instance: Instance, peak: int) -> None:

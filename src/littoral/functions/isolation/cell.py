@@ -120,7 +120,7 @@ def _be_payload(line: int, payload: Payload) -> None:
 
 def _hear(line: int) -> tuple[bytes, list[int]]:
     with socket.socket(fileno=os.dup(line)) as listening:
-        data, fds, _, _ = socket.recv_fds(listening, MAX_WORD, 2)
+        data, fds, _, _ = socket.recv_fds(listening, MAX_WORD, 3)
     if not data:
         os._exit(0)  # the other end is gone
     return data, fds

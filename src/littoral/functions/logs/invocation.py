@@ -17,7 +17,7 @@ class Lines(Protocol):
 class InvocationLog:
     """Made for each execution; the runner says what the platform adds."""
 
-    __slots__ = ("_dropped", "_group", "_left", "_logs", "_partial", "_recent", "_stream")
+    __slots__ = ("_dropped", "_group", "_left", "_logs", "_partial", "_recent", "_stream", "spoke")
 
     def __init__(self, logs: Lines, group: str, stream: str, limit: int) -> None:
         self._logs = logs
@@ -27,9 +27,11 @@ class InvocationLog:
         self._dropped = 0
         self._partial = b""
         self._recent: list[bytes] = []
+        self.spoke = False  # the function printed something
 
     def printed(self, data: bytes) -> None:
         """Raw bytes from the instance. Beyond the limit they are counted, not kept."""
+        self.spoke = True
         if len(data) > self._left:
             self._dropped += len(data) - self._left
             data = data[: self._left]

@@ -14,8 +14,12 @@
  *   place -> instance  C  configuration JSON
  *                      I  request id (36), timeout (double, s), lengths of the next three (u16 each), ARN, client
  *                         context, X-Ray header, event
- *   instance -> place  R  ready     F  init failed: error JSON
- *                      O  peak memory (u32, KiB), result JSON    E  same, error JSON    X  same, error JSON; it then exits
+ *                      Q  the same; it was sent while another event was under way
+ *                      L  (in the mailbox) an event that is too large for it comes on the socket
+ *   instance -> place  R  ready     RM ready, and the events are read from the mailbox: I, Q or L without its length
+ *                      F  init failed: error JSON
+ *                      O  peak memory (u32, KiB), time taken (u32, µs), result JSON
+ *                      E  the same, error JSON    X  the same, error JSON; it then exits
  *                      S  the response comes in pieces: content type    D  a piece    (then O without a result, E or X)
  */
 const fs = require('fs');
@@ -26,6 +30,7 @@ const util = require('util');
 const { pathToFileURL } = require('url');
 
 const MAX_RESPONSE = 6 * 1024 * 1024 + 100;
+const MAILBOX = 4;
 const DIRECT = 65536; // bytes of a frame that is worth a try without the stream
 const INVOKE_HEADER = 1 + 36 + 8 + 2 + 2 + 2;
 
@@ -41,10 +46,13 @@ let peak = 0; // KiB
 let began = 0; // the event under way
 let peakKnownAt = -Infinity;
 
-/** The most memory that was resident. Asking costs as much as a small event, so a burst of the shortest shares an answer:
+let took = 0; // µs
+
+/** The most memory that was resident; `took` as well. Asking costs as much as a small event, so a burst of the shortest shares an answer:
  * what does not last 0.2 ms has not touched much. */
 function peakMemory() {
   const now = performance.now();
+  took = Math.min(Math.trunc((now - began) * 1000), 0xffffffff);
   if (now - peakKnownAt > 10 || now - began > 0.2) {
     peak = process.resourceUsage().maxRSS;
     peakKnownAt = now;
@@ -56,13 +64,16 @@ const outbox = Buffer.allocUnsafeSlow(DIRECT); // a frame is written before the 
 
 /** One frame; then, when the process is to end after it, `then`. */
 function send(kind, payload, withMemory, then) {
-  const headSize = withMemory ? 9 : 5;
+  const headSize = withMemory ? 13 : 5;
   const small = headSize + 3 * payload.length <= DIRECT;
   let frame = small ? outbox : Buffer.allocUnsafe(headSize + Buffer.byteLength(payload, 'utf8'));
   const size = headSize + frame.write(payload, headSize, 'utf8');
   frame.writeUInt32BE(size - 4, 0);
   frame[4] = kind.charCodeAt(0);
-  if (withMemory) frame.writeUInt32BE(peakMemory(), 5);
+  if (withMemory) {
+    frame.writeUInt32BE(peakMemory(), 5);
+    frame.writeUInt32BE(took, 9);
+  }
   if (socket !== null && (then !== undefined || !small || socket.writableLength !== 0)) {
     if (small) frame = Buffer.from(frame.subarray(0, size));
     socket.write(frame, then);
@@ -116,9 +127,24 @@ function nextFrame() {
   return frame;
 }
 
+/** The next event. What does not fit into the mailbox is announced there by an L. */
+function nextEvent() {
+  let count = 0;
+  for (let again = true; again; ) {
+    again = false;
+    try {
+      count = fs.readSync(MAILBOX, inbox, 0, inbox.length, null);
+    } catch (error) {
+      again = error.code === 'EINTR';
+    }
+  }
+  if (count === 0) process.exit(0); // the place is gone
+  return inbox[0] === 76 ? nextFrame() : inbox.subarray(0, count);
+}
+
 /** Nothing is under way: what the last event left for the loop has had its turn. */
 function standStill() {
-  invoke(nextFrame());
+  invoke(nextEvent());
 }
 
 /** The loop goes on while we wait: for what extensions in this process do, and for pieces that a reader is slow to take. */
@@ -141,7 +167,38 @@ function watch() {
 
 // ---------------------------------------------------------------------------------------------- log
 
+const MARK = '\x00\x1alittoral ';
+let mark = ''; // to be written before the next words: the event had waited, and the place may not know that it has begun
+
+function writeMark() {
+  const text = mark;
+  mark = '';
+  writeLog(text);
+}
+
+/** What is written to process.stdout and process.stderr is marked as well. */
+function patchStream(name) {
+  const { get } = Object.getOwnPropertyDescriptor(process, name);
+  let patched = null;
+  Object.defineProperty(process, name, {
+    configurable: true,
+    enumerable: true,
+    get() {
+      if (patched === null) {
+        patched = get.call(process);
+        const write = patched.write;
+        patched.write = function markedWrite(...parts) {
+          if (mark !== '') writeMark();
+          return write.apply(this, parts);
+        };
+      }
+      return patched;
+    },
+  });
+}
+
 function writeLog(text) {
+  if (mark !== '') writeMark();
   const bytes = Buffer.from(text, 'utf8');
   let at = 0;
   while (at < bytes.length) {
@@ -182,6 +239,8 @@ function logLine(level, text) {
 }
 
 function patchConsole() {
+  patchStream('stdout');
+  patchStream('stderr');
   for (const [name, level] of [['log', 'INFO'], ['info', 'INFO'], ['debug', 'DEBUG'], ['warn', 'WARN'], ['error', 'ERROR']]) {
     console[name] = (...parts) => logParts(level, parts);
   }
@@ -313,9 +372,10 @@ function configure(given) {
     (loaded) => {
       handler = loaded;
       clearInterval(loading);
-      if (process.env.AWS_LAMBDA_RUNTIME_API || handler[STREAMING] === 'response') watch();
+      const watched = process.env.AWS_LAMBDA_RUNTIME_API || handler[STREAMING] === 'response';
+      if (watched) watch();
       else setImmediate(standStill);
-      send('R', '', false);
+      send('R', watched ? '' : 'M', false);
     },
     (error) => fatal('Uncaught Exception ', error, 1),
   );
@@ -451,6 +511,7 @@ function newTrace(id) {
 function invoke(frame) {
   const requestId = frame.toString('latin1', 1, 37);
   began = performance.now();
+  mark = frame[0] === 81 ? MARK + requestId : ''; // Q
   const deadline = began + frame.readDoubleBE(37) * 1000;
   const arnSize = frame.readUInt16BE(45);
   const contextSize = frame.readUInt16BE(47);

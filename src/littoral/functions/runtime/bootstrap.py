@@ -7,8 +7,12 @@ A frame is a 32-bit big-endian length and as many bytes; the first is its kind::
 
     place → instance  I  request id (36), timeout (double, s), lengths of the next three (u16 each), ARN, client
                          context, X-Ray header, event
+                      Q  the same; it was sent while another event was under way
+                      L  (in the mailbox) request id: an event that is too large for it comes on the socket
     instance → place  R  ready          F  init failed: error JSON
-                      O  peak memory (u32, KiB), result JSON      E  peak memory (u32, KiB), error JSON
+                      RM ready, and the events are read from the mailbox: I, Q or L without its length
+                      O  peak memory (u32, KiB), time taken (u32, µs), result JSON
+                      E  the same with error JSON
                       X  as E; the instance takes no further event
                       N  the program that was to be the instance cannot be executed: why
 """
@@ -18,6 +22,7 @@ from __future__ import annotations
 import builtins
 import importlib
 import importlib.util
+import io
 import json
 import logging
 import os
@@ -33,7 +38,10 @@ from types import TracebackType
 from typing import Any
 
 INVOKE = struct.Struct(">36sdHHH")
-ANSWER = struct.Struct(">IcI")
+ANSWER = struct.Struct(">IcII")
+LETTER = 4096  # bytes that a mailbox takes at once
+QUEUED = ord("Q")
+MARK = b"\x00\x1alittoral "
 MAX_RESPONSE = 6 * 1024 * 1024
 READ = 65536  # bytes; a buffer of more than 128 KiB is mapped anew for each read, at 15 µs a time
 RESPONSE_SLACK = 100  # Lambda allows 6 MB and 100 bytes
@@ -130,11 +138,25 @@ class LogLine(logging.Handler):
             self.handleError(record)
 
 
+class LogFile(io.FileIO):
+    """Where ``sys.stdout`` and ``sys.stderr`` end. What an event says that had waited begins with a mark: the place may
+    not know yet that the one before has ended."""
+
+    mark = b""  # to be written before the next words
+
+    def write(self, data: Any) -> int:
+        if LogFile.mark:
+            mark, LogFile.mark = LogFile.mark, b""
+            os.write(self.fileno(), mark)
+        return super().write(data)
+
+
 def open_log() -> None:
     """Lines go out as they are finished, so that a killed instance has logged what it printed."""
     for name, fd in (("stdout", 1), ("stderr", 2)):
-        stream = open(fd, "w", buffering=-1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
-        stream.reconfigure(line_buffering=True)
+        end = io.BufferedWriter(LogFile(fd, "w", closefd=False))
+        stream = io.TextIOWrapper(end, encoding="utf-8", errors="backslashreplace", line_buffering=True)
+        stream.mode = "w"  # type: ignore[misc] # as ``open`` leaves it
         setattr(sys, name, stream)
 
 
@@ -268,6 +290,19 @@ def frames(connection: socket.socket) -> Iterator[memoryview]:
         yield memoryview(whole)[4:]
 
 
+def letters(mailbox: int, connection: socket.socket) -> Iterator[memoryview]:
+    """Event after event out of the mailbox until the place closes it. What does not fit there is announced by an L."""
+    large = frames(connection)
+    while True:
+        letter = os.read(mailbox, LETTER)
+        if letter[:1] == b"L":
+            yield next(large)
+        elif letter:
+            yield memoryview(letter)
+        else:
+            return
+
+
 def settle(spec: dict[str, Any]) -> None:
     """Environment, folder, path and streams as the function expects them."""
     os.environ.clear()
@@ -309,12 +344,13 @@ class Instance:
         self._peak_known_at = 0.0
 
     def _answer(self, kind: bytes, payload: bytes, began: float) -> bytes:
-        """With the most memory that was resident. A burst of the shortest events shares one look at it: what does not
-        last 0.2 ms has not touched much."""
+        """With the most memory that was resident and the time it took. A burst of the shortest events shares one look
+        at memory: what does not last 0.2 ms has not touched much."""
         now = time.monotonic()
         if now - began > 0.0002 or now - self._peak_known_at > 0.01:
             self._peak, self._peak_known_at = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, now
-        return ANSWER.pack(5 + len(payload), kind, self._peak) + payload
+        took = min(int((now - began) * 1e6), 0xFFFFFFFF)
+        return ANSWER.pack(9 + len(payload), kind, self._peak, took) + payload
 
     def invoke(self, frame: memoryview) -> bytes:
         """One event in, one frame out. SystemExit and KeyboardInterrupt end the process, as in Lambda."""
@@ -322,6 +358,7 @@ class Instance:
         at = 1 + INVOKE.size
         began = time.monotonic()
         request_id = LogLine.request_id = raw_id.decode()
+        LogFile.mark = MARK + raw_id if frame[0] == QUEUED else b""
         try:
             arn = str(frame[at : at + arn_size], "utf-8")
             at += arn_size
@@ -339,7 +376,7 @@ class Instance:
             return self._answer(b"E", describe(error, trace, request_id), began)
 
 
-def serve(connection: socket.socket, spec: dict[str, Any]) -> int:
+def serve(connection: socket.socket, spec: dict[str, Any], mailbox: int | None = None) -> int:
     """Run until the place closes the socket; return the exit status."""
     pid = os.getpid()
     try:
@@ -352,13 +389,16 @@ def serve(connection: socket.socket, spec: dict[str, Any]) -> int:
             connection.sendall(struct.pack(">Ic", 1 + len(payload), b"F") + payload)
             return 1
         flush_log()
-        connection.sendall(struct.pack(">Ic", 1, b"R"))
-        for frame in frames(connection):
+        ready = b"R" if mailbox is None else b"RM"
+        connection.sendall(struct.pack(">I", len(ready)) + ready)
+        for frame in frames(connection) if mailbox is None else letters(mailbox, connection):
             reply = instance.invoke(frame)
             if os.getpid() != pid:
                 return 0  # a child that the handler forked came back: the answer is its parent's
             flush_log()
             connection.sendall(reply)
+            if reply[4:5] == b"X":
+                return 1
     except SystemExit as leaving:
         flush_log()
         return _status(leaving)

@@ -18,7 +18,8 @@ from typing import Any
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 OPEN_FILES = 1024  # Lambda's quota of file descriptors
-CONNECTION = 3  # the number that node/bootstrap.js knows
+CONNECTION = 3  # numbers that node/bootstrap.js knows
+MAILBOX = 4
 MOST_FILES = 1 << 20
 
 _prctl = getattr(ctypes.CDLL(None), "prctl", None)  # resolved before the fork, not in every child
@@ -48,12 +49,17 @@ def contain(parent: int, cell: dict[str, Any]) -> None:
     os.umask(0o022)
 
 
-def wire(connection: int, log: int) -> None:
-    """Standard input is empty; standard output and error are the function's log; 3 is its socket; nothing else."""
+def wire(connection: int, log: int, mailbox: int | None = None) -> None:
+    """Standard input is empty; standard output and error are the function's log; 3 is its socket, 4 its mailbox where
+    it has one; nothing else."""
     log, connection = fcntl.fcntl(log, fcntl.F_DUPFD, 16), fcntl.fcntl(connection, fcntl.F_DUPFD, 16)
+    if mailbox is not None:
+        mailbox = fcntl.fcntl(mailbox, fcntl.F_DUPFD, 16)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.dup2(connection, CONNECTION, inheritable=False)
-    os.closerange(CONNECTION + 1, MOST_FILES)
+    if mailbox is not None:
+        os.dup2(mailbox, MAILBOX, inheritable=False)
+    os.closerange(MAILBOX if mailbox is None else MAILBOX + 1, MOST_FILES)

@@ -8,8 +8,8 @@ ids. And its end of the control socket dies with the place, even on ``kill -9``:
 
 Control messages are JSON, one per packet (SOCK_SEQPACKET), descriptors beside them::
 
-    place → keeper   {"op": "fork", "id": 1, "cell": {…}, "spec": {…}}   + [socket, log]
-                     {"op": "exec", "id": 2, "cell": {…}, "argv": […], "env": {…}, "folder": "/…"}   + [socket, log]
+    place → keeper   {"op": "fork", "id": 1, "cell": {…}, "spec": {…}}   + [socket, log, mailbox]
+                     {"op": "exec", "id": 2, "cell": {…}, "argv": […], "env": {…}, "folder": "/…"}   + the same, or two
                      {"op": "specialise", "id": 2, "cell": {…}}   {"op": "kill", "id": 1}
                      {"op": "terminate", "id": 1}
     keeper → place   {"ev": "ready"}   {"ev": "started", "id": 1, "pid": 77}   {"ev": "specialised", "id": 2}
@@ -415,9 +415,11 @@ def become(parent: int, message: dict[str, Any], fds: list[int]) -> None:
             os.chdir(message["folder"])
         if message["op"] == "exec":
             os.set_inheritable(child.CONNECTION, True)
+            if len(fds) > 2:
+                os.set_inheritable(child.MAILBOX, True)
             execute(message["argv"], message["env"])
         held = socket.socket(fileno=child.CONNECTION)  # open until the exit, so that its status comes first
-        code = bootstrap.serve(held, message["spec"])
+        code = bootstrap.serve(held, message["spec"], child.MAILBOX if len(fds) > 2 else None)
     except BaseException as error:  # noqa: BLE001 - a child must never fall back into the keeper's loop
         with contextlib.suppress(OSError):
             os.write(2, f"{type(error).__name__}: {error}\n".encode())
