@@ -1,4 +1,4 @@
-"""What processes hold in memory, as Linux tells in /proc. Elsewhere, and of processes that are gone: nothing."""
+"""What processes hold in memory, and waited for, as Linux tells in /proc. Elsewhere, and of what is gone: nothing."""
 
 from __future__ import annotations
 
@@ -36,6 +36,15 @@ def resident(pid: int | None) -> int:
             return int(file.read().split()[1]) * _PAGE
     except (OSError, IndexError):
         return 0
+
+
+def kept_from_running(pid: int | None) -> float:
+    """Seconds since its start in which its main thread could have run and had no processor."""
+    try:
+        with open(f"/proc/{pid}/schedstat", "rb") as file:  # noqa: PTH123 - called often
+            return int(file.read().split()[1]) / 1e9
+    except (OSError, IndexError):
+        return 0.0
 
 
 def together(pids: Iterable[int]) -> int:

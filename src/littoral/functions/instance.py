@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
-from littoral.functions.held import descendants, only_child, resident, together
+from littoral.functions.held import descendants, kept_from_running, only_child, resident, together
 from littoral.functions.keeper import Keeper, KeeperGone
 from littoral.functions.line import Line
 from littoral.functions.mailbox import LETTER, Mailbox
@@ -34,7 +34,7 @@ from littoral.functions.version import iso_time
 
 INVOKE = struct.Struct(">Ic36sdHHH")
 ANSWER = struct.Struct(">II")  # KiB, µs
-PATIENCE = 0.002  # seconds between two looks at those who wait
+LOOK = 0.001  # seconds between two looks at those who wait
 MAX_FRAME = 8 * 1024 * 1024
 LAST_WORDS = 0.05  # seconds a dead instance's socket may still bring its last frame
 PIPE_READ = 65536
@@ -104,8 +104,9 @@ class Instance(asyncio.Protocol):
         self._behind = False  # it was given while another was under way
         self._mailbox: Mailbox | None = None
         self._reads_mail = False
-        self._stuck: asyncio.TimerHandle | None = None  # a look whether those who wait get on
+        self._look: asyncio.TimerHandle | None = None  # at those who wait: whether they get on
         self._progress = -1  # events answered at the last look
+        self._kept_from_running = -1.0  # seconds, at the last look if nothing had been answered
         self._cut = b""  # of the log: maybe the beginning of a mark
         self._speaker: Turn | None = None  # whose words in the log are read next, where a mark has said it
         self._timer: asyncio.TimerHandle | None = None
@@ -144,20 +145,20 @@ class Instance(asyncio.Protocol):
     @property
     def takes_mail(self) -> bool:
         """Whether it may be given an event while it is busy."""
-        return self._reads_mail and self.alive
+        return self._reads_mail and self._mailbox is not None and len(self._line) < self._mailbox.room and self.alive
 
     def submit(self, turn: Turn) -> None:
         """One event. When others are under way it waits, but not for long: an event that one before it keeps waiting
         is ``returned``."""
         line = self._line
-        line.join(turn)
+        line.append(turn)
         self.served += 1
         if len(line) == 1:
             self._behind = False
             self._begin(turn)
-        elif self._stuck is None:
-            self._progress = -1  # the first look only notes: what was answered meanwhile may not have been read
-            self._stuck = self._loop.call_later(PATIENCE, self._look_at_line)
+        elif self._look is None:
+            self._progress = -1
+            self._look = self._loop.call_later(LOOK, self._look_at_line)
         self.send_event(turn)
         if not self.alive:
             self._finish_dead()
@@ -165,7 +166,7 @@ class Instance(asyncio.Protocol):
     def _begin(self, turn: Turn) -> None:
         self._taker = turn.taker
         self._streams = False
-        if self._speaker is None or not self._line.has(self._speaker):
+        if self._speaker is None or self._speaker not in self._line:
             self._speaker, self.printed = None, turn.printed
         self._began = time.perf_counter()
         if self._timer is None:
@@ -199,17 +200,22 @@ class Instance(asyncio.Protocol):
             self._begin(following)
 
     def _look_at_line(self) -> None:
-        """Those who wait are taken back when nothing was answered between two looks."""
-        self._stuck = None
+        """Those who wait are taken back when nothing was answered between three looks, unless the instance was kept
+        from running: another instance would fare no better."""
+        self._look = None
         if len(self._line) < 2 or not self.alive:
             return
-        progress = self.served - len(self._line)
+        progress, before = self.served - len(self._line), self._kept_from_running
+        self._kept_from_running = -1.0
         if progress == self._progress:
-            self._take_back()
-            if len(self._line) < 2:
-                return
+            now = kept_from_running(self.pid)
+            if before >= 0 and now - before < LOOK / 2:
+                self._take_back()
+                if len(self._line) < 2:
+                    return
+            self._kept_from_running = now
         self._progress = progress
-        self._stuck = self._loop.call_later(PATIENCE, self._look_at_line)
+        self._look = self._loop.call_later(LOOK, self._look_at_line)
 
     def _take_back(self) -> None:
         """Those who wait and whom the instance has not begun. The first of the line stays, begun or not."""
@@ -297,23 +303,31 @@ class Instance(asyncio.Protocol):
         self._transport = transport  # type: ignore[assignment]
 
     def data_received(self, data: bytes) -> None:
-        if self._line:
-            self._drain()  # what an event printed was in the pipe before its answer was in the socket
+        if self._line or not self._ready.done():
+            self._drain()  # what was printed before this was sent
         buffer = self._buffer
-        if not buffer and 4 < len(data) <= PIPE_READ and int.from_bytes(data[:4], "big") == len(data) - 4:
-            self._frame(data, 4)  # a whole one, as nearly all are
-            return
-        buffer += data
-        while len(buffer) >= 4:
-            size = int.from_bytes(buffer[:4], "big")
+        if buffer:
+            buffer += data
+            if len(buffer) >= 4 and len(buffer) < 4 + int.from_bytes(buffer[:4], "big") <= MAX_FRAME:
+                return
+            data = bytes(buffer)
+            buffer.clear()
+        at, end = 0, len(data)
+        while end - at >= 4:
+            size = int.from_bytes(data[at : at + 4], "big")
             if not 1 <= size <= MAX_FRAME:  # the function wrote on our socket
                 self.kill_process()
                 return
-            if len(buffer) < 4 + size:
-                return
-            frame = bytes(memoryview(buffer)[4 : 4 + size])
-            del buffer[: 4 + size]
-            self._frame(frame, 0)
+            following = at + 4 + size
+            if following > end:
+                break
+            if following == end:
+                self._frame(data, at + 4)
+            else:
+                self._frame(data[at + 4 : following], 0)
+            at = following
+        if at < end:
+            buffer += data[at:]
 
     def _frame(self, data: bytes, at: int) -> None:
         """``at`` is where the frame's kind stands; it reaches to the end of ``data``."""
@@ -536,9 +550,9 @@ class Instance(asyncio.Protocol):
         if self._transport is not None:
             transport, self._transport = self._transport, None
             transport.abort()
-        if self._stuck is not None:
-            self._stuck.cancel()
-            self._stuck = None
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
         if self._mailbox is not None:
             self._take_back()
             self._mailbox.close()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 DEPTH = 15  # events at one instance: a pipe of the usual size takes one more
 PATIENCE = 0.001  # seconds that an event may be expected to wait
@@ -54,27 +54,16 @@ class Named(Protocol):
 T = TypeVar("T", bound=Named)
 
 
-class Line(Generic[T]):
+class Line(deque[T]):
     """The events that one instance was given and has not answered. The first is under way."""
-
-    __slots__ = ("_line",)
-
-    def __init__(self) -> None:
-        self._line: deque[T] = deque()
-
-    def __len__(self) -> int:
-        return len(self._line)
 
     @property
     def current(self) -> T | None:
-        return self._line[0] if self._line else None
-
-    def join(self, event: T) -> None:
-        self._line.append(event)
+        return self[0] if self else None
 
     def answered(self) -> T | None:
         """What an answer is for: None where nothing was asked."""
-        return self._line.popleft() if self._line else None
+        return self.popleft() if self else None
 
     def take_back(self, letters: Iterable[str], *, alive: bool) -> tuple[list[T], T | None]:
         """``letters`` (request ids) come out of the mailbox, the oldest first, while a living instance may take others.
@@ -86,15 +75,12 @@ class Line(Generic[T]):
             if event is first:
                 put_back = event
             elif event is not None:
-                self._line.remove(event)
+                self.remove(event)
                 returned.append(event)
         if put_back is None or not alive:
             return returned, None
-        self._line.rotate(-1)  # only those that the instance has taken are behind it now
+        self.rotate(-1)  # only those that the instance has taken are behind it now
         return returned, put_back
 
     def find(self, request_id: str) -> T | None:
-        return next((event for event in self._line if event.request_id == request_id), None)
-
-    def has(self, event: T) -> bool:
-        return event in self._line
+        return next((event for event in self if event.request_id == request_id), None)

@@ -7,6 +7,7 @@ each gets another: a letter that the place takes back is one that the instance d
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 
 LETTER = 4096  # bytes: PIPE_BUF, the most that is one packet
@@ -16,6 +17,7 @@ class Mailbox:
     def __init__(self) -> None:
         self.theirs, self._ours = os.pipe2(os.O_DIRECT | os.O_CLOEXEC)
         os.set_blocking(self._ours, False)
+        self.room = fcntl.fcntl(self._ours, fcntl.F_GETPIPE_SZ) // LETTER  # letters; a user with many pipes gets less
         self._again = -1  # theirs, opened anew: not to wait is said of an opening, and the instance waits
 
     def put(self, letter: bytes) -> None:
