@@ -207,8 +207,8 @@ def private_scalar(access_key: str, secret: str) -> int:
 
 
 def signature(key: bytes, text: str) -> str:
-    """HMAC-SHA-256 as RFC 2104 writes it, from hashes that have the key already: a third of ``hmac.digest``, for one key
-    signs a client's whole day."""
+    """HMAC-SHA-256 as RFC 2104 writes it, from hashes that have the key already: a third of ``hmac.digest``, for one
+    key signs a client's whole day."""
     inner, outer = (half.copy() for half in _keyed(key))
     inner.update(text.encode())
     outer.update(inner.digest())
