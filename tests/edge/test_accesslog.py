@@ -17,6 +17,7 @@ from littoral.edge.accesslog.formatting import gzipped
 from littoral.edge.accesslog.line import FIELDS, HEAD, line
 from littoral.edge.accesslog.spool import Destination, Spool, read
 from littoral.edge.accesslog.view import Record, Source, encoded
+from littoral.edge.plan import compile_plan
 from littoral.net.client import HttpClient
 from littoral.net.message import Response
 from tests.edge.place import HOST, Edge, answer, behaving, edge, listed
@@ -356,8 +357,15 @@ async def test_a_wildcard_name_is_logged_too(tmp_path: Path) -> None:
     async with edge(tmp_path / "edge") as place:
         bucket = Kept()
         access = access_of(place, tmp_path / "logs", bucket)
-        place.configure(Logging=logging(), Aliases=listed(["*.example.org"]))
+        other = compile_plan(
+            "E2", "other.cloudfront.net", place.config(Aliases=listed(["free.example.org"])), place.policies
+        )
+        logged = compile_plan(
+            "E1", HOST, place.config(Logging=logging(), Aliases=listed(["*.example.org"])), place.policies
+        )
+        place.pipeline.use({"E1": logged, "E2": other})
         await place.get("/a", host="Shop.example.org:80")
+        await place.get("/a", host="free.example.org")
         await access.flush_and_deliver()
         assert [each["x-host-header"] for each in bucket.lines()] == ["Shop.example.org:80"]
 

@@ -62,6 +62,7 @@ class Control:
             for kind in (
                 "distribution",
                 "cache-policy",
+                "continuous-deployment-policy",
                 "origin-request-policy",
                 "response-headers-policy",
                 "access-identity",

@@ -17,8 +17,6 @@ ORIGIN, DEFAULT, OTHERS = "Origins.Items.*.", "DefaultCacheBehavior.", "CacheBeh
 REFUSED: list[tuple[str, tuple[Any, ...], str]] = [
     ("ViewerCertificate.ACMCertificateArn", NOTHING, "certificates of your own"),
     ("ViewerCertificate.IAMCertificateId", NOTHING, "certificates of your own"),
-    ("ContinuousDeploymentPolicyId", NOTHING, "continuous deployment"),
-    ("Staging", NOTHING, "staging distributions"),
     ("AnycastIpListId", NOTHING, "anycast IPs"),
     ("ConnectionMode", (*NOTHING, "direct"), "tenants"),
     ("TenantConfig", NOTHING, "tenants"),

@@ -7,10 +7,11 @@ Everything else is ``_serve``.
 from __future__ import annotations
 
 import logging
+import random
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,6 +23,7 @@ from littoral.edge.cache import Cache, Entry, Key
 from littoral.edge.cffunctions import viewer as scripts
 from littoral.edge.cffunctions.functions import CloudFrontFunctions
 from littoral.edge.cloudfrontheaders import FINGERPRINTS, with_made
+from littoral.edge.continuous import marked, marked_later, way_of, without_session
 from littoral.edge.edgeheaders import InvalidAnswer
 from littoral.edge.fetching import Fetching
 from littoral.edge.geo import Locator, Nowhere
@@ -146,6 +148,7 @@ class Pipeline:
         self._plans_told: set[str] = set()  # ids of distributions that a warning was given about
         self.traffic: dict[str, Traffic] = {}  # by distribution, of those that are served
         self._plans: dict[str, Plan] = {}
+        self._staging: dict[str, Plan] = {}  # by domain
         self.on_use: list[Callable[[], None]] = []  # told when other distributions are served
         self.access: AccessLogs | None = None
         self.functions = functions or CloudFrontFunctions(pop)
@@ -162,6 +165,7 @@ class Pipeline:
         self._shielding = False  # other locations ask this one
         self._fingerprinting = False  # a policy asks for headers that tell of a ClientHello
         self.tier.clock = clock
+        self.chance: Callable[[], float] = random.random  # of a request to go to a staging distribution
         self.fetching = Fetching(self.cache, upstream, self._origin_triggers, clock, self.tier)
 
     def use(self, plans: Mapping[str, Plan]) -> None:
@@ -172,16 +176,17 @@ class Pipeline:
             plan.traffic = self.traffic[key]
             if self._zstd:
                 plan.offer_zstd()
-            if plan.enabled:
+            if plan.enabled and not plan.staging:
                 for name in plan.names:
                     by_host[name] = plan
             if plan.restriction is not None and isinstance(self._locator, Nowhere) and key not in self._plans_told:
                 self._plans_told.add(key)
                 log.warning("distribution %s restricts countries; without --geo-database everybody is served", key)
         self._plans = by_host
+        self._staging = {plan.domain.lower(): plan for plan in plans.values() if plan.staging and plan.enabled}
         origins = (origin for plan in plans.values() for origin in plan.origins.values())
         self._shielding = any(self.tier.is_shield(origin.shield) for origin in origins)
-        behaviours = (behaviour for plan in by_host.values() for behaviour in plan.behaviours)
+        behaviours = (behaviour for plan in plans.values() for behaviour in plan.behaviours)
         self._fingerprinting = any(not FINGERPRINTS.isdisjoint(behaviour.made) for behaviour in behaviours)
         if self.access is not None:
             self.access.use(plans)
@@ -230,6 +235,9 @@ class Pipeline:
 
     def _entered(self, request: Request) -> Answer | Awaitable[Answer]:
         """The firewall first: what it stops is not looked up. A location that asks has asked its own."""
+        plan = self._plan_of(request) if self._staging else None
+        if plan is not None and plan.deployment is not None:
+            return self._deployed(request, plan)
         if self.firewall is not None and self.firewall.active:
             stopped = self.firewall.admit(request, self._asked, self._blocked)
             if stopped is not None:
@@ -261,11 +269,35 @@ class Pipeline:
         plan = self._plan_of(request)
         if plan is None:
             return self._refuse(403, "Forbidden", "No distribution is configured for this host name.")
+        return self._answered(request, plan, headers)
+
+    def _answered(self, request: Request, plan: Plan, headers: dict[bytes, bytes]) -> Answer | Awaitable[Answer]:
         found = self._quick_hit(request, plan, headers) or self._guarded(self._serve(request, plan))
         if isinstance(found, Awaitable):
             return self._counted(found, plan.traffic, request)
         plan.traffic.count(found, request)
         return found
+
+    def _deployed(self, request: Request, plan: Plan) -> Answer | Awaitable[Answer]:
+        """By the primary distribution, or by its staging distribution, each behind its own web ACL."""
+        if RAW in dict(request.headers.raw):
+            return self._inner(request)
+        assert plan.deployment is not None
+        way = way_of(plan.deployment, request.headers, self.chance(), self._clock())
+        staging = self._staging.get(plan.deployment.staging) if way.staged else None
+        chosen = staging or plan
+        raw = without_session(request.headers.raw)
+        inner = request if raw is request.headers.raw else replace(request, headers=Headers(raw))
+
+        def onward(admitted: Request) -> Answer | Awaitable[Answer]:
+            return self._answered(admitted, chosen, dict(admitted.headers.raw))
+
+        found = None
+        if self.firewall is not None and self.firewall.active:
+            found = self.firewall.admit(inner, onward, self._blocked, chosen.domain.lower())
+        found = onward(inner) if found is None else found
+        served = chosen.domain if staging is not None else ""
+        return marked_later(found, served, way) if isinstance(found, Awaitable) else marked(found, served, way)
 
     def _once_more(self, key: Key, policy: ResponseHeaders | None, traffic: Traffic) -> Callable[[], bytes | None]:
         """The same for the very same request: until anything but the cache would have a say in it."""
@@ -317,7 +349,7 @@ class Pipeline:
         entry, now = self.cache.get(key), self._clock()
         if entry is None or now >= entry.fresh_until or entry.status >= 400 or not UNCACHED.isdisjoint(headers):
             return None
-        each_time = behaviour.signers is not None or plan.restriction is not None
+        each_time = behaviour.signers is not None or plan.restriction is not None or plan.routed
         if behaviour.keyed_by_target and key is primary and not each_time and len(headers) == len(request.headers.raw):
             if len(self._known) >= MAX_KNOWN:
                 self._known = {}
@@ -420,7 +452,7 @@ class Pipeline:
             asking = self.tier.asked(request)
         except NotTrusted as problem:
             return self._refuse(403, "Forbidden", f"{problem}.")
-        plan = self._plan_of(request)
+        plan = self._plan_of(request) or self._staging.get(request.host.lower())
         behaviours = [each for each in plan.behaviours if each.pattern == asking.behaviour] if plan is not None else []
         if plan is None or not behaviours or self.tier.behind(asking):
             return self._refuse(503, "Service Unavailable", "This location does not serve by that revision yet.")

@@ -18,6 +18,7 @@ class Told:
     last: float = -1.0  # until the origin's answer was there
     origin: str = ""  # domain
     reason: str = ""  # why that origin was asked and not the first
+    served: str = ""  # domain of the distribution that answered, where it is not the one that Host names
     received: int = -1  # bytes that the viewer of a WebSocket sent; below 0: there was none
     began: float = field(default_factory=time.perf_counter)
 

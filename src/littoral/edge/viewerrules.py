@@ -27,6 +27,17 @@ def chained(headers: Headers) -> int:
     return sum(line.count(MARK) for line in headers.get_all("via"))
 
 
+def named(names: Mapping[str, T], host: str) -> T | None:
+    """What stands under the name that a request's host leads to; that there is nothing may stand there, too."""
+    if host in names or (host := host.partition(":")[0].lower()) in names:
+        return names[host]
+    while "." in host:
+        host = host.partition(".")[2]
+        if "*." + host in names:
+            return names["*." + host]
+    return None
+
+
 def named_by_wildcard(plans: Mapping[str, T], host: str) -> T | None:
     """``*.example.org`` is for every name below, however deep; the longest that there is counts."""
     while "." in host:

@@ -96,8 +96,8 @@ class Walls:
         """Status, body, headers. ``user_agent`` stands for User-Agent."""
         connection = http.client.HTTPConnection("127.0.0.1", self.edge.port, timeout=20)
         try:
-            named = {name.replace("_", "-"): value for name, value in headers.items()}
-            connection.request(method, path, body, headers={"Host": self.host, **named})
+            named = {name.replace("_", "-"): value for name, value in headers.items() if name != "host"}
+            connection.request(method, path, body, headers={"Host": headers.get("host", self.host), **named})
             response = connection.getresponse()
             return response.status, response.read(), response.headers
         finally:

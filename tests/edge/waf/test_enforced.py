@@ -13,7 +13,8 @@ import pytest
 
 from littoral.edge.waf.challenge import worked
 from tests.edge.place import answer
-from tests.edge.test_control import refused, until
+from tests.edge.test_continuous import Staged
+from tests.edge.test_control import config, refused, until
 from tests.edge.waf.place import Walls, installed, rule, text, transformations, visible
 
 
@@ -529,3 +530,29 @@ def test_what_is_remembered_still_counts_and_forgets_with_a_change(place: Walls)
     assert statuses[-1] == 403
     place.protect(rule("never", text("/same")))
     assert place.status("/same") == 403
+
+
+def test_a_wildcard_name_is_guarded_and_another_distributions_name_below_it_is_not(place: Walls) -> None:
+    place.protect(rule("no-secrets", text("secret")))
+    cf = place.cloudfront
+    found = cf.get_distribution_config(Id=place.distribution["Id"])
+    own, port = found["DistributionConfig"], place.origin.listener.port  # type: ignore[union-attr]
+    changed = own | {"Aliases": {"Quantity": 1, "Items": ["*.example.org"]}}
+    cf.update_distribution(Id=place.distribution["Id"], DistributionConfig=changed, IfMatch=found["ETag"])
+    free = {"Quantity": 1, "Items": ["free.example.org"]}
+    cf.create_distribution(DistributionConfig=config(port, "free", Aliases=free))
+    place.settled()
+    assert place.status("/secret", host="shop.example.org") == 403
+    assert place.status("/secret", host="a.shop.Example.org:80") == 403
+    assert place.status("/open", host="shop.example.org") == 200
+    assert place.status("/secret", host="free.example.org") == 200
+    assert place.status("/secret", host="a.free.example.org") == 403
+
+
+def test_a_staging_distribution_has_a_web_acl_of_its_own(place: Walls) -> None:
+    place.protect(rule("no-secrets", text("secret")))
+    staged = Staged(place.cloudfront, place.distribution["Id"], WebACLId="")
+    place.settled()
+    assert [place.status("/secret"), place.status("/secret", **staged.header)] == [403, 200]
+    place.protect(rule("no-news", text("news")))
+    assert [place.status("/news"), place.status("/news", **staged.header)] == [403, 200]

@@ -90,8 +90,12 @@ class Notes:
         return self._clock()
 
 
-def host_of(request: Request) -> str:
-    for name, value in request.headers.raw:
+def name_of(note: Note) -> str:
+    """By which its distribution is found."""
+    told = note[7]
+    if isinstance(told, Told) and told.served:
+        return told.served
+    for name, value in note[2].headers.raw:
         if name == b"host":
             return value.decode("latin-1")
     return ""

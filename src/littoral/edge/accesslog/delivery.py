@@ -17,12 +17,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from littoral.edge.accesslog.collecting import Asked, Note, Notes, asked_of, host_of, record_of
+from littoral.edge.accesslog.collecting import Asked, Note, Notes, asked_of, name_of, record_of
 from littoral.edge.accesslog.formatting import gzipped
 from littoral.edge.accesslog.spool import Destination, Spool, read
 from littoral.edge.accesslog.view import Source
 from littoral.edge.plan import Plan
-from littoral.edge.viewerrules import named_by_wildcard
+from littoral.edge.viewerrules import named
 from littoral.net.message import Answer, Request, Response
 
 log = logging.getLogger("littoral.edge")
@@ -68,7 +68,8 @@ class AccessLogs:
         self._bucket = bucket
         self._interval = interval
         self._clock = clock
-        self._kept: dict[str, Destination] = {}  # by name
+        self._kept: dict[str, Destination | None] = {}  # by name; None where nobody logs
+        self._keeping = False
         self._soon = asyncio.Event()
         self._notes = Notes(clock, self._soon.set)
         self._writing = asyncio.Lock()
@@ -80,16 +81,17 @@ class AccessLogs:
         self.delivered = 0
 
     def use(self, plans: Mapping[str, Plan]) -> None:
-        kept: dict[str, Destination] = {}
-        for plan in plans.values():
-            if plan.logging is not None:
-                bucket, prefix, cookies = plan.logging
-                destination = Destination(plan.id, bucket, prefix, Source(self._pop, plan.domain, cookies))
-                kept |= dict.fromkeys(plan.names, destination)
-        self._kept = kept
+        self._kept = {name: self._to(plan) for plan in plans.values() for name in plan.names}
+        self._keeping = any(self._kept.values())
         for reader in self.readers:
             reader.use(plans)
-        self._noting = bool(kept) or any(reader.active for reader in self.readers)
+        self._noting = self._keeping or any(reader.active for reader in self.readers)
+
+    def _to(self, plan: Plan) -> Destination | None:
+        if plan.logging is None:
+            return None
+        bucket, prefix, cookies = plan.logging
+        return Destination(plan.id, bucket, prefix, Source(self._pop, plan.domain, cookies))
 
     def of(self, request: Request, answer: Answer | Any) -> Any:
         """The same answer; noted where anybody's access is logged."""
@@ -142,11 +144,11 @@ class AccessLogs:
         found: dict[Destination, list[tuple[Any, ...]]] = {}
         seen: dict[int, tuple[list[tuple[Any, ...]] | None, Asked]] = {}  # by request: those given again share one
         kept = self._kept
-        for note in notes if kept else ():
+        for note in notes if self._keeping else ():
             request = note[2]
             known = seen.get(id(request))
             if known is None:
-                destination = _destination(kept, host_of(request))
+                destination = named(kept, name_of(note))
                 records = found.setdefault(destination, []) if destination is not None else None
                 known = seen[id(request)] = records, asked_of(request)
             if known[0] is not None:
@@ -213,8 +215,3 @@ class AccessLogs:
             log.warning("access logs: %s was not delivered in time and is lost", files[0].name)
             files.pop(0).unlink(missing_ok=True)
             sizes.pop(0)
-
-
-def _destination(kept: Mapping[str, Destination], host: str) -> Destination | None:
-    found = kept.get(host) or kept.get(host := host.partition(":")[0].lower())
-    return found or named_by_wildcard(kept, host)

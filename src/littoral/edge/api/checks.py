@@ -45,6 +45,7 @@ class Checks(Operations):
         check_alone(config)
         self._check_quotas(config, own)
         self._check_aliases(config, own)
+        self._check_deployment(config, own)
         await self._check_logging(config.get("Logging") or {})
         for arn in realtime_logs(config):
             if self._control.get(REALTIME, arn) is None:
@@ -108,6 +109,24 @@ class Checks(Operations):
                 if asked not in kind.managed and sum(uses(other, kind, asked) for other in others) >= MOST_OF_A_POLICY:
                     message = f"The policy {asked} is used by {MOST_OF_A_POLICY} distributions already."
                     raise ServiceError(f"TooManyDistributionsAssociatedTo{kind.noun}", message, status=400)
+
+    def _check_deployment(self, config: Mapping[str, Any], own: str | None) -> None:
+        """A continuous deployment policy is one primary distribution's, and comes to it by an update."""
+        policy, staging = config.get("ContinuousDeploymentPolicyId"), bool(config.get("Staging"))
+        if own is not None and bool(self._found(own)["config"].get("Staging")) != staging:
+            raise ServiceError("IllegalUpdate", "Staging may not be changed.", status=400)
+        if not policy:
+            return
+        if own is None or staging:
+            what = "for a staging distribution" if staging else "during distribution creation"
+            raise invalid(f"Continuous deployment policy is not supported {what}.")
+        if self._control.get("continuous-deployment-policy", policy) is None:
+            message = "The continuous deployment policy does not exist."
+            raise ServiceError("NoSuchContinuousDeploymentPolicy", message, status=404)
+        for key, each in self._control.all("distribution").items():
+            if key != own and each["config"].get("ContinuousDeploymentPolicyId") == policy:
+                message = f"The continuous deployment policy is used by {key}."
+                raise ServiceError("ContinuousDeploymentPolicyInUse", message, status=409)
 
     def _check_aliases(self, config: Mapping[str, Any], own: str | None) -> None:
         mine = {name.lower() for name in items(config, "Aliases")}

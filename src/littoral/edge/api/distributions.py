@@ -100,6 +100,10 @@ class DistributionOperations(Checks):
             if document["config"]["Enabled"]:
                 message = "The distribution you are trying to delete has not been disabled."
                 raise ServiceError("DistributionNotDisabled", message, status=409)
+            for policy in self._control.all("continuous-deployment-policy").values():
+                if document["domain"] in items(policy["config"], "StagingDistributionDnsNames"):
+                    message = f"The staging distribution is used by the policy {policy['id']}."
+                    raise ServiceError("ResourceInUse", message, status=409)
             await self._control.delete("distribution", id)
             for kind in ("tags", "monitoring"):
                 if self._control.get(kind, id) is not None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from littoral.aws.service import Call, Output, ServiceError, operation
 from littoral.edge.api.configchecks import ALIAS
-from littoral.edge.api.distributions import DistributionOperations
+from littoral.edge.api.deployments import DeploymentOperations
 from littoral.edge.api.parts import invalid, listing, page_of
 from littoral.edge.api.policykinds import CACHE, ORIGIN_REQUEST, RESPONSE_HEADERS, PolicyKind, PolicyStore, uses
 from littoral.edge.api.realtimelogs import RealtimeLogOperations, realtime_logs
@@ -19,7 +19,7 @@ from littoral.store.documents import Document
 MOST_ALIASES = 100
 
 
-class LookupOperations(DistributionOperations, PolicyStore, RealtimeLogOperations):
+class LookupOperations(DeploymentOperations, PolicyStore, RealtimeLogOperations):
     """Lists by what is used."""
 
     @operation()

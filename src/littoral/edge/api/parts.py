@@ -48,6 +48,7 @@ class Operations:
 
 KEPT = (
     "cache-policy",
+    "continuous-deployment-policy",
     "origin-request-policy",
     "response-headers-policy",
     "access-control",

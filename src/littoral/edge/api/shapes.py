@@ -22,6 +22,8 @@ def filled(config: Document) -> Document:
     full.setdefault("WebACLId", "")
     full.setdefault("HttpVersion", "http1.1")
     full.setdefault("IsIPV6Enabled", False)
+    full.setdefault("Staging", False)
+    full.setdefault("ContinuousDeploymentPolicyId", "")
     for behaviour in [full["DefaultCacheBehavior"], *items(full, "CacheBehaviors")]:
         behaviour.setdefault("TrustedSigners", {"Enabled": False, "Quantity": 0})
         behaviour.setdefault("TrustedKeyGroups", {"Enabled": False, "Quantity": 0})
@@ -52,7 +54,7 @@ def summary(distribution: Output) -> Output:
     config = distribution["DistributionConfig"]
     taken = (
         "Aliases Origins OriginGroups DefaultCacheBehavior CacheBehaviors CustomErrorResponses Comment PriceClass "
-        "Enabled ViewerCertificate Restrictions WebACLId HttpVersion IsIPV6Enabled"
+        "Enabled ViewerCertificate Restrictions WebACLId HttpVersion IsIPV6Enabled Staging"
     ).split()
     own = {name: distribution[name] for name in ("Id", "ARN", "Status", "LastModifiedTime", "DomainName")}
-    return {**own, **{name: config[name] for name in taken}, "Staging": False}
+    return {**own, **{name: config[name] for name in taken}}

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from littoral.edge.geo import Restriction
 from littoral.edge.plan.behaviour import Behaviour, Target, behaviour_of
 from littoral.edge.plan.clients import ClientCertificates, clients_of
+from littoral.edge.plan.deployment import Deployment, deployment_of
 from littoral.edge.plan.document import Document, items
 from littoral.edge.plan.failover import failovers_of
 from littoral.edge.plan.origin import Origin, origin_of
@@ -43,11 +44,18 @@ class Plan:
     logging: tuple[str, str, bool] | None = None  # bucket, prefix and whether cookies are shown, of access logs
     http: frozenset[str] = HTTP_VERSIONS["http2"]  # what viewers may speak over TLS: 1, 2, 3
     clients: ClientCertificates | None = None  # what viewers must show
+    staging: bool = False  # asked by no name of its own
+    deployment: Deployment | None = None  # what of its requests the staging distribution answers
     traffic: Traffic = field(default_factory=Traffic)  # the pipeline puts in the one that goes on over changes
 
     @property
     def names(self) -> tuple[str, ...]:
         return (self.domain.lower(), *self.aliases)
+
+    @property
+    def routed(self) -> bool:
+        """Whether a request's host and path do not say which of two distributions answers it."""
+        return self.staging or self.deployment is not None
 
     def behaviour(self, path: str) -> Behaviour:
         """The first whose pattern matches; the default is last and matches all."""
@@ -101,6 +109,8 @@ def compile_plan(identifier: str, domain: str, config: Document, policies: Mappi
         _logging(config.get("Logging") or {}),
         HTTP_VERSIONS[str(config.get("HttpVersion") or "http2").lower()],
         clients,
+        bool(config.get("Staging")),
+        deployment_of(config, policies),
     )
 
 

@@ -16,12 +16,12 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from littoral.edge.accesslog.collecting import Note, host_of, record_of
+from littoral.edge.accesslog.collecting import Note, name_of, record_of
 from littoral.edge.accesslog.view import Record, Source, View
 from littoral.edge.geo import Locator, Nowhere
 from littoral.edge.plan import Plan
 from littoral.edge.realtime.fields import Moment, text_of
-from littoral.edge.viewerrules import named_by_wildcard
+from littoral.edge.viewerrules import named
 
 log = logging.getLogger("littoral.edge")
 
@@ -62,7 +62,8 @@ class RealtimeLogs:
         self._server = server
         self._locator = locator or Nowhere()
         self._chance = chance
-        self._plans: dict[str, Plan] = {}  # by name, of those with a behaviour that is logged
+        self._plans: dict[str, Plan | None] = {}  # by name; None where no behaviour is logged
+        self._active = False
         self._waiting: dict[str, deque[bytes]] = {}
         self._arrived = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -73,17 +74,17 @@ class RealtimeLogs:
 
     @property
     def active(self) -> bool:
-        return bool(self._plans)
+        return self._active
 
     def use(self, plans: Mapping[str, Plan]) -> None:
-        logged = [plan for plan in plans.values() if any(each.realtime is not None for each in plan.behaviours)]
-        self._plans = {name: plan for plan in logged for name in plan.names}
+        self._plans = {name: plan if _logged(plan) else None for plan in plans.values() for name in plan.names}
+        self._active = any(self._plans.values())
 
     def take(self, notes: list[Note]) -> None:
         """Called from a thread."""
         made: list[tuple[str, bytes]] = []
         for note in notes:
-            plan = self._plan_of(host_of(note[2]))
+            plan = named(self._plans, name_of(note))
             if plan is None:
                 continue
             behaviour = plan.behaviour(note[2].target.partition("?")[0])
@@ -97,10 +98,6 @@ class RealtimeLogs:
             made.append((wanted.stream, text_of(wanted.fields, moment).encode()))
         if made and self._loop is not None:
             self._loop.call_soon_threadsafe(self._keep, made)
-
-    def _plan_of(self, host: str) -> Plan | None:
-        found = self._plans.get(host) or self._plans.get(host := host.partition(":")[0].lower())
-        return found or named_by_wildcard(self._plans, host)
 
     def _keep(self, made: list[tuple[str, bytes]]) -> None:
         for stream, record in made:
@@ -173,6 +170,10 @@ class RealtimeLogs:
         if text != self._warned:
             log.warning("%s", text)
         self._warned = text
+
+
+def _logged(plan: Plan) -> bool:
+    return any(each.realtime is not None for each in plan.behaviours)
 
 
 def _batch(waiting: deque[bytes]) -> list[bytes]:

@@ -65,7 +65,7 @@ class Deployment:
 
         def use() -> None:
             self._compiled = {_digest(bundles[arn]): acl for arn, acl in compiled.items()}
-            self.firewall.use(guards)
+            self.firewall.use(guards, {name for plan in plans.values() for name in plan.names} - set(guards))
 
         return use
 

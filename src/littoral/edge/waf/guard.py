@@ -8,7 +8,7 @@ counted, sampled and logged here; nothing is sent from here.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -49,6 +49,7 @@ class Firewall:
         """``exempt`` is the header of requests that the pipeline judges otherwise: they are handed on as they are."""
         self._exempt = exempt
         self._guards: dict[bytes, Guard] = {}
+        self._free: frozenset[bytes] = frozenset()  # names of distributions without a web ACL
         self._clock = clock
         self._request_id = request_id
         self.asks_for_fingerprints = False  # a rule looks at JA3 or JA4
@@ -58,19 +59,22 @@ class Firewall:
         self.lost = 0
         self._told_keys = False  # the region holds a list that must be taken back some time
 
-    def use(self, guards: Mapping[str, Guard]) -> None:
-        """By host name."""
+    def use(self, guards: Mapping[str, Guard], free: Iterable[str] = ()) -> None:
+        """By host name, which may be a wildcard; ``free`` are the names that nobody guards."""
         self._guards = {host.encode(): guard for host, guard in guards.items()}
         self.asks_for_fingerprints = any(guard.acl.fingerprints for guard in guards.values())
+        self._free = frozenset(name.encode() for name in free)
 
     @property
     def active(self) -> bool:
         """Whether any host is guarded."""
         return bool(self._guards)
 
-    def admit(self, request: Request, onward: Onward, refuse: Refuse) -> Answer | Awaitable[Answer] | None:
-        """None where the request may go on as it is."""
-        guard = self._guard_of(request)
+    def admit(
+        self, request: Request, onward: Onward, refuse: Refuse, name: str | None = None
+    ) -> Answer | Awaitable[Answer] | None:
+        """None where the request may go on as it is. ``name`` stands for the Host of the request, where it is given."""
+        guard = self._guard_of(request) if name is None else self._guards.get(name.encode())
         if guard is None:
             return None
         body = request.body
@@ -104,8 +108,17 @@ class Firewall:
     def _guard_of(self, request: Request) -> Guard | None:
         for name, value in request.headers.raw:
             if name == b"host":
-                return self._guards.get(value) or self._guards.get(value.partition(b":")[0].lower())
+                return self._guards.get(value) or self._guard_by(value.partition(b":")[0].lower())
         return None
+
+    def _guard_by(self, host: bytes) -> Guard | None:
+        """As ``Pipeline.plan_of`` finds the distribution: by the name, or by the longest wildcard above it."""
+        found, name = self._guards.get(host), host
+        while found is None and name not in self._free and b"." in host:
+            host = host.partition(b".")[2]
+            name = b"*." + host
+            found = self._guards.get(name)
+        return found
 
     async def _with_body(self, guard: Guard, request: Request, onward: Onward, refuse: Refuse) -> Answer:
         read = Reread(request.body)
