@@ -214,7 +214,7 @@ def test_an_access_control_is_updated(there: Place) -> None:  # noqa: F811
     updated = update(Id=identifier, OriginAccessControlConfig=changed, IfMatch=made["ETag"])
     found = cf.get_origin_access_control_config(Id=identifier)
     assert (found["ETag"], found["OriginAccessControlConfig"]["SigningBehavior"]) == (updated["ETag"], "never")
-    for kind in ("lambda", "mediastore"):
+    for kind in ("mediapackagev2", "mediastore"):
         other = own | {"Name": kind, "OriginAccessControlOriginType": kind}
         refused("NotImplemented", cf.create_origin_access_control, OriginAccessControlConfig=other)
 

@@ -21,14 +21,17 @@ def sign(
     region: str,
     now: float,
     payload: bytes | None = b"",
+    payload_hash: str = "",
 ) -> None:
     """Add Host, X-Amz-Date, X-Amz-Content-Sha256 and Authorization to ``headers``.
 
-    ``payload`` None leaves the body unsigned (S3 only). Every header that is there is signed, hop-by-hop ones apart.
+    ``payload`` None leaves the body unsigned (S3 only); ``payload_hash`` stands for a body that was hashed elsewhere.
+    Every header that is there is signed, hop-by-hop ones apart.
     """
     parts = urlsplit(url)
     stamp = datetime.datetime.fromtimestamp(now, datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
-    payload_hash = sigv4.UNSIGNED_PAYLOAD if payload is None else hashlib.sha256(payload).hexdigest()
+    if not payload_hash:
+        payload_hash = sigv4.UNSIGNED_PAYLOAD if payload is None else hashlib.sha256(payload).hexdigest()
     headers.set("host", headers.get("host") or parts.netloc)
     headers.set("x-amz-date", stamp)
     headers.set("x-amz-content-sha256", payload_hash)

@@ -58,7 +58,7 @@ class Upstream:
     def outgoing(self, origin: Origin, behaviour: Behaviour, request: EdgeRequest, peer: Peer) -> EdgeRequest:
         """The request as it would go to the origin: what an origin-request function sees, and may change."""
         headers = forwarded(behaviour, request, peer, self.pop)
-        if "host" not in headers or origin.bucket is not None:
+        if "host" not in headers or origin.bucket is not None or origin.function_url:
             headers.set("host", authority(origin, secure=is_secure(origin, peer)))
         query = forwarded_query(behaviour, request.querystring)
         return replace(request, headers=headers, querystring=query, origin=origin)
@@ -103,6 +103,8 @@ class Upstream:
         url = self.url(origin, request, peer)
         if origin.bucket is not None:
             self._sign(origin, request, url, headers, signed_body=body)
+        elif origin.function_url:
+            self._sign_for_lambda(origin, request, url, headers, body)
         attempts, again = origin.attempts, body is None or isinstance(body, bytes)
         unanswered = origin.bucket is None and request.method in {"GET", "HEAD"}  # then no answer in time is a failure
         while True:
@@ -129,6 +131,8 @@ class Upstream:
             if self.s3_endpoint is None:
                 raise ConnectFailed(f"{origin.domain}: this edge location knows no S3 endpoint")
             return f"{self.s3_endpoint}/{origin.bucket}{path}"
+        if origin.function_url and self.s3_endpoint is not None:
+            return f"{self.s3_endpoint}{path}"
         secure = is_secure(origin, peer)
         scheme, port = ("https", origin.https_port) if secure else ("http", origin.http_port)
         return f"{scheme}://{origin.domain}:{port}{path}"
@@ -151,6 +155,29 @@ class Upstream:
                 payload=b"" if signed_body is None else None,
             )
 
+    def _sign_for_lambda(
+        self, origin: Origin, request: EdgeRequest, url: str, headers: Headers, body: RequestBody
+    ) -> None:
+        """For a function URL with AWS_IAM. The hash of a body that passes is the viewer's word, as with CloudFront."""
+        if origin.signing not in {"always", "no-override"} or self.credentials is None:
+            return
+        if origin.signing == "no-override" and "authorization" in headers:
+            return
+        whole = body if isinstance(body, bytes) else b""
+        said = headers.get("x-amz-content-sha256") or "" if body is not None and not isinstance(body, bytes) else ""
+        sign(
+            request.method,
+            url,
+            headers,
+            access_key=self.credentials.id,
+            secret=self.credentials.secret,
+            service="lambda",
+            region=origin.domain.split(".")[2],
+            now=time.time(),
+            payload=whole,
+            payload_hash=said,
+        )
+
 
 def is_secure(origin: Origin, peer: Peer) -> bool:
     return origin.protocol_policy == "https-only" or (origin.protocol_policy == "match-viewer" and peer.tls)
@@ -159,7 +186,7 @@ def is_secure(origin: Origin, peer: Peer) -> bool:
 def authority(origin: Origin, *, secure: bool) -> str:
     """The Host of an origin; the port only where it is not the scheme's own."""
     port = origin.https_port if secure else origin.http_port
-    usual = origin.bucket is not None or port == (443 if secure else 80)
+    usual = origin.bucket is not None or origin.function_url or port == (443 if secure else 80)
     return origin.domain if usual else f"{origin.domain}:{port}"
 
 

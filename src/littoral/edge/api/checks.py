@@ -17,6 +17,7 @@ from littoral.edge.api.truststores import trust_store_of
 from littoral.edge.edgefunctions import refusal
 from littoral.edge.honoured import check_honoured
 from littoral.edge.plan import EVENTS, compile_plan, items
+from littoral.edge.plan.origin import is_function_url
 
 VERSION_ARN = re.compile(r"^arn:aws:lambda:us-east-1:\d{12}:function:[a-zA-Z0-9-_]+:\d+$")
 # "Quotas on distributions"
@@ -89,8 +90,13 @@ class Checks(Operations):
         if shield.get("Enabled") and not shield.get("OriginShieldRegion"):
             raise ServiceError("InvalidOrigin", "An Origin Shield that is enabled needs its region.", status=400)
         control, identity = origin.get("OriginAccessControlId"), identity_of(origin)
-        if control and self._control.get("access-control", control) is None:
+        found = self._control.get("access-control", control) if control else None
+        if control and found is None:
             raise ServiceError("InvalidOriginAccessControl", "The origin access control does not exist.", status=400)
+        for_lambda = found is not None and found["config"]["OriginAccessControlOriginType"] == "lambda"
+        if for_lambda and not is_function_url(origin["DomainName"]):
+            message = f"{origin['DomainName']} is not a function URL, which the origin access control is for."
+            raise ServiceError("InvalidOriginAccessControl", message, status=400)
         if identity and self._control.get("access-identity", identity) is None:
             raise ServiceError("InvalidOriginAccessIdentity", "The origin access identity does not exist.", status=400)
 

@@ -1,4 +1,4 @@
-"""Origin access controls: how the edge signs to S3."""
+"""Origin access controls: how the edge signs to S3 and to function URLs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MOST = 100  # "Quotas": origin access controls per account
 
 
 class ControlOperations(Operations):
-    """Access controls for S3 origins."""
+    """Access controls for S3 origins and function URLs."""
 
     @operation()
     async def create_origin_access_control(self, call: Call, *, origin_access_control_config: dict[str, Any]) -> Output:
@@ -92,7 +92,7 @@ class ControlOperations(Operations):
 
 
 def check_control(config: dict[str, Any]) -> None:
-    """Raises NotImplemented for origins that are not S3."""
+    """Raises NotImplemented for origins that are neither S3 nor function URLs."""
     kind = config["OriginAccessControlOriginType"]
-    if kind != "s3":
+    if kind not in {"s3", "lambda"}:
         raise ServiceError("NotImplemented", f"Access controls for {kind} are not implemented here.", status=501)

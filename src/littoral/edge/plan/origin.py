@@ -25,7 +25,15 @@ class Origin:
     headers: tuple[tuple[str, str], ...] = ()
     shield: str | None = None  # the location that is asked before it (``tier``)
     ssl_protocols: tuple[str, ...] = ("TLSv1.2",)  # as functions are told; the connection negotiates the best there is
+    function_url: bool = False  # of a Lambda function of the region: it is reached at the region's API
     signing: str = "no"  # always, never, no-override, or no (no access control)
+
+
+FUNCTION_URL = re.compile(r"^[a-z0-9]{32}\.lambda-url\.[a-z0-9-]+\.(on\.aws|localhost)$")
+
+
+def is_function_url(domain: str) -> bool:
+    return FUNCTION_URL.match(domain) is not None
 
 
 def origin_of(item: Document, policies: Mapping[str, Document]) -> Origin:
@@ -34,6 +42,7 @@ def origin_of(item: Document, policies: Mapping[str, Document]) -> Origin:
     custom, shield = item.get("CustomOriginConfig") or {}, item.get("OriginShield") or {}
     identity = (item.get("S3OriginConfig") or {}).get("OriginAccessIdentity")
     control = policies.get(item.get("OriginAccessControlId") or "", {})
+    kind = control.get("OriginAccessControlOriginType")
     return Origin(
         id=item["Id"],
         domain=domain,
@@ -47,6 +56,7 @@ def origin_of(item: Document, policies: Mapping[str, Document]) -> Origin:
         read_timeout=float(custom.get("OriginReadTimeout") or 30),
         keepalive_timeout=int(custom.get("OriginKeepaliveTimeout") or 5),
         shield=shield.get("OriginShieldRegion") if shield.get("Enabled") else None,
+        function_url=is_function_url(domain) and (domain.endswith(".localhost") or kind == "lambda"),
         ssl_protocols=tuple(items(custom, "OriginSslProtocols")) or ("TLSv1.2",),
         headers=tuple((h["HeaderName"], h["HeaderValue"]) for h in items(item, "CustomHeaders")),
         signing="always" if identity else control.get("SigningBehavior", "no"),
