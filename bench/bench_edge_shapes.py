@@ -48,7 +48,7 @@ SHAPES = {
 }
 
 EDGE = """
-import asyncio, sys, uvloop
+import asyncio, gc, sys, uvloop
 from pathlib import Path
 from littoral.edge.pipeline import Pipeline
 from littoral.edge.plan import compile_plan
@@ -70,6 +70,8 @@ CONFIG = {
                                   "CachePolicyId": "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"}]},
 }
 async def main():
+    gc.freeze()  # as a place does (site/lifecycle.py)
+    gc.set_threshold(10_000, 20, 500)
     tls = None
     if secure == "tls":
         issued = Authority.load_or_create(folder / "pki", "bench").issue_server([host])

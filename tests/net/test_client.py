@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from littoral.net.client import BadResponse, ClientLimits, ConnectFailed, Disconnected, HttpClient, Timeout
+from littoral.net.incoming import IncomingBody
 from littoral.net.message import BodyError, Headers, Request, Response
 from tests.net.wire import serving
 
@@ -301,3 +302,39 @@ async def test_an_early_answer_ends_the_upload() -> None:
         async with await http.request("PUT", f"http://127.0.0.1:{listener.port}/", body=endless()) as answer:
             assert (answer.status, await answer.body.read()) == (413, b"too large")
         await stopped.wait()
+
+
+async def test_targets_of_one_server_are_told_apart() -> None:
+    """What is known of a URL's beginning is used again for others."""
+    http = HttpClient()
+    async with serving(lambda request: Response(200, body=request.target.encode())) as listener:
+        base = f"http://127.0.0.1:{listener.port}"
+        for end, target in (("/a", "/a"), ("/b?c=/d", "/b?c=/d"), ("?x=/y", "/?x=/y"), ("", "/"), ("/e#f/g", "/e")):
+            for _ in range(2):
+                async with await http.request("GET", base + end) as response:
+                    assert await response.body.read() == target.encode()
+        for bad in ("http://user@127.0.0.1/", "ftp://127.0.0.1/", "http:///a"):
+            with pytest.raises(ValueError, match="not a URL"):
+                await http.request("GET", bad)
+    await http.close()
+
+
+def test_a_body_is_at_hand_when_it_is_whole_and_untouched() -> None:
+    class Source:
+        def body_opened(self, body: IncomingBody) -> None: ...
+        def hold_body(self) -> None: ...
+        def release_body(self) -> None: ...
+
+    def made(*, ends: bool = True, trailers: bool = False) -> IncomingBody:
+        body = IncomingBody(Source(), 6, 1000)
+        body.feed(b"abc")
+        body.feed(b"def")
+        if ends:
+            body.end([(b"x-sum", b"1")] if trailers else [])
+        return body
+
+    assert made().at_hand(6) == b"abcdef"
+    assert made().at_hand(7) is made(ends=False).at_hand(6) is made(trailers=True).at_hand(6) is None
+    broken = made(ends=False)
+    broken.fail(BodyError("gone"))
+    assert broken.at_hand(6) is None

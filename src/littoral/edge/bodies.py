@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 
 from littoral.edge.told import Told
 from littoral.net.client import ClientResponse
+from littoral.net.incoming import IncomingBody
 from littoral.net.message import Body, Headers
 
 OWN = (b"via", b"forwarded", b"x-forwarded-", b"x-real-ip", b"x-amz-", b"x-amzn-", b"cloudfront-", b"littoral-")
@@ -34,6 +35,14 @@ class Passing:
             if self._told is not None:
                 self._told.ended()
             raise
+
+    def at_hand(self, size: int) -> bytes | None:
+        """All of its ``size`` bytes, where the origin has sent them with its head; else None."""
+        body = self._response.body
+        data = body.at_hand(size) if isinstance(body, IncomingBody) else None
+        if data is not None and self._told is not None:
+            self._told.ended()
+        return data
 
     async def aclose(self) -> None:
         self._response.release()

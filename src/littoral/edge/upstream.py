@@ -6,7 +6,7 @@ Source: CloudFront developer guide, "Request and response behavior for custom / 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote, unquote, urlsplit
@@ -61,7 +61,9 @@ class Upstream:
         if "host" not in headers or origin.bucket is not None or origin.function_url:
             headers.set("host", authority(origin, secure=is_secure(origin, peer)))
         query = forwarded_query(behaviour, request.querystring)
-        return replace(request, headers=headers, querystring=query, origin=origin)
+        asked, changed = request, request.origin_document
+        parts = asked.method, asked.uri, query, headers, asked.client_ip, asked.body, asked.body_truncated
+        return EdgeRequest(*parts, origin, changed)
 
     async def ask_http2(
         self, origin: Origin, request: EdgeRequest, peer: Peer, extra: list[tuple[str, str]], body: RequestBody

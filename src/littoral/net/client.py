@@ -98,6 +98,9 @@ class _Origin:
     server_name: str | None
 
 
+MOST_KNOWN = 1024
+
+
 class HttpClient:
     """A pool of connections by origin and TLS context; use it within one event loop."""
 
@@ -106,6 +109,7 @@ class HttpClient:
         self._idle: dict[_Origin, deque[ClientConnection]] = {}
         self._connections: set[ClientConnection] = set()
         self._default_tls: ssl.SSLContext | None = None
+        self._known: dict[str, tuple[_Origin, str]] = {}  # of URLs up to their path, which are the same few
         self._closed = False
 
     async def request(
@@ -166,6 +170,23 @@ class HttpClient:
     # ------------------------------------------------------------------------------------------- the pool
 
     def _origin_of(
+        self, url: str, tls: ssl.SSLContext | None, address: tuple[str, int] | Path | None, server_name: str | None
+    ) -> tuple[_Origin, str, str]:
+        start = url.find("/", 8)  # of the path
+        if start < 0 or "#" in url or tls is not None or address is not None or server_name is not None:
+            return self._parsed(url, tls, address, server_name)
+        begin = url[:start]
+        known = self._known.get(begin)
+        if known is None:
+            origin, target, authority = self._parsed(begin, None, None, None)
+            if target != "/":  # a query without a path
+                return self._parsed(url, None, None, None)
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
+            known = self._known[begin] = origin, authority
+        return known[0], url[start:], known[1]
+
+    def _parsed(
         self, url: str, tls: ssl.SSLContext | None, address: tuple[str, int] | Path | None, server_name: str | None
     ) -> tuple[_Origin, str, str]:
         parts = urlsplit(url)

@@ -114,6 +114,12 @@ class IncomingBody:
             self._source.release_body()
         return chunk
 
+    def at_hand(self, size: int) -> bytes | None:
+        """All of it, where that is ``size`` bytes, nobody has read of it and no trailers came; else None."""
+        if not self.ended or self.opened or self.trailers.raw or not self.buffered == self.received == size:
+            return None
+        return self._all()
+
     def _all(self) -> bytes:
         """What a small body is when somebody asks for it: here."""
         data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)

@@ -12,6 +12,7 @@ import logging
 import os
 import sys
 import termios
+from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from littoral.net.incoming import IncomingBody
@@ -132,6 +133,9 @@ class Responder(asyncio.Protocol):
         if isinstance(content, FileSlice):
             return await self._send_file(request, answer, content, keep, body)
         try:
+            whole = _at_hand(request, answer)
+            if whole is not None:
+                return self._send_whole(request, answer, whole, keep, body)
             return await self._send_iterator(request, answer, keep, body)
         finally:
             await _dispose(content)
@@ -241,6 +245,15 @@ class Responder(asyncio.Protocol):
 def plain(status: int, text: str) -> Response:
     headers: RawHeaders = [(b"content-type", b"text/plain; charset=utf-8")]
     return Response(status, Headers(headers), (text + "\n").encode())
+
+
+def _at_hand(request: Request, answer: Response) -> bytes | None:
+    """The body of an iterator that has all of it already and has said how much that is; None for all others."""
+    at_hand: Callable[[int], bytes | None] | None = getattr(answer.body, "at_hand", None)
+    if at_hand is None or answer.prepared is not None or has_no_body(answer.status, request.method):
+        return None
+    declared = answer.headers.get("content-length") or ""
+    return at_hand(int(declared)) if declared.isdecimal() and len(declared) < 10 else None
 
 
 async def _dispose(content: ResponseBody) -> None:
