@@ -183,7 +183,7 @@ def test_pages_are_what_sorting_everything_would_give(
         group._bytes = 8 * 200  # many small files; ``append`` would drop the oldest
         group.save()
         for time, name, number in events:
-            placed = list(group._placed([Entry(time, 0, name, b"%d" % number)]))
+            placed = list(group._placed([Entry(time, 0, name, b"%d" % number).alone()]))
             for segment, some, encoded in placed:
                 segment.append(some, encoded, durable=False)
         streams = None if stream is None else frozenset((stream,))
@@ -202,3 +202,28 @@ def test_pages_are_what_sorting_everything_would_give(
         assert [(each.timestamp, each.stream, int(each.message)) for each in found] == wanted
         again = Group.load(group.folder, 100_000)
         assert again.select(Query(), 0).events == group.select(Query(), 0).events
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 3), st.sampled_from("ab"), st.lists(st.binary(max_size=12), min_size=1, max_size=5)),
+        max_size=12,
+    )
+)
+def test_lines_of_one_moment_are_written_as_each_would_be(some: list[tuple[int, str, list[bytes]]]) -> None:
+    """Whatever the messages hold, and however files are filled."""
+    with tempfile.TemporaryDirectory() as folder:
+        together, apart = (Group(Path(folder) / name, Settings("g", 0), 8 * 4096) for name in ("together", "apart"))
+        for group in (together, apart):
+            group.save()
+        together.append([(time, 0, name, messages) for time, name, messages in some], durable=False)
+        for time, name, messages in some:
+            for message in messages:
+                apart.append([Entry(time, 0, name, message).alone()], durable=False)
+        events = [group.select(Query(), 0).events for group in (together, apart)]
+        assert events[0] == events[1]
+        assert [each.message for each in events[0]] == [
+            message.replace(b"\xff", "\ufffd".encode()).decode("utf-8", "replace")
+            for _, _, messages in sorted(some, key=lambda each: each[0])
+            for message in messages
+        ]

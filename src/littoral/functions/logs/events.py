@@ -131,7 +131,7 @@ class Events(Base):
                 raise no_stream()
             kept, rejected = _sorted_out(entries, found, now)
             if kept:
-                found.append(kept, durable=True)
+                found.append([each.alone() for each in kept], durable=True)
             return rejected, bool(kept)
 
         rejected, _ = await self._on(log_group_name, write)

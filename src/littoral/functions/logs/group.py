@@ -12,7 +12,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -20,14 +21,13 @@ from littoral.functions.logs.segment import (
     SUFFIX,
     Key,
     Line,
-    Raw,
+    Run,
     Segment,
     StreamSummary,
-    head_of,
     message_of,
     quoted,
-    told,
     unquoted,
+    written,
 )
 
 SETTINGS = "group.json"
@@ -121,11 +121,11 @@ class Group:
 
     # ------------------------------------------------------------------------------------ writing
 
-    def append(self, entries: Sequence[Raw], *, durable: bool) -> None:
+    def append(self, runs: Iterable[Run], *, durable: bool) -> None:
         """All, or none where the disk refuses (OSError)."""
         before = len(self._segments)
         try:
-            for segment, some, encoded in self._placed(entries):
+            for segment, some, encoded in self._placed(runs):
                 segment.append(some, encoded, durable=durable)
         except OSError:
             for segment in self._segments[before:]:
@@ -137,27 +137,28 @@ class Group:
         while self.size > self._bytes and len(self._segments) > 1:
             self._segments.pop(0).remove()
 
-    def _placed(self, entries: Sequence[Raw]) -> Iterable[tuple[Segment, list[Raw], list[bytes]]]:
-        """The entries by the file that takes them."""
+    def _placed(self, runs: Iterable[Run]) -> Iterable[tuple[Segment, list[Run], list[bytes]]]:
+        """The runs by the file that takes them."""
         if not self._segments:
             self._roll()
-        some: list[Raw] = []
+        some: list[Run] = []
         encoded: list[bytes] = []
-        heads: dict[tuple[int, int, str], bytes] = {}
         size, most = self._segments[-1].size, self._bytes // SEGMENTS
-        for entry in entries:
-            head = heads.get(entry[:3])
-            if head is None:
-                head = heads[entry[:3]] = head_of(*entry[:3])
-            line = head + told(entry[3])
-            if size and size + len(line) > most:
+        todo = deque(runs)
+        while todo:
+            run = todo.popleft()
+            lines = written(run)
+            if size + len(lines) > most and len(run[3]) > 1:  # some of it may fit
+                todo.extendleft((*run[:3], [message]) for message in reversed(run[3]))
+                continue
+            if size and size + len(lines) > most:
                 if some:
                     yield self._segments[-1], some, encoded
                 self._roll()
                 some, encoded, size = [], [], 0
-            some.append(entry)
-            encoded.append(line)
-            size += len(line)
+            some.append(run)
+            encoded.append(lines)
+            size += len(lines)
         if some:
             yield self._segments[-1], some, encoded
 

@@ -37,7 +37,7 @@ class Key(NamedTuple):
         return cls(int(text[:20]), int(text[20:36]), int(text[36:]))
 
 
-Raw = tuple[int, int, str, bytes]  # an Entry without its name, for what is made a thousand times a second
+Run = tuple[int, int, str, list[bytes]]  # messages that have timestamp, time of coming and stream in common
 
 
 class Entry(NamedTuple):
@@ -47,6 +47,9 @@ class Entry(NamedTuple):
     ingested: int  # ms
     stream: str
     message: bytes
+
+    def alone(self) -> Run:
+        return self.timestamp, self.ingested, self.stream, [self.message]
 
 
 class Line(NamedTuple):
@@ -122,6 +125,15 @@ def told(message: bytes) -> bytes:
     return message + b"\n"
 
 
+def written(run: Run) -> bytes:
+    """Its lines."""
+    head, messages = head_of(*run[:3]), run[3]
+    text = b"\n".join(messages)
+    if b"\xff" in text or text.count(b"\n") != len(messages) - 1:
+        return b"".join([head + told(message) for message in messages])
+    return head + text.replace(b"\n", b"\n" + head) + b"\n"
+
+
 class Segment:
     """A file that is read and, as the last of its group, appended to. Confined to the thread of the logs."""
 
@@ -167,7 +179,7 @@ class Segment:
                 yield Line(int(parts[0]), offset, parts[1], parts[2], parts[3])
             offset += len(raw) + 1
 
-    def append(self, entries: Sequence[Raw], encoded: Sequence[bytes], *, durable: bool) -> None:
+    def append(self, runs: Sequence[Run], encoded: Sequence[bytes], *, durable: bool) -> None:
         """All or, where the disk refuses, none. Raises OSError."""
         data = b"".join(encoded)
         with self.path.open("ab") as file:
@@ -181,11 +193,8 @@ class Segment:
                 raise
         self.size += len(data)
         if self._summary is not None:
-            sizes: dict[tuple[int, int, str], int] = {}  # a function's lines come several at a time
-            for timestamp, ingested, stream, message in entries:
-                sizes[timestamp, ingested, stream] = sizes.get((timestamp, ingested, stream), 0) + len(message)
-            for (timestamp, ingested, stream), size in sizes.items():
-                self._summary.add(timestamp, ingested, quoted(stream), size)
+            for timestamp, ingested, stream, messages in runs:
+                self._summary.add(timestamp, ingested, quoted(stream), sum(map(len, messages)))
 
     def erase(self, stream: bytes) -> None:
         """Delete a stream's lines where they lie. Raises OSError."""

@@ -22,7 +22,7 @@ from typing import TypeVar
 from urllib.parse import quote
 
 from littoral.functions.logs.group import Event, Group, Page, Query, Settings
-from littoral.functions.logs.segment import Entry
+from littoral.functions.logs.segment import Entry, Run
 from littoral.store.contract import StorageFailed
 
 log = logging.getLogger(__name__)
@@ -98,9 +98,9 @@ class Logs:
     def _store(self, batch: Pending) -> None:
         now = self._now()
         for name, lines in batch.items():
-            entries = [(int(when * 1000), now, stream, line) for when, stream, some in lines for line in some]
-            group = self._groups().get(name) or self._made(Settings(name, entries[0][0]))
-            group.append(entries, durable=False)
+            runs = _runs(lines, now)
+            group = self._groups().get(name) or self._made(Settings(name, runs[0][0]))
+            group.append(runs, durable=False)
 
     # ------------------------------------------------------------------------------------ for the API
 
@@ -125,7 +125,7 @@ class Logs:
 
     async def put(self, group: str, entries: Sequence[Entry]) -> None:
         """Durable when it returns. Raises NoGroup, StorageFailed."""
-        await self.on(group, lambda found: found.append(entries, durable=True))
+        await self.on(group, lambda found: found.append([each.alone() for each in entries], durable=True))
 
     async def create(self, settings: Settings) -> bool:
         """Make a group, durably; False when it was there. Raises StorageFailed."""
@@ -219,6 +219,20 @@ class Logs:
         group.save()
         self._groups()[settings.name] = group
         return group
+
+
+def _runs(lines: Sequence[tuple[float, str, tuple[bytes, ...]]], now: int) -> list[Run]:
+    """What one stream got in one millisecond is written at once."""
+    runs: list[Run] = []
+    moment, last = -1, ""
+    for when, stream, some in lines:
+        timestamp = int(when * 1000)
+        if timestamp == moment and stream == last:
+            runs[-1][3].extend(some)
+        else:
+            moment, last = timestamp, stream
+            runs.append((timestamp, now, stream, list(some)))
+    return runs
 
 
 def _folder_name(group: str) -> str:
