@@ -31,6 +31,7 @@ import uvloop
 
 from littoral.aws.invoke import Invocation
 from littoral.functions import Functions, FunctionSettings
+from littoral.site.lifecycle import settle
 from littoral.store.embedded import EmbeddedStore
 
 PYTHON_CODE = "import json, logging\ndef handler(event, context):\n    return {'bed': event['bed'], 'ok': True}\n"
@@ -121,8 +122,10 @@ async def bench(folder: Path) -> None:
                 rate, took = await warm(functions, name, at_once, 3.0)
                 line(f"warm {name}, in process, {at_once} at once", took, f"{rate:8.0f} a second")
         await idle_memory(functions, ("py", "js") if node else ("py",))
+        settle()  # as a place does, once it is ready
         for name in ("py", "js") if node else ("py",):
-            await two_cores(functions, name)
+            for at_once in (8, 32):
+                await two_cores(functions, name, at_once)
         await one_core(functions)
         await asyncio.to_thread(through_the_api, folder / "api")
         print("moto: its Lambda needs Docker to run code (the back end without Docker runs none): skipped")
@@ -254,7 +257,7 @@ def _private(pid: int) -> int:
     return sum(int(each.split()[1]) for each in lines if each.startswith("Private_"))
 
 
-async def two_cores(functions: Functions, name: str) -> None:
+async def two_cores(functions: Functions, name: str, at_once: int) -> None:
     """The place on one core, keeper and instances on another, and what an event costs each of them. On a busy machine
     caches are cold and rates are others', so the quietest of the quarter seconds is told as well."""
     if len(CORES) < 2:
@@ -262,20 +265,20 @@ async def two_cores(functions: Functions, name: str) -> None:
     others = _descendants(os.getpid())
     _pin([os.getpid()], {CORES[0]})
     _pin(others, {CORES[1]})
-    await warm(functions, name, 8, 0.5)
+    await warm(functions, name, at_once, 0.5)
     times: list[float] = []
     place: list[float] = []  # seconds of processor an event, in each quarter of a second
     instances: list[float] = []
     rates: list[float] = []
     for _ in range(16):
         before = time.process_time(), _ran(others)
-        rate, took = await warm(functions, name, 8, 0.25)
-        count = len(took) + 8  # and those that warm it
+        rate, took = await warm(functions, name, at_once, 0.25)
+        count = len(took) + at_once  # and those that warm it
         place.append((time.process_time() - before[0]) / count)
         instances.append((_ran(others) - before[1]) / count)
         rates.append(rate)
         times += took
-    what = f"warm {name}, in process, 8 at once, one core for the place"
+    what = f"warm {name}, in process, {at_once} at once, one core for the place"
     line(what, times, f"{statistics.median(rates):8.0f} a second, best {max(rates):.0f}; goal 20000")
     for whose, each in (("place", place), ("instances", instances)):
         middle, best = statistics.median(each), min(each)
@@ -321,6 +324,7 @@ async def serve(folder: Path) -> None:
     store = await EmbeddedStore.open(folder / "store")
     functions = await Functions.open(store, folder / "functions")
     await functions.start()
+    settle()
     await functions.install(
         "py",
         "1",
