@@ -147,6 +147,8 @@ def test_trust_stores(place_of_aws: tuple[Running, Any]) -> None:
     assert open_to_all.value.response["Error"]["Code"] == "InvalidArgument"
     config["DefaultCacheBehavior"]["ViewerProtocolPolicy"] = "https-only"  # type: ignore[index]
     distribution = cloudfront.create_distribution(DistributionConfig=config)
+    using = cloudfront.list_distributions_by_trust_store(TrustStoreIdentifier=identity)["DistributionList"]
+    assert [each["Id"] for each in using["Items"]] == [distribution["Distribution"]["Id"]]
     with pytest.raises(ClientError) as used:
         cloudfront.delete_trust_store(Id=identity, IfMatch=made["ETag"])
     assert used.value.response["Error"]["Code"] == "CannotDeleteEntityWhileInUse"

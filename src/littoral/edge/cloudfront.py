@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+from littoral.edge.api.associations import AssociationOperations
 from littoral.edge.api.controls import ControlOperations
 from littoral.edge.api.functions import FunctionOperations
 from littoral.edge.api.identities import IdentityOperations
 from littoral.edge.api.invalidations import InvalidationOperations
 from littoral.edge.api.keys import KeyOperations
 from littoral.edge.api.keyvaluestores import KeyValueStoreOperations
-from littoral.edge.api.lookups import LookupOperations
 from littoral.edge.api.monitoring import MonitoringOperations
 from littoral.edge.api.parts import FunctionLookup, documents_of
 from littoral.edge.api.policies import PolicyOperations
 from littoral.edge.api.tags import TagOperations
-from littoral.edge.api.truststores import TrustStoreOperations
 
 __all__ = ["CloudFront", "FunctionLookup", "documents_of"]
 
 
 class CloudFront(
-    LookupOperations,
+    AssociationOperations,
     InvalidationOperations,
     PolicyOperations,
     ControlOperations,
@@ -29,6 +28,5 @@ class CloudFront(
     TagOperations,
     FunctionOperations,
     KeyValueStoreOperations,
-    TrustStoreOperations,
 ):
     """All operations of botocore's service "cloudfront" that Littoral has; distributions come with the look-ups."""
