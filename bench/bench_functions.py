@@ -262,10 +262,10 @@ async def two_cores(functions: Functions, name: str, at_once: int) -> None:
     caches are cold and rates are others', so the quietest of the quarter seconds is told as well."""
     if len(CORES) < 2:
         return
-    others = _descendants(os.getpid())
     _pin([os.getpid()], {CORES[0]})
-    _pin(others, {CORES[1]})
+    _pin(_descendants(os.getpid()), {CORES[1]})
     await warm(functions, name, at_once, 0.5)
+    others = _descendants(os.getpid())  # and what that started
     times: list[float] = []
     place: list[float] = []  # seconds of processor an event, in each quarter of a second
     instances: list[float] = []
