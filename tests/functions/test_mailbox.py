@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from littoral.aws.requestid import new_request_id
 from littoral.aws.service import ServiceError
 from littoral.functions.line import DEPTH, KNOWN, SILENCE, Pace
 from tests.functions.deploy import Answer, Place, call
@@ -218,6 +219,18 @@ async def test_a_large_event_goes_beside_the_mailbox(quick: Place) -> None:
     sizes = [10, 3_000, 4_000, 5_000, 200_000, 3_700, 10]
     answers = await _all(quick, ["x" * size for size in sizes])
     assert [len(each.result[0]) for each in answers] == sizes
+
+
+async def test_a_letter_is_measured_in_bytes(quick: Place) -> None:
+    """A header may have letters of two bytes."""
+    parts = quick.functions._parts
+    target = parts.catalog.called("f")
+    runs = [
+        parts.runner.run(target, new_request_id(), b'{"left": 1}', trace=f"Root=1-{number}" + "\xe9" * size)
+        for number, size in enumerate([10, 1_900, 1_990, 2_500, 3_900])
+    ]
+    traces = [json.loads(each.payload)[2] for each in await asyncio.gather(*runs)]
+    assert [each[: len("Root=1-0")] for each in traces] == [f"Root=1-{number}" for number in range(5)]
 
 
 async def test_others_find_no_room_and_wait_again(quick: Place, meeting: Meeting) -> None:

@@ -79,7 +79,7 @@ class Runner:
         ``tail``: the result has the last of the log. ``trace``: the X-Ray header that the caller sent, "" for none.
         ``group``: the log group, "" for the version's own.
         """
-        size = len(payload) + len(context) + len(trace) + len(target.arn)
+        size = len(payload) + len(context) + len(target.arn) + (len(trace.encode()) if trace else 0)
         lease = self._warm(target.version, short=size < SHORT) or await self._lease(target.version)
         execution = Execution(self, lease, target, request_id, payload, context, None, trace, tail=tail, group=group)
         if lease.cold:
@@ -165,19 +165,22 @@ class Runner:
     async def _move(self, execution: Execution) -> None:
         try:
             await self._scheduler.move_to_new(execution.lease)
-            execution.record = self.record_of(execution.lease, execution.group)
-            failed = await self._initialise(execution)
         except (ServiceError, KeeperGone) as problem:
             if self._scheduler.join(execution.lease):  # there is no room for a further one: it waits again
                 self._resubmit(execution)
                 return
             execution.fail(unavailable(problem) if isinstance(problem, KeeperGone) else problem)
             self._scheduler.give_up(execution.lease)
-        else:
-            if failed is None:
-                execution.submit()
-            elif not execution.done.done():
-                execution.done.set_result(failed)
+            return
+        except BaseException:
+            execution.fail(unavailable(KeeperGone("the place is closing")))
+            raise
+        execution.record = self.record_of(execution.lease, execution.group)
+        failed = await self._initialise(execution)
+        if failed is None:
+            execution.submit()
+        elif not execution.done.done():
+            execution.done.set_result(failed)
 
     def _streamed(self, task: asyncio.Task[None]) -> None:
         self._streaming.discard(task)
