@@ -20,7 +20,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from bench_edge import HOST, ORIGIN, PATH, children, cpu, free_port, get, python, wait_for
 
-SECONDS = 4
+SECONDS = 3
 CONNECTIONS = 32
 RULES = Path("/usr/share/modsecurity-crs")
 HEADERS = {

@@ -180,7 +180,7 @@ async def test_what_is_watched_goes_the_long_way(place: Edge) -> None:
     assert watcher.seen == 3
     place.pipeline.access, place.pipeline.firewall = None, watcher  # type: ignore[assignment]
     for active in (True, False, True):
-        watcher.active = active
+        watcher.active, watcher.guards = active, object()
         for _ in range(3):
             assert (await place.get("/a")).status == (403 if active else 200)
 
@@ -189,6 +189,7 @@ class Watcher:
     """An access log and a firewall that stops everything, as far as the pipeline knows them."""
 
     active = False
+    guards: object = None
     seen = 0
 
     def of(self, request: Request, made: Any) -> Any:

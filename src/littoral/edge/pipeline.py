@@ -238,11 +238,16 @@ class Pipeline:
         plan = self._plan_of(request) if self._staging else None
         if plan is not None and plan.deployment is not None:
             return self._deployed(request, plan)
-        if self.firewall is not None and self.firewall.active:
-            stopped = self.firewall.admit(request, self._asked, self._blocked)
-            if stopped is not None:
-                return stopped
-        return self._admitted(request)
+        firewall = self.firewall
+        if firewall is None or not firewall.active:
+            return self._admitted(request)
+        stopped = firewall.admit(request, self._asked, self._blocked)
+        if stopped is not None:
+            return stopped
+        answered = self._admitted(request)
+        if type(answered) is Response and answered.again is not None:
+            answered.again = firewall.again(request, answered.again)
+        return answered
 
     def _asked(self, request: Request) -> Answer | Awaitable[Answer]:
         """What the firewall hands on: another location's request too, which ``_inner`` trusts or refuses."""
@@ -301,10 +306,10 @@ class Pipeline:
 
     def _once_more(self, key: Key, policy: ResponseHeaders | None, traffic: Traffic) -> Callable[[], bytes | None]:
         """The same for the very same request: until anything but the cache would have a say in it."""
-        book, log = self._known, self.access
+        book, log, guards = self._known, self.access, self._guards
 
         def again() -> bytes | None:
-            if self._known is not book or self.access is not log or self._watched:
+            if self._known is not book or self.access is not log or self._guards is not guards or self._watched:
                 return None
             entry, now = self.cache.get(key), self._clock()
             if entry is None or now >= entry.fresh_until or entry.dressed is not policy or entry.status != 200:
@@ -319,9 +324,14 @@ class Pipeline:
         return again
 
     @property
+    def _guards(self) -> object:
+        """Another object each time that other web ACLs are in force."""
+        return None if self.firewall is None else self.firewall.guards
+
+    @property
     def _watched(self) -> bool:
-        """Whether each request is to be looked at: by the firewall, or as another location's. (A log is told.)"""
-        return self._shielding or (self.firewall is not None and self.firewall.active)
+        """Whether each request is to be looked at, as another location's. (The firewall and a log are told.)"""
+        return self._shielding
 
     def _quick_hit(
         self, request: Request, plan: Plan, headers: dict[bytes, bytes]

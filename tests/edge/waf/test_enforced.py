@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import re
 import shutil
@@ -556,3 +557,30 @@ def test_a_staging_distribution_has_a_web_acl_of_its_own(place: Walls) -> None:
     assert [place.status("/secret"), place.status("/secret", **staged.header)] == [403, 200]
     place.protect(rule("no-news", text("news")))
     assert [place.status("/news"), place.status("/news", **staged.header)] == [403, 200]
+
+
+def test_the_same_again_on_a_connection_counts_and_forgets_with_a_change(place: Walls) -> None:
+    """Such a request is answered without a look at any rule, though not without the rates."""
+    limited = {"Limit": 200, "EvaluationWindowSec": 600, "AggregateKeyType": "IP"}
+    acl = place.protect(rule("never", text("/never")), rule("slow", {"RateBasedStatement": limited}))
+    place.origin.respond = lambda _: answer(b"page", cache_control="max-age=600")
+    connection = http.client.HTTPConnection("127.0.0.1", place.edge.port, timeout=20)
+
+    def status() -> int:
+        connection.request("GET", "/kept", headers={"Host": place.host})
+        response = connection.getresponse()
+        response.read()
+        return response.status
+
+    statuses = [status() for _ in range(230)]
+    assert statuses == [200] * 200 + [403] * 30
+    firewall = place.edge.location._pipeline.firewall
+    assert firewall is not None
+    guard = firewall.guards[place.host.encode()]
+    assert guard.again > 100
+    place.protect(rule("never", text("/kept")))
+    assert status() == 403
+    place.associate("")
+    assert [status() for _ in range(3)] == [200] * 3
+    connection.close()
+    assert acl["Name"] == "shop"

@@ -8,7 +8,7 @@ counted, sampled and logged here; nothing is sent from here.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -48,7 +48,7 @@ class Firewall:
     ) -> None:
         """``exempt`` is the header of requests that the pipeline judges otherwise: they are handed on as they are."""
         self._exempt = exempt
-        self._guards: dict[bytes, Guard] = {}
+        self.guards: dict[bytes, Guard] = {}
         self._free: frozenset[bytes] = frozenset()  # names of distributions without a web ACL
         self._clock = clock
         self._request_id = request_id
@@ -57,36 +57,39 @@ class Firewall:
         self.sampler = Sampler()
         self.waiting: deque[tuple[tuple[str, ...], dict[str, Any]]] = deque(maxlen=MOST_WAITING)
         self.lost = 0
+        self._plain = False  # the last request passed without a look at any rule, and no rate was exceeded
         self._told_keys = False  # the region holds a list that must be taken back some time
 
     def use(self, guards: Mapping[str, Guard], free: Iterable[str] = ()) -> None:
         """By host name, which may be a wildcard; ``free`` are the names that nobody guards."""
-        self._guards = {host.encode(): guard for host, guard in guards.items()}
+        self.guards = {host.encode(): guard for host, guard in guards.items()}
         self.asks_for_fingerprints = any(guard.acl.fingerprints for guard in guards.values())
         self._free = frozenset(name.encode() for name in free)
 
     @property
     def active(self) -> bool:
         """Whether any host is guarded."""
-        return bool(self._guards)
+        return bool(self.guards)
 
     def admit(
         self, request: Request, onward: Onward, refuse: Refuse, name: str | None = None
     ) -> Answer | Awaitable[Answer] | None:
         """None where the request may go on as it is. ``name`` stands for the Host of the request, where it is given."""
-        guard = self._guard_of(request) if name is None else self._guards.get(name.encode())
+        guard = self._guard_of(request) if name is None else self.guards.get(name.encode())
+        self._plain = guard is None
         if guard is None:
             return None
         body = request.body
         bodyless = isinstance(body, BytesBody) and not body.data
-        if bodyless and guard.acl.knows(request):
+        key = guard.acl.key(request) if bodyless else None
+        if key is not None and key in guard.acl.unmatched:  # it has to be counted only
             return self._again(guard, request, refuse)
         if self._exempt is not None and self._exempt in dict(request.headers.raw):
             return onward(request)
         if guard.acl.needs_body and not bodyless:
             return self._with_body(guard, request, onward, refuse)
         view = guard.acl.view(request, self._clock())
-        verdict = self._judge(guard, view)
+        verdict = self._judge(guard, view, key)
         if verdict.reply is not None:
             return refuse(verdict)
         return onward(_with_headers(request, view)) if view.inserted else None
@@ -96,28 +99,57 @@ class Firewall:
         acl, passed = guard.acl, guard.acl.passed
         assert passed is not None
         view = acl.view(request, self._clock())
-        verdict = acl.run(acl.counting, view) or passed
+        verdict = acl.counting.climb(view) or passed
+        self._plain = verdict is passed and not view.matched
         if guard.logging is not None or verdict is not passed or view.matched or guard.again < A_TICK:
             self._note(guard, view, verdict)
-        if verdict is passed and not view.matched:
+        if self._plain:
             guard.again += 1
         if verdict.reply is not None:
             return refuse(verdict)
         return None
 
+    def again(self, request: Request, once_more: Callable[[], bytes | None]) -> Callable[[], bytes | None] | None:
+        """What may answer the very same request once more without ``admit``, which has just let it pass: it counts for
+        the rates as before, and gives None where samples are taken, something is exceeded or other ACLs are in force.
+        (The request that exceeds is counted twice; there is one a connection.)"""
+        if not self._plain:
+            return None
+        guard, guards = self._guard_of(request), self.guards
+        if guard is None:
+            return once_more
+        if guard.logging is not None:
+            return None
+        acl = guard.acl
+
+        def counted() -> bytes | None:
+            if self.guards is not guards or guard.again < A_TICK:
+                return None
+            whole = once_more()  # first: what it leaves to the usual way must not be counted twice
+            if whole is None:
+                return None
+            if acl.rates:
+                view = acl.view(request, self._clock())
+                if acl.counting.climb(view) is not None or view.matched:
+                    return None
+            guard.again += 1
+            return whole
+
+        return counted
+
     def _guard_of(self, request: Request) -> Guard | None:
         for name, value in request.headers.raw:
             if name == b"host":
-                return self._guards.get(value) or self._guard_by(value.partition(b":")[0].lower())
+                return self.guards.get(value) or self._guard_by(value.partition(b":")[0].lower())
         return None
 
     def _guard_by(self, host: bytes) -> Guard | None:
         """As ``Pipeline.plan_of`` finds the distribution: by the name, or by the longest wildcard above it."""
-        found, name = self._guards.get(host), host
+        found, name = self.guards.get(host), host
         while found is None and name not in self._free and b"." in host:
             host = host.partition(b".")[2]
             name = b"*." + host
-            found = self._guards.get(name)
+            found = self.guards.get(name)
         return found
 
     async def _with_body(self, guard: Guard, request: Request, onward: Onward, refuse: Refuse) -> Answer:
@@ -131,8 +163,8 @@ class Firewall:
         answer = onward(_with_headers(request, view) if view.inserted else request)
         return await answer if isinstance(answer, Awaitable) else answer
 
-    def _judge(self, guard: Guard, view: View) -> Verdict:
-        verdict = guard.acl.judge(view)
+    def _judge(self, guard: Guard, view: View, key: Hashable = None) -> Verdict:
+        verdict = guard.acl.judge(view, key)
         self._note(guard, view, verdict)
         return verdict
 
@@ -156,7 +188,7 @@ class Firewall:
         blocked = list(self._blocked()) if with_keys else []
         news = bool(records or blocked or self._told_keys)
         self._told_keys = bool(blocked) if with_keys else self._told_keys
-        for guard in {id(each): each for each in self._guards.values()}.values():
+        for guard in {id(each): each for each in self.guards.values()}.values():
             if guard.again > A_TICK and guard.acl.passed is not None and guard.logging is None:
                 self.sampler.passed(guard.acl.name, guard.acl.arn, guard.acl.passed, guard.again - A_TICK)
             guard.again = 0
@@ -167,7 +199,7 @@ class Firewall:
 
     def _blocked(self) -> Iterator[dict[str, Any]]:
         now = self._clock()
-        for acl in {id(guard.acl): guard.acl for guard in self._guards.values()}.values():
+        for acl in {id(guard.acl): guard.acl for guard in self.guards.values()}.values():
             for rate in acl.rates:
                 keys = [key for key in rate.blocked(now) if isinstance(key, str)][:10000]
                 if keys:

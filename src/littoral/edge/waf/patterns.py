@@ -61,7 +61,7 @@ class PatternSet:
 
     def __init__(self, patterns: Sequence[bytes], settings: re2.Options | None = None) -> None:
         settings = settings or options()
-        self._sets: list[tuple[int, re2.Set]] = []
+        self._sets: list[tuple[int, Callable[[bytes], Sequence[int]]]] = []
         self._build(list(patterns), 0, settings)
         self._known: dict[bytes, int] = {}
 
@@ -79,13 +79,13 @@ class PatternSet:
             self._build(patterns[:half], first, settings)
             self._build(patterns[half:], first + half, settings)
             return
-        self._sets.append((first, made))
+        self._sets.append((first, _matcher(made)))
 
     def match(self, text: bytes) -> int:
         """Bit n is pattern n."""
         mask = 0
         for first, made in self._sets:
-            found = made.Match(text)
+            found = made(text)
             if found:
                 for index in found:
                     mask |= 1 << (first + index)
@@ -101,6 +101,13 @@ class PatternSet:
                     self._known.clear()
                 self._known[text] = mask
         return mask
+
+
+def _matcher(made: re2.Set) -> Callable[[bytes], Sequence[int]]:
+    """The binding's own method where it is to be had: the module's costs as much again as a short look."""
+    inner = getattr(made, "_set", made)
+    found: Callable[[bytes], Sequence[int]] = inner.Match
+    return found
 
 
 class PatternGroup:

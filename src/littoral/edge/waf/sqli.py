@@ -97,9 +97,9 @@ _WORDY = re.compile(
 
 
 def is_sqli(value: bytes, *, sensitive: bool = False) -> bool:
-    """``sensitive`` is a statement's sensitivity level HIGH: it also takes a value that breaks out of a string and goes
-    on with an operator."""
-    if len(value) < 3 or (_PLAIN.match(value) and not _WORDY.search(value)):
+    """One word of letters and digits is never. ``sensitive`` is a statement's sensitivity level HIGH: it also takes a
+    value that breaks out of a string and goes on with an operator."""
+    if len(value) < 3 or value.isalnum() or (_PLAIN.match(value) and not _WORDY.search(value)):
         return False
     text = value[:LONGEST].decode("latin-1")
     readings = [shape(text)]

@@ -19,7 +19,7 @@ from littoral.edge.waf.addresses import AddressSet, address_of, member_test
 from littoral.edge.waf.fields import Values, looks_at_body, values_of
 from littoral.edge.waf.labels import label_test
 from littoral.edge.waf.patterns import LONGEST_REMEMBERED, REMEMBERED, PatternGroup, literal, test_of
-from littoral.edge.waf.transformations import PRE_PARSE, WAF, Transformation, chain, none
+from littoral.edge.waf.transformations import LEAVES_WORDS, PRE_PARSE, WAF, Transformation, chain, none
 from littoral.edge.waf.view import View
 
 Document = Mapping[str, Any]
@@ -189,7 +189,17 @@ class Compiler:
             found = values(view)
             return found if isinstance(found, bool) else any(look(value) for value in found)
 
-        return test
+        def odd(view: View) -> bool:
+            return any(look(value) for value in view.odd_arguments)
+
+        return odd if self._only_odd(setting) else test
+
+    def _only_odd(self, setting: Document) -> bool:
+        """Whether arguments of letters and digits stay what they are, and so can match no detector."""
+        steps = {each["Type"] for each in setting.get("TextTransformations") or ()}
+        if setting.get("PreParseTextTransformations") or not steps <= LEAVES_WORDS:
+            return False
+        return "AllQueryArguments" in setting["FieldToMatch"]
 
     # ------------------------------------------------------------------------------------ addresses
 

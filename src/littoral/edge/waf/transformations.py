@@ -366,6 +366,12 @@ WAF: Mapping[str, Transformation] = {
     "JS_DECODE_EXT": js_decode_ext,
     "SHA256": sha256,
 }
+# Those that make a word of letters and digits of one, whatever it is.
+LEAVES_WORDS = frozenset(
+    "NONE LOWERCASE UPPERCASE COMPRESS_WHITE_SPACE HTML_ENTITY_DECODE URL_DECODE URL_DECODE_UNI TRIM TRIM_LEFT "
+    "TRIM_RIGHT REMOVE_NULLS REPLACE_NULLS REMOVE_WHITESPACE JS_DECODE JS_DECODE_EXT CSS_DECODE ESCAPE_SEQ_DECODE "
+    "REPLACE_COMMENTS".split()
+)
 PRE_PARSE: Mapping[str, Transformation] = {
     "NONE": none,
     "URL_DECODE": url_decode,

@@ -22,6 +22,7 @@ class View:
         "_arguments",
         "_cookies",
         "_headers",
+        "_odd",
         "body",
         "country",
         "inserted",
@@ -57,6 +58,7 @@ class View:
         self._headers: dict[bytes, bytes] | None = None
         self._arguments: list[Pair] | None = None
         self._cookies: list[Pair] | None = None
+        self._odd: list[bytes] | None = None
 
     def header(self, name: bytes) -> bytes | None:
         """The value; several of one name are joined by commas (RFC 9110 s. 5.3)."""
@@ -75,6 +77,13 @@ class View:
         if self._arguments is None:
             self._arguments = pairs_of(self.query)
         return self._arguments
+
+    @property
+    def odd_arguments(self) -> list[bytes]:
+        """The values of the query that are more than letters and digits."""
+        if self._odd is None:
+            self._odd = [value for _, value in self.arguments if value and not value.isalnum()]
+        return self._odd
 
     @property
     def cookies(self) -> list[Pair]:

@@ -16,14 +16,15 @@ from littoral.edge.waf.actions import Act, Context, act_of, kind_of
 from littoral.edge.waf.challenge import Tokens
 from littoral.edge.waf.fields import FINGERPRINTS
 from littoral.edge.waf.labels import namespace
+from littoral.edge.waf.ladder import Ladder, Rung, Step
 from littoral.edge.waf.ratekeys import key_of
 from littoral.edge.waf.ratelimit import SlidingWindow
+from littoral.edge.waf.reading import reads
 from littoral.edge.waf.statements import Compiler, Document, Test
 from littoral.edge.waf.verdict import Mark, Verdict
 from littoral.edge.waf.view import View
 from littoral.net.message import Request
 
-Step = Callable[[View], Verdict | None]
 REMEMBERED_REQUESTS, LONGEST_TARGET = 4096, 512
 DEFAULT_RULE = "Default_Action"
 BODY_LIMITS = {"KB_16": 16384, "KB_32": 32768, "KB_48": 49152, "KB_64": 65536}
@@ -61,50 +62,42 @@ class WebAcl:
 
     arn: str
     name: str
-    steps: list[Step]
+    rules: Ladder
     default: Act
     slots: int
     body_limit: int
     needs_body: bool
     rates: list[RateRule]
-    counting: list[Step]  # the steps of rate-based rules alone
+    counting: Ladder  # the rate-based rules alone
     remembers: bool  # whether nothing but these depends on more than the request: no rule asks for a token
-    unmatched: set[Hashable] = field(default_factory=set)  # bodyless requests that no other rule matched
+    unmatched: set[Hashable] = field(default_factory=set)  # keys of requests that no other rule matched
     passed: Verdict | None = None  # what they got
     fingerprints: bool = False  # whether a rule looks at the client's JA3 or JA4
 
     def view(self, request: Request, now: float, body: bytes = b"", truncated: bool = False) -> View:
         return View(request, now, self.slots, body, truncated)
 
-    def judge(self, view: View) -> Verdict:
-        verdict = self.run(self.steps, view)
+    def judge(self, view: View, key: Hashable = None) -> Verdict:
+        """``key`` is the request's, where it may be remembered to pass."""
+        verdict = self.rules.climb(view)
         if verdict is not None:
             return verdict
         made = self.default(view)
         assert made is not None
         left = view.matched or view.labels or view.inserted or made.reply
-        if self.remembers and not view.body and len(view.request.target) <= LONGEST_TARGET and not left:
+        if key is not None and len(view.request.target) <= LONGEST_TARGET and not left:
             if len(self.unmatched) >= REMEMBERED_REQUESTS:
                 self.unmatched.clear()
-            self.unmatched.add(_key(view.request))
+            self.unmatched.add(key)
             self.passed = made
         return made
 
-    def knows(self, request: Request) -> bool:
-        """Whether it is, to the byte, a bodyless request that no rule matched before: it has to be counted only."""
-        return self.remembers and _key(request) in self.unmatched
-
-    def run(self, steps: list[Step], view: View) -> Verdict | None:
-        for step in steps:
-            verdict = step(view)
-            if verdict is not None:
-                return verdict
-        return None
-
-
-def _key(request: Request) -> Hashable:
-    peer, headers = request.peer, tuple(request.headers.raw)
-    return request.method, request.target, peer.host, request.http_version, headers, peer.ja3, peer.ja4
+    def key(self, request: Request) -> Hashable:
+        """What is the same of two bodyless requests that are judged alike, to the byte; None where more counts."""
+        if not self.remembers:
+            return None
+        peer, headers = request.peer, tuple(request.headers.raw)
+        return request.method, request.target, peer.host, request.http_version, headers, peer.ja3, peer.ja4
 
 
 def compile_acl(
@@ -114,7 +107,7 @@ def compile_acl(
     document = bundle["acl"]
     compiler = Compiler(bundle.get("addresses") or {}, bundle.get("expressions") or {}, locator)
     made = _Rules(bundle, compiler, limits or Limits(), managed)
-    steps = made.steps(document.get("Rules") or (), made.context, "")
+    rules = Ladder(made.rungs(document.get("Rules") or (), made.context, ""))
     mark = Mark(DEFAULT_RULE, document["VisibilityConfig"]["MetricName"], _sampled(document))
     default = act_of(document["DefaultAction"], mark, made.context)
     compiler.finish()
@@ -122,13 +115,13 @@ def compile_acl(
     return WebAcl(
         document["ARN"],
         document["Name"],
-        steps,
+        rules,
         default,
         compiler.slots,
         BODY_LIMITS[limit.get("DefaultSizeInspectionLimit", "KB_16")],
         compiler.needs_body,
         made.rates,
-        made.counting,
+        Ladder([Rung(step) for step in made.counting]),
         not made.asks_for_tokens,
         fingerprints=_names_fingerprints([document, bundle.get("groups")]),
     )
@@ -172,15 +165,15 @@ class _Rules:
             _immunity(document, "ChallengeConfig"),
         )
 
-    def steps(self, rules: Sequence[Document], context: Context, group: str) -> list[Step]:
-        return [self._step(rule, context, group) for rule in sorted(rules, key=lambda each: int(each["Priority"]))]
+    def rungs(self, rules: Sequence[Document], context: Context, group: str) -> list[Rung]:
+        return [self._rung(rule, context, group) for rule in sorted(rules, key=lambda each: int(each["Priority"]))]
 
-    def _step(self, rule: Document, context: Context, group: str) -> Step:
+    def _rung(self, rule: Document, context: Context, group: str) -> Rung:
         ((kind, setting),) = rule["Statement"].items()
         if kind == "RuleGroupReferenceStatement":
-            return self._group(rule, setting)
+            return Rung(self._group(rule, setting))
         if kind == "ManagedRuleGroupStatement":
-            return self._managed_group(rule, setting)
+            return Rung(self._managed_group(rule, setting))
         context = replace(
             context,
             captcha_immunity=_immunity(rule, "CaptchaConfig", context.captcha_immunity),
@@ -191,9 +184,9 @@ class _Rules:
         act = act_of(rule["Action"], mark, context, labels)
         self.asks_for_tokens = self.asks_for_tokens or kind_of(rule["Action"]) in {"Captcha", "Challenge"}
         if kind == "RateBasedStatement":
-            return self._rate(rule["Name"], setting, act, context, group)
+            return Rung(self._rate(rule["Name"], setting, act, context, group))
         test = self._compiler.test(rule["Statement"], context.namespace)
-        return lambda view: act(view) if test(view) else None
+        return Rung(act, test, reads(rule["Statement"]))
 
     def _rate(self, name: str, setting: Document, act: Act, context: Context, group: str) -> Step:
         scope: Test | None = None
@@ -224,16 +217,7 @@ class _Rules:
             namespace=namespace(self._account, "rulegroup", document["Name"]),
             bodies=document.get("CustomResponseBodies") or {},
         )
-        inner = self.steps(rules, context, rule["Name"])
-
-        def judge(view: View) -> Verdict | None:
-            for step in inner:
-                verdict = step(view)
-                if verdict is not None:
-                    return verdict
-            return None
-
-        return group_step(rule, "GROUP", judge)
+        return group_step(rule, "GROUP", Ladder(self.rungs(rules, context, rule["Name"])).climb)
 
     def _managed_group(self, rule: Document, setting: Document) -> Step:
         if self._managed is None:

@@ -1,0 +1,111 @@
+"""What is remembered of rules never changes what they say: ladders against each rule asked by itself."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from littoral.edge.waf import sqli, transformations
+from littoral.edge.waf.ladder import REMEMBERED, Ladder, Rung
+from littoral.edge.waf.reading import reads
+from littoral.edge.waf.statements import Compiler, Test
+from littoral.edge.waf.view import View
+from littoral.net.message import BytesBody, Headers, Peer, Request
+from tests.edge.waf.place import text
+from tests.edge.waf.place import transformations as steps
+
+QUERY: dict[str, Any] = {"AllQueryArguments": {}}
+STATEMENTS: list[dict[str, Any]] = [
+    {"IPSetReferenceStatement": {"ARN": "set"}},
+    text(b"YWRtaW4=", {"UriPath": {}}, "CONTAINS", "URL_DECODE", "LOWERCASE"),
+    text(b"Ym90", {"SingleHeader": {"Name": "User-Agent"}}),
+    {"AndStatement": {"Statements": [text(b"YQ=="), text(b"Yg==", {"SingleHeader": {"Name": "x"}})]}},
+    {"NotStatement": {"Statement": text(b"YQ==", {"QueryString": {}})}},
+    {"SqliMatchStatement": {"FieldToMatch": QUERY, "TextTransformations": steps("URL_DECODE")}},
+    {"SqliMatchStatement": {"FieldToMatch": QUERY, "TextTransformations": steps("BASE64_DECODE")}},
+    {"XssMatchStatement": {"FieldToMatch": QUERY, "TextTransformations": steps("URL_DECODE")}},
+    {
+        "SizeConstraintStatement": {
+            "FieldToMatch": {"QueryString": {}},
+            "ComparisonOperator": "GT",
+            "Size": 9,
+            "TextTransformations": steps(),
+        }
+    },
+    text(b"YQ==", {"Method": {}}, "EXACTLY", "LOWERCASE"),
+    text(b"dGhlbWU=", {"Cookies": {"MatchPattern": {"All": {}}, "MatchScope": "ALL", "OversizeHandling": "CONTINUE"}}),
+    {"LabelMatchStatement": {"Scope": "LABEL", "Key": "bad"}},
+]
+WORDS = st.sampled_from(
+    ["a", "b", "admin", "%41dmin", "bot", "' or 1=1--", "<script>", "JyBvciAxPTEtLQ==", "x=", "&", ""]
+)
+TEXTS = st.lists(WORDS, max_size=4).map("".join)
+
+
+def compiled() -> list[Test]:
+    compiler = Compiler({"set": ["192.0.2.0/25"]}, {})
+    tests = [compiler.test(each, "own:") for each in STATEMENTS]
+    compiler.finish()
+    compiled.slots = compiler.slots  # type: ignore[attr-defined]
+    return tests
+
+
+@cache
+def shared() -> tuple[list[Test], Ladder, list[int]]:
+    tests, passed = compiled(), []
+
+    def rung(place: int) -> Rung:
+        return Rung(lambda _view: passed.append(place), tests[place], reads(STATEMENTS[place]))
+
+    return tests, Ladder([rung(place) for place in range(len(tests))]), passed
+
+
+def seen(path: str, query: str, agent: str, cookie: str, host: str, method: str) -> View:
+    target = f"/{path}?{query}" if query else f"/{path}"
+    headers = [(b"user-agent", agent.encode()), (b"cookie", cookie.encode()), (b"x", agent.encode())]
+    made = Request(method, target, Headers(headers), BytesBody(b""), Peer(host, 1))
+    return View(made, 0.0, compiled.slots)  # type: ignore[attr-defined]
+
+
+@settings(max_examples=150)
+@given(TEXTS, TEXTS, TEXTS, TEXTS, st.sampled_from(["192.0.2.1", "192.0.2.200", "::1"]), st.sampled_from(["GET", "A"]))
+def test_the_rules_that_match_are_run_in_their_order(
+    path: str, query: str, agent: str, cookie: str, host: str, method: str
+) -> None:
+    tests, ladder, passed = shared()
+    asked = path, query, agent, cookie, host, method
+    expected = [place for place, test in enumerate(tests) if test(seen(*asked))]
+    for _ in range(2):  # the second time from memory
+        passed.clear()
+        assert ladder.climb(seen(*asked)) is None
+        assert passed == expected
+
+
+def test_what_depends_on_more_than_the_head_is_asked_each_time() -> None:
+    assert reads(STATEMENTS[-1]) is None
+    assert reads(text(b"YQ==", {"Body": {}})) is None
+    assert reads({"GeoMatchStatement": {"CountryCodes": ["DE"]}}) is None
+    both = {"OrStatement": {"Statements": [STATEMENTS[0], STATEMENTS[-1]]}}
+    assert reads(both) is None
+    assert reads(STATEMENTS[3]) == {"path", "header x"}
+
+
+def test_memory_is_bounded() -> None:
+    tests = compiled()
+    ladder = Ladder([Rung(lambda _view: None, tests[1], reads(STATEMENTS[1]))])
+    for number in range(REMEMBERED + 10):
+        ladder.climb(seen(f"p{number}", "", "", "", "::1", "GET"))
+    ladder.climb(seen("x" * 5000, "", "", "", "::1", "GET"))
+    ((_, _, known),) = ladder._memories
+    assert len(known) == 10
+
+
+@given(st.text("0123456789abcdefABCDEFxbeorselctunif", max_size=24))
+def test_a_word_is_no_sql_whichever_way_it_is_read(word: str) -> None:
+    readings = [sqli.shape(word)]
+    assert not any(sqli._SHAPES.search(each) for each in readings)
+    for name in transformations.LEAVES_WORDS:
+        assert (transformed := transformations.WAF[name](word.encode())) == b"" or transformed.isalnum()
