@@ -338,7 +338,6 @@ NOT_HONOURED: dict[str, tuple[str, str, Callable[[], dict[str, Any]]]] = {
             },
         },
     ),
-    "cloudfront staging": ("cloudfront", "create_distribution", lambda: distribution(Staging=True)),
     "cloudfront logging": (
         "cloudfront",
         "create_distribution",
