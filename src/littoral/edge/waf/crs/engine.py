@@ -46,7 +46,10 @@ class Link:
         self.transform = chain(condition.transformations, TRANSFORMATIONS)
         self.argument = condition.argument
         if condition.operator in {"pmFromFile", "pmf"}:
-            self.argument = "\n".join(["", *(files[name] for name in condition.argument.split())])
+            try:
+                self.argument = "\n".join(["", *(files[name] for name in condition.argument.split())])
+            except KeyError as problem:
+                raise Unreadable(f"the data file {problem}") from problem
         self.dynamic = condition.operator != "rx" and "%{" in self.argument
         self.test: Test | None = None if self.dynamic else compiled(condition.operator, self.argument)
         self._known: dict[str, Test] = {}

@@ -83,6 +83,15 @@ def _quoted(text: bytes) -> bytes:
 
 def compiled(operator: str, argument: str) -> Test:
     """Without the negation. Raises Unreadable."""
+    try:
+        return _compiled(operator, argument)
+    except Unreadable:
+        raise
+    except ValueError as problem:  # ranges of bytes, blocks of addresses
+        raise Unreadable(f"@{operator} {argument[:200]}: {problem}") from problem
+
+
+def _compiled(operator: str, argument: str) -> Test:
     if operator in {"rx", "pm", "pmFromFile", "pmf"}:
         return _search(expression(argument) if operator == "rx" else phrases(argument))
     text = argument.encode("latin-1", "replace")

@@ -84,7 +84,12 @@ def read(texts: Mapping[str, str]) -> list[Rule | Marker]:
     updates: list[tuple[int, tuple[Target, ...]]] = []
     for name in texts:
         for line in _directives(texts[name]):
-            _directive(line, found, updates)
+            try:
+                _directive(line, found, updates)
+            except Unreadable:
+                raise
+            except (IndexError, ValueError, re.error) as problem:  # words that are missing, numbers, selectors
+                raise Unreadable(f"{line[:200]}: {problem}") from problem
     for identifier, targets in updates:
         found = [_updated(each, identifier, targets) for each in found]
     return [_closed(each) for each in found]
@@ -168,6 +173,8 @@ def _actions(text: str) -> Actions:
         elif name == "setvar":
             made.setvars.append(value)
         elif name == "ctl":
+            if value.startswith("ruleRemoveById="):
+                int(value.partition("=")[2])  # ranges are not in the subset
             made.controls.append(value)
         elif name:
             made.single[name] = value

@@ -1,0 +1,1 @@
+"""What is fed with arbitrary bytes; see ``targets``."""
