@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -153,6 +154,8 @@ def modsecurity(folder: Path, origin: int) -> Iterator[tuple[int, int]]:
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         try:
             wait_for(port)
+            while not children(process.pid):  # the port is the master's, before it has a worker
+                time.sleep(0.01)
             yield port, children(process.pid)[0]
         finally:
             process.terminate()
