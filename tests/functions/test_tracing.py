@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
 
 import pytest
 
+from littoral.functions import runtime
 from littoral.functions.names import trace_of
 from tests.functions.deploy import Place, call
 
@@ -28,6 +33,48 @@ async def test_a_handler_finds_it_in_its_environment(place: Place, language: str
     asked = call()
     asked.request.headers.set("x-amzn-trace-id", SENT)
     assert json.loads((await place.api.invoke(asked, function_name="f"))["Payload"]) == SENT
+
+
+async def test_programs_that_a_handler_starts_find_it_too(place: Place) -> None:
+    code = """
+        import os, subprocess
+        def handler(event, context):
+            if event:
+                os.environ['_X_AMZN_TRACE_ID'] = event  # a handler of this event may want another
+            shown = subprocess.run(['sh', '-c', 'echo "$_X_AMZN_TRACE_ID"'], capture_output=True, text=True)
+            return [os.environ['_X_AMZN_TRACE_ID'], shown.stdout.strip()]
+        """
+    await place.python(textwrap.dedent(code))
+    seen = [(await place.invoke(event)).result for event in ("", "its own", "", "")]
+    assert seen[1] == ["its own", "its own"]
+    assert all(python == program for python, program in seen)
+    assert len({python for python, _ in seen}) == 4
+
+
+def test_no_value_of_an_earlier_event_is_kept() -> None:
+    program = """
+        import os, sys
+        sys.path.insert(0, sys.argv[1])
+        from bootstrap import Variable
+
+        def resident():
+            return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+        variable = Variable("_X_AMZN_TRACE_ID")
+        for number in range(110_000):
+            variable.set("Root=1-5759e988-%024x;Parent=53995c3f42cd8ad8;Sampled=1" % number)
+            if number == 10_000:
+                before = resident()
+        assert os.environ["_X_AMZN_TRACE_ID"].startswith("Root=1-5759e988-00000000000000000001adaf;")
+        variable.set("x" * 5000)  # more than it has room for
+        assert os.environ["_X_AMZN_TRACE_ID"] == os.popen('printf %s "$_X_AMZN_TRACE_ID"').read() == "x" * 5000
+        variable.set("y")
+        assert os.environ["_X_AMZN_TRACE_ID"] == os.popen('printf %s "$_X_AMZN_TRACE_ID"').read() == "y"
+        print(resident() - before)
+        """
+    argv = [sys.executable, "-I", "-c", textwrap.dedent(program), str(Path(runtime.__file__).parent)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 4 * 1024 * 1024  # 12 MiB are kept by setenv
 
 
 @pytest.mark.parametrize("wrong", [None, "", "Root=2", SENT + "\n", SENT + ";a=" + "x" * 200, "Self=1;" + SENT])
