@@ -116,9 +116,7 @@ def nginx(program: str, folder: Path, origin: int, log: str = "off") -> Iterator
     with subprocess.Popen(["taskset", "-c", "0", program, "-p", str(folder), "-c", str(configuration)]) as process:
         try:
             wait_for(port)
-            while not children(process.pid):  # the port is the master's, before it has a worker
-                time.sleep(0.01)
-            yield port, children(process.pid)[0]
+            yield port, worker_of(process.pid)
         finally:
             process.terminate()
 
@@ -154,6 +152,13 @@ def wait_for(port: int) -> None:
 
 def children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def worker_of(master: int) -> int:
+    """nginx's one worker: the port is the master's, before it has one."""
+    while not (workers := children(master)):
+        time.sleep(0.01)
+    return workers[0]
 
 
 def cpu(pid: int) -> float:

@@ -15,14 +15,13 @@ import ssl
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench_edge import HOST, children, cpu, free_port, python, varnish, wait_for
+from bench_edge import HOST, cpu, free_port, python, varnish, wait_for, worker_of
 from littoral.net.pki import Authority
 
 SECONDS = 4
@@ -137,9 +136,7 @@ def nginx(text: str, core: int, origin: int = 0, secure: str = "") -> Iterator[t
         with subprocess.Popen(command) as process:
             try:
                 wait_for(port)
-                while not children(process.pid):  # the port is the master's, before it has a worker
-                    time.sleep(0.01)
-                yield port, children(process.pid)[0]
+                yield port, worker_of(process.pid)
             finally:
                 process.terminate()
 

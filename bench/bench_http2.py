@@ -11,13 +11,12 @@ import re
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench_edge import HOST, ORIGIN, PATH, children, cpu, free_port, python, wait_for
+from bench_edge import HOST, ORIGIN, PATH, children, cpu, free_port, python, wait_for, worker_of
 from littoral.net.pki import Authority
 
 SECONDS = 3
@@ -117,9 +116,7 @@ def nginx(origin: int) -> Iterator[Server]:
         with subprocess.Popen(command) as process:
             try:
                 wait_for(port)
-                while not children(process.pid):  # the port is the master's, before it has a worker
-                    time.sleep(0.01)
-                yield Server("nginx", port, children(process.pid)[0])
+                yield Server("nginx", port, worker_of(process.pid))
             finally:
                 process.terminate()
 

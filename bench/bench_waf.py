@@ -13,13 +13,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from bench_edge import HOST, ORIGIN, PATH, children, cpu, free_port, get, python, wait_for
+from bench_edge import HOST, ORIGIN, PATH, cpu, free_port, get, python, wait_for, worker_of
 
 SECONDS = 3
 CONNECTIONS = 32
@@ -154,9 +153,7 @@ def modsecurity(folder: Path, origin: int) -> Iterator[tuple[int, int]]:
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         try:
             wait_for(port)
-            while not children(process.pid):  # the port is the master's, before it has a worker
-                time.sleep(0.01)
-            yield port, children(process.pid)[0]
+            yield port, worker_of(process.pid)
         finally:
             process.terminate()
 

@@ -36,8 +36,8 @@ FRAMING = ("content-length", "transfer-encoding")
 NAME = re.compile(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 LINE_END = re.compile(rb"[\r\n\x00]")
 COUNTRY = b"cloudfront-viewer-country"
-_encode = json.JSONEncoder(separators=(",", ":")).encode
-_text = json.encoder.encode_basestring_ascii
+encode = json.JSONEncoder(separators=(",", ":")).encode
+text_of = json.encoder.encode_basestring_ascii
 _READ_ONLY = {kind: frozenset(name.encode() for name in names) for kind, names in READ_ONLY.items()}
 
 
@@ -69,7 +69,7 @@ def headers_text(headers: Headers) -> str:
     raw = headers.raw
     texts = [_pair_before(pair) if len(pair[0]) + len(pair[1]) <= LONGEST_PAIR else _pair_now(pair) for pair in raw]
     if len(dict(raw)) < len(raw):  # some name more than once: its values are one member
-        return _encode(headers_document(headers))
+        return encode(headers_document(headers))
     return f"{{{','.join(filter(None, texts))}}}"
 
 
@@ -78,7 +78,7 @@ def _pair_now(pair: tuple[bytes, bytes]) -> str:
     if shown is None:
         return ""
     text, key = shown
-    return f'{_text(text)}:[{{"key":{_text(key)},"value":{_text(pair[1].decode("latin-1"))}}}]'
+    return f'{text_of(text)}:[{{"key":{text_of(key)},"value":{text_of(pair[1].decode("latin-1"))}}}]'
 
 
 def _shown(name: bytes) -> tuple[str, str] | None:

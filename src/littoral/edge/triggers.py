@@ -19,9 +19,11 @@ from littoral.edge.edgeheaders import (
     NAME,
     InvalidAnswer,
     check_headers,
+    encode,
     headers_document,
     headers_text,
     read_headers,
+    text_of,
     with_hidden,
 )
 from littoral.edge.plan import Origin, Trigger
@@ -35,9 +37,7 @@ GENERATED["viewer-response"] = 40 * 1024
 MAX_URI = 8192
 UNFIT = re.compile(r"[\x00-\x20\x7f#]")  # for a URI
 
-_encode = json.JSONEncoder(separators=(",", ":")).encode
 _decode = json.JSONDecoder().raw_decode
-_text = json.encoder.encode_basestring_ascii
 
 
 @dataclass(slots=True)
@@ -78,31 +78,31 @@ def event(
     """The payload of the invocation, written straight: a document in between would cost as much again."""
     parts = [
         '{"Records":[{"cf":{"config":{"distributionDomainName":',
-        _text(about.domain),
+        text_of(about.domain),
         ',"distributionId":',
-        _text(about.distribution),
+        text_of(about.distribution),
         ',"eventType":',
-        _text(kind),
+        text_of(kind),
         ',"requestId":',
-        _text(about.request_id),
+        text_of(about.request_id),
         '},"request":{"clientIp":',
-        _text(request.client_ip),
+        text_of(request.client_ip),
         ',"headers":',
         headers_text(request.headers),
         ',"method":',
-        _text(request.method),
+        text_of(request.method),
         ',"querystring":',
-        _text(request.querystring),
+        text_of(request.querystring),
         ',"uri":',
-        _text(request.uri),
+        text_of(request.uri),
         *_members(kind, trigger, request),
     ]
     if response is not None:
         parts += (
             '},"response":{"status":',
-            _text(str(response.status)),
+            text_of(str(response.status)),
             ',"statusDescription":',
-            _text(response.description or reason_phrase(response.status)),
+            text_of(response.description or reason_phrase(response.status)),
             ',"headers":',
             headers_text(response.headers),
         )
@@ -120,9 +120,9 @@ def _members(kind: str, trigger: Trigger, request: EdgeRequest) -> Iterator[str]
             "encoding": "base64",
             "data": base64.b64encode(request.body[:limit]).decode(),
         }
-        yield ',"body":' + _encode(body)
+        yield ',"body":' + encode(body)
     if kind.startswith("origin-") and request.origin is not None:
-        yield ',"origin":' + _encode(request.origin_document or origin_document(request.origin))
+        yield ',"origin":' + encode(request.origin_document or origin_document(request.origin))
 
 
 def origin_document(origin: Origin) -> dict[str, Any]:

@@ -141,8 +141,7 @@ class Upstream:
 
     def _sign(self, origin: Origin, request: EdgeRequest, url: str, headers: Headers, signed_body: RequestBody) -> None:
         headers.set("host", urlsplit(url).netloc)
-        present = "authorization" in headers
-        if origin.signing == "always" or (origin.signing == "no-override" and not present):
+        if _signs(origin, headers):
             if self.credentials is None:
                 raise ConnectFailed(f"{origin.domain}: no credentials to sign with")
             sign(
@@ -161,9 +160,7 @@ class Upstream:
         self, origin: Origin, request: EdgeRequest, url: str, headers: Headers, body: RequestBody
     ) -> None:
         """For a function URL with AWS_IAM. The hash of a body that passes is the viewer's word, as with CloudFront."""
-        if origin.signing not in {"always", "no-override"} or self.credentials is None:
-            return
-        if origin.signing == "no-override" and "authorization" in headers:
+        if self.credentials is None or not _signs(origin, headers):
             return
         whole = body if isinstance(body, bytes) else b""
         said = headers.get("x-amz-content-sha256") or "" if body is not None and not isinstance(body, bytes) else ""
@@ -179,6 +176,11 @@ class Upstream:
             payload=whole,
             payload_hash=said,
         )
+
+
+def _signs(origin: Origin, headers: Headers) -> bool:
+    """Whether the origin's access control has the edge sign this request."""
+    return origin.signing == "always" or (origin.signing == "no-override" and "authorization" not in headers)
 
 
 def is_secure(origin: Origin, peer: Peer) -> bool:
