@@ -20,10 +20,10 @@ made = []
 for noise in json.loads(event):
     line = socket.create_connection((host, int(port)))
     line.settimeout(0.05)
-    line.sendall(base64.b64decode(noise).replace(b'{id}', id.encode()))
-    line.shutdown(socket.SHUT_WR)
     got = b''
     try:
+        line.sendall(base64.b64decode(noise).replace(b'{id}', id.encode()))
+        line.shutdown(socket.SHUT_WR)
         while piece := line.recv(65536):
             got += piece
     except OSError:

@@ -57,8 +57,8 @@ def exchange(port: int, sent: bytes, *, close: bool = True) -> bytes:
             raw.sendall(sent)
             if close:
                 raw.shutdown(socket.SHUT_WR)
-        except (BrokenPipeError, ConnectionResetError):
-            return b""  # refused while we were still sending
+        except OSError:  # refused while we were still sending; ENOTCONN where the reset came before the shutdown
+            return b""
         answer = b""
         try:
             while chunk := raw.recv(65536):
