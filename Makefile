@@ -44,8 +44,9 @@ lint: $(VENV)/.ready
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# A test that fails is tried once more, and named by -rR when it then passes: docs/decisions/2026-11-28-reruns.md
 test: setup lint
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile --reruns 1 -rR
 
 tour: setup
 	$(BIN)/littoral tour
