@@ -320,7 +320,9 @@ async def test_policies_attach_to_certificates_and_no_more_than_ten(iot: Iot, ca
     await refused("ResourceNotFoundException", iot.get_policy(call(), policy_name="p00"))
     await refused("ResourceNotFoundException", iot.attach_policy(call(), policy_name="p00", target=arn))
     group = ARN + "thinggroup/g"
-    await refused("InvalidRequestException", iot.attach_policy(call(), policy_name="p01", target=group))
+    await refused("ResourceNotFoundException", iot.attach_policy(call(), policy_name="p01", target=group))
+    identity = "us-east-1:cognito-identity"
+    await refused("InvalidRequestException", iot.attach_policy(call(), policy_name="p01", target=identity))
 
 
 @pytest.mark.parametrize("document", ["", "{}", '{"Version":"2012-10-17","Statement":[{"Effect":"Maybe"}]}'])

@@ -88,9 +88,9 @@ def test_errors_carry_their_fields_and_status(iot: Any) -> None:
 
 def test_what_is_not_honoured_is_refused_not_ignored(iot: Any) -> None:
     with pytest.raises(ClientError) as error:
-        iot.create_thing(thingName="billed", billingGroupName="group")
+        iot.create_thing_group(thingGroupName="tagged", tags=[{"Key": "a", "Value": "b"}])
     assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == 501
-    refused("ResourceNotFoundException", iot.describe_thing, thingName="billed")
+    refused("ResourceNotFoundException", iot.describe_thing_group, thingGroupName="tagged")
 
 
 def test_things_page_through_boto3s_own_paginator(iot: Any) -> None:

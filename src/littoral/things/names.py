@@ -18,7 +18,7 @@ class Names:
     account: str
 
     def arn(self, kind: str, name: str) -> str:
-        """``kind`` such as "thing", "cert", "policy", "rule", "thingtype", "topic", "topicfilter", "client"."""
+        """``kind`` such as "thing", "cert", "policy", "rule", "thingtype", "thinggroup", "topic", "client", …"""
         return f"arn:aws:iot:{self.region}:{self.account}:{kind}/{name}"
 
     def name_in(self, kind: str, arn: str) -> str | None:

@@ -77,7 +77,7 @@ class Permissions:
 
     def _attached(self, certificate: str) -> list[Policy]:
         policies = []
-        for name in self._registry.grants.of_certificate(certificate):
+        for name in self._registry.policies_of(certificate):
             record = self._registry.policies.get(name)
             if record is None:
                 continue

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from littoral.net.pki import Authority
+from littoral.things.control.billinggroups import BillingGroups
 from littoral.things.control.certificates import Certificates
 from littoral.things.control.endpoint import Endpoints
-from littoral.things.control.policies import Policies, PolicyAttachments, PolicyVersions
+from littoral.things.control.groupmembers import GroupMembers
+from littoral.things.control.policies import Policies, PolicyVersions
+from littoral.things.control.policyattachments import PolicyAttachments
 from littoral.things.control.principals import Principals
-from littoral.things.control.things import Things, ThingTypes
+from littoral.things.control.thinggroups import ThingGroups
+from littoral.things.control.things import Things
+from littoral.things.control.thingtypes import ThingTypes
 from littoral.things.control.topicrules import TopicRules
 from littoral.things.names import Names
 from littoral.things.registry import Registry
@@ -19,6 +24,9 @@ from littoral.things.rules import RuleEngine
 class Iot(
     Things,
     ThingTypes,
+    ThingGroups,
+    GroupMembers,
+    BillingGroups,
     Certificates,
     Principals,
     Policies,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from littoral.things.control.errors import invalid, not_found
 from littoral.things.names import Names
-from littoral.things.registry import Certificate, PolicyRecord, Registry, Thing
+from littoral.things.registry import Certificate, PolicyRecord, Registry, Thing, ThingGroup
 
 
 class Noun:
@@ -18,6 +18,19 @@ class Noun:
         found = self.registry.things.get(name)
         if found is None:
             raise not_found(f"Thing {name} cannot be found.")
+        return found
+
+    def named_thing(self, name: str | None, arn: str | None) -> Thing:
+        """By name or by ARN, as some operations let a caller choose."""
+        found = name if arn is None else self.names.name_in("thing", arn)
+        if found is None or (name is not None and found != name):
+            raise invalid("A thing's name or its ARN is needed, and both must agree")
+        return self.thing(found)
+
+    def group(self, name: str) -> ThingGroup:
+        found = self.registry.groups.get(name)
+        if found is None:
+            raise not_found(f"Thing group {name} cannot be found.")
         return found
 
     def certificate(self, certificate_id: str) -> Certificate:

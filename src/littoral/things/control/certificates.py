@@ -169,9 +169,9 @@ class Certificates(Noun):
                 message = f"Certificate must be deactivated (not ACTIVE) before deletion. Certificate ID: {fact.id}"
                 raise ServiceError("CertificateStateException", message, status=406)
             arn = self.names.arn("cert", fact.id)
-            if self.registry.principals.of_certificate(fact.id):
+            if self.registry.principals.of_holder(fact.id):
                 raise delete_conflict(f"Things must be detached before deletion (arn: {arn})")
-            policies = self.registry.grants.of_certificate(fact.id)
+            policies = self.registry.grants.of_holder(fact.id)
             if policies and not force_delete:
                 raise delete_conflict(f"Certificate policies must be detached before deletion (arn: {arn})")
             for policy in policies:

@@ -1,4 +1,4 @@
-"""Policies, their versions, and what they are attached to."""
+"""Policies and their versions."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from littoral.aws.service import Call, Output, ServiceError, operation
 from littoral.protocols.iotpolicy import Policy, PolicyError
 from littoral.things.control import pages
 from littoral.things.control.base import Noun
-from littoral.things.control.errors import delete_conflict, exists, invalid, limit_exceeded, not_found
+from littoral.things.control.errors import delete_conflict, exists, invalid, not_found
 from littoral.things.names import POLICY_NAME, Names
 from littoral.things.registry import PolicyRecord, PolicyVersion
 
 MAX_VERSIONS = 5
-MAX_ATTACHED = 10
 
 
 def check_document(document: str) -> None:
@@ -25,7 +24,7 @@ def check_document(document: str) -> None:
         raise ServiceError("MalformedPolicyException", f"Policy document is malformed: {error}", status=400) from None
 
 
-def _listed(names: Names, found: list[str]) -> list[Output]:
+def listed(names: Names, found: list[str]) -> list[Output]:
     return [{"policyName": name, "policyArn": names.arn("policy", name)} for name in found]
 
 
@@ -73,14 +72,14 @@ class Policies(Noun):
             pages.size(page_size),
         )
         return pages.with_token(
-            {"policies": _listed(self.names, [record.name for record in found])}, "nextMarker", token
+            {"policies": listed(self.names, [record.name for record in found])}, "nextMarker", token
         )
 
     @operation()
     async def delete_policy(self, call: Call, *, policy_name: str) -> Output:
         async with self.registry.changing:
             record = self.policy(policy_name)
-            if self.registry.grants.of_name(policy_name):
+            if self.registry.grants.of_name(policy_name) or self.registry.group_grants.of_name(policy_name):
                 raise delete_conflict(f"Cannot delete the policy: it is attached to a principal (name={policy_name})")
             if len(record.versions) > 1:
                 message = "Cannot delete the policy because it has one or more policy versions attached to it"
@@ -110,7 +109,7 @@ class PolicyVersions(Noun):
             )
             await self.registry.policies.put(policy_name, changed)
         if set_as_default:
-            self.registry.changed(self.registry.grants.of_name(policy_name))
+            self.registry.changed(self.registry.holders_of(policy_name))
         return {
             "policyArn": self.names.arn("policy", policy_name),
             "policyDocument": policy_document,
@@ -157,7 +156,7 @@ class PolicyVersions(Noun):
             await self.registry.policies.put(
                 policy_name, replace(record, default_id=policy_version_id, modified=call.now)
             )
-        self.registry.changed(self.registry.grants.of_name(policy_name))
+        self.registry.changed(self.registry.holders_of(policy_name))
         return {}
 
     @operation()
@@ -170,56 +169,3 @@ class PolicyVersions(Noun):
             kept = tuple(version for version in record.versions if version is not gone)
             await self.registry.policies.put(policy_name, replace(record, versions=kept, modified=call.now))
         return {}
-
-
-class PolicyAttachments(Noun):
-    """Targets are certificates; thing groups and Cognito identities do not exist here and are refused."""
-
-    @operation()
-    async def attach_policy(self, call: Call, *, policy_name: str, target: str) -> Output:
-        async with self.registry.changing:
-            self.policy(policy_name)
-            certificate = self.certificate_of(target)
-            if (certificate.id, policy_name) not in self.registry.grants:
-                if len(self.registry.grants.of_certificate(certificate.id)) >= MAX_ATTACHED:
-                    raise limit_exceeded(f"At most {MAX_ATTACHED} policies may be attached to {target}")
-                await self.registry.grants.add(certificate.id, policy_name)
-        self.registry.changed([certificate.id])
-        return {}
-
-    @operation()
-    async def detach_policy(self, call: Call, *, policy_name: str, target: str) -> Output:
-        async with self.registry.changing:
-            self.policy(policy_name)
-            certificate = self.certificate_of(target)
-            if (certificate.id, policy_name) in self.registry.grants:
-                await self.registry.grants.remove(certificate.id, policy_name)
-        self.registry.changed([certificate.id])
-        return {}
-
-    @operation()
-    async def attach_principal_policy(self, call: Call, *, policy_name: str, principal: str) -> Output:
-        """The older name of AttachPolicy."""
-        return await self.attach_policy(call, policy_name=policy_name, target=principal)
-
-    @operation()
-    async def detach_principal_policy(self, call: Call, *, policy_name: str, principal: str) -> Output:
-        """The older name of DetachPolicy."""
-        return await self.detach_policy(call, policy_name=policy_name, target=principal)
-
-    @operation(harmless={"recursive"})
-    async def list_attached_policies(
-        self, call: Call, *, target: str, marker: str | None = None, page_size: int | None = None
-    ) -> Output:
-        """``recursive`` adds the policies of parent groups, of which there are none."""
-        certificate = self.certificate_of(target)
-        found, token = pages.names(self.registry.grants.of_certificate(certificate.id), marker, pages.size(page_size))
-        return pages.with_token({"policies": _listed(self.names, found)}, "nextMarker", token)
-
-    @operation()
-    async def list_targets_for_policy(
-        self, call: Call, *, policy_name: str, marker: str | None = None, page_size: int | None = None
-    ) -> Output:
-        self.policy(policy_name)
-        found, token = pages.names(self.registry.grants.of_name(policy_name), marker, pages.size(page_size))
-        return pages.with_token({"targets": [self.names.arn("cert", one) for one in found]}, "nextMarker", token)

@@ -42,6 +42,6 @@ class Principals(Noun):
     ) -> Output:
         certificate = self.certificate_of(principal)
         found, token = pages.names(
-            self.registry.principals.of_certificate(certificate.id), next_token, pages.size(max_results)
+            self.registry.principals.of_holder(certificate.id), next_token, pages.size(max_results)
         )
         return pages.with_token({"things": found}, "nextToken", token)

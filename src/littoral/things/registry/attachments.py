@@ -7,43 +7,44 @@ from littoral.things.table import Table
 
 
 class Pairs:
-    """Pairs of a certificate id and a name (of a thing, or of a policy). Neither side holds a slash."""
+    """Pairs of a holder (a certificate's id, a thing, a group) and the name of what it holds (a thing, a policy, a
+    group). Neither side holds a slash."""
 
     def __init__(self, documents: Documents) -> None:
         self._table: Table[tuple[str, str]] = Table(
             documents,
-            lambda pair: {"certificate": pair[0], "name": pair[1]},
+            lambda pair: {"certificate": pair[0], "name": pair[1]},  # as the first places wrote them
             lambda row: (row["certificate"], row["name"]),
         )
         self._names: dict[str, set[str]] = {}
-        self._certificates: dict[str, set[str]] = {}
+        self._holders: dict[str, set[str]] = {}
 
     async def load(self) -> None:
         await self._table.load()
-        for certificate, name in self._table.values():
-            self._index(certificate, name)
+        for holder, name in self._table.values():
+            self._index(holder, name)
 
-    def _index(self, certificate: str, name: str) -> None:
-        self._names.setdefault(certificate, set()).add(name)
-        self._certificates.setdefault(name, set()).add(certificate)
+    def _index(self, holder: str, name: str) -> None:
+        self._names.setdefault(holder, set()).add(name)
+        self._holders.setdefault(name, set()).add(holder)
 
     def __contains__(self, pair: tuple[str, str]) -> bool:
         return pair[1] in self._names.get(pair[0], ())
 
-    def of_certificate(self, certificate: str) -> list[str]:
-        return sorted(self._names.get(certificate, ()))
+    def of_holder(self, holder: str) -> list[str]:
+        return sorted(self._names.get(holder, ()))
 
     def of_name(self, name: str) -> list[str]:
-        return sorted(self._certificates.get(name, ()))
+        return sorted(self._holders.get(name, ()))
 
     def all(self) -> list[tuple[str, str]]:
         return list(self._table.values())
 
-    async def add(self, certificate: str, name: str) -> None:
-        await self._table.put(f"{certificate}/{name}", (certificate, name))
-        self._index(certificate, name)
+    async def add(self, holder: str, name: str) -> None:
+        await self._table.put(f"{holder}/{name}", (holder, name))
+        self._index(holder, name)
 
-    async def remove(self, certificate: str, name: str) -> None:
-        await self._table.delete(f"{certificate}/{name}")
-        self._names.get(certificate, set()).discard(name)
-        self._certificates.get(name, set()).discard(certificate)
+    async def remove(self, holder: str, name: str) -> None:
+        await self._table.delete(f"{holder}/{name}")
+        self._names.get(holder, set()).discard(name)
+        self._holders.get(name, set()).discard(holder)

@@ -42,6 +42,45 @@ class ThingType:
 
 
 @dataclass(frozen=True, slots=True)
+class ThingGroup:
+    """Static, or dynamic where it has a query: then the index says who its members are."""
+
+    name: str
+    id: str
+    created: float
+    description: str = ""
+    attributes: dict[str, str] = field(default_factory=dict)
+    parent: str | None = None
+    version: int = 1
+    query: str | None = None
+
+    def to_json(self) -> Json:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, found: Json) -> ThingGroup:
+        return cls(**found)
+
+
+@dataclass(frozen=True, slots=True)
+class BillingGroup:
+    """A label on things; nothing is billed here."""
+
+    name: str
+    id: str
+    created: float
+    description: str = ""
+    version: int = 1
+
+    def to_json(self) -> Json:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, found: Json) -> BillingGroup:
+        return cls(**found)
+
+
+@dataclass(frozen=True, slots=True)
 class Certificate:
     """Public parts only: a private key is shown once, when it is made, and kept nowhere."""
 

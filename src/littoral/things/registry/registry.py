@@ -17,7 +17,7 @@ from typing import Any
 from littoral.store.contract import Records
 from littoral.store.documents import Documents
 from littoral.things.registry.attachments import Pairs
-from littoral.things.registry.facts import Certificate, PolicyRecord, Thing, ThingType
+from littoral.things.registry.facts import BillingGroup, Certificate, PolicyRecord, Thing, ThingGroup, ThingType
 from littoral.things.table import Table
 
 Json = dict[str, Any]
@@ -34,15 +34,23 @@ class Registry:
         self.policies: Table[PolicyRecord] = Table(
             Documents(records, "policy/"), PolicyRecord.to_json, PolicyRecord.from_json
         )
+        self.groups: Table[ThingGroup] = Table(Documents(records, "group/"), ThingGroup.to_json, ThingGroup.from_json)
+        self.billing_groups: Table[BillingGroup] = Table(
+            Documents(records, "billinggroup/"), BillingGroup.to_json, BillingGroup.from_json
+        )
         self.principals = Pairs(Documents(records, "principal/"))  # certificate and thing
         self.grants = Pairs(Documents(records, "grant/"))  # certificate and policy
+        self.members = Pairs(Documents(records, "member/"))  # thing and group
+        self.group_grants = Pairs(Documents(records, "groupgrant/"))  # group and policy
+        self.billed = Pairs(Documents(records, "billed/"))  # thing and billing group
         self.changing = asyncio.Lock()
         self._listeners: list[Listener] = []
+        self._fleet_listeners: list[Callable[[str], None]] = []
 
     async def load(self) -> None:
-        for table in (self.things, self.types, self.certificates, self.policies):
+        for table in (self.things, self.types, self.certificates, self.policies, self.groups, self.billing_groups):
             await table.load()
-        for pairs in (self.principals, self.grants):
+        for pairs in (self.principals, self.grants, self.members, self.group_grants, self.billed):
             await pairs.load()
 
     def on_change(self, listener: Listener) -> None:
@@ -54,6 +62,63 @@ class Registry:
         for listener in self._listeners:
             listener(concerned)
 
+    def on_fleet_change(self, listener: Callable[[str], None]) -> None:
+        """``listener(thing)``: a thing, or what groups it is in, has changed; "" is more than one of them."""
+        self._fleet_listeners.append(listener)
+
+    def fleet_changed(self, thing: str) -> None:
+        """To be called after a change is durable."""
+        for listener in self._fleet_listeners:
+            listener(thing)
+
+    # ------------------------------------------------------------------------------------------- groups
+
+    def ancestors(self, group: str) -> list[str]:
+        """From its parent up to the root."""
+        found: list[str] = []
+        fact = self.groups.get(group)
+        while fact is not None and fact.parent is not None and fact.parent not in found:
+            found.append(fact.parent)
+            fact = self.groups.get(fact.parent)
+        return found
+
+    def groups_of(self, thing: str) -> list[str]:
+        """The groups that a thing is in, and all of theirs above."""
+        found: dict[str, None] = {}
+        for group in self.members.of_holder(thing):
+            found.update(dict.fromkeys((group, *self.ancestors(group))))
+        return list(found)
+
+    def within(self, group: str) -> list[str]:
+        """A group and all below it."""
+        return [group, *(fact.name for fact in self.groups.values() if group in self.ancestors(fact.name))]
+
+    def things_in(self, group: str, *, recursive: bool = True) -> list[str]:
+        """In order of names."""
+        found = {
+            thing for each in (self.within(group) if recursive else [group]) for thing in self.members.of_name(each)
+        }
+        return sorted(found)
+
+    def policies_of(self, certificate: str) -> list[str]:
+        """Names of the policies of a certificate: its own, and those of the groups of the things it is attached to."""
+        found = dict.fromkeys(self.grants.of_holder(certificate))
+        for thing in self.principals.of_holder(certificate):
+            for group in self.groups_of(thing):
+                found.update(dict.fromkeys(self.group_grants.of_holder(group)))
+        return list(found)
+
+    def certificates_in(self, group: str) -> set[str]:
+        """Whom a policy of this group concerns."""
+        return {certificate for thing in self.things_in(group) for certificate in self.principals.of_name(thing)}
+
+    def holders_of(self, policy: str) -> set[str]:
+        """Certificates that have this policy, through a group or themselves."""
+        found = set(self.grants.of_name(policy))
+        for group in self.group_grants.of_name(policy):
+            found |= self.certificates_in(group)
+        return found
+
     def export(self) -> Json:
         """Everything a place below needs to admit the same devices. Holds no private key."""
         parts: Json = {
@@ -63,5 +128,8 @@ class Registry:
             "policies": [policy.to_json() for policy in self.policies.values()],
             "principals": self.principals.all(),
             "grants": self.grants.all(),
+            "groups": [group.to_json() for group in self.groups.values()],
+            "members": self.members.all(),
+            "group_grants": self.group_grants.all(),
         }
         return {"revision": hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest(), **parts}

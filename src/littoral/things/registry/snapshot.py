@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from littoral.store.documents import Documents
 from littoral.things.registry.attachments import Pairs
-from littoral.things.registry.facts import Certificate, PolicyRecord, Thing, ThingType
+from littoral.things.registry.facts import Certificate, PolicyRecord, Thing, ThingGroup, ThingType
 from littoral.things.registry.registry import Registry
 from littoral.things.table import Table
 
@@ -40,6 +40,9 @@ async def import_snapshot(registry: Registry, snapshot: Mapping[str, Any], appli
     certificates = _decoded(snapshot, "certificates", Certificate.from_json, lambda certificate: certificate.id)
     policies = _decoded(snapshot, "policies", PolicyRecord.from_json, lambda policy: policy.name)
     principals, grants = _pairs(snapshot, "principals"), _pairs(snapshot, "grants")
+    whole: Mapping[str, Any] = {"groups": [], "members": [], "group_grants": [], **snapshot}  # older places have none
+    groups = _decoded(whole, "groups", ThingGroup.from_json, lambda group: group.name)
+    members, group_grants = _pairs(whole, "members"), _pairs(whole, "group_grants")
     async with registry.changing:
         before = {certificate.id for certificate in registry.certificates.values()}
         await _replace(registry.things, things)
@@ -48,6 +51,9 @@ async def import_snapshot(registry: Registry, snapshot: Mapping[str, Any], appli
         await _replace(registry.certificates, certificates)
         await _replace_pairs(registry.principals, principals)
         await _replace_pairs(registry.grants, grants)
+        await _replace(registry.groups, groups)
+        await _replace_pairs(registry.members, members)
+        await _replace_pairs(registry.group_grants, group_grants)
         await applied.put("registry", {"revision": revision})
     registry.changed(before | certificates.keys())
     return True
@@ -66,7 +72,7 @@ def _decoded(
 
 def _pairs(snapshot: Mapping[str, Any], part: str) -> set[tuple[str, str]]:
     try:
-        return {(str(certificate), str(name)) for certificate, name in snapshot[part]}
+        return {(str(holder), str(name)) for holder, name in snapshot[part]}
     except (KeyError, TypeError, ValueError) as error:
         raise BadSnapshot(f"The part {part!r} of the registry snapshot is not valid: {error!r}") from None
 
@@ -80,7 +86,7 @@ async def _replace(table: Table[Fact], wanted: Mapping[str, Fact]) -> None:
 
 
 async def _replace_pairs(pairs: Pairs, wanted: set[tuple[str, str]]) -> None:
-    for certificate, name in set(pairs.all()) - wanted:
-        await pairs.remove(certificate, name)
-    for certificate, name in wanted - set(pairs.all()):
-        await pairs.add(certificate, name)
+    for holder, name in set(pairs.all()) - wanted:
+        await pairs.remove(holder, name)
+    for holder, name in wanted - set(pairs.all()):
+        await pairs.add(holder, name)

@@ -1,0 +1,102 @@
+"""Thing types."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+from typing import Any
+
+from littoral.aws.service import Call, Output, operation
+from littoral.things.control import pages
+from littoral.things.control.base import Noun
+from littoral.things.control.errors import exists, invalid, not_found
+from littoral.things.names import THING_NAME
+from littoral.things.registry import ThingType
+
+
+class ThingTypes(Noun):
+    @operation(notes="thingTypeProperties: mqtt5Configuration is refused")
+    async def create_thing_type(
+        self, call: Call, *, thing_type_name: str, thing_type_properties: dict[str, Any] | None = None
+    ) -> Output:
+        if not THING_NAME.fullmatch(thing_type_name):
+            raise invalid(f"Invalid thing type name: {thing_type_name!r}")
+        properties = thing_type_properties or {}
+        unknown = set(properties) - {"thingTypeDescription", "searchableAttributes"}
+        if unknown:
+            raise invalid(f"thingTypeProperties.{min(unknown)} is not supported")
+        async with self.registry.changing:
+            arn = self.names.arn("thingtype", thing_type_name)
+            if thing_type_name in self.registry.types:
+                raise exists(f"Thing type {thing_type_name} already exists", arn, thing_type_name)
+            kind = ThingType(
+                thing_type_name,
+                str(uuid.uuid4()),
+                properties.get("thingTypeDescription", ""),
+                tuple(properties.get("searchableAttributes", ())),
+                call.now,
+            )
+            await self.registry.types.put(thing_type_name, kind)
+        return {"thingTypeName": kind.name, "thingTypeArn": arn, "thingTypeId": kind.id}
+
+    def _type(self, name: str) -> ThingType:
+        found = self.registry.types.get(name)
+        if found is None:
+            raise not_found(f"Thing type {name} cannot be found.")
+        return found
+
+    def _shown(self, kind: ThingType) -> Output:
+        metadata: Output = {"deprecated": kind.deprecated is not None, "creationDate": kind.created}
+        if kind.deprecated is not None:
+            metadata["deprecationDate"] = kind.deprecated
+        properties: Output = {"searchableAttributes": list(kind.searchable)}
+        if kind.description:
+            properties["thingTypeDescription"] = kind.description
+        return {
+            "thingTypeName": kind.name,
+            "thingTypeArn": self.names.arn("thingtype", kind.name),
+            "thingTypeProperties": properties,
+            "thingTypeMetadata": metadata,
+        }
+
+    @operation()
+    async def describe_thing_type(self, call: Call, *, thing_type_name: str) -> Output:
+        kind = self._type(thing_type_name)
+        return {**self._shown(kind), "thingTypeId": kind.id}
+
+    @operation()
+    async def list_thing_types(
+        self,
+        call: Call,
+        *,
+        next_token: str | None = None,
+        max_results: int | None = None,
+        thing_type_name: str | None = None,
+    ) -> Output:
+        rows = (
+            (key, kind)
+            for key, kind in self.registry.types.items(pages.after(next_token))
+            if thing_type_name in (None, key)
+        )
+        kinds, token = pages.page(rows, pages.size(max_results))
+        return pages.with_token({"thingTypes": [self._shown(kind) for kind in kinds]}, "nextToken", token)
+
+    @operation()
+    async def deprecate_thing_type(self, call: Call, *, thing_type_name: str, undo_deprecate: bool = False) -> Output:
+        async with self.registry.changing:
+            kind = self._type(thing_type_name)
+            changed = replace(kind, deprecated=None if undo_deprecate else call.now)
+            await self.registry.types.put(thing_type_name, changed)
+        return {}
+
+    @operation()
+    async def delete_thing_type(self, call: Call, *, thing_type_name: str) -> Output:
+        """AWS wants a type deprecated for five minutes first; here deprecated is enough, as nothing caches types."""
+        async with self.registry.changing:
+            kind = self._type(thing_type_name)
+            if kind.deprecated is None:
+                raise invalid(f"Cannot delete thing type {thing_type_name}: deprecate it first")
+            if any(thing.type_name == thing_type_name for thing in self.registry.things.values()):
+                raise invalid(f"Cannot delete thing type {thing_type_name}: things have it")
+            await self.registry.types.delete(thing_type_name)
+        return {}
