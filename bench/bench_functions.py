@@ -247,7 +247,7 @@ async def idle_memory(functions: Functions, names: tuple[str, ...]) -> None:
     for name in names:
         await functions.invoke(Invocation(name, EVENT))
         pool = next(pool for pool in functions._parts.scheduler._pools.values() if pool.version.name == name)
-        pids = [pid for pid in (pool.idle[-1]._process, pool.idle[-1].pid) if pid is not None]
+        pids = [pid for pid in (pool.idle[-1].process.first, pool.idle[-1].process.pid) if pid is not None]
         print(f"an idle instance of {name} has {sum(map(_private, pids)) / 1024:.1f} MiB of its own; goal 8 (py)")
 
 

@@ -15,65 +15,40 @@ with its id before its first word.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import socket
-import struct
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any
 
-from littoral.functions.held import descendants, kept_from_running, only_child, resident, together
-from littoral.functions.keeper import Keeper, KeeperGone
+from littoral.functions.frames import (
+    ANSWER,
+    ERROR,
+    FAILED,
+    LAST_ERROR,
+    LENGTH,
+    NO_PROGRAM,
+    OK,
+    PIECE,
+    READY,
+    STREAM,
+    Frames,
+    Garbled,
+    event_frame,
+)
+from littoral.functions.held import kept_from_running, resident
+from littoral.functions.keeper import KeeperGone
 from littoral.functions.line import Line
+from littoral.functions.logpipe import LogPipe
 from littoral.functions.mailbox import LETTER, Mailbox
 from littoral.functions.outcome import Outcome, exit_payload, exit_words, timeout_payload
 from littoral.functions.payload import MAX_RESPONSE
+from littoral.functions.process import Process
 from littoral.functions.streaming import Collected, Taker, too_large
+from littoral.functions.turn import InitFailed, Turn
 from littoral.functions.version import iso_time
 
-INVOKE = struct.Struct(">Ic36sdHHH")
-ANSWER = struct.Struct(">II")  # KiB, µs
 LOOK = 0.001  # seconds between two looks at those who wait
-MAX_FRAME = 8 * 1024 * 1024
 LAST_WORDS = 0.05  # seconds a dead instance's socket may still bring its last frame
-PIPE_READ = 65536
-MARK = b"\x00\x1alittoral "  # then the id of the event whose words follow
-ID = 36
-OK, ERROR, LAST_ERROR, READY, FAILED, STREAM, PIECE, NO_PROGRAM = b"OEXRFSDN"
-
-
-class InitFailed(Exception):
-    """The handler could not be loaded. ``payload`` is the error object."""
-
-    def __init__(self, payload: bytes, *, words: str | None = None, kind: str | None = None) -> None:
-        super().__init__(payload.decode("utf-8", "replace")[:500])
-        self.payload = payload
-        self.words = words  # how the process ended when it gave no error object itself
-        self.kind = kind  # the platform's own error type, ``words`` being its message
-
-
-class Turn(Protocol):
-    """One event of an instance, and who is told what becomes of it. Nothing here raises."""
-
-    request_id: str
-    timeout: float  # seconds
-    arn: str
-    context: bytes
-    trace: str  # the X-Ray header that came with it
-    payload: bytes
-    taker: Taker | None  # gets a response that the handler streams; without one the outcome's payload is all of it
-
-    def begins(self) -> None:
-        """It is under way: no other is before it."""
-
-    def printed(self, data: bytes) -> None: ...
-
-    def concluded(self, outcome: Outcome) -> None:
-        """``outcome`` says whether the instance may be used again."""
-
-    def returned(self) -> None:
-        """The instance did not begin it and will not."""
 
 
 class Instance(asyncio.Protocol):
@@ -82,33 +57,26 @@ class Instance(asyncio.Protocol):
     def __init__(self, *, clock: Callable[[], float]) -> None:
         self.clock = clock
         self.stream = ""  # log stream
-        self.key = ""  # FunctionVersion.key
-        self._process: int | None = None  # as the keeper said
-        self._payload: int | None = None
         self.alive = True
         self.served = 0
         self.idle_since = 0.0
         self.init_seconds: float | None = None
-        self.printed: Callable[[bytes], None] = _nowhere
         self.on_death: Callable[[Instance], None] = _nothing
-        self._keeper: Keeper | None = None
-        self._number = 0
+        self.process = Process()
         self._transport: asyncio.Transport | None = None
-        self._log_fd = -1
-        self._buffer = bytearray()
+        self._frames = Frames(self._frame)
         self._loop = asyncio.get_running_loop()
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self._special: asyncio.Future[None] | None = None  # a spare is being given its function
         self._line: Line[Turn] = Line()
+        self.log = LogPipe(self._line.find)
         self._began = 0.0  # the event under way
         self._behind = False  # it was given while another was under way
-        self._mailbox: Mailbox | None = None
+        self.mailbox: Mailbox | None = None
         self._reads_mail = False
         self._look: asyncio.TimerHandle | None = None  # at those who wait: whether they get on
         self._progress = -1  # events answered at the last look
         self._kept_from_running = -1.0  # seconds, at the last look if nothing had been answered
-        self._cut = b""  # of the log: maybe the beginning of a mark
-        self._speaker: Turn | None = None  # whose words in the log are read next, where a mark has said it
         self._timer: asyncio.TimerHandle | None = None
         self._born = time.perf_counter()
         self._taker: Taker | None = None  # of a response that comes in pieces
@@ -145,7 +113,7 @@ class Instance(asyncio.Protocol):
     @property
     def takes_mail(self) -> bool:
         """Whether it may be given an event while it is busy."""
-        return self._reads_mail and self._mailbox is not None and len(self._line) < self._mailbox.room and self.alive
+        return self._reads_mail and self.mailbox is not None and len(self._line) < self.mailbox.room and self.alive
 
     def submit(self, turn: Turn) -> None:
         """One event. When others are under way it waits, but not for long: an event that one before it keeps waiting
@@ -166,25 +134,22 @@ class Instance(asyncio.Protocol):
     def _begin(self, turn: Turn) -> None:
         self._taker = turn.taker
         self._streams = False
-        if self._speaker is None or self._speaker not in self._line:
-            self._speaker, self.printed = None, turn.printed
+        log = self.log
+        if log.speaker is None or log.speaker not in self._line:
+            log.speaker, log.printed = None, turn.printed
         self._began = time.perf_counter()
         if self._timer is None:
             self._timer = self._loop.call_later(turn.timeout, self._look_at_clock)
         turn.begins()
 
     def send_event(self, turn: Turn) -> None:
-        name, root = turn.arn.encode(), turn.trace.encode()
         request_id = turn.request_id.encode()
-        size = INVOKE.size + len(name) + len(turn.context) + len(root) + len(turn.payload)
-        kind = b"I" if turn is self._line.current else b"Q"
-        head = INVOKE.pack(size - 4, kind, request_id, turn.timeout, len(name), len(turn.context), len(root))
-        frame = b"".join((head, name, turn.context, root, turn.payload))
-        if self._reads_mail and self._mailbox is not None:
-            if size - 4 <= LETTER:
-                self._mailbox.put(frame[4:])
+        frame = event_frame(turn, request_id, waits=turn is not self._line.current)
+        if self._reads_mail and self.mailbox is not None:
+            if len(frame) - LENGTH <= LETTER:
+                self.mailbox.put(frame[LENGTH:])
                 return
-            self._mailbox.put(b"L" + request_id)
+            self.mailbox.put(b"L" + request_id)
         self._write(frame)
 
     def conclude(self, outcome: Outcome) -> None:
@@ -208,7 +173,7 @@ class Instance(asyncio.Protocol):
         progress, before = self.served - len(self._line), self._kept_from_running
         self._kept_from_running = -1.0
         if progress == self._progress:
-            now = kept_from_running(self.pid)
+            now = kept_from_running(self.process.pid)
             if before >= 0 and now - before < LOOK / 2:
                 self._take_back()
                 if len(self._line) < 2:
@@ -219,7 +184,7 @@ class Instance(asyncio.Protocol):
 
     def _take_back(self) -> None:
         """Those who wait and whom the instance has not begun. The first of the line stays, begun or not."""
-        line, mailbox, current = self._line, self._mailbox, self._line.current
+        line, mailbox, current = self._line, self.mailbox, self._line.current
         if mailbox is None or current is None:
             return
         letters: dict[str, bytes] = {}
@@ -261,41 +226,16 @@ class Instance(asyncio.Protocol):
     def kill(self) -> None:
         """End the instance and all it forked."""
         self.alive = False
-        if self._keeper is not None:
-            self._keeper.kill(self._number)
+        self.process.kill()
         self._close()
 
     async def specialise(self, cell: Mapping[str, Any]) -> None:
         """Give a spare its function's folders and limits. Raises KeeperGone when it ends before it has them."""
-        if self._keeper is None:
-            raise ValueError("not started")
         self._special = asyncio.get_running_loop().create_future()
-        self._keeper.specialise(self._number, cell)
+        self.process.specialise(cell)
         if not self.alive:
             self._special.set_exception(KeeperGone("the instance ended before its function was known"))
         await self._special
-
-    @property
-    def pid(self) -> int | None:
-        """The process that runs the function: in a cell, the child of the one that the keeper knows."""
-        if self._payload is None and self._process is not None and self._keeper is not None:
-            self._payload = only_child(self._process) if self._keeper.cells else self._process
-        return self._payload
-
-    def over_memory(self, limit: int, *, closely: bool) -> bool:
-        """Whether the process has more than ``limit`` bytes resident; looked at closely, all that it started as well.
-        Elsewhere than on Linux the rlimit alone counts."""
-        if resident(self.pid) > limit:
-            return True
-        if not closely or self._process is None:
-            return False
-        family = [self._process, *descendants(self._process)]
-        return sum(map(resident, family)) > limit and together(family) > limit
-
-    def kill_process(self) -> None:
-        """What follows is an exit with "signal: killed", as in Lambda when memory runs out."""
-        if self._keeper is not None:
-            self._keeper.kill(self._number)
 
     # ------------------------------------------------------------------------------------ frames
 
@@ -304,30 +244,11 @@ class Instance(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._line or not self._ready.done():
-            self._drain()  # what was printed before this was sent
-        buffer = self._buffer
-        if buffer:
-            buffer += data
-            if len(buffer) >= 4 and len(buffer) < 4 + int.from_bytes(buffer[:4], "big") <= MAX_FRAME:
-                return
-            data = bytes(buffer)
-            buffer.clear()
-        at, end = 0, len(data)
-        while end - at >= 4:
-            size = int.from_bytes(data[at : at + 4], "big")
-            if not 1 <= size <= MAX_FRAME:  # the function wrote on our socket
-                self.kill_process()
-                return
-            following = at + 4 + size
-            if following > end:
-                break
-            if following == end:
-                self._frame(data, at + 4)
-            else:
-                self._frame(data[at + 4 : following], 0)
-            at = following
-        if at < end:
-            buffer += data[at:]
+            self.log.drain()  # what was printed before this was sent
+        try:
+            self._frames.feed(data)
+        except Garbled:
+            self.process.kill()
 
     def _frame(self, data: bytes, at: int) -> None:
         """``at`` is where the frame's kind stands; it reaches to the end of ``data``."""
@@ -409,12 +330,12 @@ class Instance(asyncio.Protocol):
         if self._status is not None:
             self._finish_dead()
         else:  # it is about to exit, and its status is wanted; or it closed the socket and is of no use
-            asyncio.get_running_loop().call_later(LAST_WORDS, self.kill_process)
+            asyncio.get_running_loop().call_later(LAST_WORDS, self.process.kill)
 
     # ------------------------------------------------------------------------------------ the keeper's word
 
     def started(self, pid: int) -> None:
-        self._process = pid
+        self.process.first = pid
 
     def specialised(self) -> None:
         if self._special is not None and not self._special.done():
@@ -443,7 +364,7 @@ class Instance(asyncio.Protocol):
             asyncio.get_running_loop().call_later(LAST_WORDS, self._finish_dead)
 
     def _finish_dead(self) -> None:
-        self._drain()
+        self.log.drain()
         self.alive = False
         self._miss_specialisation()
         words = exit_words(self._status if self._status is not None else -1)
@@ -475,73 +396,13 @@ class Instance(asyncio.Protocol):
             self._expired(turn)
 
     def _expired(self, turn: Turn) -> None:
-        self._drain()
+        self.log.drain()
         self.alive = False
         self._take_back()
-        self._memory_kib = max(self._memory_kib, resident(self.pid) // 1024)
+        self._memory_kib = max(self._memory_kib, resident(self.process.pid) // 1024)
         payload = timeout_payload(iso_time(self.clock()), turn.request_id, turn.timeout)
         self.end("timeout")
         self.conclude(Outcome("timeout", payload, turn.timeout, self._memory_kib, usable=False))
-
-    # ------------------------------------------------------------------------------------ log and ends
-
-    def watch_log(self, fd: int) -> None:
-        self._log_fd = fd
-        os.set_blocking(fd, False)
-        asyncio.get_running_loop().add_reader(fd, self._log_readable)
-
-    def _log_readable(self) -> None:
-        """One read a turn: an instance that prints without end must not starve the others."""
-        try:
-            data = os.read(self._log_fd, PIPE_READ)
-        except BlockingIOError:
-            return
-        if data:
-            self._heard(data)
-        else:  # it closed its output
-            self._close_log()
-
-    def _drain(self) -> None:
-        """Take what is in the pipe, at most the little more than a pipe holds."""
-        for _ in range(32):
-            if self._log_fd < 0:
-                return
-            try:
-                data = os.read(self._log_fd, PIPE_READ)
-            except BlockingIOError:
-                if self._cut:
-                    self._heard(b"")
-                return
-            if not data:
-                self._close_log()
-                return
-            self._heard(data)
-            if len(data) < PIPE_READ:
-                return
-
-    def _heard(self, data: bytes) -> None:
-        """Words of the event under way, or, behind a mark, of one that waited and has begun before we knew."""
-        full = len(data) == PIPE_READ
-        if self._cut:
-            data, self._cut = self._cut + data, b""
-        if full and (at := data.rfind(MARK[:1], -len(MARK) - ID)) >= 0:
-            data, self._cut = data[:at], data[at:]
-        while (at := data.find(MARK)) >= 0 and len(data) >= at + len(MARK) + ID:
-            end = at + len(MARK) + ID
-            speaker = self._line.find(data[at + len(MARK) : end].decode("latin-1"))
-            if at:
-                self.printed(data[:at])
-            if speaker is not None:
-                self._speaker, self.printed = speaker, speaker.printed
-            data = data[end:]
-        if data:
-            self.printed(data)
-
-    def _close_log(self) -> None:
-        if self._log_fd >= 0:
-            asyncio.get_running_loop().remove_reader(self._log_fd)
-            os.close(self._log_fd)
-            self._log_fd = -1
 
     def _close(self) -> None:
         if self._timer is not None:
@@ -553,11 +414,11 @@ class Instance(asyncio.Protocol):
         if self._look is not None:
             self._look.cancel()
             self._look = None
-        if self._mailbox is not None:
+        if self.mailbox is not None:
             self._take_back()
-            self._mailbox.close()
-            self._mailbox = None
-        self._close_log()
+            self.mailbox.close()
+            self.mailbox = None
+        self.log.close()
         notify, self.on_death = self.on_death, _nothing
         notify(self)
 
@@ -566,59 +427,5 @@ class Instance(asyncio.Protocol):
             self._transport.write(data)
 
 
-def _nowhere(data: bytes) -> None:
-    """An instance that prints while no invocation listens."""
-
-
 def _nothing(instance: Instance) -> None:
     """Nobody asked."""
-
-
-async def open_instance(
-    keeper: Keeper,
-    instance: Instance,
-    cell: Mapping[str, Any],
-    *,
-    spec: Mapping[str, Any] | None = None,
-    program: tuple[list[str], dict[str, str]] | None = None,
-    folder: str | None = None,
-    beside: Mapping[str, Any] | None = None,
-    mailbox: bool = False,
-) -> None:
-    """Start an instance's process: a fork with ``spec`` (Python), or ``program`` = (arguments, environment).
-    ``cell``: see ``Ground.cell``; ``beside``: extensions, see ``Keeper.fork``.
-
-    Returns at once, before the init phase; raises KeeperGone.
-    """
-    loop = asyncio.get_running_loop()
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-    log_read, log_write = os.pipe()
-    os.fchmod(log_write, 0o622)  # another user's function may open /dev/stderr, which leads here
-    if mailbox:
-        instance._mailbox = Mailbox()
-    try:
-        with theirs:
-            fds = [theirs.fileno(), log_write, *([instance._mailbox.theirs] if instance._mailbox is not None else [])]
-            if spec is not None:
-                number = keeper.fork(cell, dict(spec), fds, instance, beside=beside)
-            elif program is not None:
-                number = keeper.execute(cell, *program, fds, instance, folder=folder, beside=beside)
-            else:
-                raise ValueError("an instance is a fork or a program")
-    except BaseException:
-        ours.close()
-        os.close(log_read)
-        raise
-    finally:
-        os.close(log_write)
-    instance._keeper, instance._number = keeper, number
-    instance.watch_log(log_read)
-    ours.setblocking(False)
-    with contextlib.suppress(OSError):
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
-    try:
-        await loop.create_unix_connection(lambda: instance, sock=ours)
-    except BaseException:
-        instance.kill()
-        ours.close()
-        raise

@@ -23,10 +23,11 @@ from littoral.functions import managed
 from littoral.functions.code import CodeStore, Unpacked
 from littoral.functions.extensionsapi import MOST, ExtensionsApi
 from littoral.functions.ground import Ground, modules_in_layers
-from littoral.functions.instance import Instance, open_instance
+from littoral.functions.instance import Instance
 from littoral.functions.keeper import Keeper, KeeperGone
 from littoral.functions.listening import ListeningInstance
 from littoral.functions.names import Home
+from littoral.functions.opening import open_instance
 from littoral.functions.provided import ProvidedInstance
 from littoral.functions.runtimes import Runtimes
 from littoral.functions.settings import FunctionSettings
@@ -109,7 +110,7 @@ class Launcher:
             instance = await self._launch_node(version, unpacked, opt, stream, provisioned=provisioned)
         else:
             instance = await self._launch_python(version, unpacked, opt, stream, provisioned=provisioned)
-        instance.stream, instance.key = stream, version.key
+        instance.stream = stream
         return instance
 
     async def close(self) -> None:

@@ -19,10 +19,11 @@ from typing import Any
 from littoral.functions import extensionsapi, runtimeapi
 from littoral.functions.extensionsapi import Extension, ExtensionsApi
 from littoral.functions.held import descendants
-from littoral.functions.instance import InitFailed, Instance, Turn
+from littoral.functions.instance import Instance
 from littoral.functions.outcome import Outcome, exit_words, platform_payload
 from littoral.functions.peer import holds
 from littoral.functions.runtimeapi import Reply
+from littoral.functions.turn import InitFailed, Turn
 from littoral.net.listen import HttpListener, listen_http
 from littoral.net.message import BodyError, Headers, Request, Response
 
@@ -117,7 +118,7 @@ class ListeningInstance(Instance):
                 async with asyncio.timeout(max(0.0, left)):
                     await self._next_move()
             except TimeoutError:
-                self.printed(b"[littoral] an extension went on beyond the function's timeout\n")
+                self.log.printed(b"[littoral] an extension went on beyond the function's timeout\n")
                 return False
         return self.alive
 
@@ -143,7 +144,7 @@ class ListeningInstance(Instance):
         """Tell extensions, and the runtime by SIGTERM, before the end: two seconds at most."""
         if self._ending is not None:
             return
-        if not self.extensions.any or self._keeper is None or self._status is not None:
+        if not self.extensions.any or not self.process.started or self._status is not None:
             self.kill()
             return
         self.alive = False
@@ -157,8 +158,7 @@ class ListeningInstance(Instance):
         seconds = SHUTDOWN if self._external else SHUTDOWN_INSIDE
         self.extensions.shut_down(reason, int((self.clock() + seconds) * 1000))
         self._moved_on()
-        assert self._keeper is not None
-        self._keeper.terminate(self._number)
+        self.process.terminate()
         try:
             async with asyncio.timeout(seconds):
                 await self._gone.wait()
@@ -240,11 +240,11 @@ class ListeningInstance(Instance):
             return True
         await self._started.wait()
         listener = self._listener
-        if self.pid is None or listener is None:
+        if self.process.pid is None or listener is None:
             return False
-        ours = holds([self.pid], port, listener.port)
-        if not ours and self._process is not None:  # something that it started, maybe one of a thousand
-            family = await asyncio.to_thread(descendants, self._process)
+        ours = holds([self.process.pid], port, listener.port)
+        if not ours and self.process.first is not None:  # something that it started, maybe one of a thousand
+            family = await asyncio.to_thread(descendants, self.process.first)
             ours = await asyncio.to_thread(holds, family, port, listener.port)
         if ours:
             self._known.add(port)

@@ -15,12 +15,13 @@ from pathlib import Path
 
 from littoral.functions import runtimeapi
 from littoral.functions.extensionsapi import ExtensionsApi
-from littoral.functions.instance import LAST_WORDS, InitFailed, Turn
+from littoral.functions.instance import LAST_WORDS
 from littoral.functions.listening import ListeningInstance, response_of
 from littoral.functions.outcome import Outcome
 from littoral.functions.payload import MAX_RESPONSE
 from littoral.functions.runtimeapi import Event, Reply, RuntimeApi, Wanted
 from littoral.functions.streaming import too_large
+from littoral.functions.turn import InitFailed, Turn
 from littoral.net.incoming import IncomingBody
 from littoral.net.message import BodyError, BodyTooLarge, Headers, Request, Response
 
@@ -140,8 +141,8 @@ class ProvidedInstance(ListeningInstance):
     def _finish(self, kind: str, payload: bytes) -> None:
         if not self._line:
             return
-        self._drain()
-        self._memory_kib = max(self._memory_kib, peak_kib(self.pid))
+        self.log.drain()
+        self._memory_kib = max(self._memory_kib, peak_kib(self.process.pid))
         seconds = time.perf_counter() - self._began
         ok = kind == "ok"
         outcome = Outcome("ok" if ok else "error", payload, seconds, self._memory_kib, usable=self.alive)

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 
 from littoral.aws.service import ServiceError
 from littoral.functions.catalog import Catalog
-from littoral.functions.instance import InitFailed, Instance
+from littoral.functions.instance import Instance
 from littoral.functions.keeper import KeeperGone
 from littoral.functions.launcher import Launcher
 from littoral.functions.names import Reference
 from littoral.functions.scheduler import Scheduler
 from littoral.functions.settings import FunctionSettings
+from littoral.functions.turn import InitFailed
 from littoral.functions.version import FunctionVersion
 
 log = logging.getLogger(__name__)

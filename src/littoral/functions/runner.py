@@ -19,7 +19,7 @@ from littoral.aws.invoke import InvokeResult
 from littoral.aws.service import ServiceError
 from littoral.functions import platformlog
 from littoral.functions.catalog import Target
-from littoral.functions.instance import InitFailed, Instance
+from littoral.functions.instance import Instance
 from littoral.functions.keeper import KeeperGone
 from littoral.functions.logs import InvocationLog, Logs
 from littoral.functions.outcome import Outcome, billed_ms, exit_payload, platform_payload, timeout_payload
@@ -28,6 +28,7 @@ from littoral.functions.scheduler import Lease, Scheduler
 from littoral.functions.settings import FunctionSettings
 from littoral.functions.streaming import ResponseStream, Taker
 from littoral.functions.tally import Tallies
+from littoral.functions.turn import InitFailed
 from littoral.functions.version import FunctionVersion, iso_time
 
 log = logging.getLogger(__name__)
@@ -208,7 +209,7 @@ class Runner:
         lease, record, request_id = execution.lease, execution.record, execution.request_id
         instance = lease.instance
         assert instance is not None
-        instance.printed = record.printed
+        instance.log.printed = record.printed
         record.lines(*platformlog.foreign(lease.version, self._clock))
         began = time.perf_counter()
         try:

@@ -431,5 +431,5 @@ class Scheduler:
             await asyncio.sleep(MEMORY_WATCH)
             for pool in self._pools.values():
                 for instance in pool.busy:
-                    if instance.over_memory(pool.version.memory_size * MIB, closely=look % CLOSELY == 0):
-                        instance.kill_process()
+                    if instance.process.over_memory(pool.version.memory_size * MIB, closely=look % CLOSELY == 0):
+                        instance.process.kill()

@@ -1,0 +1,88 @@
+"""The pipe that an instance prints into, and whose words come out of it.
+
+Owns: the reading end. Words are those of the event under way (``printed``), or, behind a mark, of one that waited in
+the mailbox and has begun before the place knew: the runtime writes its id in front of its first word.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+
+from littoral.functions.turn import Turn
+
+PIPE_READ = 65536
+MARK = b"\x00\x1alittoral "  # then the id of the event whose words follow
+ID = 36
+
+
+def nowhere(data: bytes) -> None:
+    """An instance that prints while no invocation listens."""
+
+
+class LogPipe:
+    def __init__(self, find: Callable[[str], Turn | None]) -> None:
+        """``find``: the event of an instance by its id."""
+        self.printed: Callable[[bytes], None] = nowhere
+        self.speaker: Turn | None = None  # whose words are read next, where a mark has said it
+        self._find = find
+        self._fd = -1
+        self._cut = b""  # maybe the beginning of a mark
+
+    def watch(self, fd: int) -> None:
+        self._fd = fd
+        os.set_blocking(fd, False)
+        asyncio.get_running_loop().add_reader(fd, self._readable)
+
+    def _readable(self) -> None:
+        """One read a turn: an instance that prints without end must not starve the others."""
+        try:
+            data = os.read(self._fd, PIPE_READ)
+        except BlockingIOError:
+            return
+        if data:
+            self._heard(data)
+        else:  # it closed its output
+            self.close()
+
+    def drain(self) -> None:
+        """Take what is in the pipe, at most the little more than a pipe holds."""
+        for _ in range(32):
+            if self._fd < 0:
+                return
+            try:
+                data = os.read(self._fd, PIPE_READ)
+            except BlockingIOError:
+                if self._cut:
+                    self._heard(b"")
+                return
+            if not data:
+                self.close()
+                return
+            self._heard(data)
+            if len(data) < PIPE_READ:
+                return
+
+    def _heard(self, data: bytes) -> None:
+        full = len(data) == PIPE_READ
+        if self._cut:
+            data, self._cut = self._cut + data, b""
+        if full and (at := data.rfind(MARK[:1], -len(MARK) - ID)) >= 0:
+            data, self._cut = data[:at], data[at:]
+        while (at := data.find(MARK)) >= 0 and len(data) >= at + len(MARK) + ID:
+            end = at + len(MARK) + ID
+            speaker = self._find(data[at + len(MARK) : end].decode("latin-1"))
+            if at:
+                self.printed(data[:at])
+            if speaker is not None:
+                self.speaker, self.printed = speaker, speaker.printed
+            data = data[end:]
+        if data:
+            self.printed(data)
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            asyncio.get_running_loop().remove_reader(self._fd)
+            os.close(self._fd)
+            self._fd = -1
