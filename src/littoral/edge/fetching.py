@@ -35,7 +35,7 @@ from littoral.protocols.httpcache import Lifetime, initial_age, lifetime, sharea
 from littoral.protocols.httpcache.directives import date_text
 
 if TYPE_CHECKING:
-    from littoral.edge.pipeline import Visit
+    from littoral.edge.visit import Visit
 
 EARLY_HINTS = 103
 

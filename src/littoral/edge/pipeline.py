@@ -1,55 +1,46 @@
-"""The way of one viewer request through an edge location. Read ``handle`` and ``_serve`` as the list of its steps.
+"""The way of one viewer request into an edge location: which distribution it is for, its firewall, and the hot path.
 
 The hot path, a fresh hit at a behaviour without viewer triggers, returns its Response at once: no task, no await.
-Everything else is ``_serve``.
+Everything else is ``serving``.
 """
 
 from __future__ import annotations
 
 import logging
 import random
-import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from littoral.aws.invoke import Invocation, Invoker
-from littoral.aws.service import ServiceError
+from littoral.aws.invoke import Invoker
 from littoral.edge import answer
 from littoral.edge.accesslog.delivery import AccessLogs
 from littoral.edge.cache import Cache, Entry, Key
-from littoral.edge.cffunctions import viewer as scripts
 from littoral.edge.cffunctions.functions import CloudFrontFunctions
-from littoral.edge.cloudfrontheaders import FINGERPRINTS, with_made
+from littoral.edge.cloudfrontheaders import FINGERPRINTS
 from littoral.edge.continuous import marked, marked_later, way_of, without_session
-from littoral.edge.edgeheaders import InvalidAnswer
 from littoral.edge.fetching import Fetching
 from littoral.edge.geo import Locator, Nowhere
-from littoral.edge.outcome import Outcome
-from littoral.edge.plan import SAFE_METHODS, Behaviour, Origin, Plan, Trigger
-from littoral.edge.responseheaders import ResponseHeaders, server_timing
-from littoral.edge.signing import refusal_page
+from littoral.edge.plan import SAFE_METHODS, Plan
+from littoral.edge.responseheaders import ResponseHeaders
+from littoral.edge.serving import Serving
 from littoral.edge.tier import HEADER, RAW, NotTrusted, Tier, inner
-from littoral.edge.told import Told
 from littoral.edge.traffic import Traffic
+from littoral.edge.triggering import Triggering
 from littoral.edge.triggers import (
     About,
     EdgeRequest,
-    EdgeResponse,
-    apply_request,
-    apply_response,
-    event,
 )
-from littoral.edge.tunnels import NoTunnel, Tunnels
+from littoral.edge.tunnels import Tunnels
 from littoral.edge.upstream import Upstream
 from littoral.edge.validationlog import ValidationLog
-from littoral.edge.viewerrules import named_by_wildcard, refusal
+from littoral.edge.viewerrules import named_by_wildcard
+from littoral.edge.visit import EdgeFailure, Visit
 from littoral.edge.waf.guard import Firewall
 from littoral.edge.waf.verdict import Verdict
-from littoral.net.message import Answer, BodyTooLarge, BytesBody, Headers, Request, Response, Switching
-from littoral.protocols import websocket
+from littoral.net.message import Answer, Headers, Request, Response
 from littoral.protocols.signedurl import Refused
 
 log = logging.getLogger("littoral.edge")
@@ -64,63 +55,6 @@ Known = tuple[Key, bool, ResponseHeaders | None, Traffic, Callable[[], bytes | N
 UNCACHED = BODY | {b"upgrade"}
 SPECIAL = UNCACHED | {b"range", b"if-none-match", b"if-modified-since", b"origin", b"via", RAW}
 MAX_TRIGGER_BODY = 20 * 1024 * 1024  # bytes of a request body that a trigger with IncludeBody may hold up
-
-
-@dataclass(slots=True)
-class Visit:
-    """One viewer request and what is known of it by now."""
-
-    viewer: Request
-    plan: Plan
-    behaviour: Behaviour
-    request: EdgeRequest
-    about: About
-    since: int = 0  # the cache's generation when the origin was asked
-    began: float = field(default_factory=time.perf_counter)
-    told: Told | None = None  # of the origin, where this visit asked it
-    failed: str = ""  # how the primary of an origin group did
-    inner: bool = False  # another location asks, for a viewer of its own
-    block: tuple[int, Key] | None = None  # of its object under that key, where a piece is asked for (``slicing``)
-    origin: Origin | None = None  # the one that a CloudFront function chose
-    shared: Key | None = None  # where the answer to a request with Authorization lies, if its origin lets it be shared
-
-    @property
-    def upstream_took(self) -> float | None:
-        """Seconds until the origin answered, where this visit asked it."""
-        return self.told.first if self.told is not None and self.told.first >= 0 else None
-
-    @property
-    def path(self) -> str:
-        """And query, as invalidations match it."""
-        query = self.request.querystring
-        return f"{self.request.uri}?{query}" if query else self.request.uri
-
-
-class EdgeFailure(Exception):
-    """The request ends with an error of the edge itself."""
-
-    def __init__(
-        self,
-        status: int,
-        title: str,
-        reason: str,
-        label: str = "Error from cloudfront",
-        detail: str = "",
-        identifier: str = "",
-    ) -> None:
-        super().__init__(reason)
-        self.status = status
-        self.title = title
-        self.reason = reason
-        self.label = label
-        self.detail = detail  # for logs (``told``)
-        self.identifier = identifier  # of the request, where a function has seen it
-
-
-def _failure(failed: scripts.Failed, identifier: str) -> EdgeFailure:
-    title = "Service Unavailable" if failed.status == 503 else "Bad Gateway"
-    reason = "The CloudFront function associated with the CloudFront distribution is invalid or could not run."
-    return EdgeFailure(failed.status, title, reason, f"{failed.kind} from cloudfront", identifier=identifier)
 
 
 class Pipeline:
@@ -153,20 +87,20 @@ class Pipeline:
         self.access: AccessLogs | None = None
         self.functions = functions or CloudFrontFunctions(pop)
         self._known: dict[tuple[bytes | None, str, bytes | None], Known] = {}  # keys of recent hits
-        self._invoker = invoker
         self._zstd = zstd
-        self._execution_error = execution_error  # status for a Lambda@Edge function that failed
-        self._validation = ValidationLog(pop, self.functions.lines, clock)
         self._clock = clock
         self._locator = locator or Nowhere()
-        self.tunnels = Tunnels(upstream, self._origin_triggers)
         self.firewall: Firewall | None = None
         self.tier = tier or Tier(pop.lower())
         self._shielding = False  # other locations ask this one
         self._fingerprinting = False  # a policy asks for headers that tell of a ClientHello
         self.tier.clock = clock
         self.chance: Callable[[], float] = random.random  # of a request to go to a staging distribution
-        self.fetching = Fetching(self.cache, upstream, self._origin_triggers, clock, self.tier)
+        validation = ValidationLog(pop, self.functions.lines, clock)
+        self._triggering = Triggering(pop, invoker, self.functions, validation, self.results, execution_error)
+        self.fetching = Fetching(self.cache, upstream, self._triggering.at_origin, clock, self.tier)
+        self.tunnels = Tunnels(upstream, self._triggering.at_origin)
+        self._serving = Serving(pop, self.fetching, self.tunnels, self._triggering, self._locator, self.results, clock)
 
     def use(self, plans: Mapping[str, Plan]) -> None:
         """Serve these distributions, by id, and no others."""
@@ -273,11 +207,11 @@ class Pipeline:
             return self._inner(request)
         plan = self._plan_of(request)
         if plan is None:
-            return self._refuse(403, "Forbidden", "No distribution is configured for this host name.")
+            return self._serving.refuse(403, "Forbidden", "No distribution is configured for this host name.")
         return self._answered(request, plan, headers)
 
     def _answered(self, request: Request, plan: Plan, headers: dict[bytes, bytes]) -> Answer | Awaitable[Answer]:
-        found = self._quick_hit(request, plan, headers) or self._guarded(self._serve(request, plan))
+        found = self._quick_hit(request, plan, headers) or self._serving.guarded(self._serving.serve(request, plan))
         if isinstance(found, Awaitable):
             return self._counted(found, plan.traffic, request)
         plan.traffic.count(found, request)
@@ -346,7 +280,7 @@ class Pipeline:
         secure_only = behaviour.viewer_policy != "allow-all"
         if not behaviour.quick or request.method not in SAFE_METHODS or (secure_only and not request.peer.tls):
             return None
-        if (plan.restriction is not None or b"via" in headers) and self._refusal(request, plan) is not None:
+        if (plan.restriction is not None or b"via" in headers) and self._serving.refusal_of(request, plan) is not None:
             return None
         if behaviour.signers is not None:
             try:
@@ -376,31 +310,31 @@ class Pipeline:
     def _scripted(self, request: Request, plan: Plan) -> Answer | Awaitable[Answer] | None:
         """A CloudFront function stands before the cache: it runs at once, and what it finds fresh is answered at once.
         None where the long way has something else to say first."""
-        visit = self._visit(request, plan)
+        visit = self._serving.visit(request, plan)
         try:
-            if self._policy(visit) is not None or self._stopped(visit) is not None:
+            if self._serving.policy(visit) is not None or self._serving.stopped(visit) is not None:
                 return None
             behaviour = visit.behaviour
             if "viewer-request" in behaviour.functions:
-                generated = self._scripted_request(visit)
+                generated = self._triggering.scripted_request(visit)
                 if generated is not None:
-                    return self._dressed(visit, generated, generated.headers.get("x-cache") or "")
+                    return self._serving.dressed(visit, generated, generated.headers.get("x-cache") or "")
             entry = self._fresh(visit)
             if entry is None:
-                return self._guarded(self._found(visit))
+                return self._serving.guarded(self._serving.found(visit))
             self.results["Hit"] += 1
             now, identifier, scripted = self._clock(), visit.about.request_id, "viewer-response" in behaviour.functions
             if not scripted and request.method == "GET" and SPECIAL.isdisjoint(dict(request.headers.raw)):
                 return answer.hit(entry, self.pop, now, behaviour.response_headers, identifier)
             response = answer.from_entry(entry, request, answer.HIT, self.pop, now, identifier)
-            response = self._dressed(visit, response, answer.HIT)
-            return self._scripted_response(visit, response) if scripted else response
+            response = self._serving.dressed(visit, response, answer.HIT)
+            return self._triggering.scripted_response(visit, response) if scripted else response
         except EdgeFailure as failure:
-            return self._failed(failure)
+            return self._serving.failed(failure)
 
     def _fresh(self, visit: Visit) -> Entry | None:
         """The stored object for a request as a function has left it."""
-        self._rooted(visit)
+        self._serving.rooted(visit)
         behaviour, request = visit.behaviour, visit.request
         if request.method not in SAFE_METHODS or not UNCACHED.isdisjoint(dict(visit.viewer.headers.raw)):
             return None
@@ -421,211 +355,28 @@ class Pipeline:
         traffic.count(answered, request)
         return answered
 
-    async def _guarded(self, serving: Awaitable[Answer]) -> Answer:
-        try:
-            return await serving
-        except EdgeFailure as failure:
-            return self._failed(failure)
-
-    async def _serve(self, viewer: Request, plan: Plan) -> Answer:
-        visit = self._visit(viewer, plan)
-        redirect = self._policy(visit)
-        if redirect is not None:
-            return redirect
-        refused = self._stopped(visit)
-        if refused is not None:
-            return await self._respond(visit, await self._error_page(visit, refused))
-        await self._take_body(visit)
-        generated = await self._viewer_request(visit)
-        if generated is not None:
-            return self._dressed(visit, generated, generated.headers.get("x-cache") or "")
-        return await self._found(visit)
-
-    async def _found(self, visit: Visit) -> Answer:
-        """What comes after the viewer-request function."""
-        self._rooted(visit)
-        if websocket.asks(visit.viewer.method, visit.viewer.headers.raw):
-            return await self._tunnel(visit)
-        outcome = await self._find(visit)
-        shown = await self._error_page(visit, outcome)
-        try:
-            response = self._dressed(visit, await self._respond(visit, shown), shown.label)
-            # "Events that can trigger a function": not for errors of the origin, nor for pages shown in their place
-            return await self._finish(visit, response) if shown is outcome and shown.status < 400 else response
-        except BaseException:
-            shown.release()
-            raise
-
     async def _inner(self, request: Request) -> Response:
         """Another location asks this one, which is the origin's shield (``tier``)."""
         try:
             asking = self.tier.asked(request)
         except NotTrusted as problem:
-            return self._refuse(403, "Forbidden", f"{problem}.")
+            return self._serving.refuse(403, "Forbidden", f"{problem}.")
         plan = self._plan_of(request) or self._staging.get(request.host.lower())
         behaviours = [each for each in plan.behaviours if each.pattern == asking.behaviour] if plan is not None else []
         if plan is None or not behaviours or self.tier.behind(asking):
-            return self._refuse(503, "Service Unavailable", "This location does not serve by that revision yet.")
+            return self._serving.refuse(
+                503, "Service Unavailable", "This location does not serve by that revision yet."
+            )
         viewer = inner(request, asking)
         path, _, query = viewer.target.partition("?")
         made = EdgeRequest(viewer.method, path, query, Headers(list(viewer.headers.raw)), asking.address)
         about = About(plan.domain, plan.id, answer.request_id())
         visit = Visit(viewer, plan, behaviours[0], made, about, inner=True)
         try:
-            response = await self._respond(visit, await self._find(visit))
+            response = await self._serving.respond(visit, await self._serving.find(visit))
         except EdgeFailure as failure:
-            response = self._failed(failure)
+            response = self._serving.failed(failure)
         response.headers.set(HEADER, "1")
-        return response
-
-    def _rooted(self, visit: Visit) -> None:
-        if visit.request.uri == "/" and visit.plan.default_root:
-            visit.request.uri = "/" + visit.plan.default_root
-
-    def _visit(self, viewer: Request, plan: Plan) -> Visit:
-        path, _, query = viewer.target.partition("?")
-        behaviour = plan.behaviour(path)
-        headers = Headers(list(viewer.headers.raw))
-        if behaviour.made:
-            headers = with_made(behaviour.made, viewer, self._locator.locate(viewer.peer.host))
-        request = EdgeRequest(viewer.method, path, query, headers, viewer.peer.host)
-        return Visit(viewer, plan, behaviour, request, About(plan.domain, plan.id, answer.request_id()))
-
-    def _policy(self, visit: Visit) -> Response | None:
-        behaviour, viewer = visit.behaviour, visit.viewer
-        if not viewer.peer.tls and behaviour.viewer_policy == "https-only":
-            raise EdgeFailure(403, "Forbidden", "This distribution is served over HTTPS only.")
-        if not viewer.peer.tls and behaviour.viewer_policy == "redirect-to-https":
-            status = 301 if viewer.method in {"GET", "HEAD"} else 307
-            response = answer.page(status, "Moved", "Use HTTPS.", self.pop, "Redirect from cloudfront")
-            response.headers.set("location", f"https://{viewer.host.partition(':')[0]}{viewer.target}")
-            return response
-        if viewer.target == "*":
-            raise EdgeFailure(400, "Bad Request", "A distribution is asked for a path.", detail="InvalidRequest")
-        if viewer.method == "GET" and (
-            viewer.headers.get("content-length", "0") != "0" or "transfer-encoding" in viewer.headers
-        ):
-            raise EdgeFailure(403, "Forbidden", "A GET request has no body.", detail="InvalidRequest")
-        if viewer.method not in behaviour.allowed:
-            reason = f"The method {viewer.method} is not allowed by this distribution."
-            raise EdgeFailure(403, "Forbidden", reason, detail="InvalidRequestMethod")
-        return None
-
-    def _stopped(self, visit: Visit) -> Outcome | None:
-        """Every check that comes before functions and may have a custom error page: here, so that none is left out."""
-        return self._restricted(visit) or self._admit(visit)
-
-    def _refusal(self, viewer: Request, plan: Plan) -> str | None:
-        country = self._locator.locate(viewer.peer.host).country if plan.restriction is not None else ""
-        return refusal(plan, viewer.headers, country)
-
-    def _restricted(self, visit: Visit) -> Outcome | None:
-        """Geo restriction and loops; a custom error page may stand for the 403."""
-        reason = self._refusal(visit.viewer, visit.plan)
-        if reason is None:
-            return None
-        page = answer.page(403, "Forbidden", reason, self.pop)
-        assert isinstance(page.body, bytes)
-        detail = "ClientGeoBlocked" if "country" in reason else ""
-        return Outcome(403, "Error from cloudfront", headers=page.headers, content=page.body, detail=detail)
-
-    def _admit(self, visit: Visit) -> Outcome | None:
-        """Signed URLs and cookies: the request goes on without them, or is refused."""
-        signers = visit.behaviour.signers
-        if signers is None:
-            return None
-        try:
-            target, visit.request.headers = signers.admit(visit.viewer, self._clock())
-        except Refused as refused:
-            headers = Headers.of([("content-type", "text/xml")])
-            return Outcome(403, "Error from cloudfront", headers=headers, content=refusal_page(refused))
-        visit.request.querystring = target.partition("?")[2]
-        return None
-
-    async def _take_body(self, visit: Visit) -> None:
-        """Hold the body only where a trigger asked for it."""
-        if any(trigger.include_body for trigger in visit.behaviour.triggers.values()):
-            try:
-                visit.request.body = await visit.viewer.body.read(MAX_TRIGGER_BODY)
-            except BodyTooLarge as problem:
-                raise EdgeFailure(413, "Payload Too Large", str(problem)) from problem
-            visit.viewer.body = BytesBody(visit.request.body)
-
-    async def _tunnel(self, visit: Visit) -> Answer:
-        """A WebSocket to the origin, or what the origin says instead."""
-        try:
-            found = await self.tunnels.open(visit)
-        except NoTunnel as problem:
-            raise EdgeFailure(problem.status, problem.title, str(problem)) from problem
-        if isinstance(found, Switching):
-            self.results["Miss"] += 1
-            return found
-        return await self._respond(visit, found)
-
-    async def _find(self, visit: Visit) -> Outcome:
-        """From the cache, from a fetch already under way, or from the origin."""
-        behaviour, request = visit.behaviour, visit.request
-        private = "authorization" in request.headers and not behaviour.shares_authorized
-        if request.method not in behaviour.cached or not behaviour.caches:
-            return await self.fetching.pass_through(visit)
-        key = (visit.plan.id, behaviour.key_of(request.uri, request.querystring, request.headers, request.method))
-        if private:
-            visit.shared = key
-            return await self.fetching.pass_through(visit)
-        return await self.fetching.find(key, visit)
-
-    async def _error_page(self, visit: Visit, outcome: Outcome) -> Outcome:
-        """A custom error page comes through the behaviour of its own path."""
-        page = visit.plan.errors.get(outcome.status)
-        if page is None or page.path is None or visit.request.uri == page.path:
-            return outcome
-        outcome.release()
-        instead = self._visit(visit.viewer, visit.plan)
-        instead.request.method, instead.request.uri, instead.request.querystring = "GET", page.path, ""
-        instead.behaviour = visit.plan.behaviour(page.path)
-        found = await self._find(instead)
-        found.status = page.status or outcome.status
-        found.label = "Error from cloudfront"
-        return found
-
-    async def _respond(self, visit: Visit, outcome: Outcome) -> Response:
-        response = await self._shown(visit, outcome)
-        if visit.told is not None or outcome.detail:
-            told = visit.told or Told()
-            told.detail = outcome.detail
-            response.note = told
-        return response
-
-    async def _shown(self, visit: Visit, outcome: Outcome) -> Response:
-        self.results[outcome.label.partition(" ")[0]] += 1
-        entry = outcome.entry
-        if entry is not None:
-            response = answer.from_entry(entry, visit.viewer, outcome.label, self.pop, self._clock())
-            if outcome.status != entry.status:
-                response.status = outcome.status
-            return response
-        if outcome.filling is not None and "range" in visit.viewer.headers and outcome.status == 200:
-            part = answer.part_of_filling(outcome, visit.viewer)
-            if part is None:
-                whole = await outcome.whole()
-                return answer.from_entry(whole, visit.viewer, outcome.label, self.pop, self._clock())
-            outcome = part
-        headers = outcome.headers
-        answer.mark(headers, outcome.label, self.pop, visit.about.request_id)
-        return Response(outcome.status, headers, outcome.body())
-
-    def _dressed(self, visit: Visit, response: Response, label: str) -> Response:
-        """With what the response headers policy adds and takes away; viewer-response functions see it so."""
-        policy, viewer = visit.behaviour.response_headers, visit.viewer
-        if policy is None:
-            return response
-        headers = response.headers
-        headers.raw = policy.apply(headers.raw, viewer.method, viewer.headers)
-        if policy.times(viewer.headers):
-            result, took = label.partition(" ")[0], time.perf_counter() - visit.began
-            metrics = server_timing(result, self.pop, visit.about.request_id, took, visit.upstream_took).decode()
-            own = headers.get("server-timing") if visit.upstream_took is not None else None
-            headers.set("server-timing", f"{metrics},{own}" if own else metrics)
         return response
 
     def _blocked(self, verdict: Verdict) -> Response:
@@ -640,128 +391,3 @@ class Pipeline:
         )
         response.body = reply.body
         return response
-
-    def _refuse(
-        self, status: int, title: str, reason: str, label: str = "Error from cloudfront", identifier: str = ""
-    ) -> Response:
-        self.results[label.partition(" ")[0]] += 1
-        return answer.page(status, title, reason, self.pop, label, identifier)
-
-    def _failed(self, failure: EdgeFailure) -> Response:
-        response = self._refuse(failure.status, failure.title, failure.reason, failure.label, failure.identifier)
-        if failure.detail:
-            response.note = Told(failure.detail)
-        return response
-
-    # ----------------------------------------------------------------------------------------- triggers
-
-    async def _viewer_request(self, visit: Visit) -> Response | None:
-        """The request goes on changed, or a generated response ends it."""
-        if "viewer-request" in visit.behaviour.functions:
-            return self._scripted_request(visit)
-        trigger = visit.behaviour.triggers.get("viewer-request")
-        if trigger is None:
-            return None
-        payload = event(visit.about, "viewer-request", trigger, visit.request)
-        result = await self._run(visit, "viewer-request", trigger.function, payload)
-        changed = self._checked(
-            visit, "viewer-request", trigger, lambda: apply_request("viewer-request", result, visit.request)
-        )
-        if isinstance(changed, EdgeResponse):
-            return self._generated(visit, changed, "LambdaGeneratedResponse from cloudfront")
-        visit.request = changed
-        if changed.body is not None:
-            visit.viewer.body = BytesBody(changed.body)
-        return None
-
-    async def _finish(self, visit: Visit, response: Response) -> Response:
-        """viewer-response."""
-        if "viewer-response" in visit.behaviour.functions:
-            return self._scripted_response(visit, response)
-        trigger = visit.behaviour.triggers.get("viewer-response")
-        if trigger is None:
-            return response
-        before = EdgeResponse(response.status, response.headers)
-        payload = event(visit.about, "viewer-response", trigger, visit.request, before)
-        result = await self._run(visit, "viewer-response", trigger.function, payload)
-        after = self._checked(
-            visit, "viewer-response", trigger, lambda: apply_response("viewer-response", result, before)
-        )
-        response.headers = after.headers
-        return response
-
-    def _scripted_request(self, visit: Visit) -> Response | None:
-        """The same with a CloudFront function."""
-        arn, origins = visit.behaviour.functions["viewer-request"], visit.plan.origins
-        try:
-            going = scripts.at_request(self.functions, arn, visit.about, visit.request, visit.behaviour.origin, origins)
-        except scripts.Failed as failed:
-            raise _failure(failed, visit.about.request_id) from failed
-        if isinstance(going, EdgeResponse):
-            return self._generated(visit, going, "FunctionGeneratedResponse from cloudfront")
-        visit.request, visit.origin = going.request, going.origin
-        return None
-
-    def _scripted_response(self, visit: Visit, response: Response) -> Response:
-        before = EdgeResponse(response.status, response.headers)
-        try:
-            after = scripts.at_response(
-                self.functions, visit.behaviour.functions["viewer-response"], visit.about, visit.request, before
-            )
-        except scripts.Failed as failed:
-            raise _failure(failed, visit.about.request_id) from failed
-        response.status, response.headers = after.status, after.headers
-        if after.body is not None:
-            response.body = after.body
-        return response
-
-    async def _origin_triggers(
-        self, kind: str, visit: Visit, request: EdgeRequest, response: EdgeResponse | None
-    ) -> EdgeRequest | EdgeResponse | None:
-        """What origin-request or origin-response make of it; None where there is no such trigger."""
-        trigger = visit.behaviour.triggers.get(kind)
-        if trigger is None:
-            return None
-        result = await self._run(visit, kind, trigger.function, event(visit.about, kind, trigger, request, response))
-        if response is None:
-            return self._checked(visit, kind, trigger, lambda: apply_request(kind, result, request))
-        return self._checked(visit, kind, trigger, lambda: apply_response(kind, result, response))
-
-    async def _run(self, visit: Visit, kind: str, function: str, payload: bytes) -> bytes:
-        """Invoke. Throttles and time-outs are 503, execution errors by a setting (502 where the answer is wrong)."""
-        if self._invoker is None:
-            raise EdgeFailure(
-                503, "Service Unavailable", "This edge location runs no functions.", "LambdaExecutionError"
-            )
-        try:
-            result = await self._invoker.invoke(Invocation(function, payload, replica_of=REGION))
-        except ServiceError as error:
-            log.warning("%s of %s: %s", kind, visit.plan.id, error)
-            label = "LambdaLimitExceeded" if error.code == "TooManyRequestsException" else "LambdaExecutionError"
-            reason = "The Lambda function associated with the distribution could not be run."
-            raise EdgeFailure(
-                503, "Service Unavailable", reason, f"{label} from cloudfront", identifier=visit.about.request_id
-            ) from error
-        if result.function_error is not None:
-            log.warning("%s of %s failed: %s", kind, visit.plan.id, result.payload[:500].decode(errors="replace"))
-            reason = "The Lambda function associated with the distribution failed or timed out."
-            status = 503 if b"Sandbox.Timedout" in result.payload else self._execution_error
-            title = "Service Unavailable" if status == 503 else "Internal Server Error"
-            label = "LambdaExecutionError from cloudfront"
-            raise EdgeFailure(status, title, reason, label, identifier=visit.about.request_id)
-        return result.payload
-
-    def _checked(self, visit: Visit, kind: str, trigger: Trigger, apply: Callable[[], T]) -> T:
-        try:
-            return apply()
-        except InvalidAnswer as problem:
-            log.warning("a function's answer is not valid: %s", problem)
-            self._validation.say(visit.plan.id, visit.about.request_id, kind, trigger.function, str(problem))
-            reason = f"The Lambda function returned an invalid result: {problem}."
-            label, identifier = "LambdaValidationError from cloudfront", visit.about.request_id
-            raise EdgeFailure(502, "Bad Gateway", reason, label, identifier=identifier) from problem
-
-    def _generated(self, visit: Visit, made: EdgeResponse, label: str) -> Response:
-        answer.mark(made.headers, label, self.pop, visit.about.request_id)
-        self.results[label.partition(" ")[0]] += 1
-        return Response(made.status, made.headers, made.body or b"")

@@ -35,7 +35,7 @@ from littoral.edge.ranges import (
 from littoral.net.message import BodyError, Headers, RawHeaders
 
 if TYPE_CHECKING:
-    from littoral.edge.pipeline import Visit
+    from littoral.edge.visit import Visit
 
 Find = Callable[[Key, "Visit"], Awaitable[Outcome]]
 

@@ -20,7 +20,7 @@ from littoral.net.message import Switching
 from littoral.protocols.websocket import HandshakeRefused, accept_handshake, answers
 
 if TYPE_CHECKING:
-    from littoral.edge.pipeline import Visit
+    from littoral.edge.visit import Visit
 
 log = logging.getLogger("littoral.edge")
 

@@ -1,0 +1,164 @@
+"""Functions at their four events: what each is shown, and what becomes of a request or a response by its answer."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from typing import TypeVar
+
+from littoral.aws.invoke import Invocation, Invoker
+from littoral.aws.service import ServiceError
+from littoral.edge import answer
+from littoral.edge.cffunctions import viewer as scripts
+from littoral.edge.cffunctions.functions import CloudFrontFunctions
+from littoral.edge.edgeheaders import InvalidAnswer
+from littoral.edge.plan import Trigger
+from littoral.edge.triggers import EdgeRequest, EdgeResponse, apply_request, apply_response, event
+from littoral.edge.validationlog import ValidationLog
+from littoral.edge.visit import EdgeFailure, Visit
+from littoral.net.message import BytesBody, Response
+
+log = logging.getLogger("littoral.edge")
+
+T = TypeVar("T")
+REGION = "us-east-1"  # of every Lambda@Edge function
+
+
+class Triggering:
+    """Lambda@Edge by an invoker, CloudFront functions in this process."""
+
+    def __init__(
+        self,
+        pop: str,
+        invoker: Invoker | None,
+        functions: CloudFrontFunctions,
+        validation: ValidationLog,
+        results: Counter[str],
+        execution_error: int,
+    ) -> None:
+        self._pop = pop
+        self._invoker = invoker
+        self._functions = functions
+        self._validation = validation
+        self._results = results
+        self._execution_error = execution_error  # status for a Lambda@Edge function that failed
+
+    async def at_request(self, visit: Visit) -> Response | None:
+        """The request goes on changed, or a generated response ends it."""
+        if "viewer-request" in visit.behaviour.functions:
+            return self.scripted_request(visit)
+        trigger = visit.behaviour.triggers.get("viewer-request")
+        if trigger is None:
+            return None
+        payload = event(visit.about, "viewer-request", trigger, visit.request)
+        result = await self._run(visit, "viewer-request", trigger.function, payload)
+        changed = self._checked(
+            visit, "viewer-request", trigger, lambda: apply_request("viewer-request", result, visit.request)
+        )
+        if isinstance(changed, EdgeResponse):
+            return self._generated(visit, changed, "LambdaGeneratedResponse from cloudfront")
+        visit.request = changed
+        if changed.body is not None:
+            visit.viewer.body = BytesBody(changed.body)
+        return None
+
+    async def at_response(self, visit: Visit, response: Response) -> Response:
+        """viewer-response."""
+        if "viewer-response" in visit.behaviour.functions:
+            return self.scripted_response(visit, response)
+        trigger = visit.behaviour.triggers.get("viewer-response")
+        if trigger is None:
+            return response
+        before = EdgeResponse(response.status, response.headers)
+        payload = event(visit.about, "viewer-response", trigger, visit.request, before)
+        result = await self._run(visit, "viewer-response", trigger.function, payload)
+        after = self._checked(
+            visit, "viewer-response", trigger, lambda: apply_response("viewer-response", result, before)
+        )
+        response.headers = after.headers
+        return response
+
+    def scripted_request(self, visit: Visit) -> Response | None:
+        """The same with a CloudFront function."""
+        arn, origins = visit.behaviour.functions["viewer-request"], visit.plan.origins
+        try:
+            going = scripts.at_request(
+                self._functions, arn, visit.about, visit.request, visit.behaviour.origin, origins
+            )
+        except scripts.Failed as failed:
+            raise _failure(failed, visit.about.request_id) from failed
+        if isinstance(going, EdgeResponse):
+            return self._generated(visit, going, "FunctionGeneratedResponse from cloudfront")
+        visit.request, visit.origin = going.request, going.origin
+        return None
+
+    def scripted_response(self, visit: Visit, response: Response) -> Response:
+        before = EdgeResponse(response.status, response.headers)
+        try:
+            after = scripts.at_response(
+                self._functions, visit.behaviour.functions["viewer-response"], visit.about, visit.request, before
+            )
+        except scripts.Failed as failed:
+            raise _failure(failed, visit.about.request_id) from failed
+        response.status, response.headers = after.status, after.headers
+        if after.body is not None:
+            response.body = after.body
+        return response
+
+    async def at_origin(
+        self, kind: str, visit: Visit, request: EdgeRequest, response: EdgeResponse | None
+    ) -> EdgeRequest | EdgeResponse | None:
+        """What origin-request or origin-response make of it; None where there is no such trigger."""
+        trigger = visit.behaviour.triggers.get(kind)
+        if trigger is None:
+            return None
+        result = await self._run(visit, kind, trigger.function, event(visit.about, kind, trigger, request, response))
+        if response is None:
+            return self._checked(visit, kind, trigger, lambda: apply_request(kind, result, request))
+        return self._checked(visit, kind, trigger, lambda: apply_response(kind, result, response))
+
+    async def _run(self, visit: Visit, kind: str, function: str, payload: bytes) -> bytes:
+        """Invoke. Throttles and time-outs are 503, execution errors by a setting (502 where the answer is wrong)."""
+        if self._invoker is None:
+            raise EdgeFailure(
+                503, "Service Unavailable", "This edge location runs no functions.", "LambdaExecutionError"
+            )
+        try:
+            result = await self._invoker.invoke(Invocation(function, payload, replica_of=REGION))
+        except ServiceError as error:
+            log.warning("%s of %s: %s", kind, visit.plan.id, error)
+            label = "LambdaLimitExceeded" if error.code == "TooManyRequestsException" else "LambdaExecutionError"
+            reason = "The Lambda function associated with the distribution could not be run."
+            raise EdgeFailure(
+                503, "Service Unavailable", reason, f"{label} from cloudfront", identifier=visit.about.request_id
+            ) from error
+        if result.function_error is not None:
+            log.warning("%s of %s failed: %s", kind, visit.plan.id, result.payload[:500].decode(errors="replace"))
+            reason = "The Lambda function associated with the distribution failed or timed out."
+            status = 503 if b"Sandbox.Timedout" in result.payload else self._execution_error
+            title = "Service Unavailable" if status == 503 else "Internal Server Error"
+            label = "LambdaExecutionError from cloudfront"
+            raise EdgeFailure(status, title, reason, label, identifier=visit.about.request_id)
+        return result.payload
+
+    def _checked(self, visit: Visit, kind: str, trigger: Trigger, apply: Callable[[], T]) -> T:
+        try:
+            return apply()
+        except InvalidAnswer as problem:
+            log.warning("a function's answer is not valid: %s", problem)
+            self._validation.say(visit.plan.id, visit.about.request_id, kind, trigger.function, str(problem))
+            reason = f"The Lambda function returned an invalid result: {problem}."
+            label, identifier = "LambdaValidationError from cloudfront", visit.about.request_id
+            raise EdgeFailure(502, "Bad Gateway", reason, label, identifier=identifier) from problem
+
+    def _generated(self, visit: Visit, made: EdgeResponse, label: str) -> Response:
+        answer.mark(made.headers, label, self._pop, visit.about.request_id)
+        self._results[label.partition(" ")[0]] += 1
+        return Response(made.status, made.headers, made.body or b"")
+
+
+def _failure(failed: scripts.Failed, identifier: str) -> EdgeFailure:
+    title = "Service Unavailable" if failed.status == 503 else "Bad Gateway"
+    reason = "The CloudFront function associated with the CloudFront distribution is invalid or could not run."
+    return EdgeFailure(failed.status, title, reason, f"{failed.kind} from cloudfront", identifier=identifier)
