@@ -8,8 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from .conftest import Running, needs
 
+pytestmark = pytest.mark.timeout(300)  # a page starts the AWS CLI some forty times
 DOCS = Path(__file__).parents[2] / "docs"
 SETUP = ("make setup", "littoral up &", "eval $(littoral")  # the fixture's work
 
@@ -33,7 +36,7 @@ def typed(page: str, place: Running, folder: Path) -> str:
     }
     script = "set -e\n" + "\n".join(lines)
     done = subprocess.run(
-        ["bash", "-c", script], cwd=folder, env=env, capture_output=True, text=True, timeout=110, check=False
+        ["bash", "-c", script], cwd=folder, env=env, capture_output=True, text=True, timeout=280, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -40,9 +40,10 @@ def start(folder: Path, *options: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_the_tour_holds_what_it_claims(tmp_path: Path) -> None:
     tour = start(tmp_path, "--patients", "2", "--seconds", "60", "--speed", "6")
-    said, _ = tour.communicate(timeout=110)
+    said, _ = tour.communicate(timeout=280)
     assert tour.returncode == 0, said
     assert "FAILED" not in said
     produced = int(re.search(r"points produced\D+(\d+)", said)[1])  # type: ignore[index]
