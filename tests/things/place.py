@@ -41,6 +41,14 @@ class Sink:
         self.objects[key] = data
         self.arrived.put((key, data))
 
+    async def read(self, bucket: str, key: str) -> bytes:
+        if bucket == "missing":
+            raise ServiceError("NoSuchBucket", "The specified bucket does not exist", status=404)
+        return self.objects[key]
+
+    def presign(self, bucket: str, key: str, seconds: int) -> str:
+        return f"https://objects.example/{bucket}/{key}?for={seconds}"
+
     async def invoke(self, invocation: Invocation) -> InvokeResult:
         raise AssertionError("rules invoke asynchronously")
 
@@ -187,6 +195,7 @@ def running(folder: Path, on_open: Callable[[Things], None] | None = None) -> It
             endpoint=lambda: f"127.0.0.1:{held['port']}",
             invoker=sink,
             objects=sink,
+            job_objects=sink,
         )
         await things.start()
         server = authority.issue_server(["localhost", "127.0.0.1"])
@@ -200,7 +209,7 @@ def running(folder: Path, on_open: Callable[[Things], None] | None = None) -> It
             await listener.close(0.5)
             await things.close()
 
-        return {"iot": things.iot, "iot-data": things.iot_data, "close": close}
+        return {"iot": things.iot, "iot-data": things.iot_data, "iot-jobs-data": things.iot_jobs_data, "close": close}
 
     with served(factory) as gateway:
         https = gateway.run(listen_http(gateway.gateway.handle_device, tls=held["tls"]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import ssl
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,7 @@ from littoral.net.pki import Authority
 from littoral.store.documents import Documents
 from littoral.store.embedded import EmbeddedStore
 from littoral.things.control import Iot
+from littoral.things.jobs import Jobs, Progress
 from littoral.things.message import Publication
 from littoral.things.names import Names
 from littoral.things.registry import Registry
@@ -37,6 +39,10 @@ async def nowhere(message: Publication) -> None:
     raise AssertionError("no rule runs in these tests")
 
 
+async def untold(topic: str, payload: bytes) -> None:
+    """No device hears of it."""
+
+
 async def build(store: EmbeddedStore, authority: Authority) -> Iot:
     records = store.records("things")
     registry = Registry(records)
@@ -44,7 +50,9 @@ async def build(store: EmbeddedStore, authority: Authority) -> Iot:
     engine = RuleEngine(Documents(records, "rule/"), store.streams, Sinks(None, None, nowhere), account="000000000000")
     await engine.open()
     names = Names("us-east-1", "000000000000")
-    return Iot(registry, engine, names, authority=authority, endpoint=lambda: "127.0.0.1:8883")
+    jobs = Jobs(records, untold, time.time)
+    progress = Progress(jobs, registry, names, records)
+    return Iot(registry, engine, names, authority=authority, endpoint=lambda: "127.0.0.1:8883", progress=progress)
 
 
 @pytest.fixture
@@ -390,7 +398,7 @@ async def test_a_rule_that_cannot_be_honoured_is_refused(iot: Iot, call: Caller,
 
 
 async def test_the_endpoint_is_the_device_port(iot: Iot, call: Caller) -> None:
-    for kind in ("iot:Data-ATS", "iot:Data"):
+    for kind in ("iot:Data-ATS", "iot:Data", "iot:Jobs"):
         found = await iot.describe_endpoint(call(), endpoint_type=kind)
         assert found == {"endpointAddress": "127.0.0.1:8883"}
-    await refused("InvalidRequestException", iot.describe_endpoint(call(), endpoint_type="iot:Jobs"))
+    await refused("InvalidRequestException", iot.describe_endpoint(call(), endpoint_type="iot:Nothing"))

@@ -22,7 +22,7 @@ from littoral.store.contract import StorageFailed
 
 log = logging.getLogger("littoral.aws")
 
-DEVICE_SERVICES = frozenset(("iot-data", "greengrassv2", "s3"))
+DEVICE_SERVICES = frozenset(("iot-data", "iot-jobs-data", "greengrassv2", "s3"))
 # operations that the services themselves let anybody call, for capabilities that decide by the principal
 OPEN_TO_ANONYMOUS = frozenset(("s3",))
 

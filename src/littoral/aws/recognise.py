@@ -20,6 +20,7 @@ from littoral.protocols import sigv4
 VIRTUAL_HOST = re.compile(r"^(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])\.s3[.-](?:[a-z0-9.-]+)(?::\d+)?$")
 DATED_PATH = re.compile(r"^/20\d\d-\d\d-\d\d/")  # lambda and cloudfront begin with the version of their API
 CREDENTIAL = re.compile(r"Credential=([^,\s]+)")
+JOB_PATHS = re.compile(r"^/things/[^/]+/jobs(/|$)")
 DEVICE_PATHS = re.compile(r"^/(topics/|things/[^/]+/shadow|api/things/|retainedMessage)")
 
 
@@ -59,6 +60,8 @@ def service_of(request: Request, query: list[tuple[str, str]], served: Collectio
         if fitting is not None:
             return fitting
         raise ServiceError("NotImplemented", f"The service {scope[:60]!r} is not served here.", status=501)
+    if JOB_PATHS.match(request.raw_path) and "iot-jobs-data" in served:
+        return "iot-jobs-data"
     if DEVICE_PATHS.match(request.raw_path) and "iot-data" in served:
         return "iot-data"
     if request.raw_path.startswith("/greengrass/") and "greengrassv2" in served:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from littoral.net.message import Headers
 from littoral.protocols import sigv4
@@ -54,3 +54,29 @@ def sign(
         f"{sigv4.ALGORITHM} Credential={access_key}/{credential.scope}, "
         f"SignedHeaders={';'.join(signed)}, Signature={signature}",
     )
+
+
+def presign(url: str, *, access_key: str, secret: str, region: str, now: float, seconds: int) -> str:
+    """The URL of an object by which anybody may get it for so long."""
+    parts = urlsplit(url)
+    stamp = datetime.datetime.fromtimestamp(now, datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
+    credential = sigv4.Credential(access_key, stamp[:8], region, "s3")
+    query = [
+        ("X-Amz-Algorithm", sigv4.ALGORITHM),
+        ("X-Amz-Credential", f"{access_key}/{credential.scope}"),
+        ("X-Amz-Date", stamp),
+        ("X-Amz-Expires", str(seconds)),
+        ("X-Amz-SignedHeaders", "host"),
+    ]
+    signed = ("host",)
+    canonical = sigv4.canonical_request(
+        "GET",
+        sigv4.canonical_path(parts.path, "s3"),
+        sigv4.canonical_query(query),
+        sigv4.canonical_headers([("host", parts.netloc)], signed),
+        signed,
+        sigv4.UNSIGNED_PAYLOAD,
+    )
+    key = sigv4.signing_key(secret, credential.date, region, "s3")
+    signature = sigv4.signature(key, sigv4.string_to_sign(stamp, credential.scope, canonical))
+    return f"{url}?{urlencode(query)}&X-Amz-Signature={signature}"

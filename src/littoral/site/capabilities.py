@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
+from littoral.aws.identity import AccessKey
 from littoral.aws.invoke import Invocation, InvokeResult
 from littoral.aws.service import Call, ServiceError
+from littoral.aws.sign import presign
 from littoral.functions import Functions, Placement, SourceRecord
 from littoral.objects import Objects
 from littoral.protocols.shadow import ShadowError
@@ -29,6 +33,25 @@ class RuleObjects:
 
     async def put(self, bucket: str, key: str, data: bytes, content_type: str) -> None:
         await self._objects.put_bytes(bucket, key, data, content_type=content_type)
+
+
+class JobObjects:
+    """For jobs: documents that lie in a bucket, and URLs by which devices get what a document names."""
+
+    def __init__(self, objects: Objects, key: AccessKey, api: Callable[[], str], region: str) -> None:
+        self._objects = objects
+        self._key = key
+        self._api = api
+        self._region = region
+
+    async def read(self, bucket: str, key: str) -> bytes:
+        return await self._objects.get_bytes(bucket, key)
+
+    def presign(self, bucket: str, key: str, seconds: int) -> str:
+        url = f"{self._api()}/{bucket}/{quote(key, safe='/~')}"
+        return presign(
+            url, access_key=self._key.id, secret=self._key.secret, region=self._region, now=time.time(), seconds=seconds
+        )
 
 
 class ObjectCode:

@@ -31,6 +31,7 @@ from littoral.site.capabilities import (
     DeploymentShadows,
     EdgeFunctions,
     ImportedObjects,
+    JobObjects,
     ObjectCode,
     RuleObjects,
     ScheduleTargets,
@@ -143,6 +144,7 @@ class Local:
             "scheduler": self.schedules.scheduler,
             "iot": self.things.iot,
             "iot-data": self.things.iot_data,
+            "iot-jobs-data": self.things.iot_jobs_data,
         }
 
 
@@ -167,6 +169,7 @@ async def open_local(base: Foundation) -> Local:
         endpoint=lambda: place.url("mqtt-tls").removeprefix("mqtts://"),
         invoker=functions,
         objects=RuleObjects(objects),
+        job_objects=JobObjects(objects, base.identity.root, lambda: place.url("api"), region),
         permits=lambda function, rule: functions.may_invoke(function, service="iot.amazonaws.com", source_arn=rule),
     )
     place.part(things.close)

@@ -15,6 +15,7 @@ API_CLASSES: dict[str, str] = {
     "greengrassv2": "littoral.core.greengrass:Greengrass",
     "iot": "littoral.things.control:Iot",
     "iot-data": "littoral.things.data:IotData",
+    "iot-jobs-data": "littoral.things.jobs.data:IotJobsData",
     "kinesis": "littoral.streams.api:KinesisApi",
     "lambda": "littoral.functions.api:LambdaApi",
     "logs": "littoral.functions.logs.api:LogsApi",

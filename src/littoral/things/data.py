@@ -58,7 +58,7 @@ class IotData:
         self._shadows = shadows
         self._permissions = permissions
 
-    def _authorise(self, call: Call, action: str, kind: str, name: str) -> None:
+    def authorise(self, call: Call, action: str, kind: str, name: str) -> None:
         """Raises ForbiddenException, as AWS's device gateway does."""
         if call.principal.kind == "key":
             return
@@ -92,9 +92,9 @@ class IotData:
             raise _invalid("qos must be 0 or 1")
         if len(data) > MAX_PAYLOAD:
             raise ServiceError("InvalidRequestException", f"The payload exceeds {MAX_PAYLOAD} bytes", status=413)
-        self._authorise(call, "iot:Publish", "topic", topic)
+        self.authorise(call, "iot:Publish", "topic", topic)
         if retain:
-            self._authorise(call, "iot:RetainPublish", "topic", topic)
+            self.authorise(call, "iot:RetainPublish", "topic", topic)
         properties = PublishProperties(
             payload_format=_format(payload_format_indicator),
             message_expiry=_expiry(message_expiry),
@@ -120,7 +120,7 @@ class IotData:
 
     @operation()
     async def get_retained_message(self, call: Call, *, topic: str) -> Output:
-        self._authorise(call, "iot:GetRetainedMessage", "topic", topic)
+        self.authorise(call, "iot:GetRetainedMessage", "topic", topic)
         found = await self._messages.retained(topic)
         if found is None:
             raise ServiceError("ResourceNotFoundException", f"No retained message on topic {topic}", status=404)
@@ -140,7 +140,7 @@ class IotData:
     async def list_retained_messages(
         self, call: Call, *, next_token: str | None = None, max_results: int | None = None
     ) -> Output:
-        self._authorise(call, "iot:ListRetainedMessages", "", "")
+        self.authorise(call, "iot:ListRetainedMessages", "", "")
         limit = max_results or 200
         if not 1 <= limit <= 200:
             raise _invalid("maxResults must be from 1 to 200")
@@ -162,27 +162,27 @@ class IotData:
 
     @operation()
     async def get_thing_shadow(self, call: Call, *, thing_name: str, shadow_name: str = "") -> Output:
-        self._authorise(call, "iot:GetThingShadow", "thing", _resource(thing_name, shadow_name))
+        self.authorise(call, "iot:GetThingShadow", "thing", _resource(thing_name, shadow_name))
         return {"payload": _json(await _modelled(self._shadows.get_with(thing_name, shadow_name)))}
 
     @operation()
     async def update_thing_shadow(
         self, call: Call, *, thing_name: str, payload: bytes | str, shadow_name: str = ""
     ) -> Output:
-        self._authorise(call, "iot:UpdateThingShadow", "thing", _resource(thing_name, shadow_name))
+        self.authorise(call, "iot:UpdateThingShadow", "thing", _resource(thing_name, shadow_name))
         data = payload.encode() if isinstance(payload, str) else payload
         return {"payload": _json(await _modelled(self._shadows.update_with(thing_name, shadow_name, data)))}
 
     @operation()
     async def delete_thing_shadow(self, call: Call, *, thing_name: str, shadow_name: str = "") -> Output:
-        self._authorise(call, "iot:DeleteThingShadow", "thing", _resource(thing_name, shadow_name))
+        self.authorise(call, "iot:DeleteThingShadow", "thing", _resource(thing_name, shadow_name))
         return {"payload": _json(await _modelled(self._shadows.delete_with(thing_name, shadow_name)))}
 
     @operation()
     async def list_named_shadows_for_thing(
         self, call: Call, *, thing_name: str, next_token: str | None = None, page_size: int | None = None
     ) -> Output:
-        self._authorise(call, "iot:ListNamedShadowsForThing", "thing", thing_name)
+        self.authorise(call, "iot:ListNamedShadowsForThing", "thing", thing_name)
         limit = page_size or 25
         if not 1 <= limit <= 100:
             raise _invalid("pageSize must be from 1 to 100")

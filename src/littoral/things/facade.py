@@ -32,6 +32,7 @@ from littoral.things.data import IotData, Retained
 from littoral.things.duplicates import Duplicates, OnceBroker
 from littoral.things.gatekeeper import Gatekeeper
 from littoral.things.intake import Intake
+from littoral.things.jobs import IotJobsData, JobObjects, JobRequests, Jobs, Progress
 from littoral.things.message import Publication
 from littoral.things.names import Names
 from littoral.things.permissions import Permissions
@@ -61,12 +62,14 @@ class Things:
 
     iot: Iot
     iot_data: IotData
+    iot_jobs_data: IotJobsData
     broker: OnceBroker
     access: Gatekeeper
     permissions: Permissions
     shadows: Shadows
     rules: RuleEngine
     _intake: Intake
+    _progress: Progress
 
     def __init__(self, registry: Registry, applied: Documents, duplicates: Duplicates) -> None:
         self._registry = registry
@@ -85,6 +88,7 @@ class Things:
         endpoint: Callable[[], str],
         invoker: Invoker | None = None,
         objects: ObjectSink | None = None,
+        job_objects: JobObjects | None = None,
         permits: Permits | None = None,
         clock: Callable[[], float] = time.time,
         profile: ProfileName = "aws",
@@ -107,29 +111,38 @@ class Things:
         )
         self.broker.duplicates = self._duplicates
 
-        async def publish_shadow(topic: str, payload: bytes) -> None:
+        async def tell(topic: str, payload: bytes) -> None:
+            await reply("", topic, payload)
+
+        async def reply(client_id: str, topic: str, payload: bytes) -> None:
+            """To that client alone, where there is one."""
             try:
-                await self.broker.publish(Publication(topic, payload, 1))
-            except NotStored as problem:  # the shadow itself is durable; who misses this finds it by a get
+                await self.broker.publish(Publication(topic, payload, 1), only=client_id)
+            except NotStored as problem:  # the state itself is durable; who misses this finds it by a get
                 log.warning("%s: not told to everybody: %s", topic, problem)
 
         async def act(publication: Publication) -> None:
             await dispatch(publication)
 
-        self.shadows = Shadows(Documents(records, "shadow/"), publish_shadow, clock)
+        self.shadows = Shadows(Documents(records, "shadow/"), tell, clock)
+        jobs = Jobs(records, tell, clock, job_objects)
+        self._progress = Progress(jobs, registry, names, records)
         asked = permits and (lambda function, rule: permits(function, names.arn("rule", rule)))
         sinks = Sinks(invoker, objects, act, asked)
         self.rules = RuleEngine(Documents(records, "rule/"), streams, sinks, account=account)
         self._intake = Intake(self.broker, self.rules, account)
-        reserved = Reserved(self.shadows, self._intake)
+        reserved = Reserved(self.shadows, self._intake, JobRequests(jobs), reply)
         dispatch = dispatcher(reserved, self.broker.publish)
         self.broker.reserved = reserved.of_client
-        self.iot = Iot(registry, self.rules, names, authority=authority, endpoint=endpoint)
+        self.iot = Iot(registry, self.rules, names, authority=authority, endpoint=endpoint, progress=self._progress)
         self.iot_data = IotData(BrokerMessages(self.broker, dispatch), self.shadows, permissions)
+        self.iot_jobs_data = IotJobsData(jobs, self.iot_data.authorise)
         registry.on_change(self._registry_changed)
         Presence(self.broker, clock).open()
         await self._duplicates.open()
         await self.rules.open()
+        await jobs.open()
+        await self._progress.open()
         self._intake.open()
         return self
 
@@ -137,9 +150,11 @@ class Things:
         """Bring sessions back and let rules run. To be awaited before the first connection. Raises StoreError."""
         await self.broker.start()
         self.rules.start()
+        self._progress.start()
 
     async def close(self, grace: float = 0.0) -> None:
         """What is durable goes on at the next start."""
+        await self._progress.close()
         await self.broker.close(grace)
         await self.rules.close()
 

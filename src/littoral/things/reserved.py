@@ -1,7 +1,8 @@
-"""What is published to ``$aws/…``: shadows and Basic Ingest, handled in this process.
+"""What is published to ``$aws/…``: shadows, jobs and Basic Ingest, handled in this process.
 
 ==================================================  ====================================================
 ``$aws/things/{thing}/shadow/…/{get,update,delete}``  the shadow service, which answers on topics beside it
+``$aws/things/{thing}/jobs/…``                       jobs, which answer to who asked
 ``$aws/rules/{rule}/{topic}``                        Basic Ingest: that rule alone, no subscriber
 ==================================================  ====================================================
 
@@ -12,15 +13,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from littoral.things.access import Client
 from littoral.things.intake import Intake
+from littoral.things.jobs import JobRequests
 from littoral.things.message import Publication
 from littoral.things.shadows import Shadows, parse_topic
 
 log = logging.getLogger(__name__)
 
 BASIC_INGEST = "$aws/rules/"
+Reply = Callable[[str, str, bytes], Awaitable[None]]
 
 
 class UnknownReservedTopic(ValueError):
@@ -28,9 +32,13 @@ class UnknownReservedTopic(ValueError):
 
 
 class Reserved:
-    def __init__(self, shadows: Shadows, intake: Intake) -> None:
+    """``reply`` (client id, topic, payload) answers the client that asked; "" is everybody."""
+
+    def __init__(self, shadows: Shadows, intake: Intake, jobs: JobRequests, reply: Reply) -> None:
         self._shadows = shadows
         self._intake = intake
+        self._jobs = jobs
+        self._reply = reply
 
     def of_client(self, client: Client, publication: Publication) -> Awaitable[None] | None:
         """The broker's hook: what is returned is awaited before PUBACK."""
@@ -42,9 +50,10 @@ class Reserved:
             rule, _, topic = publication.topic[len(BASIC_INGEST) :].partition("/")
             return self._intake.directly(rule, topic, publication)
         request = parse_topic(publication.topic)
-        if request is None:
-            return _refuse(publication.topic)
-        return self._shadows.answer(request, publication.payload)
+        if request is not None:
+            return self._shadows.answer(request, publication.payload)
+        asked = self._jobs.take(publication.topic, publication.payload, partial(self._reply, publication.client_id))
+        return _refuse(publication.topic) if asked is None else asked
 
 
 async def _refuse(topic: str) -> None:

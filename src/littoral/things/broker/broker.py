@@ -137,8 +137,9 @@ class Broker:
 
     # -------------------------------------------------------------------------------- in this process
 
-    async def publish(self, publication: Publication) -> None:
-        """Returns when it is as durable as a QoS 1 publisher's PUBACK says. Asks no access.
+    async def publish(self, publication: Publication, *, only: str = "") -> None:
+        """Returns when it is as durable as a QoS 1 publisher's PUBACK says. Asks no access. ``only``: of all who
+        subscribed, to that client alone, since it is the answer to what that one asked.
 
         Raises BadTopic, RetainedFull, NotStored.
         """
@@ -146,7 +147,10 @@ class Broker:
         if not publication.received_at:
             publication.received_at = self.clock()
         batch = Batch()
-        self.distribute(publication, None, batch)
+        if only:
+            self._reply(publication, only, batch)
+        else:
+            self.distribute(publication, None, batch)
         self.flush()
         if publication.qos or publication.retain:
             await batch.settle()
@@ -239,6 +243,16 @@ class Broker:
             if waiting is not None:
                 batch.wait(waiting)
         return route
+
+    def _reply(self, publication: Publication, client_id: str, batch: Batch) -> None:
+        """Where that client did not subscribe, at QoS 0: AWS answers it all the same."""
+        outbound, session = Outbound.of(publication), self.sessions.get(client_id)
+        deliveries = self.router.route(publication.topic).deliveries
+        for delivery in [one for one in deliveries if one.session is session]:
+            self._deliver(delivery, outbound, publication.qos, None, batch)
+            return
+        if session is not None and session.connection is not None:
+            self._deliver(Delivery(session, 0, False, False, ()), outbound, 0, None, batch)
 
     def _deliver(self, delivery: Delivery, outbound: Outbound, qos: int, sender: Session | None, batch: Batch) -> None:
         session = delivery.session

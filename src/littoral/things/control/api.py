@@ -9,6 +9,9 @@ from littoral.things.control.billinggroups import BillingGroups
 from littoral.things.control.certificates import Certificates
 from littoral.things.control.endpoint import Endpoints
 from littoral.things.control.groupmembers import GroupMembers
+from littoral.things.control.jobexecutions import JobExecutions
+from littoral.things.control.jobs import JobControl
+from littoral.things.control.jobtemplates import JobTemplates
 from littoral.things.control.policies import Policies, PolicyVersions
 from littoral.things.control.policyattachments import PolicyAttachments
 from littoral.things.control.principals import Principals
@@ -16,6 +19,7 @@ from littoral.things.control.thinggroups import ThingGroups
 from littoral.things.control.things import Things
 from littoral.things.control.thingtypes import ThingTypes
 from littoral.things.control.topicrules import TopicRules
+from littoral.things.jobs import Progress
 from littoral.things.names import Names
 from littoral.things.registry import Registry
 from littoral.things.rules import RuleEngine
@@ -32,6 +36,9 @@ class Iot(
     Policies,
     PolicyVersions,
     PolicyAttachments,
+    JobControl,
+    JobExecutions,
+    JobTemplates,
     TopicRules,
     Endpoints,
 ):
@@ -45,7 +52,9 @@ class Iot(
         *,
         authority: Authority,
         endpoint: Callable[[], str],
+        progress: Progress,
     ) -> None:
         Certificates.__init__(self, registry, names, authority)  # and with it every Noun
         TopicRules.__init__(self, engine, names)
         Endpoints.__init__(self, endpoint)
+        self.progress = progress
