@@ -24,7 +24,7 @@ from littoral.things.jobs import Jobs, Progress
 from littoral.things.message import Publication
 from littoral.things.names import Names
 from littoral.things.registry import Registry
-from littoral.things.rules import RuleEngine, Sinks
+from littoral.things.rules import Destinations, RuleEngine, Sinks
 
 Caller = Callable[..., Call]
 ARN = "arn:aws:iot:us-east-1:000000000000:"
@@ -47,12 +47,23 @@ async def build(store: EmbeddedStore, authority: Authority) -> Iot:
     records = store.records("things")
     registry = Registry(records)
     await registry.load()
-    engine = RuleEngine(Documents(records, "rule/"), store.streams, Sinks(None, None, nowhere), account="000000000000")
+    engine = RuleEngine(Documents(records, "rule/"), store.streams, Sinks(nowhere), account="000000000000")
     await engine.open()
     names = Names("us-east-1", "000000000000")
+    destinations = Destinations(
+        Documents(records, "destination/"), None, lambda name: names.arn("ruledestination", name), time.time
+    )
     jobs = Jobs(records, untold, time.time)
     progress = Progress(jobs, registry, names, records)
-    return Iot(registry, engine, names, authority=authority, endpoint=lambda: "127.0.0.1:8883", progress=progress)
+    return Iot(
+        registry,
+        engine,
+        destinations,
+        names,
+        authority=authority,
+        endpoint=lambda: "127.0.0.1:8883",
+        progress=progress,
+    )
 
 
 @pytest.fixture

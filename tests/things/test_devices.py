@@ -384,6 +384,24 @@ def test_presence_is_told_to_who_may_hear_it(place: Place, nurse: Device) -> Non
             assert station.next()[1]["versionNumber"] == event["versionNumber"] + 1
 
 
+def test_subscriptions_are_told_to_who_may_hear_it(place: Place, nurse: Device) -> None:
+    device = place.device("bed-subscribing", allow("iot:*"))
+    with nurse.connect("nurse-subscriptions") as station:
+        station.subscribe("$aws/events/subscriptions/+/bed-subscribing")
+        with device.connect() as bed:
+            bed.subscribe("ward/7/orders")
+            topic, event = station.next()
+            bed.client.unsubscribe(["ward/7/orders", "never/there"])
+            gone_topic, gone = station.next()
+    assert topic == "$aws/events/subscriptions/subscribed/bed-subscribing"
+    assert gone_topic == "$aws/events/subscriptions/unsubscribed/bed-subscribing"
+    assert (event["eventType"], gone["eventType"]) == ("subscribed", "unsubscribed")
+    for each in (event, gone):
+        assert (each["clientId"], each["topics"]) == ("bed-subscribing", ["ward/7/orders"])
+        assert each["principalIdentifier"] == device.certificate_id
+        assert each["sessionIdentifier"] == event["sessionIdentifier"] and each["timestamp"] > 0
+
+
 def test_the_endpoint_is_where_devices_connect(place: Place) -> None:
     address = place.client("iot").describe_endpoint(endpointType="iot:Data-ATS")["endpointAddress"]
     assert address == f"127.0.0.1:{place.port}"

@@ -33,6 +33,7 @@ class World:
         self.invoked: list[tuple[str, Any]] = []
         self.republished: list[Publication] = []
         self.refuse: list[Exception] = []
+        self.asked = 0
 
     async def _maybe_refuse(self) -> None:
         await asyncio.sleep(0)
@@ -51,7 +52,11 @@ class World:
         return "id"
 
     async def invoke(self, invocation: Invocation) -> InvokeResult:
-        raise AssertionError("rules invoke asynchronously")
+        """For ``aws_lambda``: the function adds one."""
+        await self._maybe_refuse()
+        self.asked += 1
+        event = json.loads(invocation.payload)
+        return InvokeResult(json.dumps({"n": event["n"] + 1, "id": event.get("id")}).encode())
 
     async def publish(self, message: Publication) -> None:
         self.republished.append(message)
@@ -71,7 +76,7 @@ def message(payload: Any, topic: str = "ward/7/bed/3", timestamp: int = 1000) ->
 
 
 async def opened(store: EmbeddedStore, world: World) -> RuleEngine:
-    sinks = Sinks(world, world, world.publish)
+    sinks = Sinks(world.publish, world, world)
     engine = RuleEngine(Documents(store.records("things"), "rule/"), store.streams, sinks, account="000000000000")
     await engine.open()
     return engine
@@ -260,6 +265,38 @@ async def test_messages_of_one_topic_keep_their_order(engine: RuleEngine, world:
     for topic in ("t0", "t1", "t2"):
         numbers = [payload["n"] for name, payload in world.invoked if name == topic]
         assert numbers == sorted(numbers) and len(numbers) >= 33
+
+
+ASKING = "SET @f = aws_lambda('f', {'n': n, 'id': newuuid()}) SELECT @f.n AS n, @f.id AS id FROM '#' WHERE @f.n > 2"
+
+
+@pytest.mark.parametrize("qos", [0, 1])
+async def test_a_function_is_asked_before_the_actions_run(engine: RuleEngine, world: World, qos: int) -> None:
+    await engine.put(rule("r", ASKING, s3("${n}-${@f.n}"), s3("again-${@f.id}")))
+    world.refuse = [ServiceError("TooManyRequestsException", "busy", status=429)]
+    for n in (0, 1, 2):
+        await take(engine, message({"n": n}), qos)
+    await settled(engine)
+    first, second = world.objects.items()
+    made = json.loads(first[1])
+    assert first[0] == ("b", "2-3") and made["n"] == 3
+    assert second[0] == ("b", f"again-{made['id']}")
+    assert world.asked == 3
+    metrics = engine.metrics()["r"]
+    assert (metrics.evaluated, metrics.matched, metrics.success, metrics.retries) == (3, 1, 2, 1)
+
+
+async def test_a_function_that_does_not_answer_is_reported(engine: RuleEngine, world: World) -> None:
+    await engine.put(rule("r", ASKING, s3("never"), errorAction=s3("failed-${@f.n}")))
+    world.refuse = [OSError("away")] * engine_module.MAX_TRIES
+    await take(engine, message({"n": 9}))
+    await settled(engine)
+    ((where, data),) = world.objects.items()
+    assert where == ("b", "failed-")
+    failure = json.loads(data)["failures"][0]
+    assert failure["failedAction"] == "Select" and "aws_lambda() failed: OSError: away" in failure["errorMessage"]
+    metrics = engine.metrics()["r"]
+    assert (metrics.matched, metrics.parse_errors, metrics.actions["ErrorAction", "success"]) == (0, 1, 1)
 
 
 async def test_too_many_waiting_is_refused_rather_than_lost(

@@ -55,6 +55,7 @@ class Gateway:
         self._region = region
         self._account = account
         self._routes = dict(routes or {})
+        self._unsigned_routes: dict[str, Handler] = {}
         self._device_routes: dict[str, Handler] = {}
         self._by_host: Callable[[str], Handler | None] | None = None
         self._clock = clock
@@ -63,6 +64,10 @@ class Gateway:
     def route(self, prefix: str, handler: Handler) -> None:
         """Another path prefix on the API's listener."""
         self._routes[prefix] = handler
+
+    def unsigned_route(self, prefix: str, handler: Handler) -> None:
+        """A path prefix that people open in a browser; a signed request on it is the API's."""
+        self._unsigned_routes[prefix] = handler
 
     def host_route(self, choose: Callable[[str], Handler | None]) -> None:
         """Hosts on the API's listener that are no AWS API: ``choose`` gives the handler of a Host header."""
@@ -85,6 +90,9 @@ class Gateway:
                 return special(request)
         for prefix, handler in self._routes.items():
             if request.target.startswith(prefix):
+                return handler(request)
+        for prefix, handler in self._unsigned_routes.items():
+            if request.target.startswith(prefix) and not _signed(request):
                 return handler(request)
         return self._respond(request, None)
 
@@ -193,3 +201,7 @@ class Gateway:
                     raise ServiceError("AccessDenied", "Access Denied", status=403)
                 raise ServiceError("MissingAuthenticationTokenException", "Missing Authentication Token", status=403)
         return found
+
+
+def _signed(request: Request) -> bool:
+    return "authorization" in request.headers or "X-Amz-Credential=" in request.query_string

@@ -17,6 +17,8 @@ from littoral.aws.invoke import Invocation, InvokeResult
 from littoral.aws.service import Call, ServiceError
 from littoral.aws.sign import presign
 from littoral.functions import Functions, Placement, SourceRecord
+from littoral.functions.logs.segment import Entry
+from littoral.functions.logs.store import NoGroup
 from littoral.objects import Objects
 from littoral.protocols.shadow import ShadowError
 from littoral.streams import StreamStore
@@ -52,6 +54,31 @@ class JobObjects:
         return presign(
             url, access_key=self._key.id, secret=self._key.secret, region=self._region, now=time.time(), seconds=seconds
         )
+
+
+class RuleStreams:
+    """For topic rules: the actions that end in a data stream."""
+
+    def __init__(self, streams: StreamStore, region: str, account: str) -> None:
+        self._streams = streams
+        self._prefix = f"arn:aws:kinesis:{region}:{account}:stream/"
+
+    async def put(self, stream: str, data: bytes, key: str) -> None:
+        await self._streams.put(self._prefix + stream, data, key)
+
+
+class RuleLogs:
+    """For topic rules: the cloudwatchLogs action."""
+
+    def __init__(self, functions: Functions) -> None:
+        self._logs = functions.logs
+
+    async def put(self, group: str, stream: str, events: Sequence[tuple[int, str]]) -> None:
+        now = int(time.time() * 1000)
+        try:
+            await self._logs.put(group, [Entry(at, now, stream, message.encode()) for at, message in events])
+        except NoGroup:
+            raise ServiceError("ResourceNotFoundException", f"There is no log group {group!r}", status=400) from None
 
 
 class ObjectCode:

@@ -77,10 +77,26 @@ def things_readings(things: Things) -> Iterable[Reading]:
         yield Reading(f"littoral_mqtt_{name}_total", meaning, stats[name])
     for name in ("connections", "sessions", "subscriptions", "retained", "queued"):
         yield Reading(f"littoral_mqtt_{name}", f"MQTT {name} at this moment", stats[name])
+    yield from rule_readings(things)
+
+
+def rule_readings(things: Things) -> Iterable[Reading]:
+    """AWS IoT's rule metrics, by rule; and what cloudwatchMetric actions measured."""
     for rule, metrics in things.metrics().items():
-        for what in ("matched", "success", "failure"):
+        for what in ("evaluated", "matched", "success", "failure", "retries", "throttled", "parse_errors"):
             value = getattr(metrics, what)
             yield Reading("littoral_rule_messages_total", "Messages by rule", value, {"rule": rule, "result": what})
+        for (action, result), count in metrics.actions.items():
+            labels = {"rule": rule, "action": action, "result": result}
+            yield Reading("littoral_rule_actions_total", "Actions of rules by kind and outcome", count, labels)
+    missed = things.rules_not_found
+    yield Reading("littoral_rule_not_found_total", "Basic Ingest for a rule that is not there", missed)
+    for (namespace, name, unit), found in things.metric_data.metrics.items():
+        labels = {"namespace": namespace, "metric": name, "unit": unit}
+        yield Reading("littoral_metric_samples_total", "Samples of cloudwatchMetric actions", found.samples, labels)
+        for statistic in ("total", "least", "most", "latest"):
+            meaning = "Statistics of cloudwatchMetric actions since the start"
+            yield Reading("littoral_metric", meaning, getattr(found, statistic), {**labels, "statistic": statistic})
 
 
 def edge_readings(pipeline: Pipeline) -> Iterable[Reading]:

@@ -33,7 +33,9 @@ from littoral.site.capabilities import (
     ImportedObjects,
     JobObjects,
     ObjectCode,
+    RuleLogs,
     RuleObjects,
+    RuleStreams,
     ScheduleTargets,
     StreamSink,
     StreamSource,
@@ -44,6 +46,7 @@ from littoral.site.foundation import Foundation, lay
 from littoral.site.listening import listen_api, listen_mqtt
 from littoral.site.place import Place
 from littoral.site.readings import function_readings, gateway_observer, things_readings, version_readings
+from littoral.site.ruleweb import CONFIRM, RuleWeb, confirmation_page
 from littoral.streams import StreamStore
 from littoral.things.facade import Things
 from littoral.things.permissions import Caller
@@ -97,6 +100,7 @@ async def _region(place: Place, *, with_edge: bool) -> None:
     for prefix, handler in (routes | feed.routes()).items():
         gateway.route(prefix, handler)
     gateway.host_route(functions.by_host(partial(gateway.authenticate, scopes=frozenset(("lambda",)))))
+    gateway.unsigned_route(CONFIRM, confirmation_page(things))
     gateway.device_route(REGISTRY, registry_handler(things))
     for prefix, handler in functions.routes().items():
         gateway.device_route(prefix, handler)
@@ -161,6 +165,8 @@ async def open_local(base: Foundation) -> Local:
     objects.permits = lambda function, bucket: s3_may_invoke(functions, function, bucket)
     schedules = await Schedules.open(base.store, ScheduleTargets(functions, streams), region=region, account=account)
     place.part(schedules.close)
+    web = RuleWeb(base.identity.root, lambda: place.url("api"))
+    place.part(web.close)
     things = await Things.open(
         base.store,
         region=region,
@@ -170,6 +176,9 @@ async def open_local(base: Foundation) -> Local:
         invoker=functions,
         objects=RuleObjects(objects),
         job_objects=JobObjects(objects, base.identity.root, lambda: place.url("api"), region),
+        data_streams=RuleStreams(streams, region, account),
+        logs=RuleLogs(functions),
+        web=web,
         permits=lambda function, rule: functions.may_invoke(function, service="iot.amazonaws.com", source_arn=rule),
     )
     place.part(things.close)

@@ -25,6 +25,7 @@ from littoral.aws.invoke import Invoker
 from littoral.net.pki import Authority
 from littoral.store.contract import Records, Streams
 from littoral.store.documents import Documents
+from littoral.things.answers import Answers
 from littoral.things.broker import BrokerLimits, NotStored
 from littoral.things.broker.limits import ProfileName
 from littoral.things.control import Iot
@@ -40,7 +41,18 @@ from littoral.things.presence import Presence
 from littoral.things.registry import Registry
 from littoral.things.registry.snapshot import import_snapshot
 from littoral.things.reserved import Reserved, dispatcher
-from littoral.things.rules import Metrics, ObjectSink, Permits, RuleEngine, Sinks
+from littoral.things.rules import (
+    Destinations,
+    LogSink,
+    MetricData,
+    Metrics,
+    ObjectSink,
+    Permits,
+    RecordSink,
+    RuleEngine,
+    Sinks,
+    Web,
+)
 from littoral.things.shadows import Shadows
 
 log = logging.getLogger(__name__)
@@ -68,6 +80,8 @@ class Things:
     permissions: Permissions
     shadows: Shadows
     rules: RuleEngine
+    destinations: Destinations
+    metric_data: MetricData
     _intake: Intake
     _progress: Progress
 
@@ -90,15 +104,18 @@ class Things:
         objects: ObjectSink | None = None,
         job_objects: JobObjects | None = None,
         permits: Permits | None = None,
+        data_streams: RecordSink | None = None,
+        logs: LogSink | None = None,
+        web: Web | None = None,
         clock: Callable[[], float] = time.time,
         profile: ProfileName = "aws",
         limits: BrokerLimits | None = None,
     ) -> Things:
         """``authority`` signs devices' certificates; ``endpoint`` gives "host:port" of the device port.
 
-        Without an invoker or objects, rules that want them fail to their error action; so they do where ``permits``,
-        asked with a function and the rule's ARN, says no. ``folder`` is not used: all state is in the store. Raises
-        StoreError.
+        Without an invoker, objects, data streams, logs or a web, rules that want them fail to their error action; so
+        they do where ``permits``, asked with a function and the rule's ARN, says no. ``folder`` is not used: all state
+        is in the store. Raises StoreError.
         """
         records, streams, names = store.records(BUCKET), store.streams, Names(region, account)
         registry = Registry(records)
@@ -128,18 +145,33 @@ class Things:
         jobs = Jobs(records, tell, clock, job_objects)
         self._progress = Progress(jobs, registry, names, records)
         asked = permits and (lambda function, rule: permits(function, names.arn("rule", rule)))
-        sinks = Sinks(invoker, objects, act, asked)
+        self.destinations = Destinations(
+            Documents(records, "destination/"), web, lambda name: names.arn("ruledestination", name), clock
+        )
+        self.metric_data = MetricData()
+        answers: dict[str, Callable[..., Awaitable[Any]]] = {}  # filled below: what answers is made of the engine
+        sinks = Sinks(act, invoker, objects, asked, data_streams, logs, self.destinations, self.metric_data, answers)
         self.rules = RuleEngine(Documents(records, "rule/"), streams, sinks, account=account)
         self._intake = Intake(self.broker, self.rules, account)
         reserved = Reserved(self.shadows, self._intake, JobRequests(jobs), reply)
         dispatch = dispatcher(reserved, self.broker.publish)
         self.broker.reserved = reserved.of_client
-        self.iot = Iot(registry, self.rules, names, authority=authority, endpoint=endpoint, progress=self._progress)
+        self.iot = Iot(
+            registry,
+            self.rules,
+            self.destinations,
+            names,
+            authority=authority,
+            endpoint=endpoint,
+            progress=self._progress,
+        )
+        answers.update(Answers(self.iot, self.shadows, names, clock).table())
         self.iot_data = IotData(BrokerMessages(self.broker, dispatch), self.shadows, permissions)
         self.iot_jobs_data = IotJobsData(jobs, self.iot_data.authorise)
         registry.on_change(self._registry_changed)
         Presence(self.broker, clock).open()
         await self._duplicates.open()
+        await self.destinations.open()
         await self.rules.open()
         await jobs.open()
         await self._progress.open()
@@ -157,6 +189,7 @@ class Things:
         await self._progress.close()
         await self.broker.close(grace)
         await self.rules.close()
+        await self.destinations.close()
 
     # ------------------------------------------------------------------------------------------- registry
 
@@ -185,6 +218,11 @@ class Things:
     def metrics(self) -> dict[str, Metrics]:
         """By rule, since this process started."""
         return self.rules.metrics()
+
+    @property
+    def rules_not_found(self) -> int:
+        """Basic Ingest for rules that were not there."""
+        return self._intake.not_found
 
 
 class BrokerMessages:

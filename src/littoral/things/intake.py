@@ -68,6 +68,7 @@ class Intake:
     def _describe(self, publication: Publication, topic: str) -> Context:
         properties = publication.properties
         over_mqtt = bool(publication.client_id)
+        session = self._broker.sessions.get(publication.client_id) if over_mqtt else None
         return Context(
             topic=topic,
             payload=publication.payload,
@@ -75,6 +76,7 @@ class Intake:
             client_id=publication.client_id if over_mqtt else None,
             principal=publication.principal or None,
             trace_id=str(uuid.uuid4()),
+            source_ip=session.client.host if session is not None else None,
             account=self._account,
             user_properties=tuple(properties.user_properties) if properties is not None else (),
             mqtt_properties=_named(properties) if properties is not None else {},

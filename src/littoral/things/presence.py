@@ -1,4 +1,5 @@
-"""Presence: ``$aws/events/presence/connected|disconnected/{clientId}``, as AWS's life cycle events page has it.
+"""Life cycle events, as AWS's page of that name has them: ``$aws/events/presence/connected|disconnected/{clientId}``
+and ``$aws/events/subscriptions/subscribed|unsubscribed/{clientId}``.
 
 Events are ordinary QoS 1 messages: rules and durable subscribers get them. They say what the broker saw, when it saw
 it; a place that is killed tells nobody.
@@ -31,6 +32,8 @@ class Presence:
     def open(self) -> None:
         self._broker.on_connected = self._connected
         self._broker.on_disconnected = self._disconnected
+        self._broker.on_subscribed = lambda client, filters: self._subscription("subscribed", client, filters)
+        self._broker.on_unsubscribed = lambda client, filters: self._subscription("unsubscribed", client, filters)
 
     def _connected(self, client: Client) -> None:
         _, version = self._sessions.get(client.client_id, ("", -1))
@@ -45,20 +48,24 @@ class Presence:
         why = "CLIENT_INITIATED_DISCONNECT" if by_client else "CONNECTION_LOST"
         self._tell("disconnected", client, {"clientInitiatedDisconnect": by_client, "disconnectReason": why})
 
-    def _tell(self, kind: str, client: Client, more: dict[str, Any]) -> None:
-        if self._broker.closing:
+    def _subscription(self, kind: str, client: Client, filters: list[str]) -> None:
+        self._tell(kind, client, {"topics": filters}, "subscriptions")
+
+    def _tell(self, kind: str, client: Client, more: dict[str, Any], family: str = "presence") -> None:
+        if self._broker.closing or set(client.client_id) & set("+#"):  # AWS: such client ids have no events
             return
         session, version = self._sessions.get(client.client_id, ("", 0))
+        numbered = {"versionNumber": version} if family == "presence" else {}
         event = {
             "clientId": client.client_id,
             "timestamp": int(self._clock() * 1000),
             "eventType": kind,
             "sessionIdentifier": session,
             "principalIdentifier": client.principal,
-            "versionNumber": version,
+            **numbered,
             **more,
         }
-        topic = f"$aws/events/presence/{kind}/{client.client_id}"
+        topic = f"$aws/events/{family}/{kind}/{client.client_id}"
         self._broker.spawn(self._publish(Publication(topic, json.dumps(event).encode(), 1)))
 
     async def _publish(self, event: Publication) -> None:

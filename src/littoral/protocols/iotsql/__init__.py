@@ -8,7 +8,8 @@ MQTT, actions, clocks, randomness. What the world supplies (time, topic, identif
 ``syntax``     what a statement is: frozen dataclasses
 ``parser``     tokens to syntax; every refusal is an ``SqlError`` that names the place
 ``values``     the eight types, Undefined among them, and AWS's conversion tables
-``functions``  the built-in functions, one table; ``timeformat`` for ``parse_time``
+``functions``  the built-in functions, one table; ``timeformat`` for ``parse_time``, ``timeparse`` the other way
+``external``   functions that ask the world: an evaluation stops at the question, and is begun again with the answer
 ``compiler``   syntax to closures of (row, context)
 ``rule``       a compiled statement: ``Rule.evaluate(context)``; and substitution templates
 =============  =====================================================================================
@@ -16,8 +17,21 @@ MQTT, actions, clocks, randomness. What the world supplies (time, topic, identif
 A statement is parsed and compiled once, when the rule is created; a message runs closures only.
 """
 
-from littoral.protocols.iotsql.context import Context
+from littoral.protocols.iotsql.context import Context, EvaluationError
+from littoral.protocols.iotsql.external import Asked, NoAnswer, Question
 from littoral.protocols.iotsql.rule import Rule, Selected, Template, compile_rule, compile_template
 from littoral.protocols.iotsql.syntax import SqlError
 
-__all__ = ["Context", "Rule", "Selected", "SqlError", "Template", "compile_rule", "compile_template"]
+__all__ = [
+    "Asked",
+    "Context",
+    "EvaluationError",
+    "NoAnswer",
+    "Question",
+    "Rule",
+    "Selected",
+    "SqlError",
+    "Template",
+    "compile_rule",
+    "compile_template",
+]

@@ -33,16 +33,14 @@ Closure = Callable[[Row, Context], Value]
 _NUMBERS = frozenset((int, float))
 
 
-class EvaluationError(Exception):
-    """This message cannot be evaluated by this statement; the rule has failed for it (not merely not matched)."""
-
-
 def compile_expression(node: Expression) -> Closure:  # noqa: PLR0911 - one arm per kind of node
     match node:
         case syntax.Literal(value):
             return lambda row, context: value
         case syntax.Name(name):
             return lambda row, context: row.get(name, UNDEFINED)
+        case syntax.Variable(definition):
+            return lambda row, context: context.variables.get(definition, UNDEFINED)
         case syntax.Star():
             return lambda row, context: context.document
         case syntax.Member(of, name):

@@ -7,8 +7,13 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from littoral.protocols.iotsql.values import UNDEFINED, Value, parse_json
+
+
+class EvaluationError(Exception):
+    """This message cannot be evaluated by this statement; the rule has failed for it (not merely not matched)."""
 
 
 def _new_uuid() -> str:
@@ -25,6 +30,7 @@ class Context:
     client_id: str | None = None  # None: not sent over MQTT
     principal: str | None = None
     trace_id: str | None = None
+    source_ip: str | None = None
     account: str = ""
     user_properties: Sequence[tuple[str, str]] = ()
     mqtt_properties: Mapping[str, str] = field(default_factory=dict)  # by the names of get_mqtt_property
@@ -41,6 +47,16 @@ class Context:
         """Where names are looked up: the payload if it is a JSON object, else nothing."""
         document = self.document
         return document if type(document) is dict else {}
+
+    @cached_property
+    def variables(self) -> dict[Any, Value]:
+        """What the SET clause of a statement has found, by its definitions: of several rules, each with its own."""
+        return {}
+
+    @cached_property
+    def answers(self) -> dict[Any, Any]:
+        """Of external functions, by question."""
+        return {}
 
     @cached_property
     def segments(self) -> list[str]:

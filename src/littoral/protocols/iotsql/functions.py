@@ -16,9 +16,11 @@ from decimal import ROUND_DOWN, Decimal, localcontext
 from typing import cast
 
 from littoral.protocols.iotsql import syntax
-from littoral.protocols.iotsql.context import Context
+from littoral.protocols.iotsql.context import Context, EvaluationError
+from littoral.protocols.iotsql.external import EXTERNAL, ask
 from littoral.protocols.iotsql.syntax import Expression, SqlError
 from littoral.protocols.iotsql.timeformat import TimeFormat
+from littoral.protocols.iotsql.timeparse import TimePattern
 from littoral.protocols.iotsql.values import (
     UNDEFINED,
     Undefined,
@@ -47,9 +49,12 @@ def call(node: syntax.FunctionCall, compile_: Compile) -> Closure:
         _check_arity(node, 0, 0)
         ambient = _AMBIENT[node.name]
         return lambda row, context: ambient(context)
+    if node.name in EXTERNAL:
+        _check_arity(node, *EXTERNAL[node.name])
+        return ask(node, compile_)
     entry = _PURE.get(node.name)
     if entry is None:
-        raise SqlError(f"Function {node.name!r} does not exist or is not available here", node.position)
+        raise SqlError(_REFUSED.get(node.name, f"Function {node.name!r} does not exist"), node.position)
     least, most, implementation = entry
     _check_arity(node, least, most)
     arguments = [compile_(argument) for argument in node.arguments]
@@ -57,6 +62,14 @@ def call(node: syntax.FunctionCall, compile_: Compile) -> Closure:
         only = arguments[0]
         return lambda row, context: implementation(only(row, context))
     return lambda row, context: implementation(*[argument(row, context) for argument in arguments])
+
+
+_REFUSED = {
+    "get_dynamodb": "get_dynamodb() is not available: this place has no DynamoDB tables",
+    "get_secret": "get_secret() is not available: this place has no Secrets Manager",
+    "machinelearning_predict": "machinelearning_predict() is not available: AWS itself takes no new models",
+    "md2": "md2() is not available: no library here has that hash any more",
+}
 
 
 def _check_arity(node: syntax.FunctionCall, least: int, most: int) -> None:
@@ -78,6 +91,7 @@ _AMBIENT: dict[str, Callable[[Context], Value]] = {
     "traceid": lambda context: _or_undefined(context.trace_id),
     "accountid": lambda context: context.account,
     "newuuid": lambda context: context.new_uuid(),
+    "sourceip": lambda context: _or_undefined(context.source_ip),
     "rand": lambda context: context.random(),
     "sql_version": lambda context: "2016-03-23",
 }
@@ -219,11 +233,47 @@ def _parse_time(node: syntax.FunctionCall, compile_: Compile) -> Closure:
     return parse_time
 
 
+def _time_to_epoch(node: syntax.FunctionCall, compile_: Compile) -> Closure:
+    _check_arity(node, 2, 2)
+    literal = node.arguments[1]
+    if not (isinstance(literal, syntax.Literal) and isinstance(literal.value, str)):
+        raise SqlError("The pattern of time_to_epoch() must be a literal string here", node.position)
+    try:
+        pattern = TimePattern(literal.value)
+    except ValueError as error:
+        raise SqlError(f"time_to_epoch(): {error}", node.position) from None
+    of = compile_(node.arguments[0])
+
+    def time_to_epoch(row: Row, context: Context) -> Value:
+        text = string(of(row, context))
+        return UNDEFINED if text is None else _or_undefined(pattern.milliseconds(text))
+
+    return time_to_epoch
+
+
+def _get_or_default(node: syntax.FunctionCall, compile_: Compile) -> Closure:
+    """Also where the expression fails, as an external function may."""
+    _check_arity(node, 1, 2)
+    of = compile_(node.arguments[0])
+    otherwise = compile_(node.arguments[1]) if len(node.arguments) == 2 else lambda row, context: UNDEFINED
+
+    def get_or_default(row: Row, context: Context) -> Value:
+        try:
+            value = of(row, context)
+        except EvaluationError:
+            return otherwise(row, context)
+        return otherwise(row, context) if value is None or value is UNDEFINED else value
+
+    return get_or_default
+
+
 _SPECIAL: dict[str, Callable[[syntax.FunctionCall, Compile], Closure]] = {
     "topic": _topic,
     "encode": _encode,
     "decode": _decode,
     "parse_time": _parse_time,
+    "time_to_epoch": _time_to_epoch,
+    "get_or_default": _get_or_default,
     "get_user_properties": _user_properties,
     "get_mqtt_property": _mqtt_property,
     "regexp_matches": _regexp(2, lambda pattern, text: pattern.search(text) is not None),
@@ -256,6 +306,14 @@ def _of_integers(compute: Callable[[int, int], int]) -> Callable[..., Value]:
         return UNDEFINED if x is None or y is None else number(compute(x, y))
 
     return function
+
+
+def _bitnot(value: Value) -> Value:
+    """AWS's example is bitnot(13) = 2: the bits that the number has, inverted. A negative one has endless bits."""
+    bits = integer(value)
+    if bits is None:
+        return UNDEFINED
+    return number(~bits if bits < 0 else bits ^ ((1 << bits.bit_length()) - 1))
 
 
 def _round(value: float) -> float:
@@ -358,6 +416,7 @@ _PURE: dict[str, tuple[int, int, Callable[..., Value]]] = {
     "atan": (1, 1, _of_numbers(math.atan)),
     "atan2": (2, 2, _of_numbers(math.atan2)),
     "bitand": (2, 2, _of_integers(lambda a, b: a & b)),
+    "bitnot": (1, 1, _bitnot),
     "bitor": (2, 2, _of_integers(lambda a, b: a | b)),
     "bitxor": (2, 2, _of_integers(lambda a, b: a ^ b)),
     "ceil": (1, 1, _of_numbers(math.ceil)),
@@ -407,5 +466,5 @@ _PURE: dict[str, tuple[int, int, Callable[..., Value]]] = {
     "upper": (1, 1, _of_strings(str.upper)),
 }
 
-FUNCTIONS: tuple[str, ...] = tuple(sorted({*_PURE, *_AMBIENT, *_SPECIAL, "cast"}))
+FUNCTIONS: tuple[str, ...] = tuple(sorted({*_PURE, *_AMBIENT, *_SPECIAL, *EXTERNAL, "cast"}))
 """Every function there is, for documentation and tests."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from littoral.protocols.iotsql import syntax
 from littoral.protocols.iotsql.syntax import Expression, SqlError
 from littoral.protocols.iotsql.tokens import Token, Tokens
 from littoral.protocols.iotsql.values import decimal
 
+MAX_VARIABLE = 64
 MAX_NESTING = 40  # parentheses, calls, literals and SELECTs inside each other
 
 _COMPARISONS = frozenset(("=", "<>", "<", "<=", ">", ">="))
@@ -22,15 +25,19 @@ _CASTS = {
 def parse_statement(text: str) -> syntax.Statement:
     """A whole rule statement."""
     parser = _Parser(text)
+    variables = parser.set_clause()
     select, topic_filter = parser.top_select()
     parser.expect_end()
-    syntax.refuse_too_deep(select)
-    return syntax.Statement(select, topic_filter)
+    for root in (select, *(each.expression for each in variables)):
+        syntax.refuse_too_deep(root)
+    return syntax.Statement(select, topic_filter, variables)
 
 
-def parse_template_expression(text: str, start: int) -> tuple[Expression, int]:
+def parse_template_expression(
+    text: str, start: int, variables: Mapping[str, syntax.Definition]
+) -> tuple[Expression, int]:
     """The expression of a ``${…}`` whose text begins at ``start``; and the offset just after its ``}``."""
-    parser = _Parser(text, start)
+    parser = _Parser(text, start, variables)
     expression = parser.expression()
     closing = parser.tokens.current
     if closing.text != "}" or closing.kind != "symbol":
@@ -40,12 +47,34 @@ def parse_template_expression(text: str, start: int) -> tuple[Expression, int]:
 
 
 class _Parser:
-    def __init__(self, text: str, start: int = 0) -> None:
+    def __init__(self, text: str, start: int = 0, variables: Mapping[str, syntax.Definition] | None = None) -> None:
         self.text = text
         self.tokens = Tokens(text, start)
+        self.variables = dict(variables or {})
         self.nesting = 0
 
     # ------------------------------------------------------------------------------------------ statement
+
+    def set_clause(self) -> tuple[syntax.Definition, ...]:
+        """SET is a keyword at the beginning only: elsewhere it is an attribute like any other."""
+        token = self.tokens.current
+        if token.kind != "name" or token.text.upper() != "SET":
+            return ()
+        self.tokens.take()
+        self._define()
+        while self._accept("symbol", ","):
+            self._define()
+        return tuple(self.variables.values())
+
+    def _define(self) -> None:
+        token = self.tokens.take()
+        if token.kind != "variable" or len(token.text) > MAX_VARIABLE:
+            raise SqlError(f"Expected @ and a name of at most {MAX_VARIABLE} characters", token.start)
+        if token.text in self.variables:
+            raise SqlError(f"@{token.text} is set twice", token.start)
+        self._expect("symbol", "=")
+        expression = self.expression()
+        self.variables[token.text] = syntax.Definition(token.text, expression)
 
     def top_select(self) -> tuple[syntax.Select, str | None]:
         items, value = self._select_list()
@@ -100,7 +129,7 @@ class _Parser:
     def _default_name(expression: Expression, text: str) -> str:
         """Without AS: the last step of a path names the result, else the text itself does (``topic(2)``)."""
         match expression:
-            case syntax.Name(name) | syntax.Member(_, name):
+            case syntax.Name(name) | syntax.Member(_, name) | syntax.Variable(syntax.Definition(name)):
                 return name
             case _:
                 return text
@@ -178,7 +207,7 @@ class _Parser:
                 self._expect("symbol", "]")
         return left
 
-    def _primary(self) -> Expression:
+    def _primary(self) -> Expression:  # noqa: PLR0911 - one arm per kind of token
         token = self.tokens.take()
         match token.kind, token.text:
             case "number", text:
@@ -191,6 +220,8 @@ class _Parser:
                 return self._case()
             case "keyword", "VALUE":  # only a keyword after SELECT; elsewhere an attribute like any other
                 return syntax.Name(self.text[token.start : token.end])
+            case "variable", _:
+                return self._variable(token)
             case "name", name:
                 return self._call(token) if self._accept("symbol", "(") else syntax.Name(name)
             case "symbol", "(":
@@ -200,6 +231,11 @@ class _Parser:
             case "symbol", "{":
                 return self._object()
         raise SqlError(f"Expected an expression, found {_shown(token)}", token.start)
+
+    def _variable(self, token: Token) -> Expression:
+        if token.text not in self.variables:
+            raise SqlError(f"@{token.text} is not set", token.start)
+        return syntax.Variable(self.variables[token.text])
 
     def _parenthesised(self) -> Expression:
         if self.tokens.current.text == "SELECT" and self.tokens.current.kind == "keyword":

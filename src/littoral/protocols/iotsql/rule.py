@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from littoral.protocols.iotsql.compiler import Closure, EvaluationError, compile_expression, compile_selection
-from littoral.protocols.iotsql.context import Context
+from littoral.protocols.iotsql.compiler import Closure, compile_expression, compile_selection
+from littoral.protocols.iotsql.context import Context, EvaluationError
+from littoral.protocols.iotsql.external import is_external
 from littoral.protocols.iotsql.parser import parse_statement, parse_template_expression
+from littoral.protocols.iotsql.syntax import Definition, Expression, SqlError, Variable, walk
 from littoral.protocols.iotsql.values import UNDEFINED, Undefined, Value, boolean, string, to_json
 
 
@@ -19,13 +22,22 @@ class Selected:
 
 
 class Rule:
-    """One statement, ready to run. ``topic_filter`` is None when FROM was left out (Basic Ingest only)."""
+    """One statement, ready to run. ``topic_filter`` is None when FROM was left out (Basic Ingest only).
+
+    ``external``: evaluating it may raise ``Asked``. ``variables`` are what templates may speak of as well.
+    """
 
     def __init__(self, sql: str) -> None:
         statement = parse_statement(sql)
         select = statement.select
         self.sql = sql
         self.topic_filter = statement.topic_filter
+        self.variables = {each.name: each for each in statement.variables}
+        self.external = any(map(is_external, (select, *(each.expression for each in statement.variables))))
+        compiled = [(each, compile_expression(each.expression)) for each in statement.variables]
+        needed = _needed(select.where)
+        self._first = [each for each in compiled if each[0] in needed]
+        self._then = [each for each in compiled if each[0] not in needed]
         self._where: Closure | None = compile_expression(select.where) if select.where is not None else None
         self._whole = [item.expression for item in select.items] == [None]
         self._star = any(item.expression is None for item in select.items)
@@ -33,10 +45,15 @@ class Rule:
         self._selection = compile_selection(select)
 
     def evaluate(self, context: Context) -> Selected | None:
-        """None when WHERE is not true. Raises EvaluationError when the payload cannot be what SELECT needs."""
+        """None when WHERE is not true. Raises EvaluationError when the payload cannot be what SELECT needs, and Asked
+        where an external function has to be called first."""
         row = context.row
+        for definition, of in self._first:
+            context.variables[definition] = of(row, context)
         if self._where is not None and boolean(self._where(row, context)) is not True:
             return None
+        for definition, of in self._then:
+            context.variables[definition] = of(row, context)
         if self._whole:
             return Selected(context.payload, context.document is not UNDEFINED) if context.payload else _EMPTY
         if self._star and type(context.document) is not dict:
@@ -49,6 +66,18 @@ class Rule:
             raise EvaluationError("The payload is nested too deeply") from None
 
 
+def _needed(where: Expression | None) -> set[Definition]:
+    """The variables that WHERE speaks of, and those that they are made of: no other is set for what does not match."""
+    found: set[Definition] = set()
+    waiting = [where] if where is not None else []
+    while waiting:
+        for node in walk(waiting.pop()):
+            if isinstance(node, Variable) and node.definition not in found:
+                found.add(node.definition)
+                waiting.append(node.definition.expression)
+    return found
+
+
 _EMPTY = Selected(b"{}", True)
 
 
@@ -58,15 +87,18 @@ def _serialise(value: Value) -> bytes:
 
 
 class Template:
-    """Text with ``${expression}`` parts, evaluated against the original payload (never the SELECT's aliases)."""
+    """Text with ``${expression}`` parts, evaluated against the original payload (never the SELECT's aliases), and the
+    variables of the statement's SET, as they were when it was evaluated last."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, variables: Mapping[str, Definition]) -> None:
         self.text = text
         self._parts: list[str | Closure] = []
         position = 0
         while (opening := text.find("${", position)) >= 0:
             self._parts.append(text[position:opening])
-            expression, position = parse_template_expression(text, opening + 2)
+            expression, position = parse_template_expression(text, opening + 2, variables)
+            if is_external(expression):
+                raise SqlError("External functions are for the statement; SET a variable to the result", opening)
             self._parts.append(compile_expression(expression))
         self._parts.append(text[position:])
 
@@ -85,9 +117,9 @@ def compile_rule(sql: str) -> Rule:
     return Rule(sql)
 
 
-def compile_template(text: str) -> Template:
+def compile_template(text: str, variables: Mapping[str, Definition] | None = None) -> Template:
     """Raises SqlError."""
-    return Template(text)
+    return Template(text, variables or {})
 
 
 __all__ = ["EvaluationError", "Rule", "Selected", "Template", "compile_rule", "compile_template"]

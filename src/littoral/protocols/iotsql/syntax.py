@@ -2,13 +2,13 @@
 
 The grammar, loosest binding first (AWS publishes none; this follows its operator and clause pages)::
 
-    statement  = SELECT [VALUE] items [FROM 'topic filter'] [WHERE expr]
+    statement  = [SET @name "=" expr {"," @name "=" expr}] SELECT [VALUE] items [FROM 'topic filter'] [WHERE expr]
     items      = item {"," item}          item = "*" | expr [AS name{"." name}]
     expr       = and {OR and}             and  = not {AND not}          not = [NOT] comparison
     comparison = sum [("=" | "<>" | "<" | "<=" | ">" | ">=") sum]
     sum        = product {("+" | "-") product}      product = unary {("*" | "/" | "%") unary}
     unary      = ["-"] postfix            postfix = primary {"." name | "[" expr "]"}
-    primary    = literal | name | call | cast | case | "(" expr ")" | "(" nested select ")" | [..] | {..}
+    primary    = literal | name | @name | call | cast | case | "(" expr ")" | "(" nested select ")" | [..] | {..}
 """
 
 from __future__ import annotations
@@ -37,6 +37,19 @@ class Name:
     """An attribute of the row: of the payload, or of the element inside a nested SELECT."""
 
     name: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Definition:
+    """``SET @name = expression``. Two are the same only if they are of the same statement: identity tells."""
+
+    name: str
+    expression: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    definition: Definition
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +132,13 @@ class Select:
 class Statement:
     select: Select
     topic_filter: str | None  # None: reachable through Basic Ingest only
+    variables: tuple[Definition, ...] = ()
 
 
 Expression = (
     Literal
     | Name
+    | Variable
     | Star
     | Member
     | Item
@@ -172,6 +187,15 @@ def children(node: Expression) -> Iterator[Expression]:  # noqa: PLR0912 - one a
                     yield part
         case _:
             return
+
+
+def walk(root: Expression) -> Iterator[Expression]:
+    """Every expression in one, but for what its variables stand for."""
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        waiting.extend(children(node))
 
 
 def refuse_too_deep(root: Expression) -> None:

@@ -11,10 +11,10 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 _PART = re.compile(r"'(?P<quoted>(?:[^']|'')*)'|(?P<letters>([A-Za-z])\3*)|(?P<plain>[^A-Za-z']+)|(?P<open>')")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MONTHS = ["January", "February", "March", "April", "May", "June", "July"]
-_MONTHS += ["August", "September", "October", "November", "December"]
-_DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MONTHS = ["January", "February", "March", "April", "May", "June", "July"]
+MONTHS += ["August", "September", "October", "November", "December"]
+DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 
 Piece = Callable[[datetime], str]
 
@@ -30,11 +30,11 @@ def _year(count: int) -> Piece:
 def _month(count: int) -> Piece:
     if count < 3:
         return _padded(count, lambda m: m.month)
-    return lambda m: _MONTHS[m.month - 1][: 3 if count == 3 else None]
+    return lambda m: MONTHS[m.month - 1][: 3 if count == 3 else None]
 
 
 def _weekday(count: int) -> Piece:
-    return lambda m: _DAYS[m.weekday()][: 3 if count < 4 else None]
+    return lambda m: DAYS[m.weekday()][: 3 if count < 4 else None]
 
 
 def _fraction(count: int) -> Piece:
@@ -96,7 +96,7 @@ class TimeFormat:
     def format(self, milliseconds: int, zone: str) -> str | None:
         """None when the time or the zone does not exist."""
         try:
-            moment = (_EPOCH + timedelta(milliseconds=milliseconds)).astimezone(ZoneInfo(zone))
+            moment = (EPOCH + timedelta(milliseconds=milliseconds)).astimezone(ZoneInfo(zone))
         except (ZoneInfoNotFoundError, ValueError, OverflowError, OSError):
             return None
         return "".join(piece(moment) for piece in self._pieces)

@@ -13,7 +13,7 @@ from typing import Literal
 
 from littoral.protocols.iotsql.syntax import SqlError
 
-Kind = Literal["name", "keyword", "number", "string", "symbol", "end"]
+Kind = Literal["name", "variable", "keyword", "number", "string", "symbol", "end"]
 
 KEYWORDS = frozenset(
     {"SELECT", "VALUE", "FROM", "WHERE", "AS", "AND", "OR", "NOT"}
@@ -24,6 +24,7 @@ _TOKEN = re.compile(
     r"""\s*(?:
         (?P<number>\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)(?![A-Za-z_])
       | (?P<name>[A-Za-z_][A-Za-z0-9_]*)
+      | @(?P<variable>[A-Za-z0-9_]+)
       | (?P<string>'(?:[^']|'')*'|"(?:[^"]|"")*")
       | (?P<symbol><>|<=|>=|[-+*/%=<>(),.\[\]{}:])
       | (?P<end>\Z)

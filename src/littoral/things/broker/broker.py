@@ -49,7 +49,8 @@ class Broker:
     """``start`` before the first connection, ``close`` at the end; without records and streams nothing is durable.
 
     ``reserved`` takes what clients publish to ``$aws/…``; without it that is refused. ``on_connected`` and
-    ``on_disconnected`` (with a reason) are told at once and must be quick.
+    ``on_disconnected`` (with a reason), ``on_subscribed`` and ``on_unsubscribed`` (with the filters that are now there,
+    or were) are told at once and must be quick.
     """
 
     def __init__(
@@ -74,6 +75,8 @@ class Broker:
         self.reserved: Reserved | None = None
         self.on_connected: Callable[[Client], None] | None = None
         self.on_disconnected: Callable[[Client, str], None] | None = None
+        self.on_subscribed: Callable[[Client, list[str]], None] | None = None
+        self.on_unsubscribed: Callable[[Client, list[str]], None] | None = None
         self.dirty: list[Session] = []  # sessions with something to write
         self.received = 0
         self._dropped = 0  # by sessions that are over

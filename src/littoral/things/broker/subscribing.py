@@ -29,14 +29,18 @@ class Subscribing:
         identifier = next(iter(packet.properties.get("subscription_identifiers", ())), 0)
         reasons: list[int] = []
         owed: list[Grant] = []  # whose retained messages are to be sent
+        granted: list[str] = []
         for index, line in enumerate(packet.filters):
             reason, grant = self._judge(session, line, identifier, index)
             reasons.append(reason)
             if grant is None:
                 continue
+            granted.append(line.filter)
             new = self._broker.router.subscribe(session, line, grant)
             if grant.group is None and (line.retain_handling == 0 or (line.retain_handling == 1 and new)):
                 owed.append(grant)
+        if granted and self._broker.on_subscribed is not None:
+            self._broker.on_subscribed(session.client, granted)
         suback = Suback(packet.packet_id, _for_level(reasons, connection.level))
         if session.backlog is not None and any(reason < 0x80 for reason in reasons):
             self._broker.spawn(self._confirm(connection, session, suback, owed))
@@ -101,6 +105,9 @@ class Subscribing:
         assert session is not None
         gone = [self._broker.router.unsubscribe(session, text) for text in packet.filters]
         reasons = [int(Reason.SUCCESS if each else Reason.NO_SUBSCRIPTION_EXISTED) for each in gone]
+        if any(gone) and self._broker.on_unsubscribed is not None:
+            filters = [text for text, each in zip(packet.filters, gone, strict=True) if each]
+            self._broker.on_unsubscribed(session.client, filters)
         answer = Unsuback(packet.packet_id, reasons)
         if session.backlog is not None and any(gone):
             self._broker.spawn(self._confirm(connection, session, answer, []))

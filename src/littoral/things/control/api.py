@@ -7,6 +7,7 @@ from collections.abc import Callable
 from littoral.net.pki import Authority
 from littoral.things.control.billinggroups import BillingGroups
 from littoral.things.control.certificates import Certificates
+from littoral.things.control.destinations import TopicRuleDestinations
 from littoral.things.control.endpoint import Endpoints
 from littoral.things.control.groupmembers import GroupMembers
 from littoral.things.control.jobexecutions import JobExecutions
@@ -22,7 +23,7 @@ from littoral.things.control.topicrules import TopicRules
 from littoral.things.jobs import Progress
 from littoral.things.names import Names
 from littoral.things.registry import Registry
-from littoral.things.rules import RuleEngine
+from littoral.things.rules import Destinations, RuleEngine
 
 
 class Iot(
@@ -40,6 +41,7 @@ class Iot(
     JobExecutions,
     JobTemplates,
     TopicRules,
+    TopicRuleDestinations,
     Endpoints,
 ):
     """What boto3's ``client("iot")`` talks to. Each operation is documented where it is written."""
@@ -48,6 +50,7 @@ class Iot(
         self,
         registry: Registry,
         engine: RuleEngine,
+        destinations: Destinations,
         names: Names,
         *,
         authority: Authority,
@@ -55,6 +58,7 @@ class Iot(
         progress: Progress,
     ) -> None:
         Certificates.__init__(self, registry, names, authority)  # and with it every Noun
-        TopicRules.__init__(self, engine, names)
+        TopicRules.__init__(self, engine, names, destinations)
+        TopicRuleDestinations.__init__(self, destinations)
         Endpoints.__init__(self, endpoint)
         self.progress = progress

@@ -14,17 +14,22 @@ from littoral.protocols.iotsql import SqlError
 from littoral.things.control import pages
 from littoral.things.control.errors import exists, invalid
 from littoral.things.names import RULE_NAME, Names
-from littoral.things.rules import RuleEngine, RuleRecord
+from littoral.things.rules import Destinations, RuleEngine, RuleRecord
+from littoral.things.rules.actions import HttpAction
 from littoral.things.rules.definition import BadRule, CompiledRule
 from littoral.things.rules.filters import matches
 
-_NOTES = "actions lambda, s3, republish; roleArn is required but no role is assumed; awsIotSqlVersion 2016-03-23"
+_NOTES = (
+    "actions cloudwatchLogs, cloudwatchMetric, firehose, http, kinesis, lambda, republish, s3, sns, sqs; "
+    "roleArn is required but no role is assumed; awsIotSqlVersion 2016-03-23"
+)
 
 
 class TopicRules:
-    def __init__(self, engine: RuleEngine, names: Names) -> None:
+    def __init__(self, engine: RuleEngine, names: Names, destinations: Destinations) -> None:
         self.engine = engine
         self.names = names
+        self.destinations = destinations
 
     @operation(notes=_NOTES)
     async def create_topic_rule(self, call: Call, *, rule_name: str, topic_rule_payload: dict[str, Any]) -> Output:
@@ -36,7 +41,15 @@ class TopicRules:
                 arn = self.names.arn("rule", rule_name)
                 raise exists(f"Topic rule already exists: {rule_name}", arn, rule_name)
             await self.engine.put(record)
+        await self._confirm_endpoints(record)
         return {}
+
+    async def _confirm_endpoints(self, record: RuleRecord) -> None:
+        """ "A destination is created when you create a rule with an http action"; one with a fixed URL, that is."""
+        compiled = CompiledRule(record)
+        for action in (*compiled.actions, compiled.error_action):
+            if isinstance(action, HttpAction) and action.confirmation is not None:
+                await self.destinations.ensure(action.confirmation)
 
     def _rule(self, name: str) -> RuleRecord:
         found = self.engine.records.get(name)
@@ -97,7 +110,9 @@ class TopicRules:
     async def replace_topic_rule(self, call: Call, *, rule_name: str, topic_rule_payload: dict[str, Any]) -> Output:
         async with self.engine.changing:
             created = self._rule(rule_name).created
-            await self.engine.put(_record(rule_name, topic_rule_payload, created))
+            record = _record(rule_name, topic_rule_payload, created)
+            await self.engine.put(record)
+        await self._confirm_endpoints(record)
         return {}
 
     @operation()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
@@ -66,11 +67,22 @@ class RuleRecord:
 class Metrics:
     """Counts since the start of this process."""
 
+    evaluated: int = 0  # messages that the filter let through
     matched: int = 0  # messages whose WHERE held
     success: int = 0  # actions done
     failure: int = 0  # actions given up
     retries: int = 0
     parse_errors: int = 0  # messages the statement could not be evaluated for
+    throttled: int = 0  # messages refused or dropped because too many waited
+    actions: Counter[tuple[str, str]] = field(default_factory=Counter)  # by kind, and "success" or "failure"
+
+    def done(self, kind: str, *, well: bool) -> None:
+        """One action is over."""
+        if well:
+            self.success += 1
+        else:
+            self.failure += 1
+        self.actions[kind, "success" if well else "failure"] += 1
 
 
 @dataclass(slots=True)
@@ -88,9 +100,9 @@ class CompiledRule:
         if not 0 <= len(self.record.actions) <= MAX_ACTIONS:
             raise BadRule(f"A rule has at most {MAX_ACTIONS} actions")
         try:
-            self.actions = tuple(parse_action(action) for action in self.record.actions)
+            self.actions = tuple(parse_action(action, self.rule.variables) for action in self.record.actions)
             if self.record.error_action is not None:
-                self.error_action = parse_action(self.record.error_action)
+                self.error_action = parse_action(self.record.error_action, self.rule.variables)
         except BadAction as error:
             raise BadRule(str(error)) from None
 

@@ -19,12 +19,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from littoral.protocols.iotsql import Context
-from littoral.protocols.iotsql.rule import EvaluationError
+from littoral.protocols.iotsql import Asked, Context, EvaluationError
 from littoral.store.contract import Consumer, Message, Outgoing, Retention, StreamFull, Streams
 from littoral.store.documents import Documents
 from littoral.things.rules.actions import Sinks
@@ -62,7 +62,6 @@ class RuleEngine:
         self._direct: set[asyncio.Task[None]] = set()
         self._waiting = 0
         self._listeners: list[Changed] = []
-        self.dropped = 0  # QoS 0 messages not run because too many were in progress
         self.changing = asyncio.Lock()
 
     # ------------------------------------------------------------------------------------------ lifecycle
@@ -141,10 +140,11 @@ class RuleEngine:
         if qos == 0:
             self._run_directly(rule, context)
             return None
-        return self._append(entry(rule.name, context, message_id))
+        return self._append(rule, entry(rule.name, context, message_id))
 
-    async def _append(self, message: Outgoing) -> None:
+    async def _append(self, rule: CompiledRule, message: Outgoing) -> None:
         if self._waiting >= MAX_WAITING:
+            rule.metrics.throttled += 1
             raise StreamFull(f"{self._waiting} rule actions are waiting")
         self._waiting += 1
         try:
@@ -155,19 +155,27 @@ class RuleEngine:
 
     @staticmethod
     def _matches(rule: CompiledRule, context: Context) -> bool:
-        """A message that cannot be evaluated counts as matched, so that its failure is reported."""
+        """A message that cannot be evaluated counts as matched, so that its failure is reported; one that waits for
+        an external function is taken, and counted when it was evaluated."""
+        rule.metrics.evaluated += 1
         try:
             matched = rule.rule.evaluate(context) is not None
         except EvaluationError:
             matched = True
+        except Asked:
+            return True
+        if rule.rule.external:
+            return matched
         rule.metrics.matched += matched
         return matched
 
     def _run_directly(self, rule: CompiledRule, context: Context) -> None:
         if len(self._direct) >= MAX_DIRECT:
-            self.dropped += 1
+            rule.metrics.throttled += 1
             return
-        task = asyncio.create_task(self._direct_run(Run(rule, replace(context))))
+        task = asyncio.create_task(
+            self._direct_run(Run(rule, replace(context, trace_id=context.trace_id or str(uuid.uuid4()))))
+        )
         self._direct.add(task)
         task.add_done_callback(self._direct.discard)
 

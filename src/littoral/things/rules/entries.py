@@ -22,6 +22,7 @@ def entry(rule: str, context: Context, message_id: str | None) -> Outgoing:
         "timestamp": context.timestamp,
         "client": context.client_id,
         "principal": context.principal,
+        "ip": context.source_ip,
         "user": list(context.user_properties),
         "mqtt": dict(context.mqtt_properties),
     }
@@ -47,6 +48,7 @@ def context_of(message: Message, account: str) -> Context:
         client_id=described["client"],
         principal=described["principal"],
         trace_id=message.headers["trace"],
+        source_ip=described.get("ip"),  # entries of before 2026-11-28 have none
         account=account,
         user_properties=[(name, value) for name, value in described["user"]],
         mqtt_properties=described["mqtt"],

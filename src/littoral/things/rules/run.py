@@ -6,11 +6,13 @@ import base64
 import json
 import logging
 from dataclasses import dataclass, field
+from random import Random
+from typing import Any
 
-from littoral.protocols.iotsql import Context, Selected
-from littoral.protocols.iotsql.rule import EvaluationError
+from littoral.protocols.iotsql import Asked, Context, EvaluationError, NoAnswer, Question, Selected
 from littoral.things.rules.actions import Action, ActionFailed, Sinks, failed
 from littoral.things.rules.definition import CompiledRule
+from littoral.things.rules.enrichment import answer
 from littoral.things.rules.entries import uuids
 
 log = logging.getLogger(__name__)
@@ -26,10 +28,15 @@ class Run:
     context: Context
     done: set[int] = field(default_factory=set)
     failures: list[Failure] = field(default_factory=list)
+    counted: bool = False
 
     async def step(self, sinks: Sinks, *, last: bool) -> bool:
         """Try what is not done; True when all is done or given up. ``last``: give up what fails now."""
-        selected = self._evaluate()
+        try:
+            selected = await self._evaluate(sinks, last)
+        except ActionFailed:  # an external function could not be asked now
+            self.rule.metrics.retries += 1
+            return False
         if selected is not None:
             waiting = [index for index in range(len(self.rule.actions)) if index not in self.done]
             for index in waiting:
@@ -41,15 +48,38 @@ class Run:
             return await self._report(self.rule.error_action, sinks, last)
         return True
 
-    def _evaluate(self) -> Selected | None:
-        self.context.new_uuid = uuids(self.context.trace_id, "select")
+    async def _evaluate(self, sinks: Sinks, last: bool) -> Selected | None:
+        """Again from the beginning after each answer of an external function; what is made up stays as it was."""
+        while True:
+            self.context.new_uuid = uuids(self.context.trace_id, "select")
+            if self.rule.rule.external:
+                self.context.random = Random(self.context.trace_id).random
+            try:
+                selected = self.rule.rule.evaluate(self.context)
+            except Asked as asked:
+                self.context.answers[asked.question] = await self._answer(asked.question, sinks, last)
+            except EvaluationError as error:
+                if not self.failures:
+                    self.rule.metrics.parse_errors += 1
+                    self._failed("Select", self.rule.rule.topic_filter or "", str(error))
+                return None
+            else:
+                self._count(selected)
+                return selected
+
+    async def _answer(self, question: Question, sinks: Sinks, last: bool) -> Any:
         try:
-            return self.rule.rule.evaluate(self.context)
-        except EvaluationError as error:
-            if not self.failures:
-                self.rule.metrics.parse_errors += 1
-                self._failed("Select", self.rule.rule.topic_filter or "", str(error))
-            return None
+            return await answer(question, sinks, self.rule.name)
+        except ActionFailed as failure:
+            if failure.passing and not last:
+                raise
+            return NoAnswer(str(failure))
+
+    def _count(self, selected: Selected | None) -> None:
+        """Whether a message matches a rule that asks is known only now; of others the engine knew before."""
+        if self.rule.rule.external and not self.counted:
+            self.rule.metrics.matched += selected is not None
+            self.counted = True
 
     async def _try(self, index: int, selected: Selected, sinks: Sinks, last: bool) -> None:
         action = self.rule.actions[index]
@@ -60,10 +90,10 @@ class Run:
             failure = failed(error)
             if failure.passing and not last:
                 return
-            self.rule.metrics.failure += 1
+            self.rule.metrics.done(action.kind, well=False)
             self._failed(action.kind, self._resource(action), str(failure))
         else:
-            self.rule.metrics.success += 1
+            self.rule.metrics.done(action.kind, well=True)
         self.done.add(index)
 
     def _resource(self, action: Action) -> str:
@@ -90,5 +120,9 @@ class Run:
         except Exception as error:  # noqa: BLE001 - the last resort has failed; it is logged, and retried if that may help
             failure: ActionFailed = failed(error)
             log.warning("rule %s: error action %s failed: %s", self.rule.name, action.kind, failure)
-            return last or not failure.passing
+            if failure.passing and not last:
+                return False
+            self.rule.metrics.actions["ErrorAction", "failure"] += 1
+        else:
+            self.rule.metrics.actions["ErrorAction", "success"] += 1
         return True

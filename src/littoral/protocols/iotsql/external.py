@@ -1,0 +1,103 @@
+"""External functions: those that ask the world (AWS's name for them), and how a synchronous evaluation waits for it.
+
+Owns: their arguments, and the dialogue. An expression that meets a call nobody has answered raises ``Asked``; who
+evaluates finds the answer, notes it in ``Context.answers`` and evaluates again from the beginning. So a rule without
+such functions pays nothing for them, and one call with the same arguments is made once for a message.
+Refuses to know: functions, shadows and registries.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from littoral.protocols.iotsql import syntax
+from littoral.protocols.iotsql.context import Context, EvaluationError
+from littoral.protocols.iotsql.syntax import Expression, SqlError
+from littoral.protocols.iotsql.values import UNDEFINED, Value, to_json
+
+MAX_CALLS: Final = 10  # by one rule for one message; a nested SELECT could ask for each element
+REGISTRY_APIS: Final = ("DescribeThing", "ListThingGroupsForThing")
+
+Row = dict[str, Value]
+Closure = Callable[[Row, Context], Value]
+Compile = Callable[[Expression], Closure]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One call. ``arguments`` is a JSON array, without the role."""
+
+    function: str
+    arguments: str
+
+    def list(self) -> list[Any]:
+        found: list[Any] = json.loads(self.arguments)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class NoAnswer:
+    """The call has failed for good."""
+
+    reason: str
+
+
+class Asked(Exception):
+    """Not an error: the evaluation goes on when the question is answered."""
+
+    def __init__(self, question: Question) -> None:
+        super().__init__(f"{question.function}{question.arguments}")
+        self.question = question
+
+
+EXTERNAL: Final = {"aws_lambda": (2, 2), "get_thing_shadow": (2, 3), "get_registry_data": (3, 3)}
+
+
+def is_external(root: Expression) -> bool:
+    return any(isinstance(node, syntax.FunctionCall) and node.name in EXTERNAL for node in syntax.walk(root))
+
+
+def ask(node: syntax.FunctionCall, compile_: Compile) -> Closure:
+    """The closure of a call, whose number of arguments was checked. Raises SqlError."""
+    arguments = node.arguments
+    if node.name != "aws_lambda":
+        _check_role(node)
+        arguments = arguments[:-1]
+    if node.name == "get_registry_data":
+        api = arguments[0]
+        if not (isinstance(api, syntax.Literal) and api.value in REGISTRY_APIS):
+            raise SqlError(f"get_registry_data() knows {' and '.join(REGISTRY_APIS)}", node.position)
+    compiled = [compile_(argument) for argument in arguments]
+    names = 1 if node.name == "aws_lambda" else len(compiled)  # arguments that must be text
+
+    def external(row: Row, context: Context) -> Value:
+        values = [argument(row, context) for argument in compiled]
+        if any(type(name) is not str for name in values[:names]) or any(value is UNDEFINED for value in values):
+            return UNDEFINED
+        try:
+            question = Question(node.name, to_json(values))
+        except ValueError:  # an infinite number
+            return UNDEFINED
+        return _answer(question, context)
+
+    return external
+
+
+def _answer(question: Question, context: Context) -> Value:
+    if question not in context.answers:
+        if len(context.answers) >= MAX_CALLS:
+            raise EvaluationError(f"More than {MAX_CALLS} calls of external functions for one message")
+        raise Asked(question)
+    answer: Value | NoAnswer = context.answers[question]
+    if isinstance(answer, NoAnswer):
+        raise EvaluationError(f"{question.function}() failed: {answer.reason}")
+    return answer
+
+
+def _check_role(node: syntax.FunctionCall) -> None:
+    role = node.arguments[-1]
+    if not (isinstance(role, syntax.Literal) and isinstance(role.value, str) and role.value.startswith("arn:")):
+        raise SqlError(f"The last argument of {node.name}() is the literal ARN of a role", node.position)
