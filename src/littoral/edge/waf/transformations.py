@@ -383,7 +383,12 @@ PRE_PARSE: Mapping[str, Transformation] = {
 
 def chain(names: Sequence[str], table: Mapping[str, Transformation] = WAF) -> Transformation:
     """One function of a list of names in their order. Raises KeyError for a name that is unknown."""
-    steps = [table[name] for name in names if table[name] is not none]
+    return composed([table[name] for name in names])
+
+
+def composed(transformations: Sequence[Transformation]) -> Transformation:
+    """One function of these, one after the other."""
+    steps = [each for each in transformations if each is not none]
     if not steps:
         return none
     if len(steps) == 1:

@@ -8,12 +8,14 @@ sieve, and is run exactly where the sieve lets it through.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from littoral.edge.waf.crs.engine import MACRO, Compiled, Engine, Outcome, Removed, set_variable
+from littoral.edge.waf.crs.kinds import REMEMBERED
 from littoral.edge.waf.crs.ruleset import Source, settings
 from littoral.edge.waf.crs.seclang import Rule, Target
-from littoral.edge.waf.crs.sieve import REMEMBERED, Sieve
+from littoral.edge.waf.crs.sieve import Sieve
 from littoral.edge.waf.crs.transaction import Transaction
 from littoral.edge.waf.patterns import LONGEST_REMEMBERED
 from littoral.edge.waf.view import View
@@ -21,6 +23,16 @@ from littoral.net.message import BytesBody, Headers, Peer, Request
 
 NOTHING = Outcome()
 FRAME = (901, 905, 949, 999)  # files of the rule set that every selection of it needs
+
+
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """Of a mask: the rules that may match, those of them that count, and whether one of these is to be run in any case
+    because another that may run sets what it asks."""
+
+    candidates: list[Compiled]
+    decisive: list[Compiled]
+    surely: bool
 
 
 class Program:
@@ -47,7 +59,7 @@ class Program:
         decisive = frozenset(each.index for each in self.rules if scores(each.rule) and each.rule.id // 1000 != 949)
         self.decisive = frozenset(each.rule.id for each in self.rules if each.index in decisive)
         self._sets = {each.index: names for each in self.rules if (names := _names_set(each.rule))}
-        self._known_masks: dict[int, tuple[list[Compiled], list[Compiled]]] = {}
+        self._known_masks: dict[int, Worth] = {}
         self._known: dict[tuple[Any, ...], bool] = {}  # whether a rule matches those values
         self._reads = {each.index: _request_asked(each) for each in self.rules}
         self._asks = {each.index: _tx_asked(each) for each in self.rules}
@@ -56,27 +68,26 @@ class Program:
     def judge(self, view: View) -> Outcome:
         transaction = Transaction(view, self._start.tx)
         mask = self._sieve.mask(transaction)
-        candidates, decisive = self._worth(mask)
-        if not any(self._may_match(each, candidates, transaction) for each in decisive):
+        worth = self._known_masks.get(mask)
+        if worth is None:
+            worth = self._worth(mask)
+        if not worth.surely and not any(self._may_match(each, transaction) for each in worth.decisive):
             return NOTHING
         transaction.tx, transaction.matched = dict(self._start.tx), []
-        return self._engine.run(transaction, candidates, self._quiet)
+        return self._engine.run(transaction, worth.candidates, self._quiet)
 
-    def _worth(self, mask: int) -> tuple[list[Compiled], list[Compiled]]:
-        """The rules that may match, and those of them that count; masks come again and again."""
-        found = self._known_masks.get(mask)
-        if found is None:
-            candidates = self._sieve.candidates(mask) if self._sieve.decides(mask) else []
-            found = candidates, [each for each in candidates if each.rule.id in self.decisive]
-            if len(self._known_masks) >= REMEMBERED:
-                self._known_masks.clear()
-            self._known_masks[mask] = found
+    def _worth(self, mask: int) -> Worth:
+        """Masks come again and again."""
+        candidates = self._sieve.candidates(mask) if self._sieve.decides(mask) else []
+        decisive = [each for each in candidates if each.rule.id in self.decisive]
+        surely = any(self._feeds(other, each) for each in decisive for other in candidates if other is not each)
+        if len(self._known_masks) >= REMEMBERED:
+            self._known_masks.clear()
+        found = self._known_masks[mask] = Worth(candidates, decisive, surely)
         return found
 
-    def _may_match(self, each: Compiled, candidates: list[Compiled], transaction: Transaction) -> bool:
-        """Alone, as if no other rule had run, unless one that may run sets what it asks."""
-        if any(self._feeds(other, each) for other in candidates if other is not each):
-            return True
+    def _may_match(self, each: Compiled, transaction: Transaction) -> bool:
+        """Alone, as if no other rule had run."""
         read = [pair for target in self._reads[each.index] for pair in transaction.values(target)]
         key = each.index, *read
         found = self._known.get(key)

@@ -1,9 +1,9 @@
 """What a request can match at all, found out once for each value: the way of nearly every request.
 
 A rule's conditions are tests of single values, and whether a value passes a test depends on nothing else. So the
-values of one **kind** (an argument, a cookie, the header of that name, the path, …) are looked up in a memory of masks;
-one bit stands for one condition of one rule. A value that is not remembered is transformed by each chain that some
-condition of its kind has; equal results are looked at once, in one RE2 set of all expressions of the kind.
+values of one **kind** (an argument, a cookie, the header of that name, the path, …) are looked up in a memory of masks
+(``kinds.py``); one bit stands for one condition of one rule. What all parts of a **head** but its target say together
+(headers, cookies, method, address) is remembered too, for clients send the same again and again.
 
 A rule is worth the exact engine when the bit of each of its conditions is set. Conditions that the sieve cannot decide
 (scores and what other rules set, captures) count as set: it lets through too much, never too little.
@@ -14,97 +14,31 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from littoral.edge.waf.crs.engine import Compiled, Link, expand
-from littoral.edge.waf.crs.operators import TRANSFORMATIONS, Test, compiled, expression, phrases
+from littoral.edge.waf.crs.kinds import REMEMBERED, Kind
+from littoral.edge.waf.crs.operators import Test, compiled
 from littoral.edge.waf.crs.seclang import Target
-from littoral.edge.waf.crs.transaction import Transaction
-from littoral.edge.waf.patterns import LONGEST_REMEMBERED, PatternSet, options
-from littoral.edge.waf.transformations import Transformation, chain
+from littoral.edge.waf.crs.transaction import Head, Transaction
 
-Chain = tuple[str, ...]
 Count = tuple[Target, Test, bool, int]
-OF_BODIES = frozenset("ARGS_POST ARGS_POST_NAMES FILES FILES_NAMES MULTIPART_PART_HEADERS REQUEST_BODY XML".split())
-REMEMBERED = 8192  # values of one kind
-SEARCHES = frozenset(("rx", "pm", "pmFromFile", "pmf"))
+OF_BODIES = frozenset(
+    "ARGS_POST ARGS_POST_NAMES FILES FILES_NAMES MULTIPART_PART_HEADERS REQUEST_BODY REQUEST_BODY_LENGTH "
+    "FILES_COMBINED_SIZE XML".split()
+)
+OF_HEADS = frozenset(
+    "REQUEST_HEADERS_NAMES REQUEST_COOKIES REQUEST_COOKIES_NAMES REQUEST_METHOD REQUEST_PROTOCOL REMOTE_ADDR "
+    "REQBODY_PROCESSOR".split()
+)
+# What is made of others, or the same: a value is looked at once.
+PARTS = {
+    "ARGS": ("ARGS_GET", "ARGS_POST"),
+    "ARGS_NAMES": ("ARGS_GET_NAMES", "ARGS_POST_NAMES"),
+    "REQUEST_URI_RAW": ("REQUEST_URI",),
+}
 UNDECIDED = frozenset(
     ("TX", "MATCHED_VAR", "MATCHED_VARS", "MATCHED_VARS_NAMES", "UNIQUE_ID", "DURATION", "GLOBAL", "IP")
 )
 HEADERS, NAMES = "REQUEST_HEADERS", "REQUEST_HEADERS_NAMES"
-
-
-class Kind:
-    """The conditions that look at one kind of value."""
-
-    def __init__(self) -> None:
-        self._searches: dict[Chain, list[tuple[bytes, int, bool]]] = {}  # expression, bit, negated
-        self._tests: dict[Chain, list[tuple[Test, int, bool]]] = {}
-        self._multi: list[tuple[Link, Test, int]] = []
-        self._known: dict[bytes, int] = {}
-        self._ready: list[tuple[Transformation, dict[int, int], int]] = []
-        self._checks: list[tuple[Transformation, list[tuple[Test, int, bool]]]] = []
-        self._set: PatternSet | None = None
-
-    def add(self, link: Link, test: Test, argument: str, bit: int) -> None:
-        condition = link.condition
-        if condition.multi_match:
-            self._multi.append((link, test, bit))
-        elif condition.operator in SEARCHES:
-            pattern = expression(argument) if condition.operator == "rx" else phrases(argument)
-            self._searches.setdefault(condition.transformations, []).append((pattern, bit, condition.negated))
-        else:
-            self._tests.setdefault(condition.transformations, []).append((test, bit, condition.negated))
-
-    def build(self) -> None:
-        patterns: list[bytes] = []
-        for names, entries in self._searches.items():
-            places: dict[int, int] = {}
-            negated = 0
-            for pattern, bit, inverted in entries:
-                if pattern not in patterns:
-                    patterns.append(pattern)
-                place = 1 << patterns.index(pattern)
-                places[place] = places.get(place, 0) | bit
-                if inverted:
-                    negated |= bit
-            self._ready.append((chain(names, TRANSFORMATIONS), places, negated))
-        self._checks = [(chain(names, TRANSFORMATIONS), tests) for names, tests in self._tests.items()]
-        self._set = PatternSet(patterns, options(dot_nl=True)) if patterns else None
-
-    def mask(self, value: bytes) -> int:
-        mask = self._known.get(value)
-        if mask is None:
-            mask = self._look(value)
-            if len(value) <= LONGEST_REMEMBERED:
-                if len(self._known) >= REMEMBERED:
-                    self._known.clear()
-                self._known[value] = mask
-        return mask
-
-    def _look(self, value: bytes) -> int:
-        mask = 0
-        matched: dict[bytes, int] = {}  # of a transformed value: the expressions
-        for transform, places, negated in self._ready:
-            text = transform(value)
-            found = matched.get(text)
-            if found is None:
-                assert self._set is not None
-                found = matched[text] = self._set.match(text)
-            hits = 0
-            if found:
-                for place, bits in places.items():
-                    if found & place:
-                        hits |= bits
-            mask |= (hits & ~negated) | (negated & ~hits)
-        for transform, tests in self._checks:
-            text = transform(value)
-            for test, bit, inverted in tests:
-                if (test(text) is None) == inverted:
-                    mask |= bit
-        for link, test, bit in self._multi:
-            if link.match(value, test) is not None:
-                mask |= bit
-        return mask
-
-
+LONGEST_HEAD = 4096  # bytes of one that is remembered
 EMPTY = Kind()
 
 
@@ -121,8 +55,10 @@ class Sieve:
     ) -> None:
         self._kinds: dict[str, Kind] = {}
         self._counts: list[Count] = []
+        self._body_counts: list[Count] = []
         self._header_counts: list[Count] = []
         self._known_names: dict[tuple[bytes, ...], int] = {}
+        self._known_heads: dict[Head, int] = {}
         self._always = 0  # bits of conditions that are not decided here
         self._needs: list[tuple[int, Compiled]] = []
         self._constants, self._changing = constants, changing
@@ -141,10 +77,11 @@ class Sieve:
             kind.build()
         prefix = HEADERS + ":"
         self._named = {name.removeprefix(prefix): kind for name, kind in self._kinds.items() if name.startswith(prefix)}
-        self._plain = [
-            (name, kind) for name, kind in self._kinds.items() if not name.startswith(prefix) and name != HEADERS
-        ]
-        self._bodyless = [(name, kind) for name, kind in self._plain if name not in OF_BODIES]
+        plain = [(name, kind) for name, kind in self._kinds.items() if not name.startswith(prefix) and name != HEADERS]
+        self._of_heads = [(name, kind) for name, kind in plain if name in OF_HEADS]
+        self._of_targets = [(name, kind) for name, kind in plain if name not in OF_HEADS | OF_BODIES]
+        self._of_bodies = [(name, kind) for name, kind in plain if name in OF_BODIES]
+        self._no_body = _counted_as(self._body_counts, b"0")
         wanted = [need & ~self._always for need, each in self._needs if each.index in decisive]
         self._single = sum(need for need in wanted if need.bit_count() == 1)
         self._chains = [need for need in wanted if need.bit_count() > 1]
@@ -161,30 +98,62 @@ class Sieve:
             test = compiled(link.condition.operator, argument)
         for target in link.included:
             if target.counted:
-                counts = self._header_counts if target.collection == HEADERS else self._counts
-                counts.append((target, test, link.condition.negated, bit))
+                self._counts_of(target).append((target, test, link.condition.negated, bit))
                 continue
             for name in self._kinds_of(target, link):
-                self._kinds.setdefault(name, Kind()).add(link, test, argument, bit)
+                self._kinds.setdefault(name, Kind()).add(link.condition, test, argument, bit)
         return True
+
+    def _counts_of(self, target: Target) -> list[Count]:
+        if target.collection == HEADERS:
+            return self._header_counts
+        return self._body_counts if target.collection in OF_BODIES else self._counts
 
     def _kinds_of(self, target: Target, link: Link) -> list[str]:
         """Each header that some rule names is a kind of its own; the others are one together."""
         if target.collection != HEADERS or target.pattern is not None:
-            return [target.collection]
+            return list(PARTS.get(target.collection, (target.collection,)))
         if target.selector is not None:
             return [f"{HEADERS}:{target.selector}"]
         excluded = {each.selector for each in link.excluded if each.collection == HEADERS}
         return [HEADERS, *(f"{HEADERS}:{name}" for name in self._headers if name not in excluded)]
 
     def mask(self, transaction: Transaction) -> int:
-        mask = self._always | self._counted(transaction)
-        for name, kind in self._plain if transaction.has_body else self._bodyless:
-            for _, value in _xml(transaction) if name == "XML" else transaction.collection(name):
+        mask = self._always | self._head(transaction)
+        if self._counts:
+            mask |= _count(self._counts, transaction)
+        for name, kind in self._of_targets:
+            for _, value in transaction.collection(name):
+                mask |= kind.mask(value)
+        return mask | (self._body(transaction) if transaction.has_body else self._no_body)
+
+    def _head(self, transaction: Transaction) -> int:
+        head = transaction.head()
+        mask = self._known_heads.get(head)
+        if mask is None:
+            mask = self._look(transaction)
+            if sum(len(name) + len(value) for name, value in transaction.raw) <= LONGEST_HEAD:
+                if len(self._known_heads) >= REMEMBERED:
+                    self._known_heads.clear()
+                self._known_heads[head] = mask
+        return mask
+
+    def _look(self, transaction: Transaction) -> int:
+        """At a head that is not known."""
+        mask = self._counted(transaction)
+        for name, kind in self._of_heads:
+            for _, value in transaction.collection(name):
                 mask |= kind.mask(value)
         named, others = self._named, self._kinds.get(HEADERS, EMPTY)
         for key, value in transaction.collection(HEADERS):
             mask |= named.get(key, others).mask(value)
+        return mask
+
+    def _body(self, transaction: Transaction) -> int:
+        mask = _count(self._body_counts, transaction)
+        for name, kind in self._of_bodies:
+            for _, value in _xml(transaction) if name == "XML" else transaction.collection(name):
+                mask |= kind.mask(value)
         return mask
 
     def _counted(self, transaction: Transaction) -> int:
@@ -196,7 +165,7 @@ class Sieve:
             if len(self._known_names) >= REMEMBERED:
                 self._known_names.clear()
             self._known_names[names] = mask
-        return mask | _count(self._counts, transaction)
+        return mask
 
     def decides(self, mask: int) -> bool:
         """Whether any rule that counts may match."""
@@ -222,6 +191,11 @@ def _count(counts: Sequence[Count], transaction: Transaction) -> int:
         if (test(transaction.values(target)[0][1]) is None) == negated:
             mask |= bit
     return mask
+
+
+def _counted_as(counts: Sequence[Count], number: bytes) -> int:
+    """As if there were so many of each."""
+    return sum({bit for _, test, negated, bit in counts if (test(number) is None) == negated})
 
 
 def _xml(transaction: Transaction) -> Iterable[tuple[str, bytes]]:

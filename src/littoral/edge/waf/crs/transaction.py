@@ -7,9 +7,10 @@ from urllib.parse import unquote_to_bytes
 
 from littoral.edge.waf.crs.bodies import Content, Pair, arguments_of, content_of
 from littoral.edge.waf.crs.seclang import Target
-from littoral.edge.waf.view import View
+from littoral.edge.waf.view import RawHeaders, View
 
 Values = Sequence[Pair]
+Head = tuple[str, str, str, tuple[tuple[bytes, bytes], ...]]
 
 
 class Transaction:
@@ -25,6 +26,15 @@ class Transaction:
     @property
     def has_body(self) -> bool:
         return bool(self._view.body)
+
+    @property
+    def raw(self) -> RawHeaders:
+        return self._view.raw
+
+    def head(self) -> Head:
+        """All that there is of a request without its target and its body."""
+        view = self._view
+        return view.ip, view.request.method, view.request.http_version, tuple(view.raw)
 
     def header_names(self) -> tuple[bytes, ...]:
         return tuple([name for name, _ in self._view.raw])
