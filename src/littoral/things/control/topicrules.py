@@ -13,6 +13,7 @@ from littoral.aws.service import Call, Output, ServiceError, operation
 from littoral.protocols.iotsql import SqlError
 from littoral.things.control import pages
 from littoral.things.control.errors import exists, invalid
+from littoral.things.control.ruletags import RuleTags, of_header
 from littoral.things.names import RULE_NAME, Names
 from littoral.things.rules import Destinations, RuleEngine, RuleRecord
 from littoral.things.rules.actions import HttpAction
@@ -25,17 +26,19 @@ _NOTES = (
 )
 
 
-class TopicRules:
+class TopicRules(RuleTags):
     def __init__(self, engine: RuleEngine, names: Names, destinations: Destinations) -> None:
         self.engine = engine
         self.names = names
         self.destinations = destinations
 
     @operation(notes=_NOTES)
-    async def create_topic_rule(self, call: Call, *, rule_name: str, topic_rule_payload: dict[str, Any]) -> Output:
+    async def create_topic_rule(
+        self, call: Call, *, rule_name: str, topic_rule_payload: dict[str, Any], tags: str | None = None
+    ) -> Output:
         if not RULE_NAME.fullmatch(rule_name):
             raise invalid(f"Invalid rule name: {rule_name!r}")
-        record = _record(rule_name, topic_rule_payload, call.now)
+        record = replace(_record(rule_name, topic_rule_payload, call.now), tags=of_header(tags))
         async with self.engine.changing:
             if rule_name in self.engine.records:
                 arn = self.names.arn("rule", rule_name)
@@ -109,8 +112,8 @@ class TopicRules:
     @operation(notes=_NOTES)
     async def replace_topic_rule(self, call: Call, *, rule_name: str, topic_rule_payload: dict[str, Any]) -> Output:
         async with self.engine.changing:
-            created = self._rule(rule_name).created
-            record = _record(rule_name, topic_rule_payload, created)
+            before = self._rule(rule_name)
+            record = replace(_record(rule_name, topic_rule_payload, before.created), tags=before.tags)
             await self.engine.put(record)
         await self._confirm_endpoints(record)
         return {}

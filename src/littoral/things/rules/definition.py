@@ -33,6 +33,7 @@ class RuleRecord:
     disabled: bool = False
     error_action: Json | None = None
     sql_version: str = SQL_VERSION
+    tags: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> Json:
         return asdict(self)
