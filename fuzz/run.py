@@ -9,7 +9,7 @@ import atheris
 
 
 def main() -> None:
-    with atheris.instrument_imports(include=["littoral.edge.waf"]):
+    with atheris.instrument_imports(include=["littoral.edge.waf", "littoral.protocols.iotsql"]):
         targets = importlib.import_module("fuzz.targets").TARGETS
     atheris.Setup(sys.argv, targets[sys.argv.pop(1)])
     atheris.Fuzz()

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from littoral.protocols.iotsql import syntax
 from littoral.protocols.iotsql.context import Context
-from littoral.protocols.iotsql.functions import call
+from littoral.protocols.iotsql.functions import call, remainder
 from littoral.protocols.iotsql.syntax import Expression
 from littoral.protocols.iotsql.values import (
     UNDEFINED,
@@ -182,19 +182,11 @@ def divide(a: float, b: float) -> Value:
     return number(a / b)
 
 
-def remainder(a: float, b: float) -> Value:
-    """The sign is the dividend's, as in Java."""
-    if type(a) is int and type(b) is int:
-        rest = abs(a) % abs(b)
-        return number(-rest if a < 0 else rest)
-    return number(a - b * int(a / b))
-
-
 _ARITHMETIC: dict[str, Callable[[float, float], Value]] = {
     "-": lambda a, b: number(a - b),
     "*": lambda a, b: number(a * b),
     "/": divide,
-    "%": remainder,
+    "%": lambda a, b: number(remainder(a, b)),
 }
 
 

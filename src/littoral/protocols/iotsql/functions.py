@@ -321,7 +321,8 @@ def _round(value: float) -> float:
     return math.copysign(math.floor(abs(value) + 0.5), value) if isinstance(value, float) else value
 
 
-def _remainder(a: float, b: float) -> float:
+def remainder(a: float, b: float) -> float:
+    """Of ``%``, mod() and remainder(): the sign is the dividend's, as in Java."""
     if isinstance(a, int) and isinstance(b, int):
         return int(math.copysign(1, a)) * (abs(a) % abs(b))
     return math.fmod(a, b)
@@ -438,11 +439,11 @@ _PURE: dict[str, tuple[int, int, Callable[..., Value]]] = {
     "lpad": (2, 2, _pad(left=True)),
     "ltrim": (1, 1, _of_strings(str.lstrip)),
     "md5": (1, 1, _hash("md5")),
-    "mod": (2, 2, _of_numbers(_remainder)),
+    "mod": (2, 2, _of_numbers(remainder)),
     "nanvl": (2, 2, _nanvl),
     "numbytes": (1, 1, _of_strings(lambda text: len(text.encode("utf-8", "surrogatepass")))),
     "power": (2, 2, _of_numbers(_power)),
-    "remainder": (2, 2, _of_numbers(_remainder)),
+    "remainder": (2, 2, _of_numbers(remainder)),
     "replace": (3, 3, _of_strings(lambda text, old, new: text.replace(old, new))),
     "round": (1, 1, _of_numbers(_round)),
     "rpad": (2, 2, _pad(left=False)),
