@@ -202,6 +202,7 @@ def running(folder: Path, on_open: Callable[[Things], None] | None = None) -> It
         tls = server_context(
             (server.certificate, server.private_key), client_cas=[authority.certificate_pem], clients="required"
         )
+        things.trust(tls)
         listener = await listen_stream(things.broker.protocol_factory("tls"), "127.0.0.1", 0, tls)
         held["port"], held["things"], held["tls"] = listener.port, things, tls
 

@@ -1,6 +1,7 @@
 """A device with AWS's own SDK (awsiotsdk), in a process of its own: its native threads stay out of the tests'.
 
     python sdk_device.py jobs HOST PORT CA CERTIFICATE KEY THING
+    python sdk_device.py provision HOST PORT CA CERTIFICATE KEY CLIENT TEMPLATE
 
 Prints one JSON line with what it saw. Not a test itself; see test_sdk.py.
 """
@@ -16,7 +17,7 @@ from typing import Any
 
 import awsiot
 from awscrt import io, mqtt5, mqtt_request_response
-from awsiot import iotjobs
+from awsiot import iotidentity, iotjobs
 
 WAIT = 20
 
@@ -95,9 +96,36 @@ def jobs(connection: Connection, thing: str) -> dict[str, Any]:
     }
 
 
+def provision(connection: Connection, client_id: str, template: str) -> dict[str, Any]:
+    """A certificate of its own, and the template with it."""
+    client = iotidentity.IotIdentityClientV2(connection.client, connection.options)
+    made = client.create_keys_and_certificate(iotidentity.CreateKeysAndCertificateRequest()).result(WAIT)
+    try:
+        wrong = iotidentity.RegisterThingRequest(
+            template_name=template, certificate_ownership_token="wrong", parameters={"SerialNumber": client_id}
+        )
+        client.register_thing(wrong).result(WAIT)
+        refused = None
+    except awsiot.V2ServiceException as problem:
+        refused = problem.modeled_error.error_code
+    answer = client.register_thing(
+        iotidentity.RegisterThingRequest(
+            template_name=template,
+            certificate_ownership_token=made.certificate_ownership_token,
+            parameters={"SerialNumber": client_id},
+        )
+    ).result(WAIT)
+    return {
+        "thing": answer.thing_name,
+        "configuration": answer.device_configuration,
+        "refused": refused,
+        "key": made.private_key.splitlines()[0],
+    }
+
+
 def main(kind: str, host: str, port: str, ca: str, certificate: str, key: str, *rest: str) -> None:
     connection = Connection(host, port, ca, certificate, key, rest[0])
-    seen = {"jobs": jobs}[kind](connection, *rest)
+    seen = {"jobs": jobs, "provision": provision}[kind](connection, *rest)
     print(json.dumps(seen), flush=True)
     connection.close()
 

@@ -20,7 +20,7 @@ from littoral.net.pki import Authority
 from littoral.store.documents import Documents
 from littoral.store.embedded import EmbeddedStore
 from littoral.things.control import Iot
-from littoral.things.jobs import Jobs, Progress
+from littoral.things.fleet import Fleet
 from littoral.things.message import Publication
 from littoral.things.names import Names
 from littoral.things.registry import Registry
@@ -53,8 +53,8 @@ async def build(store: EmbeddedStore, authority: Authority) -> Iot:
     destinations = Destinations(
         Documents(records, "destination/"), None, lambda name: names.arn("ruledestination", name), time.time
     )
-    jobs = Jobs(records, untold, time.time)
-    progress = Progress(jobs, registry, names, records)
+    fleet = Fleet(records, registry, names, untold, time.time)
+    await fleet.open()
     return Iot(
         registry,
         engine,
@@ -62,7 +62,7 @@ async def build(store: EmbeddedStore, authority: Authority) -> Iot:
         names,
         authority=authority,
         endpoint=lambda: "127.0.0.1:8883",
-        progress=progress,
+        fleet=fleet,
     )
 
 
@@ -222,19 +222,18 @@ async def test_a_bad_request_for_a_certificate_is_refused(iot: Iot, call: Caller
     assert (await iot.list_certificates(call()))["certificates"] == []
 
 
-async def test_only_what_the_device_port_would_trust_can_be_registered(
+async def test_a_certificate_is_registered_without_its_authority_whoever_signed_it(
     iot: Iot, call: Caller, authority: Authority, tmp_path: Any
 ) -> None:
-    ours = authority.issue_client("ours").certificate.decode()
-    registered = await iot.register_certificate_without_ca(call(), certificate_pem=ours, status="ACTIVE")
-    described = await iot.describe_certificate(call(), certificate_id=registered["certificateId"])
-    assert described["certificateDescription"]["certificateMode"] == "SNI_ONLY"
-    await refused("ResourceAlreadyExistsException", iot.register_certificate_without_ca(call(), certificate_pem=ours))
     theirs = Authority.load_or_create(tmp_path / "other", "another").issue_client("x").certificate.decode()
-    for pem in (theirs, "nonsense"):
-        await refused(
-            "CertificateValidationException", iot.register_certificate_without_ca(call(), certificate_pem=pem)
-        )
+    for pem in (authority.issue_client("ours").certificate.decode(), theirs):
+        registered = await iot.register_certificate_without_ca(call(), certificate_pem=pem, status="ACTIVE")
+        described = await iot.describe_certificate(call(), certificate_id=registered["certificateId"])
+        assert described["certificateDescription"]["certificateMode"] == "SNI_ONLY"
+        again = iot.register_certificate_without_ca(call(), certificate_pem=pem)
+        await refused("ResourceAlreadyExistsException", again)
+    nonsense = iot.register_certificate_without_ca(call(), certificate_pem="nonsense")
+    await refused("CertificateValidationException", nonsense)
 
 
 async def test_a_certificate_is_deleted_only_when_inactive_and_detached(iot: Iot, call: Caller) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from tests.things.place import ARN, Device, Place, allow, running
 from tests.things.test_jobs import executions, until
+from tests.things.test_provisioning import BODY, ROLE
 
 pytest.importorskip("awsiot", reason="awsiotsdk is not installed: make setup")
 SCRIPT = Path(__file__).with_name("sdk_device.py")
@@ -55,4 +56,19 @@ def test_its_jobs_client_does_a_job(place: Place) -> None:
         "started": True,
         "refused": "VersionMismatch",
         "next": "second",
+    }
+
+
+def test_its_identity_client_provisions_a_device(place: Place) -> None:
+    iot = place.client("iot")
+    iot.create_thing_group(thingGroupName="beds")
+    iot.create_provisioning_template(
+        templateName="sdk", templateBody=BODY, provisioningRoleArn=ROLE, enabled=True, type="FLEET_PROVISIONING"
+    )
+    claim = place.device("claim", allow("iot:*"))
+    assert sdk("provision", claim, "sdk-1", "sdk") == {
+        "thing": "bed-sdk-1",
+        "configuration": {"url": "https://example.org/none"},
+        "refused": "InvalidCertificateOwnershipToken",
+        "key": "-----BEGIN RSA PRIVATE KEY-----",
     }

@@ -59,6 +59,7 @@ async def listen_mqtt(base: Foundation, things: Things, gateway: Gateway, device
             clients="required",
             alpn=[MQTT_ALPN, "mqtt", "http/1.1"],
         )
+        things.trust(tls)
         http = http_service(gateway.handle_device)
         mqtt = things.broker.protocol_factory("mqtt-tls")
         listener = await listen_stream(

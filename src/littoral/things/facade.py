@@ -16,6 +16,7 @@ rules.
 from __future__ import annotations
 
 import logging
+import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -31,9 +32,10 @@ from littoral.things.broker.limits import ProfileName
 from littoral.things.control import Iot
 from littoral.things.data import IotData, Retained
 from littoral.things.duplicates import Duplicates, OnceBroker
+from littoral.things.fleet import Fleet
 from littoral.things.gatekeeper import Gatekeeper
 from littoral.things.intake import Intake
-from littoral.things.jobs import IotJobsData, JobObjects, JobRequests, Jobs, Progress
+from littoral.things.jobs import IotJobsData, JobObjects
 from littoral.things.message import Publication
 from littoral.things.names import Names
 from littoral.things.permissions import Permissions
@@ -83,12 +85,13 @@ class Things:
     destinations: Destinations
     metric_data: MetricData
     _intake: Intake
-    _progress: Progress
+    _fleet: Fleet
 
     def __init__(self, registry: Registry, applied: Documents, duplicates: Duplicates) -> None:
         self._registry = registry
         self._applied = applied
         self._duplicates = duplicates
+        self._trusted: list[tuple[ssl.SSLContext, set[str]]] = []
 
     @classmethod
     async def open(
@@ -142,8 +145,10 @@ class Things:
             await dispatch(publication)
 
         self.shadows = Shadows(Documents(records, "shadow/"), tell, clock)
-        jobs = Jobs(records, tell, clock, job_objects)
-        self._progress = Progress(jobs, registry, names, records)
+        self._fleet = fleet = Fleet(
+            records, registry, names, tell, clock, objects=job_objects, invoker=invoker, permits=permits
+        )
+        self.access.on_stranger = lambda client: fleet.stranger(client, self.broker.spawn)
         asked = permits and (lambda function, rule: permits(function, names.arn("rule", rule)))
         self.destinations = Destinations(
             Documents(records, "destination/"), web, lambda name: names.arn("ruledestination", name), clock
@@ -153,7 +158,7 @@ class Things:
         sinks = Sinks(act, invoker, objects, asked, data_streams, logs, self.destinations, self.metric_data, answers)
         self.rules = RuleEngine(Documents(records, "rule/"), streams, sinks, account=account)
         self._intake = Intake(self.broker, self.rules, account)
-        reserved = Reserved(self.shadows, self._intake, JobRequests(jobs), reply)
+        reserved = Reserved(self.shadows, self._intake, fleet.job_requests, fleet.provisioning_requests, reply)
         dispatch = dispatcher(reserved, self.broker.publish)
         self.broker.reserved = reserved.of_client
         self.iot = Iot(
@@ -163,18 +168,17 @@ class Things:
             names,
             authority=authority,
             endpoint=endpoint,
-            progress=self._progress,
+            fleet=fleet,
         )
         answers.update(Answers(self.iot, self.shadows, names, clock).table())
         self.iot_data = IotData(BrokerMessages(self.broker, dispatch), self.shadows, permissions)
-        self.iot_jobs_data = IotJobsData(jobs, self.iot_data.authorise)
+        self.iot_jobs_data = IotJobsData(fleet.jobs, self.iot_data.authorise)
         registry.on_change(self._registry_changed)
         Presence(self.broker, clock).open()
         await self._duplicates.open()
         await self.destinations.open()
         await self.rules.open()
-        await jobs.open()
-        await self._progress.open()
+        await fleet.open()
         self._intake.open()
         return self
 
@@ -182,11 +186,11 @@ class Things:
         """Bring sessions back and let rules run. To be awaited before the first connection. Raises StoreError."""
         await self.broker.start()
         self.rules.start()
-        self._progress.start()
+        self._fleet.start()
 
     async def close(self, grace: float = 0.0) -> None:
         """What is durable goes on at the next start."""
-        await self._progress.close()
+        await self._fleet.close()
         await self.broker.close(grace)
         await self.rules.close()
         await self.destinations.close()
@@ -195,6 +199,7 @@ class Things:
 
     def _registry_changed(self, certificates: Iterable[str]) -> None:
         """Live connections: those that may no longer connect are cut off, the others are asked anew per packet."""
+        self._load_anchors()
         self.broker.refresh()
         concerned = set(certificates)
         lost = {
@@ -204,6 +209,20 @@ class Things:
         }
         for principal in lost:
             self.broker.disconnect(principal=principal)
+
+    def trust(self, tls: ssl.SSLContext) -> None:
+        """Let this context of a device port take the certificates of registered authorities too, and those that were
+        registered alone; also of those to come. What is deleted is refused when it connects."""
+        tls.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # a device's own certificate may be what is trusted
+        self._trusted.append((tls, set()))
+        self._load_anchors()
+
+    def _load_anchors(self) -> None:
+        for identifier, pem in self._registry.anchors().items():
+            for tls, loaded in self._trusted:
+                if identifier not in loaded:
+                    tls.load_verify_locations(cadata=pem)
+                    loaded.add(identifier)
 
     async def export_registry(self) -> dict[str, Any]:
         """Everything a core needs to admit the same devices, as JSON; named by ``revision``. No private keys."""

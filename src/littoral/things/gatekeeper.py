@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from littoral.protocols.mqtt.reasons import Reason
 from littoral.things.access import Client, Refusal
 from littoral.things.permissions import Caller, Permissions
 
 
 class Gatekeeper:
-    """An ``Access``: no certificate, no entry. AWS reserves what begins with ``$aws/rules/`` for publishing."""
+    """An ``Access``: no certificate, no entry. AWS reserves what begins with ``$aws/rules/`` for publishing.
+
+    ``on_stranger`` is told of who comes with a certificate that is not registered, or not active.
+    """
 
     def __init__(self, permissions: Permissions) -> None:
         self._permissions = permissions
+        self.on_stranger: Callable[[Client], None] = lambda who: None
 
     def connect(self, who: Client) -> Refusal | None:
         if not who.principal:
             return Refusal(Reason.NOT_AUTHORIZED, "a client certificate is needed")
         if not self._permissions.active(who.principal):
+            self.on_stranger(who)
             return Refusal(Reason.NOT_AUTHORIZED, "the certificate is not registered here, or is not active")
         if not self._permissions.allows_connect(_caller(who), connect_attributes(who)):
             return Refusal(Reason.NOT_AUTHORIZED, "no policy allows iot:Connect with this client id")

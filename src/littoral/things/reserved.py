@@ -3,6 +3,7 @@
 ==================================================  ====================================================
 ``$aws/things/{thing}/shadow/…/{get,update,delete}``  the shadow service, which answers on topics beside it
 ``$aws/things/{thing}/jobs/…``                       jobs, which answer to who asked
+``$aws/certificates/…``, ``$aws/provisioning-templates/…``  provisioning, likewise
 ``$aws/rules/{rule}/{topic}``                        Basic Ingest: that rule alone, no subscriber
 ==================================================  ====================================================
 
@@ -19,6 +20,7 @@ from littoral.things.access import Client
 from littoral.things.intake import Intake
 from littoral.things.jobs import JobRequests
 from littoral.things.message import Publication
+from littoral.things.provisioning import Asked, ProvisioningRequests
 from littoral.things.shadows import Shadows, parse_topic
 
 log = logging.getLogger(__name__)
@@ -34,10 +36,18 @@ class UnknownReservedTopic(ValueError):
 class Reserved:
     """``reply`` (client id, topic, payload) answers the client that asked; "" is everybody."""
 
-    def __init__(self, shadows: Shadows, intake: Intake, jobs: JobRequests, reply: Reply) -> None:
+    def __init__(
+        self,
+        shadows: Shadows,
+        intake: Intake,
+        jobs: JobRequests,
+        provisioning: ProvisioningRequests,
+        reply: Reply,
+    ) -> None:
         self._shadows = shadows
         self._intake = intake
         self._jobs = jobs
+        self._provisioning = provisioning
         self._reply = reply
 
     def of_client(self, client: Client, publication: Publication) -> Awaitable[None] | None:
@@ -52,7 +62,11 @@ class Reserved:
         request = parse_topic(publication.topic)
         if request is not None:
             return self._shadows.answer(request, publication.payload)
-        asked = self._jobs.take(publication.topic, publication.payload, partial(self._reply, publication.client_id))
+        reply = partial(self._reply, publication.client_id)
+        asked = self._jobs.take(publication.topic, publication.payload, reply)
+        if asked is None and publication.client_id:  # a key is not made for a rule or over HTTPS: nobody would get it
+            who = Asked(publication.client_id, publication.principal)
+            asked = self._provisioning.take(publication.topic, publication.payload, who, reply)
         return _refuse(publication.topic) if asked is None else asked
 
 

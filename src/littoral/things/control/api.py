@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from littoral.net.pki import Authority
 from littoral.things.control.billinggroups import BillingGroups
-from littoral.things.control.certificates import Certificates
+from littoral.things.control.cacertificates import CaCertificates
 from littoral.things.control.destinations import TopicRuleDestinations
 from littoral.things.control.endpoint import Endpoints
 from littoral.things.control.groupmembers import GroupMembers
@@ -20,7 +20,7 @@ from littoral.things.control.thinggroups import ThingGroups
 from littoral.things.control.things import Things
 from littoral.things.control.thingtypes import ThingTypes
 from littoral.things.control.topicrules import TopicRules
-from littoral.things.jobs import Progress
+from littoral.things.fleet import Fleet
 from littoral.things.names import Names
 from littoral.things.registry import Registry
 from littoral.things.rules import Destinations, RuleEngine
@@ -32,7 +32,7 @@ class Iot(
     ThingGroups,
     GroupMembers,
     BillingGroups,
-    Certificates,
+    CaCertificates,
     Principals,
     Policies,
     PolicyVersions,
@@ -55,10 +55,12 @@ class Iot(
         *,
         authority: Authority,
         endpoint: Callable[[], str],
-        progress: Progress,
+        fleet: Fleet,
     ) -> None:
-        Certificates.__init__(self, registry, names, authority)  # and with it every Noun
+        CaCertificates.__init__(self, registry, names, authority)  # and with it every Noun
         TopicRules.__init__(self, engine, names, destinations)
         TopicRuleDestinations.__init__(self, destinations)
         Endpoints.__init__(self, endpoint)
-        self.progress = progress
+        self.progress = fleet.progress
+        self.provisioning = fleet.provisioning
+        fleet.provisioning.issuer = self

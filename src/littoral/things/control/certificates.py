@@ -10,7 +10,6 @@ import hashlib
 from dataclasses import replace
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -21,6 +20,7 @@ from littoral.things.control.base import Noun
 from littoral.things.control.errors import delete_conflict, exists, invalid
 from littoral.things.names import Names
 from littoral.things.registry import Certificate, Registry
+from littoral.things.registry.issuers import issued, issuer_of
 
 SETTABLE = ("ACTIVE", "INACTIVE", "REVOKED")
 
@@ -37,11 +37,14 @@ class Certificates(Noun):
     async def create_keys_and_certificate(self, call: Call, *, set_as_active: bool = False) -> Output:
         """A 2,048-bit RSA key pair, as AWS makes it, and its certificate."""
         made, private_key = await asyncio.to_thread(self._make_pair)
-        output = await self._store(made, set_as_active, call.now)
-        return {
-            **output,
-            "keyPair": {"PublicKey": _public_pem(private_key), "PrivateKey": _private_pem(private_key)},
-        }
+        fact = await self._put(made, _status(set_as_active), call.now, certificate_id(self._ca))
+        pair = {"PublicKey": _public_pem(private_key), "PrivateKey": _private_pem(private_key)}
+        return {**self._made(fact), "keyPair": pair}
+
+    async def pair(self, status: str, now: float) -> tuple[Certificate, str]:
+        """The same for who provisions."""
+        made, private_key = await asyncio.to_thread(self._make_pair)
+        return await self._put(made, status, now, certificate_id(self._ca)), _private_pem(private_key)
 
     def _make_pair(self) -> tuple[x509.Certificate, rsa.RSAPrivateKey]:
         private_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -57,14 +60,15 @@ class Certificates(Noun):
     async def create_certificate_from_csr(
         self, call: Call, *, certificate_signing_request: str, set_as_active: bool = False
     ) -> Output:
+        return self._made(await self.of_request(certificate_signing_request, _status(set_as_active), call.now))
+
+    async def of_request(self, request: str, status: str, now: float) -> Certificate:
+        """Raises InvalidRequestException."""
         try:
-            made = await asyncio.to_thread(self._sign, certificate_signing_request.encode())
+            made = await asyncio.to_thread(self._sign, request.encode("utf-8", "replace"))
         except InvalidRequest as error:
             raise invalid(f"Invalid CSR: {error}") from None
-        return await self._store(made, set_as_active, call.now)
-
-    async def _store(self, made: x509.Certificate, active: bool, now: float) -> Output:
-        return self._made(await self._put(made, "ACTIVE" if active else "INACTIVE", now, certificate_id(self._ca)))
+        return await self._put(made, status, now, certificate_id(self._ca))
 
     async def _put(self, made: x509.Certificate, status: str, now: float, ca_id: str | None) -> Certificate:
         pem = made.public_bytes(serialization.Encoding.PEM).decode()
@@ -83,26 +87,46 @@ class Certificates(Noun):
             "certificatePem": fact.pem,
         }
 
-    @operation(notes="only certificates that this place's device authority has signed")
+    @operation()
     async def register_certificate_without_ca(
         self, call: Call, *, certificate_pem: str, status: str = "INACTIVE"
     ) -> Output:
-        """The device port trusts its own authority only: to register another's certificate would promise nothing."""
+        """Whoever signed it: the device port trusts this one certificate from now on."""
         if status not in ("ACTIVE", "INACTIVE"):
             raise invalid(f"A certificate cannot be registered as {status}")
-        try:
-            given = x509.load_pem_x509_certificate(certificate_pem.encode())
-        except ValueError as error:
-            raise ServiceError("CertificateValidationException", f"Not a certificate: {error}", status=400) from None
-        try:
-            given.verify_directly_issued_by(self._ca)
-        except (ValueError, TypeError, InvalidSignature):
-            message = (
-                "The certificate is not signed by this place's device authority, which alone the device port trusts"
-            )
-            raise ServiceError("CertificateValidationException", message, status=400) from None
-        fact = await self._put(given, status, call.now, None)
+        fact = await self._put(parse_certificate(certificate_pem), status, call.now, None)
+        self.registry.changed([fact.id])
         return {"certificateArn": self.names.arn("cert", fact.id), "certificateId": fact.id}
+
+    @operation()
+    async def register_certificate(
+        self,
+        call: Call,
+        *,
+        certificate_pem: str,
+        ca_certificate_pem: str | None = None,
+        set_as_active: bool = False,
+        status: str | None = None,
+    ) -> Output:
+        """One that a registered authority has signed, or this place's own."""
+        wanted = status or _status(set_as_active)
+        if wanted not in ("ACTIVE", "INACTIVE"):
+            raise invalid(f"A certificate cannot be registered as {wanted}")
+        fact = await self.put_given(certificate_pem, ca_certificate_pem, wanted, call.now)
+        return {"certificateArn": self.names.arn("cert", fact.id), "certificateId": fact.id}
+
+    async def put_given(self, pem: str, ca_pem: str | None, status: str, now: float) -> Certificate:
+        """Raises CertificateValidationException where no authority that is known here signed it."""
+        given = parse_certificate(pem)
+        wanted = None if ca_pem is None else certificate_id(parse_certificate(ca_pem))
+        own = certificate_id(self._ca)
+        if wanted in (None, own) and issued(given, self._ca):
+            return await self._put(given, status, now, own)
+        authority = issuer_of(given, self.registry.authorities.values())
+        if authority is None or wanted not in (None, authority.id) or authority.status != "ACTIVE":
+            message = "The certificate is not signed by a registered and active CA certificate"
+            raise ServiceError("CertificateValidationException", message, status=400)
+        return await self._put(given, status, now, authority.id)
 
     # --------------------------------------------------------------------------------------------- showing
 
@@ -179,6 +203,18 @@ class Certificates(Noun):
             await self.registry.certificates.delete(fact.id)
         self.registry.changed([fact.id])
         return {}
+
+
+def _status(active: bool) -> str:
+    return "ACTIVE" if active else "INACTIVE"
+
+
+def parse_certificate(pem: str) -> x509.Certificate:
+    """Raises CertificateValidationException."""
+    try:
+        return x509.load_pem_x509_certificate(pem.encode("utf-8", "replace"))
+    except ValueError as error:
+        raise ServiceError("CertificateValidationException", f"Not a certificate: {error}", status=400) from None
 
 
 def _mode(fact: Certificate) -> str:

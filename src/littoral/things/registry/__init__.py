@@ -2,6 +2,7 @@
 
 from littoral.things.registry.facts import (
     BillingGroup,
+    CaCertificate,
     Certificate,
     PolicyRecord,
     PolicyVersion,
@@ -13,6 +14,7 @@ from littoral.things.registry.registry import Registry
 
 __all__ = [
     "BillingGroup",
+    "CaCertificate",
     "Certificate",
     "PolicyRecord",
     "PolicyVersion",

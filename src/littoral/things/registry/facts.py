@@ -86,7 +86,7 @@ class Certificate:
 
     id: str  # hex SHA-256 of the DER form
     pem: str
-    status: str  # "ACTIVE", "INACTIVE" or "REVOKED"
+    status: str  # "ACTIVE", "INACTIVE", "REVOKED" or "PENDING_ACTIVATION"
     created: float
     modified: float
     version: int = 1
@@ -97,6 +97,28 @@ class Certificate:
 
     @classmethod
     def from_json(cls, found: Json) -> Certificate:
+        return cls(**found)
+
+
+@dataclass(frozen=True, slots=True)
+class CaCertificate:
+    """An authority of somebody else's, whose devices' certificates are taken."""
+
+    id: str  # hex SHA-256 of the DER form
+    pem: str
+    status: str  # "ACTIVE" or "INACTIVE"
+    created: float
+    modified: float
+    auto: bool = False  # unknown certificates that it signed are registered when they first connect
+    config: Json = field(default_factory=dict)  # registrationConfig
+    mode: str = "DEFAULT"
+    version: int = 1
+
+    def to_json(self) -> Json:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, found: Json) -> CaCertificate:
         return cls(**found)
 
 

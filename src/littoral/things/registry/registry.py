@@ -17,7 +17,15 @@ from typing import Any
 from littoral.store.contract import Records
 from littoral.store.documents import Documents
 from littoral.things.registry.attachments import Pairs
-from littoral.things.registry.facts import BillingGroup, Certificate, PolicyRecord, Thing, ThingGroup, ThingType
+from littoral.things.registry.facts import (
+    BillingGroup,
+    CaCertificate,
+    Certificate,
+    PolicyRecord,
+    Thing,
+    ThingGroup,
+    ThingType,
+)
 from littoral.things.table import Table
 
 Json = dict[str, Any]
@@ -31,6 +39,9 @@ class Registry:
         self.certificates: Table[Certificate] = Table(
             Documents(records, "certificate/"), Certificate.to_json, Certificate.from_json
         )
+        self.authorities: Table[CaCertificate] = Table(
+            Documents(records, "authority/"), CaCertificate.to_json, CaCertificate.from_json
+        )
         self.policies: Table[PolicyRecord] = Table(
             Documents(records, "policy/"), PolicyRecord.to_json, PolicyRecord.from_json
         )
@@ -43,12 +54,22 @@ class Registry:
         self.members = Pairs(Documents(records, "member/"))  # thing and group
         self.group_grants = Pairs(Documents(records, "groupgrant/"))  # group and policy
         self.billed = Pairs(Documents(records, "billed/"))  # thing and billing group
+        self.settings = Documents(records, "registrysetting/")
         self.changing = asyncio.Lock()
         self._listeners: list[Listener] = []
         self._fleet_listeners: list[Callable[[str], None]] = []
 
     async def load(self) -> None:
-        for table in (self.things, self.types, self.certificates, self.policies, self.groups, self.billing_groups):
+        tables: tuple[Table[Any], ...] = (
+            self.things,
+            self.types,
+            self.certificates,
+            self.authorities,
+            self.policies,
+            self.groups,
+            self.billing_groups,
+        )
+        for table in tables:
             await table.load()
         for pairs in (self.principals, self.grants, self.members, self.group_grants, self.billed):
             await pairs.load()
@@ -70,6 +91,13 @@ class Registry:
         """To be called after a change is durable."""
         for listener in self._fleet_listeners:
             listener(thing)
+
+    def anchors(self) -> dict[str, str]:
+        """By id, the PEM of every certificate that TLS is to trust beside the place's own authority: registered
+        authorities, and certificates that were registered without theirs."""
+        found = {authority.id: authority.pem for authority in self.authorities.values()}
+        alone = {fact.id: fact.pem for fact in self.certificates.values() if fact.ca_id is None}
+        return found | alone
 
     # ------------------------------------------------------------------------------------------- groups
 
@@ -128,6 +156,7 @@ class Registry:
             "policies": [policy.to_json() for policy in self.policies.values()],
             "principals": self.principals.all(),
             "grants": self.grants.all(),
+            "authorities": [authority.to_json() for authority in self.authorities.values()],
             "groups": [group.to_json() for group in self.groups.values()],
             "members": self.members.all(),
             "group_grants": self.group_grants.all(),

@@ -12,12 +12,14 @@ from typing import Any, TypeVar
 
 from littoral.store.documents import Documents
 from littoral.things.registry.attachments import Pairs
-from littoral.things.registry.facts import Certificate, PolicyRecord, Thing, ThingGroup, ThingType
+from littoral.things.registry.facts import CaCertificate, Certificate, PolicyRecord, Thing, ThingGroup, ThingType
 from littoral.things.registry.registry import Registry
 from littoral.things.table import Table
 
 Fact = TypeVar("Fact")
 Json = dict[str, Any]
+
+LATER = ("authorities", "groups", "members", "group_grants")  # parts that snapshots of older places do not have
 
 
 class BadSnapshot(ValueError):
@@ -40,7 +42,8 @@ async def import_snapshot(registry: Registry, snapshot: Mapping[str, Any], appli
     certificates = _decoded(snapshot, "certificates", Certificate.from_json, lambda certificate: certificate.id)
     policies = _decoded(snapshot, "policies", PolicyRecord.from_json, lambda policy: policy.name)
     principals, grants = _pairs(snapshot, "principals"), _pairs(snapshot, "grants")
-    whole: Mapping[str, Any] = {"groups": [], "members": [], "group_grants": [], **snapshot}  # older places have none
+    whole: Mapping[str, Any] = dict.fromkeys(LATER, ()) | dict(snapshot)
+    authorities = _decoded(whole, "authorities", CaCertificate.from_json, lambda authority: authority.id)
     groups = _decoded(whole, "groups", ThingGroup.from_json, lambda group: group.name)
     members, group_grants = _pairs(whole, "members"), _pairs(whole, "group_grants")
     async with registry.changing:
@@ -48,6 +51,7 @@ async def import_snapshot(registry: Registry, snapshot: Mapping[str, Any], appli
         await _replace(registry.things, things)
         await _replace(registry.types, types)
         await _replace(registry.policies, policies)
+        await _replace(registry.authorities, authorities)
         await _replace(registry.certificates, certificates)
         await _replace_pairs(registry.principals, principals)
         await _replace_pairs(registry.grants, grants)

@@ -1,0 +1,56 @@
+"""What is done with many things at once: jobs and provisioning, opened and started together."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from littoral.aws.invoke import Invoker
+from littoral.store.contract import Records
+from littoral.things.access import Client
+from littoral.things.jobs import JobObjects, JobRequests, Jobs, Progress
+from littoral.things.names import Names
+from littoral.things.provisioning import Joining, Provisioning, ProvisioningRequests
+from littoral.things.registry import Registry
+
+Publish = Callable[[str, bytes], Awaitable[None]]
+
+
+class Fleet:
+    """``publish`` sends a message on a topic; ``permits`` (function, ARN) is whether IoT may invoke it."""
+
+    def __init__(
+        self,
+        records: Records,
+        registry: Registry,
+        names: Names,
+        publish: Publish,
+        clock: Callable[[], float],
+        *,
+        objects: JobObjects | None = None,
+        invoker: Invoker | None = None,
+        permits: Callable[[str, str], bool] | None = None,
+    ) -> None:
+        self.jobs = Jobs(records, publish, clock, objects)
+        self.progress = Progress(self.jobs, registry, names, records)
+        self.provisioning = Provisioning(records, registry, names, clock, invoker, permits)
+        self.job_requests = JobRequests(self.jobs)
+        self.provisioning_requests = ProvisioningRequests(self.provisioning)
+        self._joining = Joining(registry, self.provisioning, names, publish, clock)
+
+    async def open(self) -> None:
+        await self.jobs.open()
+        await self.progress.open()
+        await self.provisioning.open()
+
+    def start(self) -> None:
+        self.progress.start()
+        self.provisioning.start()
+
+    async def close(self) -> None:
+        await self.progress.close()
+        await self.provisioning.close()
+
+    def stranger(self, client: Client, spawn: Callable[..., object]) -> None:
+        """Who was refused, for its certificate is not known here, may be on its way in."""
+        if self._joining.concerns(client):
+            spawn(self._joining.join(client))

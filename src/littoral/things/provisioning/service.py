@@ -1,0 +1,229 @@
+"""Fleet provisioning as a device goes through it: a certificate of its own, then the template.
+
+Theory: the certificate is PENDING_ACTIVATION and its owner holds a token; whoever shows the token within the hour has
+the template carried out for it. A certificate whose token ran out unused is deleted. The token is kept as its hash.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from littoral.aws.invoke import Invocation, Invoker
+from littoral.aws.service import ServiceError
+from littoral.protocols.provisioning import CERTIFICATE_ID, Template, TemplateError
+from littoral.store.contract import Records, StoreError
+from littoral.store.documents import Documents
+from littoral.things.names import Names
+from littoral.things.provisioning.carrying import NotProvisioned, carry_out
+from littoral.things.provisioning.facts import ProvisioningTemplate
+from littoral.things.registry import Certificate, Registry
+from littoral.things.table import Table
+
+log = logging.getLogger(__name__)
+
+TOKEN_LIFE: Final = 3600.0  # seconds
+HOOK_TIME: Final = 5.0  # seconds that a pre-provisioning hook has
+SWEEP: Final = 60.0  # seconds between looks for tokens that ran out
+PENDING: Final = "PENDING_ACTIVATION"
+
+Permits = Callable[[str, str], bool]
+"""Whether a function's resource policy lets this ARN of IoT invoke it. Raises ServiceError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who asks: its client id and the claim's certificate."""
+
+    client_id: str
+    certificate: str
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    certificate: str
+    expires: float
+
+    def to_json(self) -> dict[str, Any]:
+        return {"certificate": self.certificate, "expires": self.expires}
+
+    @classmethod
+    def from_json(cls, found: dict[str, Any]) -> Token:
+        return cls(**found)
+
+
+class Issuer(Protocol):
+    """Makes certificates that the device port trusts."""
+
+    async def pair(self, status: str, now: float) -> tuple[Certificate, str]:
+        """And the private key, PEM."""
+
+    async def of_request(self, request: str, status: str, now: float) -> Certificate:
+        """Raises ServiceError InvalidRequestException."""
+
+
+class Provisioning:
+    def __init__(
+        self,
+        records: Records,
+        registry: Registry,
+        names: Names,
+        clock: Callable[[], float],
+        invoker: Invoker | None = None,
+        permits: Permits | None = None,
+    ) -> None:
+        self.templates: Table[ProvisioningTemplate] = Table(
+            Documents(records, "provisioning/"), ProvisioningTemplate.to_json, ProvisioningTemplate.from_json
+        )
+        self.changing = asyncio.Lock()  # of templates
+        self.issuer: Issuer  # set by who composes
+        self._tokens: Table[Token] = Table(Documents(records, "ownership/"), Token.to_json, Token.from_json)
+        self._registry = registry
+        self._names = names
+        self._clock = clock
+        self._invoker = invoker
+        self._permits = permits
+        self._task: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        await self.templates.load()
+        await self._tokens.load()
+
+    def start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="provisioning")
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    # ------------------------------------------------------------------------------------------- by a device
+
+    async def create_keys(self) -> dict[str, Any]:
+        certificate, key = await self.issuer.pair(PENDING, self._clock())
+        return {**await self._owned(certificate), "privateKey": key}
+
+    async def create_from_request(self, request: str) -> dict[str, Any]:
+        """Raises NotProvisioned."""
+        try:
+            certificate = await self.issuer.of_request(request, PENDING, self._clock())
+        except ServiceError as error:
+            raise NotProvisioned("InvalidCSR", error.message) from None
+        return await self._owned(certificate)
+
+    async def _owned(self, certificate: Certificate) -> dict[str, Any]:
+        token = secrets.token_urlsafe(64)
+        await self._tokens.put(_hash(token), Token(certificate.id, self._clock() + TOKEN_LIFE))
+        return {
+            "certificateId": certificate.id,
+            "certificatePem": certificate.pem,
+            "certificateOwnershipToken": token,
+        }
+
+    async def register(
+        self, template_name: str, token: str, parameters: Mapping[str, str], who: Asked
+    ) -> dict[str, Any]:
+        """Thing name and device configuration. Raises NotProvisioned."""
+        template = self.templates.get(template_name)
+        if template is None:
+            raise NotProvisioned("ResourceNotFound", f"There is no provisioning template {template_name}", 404)
+        if not template.enabled or template.kind != "FLEET_PROVISIONING":
+            raise NotProvisioned("AccessDenied", f"The provisioning template {template_name} is not enabled", 403)
+        owned = self._tokens.get(_hash(token))
+        certificate = None if owned is None else self._registry.certificates.get(owned.certificate)
+        if owned is None or certificate is None or owned.expires <= self._clock():
+            raise NotProvisioned("InvalidCertificateOwnershipToken", "The ownership token is unknown or has run out")
+        if certificate.status not in (PENDING, "ACTIVE"):  # ACTIVE: the answer was lost and the device asks again
+            raise NotProvisioned("AccessDenied", f"The certificate is {certificate.status}", 403)
+        allowed = await self._hook(template, certificate, parameters, who)
+        arns, name, configuration = await self.carry_out(template.default.body, allowed, certificate)
+        log.info("%s provisioned %s by template %s: %s", who.client_id, certificate.id, template_name, sorted(arns))
+        return {"thingName": name or "", "deviceConfiguration": configuration}
+
+    async def carry_out(
+        self, body: str, parameters: Mapping[str, str], certificate: Certificate
+    ) -> tuple[dict[str, str], str | None, Mapping[str, Any]]:
+        """ARNs by logical name, the thing's name, and the device configuration, of a template whose certificate is
+        there already. Raises NotProvisioned."""
+        try:
+            plan = Template.parse(body).plan({**parameters, CERTIFICATE_ID: certificate.id})
+        except TemplateError as problem:
+            raise NotProvisioned("InvalidParameters", str(problem)) from None
+        if plan.certificate.id != certificate.id:
+            raise NotProvisioned(
+                "InvalidParameters", f'The template\'s certificate must be {{"Ref": "{CERTIFICATE_ID}"}}'
+            )
+        arns = await carry_out(self._registry, self._names, plan, certificate, self._clock())
+        return arns, None if plan.thing is None else plan.thing.name, plan.configuration
+
+    async def _hook(
+        self, template: ProvisioningTemplate, certificate: Certificate, parameters: Mapping[str, str], who: Asked
+    ) -> Mapping[str, str]:
+        """The parameters as the pre-provisioning hook leaves them."""
+        if not template.hook:
+            return parameters
+        arn = self._names.arn("provisioningtemplate", template.name)
+        event = {
+            "claimCertificateId": who.certificate,
+            "certificateId": certificate.id,
+            "certificatePem": certificate.pem,
+            "templateArn": arn,
+            "templateName": template.name,
+            "clientId": who.client_id,
+            "parameters": dict(parameters),
+        }
+        try:
+            answer = await self._invoke(template.hook["targetArn"], event, arn)
+        except (ServiceError, TimeoutError, ValueError, StoreError) as problem:
+            log.warning("the pre-provisioning hook of %s failed: %s", template.name, problem)
+            raise NotProvisioned("AccessDenied", "The pre-provisioning hook failed", 403) from None
+        if answer.get("allowProvisioning") is not True:
+            raise NotProvisioned("AccessDenied", "The pre-provisioning hook does not allow it", 403)
+        overrides = answer.get("parameterOverrides") or {}
+        if not isinstance(overrides, dict) or not all(isinstance(value, str) for value in overrides.values()):
+            raise NotProvisioned("AccessDenied", "The pre-provisioning hook's parameterOverrides are no texts", 403)
+        return {**parameters, **overrides}
+
+    async def _invoke(self, function: str, event: Mapping[str, Any], arn: str) -> dict[str, Any]:
+        if self._invoker is None:
+            raise ValueError("this place runs no functions")
+        if self._permits is not None and not self._permits(function, arn):
+            raise ValueError(f"the resource policy of {function} does not let iot.amazonaws.com invoke it for {arn}")
+        async with asyncio.timeout(HOOK_TIME):
+            result = await self._invoker.invoke(Invocation(function, json.dumps(event).encode()))
+        if result.function_error is not None:
+            raise ValueError(f"the function failed: {result.payload[:500]!r}")
+        found = json.loads(result.payload)
+        return found if isinstance(found, dict) else {}
+
+    # -------------------------------------------------------------------------------------------------- time
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self.sweep()
+            except StoreError as problem:
+                log.warning("tokens that ran out stay for a while: %s", problem)
+            await asyncio.sleep(SWEEP)
+
+    async def sweep(self) -> None:
+        """Delete what was made for a token that ran out and was not used."""
+        now = self._clock()
+        for key, token in list(self._tokens.items()):
+            if token.expires > now:
+                continue
+            async with self._registry.changing:
+                certificate = self._registry.certificates.get(token.certificate)
+                if certificate is not None and certificate.status == PENDING:
+                    await self._registry.certificates.delete(certificate.id)
+                await self._tokens.delete(key)
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
