@@ -9,6 +9,7 @@ import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from littoral.aws.service import ServiceError
 from littoral.net.listen import listen_http, listen_stream
 from littoral.net.pki import Authority
 from littoral.net.tls import server_context
+from littoral.site.region import assume
 from littoral.store.embedded import EmbeddedStore
 from littoral.things.facade import Things
 from tests.support.served import Served, served
@@ -111,11 +113,13 @@ class Device:
         context.load_cert_chain(self.certificate, self.key)
         return context
 
-    def https(self, method: str, path: str, body: bytes = b"") -> tuple[int, dict[str, Any]]:
+    def https(
+        self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None
+    ) -> tuple[int, dict[str, Any]]:
         """The status and JSON body of a request that shows the device's certificate."""
         connection = http.client.HTTPSConnection("127.0.0.1", self.place.https_port, context=self.tls, timeout=10)
         try:
-            connection.request(method, path, body)
+            connection.request(method, path, body, headers or {})
             response = connection.getresponse()
             return response.status, json.loads(response.read() or b"{}")
         finally:
@@ -213,6 +217,8 @@ def running(folder: Path, on_open: Callable[[Things], None] | None = None) -> It
         return {"iot": things.iot, "iot-data": things.iot_data, "iot-jobs-data": things.iot_jobs_data, "close": close}
 
     with served(factory) as gateway:
+        issue = partial(assume, gateway.gateway._identity)
+        gateway.gateway.device_route("/role-aliases/", held["things"].credentials(issue).handle)
         https = gateway.run(listen_http(gateway.gateway.handle_device, tls=held["tls"]))
         yield Place(gateway, held["things"], sink, authority, held["port"], https.port, folder)
         gateway.run(https.close(0.5))

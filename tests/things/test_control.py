@@ -408,7 +408,7 @@ async def test_a_rule_that_cannot_be_honoured_is_refused(iot: Iot, call: Caller,
 
 
 async def test_the_endpoint_is_the_device_port(iot: Iot, call: Caller) -> None:
-    for kind in ("iot:Data-ATS", "iot:Data", "iot:Jobs"):
+    for kind in ("iot:Data-ATS", "iot:Data", "iot:Jobs", "iot:CredentialProvider"):
         found = await iot.describe_endpoint(call(), endpoint_type=kind)
         assert found == {"endpointAddress": "127.0.0.1:8883"}
     await refused("InvalidRequestException", iot.describe_endpoint(call(), endpoint_type="iot:Nothing"))

@@ -405,3 +405,27 @@ def test_subscriptions_are_told_to_who_may_hear_it(place: Place, nurse: Device) 
 def test_the_endpoint_is_where_devices_connect(place: Place) -> None:
     address = place.client("iot").describe_endpoint(endpointType="iot:Data-ATS")["endpointAddress"]
     assert address == f"127.0.0.1:{place.port}"
+
+
+# ----------------------------------------------------------------------------------------------------- audit
+
+
+def test_who_was_refused_is_counted_and_logged_with_the_reason(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    deny = allow("iot:Publish", "topic/secret/*", effect="Deny")
+    device = place.device("audited", allow(["iot:Connect", "iot:Publish", "iot:Subscribe"]), deny)
+    before = dict(place.things.refusals.counts)
+
+    def more(action: str, reason: str) -> int:
+        return place.things.refusals.counts[action, reason] - before.get((action, reason), 0)
+
+    with device.connect() as client:
+        client.client.publish("secret/x", b"1", 1)
+        assert client.disconnected.get(timeout=10) != 0
+    assert more("iot:Publish", "EXPLICIT_DENY") == 1
+    assert device.https("GET", "/things/audited/shadow")[0] == 403
+    assert more("iot:GetThingShadow", "IMPLICIT_DENY") == 1
+    place.client("iot").update_certificate(certificateId=device.certificate_id, newStatus="REVOKED")
+    assert device.connect().connected.get(timeout=10) in (0x87, 5)
+    assert more("iot:Connect", "REVOKED") == 1
+    lines = [record.getMessage() for record in caplog.records if record.name == "littoral.things.refusals"]
+    assert any("'secret/x'" in line and device.certificate_id in line and "EXPLICIT_DENY" in line for line in lines)

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from littoral.aws import models
 from littoral.aws.identity import Identity
 from littoral.aws.service import Principal, ServiceError
+from littoral.aws.sessions import Expired
 from littoral.net.message import Body, BodyTooLarge, BytesBody, Request
 from littoral.protocols import sigv4
 from littoral.protocols.awschunked import BadChunkSignature, Decoder, MalformedChunk
@@ -58,7 +59,11 @@ async def authenticate(
     _check_time(signed, service, now)
     if service == "s3":
         _check_covered(request, signed)
-    secret = identity.secret_of(signed.credential.access_key)
+    token = request.headers.get("x-amz-security-token") or signed.token
+    try:
+        secret = identity.secret_of(signed.credential.access_key, token, now)
+    except Expired:
+        raise _error(service, "session over") from None
     if secret is None:
         raise _error(service, "unknown key")
     body, payload_hash = await _payload(request, signed, service)
@@ -341,6 +346,7 @@ _S3 = {
     ),
     "expired": ("AccessDenied", "Request has expired", 403),
     "not yet": ("AccessDenied", "Request is not valid yet", 403),
+    "session over": ("ExpiredToken", "The provided token has expired.", 400),
 }
 _OTHERS = {
     "malformed": ("IncompleteSignatureException", "The request signature does not conform to AWS standards", 400),
@@ -359,6 +365,7 @@ _OTHERS = {
     ),
     "expired": ("InvalidSignatureException", "Signature expired", 403),
     "not yet": ("InvalidSignatureException", "Signature not yet current", 403),
+    "session over": ("ExpiredTokenException", "The security token included in the request is expired", 403),
 }
 
 
@@ -367,6 +374,7 @@ _QUERY = {
     "IncompleteSignatureException": "IncompleteSignature",
     "UnrecognizedClientException": "InvalidClientTokenId",
     "InvalidSignatureException": "SignatureDoesNotMatch",
+    "ExpiredTokenException": "ExpiredToken",
 }
 
 

@@ -9,13 +9,16 @@ from __future__ import annotations
 import json
 import secrets
 import string
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from littoral.aws.service import Call, Output, Principal, ServiceError, operation
+from littoral.aws.sessions import PREFIX, Sessions
 from littoral.store.contract import Conflict, Records
 
 ROOT = "key/root"
+MAX_SESSIONS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +37,10 @@ class Identity:
         self.root = root
         self.account = account
         self.verify = verify
+        self.sessions = Sessions(root.secret)
         self._keys = {root.id: root}
         self._principals: dict[str, Principal] = {}
+        self._sessions: OrderedDict[str, Principal] = OrderedDict()  # who showed a token lately
 
     @classmethod
     async def open(cls, records: Records, *, account: str = "000000000000", verify: bool = True) -> Identity:
@@ -54,12 +59,21 @@ class Identity:
         """Take another key for as long as this process runs."""
         self._keys[key.id] = key
 
-    def secret_of(self, access_key: str) -> str | None:
+    def secret_of(self, access_key: str, token: str | None = None, now: float = 0.0) -> str | None:
+        """Of a temporary key with the token that came with it. Raises Expired."""
+        if token is not None and access_key.startswith(PREFIX):
+            session = self.sessions.session(access_key, token, now)
+            if session is None:
+                return None
+            self._sessions[access_key] = Principal("key", access_key, session[0].arn)
+            while len(self._sessions) > MAX_SESSIONS:
+                self._sessions.popitem(last=False)
+            return session[1]
         found = self._keys.get(access_key)
         return found.secret if found is not None else None
 
     def principal(self, access_key: str) -> Principal:
-        found = self._principals.get(access_key)
+        found = self._sessions.get(access_key) or self._principals.get(access_key)
         if found is None:
             found = Principal("key", access_key, f"arn:aws:iam::{self.account}:root")
             if access_key in self._keys:  # without verification anybody may call himself anything: that is not kept

@@ -292,6 +292,11 @@ class Grants:
             self._decided[key] = decision
         return decision
 
+    def denies(self, action: str, resource: str) -> bool:
+        """Whether a statement says no, and not only none says yes."""
+        rules = (rule for rule in self._rules if not rule.allow)
+        return any(rule.action.fullmatch(action.lower()) and rule.resource.fullmatch(resource) for rule in rules)
+
     def _decide(self, action: str, resource: str) -> bool:
         allowed = False
         for rule in self._rules:

@@ -82,6 +82,9 @@ def things_readings(things: Things) -> Iterable[Reading]:
 
 def rule_readings(things: Things) -> Iterable[Reading]:
     """AWS IoT's rule metrics, by rule; and what cloudwatchMetric actions measured."""
+    for (action, reason), count in things.refusals.counts.items():
+        labels = {"action": action, "reason": reason}
+        yield Reading("littoral_iot_refused_total", "What devices were refused, and why", count, labels)
     for rule, metrics in things.metrics().items():
         for what in ("evaluated", "matched", "success", "failure", "retries", "throttled", "parse_errors"):
             value = getattr(metrics, what)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from littoral.aws.gateway import Gateway
+from littoral.aws.identity import Identity
 from littoral.aws.service import Call
+from littoral.aws.sessions import Credentials
 from littoral.core.greengrass import Greengrass
 from littoral.edge.cloudfront import CloudFront
 from littoral.edge.control import Control
@@ -48,6 +51,7 @@ from littoral.site.place import Place
 from littoral.site.readings import function_readings, gateway_observer, things_readings, version_readings
 from littoral.site.ruleweb import CONFIRM, RuleWeb, confirmation_page
 from littoral.streams import StreamStore
+from littoral.things.credentials import PREFIX as ROLE_ALIASES
 from littoral.things.facade import Things
 from littoral.things.permissions import Caller
 
@@ -102,6 +106,7 @@ async def _region(place: Place, *, with_edge: bool) -> None:
     gateway.host_route(functions.by_host(partial(gateway.authenticate, scopes=frozenset(("lambda",)))))
     gateway.unsigned_route(CONFIRM, confirmation_page(things))
     gateway.device_route(REGISTRY, registry_handler(things))
+    gateway.device_route(ROLE_ALIASES, things.credentials(partial(assume, base.identity)).handle)
     for prefix, handler in functions.routes().items():
         gateway.device_route(prefix, handler)
     await things.start()
@@ -239,6 +244,14 @@ def may(things: Things, certificate: str, action: str, resource: str, host: str)
     if not permissions.active(certificate):
         return False
     return permissions.allows_arn(Caller(certificate, None, host), action, resource)
+
+
+def assume(identity: Identity, role: str, session: str, seconds: int) -> Credentials:
+    """Temporary credentials for a device, in the name of a role."""
+    name = role.partition(":role/")[2].rpartition("/")[2]
+    return identity.sessions.issue(
+        f"arn:aws:sts::{identity.account}:assumed-role/{name}/{session}", seconds, time.time()
+    )
 
 
 def registry_handler(things: Things) -> Handler:

@@ -20,6 +20,7 @@ from littoral.store.contract import StorageFailed, StreamFull
 from littoral.things.broker import NotStored, RetainedFull
 from littoral.things.message import Publication, PublishProperties
 from littoral.things.permissions import Caller, Permissions
+from littoral.things.refusals import Refusals
 from littoral.things.reserved import UnknownReservedTopic
 from littoral.things.shadows import Shadows
 
@@ -53,10 +54,11 @@ class Messages(Protocol):
 class IotData:
     """What boto3's ``client("iot-data")`` talks to."""
 
-    def __init__(self, messages: Messages, shadows: Shadows, permissions: Permissions) -> None:
+    def __init__(self, messages: Messages, shadows: Shadows, permissions: Permissions, refusals: Refusals) -> None:
         self._messages = messages
         self._shadows = shadows
         self._permissions = permissions
+        self._refusals = refusals
 
     def authorise(self, call: Call, action: str, kind: str, name: str) -> None:
         """Raises ForbiddenException, as AWS's device gateway does."""
@@ -65,6 +67,7 @@ class IotData:
         caller = Caller(call.principal.name, None, call.request.peer.host)
         if call.principal.kind == "certificate" and self._permissions.allows(caller, action, kind, name):
             return
+        self._refusals.note(caller, action, kind, name)
         raise ServiceError("ForbiddenException", f"Not allowed: {action}", status=403)
 
     # --------------------------------------------------------------------------------------------- messages

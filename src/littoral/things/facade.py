@@ -30,6 +30,7 @@ from littoral.things.answers import Answers
 from littoral.things.broker import BrokerLimits, NotStored
 from littoral.things.broker.limits import ProfileName
 from littoral.things.control import Iot
+from littoral.things.credentials import CredentialsProvider, Issue
 from littoral.things.data import IotData, Retained
 from littoral.things.duplicates import Duplicates, OnceBroker
 from littoral.things.fleet import Fleet
@@ -40,6 +41,7 @@ from littoral.things.message import Publication
 from littoral.things.names import Names
 from littoral.things.permissions import Permissions
 from littoral.things.presence import Presence
+from littoral.things.refusals import Refusals
 from littoral.things.registry import Registry
 from littoral.things.registry.snapshot import import_snapshot
 from littoral.things.reserved import Reserved, dispatcher
@@ -80,6 +82,7 @@ class Things:
     broker: OnceBroker
     access: Gatekeeper
     permissions: Permissions
+    refusals: Refusals
     shadows: Shadows
     rules: RuleEngine
     destinations: Destinations
@@ -125,7 +128,8 @@ class Things:
         await registry.load()
         self = cls(registry, Documents(records, "applied/"), Duplicates(streams))
         self.permissions = permissions = Permissions(registry, names)
-        self.access = Gatekeeper(permissions)
+        self.refusals = Refusals(permissions, clock)
+        self.access = Gatekeeper(permissions, self.refusals)
         self.broker = OnceBroker(
             access=self.access, streams=streams, records=records, clock=clock, limits=limits, profile=profile
         )
@@ -171,7 +175,7 @@ class Things:
             fleet=fleet,
         )
         answers.update(Answers(self.iot, self.shadows, names, clock).table())
-        self.iot_data = IotData(BrokerMessages(self.broker, dispatch), self.shadows, permissions)
+        self.iot_data = IotData(BrokerMessages(self.broker, dispatch), self.shadows, permissions, self.refusals)
         self.iot_jobs_data = IotJobsData(fleet.jobs, self.iot_data.authorise)
         registry.on_change(self._registry_changed)
         Presence(self.broker, clock).open()
@@ -231,6 +235,10 @@ class Things:
     async def import_registry(self, snapshot: Mapping[str, Any]) -> bool:
         """Make the registry equal to the snapshot; False when it already is. Raises BadSnapshot, StoreError."""
         return await import_snapshot(self._registry, snapshot, self._applied)
+
+    def credentials(self, issue: Issue) -> CredentialsProvider:
+        """For the device port, under ``credentials.PREFIX``."""
+        return CredentialsProvider(self._registry, self.permissions, self.refusals, issue)
 
     # ---------------------------------------------------------------------------------------------- facts
 

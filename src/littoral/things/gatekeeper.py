@@ -7,6 +7,7 @@ from collections.abc import Callable
 from littoral.protocols.mqtt.reasons import Reason
 from littoral.things.access import Client, Refusal
 from littoral.things.permissions import Caller, Permissions
+from littoral.things.refusals import Refusals
 
 
 class Gatekeeper:
@@ -15,11 +16,18 @@ class Gatekeeper:
     ``on_stranger`` is told of who comes with a certificate that is not registered, or not active.
     """
 
-    def __init__(self, permissions: Permissions) -> None:
+    def __init__(self, permissions: Permissions, refusals: Refusals) -> None:
         self._permissions = permissions
+        self._refusals = refusals
         self.on_stranger: Callable[[Client], None] = lambda who: None
 
     def connect(self, who: Client) -> Refusal | None:
+        refusal = self._may_connect(who)
+        if refusal is not None:
+            self._refusals.note(_caller(who), "iot:Connect", "client", who.client_id)
+        return refusal
+
+    def _may_connect(self, who: Client) -> Refusal | None:
         if not who.principal:
             return Refusal(Reason.NOT_AUTHORIZED, "a client certificate is needed")
         if not self._permissions.active(who.principal):
@@ -30,18 +38,24 @@ class Gatekeeper:
         return None
 
     def publish(self, who: Client, topic: str, retain: bool) -> bool:
-        caller = _caller(who)
-        return self._permissions.allows(caller, "iot:Publish", "topic", topic) and (
-            not retain or self._permissions.allows(caller, "iot:RetainPublish", "topic", topic)
+        return self._may(who, "iot:Publish", "topic", topic) and (
+            not retain or self._may(who, "iot:RetainPublish", "topic", topic)
         )
 
     def subscribe(self, who: Client, filter: str) -> bool:
         if filter.startswith("$aws/rules/"):
             return False
-        return self._permissions.allows(_caller(who), "iot:Subscribe", "topicfilter", filter)
+        return self._may(who, "iot:Subscribe", "topicfilter", filter)
 
     def receive(self, who: Client, topic: str) -> bool:
-        return self._permissions.allows(_caller(who), "iot:Receive", "topic", topic)
+        return self._may(who, "iot:Receive", "topic", topic)
+
+    def _may(self, who: Client, action: str, kind: str, name: str) -> bool:
+        caller = _caller(who)
+        allowed = self._permissions.allows(caller, action, kind, name)
+        if not allowed:
+            self._refusals.note(caller, action, kind, name)
+        return allowed
 
 
 def connect_attributes(who: Client) -> tuple[str, ...]:

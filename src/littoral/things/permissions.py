@@ -58,6 +58,20 @@ class Permissions:
             grants = self._bind(caller)
         return grants.allows(action, arn)
 
+    def why_not(self, caller: Caller, action: str, kind: str, name: str) -> str:
+        """The reason of a refusal: NO_CERTIFICATE, NOT_REGISTERED, the certificate's status, EXPLICIT_DENY or
+        IMPLICIT_DENY (no policy says anything of it)."""
+        if not caller.certificate:
+            return "NO_CERTIFICATE"
+        fact = self._registry.certificates.get(caller.certificate)
+        if fact is None:
+            return "NOT_REGISTERED"
+        if fact.status != "ACTIVE":
+            return fact.status
+        grants = self._bound.get(caller) or self._bind(caller)
+        denied = grants.denies(action, self._names.arn(kind, name) if kind else "*")
+        return "EXPLICIT_DENY" if denied else "IMPLICIT_DENY"
+
     def allows_connect(self, caller: Caller, attributes: Iterable[str]) -> bool:
         """``attributes`` are AWS's ConnectAttributes: "PersistentConnect", "LastWill"."""
         if not self.active(caller.certificate) or caller.client_id is None:

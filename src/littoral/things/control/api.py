@@ -16,6 +16,7 @@ from littoral.things.control.jobtemplates import JobTemplates
 from littoral.things.control.policies import Policies, PolicyVersions
 from littoral.things.control.policyattachments import PolicyAttachments
 from littoral.things.control.principals import Principals
+from littoral.things.control.rolealiases import RoleAliases
 from littoral.things.control.thinggroups import ThingGroups
 from littoral.things.control.things import Things
 from littoral.things.control.thingtypes import ThingTypes
@@ -37,6 +38,7 @@ class Iot(
     Policies,
     PolicyVersions,
     PolicyAttachments,
+    RoleAliases,
     JobControl,
     JobExecutions,
     JobTemplates,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from littoral.aws.service import Call, Output, operation
 from littoral.things.control.errors import invalid
 
-_TYPES = ("iot:Data", "iot:Data-ATS", "iot:Jobs")
+_TYPES = ("iot:Data", "iot:Data-ATS", "iot:Jobs", "iot:CredentialProvider")
 
 
 class Endpoints:
@@ -16,7 +16,7 @@ class Endpoints:
     def __init__(self, endpoint: Callable[[], str]) -> None:
         self._endpoint = endpoint
 
-    @operation(notes="the address carries the port: one device port serves MQTT, HTTPS and jobs")
+    @operation(notes="the address carries the port: one device port serves MQTT, HTTPS, jobs and credentials")
     async def describe_endpoint(self, call: Call, *, endpoint_type: str = "iot:Data") -> Output:
         if endpoint_type not in _TYPES:
             raise invalid(f"Endpoint type {endpoint_type!r} is not available here; there are {', '.join(_TYPES)}")

@@ -123,6 +123,22 @@ class CaCertificate:
 
 
 @dataclass(frozen=True, slots=True)
+class RoleAlias:
+    name: str
+    role: str  # its ARN
+    seconds: int  # that its credentials hold
+    created: float
+    modified: float
+
+    def to_json(self) -> Json:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, found: Json) -> RoleAlias:
+        return cls(**found)
+
+
+@dataclass(frozen=True, slots=True)
 class PolicyVersion:
     id: str
     document: str

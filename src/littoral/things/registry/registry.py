@@ -22,6 +22,7 @@ from littoral.things.registry.facts import (
     CaCertificate,
     Certificate,
     PolicyRecord,
+    RoleAlias,
     Thing,
     ThingGroup,
     ThingType,
@@ -41,6 +42,9 @@ class Registry:
         )
         self.authorities: Table[CaCertificate] = Table(
             Documents(records, "authority/"), CaCertificate.to_json, CaCertificate.from_json
+        )
+        self.role_aliases: Table[RoleAlias] = Table(
+            Documents(records, "rolealias/"), RoleAlias.to_json, RoleAlias.from_json
         )
         self.policies: Table[PolicyRecord] = Table(
             Documents(records, "policy/"), PolicyRecord.to_json, PolicyRecord.from_json
@@ -65,6 +69,7 @@ class Registry:
             self.types,
             self.certificates,
             self.authorities,
+            self.role_aliases,
             self.policies,
             self.groups,
             self.billing_groups,

@@ -1,0 +1,47 @@
+"""Who was refused what, and why: counted for ``/metrics``, and written to the log within a bound.
+
+A device that tries in vain a thousand times a second must not fill the disk: beyond ``MOST`` lines a second the log
+says how many there were, and the counts go on.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+from littoral.things.permissions import Caller, Permissions
+
+log = logging.getLogger(__name__)
+
+MOST: Final = 20  # lines a second
+
+
+class Refusals:
+    """``counts`` by action and reason: NO_CERTIFICATE, NOT_REGISTERED, a certificate's status, EXPLICIT_DENY,
+    IMPLICIT_DENY."""
+
+    def __init__(self, permissions: Permissions, clock: Callable[[], float]) -> None:
+        self.counts: Counter[tuple[str, str]] = Counter()
+        self._permissions = permissions
+        self._clock = clock
+        self._second = 0
+        self._lines = 0
+
+    def note(self, caller: Caller, action: str, kind: str, name: str) -> None:
+        """After it was refused; the reason is found out here, so that what is allowed pays nothing for it."""
+        why = self._permissions.why_not(caller, action, kind, name)
+        self.counts[action, why] += 1
+        if self._room():
+            who = f"certificate {caller.certificate or 'none'}, client {caller.client_id or 'none'}, {caller.source_ip}"
+            log.warning("refused: %s on %s %r for %s: %s", action, kind or "nothing", name[:256], who, why)
+
+    def _room(self) -> bool:
+        second = int(self._clock())
+        if second != self._second:
+            if self._lines > MOST:
+                log.warning("refused: %d more in that second", self._lines - MOST)
+            self._second, self._lines = second, 0
+        self._lines += 1
+        return self._lines <= MOST
