@@ -11,8 +11,11 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
+
 from littoral.edge.plan import compile_plan
 from tests.edge.place import ALL_VIEWER, DISABLED, HOST, Edge, behaving, listed
+from tests.edge.relays import long_way
 from tests.net.smuggling import CASES, NEXT, Case
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "OPTIONS", "DELETE"]
@@ -118,7 +121,10 @@ async def sent_on(place: Edge, origin: RawOrigin, data: bytes) -> list[str]:
     return list(origin.requests)
 
 
-async def test_what_goes_to_the_origin_is_at_most_what_was_meant(place: Edge) -> None:
+@pytest.mark.parametrize("way", ["relayed where it can be", "the long way"])
+async def test_what_goes_to_the_origin_is_at_most_what_was_meant(place: Edge, relayed: list[str], way: str) -> None:
+    if way == "the long way":
+        long_way(place)
     wrong: list[str] = []
     reached = 0
     async with before(place) as origin:
@@ -130,6 +136,7 @@ async def test_what_goes_to_the_origin_is_at_most_what_was_meant(place: Edge) ->
     assert not origin.faults, "\n".join(origin.faults)
     assert not wrong, "\n".join(wrong)
     assert reached > 60
+    assert len(relayed) > 40 if way != "the long way" else not relayed
 
 
 def passed_on(case: Case) -> list[str]:

@@ -241,15 +241,13 @@ class Fetching:
     async def _send(
         self, visit: Visit, request: EdgeRequest, origin: Origin, entry: Entry | None, *, cached: bool
     ) -> ClientResponse:
-        extra: list[tuple[str, str]] = [("x-amz-cf-id", visit.about.request_id)]
+        extra = extra_headers(visit.about.request_id, Headers([]) if cached else visit.request.headers)
         method = request.method
         if cached:
             kept = Headers([pair for pair in request.headers.raw if pair[0].decode("latin-1") not in CONDITIONS])
             method = "GET" if method == "HEAD" else method  # one fetch serves both
             request = replace(request, method=method, headers=kept)
             extra += _conditions(visit, entry)
-        else:
-            extra += [(name, value) for name in CONDITIONS if (value := visit.request.headers.get(name)) is not None]
         self.origin_requests += 1
         body = _body_of(visit, request, method)
         length = str(len(body)) if isinstance(body, bytes) else visit.viewer.headers.get("content-length")
@@ -260,7 +258,7 @@ class Fetching:
                 origin, request, visit.viewer.peer, extra + grpc.headers(visit.request.headers), body
             )
         return await self.upstream.ask(
-            origin, request, visit.viewer.peer, extra, body, on_interim=partial(_hinted, visit.viewer)
+            origin, request, visit.viewer.peer, extra, body, None, partial(_hinted, visit.viewer), visit.tried
         )
 
     async def _received(
@@ -482,6 +480,12 @@ class Fetching:
             kept = Entry(visit.path, status, list(headers.raw), text, len(text), now, until)
             self._keep(key, visit, kept)
         return Outcome(status, "Error from cloudfront", headers=headers, content=text, detail=problem_of(problem))
+
+
+def extra_headers(identifier: str, asked: Headers) -> list[tuple[str, str]]:
+    """What goes to the origin beside what policies say, of a request that is not cached: its own conditions."""
+    conditions = [(name, value) for name in CONDITIONS if (value := asked.get(name)) is not None]
+    return [("x-amz-cf-id", identifier), *conditions]
 
 
 def problem_of(problem: RequestFailed) -> str:

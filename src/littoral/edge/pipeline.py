@@ -24,6 +24,7 @@ from littoral.edge.continuous import marked, marked_later, way_of, without_sessi
 from littoral.edge.fetching import Fetching
 from littoral.edge.geo import Locator, Nowhere
 from littoral.edge.plan import SAFE_METHODS, Plan
+from littoral.edge.relaying import Relaying
 from littoral.edge.responseheaders import ResponseHeaders
 from littoral.edge.serving import Serving
 from littoral.edge.tier import HEADER, RAW, NotTrusted, Tier, inner
@@ -40,7 +41,9 @@ from littoral.edge.viewerrules import named_by_wildcard
 from littoral.edge.visit import EdgeFailure, Visit
 from littoral.edge.waf.guard import Firewall
 from littoral.edge.waf.verdict import Verdict
+from littoral.net.client import RequestFailed
 from littoral.net.message import Answer, Headers, Request, Response
+from littoral.net.passage import Passage
 from littoral.protocols.signedurl import Refused
 
 log = logging.getLogger("littoral.edge")
@@ -100,6 +103,7 @@ class Pipeline:
         self._triggering = Triggering(pop, invoker, self.functions, validation, self.results, execution_error)
         self.fetching = Fetching(self.cache, upstream, self._triggering.at_origin, clock, self.tier)
         self.tunnels = Tunnels(upstream, self._triggering.at_origin)
+        self._relaying = Relaying(pop, self.fetching, self.results, self._long, self._page)
         self._serving = Serving(pop, self.fetching, self.tunnels, self._triggering, self._locator, self.results, clock)
 
     def use(self, plans: Mapping[str, Plan]) -> None:
@@ -125,6 +129,7 @@ class Pipeline:
         if self.access is not None:
             self.access.use(plans)
         self._known = {}
+        self._relaying.use()
         for told in self.on_use:
             told()
 
@@ -211,11 +216,23 @@ class Pipeline:
         return self._answered(request, plan, headers)
 
     def _answered(self, request: Request, plan: Plan, headers: dict[bytes, bytes]) -> Answer | Awaitable[Answer]:
-        found = self._quick_hit(request, plan, headers) or self._serving.guarded(self._serving.serve(request, plan))
+        found = self._quick_hit(request, plan, headers) or self._relaying.of(request, plan, headers)
+        if found is None:
+            return self._long(request, plan)
+        if isinstance(found, Passage):
+            return found
         if isinstance(found, Awaitable):
             return self._counted(found, plan.traffic, request)
         plan.traffic.count(found, request)
         return found
+
+    def _long(self, request: Request, plan: Plan, tried: RequestFailed | None = None) -> Awaitable[Answer]:
+        serving = self._serving.serve(request, plan, tried)
+        return self._counted(self._serving.guarded(serving), plan.traffic, request)
+
+    def _page(self, request: Request, plan: Plan, status: int) -> Awaitable[Answer]:
+        serving = self._serving.page(request, plan, status)
+        return self._counted(self._serving.guarded(serving), plan.traffic, request)
 
     def _deployed(self, request: Request, plan: Plan) -> Answer | Awaitable[Answer]:
         """By the primary distribution, or by its staging distribution, each behind its own web ACL."""

@@ -20,6 +20,7 @@ from littoral.edge.triggers import About, EdgeRequest
 from littoral.edge.tunnels import NoTunnel, Tunnels
 from littoral.edge.viewerrules import refusal
 from littoral.edge.visit import EdgeFailure, Visit
+from littoral.net.client import RequestFailed
 from littoral.net.message import Answer, BodyTooLarge, BytesBody, Headers, Request, Response, Switching
 from littoral.protocols import websocket
 from littoral.protocols.signedurl import Refused
@@ -54,8 +55,10 @@ class Serving:
         except EdgeFailure as failure:
             return self.failed(failure)
 
-    async def serve(self, viewer: Request, plan: Plan) -> Answer:
+    async def serve(self, viewer: Request, plan: Plan, tried: RequestFailed | None = None) -> Answer:
+        """``tried`` is what an attempt at the origin came to that was made before."""
         visit = self.visit(viewer, plan)
+        visit.tried = tried
         redirect = self.policy(visit)
         if redirect is not None:
             return redirect
@@ -196,6 +199,17 @@ class Serving:
         found.status = page.status or outcome.status
         found.label = "Error from cloudfront"
         return found
+
+    async def page(self, viewer: Request, plan: Plan, status: int) -> Answer:
+        """The custom error page of an answer that came by ``relaying``."""
+        visit = self.visit(viewer, plan)
+        self.rooted(visit)
+        shown = await self._error_page(visit, Outcome(status, "Error from cloudfront"))
+        try:
+            return self.dressed(visit, await self.respond(visit, shown), shown.label)
+        except BaseException:
+            shown.release()
+            raise
 
     async def respond(self, visit: Visit, outcome: Outcome) -> Response:
         response = await self._shown(visit, outcome)

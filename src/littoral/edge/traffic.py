@@ -33,6 +33,13 @@ class Traffic:
         if request.method != "HEAD":
             self.bytes += _length(answer)
 
+    def passed(self, result: str, status: int, size: int) -> None:
+        """The same of a relayed GET."""
+        self.results[result] += 1
+        if status >= 400:
+            self.failures[status] += 1
+        self.bytes += size
+
     def asked(self, seconds: float) -> None:
         """An origin answered."""
         self.origin_requests += 1

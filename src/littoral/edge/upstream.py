@@ -14,7 +14,15 @@ from urllib.parse import quote, unquote, urlsplit
 from littoral.aws.sign import sign
 from littoral.edge.plan import Behaviour, Origin, accepted_encoding, cookie_text, query_text
 from littoral.edge.triggers import EdgeRequest
-from littoral.net.client import ClientResponse, ConnectFailed, HttpClient, OnInterim, RequestBody, Timeout
+from littoral.net.client import (
+    ClientResponse,
+    ConnectFailed,
+    HttpClient,
+    OnInterim,
+    RequestBody,
+    RequestFailed,
+    Timeout,
+)
 from littoral.net.message import Headers, Peer
 
 HOP_BY_HOP = frozenset(
@@ -97,11 +105,11 @@ class Upstream:
         body: RequestBody = None,
         upgrade: str | None = None,
         on_interim: OnInterim | None = None,
+        tried: RequestFailed | None = None,
     ) -> ClientResponse:
-        """One request to an origin, with its connection attempts. Raises RequestFailed."""
-        headers = Headers([pair for pair in request.headers.raw if pair[0].decode("latin-1") not in NOT_SENT])
-        for name, value in (*origin.headers, *extra):
-            headers.set(name, value)
+        """One request to an origin, with its connection attempts, of which one may have come to ``tried``. Raises
+        RequestFailed."""
+        headers = self.sent(origin, request, extra)
         url = self.url(origin, request, peer)
         if origin.bucket is not None:
             self._sign(origin, request, url, headers, signed_body=body)
@@ -111,6 +119,9 @@ class Upstream:
         unanswered = origin.bucket is None and request.method in {"GET", "HEAD"}  # then no answer in time is a failure
         while True:
             try:
+                if tried is not None:
+                    problem, tried = tried, None
+                    raise problem
                 return await self.client.request(
                     request.method,
                     url,
@@ -135,9 +146,20 @@ class Upstream:
             return f"{self.s3_endpoint}/{origin.bucket}{path}"
         if origin.function_url and self.s3_endpoint is not None:
             return f"{self.s3_endpoint}{path}"
+        return self.base(origin, peer) + path
+
+    def base(self, origin: Origin, peer: Peer) -> str:
+        """What URLs of a custom origin begin with."""
         secure = is_secure(origin, peer)
         scheme, port = ("https", origin.https_port) if secure else ("http", origin.http_port)
-        return f"{scheme}://{origin.domain}:{port}{path}"
+        return f"{scheme}://{origin.domain}:{port}"
+
+    def sent(self, origin: Origin, request: EdgeRequest, extra: list[tuple[str, str]]) -> Headers:
+        """The headers that go on the wire, but for a signature and for framing."""
+        headers = Headers([pair for pair in request.headers.raw if pair[0].decode("latin-1") not in NOT_SENT])
+        for name, value in (*origin.headers, *extra):
+            headers.set(name, value)
+        return headers
 
     def _sign(self, origin: Origin, request: EdgeRequest, url: str, headers: Headers, signed_body: RequestBody) -> None:
         headers.set("host", urlsplit(url).netloc)

@@ -9,6 +9,7 @@ from littoral.edge.cache import Key
 from littoral.edge.plan import Behaviour, Origin, Plan
 from littoral.edge.told import Told
 from littoral.edge.triggers import About, EdgeRequest
+from littoral.net.client import RequestFailed
 from littoral.net.message import Request
 
 
@@ -28,6 +29,7 @@ class Visit:
     inner: bool = False  # another location asks, for a viewer of its own
     block: tuple[int, Key] | None = None  # of its object under that key, where a piece is asked for (``slicing``)
     origin: Origin | None = None  # the one that a CloudFront function chose
+    tried: RequestFailed | None = None  # what the first attempt at its origin came to, where that was made before
     shared: Key | None = None  # where the answer to a request with Authorization lies, if its origin lets it be shared
 
     @property

@@ -20,6 +20,7 @@ import ssl
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
 from urllib.parse import urlsplit
@@ -49,6 +50,7 @@ __all__ = [
     "Timeout",
 ]
 
+Idle = deque[ClientConnection]
 RequestBody = bytes | AsyncIterator[bytes] | Body | None
 UNIX = -1  # as a port: the host is the path of a Unix socket
 _IDEMPOTENT = frozenset(("GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"))
@@ -106,7 +108,7 @@ class HttpClient:
 
     def __init__(self, limits: ClientLimits | None = None) -> None:
         self.limits = limits or ClientLimits()
-        self._idle: dict[_Origin, deque[ClientConnection]] = {}
+        self._idle: dict[_Origin, Idle] = {}
         self._connections: set[ClientConnection] = set()
         self._default_tls: ssl.SSLContext | None = None
         self._known: dict[str, tuple[_Origin, str]] = {}  # of URLs up to their path, which are the same few
@@ -160,14 +162,33 @@ class HttpClient:
                 raise
             return ClientResponse(status, Headers(fields), incoming, connection, reused)
 
+    def idle_of(self, base: str) -> Idle:
+        """Where connections wait for the next request to URLs that begin so ("http://example.test:80")."""
+        return self._idle_at(self._origin_of(base + "/", None, None, None)[0])
+
+    def take(self, idle: Idle) -> ClientConnection | None:
+        """The one that waits the shortest, where one is of use."""
+        oldest = self._loop.time() - self.limits.idle_timeout
+        while idle:
+            connection = idle.pop()
+            if connection.usable and connection.idle_since >= oldest:
+                return connection
+            connection.close()
+        return None
+
     async def close(self) -> None:
         """Close every connection; bodies still being read fail."""
         self._closed = True
-        self._idle.clear()
+        for idle in self._idle.values():
+            idle.clear()
         for connection in list(self._connections):
             await connection.cut()
 
     # ------------------------------------------------------------------------------------------- the pool
+
+    @cached_property
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        return asyncio.get_running_loop()
 
     def _origin_of(
         self, url: str, tls: ssl.SSLContext | None, address: tuple[str, int] | Path | None, server_name: str | None
@@ -208,22 +229,23 @@ class HttpClient:
         return self._default_tls
 
     async def _connection(self, origin: _Origin, timeout: float, *, new: bool) -> tuple[ClientConnection, bool]:
-        idle = None if new else self._idle.get(origin)
-        oldest = asyncio.get_running_loop().time() - self.limits.idle_timeout
-        while idle:
-            connection = idle.pop()
-            if connection.usable and connection.idle_since >= oldest:
-                return connection, True
-            connection.close()
-        return await self._connect(origin, timeout), False
+        idle = self._idle_at(origin)
+        connection = None if new else self.take(idle)
+        return (connection, True) if connection is not None else (await self._connect(origin, idle, timeout), False)
 
-    async def _connect(self, origin: _Origin, timeout: float) -> ClientConnection:
-        loop = asyncio.get_running_loop()
+    def _idle_at(self, origin: _Origin) -> Idle:
+        idle = self._idle.get(origin)
+        if idle is None:
+            if len(self._idle) >= MOST_KNOWN:
+                self._idle = {each: waiting for each, waiting in self._idle.items() if waiting}
+            idle = self._idle[origin] = deque()
+        return idle
+
+    async def _connect(self, origin: _Origin, idle: Idle, timeout: float) -> ClientConnection:
+        loop = self._loop
 
         def make() -> ClientConnection:
-            return ClientConnection(
-                self.limits, lambda connection: self._keep(origin, connection), self._connections.discard
-            )
+            return ClientConnection(self.limits, partial(self._keep, idle), self._connections.discard)
 
         try:
             async with asyncio.timeout(timeout):
@@ -242,8 +264,7 @@ class HttpClient:
         self._connections.add(connection)
         return connection
 
-    def _keep(self, origin: _Origin, connection: ClientConnection) -> None:
-        idle = self._idle.setdefault(origin, deque())
+    def _keep(self, idle: Idle, connection: ClientConnection) -> None:
         if self._closed or len(idle) >= self.limits.idle_per_origin:
             connection.close()
             return

@@ -37,6 +37,7 @@ from littoral.net.message import (
     Switching,
     WebSocketUpgrade,
 )
+from littoral.net.passage import Passage
 from littoral.net.relay import Relay
 from littoral.net.repeated import PATIENCE, LastHead
 from littoral.net.responding import CLOSE, END, Responder, plain
@@ -101,6 +102,8 @@ class HttpConnection(Responder):
         "_lingering",
         "_parser",
         "_parting",
+        "_passage",
+        "_passage_keeps",
         "_plain",
         "_reframed",
         "_rest",
@@ -129,6 +132,8 @@ class HttpConnection(Responder):
         self._again: Callable[[], bytes | None] | None = None  # of the newest answer
         self._answering = False  # a handler runs in ``_task``
         self._current: Request | None = None  # which one it answers
+        self._passage: Passage | None = None  # what answers instead of a handler
+        self._passage_keeps = False  # the connection after it
         self._eof = False  # the client has closed its half
         self._lingering = False
         self._stopped = False  # what the parser still finds in this read is no request
@@ -208,9 +213,19 @@ class HttpConnection(Responder):
             self._body.fail(BodyError("the connection broke before the end of the body"))
         if self._drain is not None and not self._drain.done():
             self._drain.set_exception(ConnectionResetError("the client has gone"))
+        if self._passage is not None:
+            self._passage.viewer_left()
+            self._passage = None
+
+    def pause_writing(self) -> None:
+        self._blocked = True
+        if self._passage is not None:
+            self._passage.hold()
 
     def resume_writing(self) -> None:
         self._blocked = False
+        if self._passage is not None:
+            self._passage.go_on()
         self._watched = 0  # most of what had waited is taken
         if self._drain is not None and not self._drain.done():
             self._drain.set_result(None)
@@ -406,9 +421,17 @@ class HttpConnection(Responder):
                 else:
                     self._finish(keep, body)
                 return
+        elif isinstance(answer, Passage) and body is None:
+            self._pass(request, answer, keep)
+            return
         elif isinstance(answer, WebSocketUpgrade):
             self._finish(self._accept_websocket(request, answer, body), body)
             return
+        self._answer_by_task(request, answer, keep, body)
+
+    def _answer_by_task(
+        self, request: Request, answer: Answer | Awaitable[Answer], keep: bool, body: IncomingBody | None
+    ) -> None:
         self._answering = True
         self._current = request
         request.interim = partial(self._send_interim, request)
@@ -418,12 +441,16 @@ class HttpConnection(Responder):
         self, request: Request, pending: Answer | Awaitable[Answer], keep: bool, body: IncomingBody | None
     ) -> None:
         try:
-            answer = pending if isinstance(pending, (Response, WebSocketUpgrade, Switching)) else await pending
+            answer = await pending if isinstance(pending, Awaitable) else pending
         except asyncio.CancelledError:
             self._abort()
             raise
         except Exception as error:  # noqa: BLE001
             answer = self._failure(request, error)
+        if isinstance(answer, Passage):
+            self._task = None
+            self._pass(request, answer, keep)
+            return
         try:
             if isinstance(answer, WebSocketUpgrade):
                 keep = self._accept_websocket(request, answer, body)
@@ -521,6 +548,54 @@ class HttpConnection(Responder):
             self._waiting.append((request, False, body))
         else:
             self._last = True
+
+    # ------------------------------------------------------------------------- a passage's side (its ``Viewer``)
+
+    def _pass(self, request: Request, passage: Passage, keep: bool) -> None:
+        if self._finished:
+            return
+        self._answering = True
+        self._current = request
+        self._passage, self._passage_keeps = passage, keep
+        passage.begin(self)
+
+    @property
+    def date_line(self) -> bytes:
+        return self._server.date_line
+
+    def pass_whole(self, head: bytes, body: bytes) -> None:
+        keep = self._passage_keeps and not (self._last or self._server.closing)
+        self._transport.write(b"%b%b%b" % (head, END if keep else CLOSE, body))
+        self._passage_keeps = keep
+        self.pass_end()
+
+    def pass_head(self, head: bytes) -> None:
+        self._passage_keeps = keep = self._passage_keeps and not (self._last or self._server.closing)
+        self._responding = True
+        self._transport.write(head + (END if keep else CLOSE))
+
+    def pass_on(self, data: bytes) -> None:
+        self._transport.write(data)
+
+    def pass_hint(self, status: int, headers: RawHeaders) -> None:
+        if self._current is not None:
+            self._send_interim(self._current, status, Headers(headers))
+
+    def pass_end(self) -> None:
+        self._answering = self._responding = False
+        self._passage = self._current = None
+        self._finish(self._passage_keeps, None)
+        self._next()
+
+    def pass_broken(self, reason: str) -> None:
+        log.info("response to %s cut: %s", self._peer.host, reason)
+        self._passage_keeps = False
+        self._abort()
+        self.pass_end()
+
+    def pass_instead(self, request: Request, pending: Awaitable[Answer]) -> None:
+        self._passage = None
+        self._answer_by_task(request, pending, self._passage_keeps, None)
 
     # ------------------------------------------------------------------------------------- reading, paused
 

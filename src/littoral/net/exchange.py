@@ -15,6 +15,7 @@ from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrad
 
 from littoral.net.incoming import IncomingBody
 from littoral.net.message import Body, BodyError, Headers, RawHeaders
+from littoral.net.passage import Passage
 from littoral.protocols.http1 import has_no_body, last_chunk
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ class ClientConnection(asyncio.Protocol):
         self._blocked: asyncio.Future[None] | None = None
         self._upload: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0  # when it calls
+        self._passage: Passage | None = None  # who is told of the response instead of a future
         self.idle_since = 0.0
         self._reset("GET")
 
@@ -75,6 +78,8 @@ class ClientConnection(asyncio.Protocol):
         self._until_close = False
         self._held = False
         self._touched = False  # a byte of the response came
+        self._length: int | None = 0  # of the body that passes
+        self._passed = False  # all of it has
         self._may_switch = False
         self._on_interim: OnInterim | None = None
         self._switched = False  # a 101 came
@@ -105,9 +110,7 @@ class ClientConnection(asyncio.Protocol):
             raise Disconnected("the connection had ended")
         waiting: asyncio.Future[Head] = self._loop.create_future()
         self._head = waiting
-        self._timeout = timeout
-        self._progress = self._loop.time()
-        self._timer = self._loop.call_later(timeout, self._check_time)
+        self._wait_for(timeout)
         try:
             if body is None or isinstance(body, bytes):
                 self._transport.write(head + body if body else head)
@@ -118,6 +121,22 @@ class ClientConnection(asyncio.Protocol):
         except BaseException:
             await self.cut()
             raise
+
+    def pass_on(self, passage: Passage, head: bytes, timeout: float) -> None:
+        """Send a GET without a body; ``passage`` is told of its response as it comes."""
+        if not self.usable:
+            passage.broken(Disconnected("the connection had ended"))
+            return
+        self._passage = passage
+        self._touched = False
+        self._wait_for(timeout)
+        self._transport.write(head)
+
+    def abandon(self) -> None:
+        """Nobody wants that response any more."""
+        self._passage = None
+        self._stop_timer()
+        self._transport.abort()
 
     def switch(self, protocol: asyncio.Protocol) -> None:
         """The transport to another protocol, with what came after the 101. Raises ConnectionError when it has gone."""
@@ -186,6 +205,9 @@ class ClientConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._progress = self._loop.time()
+        if self._passage is not None:
+            self._passing(self._passage, data)
+            return
         if self._switched:
             self._rest += data  # reading is paused; this was on its way
             return
@@ -193,6 +215,9 @@ class ClientConnection(asyncio.Protocol):
             self._transport.abort()  # bytes nobody asked for (RFC 9112 9.2)
             return
         self._touched = True
+        self._parse(data)
+
+    def _parse(self, data: bytes) -> None:
         in_head = self._status == 0
         try:
             self._parser.feed_data(data)
@@ -211,10 +236,49 @@ class ClientConnection(asyncio.Protocol):
             if self._head_bytes > self._limits.max_header_bytes or len(self._headers) > self._limits.max_headers:
                 self._fail(BadResponse("the head of the response is too large"))
 
+    def _passing(self, passage: Passage, data: bytes) -> None:
+        """A head that came before, byte for byte, with all of its body, is not parsed again.
+
+        The end is told when all of the read has been looked at: a passage that ends may begin the next one here, and
+        what an origin sends beyond its response must not be taken for the answer to that."""
+        first, self._touched = not self._touched, True
+        end = data.find(b"\r\n\r\n") + 4 if first else 0
+        if first:
+            known = passage.known(data[:end])
+            if known is not None and len(data) - end == known.length:
+                self._passage = None
+                self._free()
+                passage.whole(known, data[end:])
+                return
+            self._reset("GET")
+            self._touched = True
+        self._parse(data)
+        if self._passed and self._passage is passage:
+            if end > 3 and self._keep and self._length is not None and len(data) - end == self._length:
+                passage.remember(data[:end], self._length)
+            self._passage_ends()
+
+    def _passage_ends(self) -> None:
+        passage, self._passage = self._passage, None
+        if passage is not None:
+            self.release_body()
+            if self._keep and self.usable:
+                self._free()
+            else:
+                self.close()
+            passage.ended()
+
+    def _free(self) -> None:
+        self.idle_since = self._loop.time()
+        self._on_free(self)
+
     def eof_received(self) -> None:
         if self._until_close and self._body is not None:
             self._keep = False
             self._complete([])
+        elif self._until_close and self._passage is not None and self._status:
+            self._keep = False
+            self._passage_ends()
 
     def connection_lost(self, error: Exception | None) -> None:
         self._gone = True
@@ -245,13 +309,15 @@ class ClientConnection(asyncio.Protocol):
         status = self._parser.get_status_code()
         headers, self._headers = self._headers, []
         if 100 <= status < 200 and status != 101:
+            if self._passage is not None:
+                self._passage.hinted(status, headers)
             if self._on_interim is not None:
                 self._on_interim(status, Headers(headers))
             return  # an interim response (RFC 9110 15.2); the final one follows
         if status == 101:
             self._switch_begins(headers)
             return
-        if self._head is None or self._head.done():
+        if self._passed or (self._passage is None and (self._head is None or self._head.done())):
             raise BadResponse("a response that nobody asked for")
         size = sum(len(name) + len(value) + 4 for name, value in headers)
         if size > self._limits.max_header_bytes or len(headers) > self._limits.max_headers:
@@ -261,6 +327,12 @@ class ClientConnection(asyncio.Protocol):
         bodiless = has_no_body(status, self._method)
         self._until_close = not (bodiless or chunked or length is not None)
         self._keep = not (close or self._until_close) and self._parser.get_http_version() == "1.1"
+        if self._passage is not None:
+            self._length = 0 if bodiless else length
+            self._passed = bodiless
+            self._passage.headed(status, headers, bodiless=bodiless, chunked=length is None)
+            return
+        assert self._head is not None
         self._body = IncomingBody(self, 0 if bodiless else length, self._limits.body_buffer)
         self._head.set_result((status, headers, self._body))
         if bodiless:
@@ -277,14 +349,18 @@ class ClientConnection(asyncio.Protocol):
         self._head.set_result((101, headers, body))
 
     def on_body(self, data: bytes) -> None:
-        if self._body is not None:
+        if self._passage is not None and not self._passed:
+            self._passage.piece(data)
+        elif self._body is not None:
             self._body.feed(data)
         else:
             self._keep = False
             self._transport.abort()  # bytes after a response that has no body
 
     def on_message_complete(self) -> None:
-        if self._status and self._body is not None and not self._switched:
+        if self._passage is not None:
+            self._passed = self._passed or self._status >= 200
+        elif self._status and self._body is not None and not self._switched:
             trailers, self._headers = self._headers, []
             self._complete(trailers)
 
@@ -296,8 +372,7 @@ class ClientConnection(asyncio.Protocol):
             body.end(trailers)
         self.release_body()
         if self._keep and self._upload is None and self.usable:
-            self.idle_since = self._loop.time()
-            self._on_free(self)
+            self._free()
         else:
             self.close()
 
@@ -305,6 +380,11 @@ class ClientConnection(asyncio.Protocol):
         self._stop_timer()
         if self._head is not None and not self._head.done():
             self._head.set_exception(error)
+        passage, self._passage = self._passage, None
+        if passage is not None and self._passed:
+            passage.ended()  # what is wrong came after it
+        elif passage is not None and isinstance(error, RequestFailed):
+            passage.broken(error)
         if self._body is not None:
             self._body.fail(BodyError(str(error)))
         if not self._gone:
@@ -312,13 +392,28 @@ class ClientConnection(asyncio.Protocol):
 
     # ------------------------------------------------------------------------------------ time and pressure
 
+    def _wait_for(self, timeout: float) -> None:
+        """No longer for bytes. The timer of a passage stays when it ends: the next has as long mostly."""
+        self._timeout = timeout
+        self._progress = self._loop.time()
+        if self._timer is None or self._due > self._progress + timeout:
+            self._stop_timer()
+            self._set_timer(timeout)
+
+    def _set_timer(self, left: float) -> None:
+        self._due = self._loop.time() + left
+        self._timer = self._loop.call_later(left, self._check_time)
+
     def _check_time(self) -> None:
+        self._timer = None
+        if self._head is None and self._body is None and self._passage is None:
+            return
         left = self._progress + self._timeout - self._loop.time()
         uploading = self._upload is not None and self._blocked is None  # the delay is the body's producer's
         if uploading or self._held or (self._body is not None and not self._body.awaited):
             left = self._timeout  # or the reader's
         if left > 0:
-            self._timer = self._loop.call_later(left, self._check_time)
+            self._set_timer(left)
             return
         self._fail(Timeout(f"nothing came for {self._timeout:g} s"))
 

@@ -13,6 +13,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
+from littoral.net.passage import Passage
+
 RawHeaders = list[tuple[bytes, bytes]]
 
 
@@ -219,5 +221,5 @@ class Switching:
     on_end: Callable[[int, int], None] | None = None  # told the bytes that the client sent, and those it was sent
 
 
-Answer = Response | WebSocketUpgrade | Switching
+Answer = Response | WebSocketUpgrade | Switching | Passage
 Handler = Callable[[Request], Answer | Awaitable[Answer]]

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
+from littoral.edge.relaying import Relayed
 from littoral.edge.told import Told
 from littoral.net.message import Answer, FileSlice, Request, Response, Switching
 
@@ -32,7 +33,10 @@ class Notes:
         if isinstance(answer, Response):
             return self._noted(request, answer)
         if isinstance(answer, Awaitable):
-            return self._later(request, answer)
+            return self.later(request, answer)
+        if isinstance(answer, Relayed):
+            answer.noting = self
+            return answer
         return self._tunnel(request, answer) if isinstance(answer, Switching) else answer
 
     def again(
@@ -51,8 +55,19 @@ class Notes:
 
         return give_and_note
 
-    async def _later(self, request: Request, answer: Awaitable[Answer]) -> Answer:
+    def passed(self, request: Request, status: int, head: bytes, size: int, whole: bool, told: Told) -> None:
+        """Of a relayed one, at its end."""
+        ended = self._clock()
+        first = ended - max(0.0, told.last - told.first)
+        self.all.append((ended, first, request, status, head, size, whole, told))
+        if len(self.all) >= self.MANY:
+            self._full()
+
+    async def later(self, request: Request, answer: Awaitable[Answer]) -> Answer:
         found = await answer
+        if isinstance(found, Relayed):
+            found.noting = self
+            return found
         if isinstance(found, Switching):
             return self._tunnel(request, found)
         return self._noted(request, found) if isinstance(found, Response) else found

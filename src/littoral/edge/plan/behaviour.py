@@ -54,6 +54,7 @@ class Behaviour:
     quick: bool = field(init=False)  # a fresh hit needs neither a function nor a look at Authorization
     scripted: bool = field(init=False)  # the same, after its viewer-request function has run
     made: frozenset[str] = field(init=False)  # CloudFront-* headers of the key or for the origin
+    relayed: bool = field(init=False)  # nothing is stored, and nobody has to see a request or its answer (``relaying``)
     keyed_by_target: bool = field(init=False)  # the key is made of path, query and Accept-Encoding only
 
     def __post_init__(self) -> None:
@@ -65,6 +66,10 @@ class Behaviour:
         self.made = of_key | asked_for(self.forward.headers.names)
         quick = self.caches and self.shares_authorized and not (self.triggers or timed or of_key)
         self.quick, self.scripted = quick and not self.functions, quick and bool(self.functions)
+        seen = bool(self.triggers or self.functions or self.signers or self.failover or self.grpc or self.made)
+        varies = timed or (self.response_headers is not None and self.response_headers.cors is not None)
+        plain = self.origin.bucket is None and not self.origin.function_url
+        self.relayed = plain and not (self.caches or seen or varies)
         self.keyed_by_target = self.key.headers.mode == "none" and self.key.cookies.mode == "none"
 
     def key_of(self, path: str, query: str, headers: Headers, method: str) -> tuple[Any, ...]:

@@ -1,0 +1,10 @@
+"""Which requests went the short way, and how to have all go the long one."""
+
+from __future__ import annotations
+
+from tests.edge.place import Edge
+
+
+def long_way(place: Edge) -> None:
+    """As if nothing could be relayed."""
+    place.pipeline._relaying.of = lambda *_: None  # type: ignore[method-assign]
