@@ -92,3 +92,19 @@ def test_private_content(place: Running, tmp_path: Path) -> None:
     printed = typed("private-content.md", place, tmp_path)
     for expected in ("<Code>MissingKey</Code>", "\nfilm\n", "\nK"):
         assert expected in printed, f"{expected!r} is not in:\n{printed}"
+
+
+def test_topic_rules(place: Running, tmp_path: Path) -> None:
+    needs("curl")
+    printed = typed("topic-rules.md", place, tmp_path)
+    for expected in (
+        '{"hr":80,"bed":"7"}',
+        "the bed is 3",
+        "{'reported': {'hr': 81}}",
+        "battery low",
+        'namespace="Wards",statistic="most",unit="Count"} 82.0',
+        "/beds/4 seven {'bed': 4, 'ward': 'seven'}",
+        "no DynamoDB tables",
+        '{"hr":99,"name":"bed 3","floor":"2"}',
+    ):
+        assert expected in printed, f"{expected!r} is not in:\n{printed}"
