@@ -27,6 +27,7 @@ from littoral.site.metrics import Reading
 from littoral.site.place import Place
 from littoral.site.readings import gateway_observer
 from littoral.site.region import REGISTRY, open_local
+from littoral.site.ruleweb import CONFIRM, confirmation_page
 from littoral.things.facade import Things
 
 log = logging.getLogger("littoral.site")
@@ -52,6 +53,7 @@ async def compose(place: Place) -> None:
     for prefix, handler in (functions.routes() | functions.signed_routes(gateway.authenticate)).items():
         gateway.route(prefix, handler)
     gateway.host_route(functions.by_host(partial(gateway.authenticate, scopes=frozenset(("lambda",)))))
+    gateway.unsigned_route(CONFIRM, confirmation_page(things))
     await things.start()
     await listen_api(base, gateway)
     await functions.start()

@@ -8,7 +8,9 @@ MQTT, actions, clocks, randomness. What the world supplies (time, topic, identif
 ``syntax``     what a statement is: frozen dataclasses
 ``parser``     tokens to syntax; every refusal is an ``SqlError`` that names the place
 ``values``     the eight types, Undefined among them, and AWS's conversion tables
-``functions``  the built-in functions, one table; ``timeformat`` for ``parse_time``, ``timeparse`` the other way
+``plain``      the functions of values alone, one table
+``functions``  those that look at the message or at their literals
+``timeformat`` for ``parse_time``; ``timeparse`` for ``time_to_epoch``
 ``external``   functions that ask the world: an evaluation stops at the question, and is begun again with the answer
 ``compiler``   syntax to closures of (row, context)
 ``rule``       a compiled statement: ``Rule.evaluate(context)``; and substitution templates

@@ -13,7 +13,8 @@ from typing import Any, cast
 
 from littoral.protocols.iotsql import syntax
 from littoral.protocols.iotsql.context import Context
-from littoral.protocols.iotsql.functions import call, remainder
+from littoral.protocols.iotsql.functions import call
+from littoral.protocols.iotsql.plain import remainder
 from littoral.protocols.iotsql.syntax import Expression
 from littoral.protocols.iotsql.values import (
     UNDEFINED,
