@@ -25,6 +25,7 @@ from littoral.things.message import Publication
 from littoral.things.names import Names
 from littoral.things.registry import Registry
 from littoral.things.rules import Destinations, RuleEngine, Sinks
+from littoral.things.shadows import Shadows
 
 Caller = Callable[..., Call]
 ARN = "arn:aws:iot:us-east-1:000000000000:"
@@ -53,7 +54,8 @@ async def build(store: EmbeddedStore, authority: Authority) -> Iot:
     destinations = Destinations(
         Documents(records, "destination/"), None, lambda name: names.arn("ruledestination", name), time.time
     )
-    fleet = Fleet(records, registry, names, untold, time.time)
+    shadows = Shadows(Documents(records, "shadow/"), untold, time.time)
+    fleet = Fleet(records, registry, names, untold, shadows, time.time)
     await fleet.open()
     return Iot(
         registry,

@@ -139,7 +139,7 @@ class _Parser:
 
     def _take(self) -> _Token:
         token = self._next
-        self._at += 1
+        self._at = min(self._at + 1, len(self._tokens) - 1)  # the end stays
         return token
 
     def _keyword(self, word: str) -> bool:
@@ -201,7 +201,7 @@ class _Parser:
         if self._terms > MAX_TERMS:
             raise QueryError(f"A query has at most {MAX_TERMS} terms")
         first = self._next
-        following = self._tokens[self._at + 1] if self._at + 1 < len(self._tokens) else first
+        following = self._tokens[min(self._at + 1, len(self._tokens) - 1)]
         if field is None and first.kind == "word" and following.kind == "operator":
             name, operator = self._take().text, self._take().text.lstrip(":")
             if not _FIELD.fullmatch(name):

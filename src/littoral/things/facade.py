@@ -35,6 +35,7 @@ from littoral.things.data import IotData, Retained
 from littoral.things.duplicates import Duplicates, OnceBroker
 from littoral.things.fleet import Fleet
 from littoral.things.gatekeeper import Gatekeeper
+from littoral.things.indexing.index import PRESENCE
 from littoral.things.intake import Intake
 from littoral.things.jobs import IotJobsData, JobObjects
 from littoral.things.message import Publication
@@ -150,7 +151,7 @@ class Things:
 
         self.shadows = Shadows(Documents(records, "shadow/"), tell, clock)
         self._fleet = fleet = Fleet(
-            records, registry, names, tell, clock, objects=job_objects, invoker=invoker, permits=permits
+            records, registry, names, tell, self.shadows, clock, objects=job_objects, invoker=invoker, permits=permits
         )
         self.access.on_stranger = lambda client: fleet.stranger(client, self.broker.spawn)
         asked = permits and (lambda function, rule: permits(function, names.arn("rule", rule)))
@@ -179,6 +180,7 @@ class Things:
         self.iot_jobs_data = IotJobsData(fleet.jobs, self.iot_data.authorise)
         registry.on_change(self._registry_changed)
         Presence(self.broker, clock).open()
+        self.broker.subscribe(PRESENCE, fleet.index.presence)
         await self._duplicates.open()
         await self.destinations.open()
         await self.rules.open()

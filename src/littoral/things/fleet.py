@@ -1,4 +1,4 @@
-"""What is done with many things at once: jobs and provisioning, opened and started together."""
+"""What is done with many things at once: jobs, provisioning, the index; opened and started together."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from collections.abc import Awaitable, Callable
 from littoral.aws.invoke import Invoker
 from littoral.store.contract import Records
 from littoral.things.access import Client
+from littoral.things.indexing import Index, Membership
 from littoral.things.jobs import JobObjects, JobRequests, Jobs, Progress
 from littoral.things.names import Names
 from littoral.things.provisioning import Joining, Provisioning, ProvisioningRequests
 from littoral.things.registry import Registry
+from littoral.things.shadows import Shadows
 
 Publish = Callable[[str, bytes], Awaitable[None]]
 
@@ -24,6 +26,7 @@ class Fleet:
         registry: Registry,
         names: Names,
         publish: Publish,
+        shadows: Shadows,
         clock: Callable[[], float],
         *,
         objects: JobObjects | None = None,
@@ -33,6 +36,8 @@ class Fleet:
         self.jobs = Jobs(records, publish, clock, objects)
         self.progress = Progress(self.jobs, registry, names, records)
         self.provisioning = Provisioning(records, registry, names, clock, invoker, permits)
+        self.index = Index(registry, shadows)
+        self.membership = Membership(registry, self.index)
         self.job_requests = JobRequests(self.jobs)
         self.provisioning_requests = ProvisioningRequests(self.provisioning)
         self._joining = Joining(registry, self.provisioning, names, publish, clock)
@@ -41,14 +46,17 @@ class Fleet:
         await self.jobs.open()
         await self.progress.open()
         await self.provisioning.open()
+        await self.index.open()
 
     def start(self) -> None:
         self.progress.start()
         self.provisioning.start()
+        self.membership.start()
 
     async def close(self) -> None:
         await self.progress.close()
         await self.provisioning.close()
+        await self.membership.close()
 
     def stranger(self, client: Client, spawn: Callable[..., object]) -> None:
         """Who was refused, for its certificate is not known here, may be on its way in."""

@@ -8,8 +8,10 @@ from littoral.net.pki import Authority
 from littoral.things.control.billinggroups import BillingGroups
 from littoral.things.control.cacertificates import CaCertificates
 from littoral.things.control.destinations import TopicRuleDestinations
+from littoral.things.control.dynamicgroups import DynamicGroups
 from littoral.things.control.endpoint import Endpoints
 from littoral.things.control.groupmembers import GroupMembers
+from littoral.things.control.indexing import Indexing
 from littoral.things.control.jobexecutions import JobExecutions
 from littoral.things.control.jobs import JobControl
 from littoral.things.control.jobtemplates import JobTemplates
@@ -17,7 +19,6 @@ from littoral.things.control.policies import Policies, PolicyVersions
 from littoral.things.control.policyattachments import PolicyAttachments
 from littoral.things.control.principals import Principals
 from littoral.things.control.rolealiases import RoleAliases
-from littoral.things.control.thinggroups import ThingGroups
 from littoral.things.control.things import Things
 from littoral.things.control.thingtypes import ThingTypes
 from littoral.things.control.topicrules import TopicRules
@@ -30,7 +31,7 @@ from littoral.things.rules import Destinations, RuleEngine
 class Iot(
     Things,
     ThingTypes,
-    ThingGroups,
+    DynamicGroups,
     GroupMembers,
     BillingGroups,
     CaCertificates,
@@ -42,6 +43,7 @@ class Iot(
     JobControl,
     JobExecutions,
     JobTemplates,
+    Indexing,
     TopicRules,
     TopicRuleDestinations,
     Endpoints,
@@ -65,4 +67,6 @@ class Iot(
         Endpoints.__init__(self, endpoint)
         self.progress = fleet.progress
         self.provisioning = fleet.provisioning
+        self.index = fleet.index
+        self.membership = fleet.membership
         fleet.provisioning.issuer = self

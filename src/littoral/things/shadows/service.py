@@ -13,7 +13,7 @@ import asyncio
 import json
 import logging
 import weakref
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from littoral.protocols import shadow as core
@@ -58,6 +58,17 @@ class Shadows:
         """The whole document, delta included; None when there is no such shadow."""
         found = await self._load(_key(thing, name))
         return found.document(self._now()) if found.exists else None
+
+    async def every(self) -> AsyncIterator[tuple[str, str, Json]]:
+        """Thing, name and document of all shadows there are, in the order of their keys."""
+        after = ""
+        while page := await self._documents.scan(after=after):
+            for key, document in page:
+                shadow = Shadow.from_json(document)
+                thing, _, name = key.partition("/")
+                if shadow.exists:
+                    yield thing, name, shadow.document(self._now())
+            after = page[-1][0]
 
     # ------------------------------------------------------------------------------------------- operations
 
