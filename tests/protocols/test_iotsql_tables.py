@@ -392,7 +392,7 @@ def _normal_all(value: Any) -> Any:
     return normal(value)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(TREES, PAYLOADS)
 def test_the_compiler_says_what_the_tables_say(tree: Tree, payload: dict[str, Any]) -> None:
     selected = compile_rule(f"SELECT {written(tree)} AS it FROM 'x'").evaluate(
@@ -403,7 +403,7 @@ def test_the_compiler_says_what_the_tables_say(tree: Tree, payload: dict[str, An
     assert shown(found) == shown({} if expected is U else {"it": expected})
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(TREES, PAYLOADS)
 def test_where_lets_through_what_is_true(tree: Tree, payload: dict[str, Any]) -> None:
     rule = compile_rule(f"SELECT * FROM 'x' WHERE {written(tree)}")
