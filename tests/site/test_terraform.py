@@ -102,3 +102,8 @@ def _look(place: Running) -> None:
     notified = place.client("s3").get_bucket_notification_configuration(Bucket="tf-ward")
     (target,) = notified["LambdaFunctionConfigurations"]
     assert target["LambdaFunctionArn"].endswith(":function:tf-ward")
+    iot = place.client("iot")
+    rule = iot.get_topic_rule(ruleName="tf_hot")
+    kinds = {"cloudwatchLogs", "cloudwatchMetric", "firehose", "kinesis", "lambda", "s3", "sns", "sqs"}
+    assert {kind for action in rule["rule"]["actions"] for kind in action} == kinds
+    assert iot.list_tags_for_resource(resourceArn=rule["ruleArn"])["tags"] == [{"Key": "team", "Value": "ward"}]

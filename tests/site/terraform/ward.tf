@@ -22,6 +22,7 @@ provider "aws" {
     sts       = var.endpoint
     events    = var.endpoint
     scheduler = var.endpoint
+    iot       = var.endpoint
   }
 }
 locals { role = "arn:aws:iam::000000000000:role/terraform" }
@@ -173,3 +174,58 @@ resource "aws_scheduler_schedule" "nightly" {
 }
 output "answer" { value = aws_lambda_invocation.first.result }
 output "url" { value = aws_lambda_function_url.ward.function_url }
+
+resource "aws_iot_topic_rule" "hot" {
+  name        = "tf_hot"
+  enabled     = true
+  description = "what is too high"
+  sql         = "SELECT *, topic(2) AS bed FROM 'tf/+/hr' WHERE hr > 120"
+  sql_version = "2016-03-23"
+  lambda { function_arn = aws_lambda_function.ward.arn }
+  s3 {
+    bucket_name = aws_s3_bucket.ward.bucket
+    key         = "$${topic(2)}"
+    role_arn    = local.role
+  }
+  kinesis {
+    stream_name   = "tf-readings"
+    partition_key = "$${topic()}"
+    role_arn      = local.role
+  }
+  firehose {
+    delivery_stream_name = "tf-readings"
+    separator            = "\n"
+    batch_mode           = true
+    role_arn             = local.role
+  }
+  sqs {
+    queue_url  = "https://sqs.us-east-1.amazonaws.com/000000000000/tf-readings"
+    use_base64 = true
+    role_arn   = local.role
+  }
+  sns {
+    target_arn     = "arn:aws:sns:us-east-1:000000000000:tf-readings"
+    message_format = "RAW"
+    role_arn       = local.role
+  }
+  cloudwatch_logs {
+    log_group_name = aws_cloudwatch_log_group.ward.name
+    batch_mode     = true
+    role_arn       = local.role
+  }
+  cloudwatch_metric {
+    metric_name      = "HeartRate"
+    metric_namespace = "Ward"
+    metric_unit      = "Count"
+    metric_value     = "$${hr}"
+    role_arn         = local.role
+  }
+  error_action {
+    republish {
+      topic    = "tf/failed"
+      qos      = 1
+      role_arn = local.role
+    }
+  }
+  tags = { team = var.team }
+}
