@@ -58,6 +58,22 @@ def test_first_steps(place: Running, tmp_path: Path) -> None:
         assert expected in printed.replace('":"', '": "'), f"{expected!r} is not in:\n{printed}"
 
 
+def test_connect_a_device(place: Running, tmp_path: Path) -> None:
+    needs("curl")
+    printed = typed("connect-a-device.md", place, tmp_path)
+    for expected in (
+        'heard itself: {"rate": 71}',
+        "shadow version 1",
+        '"reported":{"rate":71}',
+        "Not allowed: iot:UpdateThingShadow",
+        '{"say": "hello"}',
+        "the job is done",
+        "bed3\n",
+        'littoral_iot_refused_total{action="iot:Connect",reason="REVOKED"}',
+    ):
+        assert expected in printed, f"{expected!r} is not in:\n{printed}"
+
+
 def test_bring_your_lambda(place: Running, tmp_path: Path) -> None:
     needs("curl")
     printed = typed("bring-your-lambda.md", place, tmp_path)

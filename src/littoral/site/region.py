@@ -51,6 +51,7 @@ from littoral.site.place import Place
 from littoral.site.readings import function_readings, gateway_observer, things_readings, version_readings
 from littoral.site.ruleweb import CONFIRM, RuleWeb, confirmation_page
 from littoral.streams import StreamStore
+from littoral.things.control.tunneling import SecureTunneling
 from littoral.things.credentials import PREFIX as ROLE_ALIASES
 from littoral.things.facade import Things
 from littoral.things.permissions import Caller
@@ -154,6 +155,7 @@ class Local:
             "iot": self.things.iot,
             "iot-data": self.things.iot_data,
             "iot-jobs-data": self.things.iot_jobs_data,
+            "iotsecuretunneling": SecureTunneling(),
         }
 
 

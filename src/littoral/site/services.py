@@ -16,6 +16,7 @@ API_CLASSES: dict[str, str] = {
     "iot": "littoral.things.control:Iot",
     "iot-data": "littoral.things.data:IotData",
     "iot-jobs-data": "littoral.things.jobs.data:IotJobsData",
+    "iotsecuretunneling": "littoral.things.control.tunneling:SecureTunneling",
     "kinesis": "littoral.streams.api:KinesisApi",
     "lambda": "littoral.functions.api:LambdaApi",
     "logs": "littoral.functions.logs.api:LogsApi",

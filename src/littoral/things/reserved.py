@@ -12,7 +12,9 @@ Anything else is refused: the sender's acknowledgement is kept back and the reas
 
 from __future__ import annotations
 
+import json
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -20,11 +22,13 @@ from littoral.things.access import Client
 from littoral.things.intake import Intake
 from littoral.things.jobs import JobRequests
 from littoral.things.message import Publication
+from littoral.things.names import THING_NAME
 from littoral.things.provisioning import Asked, ProvisioningRequests
 from littoral.things.shadows import Shadows, parse_topic
 
 log = logging.getLogger(__name__)
 
+_DEFENDER = re.compile(rf"\$aws/things/{THING_NAME.pattern}/defender/metrics/json")
 BASIC_INGEST = "$aws/rules/"
 Reply = Callable[[str, str, bytes], Awaitable[None]]
 
@@ -67,7 +71,22 @@ class Reserved:
         if asked is None and publication.client_id:  # a key is not made for a rule or over HTTPS: nobody would get it
             who = Asked(publication.client_id, publication.principal)
             asked = self._provisioning.take(publication.topic, publication.payload, who, reply)
+        if asked is None and _DEFENDER.fullmatch(publication.topic):
+            return reply(f"{publication.topic}/rejected", _no_defender(publication))
         return _refuse(publication.topic) if asked is None else asked
+
+
+def _no_defender(publication: Publication) -> bytes:
+    """Metrics are taken by nobody, and the device is told so in Defender's own words."""
+    thing = publication.topic.split("/")[2]
+    message = "This place has no Device Defender: the report is not kept"
+    answer = {
+        "thingName": thing,
+        "status": "REJECTED",
+        "statusDetails": {"ErrorCode": "NotImplemented", "ErrorMessage": message},
+        "timestamp": int(publication.received_at * 1000),
+    }
+    return json.dumps(answer).encode()
 
 
 async def _refuse(topic: str) -> None:
