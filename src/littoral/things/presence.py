@@ -52,7 +52,10 @@ class Presence:
         self._tell(kind, client, {"topics": filters}, "subscriptions")
 
     def _tell(self, kind: str, client: Client, more: dict[str, Any], family: str = "presence") -> None:
+        topic = f"$aws/events/{family}/{kind}/{client.client_id}"
         if self._broker.closing or set(client.client_id) & set("+#"):  # AWS: such client ids have no events
+            return
+        if not self._broker.router.heard(topic):
             return
         session, version = self._sessions.get(client.client_id, ("", 0))
         numbered = {"versionNumber": version} if family == "presence" else {}
@@ -65,7 +68,6 @@ class Presence:
             **numbered,
             **more,
         }
-        topic = f"$aws/events/{family}/{kind}/{client.client_id}"
         self._broker.spawn(self._publish(Publication(topic, json.dumps(event).encode(), 1)))
 
     async def _publish(self, event: Publication) -> None:

@@ -146,6 +146,10 @@ class Router:
             found = self._routes[topic] = self._work_out(topic)
         return found
 
+    def heard(self, topic: str) -> bool:
+        """Whether any subscription's filter matches: for who would otherwise make up a message that nobody gets."""
+        return any(tree.match(topic) for tree in (self._sessions, self._groups, self._locals, self._taps))
+
     def _work_out(self, topic: str) -> Route:
         route = Route(topic, self.generation)
         by_session: dict[Session, Delivery] = {}
