@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from littoral.edge.waf import sqli, transformations
-from littoral.edge.waf.ladder import REMEMBERED, Ladder, Rung
-from littoral.edge.waf.reading import reads
+from littoral.edge.waf.ladder import MOST_OF_HEADS, REMEMBERED, Ladder, Rung
+from littoral.edge.waf.reading import leaves_label, needs_label, reads
 from littoral.edge.waf.statements import Compiler, Test
 from littoral.edge.waf.view import View
 from littoral.net.message import BytesBody, Headers, Peer, Request
@@ -95,12 +95,56 @@ def test_what_depends_on_more_than_the_head_is_asked_each_time() -> None:
 
 def test_memory_is_bounded() -> None:
     tests = compiled()
-    ladder = Ladder([Rung(lambda _view: None, tests[1], reads(STATEMENTS[1]))])
+    ladder = Ladder([Rung(lambda _view: None, tests[at], reads(STATEMENTS[at])) for at in (1, 2, 8)])
     for number in range(REMEMBERED + 10):
-        ladder.climb(seen(f"p{number}", "", "", "", "::1", "GET"))
+        ladder.climb(seen(f"p{number}", f"q{number}", f"a{number}", "", "::1", "GET"))
     ladder.climb(seen("x" * 5000, "", "", "", "::1", "GET"))
-    ((_, _, known),) = ladder._memories
-    assert len(known) == 10
+    ladder.climb(seen("", "", "y" * 5000, "", "::1", "GET"))
+    assert len(ladder._of_targets[0].known) == 11
+    assert len(ladder._heads) + sum(len(each.paths) for each in ladder._heads.values()) <= MOST_OF_HEADS
+    assert not any(len(path) > 1024 for each in ladder._heads.values() for path in each.paths)
+    assert not any(len(dict(head[-1])[b"user-agent"]) > 4096 for head in ladder._heads)
+
+
+def test_a_request_is_known_to_pass_when_it_came_twice_and_only_with_that_head() -> None:
+    ladder = Ladder([Rung(lambda _view: None, compiled()[1], reads(STATEMENTS[1]))])
+    asked = ["a", "q", "agent", "", "::1", "GET"]
+    for expected in (False, False, True):
+        view = seen(*asked)
+        known = ladder.known(view)
+        assert (view.request.target in known.passed) is expected
+        ladder.pass_again(view, known)
+    for place in range(6):
+        other = asked.copy()
+        other[place] = "2001:db8::1" if place == 4 else other[place] + "b"
+        view = seen(*other)
+        assert view.request.target not in ladder.known(view).passed
+
+
+def test_a_rule_that_needs_a_label_is_asked_where_one_may_be_left() -> None:
+    label: dict[str, Any] = {"LabelMatchStatement": {"Scope": "LABEL", "Key": "k"}}
+    other = STATEMENTS[0]
+    assert needs_label(label)
+    assert needs_label({"AndStatement": {"Statements": [other, label]}})
+    assert not needs_label({"OrStatement": {"Statements": [other, label]}})
+    assert not needs_label({"NotStatement": {"Statement": label}})
+    assert leaves_label({"NotStatement": {"Statement": {"GeoMatchStatement": {"CountryCodes": ["DE"]}}}})
+    assert not leaves_label(other)
+    asked: list[str] = []
+
+    def test(_view: View) -> bool:
+        asked.append("label")
+        return False
+
+    def rung(*, labels: bool, needs: bool) -> Rung:
+        return Rung(lambda _view: None, test if needs else None, None, labels, needs)
+
+    view = seen("", "", "", "", "::1", "GET")
+    Ladder([rung(labels=False, needs=False), rung(labels=True, needs=True)]).climb(view)
+    assert asked == []
+    Ladder([rung(labels=True, needs=False), rung(labels=True, needs=True)]).climb(view)
+    Ladder([rung(labels=True, needs=True)], labelled=True).climb(view)
+    assert asked == ["label", "label"]
 
 
 @given(st.text("0123456789abcdefABCDEFxbeorselctunif", max_size=24))

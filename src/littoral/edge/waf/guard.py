@@ -8,7 +8,7 @@ counted, sampled and logged here; nothing is sent from here.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -31,7 +31,7 @@ class Guard:
     acl: WebAcl
     distribution: str
     logging: Mapping[str, Any] | None = None
-    again: int = 0  # requests of this tick that were remembered to pass, beyond those that were sampled
+    again: int = 0  # requests of this tick that no rule matched, and that are not logged
     keeps: Callable[[View, Verdict], bool] = field(init=False)
     redacted: dict[str, Any] = field(init=False)
 
@@ -58,6 +58,7 @@ class Firewall:
         self.waiting: deque[tuple[tuple[str, ...], dict[str, Any]]] = deque(maxlen=MOST_WAITING)
         self.lost = 0
         self._plain = False  # the last request passed without a look at any rule, and no rate was exceeded
+        self._last: Guard | None = None  # of the last request
         self._told_keys = False  # the region holds a list that must be taken back some time
 
     def use(self, guards: Mapping[str, Guard], free: Iterable[str] = ()) -> None:
@@ -76,38 +77,33 @@ class Firewall:
     ) -> Answer | Awaitable[Answer] | None:
         """None where the request may go on as it is. ``name`` stands for the Host of the request, where it is given."""
         guard = self._guard_of(request) if name is None else self.guards.get(name.encode())
-        self._plain = guard is None
+        self._plain, self._last = guard is None, guard
         if guard is None:
             return None
-        body = request.body
+        acl, body = guard.acl, request.body
         bodyless = isinstance(body, BytesBody) and not body.data
-        key = guard.acl.key(request) if bodyless else None
-        if key is not None and key in guard.acl.unmatched:  # it has to be counted only
-            return self._again(guard, request, refuse)
+        view = View(request, self._clock(), acl.slots)
+        known = acl.known(view) if bodyless else None
+        if known is not None and request.target in known.passed:  # it has to be counted only
+            return self._again(guard, view, refuse)
         if self._exempt is not None and self._exempt in dict(request.headers.raw):
             return onward(request)
-        if guard.acl.needs_body and not bodyless:
+        if acl.needs_body and not bodyless:
             return self._with_body(guard, request, onward, refuse)
-        view = guard.acl.view(request, self._clock())
-        verdict = self._judge(guard, view, key)
+        verdict = acl.judge(view, known)
+        self._note(guard, view, verdict)
         if verdict.reply is not None:
             return refuse(verdict)
         return onward(_with_headers(request, view)) if view.inserted else None
 
-    def _again(self, guard: Guard, request: Request, refuse: Refuse) -> Response | None:
+    def _again(self, guard: Guard, view: View, refuse: Refuse) -> Response | None:
         """One that no rule matched before: the rates alone."""
         acl, passed = guard.acl, guard.acl.passed
         assert passed is not None
-        view = acl.view(request, self._clock())
         verdict = acl.counting.climb(view) or passed
         self._plain = verdict is passed and not view.matched
-        if guard.logging is not None or verdict is not passed or view.matched or guard.again < A_TICK:
-            self._note(guard, view, verdict)
-        if self._plain:
-            guard.again += 1
-        if verdict.reply is not None:
-            return refuse(verdict)
-        return None
+        self._note(guard, view, verdict)
+        return refuse(verdict) if verdict.reply is not None else None
 
     def again(self, request: Request, once_more: Callable[[], bytes | None]) -> Callable[[], bytes | None] | None:
         """What may answer the very same request once more without ``admit``, which has just let it pass: it counts for
@@ -115,7 +111,7 @@ class Firewall:
         (The request that exceeds is counted twice; there is one a connection.)"""
         if not self._plain:
             return None
-        guard, guards = self._guard_of(request), self.guards
+        guard, guards = self._last, self.guards
         if guard is None:
             return once_more
         if guard.logging is not None:
@@ -129,7 +125,7 @@ class Firewall:
             if whole is None:
                 return None
             if acl.rates:
-                view = acl.view(request, self._clock())
+                view = View(request, self._clock(), acl.slots)
                 if acl.counting.climb(view) is not None or view.matched:
                     return None
             guard.again += 1
@@ -156,20 +152,21 @@ class Firewall:
         read = Reread(request.body)
         start = await read.begin(guard.acl.body_limit)
         request.body = read
-        view = guard.acl.view(request, self._clock(), start, truncated=not read.whole)
-        verdict = self._judge(guard, view)
+        view = View(request, self._clock(), guard.acl.slots, start, truncated=not read.whole)
+        verdict = guard.acl.judge(view)
+        self._note(guard, view, verdict)
         if verdict.reply is not None:
             return refuse(verdict)
         answer = onward(_with_headers(request, view) if view.inserted else request)
         return await answer if isinstance(answer, Awaitable) else answer
 
-    def _judge(self, guard: Guard, view: View, key: Hashable = None) -> Verdict:
-        verdict = guard.acl.judge(view, key)
-        self._note(guard, view, verdict)
-        return verdict
-
     def _note(self, guard: Guard, view: View, verdict: Verdict) -> None:
+        """Of those that no rule matched the first of a tick are samples; the others are counted and told at its end."""
         acl = guard.acl
+        if verdict is acl.passed and not view.matched and guard.logging is None:
+            guard.again += 1
+            if guard.again > A_TICK:
+                return
         self.sampler.note(acl.name, acl.arn, view, verdict)
         if guard.logging is not None and guard.keeps(view, verdict):
             self.lost += len(self.waiting) == MOST_WAITING

@@ -2,7 +2,8 @@
 
 Most statements depend on one or two parts of a request, and nearly all requests have parts that came before. So the
 rules are gathered by the parts that they read (``reading.py``), and of each combination of such parts it is remembered
-which rules match. A request is some look-ups, and then only the rules that match, and those that depend on more, run.
+which rules match; of a head that came before, what all its parts but the target say together, and of each path under
+it. A request is some look-ups, and then only the rules that match, and those that depend on more, run.
 """
 
 from __future__ import annotations
@@ -10,24 +11,32 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
+from littoral.edge.waf.detectors import OddTest
+from littoral.edge.waf.patterns import PatternGroup, SetTest
 from littoral.edge.waf.reading import Part, part
 from littoral.edge.waf.verdict import Verdict
-from littoral.edge.waf.view import View
+from littoral.edge.waf.view import Head, View
 
 Test = Callable[[View], bool]
 Step = Callable[[View], Verdict | None]
 REMEMBERED = 4096  # combinations of each kind
 LONGEST = 1024  # of what is looked up, as ``_size`` counts it
+LONGEST_HEAD = 4096
+MOST_OF_HEADS, A_HEAD = 16384, 4  # paths and targets under heads; a head counts as so many
+OF_TARGETS = frozenset(("path", "query", "target"))
 
 
 @dataclass(frozen=True, slots=True)
 class Rung:
     """``step`` does what the rule does once its ``test`` says so; without a test, at each request. ``reads`` are the
-    parts that the test depends on, None where that is more than parts of the head."""
+    parts that the test depends on, None where that is more than parts of the head. ``labels``: it may leave labels.
+    ``needs_label``: it does nothing where no rule before it left one."""
 
     step: Step
     test: Test | None = None
     reads: frozenset[str] | None = None
+    labels: bool = True
+    needs_label: bool = False
 
 
 class Memory:
@@ -36,29 +45,68 @@ class Memory:
     def __init__(self, names: Sequence[str]) -> None:
         self.key: Part = _together([part(name) for name in names])
         self.known: dict[Hashable, int] = {}
+        self._sets: dict[PatternGroup, list[tuple[int, int]]] = {}  # patterns, bit
+        self._odd: list[tuple[OddTest, int]] = []
         self._tests: list[tuple[Test, int]] = []
 
     def add(self, test: Test, bit: int) -> None:
-        self._tests.append((test, bit))
+        if isinstance(test, SetTest):
+            self._sets.setdefault(test.group, []).append((test.bits, bit))
+        elif isinstance(test, OddTest):
+            self._odd.append((test, bit))
+        else:
+            self._tests.append((test, bit))
 
-    def look(self, view: View, key: Hashable) -> int:
+    def mask(self, view: View) -> int:
+        key = self.key(view)
+        mask = self.known.get(key)
+        if mask is None:
+            mask = self._look(view)
+            if (len(key) if isinstance(key, bytes) else _size(key)) <= LONGEST:
+                if len(self.known) >= REMEMBERED:
+                    self.known.clear()
+                self.known[key] = mask
+        return mask
+
+    def _look(self, view: View) -> int:
         """The mask of what is not known."""
         mask = 0
+        for group, entries in self._sets.items():
+            matched = group.mask(view)
+            if matched:
+                for patterns, bit in entries:
+                    if matched & patterns:
+                        mask |= bit
         for test, bit in self._tests:
             if test(view):
                 mask |= bit
-        if _size(key) <= LONGEST:
-            if len(self.known) >= REMEMBERED:
-                self.known.clear()
-            self.known[key] = mask
+        if self._odd and view.odd_arguments:
+            for odd, bit in self._odd:
+                if odd(view):
+                    mask |= bit
         return mask
 
 
-class Ladder:
-    """``climb`` is the first verdict, or None."""
+class Known:
+    """A head: the mask of the rules over its parts; by path, of those that read the path too; and the targets under it
+    that no rule but those that count by rates has matched. A target is kept when it comes the second time: what comes
+    only once would be kept in vain."""
 
-    def __init__(self, rungs: Sequence[Rung]) -> None:
+    __slots__ = ("mask", "once", "passed", "paths")
+
+    def __init__(self, mask: int) -> None:
+        self.mask = mask
+        self.paths: dict[bytes, int] = {}
+        self.passed: set[str] = set()
+        self.once: set[int] = set()  # hashes
+
+
+class Ladder:
+    """``climb`` is the first verdict, or None. ``labelled``: a request may have labels before."""
+
+    def __init__(self, rungs: Sequence[Rung], *, labelled: bool = False) -> None:
         self._rungs = list(rungs)
+        self._labelled = labelled
         self._always = 0
         self._plans: dict[int, tuple[Step, ...]] = {}
         memories: dict[frozenset[str], Memory] = {}
@@ -68,14 +116,39 @@ class Ladder:
             else:
                 memory = memories.setdefault(rung.reads, Memory(sorted(rung.reads)))
                 memory.add(rung.test, 1 << place)
-        self._memories = [(memory, memory.key, memory.known) for memory in memories.values()]
+        of = {reads: reads & OF_TARGETS for reads in memories}
+        self._of_heads = [memory for reads, memory in memories.items() if not of[reads]]
+        self._of_paths = [memory for reads, memory in memories.items() if of[reads] == {"path"}]
+        self._of_targets = [memory for reads, memory in memories.items() if of[reads] - {"path"}]
+        self._remembers = bool(self._of_heads or self._of_paths)
+        self._heads: dict[Head, Known] = {}
+        self._room = MOST_OF_HEADS
 
-    def climb(self, view: View) -> Verdict | None:
+    def known(self, view: View) -> Known:
+        """What is remembered of heads like this one."""
+        found = self._heads.get(view.head)
+        return self._head(view) if found is None else found
+
+    def pass_again(self, view: View, known: Known) -> None:
+        """Remember that no rule that is remembered or asked each time matched, but for rates."""
+        target = view.request.target
+        if len(target) > LONGEST:
+            return
+        number = hash(target)
+        self._make_room()
+        if number in known.once:
+            known.passed.add(target)
+        else:
+            known.once.add(number)
+
+    def climb(self, view: View, known: Known | None = None) -> Verdict | None:
         mask = self._always
-        for memory, key_of, known in self._memories:
-            key = key_of(view)
-            found = known.get(key)
-            mask |= memory.look(view, key) if found is None else found
+        if self._remembers:
+            head = known or self.known(view)
+            found = head.paths.get(view.path)
+            mask |= head.mask | (self._path(view, head) if found is None else found)
+        for memory in self._of_targets:
+            mask |= memory.mask(view)
         plan = self._plans.get(mask)
         for step in self._plan(mask) if plan is None else plan:
             verdict = step(view)
@@ -83,14 +156,43 @@ class Ladder:
                 return verdict
         return None
 
+    def _head(self, view: View) -> Known:
+        mask = 0
+        for memory in self._of_heads:
+            mask |= memory.mask(view)
+        made = Known(mask)
+        if sum([len(name) + len(value) for name, value in view.raw]) <= LONGEST_HEAD:
+            self._make_room(A_HEAD)
+            self._heads[view.head] = made
+        return made
+
+    def _path(self, view: View, head: Known) -> int:
+        mask = 0
+        for memory in self._of_paths:
+            mask |= memory.mask(view)
+        if len(view.path) <= LONGEST:
+            self._make_room()
+            head.paths[view.path] = mask
+        return mask
+
+    def _make_room(self, needed: int = 1) -> None:
+        if self._room < needed:
+            self._heads.clear()
+            self._room = MOST_OF_HEADS
+        self._room -= needed
+
     def _plan(self, mask: int) -> tuple[Step, ...]:
         """What is to be run where these rules match."""
-        chosen = [(place, rung) for place, rung in enumerate(self._rungs) if mask >> place & 1]
-        made = tuple([_asked(rung) if self._always >> place & 1 else rung.step for place, rung in chosen])
+        made: list[Step] = []
+        labels = self._labelled
+        for place, rung in enumerate(self._rungs):
+            if mask >> place & 1 and (labels or not rung.needs_label):
+                made.append(_asked(rung) if self._always >> place & 1 else rung.step)
+                labels = labels or rung.labels
         if len(self._plans) >= REMEMBERED:
             self._plans.clear()
-        self._plans[mask] = made
-        return made
+        self._plans[mask] = plan = tuple(made)
+        return plan
 
 
 def _asked(rung: Rung) -> Step:

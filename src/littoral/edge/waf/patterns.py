@@ -137,28 +137,25 @@ class PatternGroup:
     def mask(self, view: View) -> int:
         mask: int | None = view.slots[self._slot]
         if mask is None:
-            mask = view.slots[self._slot] = self._look(view)
-        return mask
-
-    def _look(self, view: View) -> int:
-        values = self._values(view)
-        if values is True:
-            return self._all
-        if values is False or self._set is None:
-            return 0
-        mask = 0
-        known, transform = self._set.remembered, self._transform
-        for value in values:
-            mask |= known(value, transform)
+            mask = 0
+            values = self._values(view)
+            if values is True:
+                mask = self._all
+            elif values and self._set is not None:
+                for value in values:
+                    mask |= self._set.remembered(value, self._transform)
+            view.slots[self._slot] = mask
         return mask
 
 
-def test_of(group: PatternGroup, bits: int) -> Callable[[View], bool]:
-    """Whether any of these patterns matched."""
-    slot, look = group._slot, group.mask
+class SetTest:
+    """Whether any of these patterns matched. Who asks many may ask the group once and hold ``bits`` against that."""
 
-    def test(view: View) -> bool:
-        mask = view.slots[slot]
-        return bool((look(view) if mask is None else mask) & bits)
+    __slots__ = ("bits", "group")
 
-    return test
+    def __init__(self, group: PatternGroup, bits: int) -> None:
+        self.group = group
+        self.bits = bits
+
+    def __call__(self, view: View) -> bool:
+        return self.group.mask(view) & self.bits != 0

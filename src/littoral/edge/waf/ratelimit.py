@@ -22,7 +22,8 @@ class SlidingWindow:
 
     def hit(self, key: Hashable, now: float) -> float:
         """Count one request and return the estimate with it."""
-        self._turn(now)
+        if not 0.0 <= now - self._start < self._seconds:
+            self._turn(now)
         count = self._now.get(key)
         if count is None:
             if len(self._now) >= MOST_KEYS:

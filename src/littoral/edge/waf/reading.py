@@ -57,6 +57,24 @@ def reads(statement: Document) -> frozenset[str] | None:
     return frozenset((_OF_FIELDS[field],)) if field in _OF_FIELDS else None
 
 
+def needs_label(statement: Document) -> bool:
+    """Whether it can match no request without labels."""
+    ((kind, setting),) = statement.items()
+    if kind == "AndStatement":
+        return any(map(needs_label, setting["Statements"]))
+    if kind == "OrStatement":
+        return all(map(needs_label, setting["Statements"]))
+    return kind == "LabelMatchStatement"
+
+
+def leaves_label(statement: Document) -> bool:
+    """Whether asking it may leave labels, as looking for the place of an address does."""
+    ((kind, setting),) = statement.items()
+    within = [setting[each] for each in ("Statement", "ScopeDownStatement") if each in setting]
+    inner = setting.get("Statements") or within
+    return kind in {"GeoMatchStatement", "AsnMatchStatement"} or any(map(leaves_label, inner))
+
+
 def _header(name: str) -> str:
     return f"header {name.lower()}"
 

@@ -16,9 +16,10 @@ from typing import Any
 from littoral.edge.geo import Locator, Nowhere, Whereabouts
 from littoral.edge.waf import sqli, xss
 from littoral.edge.waf.addresses import AddressSet, address_of, member_test
+from littoral.edge.waf.detectors import Detector, OddTest
 from littoral.edge.waf.fields import Values, looks_at_body, values_of
 from littoral.edge.waf.labels import label_test
-from littoral.edge.waf.patterns import LONGEST_REMEMBERED, REMEMBERED, PatternGroup, literal, test_of
+from littoral.edge.waf.patterns import PatternGroup, SetTest, literal
 from littoral.edge.waf.transformations import LEAVES_WORDS, PRE_PARSE, WAF, Transformation, chain, none
 from littoral.edge.waf.view import View
 
@@ -140,17 +141,17 @@ class Compiler:
     def _bytes(self, setting: Document) -> Test:
         text = base64.b64decode(setting["SearchString"])
         group = self._group(setting)
-        return test_of(group, group.add(literal(text, setting["PositionalConstraint"])))
+        return SetTest(group, group.add(literal(text, setting["PositionalConstraint"])))
 
     def _regex(self, setting: Document) -> Test:
         group = self._group(setting)
-        return test_of(group, group.add(setting["RegexString"].encode()))
+        return SetTest(group, group.add(setting["RegexString"].encode()))
 
     def _regex_set(self, setting: Document) -> Test:
         group, bits = self._group(setting), 0
         for pattern in self._expressions[setting["ARN"]]:
             bits |= group.add(pattern.encode())
-        return test_of(group, bits)
+        return SetTest(group, bits)
 
     def _size(self, setting: Document) -> Test:
         values, transform = self.source(setting)
@@ -173,26 +174,8 @@ class Compiler:
 
     def _detector(self, setting: Document, detect: Callable[[bytes], bool]) -> Test:
         values, transform = self.source(setting)
-        known: dict[bytes, bool] = {}
-
-        def look(value: bytes) -> bool:
-            found = known.get(value)
-            if found is None:
-                found = detect(transform(value))
-                if len(value) <= LONGEST_REMEMBERED:
-                    if len(known) >= REMEMBERED:
-                        known.clear()
-                    known[value] = found
-            return found
-
-        def test(view: View) -> bool:
-            found = values(view)
-            return found if isinstance(found, bool) else any(look(value) for value in found)
-
-        def odd(view: View) -> bool:
-            return any(look(value) for value in view.odd_arguments)
-
-        return odd if self._only_odd(setting) else test
+        detector = Detector(detect, transform)
+        return OddTest(detector) if self._only_odd(setting) else detector.test(values)
 
     def _only_odd(self, setting: Document) -> bool:
         """Whether arguments of letters and digits stay what they are, and so can match no detector."""

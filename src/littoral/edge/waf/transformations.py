@@ -38,12 +38,8 @@ def remove_white_space(data: bytes) -> bytes:
     return _WHITE.sub(b"", data)
 
 
-def lowercase(data: bytes) -> bytes:
-    return data.lower()
-
-
-def uppercase(data: bytes) -> bytes:
-    return data.upper()
+lowercase: Transformation = bytes.lower
+uppercase: Transformation = bytes.upper
 
 
 def trim(data: bytes) -> bytes:

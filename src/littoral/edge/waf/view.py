@@ -5,6 +5,7 @@ Owns: the parts of a request as bytes, and the labels, headers and matches that 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,9 @@ from littoral.net.message import Request
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
 Pair = tuple[bytes, bytes]
+Head = tuple[str, str, str, str, str, tuple[Pair, ...]]
 UNSET: Any = object()
+_PLAIN_QUERY = re.compile(rb"(?:[A-Za-z0-9]*(?:=[A-Za-z0-9]*)?(?:&|\Z))*\Z").match  # each value letters and digits
 
 
 class View:
@@ -25,6 +28,7 @@ class View:
         "_odd",
         "body",
         "country",
+        "head",
         "inserted",
         "ip",
         "labels",
@@ -42,7 +46,10 @@ class View:
     def __init__(self, request: Request, now: float, slots: int, body: bytes = b"", truncated: bool = False) -> None:
         self.request = request
         self.raw = request.headers.raw
-        self.ip = request.peer.host
+        peer = request.peer
+        self.ip = peer.host
+        # All that there is of a bodyless request but its target; it is the same again and again.
+        self.head: Head = peer.host, request.method, request.http_version, peer.ja3, peer.ja4, tuple(self.raw)
         self.body = body  # no more than is inspected
         self.truncated = truncated  # there is more body than that
         self.now = now
@@ -82,7 +89,8 @@ class View:
     def odd_arguments(self) -> list[bytes]:
         """The values of the query that are more than letters and digits."""
         if self._odd is None:
-            self._odd = [value for _, value in self.arguments if value and not value.isalnum()]
+            plain = _PLAIN_QUERY(self.query) is not None
+            self._odd = [] if plain else [value for _, value in self.arguments if value and not value.isalnum()]
         return self._odd
 
     @property

@@ -16,16 +16,14 @@ from littoral.edge.waf.actions import Act, Context, act_of, kind_of
 from littoral.edge.waf.challenge import Tokens
 from littoral.edge.waf.fields import FINGERPRINTS
 from littoral.edge.waf.labels import namespace
-from littoral.edge.waf.ladder import Ladder, Rung, Step
+from littoral.edge.waf.ladder import Known, Ladder, Rung, Step
 from littoral.edge.waf.ratekeys import key_of
 from littoral.edge.waf.ratelimit import SlidingWindow
-from littoral.edge.waf.reading import reads
+from littoral.edge.waf.reading import leaves_label, needs_label, reads
 from littoral.edge.waf.statements import Compiler, Document, Test
 from littoral.edge.waf.verdict import Mark, Verdict
 from littoral.edge.waf.view import View
-from littoral.net.message import Request
 
-REMEMBERED_REQUESTS, LONGEST_TARGET = 4096, 512
 DEFAULT_RULE = "Default_Action"
 BODY_LIMITS = {"KB_16": 16384, "KB_32": 32768, "KB_48": 49152, "KB_64": 65536}
 Managed = Callable[[Compiler, Document, Document], Step]  # statement, rule → step
@@ -58,7 +56,7 @@ class RateRule:
 
 @dataclass(slots=True)
 class WebAcl:
-    """Judge with ``judge``; the view is the caller's to read afterwards."""
+    """Judge with ``judge``; the view, with as many ``slots``, is the caller's to read afterwards."""
 
     arn: str
     name: str
@@ -70,34 +68,24 @@ class WebAcl:
     rates: list[RateRule]
     counting: Ladder  # the rate-based rules alone
     remembers: bool  # whether nothing but these depends on more than the request: no rule asks for a token
-    unmatched: set[Hashable] = field(default_factory=set)  # keys of requests that no other rule matched
-    passed: Verdict | None = None  # what they got
+    passed: Verdict | None = None  # what requests got that no other rule matched
     fingerprints: bool = False  # whether a rule looks at the client's JA3 or JA4
 
-    def view(self, request: Request, now: float, body: bytes = b"", truncated: bool = False) -> View:
-        return View(request, now, self.slots, body, truncated)
+    def known(self, view: View) -> Known | None:
+        """What is remembered of heads like this one; of a bodyless request only."""
+        return self.rules.known(view) if self.remembers else None
 
-    def judge(self, view: View, key: Hashable = None) -> Verdict:
-        """``key`` is the request's, where it may be remembered to pass."""
-        verdict = self.rules.climb(view)
+    def judge(self, view: View, known: Known | None = None) -> Verdict:
+        """``known`` is that of the request, where it may be remembered to pass."""
+        verdict = self.rules.climb(view, known)
         if verdict is not None:
             return verdict
         made = self.default(view)
         assert made is not None
-        left = view.matched or view.labels or view.inserted or made.reply
-        if key is not None and len(view.request.target) <= LONGEST_TARGET and not left:
-            if len(self.unmatched) >= REMEMBERED_REQUESTS:
-                self.unmatched.clear()
-            self.unmatched.add(key)
+        if known is not None and not (view.matched or view.labels or view.inserted or made.reply):
             self.passed = made
+            self.rules.pass_again(view, known)
         return made
-
-    def key(self, request: Request) -> Hashable:
-        """What is the same of two bodyless requests that are judged alike, to the byte; None where more counts."""
-        if not self.remembers:
-            return None
-        peer, headers = request.peer, tuple(request.headers.raw)
-        return request.method, request.target, peer.host, request.http_version, headers, peer.ja3, peer.ja4
 
 
 def compile_acl(
@@ -183,16 +171,19 @@ class _Rules:
         mark = _mark(rule, "RATE_BASED" if kind == "RateBasedStatement" else "REGULAR")
         act = act_of(rule["Action"], mark, context, labels)
         self.asks_for_tokens = self.asks_for_tokens or kind_of(rule["Action"]) in {"Captcha", "Challenge"}
+        leaves = bool(labels) or leaves_label(rule["Statement"])
         if kind == "RateBasedStatement":
-            return Rung(self._rate(rule["Name"], setting, act, context, group))
-        test = self._compiler.test(rule["Statement"], context.namespace)
-        return Rung(act, test, reads(rule["Statement"]))
+            return Rung(self._rate(rule["Name"], setting, act, context, group), labels=leaves)
+        statement = rule["Statement"]
+        test = self._compiler.test(statement, context.namespace)
+        return Rung(act, test, reads(statement), leaves, needs_label(statement))
 
     def _rate(self, name: str, setting: Document, act: Act, context: Context, group: str) -> Step:
         scope: Test | None = None
         if setting.get("ScopeDownStatement"):
             scope = self._compiler.test(setting["ScopeDownStatement"], context.namespace)
         key, limit = key_of(setting, self._compiler.locator), int(setting["Limit"])
+        by_address = scope is None and setting["AggregateKeyType"] == "IP"
         window = self._limits.window(self._arn, f"{group}/{name}", setting)
         self.rates.append(RateRule(name, group, limit, window))
 
@@ -206,8 +197,12 @@ class _Rules:
                 return act(view)
             return None
 
-        self.counting.append(step)
-        return step
+        def plain(view: View) -> Verdict | None:
+            return act(view) if window.hit(view.ip, view.now) > limit else None
+
+        chosen = plain if by_address else step
+        self.counting.append(chosen)
+        return chosen
 
     def _group(self, rule: Document, setting: Document) -> Step:
         document = self._bundle["groups"][setting["ARN"]]
@@ -217,7 +212,7 @@ class _Rules:
             namespace=namespace(self._account, "rulegroup", document["Name"]),
             bodies=document.get("CustomResponseBodies") or {},
         )
-        return group_step(rule, "GROUP", Ladder(self.rungs(rules, context, rule["Name"])).climb)
+        return group_step(rule, "GROUP", Ladder(self.rungs(rules, context, rule["Name"]), labelled=True).climb)
 
     def _managed_group(self, rule: Document, setting: Document) -> Step:
         if self._managed is None:

@@ -17,7 +17,8 @@ from littoral.edge.waf.crs.engine import Compiled, Link, expand
 from littoral.edge.waf.crs.kinds import REMEMBERED, Kind
 from littoral.edge.waf.crs.operators import Test, compiled
 from littoral.edge.waf.crs.seclang import Target
-from littoral.edge.waf.crs.transaction import Head, Transaction
+from littoral.edge.waf.crs.transaction import Transaction
+from littoral.edge.waf.view import Head
 
 Count = tuple[Target, Test, bool, int]
 OF_BODIES = frozenset(
@@ -128,7 +129,7 @@ class Sieve:
         return mask | (self._body(transaction) if transaction.has_body else self._no_body)
 
     def _head(self, transaction: Transaction) -> int:
-        head = transaction.head()
+        head = transaction.head
         mask = self._known_heads.get(head)
         if mask is None:
             mask = self._look(transaction)

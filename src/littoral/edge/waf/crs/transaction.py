@@ -7,10 +7,9 @@ from urllib.parse import unquote_to_bytes
 
 from littoral.edge.waf.crs.bodies import Content, Pair, arguments_of, content_of
 from littoral.edge.waf.crs.seclang import Target
-from littoral.edge.waf.view import RawHeaders, View
+from littoral.edge.waf.view import Head, RawHeaders, View
 
 Values = Sequence[Pair]
-Head = tuple[str, str, str, tuple[tuple[bytes, bytes], ...]]
 
 
 class Transaction:
@@ -31,10 +30,9 @@ class Transaction:
     def raw(self) -> RawHeaders:
         return self._view.raw
 
+    @property
     def head(self) -> Head:
-        """All that there is of a request without its target and its body."""
-        view = self._view
-        return view.ip, view.request.method, view.request.http_version, tuple(view.raw)
+        return self._view.head
 
     def header_names(self) -> tuple[bytes, ...]:
         return tuple([name for name, _ in self._view.raw])
