@@ -2,6 +2,7 @@
 
     python sdk_device.py jobs HOST PORT CA CERTIFICATE KEY THING
     python sdk_device.py provision HOST PORT CA CERTIFICATE KEY CLIENT TEMPLATE
+    python sdk_device.py shadow HOST PORT CA CERTIFICATE KEY THING NAME
 
 Prints one JSON line with what it saw. Not a test itself; see test_sdk.py.
 """
@@ -9,6 +10,7 @@ Prints one JSON line with what it saw. Not a test itself; see test_sdk.py.
 from __future__ import annotations
 
 import json
+import os
 import queue
 import sys
 from concurrent.futures import Future
@@ -17,7 +19,7 @@ from typing import Any
 
 import awsiot
 from awscrt import io, mqtt5, mqtt_request_response
-from awsiot import iotidentity, iotjobs
+from awsiot import iotidentity, iotjobs, iotshadow
 
 WAIT = 20
 
@@ -29,7 +31,6 @@ class Connection:
         tls = io.TlsContextOptions.create_client_with_mtls_from_path(certificate, key)
         tls.override_default_trust_store_from_path(None, ca)
         connected: Future[None] = Future()
-        self._stopped: Future[None] = Future()
         options = mqtt5.ClientOptions(
             host_name=host,
             port=int(port),
@@ -39,7 +40,6 @@ class Connection:
             on_lifecycle_event_connection_failure_fn=lambda data: (
                 connected.done() or connected.set_exception(RuntimeError(str(data.exception)))
             ),
-            on_lifecycle_event_stopped_fn=lambda _: self._stopped.set_result(None),
         )
         self.client = mqtt5.Client(options)
         self.client.start()
@@ -48,10 +48,6 @@ class Connection:
     @property
     def options(self) -> mqtt_request_response.ClientOptions:
         return mqtt_request_response.ClientOptions(3, 3, WAIT)
-
-    def close(self) -> None:
-        self.client.stop()
-        self._stopped.result(WAIT)
 
 
 def jobs(connection: Connection, thing: str) -> dict[str, Any]:
@@ -123,11 +119,44 @@ def provision(connection: Connection, client_id: str, template: str) -> dict[str
     }
 
 
+def shadow(connection: Connection, thing: str, name: str) -> dict[str, Any]:
+    """A named shadow: an update, its delta as it is told, a conflict, a get, a delete."""
+    client = iotshadow.IotShadowClientV2(connection.client, connection.options)
+    told: queue.Queue[iotshadow.ShadowDeltaUpdatedEvent] = queue.Queue()
+    stream = client.create_named_shadow_delta_updated_stream(
+        iotshadow.NamedShadowDeltaUpdatedSubscriptionRequest(thing_name=thing, shadow_name=name),
+        awsiot.ServiceStreamOptions(incoming_event_listener=told.put),
+    )
+    stream.open()
+    state = iotshadow.ShadowState(desired={"rate": 5}, reported={"rate": 4})
+    update = iotshadow.UpdateNamedShadowRequest(thing_name=thing, shadow_name=name, state=state)
+    first = client.update_named_shadow(update).result(WAIT)
+    delta = told.get(timeout=WAIT)
+    try:
+        stale = iotshadow.UpdateNamedShadowRequest(thing_name=thing, shadow_name=name, state=state, version=7)
+        client.update_named_shadow(stale).result(WAIT)
+        refused = None
+    except awsiot.V2ServiceException as problem:
+        refused = problem.modeled_error.code
+    found = client.get_named_shadow(iotshadow.GetNamedShadowRequest(thing_name=thing, shadow_name=name)).result(WAIT)
+    gone = client.delete_named_shadow(iotshadow.DeleteNamedShadowRequest(thing_name=thing, shadow_name=name)).result(
+        WAIT
+    )
+    return {
+        "version": first.version,
+        "delta": delta.state,
+        "refused": refused,
+        "desired": found.state.desired,
+        "timed": "timestamp" in found.metadata.reported["rate"],
+        "deleted": gone.version,
+    }
+
+
 def main(kind: str, host: str, port: str, ca: str, certificate: str, key: str, *rest: str) -> None:
     connection = Connection(host, port, ca, certificate, key, rest[0])
-    seen = {"jobs": jobs, "provision": provision}[kind](connection, *rest)
+    seen = {"jobs": jobs, "provision": provision, "shadow": shadow}[kind](connection, *rest)
     print(json.dumps(seen), flush=True)
-    connection.close()
+    os._exit(0)  # awscrt's own end may break its heap (malloc_consolidate); what is tested is over
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from littoral.things.control import Iot
 from littoral.things.fleet import Fleet
 from littoral.things.message import Publication
 from littoral.things.names import Names
+from littoral.things.permissions import Permissions
 from littoral.things.registry import Registry
 from littoral.things.rules import Destinations, RuleEngine, Sinks
 from littoral.things.shadows import Shadows
@@ -65,6 +66,7 @@ async def build(store: EmbeddedStore, authority: Authority) -> Iot:
         authority=authority,
         endpoint=lambda: "127.0.0.1:8883",
         fleet=fleet,
+        permissions=Permissions(registry, names),
     )
 
 

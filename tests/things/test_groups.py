@@ -110,3 +110,30 @@ def test_a_groups_policy_counts_for_its_things_and_those_below(place: Place, iot
     iot.delete_thing_group(thingGroupName="below")
     iot.delete_thing_group(thingGroupName="above")
     iot.delete_policy(policyName="for-group")
+
+
+def test_policies_are_tried_without_a_device(place: Place, iot: Any) -> None:
+    own = "${iot:Connection.Thing.ThingName}"
+    device = place.device(
+        "tried",
+        allow("iot:Publish", f"topic/beds/{own}/*"),
+        allow("iot:Publish", "topic/beds/*/secret", effect="Deny"),
+    )
+
+    def decision(action: str, *topics: str, **more: Any) -> str:
+        info = {"actionType": action, "resources": [ARN + "topic/" + topic for topic in topics]}
+        answer = iot.test_authorization(principal=device.arn, clientId="tried", authInfos=[info], **more)
+        return str(answer["authResults"][0]["authDecision"])
+
+    assert decision("PUBLISH", "beds/tried/hr") == "ALLOWED"
+    assert decision("PUBLISH", "beds/tried/hr", "beds/other/hr") == "IMPLICIT_DENY"
+    assert decision("PUBLISH", "beds/tried/secret") == "EXPLICIT_DENY"
+    assert decision("RECEIVE", "beds/tried/hr") == "IMPLICIT_DENY"
+    assert decision("PUBLISH", "beds/tried/hr", policyNamesToSkip=["tried-policy"]) == "IMPLICIT_DENY"
+    refused(
+        "ResourceNotFoundException",
+        iot.test_authorization,
+        principal=device.arn,
+        authInfos=[{"actionType": "CONNECT", "resources": ["*"]}],
+        policyNamesToAdd=["none"],
+    )

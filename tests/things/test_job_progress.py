@@ -24,11 +24,12 @@ class Fleet:
 
     def __init__(self, store: EmbeddedStore, clock: Clock) -> None:
         records = store.records("things")
+        names = Names("us-east-1", "000000000000")
         self.clock = clock
         self.told: list[tuple[str, Any]] = []
         self.registry = Registry(records)
-        self.jobs = Jobs(records, self._tell, clock)
-        self.progress = Progress(self.jobs, self.registry, Names("us-east-1", "000000000000"), records)
+        self.jobs = Jobs(records, names, self._tell, clock)
+        self.progress = Progress(self.jobs, self.registry, names, records)
 
     async def _tell(self, topic: str, payload: bytes) -> None:
         self.told.append((topic, json.loads(payload)))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.things.place import ARN, Device, Mqtt, Place, allow, running
 from tests.things.test_control_boto3 import refused
@@ -312,3 +313,25 @@ def test_a_schedule_waits_for_its_start(iot: Any) -> None:
     assert (job["status"], job["schedulingConfig"]) == ("SCHEDULED", schedule)
     iot.cancel_job(jobId="later")
     assert status(iot, "later") == "CANCELED"
+
+
+def test_events_of_jobs_are_told_once_they_are_turned_on(place: Place, iot: Any, pump: Device) -> None:
+    target = things(iot, "eventful")
+    with pytest.raises(ClientError) as error:
+        iot.update_event_configurations(eventConfigurations={"THING": {"Enabled": True}})
+    assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == 501
+    assert iot.describe_event_configurations()["eventConfigurations"]["JOB"] == {"Enabled": False}
+    on = {"JOB": {"Enabled": True}, "JOB_EXECUTION": {"Enabled": True}, "THING": {"Enabled": False}}
+    iot.update_event_configurations(eventConfigurations=on)
+    with pump.connect("listener") as client:
+        client.subscribe("$aws/events/job/#")
+        client.subscribe("$aws/events/jobExecution/#")
+        iot.create_job(jobId="told", targets=target, document=DOCUMENT)
+        until(lambda: executions(iot, "told"))
+        place.client("iot-jobs-data").update_job_execution(thingName="eventful", jobId="told", status="SUCCEEDED")
+        topic, event = client.next()
+        assert (topic, event["thingArn"]) == ("$aws/events/jobExecution/told/succeeded", target[0])
+        topic, event = client.next()
+        assert topic == "$aws/events/job/told/completed"
+        assert event["jobProcessDetails"]["numberOfSucceededThings"] == 1
+    iot.update_event_configurations(eventConfigurations={kind: {"Enabled": False} for kind in on})

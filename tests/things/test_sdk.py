@@ -72,3 +72,15 @@ def test_its_identity_client_provisions_a_device(place: Place) -> None:
         "refused": "InvalidCertificateOwnershipToken",
         "key": "-----BEGIN RSA PRIVATE KEY-----",
     }
+
+
+def test_its_shadow_client_keeps_a_named_shadow(place: Place) -> None:
+    device = place.device("twin", allow("iot:*"))
+    assert sdk("shadow", device, "twin", "config") == {
+        "version": 1,
+        "delta": {"rate": 5},
+        "refused": 409,
+        "desired": {"rate": 5},
+        "timed": True,
+        "deleted": 1,
+    }

@@ -174,6 +174,7 @@ class Things:
             authority=authority,
             endpoint=endpoint,
             fleet=fleet,
+            permissions=permissions,
         )
         answers.update(Answers(self.iot, self.shadows, names, clock).table())
         self.iot_data = IotData(BrokerMessages(self.broker, dispatch), self.shadows, permissions, self.refusals)

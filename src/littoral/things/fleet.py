@@ -9,6 +9,7 @@ from littoral.store.contract import Records
 from littoral.things.access import Client
 from littoral.things.indexing import Index, Membership
 from littoral.things.jobs import JobObjects, JobRequests, Jobs, Progress
+from littoral.things.jobs.events import SETTING as EVENTS
 from littoral.things.names import Names
 from littoral.things.provisioning import Joining, Provisioning, ProvisioningRequests
 from littoral.things.registry import Registry
@@ -33,7 +34,8 @@ class Fleet:
         invoker: Invoker | None = None,
         permits: Callable[[str, str], bool] | None = None,
     ) -> None:
-        self.jobs = Jobs(records, publish, clock, objects)
+        self._registry = registry
+        self.jobs = Jobs(records, names, publish, clock, objects)
         self.progress = Progress(self.jobs, registry, names, records)
         self.provisioning = Provisioning(records, registry, names, clock, invoker, permits)
         self.index = Index(registry, shadows)
@@ -44,6 +46,9 @@ class Fleet:
 
     async def open(self) -> None:
         await self.jobs.open()
+        events = await self._registry.settings.get(EVENTS)
+        if events is not None:
+            self.jobs.events.enabled = events["enabled"]
         await self.progress.open()
         await self.provisioning.open()
         await self.index.open()

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from littoral.net.pki import Authority
+from littoral.things.control.authorization import Authorization
 from littoral.things.control.billinggroups import BillingGroups
 from littoral.things.control.cacertificates import CaCertificates
 from littoral.things.control.destinations import TopicRuleDestinations
 from littoral.things.control.dynamicgroups import DynamicGroups
 from littoral.things.control.endpoint import Endpoints
+from littoral.things.control.eventconfigurations import EventConfigurations
 from littoral.things.control.groupmembers import GroupMembers
 from littoral.things.control.indexing import Indexing
 from littoral.things.control.jobexecutions import JobExecutions
@@ -24,6 +26,7 @@ from littoral.things.control.thingtypes import ThingTypes
 from littoral.things.control.topicrules import TopicRules
 from littoral.things.fleet import Fleet
 from littoral.things.names import Names
+from littoral.things.permissions import Permissions
 from littoral.things.registry import Registry
 from littoral.things.rules import Destinations, RuleEngine
 
@@ -39,10 +42,12 @@ class Iot(
     Policies,
     PolicyVersions,
     PolicyAttachments,
+    Authorization,
     RoleAliases,
     JobControl,
     JobExecutions,
     JobTemplates,
+    EventConfigurations,
     Indexing,
     TopicRules,
     TopicRuleDestinations,
@@ -60,11 +65,13 @@ class Iot(
         authority: Authority,
         endpoint: Callable[[], str],
         fleet: Fleet,
+        permissions: Permissions,
     ) -> None:
         CaCertificates.__init__(self, registry, names, authority)  # and with it every Noun
         TopicRules.__init__(self, engine, names, destinations)
         TopicRuleDestinations.__init__(self, destinations)
         Endpoints.__init__(self, endpoint)
+        self.permissions = permissions
         self.progress = fleet.progress
         self.provisioning = fleet.provisioning
         self.index = fleet.index

@@ -75,13 +75,18 @@ class Membership:
             return
         queries = {name: self._query(text) for name, text in groups.items()}
         names: Iterable[str] = [thing.name for thing in self._registry.things.values()] if everything else dirty
+        moved: list[str] = []
         for turn, name in enumerate(names, 1):
             if turn % SLICE == 0:
                 await asyncio.sleep(0)
             thing = self._registry.things.get(name)
             if thing is not None and await self._place(thing, queries):
-                self._registry.changed(self._registry.principals.of_name(name))
-                self._registry.fleet_changed(name)
+                moved.append(name)
+        if not moved:
+            return
+        self._registry.changed({one for name in moved for one in self._registry.principals.of_name(name)})
+        for name in moved:
+            self._registry.fleet_changed(name)
 
     def _query(self, text: str) -> Query:
         found = self._queries.get(text)

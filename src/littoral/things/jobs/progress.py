@@ -240,7 +240,7 @@ class Progress:
         """Unless somebody changed it meanwhile: then it is looked at anew."""
         async with self.changing:
             if self.jobs.table.get(job.id) is job:
-                await self.jobs.table.put(job.id, changed)
+                await self.put(changed)
         self.wake(job.id)
 
     async def drop(self, thing: str, job: str, decide: Callable[[Execution | None], Execution | None]) -> None:
@@ -255,6 +255,7 @@ class Progress:
         """A job that was made or changed by a caller who holds ``changing``. Durable on return."""
         await self.jobs.table.put(job.id, job)
         self.wake(job.id)
+        await self.jobs.events.job(job, self.jobs.executions.counts(job.id), self.jobs.clock())
 
 
 def canceled(job: Job, now: float, reason: str | None, comment: str | None, *, force: bool) -> Job:

@@ -24,8 +24,10 @@ from littoral.protocols.jobs.document import substitute
 from littoral.protocols.jobs.execution import Execution, JobsError, Update
 from littoral.store.contract import Records
 from littoral.store.documents import Documents
+from littoral.things.jobs.events import JobEvents
 from littoral.things.jobs.executions import Executions
 from littoral.things.jobs.facts import RUNNING, Job, Template
+from littoral.things.names import Names
 from littoral.things.table import Table
 
 log = logging.getLogger(__name__)
@@ -54,13 +56,19 @@ class Jobs:
     """
 
     def __init__(
-        self, records: Records, publish: Publish, clock: Callable[[], float], objects: JobObjects | None = None
+        self,
+        records: Records,
+        names: Names,
+        publish: Publish,
+        clock: Callable[[], float],
+        objects: JobObjects | None = None,
     ) -> None:
         self.table: Table[Job] = Table(Documents(records, "job/"), Job.to_json, Job.from_json)
         self.templates: Table[Template] = Table(
             Documents(records, "jobtemplate/"), Template.to_json, Template.from_json
         )
         self.executions = Executions(Documents(records, "jobexecution/"))
+        self.events = JobEvents(names, publish)
         self.objects = objects
         self.clock = clock
         self.on_change: Callable[[str], None] = lambda job: None
@@ -155,6 +163,8 @@ class Jobs:
         await (self.executions.delete(execution) if gone else self.executions.put(execution))
         after = self.executions.pending(thing)
         self.on_change(execution.job)
+        if not gone:
+            await self.events.execution(execution, self.clock())
         if _identities(before) != _identities(after):
             await self._tell(thing, "notify", {"jobs": self._by_status(after)})
         if _identities(before[:1]) != _identities(after[:1]):

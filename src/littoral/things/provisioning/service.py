@@ -29,6 +29,7 @@ from littoral.things.table import Table
 log = logging.getLogger(__name__)
 
 TOKEN_LIFE: Final = 3600.0  # seconds
+MAX_TOKENS: Final = 10_000  # certificates that were asked for and not used
 HOOK_TIME: Final = 5.0  # seconds that a pre-provisioning hook has
 SWEEP: Final = 60.0  # seconds between looks for tokens that ran out
 PENDING: Final = "PENDING_ACTIVATION"
@@ -84,6 +85,7 @@ class Provisioning:
         self.changing = asyncio.Lock()  # of templates
         self.issuer: Issuer  # set by who composes
         self._tokens: Table[Token] = Table(Documents(records, "ownership/"), Token.to_json, Token.from_json)
+        self._making = asyncio.Lock()
         self._registry = registry
         self._names = names
         self._clock = clock
@@ -106,11 +108,20 @@ class Provisioning:
     # ------------------------------------------------------------------------------------------- by a device
 
     async def create_keys(self) -> dict[str, Any]:
-        certificate, key = await self.issuer.pair(PENDING, self._clock())
+        """Raises NotProvisioned. Keys are made one after another: they cost tenths of a second each, on threads that
+        others need, too."""
+        self._check_room()
+        async with self._making:
+            certificate, key = await self.issuer.pair(PENDING, self._clock())
         return {**await self._owned(certificate), "privateKey": key}
+
+    def _check_room(self) -> None:
+        if len(self._tokens) >= MAX_TOKENS:
+            raise NotProvisioned("Throttled", "Too many certificates wait for their template", 429)
 
     async def create_from_request(self, request: str) -> dict[str, Any]:
         """Raises NotProvisioned."""
+        self._check_room()
         try:
             certificate = await self.issuer.of_request(request, PENDING, self._clock())
         except ServiceError as error:
