@@ -440,3 +440,47 @@ def test_mismatched_types_are_different_and_undefined_stays_undefined(left: str,
         assert found["eq"] is (left == right) and found["ne"] is (left != right)
     assert ("lt" in found) is numbers
     assert ("both" in found) is (left == right == "Boolean")
+
+
+CASTS = {  # "Cast to decimal", "Cast to int", "Cast to Boolean", "Cast to string"
+    "Int": (3, 3, 3, True, "3"),
+    "zero": (0, 0, 0, False, "0"),
+    "Decimal": (-2.5, -2.5, -3, True, "-2.5"),
+    "whole Decimal": (10.0, 10, 10, True, "10"),
+    "large Decimal": (1.5e300, 1.5e300, 1.5e300, True, "1.5E+300"),
+    "true": (True, 1, 1, True, "true"),
+    "false": (False, 0, 0, False, "false"),
+    "number": ("-1.2", -1.2, -2, U, "-1.2"),
+    "exponent": ("5E-1", 0.5, 0, U, "5E-1"),
+    "truth": ("TRUE", U, U, True, "TRUE"),
+    "text": ("x", U, U, U, "x"),
+    "plus": ("+1", U, U, U, "+1"),
+    "Array": ([1, "a", None, True], U, U, U, '[1,"a",null,true]'),
+    "Object": ({"k": "v", "n": 1}, U, U, U, '{"k":"v","n":1}'),
+    "Null": (None, U, U, U, U),
+}
+
+
+@pytest.mark.parametrize("row", CASTS)
+def test_casts_are_those_of_the_tables(row: str) -> None:
+    value, *expected = CASTS[row]
+    casts = ("decimal", "int", "boolean", "string")
+    sql = ", ".join(f"cast(v AS {target}) AS {target}" for target in casts)
+    selected = compile_rule(f"SELECT {sql} FROM 'x'").evaluate(Context("x", json.dumps({"v": value}).encode(), 0))
+    assert selected is not None
+    found = json.loads(selected.payload)
+    assert [found.get(target, U) for target in casts] == expected
+
+
+@pytest.mark.parametrize(
+    ("names", "target"),
+    [
+        (("String", "Nvarchar", "Text", "Ntext", "varchar"), "3"),
+        (("Int", "Integer", "Decimal", "Double"), 3),
+        (("Bool", "Boolean"), True),
+    ],
+)
+def test_types_have_the_names_that_aws_lists(names: tuple[str, ...], target: Any) -> None:
+    for name in names:
+        selected = compile_rule(f"SELECT cast(3 AS {name}) AS it FROM 'x'").evaluate(Context("x", b"{}", 0))
+        assert selected is not None and json.loads(selected.payload) == {"it": target}

@@ -207,7 +207,7 @@ def _cast(inner: Closure, target: str) -> Closure:
         if found is None:
             return UNDEFINED
         whole = integer(found)
-        return found if target == "decimal" or whole is None else whole
+        return found if target == "decimal" or whole is None else number(whole)
 
     return cast_to
 
