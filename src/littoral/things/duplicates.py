@@ -85,10 +85,12 @@ class OnceBroker(Broker):
 
     duplicates: Duplicates | None = None
 
-    def distribute(self, publication: Publication, sender: Session | None, batch: Batch) -> Route:
+    def distribute(
+        self, publication: Publication, sender: Session | None, batch: Batch, once: str | None = None
+    ) -> Route:
         identity = message_id(publication) if publication.qos else None
         if identity is None or self.duplicates is None:
-            return super().distribute(publication, sender, batch)
+            return super().distribute(publication, sender, batch, once)
         if self.duplicates.seen(identity):
             return self.router.route(publication.topic)
         first = self.duplicates.under_way(identity)
@@ -96,6 +98,6 @@ class OnceBroker(Broker):
             batch.wait(asyncio.shield(first))
             return self.router.route(publication.topic)
         rest = Batch()
-        route = super().distribute(publication, sender, rest)
+        route = super().distribute(publication, sender, rest, once)
         batch.wait(self.duplicates.begin(identity, rest.settle()))
         return route

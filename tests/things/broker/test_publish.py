@@ -16,10 +16,10 @@ from littoral.things.message import Publication
 from tests.things.broker.conftest import Place, durable
 
 
-async def test_qos0_and_qos1_reach_subscribers_at_the_lower_qos(place: Place, level: int) -> None:
+async def test_messages_reach_subscribers_at_the_lower_qos(place: Place, level: int) -> None:
     await place.start()
     sub = await place.connect("sub", level)
-    assert await sub.subscribe(Filter("a/+", 1), Filter("b", 0), Filter("c", 2)) == [1, 0, 1]
+    assert await sub.subscribe(Filter("a/+", 1), Filter("b", 0), Filter("c", 2)) == [1, 0, 2]
     pub = await place.connect("pub", level)
     pub.send(Publish("a/x", b"0"), Publish("a/x", b"1", 1, packet_id=1), Publish("b", b"2", 1, packet_id=2))
     assert [(await pub.expect(Ack)).packet_id for _ in range(2)] == [1, 2]

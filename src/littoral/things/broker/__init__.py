@@ -5,7 +5,8 @@
 ``connection``    one socket: the hot path over a whole read
 ``connecting``    CONNECT; ``subscribing``: SUBSCRIBE; ``handling``: everything else
 ``session``       one client's window and queue; ``sessions``: all of them, durably
-``backlog``       the QoS 1 messages of a durable session, on disk
+``backlog``       the QoS 1 and 2 messages of a durable session, on disk
+``exactly``       QoS 2 of one connection; ``ledger``: what a session must remember of it
 ``router``        for one topic, who gets what; ``tree``: which filters match
 ``batch``         what must be durable before PUBACK
 ``retained``      the last message of a topic; ``outbound``: a message's encodings

@@ -1,8 +1,8 @@
-"""The QoS 1 messages of one durable session: a stream on disk and the task that sends from it.
+"""The QoS 1 and 2 messages of one durable session: a stream on disk and the task that sends from it.
 
-Every QoS 1 message for a durable session is in its stream before the publisher gets PUBACK, whether the client is
-there or not, and leaves it after the client's PUBACK. After ``kill -9`` all that was not acknowledged is fetched
-again: at least once, in order.
+Every such message for a durable session is in its stream before the publisher gets PUBACK, whether the client is
+there or not, and leaves it after the client's PUBACK or PUBREC. After ``kill -9`` all that was not acknowledged is
+fetched again, in order: at least once, and with QoS 2 under its old packet identifier, by which the client knows it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from littoral.store.contract import Consumer, Outgoing, Retention, StoreError, Streams
+from littoral.protocols.mqtt.reasons import Reason
+from littoral.store.contract import Consumer, Message, Outgoing, Retention, StoreError, Streams
+from littoral.things.broker.ledger import Ledger
 from littoral.things.broker.limits import BrokerLimits
 from littoral.things.broker.outbound import Outbound
 from littoral.things.broker.session import Held
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 # MQTT 5 forbids to send again on a connection that lives (s. 4.4); a reconnect is what redelivers.
 NEVER: Final = 10 * 365 * 24 * 3600.0
+DEDUPE: Final = 7 * 24 * 3600.0  # what QoS 2 messages are called is unique for longer than a publisher may stay away
 PAUSE: Final = 1.0  # seconds before another try where the store refused
 
 
@@ -35,11 +38,12 @@ def stream_of(client_id: str) -> str:
 
 
 class Backlog:
-    def __init__(self, streams: Streams, client_id: str, limits: BrokerLimits) -> None:
+    def __init__(self, streams: Streams, client_id: str, limits: BrokerLimits, ledger: Ledger) -> None:
         self._streams = streams
         self._client_id = client_id
         self._stream = stream_of(client_id)
         self._limits = limits
+        self._ledger = ledger
         self._consumer: Consumer | None = None
         self._awake = asyncio.Event()
         self._done: list[int] = []
@@ -52,15 +56,19 @@ class Backlog:
             await self._streams.delete(self._stream)
         limits = self._limits
         retention = Retention(
-            max_messages=limits.stored_messages, max_bytes=limits.stored_bytes, discard="old", dedupe_window=0.0
+            max_messages=limits.stored_messages, max_bytes=limits.stored_bytes, discard="old", dedupe_window=DEDUPE
         )
         await self._streams.create(self._stream, retention)
         # Made before anything is published: a stream without a consumer would keep nothing for it.
         self._consumer = await self._streams.consumer(self._stream, "client", ack_wait=NEVER)
+        first = (await self._streams.extent(self._stream)).first
+        for number in [number for number, sequence in self._ledger.sent.items() if sequence < first]:
+            self._ledger.release(number)  # retention took the message; the client may still hold the number
+        self._done = [sequence for sequence in self._ledger.released.values() if sequence >= first]
 
-    async def append(self, messages: Sequence[bytes]) -> None:
+    async def append(self, messages: Sequence[Outgoing]) -> None:
         """Durable on return. Raises StoreError."""
-        await self._streams.publish(self._stream, [Outgoing(data) for data in messages])
+        await self._streams.publish(self._stream, messages)
         self.moved += len(messages)
         self.wake()
 
@@ -109,13 +117,18 @@ class Backlog:
                 await asyncio.sleep(PAUSE)
 
     async def _acknowledge(self) -> None:
+        completed = self._ledger.take_completed()
         done, self._done = self._done, []
-        if done and self._consumer is not None:
-            try:
+        try:
+            if done and self._consumer is not None:
                 await self._consumer.ack(done)
-            except BaseException:
-                self._done = done + self._done
-                raise
+            if completed:
+                self._ledger.forget(completed)
+                await self._ledger.save()
+        except BaseException:
+            self._done = done + self._done
+            self._ledger.give_back(completed)
+            raise
 
     async def _send(self, session: Session, flush: Callable[[Session], None], now: Callable[[], float]) -> bool:
         """Whether there may be more to send at once."""
@@ -123,11 +136,54 @@ class Backlog:
         if room <= 0 or session.paused or self._consumer is None or session.connection is None:
             return False
         found = await self._consumer.fetch(min(room, 200))
-        for message in found:
-            outbound, retain, identifiers = Outbound.load(message.data)
-            held = Held(outbound, retain, identifiers, message.sequence)
-            if outbound.expired(now()) or not session.put_in_flight(held, now()):
-                self.done(message.sequence)
+        due = [_held(message) for message in found]
+        if any(held.qos == 2 for held in due):
+            await self._send_named(session, due, now)
+        else:
+            for held in due:
+                if held.outbound.expired(now()) or not session.put_in_flight(held, now()):
+                    self.done(held.sequence)
         if found:
             flush(session)
         return bool(found)
+
+    async def _send_named(self, session: Session, due: list[Held], now: Callable[[], float]) -> None:
+        """Some are of QoS 2: which number each has is durable before it is sent, for it must have that one again."""
+        named = {sequence: number for number, sequence in self._ledger.sent.items()}
+        released = set(self._ledger.released.values())
+        ready: list[tuple[int, Held, bool]] = []
+        for held in due:
+            before = named.get(held.sequence)
+            if held.sequence in released or (before is None and held.outbound.expired(now())):
+                self.done(held.sequence)
+                continue
+            number = before or self._free(session)
+            session.inflight[number] = held  # so that a reconnect finds it, should this one end meanwhile
+            if held.qos == 2:
+                self._ledger.sent[number] = held.sequence
+            ready.append((number, held, before is not None))
+        try:
+            await self._ledger.save()
+        except StoreError:
+            if session.connection is not None:
+                session.connection.fail(Reason.UNSPECIFIED_ERROR, "not stored")
+            raise
+        for number, held, again in ready:
+            if not session.put_in_flight(held, now(), number, dup=again):
+                session.acknowledged(number)
+
+    def _free(self, session: Session) -> int:
+        while self._ledger.taken(number := session.number()):
+            pass
+        return number
+
+
+def _held(message: Message) -> Held:
+    outbound, retain, identifiers = Outbound.load(message.data)
+    return Held(outbound, retain, identifiers, message.sequence, int(message.headers.get("qos", 1)))
+
+
+def outgoing(held: Held, message_id: str | None = None) -> Outgoing:
+    """What ``append`` stores of it. What has a ``message_id`` is stored once, however often it is appended."""
+    headers = {"qos": str(held.qos)} if held.qos == 2 else {}
+    return Outgoing(held.outbound.stored(held.retain, held.identifiers), message_id, headers)

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Coroutine
+from dataclasses import dataclass
 from typing import Any
 
+from littoral.store.contract import Outgoing
 from littoral.things.broker.backlog import Backlog
 
 
@@ -18,16 +20,25 @@ class NotStored(Exception):
     """Something that a QoS 1 publisher relies on could not be done; it must not be acknowledged."""
 
 
+@dataclass(slots=True)
+class Owed:
+    """An acknowledgement, PUBACK (4) or PUBREC (5), that is sent when the batch is settled."""
+
+    kind: int
+    number: int
+    reason: int
+
+
 class Batch:
-    __slots__ = ("_appends", "_waits", "numbers")
+    __slots__ = ("_appends", "_waits", "owed")
 
     def __init__(self) -> None:
-        self._appends: dict[Backlog, list[bytes]] = {}
+        self._appends: dict[Backlog, list[Outgoing]] = {}
         self._waits: list[Awaitable[Any]] = []
-        self.numbers: list[tuple[int, int]] = []  # packet identifiers to acknowledge afterwards, with the reason
+        self.owed: list[Owed] = []
 
-    def append(self, backlog: Backlog, data: bytes) -> None:
-        self._appends.setdefault(backlog, []).append(data)
+    def append(self, backlog: Backlog, message: Outgoing) -> None:
+        self._appends.setdefault(backlog, []).append(message)
 
     def wait(self, waiting: Awaitable[Any]) -> None:
         self._waits.append(waiting)

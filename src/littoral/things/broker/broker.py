@@ -7,6 +7,9 @@ Promises. QoS 0: at most once; lost where a client's socket is full. QoS 1: at l
 * every durable session that subscribed has the message on disk, connected or not,
 * a retained message is on disk.
 
+QoS 2: exactly once, from a durable session to a durable session over any restart; PUBREC comes after the same
+(``exactly``). Where a listener imitates AWS there is none.
+
 Transient subscribers need no disk: with nobody else to wait for, PUBACK is immediate. A transient subscriber that
 cannot keep up is disconnected (QUOTA_EXCEEDED) rather than given a stream with a hole in it. Messages from one
 publisher on one topic reach a subscriber in their order, per QoS.
@@ -26,6 +29,7 @@ from littoral.protocols.mqtt.reasons import Reason
 from littoral.protocols.mqtt.topics import check_filter, check_name
 from littoral.store.contract import Records, StoreError, Streams
 from littoral.things.access import Access, Client
+from littoral.things.broker.backlog import outgoing
 from littoral.things.broker.batch import Batch, NotStored
 from littoral.things.broker.connecting import Connecting
 from littoral.things.broker.connection import Connection
@@ -226,8 +230,13 @@ class Broker:
 
     # ---------------------------------------------------------------------------------------- fan-out
 
-    def distribute(self, publication: Publication, sender: Session | None, batch: Batch) -> Route:
-        """To everybody who subscribed; what must be durable goes into ``batch``. Raises RetainedFull."""
+    def distribute(
+        self, publication: Publication, sender: Session | None, batch: Batch, once: str | None = None
+    ) -> Route:
+        """To everybody who subscribed; what must be durable goes into ``batch``. Raises RetainedFull.
+
+        Durable sessions store what is named by ``once`` once, however often it comes.
+        """
         outbound = Outbound.of(publication)
         if publication.retain:
             storing = self.retained_messages.store(publication, outbound)
@@ -236,11 +245,11 @@ class Broker:
         topic = publication.topic
         route = self.router.route(topic)
         for delivery in route.deliveries:
-            self._deliver(delivery, outbound, publication.qos, sender, batch)
+            self._deliver(delivery, outbound, publication.qos, sender, batch, once)
         for group in route.groups:
             chosen = group.choose(topic)
             if chosen is not None:
-                self._deliver(chosen, outbound, publication.qos, sender, batch)
+                self._deliver(chosen, outbound, publication.qos, sender, batch, once)
         for local in (*route.taps, *route.locals):
             waiting = local.take(publication)
             if waiting is not None:
@@ -252,28 +261,37 @@ class Broker:
         outbound, session = Outbound.of(publication), self.sessions.get(client_id)
         deliveries = self.router.route(publication.topic).deliveries
         for delivery in [one for one in deliveries if one.session is session]:
-            self._deliver(delivery, outbound, publication.qos, None, batch)
+            self._deliver(delivery, outbound, publication.qos, None, batch, None)
             return
         if session is not None and session.connection is not None:
-            self._deliver(Delivery(session, 0, False, False, ()), outbound, 0, None, batch)
+            self._deliver(Delivery(session, 0, False, False, ()), outbound, 0, None, batch, None)
 
-    def _deliver(self, delivery: Delivery, outbound: Outbound, qos: int, sender: Session | None, batch: Batch) -> None:
+    def _deliver(
+        self,
+        delivery: Delivery,
+        outbound: Outbound,
+        qos: int,
+        sender: Session | None,
+        batch: Batch,
+        once: str | None,
+    ) -> None:
         session = delivery.session
         if delivery.no_local and session is sender:
             return
         retain = delivery.retain_as_published and outbound.retain
-        if not (qos and delivery.qos):
+        qos = min(qos, delivery.qos)
+        if not qos:
             if session.connection is not None:
                 self.touch(session)
                 session.send_now(outbound.parts(session.level, 0, retain, delivery.identifiers))
         elif session.backlog is not None:
-            batch.append(session.backlog, outbound.stored(retain, delivery.identifiers))
+            batch.append(session.backlog, outgoing(Held(outbound, retain, delivery.identifiers, qos=qos), once))
         elif session.transient and outbound.properties is None and not session.max_packet:
             self.dirty.append(session)
-            session.send_parts(outbound.parts(session.level, 1, retain, delivery.identifiers))
+            session.send_parts(outbound.parts(session.level, qos, retain, delivery.identifiers))
         else:
             self.dirty.append(session)
-            session.send_held(Held(outbound, retain, delivery.identifiers), self.clock())
+            session.send_held(Held(outbound, retain, delivery.identifiers, qos=qos), self.clock())
 
     def reserve(self, client: Client, publication: Publication, batch: Batch) -> None:
         """A publish to ``$aws/…``."""

@@ -138,6 +138,8 @@ class Connecting:
         self._configure(session, connection, packet, client)
         if resumes:
             await broker.sessions.save(session)
+            if session.ledger:
+                await session.ledger.save()  # a save may have failed when its connection did
         else:
             await broker.sessions.open(session)
         if connection.closing:
@@ -184,7 +186,7 @@ class Connecting:
         return {
             "session_expiry": session.expiry if session.expiry != asked else None,
             "receive_maximum": profile.receive_maximum,
-            "maximum_qos": 1,
+            "maximum_qos": 1 if profile.maximum_qos == 1 else None,
             "maximum_packet_size": self._broker.max_packet(profile),
             "assigned_client_id": assigned,
             "topic_alias_maximum": self._broker.limits.topic_aliases,
@@ -198,8 +200,8 @@ def _check_will(will: Will, profile: Profile) -> Refusal | None:
         check_name(will.topic, max_bytes=profile.max_topic_bytes, max_slashes=profile.max_slashes)
     except BadTopic as problem:
         return Refusal(Reason.TOPIC_NAME_INVALID, f"the will's topic: {problem}")
-    if will.qos == 2:
-        return Refusal(Reason.QOS_NOT_SUPPORTED, "a will of QoS 2")
+    if will.qos > profile.maximum_qos:
+        return Refusal(Reason.QOS_NOT_SUPPORTED, f"a will of QoS {will.qos}")
     if len(will.payload) > profile.max_payload:
         return Refusal(Reason.PACKET_TOO_LARGE, "the will's payload is too large")
     return None

@@ -12,7 +12,8 @@ from littoral.protocols.mqtt.packets import Ack, Auth, Disconnect, Pingreq, Publ
 from littoral.protocols.mqtt.reasons import Reason
 from littoral.protocols.mqtt.topics import BadTopic, check_name
 from littoral.protocols.mqtt.wire import MalformedPacket, ProtocolViolation, Reader, encode_text
-from littoral.things.broker.batch import Batch, NotStored, check
+from littoral.things.broker.batch import Batch, NotStored, Owed, check
+from littoral.things.broker.exactly import ExactlyOnce
 from littoral.things.broker.retained import RetainedFull
 from littoral.things.message import Publication
 
@@ -30,6 +31,7 @@ class Handling:
         self._connection = connection
         self._broker = connection.broker
         self._batch = Batch()
+        self._exactly = ExactlyOnce(connection)
         self._tail: asyncio.Task[None] | None = None  # the last batch that is not settled
         self._waiting = 0  # publishes not yet acknowledged
         self._stopped = False  # the socket is not read until the disk has caught up
@@ -63,7 +65,7 @@ class Handling:
             case Auth():
                 raise ProtocolViolation("AUTH without an authentication method")
             case Ack():
-                raise ProtocolViolation(f"a packet of type {packet.kind}: QoS 2 was not agreed")
+                self._exactly.take(packet)
             case _:
                 raise ProtocolViolation(f"a client may not send {type(packet).__name__.upper()}")
 
@@ -84,7 +86,7 @@ class Handling:
     def _publish(self, first: int, data: bytes, body: int, stop: int) -> None:
         connection, session = self._connection, self._session
         packet = decode_publish(first, Reader(data, body, stop), connection.level)
-        if packet.qos == 2:
+        if packet.qos > connection.profile.maximum_qos:
             raise ProtocolViolation("QoS 2", Reason.QOS_NOT_SUPPORTED)
         self._resolve_alias(packet)
         if len(packet.payload) > connection.profile.max_payload:
@@ -100,9 +102,21 @@ class Handling:
             packet.properties,
         )
         self._broker.received += 1
-        reason = self._distribute(publication)
+        if packet.qos == 2:
+            self._publish_once(packet.packet_id, publication)
+            return
+        reason = self._refusal(publication) or self._distribute(publication)
         if packet.qos and not connection.closing:
-            self._answer(packet.packet_id, reason)
+            self._answer(Owed(4, packet.packet_id, reason))
+
+    def _publish_once(self, number: int, publication: Publication) -> None:
+        owed = Owed(5, number, Reason.SUCCESS)
+        if not self._exactly.again(number, self._batch):
+            owed.reason = self._refusal(publication)
+            if not owed.reason:
+                self._exactly.publish(number, publication, owed)
+        if not self._connection.closing:
+            self._answer(owed, at_once=bool(owed.reason))
 
     def _resolve_alias(self, packet: Publish) -> None:
         """5.0 s. 3.3.2.3.4."""
@@ -118,28 +132,30 @@ class Handling:
         else:
             raise ProtocolViolation(f"topic alias {alias} names no topic yet")
 
+    def _refusal(self, publication: Publication) -> int:
+        """The reason code where the client may not publish this; 0 where it may."""
+        if publication.properties is not None and publication.properties.subscription_identifiers:
+            raise ProtocolViolation("a client's PUBLISH with a subscription identifier")
+        topic = publication.topic
+        if not publication.retain and self._connection.knows(encode_text(topic)):
+            return Reason.SUCCESS
+        self._check_name(topic)
+        return Reason.SUCCESS if self._may_publish(publication) else self._denied(publication)
+
     def _distribute(self, publication: Publication) -> int:
         """The reason code for PUBACK; what must be waited for is in the batch."""
         connection, session = self._connection, self._session
         topic = publication.topic
-        key = encode_text(topic)
-        known = connection.knows(key) and not publication.retain
-        if not known:
-            self._check_name(topic)
-            if not self._may_publish(publication):
-                return self._denied(publication)
         if topic.startswith("$"):
             self._broker.reserve(session.client, publication, self._batch)
             return Reason.SUCCESS
-        if publication.properties is not None and publication.properties.subscription_identifiers:
-            raise ProtocolViolation("a client's PUBLISH with a subscription identifier")
         try:
             route = self._broker.distribute(publication, session, self._batch)
         except RetainedFull as problem:
             log.warning("%s: %s", topic, problem)
             return self._refuse(Reason.QUOTA_EXCEEDED, str(problem), publication.qos)
         if not publication.retain:
-            connection.remember(key, route)
+            connection.remember(encode_text(topic), route)
         return Reason.SUCCESS
 
     def _check_name(self, topic: str) -> None:
@@ -173,11 +189,11 @@ class Handling:
 
     # --------------------------------------------------------------------------------------- answers
 
-    def _answer(self, number: int, reason: int) -> None:
-        if self._tail is None and self._batch.empty:
-            self._connection.send(Ack(4, number, reason))
+    def _answer(self, owed: Owed, *, at_once: bool = True) -> None:
+        if at_once and self._tail is None and self._batch.empty and not self._batch.owed:
+            self._say(owed)
         else:
-            self._batch.numbers.append((number, reason))
+            self._batch.owed.append(owed)
             self._waiting += 1
             self.unsettled = True
             if self._connection.level == 5 and self._waiting > self._connection.profile.receive_maximum:
@@ -186,7 +202,8 @@ class Handling:
     def end_of_read(self) -> None:
         """Start what the publishes of this read wait for."""
         batch = self._batch
-        if batch.empty and not batch.numbers:
+        self._exactly.end_of_read(batch)
+        if batch.empty and not batch.owed:
             return
         self._batch = Batch()
         self.unsettled = True
@@ -209,8 +226,8 @@ class Handling:
             await asyncio.wait([before])
         if self._tail is asyncio.current_task():
             self._tail = None
-            self.unsettled = not self._batch.empty or bool(self._batch.numbers)
-        self._waiting -= len(batch.numbers)
+            self.unsettled = not self._batch.empty or bool(self._batch.owed)
+        self._waiting -= len(batch.owed)
         if not self._connection.closing:
             self._acknowledge(batch, failure)
             self._read_on()
@@ -218,12 +235,21 @@ class Handling:
     def _acknowledge(self, batch: Batch, failure: NotStored | None) -> None:
         if failure is not None:
             log.warning("%s: a publish was not stored: %s", self._connection.name, failure)
-            if batch.numbers and self._connection.level == 4:
-                self._connection.fail(Reason.UNSPECIFIED_ERROR, "not stored")  # 3.1.1 has no other way to say no
+            if any(owed.kind == 5 or self._connection.level == 4 for owed in batch.owed):
+                # 3.1.1 has no other way to say no; of QoS 2 some may be stored, and is to come by the same number.
+                self._connection.fail(Reason.UNSPECIFIED_ERROR, "not stored")
                 return
-        for number, reason in batch.numbers:
-            self._connection.send(Ack(4, number, Reason.UNSPECIFIED_ERROR if failure is not None else reason))
+        for owed in batch.owed:
+            self._say(owed if failure is None else Owed(owed.kind, owed.number, Reason.UNSPECIFIED_ERROR))
         self._broker.flush()
+
+    def _say(self, owed: Owed) -> None:
+        if owed.kind == 5:
+            self._exactly.recorded(owed)
+        if owed.reason >= 0x80 and self._connection.level == 4:
+            self._connection.fail(Reason(owed.reason), "refused")
+        else:
+            self._connection.send(Ack(owed.kind, owed.number, owed.reason))
 
     def _read_on(self) -> None:
         if self._stopped and self._waiting <= self._broker.limits.unsettled // 2:

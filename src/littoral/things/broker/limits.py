@@ -16,13 +16,14 @@ class Profile:
     """Rules that depend on whom a listener imitates. AWS: "AWS IoT Core message broker and protocol limits"."""
 
     name: ProfileName
+    maximum_qos: int  # AWS has no QoS 2
     max_payload: int
     max_topic_bytes: int
     max_slashes: int
     max_client_id_bytes: int
     max_subscriptions: int  # a client
     max_filters: int  # a SUBSCRIBE
-    receive_maximum: int  # unacknowledged QoS 1 messages, each way
+    receive_maximum: int  # unacknowledged messages of QoS 1 and 2, each way
     session_expiry: int  # longest
     keep_alive: tuple[int, int]  # shortest, longest; (0, 0): what the client says, and 0 is none
     subscription_identifiers: bool
@@ -33,6 +34,7 @@ class Profile:
 
 MQTT: Final = Profile(
     name="mqtt",
+    maximum_qos=2,
     max_payload=1024 * 1024,
     max_topic_bytes=1000,  # a retained topic is a key of Records, at most 1024 bytes
     max_slashes=64,
@@ -49,6 +51,7 @@ MQTT: Final = Profile(
 )
 AWS: Final = Profile(
     name="aws",
+    maximum_qos=1,
     max_payload=128 * 1024,
     max_topic_bytes=256,
     max_slashes=7,

@@ -3,10 +3,10 @@
 ::
 
     QoS 0 ───────────────────────────────▶ out ──(flush: one write a read)──▶ socket
-    QoS 1 ─▶ window free? ─ yes ─▶ in flight ─▶ out
+    QoS > ─▶ window free? ─ yes ─▶ in flight ─▶ out
                  │ no
                  ▼                     a *transient* session ends with its connection: its queue is memory;
-          queue, or backlog (disk)     a *durable* one gets every QoS 1 message through its backlog
+          queue, or backlog (disk)     a *durable* one gets every QoS 1 and 2 message through its backlog
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from littoral.protocols.mqtt.encode import encode
+from littoral.protocols.mqtt.packets import Ack
+from littoral.things.broker.ledger import Ledger
 from littoral.things.broker.limits import BrokerLimits, Profile
 from littoral.things.broker.outbound import Outbound, Parts
 
@@ -42,12 +45,16 @@ class Grant:
 
 @dataclass(slots=True)
 class Held:
-    """A QoS 1 message that waits, or is in flight, and may have to be encoded again."""
+    """A message of QoS 1 or 2 that waits, or is in flight, and may have to be encoded again."""
 
     outbound: Outbound
     retain: bool
     identifiers: tuple[int, ...] = ()
     sequence: int = 0  # in the backlog's stream
+    qos: int = 1
+
+
+RELEASED: Final = Held(Outbound("", b"", False, None, 0.0), False, qos=2)  # in flight: only PUBCOMP is awaited
 
 
 class Session:
@@ -63,6 +70,7 @@ class Session:
         "expiry",
         "grants",
         "inflight",
+        "ledger",
         "level",
         "limits",
         "max_packet",
@@ -97,6 +105,7 @@ class Session:
         self.queue_bytes = 0
         self.overflowed = False
         self.backlog: Backlog | None = None
+        self.ledger = Ledger(None, client.client_id)
         self.grants: dict[str, Grant] = {}  # by the filter as the client wrote it
         self.expiry = 0  # seconds that it outlives its connection
         self.expires_at: float | None = None
@@ -123,25 +132,26 @@ class Session:
         self.out = []
 
     def send_parts(self, parts: Parts) -> None:
-        """QoS 1 to a transient session, no more to be known of it than its bytes."""
+        """QoS 1 or 2 to a transient session, no more to be known of it than its bytes."""
         if self.queue or self.paused or len(self.inflight) >= self.window:
             self._enqueue(parts, len(parts[0]) + len(parts[1]))
             return
-        number = self._number()
+        number = self.number()
         self.inflight[number] = None
         self.out += (parts[0], PACKET_ID[number], parts[1])
 
     def send_held(self, held: Held, now: float) -> None:
-        """QoS 1, to a session whose queue is memory."""
+        """QoS 1 or 2, to a session whose queue is memory."""
         if self.queue or self.connection is None or self.paused or len(self.inflight) >= self.window:
             self._enqueue(held, len(held.outbound.payload) + len(held.outbound.topic))
         else:
             self.put_in_flight(held, now)
 
-    def put_in_flight(self, held: Held, now: float) -> bool:
+    def put_in_flight(self, held: Held, now: float, number: int = 0, *, dup: bool = False) -> bool:
         """False where the client would refuse its size: then it counts as delivered."""
-        number = self._number()
-        if not self._write(number, held.outbound.waited(self.level, 1, held.retain, held.identifiers, now)):
+        number = number or self.number()
+        parts = held.outbound.waited(self.level, held.qos, held.retain, held.identifiers, now, dup=dup)
+        if not self._write(number, parts):
             return False
         self.inflight[number] = None if self.transient else held
         return True
@@ -160,7 +170,8 @@ class Session:
         self.out += (parts[0], PACKET_ID[number], parts[1])
         return True
 
-    def _number(self) -> int:
+    def number(self) -> int:
+        """A packet identifier that nothing in flight has."""
         number = self.next_id
         while True:
             number = number % 65535 + 1
@@ -192,8 +203,11 @@ class Session:
         if number not in self.inflight:
             return False
         held = self.inflight.pop(number)
-        if self.backlog is not None and held is not None:
-            self.backlog.done(held.sequence)
+        if held is not None:
+            if held.qos == 2:
+                self.ledger.complete(number)
+            if self.backlog is not None and held.sequence:
+                self.backlog.done(held.sequence)
         return True
 
     def refill(self, now: float) -> None:
@@ -202,7 +216,7 @@ class Session:
             waiting = self.queue.popleft()
             self._forget(waiting)
             if isinstance(waiting, tuple):
-                number = self._number()
+                number = self.number()
                 self.inflight[number] = None
                 self.out += (waiting[0], PACKET_ID[number], waiting[1])
             elif not waiting.outbound.expired(now):
@@ -210,12 +224,22 @@ class Session:
         if self.backlog is not None:
             self.backlog.wake()
 
+    def recall(self) -> None:
+        """After a restart: the numbers that the client still holds are in flight, and not given to anything else."""
+        held = {**self.ledger.sent, **self.ledger.released}
+        self.inflight.update(dict.fromkeys(self.ledger.released, RELEASED))
+        if held:
+            self.next_id = max(held, key=held.__getitem__)
+
     def redeliver(self, now: float) -> None:
         """After a reconnect: what was in flight goes again, in its order, with DUP and its old number (s. 4.4)."""
         for number, held in list(self.inflight.items()):
             if held is None:
                 del self.inflight[number]
                 continue
-            parts = held.outbound.waited(self.level, 1, held.retain, held.identifiers, now, dup=True)
+            if held is RELEASED:
+                self.out.append(encode(Ack(6, number), self.level))
+                continue
+            parts = held.outbound.waited(self.level, held.qos, held.retain, held.identifiers, now, dup=True)
             if not self._write(number, parts):
                 self.acknowledged(number)

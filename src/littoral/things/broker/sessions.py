@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 from littoral.store.contract import Records, Streams
 from littoral.things.access import Access, Client
 from littoral.things.broker.backlog import Backlog
+from littoral.things.broker.ledger import PREFIX as LEDGERS
+from littoral.things.broker.ledger import Ledger
 from littoral.things.broker.limits import MQTT, PROFILES, BrokerLimits
 from littoral.things.broker.router import Router
 from littoral.things.broker.session import Grant, Session
@@ -73,34 +75,47 @@ class Sessions:
 
     async def load(self, access_of: Callable[[str], Access]) -> None:
         """Sessions of an earlier run: their clients are away, their messages wait."""
+        ledgers = {key.removeprefix(LEDGERS): value async for key, value in self._stored(LEDGERS)}
+        async for _, value in self._stored(PREFIX):
+            stored = json.loads(value)
+            await self._restore(stored, access_of, ledgers.pop(stored["client"]["client_id"], None))
+        if self._records is not None:
+            for orphan in ledgers:  # of sessions whose end a crash cut short
+                await self._records.delete(LEDGERS + orphan)
+
+    async def _stored(self, prefix: str) -> AsyncIterator[tuple[str, bytes]]:
         after = ""
         while self._records is not None:
-            page = await self._records.scan(PREFIX, after=after)
+            page = await self._records.scan(prefix, after=after)
             for record in page:
-                await self._restore(json.loads(record.value), access_of)
+                yield record.key, record.value
             if not page:
                 return
             after = page[-1].key
 
-    async def _restore(self, stored: dict[str, Any], access_of: Callable[[str], Access]) -> None:
+    async def _restore(self, stored: dict[str, Any], access_of: Callable[[str], Access], ledger: bytes | None) -> None:
         client = Client(**stored["client"])
         profile = PROFILES.get(stored["profile"], MQTT)
         session = Session(client, access_of(client.listener), profile, self._limits)
         session.expiry = stored["expiry"]
         expires_at = stored["expires_at"]
         session.expires_at = self._clock() + session.expiry if expires_at is None else expires_at
-        session.backlog = await self._backlog(client.client_id, fresh=False)
+        await self._make_durable(session, ledger)
+        session.recall()
         self._by_id[client.client_id] = session
         for text, grant in stored["grants"].items():
             session.grants[text] = Grant(**grant)
             self._router.place(session, session.grants[text])
 
-    async def _backlog(self, client_id: str, *, fresh: bool) -> Backlog | None:
+    async def _make_durable(self, session: Session, ledger: bytes | None = None, *, fresh: bool = False) -> None:
         if self._streams is None or self._records is None:
-            return None
-        backlog = Backlog(self._streams, client_id, self._limits)
+            return
+        session.ledger = Ledger(self._records, session.client_id)
+        if ledger is not None:
+            session.ledger.load(ledger)
+        backlog = Backlog(self._streams, session.client_id, self._limits, session.ledger)
         await backlog.create(fresh=fresh)
-        return backlog
+        session.backlog = backlog
 
     async def save(self, session: Session) -> None:
         """Durable on return, where the session is. Raises StoreError."""
@@ -123,7 +138,7 @@ class Sessions:
     async def open(self, session: Session) -> None:
         """A new session, durable on return where it outlives its connection."""
         if not session.transient:
-            session.backlog = await self._backlog(session.client_id, fresh=True)
+            await self._make_durable(session, fresh=True)
             await self.save(session)
         self._by_id[session.client_id] = session
 
@@ -134,6 +149,7 @@ class Sessions:
         if session.backlog is not None and self._records is not None and successor is None:
             await self._records.delete(PREFIX + session.client_id)
             await session.backlog.delete()
+            await session.ledger.delete()
 
     def detach(self, session: Session) -> None:
         """Nothing is delivered to it any more."""

@@ -66,7 +66,7 @@ class Subscribing:
             raise ProtocolViolation("no local on a shared subscription")  # 5.0 s. 3.8.3.1
         if not session.access.subscribe(session.client, text):
             return Reason.NOT_AUTHORIZED, None
-        qos = min(line.qos, 1)
+        qos = min(line.qos, profile.maximum_qos)
         return qos, Grant(text, qos, group, line.no_local, line.retain_as_published, identifier)
 
     async def _confirm(
@@ -94,8 +94,8 @@ class Subscribing:
                     continue
                 identifiers = (grant.identifier,) if grant.identifier else ()
                 self._broker.touch(session)
-                if min(qos, grant.qos):
-                    session.send_held(Held(outbound, True, identifiers), now)
+                if granted := min(qos, grant.qos):
+                    session.send_held(Held(outbound, True, identifiers, qos=granted), now)
                 else:
                     session.send_now(outbound.waited(session.level, 0, True, identifiers, now))
         self._broker.dirty.append(session)
