@@ -263,6 +263,8 @@ def test_operators_follow_the_tables(expression: str, expected: Any) -> None:
         ("substring(123, 2)", "3"),
         ("substring('012345', -50, 50)", "012345"),
         ("substring('012345', 3, 1)", ""),
+        ("substring('012345', 3, no)", UNDEFINED),
+        ("substring('012345', 3, null)", UNDEFINED),
         ("substring(true, 1.2)", "rue"),
         ("timestamp()", 1_481_825_251_155),
         ("topic()", "ward/7/bed/3"),

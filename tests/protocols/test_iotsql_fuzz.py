@@ -15,14 +15,14 @@ TEXTS = st.lists(WORDS | st.text(max_size=3), max_size=14).map("".join)
 PATTERN = st.lists(st.sampled_from("yyyy yy MM MMM d DDD HH h a S VV z X ' [ ]".split()))
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, derandomize=True)
 @given(TEXTS.map(lambda text: text.encode("latin-1", "replace")) | st.binary(max_size=60))
 def test_statements_and_templates(data: bytes) -> None:
     rule_sql(data)
     rule_template(data)
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, derandomize=True)
 @given(PATTERN, st.text(max_size=12))
 def test_times(pattern: list[str], text: str) -> None:
     rule_times("".join(pattern).encode() + b"\xff" + text.encode("latin-1", "replace"))

@@ -2,12 +2,15 @@
 
 The interpreter walks a tree and knows nothing of the code under test; hypothesis makes trees and payloads, and both
 have to agree on every one. Numbers are as this place has them: Int exact, Decimal a double, whole ones an Int.
+The same trees at each run; ``LITTORAL_TREES=20000 pytest tests/protocols/test_iotsql_tables.py`` makes that many
+others.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections.abc import Callable
 from typing import Any
@@ -24,6 +27,7 @@ class _Missing:
         return "Undefined"
 
 
+MORE = os.environ.get("LITTORAL_TREES")
 U = _Missing()  # Undefined
 Tree = tuple[Any, ...]
 
@@ -180,9 +184,8 @@ def get(collection: Any, key: Any) -> Any:
     return U
 
 
-def substring(text: Any, start: Any, end: Any = None) -> Any:
-    whole, first = to_string(text), to_int(start)
-    last = len(whole) if end is None and whole is not U else to_int(end)
+def substring(text: Any, start: Any, end: Any) -> Any:
+    whole, first, last = to_string(text), to_int(start), to_int(end)
     if U in (whole, first, last):
         return U
     clamp = lambda index: min(max(index, 0), len(whole))  # noqa: E731 - as the page says it
@@ -392,7 +395,7 @@ def _normal_all(value: Any) -> Any:
     return normal(value)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=int(MORE or 300), derandomize=not MORE)
 @given(TREES, PAYLOADS)
 def test_the_compiler_says_what_the_tables_say(tree: Tree, payload: dict[str, Any]) -> None:
     selected = compile_rule(f"SELECT {written(tree)} AS it FROM 'x'").evaluate(
@@ -403,7 +406,7 @@ def test_the_compiler_says_what_the_tables_say(tree: Tree, payload: dict[str, An
     assert shown(found) == shown({} if expected is U else {"it": expected})
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=int(MORE or 100), derandomize=not MORE)
 @given(TREES, PAYLOADS)
 def test_where_lets_through_what_is_true(tree: Tree, payload: dict[str, Any]) -> None:
     rule = compile_rule(f"SELECT * FROM 'x' WHERE {written(tree)}")

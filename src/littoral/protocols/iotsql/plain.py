@@ -90,9 +90,10 @@ def _of_strings(compute: Callable[..., Value]) -> Callable[..., Value]:
     return function
 
 
-def _substring(text: Value, first: Value, last: Value = UNDEFINED) -> Value:
+def _substring(text: Value, first: Value, *last: Value) -> Value:
+    """To the end where the third argument is left out; one that is there and no number makes the result Undefined."""
     whole, start = string(text), integer(first)
-    end = len(whole or "") if last is UNDEFINED else integer(last)
+    end = integer(last[0]) if last else len(whole or "")
     if whole is None or start is None or end is None:
         return UNDEFINED
     return whole[max(start, 0) : max(end, 0)]
