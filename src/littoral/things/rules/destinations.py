@@ -122,7 +122,7 @@ class Destinations:
             status=IN_PROGRESS,
             updated=now,
             reason="",
-            token=secrets.token_urlsafe(96),
+            token=secrets.token_hex(64),  # no "-" in front: it is an argument of the AWS CLI
             expires=now + TOKEN_SECONDS,
         )
         await self._table.put(asked.arn, asked)
