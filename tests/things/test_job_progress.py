@@ -143,3 +143,19 @@ async def test_a_thing_that_is_deleted_leaves_its_jobs(fleet: Fleet) -> None:
         await fleet.jobs.update(thing, "j", Update("SUCCEEDED"))
     await fleet.progress.sweep()
     assert fleet.job().status == "COMPLETED"
+
+
+async def test_things_are_told_within_a_maintenance_window_only(fleet: Fleet, clock: Clock) -> None:
+    clock.now = 10 * 86_400 + 9 * 3600.0  # nine in the morning
+    windows = [{"startTime": "cron(0 18 * * ? *)", "durationInMinutes": 30}]
+    rollout = {"rollout": {"maximumPerMinute": 6}}
+    await fleet.make(schedule={"maintenanceWindows": windows}, settings=rollout)
+    for hour, minute, told in ((17, 59, 0), (18, 0, 6), (18, 0, 6), (18, 29, 10)):
+        clock.now = 10 * 86_400 + hour * 3600.0 + minute * 60
+        await fleet.progress.sweep()
+        assert sum(fleet.counts().values()) == told
+    await fleet.make("late", schedule={"maintenanceWindows": windows})
+    assert fleet.counts("late") == {"QUEUED": 10}
+    clock.now += 60  # the window has closed
+    await fleet.make("later", schedule={"maintenanceWindows": windows})
+    assert fleet.counts("later") == {}

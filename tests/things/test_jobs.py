@@ -295,6 +295,10 @@ def test_templates_make_jobs(iot: Any) -> None:
         ({"timeoutConfig": {"inProgressTimeoutInMinutes": 0}}, "InvalidRequestException"),
         ({"jobExecutionsRolloutConfig": {"maximumPerMinute": 1001}}, "InvalidRequestException"),
         ({"schedulingConfig": {"startTime": "tomorrow"}}, "InvalidRequestException"),
+        (
+            {"schedulingConfig": {"maintenanceWindows": [{"startTime": "noon", "durationInMinutes": 1}]}},
+            "InvalidRequestException",
+        ),
         ({"schedulingConfig": {"startTime": "2020-01-01T10:00"}}, "InvalidRequestException"),
         ({"jobTemplateArn": ARN + "jobtemplate/none"}, "ResourceNotFoundException"),
     ],

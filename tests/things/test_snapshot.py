@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 from littoral.aws.service import Call
+from littoral.net.pki import Authority
 from littoral.store.documents import Documents
 from littoral.store.embedded import EmbeddedStore
 from littoral.things.control import Iot
 from littoral.things.names import Names
 from littoral.things.permissions import Caller, Permissions
 from littoral.things.registry import Registry
-from littoral.things.registry.snapshot import BadSnapshot, import_snapshot
+from littoral.things.registry.snapshot import LATER, BadSnapshot, import_snapshot
 from tests.things.test_control import DOCUMENT, iot  # noqa: F401 - the fixture
 
 
@@ -125,3 +126,29 @@ async def test_a_policy_that_this_place_cannot_enforce_grants_nothing(
     snapshot["grants"].append((certificate, "newer"))
     await core.take({**snapshot, "revision": "other"})
     assert not core.admits(certificate)
+
+
+async def test_groups_policies_and_authorities_are_carried_too(
+    iot: Iot,  # noqa: F811
+    call: Callable[..., Call],
+    core: Place,
+    tmp_path: Path,
+) -> None:
+    made = await iot.create_keys_and_certificate(call(), set_as_active=True)
+    await iot.create_thing(call(), thing_name="bed3")
+    await iot.attach_thing_principal(call(), thing_name="bed3", principal=made["certificateArn"])
+    await iot.create_policy(call(), policy_name="p", policy_document=DOCUMENT)
+    await iot.create_thing_group(call(), thing_group_name="ward")
+    await iot.attach_policy(call(), policy_name="p", target="arn:aws:iot:us-east-1:000000000000:thinggroup/ward")
+    authority = Authority.load_or_create(tmp_path / "maker", "a maker").certificate_pem.decode()
+    mode = {"certificate_mode": "SNI_ONLY", "set_as_active": True}
+    registered = await iot.register_ca_certificate(call(), ca_certificate=authority, **mode)
+    await core.take(iot.registry.export())
+    assert not core.admits(made["certificateId"])
+    assert core.registry.anchors() == {registered["certificateId"]: authority}
+    await iot.add_thing_to_thing_group(call(), thing_group_name="ward", thing_name="bed3")
+    await core.take(iot.registry.export())
+    assert core.admits(made["certificateId"])
+    older = {name: part for name, part in iot.registry.export().items() if name not in LATER}
+    assert await core.take({**older, "revision": "of a place that knows no groups"})
+    assert not core.admits(made["certificateId"])

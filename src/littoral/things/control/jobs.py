@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from littoral.aws.service import Call, Output, ServiceError, operation
 from littoral.protocols.jobs import execution as core
+from littoral.protocols.jobs.windows import next_opening
+from littoral.protocols.schedule import ScheduleError
 from littoral.things.control import jobsettings, pages
 from littoral.things.control.base import Noun
 from littoral.things.control.errors import exists, invalid, not_found
@@ -50,7 +53,7 @@ class JobNoun(Noun):
 
 
 class JobControl(JobNoun):
-    @operation(notes="schedulingConfig: maintenanceWindows are refused; a document is read from its bucket once, now")
+    @operation(notes="a document is read from its bucket once, now")
     async def create_job(
         self,
         call: Call,
@@ -148,6 +151,10 @@ class JobControl(JobNoun):
             "schedulingConfig": job.schedule or None,
         }
         shown.update({name: value for name, value in optional.items() if value is not None})
+        opens = next_opening(job.windows, call.now)
+        if opens is not None and job.status in (RUNNING, SCHEDULED):
+            when = datetime.datetime.fromtimestamp(opens, datetime.UTC)
+            shown["scheduledJobRollouts"] = [{"startTime": f"{when:%Y-%m-%dT%H:%M:%SZ}"}]
         return {"job": shown, "documentSource": job.source} if job.source else {"job": shown}
 
     def _process(self, job: Job) -> Output:
@@ -289,8 +296,6 @@ class JobControl(JobNoun):
 
 
 def _scheduled(job: Job, given: Json, now: float) -> Job:
-    if given.get("maintenanceWindows"):
-        raise ServiceError("NotImplemented", "CreateJob: maintenanceWindows are not implemented here.", status=501)
     starts, ends = (
         jobsettings.moment(given.get("startTime"), "startTime"),
         jobsettings.moment(given.get("endTime"), "endTime"),
@@ -302,4 +307,10 @@ def _scheduled(job: Job, given: Json, now: float) -> Job:
     if given.get("endBehavior") and ends is None:
         raise invalid("endBehavior needs an endTime")
     status = RUNNING if starts is None else SCHEDULED
-    return replace(job, status=status, starts=starts, ends=ends, schedule=given)
+    scheduled = replace(job, status=status, starts=starts, ends=ends, schedule=given)
+    try:
+        for window in scheduled.windows:
+            window.check()
+    except ScheduleError as problem:
+        raise invalid(f"maintenanceWindows: {problem}") from None
+    return scheduled

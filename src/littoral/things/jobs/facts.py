@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from littoral.protocols.jobs.rollout import MAX_PER_MINUTE, Criterion, Rate
+from littoral.protocols.jobs.windows import Window
 
 Json = dict[str, Any]
 
@@ -89,6 +90,11 @@ class Job:
     ends: float | None = None
     schedule: Json = field(default_factory=dict)  # schedulingConfig, as it was given
     stopped: bool = False  # its end has come: nobody new is told of it
+
+    @property
+    def windows(self) -> list[Window]:
+        found = self.schedule.get("maintenanceWindows", [])
+        return [Window(one["startTime"], one["durationInMinutes"]) for one in found]
 
     def to_json(self) -> Json:
         return asdict(self)

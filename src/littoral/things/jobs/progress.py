@@ -18,6 +18,7 @@ from dataclasses import replace
 from littoral.protocols.jobs import execution as core
 from littoral.protocols.jobs.execution import Execution
 from littoral.protocols.jobs.rollout import Pace, aborts
+from littoral.protocols.jobs.windows import permitted
 from littoral.store.contract import Records, StoreError
 from littoral.store.documents import Documents
 from littoral.things.jobs.facts import CANCELED, COMPLETED, CONTINUOUS, DELETING, RUNNING, SCHEDULED, Job
@@ -174,7 +175,7 @@ class Progress:
         counts = self.jobs.executions.counts(job.id)
         told, succeeded = counts.total(), counts[core.SUCCEEDED]
         pace = self._paces.get(job.id, Pace()).at(job.settings.rate, told, succeeded, now)
-        batch = waiting[: pace.room]
+        batch = waiting[: pace.room] if permitted(job.windows, now) else []
         self._paces[job.id] = pace.after(len(batch))
         await self._each(job, batch, lambda thing, found: _queued(job.id, thing, found, now))
         if len(waiting) > len(batch):
