@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from littoral.edge.waf.api.absent import AbsentOperations
 from littoral.edge.waf.api.managed import ManagedOperations
 from littoral.edge.waf.api.observing import ObservingOperations
 from littoral.edge.waf.api.parts import LogDestinations
@@ -11,5 +12,5 @@ from littoral.edge.waf.api.webacls import AssociationOperations
 __all__ = ["LogDestinations", "Wafv2"]
 
 
-class Wafv2(AssociationOperations, SetOperations, ObservingOperations, ManagedOperations):
-    """All operations of botocore's service "wafv2" that Littoral has."""
+class Wafv2(AssociationOperations, SetOperations, ObservingOperations, ManagedOperations, AbsentOperations):
+    """All operations of botocore's service "wafv2"; ``absent`` are those that no place can carry out."""

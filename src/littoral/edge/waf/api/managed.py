@@ -22,7 +22,6 @@ class ManagedOperations(Operations):
     async def list_available_managed_rule_groups(
         self, call: Call, *, scope: str, next_marker: str | None = None, limit: int = 100
     ) -> Output:
-        there = list(CATALOGUE.values()) if self._groups is not None else []
         listed = [
             {
                 "VendorName": group.vendor,
@@ -30,10 +29,22 @@ class ManagedOperations(Operations):
                 "VersioningSupported": False,
                 "Description": group.description,
             }
-            for group in there
+            for group in self._there()
         ]
         selected, more = page(listed, next_marker, limit)
         return {"ManagedRuleGroups": selected, **more}
+
+    @operation(harmless={"Scope"}, notes="the same as products; none has versions or needs a subscription")
+    async def describe_all_managed_products(self, call: Call) -> Output:
+        return {"ManagedProducts": [_product(group) for group in self._there()]}
+
+    @operation(harmless={"Scope"}, notes="as DescribeAllManagedProducts")
+    async def describe_managed_products_by_vendor(self, call: Call, *, vendor_name: str) -> Output:
+        found = [group for group in self._there() if group.vendor == vendor_name]
+        return {"ManagedProducts": [_product(group) for group in found]}
+
+    def _there(self) -> list[Group]:
+        return list(CATALOGUE.values()) if self._groups is not None else []
 
     @operation(harmless={"Scope"}, notes="one version: the one that is installed")
     async def list_available_managed_rule_group_versions(
@@ -58,3 +69,15 @@ class ManagedOperations(Operations):
             "LabelNamespace": LABELS,
             "AvailableLabels": [{"Name": f"{LABELS}{each}"} for each in ids],
         }
+
+
+def _product(group: Group) -> Output:
+    return {
+        "VendorName": group.vendor,
+        "ManagedRuleSetName": group.name,
+        "ProductId": f"{group.vendor}-{group.name}",
+        "ProductTitle": group.name,
+        "ProductDescription": group.description,
+        "IsVersioningSupported": False,
+        "IsAdvancedManagedRuleSet": False,
+    }

@@ -47,18 +47,28 @@ class AnyKey(dict[str, Any]):
 
 
 class WebAclOperations(EntityOperations):
-    def _document(self, scope: str, members: dict[str, Any]) -> dict[str, Any]:
+    def _document(
+        self,
+        scope: str,
+        default_action: dict[str, Any],
+        visibility: dict[str, Any],
+        rules: list[dict[str, Any]],
+        bodies: dict[str, Any] | None,
+        **more: Any,
+    ) -> dict[str, Any]:
         """The checked document of a web ACL, with the capacity that it needs."""
-        bodies = self._bodies(members.get("CustomResponseBodies"))
-        check_action(members["DefaultAction"], bodies, "DefaultAction", "DEFAULT_ACTION")
-        needed = self._checks(scope).rules(members.get("Rules") or [], bodies, in_group=False)
+        checked = self._bodies(bodies)
+        check_action(default_action, checked, "DefaultAction", "DEFAULT_ACTION")
+        needed = self._checks(scope).rules(rules, checked, in_group=False)
         if needed > capacity.ACL_LIMIT:
             raise exceeded(f"{capacity.ACL_LIMIT} capacity units of a web ACL, where {needed} are needed")
-        injected = (members.get("AssociationConfig") or {}).get("ChallengeJavascriptSdkInjection")
+        injected = (more["AssociationConfig"] or {}).get("ChallengeJavascriptSdkInjection")
         if injected:
             field = "CHALLENGE_JAVASCRIPT_SDK_INJECTION_CONFIG"
             raise invalid("No script is injected here", field, ",".join(injected))
-        return {name: value for name, value in members.items() if value is not None} | {"Capacity": needed}
+        document = {"DefaultAction": default_action, "VisibilityConfig": visibility, "Rules": rules, "Capacity": needed}
+        more |= {"CustomResponseBodies": bodies}
+        return document | {name: value for name, value in more.items() if value is not None}
 
     async def _tokens(self) -> None:
         """The key that every location checks tokens with; made with the first web ACL."""
@@ -83,18 +93,18 @@ class WebAclOperations(EntityOperations):
         token_domains: list[str] | None = None,
         association_config: dict[str, Any] | None = None,
     ) -> Output:
-        members = {
-            "DefaultAction": default_action,
-            "VisibilityConfig": visibility_config,
-            "Rules": rules or [],
-            "CustomResponseBodies": custom_response_bodies,
-            "CaptchaConfig": captcha_config,
-            "ChallengeConfig": challenge_config,
-            "TokenDomains": token_domains,
-            "AssociationConfig": association_config,
-        }
         async with self._control.changing:
-            document = self._document(scope, members)
+            document = self._document(
+                scope,
+                default_action,
+                visibility_config,
+                rules or [],
+                custom_response_bodies,
+                AssociationConfig=association_config,
+                CaptchaConfig=captcha_config,
+                ChallengeConfig=challenge_config,
+                TokenDomains=token_domains,
+            )
             await self._tokens()
             return await self._create("webacl", scope, name, description, document, tags)
 
@@ -118,19 +128,19 @@ class WebAclOperations(EntityOperations):
         association_config: dict[str, Any] | None = None,
     ) -> Output:
         """Replaces the whole ACL; what is not given takes its default."""
-        members = {
-            "DefaultAction": default_action,
-            "VisibilityConfig": visibility_config,
-            "Rules": rules or [],
-            "CustomResponseBodies": custom_response_bodies,
-            "CaptchaConfig": captcha_config,
-            "ChallengeConfig": challenge_config,
-            "TokenDomains": token_domains,
-            "AssociationConfig": association_config,
-        }
         async with self._control.changing:
             entity = self._named("webacl", scope, name, id)
-            document = self._document(scope, members)
+            document = self._document(
+                scope,
+                default_action,
+                visibility_config,
+                rules or [],
+                custom_response_bodies,
+                AssociationConfig=association_config,
+                CaptchaConfig=captcha_config,
+                ChallengeConfig=challenge_config,
+                TokenDomains=token_domains,
+            )
             return await self._update("webacl", entity, lock_token, description, document)
 
     @operation()
