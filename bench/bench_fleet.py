@@ -12,6 +12,7 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from littoral.protocols.fleetquery import parse
@@ -21,6 +22,7 @@ from littoral.store.embedded import EmbeddedStore
 from littoral.things.fleet import Fleet
 from littoral.things.indexing.index import THINGS
 from littoral.things.jobs import Job
+from littoral.things.message import Publication
 from littoral.things.names import Names
 from littoral.things.registry import Registry, Thing
 from littoral.things.shadows import Shadows
@@ -43,6 +45,17 @@ async def untold(_topic: str, _payload: bytes) -> None:
     """Nobody listens."""
 
 
+class Silence:
+    """Nobody comes and nobody goes."""
+
+    def close(self) -> None:
+        """There was nothing."""
+
+
+def nobody(_take: Callable[[Publication], None]) -> tuple[Silence, tuple[str, ...]]:
+    return Silence(), ()
+
+
 async def main(count: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         store = await EmbeddedStore.open(Path(folder) / "store")
@@ -51,7 +64,7 @@ async def main(count: int) -> None:
         await registry.load()
         shadows = Shadows(Documents(records, "shadow/"), untold, time.time)
         names = Names("us-east-1", "000000000000")
-        fleet = Fleet(records, registry, names, untold, shadows, time.time)
+        fleet = Fleet(records, registry, names, untold, shadows, nobody, time.time)
         await fleet.open()
         things = [Thing(f"bed-{n}", str(n), None, {"ward": str(n % 100)}) for n in range(count)]
         await asyncio.gather(*(registry.things.put(thing.name, thing) for thing in things))

@@ -45,6 +45,10 @@ async def untold(topic: str, payload: bytes) -> None:
     """No device hears of it."""
 
 
+def nobody(take: object) -> Any:
+    raise AssertionError("nothing of connections is indexed in these tests")
+
+
 async def build(store: EmbeddedStore, authority: Authority) -> Iot:
     records = store.records("things")
     registry = Registry(records)
@@ -56,7 +60,7 @@ async def build(store: EmbeddedStore, authority: Authority) -> Iot:
         Documents(records, "destination/"), None, lambda name: names.arn("ruledestination", name), time.time
     )
     shadows = Shadows(Documents(records, "shadow/"), untold, time.time)
-    fleet = Fleet(records, registry, names, untold, shadows, time.time)
+    fleet = Fleet(records, registry, names, untold, shadows, nobody, time.time)
     await fleet.open()
     return Iot(
         registry,

@@ -52,6 +52,10 @@ def test_a_device_from_thing_to_policy_and_away_again(iot: Any) -> None:
     iot.attach_policy(policyName="bed", target=arn)
     assert iot.list_thing_principals(thingName="bed3")["principals"] == [arn]
     assert iot.list_principal_things(principal=arn)["things"] == ["bed3"]
+    of_thing = iot.list_thing_principals_v2(thingName="bed3")["thingPrincipalObjects"]
+    assert of_thing == [{"principal": arn, "thingPrincipalType": "NON_EXCLUSIVE_THING"}]
+    of_principal = iot.list_principal_things_v2(principal=arn)["principalThingObjects"]
+    assert of_principal == [{"thingName": "bed3", "thingPrincipalType": "NON_EXCLUSIVE_THING"}]
     assert iot.list_attached_policies(target=arn)["policies"] == [
         {"policyName": "bed", "policyArn": ARN + "policy/bed"}
     ]

@@ -81,6 +81,14 @@ def test_a_search_comes_in_pages_and_knows_what_is_wrong(indexed: Any) -> None:
 
 def test_who_is_connected_is_found(place: Place, indexed: Any) -> None:
     device = place.device("connecting", allow("iot:*"))
+    early = place.device("early", allow("iot:*"))
+    off = {**ALL, "thingConnectivityIndexingMode": "OFF"}
+    indexed.update_indexing_configuration(thingIndexingConfiguration=off)
+    with early.connect():
+        assert names(indexed, "connectivity.connected:true") == []
+        indexed.update_indexing_configuration(thingIndexingConfiguration=ALL)
+        assert names(indexed, "connectivity.connected:true") == ["early"]
+    until(lambda: names(indexed, "connectivity.connected:true") == [])
     assert names(indexed, "thingName:connecting AND connectivity.connected:false") == ["connecting"]
     with device.connect():
         until(lambda: names(indexed, "connectivity.connected:true") == ["connecting"])

@@ -27,7 +27,7 @@ from littoral.net.pki import Authority
 from littoral.store.contract import Records, Streams
 from littoral.store.documents import Documents
 from littoral.things.answers import Answers
-from littoral.things.broker import BrokerLimits, NotStored
+from littoral.things.broker import BrokerLimits, LocalSubscriber, NotStored
 from littoral.things.broker.limits import ProfileName
 from littoral.things.control import Iot
 from littoral.things.credentials import CredentialsProvider, Issue
@@ -151,7 +151,16 @@ class Things:
 
         self.shadows = Shadows(Documents(records, "shadow/"), tell, clock)
         self._fleet = fleet = Fleet(
-            records, registry, names, tell, self.shadows, clock, objects=job_objects, invoker=invoker, permits=permits
+            records,
+            registry,
+            names,
+            tell,
+            self.shadows,
+            self._follow_presence,
+            clock,
+            objects=job_objects,
+            invoker=invoker,
+            permits=permits,
         )
         self.access.on_stranger = lambda client: fleet.stranger(client, self.broker.spawn)
         asked = permits and (lambda function, rule: permits(function, names.arn("rule", rule)))
@@ -181,7 +190,6 @@ class Things:
         self.iot_jobs_data = IotJobsData(fleet.jobs, self.iot_data.authorise)
         registry.on_change(self._registry_changed)
         Presence(self.broker, clock).open()
-        self.broker.subscribe(PRESENCE, fleet.index.presence)
         await self._duplicates.open()
         await self.destinations.open()
         await self.rules.open()
@@ -201,6 +209,9 @@ class Things:
         await self.broker.close(grace)
         await self.rules.close()
         await self.destinations.close()
+
+    def _follow_presence(self, take: Callable[[Publication], None]) -> tuple[LocalSubscriber, list[str]]:
+        return self.broker.subscribe(PRESENCE, take), [client.client_id for client in self.broker.clients()]
 
     # ------------------------------------------------------------------------------------------- registry
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from littoral.aws.invoke import Invoker
 from littoral.store.contract import Records
 from littoral.things.access import Client
-from littoral.things.indexing import Index, Membership
+from littoral.things.indexing import Follow, Index, Membership
 from littoral.things.jobs import JobObjects, JobRequests, Jobs, Progress
 from littoral.things.jobs.events import SETTING as EVENTS
 from littoral.things.names import Names
@@ -19,7 +19,8 @@ Publish = Callable[[str, bytes], Awaitable[None]]
 
 
 class Fleet:
-    """``publish`` sends a message on a topic; ``permits`` (function, ARN) is whether IoT may invoke it."""
+    """``publish`` sends a message on a topic, ``follow`` has presence events come, ``permits`` (function, ARN) is
+    whether IoT may invoke it."""
 
     def __init__(
         self,
@@ -28,6 +29,7 @@ class Fleet:
         names: Names,
         publish: Publish,
         shadows: Shadows,
+        follow: Follow,
         clock: Callable[[], float],
         *,
         objects: JobObjects | None = None,
@@ -38,7 +40,7 @@ class Fleet:
         self.jobs = Jobs(records, names, publish, clock, objects)
         self.progress = Progress(self.jobs, registry, names, records)
         self.provisioning = Provisioning(records, registry, names, clock, invoker, permits)
-        self.index = Index(registry, shadows)
+        self.index = Index(registry, shadows, follow)
         self.membership = Membership(registry, self.index)
         self.job_requests = JobRequests(self.jobs)
         self.provisioning_requests = ProvisioningRequests(self.provisioning)

@@ -2,15 +2,15 @@
 
 Theory: the registry is in memory already, so the index copies nothing of it: a document is put together when it is
 looked at. What is not in memory is added as the configuration says: shadows, read once and then followed, and who is
-connected, as presence events tell it (after a restart: since the restart). A search looks at every thing.
+connected, as presence events tell it (since it was asked for, or the restart). A search looks at every thing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final, Protocol
 
 from littoral.protocols.fleetquery import Query
 from littoral.things.message import Publication
@@ -30,11 +30,21 @@ OFF: Final[Json] = {
 }
 
 
+class Closable(Protocol):
+    def close(self) -> None: ...
+
+
+Follow = Callable[[Callable[[Publication], None]], tuple[Closable, Iterable[str]]]
+
+
 class Index:
     """``configuration`` is AWS's: thingIndexingConfiguration and thingGroupIndexingConfiguration. ``on_change`` is told
-    of a thing whose shadow or connection changed; the registry tells of the rest itself."""
+    of a thing whose shadow or connection changed; the registry tells of the rest itself. ``follow`` has presence events
+    come from now on, until what it gave is closed, and says who is connected now."""
 
-    def __init__(self, registry: Registry, shadows: Shadows) -> None:
+    def __init__(self, registry: Registry, shadows: Shadows, follow: Follow) -> None:
+        self._follow = follow
+        self._following: Closable | None = None
         self.configuration: Json = OFF
         self.on_change: Callable[[str], None] = lambda thing: None
         self._registry = registry
@@ -50,12 +60,22 @@ class Index:
     async def configure(self, configuration: Json) -> None:
         """From now on; what is indexed anew is there on return."""
         before, self.configuration = self._wants_shadows(), configuration
+        self._follow_connections()
         if self._wants_shadows() == before:
             return
         self._documents.clear()
         if self._wants_shadows():
             async for thing, name, document in self._shadows.every():
                 self._documents.setdefault(thing, {}).setdefault(name, document)
+
+    def _follow_connections(self) -> None:
+        """Only while they are indexed: events that nobody hears are not made."""
+        if self.connectivity and self._following is None:
+            self._following, connected = self._follow(self.presence)
+            self._connections = {client: {"connected": True} for client in connected}
+        elif not self.connectivity and self._following is not None:
+            self._following.close()
+            self._following, self._connections = None, {}
 
     # -------------------------------------------------------------------------------------------- what is on
 
@@ -108,8 +128,7 @@ class Index:
         if not connected:
             found["disconnectReason"] = told.get("disconnectReason", "")
         self._connections[told["clientId"]] = found
-        if self.connectivity:
-            self.on_change(told["clientId"])
+        self.on_change(told["clientId"])
 
     # ----------------------------------------------------------------------------------------------- documents
 
