@@ -255,15 +255,15 @@ def test_a_rule_reads_mqtt5_properties_and_sends_them_on(place: Place, nurse: De
     }
     action = republish("r5out")
     action["republish"]["headers"] = headers
-    sql = "SELECT get_user_properties('ward') AS ward, get_mqtt_property('correlation_data') AS c FROM 'r5/+'"
-    rule(place, "properties", sql, action)
+    found = "get_user_properties('ward') AS ward, get_mqtt_property('correlation_data') AS c, sourceip() AS ip"
+    rule(place, "properties", f"SELECT {found} FROM 'r5/+'", action)
     sent = Properties(PacketTypes.PUBLISH)
     sent.UserProperty, sent.ContentType, sent.CorrelationData = ("ward", "7"), "a/b", b"c"
     with nurse.connect() as station:
         station.subscribe("r5out")
         station.publish("r5/x", {"bed": "3"}, properties=sent)
         message: mqtt.MQTTMessage = station.messages.get(timeout=10)
-        assert json.loads(message.payload) == {"ward": ["7"], "c": "Yw=="}
+        assert json.loads(message.payload) == {"ward": ["7"], "c": "Yw==", "ip": "127.0.0.1"}
         assert message.properties is not None
         assert (message.properties.ContentType, message.properties.UserProperty) == ("a/b", [("k", "3")])
 
