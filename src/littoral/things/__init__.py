@@ -8,6 +8,8 @@
 ``control/``      the API of botocore's service ``iot``; ``data`` is that of ``iot-data``
 ``permissions``   what a certificate may do; ``gatekeeper`` answers ``access`` from it
 ``jobs/``         jobs and their executions; ``provisioning/``: devices that become things; ``fleet`` opens both
+``indexing/``     the fleet index and dynamic thing groups; ``credentials``: temporary ones for a certificate
+``refusals``      who was refused what, and why
 ``shadows/``      device shadows over MQTT and in process
 ``rules/``        topic rules: matched durably, run at least once; ``intake`` feeds them
 ``duplicates``    messages sent twice, delivered once; ``presence``: who came and went
