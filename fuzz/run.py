@@ -9,7 +9,8 @@ import atheris
 
 
 def main() -> None:
-    with atheris.instrument_imports(include=["littoral.edge.waf", "littoral.protocols.iotsql"]):
+    watched = ["littoral.edge.waf", "littoral.net", "littoral.protocols.http1", "littoral.protocols.iotsql"]
+    with atheris.instrument_imports(include=watched):
         targets = importlib.import_module("fuzz.targets").TARGETS
     atheris.Setup(sys.argv, targets[sys.argv.pop(1)])
     atheris.Fuzz()

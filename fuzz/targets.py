@@ -1,7 +1,7 @@
 """What fuzzers feed: each target takes bytes, and raises where something is wrong.
 
 ``make fuzz TARGET=seclang SECONDS=60`` runs one under atheris (``run.py``); the tests run all of them with a bounded
-number of hypothesis' examples (tests/edge/waf/test_fuzz.py, tests/protocols/test_iotsql_fuzz.py).
+number of hypothesis' examples (test_fuzz.py in tests/edge/waf and tests/net, test_iotsql_fuzz.py in tests/protocols).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 
+from fuzz.http1 import http_requests, http_response
 from fuzz.rules import rule_sql, rule_template, rule_times
 from littoral.edge.waf.crs.engine import Engine
 from littoral.edge.waf.crs.program import Program
@@ -70,5 +71,15 @@ def transformations(data: bytes) -> None:
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    each.__name__: each for each in (seclang, rule_set, transformations, rule_sql, rule_template, rule_times)
+    each.__name__: each
+    for each in (
+        seclang,
+        rule_set,
+        transformations,
+        rule_sql,
+        rule_template,
+        rule_times,
+        http_requests,
+        http_response,
+    )
 }

@@ -16,25 +16,11 @@ from littoral.net.limits import Limits
 from littoral.net.listen import HttpService
 from littoral.net.message import BodyError, Request, Response
 from tests.net.smuggling import CASES, NEXT, SEEN_NEXT, Case, Outcome
-from tests.net.wire import Recorder
+from tests.net.wire import Paused
 
 FIRST = b"GET /first HTTP/1.1\r\nHost: a\r\n\r\n"
 ANSWER = re.compile(rb"HTTP/1\.1 (?=[0-9]{3} )")
 LIMITS = Limits(body_buffer=64 * 1024)
-
-
-class Paused(Recorder):
-    """Keeps what is written and honours that reading is paused."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.paused = False
-
-    def pause_reading(self) -> None:
-        self.paused = True
-
-    def resume_reading(self) -> None:
-        self.paused = False
 
 
 class Seen:

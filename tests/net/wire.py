@@ -122,3 +122,17 @@ class Recorder(asyncio.Transport):
 
     def resume_reading(self) -> None:
         return
+
+
+class Paused(Recorder):
+    """Keeps what is written and honours that reading is paused."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.paused = False
+
+    def pause_reading(self) -> None:
+        self.paused = True
+
+    def resume_reading(self) -> None:
+        self.paused = False

@@ -231,6 +231,8 @@ class ClientConnection(asyncio.Protocol):
             self._fail(BadResponse("the server switches protocols"))
         except HttpParserError as error:
             self._fail(BadResponse(str(error)))
+        if self._over and data[-1:] != b"\n" and has_no_body(self._status, self._method):
+            self._transport.abort()  # it does not end with its head: part of what nobody asked for
         if in_head and self._status == 0:
             self._head_bytes += len(data)
             if self._head_bytes > self._limits.max_header_bytes or len(self._headers) > self._limits.max_headers:
@@ -302,13 +304,28 @@ class ClientConnection(asyncio.Protocol):
 
     # ----------------------------------------------------------------------------------- the parser's side
 
+    @property
+    def _over(self) -> bool:
+        """All of the response has come."""
+        return self._passed if self._passage is not None else self._head is None
+
+    def on_message_begin(self) -> None:
+        if self._over:
+            raise BadResponse("a response that nobody asked for")  # and what more of it comes is not the next one's
+
+    def on_chunk_header(self) -> None:
+        if self._over:
+            raise BadResponse("chunks after a response that has no body")
+
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers.append((name.lower(), value.strip(b" \t")))
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
         headers, self._headers = self._headers, []
-        if 100 <= status < 200 and status != 101:
+        if not 100 <= status <= 599:
+            raise BadResponse(f"{status} is no HTTP status")
+        if status < 200 and status != 101:
             if self._passage is not None:
                 self._passage.hinted(status, headers)
             if self._on_interim is not None:
@@ -445,7 +462,7 @@ def _framing(headers: RawHeaders) -> tuple[int | None, bool, bool]:
         if name == b"content-length":
             length = int(value)
         elif name == b"transfer-encoding":
-            if value.lower() != b"chunked":
+            if chunked or value.lower() != b"chunked":
                 raise BadResponse("only the chunked transfer coding is understood")
             chunked = True
         elif name == b"connection":
