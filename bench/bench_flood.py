@@ -9,7 +9,12 @@ for twenty:
 - connections from 200 addresses, opened and reset as fast as they come;
 - requests for what is not cached, on 200 connections from 40 addresses, 16 at a time as soon as the last are answered;
 - requests for the cached page, on 100 connections from 20 addresses, 64 at a time;
-- 200 readers from 20 addresses who ask for a mebibyte and take nothing.
+- 200 readers from 20 addresses who ask for a mebibyte and take nothing;
+- 1,000 connections from 40 addresses whose bodies come a byte at a time;
+- heads of 300 lines, heads without an end and bytes that are no HTTP (a ClientHello), from 60 addresses, each on a new
+  connection as soon as the last was refused;
+- ApacheBench, where it is installed (Debian: apache2-utils), for the cached page, from 20
+  addresses on 16 connections each.
 
 Prints the share of the good client's requests answered within 50 ms before, during and after, the percentiles, and what
 was refused by name. ``--plot FILE`` draws it, ``--off`` is the same without the shield, ``--first`` lets edge, origin
@@ -23,6 +28,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import socket
 import struct
 import subprocess
@@ -197,13 +203,68 @@ def readers(port: int, end: float) -> None:
     time.sleep(max(0.0, end - time.monotonic()))
 
 
+def bodies(port: int, end: float) -> None:
+    held: list[socket.socket] = []
+    while time.monotonic() < end:
+        for _ in range(min(100, 1_000 - len(held))):
+            try:
+                one = connected(port, address(4_000 + len(held) % 40))
+                one.send(f"POST /body{HEAD}Content-Length: 100000\r\n\r\n".encode())
+                held.append(one)
+            except OSError:
+                break
+        for one in random.sample(held, min(len(held), 100)):
+            try:
+                one.send(b"x")
+            except OSError:
+                held.remove(one)
+                one.close()
+        time.sleep(0.05)
+
+
+def heads(port: int, end: float) -> None:
+    kinds = [
+        f"GET /{HEAD}".encode() + b"X: y\r\n" * 300 + b"\r\n",
+        f"GET /{HEAD}X: ".encode() + b"x" * 60_000,
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(500),
+    ]
+    number = 0
+    while time.monotonic() < end:
+        number += 1
+        try:
+            with connected(port, address(5_000 + number % 60)) as one:
+                one.sendall(kinds[number % 3])
+                one.recv(1024)
+        except OSError:
+            continue
+
+
+def ab(port: int, end: float) -> None:
+    """ApacheBench, from 20 addresses (wrk and h2load cannot be bound to one)."""
+    seconds = str(max(1, int(end - time.monotonic())))
+    with ExitStack() as running:
+        while time.monotonic() < end - 1:  # it ends when it is refused
+            command = ["ab", "-q", "-r", "-k", "-c", "16", "-n", "100000000", "-t", seconds, "-H", f"Host: {HOST}"]
+            many = [[*command, "-B", address(6_000 + n), f"http://127.0.0.1:{port}/page"] for n in range(20)]
+            quiet = subprocess.DEVNULL
+            started = [running.enter_context(subprocess.Popen(one, stdout=quiet, stderr=quiet)) for one in many]
+            for one in started:
+                running.callback(one.terminate)
+            while time.monotonic() < end and any(one.poll() is None for one in started):
+                time.sleep(0.2)
+
+
 ATTACKS: dict[str, Callable[[int, float], None]] = {
     "slowloris": slowloris,
     "openings": openings,
     "misses": misses,
     "hits": hits,
     "readers": readers,
+    "bodies": bodies,
+    "heads": heads,
 }
+if shutil.which("ab"):
+    ATTACKS["ab"] = ab
 
 
 # -------------------------------------------------------------------------------------------- the good client
@@ -303,7 +364,7 @@ def plot(samples: list[tuple[float, float]], file: Path) -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(9, 3.4))
-    axes.axvspan(BEFORE, BEFORE + DURING, color="0.92", label="flood from 330 other addresses")
+    axes.axvspan(BEFORE, BEFORE + DURING, color="0.92", label="flood from 450 other addresses")
     moments, latencies = [at for at, _ in samples], [taken * 1e3 for _, taken in samples]
     axes.scatter(moments, latencies, s=4, label="one request")
     axes.axhline(GOOD * 1e3, color="tab:red", linewidth=1, label="50 ms")

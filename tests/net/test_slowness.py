@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from littoral.net.limits import Limits
-from littoral.net.listen import HttpListener
+from littoral.net.listen import A_TURN, HttpListener, HttpService
 from littoral.net.message import BodyError, Request, Response
 from tests.net.wire import Wire, serving, wire
 
@@ -168,3 +168,52 @@ async def test_when_all_are_busy_a_new_one_is_told_so() -> None:
         answer.set()
         assert (await first.reply()).status == 200
         assert listener.service.refusals["connections"] == 1
+
+
+class Slow:
+    """A connection that takes a third of a turn to look at, on the clock of the test."""
+
+    host, idle_since = "127.0.0.1", None
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock, self.seen = clock, 0
+
+    def overdue(self, now: float) -> None:
+        self.seen += 1
+        self.clock.now += A_TURN / 3
+
+    def shut_down(self) -> None: ...
+
+    def cut(self) -> None: ...
+
+
+class Clock:
+    """The loop as a sweep sees it."""
+
+    def __init__(self) -> None:
+        self.now, self.soon = 0.0, []
+
+    def time(self) -> float:
+        return self.now
+
+    def call_soon(self, callback: object) -> None:
+        self.soon.append(callback)
+
+    def call_later(self, delay: float, callback: object) -> None: ...
+
+
+async def test_a_sweep_lets_others_have_their_turn_and_looks_at_each_once() -> None:
+    service, clock = HttpService(lambda request: Response(200)), Clock()
+    service.loop = clock  # type: ignore[assignment]
+    many = [Slow(clock) for _ in range(10)]
+    service._connections.update(many)  # type: ignore[arg-type]
+    service._tick()
+    assert sum(one.seen for one in many) in (3, 4)
+    service._tick()  # the last sweep goes on
+    while clock.soon:
+        before = sum(one.seen for one in many)
+        clock.soon.pop()()
+        assert sum(one.seen for one in many) - before <= 4
+    assert [one.seen for one in many] == [1] * 10
+    service._tick()
+    assert sum(one.seen for one in many) > 10
