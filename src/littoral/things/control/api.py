@@ -21,6 +21,7 @@ from littoral.things.control.policies import Policies, PolicyVersions
 from littoral.things.control.policyattachments import PolicyAttachments
 from littoral.things.control.principals import Principals
 from littoral.things.control.rolealiases import RoleAliases
+from littoral.things.control.tags import Tags
 from littoral.things.control.things import Things
 from littoral.things.control.thingtypes import ThingTypes
 from littoral.things.control.topicrules import TopicRules
@@ -49,6 +50,7 @@ class Iot(
     JobTemplates,
     EventConfigurations,
     Indexing,
+    Tags,
     TopicRules,
     TopicRuleDestinations,
     Endpoints,

@@ -1,4 +1,4 @@
-"""Tags. Of this service's resources only topic rules have them here; any other ARN is refused by name."""
+"""Tags of topic rules; those of other resources are in ``tags``."""
 
 from __future__ import annotations
 

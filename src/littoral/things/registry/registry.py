@@ -59,6 +59,7 @@ class Registry:
         self.group_grants = Pairs(Documents(records, "groupgrant/"))  # group and policy
         self.billed = Pairs(Documents(records, "billed/"))  # thing and billing group
         self.settings = Documents(records, "registrysetting/")
+        self.tags = Documents(records, "tag/")  # by ARN
         self.changing = asyncio.Lock()
         self._listeners: list[Listener] = []
         self._fleet_listeners: list[Callable[[str], None]] = []
