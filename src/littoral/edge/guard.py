@@ -21,6 +21,7 @@ from functools import partial
 
 from littoral.edge import answer
 from littoral.net.message import Answer, Handler, Headers, Request, Response
+from littoral.net.passage import Again, Passage
 from littoral.protocols.http1 import prepared_head
 from littoral.protocols.shield import Shield, client_of
 
@@ -88,13 +89,21 @@ class Guard:
             made = enter(request)
             if type(made) is not Response:
                 works(host)
+                if isinstance(made, Passage) and made.again is not None:
+                    made.again = partial(self._working_again, host, made.again)
             elif made.again is not None:
                 made.again = partial(self._again, host, made.again)
             return made
 
         return handle
 
-    def _again(self, host: str, again: Callable[[], bytes | None]) -> bytes | None:
+    def _working_again(self, host: str, again: Again) -> bytes | Passage | None:
+        whole = self._again(host, again)
+        if whole is not None:
+            self._works(host)
+        return whole
+
+    def _again(self, host: str, again: Again) -> bytes | Passage | None:
         """The same for a request that is answered without its handler."""
         granted = self._left.get(host)
         if not granted:

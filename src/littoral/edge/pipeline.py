@@ -24,7 +24,7 @@ from littoral.edge.continuous import marked, marked_later, way_of, without_sessi
 from littoral.edge.fetching import Fetching
 from littoral.edge.geo import Locator, Nowhere
 from littoral.edge.plan import SAFE_METHODS, Plan
-from littoral.edge.relaying import Relaying
+from littoral.edge.relaying import Relayed, Relaying
 from littoral.edge.responseheaders import ResponseHeaders
 from littoral.edge.serving import Serving
 from littoral.edge.tier import HEADER, RAW, NotTrusted, Tier, inner
@@ -184,7 +184,7 @@ class Pipeline:
         if stopped is not None:
             return stopped
         answered = self._admitted(request)
-        if type(answered) is Response and answered.again is not None:
+        if isinstance(answered, (Response, Passage)) and answered.again is not None:
             answered.again = firewall.again(request, answered.again)
         return answered
 
@@ -219,7 +219,8 @@ class Pipeline:
         found = self._quick_hit(request, plan, headers) or self._relaying.of(request, plan, headers)
         if found is None:
             return self._long(request, plan)
-        if isinstance(found, Passage):
+        if isinstance(found, Relayed):
+            found.again = self._pass_once_more(found)
             return found
         if isinstance(found, Awaitable):
             return self._counted(found, plan.traffic, request)
@@ -271,6 +272,17 @@ class Pipeline:
                 traffic.hits += 1
                 traffic.bytes += entry.size
             return whole
+
+        return again
+
+    def _pass_once_more(self, relayed: Relayed) -> Callable[[], Passage | None]:
+        """The same of what is relayed."""
+        book, log, guards = self._known, self.access, self._guards
+
+        def again() -> Passage | None:
+            if self._known is not book or self.access is not log or self._guards is not guards or self._watched:
+                return None
+            return relayed.anew()
 
         return again
 

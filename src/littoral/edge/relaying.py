@@ -11,8 +11,10 @@ a second; what they came to is looked up by all of their bytes.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Protocol
 
 from littoral.edge import answer
@@ -166,49 +168,66 @@ class Relaying:
 
 
 class Relayed(Passage):
-    """One of them."""
+    """One of them. ``parts`` are what ``Way.head`` gave for the very same request."""
 
-    __slots__ = ("_head", "_identifier", "_made", "_path", "_query", "_relaying", "_told", "_way", "noting")
+    __slots__ = ("_began", "_first", "_head", "_identifier", "_parts", "_path", "_query", "_relaying", "_way", "noting")
 
-    def __init__(self, relaying: Relaying, way: Way, request: Request, path: str, query: str) -> None:
+    def __init__(
+        self,
+        relaying: Relaying,
+        way: Way,
+        request: Request,
+        path: str,
+        query: str,
+        parts: tuple[bytes, bytes] | None = None,
+        noting: Noting | None = None,
+    ) -> None:
         super().__init__(request)
         self._relaying = relaying
         self._way = way
         self._path = path
         self._query = query
-        self._identifier = ""
+        self._parts = parts
+        self._identifier = b""
         self._head = b""  # of the response; for the log
-        self._made: RawHeaders = []
-        self._told: Told | None = None
-        self.noting: Noting | None = None
+        self._began = self._first = -1.0
+        self.noting = noting
+
+    def anew(self) -> Relayed:
+        """For the very same request once more. It is copied where somebody keeps it."""
+        request = self.request if self.noting is None else self._copied()
+        return Relayed(self._relaying, self._way, request, self._path, self._query, self._parts, self.noting)
 
     def begin(self, viewer: Viewer) -> None:
-        way, relaying = self._way, self._relaying
-        upstream = relaying.fetching.upstream.client.take(way.waiting(self.request))
+        way, fetching = self._way, self._relaying.fetching
+        upstream = fetching.upstream.client.take(way.waiting(self.request))
         if upstream is None:
+            self.request = self._copied()
             viewer.pass_instead(self.request, self._long(None))
             return
-        before, after = way.head(self.request, self._path, self._query)
-        self._identifier = identifier = answer.request_id()
-        self._told = Told(origin=way.behaviour.origin.domain)
-        relaying.fetching.origin_requests += 1
-        head = b"%b%b%b" % (before, identifier.encode(), after)
-        self.send(viewer, upstream, head, way.behaviour.origin.read_timeout)
+        parts = self._parts
+        if parts is None:
+            parts = self._parts = way.head(self.request, self._path, self._query)
+        self._identifier = identifier = answer.request_id().encode()
+        self._began = time.perf_counter()
+        fetching.origin_requests += 1
+        self.send(viewer, upstream, b"%b%b%b" % (parts[0], identifier, parts[1]), way.behaviour.origin.read_timeout)
 
     def known(self, head: bytes) -> Known | None:
         return self._way.book.answered(self._way, head)
 
     def head_of(self, known: Known) -> bytes:
-        head = b"%b%b%b" % (known.before, self._identifier.encode(), known.after)
+        head = b"%b%b%b" % (known.before, self._identifier, known.after)
         self._count(known.status, known.length, head)
         return head
 
     def made(self, status: int, headers: RawHeaders, date_line: bytes) -> bytes | None:
         if status in self._way.pages and self._way.plan.errors[status].path != self._path:
-            self._count_answer()
+            self._way.plan.traffic.asked(time.perf_counter() - self._began)
+            self.request = self._copied()
             self.instead(self._noted(self._relaying.page(self.request, self._way.plan, status)))
             return None
-        made = self._way.made(status, headers, self._identifier, self.request)
+        made = self._way.made(status, headers, self._identifier.decode(), self.request)
         try:
             head, length = response_head(status, made, date_line)
         except ValueError as problem:
@@ -218,7 +237,7 @@ class Relayed(Passage):
 
     def remember(self, head: bytes, length: int) -> None:
         """Only with a Date of its own: ours would be kept with it."""
-        before, found, after = self._head.partition(self._identifier.encode())
+        before, found, after = self._head.partition(self._identifier)
         if found and found not in after and b"\r\ndate:" in head.lower():
             self._way.book.keep(self._way, head, Known(self.status, length, before, after))
 
@@ -228,23 +247,26 @@ class Relayed(Passage):
 
     def failed(self, problem: RequestFailed) -> None:
         """A connection that had ended was no attempt."""
+        self.request = self._copied()
         self.instead(self._long(None if isinstance(problem, Disconnected) else problem))
 
     def over(self, whole: bool) -> None:
-        if self._told is not None and self.noting is not None:
-            self._told.ended()
-            self.noting.passed(self.request, self.status, self._head + b"\r\n", self.sent, whole, self._told)
+        if self.noting is not None:
+            told = Told(origin=self._way.behaviour.origin.domain, first=self._first, began=self._began)
+            told.ended()
+            self.noting.passed(self.request, self.status, self._head + b"\r\n", self.sent, whole, told)
 
     def _count(self, status: int, size: int, head: bytes) -> None:
         self._head = head
+        self._first = time.perf_counter() - self._began
         result = "Miss" if status < 400 else "Error"
         self._relaying.results[result] += 1
-        self._way.plan.traffic.passed(result, status, size)
-        self._count_answer()
+        self._way.plan.traffic.passed(result, status, size, self._first)
 
-    def _count_answer(self) -> None:
-        assert self._told is not None
-        self._way.plan.traffic.asked(self._told.answered())
+    def _copied(self) -> Request:
+        """Of its own, and of now: the very same one may be asked again, and the long way changes what it gets."""
+        since = time.perf_counter() - self._began if self._began >= 0 else 0.0
+        return replace(self.request, headers=Headers(list(self.request.headers.raw)), received_at=time.time() - since)
 
     def _long(self, problem: RequestFailed | None) -> Awaitable[Answer]:
         return self._noted(self._relaying.long(self.request, self._way.plan, problem))

@@ -33,12 +33,14 @@ class Traffic:
         if request.method != "HEAD":
             self.bytes += _length(answer)
 
-    def passed(self, result: str, status: int, size: int) -> None:
-        """The same of a relayed GET."""
+    def passed(self, result: str, status: int, size: int, seconds: float) -> None:
+        """All of it of a relayed GET."""
         self.results[result] += 1
         if status >= 400:
             self.failures[status] += 1
         self.bytes += size
+        self.origin_requests += 1
+        self.origin_seconds += seconds
 
     def asked(self, seconds: float) -> None:
         """An origin answered."""

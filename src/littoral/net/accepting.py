@@ -69,7 +69,8 @@ class Acceptor:
         self._exhausted = exhausted
         self._looks = looks
         self._loop = asyncio.get_running_loop()
-        self._turns = Turns()
+        self._turns = Turns.of_loop()
+        self._handshakes: set[TlsTransport] = set()
         self._closed = False
         for each in sockets:
             self._loop.add_reader(each.fileno(), self._readable, each)
@@ -99,7 +100,7 @@ class Acceptor:
                 transport = SocketTransport(self._turns, accepted, address)
             else:
                 gone = partial(self._gate.leaves, host)
-                transport = TlsTransport(self._turns, accepted, address, self._tls, gone, self._looks)
+                transport = TlsTransport(self._turns, accepted, address, self._tls, gone, self._handshakes, self._looks)
         except OSError as problem:  # it has gone again
             log.debug("no connection with %s: %s", host, problem)
             self._gate.leaves(host)
@@ -125,7 +126,7 @@ class Acceptor:
         for each in self.sockets:
             self._loop.remove_reader(each.fileno())
             each.close()
-        for transport in list(self._turns.handshakes):
+        for transport in list(self._handshakes):
             transport.abort()
 
 

@@ -25,6 +25,7 @@ from pathlib import Path
 from types import TracebackType
 from urllib.parse import urlsplit
 
+from littoral.net.connecting import connected
 from littoral.net.exchange import (
     BadResponse,
     ClientConnection,
@@ -253,10 +254,13 @@ class HttpClient:
                     _, connection = await loop.create_unix_connection(
                         make, origin.host, ssl=origin.tls, server_hostname=origin.server_name
                     )
-                else:
+                elif origin.tls is not None:
                     _, connection = await loop.create_connection(
                         make, origin.host, origin.port, ssl=origin.tls, server_hostname=origin.server_name
                     )
+                else:
+                    connection = make()
+                    await connected(origin.host, origin.port, lambda: connection)
         except TimeoutError as error:
             raise Timeout(f"no connection to {origin.host}:{origin.port} within {timeout:g} s") from error
         except (OSError, ssl.SSLError) as error:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from functools import partial
 from time import time
 from typing import TYPE_CHECKING, cast
@@ -37,7 +37,7 @@ from littoral.net.message import (
     Switching,
     WebSocketUpgrade,
 )
-from littoral.net.passage import Passage
+from littoral.net.passage import Again, Passage
 from littoral.net.relay import Relay
 from littoral.net.repeated import PATIENCE, LastHead
 from littoral.net.responding import CLOSE, END, Responder, plain
@@ -129,7 +129,7 @@ class HttpConnection(Responder):
         self._in_head = False
         self._in_body = False
         self._served = False  # at least one request came
-        self._again: Callable[[], bytes | None] | None = None  # of the newest answer
+        self._again: Again | None = None  # of the newest answer
         self._answering = False  # a handler runs in ``_task``
         self._current: Request | None = None  # which one it answers
         self._passage: Passage | None = None  # what answers instead of a handler
@@ -282,15 +282,19 @@ class HttpConnection(Responder):
         self._served = True
         self._arrived(request, keep, body)
 
-    def _given_again(self, again: Callable[[], bytes | None]) -> bool:
+    def _given_again(self, again: Again) -> bool:
         """The handler's own short cut, where nothing waits to be answered before."""
         if self._answering or self._blocked or self._waiting or self._last or self._server.closing:
             return False
         whole = again()
         if whole is None:
             return False
-        self._transport.write(whole)
-        self._since = self._server.now
+        if type(whole) is bytes:
+            self._transport.write(whole)
+            self._since = self._server.now
+        else:
+            passage = cast(Passage, whole)
+            self._pass(passage.request, passage, True)
         return True
 
     def _arrived(self, request: Request, keep: bool, body: IncomingBody | None) -> None:
@@ -422,6 +426,7 @@ class HttpConnection(Responder):
                     self._finish(keep, body)
                 return
         elif isinstance(answer, Passage) and body is None:
+            self._again = answer.again
             self._pass(request, answer, keep)
             return
         elif isinstance(answer, WebSocketUpgrade):
@@ -557,7 +562,11 @@ class HttpConnection(Responder):
         self._answering = True
         self._current = request
         self._passage, self._passage_keeps = passage, keep
-        passage.begin(self)
+        try:
+            passage.begin(self)
+        except Exception as error:  # noqa: BLE001 - as of a handler
+            self._passage = None
+            self._answer_by_task(request, self._failure(request, error), keep, None)
 
     @property
     def date_line(self) -> bytes:

@@ -157,8 +157,12 @@ class ClientConnection(asyncio.Protocol):
             self.close()
 
     def close(self) -> None:
+        """At once where something is still to be sent: the other side does not want it any more."""
         self._stop_timer()
-        self._transport.close()
+        if self._upload is not None:
+            self._transport.abort()
+        else:
+            self._transport.close()
 
     async def cut(self) -> None:
         self._stop_timer()

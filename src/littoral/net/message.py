@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
-from littoral.net.passage import Passage
+from littoral.net.passage import Again, Passage
 
 RawHeaders = list[tuple[bytes, bytes]]
 
@@ -178,7 +178,8 @@ class Response:
     line. A line that changes is appended: ``prepared + b"age: %d\r\n" % age``.
 
     ``again`` answers the very same request once more: asked with the same head on the same connection, over HTTP/1.1
-    that stays open, it gives all bytes of the response, or None where the handler is to be asked as usual.
+    that stays open, it gives all bytes of the response, a Passage to be begun, or None where the handler is to be asked
+    as usual.
     """
 
     status: int
@@ -187,7 +188,7 @@ class Response:
     close: bool = False  # close the connection after this response
     prepared: bytes | None = None
     note: object = None  # of the handler, for those who observe its answers; never sent
-    again: Callable[[], bytes | None] | None = None
+    again: Again | None = None
 
 
 @dataclass(slots=True)

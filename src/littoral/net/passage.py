@@ -11,7 +11,7 @@ hand.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from littoral.protocols.http1 import last_chunk
@@ -28,6 +28,9 @@ class Known(NamedTuple):
     length: int  # bytes of body that follow it
     before: bytes
     after: bytes
+
+
+Again = Callable[[], "bytes | Passage | None"]
 
 
 class Viewer(Protocol):
@@ -58,10 +61,11 @@ class Viewer(Protocol):
 class Passage:
     """One of them."""
 
-    __slots__ = ("_chunked", "_upstream", "_viewer", "request", "sent", "status")
+    __slots__ = ("_chunked", "_upstream", "_viewer", "again", "request", "sent", "status")
 
     def __init__(self, request: Request) -> None:
         self.request = request
+        self.again: Again | None = None  # as ``Response.again``: for the very same request the next passage
         self.status = 0
         self.sent = 0  # bytes of body
         self._chunked = False

@@ -12,9 +12,9 @@ long way. Measured: 5.3 µs of Python for a small request became 2.6 (docs/decis
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 from littoral.net.message import RawHeaders
+from littoral.net.passage import Again
 
 # Bytes of a head worth keeping: an idle connection holds on to them and, as objects, to some four times as many.
 LONGEST = 2048
@@ -39,7 +39,7 @@ class LastHead:
         self.head = b""
         self.method = self.target = ""
         self.headers: RawHeaders = []
-        self.again: Callable[[], bytes | None] | None = None
+        self.again: Again | None = None
         self.in_vain = 0 if limit else PATIENCE
         self._limit = limit
         self._room = 0  # nought until something is kept, so that nothing fits

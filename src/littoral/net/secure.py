@@ -38,6 +38,7 @@ class TlsTransport(SocketTransport):
         "_factory",
         "_fingerprints",
         "_gone_early",
+        "_handshakes",
         "_looked",
         "_looks",
         "_parted",
@@ -54,8 +55,10 @@ class TlsTransport(SocketTransport):
         peername: Any,
         context: ssl.SSLContext,
         failed: Callable[[], None],
+        handshakes: set[TlsTransport],
         looks: Looks | None = None,
     ) -> None:
+        """``handshakes`` are those under way: without a protocol."""
         super().__init__(turns, sock, peername)
         self._context = context
         self._gone_early: Callable[[], None] | None = failed
@@ -64,6 +67,7 @@ class TlsTransport(SocketTransport):
         self._read_waits = False  # for room to write: OpenSSL answers something that it has read
         self._write_waits = False  # for something to read
         self._timer: asyncio.TimerHandle | None = self._loop.call_later(HANDSHAKE, self._too_late)
+        self._handshakes = handshakes
         self._looks = looks
         self._looked = 0
         self._parted = False  # close_notify is sent
@@ -73,7 +77,7 @@ class TlsTransport(SocketTransport):
 
     def begin(self, factory: Callable[[], asyncio.Protocol]) -> None:
         self._factory = factory
-        self._turns.handshakes.add(self)
+        self._handshakes.add(self)
         self._reading = True
         self._loop.add_reader(self._fd, self._hello)
 
@@ -119,7 +123,7 @@ class TlsTransport(SocketTransport):
         if self._full:
             self._full = False
             self._loop.remove_writer(self._fd)
-        self._turns.handshakes.discard(self)
+        self._handshakes.discard(self)
         self._gone_early = None
         super().begin(self._factory)
         del self._factory
@@ -135,7 +139,7 @@ class TlsTransport(SocketTransport):
 
     def _gone(self, problem: Exception | None) -> None:
         self._stop_timer()
-        self._turns.handshakes.discard(self)
+        self._handshakes.discard(self)
         failed, self._gone_early = self._gone_early, None
         if failed is None:
             super()._gone(problem)

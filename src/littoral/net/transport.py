@@ -23,6 +23,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterable
 from typing import Any, cast
+from weakref import WeakKeyDictionary
 
 READ = 16 * 1024  # the most that one TLS record holds: after a read of it OpenSSL keeps nothing back
 AT_ONCE = 256 * 1024  # bytes that one connection may read or write before it is others' turn
@@ -34,16 +35,24 @@ NO_ROOM = (*NOTHING, ssl.SSLWantWriteError)
 
 
 class Turns:
-    """The connections of one listener that have something to do, in the order in which they said so."""
+    """The connections of one loop that have something to do, in the order in which they said so."""
 
-    __slots__ = ("_coming", "_loop", "_received", "_unsent", "handshakes")
+    __slots__ = ("_coming", "_loop", "_received", "_unsent")
 
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
         self._received: list[tuple[SocketTransport, bytes | None]] = []
         self._unsent: list[SocketTransport] = []
         self._coming = False
-        self.handshakes: set[SocketTransport] = set()  # not yet with a protocol
+
+    @staticmethod
+    def of_loop() -> Turns:
+        """The running loop's, for all its listeners and clients."""
+        loop = asyncio.get_running_loop()
+        turns = _TURNS.get(loop)
+        if turns is None:
+            turns = _TURNS[loop] = Turns(loop)
+        return turns
 
     def received(self, transport: SocketTransport, data: bytes | None) -> None:
         """None: what it holds back is wanted now."""
@@ -69,6 +78,9 @@ class Turns:
             self._loop.call_soon(self._take)
         else:
             self._coming = False
+
+
+_TURNS: WeakKeyDictionary[asyncio.AbstractEventLoop, Turns] = WeakKeyDictionary()
 
 
 class SocketTransport(asyncio.Transport):

@@ -13,6 +13,7 @@ from typing import Any
 from littoral.edge.relaying import Relayed
 from littoral.edge.told import Told
 from littoral.net.message import Answer, FileSlice, Request, Response, Switching
+from littoral.net.passage import Again, Passage
 
 # when it ended and when its first byte was ready, request, status, response's head, bytes of body, whether whole, Told
 Note = tuple[float, float, Request, int, Any, int, bool, object]
@@ -39,16 +40,14 @@ class Notes:
             return answer
         return self._tunnel(request, answer) if isinstance(answer, Switching) else answer
 
-    def again(
-        self, request: Request, answer: Response, size: int, give: Callable[[], bytes | None]
-    ) -> Callable[[], bytes | None]:
+    def again(self, request: Request, answer: Response, size: int, give: Again) -> Again:
         """``Response.again``, each time noted; an answer that is there at once began when it ended."""
         same, status, told = replace(request, received_at=0.0), answer.status, answer.note
         rest = size + len(b"content-length: %d\r\n\r\n" % size)  # what is no head of the handler's
 
-        def give_and_note() -> bytes | None:
+        def give_and_note() -> bytes | Passage | None:
             whole = give()
-            if whole is not None:
+            if isinstance(whole, bytes):
                 now = self._clock()
                 self.all.append((now, now, same, status, whole[: len(whole) - rest], size, True, told))
             return whole

@@ -18,6 +18,7 @@ from littoral.edge.waf.verdict import Verdict
 from littoral.edge.waf.view import View
 from littoral.edge.waf.webacl import Limits, WebAcl
 from littoral.net.message import Answer, Body, BodyTooLarge, BytesBody, Headers, Request, Response
+from littoral.net.passage import Again, Passage
 
 Onward = Callable[[Request], Answer | Awaitable[Answer]]
 Refuse = Callable[[Verdict], Response]
@@ -105,7 +106,7 @@ class Firewall:
         self._note(guard, view, verdict)
         return refuse(verdict) if verdict.reply is not None else None
 
-    def again(self, request: Request, once_more: Callable[[], bytes | None]) -> Callable[[], bytes | None] | None:
+    def again(self, request: Request, once_more: Again) -> Again | None:
         """What may answer the very same request once more without ``admit``, which has just let it pass: it counts for
         the rates as before, and gives None where samples are taken, something is exceeded or other ACLs are in force.
         (The request that exceeds is counted twice; there is one a connection.)"""
@@ -118,7 +119,7 @@ class Firewall:
             return None
         acl = guard.acl
 
-        def counted() -> bytes | None:
+        def counted() -> bytes | Passage | None:
             if self.guards is not guards or guard.again < A_TICK:
                 return None
             whole = once_more()  # first: what it leaves to the usual way must not be counted twice
