@@ -14,7 +14,7 @@ import pytest
 from littoral.edge.accesslog.bucket import RegionBuckets
 from littoral.edge.accesslog.delivery import AccessLogs, NotDelivered
 from littoral.edge.accesslog.formatting import gzipped
-from littoral.edge.accesslog.line import FIELDS, HEAD, line
+from littoral.edge.accesslog.line import FIELDS, HEAD, known_lines, line
 from littoral.edge.accesslog.spool import Destination, Spool, read
 from littoral.edge.accesslog.view import Record, Source, encoded
 from littoral.edge.plan import compile_plan
@@ -52,6 +52,49 @@ SOURCE = Source("TST1", HOST, True)
 
 def fields(text: str) -> dict[str, str]:
     return dict(zip(FIELDS.split(), text.split("\t"), strict=True))
+
+
+HIT = b"HTTP/1.1 200 OK\r\nage: 1\r\nx-cache: Hit from cloudfront\r\nx-amz-cf-id: %b==\r\n"
+CHANGES: list[dict[str, Any]] = [
+    {"ended": 1_700_000_077.0},
+    {"first": 1_700_000_001.2},
+    {"began": 1_699_999_999.0},
+    {"host": "192.0.2.8"},
+    {"port": 1},
+    {"handshake": ""},
+    {"version": "1.1"},
+    {"method": "HEAD"},
+    {"target": "/b"},
+    {"asked": [(b"host", b"b")]},
+    {"status": 404},
+    {"answered": HIT % b"other"},
+    {"answered": HIT % b"longer-than-it-was"},
+    {"answered": (HIT % b"a").replace(b"age: 1", b"age: 22")},
+    {"answered": HIT % b"in the middle" + b"content-length: 5\r\n"},
+    {"answered": b"HTTP/1.1 200 OK\r\nx-amz-cf-id: %00 \r\n"},
+    {"sent": 6},
+    {"whole": False},
+    {"detail": "OriginConnectError"},
+    {"received": 7},
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_line_like_one_before_is_what_it_would_be_alone(change: dict[str, Any]) -> None:
+    one = RECORD._replace(answered=HIT % b"a")
+    other = one._replace(**change)
+    alone = []
+    for record in (one, other):
+        known_lines.cache_clear()
+        alone.append(line(record, SOURCE))
+    known_lines.cache_clear()
+    assert [line(record, SOURCE) for record in (one, other, one, other)] == alone * 2
+    assert alone[0] != alone[1]
+    listed = [
+        (name, value) for name, _, value in (each.partition(b": ") for each in other.answered.split(b"\r\n")[1:-1])
+    ]
+    if b"content-length" not in other.answered and other.status == 200:
+        assert fields(line(other._replace(answered=listed), SOURCE)) == fields(alone[1])
 
 
 def test_a_line_has_the_33_fields() -> None:

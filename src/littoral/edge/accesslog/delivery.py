@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from littoral.edge.accesslog.collecting import Asked, Note, Notes, asked_of, name_of, record_of
 from littoral.edge.accesslog.formatting import gzipped
-from littoral.edge.accesslog.spool import Destination, Spool, read
+from littoral.edge.accesslog.spool import Destination, Spool, place_of, read
 from littoral.edge.accesslog.view import Source
 from littoral.edge.plan import Plan
 from littoral.edge.viewerrules import named
@@ -187,16 +187,19 @@ class AccessLogs:
             return True
 
     async def _deliver(self, path: Path) -> None:
-        found = await asyncio.to_thread(read, path) if path.exists() else None
-        if found is not None and found.records:
-            data = (
-                await self._formatted(path)
-                if path.stat().st_size >= BESIDE
-                else await asyncio.to_thread(gzipped, found)
-            )
-            await self._bucket.put(found.bucket, found.key, data)
-            self.delivered += 1
+        if path.exists() and path.stat().st_size >= BESIDE:
+            place = await asyncio.to_thread(place_of, path)
+            if place is not None:
+                await self._put(*place, await self._formatted(path))
+        elif path.exists():
+            found = await asyncio.to_thread(read, path)
+            if found is not None and found.records:
+                await self._put(found.bucket, found.key, await asyncio.to_thread(gzipped, found))
         path.unlink(missing_ok=True)
+
+    async def _put(self, bucket: str, key: str, data: bytes) -> None:
+        await self._bucket.put(bucket, key, data)
+        self.delivered += 1
 
     async def _formatted(self, path: Path) -> bytes:
         out = path.with_suffix(".gz")

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import time
 from functools import lru_cache
+from typing import Any
 
-from littoral.edge.accesslog.view import Record, Source, View, encoded
+from littoral.edge.accesslog.view import Record, Source, View, encoded, head_and_identifier, response_headers
 
 FIELDS = (
     "date time x-edge-location sc-bytes c-ip cs-method cs(Host) cs-uri-stem sc-status cs(Referer) cs(User-Agent) "
@@ -21,43 +22,67 @@ HEAD = f"#Version: 1.0\n#Fields: {FIELDS}\n"
 
 
 def line(record: Record, source: Source) -> str:
+    """The same request answered the same again differs in times and identifier only: the rest is not written anew."""
+    head, identifier = record.answered, ""
+    if isinstance(head, bytes):
+        head, identifier = head_and_identifier(head)
+        parts = known_lines(source, record[3:9], tuple(record.asked), record.status, head, record[12:])
+    else:
+        parts = _parts(record, source)
+        identifier = response_headers(record).get("x-amz-cf-id", "")
+    day, second = _moment(int(record.ended))
+    named = encoded.__wrapped__(identifier) or "-"  # none comes twice
+    took, waited = max(0.0, record.ended - record.began), max(0.0, record.first - record.began)
+    return f"{day}\t{second}\t{parts[0]}\t{named}\t{parts[1]}\t{took:.3f}\t{parts[2]}\t{waited:.3f}\t{parts[3]}"
+
+
+@lru_cache(maxsize=1024)
+def known_lines(
+    source: Source, asker: tuple[Any, ...], asked: tuple[Any, ...], status: int, head: bytes, rest: tuple[Any, ...]
+) -> tuple[str, ...]:
+    values: tuple[Any, ...] = (0.0, 0.0, 0.0, *asker, list(asked), status, head, *rest)
+    return _parts(Record(*values), source)
+
+
+def _parts(record: Record, source: Source) -> tuple[str, ...]:
+    """The fields between date and time, identifier, time-taken and time-to-first-byte."""
     view = View(record, source)
     asked, answered, spans = view.asked, view.answered, view.spans
     fields = (
-        *_moment(int(record.ended)),
-        source.pop,
-        str(view.sent),
-        record.host,
-        record.method,
-        source.domain,
-        view.path,
-        f"{record.status:03d}",
-        asked.get("referer", ""),
-        asked.get("user-agent", ""),
-        view.query,
-        asked.get("cookie", "") if source.cookies else "",
-        view.result,
-        answered.get("x-amz-cf-id", ""),
-        asked.get("host", ""),
-        view.protocol,
-        str(view.received),
-        f"{max(0.0, record.ended - record.began):.3f}",
-        asked.get("x-forwarded-for", ""),
-        view.tls[0],
-        view.tls[1],
-        view.before,
-        f"HTTP/{record.version}",
-        "",
-        "",
-        str(record.port),
-        f"{max(0.0, record.first - record.began):.3f}",
-        view.detail,
-        answered.get("content-type", ""),
-        view.content_length,
-        spans[1] if spans else "",
-        spans[2] if spans else "",
+        (
+            source.pop,
+            str(view.sent),
+            record.host,
+            record.method,
+            source.domain,
+            view.path,
+            f"{record.status:03d}",
+            asked.get("referer", ""),
+            asked.get("user-agent", ""),
+            view.query,
+            asked.get("cookie", "") if source.cookies else "",
+            view.result,
+        ),
+        (asked.get("host", ""), view.protocol, str(view.received)),
+        (
+            asked.get("x-forwarded-for", ""),
+            view.tls[0],
+            view.tls[1],
+            view.before,
+            f"HTTP/{record.version}",
+            "",
+            "",
+            str(record.port),
+        ),
+        (
+            view.detail,
+            answered.get("content-type", ""),
+            view.content_length,
+            spans[1] if spans else "",
+            spans[2] if spans else "",
+        ),
     )
-    return "\t".join([encoded(field) or "-" for field in fields])
+    return tuple("\t".join([encoded(field) or "-" for field in part]) for part in fields)
 
 
 @lru_cache(maxsize=16)

@@ -121,8 +121,18 @@ def read(path: Path) -> Read | None:
     head = next(found, None)
     if head is None:
         return None
-    bucket, prefix, pop, domain, cookies = head
+    bucket, key = _place(path, head)
+    return Read(bucket, key, Source(*head[2:]), [record for frame in found for record in records_of(frame)])
+
+
+def place_of(path: Path) -> tuple[str, str] | None:
+    """Bucket and key alone."""
+    head = next(frames(path), None)
+    return None if head is None else _place(path, head)
+
+
+def _place(path: Path, head: list[Any]) -> tuple[str, str]:
+    bucket, prefix = head[:2]
     distribution, hour, unique = path.name.removesuffix(".log").rsplit(".", 2)
     start = f"{prefix}/" if prefix and not prefix.endswith("/") else prefix
-    records = [record for frame in found for record in records_of(frame)]
-    return Read(bucket, f"{start}{distribution}.{hour}.{unique}.gz", Source(pop, domain, cookies), records)
+    return bucket, f"{start}{distribution}.{hour}.{unique}.gz"

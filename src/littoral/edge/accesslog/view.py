@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 ENCODED = re.compile(r"""[\x00-\x20\x7f-\U0010ffff<>"#%{}|\\^~\[\]`']""")
 DATE_LINE = len("date: Sat, 28 Nov 2026 05:00:00 GMT\r\n")
+IDENTIFIER = b"\r\nx-amz-cf-id: "
 RANGE = re.compile(r"bytes (\d+)-(\d+)/")
 # what a function did instead: the result itself is Error, the detail says which ("Edge function logs")
 FAILURES = frozenset(("LambdaLimitExceeded",))
@@ -136,10 +137,17 @@ def _asked(raw: tuple[tuple[bytes, bytes], ...]) -> tuple[Mapping[str, str], int
 def response_headers(record: Record) -> Mapping[str, str]:
     if not isinstance(record.answered, bytes):
         return by_name(record.answered)
-    head, found, identifier = record.answered.partition(b"\r\nx-amz-cf-id: ")
-    if found and identifier.endswith(b"==\r\n"):  # of a hit: its end, and all before it is that of another
-        return {**_answered(head), "x-amz-cf-id": identifier[:-2].decode("latin-1")}
-    return _answered(record.answered)
+    head, identifier = head_and_identifier(record.answered)  # all else is that of another
+    return {**_answered(head), "x-amz-cf-id": identifier} if identifier else _answered(head)
+
+
+def head_and_identifier(head: bytes) -> tuple[bytes, str]:
+    """The head with as many other bytes in place of X-Amz-Cf-Id, and that; "" where there is none."""
+    start = head.find(IDENTIFIER) + len(IDENTIFIER)
+    end = head.find(b"\r\n", start)
+    if start < len(IDENTIFIER) or end < 0:
+        return head, ""
+    return b"%b%b%b" % (head[:start], b"=" * (end - start), head[end:]), head[start:end].decode("latin-1")
 
 
 @lru_cache(maxsize=1024)
