@@ -278,8 +278,26 @@ class SocketTransport(asyncio.Transport):
         """The turn's: send what there is."""
         self._queued = False
         if self._size and not self._full:
+            if self._sent_whole():
+                return
             self._send_some()
         self._pace()
+
+    def _sent_whole(self) -> bool:
+        """Most answers are one small part, which is taken whole, and then there is nothing else to see to."""
+        buffer = self._buffer
+        if len(buffer) > 1 or self._size > READ or self._offset or self._stopped or self._closing or self._eof_due:
+            return False
+        try:
+            sent = self._send(buffer[0])
+        except OSError:
+            return False  # the usual way meets it again
+        if sent < self._size:
+            self._taken(sent)
+            return False
+        buffer.clear()
+        self._size = 0
+        return True
 
     def _pace(self) -> None:
         """Tell the protocol when it is too much and when no more, and end what is to end once all is sent."""
