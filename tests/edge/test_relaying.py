@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from littoral.edge.accesslog.delivery import AccessLogs
-from littoral.net.message import Headers
-from tests.edge.place import ALL_VIEWER, DISABLED, HOST, Edge, edge
+from littoral.net.message import Handler, Headers, Request
+from tests.edge.place import ALL_VIEWER, DISABLED, HOST, OPTIMIZED, Edge, answer, edge
 from tests.edge.relays import long_way
 from tests.net.wire import Wire, wire
 
@@ -287,7 +287,7 @@ async def test_a_viewer_that_does_not_read_holds_the_origin_back(place: Edge, re
         nonlocal sent
         while b"/pour" not in await reader.readuntil(b"\r\n\r\n"):
             writer.write(ANSWERS["/plain"][0])
-        size = 200 * 1024 * 1024
+        size = 100 * 1024 * 1024
         writer.write(OK + LENGTH % size)
         while sent < size:
             writer.write(b"\0" * 65536)
@@ -307,7 +307,7 @@ async def test_a_viewer_that_does_not_read_holds_the_origin_back(place: Edge, re
             last = sent
             await asyncio.sleep(0.3)
         assert sent < 64 * 1024 * 1024
-        left = 200 * 1024 * 1024
+        left = 100 * 1024 * 1024
         while left:
             left -= len(await viewer.reader.read(1024 * 1024))
     server.close()
@@ -319,10 +319,10 @@ async def test_no_answer_in_time_is_504_as_often_as_the_origin_may_be_tried(plac
     for attempts in (1, 3):
         async with before(place) as origin:
             change = {"CustomOriginConfig": custom | {"HTTPPort": place.origin_port}, "ConnectionAttempts": attempts}
-            place.configure(behaviour={"CachePolicyId": DISABLED}, origin=change)
             await warmed(place, origin)
+            place.configure(behaviour={"CachePolicyId": DISABLED}, origin=change)
             assert (await place.get("/silent")).status == 504
-            assert len(origin.heads) == attempts
+            await until(lambda origin=origin, attempts=attempts: len(origin.heads) == attempts)
     assert relayed == ["/silent", "/silent"]
 
 
@@ -438,3 +438,37 @@ async def test_other_distributions_are_served_at_once(place: Edge, relayed: list
             place.configure(behaviour={"CachePolicyId": DISABLED, "ViewerProtocolPolicy": "https-only"})
             viewer.send(ask("/plain"))
             assert (await viewer.reply()).status == 403
+
+
+async def test_the_head_of_an_error_page_that_is_missing_itself_is_not_every_missing_ones(
+    place: Edge, relayed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages = [{"ErrorCode": 404, "ResponsePagePath": "/page", "ResponseCode": "404"}]
+    monkeypatch.setitem(ANSWERS, "/page", ANSWERS["/missing"])
+    async with before(place, CustomErrorResponses={"Items": pages}) as origin:
+        for path in ("/page", "/page", "/missing"):
+            await warmed(place, origin)
+            origin.heads.clear()
+            assert (await place.get(path)).status == 404
+            assert len(origin.heads) == (2 if path == "/missing" else 1)
+    assert [target for target in relayed if target != "/plain"] == ["/page", "/page", "/missing"]
+
+
+@pytest.mark.parametrize("policy", [DISABLED, OPTIMIZED])
+async def test_a_firewall_that_hands_on_sees_the_same_request_each_time(place: Edge, policy: str) -> None:
+    class Watching:
+        active, guards, seen = True, object(), 0
+
+        def admit(self, request: Request, onward: Handler, refuse: object) -> Any:
+            self.seen += 1
+            return onward(request)
+
+    place.configure(behaviour={"CachePolicyId": policy})
+    place.origin.respond = lambda _: answer(b"body", cache_control="max-age=60")
+    firewall = Watching()
+    place.pipeline.firewall = firewall  # type: ignore[assignment]
+    async with wire(place.port) as viewer:
+        for _ in range(6):
+            viewer.send(ask("/a"))
+            assert (await viewer.reply()).body == b"body"
+    assert firewall.seen == 6

@@ -182,6 +182,8 @@ class Pipeline:
             return self._admitted(request)
         stopped = firewall.admit(request, self._asked, self._blocked)
         if stopped is not None:
+            if isinstance(stopped, (Response, Passage)):
+                stopped.again = None  # it was handed on changed, or as an exception: the next one is looked at, too
             return stopped
         answered = self._admitted(request)
         if isinstance(answered, (Response, Passage)) and answered.again is not None:

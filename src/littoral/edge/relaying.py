@@ -236,7 +236,9 @@ class Relayed(Passage):
         return head
 
     def remember(self, head: bytes, length: int) -> None:
-        """Only with a Date of its own: ours would be kept with it."""
+        """Only with a Date of its own: ours would be kept with it. Where a page may stand for it, not at all."""
+        if self.status in self._way.pages:
+            return
         before, found, after = self._head.partition(self._identifier)
         if found and found not in after and b"\r\ndate:" in head.lower():
             self._way.book.keep(self._way, head, Known(self.status, length, before, after))
