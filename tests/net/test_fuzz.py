@@ -22,13 +22,13 @@ def sent(first: list[bytes], words: list[bytes]) -> st.SearchStrategy[bytes]:
     return st.tuples(st.sampled_from(first), rest).map(b"".join)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, derandomize=True)  # `make fuzz` looks for what is new
 @given(sent(HEADS, REQUEST_WORDS) | st.binary(max_size=40), st.integers(0, 40))
 def test_requests_are_what_h11_and_llhttp_read(data: bytes, seed: int) -> None:
     request_bytes(data, seed)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, derandomize=True)  # `make fuzz` looks for what is new
 @given(
     st.sampled_from(["GET", "HEAD", "POST"]),
     sent(STATUS, RESPONSE_WORDS) | st.binary(max_size=40),
