@@ -75,7 +75,9 @@ class ThingGroups(Noun):
     @operation()
     async def describe_thing_group(self, call: Call, *, thing_group_name: str) -> Output:
         group = self.group(thing_group_name)
-        properties: Output = {"attributePayload": {"attributes": group.attributes}}
+        properties: Output = {}
+        if group.attributes:  # nothing where there is nothing: Terraform would want it removed
+            properties["attributePayload"] = {"attributes": group.attributes}
         if group.description:
             properties["thingGroupDescription"] = group.description
         metadata: Output = {"creationDate": group.created}
