@@ -27,6 +27,7 @@ from littoral.site.front import find_caddy, listen_front
 from littoral.site.place import Listening
 from littoral.site.readings import listener_readings, shield_readings
 from littoral.things.access import OpenAccess
+from littoral.things.broker import PROFILES, Profile
 from littoral.things.facade import Things
 
 log = logging.getLogger("littoral.site")
@@ -49,7 +50,7 @@ async def listen_mqtt(base: Foundation, things: Things, gateway: Gateway, device
     """Cleartext for this machine alone, and the device port."""
     settings = base.place.settings
     if settings.mqtt_port is not None:
-        factory = things.broker.protocol_factory("mqtt", OpenAccess())
+        factory = things.broker.protocol_factory("mqtt", OpenAccess(), PROFILES[settings.mqtt_profile])
         listener = await listen_stream(factory, host="127.0.0.1", port=settings.mqtt_port)
         base.place.listening("mqtt", "mqtt", "127.0.0.1", listener)
     if settings.mqtt_tls_port is not None:
@@ -61,7 +62,7 @@ async def listen_mqtt(base: Foundation, things: Things, gateway: Gateway, device
         )
         things.trust(tls)
         http = http_service(gateway.handle_device)
-        mqtt = things.broker.protocol_factory("mqtt-tls")
+        mqtt = things.broker.protocol_factory("mqtt-tls", None, PROFILES[settings.mqtt_tls_profile])
         listener = await listen_stream(
             lambda: FirstByte(lambda byte: http.connection if is_http(byte) else mqtt),
             host=settings.host,
@@ -69,7 +70,7 @@ async def listen_mqtt(base: Foundation, things: Things, gateway: Gateway, device
             tls=tls,
         )
         base.place.listening("mqtt-tls", "mqtts", settings.host, DevicePort(listener, http))
-    gateway.route("/mqtt", websocket_mqtt(gateway, things))
+    gateway.route("/mqtt", websocket_mqtt(gateway, things, PROFILES[settings.mqtt_tls_profile]))
 
 
 class DevicePort:
@@ -88,9 +89,9 @@ class DevicePort:
         await self._http.close(grace)
 
 
-def websocket_mqtt(gateway: Gateway, things: Things) -> Handler:
+def websocket_mqtt(gateway: Gateway, things: Things, profile: Profile) -> Handler:
     """MQTT over WebSocket at ``/mqtt``, as AWS has it: signed with SigV4 in the query or the headers."""
-    factory = things.broker.protocol_factory("mqtt-wss", OpenAccess())
+    factory = things.broker.protocol_factory("mqtt-wss", OpenAccess(), profile)
 
     async def handle(request: Request) -> Answer:
         try:

@@ -76,7 +76,7 @@ def converse(make: Callable[[str], mqtt.Client], port: int) -> list[tuple[str, b
     sub, pub = make("sub"), make("pub")
     sub.on_message = lambda client, data, message: got.put((message.topic, message.payload, message.qos))
     subscribed = threading.Event()
-    sub.on_connect = lambda client, *rest: client.subscribe([("ward/+/ppg", 1), ("ward/+/log", 0)])
+    sub.on_connect = lambda client, *rest: client.subscribe([("ward/+/ppg", 1), ("ward/+/log", 0), ("ward/+/dose", 2)])
     sub.on_subscribe = lambda *rest: subscribed.set()
     try:
         for client in (sub, pub):
@@ -86,7 +86,9 @@ def converse(make: Callable[[str], mqtt.Client], port: int) -> list[tuple[str, b
         for number in range(50):
             pub.publish("ward/7/ppg", b"%d" % number, qos=1).wait_for_publish(10)
         pub.publish("ward/7/log", b"z" * 200_000, qos=0).wait_for_publish(10)
-        return [got.get(timeout=10) for _ in range(51)]
+        for number in range(3):
+            pub.publish("ward/7/dose", b"%d" % number, qos=2).wait_for_publish(10)
+        return [got.get(timeout=10) for _ in range(54)]
     finally:
         for client in (sub, pub):
             client.disconnect()
@@ -94,6 +96,7 @@ def converse(make: Callable[[str], mqtt.Client], port: int) -> list[tuple[str, b
 
 
 WANTED = [("ward/7/ppg", b"%d" % number, 1) for number in range(50)] + [("ward/7/log", b"z" * 200_000, 0)]
+WANTED += [("ward/7/dose", b"%d" % number, 2) for number in range(3)]
 VERSIONS = pytest.mark.parametrize("version", [mqtt.MQTTv311, mqtt.MQTTv5], ids=["3.1.1", "5"])
 
 

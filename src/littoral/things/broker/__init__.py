@@ -18,8 +18,8 @@ Refuses to know: certificates and policies (``littoral.things.access``), shadows
 
 from littoral.things.broker.batch import NotStored
 from littoral.things.broker.broker import Broker
-from littoral.things.broker.limits import BrokerLimits
+from littoral.things.broker.limits import PROFILES, BrokerLimits, Profile
 from littoral.things.broker.local import LocalSubscriber
 from littoral.things.broker.retained import RetainedFull
 
-__all__ = ["Broker", "BrokerLimits", "LocalSubscriber", "NotStored", "RetainedFull"]
+__all__ = ["PROFILES", "Broker", "BrokerLimits", "LocalSubscriber", "NotStored", "Profile", "RetainedFull"]

@@ -107,6 +107,7 @@ class Broker:
             self._empty.set()
         for connection in list(self._connections):
             connection.fail(Reason.SERVER_SHUTTING_DOWN, "the broker stops")
+            connection.transport.close()  # also where one lingers
         deadline = asyncio.get_running_loop().time() + grace
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(deadline):
@@ -124,11 +125,11 @@ class Broker:
         await self.sessions.close()
 
     def protocol_factory(
-        self, listener: str, access: Access | None = None, profile: ProfileName | None = None
+        self, listener: str, access: Access | None = None, profile: ProfileName | Profile | None = None
     ) -> Callable[[], asyncio.Protocol]:
         """Makes the protocol of each connection that ``listener`` accepts, under that access and profile."""
         allowed = access if access is not None else self.access
-        rules = PROFILES[profile] if profile is not None else self.profile
+        rules = PROFILES[profile] if isinstance(profile, str) else profile or self.profile
         self._listeners[listener] = allowed
         for session in self.sessions:
             if session.client.listener == listener and session.connection is None:
@@ -283,10 +284,10 @@ class Broker:
         if not qos:
             if session.connection is not None:
                 self.touch(session)
-                session.send_now(outbound.parts(session.level, 0, retain, delivery.identifiers))
+                session.send_soon(outbound, retain, delivery.identifiers, self.clock())
         elif session.backlog is not None:
             batch.append(session.backlog, outgoing(Held(outbound, retain, delivery.identifiers, qos=qos), once))
-        elif session.transient and outbound.properties is None and not session.max_packet:
+        elif session.transient and outbound.properties is None and not (session.max_packet or session.most_aliases):
             self.dirty.append(session)
             session.send_parts(outbound.parts(session.level, qos, retain, delivery.identifiers))
         else:

@@ -159,6 +159,8 @@ class Connecting:
         window = properties.get("receive_maximum", 65535) if packet.level == 5 else self._broker.limits.window
         session.window = min(window, profile.receive_maximum)
         session.max_packet = properties.get("maximum_packet_size", 0)
+        session.most_aliases = min(properties.get("topic_alias_maximum", 0), profile.topic_aliases)
+        session.aliases = {}
         session.paused = session.overflowed = False
         session.out = []
 
@@ -189,7 +191,7 @@ class Connecting:
             "maximum_qos": 1 if profile.maximum_qos == 1 else None,
             "maximum_packet_size": self._broker.max_packet(profile),
             "assigned_client_id": assigned,
-            "topic_alias_maximum": self._broker.limits.topic_aliases,
+            "topic_alias_maximum": profile.topic_aliases,
             "subscription_identifier_available": None if profile.subscription_identifiers else 0,
             "server_keep_alive": keep_alive if keep_alive != packet.keep_alive else None,
         }

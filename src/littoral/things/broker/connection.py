@@ -313,13 +313,21 @@ class Connection(asyncio.Protocol):
                 self.transport.write(encode(Disconnect(reason, {"reason_string": message[:200]}), 5))
         else:
             self.broker.connecting.refuse_unread(self, reason)
-        self.close()
+        self.close(linger=self.session is not None and self.level == 5 and self.transport.can_write_eof())
 
-    def close(self) -> None:
-        """What was written is sent first, for a while: the sweep aborts a socket that does not drain."""
+    def close(self, *, linger: bool = False) -> None:
+        """What was written is sent first, for a while: the sweep aborts a socket that does not drain.
+
+        ``linger``: the client closes, when it has read why. What it is still sending would else be answered by a
+        reset, which takes the reason from it. It is read and thrown away, as is everything after ``closing``.
+        """
         self.closing = True
         self.deadline = self.broker.clock() + 5.0
-        self.transport.close()
+        if linger and not self.broker.closing:
+            self.transport.resume_reading()
+            self.transport.write_eof()
+        else:
+            self.transport.close()
         self.broker.lost(self)
 
     @property

@@ -123,7 +123,7 @@ class Handling:
         alias = packet.properties.topic_alias if packet.properties is not None else None
         if alias is None:
             return
-        if not 0 < alias <= self._broker.limits.topic_aliases:
+        if not 0 < alias <= self._connection.profile.topic_aliases:
             raise ProtocolViolation(f"topic alias {alias}", Reason.TOPIC_ALIAS_INVALID)
         if packet.topic:
             self._aliases[alias] = packet.topic

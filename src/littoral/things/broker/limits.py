@@ -25,6 +25,7 @@ class Profile:
     max_filters: int  # a SUBSCRIBE
     receive_maximum: int  # unacknowledged messages of QoS 1 and 2, each way
     session_expiry: int  # longest
+    topic_aliases: int  # that a client may use, each way
     keep_alive: tuple[int, int]  # shortest, longest; (0, 0): what the client says, and 0 is none
     subscription_identifiers: bool
     wildcard_gets_retained: bool
@@ -43,6 +44,7 @@ MQTT: Final = Profile(
     max_filters=100,
     receive_maximum=1000,
     session_expiry=7 * 24 * 3600,
+    topic_aliases=16,
     keep_alive=(0, 0),
     subscription_identifiers=True,
     wildcard_gets_retained=True,
@@ -60,6 +62,7 @@ AWS: Final = Profile(
     max_filters=8,
     receive_maximum=100,
     session_expiry=3600,
+    topic_aliases=8,
     keep_alive=(30, 1200),
     subscription_identifiers=False,
     wildcard_gets_retained=False,
@@ -82,6 +85,5 @@ class BrokerLimits:
     stored_bytes: int = 256 * 1024 * 1024
     retained_messages: int = 100_000
     retained_bytes: int = 64 * 1024 * 1024
-    topic_aliases: int = 16
     unsettled: int = 1000  # QoS 1 messages of one client that wait for the disk; beyond, its socket is not read
     local_pending: int = 1000  # awaitable callbacks of one in-process subscriber in progress

@@ -53,14 +53,28 @@ class Outbound:
         return parts
 
     def waited(
-        self, level: int, qos: int, retain: bool, identifiers: tuple[int, ...], now: float, *, dup: bool = False
+        self,
+        level: int,
+        qos: int,
+        retain: bool,
+        identifiers: tuple[int, ...],
+        now: float,
+        *,
+        dup: bool = False,
+        alias: int = 0,
+        named: bool = True,
     ) -> Parts:
-        """After a wait: the message expiry is what is left of it (5.0 s. 3.3.2.3.3)."""
+        """After a wait: the message expiry is what is left of it (5.0 s. 3.3.2.3.3). With an alias, and unless
+        ``named`` by it alone (s. 3.3.2.3.4)."""
         properties = self.properties
+        if not dup and not alias and (properties is None or properties.message_expiry is None):
+            return self.parts(level, qos, retain, identifiers)
         if properties is not None and properties.message_expiry is not None:
             left = max(1, int(properties.message_expiry - (now - self.received_at)))
             properties = replace(properties, message_expiry=left)
-        return self._encode(level, qos, retain, identifiers, properties, dup)
+        if alias:
+            properties = replace(properties or PublishProperties(), topic_alias=alias)
+        return self._encode(level, qos, retain, identifiers, properties, dup, "" if not named else self.topic)
 
     def _encode(
         self,
@@ -70,10 +84,12 @@ class Outbound:
         identifiers: tuple[int, ...],
         properties: PublishProperties | None,
         dup: bool = False,
+        topic: str | None = None,
     ) -> Parts:
         if identifiers and level == 5:
             properties = replace(properties or PublishProperties(), subscription_identifiers=list(identifiers))
-        return publish_parts(Publish(self.topic, self.payload, qos, retain, dup, 0, properties), level)
+        topic = self.topic if topic is None else topic
+        return publish_parts(Publish(topic, self.payload, qos, retain, dup, 0, properties), level)
 
     # ------------------------------------------------------------------------------------- on disk
 

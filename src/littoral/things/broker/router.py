@@ -193,7 +193,7 @@ def _simplify(route: Route) -> None:
     levels = set()
     for each in route.deliveries:
         session = each.session
-        special = each.no_local or each.identifiers or session.max_packet
+        special = each.no_local or each.identifiers or session.max_packet or session.most_aliases
         if special or session.connection is None or not session.transient:
             return
         levels.add(session.level)

@@ -62,6 +62,7 @@ class Session:
 
     __slots__ = (
         "access",
+        "aliases",
         "backlog",
         "client",
         "connection",
@@ -74,6 +75,7 @@ class Session:
         "level",
         "limits",
         "max_packet",
+        "most_aliases",
         "next_id",
         "out",
         "overflowed",
@@ -99,6 +101,8 @@ class Session:
         self.paused = False  # the socket is full
         self.window = limits.window
         self.max_packet = 0  # the client's; 0: none
+        self.most_aliases = 0  # that the client takes; 0: none
+        self.aliases: dict[str, int] = {}  # of this connection, by topic: the first so many that were sent
         self.inflight: dict[int, Held | None] = {}
         self.next_id = 0
         self.queue: deque[Held | Parts] = deque()
@@ -150,25 +154,44 @@ class Session:
     def put_in_flight(self, held: Held, now: float, number: int = 0, *, dup: bool = False) -> bool:
         """False where the client would refuse its size: then it counts as delivered."""
         number = number or self.number()
-        parts = held.outbound.waited(self.level, held.qos, held.retain, held.identifiers, now, dup=dup)
-        if not self._write(number, parts):
+        if not self._write(number, held, now, dup=dup):
             return False
         self.inflight[number] = None if self.transient else held
         return True
 
-    def send_now(self, parts: Parts) -> None:
+    def send_soon(self, outbound: Outbound, retain: bool, identifiers: tuple[int, ...], now: float) -> None:
         """QoS 0: lost where the socket is full or the client would refuse the size."""
-        if self.paused or (self.max_packet and len(parts[0]) + len(parts[1]) > self.max_packet):
+        if self.paused:
             self.dropped += 1
-        else:
+            return
+        parts = self._parts(outbound, 0, retain, identifiers, now)
+        if parts is not None:
             self.out += parts
 
-    def _write(self, number: int, parts: Parts) -> bool:
-        if self.max_packet and len(parts[0]) + len(parts[1]) + 2 > self.max_packet:
-            self.dropped += 1  # 5.0 s. 3.1.2.11.4: behave as if it had been sent
+    def _write(self, number: int, held: Held, now: float, *, dup: bool) -> bool:
+        parts = self._parts(held.outbound, held.qos, held.retain, held.identifiers, now, dup=dup)
+        if parts is None:
             return False
         self.out += (parts[0], PACKET_ID[number], parts[1])
         return True
+
+    def _parts(
+        self, outbound: Outbound, qos: int, retain: bool, identifiers: tuple[int, ...], now: float, *, dup: bool = False
+    ) -> Parts | None:
+        """None where the client would refuse its size (5.0 s. 3.1.2.11.4: as if it had been sent)."""
+        alias, named = 0, True
+        if self.most_aliases:
+            alias = self.aliases.get(outbound.topic, 0)
+            named = not alias
+            if named and len(self.aliases) < self.most_aliases:
+                alias = len(self.aliases) + 1
+        parts = outbound.waited(self.level, qos, retain, identifiers, now, dup=dup, alias=alias, named=named)
+        if self.max_packet and len(parts[0]) + len(parts[1]) + (2 if qos else 0) > self.max_packet:
+            self.dropped += 1
+            return None
+        if alias:
+            self.aliases[outbound.topic] = alias
+        return parts
 
     def number(self) -> int:
         """A packet identifier that nothing in flight has."""
@@ -240,6 +263,5 @@ class Session:
             if held is RELEASED:
                 self.out.append(encode(Ack(6, number), self.level))
                 continue
-            parts = held.outbound.waited(self.level, held.qos, held.retain, held.identifiers, now, dup=True)
-            if not self._write(number, parts):
+            if not self._write(number, held, now, dup=True):
                 self.acknowledged(number)

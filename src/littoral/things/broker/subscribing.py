@@ -97,7 +97,7 @@ class Subscribing:
                 if granted := min(qos, grant.qos):
                     session.send_held(Held(outbound, True, identifiers, qos=granted), now)
                 else:
-                    session.send_now(outbound.waited(session.level, 0, True, identifiers, now))
+                    session.send_soon(outbound, True, identifiers, now)
         self._broker.dirty.append(session)
 
     def unsubscribe(self, connection: Connection, packet: Unsubscribe) -> None:
