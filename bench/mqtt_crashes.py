@@ -17,6 +17,8 @@ import random
 import sys
 import tempfile
 from collections import Counter, deque
+from collections.abc import Coroutine
+from contextlib import suppress
 from pathlib import Path
 
 from littoral.protocols.mqtt.decode import Decoder
@@ -174,12 +176,17 @@ async def one_round(folder: Path, seconds: float, *clients: Publisher | Subscrib
         port = int(await asyncio.wait_for(child.stdout.readline(), 30))
         for client in clients:
             running = client.run(port, subscribe=subscribe) if isinstance(client, Subscriber) else client.run(port)
-            tasks.append(asyncio.create_task(running))
+            tasks.append(asyncio.create_task(_until_killed(running)))
         await asyncio.wait(tasks, timeout=None if subscribe else seconds)
     finally:
         child.kill()
         await child.wait()
         await asyncio.gather(*tasks)
+
+
+async def _until_killed(running: Coroutine[None, None, None]) -> None:
+    with suppress(ConnectionError):  # killed before it was connected
+        await running
 
 
 async def loop(folder: Path, rounds: int, seed: int) -> list[str]:
