@@ -13,7 +13,7 @@ import base64
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,7 +106,9 @@ def ours(checkout: Path, level: int) -> Callable[[Case], set[int]]:
     return run
 
 
-def oracle(checkout: Path, level: int) -> Callable[[Case], set[int]] | None:
+def oracle(
+    checkout: Path, level: int, threshold: int = 100000, limits: Mapping[str, bytes] = LIMITS
+) -> Callable[[Case], set[int]] | None:
     try:
         import libmodsecurity
     except ImportError:
@@ -118,11 +120,11 @@ def oracle(checkout: Path, level: int) -> Callable[[Case], set[int]] | None:
         f'SecAction "id:{900000 + number},phase:1,pass,nolog,setvar:tx.{text}"\n'
         for number, text in enumerate(
             (
-                *(f"{key}={value.decode()}" for key, value in LIMITS.items()),
+                *(f"{key}={value.decode()}" for key, value in limits.items()),
                 f"blocking_paranoia_level={level}",
                 f"detection_paranoia_level={level}",
                 "crs_setup_version=4290",
-                "inbound_anomaly_score_threshold=100000",
+                f"inbound_anomaly_score_threshold={threshold}",
             )
         )
     )

@@ -241,3 +241,35 @@ def test_a_token_counts_for_its_host_and_its_time() -> None:
     first, _, second = text.split()
     assert tokens.accepts("captcha", asking(f"{question}.{words.index(first) + words.index(second)}"), 300)
     assert not tokens.accepts("captcha", asking(f"{question}.99"), 300)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Redistribution and use in source and binary forms",
+        "Collapse and truncate the given text",
+        'the complete text can be found in "/usr/share/common-licenses/GPL-2".',
+        'the file "/etc/skel/index.html" is owned by "john"',
+        "Update%20the%20docs%20to%20reflect%20it",
+        "Select from coin script :-)",
+    ],
+)
+def test_prose_that_holds_words_of_sql_is_none(text: str) -> None:
+    assert not sqli.is_sqli(text.encode())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "delete from users",
+        "drop table users; --",
+        "insert into t(a) values (1)",
+        "select name from users",
+        "x or select 1",
+        "x and (select 1)",
+        "admin or a=1",
+        "' and 'a' in 'abc",
+    ],
+)
+def test_sql_in_few_words_is_some(text: str) -> None:
+    assert sqli.is_sqli(text.encode())

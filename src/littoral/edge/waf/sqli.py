@@ -39,7 +39,7 @@ _FUNCTIONS = frozenset(
 )
 _TOKEN = re.compile(
     r"""
-    (?P<space>[\s\x00\xa0]+)
+    (?P<space>(?:[\s\x00\xa0]|%[0-9a-fA-F]{2})+)  # what is still encoded is read when it is decoded
   | (?P<mysql>/\*!\d*)
   | (?P<comment>/\*(?:[^*]|\*(?!/))*(?:\*/|\Z)|--[^\n]*|\#[^\n]*)
   | (?P<string>'(?:[^'\\]|\\.|'')*(?:'|\Z)|"(?:[^"\\]|\\.|"")*(?:"|\Z))
@@ -73,12 +73,12 @@ _SHAPES = re.compile(
         (
             r"^[snv1)o(,&]*c?U[ck(]*E",  # … union [all] [(] select
             rf"^[1sv)]+&+[(o]*(?:{_V}\)*[o&c]|E|k|{_LITERAL}\)*$|f\()",  # ' or 1=1, 1 and sleep(
-            rf"^n\)*&+[(o]*(?:{_V}o+{_V}|f\(|\(*E)",  # x or 1=1
+            rf"^n\)*&+[(o]*(?:{_V}o+{_LITERAL}|{_LITERAL}o+{_V}|f\(|\(+E|E[1svf(k])",  # x or 1=1
             rf"^{_V}?\)*;c?[ETf]",  # ; drop table
             r"^[sv1n]?\)*[o&(]*\(E[kfnv1s(o*]",  # (select …
-            r"^E(?:[1svfo(]|k?\(?n?\)?(?:,[1snvf(]|k))",  # select … from
+            r"^E(?:[1svfo(]|k?\(?n?\)?,[1snvf(]|k?\(?n\)?k|kn(?:$|[;c&(B]))",  # select … from
             r"^[s1]\)*c",  # ' --
-            r"^s\)*o+[1snv]o",  # '='…=
+            r"^s\)*o+(?:[1sv]o|n(?:o+n)*o+s)",  # '='…=, '|x|'; a path in quotes is none
             rf"^s\)*o+{_LITERAL}\)*$",  # '='
             rf"^[1snv)]+o+\(*f\({_V}?",  # 1 - sleep(
             r"^[1s]\)*B[nk]?[1n(]",  # ' order by 1
