@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from littoral.aws.invoke import InvokeResult
 from littoral.aws.service import ServiceError
+from littoral.edge import triggers
 from littoral.edge.cffunctions.functions import CloudFrontFunctions
 from littoral.edge.edgeheaders import InvalidAnswer, headers_document
 from littoral.edge.plan import Origin, Trigger
@@ -130,6 +131,54 @@ def changed_request(kind: str, change: Callable[[dict[str, Any]], None], before:
 
 def setting(name: str, value: str = "x") -> Callable[[dict[str, Any]], None]:
     return lambda document: document["headers"].update({name: [{"key": name, "value": value}]})
+
+
+HEADERS = st.dictionaries(
+    st.sampled_from(["x-a", "x-b", "host", "via", "accept", "connection", "cloudfront-viewer-country"]),
+    st.lists(st.fixed_dictionaries({"value": st.text('ab]}"{[\\é\n', max_size=4)}), max_size=2) | st.just("none"),
+    max_size=4,
+)
+AROUND = st.dictionaries(
+    st.sampled_from(["status", "body", "clientIp", "x", "headers"]),
+    st.sampled_from(
+        ["200", '"headers":{"x-a":[]}', {"headers": {"x-b": [{"value": "inner"}]}}, {}, None, [{"value": "]}"}]]
+    ),
+    max_size=3,
+)
+
+
+@given(HEADERS, AROUND, AROUND, st.sampled_from([(",", ":"), (", ", ": ")]), st.booleans())
+def test_headers_that_came_before_are_read_as_if_they_had_not(
+    headers: dict[str, Any], first: dict[str, Any], last: dict[str, Any], signs: tuple[str, str], ascii_only: bool
+) -> None:
+    before = request()
+    document = {**first, "headers": headers, "method": "GET", "uri": "/a", "querystring": "", **last}
+    payload = json.dumps(document, separators=signs, ensure_ascii=ascii_only).encode()
+    for kind in ("viewer-request", "origin-request"):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(triggers, "known_block", lambda kind, text: None)
+            expected = outcome_of(kind, payload, before)
+        assert outcome_of(kind, payload, before) == expected
+        assert outcome_of(kind, payload, before) == expected
+
+
+def outcome_of(kind: str, payload: bytes, before: EdgeRequest) -> Any:
+    try:
+        made = apply_request(kind, payload, before)
+    except InvalidAnswer as problem:
+        return str(problem)
+    return (
+        type(made),
+        made.headers.raw,
+        [getattr(made, each, None) for each in ("uri", "querystring", "status", "body")],
+    )
+
+
+def test_headers_that_came_before_are_nobodys() -> None:
+    for _ in range(3):
+        made = changed_request("viewer-request", setting("x-ward", "7"))
+        assert made.headers.get("x-added") is None
+        made.headers.set("x-added", "later")
 
 
 DISALLOWED = (

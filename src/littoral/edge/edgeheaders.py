@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -36,6 +37,8 @@ FRAMING = ("content-length", "transfer-encoding")
 NAME = re.compile(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 LINE_END = re.compile(rb"[\r\n\x00]")
 COUNTRY = b"cloudfront-viewer-country"
+LONGEST_BLOCK = 2048  # characters of an answer's headers that are remembered whole
+_decode = json.JSONDecoder().raw_decode
 encode = json.JSONEncoder(separators=(",", ":")).encode
 text_of = json.encoder.encode_basestring_ascii
 _READ_ONLY = {kind: frozenset(name.encode() for name in names) for kind, names in READ_ONLY.items()}
@@ -147,17 +150,51 @@ def _misshapen(name: str) -> InvalidAnswer:
 _read_before = lru_cache(maxsize=2048)(_read)
 
 
-def check_headers(kind: str, before: Headers, after: Headers) -> None:
-    """Raises InvalidAnswer for a header that may not be set, or not be changed, at this trigger."""
-    for name, value in after.raw:
-        if _shown(name) is None:
-            raise InvalidAnswer(f"the header {name.decode('latin-1')} may not be set")
-        if name == COUNTRY and kind == "viewer-request" and (name, value) not in before.raw:
-            raise InvalidAnswer(f"the header {name.decode('latin-1')} may not be set at viewer-request")
-    fixed = _READ_ONLY[kind]
-    old, new = ([pair for pair in headers.raw if pair[0] in fixed] for headers in (before, after))
-    if old != new:
-        _check_fixed(kind, old, new)
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """Headers of an answer, all of which may be set at that trigger."""
+
+    kind: str
+    raw: RawHeaders
+    fixed: RawHeaders  # those that must be as they were
+    countries: RawHeaders  # that must have been there, too
+
+    @classmethod
+    def of(cls, kind: str, headers: Headers) -> Allowed:
+        """Raises InvalidAnswer for a header that may not be set."""
+        for name, _ in headers.raw:
+            if _shown(name) is None:
+                raise InvalidAnswer(f"the header {name.decode('latin-1')} may not be set")
+        countries = [pair for pair in headers.raw if pair[0] == COUNTRY] if kind == "viewer-request" else []
+        fixed = _READ_ONLY[kind]
+        return cls(kind, headers.raw, [pair for pair in headers.raw if pair[0] in fixed], countries)
+
+    def after(self, before: Headers) -> Headers:
+        """What becomes of the headers before: those that a function was not shown stay as they were. Raises
+        InvalidAnswer for one that may not be changed."""
+        if self.countries and not all(pair in before.raw for pair in self.countries):
+            raise InvalidAnswer(f"the header {COUNTRY.decode()} may not be set at viewer-request")
+        fixed = _READ_ONLY[self.kind]
+        old = [pair for pair in before.raw if pair[0] in fixed]
+        if old != self.fixed:
+            _check_fixed(self.kind, old, self.fixed)
+        return with_hidden(before, Headers(self.raw.copy()))
+
+
+def known_block(kind: str, text: str) -> Allowed | None:
+    """The headers that this text says, where it is a JSON object by itself and all of them may be set."""
+    try:
+        return _block_before(kind, text)
+    except (ValueError, InvalidAnswer):  # which a closer look will say better
+        return None
+
+
+@lru_cache(maxsize=512)
+def _block_before(kind: str, text: str) -> Allowed:
+    document, end = _decode(text)
+    if end != len(text):
+        raise ValueError(text)
+    return Allowed.of(kind, read_headers(document))
 
 
 def _check_fixed(kind: str, old: RawHeaders, new: RawHeaders) -> None:

@@ -12,12 +12,11 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 from littoral.aws.invoke import Invoker
 from littoral.edge import answer
 from littoral.edge.accesslog.delivery import AccessLogs
-from littoral.edge.cache import Cache, Entry, Key
+from littoral.edge.cache import Cache, Key
 from littoral.edge.cffunctions.functions import CloudFrontFunctions
 from littoral.edge.cloudfrontheaders import FINGERPRINTS
 from littoral.edge.continuous import marked, marked_later, way_of, without_session
@@ -26,7 +25,7 @@ from littoral.edge.geo import Locator, Nowhere
 from littoral.edge.plan import SAFE_METHODS, Plan
 from littoral.edge.relaying import Relayed, Relaying
 from littoral.edge.responseheaders import ResponseHeaders
-from littoral.edge.serving import Serving
+from littoral.edge.serving import SPECIAL, UNCACHED, Serving
 from littoral.edge.tier import HEADER, RAW, NotTrusted, Tier, inner
 from littoral.edge.traffic import Traffic
 from littoral.edge.triggering import Triggering
@@ -48,16 +47,9 @@ from littoral.protocols.signedurl import Refused
 
 log = logging.getLogger("littoral.edge")
 
-T = TypeVar("T")
 MAX_KNOWN = 16384
-REGION = "us-east-1"  # of every Lambda@Edge function
-BODY = frozenset((b"content-length", b"transfer-encoding"))
 # for TLS only; the policy that dresses it; how it is given once more
 Known = tuple[Key, bool, ResponseHeaders | None, Traffic, Callable[[], bytes | None]]
-# a hit is not answered whole, or not with the headers that everybody gets, or not at all
-UNCACHED = BODY | {b"upgrade"}
-SPECIAL = UNCACHED | {b"range", b"if-none-match", b"if-modified-since", b"origin", b"via", RAW}
-MAX_TRIGGER_BODY = 20 * 1024 * 1024  # bytes of a request body that a trigger with IncludeBody may hold up
 
 
 class Pipeline:
@@ -104,7 +96,9 @@ class Pipeline:
         self.fetching = Fetching(self.cache, upstream, self._triggering.at_origin, clock, self.tier)
         self.tunnels = Tunnels(upstream, self._triggering.at_origin)
         self._relaying = Relaying(pop, self.fetching, self.results, self._long, self._page)
-        self._serving = Serving(pop, self.fetching, self.tunnels, self._triggering, self._locator, self.results, clock)
+        self._serving = Serving(
+            pop, self.cache, self.fetching, self.tunnels, self._triggering, self._locator, self.results, clock
+        )
 
     def use(self, plans: Mapping[str, Plan]) -> None:
         """Serve these distributions, by id, and no others."""
@@ -350,28 +344,13 @@ class Pipeline:
                 generated = self._triggering.scripted_request(visit)
                 if generated is not None:
                     return self._serving.dressed(visit, generated, generated.headers.get("x-cache") or "")
-            entry = self._fresh(visit)
-            if entry is None:
+            scripted = "viewer-response" in behaviour.functions
+            response = self._serving.stored(visit, whole=not scripted)
+            if response is None:
                 return self._serving.guarded(self._serving.found(visit))
-            self.results["Hit"] += 1
-            now, identifier, scripted = self._clock(), visit.about.request_id, "viewer-response" in behaviour.functions
-            if not scripted and request.method == "GET" and SPECIAL.isdisjoint(dict(request.headers.raw)):
-                return answer.hit(entry, self.pop, now, behaviour.response_headers, identifier)
-            response = answer.from_entry(entry, request, answer.HIT, self.pop, now, identifier)
-            response = self._serving.dressed(visit, response, answer.HIT)
             return self._triggering.scripted_response(visit, response) if scripted else response
         except EdgeFailure as failure:
             return self._serving.failed(failure)
-
-    def _fresh(self, visit: Visit) -> Entry | None:
-        """The stored object for a request as a function has left it."""
-        self._serving.rooted(visit)
-        behaviour, request = visit.behaviour, visit.request
-        if request.method not in SAFE_METHODS or not UNCACHED.isdisjoint(dict(visit.viewer.headers.raw)):
-            return None
-        key = (visit.plan.id, behaviour.key_of(request.uri, request.querystring, request.headers, request.method))
-        entry = self.cache.get(self.cache.variant_of(key, request.headers))
-        return entry if entry is not None and self._clock() < entry.fresh_until and entry.status < 400 else None
 
     def _plan_of(self, request: Request) -> Plan | None:
         for name, value in request.headers.raw:

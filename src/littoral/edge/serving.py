@@ -7,13 +7,15 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 
 from littoral.edge import answer
+from littoral.edge.cache import Cache
 from littoral.edge.cloudfrontheaders import with_made
 from littoral.edge.fetching import Fetching
 from littoral.edge.geo import Locator
 from littoral.edge.outcome import Outcome
-from littoral.edge.plan import Plan
+from littoral.edge.plan import SAFE_METHODS, Plan
 from littoral.edge.responseheaders import server_timing
 from littoral.edge.signing import refusal_page
+from littoral.edge.tier import RAW
 from littoral.edge.told import Told
 from littoral.edge.triggering import Triggering
 from littoral.edge.triggers import About, EdgeRequest
@@ -25,6 +27,9 @@ from littoral.net.message import Answer, BodyTooLarge, BytesBody, Headers, Reque
 from littoral.protocols import websocket
 from littoral.protocols.signedurl import Refused
 
+# a hit is not answered whole, or not with the headers that everybody gets, or not at all
+UNCACHED = frozenset((b"content-length", b"transfer-encoding", b"upgrade"))
+SPECIAL = UNCACHED | {b"range", b"if-none-match", b"if-modified-since", b"origin", b"via", RAW}
 MAX_TRIGGER_BODY = 20 * 1024 * 1024  # bytes of a request body that a trigger with IncludeBody may hold up
 
 
@@ -34,6 +39,7 @@ class Serving:
     def __init__(
         self,
         pop: str,
+        cache: Cache,
         fetching: Fetching,
         tunnels: Tunnels,
         triggering: Triggering,
@@ -42,6 +48,7 @@ class Serving:
         clock: Callable[[], float],
     ) -> None:
         self._pop = pop
+        self._cache = cache
         self._fetching = fetching
         self._tunnels = tunnels
         self._triggering = triggering
@@ -69,7 +76,30 @@ class Serving:
         generated = await self._triggering.at_request(visit)
         if generated is not None:
             return self.dressed(visit, generated, generated.headers.get("x-cache") or "")
+        behaviour = visit.behaviour
+        if behaviour.direct and "viewer-response" not in behaviour.triggers and not behaviour.functions:
+            response = self.stored(visit, whole=True)
+            if response is not None:
+                return response
         return await self.found(visit)
+
+    def stored(self, visit: Visit, *, whole: bool) -> Response | None:
+        """A fresh stored object, for a request as its function has left it. ``whole``: nothing is to look at the
+        response's headers any more."""
+        self.rooted(visit)
+        behaviour, request, asked = visit.behaviour, visit.request, dict(visit.viewer.headers.raw)
+        if request.method not in SAFE_METHODS or not UNCACHED.isdisjoint(asked):
+            return None
+        key = (visit.plan.id, behaviour.key_of(request.uri, request.querystring, request.headers, request.method))
+        entry, now = self._cache.get(self._cache.variant_of(key, request.headers)), self._clock()
+        if entry is None or now >= entry.fresh_until or entry.status >= 400:
+            return None
+        self._results["Hit"] += 1
+        identifier = visit.about.request_id
+        if whole and request.method == "GET" and SPECIAL.isdisjoint(asked):
+            return answer.hit(entry, self._pop, now, behaviour.response_headers, identifier)
+        response = answer.from_entry(entry, visit.viewer, answer.HIT, self._pop, now, identifier)
+        return self.dressed(visit, response, answer.HIT)
 
     async def found(self, visit: Visit) -> Answer:
         """What comes after the viewer-request function."""

@@ -16,7 +16,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
-from littoral.edge.edgeheaders import NAME, InvalidAnswer, check_headers, disallowed, with_hidden
+from littoral.edge.edgeheaders import NAME, Allowed, InvalidAnswer, disallowed, with_hidden
 from littoral.edge.triggers import About, EdgeRequest, EdgeResponse
 from littoral.net.message import Headers
 
@@ -151,8 +151,7 @@ def _request_headers(headers: Any, cookies: Any, given: Document, before: EdgeRe
     if any(name == "cookie" for name, _ in pairs):
         raise InvalidAnswer("cookies belong into the cookies object, not into headers")
     made = Headers.of(pairs)
-    check_headers("viewer-request", Headers([pair for pair in before.headers.raw if pair[0] != b"cookie"]), made)
-    made = with_hidden(before.headers, made)
+    made = Allowed.of("viewer-request", made).after(before.headers)
     if cookies == given["cookies"]:
         made.raw += [pair for pair in before.headers.raw if pair[0] == b"cookie"]
     elif cookies:

@@ -51,6 +51,7 @@ class Behaviour:
     realtime: RealtimeLog | None = None
     caches: bool = field(init=False)
     shares_authorized: bool = field(init=False)  # an Authorization header does not make a response private
+    direct: bool = field(init=False)  # a fresh object may go to whoever asks for it, as it lies there
     quick: bool = field(init=False)  # a fresh hit needs neither a function nor a look at Authorization
     scripted: bool = field(init=False)  # the same, after its viewer-request function has run
     made: frozenset[str] = field(init=False)  # CloudFront-* headers of the key or for the origin
@@ -64,7 +65,8 @@ class Behaviour:
         timed = self.response_headers is not None and self.response_headers.timing is not None
         of_key = asked_for(self.key.headers.names)
         self.made = of_key | asked_for(self.forward.headers.names)
-        quick = self.caches and self.shares_authorized and not (self.triggers or timed or of_key)
+        self.direct = self.caches and self.shares_authorized and not timed
+        quick = self.direct and not (self.triggers or of_key)
         self.quick, self.scripted = quick and not self.functions, quick and bool(self.functions)
         seen = bool(self.triggers or self.functions or self.signers or self.failover or self.grpc or self.made)
         varies = timed or (self.response_headers is not None and self.response_headers.cors is not None)
