@@ -160,6 +160,7 @@ def test_variable_byte_integers(value: int) -> None:
         pytest.param(4, "10 0c 0004 4d515454 04 03 0000 0000", Reason.MALFORMED_PACKET, id="reserved CONNECT flag"),
         pytest.param(4, "10 0c 0004 4d515454 04 0a 0000 0000", Reason.MALFORMED_PACKET, id="will QoS without will"),
         pytest.param(4, "10 0d 0004 4d515454 04 02 0000 0000 00", Reason.MALFORMED_PACKET, id="bytes left over"),
+        pytest.param(4, "b0 03 0001 00", Reason.MALFORMED_PACKET, id="v5 reasons of UNSUBACK in 3.1.1"),
         pytest.param(4, "f0 00", Reason.MALFORMED_PACKET, id="AUTH in 3.1.1"),
     ],
 )

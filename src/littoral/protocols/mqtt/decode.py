@@ -211,7 +211,8 @@ def _unsubscribe(reader: Reader, level: int) -> Unsubscribe:
 
 def _unsuback(reader: Reader, level: int) -> Unsuback:
     packet_id = _packet_id(reader)
-    return Unsuback(packet_id, properties=_properties(reader, table.UNSUBACK, level), reasons=list(reader.rest()))
+    properties = _properties(reader, table.UNSUBACK, level)
+    return Unsuback(packet_id, properties=properties, reasons=list(reader.rest()) if level == 5 else [])
 
 
 def _disconnect(reader: Reader, level: int) -> Disconnect:
