@@ -121,23 +121,29 @@ def connected(port: int, source: str, receive: int = 0) -> socket.socket:
     return one
 
 
-def slowloris(port: int, end: float) -> None:
+def trickle(port: int, end: float, first: bytes, *, clients: range, most: int, step: int, sent: int) -> None:
+    """Keeps ``most`` requests open, ``step`` more a round, of which ``sent`` get a further byte."""
     held: list[socket.socket] = []
     while time.monotonic() < end:
-        for _ in range(min(500, 5_000 - len(held))):
+        for _ in range(min(step, most - len(held))):
             try:
-                one = connected(port, address(len(held) % 50))
-                one.send(b"GET /" + HEAD.encode() + b"X: ")
+                one = connected(port, address(clients[len(held) % len(clients)]))
+                one.send(first)
                 held.append(one)
             except OSError:
                 break
-        for one in random.sample(held, min(len(held), 250)):
+        for one in random.sample(held, min(len(held), sent)):
             try:
                 one.send(b"x")
             except OSError:
                 held.remove(one)
                 one.close()
         time.sleep(0.05)
+
+
+def slowloris(port: int, end: float) -> None:
+    first = b"GET /" + HEAD.encode() + b"X: "
+    trickle(port, end, first, clients=range(50), most=5_000, step=500, sent=250)
 
 
 def openings(port: int, end: float) -> None:
@@ -204,22 +210,8 @@ def readers(port: int, end: float) -> None:
 
 
 def bodies(port: int, end: float) -> None:
-    held: list[socket.socket] = []
-    while time.monotonic() < end:
-        for _ in range(min(100, 1_000 - len(held))):
-            try:
-                one = connected(port, address(4_000 + len(held) % 40))
-                one.send(f"POST /body{HEAD}Content-Length: 100000\r\n\r\n".encode())
-                held.append(one)
-            except OSError:
-                break
-        for one in random.sample(held, min(len(held), 100)):
-            try:
-                one.send(b"x")
-            except OSError:
-                held.remove(one)
-                one.close()
-        time.sleep(0.05)
+    first = f"POST /body{HEAD}Content-Length: 100000\r\n\r\n".encode()
+    trickle(port, end, first, clients=range(4_000, 4_040), most=1_000, step=100, sent=100)
 
 
 def heads(port: int, end: float) -> None:
