@@ -38,7 +38,7 @@ class Permissions:
     def __init__(self, registry: Registry, names: Names) -> None:
         self._registry = registry
         self._names = names
-        self._policies: dict[tuple[str, str, str], Policy] = {}
+        self._policies: dict[tuple[str, str, int], Policy] = {}
         self._bound: OrderedDict[Caller, Grants] = OrderedDict()
         self._subjects: dict[str, Variables] = {}
         registry.on_change(self._forget)
@@ -106,7 +106,7 @@ class Permissions:
         key = (record.name, record.generation, record.default_id)
         policy = self._policies.get(key)
         if policy is None:
-            policy = self._policies[key] = Policy.parse(record.default.document)
+            policy = self._policies[key] = Policy.parse(record.default.text)
         return policy
 
     def variables(self, caller: Caller) -> Variables:

@@ -61,14 +61,14 @@ def _result(
     allowing, denying = [], []
     for record in policies:
         try:
-            grants = Grants([Policy.parse(record.default.document)], variables)
+            grants = Grants([Policy.parse(record.default.text)], variables)
         except PolicyError as problem:
             raise invalid(f"The policy {record.name} cannot be enforced here: {problem}") from None
         if any(grants.denies(action, resource) for resource in resources):
             denying.append(record.name)
         if any(grants.allows(action, resource) for resource in resources):
             allowing.append(record.name)
-    together = Grants([Policy.parse(record.default.document) for record in policies], variables)
+    together = Grants([Policy.parse(record.default.text) for record in policies], variables)
     if all(together.allows(action, resource) for resource in resources):
         decision = "ALLOWED"
     else:

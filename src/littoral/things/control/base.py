@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from littoral.things.control.errors import invalid, not_found
+from typing import TypeVar
+
+from littoral.things.control.errors import delete_conflict, invalid, not_found, versions_limit_exceeded
 from littoral.things.names import Names
 from littoral.things.registry import Certificate, PolicyRecord, Registry, Thing, ThingGroup
+from littoral.things.versions import MOST, Version, Versioned
+
+Record = TypeVar("Record", bound=Versioned)
 
 
 class Noun:
@@ -20,12 +25,12 @@ class Noun:
             raise not_found(f"Thing {name} cannot be found.")
         return found
 
-    def named_thing(self, name: str | None, arn: str | None) -> Thing:
-        """By name or by ARN, as some operations let a caller choose."""
-        found = name if arn is None else self.names.name_in("thing", arn)
+    def named(self, kind: str, name: str | None, arn: str | None) -> str:
+        """The name, where an operation lets a caller choose between it and the ARN."""
+        found = name if arn is None else self.names.name_in(kind, arn)
         if found is None or (name is not None and found != name):
-            raise invalid("A thing's name or its ARN is needed, and both must agree")
-        return self.thing(found)
+            raise invalid(f"The name of a {kind} or its ARN is needed, and both must agree")
+        return found
 
     def group(self, name: str) -> ThingGroup:
         found = self.registry.groups.get(name)
@@ -44,6 +49,26 @@ class Noun:
         if found is None:
             raise not_found(f"Policy not found: {name}")
         return found
+
+    def version(self, record: Versioned, version_id: int | str) -> Version:
+        """A version by its number, which is text where it is a policy's."""
+        found = next((one for one in record.versions if str(one.id) == str(version_id)), None)
+        if found is None:
+            raise not_found(f"{record.name} has no version {version_id}.")
+        return found
+
+    def more(self, record: Record, text: str, now: float, *, as_default: bool) -> Record:
+        """The record with one more version."""
+        if len(record.versions) >= MOST:
+            raise versions_limit_exceeded(f"{record.name} already has the maximum number of versions ({MOST})")
+        return record.adding(text, now, as_default=as_default)
+
+    def fewer(self, record: Record, version_id: int | str, now: float) -> Record:
+        """The record without one version."""
+        gone = self.version(record, version_id)
+        if gone.id == record.default_id:
+            raise delete_conflict(f"Cannot delete version {version_id} of {record.name}: it is the default version")
+        return record.without(gone, now)
 
     def certificate_of(self, principal: str) -> Certificate:
         """The certificate that an ARN names. Other principals (Cognito identities) do not exist here."""

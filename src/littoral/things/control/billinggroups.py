@@ -15,13 +15,10 @@ from littoral.things.registry import BillingGroup
 
 
 class BillingGroups(Noun):
-    def _billing_group(self, name: str | None, arn: str | None = None) -> BillingGroup:
-        wanted = name if arn is None else self.names.name_in("billinggroup", arn)
-        if wanted is None or (name is not None and wanted != name):
-            raise invalid("A billing group's name or its ARN is needed, and both must agree")
-        found = self.registry.billing_groups.get(wanted)
+    def _billing_group(self, name: str) -> BillingGroup:
+        found = self.registry.billing_groups.get(name)
         if found is None:
-            raise not_found(f"Billing group {wanted} cannot be found.")
+            raise not_found(f"Billing group {name} cannot be found.")
         return found
 
     @operation()
@@ -113,8 +110,8 @@ class BillingGroups(Noun):
     ) -> Output:
         """A thing is in one at most: this one takes the place of another."""
         async with self.registry.changing:
-            group = self._billing_group(billing_group_name, billing_group_arn)
-            thing = self.named_thing(thing_name, thing_arn)
+            group = self._billing_group(self.named("billinggroup", billing_group_name, billing_group_arn))
+            thing = self.thing(self.named("thing", thing_name, thing_arn))
             for other in self.registry.billed.of_holder(thing.name):
                 await self.registry.billed.remove(thing.name, other)
             await self.registry.billed.add(thing.name, group.name)
@@ -131,8 +128,8 @@ class BillingGroups(Noun):
         thing_arn: str | None = None,
     ) -> Output:
         async with self.registry.changing:
-            group = self._billing_group(billing_group_name, billing_group_arn)
-            thing = self.named_thing(thing_name, thing_arn)
+            group = self._billing_group(self.named("billinggroup", billing_group_name, billing_group_arn))
+            thing = self.thing(self.named("thing", thing_name, thing_arn))
             if (thing.name, group.name) in self.registry.billed:
                 await self.registry.billed.remove(thing.name, group.name)
         return {}

@@ -31,3 +31,7 @@ def delete_conflict(message: str) -> ServiceError:
 
 def limit_exceeded(message: str) -> ServiceError:
     return ServiceError("LimitExceededException", message, status=410)
+
+
+def versions_limit_exceeded(message: str) -> ServiceError:
+    return ServiceError("VersionsLimitExceededException", message, status=409)

@@ -8,7 +8,6 @@ from littoral.aws.service import Call, Output, operation
 from littoral.things.control import pages
 from littoral.things.control.base import Noun
 from littoral.things.control.errors import invalid, limit_exceeded
-from littoral.things.registry import ThingGroup
 
 MAX_GROUPS = 10  # a thing is in directly
 
@@ -25,8 +24,8 @@ class GroupMembers(Noun):
         thing_arn: str | None = None,
     ) -> Output:
         """A dynamic group takes no slot of a thing's ten here, so there is nothing to override."""
-        group = self._static(thing_group_name, thing_group_arn)
-        await self._change(self.named_thing(thing_name, thing_arn).name, [group.name], [])
+        group = self._static(self.named("thinggroup", thing_group_name, thing_group_arn))
+        await self._change(self.named("thing", thing_name, thing_arn), [group], [])
         return {}
 
     @operation()
@@ -39,8 +38,8 @@ class GroupMembers(Noun):
         thing_name: str | None = None,
         thing_arn: str | None = None,
     ) -> Output:
-        group = self._static(thing_group_name, thing_group_arn)
-        await self._change(self.named_thing(thing_name, thing_arn).name, [], [group.name])
+        group = self._static(self.named("thinggroup", thing_group_name, thing_group_arn))
+        await self._change(self.named("thing", thing_name, thing_arn), [], [group])
         return {}
 
     @operation(harmless={"overrideDynamicGroups"})
@@ -52,21 +51,18 @@ class GroupMembers(Noun):
         thing_groups_to_add: Sequence[str] = (),
         thing_groups_to_remove: Sequence[str] = (),
     ) -> Output:
-        add = [self._static(name, None).name for name in thing_groups_to_add]
-        remove = [self._static(name, None).name for name in thing_groups_to_remove]
-        await self._change(self.named_thing(thing_name, None).name, add, remove)
+        add = [self._static(name) for name in thing_groups_to_add]
+        remove = [self._static(name) for name in thing_groups_to_remove]
+        await self._change(self.named("thing", thing_name, None), add, remove)
         return {}
 
-    def _static(self, name: str | None, arn: str | None) -> ThingGroup:
-        found = name if arn is None else self.names.name_in("thinggroup", arn)
-        if found is None or (name is not None and found != name):
-            raise invalid("A thing group's name or its ARN is needed, and both must agree")
-        group = self.group(found)
-        if group.query is not None:
-            raise invalid(f"{found} is a dynamic thing group: its query says what is in it")
-        return group
+    def _static(self, name: str) -> str:
+        if self.group(name).query is not None:
+            raise invalid(f"{name} is a dynamic thing group: its query says what is in it")
+        return name
 
     async def _change(self, thing: str, add: Sequence[str], remove: Sequence[str]) -> None:
+        self.thing(thing)
         members = self.registry.members
         async with self.registry.changing:
             static = {name for name in members.of_holder(thing) if self.group(name).query is None}

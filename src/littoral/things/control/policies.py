@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import replace
 
 from littoral.aws.service import Call, Output, ServiceError, operation
 from littoral.protocols.iotpolicy import Policy, PolicyError
 from littoral.things.control import pages
 from littoral.things.control.base import Noun
-from littoral.things.control.errors import delete_conflict, exists, invalid, not_found
+from littoral.things.control.errors import delete_conflict, exists, invalid
 from littoral.things.names import POLICY_NAME, Names
-from littoral.things.registry import PolicyRecord, PolicyVersion
-
-MAX_VERSIONS = 5
+from littoral.things.registry import PolicyRecord
 
 
 def check_document(document: str) -> None:
@@ -38,14 +35,13 @@ class Policies(Noun):
         async with self.registry.changing:
             if policy_name in self.registry.policies:
                 raise exists(f"Policy cannot be created - name already exists (name={policy_name})", arn, policy_name)
-            first = PolicyVersion("1", policy_document, call.now)
-            record = PolicyRecord(policy_name, (first,), "1", call.now, call.now, uuid.uuid4().hex)
+            record = PolicyRecord.made(policy_name, policy_document, call.now)
             await self.registry.policies.put(policy_name, record)
         return {
             "policyName": policy_name,
             "policyArn": arn,
             "policyDocument": policy_document,
-            "policyVersionId": first.id,
+            "policyVersionId": str(record.default_id),
         }
 
     @operation()
@@ -54,8 +50,8 @@ class Policies(Noun):
         return {
             "policyName": record.name,
             "policyArn": self.names.arn("policy", record.name),
-            "policyDocument": record.default.document,
-            "defaultVersionId": record.default_id,
+            "policyDocument": record.default.text,
+            "defaultVersionId": str(record.default_id),
             "creationDate": record.created,
             "lastModifiedDate": record.modified,
             "generationId": record.generation,
@@ -96,42 +92,26 @@ class PolicyVersions(Noun):
         check_document(policy_document)
         async with self.registry.changing:
             record = self.policy(policy_name)
-            if len(record.versions) >= MAX_VERSIONS:
-                message = f"The policy {policy_name} already has the maximum number of versions ({MAX_VERSIONS})"
-                raise ServiceError("VersionsLimitExceededException", message, status=409)
-            version = PolicyVersion(str(record.next_id), policy_document, call.now)
-            changed = replace(
-                record,
-                versions=(*record.versions, version),
-                next_id=record.next_id + 1,
-                modified=call.now,
-                default_id=version.id if set_as_default else record.default_id,
-            )
+            changed = self.more(record, policy_document, call.now, as_default=set_as_default)
             await self.registry.policies.put(policy_name, changed)
         if set_as_default:
             self.registry.changed(self.registry.holders_of(policy_name))
         return {
             "policyArn": self.names.arn("policy", policy_name),
             "policyDocument": policy_document,
-            "policyVersionId": version.id,
+            "policyVersionId": str(changed.newest.id),
             "isDefaultVersion": set_as_default,
         }
-
-    def _version(self, record: PolicyRecord, version_id: str) -> PolicyVersion:
-        found = record.version(version_id)
-        if found is None:
-            raise not_found(f"Policy version not found: {record.name} {version_id}")
-        return found
 
     @operation()
     async def get_policy_version(self, call: Call, *, policy_name: str, policy_version_id: str) -> Output:
         record = self.policy(policy_name)
-        version = self._version(record, policy_version_id)
+        version = self.version(record, policy_version_id)
         return {
             "policyArn": self.names.arn("policy", policy_name),
             "policyName": policy_name,
-            "policyDocument": version.document,
-            "policyVersionId": version.id,
+            "policyDocument": version.text,
+            "policyVersionId": str(version.id),
             "isDefaultVersion": version.id == record.default_id,
             "creationDate": version.created,
             "lastModifiedDate": version.created,
@@ -143,7 +123,7 @@ class PolicyVersions(Noun):
         record = self.policy(policy_name)
         return {
             "policyVersions": [
-                {"versionId": v.id, "isDefaultVersion": v.id == record.default_id, "createDate": v.created}
+                {"versionId": str(v.id), "isDefaultVersion": v.id == record.default_id, "createDate": v.created}
                 for v in reversed(record.versions)
             ]
         }
@@ -152,10 +132,8 @@ class PolicyVersions(Noun):
     async def set_default_policy_version(self, call: Call, *, policy_name: str, policy_version_id: str) -> Output:
         async with self.registry.changing:
             record = self.policy(policy_name)
-            self._version(record, policy_version_id)
-            await self.registry.policies.put(
-                policy_name, replace(record, default_id=policy_version_id, modified=call.now)
-            )
+            default = self.version(record, policy_version_id)
+            await self.registry.policies.put(policy_name, replace(record, default_id=default.id, modified=call.now))
         self.registry.changed(self.registry.holders_of(policy_name))
         return {}
 
@@ -163,9 +141,5 @@ class PolicyVersions(Noun):
     async def delete_policy_version(self, call: Call, *, policy_name: str, policy_version_id: str) -> Output:
         async with self.registry.changing:
             record = self.policy(policy_name)
-            gone = self._version(record, policy_version_id)
-            if gone.id == record.default_id:
-                raise delete_conflict("Cannot delete the default version of a policy")
-            kept = tuple(version for version in record.versions if version is not gone)
-            await self.registry.policies.put(policy_name, replace(record, versions=kept, modified=call.now))
+            await self.registry.policies.put(policy_name, self.fewer(record, policy_version_id, call.now))
         return {}

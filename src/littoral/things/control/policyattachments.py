@@ -117,7 +117,7 @@ class PolicyAttachments(Noun):
                 {
                     "policyName": record.name,
                     "policyArn": self.names.arn("policy", record.name),
-                    "policyDocument": record.default.document,
+                    "policyDocument": record.default.text,
                 }
                 for record in records
             ]

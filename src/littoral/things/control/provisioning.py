@@ -11,11 +11,10 @@ from littoral.protocols.provisioning import Plan, Template, TemplateError
 from littoral.things.control import pages
 from littoral.things.control.certificates import Certificates
 from littoral.things.control.errors import delete_conflict, exists, invalid, not_found
-from littoral.things.provisioning import NotProvisioned, Provisioning, ProvisioningTemplate, TemplateVersion
+from littoral.things.provisioning import NotProvisioned, Provisioning, ProvisioningTemplate
 from littoral.things.provisioning.carrying import carry_out
 from littoral.things.registry import Certificate
-
-MAX_VERSIONS = 5
+from littoral.things.versions import Version
 
 
 def check_body(body: str) -> None:
@@ -57,11 +56,11 @@ class ProvisioningTemplates(Certificates):
         arn = self.names.arn("provisioningtemplate", template_name)
         made = ProvisioningTemplate(
             template_name,
-            (TemplateVersion(1, template_body, call.now),),
+            (Version(1, template_body, call.now),),
             1,
+            call.now,
+            call.now,
             provisioning_role_arn,
-            call.now,
-            call.now,
             description,
             enabled,
             type,
@@ -79,7 +78,7 @@ class ProvisioningTemplates(Certificates):
         shown = {
             **self._template_summary(found),
             "defaultVersionId": found.default_id,
-            "templateBody": found.default.body,
+            "templateBody": found.default.text,
             "provisioningRoleArn": found.role,
         }
         return {**shown, "preProvisioningHook": found.hook} if found.hook else shown
@@ -118,8 +117,8 @@ class ProvisioningTemplates(Certificates):
     ) -> Output:
         async with self.provisioning.changing:
             found = self._provisioning_template(template_name)
-            if default_version_id is not None and found.version(default_version_id) is None:
-                raise not_found(f"Provisioning template {template_name} has no version {default_version_id}.")
+            if default_version_id is not None:
+                self.version(found, default_version_id)
             changed = replace(
                 found,
                 description=found.description if description is None else description,
@@ -149,38 +148,22 @@ class ProvisioningTemplates(Certificates):
         check_body(template_body)
         async with self.provisioning.changing:
             found = self._provisioning_template(template_name)
-            if len(found.versions) >= MAX_VERSIONS:
-                message = f"Provisioning template {template_name} already has {MAX_VERSIONS} versions"
-                raise ServiceError("VersionsLimitExceededException", message, status=409)
-            version = TemplateVersion(found.next_id, template_body, call.now)
-            changed = replace(
-                found,
-                versions=(*found.versions, version),
-                next_id=found.next_id + 1,
-                default_id=version.id if set_as_default else found.default_id,
-                modified=call.now,
-            )
+            changed = self.more(found, template_body, call.now, as_default=set_as_default)
             await self.provisioning.templates.put(template_name, changed)
         return {
             "templateArn": self.names.arn("provisioningtemplate", template_name),
             "templateName": template_name,
-            "versionId": version.id,
+            "versionId": changed.newest.id,
             "isDefaultVersion": set_as_default,
         }
-
-    def _template_version(self, found: ProvisioningTemplate, version_id: int) -> TemplateVersion:
-        version = found.version(version_id)
-        if version is None:
-            raise not_found(f"Provisioning template {found.name} has no version {version_id}.")
-        return version
 
     @operation()
     async def describe_provisioning_template_version(
         self, call: Call, *, template_name: str, version_id: int
     ) -> Output:
         found = self._provisioning_template(template_name)
-        version = self._template_version(found, version_id)
-        return {**_version_summary(found, version), "templateBody": version.body}
+        version = self.version(found, version_id)
+        return {**_version_summary(found, version), "templateBody": version.text}
 
     @operation()
     async def list_provisioning_template_versions(
@@ -196,11 +179,7 @@ class ProvisioningTemplates(Certificates):
     async def delete_provisioning_template_version(self, call: Call, *, template_name: str, version_id: int) -> Output:
         async with self.provisioning.changing:
             found = self._provisioning_template(template_name)
-            gone = self._template_version(found, version_id)
-            if gone.id == found.default_id:
-                raise delete_conflict("The default version of a provisioning template is not deleted")
-            kept = tuple(version for version in found.versions if version is not gone)
-            await self.provisioning.templates.put(template_name, replace(found, versions=kept, modified=call.now))
+            await self.provisioning.templates.put(template_name, self.fewer(found, version_id, call.now))
         return {}
 
     # ------------------------------------------------------------------------------------- one thing at once
@@ -229,7 +208,7 @@ class ProvisioningTemplates(Certificates):
         return await self.put_given(given.pem or "", given.ca_pem, "INACTIVE", now)
 
 
-def _version_summary(found: ProvisioningTemplate, version: TemplateVersion) -> Output:
+def _version_summary(found: ProvisioningTemplate, version: Version) -> Output:
     return {
         "versionId": version.id,
         "creationDate": version.created,

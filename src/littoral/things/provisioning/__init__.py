@@ -2,7 +2,7 @@
 
 from littoral.things.provisioning.carrying import NotProvisioned
 from littoral.things.provisioning.devices import ProvisioningRequests
-from littoral.things.provisioning.facts import ProvisioningTemplate, TemplateVersion
+from littoral.things.provisioning.facts import ProvisioningTemplate
 from littoral.things.provisioning.joining import Joining
 from littoral.things.provisioning.service import Asked, Provisioning
 
@@ -13,5 +13,4 @@ __all__ = [
     "Provisioning",
     "ProvisioningRequests",
     "ProvisioningTemplate",
-    "TemplateVersion",
 ]

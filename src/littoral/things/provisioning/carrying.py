@@ -14,7 +14,7 @@ from dataclasses import replace
 from littoral.protocols.iotpolicy import Policy, PolicyError
 from littoral.protocols.provisioning import CertificatePlan, Plan, PolicyPlan, ThingPlan
 from littoral.things.names import POLICY_NAME, THING_NAME, Names
-from littoral.things.registry import Certificate, PolicyRecord, PolicyVersion, Registry, Thing
+from littoral.things.registry import Certificate, PolicyRecord, Registry, Thing
 
 MAX_ATTRIBUTES = 50
 
@@ -44,7 +44,7 @@ async def carry_out(
             arns[plan.thing.logical] = names.arn("thing", thing.name)
         for policy, name in policies:
             if name not in registry.policies:
-                await _put_policy(registry, name, policy.document or "", now)
+                await registry.policies.put(name, PolicyRecord.made(name, policy.document or "", now))
             await registry.grants.add(certificate.id, name)
             arns[policy.logical] = names.arn("policy", name)
         changed = replace(certificate, status=status, modified=now, version=certificate.version + 1)
@@ -76,11 +76,6 @@ def _policy_of(registry: Registry, plan: PolicyPlan) -> str:
     except PolicyError as problem:
         raise NotProvisioned("InvalidParameters", f"The policy {plan.logical} is malformed: {problem}") from None
     return hashlib.sha256(document.encode()).hexdigest()
-
-
-async def _put_policy(registry: Registry, name: str, document: str, now: float) -> None:
-    version = PolicyVersion("1", document, now)
-    await registry.policies.put(name, PolicyRecord(name, (version,), "1", now, now, uuid.uuid4().hex))
 
 
 def _thing_of(registry: Registry, plan: ThingPlan) -> Thing:

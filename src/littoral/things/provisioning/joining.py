@@ -112,7 +112,7 @@ class Joining:
         template = self._provisioning.templates.get(name)
         if template is None or not template.enabled:
             raise NotProvisioned("AccessDenied", f"The provisioning template {name} is not there or not enabled", 403)
-        return template.default.body
+        return template.default.text
 
 
 def _parameters(certificate: x509.Certificate) -> Mapping[str, str]:

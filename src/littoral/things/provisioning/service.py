@@ -153,7 +153,7 @@ class Provisioning:
         if certificate.status not in (PENDING, "ACTIVE"):  # ACTIVE: the answer was lost and the device asks again
             raise NotProvisioned("AccessDenied", f"The certificate is {certificate.status}", 403)
         allowed = await self._hook(template, certificate, parameters, who)
-        arns, name, configuration = await self.carry_out(template.default.body, allowed, certificate)
+        arns, name, configuration = await self.carry_out(template.default.text, allowed, certificate)
         log.info("%s provisioned %s by template %s: %s", who.client_id, certificate.id, template_name, sorted(arns))
         return {"thingName": name or "", "deviceConfiguration": configuration}
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from littoral.things.versions import Version, Versioned
 
 Json = dict[str, Any]
 
@@ -139,34 +142,11 @@ class RoleAlias:
 
 
 @dataclass(frozen=True, slots=True)
-class PolicyVersion:
-    id: str
-    document: str
-    created: float
+class PolicyRecord(Versioned):
+    TEXT = "document"
 
-
-@dataclass(frozen=True, slots=True)
-class PolicyRecord:
-    name: str
-    versions: tuple[PolicyVersion, ...]  # oldest first
-    default_id: str
-    created: float
-    modified: float
     generation: str  # changes when a policy of the same name is made anew
-    next_id: int = 2  # version ids are never used again
-
-    def version(self, version_id: str) -> PolicyVersion | None:
-        return next((version for version in self.versions if version.id == version_id), None)
-
-    @property
-    def default(self) -> PolicyVersion:
-        found = self.version(self.default_id)
-        assert found is not None
-        return found
-
-    def to_json(self) -> Json:
-        return asdict(self)
 
     @classmethod
-    def from_json(cls, found: Json) -> PolicyRecord:
-        return cls(**{**found, "versions": tuple(PolicyVersion(**version) for version in found["versions"])})
+    def made(cls, name: str, document: str, now: float) -> PolicyRecord:
+        return cls(name, (Version(1, document, now),), 1, now, now, uuid.uuid4().hex)
