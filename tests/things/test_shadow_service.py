@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from littoral.protocols.shadow import ShadowError
+from littoral.store.contract import StorageFailed
 from littoral.store.documents import Documents
 from littoral.store.embedded import EmbeddedStore
 from littoral.things.shadows import ShadowRequest, Shadows, parse_topic, prefix
@@ -115,6 +116,25 @@ async def test_a_message_on_a_reserved_topic_is_answered_there(shadows: Shadows,
     assert (topic, message["state"]) == ("$aws/things/t/shadow/get/accepted", {"reported": {"a": 1}})
     await shadows.answer(delete, b"")
     assert told.messages[-1] == ("$aws/things/t/shadow/delete/accepted", {"version": 1, "timestamp": 1_000_000})
+
+
+async def test_a_disk_that_refuses_is_told_and_nothing_acknowledged(
+    store: EmbeddedStore, told: Told, clock: Clock
+) -> None:
+    class Full(Documents):
+        async def put(self, key: str, document: Any) -> None:
+            raise StorageFailed("no space left")
+
+    shadows = Shadows(Full(store.records("things"), "shadow/"), told, clock)
+    with pytest.raises(StorageFailed):
+        await shadows.answer(ShadowRequest("t", "", "update"), b'{"state": {}, "clientToken": "x"}')
+    assert told.messages == [
+        (
+            "$aws/things/t/shadow/update/rejected",
+            {"code": 500, "message": "Internal service failure", "timestamp": 1_000_000, "clientToken": "x"},
+        )
+    ]
+    assert await shadows.get("t") is None
 
 
 async def test_a_listener_that_fails_undoes_nothing(shadows: Shadows) -> None:

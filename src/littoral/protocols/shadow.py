@@ -13,7 +13,7 @@ an array       replaces; it may not hold null
 ``version``    must be the current one, else 409
 =============  =================================================================================
 
-A deleted shadow leaves its version behind: "deleting a shadow does not reset its version number to 0".
+A deleted shadow leaves its version behind for 48 hours: who makes it again within them goes on counting.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ MAX_DOCUMENT: Final = 8 * 1024  # bytes of state; metadata does not count
 MAX_REQUEST: Final = 16 * 1024  # bytes of a request: the state, and room for the rest of the envelope
 MAX_DEPTH: Final = 8
 MAX_TOKEN: Final = 64
+REMEMBERED: Final = 48 * 3600  # seconds that the version of a deleted shadow is kept
 SECTIONS: Final = ("desired", "reported")
 
 
@@ -201,6 +202,8 @@ def _null_in_array(value: Json) -> bool:
 
 def update(current: Shadow, request: Request, now: int) -> Updated:
     """Raises ShadowError: 409 for another version, 413 when the result is too big."""
+    if current.deleted and now - current.timestamp > REMEMBERED:
+        current = NONE
     if request.version is not None and request.version != current.version:
         raise ShadowError(409, "Version conflict", request.client_token)
     state, metadata = dict(current.state), dict(current.metadata)

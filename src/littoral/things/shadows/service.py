@@ -18,6 +18,7 @@ from typing import Any
 
 from littoral.protocols import shadow as core
 from littoral.protocols.shadow import Shadow, ShadowError
+from littoral.store.contract import StorageFailed
 from littoral.store.documents import Documents
 from littoral.things.shadows.topics import CLASSIC, ShadowRequest, prefix
 
@@ -120,7 +121,8 @@ class Shadows:
     # ------------------------------------------------------------------------------------------------- MQTT
 
     async def answer(self, request: ShadowRequest, payload: bytes) -> None:
-        """Do what a message on a reserved topic asks, and publish what came of it."""
+        """Do what a message on a reserved topic asks, and publish what came of it. Raises StorageFailed, and says so
+        on the topic too: who asked with QoS 0 gets no acknowledgement to miss."""
         topic = f"{prefix(request.thing, request.name)}/{request.operation}"
         try:
             if request.operation == "update":
@@ -131,6 +133,10 @@ class Shadows:
                 await self._tell(f"{topic}/accepted", await self.get_with(request.thing, request.name, payload))
         except ShadowError as error:
             await self._tell(f"{topic}/rejected", error.document(self._now()))
+        except StorageFailed:
+            failure = ShadowError(500, "Internal service failure", core.parse_token(payload))
+            await self._tell(f"{topic}/rejected", failure.document(self._now()))
+            raise
 
     # -------------------------------------------------------------------------------------------- internals
 
