@@ -12,6 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from edge_server import Nowhere, configuration
 from littoral.edge.accesslog.delivery import AccessLogs
 from littoral.edge.accesslog.formatting import gzipped
 from littoral.edge.accesslog.spool import read
@@ -22,34 +23,15 @@ from littoral.edge.upstream import Upstream
 from littoral.net.client import HttpClient
 from littoral.net.listen import listen_http
 from littoral.net.message import BytesBody, Headers, Peer, Request, Response
+from servers import HOST
 
-HOST, COUNT = "d111111abcdef8.cloudfront.net", 20_000
-LOGGING = {"Enabled": True, "Bucket": "logs.s3.amazonaws.com", "Prefix": "", "IncludeCookies": False}
+COUNT = 20_000
 ASKED = [
     (b"host", HOST.encode()),
     (b"user-agent", b"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36"),
     (b"accept", b"*/*"),
     (b"accept-encoding", b"gzip, br"),
 ]
-
-
-class Nowhere:
-    async def put(self, bucket: str, key: str, data: bytes) -> None:
-        raise AssertionError("nothing is delivered here")
-
-
-def config(port: int) -> dict[str, object]:
-    custom = {"HTTPPort": port, "HTTPSPort": 443, "OriginProtocolPolicy": "http-only"}
-    return {
-        "Enabled": True,
-        "Logging": LOGGING,
-        "Origins": {"Items": [{"Id": "o", "DomainName": "127.0.0.1", "CustomOriginConfig": custom}]},
-        "DefaultCacheBehavior": {
-            "TargetOriginId": "o",
-            "ViewerProtocolPolicy": "allow-all",
-            "CachePolicyId": "658327ea-f89d-4fab-a63d-7e88639e58f6",
-        },
-    }
 
 
 def asked() -> Request:
@@ -82,7 +64,7 @@ async def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         pipeline = Pipeline(pop="BENCH1", folder=folder, upstream=Upstream(client, "BENCH1"), invoker=None)
-        plans = {"E1": compile_plan("E1", HOST, config(origin.port), MANAGED_CACHE)}
+        plans = {"E1": compile_plan("E1", HOST, configuration(origin.port, logs=True), MANAGED_CACHE)}
         pipeline.use(plans)
         await warm(pipeline)
         access = AccessLogs(folder / "logs", "BENCH1", Nowhere(), 1e9)

@@ -9,20 +9,14 @@ CPU of the server for each, and our ratio to each peer. Ends within a minute and
 
 from __future__ import annotations
 
-import re
 import shutil
-import ssl
-import subprocess
 import sys
 import tempfile
-import urllib.request
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 
-from bench_edge import HOST, cpu, free_port, python, varnish, wait_for, worker_of
-from littoral.net.pki import Authority
+from edge_server import edge
+from servers import NGINX, NGINX_CACHE, Load, find, get, nginx, varnish, wrk
 
 SECONDS = 4
 KIB, MIB = 1024, 1024 * 1024
@@ -45,55 +39,10 @@ SHAPES = {
     "large-tls": Shape("/large.bin", MIB, connections=16, tls=True),
     "miss": Shape("/live/small.html", KIB),
 }
-
-EDGE = """
-import asyncio, gc, sys, uvloop
-from pathlib import Path
-from littoral.edge.pipeline import Pipeline
-from littoral.edge.plan import compile_plan
-from littoral.edge.policies import MANAGED_CACHE
-from littoral.edge.upstream import Upstream
-from littoral.net.client import HttpClient
-from littoral.net.listen import listen_http
-from littoral.net.pki import Authority
-from littoral.net.tls import server_context
-folder, origin, host, secure = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
-CONFIG = {
-    "Enabled": True,
-    "Origins": {"Items": [{"Id": "o", "DomainName": "127.0.0.1", "CustomOriginConfig": {
-        "HTTPPort": origin, "HTTPSPort": 443, "OriginProtocolPolicy": "http-only"}}]},
-    "DefaultCacheBehavior": {"TargetOriginId": "o", "ViewerProtocolPolicy": "allow-all",
-                             "CachePolicyId": "658327ea-f89d-4fab-a63d-7e88639e58f6"},
-    "CacheBehaviors": {"Items": [{"PathPattern": "/live/*", "TargetOriginId": "o",
-                                  "ViewerProtocolPolicy": "allow-all",
-                                  "CachePolicyId": "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"}]},
-}
-async def main():
-    gc.freeze()  # as a place does (site/lifecycle.py)
-    gc.set_threshold(10_000, 20, 500)
-    tls = None
-    if secure == "tls":
-        issued = Authority.load_or_create(folder / "pki", "bench").issue_server([host])
-        tls = server_context((issued.certificate, issued.private_key), alpn=["http/1.1"])
-    pipeline = Pipeline(pop="BENCH1", folder=folder, upstream=Upstream(HttpClient(), "BENCH1"), invoker=None)
-    pipeline.use({"E1": compile_plan("E1", host, CONFIG, MANAGED_CACHE)})
-    listener = await listen_http(pipeline.handle, tls=tls)
-    print(listener.port, flush=True)
-    await asyncio.Event().wait()
-uvloop.run(main())
-"""
-
-START = """
-daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log crit;
-events {{ worker_connections 1024; }}
-http {{
-  access_log off; keepalive_requests 1000000000; default_type text/html;
-  client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;
-  uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
-"""
 ORIGIN = (
-    START
+    NGINX
     + """
+  access_log off;
   server {{
     listen 127.0.0.1:{port}; root {folder}/files;
     location / {{ add_header Cache-Control "max-age=3600"; }}
@@ -102,115 +51,40 @@ ORIGIN = (
 }}
 """
 )
-NGINX = (
-    START
-    + """
-  sendfile on; proxy_cache_path {folder}/cache keys_zone=one:10m max_size=100m;
-  upstream live {{ server 127.0.0.1:{origin}; keepalive 64; keepalive_requests 1000000000; }}
-  server {{
-    listen 127.0.0.1:{port} {secure};
-    ssl_protocols TLSv1.2 TLSv1.3; ssl_session_cache shared:SSL:1m;
-    ssl_certificate {folder}/pair.pem; ssl_certificate_key {folder}/pair.pem;
-    location / {{ proxy_pass http://127.0.0.1:{origin}; proxy_cache one; add_header X-Cache $upstream_cache_status; }}
-    location /live/ {{ proxy_pass http://live; proxy_http_version 1.1; proxy_set_header Connection ""; }}
-  }}
-}}
-"""
-)
+FILES = {"small.html": b"x" * KIB, "live/small.html": b"x" * KIB, "large.bin": b"x" * MIB}
 
 
-@contextmanager
-def nginx(text: str, core: int, origin: int = 0, secure: str = "") -> Iterator[tuple[int, int]]:
-    """Port and process of an nginx with that configuration; it serves what lies in ``files``."""
-    with tempfile.TemporaryDirectory() as name:
-        folder, port = Path(name), free_port()
-        folder.chmod(0o755)
-        for path, size in (("small.html", KIB), ("live/small.html", KIB), ("large.bin", MIB)):
-            (folder / "files" / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / "files" / path).write_bytes(b"x" * size)
-        issued = Authority.load_or_create(folder / "pki", "bench").issue_server([HOST])
-        (folder / "pair.pem").write_bytes(issued.certificate + issued.private_key)
-        (folder / "nginx.conf").write_text(text.format(folder=folder, port=port, origin=origin, secure=secure))
-        program = programs()["nginx"]
-        command = ["taskset", "-c", str(core), str(program), "-p", name, "-c", str(folder / "nginx.conf")]
-        with subprocess.Popen(command) as process:
-            try:
-                wait_for(port)
-                yield port, worker_of(process.pid)
-            finally:
-                process.terminate()
+def measure(kind: str, name: str, running: AbstractContextManager[tuple[int, int]]) -> Load:
+    shape = SHAPES[kind]
+    with running as (port, pid):
+        url = f"http{'s' * shape.tls}://127.0.0.1:{port}{shape.path}"
+        for _ in range(2):
+            if len(get(url)) != shape.size:
+                raise RuntimeError(f"{name} does not serve the object")
+        found = wrk(url, pid, connections=shape.connections, seconds=SECONDS)
+    print(f"{kind:<10} {name:<10} {found.rate:>9,.0f}/s  {found.spent:7.1f} µs CPU each", flush=True)
+    return found
 
 
-def programs() -> dict[str, str | None]:
-    """Where the peers are, by name."""
-    commands = {"nginx": "nginx", "varnish": "varnishd"}
-    places = "/usr/sbin:/usr/local/sbin"
-    return {name: shutil.which(each) or shutil.which(each, path=places) for name, each in commands.items()}
-
-
-@contextmanager
-def started(name: str, shape: Shape, origin: int) -> Iterator[tuple[int, int]]:
-    with ExitStack() as running:
-        if name == "nginx":
-            yield running.enter_context(nginx(NGINX, 0, origin, "ssl" if shape.tls else ""))
-            return
-        folder = running.enter_context(tempfile.TemporaryDirectory())
-        Path(folder).chmod(0o755)
-        if name == "varnish":
-            yield running.enter_context(varnish(str(programs()["varnish"]), Path(folder), origin))
-        else:
-            secure = "tls" if shape.tls else "tcp"
-            yield running.enter_context(python(EDGE, 0, folder, str(origin), HOST, secure))
-
-
-def get(url: str) -> bytes:
-    trusting = ssl.create_default_context()
-    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
-    asked = urllib.request.Request(url, headers={"Host": HOST})
-    with urllib.request.urlopen(asked, context=trusting) as answer:
-        content: bytes = answer.read()
-        return content
-
-
-def measure(kind: str, name: str, shape: Shape, port: int, pid: int) -> tuple[float, float]:
-    """Requests a second, and microseconds of the server's CPU for each."""
-    url = f"http{'s' * shape.tls}://127.0.0.1:{port}{shape.path}"
-    for _ in range(2):
-        if len(get(url)) != shape.size:
-            raise RuntimeError(f"{name} does not serve the object")
-    wrk = ["taskset", "-c", "1", "wrk", "-t1", f"-c{shape.connections}", "-H", f"Host: {HOST}"]
-    subprocess.run([*wrk, "-d1", url], check=True, capture_output=True)
-    before = cpu(pid)
-    shown = subprocess.run([*wrk, f"-d{SECONDS}", url], check=True, capture_output=True, text=True).stdout
-    used = cpu(pid) - before
-    if "Non-2xx" in shown or "Socket errors" in shown:
-        raise RuntimeError(f"{name} failed requests:\n{shown}")
-    rate = float(re.findall(r"Requests/sec:\s+([\d.]+)", shown)[0])
-    spent = used / int(re.findall(r"(\d+) requests in", shown)[0]) * 1e6
-    print(f"{kind:<10} {name:<10} {rate:>9,.0f}/s  {spent:7.1f} µs CPU each", flush=True)
-    return rate, spent
-
-
-def compare(kind: str, shape: Shape, origin: int) -> None:
-    with started("littoral", shape, origin) as (port, pid):
-        ours = measure(kind, "littoral", shape, port, pid)
-    for name in shape.peers:
-        if programs()[name] is None:
-            print(f"{name} is not installed: no ratio")
-            continue
-        with started(name, shape, origin) as (port, pid):
-            theirs = measure(kind, name, shape, port, pid)
-        rate, spent = ours[0] / theirs[0], ours[1] / theirs[1]
-        print(f"{kind}: littoral / {name}: {rate:.2f} of its rate, {spent:.2f} of its CPU a request", flush=True)
+def compare(kind: str, behind: int) -> None:
+    secure = SHAPES[kind].tls
+    with tempfile.TemporaryDirectory() as folder:
+        ours = measure(kind, "littoral", edge(folder, behind, *["--tls"] * secure))
+    for name in SHAPES[kind].peers:
+        server = varnish(behind) if name == "varnish" else nginx(NGINX_CACHE, origin=behind, secure="ssl" * secure)
+        try:
+            print(f"{kind}: littoral / {name}: {ours.against(measure(kind, name, server))}", flush=True)
+        except FileNotFoundError as missing:
+            print(missing)
 
 
 def main() -> None:
-    if shutil.which("wrk") is None or programs()["nginx"] is None:
+    if shutil.which("wrk") is None or find("nginx") is None:
         print("wrk or nginx is not installed: skipped")
         return
-    with nginx(ORIGIN, 1) as (origin, _):
+    with nginx(ORIGIN, 1, files=FILES) as (behind, _):
         for kind in sys.argv[1:] or SHAPES:
-            compare(kind, SHAPES[kind], origin)
+            compare(kind, behind)
 
 
 if __name__ == "__main__":

@@ -39,69 +39,15 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+from edge_server import PROGRAM
+from servers import HOST, cpu, ports, started
+
 BEFORE, DURING, AFTER = 5.0, 20.0, 8.0
 RATE = 50  # requests a second of the good client
 GOOD = 0.050  # seconds
 LOST = 3.0  # seconds after which the good client gives a request up
-HOST = "d111111abcdef8.cloudfront.net"
 HEAD = f" HTTP/1.1\r\nHost: {HOST}\r\n"
 RESET = struct.pack("ii", 1, 0)
-
-ORIGIN = """
-import asyncio, uvloop
-from littoral.net.listen import listen_http
-from littoral.net.message import Headers, Response
-HEADERS = [(b"content-type", b"text/html"), (b"cache-control", b"max-age=3600")]
-def handle(request):
-    return Response(200, Headers(list(HEADERS)), b"x" * (1048576 if request.target == "/large" else 1024))
-async def main():
-    listener = await listen_http(handle)
-    print(listener.port, flush=True)
-    await asyncio.Event().wait()
-uvloop.run(main())
-"""
-
-EDGE = """
-import asyncio, json, sys, uvloop
-from pathlib import Path
-from littoral.edge.guard import Guard
-from littoral.edge.pipeline import Pipeline
-from littoral.edge.plan import compile_plan
-from littoral.edge.policies import MANAGED_CACHE
-from littoral.edge.upstream import Upstream
-from littoral.net.client import HttpClient
-from littoral.net.listen import listen_http
-from littoral.net.message import Headers, Response
-from littoral.protocols.shield import Shield
-from littoral.site.lifecycle import settle
-from littoral.site.settings import Settings
-folder, origin, host = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-CONFIG = {
-    "Enabled": True,
-    "Origins": {"Items": [{"Id": "o", "DomainName": "127.0.0.1", "CustomOriginConfig": {
-        "HTTPPort": origin, "HTTPSPort": 443, "OriginProtocolPolicy": "http-only"}}]},
-    "DefaultCacheBehavior": {"TargetOriginId": "o", "ViewerProtocolPolicy": "allow-all",
-                             "CachePolicyId": "658327ea-f89d-4fab-a63d-7e88639e58f6"},
-}
-async def main():
-    settings = Settings()
-    pipeline = Pipeline(pop="BENCH1", folder=folder, upstream=Upstream(HttpClient(), "BENCH1"), invoker=None)
-    pipeline.use({"E1": compile_plan("E1", host, CONFIG, MANAGED_CACHE)})
-    guard = Guard(Shield(settings.client_limits()), pipeline.pop)
-    if sys.argv[4] == "off":
-        listener = await listen_http(pipeline.handle)
-    else:
-        listener = await listen_http(guard.before(pipeline.handle), limits=settings.listener_limits(), gate=guard)
-    def stats(request):
-        told = {**guard.shield.refused, **listener.service.refusals}
-        return Response(200, Headers([]), json.dumps([told, pipeline.results, guard.shield.price]).encode())
-    control = await listen_http(stats)
-    settle()  # as every place does
-    print(listener.port, control.port, flush=True)
-    await asyncio.Event().wait()
-uvloop.run(main())
-"""
-
 
 # ---------------------------------------------------------------------------------------------- the attackers
 
@@ -306,23 +252,6 @@ class GoodClient:
 # -------------------------------------------------------------------------------------------------- the drill
 
 
-def start(running: ExitStack, core: int, program: list[str]) -> subprocess.Popen[str]:
-    command = ["taskset", "-c", str(core), sys.executable, *program]
-    process = running.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
-    running.callback(process.terminate)
-    return process
-
-
-def told(process: subprocess.Popen[str]) -> list[int]:
-    assert process.stdout is not None
-    return [int(word) for word in process.stdout.readline().split()]
-
-
-def busy(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 async def drill(port: int) -> list[tuple[float, float]]:
     client = GoodClient(port)
     await client._once(fresh=True)  # now the page is cached
@@ -379,10 +308,11 @@ def main() -> int:
     if first:
         os.nice(-10)
     with ExitStack() as running, tempfile.TemporaryDirectory() as folder:
-        behind = start(running, 1, ["-c", ORIGIN])
-        (origin,) = told(behind)
-        edge = start(running, 0, ["-c", EDGE, folder, str(origin), HOST, "off" if "--off" in sys.argv else "on"])
-        port, control = told(edge)
+        behind = running.enter_context(started([*PROGRAM, "origin"], 1))
+        shield = "off" if "--off" in sys.argv else "on"
+        command = [*PROGRAM, "edge", folder, str(ports(behind)[0]), "--shield", shield]
+        edge = running.enter_context(started(command, 0))
+        port, control = ports(edge)
         os.sched_setaffinity(0, {1})
         if first:  # what others run on this machine is neither the flood nor the edge
             for pid, priority in ((edge.pid, 1), (behind.pid, 1), (0, 2)):
@@ -395,10 +325,10 @@ def main() -> int:
         for line in attackers:
             process = running.enter_context(subprocess.Popen(["taskset", "-c", "1", "sh", "-c", line]))
             running.callback(process.terminate)
-        used = busy(edge.pid)
+        used = cpu(edge.pid)
         samples = asyncio.run(drill(port))
         share = show(samples)
-        print(f"the edge used {busy(edge.pid) - used:.1f} s of its core's {BEFORE + DURING + AFTER:.0f}")
+        print(f"the edge used {cpu(edge.pid) - used:.1f} s of its core's {BEFORE + DURING + AFTER:.0f}")
         with socket.create_connection(("127.0.0.1", control)) as asked:
             asked.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
             answer = b"".join(iter(lambda: asked.recv(65_536), b""))

@@ -8,17 +8,17 @@ left out, and said. Ends within two minutes; leaves no process.
 
 from __future__ import annotations
 
-import re
+import base64
+import json
 import shutil
-import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent))
-from bench_edge import HOST, ORIGIN, PATH, cpu, free_port, get, python, wait_for, worker_of
+from edge_server import PATH, edge, origin
+from servers import NGINX, get, nginx, wrk
 
 SECONDS = 3
 CONNECTIONS = 32
@@ -37,179 +37,153 @@ request = function()
 end
 """
 
-EDGE = """
-import asyncio, gc, sys, time, uvloop
-from pathlib import Path
-from littoral.edge import answer
-from littoral.edge.pipeline import Pipeline
-from littoral.edge.plan import compile_plan
-from littoral.edge.policies import MANAGED_CACHE
-from littoral.edge.upstream import Upstream
-from littoral.edge.waf.crs.groups import Groups
-from littoral.edge.waf.crs.ruleset import Source
-from littoral.edge.waf.guard import Firewall, Guard
-from littoral.edge.waf.webacl import compile_acl
-from littoral.net.client import HttpClient
-from littoral.net.listen import listen_http
-folder, origin, host, kind = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
-CONFIG = {
-    "Enabled": True,
-    "Origins": {"Items": [{"Id": "o", "DomainName": "127.0.0.1", "CustomOriginConfig": {
-        "HTTPPort": origin, "HTTPSPort": 443, "OriginProtocolPolicy": "http-only"}}]},
-    "DefaultCacheBehavior": {"TargetOriginId": "o", "ViewerProtocolPolicy": "allow-all",
-                             "CachePolicyId": "658327ea-f89d-4fab-a63d-7e88639e58f6"},
-}
 SHOWN = {"SampledRequestsEnabled": True, "CloudWatchMetricsEnabled": False, "MetricName": "m"}
-def text(search, field, *steps):
-    import base64
-    return {"ByteMatchStatement": {"SearchString": base64.b64encode(search.encode()).decode(), "FieldToMatch": field,
-        "PositionalConstraint": "CONTAINS",
-        "TextTransformations": [{"Priority": n, "Type": each} for n, each in enumerate(steps or ("NONE",))]}}
-def regex(pattern, field, *steps):
-    made = text("x", field, *steps)["ByteMatchStatement"]
-    return {"RegexMatchStatement": {"RegexString": pattern, "FieldToMatch": field,
-                                    "TextTransformations": made["TextTransformations"]}}
-PATH, QUERY, AGENT = {"UriPath": {}}, {"QueryString": {}}, {"SingleHeader": {"Name": "user-agent"}}
+Statement = dict[str, Any]
+
+
+def transformed(field: Statement, steps: tuple[str, ...]) -> Statement:
+    told = [{"Priority": n, "Type": each} for n, each in enumerate(steps or ("NONE",))]
+    return {"FieldToMatch": field, "TextTransformations": told}
+
+
+def text(search: str, field: Statement, *steps: str) -> Statement:
+    encoded = base64.b64encode(search.encode()).decode()
+    match = {"SearchString": encoded, "PositionalConstraint": "CONTAINS", **transformed(field, steps)}
+    return {"ByteMatchStatement": match}
+
+
+def regex(pattern: str, field: Statement, *steps: str) -> Statement:
+    return {"RegexMatchStatement": {"RegexString": pattern, **transformed(field, steps)}}
+
+
+NAME: Statement = {"UriPath": {}}
+QUERY: Statement = {"QueryString": {}}
+AGENT: Statement = {"SingleHeader": {"Name": "user-agent"}}
 EVERY = {"MatchPattern": {"All": {}}, "MatchScope": "ALL", "OversizeHandling": "CONTINUE"}
-STATEMENTS = [
+STATEMENTS: list[Statement] = [
     {"IPSetReferenceStatement": {"ARN": "set"}},
     {"NotStatement": {"Statement": {"IPSetReferenceStatement": {"ARN": "own"}}}},
     {"RateBasedStatement": {"Limit": 2000000000, "AggregateKeyType": "IP"}},
-    text("/admin", PATH, "URL_DECODE", "LOWERCASE"), text("/.git", PATH, "URL_DECODE", "LOWERCASE"),
-    text("/wp-login", PATH, "URL_DECODE", "LOWERCASE"), text(".php", PATH, "URL_DECODE", "LOWERCASE"),
-    regex("/(etc|proc|sys)/", PATH, "URL_DECODE", "LOWERCASE"),
-    text("sqlmap", AGENT, "LOWERCASE"), text("nikto", AGENT, "LOWERCASE"),
+    text("/admin", NAME, "URL_DECODE", "LOWERCASE"),
+    text("/.git", NAME, "URL_DECODE", "LOWERCASE"),
+    text("/wp-login", NAME, "URL_DECODE", "LOWERCASE"),
+    text(".php", NAME, "URL_DECODE", "LOWERCASE"),
+    regex("/(etc|proc|sys)/", NAME, "URL_DECODE", "LOWERCASE"),
+    text("sqlmap", AGENT, "LOWERCASE"),
+    text("nikto", AGENT, "LOWERCASE"),
     regex("(curl|wget|python)/[0-9]", AGENT, "LOWERCASE"),
-    text("<script", QUERY, "URL_DECODE", "LOWERCASE"), text("union select", QUERY, "URL_DECODE", "LOWERCASE"),
+    text("<script", QUERY, "URL_DECODE", "LOWERCASE"),
+    text("union select", QUERY, "URL_DECODE", "LOWERCASE"),
     regex("(or|and) [0-9]+=[0-9]+", QUERY, "URL_DECODE", "LOWERCASE"),
-    {"SizeConstraintStatement": {"FieldToMatch": QUERY, "ComparisonOperator": "GT", "Size": 2048,
-                                 "TextTransformations": [{"Priority": 0, "Type": "NONE"}]}},
-    {"SqliMatchStatement": {"FieldToMatch": {"AllQueryArguments": {}},
-                            "TextTransformations": [{"Priority": 0, "Type": "URL_DECODE"}]}},
-    {"XssMatchStatement": {"FieldToMatch": {"AllQueryArguments": {}},
-                           "TextTransformations": [{"Priority": 0, "Type": "URL_DECODE"}]}},
+    {
+        "SizeConstraintStatement": {
+            "FieldToMatch": QUERY,
+            "ComparisonOperator": "GT",
+            "Size": 2048,
+            "TextTransformations": [{"Priority": 0, "Type": "NONE"}],
+        }
+    },
+    {
+        "SqliMatchStatement": {
+            "FieldToMatch": {"AllQueryArguments": {}},
+            "TextTransformations": [{"Priority": 0, "Type": "URL_DECODE"}],
+        }
+    },
+    {
+        "XssMatchStatement": {
+            "FieldToMatch": {"AllQueryArguments": {}},
+            "TextTransformations": [{"Priority": 0, "Type": "URL_DECODE"}],
+        }
+    },
     text("stolen", {"Cookies": EVERY}),
-    {"AndStatement": {"Statements": [text("/api", PATH, "URL_DECODE", "LOWERCASE"), text("bot", AGENT, "LOWERCASE")]}},
+    {"AndStatement": {"Statements": [text("/api", NAME, "URL_DECODE", "LOWERCASE"), text("bot", AGENT, "LOWERCASE")]}},
     {"LabelMatchStatement": {"Scope": "LABEL", "Key": "bad"}},
 ]
-def bundle():
+
+
+def bundle(kind: str) -> Statement:
+    """The web ACL of that kind, as a location gets it."""
     if kind == "managed":
-        rules = [{"Name": "m", "Priority": 0, "OverrideAction": {"None": {}}, "VisibilityConfig": SHOWN, "Statement": {
-            "ManagedRuleGroupStatement": {"VendorName": "OWASP", "Name": "CoreRuleSetPL1"}}}]
+        group = {"ManagedRuleGroupStatement": {"VendorName": "OWASP", "Name": "CoreRuleSetPL1"}}
+        rules = [{"Name": "m", "Priority": 0, "OverrideAction": {"None": {}}, "Statement": group}]
     else:
-        rules = [{"Name": f"r{n}", "Priority": n, "Action": {"Block": {}}, "VisibilityConfig": SHOWN, "Statement": each}
-                 for n, each in enumerate(STATEMENTS)]
+        rules = [
+            {"Name": f"r{n}", "Priority": n, "Action": {"Block": {}}, "Statement": each}
+            for n, each in enumerate(STATEMENTS)
+        ]
+    rules = [{**rule, "VisibilityConfig": SHOWN} for rule in rules]
     acl = {"Name": "a", "ARN": "arn", "DefaultAction": {"Allow": {}}, "VisibilityConfig": SHOWN, "Rules": rules}
     return {"acl": acl, "addresses": {"set": [f"192.0.{n}.0/24" for n in range(200)], "own": ["127.0.0.0/8"]}}
-async def main():
-    pipeline = Pipeline(pop="BENCH1", folder=folder, upstream=Upstream(HttpClient(), "BENCH1"), invoker=None)
-    pipeline.use({"E1": compile_plan("E1", host, CONFIG, MANAGED_CACHE)})
-    pipeline.firewall = Firewall(time.time, answer.request_id)
-    if kind != "none":
-        managed = Groups(Source.open()).step if kind == "managed" else None
-        pipeline.firewall.use({host: Guard(compile_acl(bundle(), managed=managed), "E1")})
-        async def report():
-            while True:
-                await asyncio.sleep(1)
-                pipeline.firewall.report(with_keys=True)
-        asyncio.ensure_future(report())
-    listener = await listen_http(pipeline.handle)
-    gc.freeze()  # as a place does (site/lifecycle.py)
-    gc.set_threshold(10_000, 20, 500)
-    print(listener.port, flush=True)
-    await asyncio.Event().wait()
-uvloop.run(main())
-"""
 
-NGINX = """
-load_module /usr/lib/nginx/modules/ngx_http_modsecurity_module.so;
-daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log crit;
-events {{ worker_connections 1024; }}
-http {{
-  access_log off; keepalive_requests 1000000000; default_type text/plain;
-  client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;
-  uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
-  proxy_cache_path {folder}/cache keys_zone=one:10m max_size=100m; proxy_cache_key $uri;
+
+MODSECURITY = (
+    "load_module /usr/lib/nginx/modules/ngx_http_modsecurity_module.so;"
+    + NGINX
+    + """
+  access_log off; proxy_cache_path {folder}/cache keys_zone=one:10m max_size=100m; proxy_cache_key $uri;
   server {{
     listen 127.0.0.1:{port};
-    modsecurity on; modsecurity_rules_file {folder}/rules.conf;
+    modsecurity on; modsecurity_rules_file {rules};
     location / {{ proxy_pass http://127.0.0.1:{origin}; proxy_cache one; }}
   }}
 }}
 """
+)
 
 
-@contextmanager
-def modsecurity(folder: Path, origin: int) -> Iterator[tuple[int, int]]:
-    port = free_port()
+def modsecurity(folder: Path, behind: int) -> AbstractContextManager[tuple[int, int]]:
     files = [path for path in sorted((RULES / "rules").glob("*.conf")) if "-910-" not in path.name]
-    rules = ["SecRuleEngine On", "SecRequestBodyAccess On", "SecAuditEngine Off"]
-    rules += ['SecAction "id:900990,phase:1,nolog,pass,t:none,setvar:tx.crs_setup_version=334"']
-    rules += [f"Include {path}" for path in files]
-    (folder / "rules.conf").write_text("\n".join(rules) + "\n")
-    (folder / "nginx.conf").write_text(NGINX.format(folder=folder, port=port, origin=origin))
-    program = shutil.which("nginx") or "/usr/sbin/nginx"
-    command = ["taskset", "-c", "0", program, "-p", str(folder), "-c", str(folder / "nginx.conf")]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
-        try:
-            wait_for(port)
-            yield port, worker_of(process.pid)
-        finally:
-            process.terminate()
+    lines = ["SecRuleEngine On", "SecRequestBodyAccess On", "SecAuditEngine Off"]
+    lines += ['SecAction "id:900990,phase:1,nolog,pass,t:none,setvar:tx.crs_setup_version=334"']
+    lines += [f"Include {path}" for path in files]
+    (folder / "rules.conf").write_text("\n".join(lines) + "\n")
+    return nginx(MODSECURITY, origin=behind, rules=folder / "rules.conf")
 
 
-def measure(name: str, port: int, pid: int, script: Path | None) -> tuple[float, float]:
-    """Requests a second, and microseconds of CPU for each."""
-    for _ in range(2):
-        get(port, PATH)
-    wrk = ["taskset", "-c", "1", "wrk", "-t1", f"-c{CONNECTIONS}", "-H", f"Host: {HOST}"]
-    wrk += [word for key, value in HEADERS.items() for word in ("-H", f"{key}: {value}")]
-    wrk += ["-s", str(script)] if script is not None else []
-    url = f"http://127.0.0.1:{port}{PATH}"
-    subprocess.run([*wrk, "-d1", url], check=True, capture_output=True)
-    before = cpu(pid)
-    shown = subprocess.run([*wrk, f"-d{SECONDS}", url], check=True, capture_output=True, text=True).stdout
-    used = cpu(pid) - before
-    if "Non-2xx" in shown:
-        raise RuntimeError(f"{name} refused requests:\n{shown}")
-    rate = float(re.findall(r"Requests/sec:\s+([\d.]+)", shown)[0])
-    count = int(re.findall(r"(\d+) requests in", shown)[0])
-    load = "never seen" if script is not None else "the same"
-    print(f"{name:<32} {load:<11} {rate:>9,.0f} hits/s {used / count * 1e6:8.1f} µs CPU each", flush=True)
-    return rate, used / count * 1e6
+def measure(
+    name: str, running: AbstractContextManager[tuple[int, int]], loads: Mapping[str, Path | None]
+) -> list[float]:
+    """Microseconds of CPU a request, for each of the two loads."""
+    spent = []
+    with running as (port, pid):
+        url = f"http://127.0.0.1:{port}{PATH}"
+        for _ in range(2):
+            get(url)
+        for load, script in loads.items():
+            found = wrk(url, pid, connections=CONNECTIONS, seconds=SECONDS, headers=HEADERS, script=script)
+            print(f"{name:<32} {load:<11} {found.rate:>9,.0f} hits/s {found.spent:8.1f} µs CPU each", flush=True)
+            spent.append(found.spent)
+    return spent
 
 
 def main() -> None:
     if shutil.which("wrk") is None:
         print("wrk is not installed: skipped")
         return
-    spent: dict[tuple[str, bool], float] = {}
-    with tempfile.TemporaryDirectory() as scripts, python(ORIGIN, 1) as (origin, _):
-        unseen = Path(scripts) / "unseen.lua"
+    spent: dict[str, list[float]] = {}
+    with tempfile.TemporaryDirectory() as name, origin() as behind:
+        folder = Path(name)
+        folder.chmod(0o755)
+        unseen = folder / "unseen.lua"
         unseen.write_text(UNSEEN)
-        for kind, name in (("none", "no web ACL"), ("twenty", "20 rules"), ("managed", "Core Rule Set, level 1")):
+        loads = {"the same": None, "never seen": unseen}
+        for kind, shown in (("none", "no web ACL"), ("twenty", "20 rules"), ("managed", "Core Rule Set, level 1")):
             if kind == "managed" and not RULES.is_dir():
                 print("modsecurity-crs is not installed: no rule set")
                 continue
-            with (
-                tempfile.TemporaryDirectory() as folder,
-                python(EDGE, 0, folder, str(origin), HOST, kind) as (port, pid),
-            ):
-                for script in (None, unseen):
-                    spent[kind, script is None] = measure(f"littoral, {name}", port, pid, script)[1]
+            acl = folder / f"{kind}.json"
+            acl.write_text(json.dumps(bundle(kind)))
+            guarded = [] if kind == "none" else ["--acl", str(acl)]
+            spent[kind] = measure(f"littoral, {shown}", edge(folder / kind, behind, *guarded), loads)
         if not Path("/usr/lib/nginx/modules/ngx_http_modsecurity_module.so").exists() or not RULES.is_dir():
             print("libnginx-mod-http-modsecurity is not installed: no ratio")
         else:
-            with tempfile.TemporaryDirectory() as folder:
-                Path(folder).chmod(0o755)
-                with modsecurity(Path(folder), origin) as (port, pid):
-                    for script in (None, unseen):
-                        spent["peer", script is None] = measure("nginx, ModSecurity, level 1", port, pid, script)[1]
-    for same in (True, False):
-        load = "the same" if same else "never seen"
+            spent["peer"] = measure("nginx, ModSecurity, level 1", modsecurity(folder, behind), loads)
+    for number, load in enumerate(loads):
         for kind, other in (("none", "twenty"), ("none", "managed"), ("peer", "managed")):
-            if (kind, same) in spent and (other, same) in spent:
-                print(f"{load}: rate with {other} / rate with {kind}: {spent[kind, same] / spent[other, same]:.2f}")
+            if kind in spent and other in spent:
+                ratio = spent[kind][number] / spent[other][number]
+                print(f"{load}: rate with {other} / rate with {kind}: {ratio:.2f}")
 
 
 if __name__ == "__main__":
