@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TypeVar
 
 from littoral.things.control.errors import delete_conflict, invalid, not_found, versions_limit_exceeded
+from littoral.things.control.tagging import TagList, checked, of_list
 from littoral.things.names import Names
 from littoral.things.registry import Certificate, PolicyRecord, Registry, Thing, ThingGroup
 from littoral.things.versions import MOST, Version, Versioned
@@ -49,6 +51,15 @@ class Noun:
         if found is None:
             raise not_found(f"Policy not found: {name}")
         return found
+
+    async def keep_tags(self, arn: str, made: float, tags: Mapping[str, str]) -> None:
+        """``made``: when the resource was. Raises InvalidRequestException, LimitExceededException."""
+        await self.registry.tags.put(arn, {"of": str(made), "tags": checked(tags)})
+
+    async def tag_new(self, arn: str, made: float, tags: TagList) -> None:
+        """Before the resource itself is kept: tags of what is not there are nobody's."""
+        if tags:
+            await self.keep_tags(arn, made, of_list(tags))
 
     def version(self, record: Versioned, version_id: int | str) -> Version:
         """A version by its number, which is text where it is a policy's."""

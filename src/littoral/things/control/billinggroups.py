@@ -10,6 +10,7 @@ from littoral.aws.service import Call, Output, operation
 from littoral.things.control import pages
 from littoral.things.control.base import Noun
 from littoral.things.control.errors import exists, invalid, not_found, version_conflict
+from littoral.things.control.tagging import TagList
 from littoral.things.names import THING_NAME
 from littoral.things.registry import BillingGroup
 
@@ -23,7 +24,12 @@ class BillingGroups(Noun):
 
     @operation()
     async def create_billing_group(
-        self, call: Call, *, billing_group_name: str, billing_group_properties: dict[str, Any] | None = None
+        self,
+        call: Call,
+        *,
+        billing_group_name: str,
+        billing_group_properties: dict[str, Any] | None = None,
+        tags: TagList = (),
     ) -> Output:
         if not THING_NAME.fullmatch(billing_group_name):
             raise invalid(f"Invalid billing group name: {billing_group_name!r}")
@@ -33,6 +39,7 @@ class BillingGroups(Noun):
             group = self.registry.billing_groups.get(billing_group_name)
             if group is None:
                 group = BillingGroup(billing_group_name, str(uuid.uuid4()), call.now, description)
+                await self.tag_new(arn, call.now, tags)
                 await self.registry.billing_groups.put(group.name, group)
             elif group.description != description:
                 raise exists(f"Billing group {group.name} already exists", arn, group.name)

@@ -20,6 +20,7 @@ from littoral.things.control import pages
 from littoral.things.control.certificates import parse_certificate
 from littoral.things.control.errors import exists, invalid, not_found
 from littoral.things.control.provisioning import ProvisioningTemplates, check_body
+from littoral.things.control.tagging import TagList
 from littoral.things.registry import CaCertificate
 from littoral.things.registry.issuers import issued
 
@@ -57,6 +58,7 @@ class CaCertificates(ProvisioningTemplates):
         allow_auto_registration: bool = False,
         registration_config: dict[str, Any] | None = None,
         certificate_mode: str = "DEFAULT",
+        tags: TagList = (),
     ) -> Output:
         authority = parse_certificate(ca_certificate)
         if not _signs(authority):
@@ -79,6 +81,7 @@ class CaCertificates(ProvisioningTemplates):
         async with self.registry.changing:
             if identifier in self.registry.authorities:
                 raise exists("The CA certificate is already registered.", self._ca_arn(identifier), identifier)
+            await self.tag_new(self._ca_arn(identifier), call.now, tags)
             await self.registry.authorities.put(identifier, fact)
         self.registry.changed([])
         return {"certificateArn": self._ca_arn(identifier), "certificateId": identifier}

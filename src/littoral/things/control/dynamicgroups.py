@@ -7,6 +7,7 @@ from typing import Any
 from littoral.aws.service import Call, Output, operation
 from littoral.things.control.errors import invalid
 from littoral.things.control.indexing import VERSION, IndexNoun
+from littoral.things.control.tagging import TagList
 from littoral.things.control.thinggroups import ThingGroups
 from littoral.things.indexing.index import THINGS
 from littoral.things.registry import ThingGroup
@@ -23,10 +24,11 @@ class DynamicGroups(ThingGroups, IndexNoun):
         thing_group_properties: dict[str, Any] | None = None,
         index_name: str = THINGS,
         query_version: str = VERSION,
+        tags: TagList = (),
     ) -> Output:
         """Needs the index of things. Its first members are there a moment later."""
         self._check(index_name, query_string, query_version)
-        made = await self.make_group(call, thing_group_name, thing_group_properties, query=query_string)
+        made = await self.make_group(call, thing_group_name, thing_group_properties, tags, query=query_string)
         self.membership.touch()
         return {
             **self.group_names(made),

@@ -15,6 +15,7 @@ from littoral.protocols.schedule import ScheduleError
 from littoral.things.control import jobsettings, pages
 from littoral.things.control.base import Noun
 from littoral.things.control.errors import exists, invalid, not_found
+from littoral.things.control.tagging import TagList
 from littoral.things.jobs import Job, Jobs, Progress, Template
 from littoral.things.jobs.devices import JOB_ID
 from littoral.things.jobs.facts import CONTINUOUS, DELETING, OVER, RUNNING, SCHEDULED, SNAPSHOT, Settings
@@ -71,6 +72,7 @@ class JobControl(JobNoun):
         job_template_arn: str | None = None,
         job_executions_retry_config: Json | None = None,
         scheduling_config: Json | None = None,
+        tags: TagList = (),
     ) -> Output:
         if not JOB_ID.fullmatch(job_id):
             raise invalid(f"Invalid job id: {job_id!r}")
@@ -104,6 +106,7 @@ class JobControl(JobNoun):
         async with self.progress.changing:
             if job_id in self.jobs.table:
                 raise exists(f"Job {job_id} already exists.", self.names.arn("job", job_id), job_id)
+            await self.tag_new(self.names.arn("job", job_id), call.now, tags)
             if target_selection == SNAPSHOT:
                 await self.progress.remember(job)
             await self.progress.put(job)

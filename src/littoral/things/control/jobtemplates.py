@@ -8,6 +8,7 @@ from littoral.aws.service import Call, Output, ServiceError, operation
 from littoral.things.control import jobsettings, pages
 from littoral.things.control.errors import invalid, not_found
 from littoral.things.control.jobs import JobNoun
+from littoral.things.control.tagging import TagList
 from littoral.things.jobs import Template
 from littoral.things.jobs.devices import JOB_ID
 from littoral.things.jobs.facts import Settings
@@ -31,6 +32,7 @@ class JobTemplates(JobNoun):
         abort_config: Json | None = None,
         timeout_config: Json | None = None,
         job_executions_retry_config: Json | None = None,
+        tags: TagList = (),
     ) -> Output:
         """Of a document, or of a job with its document and settings."""
         if not JOB_ID.fullmatch(job_template_id):
@@ -56,6 +58,7 @@ class JobTemplates(JobNoun):
             if job_template_id in self.jobs.templates:
                 message = f"Job template {job_template_id} already exists."
                 raise ServiceError("ConflictException", message, status=409, fields={"resourceId": job_template_id})
+            await self.tag_new(arn, call.now, tags)
             template = Template(job_template_id, description, text, call.now, settings, source)
             await self.jobs.templates.put(job_template_id, template)
         return {"jobTemplateArn": arn, "jobTemplateId": job_template_id}

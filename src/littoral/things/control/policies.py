@@ -9,6 +9,7 @@ from littoral.protocols.iotpolicy import Policy, PolicyError
 from littoral.things.control import pages
 from littoral.things.control.base import Noun
 from littoral.things.control.errors import delete_conflict, exists, invalid
+from littoral.things.control.tagging import TagList
 from littoral.things.names import POLICY_NAME, Names
 from littoral.things.registry import PolicyRecord
 
@@ -27,7 +28,7 @@ def listed(names: Names, found: list[str]) -> list[Output]:
 
 class Policies(Noun):
     @operation()
-    async def create_policy(self, call: Call, *, policy_name: str, policy_document: str) -> Output:
+    async def create_policy(self, call: Call, *, policy_name: str, policy_document: str, tags: TagList = ()) -> Output:
         if not POLICY_NAME.fullmatch(policy_name):
             raise invalid(f"Invalid policy name: {policy_name!r}")
         check_document(policy_document)
@@ -36,6 +37,7 @@ class Policies(Noun):
             if policy_name in self.registry.policies:
                 raise exists(f"Policy cannot be created - name already exists (name={policy_name})", arn, policy_name)
             record = PolicyRecord.made(policy_name, policy_document, call.now)
+            await self.tag_new(arn, call.now, tags)
             await self.registry.policies.put(policy_name, record)
         return {
             "policyName": policy_name,

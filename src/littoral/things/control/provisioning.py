@@ -11,6 +11,7 @@ from littoral.protocols.provisioning import Plan, Template, TemplateError
 from littoral.things.control import pages
 from littoral.things.control.certificates import Certificates
 from littoral.things.control.errors import delete_conflict, exists, invalid, not_found
+from littoral.things.control.tagging import TagList
 from littoral.things.provisioning import NotProvisioned, Provisioning, ProvisioningTemplate
 from littoral.things.provisioning.carrying import carry_out
 from littoral.things.registry import Certificate
@@ -48,6 +49,7 @@ class ProvisioningTemplates(Certificates):
         enabled: bool = False,
         pre_provisioning_hook: dict[str, Any] | None = None,
         type: str = "FLEET_PROVISIONING",
+        tags: TagList = (),
     ) -> Output:
         """The role is taken and not assumed: what a template makes is in the template."""
         check_body(template_body)
@@ -69,6 +71,7 @@ class ProvisioningTemplates(Certificates):
         async with self.provisioning.changing:
             if template_name in self.provisioning.templates:
                 raise exists(f"Provisioning template {template_name} already exists.", arn, template_name)
+            await self.tag_new(arn, call.now, tags)
             await self.provisioning.templates.put(template_name, made)
         return {"templateArn": arn, "templateName": template_name, "defaultVersionId": 1}
 

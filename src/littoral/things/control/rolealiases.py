@@ -8,6 +8,7 @@ from littoral.aws.service import Call, Output, operation
 from littoral.things.control import pages
 from littoral.things.control.base import Noun
 from littoral.things.control.errors import exists, not_found
+from littoral.things.control.tagging import TagList
 from littoral.things.registry import RoleAlias
 
 
@@ -20,13 +21,20 @@ class RoleAliases(Noun):
 
     @operation(notes="there are no roles to assume: the credentials may do what an access key of the place may")
     async def create_role_alias(
-        self, call: Call, *, role_alias: str, role_arn: str, credential_duration_seconds: int = 3600
+        self,
+        call: Call,
+        *,
+        role_alias: str,
+        role_arn: str,
+        credential_duration_seconds: int = 3600,
+        tags: TagList = (),
     ) -> Output:
         made = RoleAlias(role_alias, role_arn, credential_duration_seconds, call.now, call.now)
         arn = self.names.arn("rolealias", role_alias)
         async with self.registry.changing:
             if role_alias in self.registry.role_aliases:
                 raise exists(f"Role alias {role_alias} already exists.", arn, role_alias)
+            await self.tag_new(arn, call.now, tags)
             await self.registry.role_aliases.put(role_alias, made)
         return {"roleAlias": role_alias, "roleAliasArn": arn}
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
-from urllib.parse import parse_qsl
 
 from littoral.aws.service import Call, Output, operation
-from littoral.things.control.errors import invalid, limit_exceeded, not_found
+from littoral.things.control.errors import invalid, not_found
+from littoral.things.control.tagging import checked, of_list
 from littoral.things.names import Names
 from littoral.things.rules import RuleEngine, RuleRecord
-
-MOST: Final = 50
 
 
 class RuleTags:
@@ -32,8 +28,7 @@ class RuleTags:
     async def tag_resource(self, call: Call, *, resource_arn: str, tags: list[dict[str, str]]) -> Output:
         async with self.engine.changing:
             rule = self._tagged(resource_arn)
-            given = {tag["Key"]: tag.get("Value", "") for tag in tags}
-            await self.engine.put(replace(rule, tags=checked({**rule.tags, **given})))
+            await self.engine.put(replace(rule, tags=checked({**rule.tags, **of_list(tags)})))
         return {}
 
     @operation(notes="topic rules only")
@@ -49,24 +44,3 @@ class RuleTags:
         return {
             "tags": [{"Key": key, "Value": value} for key, value in sorted(self._tagged(resource_arn).tags.items())]
         }
-
-
-def checked(tags: Mapping[str, str]) -> dict[str, str]:
-    """Raises LimitExceededException, InvalidRequestException."""
-    if len(tags) > MOST:
-        raise limit_exceeded(f"A resource has at most {MOST} tags")
-    for key, value in tags.items():
-        if not 0 < len(key) <= 128 or len(value) > 256 or key.lower().startswith("aws:"):
-            raise invalid(f"Invalid tag {key[:200]!r}")
-    return dict(tags)
-
-
-def of_header(tagging: str | None) -> dict[str, str]:
-    """``x-amz-tagging: ward=7&kind=alarm``."""
-    try:
-        pairs = parse_qsl(tagging or "", keep_blank_values=True, strict_parsing=bool(tagging))
-    except ValueError:
-        raise invalid("tags are written key=value&key=value") from None
-    if len({key for key, _ in pairs}) < len(pairs):
-        raise invalid("A tag is given twice")
-    return checked(dict(pairs))

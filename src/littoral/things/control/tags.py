@@ -10,7 +10,8 @@ from typing import Any
 from littoral.aws.service import Call, Output, operation
 from littoral.things.control.errors import invalid, not_found
 from littoral.things.control.jobs import JobNoun
-from littoral.things.control.ruletags import RuleTags, checked
+from littoral.things.control.ruletags import RuleTags
+from littoral.things.control.tagging import of_list
 from littoral.things.provisioning import Provisioning
 
 
@@ -19,8 +20,8 @@ class Tags(JobNoun, RuleTags):
 
     provisioning: Provisioning
 
-    def _identity(self, arn: str) -> str:
-        """What tells this resource from an earlier one of its name. Raises ResourceNotFoundException,
+    def _made_at(self, arn: str) -> float:
+        """Tells this resource from an earlier one of its name. Raises ResourceNotFoundException,
         InvalidRequestException for what has no tags."""
         tables: dict[str, Any] = {
             "thinggroup": self.registry.groups,
@@ -39,24 +40,24 @@ class Tags(JobNoun, RuleTags):
                 found = table.get(name)
                 if found is None:
                     raise not_found(f"{arn[:300]} cannot be found.")
-                return str(found.created)
+                return float(found.created)
         raise invalid(f"{arn[:300]!r} has no tags")
 
     async def _kept(self, arn: str) -> dict[str, str]:
-        identity = self._identity(arn)
+        made = self._made_at(arn)
         found = await self.registry.tags.get(arn)
-        return dict(found["tags"]) if found is not None and found["of"] == identity else {}
+        return dict(found["tags"]) if found is not None and found["of"] == str(made) else {}
 
     def _is_rule(self, arn: str) -> bool:
         return self.names.name_in("rule", arn) is not None
 
-    @operation(notes="not at the making of a resource, but for topic rules")
+    @operation()
     async def tag_resource(self, call: Call, *, resource_arn: str, tags: list[dict[str, str]]) -> Output:
         if self._is_rule(resource_arn):
             return await super().tag_resource(call, resource_arn=resource_arn, tags=tags)
-        given = {tag["Key"]: tag.get("Value", "") for tag in tags}
         async with self.registry.changing:
-            await self._keep(resource_arn, checked({**await self._kept(resource_arn), **given}))
+            kept = {**await self._kept(resource_arn), **of_list(tags)}
+            await self.keep_tags(resource_arn, self._made_at(resource_arn), kept)
         return {}
 
     @operation()
@@ -64,12 +65,9 @@ class Tags(JobNoun, RuleTags):
         if self._is_rule(resource_arn):
             return await super().untag_resource(call, resource_arn=resource_arn, tag_keys=tag_keys)
         async with self.registry.changing:
-            kept = await self._kept(resource_arn)
-            await self._keep(resource_arn, {key: value for key, value in kept.items() if key not in tag_keys})
+            kept = {key: value for key, value in (await self._kept(resource_arn)).items() if key not in tag_keys}
+            await self.keep_tags(resource_arn, self._made_at(resource_arn), kept)
         return {}
-
-    async def _keep(self, arn: str, tags: dict[str, str]) -> None:
-        await self.registry.tags.put(arn, {"of": self._identity(arn), "tags": tags})
 
     @operation(harmless={"nextToken"})
     async def list_tags_for_resource(self, call: Call, *, resource_arn: str) -> Output:

@@ -10,6 +10,7 @@ from littoral.aws.service import Call, Output, operation
 from littoral.things.control import pages
 from littoral.things.control.base import Noun
 from littoral.things.control.errors import exists, invalid, version_conflict
+from littoral.things.control.tagging import TagList
 from littoral.things.control.things import merged_attributes
 from littoral.things.names import THING_NAME
 from littoral.things.registry import ThingGroup
@@ -26,6 +27,7 @@ class ThingGroups(Noun):
         thing_group_name: str,
         parent_group_name: str | None = None,
         thing_group_properties: dict[str, Any] | None = None,
+        tags: TagList = (),
     ) -> Output:
         """Making a group again with the same configuration succeeds; with another one it already exists."""
         if parent_group_name is not None:
@@ -34,7 +36,7 @@ class ThingGroups(Noun):
                 raise invalid("A dynamic thing group has no groups below it")
             if len(self.registry.ancestors(parent_group_name)) + 2 > MAX_DEPTH:
                 raise invalid(f"A hierarchy of thing groups has at most {MAX_DEPTH} levels")
-        made = await self.make_group(call, thing_group_name, thing_group_properties, parent=parent_group_name)
+        made = await self.make_group(call, thing_group_name, thing_group_properties, tags, parent=parent_group_name)
         return self.group_names(made)
 
     async def make_group(
@@ -42,6 +44,7 @@ class ThingGroups(Noun):
         call: Call,
         name: str,
         properties: dict[str, Any] | None,
+        tags: TagList,
         *,
         parent: str | None = None,
         query: str | None = None,
@@ -62,6 +65,7 @@ class ThingGroups(Noun):
         async with self.registry.changing:
             found = self.registry.groups.get(name)
             if found is None:
+                await self.tag_new(self.names.arn("thinggroup", name), call.now, tags)
                 await self.registry.groups.put(name, made)
                 return made
         if replace(made, id=found.id, created=found.created, version=found.version) != found:

@@ -10,6 +10,7 @@ from littoral.aws.service import Call, Output, operation
 from littoral.things.control import pages
 from littoral.things.control.base import Noun
 from littoral.things.control.errors import exists, invalid, not_found
+from littoral.things.control.tagging import TagList
 from littoral.things.names import THING_NAME
 from littoral.things.registry import ThingType
 
@@ -17,7 +18,12 @@ from littoral.things.registry import ThingType
 class ThingTypes(Noun):
     @operation(notes="thingTypeProperties: mqtt5Configuration is refused")
     async def create_thing_type(
-        self, call: Call, *, thing_type_name: str, thing_type_properties: dict[str, Any] | None = None
+        self,
+        call: Call,
+        *,
+        thing_type_name: str,
+        thing_type_properties: dict[str, Any] | None = None,
+        tags: TagList = (),
     ) -> Output:
         if not THING_NAME.fullmatch(thing_type_name):
             raise invalid(f"Invalid thing type name: {thing_type_name!r}")
@@ -36,6 +42,7 @@ class ThingTypes(Noun):
                 tuple(properties.get("searchableAttributes", ())),
                 call.now,
             )
+            await self.tag_new(arn, call.now, tags)
             await self.registry.types.put(thing_type_name, kind)
         return {"thingTypeName": kind.name, "thingTypeArn": arn, "thingTypeId": kind.id}
 

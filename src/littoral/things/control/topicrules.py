@@ -13,7 +13,8 @@ from littoral.aws.service import Call, Output, ServiceError, operation
 from littoral.protocols.iotsql import SqlError
 from littoral.things.control import pages
 from littoral.things.control.errors import exists, invalid
-from littoral.things.control.ruletags import RuleTags, of_header
+from littoral.things.control.ruletags import RuleTags
+from littoral.things.control.tagging import of_header
 from littoral.things.names import RULE_NAME, Names
 from littoral.things.rules import Destinations, RuleEngine, RuleRecord
 from littoral.things.rules.actions import HttpAction
