@@ -9,6 +9,7 @@ import pytest
 
 from littoral.protocols.jobs.execution import Update
 from littoral.store.embedded import EmbeddedStore
+from littoral.things.events import Events
 from littoral.things.jobs import Job, Jobs, Progress
 from littoral.things.jobs.facts import Settings
 from littoral.things.jobs.progress import canceled
@@ -28,7 +29,7 @@ class Fleet:
         self.clock = clock
         self.told: list[tuple[str, Any]] = []
         self.registry = Registry(records)
-        self.jobs = Jobs(records, names, self._tell, clock)
+        self.jobs = Jobs(records, names, self._tell, clock, Events(self._tell))
         self.progress = Progress(self.jobs, self.registry, names, records)
 
     async def _tell(self, topic: str, payload: bytes) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
 from tests.things.place import ARN, Device, Mqtt, Place, allow, running
 from tests.things.test_control_boto3 import refused
@@ -321,9 +320,6 @@ def test_a_schedule_waits_for_its_start(iot: Any) -> None:
 
 def test_events_of_jobs_are_told_once_they_are_turned_on(place: Place, iot: Any, pump: Device) -> None:
     target = things(iot, "eventful")
-    with pytest.raises(ClientError) as error:
-        iot.update_event_configurations(eventConfigurations={"THING": {"Enabled": True}})
-    assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == 501
     assert iot.describe_event_configurations()["eventConfigurations"]["JOB"] == {"Enabled": False}
     on = {"JOB": {"Enabled": True}, "JOB_EXECUTION": {"Enabled": True}, "THING": {"Enabled": False}}
     iot.update_event_configurations(eventConfigurations=on)
@@ -338,4 +334,8 @@ def test_events_of_jobs_are_told_once_they_are_turned_on(place: Place, iot: Any,
         topic, event = client.next()
         assert topic == "$aws/events/job/told/completed"
         assert event["jobProcessDetails"]["numberOfSucceededThings"] == 1
+        iot.delete_job(jobId="told")
+        told = [client.next()[0] for _ in range(3)]
+        assert told[0] == "$aws/events/job/told/deletion_in_progress"
+        assert sorted(told[1:]) == ["$aws/events/job/told/deleted", "$aws/events/jobExecution/told/deleted"]
     iot.update_event_configurations(eventConfigurations={kind: {"Enabled": False} for kind in on})

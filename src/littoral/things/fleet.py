@@ -7,12 +7,13 @@ from collections.abc import Awaitable, Callable
 from littoral.aws.invoke import Invoker
 from littoral.store.contract import Records
 from littoral.things.access import Client
+from littoral.things.events import SETTING, Events
 from littoral.things.indexing import Follow, Index, Membership
 from littoral.things.jobs import JobObjects, JobRequests, Jobs, Progress
-from littoral.things.jobs.events import SETTING as EVENTS
 from littoral.things.names import Names
 from littoral.things.provisioning import Joining, Provisioning, ProvisioningRequests
 from littoral.things.registry import Registry
+from littoral.things.registry.events import RegistryEvents
 from littoral.things.shadows import Shadows
 
 Publish = Callable[[str, bytes], Awaitable[None]]
@@ -37,7 +38,9 @@ class Fleet:
         permits: Callable[[str, str], bool] | None = None,
     ) -> None:
         self._registry = registry
-        self.jobs = Jobs(records, names, publish, clock, objects)
+        self.events = Events(publish)
+        RegistryEvents(registry, names, self.events, clock)
+        self.jobs = Jobs(records, names, publish, clock, self.events, objects)
         self.progress = Progress(self.jobs, registry, names, records)
         self.provisioning = Provisioning(records, registry, names, clock, invoker, permits)
         self.index = Index(registry, shadows, follow)
@@ -48,14 +51,15 @@ class Fleet:
 
     async def open(self) -> None:
         await self.jobs.open()
-        events = await self._registry.settings.get(EVENTS)
-        if events is not None:
-            self.jobs.events.enabled = events["enabled"]
+        kept = await self._registry.settings.get(SETTING)
+        if kept is not None:
+            self.events.enabled = kept["enabled"]
         await self.progress.open()
         await self.provisioning.open()
         await self.index.open()
 
     def start(self) -> None:
+        self.events.start()
         self.progress.start()
         self.provisioning.start()
         self.membership.start()
@@ -64,6 +68,7 @@ class Fleet:
         await self.progress.close()
         await self.provisioning.close()
         await self.membership.close()
+        await self.events.close()
 
     def stranger(self, client: Client, spawn: Callable[..., object]) -> None:
         """Who was refused, for its certificate is not known here, may be on its way in."""

@@ -24,6 +24,7 @@ class Table(Generic[Fact]):
         self._encode = encode
         self._decode = decode
         self._facts: dict[str, Fact] = {}
+        self._listeners: list[Callable[[Fact | None, Fact | None], None]] = []
         self._keys: list[str] = []
 
     async def load(self) -> None:
@@ -34,6 +35,14 @@ class Table(Generic[Fact]):
                 self._facts[key] = self._decode(document)
             after = page[-1][0]
         self._keys = sorted(self._facts)
+
+    def on_change(self, listener: Callable[[Fact | None, Fact | None], None]) -> None:
+        """``listener(before, after)`` after each durable change; None is no fact."""
+        self._listeners.append(listener)
+
+    def _changed(self, before: Fact | None, after: Fact | None) -> None:
+        for listener in self._listeners:
+            listener(before, after)
 
     def get(self, key: str) -> Fact | None:
         return self._facts.get(key)
@@ -55,11 +64,15 @@ class Table(Generic[Fact]):
     async def put(self, key: str, fact: Fact) -> None:
         """Durable on return, visible from then on."""
         await self._documents.put(key, self._encode(fact))
-        if key not in self._facts:
+        before = self._facts.get(key)
+        if before is None:
             insort(self._keys, key)
         self._facts[key] = fact
+        self._changed(before, fact)
 
     async def delete(self, key: str) -> None:
         await self._documents.delete(key)
-        if self._facts.pop(key, None) is not None:
+        before = self._facts.pop(key, None)
+        if before is not None:
             self._keys.remove(key)
+            self._changed(before, None)

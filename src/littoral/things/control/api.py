@@ -74,6 +74,7 @@ class Iot(
         TopicRuleDestinations.__init__(self, destinations)
         Endpoints.__init__(self, endpoint)
         self.permissions = permissions
+        self.events = fleet.events
         self.progress = fleet.progress
         self.provisioning = fleet.provisioning
         self.index = fleet.index

@@ -1,34 +1,32 @@
-"""Which events the place publishes about itself. Those of jobs can be turned on; registry events are not here."""
+"""Which events the place publishes about itself. What they say is in ``registry/events`` and ``jobs/events``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
-from littoral.aws.service import Call, Output, ServiceError, operation
-from littoral.things.control.jobs import JobNoun
-from littoral.things.jobs.events import EXECUTION, JOB, SETTING
-
-KINDS: Final = (
-    *("THING", "THING_GROUP", "THING_TYPE", "THING_GROUP_MEMBERSHIP", "THING_GROUP_HIERARCHY"),
-    *("THING_TYPE_ASSOCIATION", JOB, EXECUTION, "POLICY", "CERTIFICATE", "CA_CERTIFICATE"),
-)
+from littoral.aws.service import Call, Output, operation
+from littoral.things.control.base import Noun
+from littoral.things.events import KINDS, SETTING, Events
 
 
-class EventConfigurations(JobNoun):
-    @operation(notes="JOB and JOB_EXECUTION; turning another kind on is refused")
+class EventConfigurations(Noun):
+    """``events`` is set when the API is composed."""
+
+    events: Events
+
+    @operation(
+        notes="CERTIFICATE and CA_CERTIFICATE are kept; presence and first connections are always told"
+    )
     async def update_event_configurations(
         self, call: Call, *, event_configurations: Mapping[str, Mapping[str, Any]] | None = None
     ) -> Output:
         asked = {kind: bool(one.get("Enabled")) for kind, one in (event_configurations or {}).items()}
-        for kind, on in asked.items():
-            if on and kind not in (JOB, EXECUTION):
-                raise ServiceError("NotImplemented", f"Events of the kind {kind} are not implemented here.", status=501)
         async with self.registry.changing:
             kept = await self.registry.settings.get(SETTING) or {"created": call.now, "enabled": {}}
             changed = {**kept, "enabled": {**kept["enabled"], **asked}, "modified": call.now}
             await self.registry.settings.put(SETTING, changed)
-        self.jobs.events.enabled = changed["enabled"]
+        self.events.enabled = changed["enabled"]
         return {}
 
     @operation()

@@ -1,43 +1,35 @@
 """Events about jobs, for rules and whoever subscribes: ``$aws/events/job/…`` and ``$aws/events/jobExecution/…``.
 
 =============================================  ====================================================
-``$aws/events/job/J/{completed,canceled,…}``   a job as a whole ended, or is being deleted
+``$aws/events/job/J/{completed,canceled,…}``   a job as a whole ended, or is being deleted, or is gone
 ``$aws/events/jobExecution/J/{succeeded,…}``   one thing's execution came to a terminal state
 =============================================  ====================================================
 
-Each kind is off until UpdateEventConfigurations turns it on, as in AWS. An event is a message of QoS 1 after the fact;
-one that is lost with the process is not told later. Source:
-https://docs.aws.amazon.com/iot/latest/developerguide/events-jobs.html
+Source: https://docs.aws.amazon.com/iot/latest/developerguide/events-jobs.html
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from littoral.protocols.jobs.execution import PENDING, Execution
+from littoral.things.events import EXECUTION, JOB, Events
 from littoral.things.jobs.facts import CANCELED, COMPLETED, DELETING, Job
 from littoral.things.names import Names
 
-SETTING: Final = "events"  # of the registry: where what is on is kept
-JOB: Final = "JOB"
-EXECUTION: Final = "JOB_EXECUTION"
 _ENDINGS: Final = {COMPLETED: "completed", CANCELED: "canceled", DELETING: "deletion_in_progress"}
 
 
 class JobEvents:
-    """``enabled`` says which kinds are on."""
-
-    def __init__(self, names: Names, publish: Callable[[str, bytes], Awaitable[None]]) -> None:
-        self.enabled: Mapping[str, bool] = {}
+    def __init__(self, names: Names, events: Events) -> None:
         self._names = names
-        self._publish = publish
+        self._events = events
 
-    async def job(self, job: Job, counts: Mapping[str, int], now: float) -> None:
-        """After the job came to a new state."""
-        ending = _ENDINGS.get(job.status)
-        if ending is None or not self.enabled.get(JOB):
+    async def job(self, job: Job, counts: Mapping[str, int], now: float, *, deleted: bool = False) -> None:
+        """After the job came to a new state, or is no more."""
+        ending = "deleted" if deleted else _ENDINGS.get(job.status)
+        if ending is None or not self._events.on(JOB):
             return
         event: dict[str, Any] = {
             "eventType": "JOB",
@@ -58,13 +50,13 @@ class JobEvents:
         }
         if job.completed is not None:
             event["completedAt"] = int(job.completed)
-        await self._publish(f"$aws/events/job/{job.id}/{ending}", json.dumps(event).encode())
+        await self._events.tell(f"job/{job.id}/{ending}", event)
 
-    async def execution(self, execution: Execution, now: float) -> None:
-        """After it came to a terminal state."""
-        if execution.status in PENDING or not self.enabled.get(EXECUTION):
+    async def execution(self, execution: Execution, now: float, *, deleted: bool = False) -> None:
+        """After it came to a terminal state, or is no more."""
+        if (execution.status in PENDING and not deleted) or not self._events.on(EXECUTION):
             return
-        ending = execution.status.lower()
+        ending = "deleted" if deleted else execution.status.lower()
         event = {
             "eventType": "JOB_EXECUTION",
             "eventId": f"{execution.job}-{execution.thing}-{execution.number}",
@@ -76,4 +68,4 @@ class JobEvents:
             "statusDetails": dict(execution.details),
             "executionNumber": execution.number,
         }
-        await self._publish(f"$aws/events/jobExecution/{execution.job}/{ending}", json.dumps(event).encode())
+        await self._events.tell(f"jobExecution/{execution.job}/{ending}", event)

@@ -236,6 +236,7 @@ class Progress:
         await self._snapshots.delete(job.id)
         self._members.pop(job.id, None)
         self._paces.pop(job.id, None)
+        await self.jobs.events.job(job, {}, self.jobs.clock(), deleted=True)
 
     async def _become(self, job: Job, changed: Job) -> None:
         """Unless somebody changed it meanwhile: then it is looked at anew."""

@@ -24,6 +24,7 @@ from littoral.protocols.jobs.document import substitute
 from littoral.protocols.jobs.execution import Execution, JobsError, Update
 from littoral.store.contract import Records
 from littoral.store.documents import Documents
+from littoral.things.events import Events
 from littoral.things.jobs.events import JobEvents
 from littoral.things.jobs.executions import Executions
 from littoral.things.jobs.facts import RUNNING, Job, Template
@@ -61,6 +62,7 @@ class Jobs:
         names: Names,
         publish: Publish,
         clock: Callable[[], float],
+        events: Events,
         objects: JobObjects | None = None,
     ) -> None:
         self.table: Table[Job] = Table(Documents(records, "job/"), Job.to_json, Job.from_json)
@@ -68,7 +70,7 @@ class Jobs:
             Documents(records, "jobtemplate/"), Template.to_json, Template.from_json
         )
         self.executions = Executions(Documents(records, "jobexecution/"))
-        self.events = JobEvents(names, publish)
+        self.events = JobEvents(names, events)
         self.objects = objects
         self.clock = clock
         self.on_change: Callable[[str], None] = lambda job: None
@@ -163,8 +165,7 @@ class Jobs:
         await (self.executions.delete(execution) if gone else self.executions.put(execution))
         after = self.executions.pending(thing)
         self.on_change(execution.job)
-        if not gone:
-            await self.events.execution(execution, self.clock())
+        await self.events.execution(execution, self.clock(), deleted=gone)
         if _identities(before) != _identities(after):
             await self._tell(thing, "notify", {"jobs": self._by_status(after)})
         if _identities(before[:1]) != _identities(after[:1]):

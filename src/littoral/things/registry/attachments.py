@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from littoral.store.documents import Documents
 from littoral.things.table import Table
 
@@ -16,6 +18,7 @@ class Pairs:
             lambda pair: {"certificate": pair[0], "name": pair[1]},  # as the first places wrote them
             lambda row: (row["certificate"], row["name"]),
         )
+        self._listeners: list[Callable[[str, str, bool], None]] = []
         self._names: dict[str, set[str]] = {}
         self._holders: dict[str, set[str]] = {}
 
@@ -27,6 +30,14 @@ class Pairs:
     def _index(self, holder: str, name: str) -> None:
         self._names.setdefault(holder, set()).add(name)
         self._holders.setdefault(name, set()).add(holder)
+
+    def on_change(self, listener: Callable[[str, str, bool], None]) -> None:
+        """``listener(holder, name, added)`` after each durable change."""
+        self._listeners.append(listener)
+
+    def _changed(self, holder: str, name: str, added: bool) -> None:
+        for listener in self._listeners:
+            listener(holder, name, added)
 
     def __contains__(self, pair: tuple[str, str]) -> bool:
         return pair[1] in self._names.get(pair[0], ())
@@ -43,8 +54,10 @@ class Pairs:
     async def add(self, holder: str, name: str) -> None:
         await self._table.put(f"{holder}/{name}", (holder, name))
         self._index(holder, name)
+        self._changed(holder, name, True)
 
     async def remove(self, holder: str, name: str) -> None:
         await self._table.delete(f"{holder}/{name}")
         self._names.get(holder, set()).discard(name)
         self._holders.get(name, set()).discard(holder)
+        self._changed(holder, name, False)
