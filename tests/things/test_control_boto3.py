@@ -92,9 +92,9 @@ def test_errors_carry_their_fields_and_status(iot: Any) -> None:
 
 def test_what_is_not_honoured_is_refused_not_ignored(iot: Any) -> None:
     with pytest.raises(ClientError) as error:
-        iot.create_thing_group(thingGroupName="tagged", tags=[{"Key": "a", "Value": "b"}])
+        iot.create_job(jobId="spaced", targets=[ARN + "thing/any"], document="{}", namespaceId="other")
     assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == 501
-    refused("ResourceNotFoundException", iot.describe_thing_group, thingGroupName="tagged")
+    refused("ResourceNotFoundException", iot.describe_job, jobId="spaced")
 
 
 def test_things_page_through_boto3s_own_paginator(iot: Any) -> None:

@@ -15,9 +15,7 @@ class EventConfigurations(Noun):
 
     events: Events
 
-    @operation(
-        notes="CERTIFICATE and CA_CERTIFICATE are kept; presence and first connections are always told"
-    )
+    @operation(notes="CERTIFICATE and CA_CERTIFICATE are kept; presence and first connections are always told")
     async def update_event_configurations(
         self, call: Call, *, event_configurations: Mapping[str, Mapping[str, Any]] | None = None
     ) -> Output:
