@@ -130,3 +130,19 @@ async def test_every_change_takes_effect_on_the_next_question(
 async def test_an_unknown_certificate_may_do_nothing(permissions: Permissions) -> None:
     assert not publishes(permissions, "0" * 64, "x")
     assert not permissions.allows_connect(Caller("0" * 64, "a", "127.0.0.1"), ())
+
+
+async def test_a_thing_that_a_certificate_belongs_to_exclusively_needs_no_client_id(
+    iot: Iot,  # noqa: F811
+    permissions: Permissions,
+    call: CallOf,
+) -> None:
+    topic = ARN + "topic/ward/${iot:Connection.Thing.ThingName}"
+    certificate = await device(iot, call, document(allow("iot:Publish", topic)))
+    arn = ARN + f"cert/{certificate}"
+    assert not publishes(permissions, certificate, "ward/bed3", client="any")
+    await iot.attach_thing_principal(call(), thing_name="bed3", principal=arn, thing_principal_type="EXCLUSIVE_THING")
+    permissions = Permissions(iot.registry, Names("us-east-1", "000000000000"))
+    assert publishes(permissions, certificate, "ward/bed3", client="any")
+    await iot.detach_thing_principal(call(), thing_name="bed3", principal=arn)
+    assert not publishes(permissions, certificate, "ward/bed3")

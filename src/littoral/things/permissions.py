@@ -110,8 +110,8 @@ class Permissions:
         return policy
 
     def variables(self, caller: Caller) -> Variables:
-        """Those of the certificate, the address, and the thing whose name is the client id and to which the
-        certificate is attached (thing-policy-variables)."""
+        """Those of the certificate, the address, and its thing (thing-policy-variables): the one that it is exclusively
+        attached to, else one that it is attached to and that has the client id for its name."""
         fact = self._registry.certificates.get(caller.certificate)
         variables: Variables = {"aws:sourceip": caller.source_ip}
         if fact is not None:
@@ -119,9 +119,11 @@ class Permissions:
         if caller.client_id is None:
             return variables
         variables["iot:clientid"] = caller.client_id
-        attached = (caller.certificate, caller.client_id) in self._registry.principals
+        exclusive = self._registry.exclusive.of_holder(caller.certificate)
+        name = exclusive[0] if exclusive else caller.client_id
+        attached = (caller.certificate, name) in self._registry.principals
         variables["iot:connection.thing.isattached"] = "true" if attached else "false"
-        thing = self._registry.things.get(caller.client_id) if attached else None
+        thing = self._registry.things.get(name) if attached else None
         if thing is not None:
             variables["iot:connection.thing.thingname"] = thing.name
             if thing.type_name:

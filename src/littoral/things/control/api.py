@@ -25,6 +25,7 @@ from littoral.things.control.tags import Tags
 from littoral.things.control.things import Things
 from littoral.things.control.thingtypes import ThingTypes
 from littoral.things.control.topicrules import TopicRules
+from littoral.things.control.transfers import CertificateTransfers
 from littoral.things.fleet import Fleet
 from littoral.things.names import Names
 from littoral.things.permissions import Permissions
@@ -39,6 +40,7 @@ class Iot(
     GroupMembers,
     BillingGroups,
     CaCertificates,
+    CertificateTransfers,
     Principals,
     Policies,
     PolicyVersions,

@@ -100,6 +100,15 @@ class PolicyAttachments(Noun):
         found, token = pages.names(targets, marker, pages.size(page_size))
         return pages.with_token({"targets": found}, "nextMarker", token)
 
+    @operation(harmless={"ascendingOrder"})
+    async def list_policy_principals(
+        self, call: Call, *, policy_name: str, marker: str | None = None, page_size: int | None = None
+    ) -> Output:
+        """The older name of ListTargetsForPolicy, for certificates only."""
+        self.policy(policy_name)
+        found, token = pages.names(self.registry.grants.of_name(policy_name), marker, pages.size(page_size))
+        return pages.with_token({"principals": [self.names.arn("cert", one) for one in found]}, "nextMarker", token)
+
     @operation(notes="by certificate; cognitoIdentityPoolId is refused")
     async def get_effective_policies(
         self, call: Call, *, principal: str | None = None, thing_name: str | None = None

@@ -27,10 +27,7 @@ class ThingTypes(Noun):
     ) -> Output:
         if not THING_NAME.fullmatch(thing_type_name):
             raise invalid(f"Invalid thing type name: {thing_type_name!r}")
-        properties = thing_type_properties or {}
-        unknown = set(properties) - {"thingTypeDescription", "searchableAttributes"}
-        if unknown:
-            raise invalid(f"thingTypeProperties.{min(unknown)} is not supported")
+        properties = _honoured(thing_type_properties)
         async with self.registry.changing:
             arn = self.names.arn("thingtype", thing_type_name)
             if thing_type_name in self.registry.types:
@@ -88,6 +85,22 @@ class ThingTypes(Noun):
         kinds, token = pages.page(rows, pages.size(max_results))
         return pages.with_token({"thingTypes": [self._shown(kind) for kind in kinds]}, "nextToken", token)
 
+    @operation(notes="thingTypeProperties: mqtt5Configuration is refused")
+    async def update_thing_type(
+        self, call: Call, *, thing_type_name: str, thing_type_properties: dict[str, Any] | None = None
+    ) -> Output:
+        """What is not given stays as it is."""
+        properties = _honoured(thing_type_properties)
+        async with self.registry.changing:
+            kind = self._type(thing_type_name)
+            changed = replace(
+                kind,
+                description=properties.get("thingTypeDescription", kind.description),
+                searchable=tuple(properties.get("searchableAttributes", kind.searchable)),
+            )
+            await self.registry.types.put(thing_type_name, changed)
+        return {}
+
     @operation()
     async def deprecate_thing_type(self, call: Call, *, thing_type_name: str, undo_deprecate: bool = False) -> Output:
         async with self.registry.changing:
@@ -107,3 +120,11 @@ class ThingTypes(Noun):
                 raise invalid(f"Cannot delete thing type {thing_type_name}: things have it")
             await self.registry.types.delete(thing_type_name)
         return {}
+
+
+def _honoured(properties: dict[str, Any] | None) -> dict[str, Any]:
+    """Raises InvalidRequestException for what would be ignored."""
+    unknown = set(properties or {}) - {"thingTypeDescription", "searchableAttributes"}
+    if unknown:
+        raise invalid(f"thingTypeProperties.{min(unknown)} is not supported")
+    return properties or {}

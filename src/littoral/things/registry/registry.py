@@ -54,6 +54,7 @@ class Registry:
             Documents(records, "billinggroup/"), BillingGroup.to_json, BillingGroup.from_json
         )
         self.principals = Pairs(Documents(records, "principal/"))  # certificate and thing
+        self.exclusive = Pairs(Documents(records, "exclusive/"))  # of these pairs: no other thing of the certificate
         self.grants = Pairs(Documents(records, "grant/"))  # certificate and policy
         self.members = Pairs(Documents(records, "member/"))  # thing and group
         self.group_grants = Pairs(Documents(records, "groupgrant/"))  # group and policy
@@ -77,7 +78,7 @@ class Registry:
         )
         for table in tables:
             await table.load()
-        for pairs in (self.principals, self.grants, self.members, self.group_grants, self.billed):
+        for pairs in (self.principals, self.exclusive, self.grants, self.members, self.group_grants, self.billed):
             await pairs.load()
 
     def on_change(self, listener: Listener) -> None:
@@ -166,5 +167,6 @@ class Registry:
             "groups": [group.to_json() for group in self.groups.values()],
             "members": self.members.all(),
             "group_grants": self.group_grants.all(),
+            "exclusive": self.exclusive.all(),
         }
         return {"revision": hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest(), **parts}

@@ -19,7 +19,8 @@ from littoral.things.table import Table
 Fact = TypeVar("Fact")
 Json = dict[str, Any]
 
-LATER = ("authorities", "groups", "members", "group_grants")  # parts that snapshots of older places do not have
+# parts that snapshots of older places do not have
+LATER = ("authorities", "groups", "members", "group_grants", "exclusive")
 
 
 class BadSnapshot(ValueError):
@@ -46,6 +47,7 @@ async def import_snapshot(registry: Registry, snapshot: Mapping[str, Any], appli
     authorities = _decoded(whole, "authorities", CaCertificate.from_json, lambda authority: authority.id)
     groups = _decoded(whole, "groups", ThingGroup.from_json, lambda group: group.name)
     members, group_grants = _pairs(whole, "members"), _pairs(whole, "group_grants")
+    exclusive = _pairs(whole, "exclusive")
     async with registry.changing:
         before = {certificate.id for certificate in registry.certificates.values()}
         await _replace(registry.things, things)
@@ -58,6 +60,7 @@ async def import_snapshot(registry: Registry, snapshot: Mapping[str, Any], appli
         await _replace(registry.groups, groups)
         await _replace_pairs(registry.members, members)
         await _replace_pairs(registry.group_grants, group_grants)
+        await _replace_pairs(registry.exclusive, exclusive)
         await applied.put("registry", {"revision": revision})
     registry.changed(before | certificates.keys())
     return True
