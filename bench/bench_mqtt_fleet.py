@@ -14,10 +14,9 @@ import sys
 import time
 from dataclasses import dataclass
 
-from mqtt_load import Broker, all_of, littoral, mosquitto
-
 from littoral.protocols.mqtt.encode import encode
 from littoral.protocols.mqtt.packets import Connect, Filter, Publish, Subscribe
+from mqtt_load import Broker, all_of, littoral, mosquitto
 
 PUBLISHERS, SUBSCRIBERS = 1000, 100
 EMPTIED = 0.05  # seconds

@@ -41,14 +41,12 @@ def filters(count: int) -> list[str]:
 def filled(count: int) -> Router:
     router = Router()
     texts = iter(filters(count))
-    for number in itertools.count():
-        lines = list(itertools.islice(texts, PER_SESSION))
-        if not lines:
-            return router
+    for number in range(count // PER_SESSION):
         session = Session(Client(f"c{number}"), OpenAccess(), MQTT, BrokerLimits())
         session.expiry = 3600  # there, though not connected
-        for text in lines:
+        for text in itertools.islice(texts, PER_SESSION):
             router.subscribe(session, Filter(text, 1), Grant(text, 1))
+    return router
 
 
 def topics(count: int) -> list[str]:

@@ -14,10 +14,10 @@ import sys
 import time
 
 import uvloop
-from mqtt_load import BUSY, Broker, Client, Counted, all_of, connect, littoral
 
 from littoral.protocols.mqtt.encode import encode
 from littoral.protocols.mqtt.packets import Publish
+from mqtt_load import BUSY, Broker, Client, Counted, all_of, connect, littoral
 
 GOAL = 5000
 SERVER = """
@@ -51,7 +51,8 @@ class Device(Client):
     """Keeps so many updates under way."""
 
     def __init__(self, thing: str, under_way: int) -> None:
-        super().__init__(thing, 0, f"$aws/things/{thing}/shadow/update/+")
+        update = f"$aws/things/{thing}/shadow/update"
+        super().__init__(thing, 0, f"{update}/accepted", f"{update}/rejected", f"{update}/delta")
         self.thing, self.under_way = thing, under_way
         self.sent = self.accepted = 0
         self.stopped = False

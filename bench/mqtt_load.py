@@ -170,9 +170,9 @@ def free_port() -> int:
 class Client(asyncio.Protocol):
     """Connects, subscribes if asked to, then hands every read to ``received``."""
 
-    def __init__(self, name: str, qos: int | None = None, filter: str = "", *, durable: bool = False) -> None:
+    def __init__(self, name: str, qos: int | None = None, *filters: str, durable: bool = False) -> None:
         self.ready = asyncio.get_running_loop().create_future()
-        self.name, self.qos, self.filter, self.durable = name, qos, filter, durable
+        self.name, self.qos, self.filters, self.durable = name, qos, filters, durable
         self._decoder: Decoder | None = Decoder(4)
         self.rest = b""
         self.count = 0
@@ -187,7 +187,7 @@ class Client(asyncio.Protocol):
             return
         for packet in self._decoder.feed(data):
             if isinstance(packet, Connack) and self.qos is not None:
-                self.transport.write(encode(Subscribe(1, [Filter(self.filter, self.qos)]), 4))
+                self.transport.write(encode(Subscribe(1, [Filter(each, self.qos) for each in self.filters]), 4))
             if isinstance(packet, Suback) or (isinstance(packet, Connack) and self.qos is None):
                 self._decoder = None
                 self.ready.set_result(None)
@@ -363,7 +363,7 @@ def all_of(*makers: Callable[[], object]) -> Iterator[list[Broker]]:
 def table(rows: Sequence[Row], brokers: Sequence[Broker], seconds: float, rounds: int) -> bool:
     """Measure and print; whether every goal was met."""
     names = [each.name for each in brokers]
-    print(f"load average {os.getloadavg()[0]:.1f} before; of the brokers: messages a second in, CPU each; CPU of the load")
+    print(f"of the brokers: messages a second in and CPU each; load average before: {os.getloadavg()[0]:.1f}")
     print(f"{'':26}" + "".join(f"{name + ' /s':>24}{'us':>8}{'load':>5}" for name in names))
     met = True
     for row in rows:

@@ -90,6 +90,51 @@ async def test_updates_at_once_keep_their_order_and_lose_nothing(shadows: Shadow
     assert versions == list(range(1, 31))
 
 
+class Disk(Documents):
+    """Counts writes, and refuses them for a while."""
+
+    writes = 0
+    full = False
+
+    async def put(self, key: str, document: Any, *, expect: int | None = None) -> int:
+        self.writes += 1
+        if self.full:
+            raise StorageFailed("no space left")
+        return await super().put(key, document, expect=expect)
+
+
+async def test_updates_that_come_together_are_stored_by_one_write_or_by_none(
+    store: EmbeddedStore, told: Told, clock: Clock
+) -> None:
+    disk = Disk(store.records("things"), "shadow/")
+    shadows = Shadows(disk, told, clock)
+    await asyncio.gather(*[shadows.update("t", "", {"reported": {f"k{n}": n}}) for n in range(30)])
+    assert disk.writes == 1 and len(told.messages) == 60
+    disk.full = True
+    refused = await asyncio.gather(
+        *[shadows.update("t", "", {"reported": {"k0": 100 + n}}) for n in range(5)], return_exceptions=True
+    )
+    assert all(isinstance(each, StorageFailed) for each in refused) and len(told.messages) == 60
+    disk.full = False
+    assert (await shadows.update("t", "", {"reported": {"more": 1}}))["version"] == 31
+    assert (await shadows.get("t") or {})["state"]["reported"] == {**{f"k{n}": n for n in range(30)}, "more": 1}
+
+
+async def test_who_gives_up_takes_no_other_along(shadows: Shadows) -> None:
+    both = [asyncio.create_task(shadows.update("t", "", {"reported": {f"k{n}": n}})) for n in range(2)]
+    await asyncio.sleep(0)
+    both[0].cancel()
+    assert (await both[1])["version"] == 2
+    assert both[0].cancelled()
+
+
+async def test_what_nobody_hears_is_not_made(store: EmbeddedStore, told: Told, clock: Clock) -> None:
+    documents = Documents(store.records("things"), "shadow/")
+    shadows = Shadows(documents, told, clock, lambda topic: topic.endswith("/accepted"))
+    await shadows.update("t", "", {"desired": {"a": 1}})
+    assert told.topics() == ["$aws/things/t/shadow/update/accepted"]
+
+
 async def test_of_updates_for_one_version_one_wins(shadows: Shadows) -> None:
     await shadows.update("t", "", {"reported": {}})
     results = await asyncio.gather(

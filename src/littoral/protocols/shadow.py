@@ -98,6 +98,7 @@ class Updated:
     accepted: dict[str, Json]
     documents: dict[str, Json]
     delta: dict[str, Json] | None  # None: desired and reported agree
+    size: int  # bytes of the state
 
 
 # ------------------------------------------------------------------------------------------------- requests
@@ -146,7 +147,7 @@ def _parse(payload: bytes) -> dict[str, Json]:
     except UnicodeDecodeError:
         raise ShadowError(415, "Unsupported documented encoding; supported encoding is UTF-8") from None
     try:
-        root = json.loads(text, parse_constant=_refuse_number, parse_float=_finite)
+        root = _decode(text)
     except (ValueError, RecursionError):
         raise ShadowError(400, "Invalid JSON") from None
     if not isinstance(root, dict):
@@ -161,6 +162,10 @@ def _refuse_number(text: str) -> float:
 def _finite(text: str) -> float:
     value = float(text)
     return value if math.isfinite(value) else _refuse_number(text)
+
+
+_decode: Final = json.JSONDecoder(parse_constant=_refuse_number, parse_float=_finite).decode
+_encode: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, check_circular=False).encode
 
 
 def _token(root: dict[str, Json]) -> str | None:
@@ -183,18 +188,20 @@ def _check_section(name: str, section: Json, token: str | None) -> None:
         raise ShadowError(400, "State contains an invalid node: an array may not hold null", token)
 
 
+def _inside(value: Json) -> list[Json]:
+    """What of it holds others: most does not, and is not looked at again."""
+    children = value.values() if type(value) is dict else value if type(value) is list else ()
+    return [child for child in children if type(child) is dict or type(child) is list]
+
+
 def _depth(value: Json) -> int:
-    if isinstance(value, dict):
-        return max((1 + _depth(child) for child in value.values()), default=0)
-    if isinstance(value, list):
-        return 1 + max((_depth(child) for child in value), default=0)
-    return 0
+    if not (value or type(value) is list):
+        return 0
+    return 1 + max(map(_depth, _inside(value)), default=0)
 
 
 def _null_in_array(value: Json) -> bool:
-    if isinstance(value, dict):
-        return any(_null_in_array(child) for child in value.values())
-    return isinstance(value, list) and any(child is None or _null_in_array(child) for child in value)
+    return (type(value) is list and None in value) or any(map(_null_in_array, _inside(value)))
 
 
 # ----------------------------------------------------------------------------------------------- operations
@@ -211,10 +218,12 @@ def update(current: Shadow, request: Request, now: int) -> Updated:
         state[name], metadata[name] = _merge(state.get(name, {}), metadata.get(name, {}), section, now)
         if not state[name]:
             del state[name], metadata[name]
-    if len(_compact(state)) > MAX_DOCUMENT:
+    size = len(_compact(state))
+    if size > MAX_DOCUMENT:
         raise ShadowError(413, "The payload exceeds the maximum size allowed", request.client_token)
     new = Shadow(current.version + 1, state, metadata, now)
-    return Updated(new, _accepted(new, request, now), _documents(current, new, request, now), _delta(new, request, now))
+    documents, delta = _documents(current, new, request, now), _delta(new, request, now)
+    return Updated(new, _accepted(new, request, now), documents, delta, size)
 
 
 def get(current: Shadow, name: str, now: int, client_token: str | None = None) -> dict[str, Json]:
@@ -274,7 +283,7 @@ def _with_token(document: dict[str, Json], client_token: str | None) -> dict[str
 
 
 def _compact(value: Json) -> bytes:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
+    return _encode(value).encode("utf-8", "surrogatepass")
 
 
 # --------------------------------------------------------------------------------------------------- merging

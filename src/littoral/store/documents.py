@@ -8,6 +8,7 @@ from typing import Any
 from littoral.store.contract import Records
 
 Document = dict[str, Any]
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Documents:
@@ -28,7 +29,7 @@ class Documents:
 
     async def put(self, key: str, document: Document, *, expect: int | None = None) -> int:
         """Raises Conflict as Records.put does."""
-        value = json.dumps(document, separators=(",", ":")).encode()
+        value = _encode(document).encode()
         return await self._records.put(self._prefix + key, value, expect=expect)
 
     async def delete(self, key: str, *, expect: int | None = None) -> bool:

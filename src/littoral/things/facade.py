@@ -149,7 +149,7 @@ class Things:
         async def act(publication: Publication) -> None:
             await dispatch(publication)
 
-        self.shadows = Shadows(Documents(records, "shadow/"), tell, clock)
+        self.shadows = Shadows(Documents(records, "shadow/"), tell, clock, self.broker.router.heard)
         self._fleet = fleet = Fleet(
             records,
             registry,

@@ -147,8 +147,9 @@ class Router:
         return found
 
     def heard(self, topic: str) -> bool:
-        """Whether any subscription's filter matches: for who would otherwise make up a message that nobody gets."""
-        return any(tree.match(topic) for tree in (self._sessions, self._groups, self._locals, self._taps))
+        """Whether anybody gets it: for who would otherwise make up a message for nobody."""
+        route = self.route(topic)
+        return bool(route.deliveries or route.groups or route.locals or route.taps)
 
     def _work_out(self, topic: str) -> Route:
         route = Route(topic, self.generation)

@@ -1,10 +1,12 @@
 """Shadows as this place keeps them.
 
 Theory: ``protocols/shadow.py`` decides; this file stores the decision durably, and only then tells the world of it,
-on the shadow's topics and to in-process listeners. Operations on one shadow run one after another.
+on the shadow's topics and to in-process listeners. Operations on one shadow run one after another; those that came
+while the disk was busy are decided together, and what they come to is stored once, before any of them is answered.
 
 A topic message here is a notification: it is published after the state is durable, so that who misses it finds the
-same by a get. Everyone's update is told (MQTT, HTTPS, in process); rejections only to who asked over MQTT.
+same by a get, and not made where nobody hears it. Everyone's update is told (MQTT, HTTPS, in process); rejections only
+to who asked over MQTT.
 """
 
 from __future__ import annotations
@@ -12,9 +14,10 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import weakref
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 from littoral.protocols import shadow as core
 from littoral.protocols.shadow import Shadow, ShadowError
@@ -27,16 +30,47 @@ log = logging.getLogger(__name__)
 Json = dict[str, Any]
 Publish = Callable[[str, bytes], Awaitable[None]]
 Changed = Callable[[str, str, Json | None], None]
+KNOWN: Final = 1024 * 1024  # bytes of JSON of the states that memory keeps for the next update
+_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What one request makes of a shadow, and what is to be said of it, by the end of the topic."""
+
+    shadow: Shadow
+    accepted: Json
+    size: int = 0  # bytes of its state
+    told: Sequence[tuple[str, Json]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request that waits for its turn. ``decide`` raises ShadowError."""
+
+    decide: Callable[[Shadow], _Change]
+    answer: asyncio.Future[Json]
 
 
 class Shadows:
-    """``publish`` sends a message on a topic; ``clock`` gives Unix seconds."""
+    """``publish`` sends a message on a topic; ``heard`` says whether anybody would get it; ``clock`` gives Unix
+    seconds."""
 
-    def __init__(self, documents: Documents, publish: Publish, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        documents: Documents,
+        publish: Publish,
+        clock: Callable[[], float],
+        heard: Callable[[str], bool] = lambda topic: True,
+    ) -> None:
         self._documents = documents
         self._publish = publish
         self._clock = clock
-        self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
+        self._heard = heard
+        self._waiting: dict[tuple[str, str], list[_Asked]] = {}  # of the shadows that are at work
+        self._working: set[asyncio.Task[None]] = set()
+        self._known: OrderedDict[tuple[str, str], tuple[Shadow, int]] = OrderedDict()  # as on disk, with their sizes
+        self._known_size = 0
         self._listeners: list[Changed] = []
 
     def on_shadow_changed(self, listener: Changed) -> None:
@@ -76,17 +110,15 @@ class Shadows:
     async def update_with(self, thing: str, name: str, payload: bytes) -> Json:
         """The accepted document of an update as it comes from a client. Raises ShadowError."""
         request = core.parse_update(payload)
-        key = _key(thing, name)
-        async with self._lock(key):
-            updated = core.update(await self._load(key), request, self._now())
-            await self._store(key, updated.shadow)
-            # Still under the lock, so that the messages of two updates keep their order.
-            await self._tell(prefix(thing, name) + "/update/accepted", updated.accepted)
+
+        def decide(current: Shadow) -> _Change:
+            updated = core.update(current, request, self._now())
+            told = [("/update/accepted", updated.accepted), ("/update/documents", updated.documents)]
             if updated.delta is not None:
-                await self._tell(prefix(thing, name) + "/update/delta", updated.delta)
-            await self._tell(prefix(thing, name) + "/update/documents", updated.documents)
-        self._changed(thing, name, updated.shadow.document(self._now()))
-        return updated.accepted
+                told.insert(1, ("/update/delta", updated.delta))
+            return _Change(updated.shadow, updated.accepted, updated.size, told)
+
+        return await self._change(thing, name, decide)
 
     async def get_with(self, thing: str, name: str, payload: bytes = b"") -> Json:
         """Raises ShadowError 404."""
@@ -96,13 +128,12 @@ class Shadows:
     async def delete_with(self, thing: str, name: str, payload: bytes = b"") -> Json:
         """Raises ShadowError 404."""
         token = core.parse_token(payload)
-        key = _key(thing, name)
-        async with self._lock(key):
-            remains, accepted = core.delete(await self._load(key), _shown(thing, name), self._now(), token)
-            await self._store(key, remains)
-            await self._tell(prefix(thing, name) + "/delete/accepted", accepted)
-        self._changed(thing, name, None)
-        return accepted
+
+        def decide(current: Shadow) -> _Change:
+            remains, accepted = core.delete(current, _shown(thing, name), self._now(), token)
+            return _Change(remains, accepted, told=[("/delete/accepted", accepted)])
+
+        return await self._change(thing, name, decide)
 
     async def names(self, thing: str, after: str = "", limit: int = 25) -> Sequence[str]:
         """Named shadows of a thing, in order, more than ``limit`` by one when there are more."""
@@ -138,26 +169,96 @@ class Shadows:
             await self._tell(f"{topic}/rejected", failure.document(self._now()))
             raise
 
+    # --------------------------------------------------------------------------------- one after another
+
+    async def _change(self, thing: str, name: str, decide: Callable[[Shadow], _Change]) -> Json:
+        """The accepted document, once it is durable and told. Raises ShadowError, StorageFailed."""
+        asked = _Asked(decide, asyncio.get_running_loop().create_future())
+        waiting = self._waiting.get((thing, name))
+        if waiting is not None:
+            waiting.append(asked)
+        else:
+            self._waiting[thing, name] = [asked]
+            task = asyncio.create_task(self._work(thing, name))  # not the caller's, who may be cancelled
+            self._working.add(task)
+            task.add_done_callback(self._working.discard)
+        return await asked.answer
+
+    async def _work(self, thing: str, name: str) -> None:
+        shadow = (thing, name)
+        try:
+            while together := self._waiting[shadow]:
+                self._waiting[shadow] = []
+                try:
+                    await self._answer(thing, name, together)
+                except Exception as problem:  # noqa: BLE001 - whoever asked is told
+                    self._forget(shadow)
+                    for asked in together:
+                        if not asked.answer.done():
+                            asked.answer.set_exception(problem)
+        finally:
+            del self._waiting[shadow]
+
+    async def _answer(self, thing: str, name: str, together: list[_Asked]) -> None:
+        """All on one state, one write. Raises StorageFailed."""
+        current, outcomes, size = await self._current(thing, name), [], 0
+        for asked in together:
+            outcome: _Change | ShadowError
+            try:
+                outcome = asked.decide(current)
+                current, size = outcome.shadow, outcome.size
+            except ShadowError as refusal:
+                outcome = refusal
+            outcomes.append(outcome)
+        if any(isinstance(outcome, _Change) for outcome in outcomes):
+            await self._documents.put(_key(thing, name), current.to_json())
+            self._know((thing, name), current, size)
+        for asked, outcome in zip(together, outcomes, strict=True):
+            if isinstance(outcome, _Change):
+                await self._tell_change(thing, name, outcome)
+            if asked.answer.done():  # the caller was cancelled
+                continue
+            if isinstance(outcome, _Change):
+                asked.answer.set_result(outcome.accepted)
+            else:
+                asked.answer.set_exception(outcome)
+
+    async def _tell_change(self, thing: str, name: str, change: _Change) -> None:
+        topic = prefix(thing, name)
+        for end, document in change.told:
+            await self._tell(topic + end, document)
+        if self._listeners:
+            self._changed(thing, name, change.shadow.document(self._now()) if change.shadow.exists else None)
+
+    async def _current(self, thing: str, name: str) -> Shadow:
+        known = self._known.get((thing, name))
+        if known is None:
+            return await self._load(_key(thing, name))
+        self._known.move_to_end((thing, name))
+        return known[0]
+
+    def _know(self, key: tuple[str, str], shadow: Shadow, size: int) -> None:
+        self._forget(key)
+        self._known[key] = shadow, size
+        self._known_size += size
+        while self._known_size > KNOWN:
+            self._known_size -= self._known.popitem(last=False)[1][1]
+
+    def _forget(self, key: tuple[str, str]) -> None:
+        self._known_size -= self._known.pop(key, (None, 0))[1]
+
     # -------------------------------------------------------------------------------------------- internals
 
     def _now(self) -> int:
         return int(self._clock())
 
-    def _lock(self, key: str) -> asyncio.Lock:
-        lock = self._locks.get(key)
-        if lock is None:
-            self._locks[key] = lock = asyncio.Lock()
-        return lock
-
     async def _load(self, key: str) -> Shadow:
         document = await self._documents.get(key)
         return core.NONE if document is None else Shadow.from_json(document)
 
-    async def _store(self, key: str, shadow: Shadow) -> None:
-        await self._documents.put(key, shadow.to_json())
-
     async def _tell(self, topic: str, document: Json) -> None:
-        await self._publish(topic, json.dumps(document, separators=(",", ":")).encode())
+        if self._heard(topic):
+            await self._publish(topic, _encode(document).encode())
 
     def _changed(self, thing: str, name: str, document: Json | None) -> None:
         for listener in self._listeners:
