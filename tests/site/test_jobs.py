@@ -1,4 +1,4 @@
-"""Jobs on a whole place: a document with a presigned object, and a rollout that a kill -9 interrupts."""
+"""Jobs and bulk registration on a whole place: presigned objects, and a rollout that a kill -9 interrupts."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.site.conftest import Running
+from tests.things.test_bulk import ROLE, TEMPLATE, csr, ended
 from tests.things.test_jobs import executions, until
 
 ARN = "arn:aws:iot:us-east-1:000000000000:"
@@ -47,3 +48,18 @@ def test_what_was_acknowledged_outlives_a_kill_and_a_device_gets_its_object(star
     url = json.loads(describe["jobDocument"])["get"]
     with urllib.request.urlopen(url, timeout=10) as answer:
         assert answer.read() == b"new firmware"
+
+
+def test_things_are_registered_from_an_object_and_the_report_is_fetched(start: Callable[..., Running]) -> None:
+    place = start()
+    s3, iot = place.client("s3"), place.client("iot")
+    s3.create_bucket(Bucket="fleet")
+    lines = [json.dumps({"Name": f"bulk{number}", "CSR": csr()}) for number in range(3)]
+    s3.put_object(Bucket="fleet", Key="beds.json", Body="\n".join(lines).encode())
+    given = {"templateBody": TEMPLATE, "inputFileBucket": "fleet", "inputFileKey": "beds.json", "roleArn": ROLE}
+    task = iot.start_thing_registration_task(**given)["taskId"]
+    assert ended(iot, task)["successCount"] == 3
+    (link,) = iot.list_thing_registration_task_reports(taskId=task, reportType="RESULTS")["resourceLinks"]
+    with urllib.request.urlopen(link, timeout=10) as answer:
+        arns = [json.loads(line)["response"]["ResourceArns"]["thing"] for line in answer]
+    assert arns == [ARN + f"thing/bulk{number}" for number in range(3)]

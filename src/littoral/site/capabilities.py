@@ -37,11 +37,12 @@ class RuleObjects:
         await self._objects.put_bytes(bucket, key, data, content_type=content_type)
 
 
-class JobObjects:
-    """For jobs: documents that lie in a bucket, and URLs by which devices get what a document names."""
+class JobObjects(RuleObjects):
+    """For jobs: documents that lie in a bucket, and URLs by which devices get what a document names; for bulk
+    registration: its input and its reports."""
 
     def __init__(self, objects: Objects, key: AccessKey, api: Callable[[], str], region: str) -> None:
-        self._objects = objects
+        super().__init__(objects)
         self._key = key
         self._api = api
         self._region = region

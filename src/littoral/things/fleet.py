@@ -12,6 +12,7 @@ from littoral.things.indexing import Follow, Index, Membership
 from littoral.things.jobs import JobObjects, JobRequests, Jobs, Progress
 from littoral.things.names import Names
 from littoral.things.provisioning import Joining, Provisioning, ProvisioningRequests
+from littoral.things.provisioning.bulk import BulkRegistration
 from littoral.things.registry import Registry
 from littoral.things.registry.events import RegistryEvents
 from littoral.things.shadows import Shadows
@@ -43,6 +44,7 @@ class Fleet:
         self.jobs = Jobs(records, names, publish, clock, self.events, objects)
         self.progress = Progress(self.jobs, registry, names, records)
         self.provisioning = Provisioning(records, registry, names, clock, invoker, permits)
+        self.bulk = BulkRegistration(records, clock, objects)
         self.index = Index(registry, shadows, follow)
         self.membership = Membership(registry, self.index)
         self.job_requests = JobRequests(self.jobs)
@@ -56,16 +58,19 @@ class Fleet:
             self.events.enabled = kept["enabled"]
         await self.progress.open()
         await self.provisioning.open()
+        await self.bulk.open()
         await self.index.open()
 
     def start(self) -> None:
         self.events.start()
         self.progress.start()
         self.provisioning.start()
+        self.bulk.start()
         self.membership.start()
 
     async def close(self) -> None:
         await self.progress.close()
+        await self.bulk.close()
         await self.provisioning.close()
         await self.membership.close()
         await self.events.close()

@@ -79,6 +79,8 @@ class Iot(
         self.events = fleet.events
         self.progress = fleet.progress
         self.provisioning = fleet.provisioning
+        self.bulk = fleet.bulk
         self.index = fleet.index
         self.membership = fleet.membership
         fleet.provisioning.issuer = self
+        fleet.bulk.register = self.register_by

@@ -19,13 +19,14 @@ from littoral.net.pki import certificate_id
 from littoral.things.control import pages
 from littoral.things.control.certificates import parse_certificate
 from littoral.things.control.errors import exists, invalid, not_found
-from littoral.things.control.provisioning import ProvisioningTemplates, check_body
+from littoral.things.control.provisioning import check_body
+from littoral.things.control.registrationtasks import RegistrationTasks
 from littoral.things.control.tagging import TagList
 from littoral.things.registry import CaCertificate
 from littoral.things.registry.issuers import issued
 
 
-class CaCertificates(ProvisioningTemplates):
+class CaCertificates(RegistrationTasks):
     def _authority_of(self, identifier: str) -> CaCertificate:
         found = self.registry.authorities.get(identifier)
         if found is None:

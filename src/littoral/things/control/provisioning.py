@@ -1,4 +1,4 @@
-"""Provisioning templates and their versions, and RegisterThing. Bulk registration tasks are not here."""
+"""Provisioning templates and their versions, and RegisterThing; many at once are in ``registrationtasks``."""
 
 from __future__ import annotations
 
@@ -192,10 +192,14 @@ class ProvisioningTemplates(Certificates):
         self, call: Call, *, template_body: str, parameters: Mapping[str, str] | None = None
     ) -> Output:
         """A template carried out at once, by an operator."""
+        return await self.register_by(template_body, parameters or {}, call.now)
+
+    async def register_by(self, body: str, parameters: Mapping[str, str], now: float) -> Output:
+        """Raises ServiceError."""
         try:
-            plan = Template.parse(template_body).plan(parameters or {})
-            certificate = await self._certificate_of_plan(plan, call.now)
-            arns = await carry_out(self.registry, self.names, plan, certificate, call.now)
+            plan = Template.parse(body).plan(parameters)
+            certificate = await self._certificate_of_plan(plan, now)
+            arns = await carry_out(self.registry, self.names, plan, certificate, now)
         except TemplateError as problem:
             raise invalid(f"Invalid provisioning template: {problem}") from None
         except NotProvisioned as problem:

@@ -39,13 +39,16 @@ NEXT = "$next"
 
 
 class JobObjects(Protocol):
-    """Where documents and what they point at are kept."""
+    """Where documents and what they point at are kept, and the input and reports of bulk registration."""
 
     async def read(self, bucket: str, key: str) -> bytes:
         """Raises ServiceError: NoSuchBucket, NoSuchKey."""
 
     def presign(self, bucket: str, key: str, seconds: int) -> str:
         """A URL by which anybody may get the object for so long."""
+
+    async def put(self, bucket: str, key: str, data: bytes, content_type: str) -> None:
+        """Durable on return. Raises ServiceError NoSuchBucket."""
 
 
 class Jobs:
