@@ -14,6 +14,7 @@ from littoral.net.pki import Authority
 from littoral.store.embedded import EmbeddedStore
 from littoral.things.access import OpenAccess
 from littoral.things.facade import Things
+from littoral.things.outside import Outside
 from littoral.things.rules import RuleRecord
 
 KEY = "${n}"
@@ -29,7 +30,7 @@ async def opened(folder: Path, objects: object | None) -> tuple[EmbeddedStore, T
         account="000000000000",
         authority=authority,
         endpoint=lambda: "",
-        objects=objects,  # type: ignore[arg-type]
+        outside=Outside(objects=objects),  # type: ignore[arg-type]
     )
     return store, things
 

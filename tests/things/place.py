@@ -25,6 +25,7 @@ from littoral.net.tls import server_context
 from littoral.site.region import assume
 from littoral.store.embedded import EmbeddedStore
 from littoral.things.facade import Things
+from littoral.things.outside import Outside
 from tests.support.served import Served, served
 
 ARN = "arn:aws:iot:us-east-1:000000000000:"
@@ -197,9 +198,7 @@ def running(folder: Path, on_open: Callable[[Things], None] | None = None) -> It
             account="000000000000",
             authority=authority,
             endpoint=lambda: f"127.0.0.1:{held['port']}",
-            invoker=sink,
-            objects=sink,
-            job_objects=sink,
+            outside=Outside(invoker=sink, objects=sink, job_objects=sink),
         )
         await things.start()
         server = authority.issue_server(["localhost", "127.0.0.1"])

@@ -54,6 +54,7 @@ from littoral.streams import StreamStore
 from littoral.things.control.tunneling import SecureTunneling
 from littoral.things.credentials import PREFIX as ROLE_ALIASES
 from littoral.things.facade import Things
+from littoral.things.outside import Outside
 from littoral.things.permissions import Caller
 
 REGISTRY = "/_littoral/registry"
@@ -180,13 +181,15 @@ async def open_local(base: Foundation) -> Local:
         account=account,
         authority=base.authority,
         endpoint=lambda: place.url("mqtt-tls").removeprefix("mqtts://"),
-        invoker=functions,
-        objects=RuleObjects(objects),
-        job_objects=JobObjects(objects, base.identity.root, lambda: place.url("api"), region),
-        data_streams=RuleStreams(streams, region, account),
-        logs=RuleLogs(functions),
-        web=web,
-        permits=lambda function, rule: functions.may_invoke(function, service="iot.amazonaws.com", source_arn=rule),
+        outside=Outside(
+            invoker=functions,
+            objects=RuleObjects(objects),
+            job_objects=JobObjects(objects, base.identity.root, lambda: place.url("api"), region),
+            data_streams=RuleStreams(streams, region, account),
+            logs=RuleLogs(functions),
+            web=web,
+            permits=lambda function, arn: functions.may_invoke(function, service="iot.amazonaws.com", source_arn=arn),
+        ),
     )
     place.part(things.close)
     functions.add_sink(TopicSink(things, region, account))

@@ -18,60 +18,40 @@ from __future__ import annotations
 import logging
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
 
-from littoral.aws.invoke import Invoker
 from littoral.net.pki import Authority
-from littoral.store.contract import Records, Streams
 from littoral.store.documents import Documents
 from littoral.things.answers import Answers
 from littoral.things.broker import BrokerLimits, LocalSubscriber, NotStored
 from littoral.things.broker.limits import ProfileName
 from littoral.things.control import Iot
 from littoral.things.credentials import CredentialsProvider, Issue
-from littoral.things.data import IotData, Retained
+from littoral.things.data import IotData
 from littoral.things.duplicates import Duplicates, OnceBroker
 from littoral.things.fleet import Fleet
 from littoral.things.gatekeeper import Gatekeeper
 from littoral.things.indexing.index import PRESENCE
 from littoral.things.intake import Intake
-from littoral.things.jobs import IotJobsData, JobObjects
+from littoral.things.jobs import IotJobsData
 from littoral.things.message import Publication
+from littoral.things.messages import BrokerMessages
 from littoral.things.names import Names
+from littoral.things.outside import Outside, Stores
 from littoral.things.permissions import Permissions
 from littoral.things.presence import Presence
 from littoral.things.refusals import Refusals
 from littoral.things.registry import Registry
 from littoral.things.registry.snapshot import import_snapshot
 from littoral.things.reserved import Reserved, dispatcher
-from littoral.things.rules import (
-    Destinations,
-    LogSink,
-    MetricData,
-    Metrics,
-    ObjectSink,
-    Permits,
-    RecordSink,
-    RuleEngine,
-    Sinks,
-    Web,
-)
+from littoral.things.rules import Destinations, MetricData, Metrics, RuleEngine, Sinks
 from littoral.things.shadows import Shadows
+from littoral.things.trust import Trust
 
 log = logging.getLogger(__name__)
 
 BUCKET = "things"
-
-
-class Stores(Protocol):
-    """What of a store this capability uses."""
-
-    def records(self, bucket: str) -> Records: ...
-
-    @property
-    def streams(self) -> Streams: ...
 
 
 class Things:
@@ -87,115 +67,147 @@ class Things:
     shadows: Shadows
     rules: RuleEngine
     destinations: Destinations
-    metric_data: MetricData
-    _intake: Intake
-    _fleet: Fleet
 
-    def __init__(self, registry: Registry, applied: Documents, duplicates: Duplicates) -> None:
+    def __init__(
+        self, store: Stores, registry: Registry, names: Names, outside: Outside, clock: Callable[[], float]
+    ) -> None:
+        self._records, self._streams = store.records(BUCKET), store.streams
         self._registry = registry
-        self._applied = applied
-        self._duplicates = duplicates
-        self._trusted: list[tuple[ssl.SSLContext, set[str]]] = []
+        self._names = names
+        self._outside = outside
+        self._clock = clock
+        self._applied = Documents(self._records, "applied/")
+        self._duplicates = Duplicates(self._streams)
+        self._trust = Trust(registry)
+        self.metric_data = MetricData()
 
     @classmethod
     async def open(
         cls,
         store: Stores,
-        folder: Path | None = None,
         *,
         region: str,
         account: str,
         authority: Authority,
         endpoint: Callable[[], str],
-        invoker: Invoker | None = None,
-        objects: ObjectSink | None = None,
-        job_objects: JobObjects | None = None,
-        permits: Permits | None = None,
-        data_streams: RecordSink | None = None,
-        logs: LogSink | None = None,
-        web: Web | None = None,
+        outside: Outside | None = None,
         clock: Callable[[], float] = time.time,
         profile: ProfileName = "aws",
         limits: BrokerLimits | None = None,
     ) -> Things:
-        """``authority`` signs devices' certificates; ``endpoint`` gives "host:port" of the device port.
-
-        Without an invoker, objects, data streams, logs or a web, rules that want them fail to their error action; so
-        they do where ``permits``, asked with a function and the rule's ARN, says no. ``folder`` is not used: all state
-        is in the store. Raises StoreError.
-        """
-        records, streams, names = store.records(BUCKET), store.streams, Names(region, account)
-        registry = Registry(records)
+        """``authority`` signs devices' certificates; ``endpoint`` gives "host:port" of the device port. All state is in
+        the store. Raises StoreError."""
+        registry = Registry(store.records(BUCKET))
         await registry.load()
-        self = cls(registry, Documents(records, "applied/"), Duplicates(streams))
-        self.permissions = permissions = Permissions(registry, names)
-        self.refusals = Refusals(permissions, clock)
-        self.access = Gatekeeper(permissions, self.refusals)
+        self = cls(store, registry, Names(region, account), outside or Outside(), clock)
+        self._make_broker(profile, limits)
+        self._make_fleet()
+        answers = self._make_rules()
+        self._make_apis(authority, endpoint)
+        answers.update(Answers(self.iot, self.shadows, self._names, clock).table())
+        await self._load()
+        return self
+
+    # ------------------------------------------------------------------------------------------ composing
+
+    def _make_broker(self, profile: ProfileName, limits: BrokerLimits | None) -> None:
+        self.permissions = Permissions(self._registry, self._names)
+        self.refusals = Refusals(self.permissions, self._clock)
+        self.access = Gatekeeper(self.permissions, self.refusals)
         self.broker = OnceBroker(
-            access=self.access, streams=streams, records=records, clock=clock, limits=limits, profile=profile
+            access=self.access,
+            streams=self._streams,
+            records=self._records,
+            clock=self._clock,
+            limits=limits,
+            profile=profile,
         )
         self.broker.duplicates = self._duplicates
+        Presence(self.broker, self._clock).open()
+        self._registry.on_change(self._registry_changed)
 
-        async def tell(topic: str, payload: bytes) -> None:
-            await reply("", topic, payload)
-
-        async def reply(client_id: str, topic: str, payload: bytes) -> None:
-            """To that client alone, where there is one."""
-            try:
-                await self.broker.publish(Publication(topic, payload, 1), only=client_id)
-            except NotStored as problem:  # the state itself is durable; who misses this finds it by a get
-                log.warning("%s: not told to everybody: %s", topic, problem)
-
-        async def act(publication: Publication) -> None:
-            await dispatch(publication)
-
-        self.shadows = Shadows(Documents(records, "shadow/"), tell, clock, self.broker.router.heard)
+    def _make_fleet(self) -> None:
+        self.shadows = Shadows(Documents(self._records, "shadow/"), self._tell, self._clock, self.broker.router.heard)
         self._fleet = fleet = Fleet(
-            records,
-            registry,
-            names,
-            tell,
+            self._records,
+            self._registry,
+            self._names,
+            self._tell,
             self.shadows,
             self._follow_presence,
-            clock,
-            objects=job_objects,
-            invoker=invoker,
-            permits=permits,
+            self._clock,
+            objects=self._outside.job_objects,
+            invoker=self._outside.invoker,
+            permits=self._outside.permits,
         )
         self.access.on_stranger = lambda client: fleet.stranger(client, self.broker.spawn)
+
+    def _make_rules(self) -> dict[str, Callable[..., Awaitable[Any]]]:
+        """The table of what answers external functions, to be filled when the API is there."""
+        names, outside, permits = self._names, self._outside, self._outside.permits
         asked = permits and (lambda function, rule: permits(function, names.arn("rule", rule)))
         self.destinations = Destinations(
-            Documents(records, "destination/"), web, lambda name: names.arn("ruledestination", name), clock
+            Documents(self._records, "destination/"),
+            outside.web,
+            lambda name: names.arn("ruledestination", name),
+            self._clock,
         )
-        self.metric_data = MetricData()
-        answers: dict[str, Callable[..., Awaitable[Any]]] = {}  # filled below: what answers is made of the engine
-        sinks = Sinks(act, invoker, objects, asked, data_streams, logs, self.destinations, self.metric_data, answers)
-        self.rules = RuleEngine(Documents(records, "rule/"), streams, sinks, account=account)
-        self._intake = Intake(self.broker, self.rules, account)
-        reserved = Reserved(self.shadows, self._intake, fleet.job_requests, fleet.provisioning_requests, reply)
-        dispatch = dispatcher(reserved, self.broker.publish)
+        answers: dict[str, Callable[..., Awaitable[Any]]] = {}
+        sinks = Sinks(
+            self._act,
+            outside.invoker,
+            outside.objects,
+            asked,
+            outside.data_streams,
+            outside.logs,
+            self.destinations,
+            self.metric_data,
+            answers,
+        )
+        self.rules = RuleEngine(Documents(self._records, "rule/"), self._streams, sinks, account=names.account)
+        self._intake = Intake(self.broker, self.rules, names.account)
+        fleet = self._fleet
+        reserved = Reserved(self.shadows, self._intake, fleet.job_requests, fleet.provisioning_requests, self._reply)
+        self._dispatch = dispatcher(reserved, self.broker.publish)
         self.broker.reserved = reserved.of_client
+        return answers
+
+    def _make_apis(self, authority: Authority, endpoint: Callable[[], str]) -> None:
         self.iot = Iot(
-            registry,
+            self._registry,
             self.rules,
             self.destinations,
-            names,
+            self._names,
             authority=authority,
             endpoint=endpoint,
-            fleet=fleet,
-            permissions=permissions,
+            fleet=self._fleet,
+            permissions=self.permissions,
         )
-        answers.update(Answers(self.iot, self.shadows, names, clock).table())
-        self.iot_data = IotData(BrokerMessages(self.broker, dispatch), self.shadows, permissions, self.refusals)
-        self.iot_jobs_data = IotJobsData(fleet.jobs, self.iot_data.authorise)
-        registry.on_change(self._registry_changed)
-        Presence(self.broker, clock).open()
+        messages = BrokerMessages(self.broker, self._dispatch)
+        self.iot_data = IotData(messages, self.shadows, self.permissions, self.refusals)
+        self.iot_jobs_data = IotJobsData(self._fleet.jobs, self.iot_data.authorise)
+
+    async def _load(self) -> None:
         await self._duplicates.open()
         await self.destinations.open()
         await self.rules.open()
-        await fleet.open()
+        await self._fleet.open()
         self._intake.open()
-        return self
+
+    async def _tell(self, topic: str, payload: bytes) -> None:
+        await self._reply("", topic, payload)
+
+    async def _reply(self, client_id: str, topic: str, payload: bytes) -> None:
+        """To that client alone, where there is one."""
+        try:
+            await self.broker.publish(Publication(topic, payload, 1), only=client_id)
+        except NotStored as problem:  # the state itself is durable; who misses this finds it by a get
+            log.warning("%s: not told to everybody: %s", topic, problem)
+
+    async def _act(self, publication: Publication) -> None:
+        await self._dispatch(publication)
+
+    # ------------------------------------------------------------------------------------------ lifecycle
 
     async def start(self) -> None:
         """Bring sessions back and let rules run. To be awaited before the first connection. Raises StoreError."""
@@ -217,7 +229,7 @@ class Things:
 
     def _registry_changed(self, certificates: Iterable[str]) -> None:
         """Live connections: those that may no longer connect are cut off, the others are asked anew per packet."""
-        self._load_anchors()
+        self._trust.renew()
         self.broker.refresh()
         concerned = set(certificates)
         lost = {
@@ -229,18 +241,8 @@ class Things:
             self.broker.disconnect(principal=principal)
 
     def trust(self, tls: ssl.SSLContext) -> None:
-        """Let this context of a device port take the certificates of registered authorities too, and those that were
-        registered alone; also of those to come. What is deleted is refused when it connects."""
-        tls.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # a device's own certificate may be what is trusted
-        self._trusted.append((tls, set()))
-        self._load_anchors()
-
-    def _load_anchors(self) -> None:
-        for identifier, pem in self._registry.anchors().items():
-            for tls, loaded in self._trusted:
-                if identifier not in loaded:
-                    tls.load_verify_locations(cadata=pem)
-                    loaded.add(identifier)
+        """Let this context of a device port take what the registry knows, now and later (``Trust``)."""
+        self._trust.add(tls)
 
     async def export_registry(self) -> dict[str, Any]:
         """Everything a core needs to admit the same devices, as JSON; named by ``revision``. No private keys."""
@@ -264,22 +266,3 @@ class Things:
     def rules_not_found(self) -> int:
         """Basic Ingest for rules that were not there."""
         return self._intake.not_found
-
-
-class BrokerMessages:
-    """The broker as the ``iot-data`` API sees it."""
-
-    def __init__(self, broker: OnceBroker, dispatch: Callable[[Publication], Awaitable[None]]) -> None:
-        self._broker = broker
-        self._dispatch = dispatch
-
-    async def publish(self, publication: Publication) -> None:
-        await self._dispatch(publication)
-
-    async def retained(self, topic: str) -> Retained | None:
-        found = self._broker.retained(topic)
-        return None if found is None else Retained(found, found.received_at)
-
-    async def list_retained(self, after: str, limit: int) -> Sequence[Retained]:
-        found = sorted(self._broker.list_retained(), key=lambda publication: publication.topic)
-        return [Retained(one, one.received_at) for one in found if one.topic > after][:limit]

@@ -1,0 +1,29 @@
+"""Whose certificates the device port takes beside those of the place's own authority."""
+
+from __future__ import annotations
+
+import ssl
+
+from littoral.things.registry import Registry
+
+
+class Trust:
+    """TLS contexts that take registered authorities, and certificates that were registered alone; also those to come.
+    What is deleted is refused when it connects."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._contexts: list[tuple[ssl.SSLContext, set[str]]] = []  # with what is loaded into it
+
+    def add(self, tls: ssl.SSLContext) -> None:
+        tls.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # a device's own certificate may be what is trusted
+        self._contexts.append((tls, set()))
+        self.renew()
+
+    def renew(self) -> None:
+        """The registry has changed."""
+        for identifier, pem in self._registry.anchors().items():
+            for tls, loaded in self._contexts:
+                if identifier not in loaded:
+                    tls.load_verify_locations(cadata=pem)
+                    loaded.add(identifier)
