@@ -37,12 +37,47 @@ STATEMENTS: list[dict[str, Any]] = [
     },
     text(b"YQ==", {"Method": {}}, "EXACTLY", "LOWERCASE"),
     text(b"dGhlbWU=", {"Cookies": {"MatchPattern": {"All": {}}, "MatchScope": "ALL", "OversizeHandling": "CONTINUE"}}),
+    # of the query: what a plain one can match, what it cannot, and what only looks as if it could not
+    text(b"YT0=", {"QueryString": {}}),  # a=
+    text(b"dW5pb24gc2VsZWN0", QUERY, "CONTAINS", "URL_DECODE", "LOWERCASE"),  # union select
+    text(b"PA==", {"QueryString": {}}, "CONTAINS", "HTML_ENTITY_DECODE"),  # <
+    text(b"PA==", {"QueryString": {}}, "CONTAINS", "BASE64_DECODE"),
+    {
+        "RegexMatchStatement": {
+            "RegexString": "(or|and) [0-9]+=[0-9]+",
+            "FieldToMatch": {"QueryString": {}},
+            "TextTransformations": steps("URL_DECODE"),
+        }
+    },
+    {
+        "SizeConstraintStatement": {
+            "FieldToMatch": {"QueryString": {}},
+            "ComparisonOperator": "GE",
+            "Size": 513,
+            "TextTransformations": steps(),
+        }
+    },
     {"LabelMatchStatement": {"Scope": "LABEL", "Key": "bad"}},
 ]
 WORDS = st.sampled_from(
-    ["a", "b", "admin", "%41dmin", "bot", "' or 1=1--", "<script>", "JyBvciAxPTEtLQ==", "x=", "&", ""]
+    [
+        "a",
+        "b",
+        "admin",
+        "%41dmin",
+        "bot",
+        "' or 1=1--",
+        "<script>",
+        "JyBvciAxPTEtLQ==",
+        "x=",
+        "&",
+        "",
+        "lt",
+        "a=",
+        "b" * 256,
+    ]
 )
-TEXTS = st.lists(WORDS, max_size=4).map("".join)
+TEXTS = st.lists(st.one_of(WORDS, st.just("b" * 256)), max_size=4).map("".join)
 
 
 def compiled() -> list[Test]:

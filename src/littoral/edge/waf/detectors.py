@@ -43,6 +43,7 @@ class OddTest:
     asks several of them may ask once whether there are any."""
 
     __slots__ = ("_detector",)
+    plain = False
 
     def __init__(self, detector: Detector) -> None:
         self._detector = detector

@@ -201,3 +201,20 @@ def _fragment(setting: Document) -> Values:
         return (fragment.encode("latin-1", "replace"),) if fragment else decided
 
     return values
+
+
+class SizeTest:
+    """Whether the length of any of the values, after their transformations, ``fits``. ``plain``: it may match a plain
+    query."""
+
+    __slots__ = ("_fits", "_transform", "_values", "plain")
+
+    def __init__(self, values: Values, transform: Transformation, fits: Callable[[int], bool], *, plain: bool) -> None:
+        self._values = values
+        self._transform = transform
+        self._fits = fits
+        self.plain = plain
+
+    def __call__(self, view: View) -> bool:
+        found = self._values(view)
+        return found if isinstance(found, bool) else any(self._fits(len(self._transform(value))) for value in found)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from littoral.edge.waf.detectors import OddTest
 from littoral.edge.waf.patterns import PatternGroup, SetTest
+from littoral.edge.waf.plain import is_plain
 from littoral.edge.waf.reading import Part, part
 from littoral.edge.waf.verdict import Verdict
 from littoral.edge.waf.view import Head, View
@@ -109,17 +110,19 @@ class Ladder:
         self._labelled = labelled
         self._always = 0
         self._plans: dict[int, tuple[Step, ...]] = {}
-        memories: dict[frozenset[str], Memory] = {}
+        memories: dict[tuple[frozenset[str], bool], Memory] = {}
         for place, rung in enumerate(rungs):
             if rung.test is None or rung.reads is None:
                 self._always |= 1 << place
             else:
-                memory = memories.setdefault(rung.reads, Memory(sorted(rung.reads)))
+                odd = rung.reads == {"query"} and not getattr(rung.test, "plain", True)
+                memory = memories.setdefault((rung.reads, odd), Memory(sorted(rung.reads)))
                 memory.add(rung.test, 1 << place)
-        of = {reads: reads & OF_TARGETS for reads in memories}
-        self._of_heads = [memory for reads, memory in memories.items() if not of[reads]]
-        self._of_paths = [memory for reads, memory in memories.items() if of[reads] == {"path"}]
-        self._of_targets = [memory for reads, memory in memories.items() if of[reads] - {"path"}]
+        of = {key: key[0] & OF_TARGETS for key in memories}
+        self._of_heads = [memory for key, memory in memories.items() if not of[key]]
+        self._of_paths = [memory for key, memory in memories.items() if of[key] == {"path"}]
+        self._of_targets = [memory for key, memory in memories.items() if of[key] - {"path"} and not key[1]]
+        self._of_odd_queries = [memory for key, memory in memories.items() if key[1]]  # no plain one matches these
         self._remembers = bool(self._of_heads or self._of_paths)
         self._heads: dict[Head, Known] = {}
         self._room = MOST_OF_HEADS
@@ -135,7 +138,10 @@ class Ladder:
         if len(target) > LONGEST:
             return
         number = hash(target)
-        self._make_room()
+        if self._room:
+            self._room -= 1
+        else:
+            self._make_room()
         if number in known.once:
             known.passed.add(target)
         else:
@@ -149,6 +155,9 @@ class Ladder:
             mask |= head.mask | (self._path(view, head) if found is None else found)
         for memory in self._of_targets:
             mask |= memory.mask(view)
+        if self._of_odd_queries and not is_plain(view.query):
+            for memory in self._of_odd_queries:
+                mask |= memory.mask(view)
         plan = self._plans.get(mask)
         for step in self._plan(mask) if plan is None else plan:
             verdict = step(view)

@@ -149,13 +149,15 @@ class PatternGroup:
 
 
 class SetTest:
-    """Whether any of these patterns matched. Who asks many may ask the group once and hold ``bits`` against that."""
+    """Whether any of these patterns matched. Who asks many may ask the group once and hold ``bits`` against that.
+    ``plain``: it may match a plain query."""
 
-    __slots__ = ("bits", "group")
+    __slots__ = ("bits", "group", "plain")
 
-    def __init__(self, group: PatternGroup, bits: int) -> None:
+    def __init__(self, group: PatternGroup, bits: int, *, plain: bool) -> None:
         self.group = group
         self.bits = bits
+        self.plain = plain
 
     def __call__(self, view: View) -> bool:
         return self.group.mask(view) & self.bits != 0

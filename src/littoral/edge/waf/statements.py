@@ -17,10 +17,19 @@ from littoral.edge.geo import Locator, Nowhere, Whereabouts
 from littoral.edge.waf import sqli, xss
 from littoral.edge.waf.addresses import AddressSet, address_of, member_test
 from littoral.edge.waf.detectors import Detector, OddTest
-from littoral.edge.waf.fields import Values, looks_at_body, values_of
+from littoral.edge.waf.fields import SizeTest, Values, looks_at_body, values_of
 from littoral.edge.waf.labels import label_test
 from littoral.edge.waf.patterns import PatternGroup, SetTest, literal
-from littoral.edge.waf.transformations import LEAVES_WORDS, PRE_PARSE, WAF, Transformation, chain, none
+from littoral.edge.waf.plain import LONGEST, possible
+from littoral.edge.waf.transformations import (
+    LEAVES_QUERIES,
+    LEAVES_WORDS,
+    PRE_PARSE,
+    WAF,
+    Transformation,
+    chain,
+    none,
+)
 from littoral.edge.waf.view import View
 
 Document = Mapping[str, Any]
@@ -138,32 +147,28 @@ class Compiler:
             self._groups[key] = PatternGroup(self.slot(), values, None if transform is none else transform)
         return self._groups[key]
 
+    def _patterns(self, setting: Document, patterns: Sequence[bytes]) -> Test:
+        group, bits = self._group(setting), 0
+        for pattern in patterns:
+            bits |= group.add(pattern)
+        stays = _only(setting, LEAVES_QUERIES)
+        return SetTest(group, bits, plain=not stays or any(possible(pattern) for pattern in patterns))
+
     def _bytes(self, setting: Document) -> Test:
         text = base64.b64decode(setting["SearchString"])
-        group = self._group(setting)
-        return SetTest(group, group.add(literal(text, setting["PositionalConstraint"])))
+        return self._patterns(setting, [literal(text, setting["PositionalConstraint"])])
 
     def _regex(self, setting: Document) -> Test:
-        group = self._group(setting)
-        return SetTest(group, group.add(setting["RegexString"].encode()))
+        return self._patterns(setting, [setting["RegexString"].encode()])
 
     def _regex_set(self, setting: Document) -> Test:
-        group, bits = self._group(setting), 0
-        for pattern in self._expressions[setting["ARN"]]:
-            bits |= group.add(pattern.encode())
-        return SetTest(group, bits)
+        return self._patterns(setting, [pattern.encode() for pattern in self._expressions[setting["ARN"]]])
 
     def _size(self, setting: Document) -> Test:
         values, transform = self.source(setting)
         compare, size = COMPARISONS[setting["ComparisonOperator"]], int(setting["Size"])
-
-        def test(view: View) -> bool:
-            found = values(view)
-            if isinstance(found, bool):
-                return found
-            return any(compare(len(transform(value)), size) for value in found)
-
-        return test
+        plain = not _only(setting, LEAVES_QUERIES) or any(compare(length, size) for length in range(LONGEST + 1))
+        return SizeTest(values, transform, lambda length: compare(length, size), plain=plain)
 
     def _sqli(self, setting: Document) -> Test:
         sensitive = setting.get("SensitivityLevel", "LOW") == "HIGH"
@@ -175,14 +180,9 @@ class Compiler:
     def _detector(self, setting: Document, detect: Callable[[bytes], bool]) -> Test:
         values, transform = self.source(setting)
         detector = Detector(detect, transform)
-        return OddTest(detector) if self._only_odd(setting) else detector.test(values)
-
-    def _only_odd(self, setting: Document) -> bool:
-        """Whether arguments of letters and digits stay what they are, and so can match no detector."""
-        steps = {each["Type"] for each in setting.get("TextTransformations") or ()}
-        if setting.get("PreParseTextTransformations") or not steps <= LEAVES_WORDS:
-            return False
-        return "AllQueryArguments" in setting["FieldToMatch"]
+        # arguments of letters and digits that stay what they are can match no detector
+        only_odd = _only(setting, LEAVES_WORDS) and "AllQueryArguments" in setting["FieldToMatch"]
+        return OddTest(detector) if only_odd else detector.test(values)
 
     # ------------------------------------------------------------------------------------ addresses
 
@@ -225,3 +225,9 @@ class Compiler:
             return matches
 
         return test
+
+
+def _only(setting: Document, names: frozenset[str]) -> bool:
+    """Whether nothing else is done to what the statement looks at."""
+    steps = {each["Type"] for each in setting.get("TextTransformations") or ()}
+    return steps <= names and not setting.get("PreParseTextTransformations")

@@ -368,6 +368,7 @@ LEAVES_WORDS = frozenset(
     "TRIM_RIGHT REMOVE_NULLS REPLACE_NULLS REMOVE_WHITESPACE JS_DECODE JS_DECODE_EXT CSS_DECODE ESCAPE_SEQ_DECODE "
     "REPLACE_COMMENTS".split()
 )
+LEAVES_QUERIES = LEAVES_WORDS - {"HTML_ENTITY_DECODE"}  # and of several joined by = and &
 PRE_PARSE: Mapping[str, Transformation] = {
     "NONE": none,
     "URL_DECODE": url_decode,

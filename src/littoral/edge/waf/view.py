@@ -5,7 +5,6 @@ Owns: the parts of a request as bytes, and the labels, headers and matches that 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +14,6 @@ RawHeaders = Sequence[tuple[bytes, bytes]]
 Pair = tuple[bytes, bytes]
 Head = tuple[str, str, str, str, str, tuple[Pair, ...]]
 UNSET: Any = object()
-_PLAIN_QUERY = re.compile(rb"(?:[A-Za-z0-9]*(?:=[A-Za-z0-9]*)?(?:&|\Z))*\Z").match  # each value letters and digits
 
 
 class View:
@@ -89,8 +87,7 @@ class View:
     def odd_arguments(self) -> list[bytes]:
         """The values of the query that are more than letters and digits."""
         if self._odd is None:
-            plain = _PLAIN_QUERY(self.query) is not None
-            self._odd = [] if plain else [value for _, value in self.arguments if value and not value.isalnum()]
+            self._odd = [value for _, value in self.arguments if value and not value.isalnum()]
         return self._odd
 
     @property

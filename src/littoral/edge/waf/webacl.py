@@ -70,10 +70,11 @@ class WebAcl:
     remembers: bool  # whether nothing but these depends on more than the request: no rule asks for a token
     passed: Verdict | None = None  # what requests got that no other rule matched
     fingerprints: bool = False  # whether a rule looks at the client's JA3 or JA4
+    # What is remembered of heads like this one; of a bodyless request only.
+    known: Callable[[View], Known | None] = field(init=False)
 
-    def known(self, view: View) -> Known | None:
-        """What is remembered of heads like this one; of a bodyless request only."""
-        return self.rules.known(view) if self.remembers else None
+    def __post_init__(self) -> None:
+        self.known = self.rules.known if self.remembers else lambda _view: None
 
     def judge(self, view: View, known: Known | None = None) -> Verdict:
         """``known`` is that of the request, where it may be remembered to pass."""
