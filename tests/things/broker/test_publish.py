@@ -172,6 +172,21 @@ async def test_no_local_and_unsubscribe(place: Place) -> None:
     assert (await client.expect(Unsuback)).reasons == [0, Reason.NO_SUBSCRIPTION_EXISTED]
 
 
+async def test_beside_no_local_another_subscription_counts_alone(place: Place) -> None:
+    """For what the client itself published: one copy, but of that subscription's QoS and identifier."""
+    await place.start()
+    wire = await place.connect("c", 5)
+    await wire.subscribe(Filter("t", 1, no_local=True), subscription_identifiers=[1])
+    await wire.subscribe(Filter("#", 0), subscription_identifiers=[2])
+    wire.send(Publish("t", b"mine"))
+    own = await wire.expect(Publish)
+    await (await place.connect("pub", 5)).publish("t", b"theirs")
+    other = await wire.expect(Publish)
+    assert own.properties is not None and other.properties is not None
+    assert (own.payload, own.qos, own.properties.subscription_identifiers) == (b"mine", 0, [2])
+    assert (other.payload, other.qos, sorted(other.properties.subscription_identifiers)) == (b"theirs", 1, [1, 2])
+
+
 async def test_message_expires_in_the_queue(place: Place) -> None:
     await place.start()
     sub = await place.connect("sub", 5, **durable(5))

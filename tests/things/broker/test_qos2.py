@@ -226,6 +226,34 @@ async def test_will_and_retained_message(place: Place, level: int) -> None:
     assert (kept.payload, kept.qos, kept.retain) == (b"retained", 2, True)
 
 
+async def test_a_member_of_a_group_that_subscribed_by_itself_as_well_gets_both(place: Place, level: int) -> None:
+    await place.start()
+    sub = await place.connect("sub", level, **durable(level))
+    await sub.subscribe(Filter("t", 2), Filter("$share/g/t", 2), Filter("$share/h/#", 2))
+    await publish(await place.connect("pub", level, **durable(level)), "t", b"x")
+    assert await receive(sub, 3) == [b"x"] * 3
+    await sub.nothing_more()
+
+
+async def test_a_retained_message_keeps_its_identifier_over_the_end_of_the_broker(place: Place, level: int) -> None:
+    """A client throws away a message that bears an identifier which it still holds."""
+    await place.start()
+    pub = await place.connect("pub", level)
+    pub.send(Publish("kept", b"retained", 2, True, packet_id=9))
+    await acked(pub, PUBREC, 9)
+    pub.send(Ack(PUBREL, 9))
+    await acked(pub, PUBCOMP, 9)
+    sub = await place.connect("sub", level, **durable(level))
+    await sub.subscribe(Filter("#", 2))
+    first = await sub.expect(Publish)
+    await place.restart()
+    sub = await place.connect("sub", level, **durable(level))
+    again = await sub.expect(Publish)
+    assert (again.payload, again.retain, again.packet_id) == (b"retained", True, first.packet_id)
+    await publish(await place.connect("pub", level), "t", b"another")
+    assert (await sub.expect(Publish)).packet_id != first.packet_id
+
+
 async def test_aws_has_no_qos_2(place: Place, level: int) -> None:
     place.profile = "aws"
     await place.start()

@@ -124,6 +124,34 @@ async def test_the_same_client_id_takes_over(place: Place, level: int) -> None:
     await new.nothing_more()
 
 
+async def test_a_take_over_does_not_resume_what_ends_with_its_connection(place: Place) -> None:
+    """A session that was durable and is not any more: CONNECT came again with a session expiry of 0."""
+    await place.start()
+    await (await place.connect("c", 4, clean=False)).subscribe(Filter("t", 1))
+    await place.connect("c", 5, clean=False)
+    _, connack = await place.try_connect("c", 5, clean=False)
+    assert not connack.session_present
+
+
+async def test_a_session_whose_time_is_over_is_not_resumed_before_the_sweep(place: Place, level: int) -> None:
+    await place.start()
+    await (await place.connect("c", level, **durable(level))).leave()
+    await place.until_gone("c")
+    place.now += 8 * 24 * 3600
+    _, connack = await place.try_connect("c", level, **durable(level))
+    assert not connack.session_present
+
+
+async def test_what_a_take_over_ended_is_not_back_after_a_restart(place: Place, level: int) -> None:
+    """The record of the old session was written once more, by the end of its connection, after its removal."""
+    await place.start()
+    await (await place.connect("c", level, **durable(level))).subscribe(Filter("t", 1))
+    await (await place.connect("c", level)).leave()
+    await place.restart()
+    _, connack = await place.try_connect("c", level, **durable(level))
+    assert not connack.session_present
+
+
 async def test_keep_alive(place: Place, level: int) -> None:
     await place.start()
     quiet = await place.connect("quiet", level, keep_alive=10)

@@ -187,17 +187,19 @@ class Database:
 
     def _commit_all(self) -> None:
         while (due := self._batches.get()) is not None:
-            batch, heavy = due
-            try:
-                if heavy:
-                    self._writer.execute("BEGIN IMMEDIATE")
-                    for job in batch:
-                        _perform(job, self._writer)
-                self._writer.execute("COMMIT")
-            except apsw.Error as problem:
-                self._refuse(batch, problem)
+            self._commit(*due)
             if not self._loop.is_closed():
-                self._loop.call_soon_threadsafe(self._answer, batch)
+                self._loop.call_soon_threadsafe(self._answer, due[0])
+
+    def _commit(self, batch: list[_Job[Any]], heavy: bool) -> None:
+        try:
+            if heavy:
+                self._writer.execute("BEGIN IMMEDIATE")
+                for job in batch:
+                    _perform(job, self._writer)
+            self._writer.execute("COMMIT")
+        except apsw.Error as problem:
+            self._refuse(batch, problem)
 
     def _refuse(self, batch: list[_Job[Any]], problem: apsw.Error) -> None:
         """Undo the transaction and fail all of it. A batch that could not even begin takes in what waits."""

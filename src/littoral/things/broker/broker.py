@@ -249,8 +249,9 @@ class Broker:
             self._deliver(delivery, outbound, publication.qos, sender, batch, once)
         for group in route.groups:
             chosen = group.choose(topic)
-            if chosen is not None:
-                self._deliver(chosen, outbound, publication.qos, sender, batch, once)
+            if chosen is not None:  # a member that subscribed by itself as well gets both
+                own = once and f"{once} {group.name}"
+                self._deliver(chosen, outbound, publication.qos, sender, batch, own)
         for local in (*route.taps, *route.locals):
             waiting = local.take(publication)
             if waiting is not None:
@@ -278,7 +279,9 @@ class Broker:
     ) -> None:
         session = delivery.session
         if delivery.no_local and session is sender:
-            return
+            if delivery.own is None:
+                return
+            delivery = delivery.own
         retain = delivery.retain_as_published and outbound.retain
         qos = min(qos, delivery.qos)
         if not qos:
@@ -421,7 +424,7 @@ class Broker:
         for session in self.sessions:
             if session.connection is not None:
                 continue
-            over = session.expires_at is not None and now >= session.expires_at
+            over = session.over(now)
             if session.will_due is not None and (over or now >= session.will_due):
                 self.publish_will(session)
             if over and session.expires_at is not None:

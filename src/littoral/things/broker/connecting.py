@@ -126,7 +126,8 @@ class Connecting:
             old.connection.fail(Reason.SESSION_TAKEN_OVER, "the same client identifier connected again")
             old = broker.sessions.get(client.client_id)
         # A session belongs to the certificate that made it: another one's messages are nobody's business.
-        resumes = old is not None and not packet.clean and old.client.principal == client.principal
+        mine = old is not None and old.client.principal == client.principal
+        resumes = old is not None and mine and not packet.clean and not old.over(broker.clock())
         if old is not None and not resumes:
             broker.publish_will(old)
             await broker.sessions.end(old)

@@ -93,8 +93,10 @@ class Ledger:
             await self._records.put(self._key, self._encoded())
 
     async def delete(self) -> None:
-        if self._records is not None and self._stored:
-            await self._records.delete(self._key)
+        """Its session is over; what still runs for it saves no more, for the next session's record has that key."""
+        records, self._records = self._records, None
+        if records is not None and self._stored:
+            await records.delete(self._key)
 
     def _encoded(self) -> bytes:
         serials = {number: arrival.serial for number, arrival in self.arrived.items()}

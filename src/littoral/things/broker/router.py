@@ -22,17 +22,19 @@ MAX_ROUTES: Final = 50_000
 class Delivery:
     session: Session
     qos: int
-    no_local: bool
+    no_local: bool  # one of its subscriptions says so
     retain_as_published: bool
     identifiers: tuple[int, ...]
+    own: Delivery | None = None  # what is left where the session is the sender
 
 
 class Group:
     """The members of one shared subscription take turns (5.0 s. 4.8.2)."""
 
-    __slots__ = ("members", "turn")
+    __slots__ = ("members", "name", "turn")
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self.name = name  # with its filter
         self.members: dict[Session, Grant] = {}
         self.turn = 0
 
@@ -100,7 +102,7 @@ class Router:
             key = (grant.group, grant.filter)
             group = self._groups.get(grant.filter, key)
             if group is None:
-                group = Group()
+                group = Group("/".join(key))
                 self._groups.add(grant.filter, key, group)
             group.members[session] = grant
         self.changed()
@@ -153,21 +155,17 @@ class Router:
 
     def _work_out(self, topic: str) -> Route:
         route = Route(topic, self.generation)
-        by_session: dict[Session, Delivery] = {}
+        by_session: dict[Session, list[Grant]] = {}
         for session, grant in self._sessions.match(topic):
             if not _applies(session, grant, topic):
                 continue
-            before = by_session.get(session)
-            if before is not None:
-                _merge(before, grant)
+            if session in by_session:
+                by_session[session].append(grant)
             elif (session.connection is not None or not session.transient) and session.access.receive(
                 session.client, topic
             ):
-                identifiers = (grant.identifier,) if grant.identifier else ()
-                by_session[session] = Delivery(
-                    session, grant.qos, grant.no_local, grant.retain_as_published, identifiers
-                )
-        route.deliveries = list(by_session.values())
+                by_session[session] = [grant]
+        route.deliveries = [_delivery(session, grants) for session, grants in by_session.items()]
         route.groups = [group for _, group in self._groups.match(topic)]
         route.locals = [each for each, _ in self._locals.match(topic)]
         route.taps = [each for each, _ in self._taps.match(topic)]
@@ -179,13 +177,18 @@ def _applies(session: Session, grant: Grant, topic: str) -> bool:
     return session.profile.hash_matches_parent or grant.filter != topic + "/#"
 
 
-def _merge(delivery: Delivery, grant: Grant) -> None:
+def _delivery(session: Session, grants: list[Grant]) -> Delivery:
     """Overlapping subscriptions: one copy, of the highest QoS, with every identifier (5.0 s. 3.3.4)."""
-    delivery.qos = max(delivery.qos, grant.qos)
-    delivery.no_local = delivery.no_local and grant.no_local
-    delivery.retain_as_published = delivery.retain_as_published or grant.retain_as_published
-    if grant.identifier:
-        delivery.identifiers += (grant.identifier,)
+    merged = Delivery(
+        session,
+        max(grant.qos for grant in grants),
+        any(grant.no_local for grant in grants),
+        any(grant.retain_as_published for grant in grants),
+        tuple(grant.identifier for grant in grants if grant.identifier),
+    )
+    if merged.no_local and (others := [grant for grant in grants if not grant.no_local]):
+        merged.own = _delivery(session, others)
+    return merged
 
 
 def _simplify(route: Route) -> None:

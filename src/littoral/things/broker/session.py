@@ -67,6 +67,7 @@ class Session:
         "client",
         "connection",
         "dropped",
+        "ended",
         "expires_at",
         "expiry",
         "grants",
@@ -113,6 +114,7 @@ class Session:
         self.grants: dict[str, Grant] = {}  # by the filter as the client wrote it
         self.expiry = 0  # seconds that it outlives its connection
         self.expires_at: float | None = None
+        self.ended = False  # its record is not written again
         self.will: Will | None = None
         self.will_due: float | None = None  # a delayed will of a client that is away
         self.dropped = 0
@@ -125,6 +127,10 @@ class Session:
     def transient(self) -> bool:
         """Ends with its connection and has nothing on disk."""
         return not self.expiry and self.backlog is None
+
+    def over(self, now: float) -> bool:
+        """Its client was away for longer than it is kept; the sweep, which ends it, comes once a second only."""
+        return self.connection is None and self.expires_at is not None and now >= self.expires_at
 
     # ---------------------------------------------------------------------------------------- sending
 

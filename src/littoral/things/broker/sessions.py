@@ -118,8 +118,8 @@ class Sessions:
         session.backlog = backlog
 
     async def save(self, session: Session) -> None:
-        """Durable on return, where the session is. Raises StoreError."""
-        if self._records is None or session.backlog is None:
+        """Durable on return, where the session is, and is not over. Raises StoreError."""
+        if self._records is None or session.backlog is None or session.ended:
             return
         client = asdict(session.client)
         for name in ("certificate", "password", "username"):
@@ -153,6 +153,7 @@ class Sessions:
 
     def detach(self, session: Session) -> None:
         """Nothing is delivered to it any more."""
+        session.ended = True
         self._router.forget(session)
         if self._by_id.get(session.client_id) is session:
             del self._by_id[session.client_id]

@@ -10,6 +10,7 @@ from littoral.protocols.mqtt.reasons import Reason
 from littoral.protocols.mqtt.topics import BadTopic, check_filter, has_wildcard, split_shared
 from littoral.protocols.mqtt.wire import ProtocolViolation
 from littoral.store.contract import StoreError
+from littoral.things.broker.backlog import outgoing
 from littoral.things.broker.session import Grant, Held, Session
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from littoral.things.broker.connection import Connection
 
 log = logging.getLogger(__name__)
+TOGETHER = 500  # retained messages in one append: a subscription to all of them does not hold the loop
 
 
 class Subscribing:
@@ -42,11 +44,12 @@ class Subscribing:
         if granted and self._broker.on_subscribed is not None:
             self._broker.on_subscribed(session.client, granted)
         suback = Suback(packet.packet_id, _for_level(reasons, connection.level))
+        retained = self._retained(session, owed)  # now: what comes later comes because of the subscription
         if session.backlog is not None and any(reason < 0x80 for reason in reasons):
-            self._broker.spawn(self._confirm(connection, session, suback, owed))
+            self._broker.spawn(self._confirm(connection, session, suback, retained))
         else:
             connection.send(suback)
-            self._send_retained(session, owed)
+            self._send_retained(session, retained)
 
     def _judge(self, session: Session, line: Filter, identifier: int, index: int) -> tuple[int, Grant | None]:
         """The reason code, and what is granted."""
@@ -70,34 +73,52 @@ class Subscribing:
         return qos, Grant(text, qos, group, line.no_local, line.retain_as_published, identifier)
 
     async def _confirm(
-        self, connection: Connection, session: Session, answer: Suback | Unsuback, owed: list[Grant]
+        self, connection: Connection, session: Session, answer: Suback | Unsuback, retained: list[Held]
     ) -> None:
-        """The answer follows when the session's record is durable."""
+        """The answer follows when the session's record is durable, and the retained messages are in its backlog."""
         try:
             await self._broker.sessions.save(session)
+            soon = await self._store_retained(session, retained)
         except StoreError as problem:
             log.warning("%s: its subscriptions were not stored: %s", connection.name, problem)
             connection.fail(Reason.UNSPECIFIED_ERROR, "the subscriptions could not be stored")
             return
         if not connection.closing:
             connection.send(answer)
-            self._send_retained(session, owed)
+            self._send_retained(session, soon)
             self._broker.flush()
 
-    def _send_retained(self, session: Session, owed: list[Grant]) -> None:
+    def _retained(self, session: Session, owed: list[Grant]) -> list[Held]:
+        """What those subscriptions bring."""
         now = self._broker.clock()
+        found = []
         for grant in owed:
             if has_wildcard(grant.filter) and not session.profile.wildcard_gets_retained:
                 continue
+            identifiers = (grant.identifier,) if grant.identifier else ()
             for outbound, qos in self._broker.retained_messages.matching(grant.filter, now):
-                if not session.access.receive(session.client, outbound.topic):
-                    continue
-                identifiers = (grant.identifier,) if grant.identifier else ()
-                self._broker.touch(session)
-                if granted := min(qos, grant.qos):
-                    session.send_held(Held(outbound, True, identifiers, qos=granted), now)
-                else:
-                    session.send_soon(outbound, True, identifiers, now)
+                if session.access.receive(session.client, outbound.topic):
+                    found.append(Held(outbound, True, identifiers, qos=min(qos, grant.qos)))
+        return found
+
+    async def _store_retained(self, session: Session, found: list[Held]) -> list[Held]:
+        """What is of QoS 0 remains to be sent. Raises StoreError."""
+        backlog = session.backlog
+        if backlog is None or session.ended:
+            return found
+        stored = [outgoing(held) for held in found if held.qos]
+        for at in range(0, len(stored), TOGETHER):
+            await backlog.append(stored[at : at + TOGETHER])
+        return [held for held in found if not held.qos]
+
+    def _send_retained(self, session: Session, found: list[Held]) -> None:
+        now = self._broker.clock()
+        for held in found:
+            self._broker.touch(session)
+            if held.qos:
+                session.send_held(held, now)
+            else:
+                session.send_soon(held.outbound, True, held.identifiers, now)
         self._broker.dirty.append(session)
 
     def unsubscribe(self, connection: Connection, packet: Unsubscribe) -> None:
