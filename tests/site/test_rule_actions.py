@@ -116,6 +116,23 @@ def test_log_events_go_to_their_group_one_by_one_or_in_batches(place: Running) -
     assert sorted(until(look)) == [("devicelogs", "first"), ("devicelogs", "later"), ("onelog", '{"said": "alone"}')]
 
 
+def test_the_log_of_iot_is_a_group_that_is_read_as_any_other(place: Running) -> None:
+    iot, logs = place.client("iot"), place.client("logs")
+    iot.set_v2_logging_options(roleArn=ROLE, defaultLogLevel="INFO")
+    place.client("iot-data").publish(topic="logged", payload=b"{}")
+    pattern = '{ $.eventType = "Publish-In" && $.topicName = "logged" }'
+
+    def look() -> Any:
+        try:
+            return logs.filter_log_events(logGroupName="AWSIotLogsV2", filterPattern=pattern)["events"] or None
+        except logs.exceptions.ResourceNotFoundException:
+            return None
+
+    (event,) = until(look)
+    iot.set_v2_logging_options(disableAllLogs=True)
+    assert json.loads(event["message"])["protocol"] == "HTTP"
+
+
 def test_a_metric_is_in_the_places_metrics(place: Running) -> None:
     rule(
         place,

@@ -6,7 +6,7 @@ import http.client
 import json
 import queue
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,6 +26,7 @@ from littoral.site.region import assume
 from littoral.store.embedded import EmbeddedStore
 from littoral.things.facade import Things
 from littoral.things.outside import Outside
+from littoral.things.rules import LogSink
 from tests.support.served import Served, served
 
 ARN = "arn:aws:iot:us-east-1:000000000000:"
@@ -187,7 +188,7 @@ class Mqtt:
 
 
 @contextmanager
-def running(folder: Path, on_open: Callable[[Things], None] | None = None) -> Iterator[Place]:
+def running(folder: Path, logs: LogSink | None = None) -> Iterator[Place]:
     authority = Authority.load_or_create(folder / "authority", "test devices")
     sink, held = Sink(), {}
 
@@ -198,7 +199,7 @@ def running(folder: Path, on_open: Callable[[Things], None] | None = None) -> It
             account="000000000000",
             authority=authority,
             endpoint=lambda: f"127.0.0.1:{held['port']}",
-            outside=Outside(invoker=sink, objects=sink, job_objects=sink),
+            outside=Outside(invoker=sink, objects=sink, job_objects=sink, logs=logs),
         )
         await things.start()
         server = authority.issue_server(["localhost", "127.0.0.1"])

@@ -21,6 +21,7 @@ from littoral.store.documents import Documents
 from littoral.store.embedded import EmbeddedStore
 from littoral.things.control import Iot
 from littoral.things.fleet import Fleet
+from littoral.things.iotlogs import Levels
 from littoral.things.message import Publication
 from littoral.things.names import Names
 from littoral.things.permissions import Permissions
@@ -71,6 +72,7 @@ async def build(store: EmbeddedStore, authority: Authority) -> Iot:
         endpoint=lambda: "127.0.0.1:8883",
         fleet=fleet,
         permissions=Permissions(registry, names),
+        levels=Levels(registry),
     )
 
 

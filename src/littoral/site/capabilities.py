@@ -17,6 +17,7 @@ from littoral.aws.invoke import Invocation, InvokeResult
 from littoral.aws.service import Call, ServiceError
 from littoral.aws.sign import presign
 from littoral.functions import Functions, Placement, SourceRecord
+from littoral.functions.logs.group import Settings
 from littoral.functions.logs.segment import Entry
 from littoral.functions.logs.store import NoGroup
 from littoral.objects import Objects
@@ -80,6 +81,9 @@ class RuleLogs:
             await self._logs.put(group, [Entry(at, now, stream, message.encode()) for at, message in events])
         except NoGroup:
             raise ServiceError("ResourceNotFoundException", f"There is no log group {group!r}", status=400) from None
+
+    async def ensure(self, group: str) -> None:
+        await self._logs.create(Settings(group, int(time.time() * 1000)))
 
 
 class ObjectCode:

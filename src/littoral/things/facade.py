@@ -34,6 +34,7 @@ from littoral.things.fleet import Fleet
 from littoral.things.gatekeeper import Gatekeeper
 from littoral.things.indexing.index import PRESENCE
 from littoral.things.intake import Intake
+from littoral.things.iotlogs import IotLogs, Levels, Observers
 from littoral.things.jobs import IotJobsData
 from littoral.things.message import Publication
 from littoral.things.messages import BrokerMessages
@@ -67,6 +68,7 @@ class Things:
     shadows: Shadows
     rules: RuleEngine
     destinations: Destinations
+    logs: IotLogs
 
     def __init__(
         self, store: Stores, registry: Registry, names: Names, outside: Outside, clock: Callable[[], float]
@@ -123,11 +125,17 @@ class Things:
             profile=profile,
         )
         self.broker.duplicates = self._duplicates
-        Presence(self.broker, self._clock).open()
+        self.logs = IotLogs(Levels(self._registry), self._names, self._clock, self._outside.logs)
+        self._observers = Observers(self.logs, self.broker)
+        self.refusals.on_refused = self._observers.note_refusal
+        presence = Presence(self.broker, self._clock)
+        presence.on_event = self._observers.note_presence
+        presence.open()
         self._registry.on_change(self._registry_changed)
 
     def _make_fleet(self) -> None:
         self.shadows = Shadows(Documents(self._records, "shadow/"), self._tell, self._clock, self.broker.router.heard)
+        self.shadows.on_answered = self._observers.note_shadow
         self._fleet = fleet = Fleet(
             self._records,
             self._registry,
@@ -163,6 +171,7 @@ class Things:
             self.destinations,
             self.metric_data,
             answers,
+            self._observers.note_rule,
         )
         self.rules = RuleEngine(Documents(self._records, "rule/"), self._streams, sinks, account=names.account)
         self._intake = Intake(self.broker, self.rules, names.account)
@@ -182,6 +191,7 @@ class Things:
             endpoint=endpoint,
             fleet=self._fleet,
             permissions=self.permissions,
+            levels=self.logs.levels,
         )
         messages = BrokerMessages(self.broker, self._dispatch)
         self.iot_data = IotData(messages, self.shadows, self.permissions, self.refusals)
@@ -192,6 +202,7 @@ class Things:
         await self.destinations.open()
         await self.rules.open()
         await self._fleet.open()
+        await self.logs.levels.open()
         self._intake.open()
 
     async def _tell(self, topic: str, payload: bytes) -> None:
@@ -214,6 +225,7 @@ class Things:
         await self.broker.start()
         self.rules.start()
         self._fleet.start()
+        self.logs.start()
 
     async def close(self, grace: float = 0.0) -> None:
         """What is durable goes on at the next start."""
@@ -221,6 +233,7 @@ class Things:
         await self.broker.close(grace)
         await self.rules.close()
         await self.destinations.close()
+        await self.logs.close()
 
     def _follow_presence(self, take: Callable[[Publication], None]) -> tuple[LocalSubscriber, list[str]]:
         return self.broker.subscribe(PRESENCE, take), [client.client_id for client in self.broker.clients()]

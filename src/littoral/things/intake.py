@@ -56,6 +56,7 @@ class Intake:
         if rule is None:
             self.not_found += 1
             log.warning("Basic Ingest for rule %r, which does not exist or is disabled", name)
+            self._engine.note("ERROR", "RuleNotFound", name, self._describe(publication, publication.topic))
             return None
         context = self._describe(publication, topic)
         return self._engine.offer(rule, context, qos=publication.qos, message_id=message_id(publication))

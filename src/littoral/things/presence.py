@@ -25,6 +25,7 @@ REMEMBERED: Final = 100_000  # client ids whose version numbers are kept
 
 class Presence:
     def __init__(self, broker: Broker, clock: Callable[[], float]) -> None:
+        self.on_event: Callable[[str, Client, dict[str, Any]], None] = lambda kind, client, about: None
         self._broker = broker
         self._clock = clock
         self._sessions: OrderedDict[str, tuple[str, int]] = OrderedDict()  # session identifier and version number
@@ -52,6 +53,7 @@ class Presence:
         self._tell(kind, client, {"topics": filters}, "subscriptions")
 
     def _tell(self, kind: str, client: Client, more: dict[str, Any], family: str = "presence") -> None:
+        self.on_event(kind, client, more)
         topic = f"$aws/events/{family}/{kind}/{client.client_id}"
         if self._broker.closing or set(client.client_id) & set("+#"):  # AWS: such client ids have no events
             return

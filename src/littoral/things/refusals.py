@@ -24,6 +24,7 @@ class Refusals:
 
     def __init__(self, permissions: Permissions, clock: Callable[[], float]) -> None:
         self.counts: Counter[tuple[str, str]] = Counter()
+        self.on_refused: Callable[[Caller, str, str, str], None] = lambda caller, action, name, why: None
         self._permissions = permissions
         self._clock = clock
         self._second = 0
@@ -33,6 +34,7 @@ class Refusals:
         """After it was refused; the reason is found out here, so that what is allowed pays nothing for it."""
         why = self._permissions.why_not(caller, action, kind, name)
         self.counts[action, why] += 1
+        self.on_refused(caller, action, name, why)
         if self._room():
             who = f"certificate {caller.certificate or 'none'}, client {caller.client_id or 'none'}, {caller.source_ip}"
             log.warning("refused: %s on %s %r for %s: %s", action, kind or "nothing", name[:256], who, why)

@@ -17,6 +17,7 @@ from littoral.things.control.indexing import Indexing
 from littoral.things.control.jobexecutions import JobExecutions
 from littoral.things.control.jobs import JobControl
 from littoral.things.control.jobtemplates import JobTemplates
+from littoral.things.control.logging import LoggingOptions
 from littoral.things.control.policies import Policies, PolicyVersions
 from littoral.things.control.policyattachments import PolicyAttachments
 from littoral.things.control.principals import Principals
@@ -27,6 +28,7 @@ from littoral.things.control.thingtypes import ThingTypes
 from littoral.things.control.topicrules import TopicRules
 from littoral.things.control.transfers import CertificateTransfers
 from littoral.things.fleet import Fleet
+from littoral.things.iotlogs import Levels
 from littoral.things.names import Names
 from littoral.things.permissions import Permissions
 from littoral.things.registry import Registry
@@ -52,6 +54,7 @@ class Iot(
     JobTemplates,
     EventConfigurations,
     Indexing,
+    LoggingOptions,
     Tags,
     TopicRules,
     TopicRuleDestinations,
@@ -70,12 +73,14 @@ class Iot(
         endpoint: Callable[[], str],
         fleet: Fleet,
         permissions: Permissions,
+        levels: Levels,
     ) -> None:
         CaCertificates.__init__(self, registry, names, authority)  # and with it every Noun
         TopicRules.__init__(self, engine, names, destinations)
         TopicRuleDestinations.__init__(self, destinations)
         Endpoints.__init__(self, endpoint)
         self.permissions = permissions
+        self.levels = levels
         self.events = fleet.events
         self.progress = fleet.progress
         self.provisioning = fleet.provisioning

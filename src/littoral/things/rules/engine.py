@@ -55,6 +55,7 @@ class RuleEngine:
         self._streams = streams
         self._sinks = sinks
         self._account = account
+        self.note = sinks.note
         self._rules: dict[str, CompiledRule] = {}
         self._runs: dict[int, Run] = {}
         self._consumer: Consumer | None = None
@@ -137,14 +138,20 @@ class RuleEngine:
         """
         if not self._matches(rule, context):
             return None
+        self.note("INFO", "RuleMatch", rule.name, context)
         if qos == 0:
             self._run_directly(rule, context)
             return None
-        return self._append(rule, entry(rule.name, context, message_id))
+        return self._append(rule, context, entry(rule.name, context, message_id))
 
-    async def _append(self, rule: CompiledRule, message: Outgoing) -> None:
+    def _note_throttled(self, rule: CompiledRule, context: Context) -> None:
+        about = {"reason": "RuleExecutionThrottled", "details": f"Message for Rule {rule.name} throttled"}
+        self.note("ERROR", "RuleMessageThrottled", rule.name, context, lambda: about)
+
+    async def _append(self, rule: CompiledRule, context: Context, message: Outgoing) -> None:
         if self._waiting >= MAX_WAITING:
             rule.metrics.throttled += 1
+            self._note_throttled(rule, context)
             raise StreamFull(f"{self._waiting} rule actions are waiting")
         self._waiting += 1
         try:
@@ -172,6 +179,7 @@ class RuleEngine:
     def _run_directly(self, rule: CompiledRule, context: Context) -> None:
         if len(self._direct) >= MAX_DIRECT:
             rule.metrics.throttled += 1
+            self._note_throttled(rule, context)
             return
         task = asyncio.create_task(
             self._direct_run(Run(rule, replace(context, trace_id=context.trace_id or str(uuid.uuid4()))))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
-from typing import Any
+from typing import Any, Final
 
 from littoral.protocols.iotsql import Asked, Context, EvaluationError, NoAnswer, Question, Selected
 from littoral.things.rules.actions import Action, ActionFailed, Sinks, failed
@@ -18,6 +20,7 @@ from littoral.things.rules.entries import uuids
 log = logging.getLogger(__name__)
 
 Failure = dict[str, str]
+_RESOURCES: Final = {"RepublishAction": "RepublishTopic"}  # as AWS's entries name what an action acts on
 
 
 @dataclass(slots=True)
@@ -62,6 +65,8 @@ class Run:
                 if not self.failures:
                     self.rule.metrics.parse_errors += 1
                     self._failed("Select", self.rule.rule.topic_filter or "", str(error))
+                    why: Callable[[], dict[str, str]] = partial(dict, reason=str(error))
+                    sinks.note("ERROR", "RuleExecution", self.rule.name, self.context, why)
                 return None
             else:
                 self._count(selected)
@@ -92,9 +97,18 @@ class Run:
                 return
             self.rule.metrics.done(action.kind, well=False)
             self._failed(action.kind, self._resource(action), str(failure))
+            self._note(sinks, action, reason=str(failure))
         else:
             self.rule.metrics.done(action.kind, well=True)
+            self._note(sinks, action)
         self.done.add(index)
+
+    def _note(self, sinks: Sinks, action: Action, **failure: str) -> None:
+        def about() -> dict[str, Any]:
+            resources = {_RESOURCES.get(action.kind, "Resource"): self._resource(action)}
+            return {"ruleAction": action.kind, "resources": resources, **failure}
+
+        sinks.note("ERROR" if failure else "INFO", "RuleExecution", self.rule.name, self.context, about)
 
     def _resource(self, action: Action) -> str:
         self.context.new_uuid = uuids(self.context.trace_id, "resource")

@@ -72,6 +72,7 @@ class Shadows:
         self._known: OrderedDict[tuple[str, str], tuple[Shadow, int]] = OrderedDict()  # as on disk, with their sizes
         self._known_size = 0
         self._listeners: list[Changed] = []
+        self.on_answered: Callable[[ShadowRequest, ShadowError | None], None] = lambda request, refused: None
 
     def on_shadow_changed(self, listener: Changed) -> None:
         """``listener(thing, name, document)`` after each durable change; the document is None for a deletion.
@@ -163,11 +164,15 @@ class Shadows:
             else:
                 await self._tell(f"{topic}/accepted", await self.get_with(request.thing, request.name, payload))
         except ShadowError as error:
+            self.on_answered(request, error)
             await self._tell(f"{topic}/rejected", error.document(self._now()))
         except StorageFailed:
             failure = ShadowError(500, "Internal service failure", core.parse_token(payload))
+            self.on_answered(request, failure)
             await self._tell(f"{topic}/rejected", failure.document(self._now()))
             raise
+        else:
+            self.on_answered(request, None)
 
     # --------------------------------------------------------------------------------- one after another
 

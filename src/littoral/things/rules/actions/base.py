@@ -36,6 +36,9 @@ class LogSink(Protocol):
     async def put(self, group: str, stream: str, events: Sequence[tuple[int, str]]) -> None:
         """``events``: (milliseconds since 1970, message)."""
 
+    async def ensure(self, group: str) -> None:
+        """Make the group where it is not there. Raises StoreError."""
+
 
 class WebSink(Protocol):
     """Endpoints beyond the place that were confirmed."""
@@ -55,6 +58,20 @@ Permits = Callable[[str, str], bool]
 """Whether a function's resource policy lets the rule of that name invoke it. Raises ResourceNotFoundException."""
 
 
+class Note(Protocol):
+    """Tells AWS IoT's log. ``about`` makes further attributes, where somebody wants the entry."""
+
+    def __call__(
+        self, level: str, event: str, rule: str, context: Context, about: Callable[[], Mapping[str, Any]] = dict
+    ) -> None: ...
+
+
+def _unheard(
+    level: str, event: str, rule: str, context: Context, about: Callable[[], Mapping[str, Any]] = dict
+) -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class Sinks:
     """``publish`` returns when the message is durable where that matters; it raises ValueError for a bad topic. What
@@ -69,6 +86,7 @@ class Sinks:
     web: WebSink | None = None
     metrics: MetricData = field(default_factory=MetricData)
     answers: Mapping[str, Callable[..., Awaitable[Any]]] = field(default_factory=dict)  # of external functions
+    note: Note = _unheard
 
 
 class ActionFailed(Exception):
