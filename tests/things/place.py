@@ -6,7 +6,8 @@ import http.client
 import json
 import queue
 import ssl
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,7 +24,9 @@ from littoral.net.listen import listen_http, listen_stream
 from littoral.net.pki import Authority
 from littoral.net.tls import server_context
 from littoral.site.region import assume
+from littoral.site.visitors import websocket_mqtt, without_certificate
 from littoral.store.embedded import EmbeddedStore
+from littoral.things.broker import PROFILES
 from littoral.things.facade import Things
 from littoral.things.outside import Outside
 from littoral.things.rules import LogSink
@@ -133,10 +136,44 @@ class Device:
         return Mqtt(self, client_id or self.name, v5=v5, clean=clean, timeout=timeout)
 
 
+@dataclass
+class Visitor:
+    """Who has no certificate, and shows what an authorizer may want to see."""
+
+    place: Place
+    username: str | None = None
+    password: str | None = None
+
+    @property
+    def tls(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=str(self.place.ca))
+        context.set_alpn_protocols(["mqtt"])
+        return context
+
+    def refused(self, client_id: str, *, v5: bool = True) -> int:
+        """CONNACK's reason, which is no success."""
+        client = Mqtt(self, client_id, v5=v5)
+        try:
+            code = client.connected.get(timeout=10)
+        finally:
+            client.client.loop_stop()
+        assert code
+        return code
+
+
 class Mqtt:
     """A paho client whose callbacks fill queues; every wait has an end."""
 
-    def __init__(self, device: Device, client_id: str, *, v5: bool, clean: bool, timeout: float) -> None:
+    def __init__(
+        self,
+        device: Device | Visitor,
+        client_id: str,
+        *,
+        v5: bool = True,
+        clean: bool = True,
+        timeout: float = 10,
+        keepalive: int = 60,
+    ) -> None:
         self.timeout = timeout
         self.messages: queue.Queue[mqtt.MQTTMessage] = queue.Queue()
         self.connected: queue.Queue[int] = queue.Queue()
@@ -149,12 +186,14 @@ class Mqtt:
             CallbackAPIVersion.VERSION2, client_id, protocol=protocol, reconnect_on_failure=False, **more
         )
         self.client.tls_set_context(device.tls)
+        if isinstance(device, Visitor):
+            self.client.username_pw_set(device.username, device.password)
         self.client.on_connect = lambda c, u, f, reason, p: self.connected.put(reason.value)
         self.client.on_disconnect = lambda c, u, f, reason, p: self.disconnected.put(reason.value)
         self.client.on_message = lambda c, u, message: self.messages.put(message)
         self.client.on_publish = lambda c, u, mid, reason, p: self._acks.put((mid, reason.value))
         self.client.on_subscribe = lambda c, u, mid, reasons, p: self._grants.put((mid, [r.value for r in reasons]))
-        self.client.connect("127.0.0.1", device.place.port, keepalive=60)
+        self.client.connect("127.0.0.1", device.place.port, keepalive=keepalive)
         self.client.loop_start()
 
     def __enter__(self) -> Mqtt:
@@ -188,7 +227,9 @@ class Mqtt:
 
 
 @contextmanager
-def running(folder: Path, logs: LogSink | None = None) -> Iterator[Place]:
+def running(
+    folder: Path, logs: LogSink | None = None, clock: Callable[[], float] = time.time
+) -> Iterator[Place]:
     authority = Authority.load_or_create(folder / "authority", "test devices")
     sink, held = Sink(), {}
 
@@ -200,6 +241,7 @@ def running(folder: Path, logs: LogSink | None = None) -> Iterator[Place]:
             authority=authority,
             endpoint=lambda: f"127.0.0.1:{held['port']}",
             outside=Outside(invoker=sink, objects=sink, job_objects=sink, logs=logs),
+            clock=clock,
         )
         await things.start()
         server = authority.issue_server(["localhost", "127.0.0.1"])
@@ -219,6 +261,8 @@ def running(folder: Path, logs: LogSink | None = None) -> Iterator[Place]:
     with served(factory) as gateway:
         issue = partial(assume, gateway.gateway._identity)
         gateway.gateway.device_route("/role-aliases/", held["things"].credentials(issue).handle)
+        websocket = websocket_mqtt(gateway.gateway, held["things"], PROFILES["aws"])
+        gateway.gateway.visitors(without_certificate(gateway.gateway, held["things"], websocket))
         https = gateway.run(listen_http(gateway.gateway.handle_device, tls=held["tls"]))
         yield Place(gateway, held["things"], sink, authority, held["port"], https.port, folder)
         gateway.run(https.close(0.5))

@@ -19,6 +19,8 @@ from littoral.aws.service import Call, ServiceError
 from littoral.net.pki import Authority
 from littoral.store.documents import Documents
 from littoral.store.embedded import EmbeddedStore
+from littoral.things.asked import AskedFunctions
+from littoral.things.authorizers import Authorizers
 from littoral.things.control import Iot
 from littoral.things.fleet import Fleet
 from littoral.things.iotlogs import Levels
@@ -63,6 +65,8 @@ async def build(store: EmbeddedStore, authority: Authority) -> Iot:
     shadows = Shadows(Documents(records, "shadow/"), untold, time.time)
     fleet = Fleet(records, registry, names, untold, shadows, nobody, time.time)
     await fleet.open()
+    authorizers = Authorizers(records, names, AskedFunctions())
+    await authorizers.open()
     return Iot(
         registry,
         engine,
@@ -73,6 +77,7 @@ async def build(store: EmbeddedStore, authority: Authority) -> Iot:
         fleet=fleet,
         permissions=Permissions(registry, names),
         levels=Levels(registry),
+        authorizers=authorizers,
     )
 
 

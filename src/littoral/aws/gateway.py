@@ -23,6 +23,7 @@ from littoral.store.contract import StorageFailed
 log = logging.getLogger("littoral.aws")
 
 DEVICE_SERVICES = frozenset(("iot-data", "iot-jobs-data", "greengrassv2", "s3"))
+VISITORS_SERVICES = frozenset(("iot-data",))
 # operations that the services themselves let anybody call, for capabilities that decide by the principal
 OPEN_TO_ANONYMOUS = frozenset(("s3",))
 
@@ -57,6 +58,7 @@ class Gateway:
         self._routes = dict(routes or {})
         self._unsigned_routes: dict[str, Handler] = {}
         self._device_routes: dict[str, Handler] = {}
+        self._visitors: Handler = _certificate_required
         self._by_host: Callable[[str], Handler | None] | None = None
         self._clock = clock
         self._observe = observe
@@ -76,6 +78,10 @@ class Gateway:
     def device_route(self, prefix: str, handler: Handler) -> None:
         """Another path prefix on the device port; the handler decides by the peer's certificate."""
         self._device_routes[prefix] = handler
+
+    def visitors(self, handler: Handler) -> None:
+        """For requests on the device port without a certificate, which are refused as long as there is none."""
+        self._visitors = handler
 
     @property
     def verifies(self) -> bool:
@@ -100,13 +106,17 @@ class Gateway:
         """For the device port: callers are known by their certificate, and only devices' services are there."""
         certificate = request.peer.certificate
         if certificate is None:
-            return Response(401, Headers.of([("content-type", "text/plain")]), b"a client certificate is required\n")
+            return self._visitors(request)
         for prefix, handler in self._device_routes.items():
             if request.target.startswith(prefix):
                 return handler(request)
         identifier = certificate_id(certificate)
         arn = f"arn:aws:iot:{self._region}:{self._account}:cert/{identifier}"
         return self._respond(request, Principal("certificate", identifier, arn))
+
+    async def answer_visitor(self, request: Request, principal: Principal) -> Answer:
+        """A request without a certificate whose principal ``visitors`` found out: of the services that they have."""
+        return await self._respond(request, principal, VISITORS_SERVICES)
 
     async def authenticate(self, request: Request, *, scopes: frozenset[str] = frozenset()) -> Principal:
         """For handlers beside the services: who signed this request, and for one of these signing names where there
@@ -120,13 +130,15 @@ class Gateway:
         request.body = found.body
         return found.principal
 
-    async def _respond(self, request: Request, device: Principal | None) -> Answer:
+    async def _respond(
+        self, request: Request, device: Principal | None, devices: frozenset[str] = DEVICE_SERVICES
+    ) -> Answer:
         request_id = new_request_id()
         began = time.perf_counter()
         service, operation, recognised_service = "s3" if "s3" in self.operations else "sts", None, False
         try:
             query = recognise.query_pairs(request)
-            served = DEVICE_SERVICES & self.operations.keys() if device else self.operations
+            served = devices & self.operations.keys() if device else self.operations
             service = recognise.service_of(request, query, served)
             recognised_service = True
             recognised = await recognise.operation_of(request, service, query)
@@ -205,3 +217,7 @@ class Gateway:
 
 def _signed(request: Request) -> bool:
     return "authorization" in request.headers or "X-Amz-Credential=" in request.query_string
+
+
+def _certificate_required(_request: Request) -> Response:
+    return Response(401, Headers.of([("content-type", "text/plain")]), b"a client certificate is required\n")

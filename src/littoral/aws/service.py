@@ -35,11 +35,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who calls: an access key's owner, or a device by its certificate, or nobody (anonymous)."""
+    """Who calls: an access key's owner, or a device by its certificate or by an authorizer, or nobody (anonymous)."""
 
-    kind: Literal["key", "certificate", "anonymous"]
+    kind: Literal["key", "certificate", "authorizer", "anonymous"]
     name: str  # access key id, or certificate id (hex SHA-256 of its DER form, as AWS IoT does), or ""
     arn: str = ""
+    admission: object = None  # what its authorizer said, for the capability whose authorizer that is
 
 
 @dataclass(slots=True)

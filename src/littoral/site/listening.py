@@ -1,7 +1,7 @@
 """The listeners of a place: the API, the edge, MQTT, and the device port.
 
 The device port (TLS, client certificates) carries two protocols; the first byte says which. HTTP there is the same
-gateway, with the certificate as the principal.
+gateway, with the certificate as the principal. Who has none may come in while an authorizer is active (``visitors``).
 """
 
 from __future__ import annotations
@@ -11,13 +11,11 @@ import ssl
 from collections.abc import Callable, Sequence
 
 from littoral.aws.gateway import Gateway
-from littoral.aws.service import ServiceError
 from littoral.edge.entrance import Entrance
 from littoral.edge.guard import Guard
 from littoral.edge.pipeline import Pipeline
 from littoral.net.firstbyte import FirstByte, is_http
 from littoral.net.listen import HttpService, Listener, http_service, listen_http, listen_stream
-from littoral.net.message import Answer, Handler, Headers, Request, Response, WebSocketUpgrade
 from littoral.net.pki import Issued
 from littoral.net.tls import Pair, server_context
 from littoral.protocols.shield import Shield
@@ -26,14 +24,14 @@ from littoral.site.foundation import Foundation
 from littoral.site.front import find_caddy, listen_front
 from littoral.site.place import Listening
 from littoral.site.readings import listener_readings, shield_readings
+from littoral.site.visitors import WEBSOCKET, websocket_mqtt, without_certificate
 from littoral.things.access import OpenAccess
-from littoral.things.broker import PROFILES, Profile
+from littoral.things.broker import PROFILES
 from littoral.things.facade import Things
 
 log = logging.getLogger("littoral.site")
 
 MQTT_ALPN = "x-amzn-mqtt-ca"
-MQTT_SCOPES = frozenset(("iotdevicegateway", "iotdata"))  # what AWS's SDKs sign a WebSocket for
 
 
 async def listen_api(base: Foundation, gateway: Gateway) -> None:
@@ -49,6 +47,10 @@ async def listen_api(base: Foundation, gateway: Gateway) -> None:
 async def listen_mqtt(base: Foundation, things: Things, gateway: Gateway, device_cas: Sequence[bytes]) -> None:
     """Cleartext for this machine alone, and the device port."""
     settings = base.place.settings
+    websocket = websocket_mqtt(gateway, things, PROFILES[settings.mqtt_tls_profile])
+    gateway.route(WEBSOCKET, websocket)
+    gateway.device_route(WEBSOCKET, websocket)
+    gateway.visitors(without_certificate(gateway, things, websocket))
     if settings.mqtt_port is not None:
         factory = things.broker.protocol_factory("mqtt", OpenAccess(), PROFILES[settings.mqtt_profile])
         listener = await listen_stream(factory, host="127.0.0.1", port=settings.mqtt_port)
@@ -70,7 +72,6 @@ async def listen_mqtt(base: Foundation, things: Things, gateway: Gateway, device
             tls=tls,
         )
         base.place.listening("mqtt-tls", "mqtts", settings.host, DevicePort(listener, http))
-    gateway.route("/mqtt", websocket_mqtt(gateway, things, PROFILES[settings.mqtt_tls_profile]))
 
 
 class DevicePort:
@@ -87,22 +88,6 @@ class DevicePort:
     async def close(self, grace: float) -> None:
         await self._listener.close(0.0)
         await self._http.close(grace)
-
-
-def websocket_mqtt(gateway: Gateway, things: Things, profile: Profile) -> Handler:
-    """MQTT over WebSocket at ``/mqtt``, as AWS has it: signed with SigV4 in the query or the headers."""
-    factory = things.broker.protocol_factory("mqtt-wss", OpenAccess(), profile)
-
-    async def handle(request: Request) -> Answer:
-        try:
-            principal = await gateway.authenticate(request, scopes=MQTT_SCOPES)
-        except ServiceError as error:
-            return Response(403, Headers.of([("content-type", "text/plain")]), f"{error.message}\n".encode())
-        if principal.kind == "anonymous" and gateway.verifies:
-            return Response(403, Headers.of([("content-type", "text/plain")]), b"the request is not signed\n")
-        return WebSocketUpgrade(factory, "mqtt")
-
-    return handle
 
 
 async def listen_edge(base: Foundation, pipeline: Pipeline) -> None:

@@ -85,6 +85,9 @@ def rule_readings(things: Things) -> Iterable[Reading]:
     for (action, reason), count in things.refusals.counts.items():
         labels = {"action": action, "reason": reason}
         yield Reading("littoral_iot_refused_total", "What devices were refused, and why", count, labels)
+    for (authorizer, result), count in things.authorizers.results.items():
+        labels = {"authorizer": authorizer, "result": result}
+        yield Reading("littoral_iot_authorizer_answers_total", "Who an authorizer let in, or why not", count, labels)
     for rule, metrics in things.metrics().items():
         for what in ("evaluated", "matched", "success", "failure", "retries", "throttled", "parse_errors"):
             value = getattr(metrics, what)

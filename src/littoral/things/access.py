@@ -6,10 +6,34 @@ keeps them, per connection and topic, until ``Broker.refresh()`` says that polic
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
+from littoral.protocols.customauth import Presented
 from littoral.protocols.mqtt.reasons import Reason
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Admission:
+    """What an authorizer's function said of a client that has no certificate. Times are Unix seconds. One is what it
+    is, not what it says: what is remembered of it is found by it."""
+
+    authorizer: str
+    principal: str
+    policies: tuple[str, ...]  # documents
+    since: float = 0.0
+    ends: float = math.inf  # then the connection does
+    refreshes: float = math.inf  # then the function is asked again
+
+    @property
+    def due(self) -> float:
+        return min(self.ends, self.refreshes)
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Admission:
+        return cls(**{**found, "policies": tuple(found["policies"])})
 
 
 @dataclass(slots=True)
@@ -17,7 +41,7 @@ class Client:
     """A connected, or connecting, client."""
 
     client_id: str
-    principal: str = ""  # certificate id: hex SHA-256 of its DER form; "" without a certificate
+    principal: str = ""  # certificate id: hex SHA-256 of its DER form; else what its authorizer calls it, or ""
     certificate: bytes | None = None  # DER, already verified against the listener's authorities
     username: str | None = None
     password: bytes | None = None  # for Access.connect only; the broker forgets it afterwards
@@ -29,6 +53,14 @@ class Client:
     clean: bool = True
     keep_alive: int = 0
     listener: str = ""
+    presented: Presented | None = None  # all that it has shown, where that is no certificate
+    admission: Admission | None = None
+    due: float = math.inf  # Unix seconds at which the broker tells ``on_due``
+
+    @property
+    def owner(self) -> tuple[str, str]:
+        """Whose a session is: of that certificate, or of whom that authorizer calls so."""
+        return self.principal, self.admission.authorizer if self.admission is not None else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +72,11 @@ class Refusal:
 
 
 class Access(Protocol):
-    """Quick and synchronous: asked in the middle of a read."""
+    """All but ``identify`` is quick and synchronous: asked in the middle of a read."""
+
+    async def identify(self, who: Client) -> Refusal | None:
+        """Before ``connect``, and the only one that may take its time: find out, where no certificate says it, who
+        it is. None lets it go on."""
 
     def connect(self, who: Client) -> Refusal | None:
         """None lets it in. The will's topic is asked for by ``publish`` as well."""
@@ -55,6 +91,9 @@ class Access(Protocol):
 
 class OpenAccess:
     """Lets everything pass: the cleartext listener on loopback."""
+
+    async def identify(self, who: Client) -> Refusal | None:
+        return None
 
     def connect(self, who: Client) -> Refusal | None:
         return None

@@ -17,6 +17,7 @@ from littoral.aws.service import Call, Output, ServiceError, operation
 from littoral.protocols.mqtt.topics import BadTopic
 from littoral.protocols.shadow import ShadowError
 from littoral.store.contract import StorageFailed, StreamFull
+from littoral.things.access import Admission
 from littoral.things.broker import NotStored, RetainedFull
 from littoral.things.message import Publication, PublishProperties
 from littoral.things.permissions import Caller, Permissions
@@ -64,11 +65,17 @@ class IotData:
         """Raises ForbiddenException, as AWS's device gateway does."""
         if call.principal.kind == "key":
             return
-        caller = Caller(call.principal.name, None, call.request.peer.host)
-        if call.principal.kind == "certificate" and self._permissions.allows(caller, action, kind, name):
+        caller, known = self._caller(call), call.principal.kind in ("certificate", "authorizer")
+        if known and self._permissions.allows(caller, action, kind, name):
             return
         self._refusals.note(caller, action, kind, name)
         raise ServiceError("ForbiddenException", f"Not allowed: {action}", status=403)
+
+    def _caller(self, call: Call) -> Caller:
+        principal, host = call.principal, call.request.peer.host
+        if isinstance(principal.admission, Admission):
+            return Caller("", None, host, principal.admission)
+        return Caller(principal.name, None, host)
 
     # --------------------------------------------------------------------------------------------- messages
 

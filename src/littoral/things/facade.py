@@ -24,6 +24,8 @@ from typing import Any
 from littoral.net.pki import Authority
 from littoral.store.documents import Documents
 from littoral.things.answers import Answers
+from littoral.things.asked import AskedFunctions
+from littoral.things.authorizers import Authorizers, Renewing, Visitors
 from littoral.things.broker import BrokerLimits, LocalSubscriber, NotStored
 from littoral.things.broker.limits import ProfileName
 from littoral.things.control import Iot
@@ -80,7 +82,9 @@ class Things:
         self._clock = clock
         self._applied = Documents(self._records, "applied/")
         self._duplicates = Duplicates(self._streams)
-        self._trust = Trust(registry)
+        self._functions = AskedFunctions(outside.invoker, outside.permits)
+        self.authorizers = Authorizers(self._records, names, self._functions)
+        self._trust = Trust(registry, self.authorizers)
         self.metric_data = MetricData()
 
     @classmethod
@@ -115,7 +119,7 @@ class Things:
     def _make_broker(self, profile: ProfileName, limits: BrokerLimits | None) -> None:
         self.permissions = Permissions(self._registry, self._names)
         self.refusals = Refusals(self.permissions, self._clock)
-        self.access = Gatekeeper(self.permissions, self.refusals)
+        self.access = Gatekeeper(self.permissions, self.refusals, self.authorizers, self._clock)
         self.broker = OnceBroker(
             access=self.access,
             streams=self._streams,
@@ -131,6 +135,8 @@ class Things:
         presence = Presence(self.broker, self._clock)
         presence.on_event = self._observers.note_presence
         presence.open()
+        self.broker.on_due = Renewing(self.authorizers, self.broker, self.access, self.access.refused).due
+        self.authorizers.on_change = self._trust.renew
         self._registry.on_change(self._registry_changed)
 
     def _make_fleet(self) -> None:
@@ -144,9 +150,8 @@ class Things:
             self.shadows,
             self._follow_presence,
             self._clock,
+            self._functions,
             objects=self._outside.job_objects,
-            invoker=self._outside.invoker,
-            permits=self._outside.permits,
         )
         self.access.on_stranger = lambda client: fleet.stranger(client, self.broker.spawn)
 
@@ -192,12 +197,15 @@ class Things:
             fleet=self._fleet,
             permissions=self.permissions,
             levels=self.logs.levels,
+            authorizers=self.authorizers,
         )
         messages = BrokerMessages(self.broker, self._dispatch)
         self.iot_data = IotData(messages, self.shadows, self.permissions, self.refusals)
         self.iot_jobs_data = IotJobsData(self._fleet.jobs, self.iot_data.authorise)
+        self.visitors = Visitors(self.authorizers, self.refusals, self._clock)
 
     async def _load(self) -> None:
+        await self.authorizers.open()
         await self._duplicates.open()
         await self.destinations.open()
         await self.rules.open()

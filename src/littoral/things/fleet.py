@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from littoral.aws.invoke import Invoker
 from littoral.store.contract import Records
 from littoral.things.access import Client
+from littoral.things.asked import AskedFunctions
 from littoral.things.events import SETTING, Events
 from littoral.things.indexing import Follow, Index, Membership
 from littoral.things.jobs import JobObjects, JobRequests, Jobs, Progress
@@ -21,8 +21,8 @@ Publish = Callable[[str, bytes], Awaitable[None]]
 
 
 class Fleet:
-    """``publish`` sends a message on a topic, ``follow`` has presence events come, ``permits`` (function, ARN) is
-    whether IoT may invoke it."""
+    """``publish`` sends a message on a topic, ``follow`` has presence events come, ``functions`` are asked by
+    provisioning templates."""
 
     def __init__(
         self,
@@ -33,17 +33,16 @@ class Fleet:
         shadows: Shadows,
         follow: Follow,
         clock: Callable[[], float],
+        functions: AskedFunctions | None = None,
         *,
         objects: JobObjects | None = None,
-        invoker: Invoker | None = None,
-        permits: Callable[[str, str], bool] | None = None,
     ) -> None:
         self._registry = registry
         self.events = Events(publish)
         RegistryEvents(registry, names, self.events, clock)
         self.jobs = Jobs(records, names, publish, clock, self.events, objects)
         self.progress = Progress(self.jobs, registry, names, records)
-        self.provisioning = Provisioning(records, registry, names, clock, invoker, permits)
+        self.provisioning = Provisioning(records, registry, names, clock, functions or AskedFunctions())
         self.bulk = BulkRegistration(records, clock, objects)
         self.index = Index(registry, shadows, follow)
         self.membership = Membership(registry, self.index)

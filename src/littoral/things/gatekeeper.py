@@ -1,4 +1,5 @@
-"""The answers to the broker's questions, from the policies of the client's certificate."""
+"""The answers to the broker's questions, from the policies of the client's certificate, or those that an authorizer's
+function gave it."""
 
 from __future__ import annotations
 
@@ -6,20 +7,44 @@ from collections.abc import Callable
 
 from littoral.protocols.mqtt.reasons import Reason
 from littoral.things.access import Client, Refusal
+from littoral.things.authorizers.authorizers import BUSY, Authorizers, NotAdmitted
+from littoral.things.authorizers.renewing import admission
 from littoral.things.permissions import Caller, Permissions
 from littoral.things.refusals import Refusals
 
 
 class Gatekeeper:
-    """An ``Access``: no certificate, no entry. AWS reserves what begins with ``$aws/rules/`` for publishing.
+    """An ``Access``: neither certificate nor authorizer, no entry. AWS reserves what begins with ``$aws/rules/`` for
+    publishing.
 
     ``on_stranger`` is told of who comes with a certificate that is not registered, or not active.
     """
 
-    def __init__(self, permissions: Permissions, refusals: Refusals) -> None:
+    def __init__(
+        self, permissions: Permissions, refusals: Refusals, authorizers: Authorizers, clock: Callable[[], float]
+    ) -> None:
         self._permissions = permissions
         self._refusals = refusals
+        self._authorizers = authorizers
+        self._clock = clock
         self.on_stranger: Callable[[Client], None] = lambda who: None
+
+    async def identify(self, who: Client) -> Refusal | None:
+        if who.principal or who.presented is None:
+            return None
+        try:
+            decision = await self._authorizers.decide(who.presented)
+        except NotAdmitted as problem:
+            self.refused(who, problem.why)
+            return Refusal(Reason.SERVER_BUSY if problem.why == BUSY else Reason.NOT_AUTHORIZED, str(problem))
+        now = self._clock()
+        who.admission = found = admission(decision, now, now)
+        who.principal, who.due = found.principal, found.due
+        return None
+
+    def refused(self, who: Client, why: str) -> None:
+        """By its authorizer."""
+        self._refusals.note(_caller(who), "iot:Connect", "client", who.client_id, why)
 
     def connect(self, who: Client) -> Refusal | None:
         refusal = self._may_connect(who)
@@ -30,7 +55,7 @@ class Gatekeeper:
     def _may_connect(self, who: Client) -> Refusal | None:
         if not who.principal:
             return Refusal(Reason.NOT_AUTHORIZED, "a client certificate is needed")
-        if not self._permissions.active(who.principal):
+        if who.admission is None and not self._permissions.active(who.principal):
             self.on_stranger(who)
             return Refusal(Reason.NOT_AUTHORIZED, "the certificate is not registered here, or is not active")
         if not self._permissions.allows_connect(_caller(who), connect_attributes(who)):
@@ -65,4 +90,4 @@ def connect_attributes(who: Client) -> tuple[str, ...]:
 
 
 def _caller(who: Client) -> Caller:
-    return Caller(who.principal, who.client_id, who.host)
+    return Caller("" if who.admission is not None else who.principal, who.client_id, who.host, who.admission)

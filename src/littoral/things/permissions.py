@@ -1,4 +1,4 @@
-"""What a certificate may do, from the registry's policies.
+"""What a certificate may do, from the registry's policies; what a client may do that an authorizer let in.
 
 Theory: policies are parsed once per version, bound once per (certificate, client id, address), and asked per packet;
 all three are remembered until the registry says that something about the certificate has changed. A certificate that
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from littoral.protocols.iotpolicy import Grants, Policy, PolicyError
+from littoral.things.access import Admission
 from littoral.things.names import Names
 from littoral.things.registry import Certificate, PolicyRecord, Registry
 from littoral.things.registry.subject import certificate_variables
@@ -27,11 +28,13 @@ MAX_BOUND: Final = 20_000  # connections whose grants are remembered; more are b
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks. ``client_id`` is None over HTTPS, where AWS has no thing variables either."""
+    """Who asks. ``client_id`` is None over HTTPS, where AWS has no thing variables either. With an admission there is
+    no certificate, and its policies are all there are."""
 
     certificate: str
     client_id: str | None
     source_ip: str
+    admission: Admission | None = None
 
 
 class Permissions:
@@ -61,33 +64,38 @@ class Permissions:
     def why_not(self, caller: Caller, action: str, kind: str, name: str) -> str:
         """The reason of a refusal: NO_CERTIFICATE, NOT_REGISTERED, the certificate's status, EXPLICIT_DENY or
         IMPLICIT_DENY (no policy says anything of it)."""
-        if not caller.certificate:
-            return "NO_CERTIFICATE"
-        fact = self._registry.certificates.get(caller.certificate)
-        if fact is None:
-            return "NOT_REGISTERED"
-        if fact.status != "ACTIVE":
-            return fact.status
+        if caller.admission is None:
+            if not caller.certificate:
+                return "NO_CERTIFICATE"
+            fact = self._registry.certificates.get(caller.certificate)
+            if fact is None:
+                return "NOT_REGISTERED"
+            if fact.status != "ACTIVE":
+                return fact.status
         grants = self._bound.get(caller) or self._bind(caller)
         denied = grants.denies(action, self._names.arn(kind, name) if kind else "*")
         return "EXPLICIT_DENY" if denied else "IMPLICIT_DENY"
 
     def allows_connect(self, caller: Caller, attributes: Iterable[str]) -> bool:
         """``attributes`` are AWS's ConnectAttributes: "PersistentConnect", "LastWill"."""
-        if not self.active(caller.certificate) or caller.client_id is None:
+        if caller.client_id is None:
             return False
         variables = {**self.variables(caller), "iot:connectattributes": tuple(attributes)}
-        grants = Grants(self._attached(caller.certificate), variables)
+        grants = Grants(self._policies_of(caller), variables)
         return grants.allows("iot:Connect", self._names.arn("client", caller.client_id))
 
     # -------------------------------------------------------------------------------------------- internals
 
     def _bind(self, caller: Caller) -> Grants:
-        policies = self._attached(caller.certificate) if self.active(caller.certificate) else []
-        grants = self._bound[caller] = Grants(policies, self.variables(caller))
+        grants = self._bound[caller] = Grants(self._policies_of(caller), self.variables(caller))
         while len(self._bound) > MAX_BOUND:
             self._bound.popitem(last=False)
         return grants
+
+    def _policies_of(self, caller: Caller) -> list[Policy]:
+        if caller.admission is not None:  # they were parsed once before, to know that they can be
+            return [Policy.parse(text) for text in caller.admission.policies]
+        return self._attached(caller.certificate) if self.active(caller.certificate) else []
 
     def _attached(self, certificate: str) -> list[Policy]:
         policies = []

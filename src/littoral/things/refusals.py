@@ -20,7 +20,7 @@ MOST: Final = 20  # lines a second
 
 class Refusals:
     """``counts`` by action and reason: NO_CERTIFICATE, NOT_REGISTERED, a certificate's status, EXPLICIT_DENY,
-    IMPLICIT_DENY."""
+    IMPLICIT_DENY; of authorizers those of ``NotAdmitted``."""
 
     def __init__(self, permissions: Permissions, clock: Callable[[], float]) -> None:
         self.counts: Counter[tuple[str, str]] = Counter()
@@ -30,14 +30,14 @@ class Refusals:
         self._second = 0
         self._lines = 0
 
-    def note(self, caller: Caller, action: str, kind: str, name: str) -> None:
-        """After it was refused; the reason is found out here, so that what is allowed pays nothing for it."""
-        why = self._permissions.why_not(caller, action, kind, name)
+    def note(self, caller: Caller, action: str, kind: str, name: str, why: str = "") -> None:
+        """After it was refused; the reason is found out here where none is given, so that what is allowed pays nothing
+        for it."""
+        why = why or self._permissions.why_not(caller, action, kind, name)
         self.counts[action, why] += 1
         self.on_refused(caller, action, name, why)
         if self._room():
-            who = f"certificate {caller.certificate or 'none'}, client {caller.client_id or 'none'}, {caller.source_ip}"
-            log.warning("refused: %s on %s %r for %s: %s", action, kind or "nothing", name[:256], who, why)
+            log.warning("refused: %s on %s %r for %s: %s", action, kind or "nothing", name[:256], _who(caller), why)
 
     def _room(self) -> bool:
         second = int(self._clock())
@@ -47,3 +47,12 @@ class Refusals:
             self._second, self._lines = second, 0
         self._lines += 1
         return self._lines <= MOST
+
+
+def _who(caller: Caller) -> str:
+    admission = caller.admission
+    if admission is None:
+        by = f"certificate {caller.certificate or 'none'}"
+    else:
+        by = f"principal {admission.principal} of authorizer {admission.authorizer}"
+    return f"{by}, client {caller.client_id or 'none'}, {caller.source_ip}"

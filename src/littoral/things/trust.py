@@ -1,18 +1,21 @@
-"""Whose certificates the device port takes beside those of the place's own authority."""
+"""Whose certificates the device port takes beside those of the place's own authority, and whether it may do without."""
 
 from __future__ import annotations
 
 import ssl
 
+from littoral.things.authorizers import Authorizers
 from littoral.things.registry import Registry
 
 
 class Trust:
     """TLS contexts that take registered authorities, and certificates that were registered alone; also those to come.
-    What is deleted is refused when it connects."""
+    What is deleted is refused when it connects. While an authorizer is active, clients may come without a
+    certificate."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, authorizers: Authorizers) -> None:
         self._registry = registry
+        self._authorizers = authorizers
         self._contexts: list[tuple[ssl.SSLContext, set[str]]] = []  # with what is loaded into it
 
     def add(self, tls: ssl.SSLContext) -> None:
@@ -21,7 +24,10 @@ class Trust:
         self.renew()
 
     def renew(self) -> None:
-        """The registry has changed."""
+        """The registry has changed, or an authorizer."""
+        needed = ssl.CERT_OPTIONAL if self._authorizers.any_active else ssl.CERT_REQUIRED
+        for tls, _ in self._contexts:
+            tls.verify_mode = needed
         for identifier, pem in self._registry.anchors().items():
             for tls, loaded in self._contexts:
                 if identifier not in loaded:

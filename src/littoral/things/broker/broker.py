@@ -23,8 +23,9 @@ import inspect
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
+from littoral.protocols.customauth import Http
 from littoral.protocols.mqtt.reasons import Reason
 from littoral.protocols.mqtt.topics import check_filter, check_name
 from littoral.store.contract import Records, StoreError, Streams
@@ -49,12 +50,16 @@ HEADROOM: Final = 16 * 1024  # bytes of a packet beside its payload: topic and p
 Reserved = Callable[[Client, Publication], Awaitable[None] | None]
 
 
+class Factory(Protocol):
+    def __call__(self, upgrade: Http | None = None) -> asyncio.Protocol: ...
+
+
 class Broker:
     """``start`` before the first connection, ``close`` at the end; without records and streams nothing is durable.
 
     ``reserved`` takes what clients publish to ``$aws/…``; without it that is refused. ``on_connected`` and
     ``on_disconnected`` (with a reason), ``on_subscribed`` and ``on_unsubscribed`` (with the filters that are now there,
-    or were) are told at once and must be quick.
+    or were) are told at once and must be quick. ``on_due`` is told once a second of a client whose ``due`` is past.
     """
 
     def __init__(
@@ -81,6 +86,7 @@ class Broker:
         self.on_disconnected: Callable[[Client, str], None] | None = None
         self.on_subscribed: Callable[[Client, list[str]], None] | None = None
         self.on_unsubscribed: Callable[[Client, list[str]], None] | None = None
+        self.on_due: Callable[[Client], None] = lambda client: None
         self.dirty: list[Session] = []  # sessions with something to write
         self.received = 0
         self._dropped = 0  # by sessions that are over
@@ -126,8 +132,9 @@ class Broker:
 
     def protocol_factory(
         self, listener: str, access: Access | None = None, profile: ProfileName | Profile | None = None
-    ) -> Callable[[], asyncio.Protocol]:
-        """Makes the protocol of each connection that ``listener`` accepts, under that access and profile."""
+    ) -> Factory:
+        """Makes the protocol of each connection that ``listener`` accepts, under that access and profile; of the HTTP
+        request by which it came, where it did."""
         allowed = access if access is not None else self.access
         rules = PROFILES[profile] if isinstance(profile, str) else profile or self.profile
         self._listeners[listener] = allowed
@@ -135,7 +142,7 @@ class Broker:
             if session.client.listener == listener and session.connection is None:
                 session.access = allowed
         self.refresh()
-        return lambda: Connection(self, listener, allowed, rules)
+        return lambda upgrade=None: Connection(self, listener, allowed, rules, upgrade)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import secrets
+import uuid
 from typing import TYPE_CHECKING, Any
 
+from littoral.protocols.customauth import Mqtt, Presented
 from littoral.protocols.mqtt.decode import decode
 from littoral.protocols.mqtt.encode import encode
 from littoral.protocols.mqtt.packets import Connack, Connect, Will
@@ -41,8 +43,11 @@ class Connecting:
         assigned = None
         if not packet.client_id and (packet.clean or packet.level == 5):
             packet.client_id = assigned = "littoral-" + secrets.token_hex(12)
-        client = self._client(connection, packet)
-        refusal = self._check(connection, packet, client) or self._authorize(connection, packet, client)
+        client = self._client(connection, packet, assigned is not None)
+        refusal = self._check(connection, packet, client) or await connection.access.identify(client)
+        if connection.closing:  # it took a while
+            return None
+        refusal = refusal or self._authorize(connection, packet, client)
         client.password = None
         if refusal is not None:
             self._refuse(connection, refusal, client)
@@ -52,7 +57,7 @@ class Connecting:
 
     # --------------------------------------------------------------------------------------- refusals
 
-    def _client(self, connection: Connection, packet: Connect) -> Client:
+    def _client(self, connection: Connection, packet: Connect, nameless: bool) -> Client:
         transport = connection.transport
         tls = transport.get_extra_info("ssl_object")
         certificate: bytes | None = tls.getpeercert(True) if tls is not None else None
@@ -71,6 +76,7 @@ class Connecting:
             clean=packet.clean,
             keep_alive=packet.keep_alive,
             listener=connection.listener,
+            presented=None if certificate else _presented(connection, packet, tls, nameless),
         )
 
     def _check(self, connection: Connection, packet: Connect, client: Client) -> Refusal | None:
@@ -125,8 +131,8 @@ class Connecting:
         if old is not None and old.connection is not None:
             old.connection.fail(Reason.SESSION_TAKEN_OVER, "the same client identifier connected again")
             old = broker.sessions.get(client.client_id)
-        # A session belongs to the certificate that made it: another one's messages are nobody's business.
-        mine = old is not None and old.client.principal == client.principal
+        # A session belongs to the certificate, or the authorizer's principal, that made it: another one's messages are nobody's business.
+        mine = old is not None and old.client.owner == client.owner
         resumes = old is not None and mine and not packet.clean and not old.over(broker.clock())
         if old is not None and not resumes:
             broker.publish_will(old)
@@ -196,6 +202,12 @@ class Connecting:
             "subscription_identifier_available": None if profile.subscription_identifiers else 0,
             "server_keep_alive": keep_alive if keep_alive != packet.keep_alive else None,
         }
+
+
+def _presented(connection: Connection, packet: Connect, tls: Any, nameless: bool) -> Presented:
+    shown = Mqtt(packet.username, packet.password, None if nameless else packet.client_id)
+    name = getattr(tls, "littoral_server_name", None)
+    return Presented(str(uuid.uuid4()), tls is not None, name, connection.upgrade, shown)
 
 
 def _check_will(will: Will, profile: Profile) -> Refusal | None:

@@ -27,6 +27,7 @@ from littoral.things.broker.handling import Handling
 from littoral.things.broker.session import Session
 
 if TYPE_CHECKING:
+    from littoral.protocols.customauth import Http
     from littoral.things.access import Access
     from littoral.things.broker.broker import Broker
     from littoral.things.broker.limits import Profile
@@ -39,8 +40,11 @@ QOS0, QOS1, PUBACK = 0x30, 0x32, 0x40
 
 
 class Connection(asyncio.Protocol):
-    def __init__(self, broker: Broker, listener: str, access: Access, profile: Profile) -> None:
+    def __init__(
+        self, broker: Broker, listener: str, access: Access, profile: Profile, upgrade: Http | None = None
+    ) -> None:
         self.broker = broker
+        self.upgrade = upgrade
         self.listener = listener
         self.access = access
         self.profile = profile
@@ -338,9 +342,12 @@ class Connection(asyncio.Protocol):
 
     def sweep(self, now: float) -> None:
         """Once a second: silence beyond 1.5 keep-alives, and a CONNECT that does not come (s. 3.1.2.10)."""
-        if self.heard and self.session is not None and not self.closing:
-            self.heard = False
-            self.deadline = now + self.patience
+        if self.session is not None and not self.closing:
+            if self.heard:
+                self.heard = False
+                self.deadline = now + self.patience
+            if now >= self.session.client.due:
+                self.broker.on_due(self.session.client)
         if now < self.deadline or (self.session is not None and not self.patience and not self.closing):
             return
         if self.closing:

@@ -11,11 +11,11 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from littoral.store.contract import Records, Streams
-from littoral.things.access import Access, Client
+from littoral.things.access import Access, Admission, Client
 from littoral.things.broker.backlog import Backlog
 from littoral.things.broker.ledger import PREFIX as LEDGERS
 from littoral.things.broker.ledger import Ledger
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 PREFIX: Final = "session/"
+_NOT_KEPT: Final[dict[str, Any]] = {"certificate": None, "password": None, "username": None, "presented": None}
 
 
 class Sessions:
@@ -94,7 +95,7 @@ class Sessions:
             after = page[-1].key
 
     async def _restore(self, stored: dict[str, Any], access_of: Callable[[str], Access], ledger: bytes | None) -> None:
-        client = Client(**stored["client"])
+        client = _client(stored["client"])
         profile = PROFILES.get(stored["profile"], MQTT)
         session = Session(client, access_of(client.listener), profile, self._limits)
         session.expiry = stored["expiry"]
@@ -121,9 +122,8 @@ class Sessions:
         """Durable on return, where the session is, and is not over. Raises StoreError."""
         if self._records is None or session.backlog is None or session.ended:
             return
-        client = asdict(session.client)
-        for name in ("certificate", "password", "username"):
-            client[name] = None
+        client = asdict(replace(session.client, **_NOT_KEPT))
+        del client["due"]  # nobody's who is away
         document = {
             "client": client,
             "profile": session.profile.name,
@@ -162,3 +162,9 @@ class Sessions:
         for session in self:
             if session.backlog is not None:
                 await session.backlog.stop()
+
+
+def _client(stored: dict[str, Any]) -> Client:
+    """Its admission says what it may receive until it comes back."""
+    kept = stored.get("admission")
+    return Client(**{**stored, "admission": kept and Admission.from_json(kept)})

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from littoral.net.pki import Authority
+from littoral.things.authorizers import Authorizers
 from littoral.things.control.authorization import Authorization
+from littoral.things.control.authorizers import CustomAuthorizers
 from littoral.things.control.billinggroups import BillingGroups
 from littoral.things.control.cacertificates import CaCertificates
 from littoral.things.control.destinations import TopicRuleDestinations
@@ -48,6 +50,7 @@ class Iot(
     PolicyVersions,
     PolicyAttachments,
     Authorization,
+    CustomAuthorizers,
     RoleAliases,
     JobControl,
     JobExecutions,
@@ -74,6 +77,7 @@ class Iot(
         fleet: Fleet,
         permissions: Permissions,
         levels: Levels,
+        authorizers: Authorizers,
     ) -> None:
         CaCertificates.__init__(self, registry, names, authority)  # and with it every Noun
         TopicRules.__init__(self, engine, names, destinations)
@@ -81,6 +85,7 @@ class Iot(
         Endpoints.__init__(self, endpoint)
         self.permissions = permissions
         self.levels = levels
+        self.authorizers = authorizers
         self.events = fleet.events
         self.progress = fleet.progress
         self.provisioning = fleet.provisioning

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from littoral.aws.service import Call, Output, operation
+from littoral.things.authorizers import Authorizers
 from littoral.things.control.errors import invalid, not_found
 from littoral.things.control.jobs import JobNoun
 from littoral.things.control.ruletags import RuleTags
@@ -16,9 +17,10 @@ from littoral.things.provisioning import Provisioning
 
 
 class Tags(JobNoun, RuleTags):
-    """``provisioning`` is set when the API is composed."""
+    """``provisioning`` and ``authorizers`` are set when the API is composed."""
 
     provisioning: Provisioning
+    authorizers: Authorizers
 
     def _made_at(self, arn: str) -> float:
         """Tells this resource from an earlier one of its name. Raises ResourceNotFoundException,
@@ -30,6 +32,7 @@ class Tags(JobNoun, RuleTags):
             "policy": self.registry.policies,
             "cacert": self.registry.authorities,
             "rolealias": self.registry.role_aliases,
+            "authorizer": self.authorizers.table,
             "provisioningtemplate": self.provisioning.templates,
             "job": self.jobs.table,
             "jobtemplate": self.jobs.templates,

@@ -15,11 +15,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from littoral.aws.invoke import Invocation, Invoker
 from littoral.aws.service import ServiceError
 from littoral.protocols.provisioning import CERTIFICATE_ID, Template, TemplateError
 from littoral.store.contract import Records, StoreError
 from littoral.store.documents import Documents
+from littoral.things.asked import AskedFunctions, NotAnswered
 from littoral.things.names import Names
 from littoral.things.provisioning.carrying import NotProvisioned, carry_out
 from littoral.things.provisioning.facts import ProvisioningTemplate
@@ -30,12 +30,8 @@ log = logging.getLogger(__name__)
 
 TOKEN_LIFE: Final = 3600.0  # seconds
 MAX_TOKENS: Final = 10_000  # certificates that were asked for and not used
-HOOK_TIME: Final = 5.0  # seconds that a pre-provisioning hook has
 SWEEP: Final = 60.0  # seconds between looks for tokens that ran out
 PENDING: Final = "PENDING_ACTIVATION"
-
-Permits = Callable[[str, str], bool]
-"""Whether a function's resource policy lets this ARN of IoT invoke it. Raises ServiceError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +72,7 @@ class Provisioning:
         registry: Registry,
         names: Names,
         clock: Callable[[], float],
-        invoker: Invoker | None = None,
-        permits: Permits | None = None,
+        functions: AskedFunctions,
     ) -> None:
         self.templates: Table[ProvisioningTemplate] = Table(
             Documents(records, "provisioning/"), ProvisioningTemplate.to_json, ProvisioningTemplate.from_json
@@ -89,8 +84,7 @@ class Provisioning:
         self._registry = registry
         self._names = names
         self._clock = clock
-        self._invoker = invoker
-        self._permits = permits
+        self._functions = functions
         self._task: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -190,28 +184,18 @@ class Provisioning:
             "parameters": dict(parameters),
         }
         try:
-            answer = await self._invoke(template.hook["targetArn"], event, arn)
-        except (ServiceError, TimeoutError, ValueError, StoreError) as problem:
+            answer = json.loads(await self._functions.ask(template.hook["targetArn"], event, arn))
+        except (NotAnswered, ValueError) as problem:
             log.warning("the pre-provisioning hook of %s failed: %s", template.name, problem)
             raise NotProvisioned("AccessDenied", "The pre-provisioning hook failed", 403) from None
+        if not isinstance(answer, dict):
+            answer = {}
         if answer.get("allowProvisioning") is not True:
             raise NotProvisioned("AccessDenied", "The pre-provisioning hook does not allow it", 403)
         overrides = answer.get("parameterOverrides") or {}
         if not isinstance(overrides, dict) or not all(isinstance(value, str) for value in overrides.values()):
             raise NotProvisioned("AccessDenied", "The pre-provisioning hook's parameterOverrides are no texts", 403)
         return {**parameters, **overrides}
-
-    async def _invoke(self, function: str, event: Mapping[str, Any], arn: str) -> dict[str, Any]:
-        if self._invoker is None:
-            raise ValueError("this place runs no functions")
-        if self._permits is not None and not self._permits(function, arn):
-            raise ValueError(f"the resource policy of {function} does not let iot.amazonaws.com invoke it for {arn}")
-        async with asyncio.timeout(HOOK_TIME):
-            result = await self._invoker.invoke(Invocation(function, json.dumps(event).encode()))
-        if result.function_error is not None:
-            raise ValueError(f"the function failed: {result.payload[:500]!r}")
-        found = json.loads(result.payload)
-        return found if isinstance(found, dict) else {}
 
     # -------------------------------------------------------------------------------------------------- time
 
