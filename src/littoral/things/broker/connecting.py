@@ -131,7 +131,7 @@ class Connecting:
         if old is not None and old.connection is not None:
             old.connection.fail(Reason.SESSION_TAKEN_OVER, "the same client identifier connected again")
             old = broker.sessions.get(client.client_id)
-        # A session belongs to the certificate, or the authorizer's principal, that made it: another one's messages are nobody's business.
+        # A session belongs to whose certificate or authorizer made it: another one's messages are nobody's business.
         mine = old is not None and old.client.owner == client.owner
         resumes = old is not None and mine and not packet.clean and not old.over(broker.clock())
         if old is not None and not resumes:
