@@ -227,9 +227,7 @@ class Mqtt:
 
 
 @contextmanager
-def running(
-    folder: Path, logs: LogSink | None = None, clock: Callable[[], float] = time.time
-) -> Iterator[Place]:
+def running(folder: Path, logs: LogSink | None = None, clock: Callable[[], float] = time.time) -> Iterator[Place]:
     authority = Authority.load_or_create(folder / "authority", "test devices")
     sink, held = Sink(), {}
 

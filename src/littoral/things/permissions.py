@@ -36,6 +36,10 @@ class Caller:
     source_ip: str
     admission: Admission | None = None
 
+    @property
+    def principal(self) -> str:
+        return self.admission.principal if self.admission is not None else self.certificate
+
 
 class Permissions:
     def __init__(self, registry: Registry, names: Names) -> None:

@@ -63,7 +63,7 @@ class Observers:
         self._logs.note("INFO", event, who, **_attributes("MQTT", who, client.port), **more)
 
     def note_refusal(self, caller: Caller, action: str, name: str, why: str) -> None:
-        who = Who(caller.client_id or "", caller.certificate, caller.source_ip)
+        who = Who(caller.client_id or "", caller.principal, caller.source_ip)
         event = _REFUSED.get(action, action.removeprefix("iot:"))
         protocol = "HTTP" if caller.client_id is None else "MQTT"
         topic = name if event in ("Publish-In", "Publish-Out", "Subscribe") else None
