@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -18,7 +19,8 @@ from littoral.store.contract import Consumer, Message, Outgoing, Retention, Stor
 from littoral.things.broker.ledger import Ledger
 from littoral.things.broker.limits import BrokerLimits
 from littoral.things.broker.outbound import Outbound
-from littoral.things.broker.session import Held
+from littoral.things.broker.runs import Kept, is_run, unpacked
+from littoral.things.broker.session import Held, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +32,8 @@ log = logging.getLogger(__name__)
 NEVER: Final = 10 * 365 * 24 * 3600.0
 DEDUPE: Final = 7 * 24 * 3600.0  # what QoS 2 messages are called is unique for longer than a publisher may stay away
 PAUSE: Final = 1.0  # seconds before another try where the store refused
+AT_ONCE: Final = 200  # messages fetched
+RUNS: Final = 4  # of them, where they are runs
 
 
 def stream_of(client_id: str) -> str:
@@ -47,6 +51,9 @@ class Backlog:
         self._consumer: Consumer | None = None
         self._awake = asyncio.Event()
         self._done: list[int] = []
+        self._left: dict[int, int] = {}  # of runs, by sequence: packets that are not acknowledged
+        self._ready: deque[Held | Kept] = deque()  # fetched, and no room yet in the window
+        self._at_once = AT_ONCE
         self._pump: asyncio.Task[None] | None = None
         self.moved = 0  # messages appended
 
@@ -77,6 +84,12 @@ class Backlog:
         await self._streams.delete(self._stream)
 
     def done(self, sequence: int) -> None:
+        """One packet of that sequence."""
+        left = self._left.get(sequence, 1) - 1
+        if left:
+            self._left[sequence] = left
+            return
+        self._left.pop(sequence, None)
         self._done.append(sequence)
         self._awake.set()
 
@@ -135,24 +148,44 @@ class Backlog:
         room = session.window - len(session.inflight)
         if room <= 0 or session.paused or self._consumer is None or session.connection is None:
             return False
-        found = await self._consumer.fetch(min(room, 200))
-        due = [_held(message) for message in found]
-        if any(held.qos == 2 for held in due):
+        if not self._ready:
+            await self._fetch(self._consumer)
+        due = [self._ready.popleft() for _ in range(min(room, len(self._ready)))]
+        if any(each.qos == 2 for each in due):
             await self._send_named(session, due, now)
         else:
-            for held in due:
-                if held.outbound.expired(now()) or not session.put_in_flight(held, now()):
-                    self.done(held.sequence)
-        if found:
+            for each in due:
+                self._send_one(session, each, now())
+        if due:
             flush(session)
-        return bool(found)
+        return bool(due)
 
-    async def _send_named(self, session: Session, due: list[Held], now: Callable[[], float]) -> None:
+    async def _fetch(self, consumer: Consumer) -> None:
+        found = await consumer.fetch(self._at_once)
+        self._at_once = AT_ONCE
+        for message in found:
+            if is_run(message):
+                packets = unpacked(message)
+                self._left[message.sequence] = len(packets)
+                self._ready.extend(packets)
+                self._at_once = RUNS
+            else:
+                self._ready.append(_held(message))
+
+    def _send_one(self, session: Session, each: Held | Kept, now: float) -> None:
+        if isinstance(each, Kept):
+            sent = session.send_kept(each, now)
+        else:
+            sent = not each.outbound.expired(now) and session.put_in_flight(each, now)
+        if not sent:
+            self.done(each.sequence)
+
+    async def _send_named(self, session: Session, due: list[Held | Kept], now: Callable[[], float]) -> None:
         """Some are of QoS 2: which number each has is durable before it is sent, for it must have that one again."""
         named = {sequence: number for number, sequence in self._ledger.sent.items()}
         released = set(self._ledger.released.values())
         ready: list[tuple[int, Held, bool]] = []
-        for held in due:
+        for held in map(whole, due):
             before = named.get(held.sequence)
             if held.sequence in released or (before is None and held.outbound.expired(now())):
                 self.done(held.sequence)

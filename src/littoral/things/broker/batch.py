@@ -29,13 +29,26 @@ class Owed:
     reason: int
 
 
+@dataclass(slots=True)
+class OwedRun:
+    """PUBACKs of packets that were stored together; the identifiers are as on the wire."""
+
+    numbers: list[bytes]
+    kind: int = 4
+
+
 class Batch:
-    __slots__ = ("_appends", "_waits", "owed")
+    __slots__ = ("_appends", "_waits", "count", "owed")
 
     def __init__(self) -> None:
         self._appends: dict[Backlog, list[Outgoing]] = {}
         self._waits: list[Awaitable[Any]] = []
-        self.owed: list[Owed] = []
+        self.owed: list[Owed | OwedRun] = []
+        self.count = 0  # acknowledgements owed
+
+    def owe(self, owed: Owed | OwedRun) -> None:
+        self.owed.append(owed)
+        self.count += len(owed.numbers) if isinstance(owed, OwedRun) else 1
 
     def append(self, backlog: Backlog, message: Outgoing) -> None:
         self._appends.setdefault(backlog, []).append(message)

@@ -24,6 +24,7 @@ from littoral.protocols.mqtt.packets import Disconnect, Packet
 from littoral.protocols.mqtt.reasons import Reason
 from littoral.protocols.mqtt.wire import MalformedPacket, encode_variable
 from littoral.things.broker.handling import Handling
+from littoral.things.broker.runs import LONGEST
 from littoral.things.broker.session import Session
 
 if TYPE_CHECKING:
@@ -123,6 +124,7 @@ class Connection(asyncio.Protocol):
         at, end = 0, len(data)
         run_at, run_count = 0, 0
         run: Route | None = None
+        numbers: list[bytes] = []  # of a run of QoS 1 that is to be stored
         key = b""
         route: Route | None = None
         acks: list[bytes] = []
@@ -146,7 +148,7 @@ class Connection(asyncio.Protocol):
                 raise MalformedPacket(f"a packet of more than {self.max_packet} bytes", Reason.PACKET_TOO_LARGE)
             if stop > end:
                 break
-            if (first == QOS0 or (first == QOS1 and not handling.unsettled)) and stop - at <= largest:
+            if first in (QOS0, QOS1) and stop - at <= largest:
                 if not (key and data.startswith(key, body)):
                     key = data[body : body + 2 + int.from_bytes(data[body : body + 2], "big")]
                     route = self._routes.get(key)
@@ -154,32 +156,37 @@ class Connection(asyncio.Protocol):
                 if route is not None and after <= stop and route.plain in (level, -1):
                     if first == QOS0:
                         if level == 4 or (after < stop and not data[after]):
-                            if run is not route:
+                            if run is not route or numbers:
                                 if run is not None:
-                                    forward(run.everyone, data[run_at:at], run_count, dirty)
-                                    broker.received += run_count
-                                run, run_at, run_count = route, at, 0
+                                    self._end_run(run, data[run_at:at], run_count, numbers)
+                                run, run_at, run_count, numbers = route, at, 0, []
                             run_count += 1
                             at = stop
                             continue
                     elif after + 2 <= stop and (level == 4 or (after + 2 < stop and not data[after + 2])):
                         number = data[after : after + 2]
                         if number != b"\0\0":
-                            if run is not None:
-                                forward(run.everyone, data[run_at:at], run_count, dirty)
-                                broker.received += run_count
-                                run = None
+                            at_once = not (route.kept or numbers or handling.unsettled)
+                            if run is not None and (
+                                at_once or run is not route or not numbers or len(numbers) == LONGEST
+                            ):
+                                self._end_run(run, data[run_at:at], run_count, numbers)
+                                run, numbers = None, []
                             if route.at_qos1:
                                 share(route.at_qos1, (data[at:after], data[after + 2 : stop]), dirty)
                             if route.at_qos0:
                                 forward(route.at_qos0, without_number(data, body, after, stop), 1, dirty)
-                            acks += (b"@\x02", number)
+                            if at_once:
+                                acks += (b"@\x02", number)
+                            else:
+                                if run is None:
+                                    run, run_at = route, at
+                                numbers.append(number)
                             at = stop
                             continue
             if run is not None:
-                forward(run.everyone, data[run_at:at], run_count, dirty)
-                broker.received += run_count
-                run = None
+                self._end_run(run, data[run_at:at], run_count, numbers)
+                run, numbers = None, []
             if first == PUBACK and length == 2:
                 acked += session.acknowledged(data[body] << 8 | data[body + 1])
                 at = stop
@@ -193,8 +200,7 @@ class Connection(asyncio.Protocol):
             key = b""
             at = stop
         if run is not None:
-            forward(run.everyone, data[run_at:at], run_count, dirty)
-            broker.received += run_count
+            self._end_run(run, data[run_at:at], run_count, numbers)
         if acks:
             self._acknowledge(session, acks)
         if acked:
@@ -203,6 +209,14 @@ class Connection(asyncio.Protocol):
                 dirty.append(session)
         if at < end:
             self._keep(data, at)
+
+    def _end_run(self, run: Route, piece: bytes, count: int, numbers: list[bytes]) -> None:
+        """``count`` packets of QoS 0; or those of QoS 1 that bear ``numbers`` and wait for the disk."""
+        if numbers:
+            self._handling.keep(run, piece, numbers)
+        else:
+            forward(run.everyone, piece, count, self.broker.dirty)
+            self.broker.received += count
 
     def _acknowledge(self, session: Session, acks: list[bytes]) -> None:
         self.broker.received += len(acks) >> 1

@@ -12,16 +12,19 @@ from littoral.protocols.mqtt.packets import Ack, Auth, Disconnect, Pingreq, Publ
 from littoral.protocols.mqtt.reasons import Reason
 from littoral.protocols.mqtt.topics import BadTopic, check_name
 from littoral.protocols.mqtt.wire import MalformedPacket, ProtocolViolation, Reader, encode_text
-from littoral.things.broker.batch import Batch, NotStored, Owed, check
+from littoral.things.broker.batch import Batch, NotStored, Owed, OwedRun, check
 from littoral.things.broker.exactly import ExactlyOnce
 from littoral.things.broker.retained import RetainedFull
+from littoral.things.broker.runs import outgoing_run
 from littoral.things.message import Publication
 
 if TYPE_CHECKING:
     from littoral.things.broker.connection import Connection
+    from littoral.things.broker.router import Route
     from littoral.things.broker.session import Session
 
 log = logging.getLogger(__name__)
+PUBACK = b"@\x02"  # what stands before the identifier, of success
 
 
 class Handling:
@@ -109,6 +112,16 @@ class Handling:
         if packet.qos and not connection.closing:
             self._answer(Owed(4, packet.packet_id, reason))
 
+    def keep(self, route: Route, piece: bytes, numbers: list[bytes]) -> None:
+        """A run of QoS 1 packets of a plain route, for its durable sessions; PUBACKs follow when it is on disk."""
+        self._broker.received += len(numbers)
+        if route.kept:
+            message = outgoing_run(self._connection.level, piece, self._broker.clock())
+            for session in route.kept:
+                if session.backlog is not None:
+                    self._batch.append(session.backlog, message)
+        self._owe(OwedRun(numbers))
+
     def _publish_once(self, number: int, publication: Publication) -> None:
         owed = Owed(5, number, Reason.SUCCESS)
         if not self._exactly.again(number, self._batch):
@@ -193,11 +206,15 @@ class Handling:
         if at_once and self._tail is None and self._batch.empty and not self._batch.owed:
             self._say(owed)
         else:
-            self._batch.owed.append(owed)
-            self._waiting += 1
-            self.unsettled = True
-            if self._connection.level == 5 and self._waiting > self._connection.profile.receive_maximum:
-                raise ProtocolViolation("more than the receive maximum", Reason.RECEIVE_MAXIMUM_EXCEEDED)
+            self._owe(owed)
+
+    def _owe(self, owed: Owed | OwedRun) -> None:
+        before = self._batch.count
+        self._batch.owe(owed)
+        self._waiting += self._batch.count - before
+        self.unsettled = True
+        if self._connection.level == 5 and self._waiting > self._connection.profile.receive_maximum:
+            raise ProtocolViolation("more than the receive maximum", Reason.RECEIVE_MAXIMUM_EXCEEDED)
 
     def end_of_read(self) -> None:
         """Start what the publishes of this read wait for."""
@@ -227,7 +244,7 @@ class Handling:
         if self._tail is asyncio.current_task():
             self._tail = None
             self.unsettled = not self._batch.empty or bool(self._batch.owed)
-        self._waiting -= len(batch.owed)
+        self._waiting -= batch.count
         if not self._connection.closing:
             self._acknowledge(batch, failure)
             self._read_on()
@@ -240,8 +257,19 @@ class Handling:
                 self._connection.fail(Reason.UNSPECIFIED_ERROR, "not stored")
                 return
         for owed in batch.owed:
-            self._say(owed if failure is None else Owed(owed.kind, owed.number, Reason.UNSPECIFIED_ERROR))
+            if isinstance(owed, OwedRun):
+                self._say_run(owed, failure)
+            else:
+                self._say(owed if failure is None else Owed(owed.kind, owed.number, Reason.UNSPECIFIED_ERROR))
         self._broker.flush()
+
+    def _say_run(self, owed: OwedRun, failure: NotStored | None) -> None:
+        if failure is not None:
+            for number in owed.numbers:
+                self._say(Owed(owed.kind, int.from_bytes(number, "big"), Reason.UNSPECIFIED_ERROR))
+            return
+        self._broker.touch(self._session)
+        self._session.out.append(PUBACK + PUBACK.join(owed.numbers))
 
     def _say(self, owed: Owed) -> None:
         if owed.kind == 5:

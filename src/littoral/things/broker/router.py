@@ -1,8 +1,8 @@
 """Routes: for one topic, who gets what. Worked out once, kept until a subscription or a policy changes.
 
-A route is *plain* when all its receivers are connected, transient, of one protocol level and ask for nothing special;
-then a connection forwards the very bytes that it read. ``generation`` grows with every change; whoever keeps a route
-compares it.
+A route is *plain* when all its receivers are connected, of one protocol level and ask for nothing special; then a
+connection forwards the very bytes that it read, or stores them for those whose sessions are durable. ``generation``
+grows with every change; whoever keeps a route compares it.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ class Route:
     taps: list[LocalSubscriber] = field(default_factory=list)
     plain: int = 0  # the one protocol level of a plain route, or 0
     at_qos0: list[Session] = field(default_factory=list)  # of a plain route
-    at_qos1: list[Session] = field(default_factory=list)
+    at_qos1: list[Session] = field(default_factory=list)  # and transient
+    kept: list[Session] = field(default_factory=list)  # at QoS 1 and durable
     everyone: list[Session] = field(default_factory=list)
 
 
@@ -198,12 +199,13 @@ def _simplify(route: Route) -> None:
     for each in route.deliveries:
         session = each.session
         special = each.no_local or each.identifiers or session.max_packet or session.most_aliases
-        if special or session.connection is None or not session.transient:
+        if special or session.connection is None or (session.expiry and session.backlog is None):
             return
         levels.add(session.level)
     if len(levels) > 1:
         return
     route.plain = levels.pop() if levels else -1
     route.at_qos0 = [each.session for each in route.deliveries if each.qos == 0]
-    route.at_qos1 = [each.session for each in route.deliveries if each.qos]
+    route.at_qos1 = [each.session for each in route.deliveries if each.qos and each.session.backlog is None]
+    route.kept = [each.session for each in route.deliveries if each.qos and each.session.backlog is not None]
     route.everyone = [each.session for each in route.deliveries]

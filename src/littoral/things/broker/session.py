@@ -21,6 +21,7 @@ from littoral.protocols.mqtt.packets import Ack
 from littoral.things.broker.ledger import Ledger
 from littoral.things.broker.limits import BrokerLimits, Profile
 from littoral.things.broker.outbound import Outbound, Parts
+from littoral.things.broker.runs import Kept
 
 if TYPE_CHECKING:
     from littoral.protocols.mqtt.packets import Will
@@ -52,6 +53,11 @@ class Held:
     identifiers: tuple[int, ...] = ()
     sequence: int = 0  # in the backlog's stream
     qos: int = 1
+
+
+def whole(each: Held | Kept) -> Held:
+    """What may be encoded again."""
+    return Held(each.outbound(), False, sequence=each.sequence) if isinstance(each, Kept) else each
 
 
 RELEASED: Final = Held(Outbound("", b"", False, None, 0.0), False, qos=2)  # in flight: only PUBCOMP is awaited
@@ -104,7 +110,7 @@ class Session:
         self.max_packet = 0  # the client's; 0: none
         self.most_aliases = 0  # that the client takes; 0: none
         self.aliases: dict[str, int] = {}  # of this connection, by topic: the first so many that were sent
-        self.inflight: dict[int, Held | None] = {}
+        self.inflight: dict[int, Held | Kept | None] = {}
         self.next_id = 0
         self.queue: deque[Held | Parts] = deque()
         self.queue_bytes = 0
@@ -156,6 +162,15 @@ class Session:
             self._enqueue(held, len(held.outbound.payload) + len(held.outbound.topic))
         else:
             self.put_in_flight(held, now)
+
+    def send_kept(self, kept: Kept, now: float) -> bool:
+        """As ``put_in_flight``: the bytes as they came, where the client may have them so."""
+        if kept.level != self.level or self.max_packet or self.most_aliases:
+            return self.put_in_flight(whole(kept), now)
+        number = self.number()
+        self.inflight[number] = kept
+        self.out += (kept.head, PACKET_ID[number], kept.tail)
+        return True
 
     def put_in_flight(self, held: Held, now: float, number: int = 0, *, dup: bool = False) -> bool:
         """False where the client would refuse its size: then it counts as delivered."""
@@ -269,5 +284,6 @@ class Session:
             if held is RELEASED:
                 self.out.append(encode(Ack(6, number), self.level))
                 continue
-            if not self._write(number, held, now, dup=True):
+            self.inflight[number] = again = whole(held)
+            if not self._write(number, again, now, dup=True):
                 self.acknowledged(number)
