@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 NEVER: Final = 10 * 365 * 24 * 3600.0
 DEDUPE: Final = 7 * 24 * 3600.0  # what QoS 2 messages are called is unique for longer than a publisher may stay away
 PAUSE: Final = 1.0  # seconds before another try where the store refused
+TOGETHER: Final = 0.05  # seconds in which acknowledgements gather, for one write
 AT_ONCE: Final = 200  # messages fetched
 RUNS: Final = 4  # of them, where they are runs
 
@@ -53,7 +54,10 @@ class Backlog:
         self._done: list[int] = []
         self._left: dict[int, int] = {}  # of runs, by sequence: packets that are not acknowledged
         self._ready: deque[Held | Kept] = deque()  # fetched, and no room yet in the window
+        self._named = False  # of those some are of QoS 2
         self._at_once = AT_ONCE
+        self._written_at = 0.0  # when acknowledgements were, by the loop's clock
+        self._later: asyncio.TimerHandle | None = None
         self._pump: asyncio.Task[None] | None = None
         self.moved = 0  # messages appended
 
@@ -121,17 +125,32 @@ class Backlog:
             await self._awake.wait()
             self._awake.clear()
             try:
-                await self._acknowledge()
                 if await self._send(session, flush, now):
                     self._awake.set()
+                if self._due():
+                    await self._acknowledge()
             except StoreError as problem:
                 log.warning("backlog of %s: %s", self._client_id, problem)
                 self._awake.set()
                 await asyncio.sleep(PAUSE)
 
+    def _due(self) -> bool:
+        """Whether it is time to write what was acknowledged. A crash before that brings it again."""
+        loop = asyncio.get_running_loop()
+        left = self._written_at + TOGETHER - loop.time()
+        if left > 0 and self._later is None:
+            self._later = loop.call_later(left, self._write_now)
+        return left <= 0
+
+    def _write_now(self) -> None:
+        self._later = None
+        self._awake.set()
+
     async def _acknowledge(self) -> None:
         completed = self._ledger.take_completed()
         done, self._done = self._done, []
+        if done or completed:
+            self._written_at = asyncio.get_running_loop().time()
         try:
             if done and self._consumer is not None:
                 await self._consumer.ack(done)
@@ -151,18 +170,18 @@ class Backlog:
         if not self._ready:
             await self._fetch(self._consumer)
         due = [self._ready.popleft() for _ in range(min(room, len(self._ready)))]
-        if any(each.qos == 2 for each in due):
+        if self._named:
             await self._send_named(session, due, now)
         else:
-            for each in due:
-                self._send_one(session, each, now())
+            for each in session.send_all(due, now()):
+                self.done(each.sequence)
         if due:
             flush(session)
         return bool(due)
 
     async def _fetch(self, consumer: Consumer) -> None:
         found = await consumer.fetch(self._at_once)
-        self._at_once = AT_ONCE
+        self._at_once, self._named = AT_ONCE, False
         for message in found:
             if is_run(message):
                 packets = unpacked(message)
@@ -170,15 +189,9 @@ class Backlog:
                 self._ready.extend(packets)
                 self._at_once = RUNS
             else:
-                self._ready.append(_held(message))
-
-    def _send_one(self, session: Session, each: Held | Kept, now: float) -> None:
-        if isinstance(each, Kept):
-            sent = session.send_kept(each, now)
-        else:
-            sent = not each.outbound.expired(now) and session.put_in_flight(each, now)
-        if not sent:
-            self.done(each.sequence)
+                held = _held(message)
+                self._named = self._named or held.qos == 2
+                self._ready.append(held)
 
     async def _send_named(self, session: Session, due: list[Held | Kept], now: Callable[[], float]) -> None:
         """Some are of QoS 2: which number each has is durable before it is sent, for it must have that one again."""

@@ -55,12 +55,15 @@ def unpacked(message: Message) -> list[Kept]:
     data, sequence, level = message.data, message.sequence, int(message.headers[_HEADER])
     (received_at,) = _RECEIVED.unpack_from(data)
     at, end = _RECEIVED.size, len(data)
+    head, size = b"", 0
     found = []
     while at < end:
-        body, length = _body(data, at)
-        after = body + 2 + int.from_bytes(data[body : body + 2], "big")
-        stop = body + length
-        found.append(Kept(data[at:after], data[after + 2 : stop], level, sequence, received_at))
+        if not (head and data.startswith(head, at)):  # else as long as the one before, and of the same topic
+            body, length = _body(data, at)
+            after = body + 2 + int.from_bytes(data[body : body + 2], "big")
+            head, size = data[at:after], body + length - at
+        stop = at + size
+        found.append(Kept(head, data[at + len(head) + 2 : stop], level, sequence, received_at))
         at = stop
     return found
 

@@ -163,14 +163,26 @@ class Session:
         else:
             self.put_in_flight(held, now)
 
-    def send_kept(self, kept: Kept, now: float) -> bool:
-        """As ``put_in_flight``: the bytes as they came, where the client may have them so."""
-        if kept.level != self.level or self.max_packet or self.most_aliases:
-            return self.put_in_flight(whole(kept), now)
-        number = self.number()
-        self.inflight[number] = kept
-        self.out += (kept.head, PACKET_ID[number], kept.tail)
-        return True
+    def send_all(self, due: list[Held | Kept], now: float) -> list[Held | Kept]:
+        """What fits the window, in flight: packets of a run as the bytes that came, where the client may have them so.
+        Returns what is not to be sent any more."""
+        as_they_came = self.level if not (self.max_packet or self.most_aliases) else 0
+        inflight, number, over = self.inflight, self.next_id, []
+        for each in due:
+            if isinstance(each, Kept) and each.level == as_they_came:
+                number = number % 65535 + 1
+                while number in inflight:
+                    number = number % 65535 + 1
+                inflight[number] = each
+                self.out += (each.head, PACKET_ID[number], each.tail)
+                continue
+            self.next_id = number
+            held = whole(each)
+            if held.outbound.expired(now) or not self.put_in_flight(held, now):
+                over.append(each)
+            number = self.next_id
+        self.next_id = number
+        return over
 
     def put_in_flight(self, held: Held, now: float, number: int = 0, *, dup: bool = False) -> bool:
         """False where the client would refuse its size: then it counts as delivered."""
