@@ -3,6 +3,7 @@
 Every such message for a durable session is in its stream before the publisher gets PUBACK, whether the client is
 there or not, and leaves it after the client's PUBACK or PUBREC. After ``kill -9`` all that was not acknowledged is
 fetched again, in order: at least once, and with QoS 2 under its old packet identifier, by which the client knows it.
+What was acknowledged in the last moment, or of a run (``runs``) of which not all was, comes again too.
 """
 
 from __future__ import annotations
@@ -104,6 +105,7 @@ class Backlog:
 
     def start(self, session: Session, flush: Callable[[Session], None], now: Callable[[], float]) -> None:
         """The client is there: send, until ``stop``."""
+        self._written_at = 0.0  # what was acknowledged is written before anything is fetched, and so not fetched again
         self._awake.set()
         self._pump = asyncio.create_task(self._run(session, flush, now), name=f"backlog of {self._client_id}")
 
@@ -125,10 +127,10 @@ class Backlog:
             await self._awake.wait()
             self._awake.clear()
             try:
-                if await self._send(session, flush, now):
-                    self._awake.set()
                 if self._due():
                     await self._acknowledge()
+                if await self._send(session, flush, now):
+                    self._awake.set()
             except StoreError as problem:
                 log.warning("backlog of %s: %s", self._client_id, problem)
                 self._awake.set()
