@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 
-from littoral.aws import models
-from littoral.aws.parse import parse_input
-from littoral.aws.recognise import Recognised, query_pairs
-from littoral.aws.serialise import response_of
+from littoral.aws import models, routes
+from littoral.aws.asked import Asked
+from littoral.aws.input import input_of
+from littoral.aws.output import response_of
 from littoral.aws.service import ServiceError
+from littoral.aws.wire.plan import plan_of
 from littoral.net.message import BytesBody, Headers, Peer, Request
 
 MOMENT = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
@@ -221,9 +222,17 @@ XML_ONLY = [
 ]
 
 
-def parse(protocol: str, operation: str, request: Request, **recognised: Any) -> dict[str, Any]:
-    found = Recognised(f"table-{protocol}", operation, **recognised)
-    return asyncio.run(parse_input(found, request, query_pairs(request), request.body))
+def parse(
+    protocol: str,
+    operation: str,
+    request: Request,
+    labels: dict[str, str] | None = None,
+    form: dict[str, str] | None = None,
+) -> dict[str, Any]:
+    service = f"table-{protocol}"
+    parts = Asked.of(request).parts
+    parts.labels, parts.form = labels or {}, form or {}
+    return asyncio.run(input_of(service, plan_of(service, operation), parts, request.body))
 
 
 def post(body: bytes, target: str = "/", headers: tuple[tuple[str, str], ...] = (), method: str = "POST") -> Request:
@@ -233,7 +242,7 @@ def post(body: bytes, target: str = "/", headers: tuple[tuple[str, str], ...] = 
 
 def written(protocol: str, result: dict[str, Any]) -> bytes:
     service = f"table-{protocol}"
-    body = response_of(service, models.operation_model(service, "Everything"), result, "id").body
+    body = response_of(service, plan_of(service, "Everything"), result, "id").body
     assert isinstance(body, bytes)
     return body
 
@@ -273,7 +282,7 @@ def test_everything_that_is_not_in_the_body() -> None:
         (("x-header", "h"), ("x-when", "Fri, 02 Jan 2026 03:04:05 GMT"), ("x-meta-one", "1"), ("x-meta-two", "2")),
         "PUT",
     )
-    operation, labels = models.match("table-rest-json", "PUT", "/in/a%20b/c", {}, set()) or ("", {})
+    operation, labels = routes.match("table-rest-json", "PUT", "/in/a%20b/c", {}, set()) or ("", {})
     assert (operation, labels) == ("Locate", {"path": "a b/c"})
     assert parse("rest-json", "Locate", request, labels=labels) == {
         "Path": "a b/c",
@@ -289,8 +298,7 @@ def test_everything_that_is_not_in_the_body() -> None:
 
 def test_a_response_outside_its_body() -> None:
     result = {"Status": 202, "Header": "h\r\nx: y", "When": MOMENT, "Meta": {"a": "ü", "b": "日"}, "Body": b"\x00"}
-    operation = models.operation_model("table-rest-json", "Locate")
-    response = response_of("table-rest-json", operation, result, "id")
+    response = response_of("table-rest-json", plan_of("table-rest-json", "Locate"), result, "id")
     assert (response.status, response.body) == (202, b"\x00")
     assert response.headers.get("x-header") == "h  x: y"  # a line end never splits a response
     assert response.headers.get("x-when") == "Fri, 02 Jan 2026 03:04:05 GMT"

@@ -11,11 +11,13 @@ from botocore.awsrequest import prepare_request_dict
 from botocore.parsers import create_parser
 from botocore.serialize import create_serializer
 
-from littoral.aws import models, recognise
+from littoral.aws import models, routes
+from littoral.aws.asked import Asked
 from littoral.aws.errors import error_response
-from littoral.aws.parse import parse_input
-from littoral.aws.serialise import response_of
+from littoral.aws.output import response_of
+from littoral.aws.recognise import operation_of
 from littoral.aws.service import ServiceError
+from littoral.aws.wire.plan import plan_of
 from littoral.net.message import BytesBody, Headers, Peer, Request, Response
 
 from .shapes import MOMENT, example
@@ -54,10 +56,15 @@ def wire_request(service: str, operation: str, given: dict[str, Any]) -> Request
 
 
 async def read_back(service: str, request: Request) -> tuple[str, dict[str, Any]]:
-    query = recognise.query_pairs(request)
-    found = await recognise.operation_of(request, service, query)
-    given = await parse_input(found, request, query, request.body)
-    return found.operation, {name: await plain(value) for name, value in given.items()}
+    asked = Asked.of(request)
+    operation = await operation_of(asked, service)
+    plan = plan_of(service, operation)
+    if plan.holds is None:
+        asked.parts.body = request.body
+    else:
+        asked.parts.data = await request.body.read()
+    given = plan.read(asked.parts)
+    return operation, {name: await plain(value) for name, value in given.items()}
 
 
 async def plain(value: Any) -> Any:
@@ -87,7 +94,7 @@ def test_output(service: str, operation: str) -> None:
     for name, member in (shape.members if shape else {}).items():
         if member.serialization.get("location") == "statusCode":
             result[name] = 200
-    response = response_of(service, model, result, "request-1")
+    response = response_of(service, plan_of(service, operation), result, "request-1")
     parsed = client_parse(service, response, shape)
     parsed.pop("ResponseMetadata")
     assert comparable(parsed) == comparable(result)
@@ -160,7 +167,7 @@ def comparable(value: Any) -> Any:
 
 def test_a_topic_with_raw_slashes_is_one_label() -> None:
     """As devices and curl send it; boto3 encodes them."""
-    assert models.match("iot-data", "POST", "/topics/ward/7/bed%2F1", {"qos": "1"}, set()) == (
+    assert routes.match("iot-data", "POST", "/topics/ward/7/bed%2F1", {"qos": "1"}, set()) == (
         "Publish",
         {"topic": "ward/7/bed/1"},
     )

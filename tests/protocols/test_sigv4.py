@@ -38,13 +38,14 @@ def test_the_canonical_request_is_botocores(
     signer = (S3SigV4Auth if service == "s3" else SigV4Auth)(Credentials("K", "S"), service, "us-east-1")
     request.context["timestamp"] = MOMENT.strftime("%Y%m%dT%H%M%SZ")
     expected = signer.canonical_request(request)
-    names = tuple(sorted(["host", *headers]))
+    raw = Headers.of([("host", "host.example"), *headers.items()]).raw
+    signed = sigv4.SignedHeaders.of(sorted(name for name, _ in raw))
     ours = sigv4.canonical_request(
         "PUT",
         sigv4.canonical_path(urlsplit(url).path, service),
         sigv4.canonical_query(sigv4.split_query(text)),
-        sigv4.canonical_headers([("host", "host.example"), *headers.items()], names),
-        names,
+        sigv4.canonical_headers(sigv4.fields_of(raw), signed),
+        signed,
         expected.rpartition("\n")[2],
     )
     assert ours == expected
@@ -53,14 +54,14 @@ def test_the_canonical_request_is_botocores(
 def test_a_known_signature() -> None:
     """The GET of "Authenticating Requests: Using the Authorization Header" in the S3 API reference, to the digit."""
     empty = sigv4.EMPTY_SHA256
-    headers = [
-        ("host", "examplebucket.s3.amazonaws.com"),
-        ("range", "bytes=0-9"),
-        ("x-amz-content-sha256", empty),
-        ("x-amz-date", "20130524T000000Z"),
-    ]
-    names = tuple(name for name, _ in headers)
-    canonical = sigv4.canonical_request("GET", "/test.txt", "", sigv4.canonical_headers(headers, names), names, empty)
+    fields = {
+        b"host": b"examplebucket.s3.amazonaws.com",
+        b"range": b"bytes=0-9",
+        b"x-amz-content-sha256": empty.encode(),
+        b"x-amz-date": b"20130524T000000Z",
+    }
+    signed = sigv4.SignedHeaders.of(fields)
+    canonical = sigv4.canonical_request("GET", "/test.txt", "", sigv4.canonical_headers(fields, signed), signed, empty)
     key = sigv4.signing_key("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "20130524", "us-east-1", "s3")
     scope = "20130524/us-east-1/s3/aws4_request"
     found = sigv4.signature(key, sigv4.string_to_sign("20130524T000000Z", scope, canonical))
@@ -72,8 +73,8 @@ def test_our_own_signing_is_read_back() -> None:
     now = MOMENT.timestamp()
     sign("PUT", "http://h/b/k", headers, access_key="A/B", secret="S", service="s3", region="r", now=now, payload=None)
     found = sigv4.parse_authorization(headers.get("authorization") or "", headers.get("x-amz-date") or "")
-    assert found.credential == sigv4.Credential("A/B", "20260102", "r", "s3")
-    assert found.signed_headers == ("host", "x-amz-content-sha256", "x-amz-date", "x-amz-meta-a")
+    assert found.claim.credential == sigv4.Credential("A/B", "20260102", "r", "s3")
+    assert found.claim.headers.names == (b"host", b"x-amz-content-sha256", b"x-amz-date", b"x-amz-meta-a")
 
 
 GOOD = "AWS4-HMAC-SHA256 Credential=K/20260102/r/s3/aws4_request, SignedHeaders=host, Signature=00"

@@ -8,8 +8,11 @@ from typing import Any
 from botocore.model import Shape
 
 from littoral.aws import models
-from littoral.aws.serialise import XML_HEAD, _value, header_text, set_ids, xml_text
+from littoral.aws.output import set_ids
 from littoral.aws.service import ServiceError
+from littoral.aws.wire import jsonbody
+from littoral.aws.wire.rest import header_value
+from littoral.aws.wire.xmlbody import HEAD, xml_text
 from littoral.net.message import Headers, Response
 
 NO_BODY = frozenset((304,))
@@ -87,9 +90,9 @@ def _json(service: str, kind: str, shape: Shape | None, error: ServiceError, res
 def _field(member: Shape, name: str, value: Any, body: dict[str, Any], response: Response) -> None:
     wire = member.serialization.get("name", name)
     if member.serialization.get("location") == "header":
-        response.headers.set(wire, header_text(str(value)))
+        response.headers.raw.append((wire.lower().encode(), header_value(str(value))))
     else:
-        body[wire] = _value(member, value)
+        body[wire] = jsonbody.Writers().value(member)(value)
 
 
 def _s3(error: ServiceError, request_id: str, resource: str, response: Response) -> None:
@@ -97,7 +100,7 @@ def _s3(error: ServiceError, request_id: str, resource: str, response: Response)
     fields.setdefault("Resource", resource)
     fields["RequestId"] = request_id
     inner = "".join(f"<{name}>{xml_text(str(value))}</{name}>" for name, value in fields.items())
-    response.body = f"{XML_HEAD}<Error>{inner}<HostId>{request_id}</HostId></Error>".encode()
+    response.body = f"{HEAD}<Error>{inner}<HostId>{request_id}</HostId></Error>".encode()
     response.headers.set("content-type", "application/xml")
 
 
@@ -107,5 +110,5 @@ def _xml(service: str, kind: str, error: ServiceError, status: int, request_id: 
         f"<Error><Type>{fault}</Type><Code>{xml_text(error.code)}</Code>"
         f"<Message>{xml_text(error.message)}</Message></Error><RequestId>{request_id}</RequestId>"
     )
-    response.body = f"{XML_HEAD}<ErrorResponse>{text}</ErrorResponse>".encode()
+    response.body = f"{HEAD}<ErrorResponse>{text}</ErrorResponse>".encode()
     response.headers.set("content-type", "text/xml")

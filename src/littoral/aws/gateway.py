@@ -6,16 +6,18 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
-from littoral.aws import models, recognise
-from littoral.aws.auth import Authenticated, authenticate, with_md5
+from littoral.aws.asked import Asked
+from littoral.aws.auth import Authenticated, authenticate
+from littoral.aws.bodies import with_md5
 from littoral.aws.errors import error_response, json_error
 from littoral.aws.identity import Identity, Sts
-from littoral.aws.parse import parse_input
-from littoral.aws.registry import Operation, call, operations
+from littoral.aws.input import input_of
+from littoral.aws.output import response_of
+from littoral.aws.recognise import Services, operation_of
+from littoral.aws.registry import Operation, arguments, operations
 from littoral.aws.requestid import new_request_id
-from littoral.aws.serialise import response_of, set_ids
 from littoral.aws.service import Call, Principal, ServiceError
-from littoral.aws.validate import check_input
+from littoral.aws.wire.plan import plan_of
 from littoral.net.message import Answer, BodyError, Handler, Headers, Request, Response
 from littoral.net.pki import certificate_id
 from littoral.store.contract import StorageFailed
@@ -52,6 +54,9 @@ class Gateway:
         self.operations: dict[str, dict[str, Operation]] = {
             name: operations(name, api) for name, api in with_sts.items()
         }
+        self._services = Services(self.operations)
+        self._devices_services = Services(DEVICE_SERVICES & self.operations.keys())
+        self._visitors_services = Services(VISITORS_SERVICES & self.operations.keys())
         self._identity = identity
         self._region = region
         self._account = account
@@ -100,7 +105,7 @@ class Gateway:
         for prefix, handler in self._unsigned_routes.items():
             if request.target.startswith(prefix) and not _signed(request):
                 return handler(request)
-        return self._respond(request, None)
+        return self._respond(request, self._services, None)
 
     def handle_device(self, request: Request) -> Answer | Awaitable[Answer]:
         """For the device port: callers are known by their certificate, and only devices' services are there."""
@@ -112,41 +117,37 @@ class Gateway:
                 return handler(request)
         identifier = certificate_id(certificate)
         arn = f"arn:aws:iot:{self._region}:{self._account}:cert/{identifier}"
-        return self._respond(request, Principal("certificate", identifier, arn))
+        return self._respond(request, self._devices_services, Principal("certificate", identifier, arn))
 
     async def answer_visitor(self, request: Request, principal: Principal) -> Answer:
         """A request without a certificate whose principal ``visitors`` found out: of the services that they have."""
-        return await self._respond(request, principal, VISITORS_SERVICES)
+        return await self._respond(request, self._visitors_services, principal)
 
     async def authenticate(self, request: Request, *, scopes: frozenset[str] = frozenset()) -> Principal:
         """For handlers beside the services: who signed this request, and for one of these signing names where there
         are any. Raises ServiceError."""
-        query = recognise.query_pairs(request)
-        scope = recognise.scope_of(request, query)
+        asked = Asked.of(request)
+        scope = asked.scope
         if scopes and scope is not None and scope not in scopes:
             message = f"Credential should be scoped to {' or '.join(sorted(scopes))}."
             raise ServiceError("InvalidSignatureException", message, status=403)
-        found = await authenticate(request, query, "littoral", self._identity, self._clock())
+        found = await authenticate(asked, "littoral", self._identity, self._clock())
         request.body = found.body
         return found.principal
 
-    async def _respond(
-        self, request: Request, device: Principal | None, devices: frozenset[str] = DEVICE_SERVICES
-    ) -> Answer:
+    async def _respond(self, request: Request, served: Services, device: Principal | None) -> Answer:
         request_id = new_request_id()
         began = time.perf_counter()
-        service, operation, recognised_service = "s3" if "s3" in self.operations else "sts", None, False
+        service, operation, recognised = "s3" if "s3" in self.operations else "sts", None, False
         try:
-            query = recognise.query_pairs(request)
-            served = devices & self.operations.keys() if device else self.operations
-            service = recognise.service_of(request, query, served)
-            recognised_service = True
-            recognised = await recognise.operation_of(request, service, query)
-            operation = recognised.operation
-            response = await self._answer(recognised, request, query, request_id, device)
+            asked = Asked.of(request)
+            service = served.of(asked)
+            recognised = True
+            operation = await operation_of(asked, service)
+            response = await self._answer(asked, service, operation, request_id, device)
         except Exception as problem:  # noqa: BLE001 - whatever it is, the caller gets the service's own error
             error = self._as_error(problem, service, operation, request_id)
-            if recognised_service or "x-amz-target" not in request.headers:
+            if recognised or "x-amz-target" not in request.headers:
                 response = error_response(service, operation, error, request_id, request.raw_path)
             else:
                 response = json_error(error, request_id)
@@ -168,23 +169,18 @@ class Gateway:
         return ServiceError(code, "We encountered an internal error. Please try again.", status=500)
 
     async def _answer(
-        self,
-        recognised: recognise.Recognised,
-        request: Request,
-        query: list[tuple[str, str]],
-        request_id: str,
-        device: Principal | None,
+        self, asked: Asked, service: str, name: str, request_id: str, device: Principal | None
     ) -> Response:
-        service, name = recognised.service, recognised.operation
-        caller = await self._who(request, query, service, device)
+        caller = await self._who(asked, service, device)
         operation = self.operations[service].get(name)
         if operation is None:
             raise ServiceError(
                 "NotImplemented", f"The operation {name} of {service} is not implemented here.", status=501
             )
-        body = with_md5(request, caller.body, service, name)
-        given = await parse_input(recognised, request, query, body)
-        check_input(service, name, given)
+        plan = plan_of(service, name)
+        body = caller.body if service != "s3" else with_md5(asked, caller.body, name)
+        given = await input_of(service, plan, asked.parts, body)
+        request = asked.request
         context = Call(
             service,
             name,
@@ -196,15 +192,11 @@ class Gateway:
             request.received_at or self._clock(),
             caller.trailers,
         )
-        result = await call(operation, context, given)
-        response = response_of(service, models.operation_model(service, name), result, request_id)
-        set_ids(response.headers, service, request_id)
-        return response
+        result = operation.method(context, **arguments(operation, given))
+        return response_of(service, plan, result if isinstance(result, dict) else await result, request_id)
 
-    async def _who(
-        self, request: Request, query: list[tuple[str, str]], service: str, device: Principal | None
-    ) -> Authenticated:
-        found = await authenticate(request, query, service, self._identity, self._clock())
+    async def _who(self, asked: Asked, service: str, device: Principal | None) -> Authenticated:
+        found = await authenticate(asked, service, self._identity, self._clock())
         if found.principal.kind == "anonymous":
             if device is not None and service != "s3":
                 return Authenticated(device, found.body, found.trailers)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from littoral.aws import models
-from littoral.aws.service import Call, Honours, Output, ServiceError
+from littoral.aws.service import Honours, Output, ServiceError
 
 
 class NotInTheModel(TypeError):
@@ -83,9 +83,3 @@ def arguments(operation: Operation, given: Mapping[str, Any]) -> dict[str, Any]:
                 "NotImplemented", f"{operation.name}: the field {member} is not implemented here.", status=501
             )
     return kwargs
-
-
-async def call(operation: Operation, context: Call, given: Mapping[str, Any]) -> Output:
-    """Run it. What it returns may be awaited."""
-    result = operation.method(context, **arguments(operation, given))
-    return result if isinstance(result, dict) else await result

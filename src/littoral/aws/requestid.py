@@ -5,12 +5,10 @@ One names a request and guards nothing, so it need not cost a system call.
 
 from __future__ import annotations
 
-import random
-
-_VERSION_4 = 0x4 << 76 | 0x8 << 60  # the bits of a UUID that say which kind it is, in the places of its number
-_RANDOM = ~(0xF << 76 | 0xC << 60)  # and all others
+from random import getrandbits
 
 
 def new_request_id() -> str:
-    text = f"{random.getrandbits(128) & _RANDOM | _VERSION_4:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    """120 bits of it are random; that it is of RFC 9562's version 4 and variant is written out."""
+    text = getrandbits(120).to_bytes(15, "little").hex()
+    return f"{text[:8]}-{text[8:12]}-4{text[12:15]}-a{text[15:18]}-{text[18:]}"

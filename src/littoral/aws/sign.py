@@ -9,6 +9,8 @@ from urllib.parse import urlencode, urlsplit
 from littoral.net.message import Headers
 from littoral.protocols import sigv4
 
+UNSIGNED = frozenset((b"connection", b"user-agent", b"expect", b"transfer-encoding"))
+
 
 def sign(
     method: str,
@@ -36,14 +38,14 @@ def sign(
     headers.set("x-amz-date", stamp)
     headers.set("x-amz-content-sha256", payload_hash)
     headers.remove("authorization")
-    names = {name for name, _ in headers.items()} - {"connection", "user-agent", "expect", "transfer-encoding"}
-    signed = tuple(sorted(names))
+    fields = sigv4.fields_of(headers.raw)
+    signed = sigv4.SignedHeaders.of(sorted(fields.keys() - UNSIGNED))
     credential = sigv4.Credential(access_key, stamp[:8], region, service)
     canonical = sigv4.canonical_request(
         method,
         sigv4.canonical_path(parts.path, service),
         sigv4.canonical_query(sigv4.split_query(parts.query)),
-        sigv4.canonical_headers(headers.items(), signed),
+        sigv4.canonical_headers(fields, signed),
         signed,
         payload_hash,
     )
@@ -52,7 +54,7 @@ def sign(
     headers.set(
         "authorization",
         f"{sigv4.ALGORITHM} Credential={access_key}/{credential.scope}, "
-        f"SignedHeaders={';'.join(signed)}, Signature={signature}",
+        f"SignedHeaders={signed.text}, Signature={signature}",
     )
 
 
@@ -68,12 +70,12 @@ def presign(url: str, *, access_key: str, secret: str, region: str, now: float, 
         ("X-Amz-Expires", str(seconds)),
         ("X-Amz-SignedHeaders", "host"),
     ]
-    signed = ("host",)
+    signed = sigv4.SignedHeaders.of([b"host"])
     canonical = sigv4.canonical_request(
         "GET",
         sigv4.canonical_path(parts.path, "s3"),
         sigv4.canonical_query(query),
-        sigv4.canonical_headers([("host", parts.netloc)], signed),
+        sigv4.canonical_headers({b"host": parts.netloc.encode()}, signed),
         signed,
         sigv4.UNSIGNED_PAYLOAD,
     )

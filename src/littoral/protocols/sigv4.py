@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import posixpath
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -24,10 +24,8 @@ EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 SAFE = "-_.~"
 EXPIRES = re.compile("[0-9]{1,9}")
-# an Authorization header as nearly all clients write it: nothing to take apart first
-_USUAL = re.compile(
-    ALGORITHM + r" Credential=([^,=\s]+), ?SignedHeaders=([^,=\s]+), ?Signature=([0-9a-f]{64})", re.ASCII
-)
+# an Authorization header as nearly all clients write it, up to its signature
+_USUAL = re.compile(ALGORITHM + r" Credential=([^,=\s]+), ?SignedHeaders=([^,=\s]+), ?", re.ASCII)
 
 
 class MalformedSignature(ValueError):
@@ -64,11 +62,37 @@ class Credential:
         return "/".join(part for part in (self.date, self.region, self.service, "aws4_request") if part)
 
 
+@dataclass(frozen=True, slots=True)
+class SignedHeaders:
+    """The headers that a signature covers, in its order."""
+
+    names: tuple[bytes, ...]
+    text: str  # as it is signed: "host;x-amz-date"
+    starts: tuple[tuple[bytes, bytes], ...]  # name and how its line begins: (b"host", b"host:")
+
+    @classmethod
+    def of(cls, names: Iterable[bytes]) -> SignedHeaders:
+        found = tuple(names)
+        return cls(found, b";".join(found).decode(), tuple((name, name + b":") for name in found))
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What all requests of one client say alike for a day: who signs, and which headers."""
+
+    credential: Credential
+    headers: SignedHeaders
+    scope: str
+
+    @classmethod
+    def of(cls, credential: Credential, signed_headers: str) -> Claim:
+        return cls(credential, SignedHeaders.of(signed_headers.encode().split(b";")), credential.scope)
+
+
 class Signed(NamedTuple):
     """What a request says of its own signature. Made for every call, and a tuple is made quickest."""
 
-    credential: Credential
-    signed_headers: tuple[str, ...]
+    claim: Claim
     signature: str
     timestamp: str  # 20260101T120000Z
     presigned: bool = False
@@ -79,10 +103,11 @@ class Signed(NamedTuple):
 
 def parse_authorization(header: str, timestamp: str) -> Signed:
     """An Authorization header. Raises MalformedSignature."""
-    usual = _USUAL.fullmatch(header)
-    if usual is not None:
-        credential, names, signature = usual.groups()
-        return Signed(_credential(credential), _names(names), signature, timestamp)
+    start, _, signature = header.rpartition("Signature=")
+    if len(signature) == 64:
+        claim = _usual_claim(start)
+        if claim is not None:
+            return Signed(claim, signature, timestamp)
     algorithm, _, rest = header.partition(" ")
     if algorithm not in {ALGORITHM, ASYMMETRIC}:
         raise MalformedSignature(f"Unsupported algorithm {algorithm[:40]!r}")
@@ -94,22 +119,17 @@ def parse_authorization(header: str, timestamp: str) -> Signed:
     missing = [name for name in ("Credential", "SignedHeaders", "Signature") if not fields.get(name)]
     if missing:
         raise MalformedSignature(f"Authorization header requires {' and '.join(map(repr, missing))} parameter.")
-    headers = _names(fields["SignedHeaders"])
-    if algorithm == ASYMMETRIC:
-        credential = Credential.parse_asymmetric(fields["Credential"])
-        return Signed(credential, headers, fields["Signature"], timestamp, asymmetric=True)
-    return Signed(_credential(fields["Credential"]), headers, fields["Signature"], timestamp)
+    asymmetric = algorithm == ASYMMETRIC
+    credential = (Credential.parse_asymmetric if asymmetric else Credential.parse)(fields["Credential"])
+    claim = Claim.of(credential, fields["SignedHeaders"])
+    return Signed(claim, fields["Signature"], timestamp, asymmetric=asymmetric)
 
 
 @lru_cache(maxsize=256)
-def _names(signed_headers: str) -> tuple[str, ...]:
-    return tuple(signed_headers.split(";"))
-
-
-@lru_cache(maxsize=256)
-def _credential(text: str) -> Credential:
+def _usual_claim(start: str) -> Claim | None:
     """A client writes the same one all day."""
-    return Credential.parse(text)
+    usual = _USUAL.fullmatch(start)
+    return None if usual is None else Claim.of(Credential.parse(usual[1]), usual[2])
 
 
 def parse_presigned(query: Sequence[tuple[str, str]]) -> Signed:
@@ -125,8 +145,7 @@ def parse_presigned(query: Sequence[tuple[str, str]]) -> Signed:
     if not EXPIRES.fullmatch(expires) or int(expires) > 604800:
         raise MalformedSignature("X-Amz-Expires must be a number of seconds from 0 to 604800")
     return Signed(
-        Credential.parse(fields["X-Amz-Credential"]),
-        tuple(fields["X-Amz-SignedHeaders"].split(";")),
+        Claim.of(Credential.parse(fields["X-Amz-Credential"]), fields["X-Amz-SignedHeaders"]),
         fields["X-Amz-Signature"],
         fields["X-Amz-Date"],
         presigned=True,
@@ -166,20 +185,30 @@ def canonical_path(raw_path: str, service: str) -> str:
     return quote(path, safe="/" + SAFE)
 
 
-def canonical_headers(headers: Iterable[tuple[str, str]], signed: Sequence[str]) -> str:
-    """The block of signed headers; a header that is signed but not there is signed as empty."""
-    wanted = set(signed)
-    found: dict[str, list[str]] = {}
-    for name, value in headers:
-        if name in wanted:
-            found.setdefault(name, []).append(" ".join(value.split()))
-    return "".join([f"{name}:{','.join(found.get(name, ['']))}\n" for name in signed])
+def fields_of(headers: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Headers by name; the values of one that comes more than once are one, as they are signed."""
+    found = dict(headers)
+    if len(found) != len(headers):
+        found.clear()
+        for name, value in headers:
+            found[name] = b"%b,%b" % (found[name], value.strip()) if name in found else value.strip()
+    return found
+
+
+def canonical_headers(fields: Mapping[bytes, bytes], signed: SignedHeaders) -> str:
+    """The block of signed headers; a header that is signed but not there is signed as empty, and white space of a value
+    as one blank."""
+    text = b"\n".join([start + fields.get(name, b"") for name, start in signed.starts]).decode("latin-1")
+    if "\n".join(text.split()) == text:  # no value has white space
+        return text + "\n"
+    values = [" ".join(fields.get(name, b"").decode("latin-1").split()) for name in signed.names]
+    return "".join([f"{name}:{value}\n" for name, value in zip(signed.text.split(";"), values, strict=True)])
 
 
 def canonical_request(
-    method: str, path: str, query: str, headers: str, signed_headers: Sequence[str], payload_hash: str
+    method: str, path: str, query: str, headers: str, signed: SignedHeaders, payload_hash: str
 ) -> str:
-    return f"{method}\n{path}\n{query}\n{headers}\n{';'.join(signed_headers)}\n{payload_hash}"
+    return f"{method}\n{path}\n{query}\n{headers}\n{signed.text}\n{payload_hash}"
 
 
 def string_to_sign(timestamp: str, scope: str, canonical: str, algorithm: str = ALGORITHM) -> str:
@@ -209,7 +238,8 @@ def private_scalar(access_key: str, secret: str) -> int:
 def signature(key: bytes, text: str) -> str:
     """HMAC-SHA-256 as RFC 2104 writes it, from hashes that have the key already: a third of ``hmac.digest``, for one
     key signs a client's whole day."""
-    inner, outer = (half.copy() for half in _keyed(key))
+    inner, outer = _keyed(key)
+    inner, outer = inner.copy(), outer.copy()
     inner.update(text.encode())
     outer.update(inner.digest())
     return outer.hexdigest()

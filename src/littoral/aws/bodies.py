@@ -1,0 +1,157 @@
+"""Bodies that are checked while they are read: a declared hash, a declared MD5, the signatures of chunks.
+
+A signature covers the payload's hash. Where the body is streamed the hash can only be known at its end, so the body
+raises a ServiceError there, before the operation may commit.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable
+
+from littoral.aws import models
+from littoral.aws.asked import Asked
+from littoral.aws.refusals import refusal
+from littoral.aws.service import ServiceError
+from littoral.net.message import Body, BodyTooLarge
+from littoral.protocols import sigv4
+from littoral.protocols.awschunked import BadChunkSignature, Decoder, MalformedChunk
+from littoral.protocols.sigv4 import Signed
+
+STREAMING = "STREAMING-"
+_LENGTH = re.compile("[0-9]{1,18}")
+
+
+class CheckedBody(ABC):
+    """Implements ``message.Body``: whoever iterates to the end, or reads it whole, has what was checked."""
+
+    @abstractmethod
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+    async def read(self, limit: int | None = None) -> bytes:
+        parts, size = [], 0
+        async for chunk in self:
+            size += len(chunk)
+            if limit is not None and size > limit:
+                raise BodyTooLarge(f"more than {limit} bytes")
+            parts.append(chunk)
+        return b"".join(parts)
+
+
+class HashedBody(CheckedBody):
+    """A body whose SHA-256 was declared and signed."""
+
+    def __init__(self, body: Body, declared: str, service: str) -> None:
+        self._body = body
+        self._declared = declared
+        self._service = service
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        found = hashlib.sha256()
+        async for chunk in self._body:
+            found.update(chunk)
+            yield chunk
+        if not sigv4.same(found.hexdigest(), self._declared):
+            raise refusal(self._service, "wrong hash")
+
+
+def with_md5(asked: Asked, body: Body, operation: str) -> Body:
+    """S3: a document's Content-MD5 is checked here; that of a streamed object by whoever stores the stream."""
+    declared = asked.field(b"content-md5")
+    if declared is None or models.operation_model("s3", operation).has_streaming_input:
+        return body
+    return Md5Body(body, declared)
+
+
+class Md5Body(CheckedBody):
+    """A body whose MD5 was declared (RFC 1864)."""
+
+    def __init__(self, body: Body, declared: str) -> None:
+        self._body = body
+        self._declared = declared
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        found = hashlib.md5(usedforsecurity=False)
+        async for chunk in self._body:
+            found.update(chunk)
+            yield chunk
+        if base64.b64encode(found.digest()).decode() != self._declared.strip():
+            raise ServiceError("BadDigest", "The Content-MD5 you specified did not match what we received.", status=400)
+
+
+class ChunkSigner:
+    """The chain of chunk signatures; each signs the one before, the first the request's own."""
+
+    def __init__(self, key: bytes, signed: Signed) -> None:
+        self._key = key
+        self._signed = signed
+        self._previous = signed.signature
+
+    def chunk(self, chunk_hash: str, given: str) -> bool:
+        return self._follow(sigv4.chunk_string_to_sign, chunk_hash, given)
+
+    def trailer(self, text: bytes, given: str) -> bool:
+        return self._follow(sigv4.trailer_string_to_sign, hashlib.sha256(text).hexdigest(), given)
+
+    def _follow(self, string: Callable[[str, str, str, str], str], of: str, given: str) -> bool:
+        text = string(self._signed.timestamp, self._signed.claim.scope, self._previous, of)
+        self._previous = sigv4.signature(self._key, text)
+        return sigv4.same(self._previous, given)
+
+
+def unchunked(asked: Asked, signer: ChunkSigner | None, service: str, trailers: dict[str, str]) -> Body:
+    """The body as it is, or the content of an ``aws-chunked`` one, whose trailers are filled in at its end."""
+    declared = asked.field(b"x-amz-content-sha256")
+    if declared is None or not declared.startswith(STREAMING):
+        return asked.request.body
+    unsigned = declared.startswith("STREAMING-UNSIGNED")
+    if declared not in {
+        "STREAMING-UNSIGNED-PAYLOAD-TRAILER",
+        "STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
+        "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER",
+    }:
+        raise ServiceError("NotImplemented", f"{declared[:80]} is not supported.", status=501)
+    length = asked.field(b"x-amz-decoded-content-length")
+    if length is None or not _LENGTH.fullmatch(length):
+        raise ServiceError("MissingContentLength", "You must provide the Content-Length HTTP header.", status=411)
+    if unsigned or signer is None:
+        decoder = Decoder(None)
+    else:
+        trailing = declared.endswith("-TRAILER")
+        decoder = Decoder(signer.chunk, signer.trailer if trailing else None)
+    return ChunkedBody(asked.request.body, decoder, int(length), service, trailers)
+
+
+class ChunkedBody(CheckedBody):
+    """The content of an ``aws-chunked`` body. Trailers are filled in at its end."""
+
+    def __init__(self, body: Body, decoder: Decoder, length: int, service: str, trailers: dict[str, str]) -> None:
+        self._body = body
+        self._decoder = decoder
+        self._length = length
+        self._service = service
+        self._trailers = trailers
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        decoder = self._decoder
+        try:
+            async for data in self._body:
+                for chunk in decoder.feed(data):
+                    yield chunk
+            decoder.finish()
+        except BadChunkSignature as problem:
+            raise refusal(self._service, "wrong signature") from problem
+        except MalformedChunk as problem:
+            raise ServiceError(
+                "InvalidRequest", f"The aws-chunked body is malformed: {problem}", status=400
+            ) from problem
+        if decoder.size != self._length:
+            raise ServiceError(
+                "IncompleteBody",
+                "You did not provide the number of bytes specified by the x-amz-decoded-content-length header",
+                status=400,
+            )
+        self._trailers.update(decoder.trailers)

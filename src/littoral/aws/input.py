@@ -1,0 +1,59 @@
+"""An operation's input: read by its plan, held against the model; what is wrong is said as the service says it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from littoral.aws.service import ServiceError
+from littoral.aws.wire.parts import Parts
+from littoral.aws.wire.plan import Plan
+from littoral.aws.wire.unreadable import Unreadable
+from littoral.aws.wire.xmlbody import BadDocument
+from littoral.net.message import Body, BodyTooLarge
+
+_UNREADABLE = {
+    "s3": "InvalidArgument",
+    "lambda": "InvalidRequestContentException",
+    "cloudfront": "InvalidArgument",
+    "iot": "InvalidRequestException",
+    "iot-data": "InvalidRequestException",
+    "greengrassv2": "ValidationException",
+}
+_INVALID = {
+    "s3": "InvalidArgument",
+    "cloudfront": "InvalidArgument",
+    "iot": "InvalidRequestException",
+    "iot-data": "InvalidRequestException",
+}
+
+
+async def input_of(service: str, plan: Plan, parts: Parts, body: Body) -> dict[str, Any]:
+    """In the model's names. A streaming member is not read: it is handed on as ``body``. Raises ServiceError."""
+    try:
+        if plan.holds is None:
+            parts.body = body
+        else:
+            parts.data = await body.read(plan.holds)
+        given = plan.read(parts)
+        problems = plan.check(given) if plan.check is not None else ()
+    except Unreadable as problem:
+        raise _unreadable(service, problem) from problem
+    except RecursionError as problem:
+        raise ServiceError(_unreadable_code(service), "The body is nested too deeply", status=400) from problem
+    except BodyTooLarge as problem:
+        raise ServiceError("RequestTooLargeException", str(problem), status=413) from problem
+    if problems:
+        count = len(problems)
+        text = f"{count} validation error{'s' if count > 1 else ''} detected: {'; '.join(map(str, problems))}"
+        raise ServiceError(_INVALID.get(service, "ValidationException"), text, status=400)
+    return given
+
+
+def _unreadable(service: str, problem: Unreadable) -> ServiceError:
+    if service == "s3" and isinstance(problem, BadDocument):
+        return ServiceError("MalformedXML", "The XML you provided was not well-formed or did not validate.", status=400)
+    return ServiceError(_unreadable_code(service), str(problem), status=400)
+
+
+def _unreadable_code(service: str) -> str:
+    return _UNREADABLE.get(service, "SerializationException")

@@ -1,0 +1,220 @@
+"""Input against its shape: required members, lengths, ranges, patterns and enums.
+
+A shape that constrains nothing, itself or within, has no checker. Patterns of the models are Java's; one that Python
+cannot read is not checked. S3 and CloudFront have no patterns in their models and say more in their own errors; the
+capability checks those.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import cache, lru_cache
+from typing import Any, NamedTuple
+
+from botocore.model import Shape
+
+MOST = 3  # problems that are told
+SHORT = 256  # characters of a text whose verdict is kept
+ENUMS_CHECKED = frozenset(("lambda", "iot", "iot-data", "greengrassv2", "cloudfront", "wafv2"))
+
+
+class Problem(NamedTuple):
+    path: str
+    rule: str
+    value: str | None = None  # where it is told
+
+    def __str__(self) -> str:
+        told = "" if self.value is None else f" '{self.value}'"
+        return f"Value{told} at '{self.path}' failed to satisfy constraint: Member must {self.rule}"
+
+    def inside(self, part: str) -> Problem:
+        return self._replace(path=f"{part}.{self.path}" if self.path else part)
+
+
+Problems = list[Problem]
+Checker = Callable[[Any], Problems]  # none where all is good
+Inner = tuple[Callable[[Any], str], Checker]
+GOOD: Problems = []
+
+
+class Checkers:
+    """Of one service's shapes."""
+
+    def __init__(self, service: str) -> None:
+        self._enums = service in ENUMS_CHECKED
+        self._patterns = service != "s3"
+        self._structures: dict[str, Checker] = {}
+
+    def of(self, shape: Shape) -> Checker | None:
+        kind = shape.type_name
+        if kind == "structure":
+            return self._structure(shape)
+        if kind == "list":
+            return _list_checker(_size(shape), self.of(shape.member))
+        if kind == "map":
+            return _map_checker(_size(shape), self.of(shape.value))
+        if kind == "string":
+            return self._text(shape)
+        if kind == "blob":
+            return _sized(_size(shape), bytes)
+        if kind in {"integer", "long", "float", "double"}:
+            return _range_checker(shape.metadata.get("min"), shape.metadata.get("max"))
+        return None
+
+    def _structure(self, shape: Shape) -> Checker | None:
+        known = self._structures.get(shape.name)
+        if known is None:
+            members: dict[str, tuple[str, Checker]] = {}
+            known = _structure_checker(tuple(shape.required_members), members)
+            self._structures[shape.name] = known
+            for name, member in shape.members.items():
+                checker = self.of(member)
+                if checker is not None:
+                    members[name] = _camel(name), checker
+            if not members and not shape.required_members:
+                self._structures[shape.name] = _nothing
+        return None if known is _nothing else known
+
+    def _text(self, shape: Shape) -> Checker | None:
+        size = _size(shape)
+        allowed = tuple(shape.metadata.get("enum", ())) if self._enums else ()
+        pattern = shape.metadata.get("pattern") if self._patterns else None
+        if pattern is not None and _compiled(pattern) is None:
+            pattern = None
+        if not (allowed or pattern):
+            return _sized(size, str)
+        return _text_checker(size, allowed, pattern)
+
+
+def _nothing(_: Any) -> Problems:
+    return GOOD
+
+
+def _camel(name: str) -> str:
+    return name[:1].lower() + name[1:]
+
+
+def _structure_checker(required: tuple[str, ...], members: dict[str, tuple[str, Checker]]) -> Checker:
+    def check(value: dict[str, Any]) -> Problems:
+        problems = GOOD
+        for name in required:
+            if name not in value:
+                problems = [*problems, Problem(_camel(name), "not be null")]
+        for name, each in value.items():
+            if name in members:
+                camel, checker = members[name]
+                found = checker(each)
+                if found:
+                    problems = problems + [problem.inside(camel) for problem in found]
+        return problems[:MOST] if problems else GOOD
+
+    return check
+
+
+def _list_checker(size: Checker | None, item: Checker | None) -> Checker | None:
+    if item is None:
+        return size
+
+    def check(value: list[Any]) -> Problems:
+        problems = size(value) if size is not None else GOOD
+        for at, each in enumerate(value):
+            found = item(each)
+            if found:
+                problems = problems + [problem.inside(f"{at + 1}.member") for problem in found]
+                if len(problems) >= MOST:
+                    break
+        return problems
+
+    return check
+
+
+def _map_checker(size: Checker | None, item: Checker | None) -> Checker | None:
+    if item is None:
+        return size
+
+    def check(value: dict[str, Any]) -> Problems:
+        problems = size(value) if size is not None else GOOD
+        for key, each in value.items():
+            found = item(each)
+            if found:
+                problems = problems + [problem.inside(key) for problem in found]
+                if len(problems) >= MOST:
+                    break
+        return problems
+
+    return check
+
+
+def _text_checker(size: Checker | None, allowed: tuple[str, ...], pattern: str | None) -> Checker:
+    choice = frozenset(allowed)
+
+    def check(value: Any) -> Problems:
+        if not isinstance(value, str):
+            return GOOD  # a stream
+        wrong_size = size(value) if size is not None else GOOD
+        problems = wrong_size
+        if choice and value not in choice:
+            problems = [*problems, Problem("", f"satisfy enum value set: [{', '.join(allowed)}]", value[:100])]
+        # some patterns take long over a text that is too long
+        if pattern is not None and not wrong_size and not _fits(pattern, value):
+            problems = [*problems, Problem("", f"satisfy regular expression pattern: {pattern}", value[:100])]
+        return problems
+
+    return check
+
+
+def _size(shape: Shape) -> Checker | None:
+    low, high = shape.metadata.get("min"), shape.metadata.get("max")
+    if low is None and high is None:
+        return None
+
+    def check(value: Any) -> Problems:
+        length = len(value)
+        if low is not None and length < low:
+            return [Problem("", f"have length greater than or equal to {low}")]
+        if high is not None and length > high:
+            return [Problem("", f"have length less than or equal to {high}")]
+        return GOOD
+
+    return check
+
+
+def _sized(size: Checker | None, kind: type) -> Checker | None:
+    """Bytes and texts may also be streams, whose length is not known here."""
+    return size and (lambda value: size(value) if isinstance(value, kind) else GOOD)
+
+
+def _range_checker(low: float | None, high: float | None) -> Checker | None:
+    if low is None and high is None:
+        return None
+
+    def check(value: float) -> Problems:
+        if low is not None and value < low:
+            return [Problem("", f"have value greater than or equal to {low}", str(value))]
+        if high is not None and value > high:
+            return [Problem("", f"have value less than or equal to {high}", str(value))]
+        return GOOD
+
+    return check
+
+
+def _fits(pattern: str, value: str) -> bool:
+    return _fits_kept(pattern, value) if len(value) <= SHORT else _matches(pattern, value)
+
+
+def _matches(pattern: str, value: str) -> bool:
+    compiled = _compiled(pattern)
+    return compiled is None or compiled.search(value) is not None
+
+
+_fits_kept = lru_cache(maxsize=4096)(_matches)
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str] | None:
+    """The services match the whole value; most patterns say so themselves, some rely on it."""
+    try:
+        return re.compile(rf"\A(?:{pattern.removeprefix('^').removesuffix('$')})\Z")
+    except re.error:
+        return None
