@@ -68,6 +68,17 @@ def test_members_are_found_from_either_side(iot: Any) -> None:
     refused("ResourceNotFoundException", iot.add_thing_to_thing_group, thingGroupName="none", thingName="oven")
 
 
+def test_a_thing_is_in_one_group_of_a_hierarchy(iot: Any) -> None:
+    for name, parent in (("tree", {}), ("left", {"parentGroupName": "tree"}), ("right", {"parentGroupName": "tree"})):
+        iot.create_thing_group(thingGroupName=name, **parent)
+    iot.create_thing(thingName="bird")
+    iot.add_thing_to_thing_group(thingGroupName="left", thingName="bird")
+    for other in ("right", "tree"):
+        refused("InvalidRequestException", iot.add_thing_to_thing_group, thingGroupName=other, thingName="bird")
+    iot.update_thing_groups_for_thing(thingName="bird", thingGroupsToAdd=["right"], thingGroupsToRemove=["left"])
+    assert iot.list_things_in_thing_group(thingGroupName="tree", recursive=True)["things"] == ["bird"]
+
+
 def test_billing_groups_are_accepted(iot: Any) -> None:
     made = iot.create_billing_group(
         billingGroupName="clinic", billingGroupProperties={"billingGroupDescription": "pays"}

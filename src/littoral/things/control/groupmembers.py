@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 from littoral.aws.service import Call, Output, operation
 from littoral.things.control import pages
@@ -69,12 +70,20 @@ class GroupMembers(Noun):
             after = (static - set(remove)) | set(add)
             if len(after) > MAX_GROUPS and after - static:
                 raise limit_exceeded(f"A thing is in at most {MAX_GROUPS} thing groups")
+            if after - static:
+                self._check_hierarchies(after)
             for name in sorted(static - after):
                 await members.remove(thing, name)
             for name in sorted(after - static):
                 await members.add(thing, name)
         self.registry.changed(self.registry.principals.of_name(thing))
         self.registry.fleet_changed(thing)
+
+    def _check_hierarchies(self, groups: Iterable[str]) -> None:
+        roots = Counter([group, *self.registry.ancestors(group)][-1] for group in groups)
+        for root, times in roots.items():
+            if times > 1:
+                raise invalid(f"A thing is in one group of a hierarchy only: it would be in {times} below {root}")
 
     @operation()
     async def list_things_in_thing_group(
