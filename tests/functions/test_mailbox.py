@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from littoral.aws.requestid import new_request_id
 from littoral.aws.service import ServiceError
-from littoral.functions.line import DEPTH, KNOWN, SILENCE, Pace
+from littoral.functions.line import BATCH, DEPTH, KNOWN, SILENCE, Pace
 from tests.functions.deploy import Answer, Place, call
 from tests.functions.meeting import Meeting
 
@@ -85,7 +85,7 @@ async def _known(place: Place, name: str = "f") -> None:
     for count in range(KNOWN + 1):
         assert (await place.invoke(count, name)).result[0] == count
     assert _instances(place) == 1
-    _pace(place, name).mean = 0.0  # however slow the machine is now
+    _pace(place, name).depth = DEPTH  # however slow the machine is now
 
 
 def _instances(place: Place) -> int:
@@ -100,7 +100,7 @@ def _pace(place: Place, name: str = "f") -> Pace:
 def _waiting(place: Place) -> int:
     """Events that were given to an instance which has another."""
     pools = place.functions._parts.scheduler._pools.values()
-    return sum(max(0, each.load - 1) for pool in pools for each in pool.busy)
+    return sum(max(0, len(each.line) - 1) for pool in pools for each in pool.busy)
 
 
 async def _all(place: Place, events: list[Any]) -> list[Answer]:
@@ -184,8 +184,7 @@ async def test_words_are_those_of_the_event_that_said_them(quick: Place) -> None
     for each in answers:
         assert each.log[0].startswith("START")
         assert not any("\x00" in line or "littoral" in line for line in each.log)
-    assert _pace(quick).silent < SILENCE
-    assert not _pace(quick).may_wait(1)
+    assert _pace(quick).depth == 1
 
 
 async def test_what_is_written_past_the_console_is_marked_as_well(place: Place) -> None:
@@ -260,19 +259,36 @@ async def test_an_alias_and_asynchronous_events_are_served_alike(quick: Place) -
     assert quick.functions.stats()["errors"] == 0
 
 
+def _took(pace: Pace, seconds: float, events: int = BATCH) -> None:
+    for _ in range(events // BATCH):
+        pace.took += [seconds] * BATCH
+        pace.reckon()
+
+
 def test_who_may_wait() -> None:
     pace = Pace()
-    assert not pace.may_wait(1)  # nothing is known yet
-    for _ in range(KNOWN):
-        pace.saw(0.00002, printed=False)
-    assert pace.may_wait(DEPTH - 1)
-    assert not pace.may_wait(DEPTH)
-    pace.saw(0.00002, printed=True)
-    assert not pace.may_wait(1)
-    for _ in range(SILENCE):
-        pace.saw(0.0005, printed=False)
-    assert pace.may_wait(1)
-    assert not pace.may_wait(4)  # they would wait for more than a millisecond
-    for _ in range(100):
-        pace.saw(10.0, printed=False)
-    assert not pace.may_wait(1)
+    assert pace.depth == 1  # nothing is known yet
+    _took(pace, 0.00002, KNOWN)
+    assert pace.depth == DEPTH
+    pace.spoke()
+    assert pace.depth == 1
+    _took(pace, 0.00002, SILENCE - BATCH)
+    assert pace.depth == 1
+    _took(pace, 0.0005, 10 * BATCH)
+    assert 2 <= pace.depth <= 3  # more would wait for more than a millisecond
+    _took(pace, 10.0, 10 * BATCH)
+    assert pace.depth == 1
+    pace.took += [0.00002] * 15 + [10.0]  # one that was long says little
+    pace.reckon()
+    assert pace.depth > 1
+
+
+def test_who_is_soon_taken() -> None:
+    pace = Pace()
+    assert pace.soon(5) == 0  # nothing is known yet
+    pace.took += [0.1, 0.00005, 0.00005]
+    assert 20 < pace.soon(1) < 40
+    assert pace.soon(0) == 0
+    pace.took.clear()
+    _took(pace, 0.1)
+    assert pace.soon(10) == 0

@@ -5,7 +5,7 @@ The site hands an ``Invoker`` to edge (triggers), objects (notifications), thing
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -38,7 +38,8 @@ class Invoker(Protocol):
     """Raises ServiceError: ResourceNotFoundException, TooManyRequestsException, and the others of the
     Lambda Invoke model. A function's own failure is a result, not an exception."""
 
-    async def invoke(self, invocation: Invocation) -> InvokeResult: ...
+    def invoke(self, invocation: Invocation) -> Awaitable[InvokeResult]:
+        """Runs at once, whether it is awaited or not."""
 
     async def invoke_async(self, invocation: Invocation) -> str:
         """Queue durably and return the request id: the event survives ``kill -9`` once this returns."""

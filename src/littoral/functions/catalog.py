@@ -18,9 +18,10 @@ import json
 import random
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from littoral.functions.frames import event_about
 from littoral.functions.names import LATEST, Home, Reference, is_number, not_found
 from littoral.functions.version import (
     Function,
@@ -43,6 +44,10 @@ class Target:
     version: FunctionVersion
     arn: str  # the ARN that was invoked, with the qualifier that was given
     qualifier: str  # the qualifier that was given, "$LATEST" when none
+    about: bytes = field(init=False, repr=False, compare=False)  # timeout and ARN, as an event's frame has them
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "about", event_about(self.arn, float(self.version.timeout)))
 
 
 def new_revision() -> str:
@@ -56,6 +61,7 @@ class Catalog:
         self._choose = choose  # 0 ≤ x < 1, for weighted aliases
         self._functions: dict[str, Function] = {}
         self._called: dict[str, Target] = {}  # what callers write, while it leads to one version
+        self._resolved: dict[Reference, Target] = {}  # the same, read
         self._urls: dict[str, tuple[str, str]] = {}  # id of a URL → function, alias or ""
         self._locks: dict[str, asyncio.Lock] = {}
 
@@ -105,6 +111,17 @@ class Catalog:
 
     def resolve(self, reference: Reference) -> Target:
         """What an invocation of this reference runs; a weighted alias draws. Raises ResourceNotFoundException."""
+        found = self._resolved.get(reference)
+        if found is None:
+            found = self._resolve(reference)
+            alias = found.function.aliases.get(reference.qualifier or "")
+            if alias is None or not alias.weights:
+                if len(self._resolved) >= MOST_CALLED:
+                    self._resolved.clear()
+                self._resolved[reference] = found
+        return found
+
+    def _resolve(self, reference: Reference) -> Target:
         version = self.version(reference)
         function = self._functions[reference.name]
         alias = function.aliases.get(reference.qualifier or "")
@@ -124,8 +141,7 @@ class Catalog:
         if found is None:
             reference = self.home.parse(text)
             found = self.resolve(reference)
-            alias = found.function.aliases.get(reference.qualifier or "")
-            if alias is None or not alias.weights:
+            if reference in self._resolved:
                 if len(self._called) >= MOST_CALLED:
                     self._called.clear()
                 self._called[text] = found
@@ -157,7 +173,11 @@ class Catalog:
 
     def _keep(self, function: Function) -> None:
         self._functions[function.name] = function
+        self._forget_called()
+
+    def _forget_called(self) -> None:
         self._called.clear()
+        self._resolved.clear()
 
     def _index_urls(self, function: Function) -> None:
         self._urls.update((config["id"], (function.name, key)) for key, config in function.urls.items())
@@ -187,7 +207,7 @@ class Catalog:
         function = self._functions[name]
         await self._records.delete(f"function/{name}")
         del self._functions[name]
-        self._called.clear()
+        self._forget_called()
         self._forget_urls(function)
         for number in function.versions:
             await self._records.delete(f"version/{name}/{number:09d}")

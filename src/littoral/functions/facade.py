@@ -19,7 +19,7 @@ import secrets
 import statistics
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -28,8 +28,7 @@ from littoral.aws.invoke import Invocation, InvokeResult
 from littoral.functions.api import LambdaApi
 from littoral.functions.api.parts import CodeSource, Parts
 from littoral.functions.api.settings import log_style
-from littoral.functions.capacity import Capacity
-from littoral.functions.catalog import Catalog, new_revision
+from littoral.functions.catalog import Catalog, Target, new_revision
 from littoral.functions.code import CodeStore
 from littoral.functions.codeurl import PREFIX, CodeUrls
 from littoral.functions.delivery import Deliveries
@@ -87,6 +86,8 @@ class Functions:
         self._meter = meter
         self._clock = clock
         self._sweeper: asyncio.Task[None] | None = None
+        self._called = parts.catalog.called
+        self._runner = parts.runner
         self.logs = logs
         self.api = LambdaApi(parts)
         self.logs_api = LogsApi(logs, parts.home, clock)
@@ -119,14 +120,9 @@ class Functions:
         logs = Logs(folder / "logs", clock=clock, bytes_per_group=settings.log_bytes_per_group)
         ground = Ground(folder.absolute(), (folder / "code").absolute(), settings.isolated)
         launcher = Launcher(code, ground, runtimes, settings, home, clock)
-        scheduler = Scheduler(
-            launcher.launch,
-            total=settings.concurrency,
-            idle_seconds=settings.idle_seconds,
-            capacity=Capacity(settings.memory),
-        )
+        scheduler = Scheduler(launcher.launch, logs, settings, clock)
         for name in catalog.names():
-            scheduler.reserve(name, catalog.get(name).reserved)
+            scheduler.slots.reserve(name, catalog.get(name).reserved)
         runner = Runner(scheduler, logs, settings, clock)
         deliveries = Deliveries(store.streams, records, catalog, runner, settings, clock, sink)
         await deliveries.open()
@@ -154,7 +150,7 @@ class Functions:
             urls.sign,
             code_source,
         )
-        meter = Meter(store.records("functions-usage"), runner.tallies, clock)
+        meter = Meter(store.records("functions-usage"), scheduler.tallies, clock)
         return cls(parts, logs, meter, urls, clock)
 
     async def start(self) -> None:
@@ -196,17 +192,20 @@ class Functions:
 
     # ------------------------------------------------------------------------------------ the invoker
 
-    async def invoke(self, invocation: Invocation) -> InvokeResult:
-        """See ``littoral.aws.invoke.Invoker``."""
-        target = self._parts.catalog.called(invocation.function)
-        payload = invocation.payload
-        if not check_small(payload):
-            payload = await check_payload(payload, MAX_SYNC, "RequestResponse")
+    def invoke(self, invocation: Invocation) -> Awaitable[InvokeResult]:
+        """See ``littoral.aws.invoke.Invoker``. The way of most events: no coroutine, one future."""
+        target = self._called(invocation.function)
+        if not check_small(invocation.payload):
+            return self._check_and_run(target, invocation)
+        return self._run(target, invocation, invocation.payload)
+
+    async def _check_and_run(self, target: Target, invocation: Invocation) -> InvokeResult:
+        return await self._run(target, invocation, await check_payload(invocation.payload, MAX_SYNC, "RequestResponse"))
+
+    def _run(self, target: Target, invocation: Invocation, payload: bytes) -> Awaitable[InvokeResult]:
         context = context_of(invocation.client_context) if invocation.client_context else b""
         group = replica_group(target.version, invocation.replica_of) if invocation.replica_of else ""
-        return await self._parts.runner.run(
-            target, new_request_id(), payload, context, tail=invocation.tail_log, group=group
-        )
+        return self._runner.run(target, new_request_id(), payload, context, tail=invocation.tail_log, group=group)
 
     async def invoke_async(self, invocation: Invocation) -> str:
         """See ``littoral.aws.invoke.Invoker``: durable once it returns."""
@@ -328,7 +327,7 @@ class Functions:
                 return False
             await self._parts.catalog.delete(name)
             self._parts.scheduler.retire(name, keep=set())
-            self._parts.scheduler.reserve(name, None)
+            self._parts.scheduler.slots.reserve(name, None)
             return True
 
     # ------------------------------------------------------------------------------------ for the site
@@ -358,24 +357,25 @@ class Functions:
 
     def tallies(self) -> list[Tally]:
         """What each version came to since the start."""
-        return list(self._parts.runner.tallies)
+        return list(self._parts.scheduler.tallies)
 
     def running(self) -> dict[str, int]:
         """Executions under way, by function; those with none are not there."""
-        return self._parts.scheduler.running()
+        return self._parts.scheduler.slots.running()
 
     def stats(self) -> dict[str, Any]:
         """Counts since the start; durations of the last thousand in seconds."""
-        stats = self._parts.runner.stats
+        scheduler = self._parts.scheduler
+        tallies, inits, recent = self.tallies(), scheduler.starts.inits, scheduler.tallies.recent
         return {
-            "cold": stats.cold,
-            "warm": stats.warm,
-            "errors": stats.errors,
-            "timeouts": stats.timeouts,
-            "throttles": stats.throttles,
-            "init_p50": statistics.median(stats.inits) if stats.inits else None,
-            "duration_p50": statistics.median(stats.durations) if stats.durations else None,
-            **self._parts.scheduler.instances(),
+            "cold": sum(each.cold for each in tallies),
+            "warm": sum(each.requests - each.cold for each in tallies),
+            "errors": sum(each.errors for each in tallies),
+            "timeouts": sum(each.timeouts for each in tallies),
+            "throttles": sum(each.throttles for each in tallies),
+            "init_p50": statistics.median(inits) if inits else None,
+            "duration_p50": statistics.median(recent) if recent else None,
+            **scheduler.instances(),
         }
 
     def _wanted(self, name: str, version: str, config: Mapping[str, Any], placement: Placement) -> FunctionVersion:

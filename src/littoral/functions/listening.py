@@ -18,6 +18,7 @@ from typing import Any
 
 from littoral.functions import extensionsapi, runtimeapi
 from littoral.functions.extensionsapi import Extension, ExtensionsApi
+from littoral.functions.frames import event_about
 from littoral.functions.held import descendants
 from littoral.functions.instance import Instance
 from littoral.functions.outcome import Outcome, exit_words, platform_payload
@@ -72,27 +73,28 @@ class ListeningInstance(Instance):
     def refuse_init(self, kind: str, message: str) -> None:
         """There is nothing to start."""
         self.alive = False
-        self._ready.set_exception(InitFailed(b"", words=message, kind=kind))
-        self._ready.exception()
+        self._fail_init(InitFailed(b"", words=message, kind=kind))
 
     def started(self, pid: int) -> None:
         super().started(pid)
         self._started.set()
+        self.on_booted()
 
-    def send_event(self, turn: Turn) -> None:
+    def send_event(self, turn: Turn, kind: bytes) -> None:
         now = self.clock()
         if not turn.trace:
             root = f"1-{int(now):08x}-{secrets.token_hex(12)}"
             turn.trace = f"Root={root};Parent={secrets.token_hex(8)};Sampled=0"
+            turn.about = event_about(turn.arn, turn.timeout, turn.context, turn.trace)
         self._ends_at = time.monotonic() + turn.timeout
         if self.extensions.any:
             self.extensions.invoke(turn.request_id, int((now + turn.timeout) * 1000), turn.arn, turn.trace)
             self._moved_on()
-        self.hand_event(turn)
+        self.hand_event(turn, kind)
 
-    def hand_event(self, turn: Turn) -> None:
+    def hand_event(self, turn: Turn, kind: bytes) -> None:
         """Give the event to the runtime."""
-        super().send_event(turn)
+        super().send_event(turn, kind)
 
     # ------------------------------------------------------------------------------------ phases
 
@@ -118,7 +120,7 @@ class ListeningInstance(Instance):
                 async with asyncio.timeout(max(0.0, left)):
                     await self._next_move()
             except TimeoutError:
-                self.log.printed(b"[littoral] an extension went on beyond the function's timeout\n")
+                self.log.say(b"[littoral] an extension went on beyond the function's timeout\n")
                 return False
         return self.alive
 
@@ -132,7 +134,7 @@ class ListeningInstance(Instance):
         self._moved_on()
         if failure is None or not self._ready.done() or not self.alive:
             return
-        turn = self._line.current
+        turn = self.line.current
         if turn is not None:
             kind, message = failure
             payload = platform_payload(kind, turn.request_id, message)

@@ -1,15 +1,16 @@
 """The pipe that an instance prints into, and whose words come out of it.
 
-Owns: the reading end. Words are those of the event under way (``printed``), or, behind a mark, of one that waited in
-the mailbox and has begun before the place knew: the runtime writes its id in front of its first word.
+Owns: the reading end. Words are those of the event under way (``turn``), or, behind a mark, of one that waited in the
+mailbox and has begun before the place knew: the runtime writes its id in front of its first word.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from typing import Protocol
 
+from littoral.functions.line import Line
 from littoral.functions.turn import Turn
 
 PIPE_READ = 65536
@@ -17,16 +18,16 @@ MARK = b"\x00\x1alittoral "  # then the id of the event whose words follow
 ID = 36
 
 
-def nowhere(data: bytes) -> None:
-    """An instance that prints while no invocation listens."""
+class Hearer(Protocol):
+    def printed(self, data: bytes) -> None: ...
 
 
 class LogPipe:
-    def __init__(self, find: Callable[[str], Turn | None]) -> None:
-        """``find``: the event of an instance by its id."""
-        self.printed: Callable[[bytes], None] = nowhere
-        self.speaker: Turn | None = None  # whose words are read next, where a mark has said it
-        self._find = find
+    def __init__(self, line: Line[Turn]) -> None:
+        """``line``: the events of the instance."""
+        self.turn: Hearer | None = None  # that began last; before the first, who listens to the init phase
+        self._speaker: Turn | None = None  # whose words are read next, where a mark has said it
+        self._line = line
         self._fd = -1
         self._cut = b""  # maybe the beginning of a mark
 
@@ -72,14 +73,21 @@ class LogPipe:
             data, self._cut = data[:at], data[at:]
         while (at := data.find(MARK)) >= 0 and len(data) >= at + len(MARK) + ID:
             end = at + len(MARK) + ID
-            speaker = self._find(data[at + len(MARK) : end].decode("latin-1"))
-            if at:
-                self.printed(data[:at])
+            speaker = self._line.find(data[at + len(MARK) : end].decode("latin-1"))
+            self.say(data[:at])
             if speaker is not None:
-                self.speaker, self.printed = speaker, speaker.printed
+                self._speaker = speaker
             data = data[end:]
-        if data:
-            self.printed(data)
+        self.say(data)
+
+    def say(self, data: bytes) -> None:
+        """Words of the one who speaks; of nobody, where none listens."""
+        speaker: Hearer | None = self._speaker
+        if speaker is not None and speaker not in self._line:
+            speaker = self._speaker = None
+        hearer = speaker or self.turn
+        if data and hearer is not None:
+            hearer.printed(data)
 
     def close(self) -> None:
         if self._fd >= 0:

@@ -10,7 +10,7 @@ import contextlib
 import fcntl
 import os
 
-LETTER = 4096  # bytes: PIPE_BUF, the most that is one packet
+from littoral.functions.frames import LETTER
 
 
 class Mailbox:

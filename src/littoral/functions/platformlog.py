@@ -1,5 +1,8 @@
 """What the platform writes into a function's log around each execution: lines of text, or JSON records. Pure.
 
+Most executions print nothing, and nobody asks for their tail: such a one is a ``Report``, whose lines are made when
+they are written, many at once and on the thread that writes them.
+
 AWS: "Configuring JSON and plain text log formats". A level filters JSON records only: START and REPORT are INFO, the
 end of the runtime's work is DEBUG; whatever did not succeed is WARN.
 """
@@ -7,12 +10,13 @@ end of the runtime's work is DEBUG; whatever did not succeed is WARN.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 from littoral.functions import architecture
 from littoral.functions.outcome import (
-    Outcome,
+    Kind,
+    billed_ms,
     end_line,
     report_line,
     start_line,
@@ -23,77 +27,108 @@ from littoral.functions.version import FunctionVersion, iso_time
 LEVELS = {"DEBUG": 0, "INFO": 1, "WARN": 2}
 _STATUS = {"ok": "success", "error": "error", "timeout": "timeout", "exit": "failure"}
 
-Clock = Callable[[], float]
+
+class Report(NamedTuple):
+    """One execution that has ended. Times are Unix seconds, all others seconds."""
+
+    stream: str
+    version: FunctionVersion
+    request_id: str
+    began: float  # 0: its START is written already
+    ended: float
+    kind: Kind
+    payload: bytes  # the error object where it timed out or the instance ended
+    duration: float
+    memory_kib: int
+    init: float | None  # the init phase, for an instance's first event
 
 
-def foreign(version: FunctionVersion, clock: Clock) -> list[str]:
+def told(report: Report) -> Iterator[tuple[float, str, list[bytes]]]:
+    """Its lines: when, stream, what."""
+    stream, version, request_id, began, ended_at, kind, _, duration, memory_kib, init = report
+    if kind == "ok" and init is None and began and not version.log_style.is_json:  # nearly all
+        start, *end = (
+            (
+                f"START RequestId: {request_id} Version: {version.version}\nEND RequestId: {request_id}\n"
+                f"REPORT RequestId: {request_id}\tDuration: {duration * 1000:.2f} ms\t"
+                f"Billed Duration: {billed_ms(duration, None)} ms\tMemory Size: {version.memory_size} MB\t"
+                f"Max Memory Used: {-(-memory_kib // 1024)} MB\t"
+            )
+            .encode()
+            .split(b"\n")
+        )
+        yield began, stream, [start]
+        yield ended_at, stream, end
+        return
+    if began:
+        yield began, stream, [line.encode() for line in started(version, request_id, began)]
+    yield ended_at, stream, [line.encode() for line in ended(report)]
+
+
+def foreign(version: FunctionVersion, now: float) -> list[str]:
     """What is to be said of a function for another processor, at a cold start."""
     words = architecture.difference(version.architectures)
     if words is None:
         return []
     if not version.log_style.is_json:
         return [f"[littoral] {words}"]
-    return [json.dumps({"timestamp": iso_time(clock()), "level": "WARN", "message": words}, separators=(",", ":"))]
+    return [json.dumps({"timestamp": iso_time(now), "level": "WARN", "message": words}, separators=(",", ":"))]
 
 
-def started(version: FunctionVersion, request_id: str, clock: Clock) -> list[str]:
+def started(version: FunctionVersion, request_id: str, now: float) -> list[str]:
     if not version.log_style.is_json:
         return [start_line(request_id, version.version)]
     if _threshold(version) > LEVELS["INFO"]:
         return []
-    return [_record("platform.start", {"requestId": request_id, "version": version.version}, clock)]
+    return [_record("platform.start", {"requestId": request_id, "version": version.version}, now)]
 
 
-def ended(
-    version: FunctionVersion, request_id: str, outcome: Outcome, init: float | None, billed: int, clock: Clock
-) -> list[str]:
-    """``init``: seconds of the init phase, for an instance's first event; ``billed``: milliseconds, see
-    ``outcome.billed_ms``."""
+def ended(report: Report) -> list[str]:
+    version, request_id = report.version, report.request_id
     if version.log_style.is_json:
-        return _ended_json(version, request_id, outcome, init, billed, clock)
+        return _ended_json(report)
     lines: list[str] = []
     status = ""
-    if outcome.kind == "timeout":
+    if report.kind == "timeout":
         status = "Status: timeout"
-        lines = [timeout_message(iso_time(clock()), request_id, outcome.duration)]
-    elif outcome.kind == "exit":
-        error = json.loads(outcome.payload)
+        lines = [timeout_message(iso_time(report.ended), request_id, report.duration)]
+    elif report.kind == "exit":
+        error = json.loads(report.payload)
         status = f"Status: error\tError Type: {error['errorType']}"
         lines = [error["errorMessage"], error["errorType"]]
-    report = report_line(
+    last = report_line(
         request_id,
-        duration=outcome.duration,
-        billed=billed,
+        duration=report.duration,
+        billed=billed_ms(report.duration, report.init),
         memory_size=version.memory_size,
-        memory_kib=outcome.memory_kib,
-        init=init,
+        memory_kib=report.memory_kib,
+        init=report.init,
         status=status,
     )
-    return [*lines, end_line(request_id), report]
+    return [*lines, end_line(request_id), last]
 
 
-def _ended_json(
-    version: FunctionVersion, request_id: str, outcome: Outcome, init: float | None, billed: int, clock: Clock
-) -> list[str]:
-    failed = outcome.kind != "ok"
+def _ended_json(report: Report) -> list[str]:
+    version = report.version
+    failed = report.kind != "ok"
     threshold = _threshold(version)
-    common: dict[str, Any] = {"requestId": request_id, "status": _STATUS[outcome.kind]}
-    if outcome.kind in ("timeout", "exit"):
-        common["errorType"] = json.loads(outcome.payload)["errorType"]
-    milliseconds = round(outcome.duration * 1000, 3)
+    common: dict[str, Any] = {"requestId": report.request_id, "status": _STATUS[report.kind]}
+    if report.kind in ("timeout", "exit"):
+        common["errorType"] = json.loads(report.payload)["errorType"]
+    milliseconds = round(report.duration * 1000, 3)
     metrics: dict[str, Any] = {
         "durationMs": milliseconds,
-        "billedDurationMs": billed,
+        "billedDurationMs": billed_ms(report.duration, report.init),
         "memorySizeMB": version.memory_size,
-        "maxMemoryUsedMB": -(-outcome.memory_kib // 1024),
+        "maxMemoryUsedMB": -(-report.memory_kib // 1024),
     }
-    if init is not None:
-        metrics["initDurationMs"] = round(init * 1000, 3)
+    if report.init is not None:
+        metrics["initDurationMs"] = round(report.init * 1000, 3)
     lines: list[str] = []
     if threshold <= LEVELS["WARN" if failed else "DEBUG"]:
-        lines.append(_record("platform.runtimeDone", {**common, "metrics": {"durationMs": milliseconds}}, clock))
+        lines.append(_record("platform.runtimeDone", {**common, "metrics": {"durationMs": milliseconds}}, report.ended))
     if threshold <= LEVELS["WARN" if failed else "INFO"]:
-        lines.append(_record("platform.report", {**common, "metrics": metrics}, clock))
+        lines.append(_record("platform.report", {**common, "metrics": metrics}, report.ended))
     return lines
 
 
@@ -101,5 +136,5 @@ def _threshold(version: FunctionVersion) -> int:
     return LEVELS[version.log_style.system_level or "INFO"]
 
 
-def _record(kind: str, record: dict[str, Any], clock: Clock) -> str:
-    return json.dumps({"time": iso_time(clock()), "type": kind, "record": record}, separators=(",", ":"))
+def _record(kind: str, record: dict[str, Any], now: float) -> str:
+    return json.dumps({"time": iso_time(now), "type": kind, "record": record}, separators=(",", ":"))

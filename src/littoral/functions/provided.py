@@ -37,7 +37,7 @@ class ProvidedInstance(ListeningInstance):
         self._question = 0
         self._has_room = asyncio.Event()  # a streamed response may go on
 
-    def hand_event(self, turn: Turn) -> None:
+    def hand_event(self, turn: Turn, kind: bytes) -> None:
         deadline = int((self.clock() + turn.timeout) * 1000)
         self._api.offer(Event(turn.request_id, deadline, turn.arn, turn.context, turn.trace, turn.payload))
         self._moved_on()
@@ -97,8 +97,7 @@ class ProvidedInstance(ListeningInstance):
             return problem
         kind = request.headers.get(runtimeapi.ERROR_TYPE)
         if wanted.action == "init-error":
-            self._ready.set_exception(InitFailed(runtimeapi.error_object(body, kind)))
-            self._ready.exception()
+            self._fail_init(InitFailed(runtimeapi.error_object(body, kind)))
         elif wanted.action == "error":
             self._finish("error", runtimeapi.error_object(body, kind))
         else:
@@ -108,14 +107,16 @@ class ProvidedInstance(ListeningInstance):
     async def _settle_stream(self, wanted: Wanted, request: Request) -> Reply:
         """A response in pieces; its trailers may say that it failed half way."""
         self._api.stream(wanted)
-        self.begin_stream(request.headers.get("content-type") or "")
-        taker, body = self._taker, request.body
+        pieces, body = self.pieces, request.body
+        if self.line:
+            pieces.begin(self.line[0].taker, request.headers.get("content-type") or "")
+        taker = pieces.taker
         try:
             async for piece in body:
-                if taker is not None and self._streams:
+                if taker is not None and pieces.taker is taker:
                     taker.feed(piece)
                     while taker.full:
-                        await self._room()
+                        await self._has_no_room()
         except BodyError as broken:
             self._api.end_stream()
             await asyncio.sleep(2 * LAST_WORDS)  # when the process has ended, that is what happened
@@ -131,7 +132,7 @@ class ProvidedInstance(ListeningInstance):
         self._finish("ok" if failure is None else "error", failure or b"")
         return reply
 
-    async def _room(self) -> None:
+    async def _has_no_room(self) -> None:
         self._has_room.clear()
         await self._has_room.wait()
 
@@ -139,7 +140,7 @@ class ProvidedInstance(ListeningInstance):
         self._has_room.set()
 
     def _finish(self, kind: str, payload: bytes) -> None:
-        if not self._line:
+        if not self.line:
             return
         self.log.drain()
         self._memory_kib = max(self._memory_kib, peak_kib(self.process.pid))

@@ -103,7 +103,7 @@ class Provisioner:
             return
         try:
             while sum(self._scheduler.warm(version.key)) < count and not self._changed.is_set():
-                await self._scheduler.add_warm(version, self._launch, self._settings.init_seconds)
+                await self._scheduler.starts.ahead(self._scheduler.pool(version), self._launch)
                 self._failures.pop(version.key, None)
         except (InitFailed, KeeperGone, ServiceError) as error:
             self._failures[version.key] = (_reason(error), now + PAUSE)

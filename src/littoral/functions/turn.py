@@ -22,17 +22,26 @@ class Turn(Protocol):
     """One event of an instance, and who is told what becomes of it. Nothing here raises."""
 
     request_id: str
-    timeout: float  # seconds
-    arn: str
     context: bytes
     trace: str  # the X-Ray header that came with it
     payload: bytes
+    about: bytes  # timeout, ARN, context and trace as they stand in its frame
     taker: Taker | None  # gets a response that the handler streams; without one the outcome's payload is all of it
+
+    @property
+    def timeout(self) -> float:
+        """Seconds."""
+
+    @property
+    def arn(self) -> str: ...
 
     def begins(self) -> None:
         """It is under way: no other is before it."""
 
     def printed(self, data: bytes) -> None: ...
+
+    def tell(self) -> None:
+        """Have it in the log that it has begun."""
 
     def concluded(self, outcome: Outcome) -> None:
         """``outcome`` says whether the instance may be used again."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -182,8 +182,8 @@ class PinnedFunctions:
     async def remove(self, name: str) -> bool:
         return await self._functions.remove(name)
 
-    async def invoke(self, invocation: Invocation) -> InvokeResult:
-        return await self._functions.invoke(invocation)
+    def invoke(self, invocation: Invocation) -> Awaitable[InvokeResult]:
+        return self._functions.invoke(invocation)
 
 
 class CoreBroker:

@@ -24,15 +24,15 @@ class AccountOperations(Operations):
         reference = self._unqualified(function_name)
         async with self._catalog.lock(reference.name):
             function = self._catalog.get(reference.name)
-            scheduler = self._parts.scheduler
-            floor = min(100, scheduler.total // 10)  # AWS leaves 100 of 1,000 to the functions without a reservation
-            if scheduler.unreserved_limit + (function.reserved or 0) - count < floor:
+            slots = self._parts.scheduler.slots
+            floor = min(100, slots.total // 10)  # AWS leaves 100 of 1,000 to the functions without a reservation
+            if slots.unreserved + (function.reserved or 0) - count < floor:
                 raise invalid(
                     "Specified ReservedConcurrentExecutions for function decreases account's "
                     f"UnreservedConcurrentExecution below its minimum value of [{floor}]."
                 )
             await self._catalog.save(replace(function, reserved=count))
-            scheduler.reserve(reference.name, count)
+            slots.reserve(reference.name, count)
         return {"ReservedConcurrentExecutions": count}
 
     @operation()
@@ -46,7 +46,7 @@ class AccountOperations(Operations):
         async with self._catalog.lock(reference.name):
             function = self._catalog.get(reference.name)
             await self._catalog.save(replace(function, reserved=None))
-            self._parts.scheduler.reserve(reference.name, None)
+            self._parts.scheduler.slots.reserve(reference.name, None)
         return {}
 
     @operation()
@@ -60,8 +60,8 @@ class AccountOperations(Operations):
                 "TotalCodeSize": CODE_STORAGE,
                 "CodeSizeUnzipped": MAX_UNPACKED,
                 "CodeSizeZipped": MAX_ZIP,
-                "ConcurrentExecutions": self._parts.scheduler.total,
-                "UnreservedConcurrentExecutions": self._parts.scheduler.unreserved_limit,
+                "ConcurrentExecutions": self._parts.scheduler.slots.total,
+                "UnreservedConcurrentExecutions": self._parts.scheduler.slots.unreserved,
             },
             "AccountUsage": {"TotalCodeSize": sizes, "FunctionCount": len(functions)},
         }

@@ -154,7 +154,7 @@ class FunctionOperations(SettingsOperations):
             if reference.qualifier is None:
                 await self._catalog.delete(reference.name)
                 self._parts.scheduler.retire(reference.name, keep=set())
-                self._parts.scheduler.reserve(reference.name, None)
+                self._parts.scheduler.slots.reserve(reference.name, None)
             else:
                 await self._delete_version(function, reference.qualifier)
         # 204 is what AWS answers although the model says 200 since StatusCode was added to the output

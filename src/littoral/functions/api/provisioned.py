@@ -94,7 +94,7 @@ class ProvisionedOperations(Operations):
                     "for function"
                 )
             return
-        limit = self._parts.scheduler.unreserved_limit
+        limit = self._parts.scheduler.slots.unreserved
         before = function.provisioned.get(qualifier, {}).get("count", 0)
         if self._parts.provisioner.total() - before + count > limit:
             raise invalid(

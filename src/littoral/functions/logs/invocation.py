@@ -1,4 +1,5 @@
-"""One execution's part of a log stream: splits what is printed into lines, bounds it, keeps the tail."""
+"""One execution's part of a log stream, once it prints or its tail is asked for: splits what is printed into lines,
+bounds it, keeps the tail."""
 
 from __future__ import annotations
 
@@ -15,23 +16,23 @@ class Lines(Protocol):
 
 
 class InvocationLog:
-    """Made for each execution; the runner says what the platform adds."""
+    """The execution says what the platform adds."""
 
-    __slots__ = ("_dropped", "_group", "_left", "_logs", "_partial", "_recent", "_stream", "spoke")
+    __slots__ = ("_dropped", "_group", "_keeps", "_left", "_logs", "_partial", "_recent", "_stream")
 
-    def __init__(self, logs: Lines, group: str, stream: str, limit: int) -> None:
+    def __init__(self, logs: Lines, group: str, stream: str, limit: int, *, keeps: bool = True) -> None:
+        """``keeps``: the tail may be asked for."""
         self._logs = logs
         self._group = group
         self._stream = stream
         self._left = limit
+        self._keeps = keeps
         self._dropped = 0
         self._partial = b""
         self._recent: list[bytes] = []
-        self.spoke = False  # the function printed something
 
     def printed(self, data: bytes) -> None:
         """Raw bytes from the instance. Beyond the limit they are counted, not kept."""
-        self.spoke = True
         if len(data) > self._left:
             self._dropped += len(data) - self._left
             data = data[: self._left]
@@ -45,7 +46,7 @@ class InvocationLog:
 
     def lines(self, *texts: str) -> None:
         """Lines of the platform: never dropped."""
-        if self._partial or self._dropped:
+        if self.unfinished:
             self.finish_line()
         self._keep([text.encode() for text in texts])
 
@@ -56,6 +57,11 @@ class InvocationLog:
         if self._dropped:
             self._keep([b"[littoral] %d bytes of log beyond the limit were dropped" % self._dropped])
             self._dropped = 0
+
+    @property
+    def unfinished(self) -> bool:
+        """A line has begun and not ended, or something was dropped that is still to be told."""
+        return bool(self._partial or self._dropped)
 
     @property
     def tail(self) -> bytes:
@@ -70,8 +76,9 @@ class InvocationLog:
         return b"\n".join(reversed(tail))[-TAIL:]
 
     def _keep(self, lines: list[bytes]) -> None:
-        recent = self._recent
-        recent += lines
-        if len(recent) > TAIL:  # no more lines than bytes are in a tail
-            del recent[:-TAIL]
+        if self._keeps:
+            recent = self._recent
+            recent += lines
+            if len(recent) > TAIL:  # no more lines than bytes are in a tail
+                del recent[:-TAIL]
         self._logs.append(self._group, self._stream, *lines)

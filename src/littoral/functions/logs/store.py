@@ -3,9 +3,10 @@
 Owns: the batch of lines that waits to be written, the one thread on which files are read and written, and which
 groups there are. Knows no CloudWatch API.
 
-Two ways in. What functions print (``append``) is written a quarter of a second behind, without fsync: it is not
-acknowledged to anybody, so a killed place may lose the last lines and nothing else. What another program puts (``put``)
-is acknowledged, and durable before it is. Every read writes out what waits before.
+Two ways in. What functions print and the platform says of them (``append``, ``channel``) is written a quarter of a
+second behind, without fsync: it is not acknowledged to anybody, so a killed place may lose the last lines and nothing
+else. What an execution came to is formatted then, too, on the thread. What another program puts (``put``) is
+acknowledged, and durable before it is. Every read writes out what waits before.
 """
 
 from __future__ import annotations
@@ -15,14 +16,16 @@ import hashlib
 import logging
 import secrets
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
 
+from littoral.functions import platformlog
 from littoral.functions.logs.group import Event, Group, Page, Query, Settings
 from littoral.functions.logs.segment import Entry, Run
+from littoral.functions.platformlog import Report
 from littoral.store.contract import StorageFailed
 
 log = logging.getLogger(__name__)
@@ -32,7 +35,17 @@ LONGEST_NAME = 200  # bytes of a folder's name that are made from a group's
 TRASH = "deleted-"
 
 T = TypeVar("T")
-Pending = dict[str, list[tuple[float, str, tuple[bytes, ...]]]]
+Said = tuple[float, str, Sequence[bytes]]  # when, stream, lines
+Pending = dict[str, list[Said | Report]]
+
+
+class Channel:
+    """The way into one group. ``pending`` is another list after each flush."""
+
+    __slots__ = ("pending",)
+
+    def __init__(self) -> None:
+        self.pending: list[Said | Report] = []
 
 
 class NoGroup(LookupError):
@@ -44,7 +57,9 @@ class Logs:
         self._folder = folder
         self._clock = clock
         self._bytes = bytes_per_group
-        self._pending: Pending = {}
+        self._channels: dict[str, Channel] = {}
+        self.before_flush: Callable[[], None] = _nothing  # who has something to say of what is under way says it
+        self.asleep = True  # nothing will be written before somebody calls ``wake``
         self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="function-logs")
@@ -53,19 +68,27 @@ class Logs:
     # ------------------------------------------------------------------------------------ functions' lines
 
     def append(self, group: str, stream: str, *lines: bytes) -> None:
-        """Lines of UTF-8 without their ends. On the way of every invocation, so it does as little as it can."""
+        """Lines of UTF-8 without their ends."""
         if not lines:  # a part of a line has come, or a level lets nothing through
             return
-        pending = self._pending.get(group)
-        if pending is None:
-            pending = self._pending[group] = []
-        pending.append((self._clock(), stream, lines))
-        if self._timer is None and self._writing is None:
-            self._timer = asyncio.get_running_loop().call_later(FLUSH_AFTER, self._due)
+        self.channel(group).pending.append((self._clock(), stream, lines))
+        if self.asleep:
+            self.wake()
+
+    def channel(self, group: str) -> Channel:
+        """Whoever adds to it sees to it that the logs are not asleep."""
+        channel = self._channels.get(group)
+        if channel is None:
+            channel = self._channels[group] = Channel()
+        return channel
+
+    def wake(self) -> None:
+        self.asleep = False
+        self._timer = asyncio.get_running_loop().call_later(FLUSH_AFTER, self._due)
 
     async def flush(self) -> None:
         """Write what waits; returns when it and every earlier write is in the files."""
-        while self._writing is not None or self._pending:
+        while self._writing is not None or self._waits():
             if self._writing is None:
                 self._due()
             await asyncio.shield(self._writing)  # type: ignore[arg-type]
@@ -81,19 +104,29 @@ class Logs:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._writing = asyncio.get_running_loop().create_task(self._write())
+        if not self._waits():
+            self.asleep = True
+            return
+        self.asleep = False
+        batch: Pending = {}
+        for name, channel in self._channels.items():
+            if channel.pending:
+                batch[name], channel.pending = channel.pending, []
+        self._writing = asyncio.get_running_loop().create_task(self._write(batch))
 
-    async def _write(self) -> None:
+    def _waits(self) -> bool:
+        self.before_flush()
+        return any(channel.pending for channel in self._channels.values())
+
+    async def _write(self, batch: Pending) -> None:
         """One batch. What came meanwhile waits its quarter of a second, so that a busy place writes large batches."""
-        batch, self._pending = self._pending, {}
         try:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._store, batch)
         except OSError as error:  # a full disk: functions must go on, their lines are lost
             log.warning("function logs could not be written: %s", error)
         finally:
             self._writing = None
-            if self._pending:
-                self._timer = asyncio.get_running_loop().call_later(FLUSH_AFTER, self._due)
+            self.wake()
 
     def _store(self, batch: Pending) -> None:
         now = self._now()
@@ -221,18 +254,33 @@ class Logs:
         return group
 
 
-def _runs(lines: Sequence[tuple[float, str, tuple[bytes, ...]]], now: int) -> list[Run]:
+def _runs(entries: Iterable[Said | Report], now: int) -> list[Run]:
     """What one stream got in one millisecond is written at once."""
     runs: list[Run] = []
     moment, last = -1, ""
-    for when, stream, some in lines:
+    messages: list[bytes] = []
+    for when, stream, some in _told(entries):
         timestamp = int(when * 1000)
         if timestamp == moment and stream == last:
-            runs[-1][3].extend(some)
+            messages += some
+        elif not some:  # a level lets nothing through
+            continue
         else:
-            moment, last = timestamp, stream
-            runs.append((timestamp, now, stream, list(some)))
+            moment, last, messages = timestamp, stream, list(some)
+            runs.append((timestamp, now, stream, messages))
     return runs
+
+
+def _told(entries: Iterable[Said | Report]) -> Iterator[Said]:
+    for entry in entries:
+        if len(entry) == 3:
+            yield entry
+        else:
+            yield from platformlog.told(entry)
+
+
+def _nothing() -> None:
+    """Nobody says anything."""
 
 
 def _folder_name(group: str) -> str:

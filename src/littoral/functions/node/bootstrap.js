@@ -16,7 +16,8 @@
  *                         context, X-Ray header, event
  *                      Q  the same; it was sent while another event was under way
  *                      L  (in the mailbox) an event that is too large for it comes on the socket
- *   instance -> place  R  ready     RM ready, and the events are read from the mailbox: I, Q or L without its length
+ *   instance -> place  B  booted: the function's own code comes now
+ *                      R  ready     RM ready, and the events are read from the mailbox: I, Q or L without its length
  *                      F  init failed: error JSON
  *                      O  peak memory (u32, KiB), time taken (u32, µs), result JSON
  *                      E  the same, error JSON    X  the same, error JSON; it then exits
@@ -367,6 +368,7 @@ function configure(given) {
   require('module').Module._initPaths(); // NODE_PATH is read at boot, and this process booted before it was known
   process.chdir(configuration.task_root);
   patchConsole();
+  send('B', '', false);
   const loading = setInterval(() => {}, 2 ** 30); // a module that never loads ends by the clock, not by an empty loop
   load(configuration.handler).then(
     (loaded) => {

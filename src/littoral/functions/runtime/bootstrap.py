@@ -9,7 +9,8 @@ A frame is a 32-bit big-endian length and as many bytes; the first is its kind::
                          context, X-Ray header, event
                       Q  the same; it was sent while another event was under way
                       L  (in the mailbox) request id: an event that is too large for it comes on the socket
-    instance → place  R  ready          F  init failed: error JSON
+    instance → place  B  booted: the function's own code comes now
+                      R  ready          F  init failed: error JSON
                       RM ready, and the events are read from the mailbox: I, Q or L without its length
                       O  peak memory (u32, KiB), time taken (u32, µs), result JSON
                       E  the same with error JSON
@@ -409,6 +410,7 @@ def serve(connection: socket.socket, spec: dict[str, Any], mailbox: int | None =
     pid = os.getpid()
     try:
         settle(spec)
+        connection.sendall(struct.pack(">Ic", 1, b"B"))
         try:
             instance = Instance(spec)
         except Exception as error:  # noqa: BLE001 - reported as the init error
