@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from littoral import functions
 from littoral.functions import runtime
 from littoral.functions.names import trace_of
 from tests.functions.deploy import Place, call
@@ -75,6 +77,55 @@ def test_no_value_of_an_earlier_event_is_kept() -> None:
     argv = [sys.executable, "-I", "-c", textwrap.dedent(program), str(Path(runtime.__file__).parent)]
     done = subprocess.run(argv, capture_output=True, text=True, check=True)
     assert int(done.stdout) < 4 * 1024 * 1024  # 12 MiB are kept by setenv
+
+
+NODE_SEES = """
+const { execSync } = require('child_process');
+const { Worker } = require('worker_threads');
+const said = (worker) => new Promise((resolve) => worker.on('message', resolve));
+const shown = `const { parentPort } = require('worker_threads'); parentPort.postMessage(process.env._X_AMZN_TRACE_ID)`;
+exports.handler = async (event) => {
+  const { env } = await import('node:process');
+  if (event) process.env._X_AMZN_TRACE_ID = event;
+  process.env.NUMBER = 5;
+  delete process.env.GONE;
+  return [
+    process.env._X_AMZN_TRACE_ID,
+    env._X_AMZN_TRACE_ID,
+    { ...process.env }._X_AMZN_TRACE_ID,
+    execSync('echo $_X_AMZN_TRACE_ID').toString().trim(),
+    await said(new Worker(shown, { eval: true })),
+    process.env.NUMBER + execSync('echo $NUMBER$GONE').toString().trim() + ('GONE' in process.env),
+  ];
+};
+"""
+
+
+async def test_node_s_environment_is_a_copy_that_nobody_notices(place: Place) -> None:
+    await place.node(NODE_SEES, timeout=30, environment={"Variables": {"GONE": "x"}})
+    seen = [(await place.invoke(event)).result for event in ("", "its own", "")]
+    for everywhere in seen:
+        assert len(set(everywhere[:5])) == 1, everywhere
+        assert everywhere[5] == "55false"
+    assert seen[1][0] == "its own"
+    assert len({each[0] for each in seen}) == 3
+
+
+def test_node_keeps_no_value_of_an_earlier_event() -> None:
+    """setenv keeps it: so it is not called."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("node is not here (apt: nodejs)")
+    program = """
+        const { copyEnvironment } = require(process.argv[1]);
+        const real = process.env;
+        const environment = copyEnvironment('_X_AMZN_TRACE_ID');
+        for (let number = 0; number < 1000; number++) environment._X_AMZN_TRACE_ID = `Root=${number}`;
+        console.log(JSON.stringify([process.env._X_AMZN_TRACE_ID, real._X_AMZN_TRACE_ID ?? null]));
+        """
+    beside = Path(functions.__file__).parent / "node" / "environment.js"
+    done = subprocess.run([node, "-e", program, str(beside)], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == ["Root=999", None]
 
 
 @pytest.mark.parametrize("wrong", [None, "", "Root=2", SENT + "\n", SENT + ";a=" + "x" * 200, "Self=1;" + SENT])

@@ -31,6 +31,7 @@ class Invocation:
     payload: bytes
     client_context: Mapping[str, Any] = field(default_factory=dict)
     tail_log: bool = False
+    checked: bool = False  # the payload is known to be JSON of a size that is taken: who calls has written it
     replica_of: str = ""  # region: the call is of a function's replica at an edge location, and is logged as one
 
 

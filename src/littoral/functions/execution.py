@@ -198,7 +198,8 @@ class Execution:
         )
         words = self._words
         if words is None:
-            self.channel.pending.append(report)
+            channel = host.logs.channel(self.group) if self.group else pool.channel
+            channel.pending.append(report)
             self._told = True
             if host.logs.asleep:
                 host.logs.wake()

@@ -120,7 +120,7 @@ class Functions:
         logs = Logs(folder / "logs", clock=clock, bytes_per_group=settings.log_bytes_per_group)
         ground = Ground(folder.absolute(), (folder / "code").absolute(), settings.isolated)
         launcher = Launcher(code, ground, runtimes, settings, home, clock)
-        scheduler = Scheduler(launcher.launch, logs, settings, clock)
+        scheduler = Scheduler(launcher.launch, logs, settings, clock, region)
         for name in catalog.names():
             scheduler.slots.reserve(name, catalog.get(name).reserved)
         runner = Runner(scheduler, logs, settings, clock)
@@ -195,9 +195,10 @@ class Functions:
     def invoke(self, invocation: Invocation) -> Awaitable[InvokeResult]:
         """See ``littoral.aws.invoke.Invoker``. The way of most events: no coroutine, one future."""
         target = self._called(invocation.function)
-        if not check_small(invocation.payload):
+        payload = invocation.payload
+        if not (invocation.checked or check_small(payload)):
             return self._check_and_run(target, invocation)
-        return self._run(target, invocation, invocation.payload)
+        return self._run(target, invocation, payload)
 
     async def _check_and_run(self, target: Target, invocation: Invocation) -> InvokeResult:
         return await self._run(target, invocation, await check_payload(invocation.payload, MAX_SYNC, "RequestResponse"))

@@ -11,6 +11,10 @@ from typing import Literal
 
 Kind = Literal["ok", "error", "timeout", "exit"]
 
+START = "START RequestId: %s Version: %s"
+END = "END RequestId: %s"
+REPORT = "REPORT RequestId: %s\tDuration: %.2f ms\tBilled Duration: %d ms\tMemory Size: %d MB\tMax Memory Used: %d MB\t"
+
 
 @dataclass(slots=True)
 class Outcome:
@@ -64,11 +68,11 @@ def timeout_payload(moment: str, request_id: str, timeout: float) -> bytes:
 
 
 def start_line(request_id: str, version: str) -> str:
-    return f"START RequestId: {request_id} Version: {version}"
+    return START % (request_id, version)
 
 
 def end_line(request_id: str) -> str:
-    return f"END RequestId: {request_id}"
+    return END % request_id
 
 
 def billed_ms(duration: float, init: float | None) -> int:
@@ -87,10 +91,7 @@ def report_line(
     status: str = "",
 ) -> str:
     """Durations in seconds, what is billed in milliseconds; ``init`` only for an instance's first event."""
-    line = (
-        f"REPORT RequestId: {request_id}\tDuration: {duration * 1000:.2f} ms\tBilled Duration: {billed} ms\t"
-        f"Memory Size: {memory_size} MB\tMax Memory Used: {-(-memory_kib // 1024)} MB\t"
-    )
+    line = REPORT % (request_id, duration * 1000, billed, memory_size, -(-memory_kib // 1024))
     if init is not None:
         line += f"Init Duration: {init * 1000:.2f} ms\t"
     return line + status

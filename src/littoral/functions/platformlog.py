@@ -9,12 +9,17 @@ end of the runtime's work is DEBUG; whatever did not succeed is WARN.
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from littoral.functions import architecture
 from littoral.functions.outcome import (
+    END,
+    REPORT,
+    START,
     Kind,
     billed_ms,
     end_line,
@@ -25,6 +30,9 @@ from littoral.functions.outcome import (
 from littoral.functions.version import FunctionVersion, iso_time
 
 LEVELS = {"DEBUG": 0, "INFO": 1, "WARN": 2}
+RUNTIMES = 1  # version of our runtimes: another where a function may notice
+_NAME = re.compile(r"(python|nodejs|java|dotnet|provided)\.?([0-9.]*[0-9](?:\.al2)?|al[0-9]+).*")
+_WHOLE = f"{START}\n{END}\n{REPORT}"
 _STATUS = {"ok": "success", "error": "error", "timeout": "timeout", "exit": "failure"}
 
 
@@ -43,26 +51,44 @@ class Report(NamedTuple):
     init: float | None  # the init phase, for an instance's first event
 
 
-def told(report: Report) -> Iterator[tuple[float, str, list[bytes]]]:
-    """Its lines: when, stream, what."""
+def tell(report: Report, add: Callable[[float, str, bytes], None]) -> None:
+    """Give its lines to ``add``: when, stream, text."""
     stream, version, request_id, began, ended_at, kind, _, duration, memory_kib, init = report
-    if kind == "ok" and init is None and began and not version.log_style.is_json:  # nearly all
-        start, *end = (
-            (
-                f"START RequestId: {request_id} Version: {version.version}\nEND RequestId: {request_id}\n"
-                f"REPORT RequestId: {request_id}\tDuration: {duration * 1000:.2f} ms\t"
-                f"Billed Duration: {billed_ms(duration, None)} ms\tMemory Size: {version.memory_size} MB\t"
-                f"Max Memory Used: {-(-memory_kib // 1024)} MB\t"
-            )
-            .encode()
-            .split(b"\n")
-        )
-        yield began, stream, [start]
-        yield ended_at, stream, end
+    at_once = int(began * 1000) == int(ended_at * 1000)
+    if at_once and kind == "ok" and init is None and not version.log_style.is_json:  # nearly all
+        billed, kib = billed_ms(duration, None), -(-memory_kib // 1024)
+        about = request_id, version.version, request_id, request_id, duration * 1000, billed, version.memory_size, kib
+        add(began, stream, (_WHOLE % about).encode())
         return
-    if began:
-        yield began, stream, [line.encode() for line in started(version, request_id, began)]
-    yield ended_at, stream, [line.encode() for line in ended(report)]
+    before = started(version, request_id, began) if began else []
+    after = ended(report)
+    if at_once:
+        before, after = [], before + after
+    if before:
+        add(began, stream, "\n".join(before).encode())
+    if after:
+        add(ended_at, stream, "\n".join(after).encode())
+
+
+def opens(version: FunctionVersion, region: str, now: float, *, provisioned: bool) -> list[str]:
+    """That an init phase begins (AWS: "Identifying Lambda runtime version changes"; ``platform.initStart``). No part of
+    an invocation's tail, as there."""
+    name = _NAME.sub(r"\1:\2", version.runtime)
+    number = f"{name}.v{RUNTIMES}"
+    arn = f"arn:aws:lambda:{region}::runtime:{hashlib.sha256(number.encode()).hexdigest()}"
+    if not version.log_style.is_json:
+        return [f"INIT_START Runtime Version: {number}\tRuntime Version ARN: {arn}"]
+    if _threshold(version) > LEVELS["INFO"]:
+        return []
+    record = {
+        "initializationType": "provisioned-concurrency" if provisioned else "on-demand",
+        "phase": "init",
+        "runtimeVersion": number,
+        "runtimeVersionArn": arn,
+        "functionName": version.name,
+        "functionVersion": version.version,
+    }
+    return [_record("platform.initStart", record, now)]
 
 
 def foreign(version: FunctionVersion, now: float) -> list[str]:
@@ -95,7 +121,7 @@ def ended(report: Report) -> list[str]:
     elif report.kind == "exit":
         error = json.loads(report.payload)
         status = f"Status: error\tError Type: {error['errorType']}"
-        lines = [error["errorMessage"], error["errorType"]]
+        lines = [" ".join(error["errorMessage"].splitlines()), error["errorType"]]
     last = report_line(
         request_id,
         duration=report.duration,

@@ -63,7 +63,11 @@ class Runner:
             execution.brings(context, trace)
         execution.tail = tail
         execution.group = group
-        self._admit(execution)
+        try:
+            self._scheduler.admit(execution)
+        except ServiceError as problem:
+            self._count(execution.pool, problem)
+            raise
         return execution.done
 
     async def stream(
@@ -84,20 +88,18 @@ class Runner:
         execution.streams(stream)
         execution.tail = tail
         execution.placed = asyncio.get_running_loop().create_future()
-        self._admit(execution)
-        await execution.placed
-        if execution.done.done() and (problem := execution.done.exception()) is not None:
-            raise problem
-        self._streams.add(stream)
-        execution.done.add_done_callback(lambda done: self._streamed(stream, done))
-        return stream
-
-    def _admit(self, execution: Execution) -> None:
         try:
             self._scheduler.admit(execution)
         except ServiceError as problem:
             self._count(execution.pool, problem)
             raise
+        await execution.placed
+        failure = execution.done.exception() if execution.done.done() else None
+        if failure is not None:
+            raise failure
+        self._streams.add(stream)
+        execution.done.add_done_callback(lambda done: self._streamed(stream, done))
+        return stream
 
     def _count(self, pool: Pool, problem: Exception) -> None:
         if isinstance(problem, ServiceError) and problem.code == "TooManyRequestsException":
@@ -136,14 +138,14 @@ class Runner:
         if outcome.usable and instance.rests:
             self._rest(execution, instance)
         else:
-            self._scheduler.release(execution, usable=outcome.usable)
+            self._scheduler.release(execution, outcome.usable)
 
     def _rest(self, execution: Execution, instance: Instance) -> None:
         """The caller has its answer; extensions go on, and the instance takes no event until they are done."""
 
         async def rest() -> None:
             usable = await instance.rested()
-            self._scheduler.release(execution, usable=usable)
+            self._scheduler.release(execution, usable)
 
         task = asyncio.get_running_loop().create_task(rest())
         self._resting.add(task)

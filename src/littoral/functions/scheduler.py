@@ -43,9 +43,10 @@ class Scheduler:
         logs: Logs,
         settings: FunctionSettings,
         clock: Callable[[], float],
+        region: str,
     ) -> None:
         self.slots = Slots(settings.concurrency)
-        self.starts = Starts(self, launch, logs, settings, clock)
+        self.starts = Starts(self, launch, logs, settings, clock, region)
         self.tallies = Tallies()
         self._logs = logs
         self._idle_seconds = settings.idle_seconds
@@ -69,7 +70,7 @@ class Scheduler:
     def admit(self, execution: Execution) -> None:
         """Run it, or have it wait for an instance. Raises TooManyRequestsException."""
         pool = execution.pool
-        if pool.full or pool.queue:
+        if pool.limit is not None and (pool.full or pool.queue):
             self._queue(pool, execution)
         else:
             self._enter(pool, execution)
@@ -78,7 +79,8 @@ class Scheduler:
         execution.reserved = self.slots.take(pool.share)
         instance = None if pool.backlog else pool.choose(execution)
         if instance is not None:
-            execution.run_on(instance)
+            execution.instance = instance
+            instance.submit(execution)
             return
         pool.backlog.append(execution)
         self._pump(pool)
@@ -87,7 +89,7 @@ class Scheduler:
                 self.starts.hurry(pool)
             except ServiceError:
                 pool.backlog.remove(execution)
-                self.slots.give_back(pool.share, reserved=execution.reserved)
+                self.slots.give_back(pool.share, execution.reserved)
                 raise
 
     def _pump(self, pool: Pool) -> None:
@@ -113,11 +115,11 @@ class Scheduler:
             except ServiceError:  # there is no room for a further one: it waits for one that is at work
                 return
 
-    def release(self, execution: Execution, *, usable: bool) -> None:
+    def release(self, execution: Execution, usable: bool) -> None:
         """Give the slot back; the instance stays warm when it is usable and still of the current revision."""
         pool, instance = execution.pool, execution.instance
         assert instance is not None
-        self.slots.give_back(pool.share, reserved=execution.reserved)
+        self.slots.give_back(pool.share, execution.reserved)
         usable = usable and instance.alive
         if usable and instance.line:
             return
@@ -141,7 +143,7 @@ class Scheduler:
 
     def give_up(self, execution: Execution) -> None:
         """It ran nowhere."""
-        self.slots.give_back(execution.pool.share, reserved=execution.reserved)
+        self.slots.give_back(execution.pool.share, execution.reserved)
         if execution.pool.queue:
             self._wake(execution.pool)
 

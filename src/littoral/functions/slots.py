@@ -69,7 +69,7 @@ class Slots:
         share.running += 1
         return False
 
-    def give_back(self, share: Share, *, reserved: bool) -> None:
+    def give_back(self, share: Share, reserved: bool) -> None:
         share.running -= 1
         if not reserved:
             self._shared -= 1

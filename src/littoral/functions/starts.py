@@ -60,7 +60,13 @@ class Scheduler(Protocol):
 
 class Starts:
     def __init__(
-        self, scheduler: Scheduler, launch: Launch, logs: Logs, settings: FunctionSettings, clock: Callable[[], float]
+        self,
+        scheduler: Scheduler,
+        launch: Launch,
+        logs: Logs,
+        settings: FunctionSettings,
+        clock: Callable[[], float],
+        region: str,
     ) -> None:
         self.inits: deque[float] = deque(maxlen=1000)  # seconds
         self._scheduler = scheduler
@@ -68,6 +74,7 @@ class Starts:
         self._logs = logs
         self._settings = settings
         self._clock = clock
+        self._region = region
         self._tasks: set[asyncio.Task[None]] = set()
 
     def hurry(self, pool: Pool, *, hang: int = 0) -> None:
@@ -117,7 +124,7 @@ class Starts:
     async def _bring(self, pool: Pool, size: int, group: str) -> None:
         try:
             instance = await self._launched(pool, size, self._launch)
-            opening = self._opening(pool, instance, group)
+            opening = self._opening(pool, instance, group, provisioned=False)
             failure = await self._init(pool, instance, opening)
         except (KeeperGone, ServiceError) as problem:
             self._refuse_one(pool, unavailable(problem) if isinstance(problem, KeeperGone) else problem)
@@ -136,7 +143,7 @@ class Starts:
         size = self._scheduler.make_room(pool.version)
         pool.starting += 1
         instance = await self._launched(pool, size, launch)
-        opening = self._opening(pool, instance, "")
+        opening = self._opening(pool, instance, "", provisioned=True)
         failure = await self._init(pool, instance, opening)
         opening.finish_line()
         if failure is not None:
@@ -154,9 +161,11 @@ class Starts:
         self._scheduler.came(instance, size)
         return instance
 
-    def _opening(self, pool: Pool, instance: Instance, group: str) -> InvocationLog:
+    def _opening(self, pool: Pool, instance: Instance, group: str, *, provisioned: bool) -> InvocationLog:
         """What is said in the init phase."""
         group = group or pool.version.log_group
+        lines = platformlog.opens(pool.version, self._region, self._clock(), provisioned=provisioned)
+        self._logs.append(group, instance.stream, *(line.encode() for line in lines))
         limit = self._settings.log_bytes_per_invocation
         opening = InvocationLog(self._logs, group, instance.stream, limit)
         opening.lines(*platformlog.foreign(pool.version, self._clock()))

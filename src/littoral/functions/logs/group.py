@@ -148,8 +148,8 @@ class Group:
         while todo:
             run = todo.popleft()
             lines = written(run)
-            if size + len(lines) > most and len(run[3]) > 1:  # some of it may fit
-                todo.extendleft((*run[:3], [message]) for message in reversed(run[3]))
+            if size + len(lines) > most and b"\n" in run[3]:  # some of it may fit
+                todo.extendleft((*run[:3], line) for line in reversed(run[3].split(b"\n")))
                 continue
             if size and size + len(lines) > most:
                 if some:

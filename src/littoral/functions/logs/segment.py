@@ -37,7 +37,7 @@ class Key(NamedTuple):
         return cls(int(text[:20]), int(text[20:36]), int(text[36:]))
 
 
-Run = tuple[int, int, str, list[bytes]]  # messages that have timestamp, time of coming and stream in common
+Run = tuple[int, int, str, bytes]  # lines (``plain``) that have timestamp, time of coming and stream in common
 
 
 class Entry(NamedTuple):
@@ -49,7 +49,7 @@ class Entry(NamedTuple):
     message: bytes
 
     def alone(self) -> Run:
-        return self.timestamp, self.ingested, self.stream, [self.message]
+        return self.timestamp, self.ingested, self.stream, plain([self.message])
 
 
 class Line(NamedTuple):
@@ -116,22 +116,21 @@ def head_of(timestamp: int, ingested: int, stream: str) -> bytes:
     return b"%d %d %s " % (timestamp, ingested, quoted(stream))
 
 
-def told(message: bytes) -> bytes:
-    """The rest of the line, with its end."""
-    if b"\xff" in message:
-        message = message.replace(b"\xff", b"\xef\xbf\xbd")
-    if b"\n" in message:
-        message = message.replace(b"\n", b"\xff")
-    return message + b"\n"
+def plain(messages: Sequence[bytes]) -> bytes:
+    """Messages as lines, without the last one's end."""
+    text = b"\n".join(messages)
+    if b"\xff" in text:
+        text = text.replace(b"\xff", b"\xef\xbf\xbd")
+        messages = [message.replace(b"\xff", b"\xef\xbf\xbd") for message in messages]
+    if text.count(b"\n") != len(messages) - 1:
+        text = b"\n".join([message.replace(b"\n", b"\xff") for message in messages])
+    return text
 
 
 def written(run: Run) -> bytes:
-    """Its lines."""
-    head, messages = head_of(*run[:3]), run[3]
-    text = b"\n".join(messages)
-    if b"\xff" in text or text.count(b"\n") != len(messages) - 1:
-        return b"".join([head + told(message) for message in messages])
-    return head + text.replace(b"\n", b"\n" + head) + b"\n"
+    """As it is in the file."""
+    head = head_of(*run[:3])
+    return head + run[3].replace(b"\n", b"\n" + head) + b"\n"
 
 
 class Segment:
@@ -193,8 +192,8 @@ class Segment:
                 raise
         self.size += len(data)
         if self._summary is not None:
-            for timestamp, ingested, stream, messages in runs:
-                self._summary.add(timestamp, ingested, quoted(stream), sum(map(len, messages)))
+            for timestamp, ingested, stream, text in runs:
+                self._summary.add(timestamp, ingested, quoted(stream), len(text) - text.count(b"\n"))
 
     def erase(self, stream: bytes) -> None:
         """Delete a stream's lines where they lie. Raises OSError."""

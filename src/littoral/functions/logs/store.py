@@ -16,7 +16,7 @@ import hashlib
 import logging
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -24,7 +24,7 @@ from urllib.parse import quote
 
 from littoral.functions import platformlog
 from littoral.functions.logs.group import Event, Group, Page, Query, Settings
-from littoral.functions.logs.segment import Entry, Run
+from littoral.functions.logs.segment import Entry, Run, plain
 from littoral.functions.platformlog import Report
 from littoral.store.contract import StorageFailed
 
@@ -132,8 +132,9 @@ class Logs:
         now = self._now()
         for name, lines in batch.items():
             runs = _runs(lines, now)
-            group = self._groups().get(name) or self._made(Settings(name, runs[0][0]))
-            group.append(runs, durable=False)
+            if runs:  # a level may let nothing through
+                group = self._groups().get(name) or self._made(Settings(name, runs[0][0]))
+                group.append(runs, durable=False)
 
     # ------------------------------------------------------------------------------------ for the API
 
@@ -258,25 +259,25 @@ def _runs(entries: Iterable[Said | Report], now: int) -> list[Run]:
     """What one stream got in one millisecond is written at once."""
     runs: list[Run] = []
     moment, last = -1, ""
-    messages: list[bytes] = []
-    for when, stream, some in _told(entries):
+    texts: list[bytes] = []
+
+    def add(when: float, stream: str, text: bytes) -> None:
+        nonlocal moment, last, texts
         timestamp = int(when * 1000)
-        if timestamp == moment and stream == last:
-            messages += some
-        elif not some:  # a level lets nothing through
-            continue
-        else:
-            moment, last, messages = timestamp, stream, list(some)
-            runs.append((timestamp, now, stream, messages))
-    return runs
+        if timestamp != moment or stream != last:
+            if texts:
+                runs.append((moment, now, last, b"\n".join(texts)))
+            moment, last, texts = timestamp, stream, []
+        texts.append(text)
 
-
-def _told(entries: Iterable[Said | Report]) -> Iterator[Said]:
     for entry in entries:
         if len(entry) == 3:
-            yield entry
+            add(entry[0], entry[1], plain(entry[2]))
         else:
-            yield from platformlog.told(entry)
+            platformlog.tell(entry, add)
+    if texts:
+        runs.append((moment, now, last, b"\n".join(texts)))
+    return runs
 
 
 def _nothing() -> None:

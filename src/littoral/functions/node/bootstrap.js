@@ -29,13 +29,16 @@ const path = require('path');
 const stream = require('stream');
 const util = require('util');
 const { pathToFileURL } = require('url');
+const { copyEnvironment } = require('./environment.js');
 
 const MAX_RESPONSE = 6 * 1024 * 1024 + 100;
 const MAILBOX = 4;
 const DIRECT = 65536; // bytes of a frame that is worth a try without the stream
+const TRACE = '_X_AMZN_TRACE_ID';
 const INVOKE_HEADER = 1 + 36 + 8 + 2 + 2 + 2;
 
 let configuration = null;
+let environment = null; // what handlers see as process.env
 let handler = null;
 let current = null; // the invocation under way: { requestId, finish }
 let onEmptyLoop = null; // what an empty event loop means to the current invocation
@@ -365,6 +368,7 @@ function configure(given) {
   configuration = given;
   for (const name of Object.keys(process.env)) delete process.env[name];
   Object.assign(process.env, configuration.env);
+  environment = copyEnvironment(TRACE);
   require('module').Module._initPaths(); // NODE_PATH is read at boot, and this process booted before it was known
   process.chdir(configuration.task_root);
   patchConsole();
@@ -522,7 +526,7 @@ function invoke(frame) {
   const arn = frame.toString('utf8', INVOKE_HEADER, INVOKE_HEADER + arnSize);
   const context = makeContext(requestId, arn, frame.subarray(INVOKE_HEADER + arnSize, traceAt), deadline);
 
-  process.env._X_AMZN_TRACE_ID = payloadAt > traceAt ? frame.toString('utf8', traceAt, payloadAt) : newTrace(requestId);
+  environment[TRACE] = payloadAt > traceAt ? frame.toString('utf8', traceAt, payloadAt) : newTrace(requestId);
   const invocation = { requestId };
   const finish = (kind, payload) => {
     if (current !== invocation) return; // answered already
