@@ -53,6 +53,9 @@ async def test_python_logs_objects_between_platform_records(place: Place) -> Non
     assert metrics["memorySizeMB"] == 128 and metrics["initDurationMs"] > 0 and metrics["durationMs"] > 0
     group = await place.functions.logs.read("wards")
     assert any("bed 7" in event.message for event in group)
+    opening = json.loads(group[0].message)
+    assert opening["type"] == "platform.initStart" and opening["record"]["initializationType"] == "on-demand"
+    assert opening["record"]["runtimeVersion"].startswith("python:3.11.v")
 
 
 async def test_failures_are_told_in_the_report(place: Place) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from littoral.functions.logs import TAIL, Event, InvocationLog, Logs
 from littoral.functions.logs.group import Group, Query, Settings
-from littoral.functions.logs.segment import Entry
+from littoral.functions.logs.segment import Entry, plain
 from littoral.functions.logs.store import NoGroup
 from littoral.functions.outcome import billed_ms, exit_words, report_line
 from littoral.store.contract import StorageFailed
@@ -216,7 +216,7 @@ def test_lines_of_one_moment_are_written_as_each_would_be(some: list[tuple[int, 
         together, apart = (Group(Path(folder) / name, Settings("g", 0), 8 * 4096) for name in ("together", "apart"))
         for group in (together, apart):
             group.save()
-        together.append([(time, 0, name, messages) for time, name, messages in some], durable=False)
+        together.append([(time, 0, name, plain(messages)) for time, name, messages in some], durable=False)
         for time, name, messages in some:
             for message in messages:
                 apart.append([Entry(time, 0, name, message).alone()], durable=False)

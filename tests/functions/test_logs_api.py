@@ -118,14 +118,15 @@ def test_what_a_function_prints_is_found(logs: Any, function: str) -> None:
     assert "[$LATEST]" in stream["logStreamName"] and stream["lastEventTimestamp"] >= stream["firstEventTimestamp"]
     events = logs.get_log_events(logGroupName=function, logStreamName=stream["logStreamName"])["events"]
     assert [each["message"].split(" ")[0] for each in events][-5:] == ["START", '{"level":', "two", "END", "REPORT"]
-    assert len(events) == 15
+    assert len(events) == 16
+    assert events[0]["message"].startswith("INIT_START Runtime Version: ")
     for pattern, count in (
         ("{ $.level = alarm && $.bed > 2 }", 1),
         ("{ $.bed EXISTS }", 3),
         ('"two words"', 3),
         ("REPORT", 3),
-        ("-RequestId -two", 3),
-        ("?START ?END", 6),
+        ("-RequestId -two -INIT_START", 3),
+        ("?START ?END", 7),  # INIT_START as well
     ):
         matching = logs.filter_log_events(logGroupName=function, filterPattern=pattern)["events"]
         assert len(matching) == count, pattern

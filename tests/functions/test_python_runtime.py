@@ -122,7 +122,10 @@ async def test_the_log_group_keeps_it_all(place: Place) -> None:
     await place.invoke()
     await place.invoke()
     events = await place.functions.logs.read("/aws/lambda/f")
-    assert [event.message.split(" ")[0] for event in events] == ["START", "one", "two", "END", "REPORT"] * 2
+    opening, *others = [event.message for event in events]
+    assert [each.split(" ")[0] for each in others] == ["START", "one", "two", "END", "REPORT"] * 2
+    arn = "arn:aws:lambda:us-east-1::runtime:[0-9a-f]{64}"
+    assert re.fullmatch(rf"INIT_START Runtime Version: python:3\.11\.v[0-9]+\tRuntime Version ARN: {arn}", opening)
     assert len({event.stream for event in events}) == 1
     assert await place.functions.logs.groups() == ["/aws/lambda/f"]
 
