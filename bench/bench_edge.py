@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager
 from edge_server import PATH, edge, origin
 from servers import NGINX_CACHE, Load, get, nginx, varnish, wrk
 
-SECONDS = 5
+SECONDS = 6  # three files of the log
 CONNECTIONS = 64
 LOG = "{folder}/access.log combined buffer=64k flush=1s"
 

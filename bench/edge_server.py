@@ -49,6 +49,7 @@ from servers import HOST, ports, started
 PROGRAM = [sys.executable, str(Path(__file__).resolve())]
 PATH = "/ward/page.html"
 CACHED, NOT_CACHED = "658327ea-f89d-4fab-a63d-7e88639e58f6", "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"  # managed policies
+LOGGED = 2.0  # seconds a file of the log: as long as it takes 100,000 hits, so that no run is without its zipping
 VERSION = "arn:aws:lambda:us-east-1:000000000000:function:f:1"
 
 
@@ -112,7 +113,7 @@ async def serve_edge(options: argparse.Namespace) -> None:
     functions, behaviour = await at_viewer_request(options)
     upstream = Upstream(HttpClient(), "BENCH1")
     pipeline = Pipeline(pop="BENCH1", folder=options.folder, upstream=upstream, invoker=functions)
-    pipeline.access = AccessLogs(options.folder / "logs", "BENCH1", Nowhere(), 3600.0)
+    pipeline.access = AccessLogs(options.folder / "logs", "BENCH1", Nowhere(), LOGGED)
     await pipeline.access.start()
     if options.script is not None:
         pipeline.functions.use({"f": Script("f", options.script.read_text(), "cloudfront-js-2.0")}, {})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import itertools
 import time
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,17 @@ import boto3
 import pytest
 
 from littoral.edge.accesslog.bucket import RegionBuckets
+from littoral.edge.accesslog.collecting import Notes
 from littoral.edge.accesslog.delivery import AccessLogs, NotDelivered
 from littoral.edge.accesslog.formatting import gzipped
 from littoral.edge.accesslog.line import FIELDS, HEAD, known_lines, line
-from littoral.edge.accesslog.spool import Destination, Spool, read
-from littoral.edge.accesslog.view import Record, Source, encoded
+from littoral.edge.accesslog.noted import Repeated, asked_of, each_of, record_of
+from littoral.edge.accesslog.spool import MOST_LINES, Destination, Spool
+from littoral.edge.accesslog.spooled import read
+from littoral.edge.accesslog.view import Record, Source, encoded, response_headers
 from littoral.edge.plan import compile_plan
 from littoral.net.client import HttpClient
-from littoral.net.message import Response
+from littoral.net.message import BytesBody, Headers, Peer, Request, Response
 from tests.edge.place import HOST, Edge, answer, behaving, edge, listed
 from tests.edge.test_cffunctions_api import with_objects
 from tests.edge.test_control import Key, Location, config, origin_of, refused, region, until
@@ -211,7 +215,45 @@ def test_another_hour_or_destination_is_another_file(tmp_path: Path) -> None:
     assert len(spool.add(other, [tuple(RECORD)], 1_700_003_600.0)) == 1
     assert len(spool.left()) == 2
     assert spool.close(1_700_003_660.0, older=120.0) == []
-    assert len(spool.close(1_700_003_660.0, older=120.0, larger=1)) == 1
+    spool.add(other, [tuple(RECORD)] * (MOST_LINES - 1), 1_700_003_660.0)
+    assert len(spool.close(1_700_003_660.0, older=120.0)) == 1
+
+
+def test_an_answer_given_again_is_a_line_each_time(tmp_path: Path) -> None:
+    """Also across seconds, when the clock is put back, and when the head changes: as if each had been noted alone."""
+    request = Request(
+        "GET", "/a%20b?x=1", Headers(RECORD.asked), BytesBody(), Peer("192.0.2.1", 50000), "1.1", 1_700_000_000.0
+    )
+    moments = iter(
+        [1_700_000_000.1, 1_700_000_000.9, 1_700_000_001.2, 1_700_000_000.5, 1_700_000_002.0, 1_700_000_002.1]
+    )
+    head = b"HTTP/1.1 200 OK\r\nage: %d\r\nx-cache: Hit from cloudfront\r\nx-amz-cf-id: "
+    given = iter([(1, b"5"), (1, b"5"), (2, b"5"), (2, b"5"), (2, b"5"), (2, b"6\r\n")])
+
+    def give() -> bytes:
+        age, body = next(given)
+        return b"%bid-%d==\r\ncontent-length: %d\r\n\r\n%b" % (head % age, next(numbers), len(body), body)
+
+    numbers = itertools.count(10)
+    notes = Notes(lambda: next(moments), lambda: None)
+    again = notes.again(request, Response(200, Headers([]), b"5"), give)
+    first = [again() for _ in range(5)]
+    taken, notes.all = notes.all, []
+    again()  # what was taken away does not grow
+    assert all(isinstance(each, bytes) for each in first)
+    assert len(taken) == 2
+    taken += notes.all
+    assert len(taken) == 3
+    alone = [Record(*record_of(note)) for note in each_of(taken)]
+    assert [response_headers(each)["x-amz-cf-id"] for each in alone] == [f"id-{number}==" for number in range(10, 16)]
+    assert [each.sent for each in alone] == [1] * 5 + [3]
+    spool = Spool(tmp_path)
+    stored = [each.stored(asked_of(request)) for each in taken if isinstance(each, Repeated)]
+    spool.add(Destination("E1", "logs", "", SOURCE), stored, 1_700_000_003.0)
+    found = read(spool.close(1_700_000_003.0)[0])
+    assert found is not None
+    expected = sorted((line(each, SOURCE) for each in alone), key=lambda text: text.split("\t")[:2])
+    assert gzip.decompress(gzipped(found)).decode() == HEAD + "".join(each + "\n" for each in expected)
 
 
 class Kept:

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
-from typing import Any
 
+from littoral.edge.accesslog.noted import Noted, Repeated
 from littoral.edge.relaying import Relayed
 from littoral.edge.told import Told
 from littoral.net.message import Answer, FileSlice, Request, Response, Switching
 from littoral.net.passage import Again, Passage
-
-# when it ended and when its first byte was ready, request, status, response's head, bytes of body, whether whole, Told
-Note = tuple[float, float, Request, int, Any, int, bool, object]
 
 
 class Notes:
@@ -25,7 +22,7 @@ class Notes:
     MANY = 20_000
 
     def __init__(self, clock: Callable[[], float], full: Callable[[], None]) -> None:
-        self.all: list[Note] = []
+        self.all: list[Noted] = []
         self._clock = clock
         self._full = full
 
@@ -40,16 +37,21 @@ class Notes:
             return answer
         return self._tunnel(request, answer) if isinstance(answer, Switching) else answer
 
-    def again(self, request: Request, answer: Response, size: int, give: Again) -> Again:
-        """``Response.again``, each time noted; an answer that is there at once began when it ended."""
+    def again(self, request: Request, answer: Response, give: Again) -> Again:
+        """``Response.again``, each time noted."""
         same, status, told = replace(request, received_at=0.0), answer.status, answer.note
-        rest = size + len(b"content-length: %d\r\n\r\n" % size)  # what is no head of the handler's
+        last: Repeated | None = None
 
         def give_and_note() -> bytes | Passage | None:
+            nonlocal last
             whole = give()
             if isinstance(whole, bytes):
-                now = self._clock()
-                self.all.append((now, now, same, status, whole[: len(whole) - rest], size, True, told))
+                if last is None or not (
+                    last.book is self.all and len(whole) == last.length and whole.startswith(last.before)
+                ):
+                    last = Repeated(self.all, same, status, whole, told)
+                last.moments.append(self._clock())
+                last.identifiers.append(whole[last.start : last.end])
             return whole
 
         return give_and_note
@@ -102,37 +104,6 @@ class Notes:
 
     def now(self) -> float:
         return self._clock()
-
-
-def name_of(note: Note) -> str:
-    """By which its distribution is found."""
-    told = note[7]
-    if isinstance(told, Told) and told.served:
-        return told.served
-    for name, value in note[2].headers.raw:
-        if name == b"host":
-            return value.decode("latin-1")
-    return ""
-
-
-Asked = tuple[Any, ...]
-
-
-def asked_of(request: Request) -> Asked:
-    """What a ``Record`` says of the request itself."""
-    peer, version = request.peer, request.peer.http_version or request.http_version
-    viewer = peer.host, peer.port, peer.handshake, version
-    return (*viewer, request.method, request.target, request.headers.raw)
-
-
-def record_of(note: Note, asked: Asked | None = None) -> tuple[Any, ...]:
-    """The values of a ``Record``; ``asked`` where it is known already: many notes may be of one request."""
-    ended, first, request, status, head, size, whole, told = note
-    asked = asked or asked_of(request)
-    record = (ended, first, request.received_at or first, *asked, int(status), head, size, whole)
-    if isinstance(told, Told):
-        return (*record, told.detail, told.first, told.last, told.origin, told.reason, told.received)
-    return record
 
 
 class Watched:

@@ -1,7 +1,7 @@
 """Access logs of one edge location, from what was noted to objects in a bucket.
 
 1. Once a second what was noted is written to the spool, durably: a killed place loses that second at most.
-2. A file is closed every minute (``edge_log_interval``), at 8 MiB, with its hour, and at drain.
+2. A file is closed every minute (``edge_log_interval``), at 8 MiB or 100,000 lines, with its hour, and at drain.
 3. A closed file is formatted and put into its bucket; only then is it gone here. What cannot be delivered waits, also
    over a restart; beyond 1 GiB the oldest goes, and the place's log says so.
 """
@@ -17,9 +17,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from littoral.edge.accesslog.collecting import Asked, Note, Notes, asked_of, name_of, record_of
+from littoral.edge.accesslog.collecting import Notes
 from littoral.edge.accesslog.formatting import gzipped
-from littoral.edge.accesslog.spool import Destination, Spool, place_of, read
+from littoral.edge.accesslog.noted import Asked, Noted, Repeated, asked_of, name_of, record_of
+from littoral.edge.accesslog.spool import Destination, Spool
+from littoral.edge.accesslog.spooled import place_of, read
 from littoral.edge.accesslog.view import Source
 from littoral.edge.plan import Plan
 from littoral.edge.viewerrules import named
@@ -28,7 +30,6 @@ from littoral.net.message import Answer, Request, Response
 log = logging.getLogger("littoral.edge")
 
 SECOND = 1.0
-LARGEST = 8 * 1024 * 1024  # bytes of a spool file
 BESIDE = 256 * 1024  # bytes from which a file is formatted by a process of its own
 MOST = 1024 * 1024 * 1024  # bytes that may wait
 PAUSE = 30.0  # seconds until what was not delivered is tried again
@@ -53,7 +54,7 @@ class Reader(Protocol):
 
     def use(self, plans: Mapping[str, Plan]) -> None: ...
 
-    def take(self, notes: list[Note]) -> None:
+    def take(self, notes: list[Noted]) -> None:
         """In a thread, once a second and at drain."""
 
 
@@ -102,7 +103,7 @@ class AccessLogs:
             head = answer.prepared or answer.headers.raw
             self._notes.all.append((now, now, request, answer.status, head, len(answer.body), True, answer.note))
             if answer.again is not None:
-                answer.again = self._notes.again(request, answer, len(answer.body), answer.again)
+                answer.again = self._notes.again(request, answer, answer.again)
             return answer
         return self._notes.of(request, answer)
 
@@ -128,7 +129,7 @@ class AccessLogs:
             older = 0.0 if everything else self._interval
             await asyncio.to_thread(self._write, notes, older)
 
-    def _write(self, notes: list[Note], older: float) -> None:
+    def _write(self, notes: list[Noted], older: float) -> None:
         by_destination, now = self._sorted(notes), self._clock()
         for reader in self.readers:
             if notes and reader.active:
@@ -138,21 +139,23 @@ class AccessLogs:
                 self._spool.add(destination, records, now)
         except OSError as problem:
             log.warning("access logs could not be written: %s", problem)
-        self._spool.close(now, older=older, larger=LARGEST)
+        self._spool.close(now, older=older)
 
-    def _sorted(self, notes: list[Note]) -> dict[Destination, list[tuple[Any, ...]]]:
+    def _sorted(self, notes: list[Noted]) -> dict[Destination, list[tuple[Any, ...]]]:
         found: dict[Destination, list[tuple[Any, ...]]] = {}
         seen: dict[int, tuple[list[tuple[Any, ...]] | None, Asked]] = {}  # by request: those given again share one
         kept = self._kept
-        for note in notes if self._keeping else ():
+        for noted in notes if self._keeping else ():
+            note = noted.note if isinstance(noted, Repeated) else noted
             request = note[2]
             known = seen.get(id(request))
             if known is None:
                 destination = named(kept, name_of(note))
                 records = found.setdefault(destination, []) if destination is not None else None
                 known = seen[id(request)] = records, asked_of(request)
-            if known[0] is not None:
-                known[0].append(record_of(note, known[1]))
+            records, asked = known
+            if records is not None:
+                records.append(noted.stored(asked) if isinstance(noted, Repeated) else record_of(note, asked))
         return found
 
     async def _write_each_second(self) -> None:

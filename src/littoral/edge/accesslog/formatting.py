@@ -8,15 +8,27 @@ from __future__ import annotations
 
 import gzip
 import sys
+from operator import itemgetter
 from pathlib import Path
 
-from littoral.edge.accesslog.line import HEAD, line
-from littoral.edge.accesslog.spool import Read, read
+from littoral.edge.accesslog.line import HEAD, line, lines
+from littoral.edge.accesslog.spooled import Read, read
+from littoral.edge.accesslog.view import Repeats
+
+LEVEL = 1  # an eighth more bytes than 6 of lines that differ, in 0.4 of the time
 
 
 def gzipped(found: Read) -> bytes:
-    text = HEAD + "".join(line(record, found.source) + "\n" for record in found.records)
-    return gzip.compress(text.encode("ascii", "backslashreplace"), 6)
+    """In the order of seconds."""
+    made: list[tuple[int, str]] = []
+    for record in found.records:
+        if isinstance(record, Repeats):
+            made.extend(lines(record, found.source))
+        else:
+            made.append((int(record.ended), line(record, found.source) + "\n"))
+    made.sort(key=itemgetter(0))
+    text = HEAD + "".join(text for _, text in made)
+    return gzip.compress(text.encode("ascii", "backslashreplace"), LEVEL)
 
 
 def main() -> None:

@@ -6,10 +6,20 @@ Source: developer guide, "Standard logging reference". A field with nothing to s
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from functools import lru_cache
+from itertools import groupby
 from typing import Any
 
-from littoral.edge.accesslog.view import Record, Source, View, encoded, head_and_identifier, response_headers
+from littoral.edge.accesslog.view import (
+    Record,
+    Repeats,
+    Source,
+    View,
+    encoded,
+    head_and_identifier,
+    response_headers,
+)
 
 FIELDS = (
     "date time x-edge-location sc-bytes c-ip cs-method cs(Host) cs-uri-stem sc-status cs(Referer) cs(User-Agent) "
@@ -34,6 +44,24 @@ def line(record: Record, source: Source) -> str:
     named = encoded.__wrapped__(identifier) or "-"  # none comes twice
     took, waited = max(0.0, record.ended - record.began), max(0.0, record.first - record.began)
     return f"{day}\t{second}\t{parts[0]}\t{named}\t{parts[1]}\t{took:.3f}\t{parts[2]}\t{waited:.3f}\t{parts[3]}"
+
+
+def lines(repeats: Repeats, source: Source) -> Iterator[tuple[int, str]]:
+    """Those of each second, with their line ends: what they have in common stands between their identifiers, which are
+    our own and need no encoding."""
+    record, text = repeats.record, repeats.identifiers.decode("ascii")
+    assert isinstance(record.answered, bytes)
+    width = len(text) // len(repeats.moments)
+    parts = known_lines(source, record[3:9], tuple(record.asked), record.status, record.answered, record[12:])
+    after = f"\t{parts[1]}\t0.000\t{parts[2]}\t0.000\t{parts[3]}\n"
+    start = 0
+    for second, same in groupby(map(int, repeats.moments)):
+        end = start + width * len(list(same))
+        day, clock = _moment(second)
+        before = f"{day}\t{clock}\t{parts[0]}\t"
+        identifiers = [text[at : at + width] for at in range(start, end, width)]
+        yield second, f"{before}{(after + before).join(identifiers)}{after}"
+        start = end
 
 
 @lru_cache(maxsize=1024)

@@ -1,8 +1,7 @@
 """Records on disk until they are delivered: files that are only appended to, a frame a second.
 
 Name of a file: ``DISTRIBUTION.YYYY-MM-DD-HH.UNIQUE.log``; its first frame says where it belongs, the others are lists
-of records. A frame is its length, its CRC-32 and ``marshal`` bytes: a torn last one is left out. The unique part goes
-into the key of the object, so a file that is delivered twice is there once.
+of records. A frame is its length, its CRC-32 and ``marshal`` bytes. ``spooled`` reads them.
 """
 
 from __future__ import annotations
@@ -12,14 +11,16 @@ import os
 import secrets
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from littoral.edge.accesslog.view import Record, Source, records_of
+from littoral.edge.accesslog.view import Source
 
 FORMAT = 4  # of marshal
+LARGEST = 8 * 1024 * 1024  # bytes of a file that is closed at once
+MOST_LINES = 100_000  # that will come of it: some 35 MB of text
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,11 @@ class Open:
     hour: str
     began: float
     size: int = 0
+    lines: int = 0
+
+    @property
+    def full(self) -> bool:
+        return self.size >= LARGEST or self.lines >= MOST_LINES
 
 
 class Spool:
@@ -63,6 +69,7 @@ class Spool:
             file = self._open[destination.distribution] = Open(self.folder / name, destination, hour, now)
             self._append(file, [destination.bucket, destination.prefix, *destination.source])
         self._append(file, list(records))
+        file.lines += sum(len(each[0]) if isinstance(each[0], tuple) else 1 for each in records)
         return closed
 
     def _append(self, file: Open, document: Any) -> None:
@@ -81,11 +88,9 @@ class Spool:
                 os.close(descriptor)
         file.size += len(frame)
 
-    def close(self, now: float, *, older: float = 0.0, larger: int = 0) -> list[Path]:
-        """The files that have been open so long or are so large are open no more."""
-        due = [
-            name for name, file in self._open.items() if now - file.began >= older or (larger and file.size >= larger)
-        ]
+    def close(self, now: float, *, older: float = 0.0) -> list[Path]:
+        """The files that have been open so long or are large are open no more."""
+        due = [name for name, file in self._open.items() if now - file.began >= older or file.full]
         return [self._open.pop(name).path for name in due]
 
     def left(self) -> list[Path]:
@@ -93,46 +98,3 @@ class Spool:
         opened = {file.path for file in self._open.values()}
         found = [(path.stat().st_mtime, path) for path in self.folder.glob("*.log") if path not in opened]
         return [path for _, path in sorted(found)]
-
-
-def frames(path: Path) -> Iterator[Any]:
-    """What the frames of a file hold, up to the first that is not whole."""
-    with path.open("rb") as file:
-        while len(head := file.read(8)) == 8:
-            data = file.read(int.from_bytes(head[:4], "big"))
-            if zlib.crc32(data) != int.from_bytes(head[4:], "big"):
-                return
-            yield marshal.loads(data)  # noqa: S302 - our own file
-
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """A whole file."""
-
-    bucket: str
-    key: str
-    source: Source
-    records: list[Record]
-
-
-def read(path: Path) -> Read | None:
-    """None for a file in which nothing is whole."""
-    found = frames(path)
-    head = next(found, None)
-    if head is None:
-        return None
-    bucket, key = _place(path, head)
-    return Read(bucket, key, Source(*head[2:]), [record for frame in found for record in records_of(frame)])
-
-
-def place_of(path: Path) -> tuple[str, str] | None:
-    """Bucket and key alone."""
-    head = next(frames(path), None)
-    return None if head is None else _place(path, head)
-
-
-def _place(path: Path, head: list[Any]) -> tuple[str, str]:
-    bucket, prefix = head[:2]
-    distribution, hour, unique = path.name.removesuffix(".log").rsplit(".", 2)
-    start = f"{prefix}/" if prefix and not prefix.endswith("/") else prefix
-    return bucket, f"{start}{distribution}.{hour}.{unique}.gz"

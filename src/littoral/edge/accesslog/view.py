@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-ENCODED = re.compile(r"""[\x00-\x20\x7f-\U0010ffff<>"#%{}|\\^~\[\]`']""")
+ENCODED = re.compile(r"[^!$&(-;=?-Z_a-z]")
 DATE_LINE = len("date: Sat, 28 Nov 2026 05:00:00 GMT\r\n")
 IDENTIFIER = b"\r\nx-amz-cf-id: "
 RANGE = re.compile(r"bytes (\d+)-(\d+)/")
@@ -42,6 +42,14 @@ class Record(NamedTuple):
     origin: str = ""  # its domain
     reason: str = ""  # why that origin: "Failover:502"
     received: int = -1  # bytes that a WebSocket's viewer sent, below 0 for all other requests
+
+
+class Repeats(NamedTuple):
+    """As many requests as ``moments``, answered at once and the same but for that time and the identifier."""
+
+    moments: tuple[float, ...]
+    identifiers: bytes  # one after the other, all of the same length
+    record: Record  # with no times, and with another identifier (``hidden``)
 
 
 class Source(NamedTuple):
@@ -147,7 +155,12 @@ def head_and_identifier(head: bytes) -> tuple[bytes, str]:
     end = head.find(b"\r\n", start)
     if start < len(IDENTIFIER) or end < 0:
         return head, ""
-    return b"%b%b%b" % (head[:start], b"=" * (end - start), head[end:]), head[start:end].decode("latin-1")
+    return hidden(head, start, end), head[start:end].decode("latin-1")
+
+
+def hidden(head: bytes, start: int, end: int) -> bytes:
+    """With an identifier that is nobody's there."""
+    return b"%b%b%b" % (head[:start], b"=" * (end - start), head[end:])
 
 
 @lru_cache(maxsize=1024)
@@ -183,6 +196,10 @@ def head_size(record: Record, answered: Mapping[str, str]) -> int:
     return size + (0 if "date" in answered else DATE_LINE) + 2
 
 
-def records_of(document: Any) -> list[Record]:
+def records_of(document: Any) -> list[Record | Repeats]:
     """What ``marshal`` read back; shorter ones were written by an earlier version."""
-    return [Record(*each) for each in document]
+    found: list[Record | Repeats] = []
+    for each in document:
+        repeated = isinstance(each[0], tuple)
+        found.append(Repeats(each[0], each[1], Record(*each[2])) if repeated else Record(*each))
+    return found

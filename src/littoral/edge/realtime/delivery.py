@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from littoral.edge.accesslog.collecting import Note, name_of, record_of
+from littoral.edge.accesslog.noted import Noted, each_of, name_of, record_of
 from littoral.edge.accesslog.view import Record, Source, View
 from littoral.edge.geo import Locator, Nowhere
 from littoral.edge.plan import Plan
@@ -80,10 +80,10 @@ class RealtimeLogs:
         self._plans = {name: plan if _logged(plan) else None for plan in plans.values() for name in plan.names}
         self._active = any(self._plans.values())
 
-    def take(self, notes: list[Note]) -> None:
+    def take(self, notes: list[Noted]) -> None:
         """Called from a thread."""
         made: list[tuple[str, bytes]] = []
-        for note in notes:
+        for note in each_of(notes):
             plan = named(self._plans, name_of(note))
             if plan is None:
                 continue
