@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from littoral.net.pki import Authority
+
 from .conftest import Running, needs
 from .test_clients import zipped
 
@@ -107,3 +109,28 @@ def _look(place: Running) -> None:
     kinds = {"cloudwatchLogs", "cloudwatchMetric", "firehose", "kinesis", "lambda", "s3", "sns", "sqs"}
     assert {kind for action in rule["rule"]["actions"] for kind in action} == kinds
     assert iot.list_tags_for_resource(resourceArn=rule["ruleArn"])["tags"] == [{"Key": "team", "Value": "ward"}]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(not WHOLE, reason="LITTORAL_TERRAFORM=whole asks for it: a minute of a processor")
+def test_terraform_makes_changes_and_destroys_a_fleet(place: Running, tmp_path: Path) -> None:
+    terraform = Terraform(place, tmp_path)
+    (tmp_path / "fleet.tf").write_text((HERE / "fleet" / "fleet.tf").read_text())
+    (tmp_path / "ca.pem").write_bytes(Authority.load_or_create(tmp_path / "ca", "tf factory").certificate_pem)
+    iot = place.client("iot")
+    terraform("init")
+    terraform("apply", "-auto-approve")
+    assert iot.describe_thing(thingName="tf-bed-1")["attributes"] == {"ward": "7"}
+    group = iot.describe_thing_group(thingGroupName="tf-hospital")["thingGroupArn"]
+    tags = iot.list_tags_for_resource(resourceArn=group)["tags"]
+    assert tags == [{"Key": "city", "Value": "Ostend"}, {"Key": "team", "Value": "fleet"}]
+    assert iot.list_things_in_thing_group(thingGroupName="tf-ward")["things"] == ["tf-bed-1"]
+    assert iot.get_v2_logging_options()["defaultLogLevel"] == "WARN"
+    terraform("plan", "-detailed-exitcode")
+    changed = terraform("apply", "-auto-approve", ward="8")
+    assert "0 added, 3 changed, 0 destroyed" in changed
+    terraform("plan", "-detailed-exitcode", ward="8")
+    terraform("destroy", "-auto-approve")
+    assert iot.list_things()["things"] == [] and iot.list_policies()["policies"] == []
+    assert iot.list_ca_certificates()["certificates"] == []

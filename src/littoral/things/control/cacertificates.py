@@ -129,7 +129,9 @@ class CaCertificates(RegistrationTasks):
             "validity": {"notBefore": parsed.not_valid_before_utc, "notAfter": parsed.not_valid_after_utc},
             "certificateMode": fact.mode,
         }
-        return {"certificateDescription": described, "registrationConfig": fact.config}
+        shown: Output = {"certificateDescription": described}
+        # Nothing where there is nothing: Terraform would want it removed.
+        return {**shown, "registrationConfig": fact.config} if fact.config else shown
 
     def _listed_ca(self, fact: CaCertificate) -> Output:
         return {
