@@ -22,7 +22,9 @@ from littoral.functions.logs.segment import Entry
 from littoral.functions.logs.store import NoGroup
 from littoral.objects import Objects
 from littoral.protocols.shadow import ShadowError
+from littoral.store.contract import Message
 from littoral.streams import StreamStore
+from littoral.tables import TableStore
 from littoral.things.broker import LocalSubscriber
 from littoral.things.facade import Things
 from littoral.things.message import Publication
@@ -298,6 +300,59 @@ def _facts(record: SourceRecord) -> dict[str, Any]:
         "sequenceNumber": record.sequence,
         "approximateArrivalTimestamp": int(record.arrived * 1000) / 1000,
     }
+
+
+class TableSource:
+    """For functions: the streams of tables. The event is DynamoDB's (Lambda developer guide)."""
+
+    batch_info = "DDBStreamBatchInfo"
+
+    def __init__(self, tables: TableStore) -> None:
+        self._tables = tables
+
+    def identity(self, arn: str) -> str:
+        return self._tables.identity(arn)
+
+    def shards(self, arn: str) -> Sequence[str]:
+        return self._tables.shards(arn)
+
+    async def position(self, arn: str, shard: str, start: str, moment: float | None) -> int:
+        return self._tables.position(arn, start)
+
+    async def read(self, arn: str, shard: str, after: int, limit: int, max_bytes: int) -> Sequence[SourceRecord]:
+        return [self._record(message, size) for message, size in self._tables.records(arn, after, limit, max_bytes)]
+
+    def _record(self, message: Message, size: int) -> SourceRecord:
+        event = self._tables.event(message)
+        key = json.dumps(event["dynamodb"]["Keys"], sort_keys=True)
+        number = event["dynamodb"]["SequenceNumber"]
+        return SourceRecord(message.sequence, key, message.published_at, number, size, event)
+
+    async def arrived(self, arn: str, shard: str, after: int, wait: float) -> None:
+        await self._tables.arrived(arn, after, wait)
+
+    def event(self, arn: str, shard: str, record: SourceRecord, role: str) -> dict[str, Any]:
+        return {**record.body, "eventSourceARN": arn}
+
+    def filterable(self, record: SourceRecord) -> dict[str, Any]:
+        found: dict[str, Any] = record.body
+        return found
+
+
+class RuleTables:
+    """For topic rules: the dynamoDB and dynamoDBv2 actions, and get_dynamodb. Items and keys are in DynamoDB's own
+    form, ``{"id": {"S": "a"}}``."""
+
+    def __init__(self, tables: TableStore) -> None:
+        self._tables = tables
+
+    async def put(self, table: str, item: dict[str, Any]) -> None:
+        """Durable when it returns. Raises ServiceError."""
+        await self._tables.put(table, item)
+
+    async def get(self, table: str, key: dict[str, Any]) -> dict[str, Any] | None:
+        """Raises ServiceError."""
+        return self._tables.get(table, key)
 
 
 class ScheduleTargets:

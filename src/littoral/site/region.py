@@ -22,7 +22,7 @@ from littoral.edge.waf.api import Wafv2
 from littoral.edge.waf.crs.groups import Groups
 from littoral.edge.waf.crs.ruleset import NoRuleSet, Source
 from littoral.edge.waf.reports import ReportFeed, Reports
-from littoral.functions import Functions, FunctionSettings
+from littoral.functions import EventSource, Functions, FunctionSettings
 from littoral.net.message import Handler, Headers, Request, Response
 from littoral.net.pki import certificate_id
 from littoral.objects import Objects
@@ -42,6 +42,7 @@ from littoral.site.capabilities import (
     ScheduleTargets,
     StreamSink,
     StreamSource,
+    TableSource,
     TopicSink,
 )
 from littoral.site.firewalllogs import FirewallLogs
@@ -51,6 +52,7 @@ from littoral.site.place import Place
 from littoral.site.readings import function_readings, gateway_observer, things_readings, version_readings
 from littoral.site.ruleweb import CONFIRM, RuleWeb, confirmation_page
 from littoral.streams import StreamStore
+from littoral.tables import TableStore
 from littoral.things.control.tunneling import SecureTunneling
 from littoral.things.credentials import PREFIX as ROLE_ALIASES
 from littoral.things.facade import Things
@@ -73,7 +75,9 @@ async def compose_with_edge(place: Place) -> None:
 async def _region(place: Place, *, with_edge: bool) -> None:
     base = await lay(place)
     region, account = place.settings.region, place.settings.account
-    local = await open_local(base)
+    tables = await TableStore.open(base.folder / "tables", region=region, account=account)
+    place.part(tables.close)
+    local = await open_local(base, tables)
     functions, things = local.functions, local.things
     control = await Control.open(base.store.records("edge-control"))
     place.quiet(control.close)
@@ -91,6 +95,8 @@ async def _region(place: Place, *, with_edge: bool) -> None:
     source = groups.source if groups is not None else None
     services: dict[str, object] = {
         **local.services(),
+        "dynamodb": tables.api,
+        "dynamodbstreams": tables.streams_api,
         "cloudfront": cloudfront,
         "cloudfront-keyvaluestore": KeyValueStoreData(control),
         "greengrassv2": greengrass,
@@ -118,6 +124,7 @@ async def _region(place: Place, *, with_edge: bool) -> None:
     await functions.start()
     await local.objects.start()
     await local.schedules.start()
+    tables.start()
     await listen_mqtt(base, things, gateway, [base.authority.certificate_pem])
     place.ready = True
     if with_edge:
@@ -160,14 +167,14 @@ class Local:
         }
 
 
-async def open_local(base: Foundation) -> Local:
-    """Objects notify functions, rules reach both."""
+async def open_local(base: Foundation, tables: TableStore | None = None) -> Local:
+    """Objects notify functions, rules reach both; tables are a region's."""
     place = base.place
     region, account = place.settings.region, place.settings.account
     objects = await Objects.open(base.store, base.folder / "objects", region=region, account=account)
     place.part(objects.close)
     streams = await StreamStore.open(base.store, region=region, account=account)
-    functions = await open_functions(base, ObjectCode(objects), streams)
+    functions = await open_functions(base, ObjectCode(objects), streams, tables)
     place.part(functions.close)
     objects.invoker = functions
     objects.permits = lambda function, bucket: s3_may_invoke(functions, function, bucket)
@@ -200,10 +207,18 @@ async def open_local(base: Foundation) -> Local:
 
 
 async def open_functions(
-    base: Foundation, code: ObjectCode | None = None, streams: StreamStore | None = None
+    base: Foundation,
+    code: ObjectCode | None = None,
+    streams: StreamStore | None = None,
+    tables: TableStore | None = None,
 ) -> Functions:
     settings = base.place.settings
     options: dict[str, Any] = {}
+    sources: dict[str, EventSource] = {}
+    if streams is not None:
+        sources["arn:aws:kinesis:"] = StreamSource(streams)
+    if tables is not None:
+        sources["arn:aws:dynamodb:"] = TableSource(tables)
     if settings.functions_concurrency is not None:
         options["concurrency"] = settings.functions_concurrency
     if settings.functions_memory is not None:
@@ -224,7 +239,7 @@ async def open_functions(
         ),
         code_source=code,
         sink=StreamSink(streams) if streams is not None else None,
-        sources={"arn:aws:kinesis:": StreamSource(streams)} if streams is not None else None,
+        sources=sources,
     )
 
 

@@ -11,6 +11,8 @@ from importlib import import_module
 API_CLASSES: dict[str, str] = {
     "cloudfront": "littoral.edge.cloudfront:CloudFront",
     "cloudfront-keyvaluestore": "littoral.edge.keyvalue:KeyValueStoreData",
+    "dynamodb": "littoral.tables.api:DynamoDB",
+    "dynamodbstreams": "littoral.tables.api.streams:DynamoDBStreams",
     "events": "littoral.schedules.api:EventsApi",
     "greengrassv2": "littoral.core.greengrass:Greengrass",
     "iot": "littoral.things.control:Iot",

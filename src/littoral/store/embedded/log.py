@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 
 import apsw
@@ -57,6 +57,17 @@ class Extent:
 @lru_cache(maxsize=256)
 def retention_of(text: str) -> Retention:
     return Retention(**json.loads(text))
+
+
+def create(connection: apsw.Connection, stream: str, retention: Retention) -> int:
+    """The stream of that name, made if new, with that retention from now on."""
+    made = connection.execute(
+        "INSERT INTO streams(name, retention) VALUES(?, ?)"
+        " ON CONFLICT(name) DO UPDATE SET retention = excluded.retention RETURNING id",
+        (stream, json.dumps(asdict(retention))),
+    ).get
+    assert isinstance(made, int)
+    return made
 
 
 def extent(connection: apsw.Connection, stream: int) -> Extent:

@@ -6,10 +6,8 @@ Owns names, wake-ups and which consumers are open. What a commit does is in ``lo
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from typing import Literal
 
 import apsw
@@ -30,18 +28,7 @@ class EmbeddedStreams:
 
     async def create(self, stream: str, retention: Retention | None = None) -> None:
         check_key(stream)
-        text = json.dumps(asdict(retention or Retention()))
-
-        def work(connection: apsw.Connection) -> int:
-            made = connection.execute(
-                "INSERT INTO streams(name, retention) VALUES(?, ?)"
-                " ON CONFLICT(name) DO UPDATE SET retention = excluded.retention RETURNING id",
-                (stream, text),
-            ).get
-            assert isinstance(made, int)
-            return made
-
-        self._ids[stream] = await self._database.write(work)
+        self._ids[stream] = await self._database.write(lambda c: log.create(c, stream, retention or Retention()))
 
     async def publish(self, stream: str, messages: Sequence[Outgoing]) -> Sequence[int]:
         identity = self._id(stream)
