@@ -214,6 +214,32 @@ async def test_window_holds_back_and_goes_on(place: Place) -> None:
     assert [(await sub.expect(Publish)).payload for _ in range(2)] == [b"2", b"3"]
 
 
+@pytest.mark.parametrize("qos", [1, 2])
+async def test_a_client_that_comes_back_with_a_smaller_window(place: Place, qos: int) -> None:
+    await place.start()
+    properties = {"session_expiry": 60}
+    sub = await place.connect("sub", 5, clean=False, properties=properties)
+    await sub.subscribe(Filter("t", qos))
+    pub = await place.connect("pub", 5)
+    for number in range(1, 6):
+        pub.send(Publish("t", b"%d" % number, qos, packet_id=number))
+        await pub.expect(Ack)
+    assert [(await sub.expect(Publish)).payload for _ in range(5)] == [b"1", b"2", b"3", b"4", b"5"]
+    sub.drop()
+    await place.until_gone("sub")
+    sub = await place.connect("sub", 5, clean=False, properties=properties | {"receive_maximum": 2})
+    got = [await sub.expect(Publish) for _ in range(2)]
+    for _ in range(3):
+        await sub.nothing_more()
+        for kind in (4,) if qos == 1 else (5, 7):
+            sub.send(Ack(kind, got[-2].packet_id))
+            if kind == 5:
+                assert (await sub.expect(Ack)).kind == 6
+        got.append(await sub.expect(Publish))
+    assert [each.payload for each in got] == [b"1", b"2", b"3", b"4", b"5"]
+    assert all(each.dup for each in got)
+
+
 async def test_maximum_packet_size_of_a_client(place: Place) -> None:
     await place.start()
     sub = await place.connect("sub", 5, properties={"maximum_packet_size": 50})

@@ -68,6 +68,7 @@ class Session:
 
     __slots__ = (
         "access",
+        "again",
         "aliases",
         "backlog",
         "client",
@@ -111,6 +112,7 @@ class Session:
         self.most_aliases = 0  # that the client takes; 0: none
         self.aliases: dict[str, int] = {}  # of this connection, by topic: the first so many that were sent
         self.inflight: dict[int, Held | Kept | None] = {}
+        self.again: deque[int] = deque()  # of those, what is still to be sent to a client that came back
         self.next_id = 0
         self.queue: deque[Held | Parts] = deque()
         self.queue_bytes = 0
@@ -259,6 +261,8 @@ class Session:
         if number not in self.inflight:
             return False
         held = self.inflight.pop(number)
+        if self.again and number in self.again:
+            self.again.remove(number)
         if held is not None:
             if held.qos == 2:
                 self.ledger.complete(number)
@@ -268,6 +272,8 @@ class Session:
 
     def refill(self, now: float) -> None:
         """Send on what waited for the window or the socket."""
+        if self.again:
+            self._send_again(now)
         while self.queue and not self.paused and len(self.inflight) < self.window:
             waiting = self.queue.popleft()
             self._forget(waiting)
@@ -289,12 +295,22 @@ class Session:
 
     def redeliver(self, now: float) -> None:
         """After a reconnect: what was in flight goes again, in its order, with DUP and its old number (s. 4.4)."""
+        self.again.clear()
         for number, held in list(self.inflight.items()):
             if held is None:
                 del self.inflight[number]
-                continue
-            if held is RELEASED:
+            elif held is RELEASED:
                 self.out.append(encode(Ack(6, number), self.level))
+            else:
+                self.again.append(number)
+        self._send_again(now)
+
+    def _send_again(self, now: float) -> None:
+        """As much as the receive maximum allows, which may be less than on the connection before (5.0 s. 4.9)."""
+        while self.again and not self.paused and len(self.inflight) - len(self.again) < self.window:
+            number = self.again.popleft()
+            held = self.inflight[number]
+            if held is None or held is RELEASED:
                 continue
             self.inflight[number] = again = whole(held)
             if not self._write(number, again, now, dup=True):
