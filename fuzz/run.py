@@ -10,6 +10,7 @@ import atheris
 
 def main() -> None:
     watched = ["littoral.edge.waf", "littoral.net", "littoral.protocols.http1", "littoral.protocols.iotsql"]
+    watched += ["littoral.protocols.mqtt", "littoral.things.broker"]
     with atheris.instrument_imports(include=watched):
         targets = importlib.import_module("fuzz.targets").TARGETS
     atheris.Setup(sys.argv, targets[sys.argv.pop(1)])

@@ -1,7 +1,8 @@
 """What fuzzers feed: each target takes bytes, and raises where something is wrong.
 
 ``make fuzz TARGET=seclang SECONDS=60`` runs one under atheris (``run.py``); the tests run all of them with a bounded
-number of hypothesis' examples (test_fuzz.py in tests/edge/waf and tests/net, test_iotsql_fuzz.py in tests/protocols).
+number of hypothesis' examples (test_fuzz.py in tests/edge/waf, tests/net and tests/things/broker, test_iotsql_fuzz.py
+in tests/protocols).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from functools import cache
 
 from fuzz.http1 import http_requests, http_response
+from fuzz.mqtt import mqtt
 from fuzz.rules import rule_sql, rule_template, rule_times
 from littoral.edge.waf.crs.engine import Engine
 from littoral.edge.waf.crs.program import Program
@@ -81,5 +83,6 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         rule_times,
         http_requests,
         http_response,
+        mqtt,
     )
 }

@@ -19,6 +19,7 @@ from littoral.store.embedded.database import Database
 from littoral.things.access import OpenAccess
 from littoral.things.broker import Broker, BrokerLimits
 from littoral.things.broker.connection import Connection
+from littoral.things.message import Publication
 
 T = TypeVar("T")
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # an fsync costs nothing there
@@ -187,8 +188,8 @@ class _Commits:
 class World:
     """One broker, restarted at will in one folder; nothing happens between two calls."""
 
-    def __init__(self, profile: Any, limits: BrokerLimits) -> None:
-        self.profile, self.limits = profile, limits
+    def __init__(self, profile: Any, limits: BrokerLimits, *, durable: bool = True) -> None:
+        self.profile, self.limits, self.durable = profile, limits, durable
         self.now = 1_000_000.0
         self.folder = Path(tempfile.mkdtemp(prefix="littoral-broker-", dir=MEMORY))
         self.loop = asyncio.SelectorEventLoop()
@@ -202,16 +203,14 @@ class World:
         return self.loop.run_until_complete(step)
 
     async def _open(self) -> None:
-        self.store = await EmbeddedStore.open(self.folder, clock=lambda: self.now)
-        self.databases = (self.store._database, self.store._streams)
-        self.disk.take_over(*self.databases)
+        stores = {}
+        if self.durable:
+            self.store = await EmbeddedStore.open(self.folder, clock=lambda: self.now)
+            self.databases = (self.store._database, self.store._streams)
+            self.disk.take_over(*self.databases)
+            stores = {"streams": self.store.streams, "records": self.store.records("broker")}
         self.broker = Broker(
-            access=OpenAccess(),
-            streams=self.store.streams,
-            records=self.store.records("broker"),
-            clock=lambda: self.now,
-            limits=self.limits,
-            profile=self.profile,
+            access=OpenAccess(), clock=lambda: self.now, limits=self.limits, profile=self.profile, **stores
         )
         await self.broker.start()
         assert self.broker._sweeper is not None
@@ -248,6 +247,10 @@ class World:
 
         self._do(step())
 
+    def publish(self, publication: Publication) -> None:
+        """By the place itself."""
+        self._do(self.broker.publish(publication))
+
     def restart(self) -> None:
         """In good order."""
         self._do(self._close())
@@ -257,7 +260,8 @@ class World:
         for pipe in self.pipes:
             pipe.go_on()
         await self.broker.close(grace=5.0)
-        await self.store.close()
+        if self.durable:
+            await self.store.close()
         self.pipes.clear()
 
     def crash(self) -> None:
