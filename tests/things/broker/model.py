@@ -62,7 +62,7 @@ class Due:
     @property
     def must(self) -> bool:
         if self.promise is Promise.ACKNOWLEDGED:
-            return self.message.acknowledged >= self.attempt
+            return self.message.acknowledged == self.attempt  # one before it may have been lost
         return self.promise is Promise.NOW
 
 
@@ -76,8 +76,8 @@ class Group:
     given: Life | None = None
 
     def missing(self) -> bool:
-        promised = self.promise is Promise.NOW or (self.promise is Promise.ACKNOWLEDGED and self.message.acknowledged)
-        return bool(promised) and self.given is None
+        acknowledged = self.promise is Promise.ACKNOWLEDGED and self.message.acknowledged == 1
+        return (acknowledged or self.promise is Promise.NOW) and self.given is None
 
 
 @dataclass(frozen=True)
