@@ -1,7 +1,8 @@
 """Rule evaluations per second, one core: parse the payload, decide WHERE, build and serialise the SELECT.
 
 There is no peer to run (AWS IoT's rule engine is not sold apart), so the yardstick is the least that any engine in
-this language must do: ``json.loads`` of the same payload, alone. Goal: 50,000 evaluations a second.
+this language must do: ``json.loads`` of the same payload, alone. By CPU time, which is what one core would do. Goal:
+50,000 evaluations a second.
 
 Run: ``.venv/bin/python bench/bench_rules.py``
 """
@@ -9,6 +10,7 @@ Run: ``.venv/bin/python bench/bench_rules.py``
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable
 
@@ -23,16 +25,16 @@ PAYLOAD = json.dumps(
 ).encode()
 QUIET = PAYLOAD.replace(b"131", b"72")
 GOAL = 50_000
-SECONDS = 1.0
+SECONDS = 0.5
 ROUNDS = 5
 
 
 def rate(work: Callable[[], object]) -> float:
-    """Calls per second, the best of some rounds: others use this machine too."""
+    """Calls per second of CPU time, the best of some rounds: others use this machine too."""
     best = 0.0
     for _ in range(ROUNDS):
-        count, started = 0, time.perf_counter()
-        while (spent := time.perf_counter() - started) < SECONDS:
+        count, started = 0, time.process_time()
+        while (spent := time.process_time() - started) < SECONDS:
             for _ in range(500):
                 work()
             count += 500
@@ -40,7 +42,7 @@ def rate(work: Callable[[], object]) -> float:
     return best
 
 
-def main() -> None:
+def main() -> int:
     rule = compile_rule(SQL)
 
     def evaluate(payload: bytes) -> object:
@@ -50,10 +52,12 @@ def main() -> None:
     parsing = rate(lambda: json.loads(PAYLOAD))
     print(f"payload of {len(PAYLOAD)} bytes; {SQL}")
     print(f"{'json.loads alone':<34}{parsing:>12,.0f} a second")
+    met = True
     for label, payload in (("matched: parse, WHERE, SELECT", PAYLOAD), ("not matched: parse, WHERE", QUIET)):
         found = rate(lambda payload=payload: evaluate(payload))  # type: ignore[misc]
-        ratio = found / parsing
-        print(f"{label:<34}{found:>12,.0f} a second   {ratio:.2f} of json.loads   goal x{found / GOAL:.1f}")
+        met = met and found >= GOAL
+        verdict = f"{found / GOAL:.2f} x the goal of {GOAL:,}: {'met' if found >= GOAL else 'MISSED'}"
+        print(f"{label:<34}{found:>12,.0f} a second   {found / parsing:.2f} of json.loads   {verdict}")
     asking = compile_rule(ASKING)
 
     def asked() -> object:
@@ -75,7 +79,8 @@ def main() -> None:
     known = rate(lambda: grants.allows("iot:Publish", "arn:aws:iot:r:a:topic/bed3/hr"))
     print(f"{'policy decision, new topic':<34}{fresh:>12,.0f} a second")
     print(f"{'policy decision, known topic':<34}{known:>12,.0f} a second")
+    return 0 if met else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

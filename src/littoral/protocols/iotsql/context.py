@@ -6,14 +6,28 @@ import random
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from littoral.protocols.iotsql.values import UNDEFINED, Value, parse_json
 
 
 class EvaluationError(Exception):
     """This message cannot be evaluated by this statement; the rule has failed for it (not merely not matched)."""
+
+
+T = TypeVar("T")
+
+
+class _once(Generic[T]):
+    """Worked out when first asked for, then an attribute. ``functools.cached_property`` takes a lock for it (3.11)."""
+
+    def __init__(self, of: Callable[[Any], T]) -> None:
+        self._of = of
+        self._name = of.__name__
+
+    def __get__(self, context: Any, owner: type) -> T:
+        value = context.__dict__[self._name] = self._of(context)
+        return value
 
 
 def _new_uuid() -> str:
@@ -37,28 +51,28 @@ class Context:
     new_uuid: Callable[[], str] = _new_uuid
     random: Callable[[], float] = random.random
 
-    @cached_property
+    @_once
     def document(self) -> Value:
         """The payload as JSON; an empty payload is an empty object, what is not JSON is Undefined."""
         return parse_json(self.payload) if self.payload else {}
 
-    @cached_property
+    @_once
     def row(self) -> dict[str, Value]:
         """Where names are looked up: the payload if it is a JSON object, else nothing."""
         document = self.document
         return document if type(document) is dict else {}
 
-    @cached_property
+    @_once
     def variables(self) -> dict[Any, Value]:
         """What the SET clause of a statement has found, by its definitions: of several rules, each with its own."""
         return {}
 
-    @cached_property
+    @_once
     def answers(self) -> dict[Any, Any]:
         """Of external functions, by question."""
         return {}
 
-    @cached_property
+    @_once
     def segments(self) -> list[str]:
         return self.topic.split("/")
 

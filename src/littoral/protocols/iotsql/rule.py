@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from littoral.protocols.iotsql.compiler import Closure, compile_expression, compile_selection
 from littoral.protocols.iotsql.context import Context, EvaluationError
@@ -13,8 +13,7 @@ from littoral.protocols.iotsql.syntax import Definition, Expression, SqlError, V
 from littoral.protocols.iotsql.values import UNDEFINED, Undefined, Value, boolean, string, to_json
 
 
-@dataclass(frozen=True, slots=True)
-class Selected:
+class Selected(NamedTuple):
     """The outgoing payload."""
 
     payload: bytes
