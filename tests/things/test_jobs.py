@@ -339,3 +339,31 @@ def test_events_of_jobs_are_told_once_they_are_turned_on(place: Place, iot: Any,
         assert told[0] == "$aws/events/job/told/deletion_in_progress"
         assert sorted(told[1:]) == ["$aws/events/job/told/deleted", "$aws/events/jobExecution/told/deleted"]
     iot.update_event_configurations(eventConfigurations={kind: {"Enabled": False} for kind in on})
+
+
+def test_a_job_is_made_of_a_managed_template(place: Place, iot: Any) -> None:
+    names = [one["templateName"] for one in iot.list_managed_job_templates()["managedJobTemplates"]]
+    assert names == sorted(names) and len(names) == 7 and "AWS-Reboot" in names
+    template = iot.describe_managed_job_template(templateName="AWS-Download-File")
+    assert template["templateArn"] == "arn:aws:iot:us-east-1::jobtemplate/AWS-Download-File:1.0"
+    assert [one["key"] for one in template["documentParameters"] if not one["optional"]] == ["downloadUrl", "filePath"]
+    refused("ResourceNotFoundException", iot.describe_managed_job_template, templateName="AWS-Fly")
+    other = {"templateName": "AWS-Reboot", "templateVersion": "9.0"}
+    refused("ResourceNotFoundException", iot.describe_managed_job_template, **other)
+    given = {"jobId": "managed", "targets": things(iot, "managed"), "jobTemplateArn": template["templateArn"]}
+    parameters = {"downloadUrl": 'https://example.org/"a"', "filePath": "/tmp/a"}
+    for bad in ({"filePath": "/tmp/a"}, {**parameters, "speed": "fast"}):
+        refused("InvalidRequestException", iot.create_job, **given, documentParameters=bad)
+    own = {"jobId": "managed", "targets": given["targets"], "document": "{}"}
+    refused("InvalidRequestException", iot.create_job, **own, documentParameters=parameters)
+    iot.create_job(**given, documentParameters=parameters)
+    assert iot.describe_job(jobId="managed")["job"]["documentParameters"] == parameters
+    device = place.client("iot-jobs-data")
+    begun = until(lambda: device.start_next_pending_job_execution(thingName="managed").get("execution"))
+    (step,) = json.loads(begun["jobDocument"])["steps"]
+    assert step["action"]["input"] == {
+        **{"handler": "download-file.sh", "path": ""},
+        "args": ['https://example.org/"a"', "/tmp/a"],
+    }
+    raw = iot.get_job_document(jobId="managed", beforeSubstitution=True)["document"]
+    assert "${aws:iot:parameter:downloadUrl}" in raw

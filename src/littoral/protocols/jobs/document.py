@@ -7,13 +7,15 @@ written. Source: https://docs.aws.amazon.com/iot/latest/developerguide/create-ma
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
 MAX_DOCUMENT: Final = 32 * 1024
 _PLACEHOLDER: Final = re.compile(r"\$\{aws:iot:s3-presigned-url(?:-v2)?:([^}]*)\}")
+_PARAMETER: Final = re.compile(r"\$\{aws:iot:parameter:([^}]*)\}")
 _VIRTUAL: Final = re.compile(
     r"(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])\.s3(?:[.-][a-z0-9-]+)*\.amazonaws\.com(?:\.cn)?"
 )
@@ -31,6 +33,11 @@ def objects_in(document: str) -> list[tuple[str, str]]:
 def substitute(document: str, presign: Callable[[str, str], str]) -> str:
     """``presign(bucket, key)`` gives the URL."""
     return _PLACEHOLDER.sub(lambda match: presign(*bucket_and_key(match[1])), document)
+
+
+def fill(document: str, parameters: Mapping[str, str]) -> str:
+    """With ``${aws:iot:parameter:NAME}`` filled in, within the document's JSON; what is not given is empty."""
+    return _PARAMETER.sub(lambda match: json.dumps(parameters.get(match[1], ""))[1:-1], document)
 
 
 def bucket_and_key(url: str) -> tuple[str, str]:

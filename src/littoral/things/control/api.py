@@ -20,6 +20,7 @@ from littoral.things.control.jobexecutions import JobExecutions
 from littoral.things.control.jobs import JobControl
 from littoral.things.control.jobtemplates import JobTemplates
 from littoral.things.control.logging import LoggingOptions
+from littoral.things.control.managedtemplates import ManagedTemplates
 from littoral.things.control.policies import Policies, PolicyVersions
 from littoral.things.control.policyattachments import PolicyAttachments
 from littoral.things.control.principals import Principals
@@ -55,6 +56,7 @@ class Iot(
     JobControl,
     JobExecutions,
     JobTemplates,
+    ManagedTemplates,
     EventConfigurations,
     Indexing,
     LoggingOptions,

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from littoral.things.control.tagging import TagList
 from littoral.things.jobs import Job, Jobs, Progress, Template
 from littoral.things.jobs.devices import JOB_ID
 from littoral.things.jobs.facts import CONTINUOUS, DELETING, OVER, RUNNING, SCHEDULED, SNAPSHOT, Settings
+from littoral.things.jobs.managed import MANAGED, ManagedTemplate
 from littoral.things.jobs.progress import canceled
 
 MAX_TARGETS = 100
@@ -45,7 +46,10 @@ class JobNoun(Noun):
             raise not_found(f"Job {job_id} cannot be found.")
         return found
 
-    def template_of(self, arn: str) -> Template:
+    def template_of(self, arn: str) -> Template | ManagedTemplate:
+        for managed in MANAGED.values():
+            if arn == managed.arn(self.names.region):
+                return managed
         name = self.names.name_in("jobtemplate", arn)
         found = self.jobs.templates.get(name) if name is not None else None
         if found is None:
@@ -72,24 +76,28 @@ class JobControl(JobNoun):
         job_template_arn: str | None = None,
         job_executions_retry_config: Json | None = None,
         scheduling_config: Json | None = None,
+        document_parameters: Mapping[str, str] | None = None,
         tags: TagList = (),
     ) -> Output:
         if not JOB_ID.fullmatch(job_id):
             raise invalid(f"Invalid job id: {job_id!r}")
         template = None if job_template_arn is None else self.template_of(job_template_arn)
+        parameters = jobsettings.parameters(template, document_parameters)
         if template is not None and document is None and document_source is None:
             text = template.document
         else:
             text = await jobsettings.document(document, document_source, self.jobs.objects)
         settings = jobsettings.settings(
-            Settings() if template is None else template.settings,
+            template.settings if isinstance(template, Template) else Settings(),
             presigned=presigned_url_config,
             rollout=job_executions_rollout_config,
             abort=abort_config,
             timeout=timeout_config,
             retry=job_executions_retry_config,
         )
-        shown = description if description is not None else template.description if template is not None else ""
+        shown = description
+        if shown is None:
+            shown = template.description if isinstance(template, Template) else ""
         job = Job(
             job_id,
             self._targets((), targets),
@@ -101,6 +109,7 @@ class JobControl(JobNoun):
             description=shown,
             source=document_source,
             template=job_template_arn,
+            parameters=parameters,
         )
         job = _scheduled(job, scheduling_config or {}, call.now)
         async with self.progress.changing:
@@ -151,6 +160,7 @@ class JobControl(JobNoun):
             "comment": job.comment,
             "forceCanceled": job.forced or None,
             "jobTemplateArn": job.template,
+            "documentParameters": job.parameters,
             "schedulingConfig": job.schedule or None,
         }
         shown.update({name: value for name, value in optional.items() if value is not None})

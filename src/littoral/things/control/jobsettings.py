@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from littoral.aws.service import ServiceError
@@ -11,7 +12,8 @@ from littoral.protocols.jobs.document import MAX_DOCUMENT, BadPlaceholder, bucke
 from littoral.protocols.jobs.execution import MAX_MINUTES
 from littoral.protocols.jobs.rollout import MAX_PER_MINUTE
 from littoral.things.control.errors import invalid
-from littoral.things.jobs.facts import Settings
+from littoral.things.jobs.facts import Settings, Template
+from littoral.things.jobs.managed import COMMON, ManagedTemplate
 from littoral.things.jobs.service import JobObjects
 
 Json = dict[str, Any]
@@ -56,6 +58,21 @@ def described(found: Settings) -> Json:
         "jobExecutionsRetryConfig": found.retry,
     }
     return {name: value for name, value in shown.items() if value}
+
+
+def parameters(template: Template | ManagedTemplate | None, given: Mapping[str, str] | None) -> dict[str, str] | None:
+    """What fills in a managed template's document; None for any other. Raises InvalidRequestException."""
+    if not isinstance(template, ManagedTemplate):
+        if given:
+            raise invalid("documentParameters go with a managed job template only")
+        return None
+    found = dict(given or {})
+    missing = sorted(set(template.parameters) - set(found))
+    unknown = sorted(set(found) - set(template.parameters) - set(COMMON))
+    if missing or unknown:
+        what = f"needs the parameter {missing[0]}" if missing else f"has no parameter {unknown[0]}"
+        raise invalid(f"The job template {template.name} {what}")
+    return found
 
 
 async def document(given: str | None, source: str | None, objects: JobObjects | None) -> str:

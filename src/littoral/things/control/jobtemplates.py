@@ -1,4 +1,4 @@
-"""Job templates: a document and settings to make jobs of. AWS's own managed templates are not here."""
+"""Job templates: a document and settings to make jobs of. AWS's own are in ``managedtemplates``."""
 
 from __future__ import annotations
 

@@ -90,6 +90,7 @@ class Job:
     ends: float | None = None
     schedule: Json = field(default_factory=dict)  # schedulingConfig, as it was given
     stopped: bool = False  # its end has come: nobody new is told of it
+    parameters: dict[str, str] | None = None  # documentParameters, of a managed template's document
 
     @property
     def windows(self) -> list[Window]:

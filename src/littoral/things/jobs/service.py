@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 from littoral.protocols.jobs import execution as core
-from littoral.protocols.jobs.document import substitute
+from littoral.protocols.jobs.document import fill, substitute
 from littoral.protocols.jobs.execution import Execution, JobsError, Update
 from littoral.store.contract import Records
 from littoral.store.documents import Documents
@@ -203,10 +203,11 @@ class Jobs:
     def document(self, job: str) -> str:
         """With URLs that are good from now on."""
         found = self._job(job)
+        document = found.document if found.parameters is None else fill(found.document, found.parameters)
         if self.objects is None:
-            return found.document
+            return document
         presign = self.objects.presign
-        return substitute(found.document, lambda bucket, key: presign(bucket, key, found.settings.expires))
+        return substitute(document, lambda bucket, key: presign(bucket, key, found.settings.expires))
 
     def _job(self, job: str) -> Job:
         found = self.table.get(job)
