@@ -17,11 +17,12 @@ from littoral.core.recipe import component_of, lambda_recipe
 from littoral.core.runtime import Core, CoreSettings
 from littoral.functions import Functions, FunctionSettings
 from littoral.net.listen import listen_stream
+from littoral.site.capabilities import CoreBroker
+from littoral.site.sockets import socket_folder
 from littoral.store.documents import Documents
 from littoral.store.embedded import EmbeddedStore
 from littoral.things.access import OpenAccess
 from littoral.things.broker import Broker
-from tests.core.world import LocalBroker
 from tests.functions.deploy import zip_of
 from tests.support.notebook import NOTE
 
@@ -62,9 +63,8 @@ async def main(folder: Path, out: str) -> None:
     broker = Broker(access=OpenAccess(), streams=store.streams, records=store.records("broker"))
     await broker.start()
     nowhere = Upstream("127.0.0.1", 1)
-    core = await Core.open(
-        CoreSettings("core", nowhere), store.records("core"), store.streams, functions, LocalBroker(broker)
-    )
+    settings = CoreSettings("core", nowhere, folder / "components", socket_folder(folder, "components") / "ipc.socket")
+    core = await Core.open(settings, store.records("core"), store.streams, functions, CoreBroker(broker))
     await core.start()
     listener = await listen_stream(broker.protocol_factory("open", OpenAccess()), "127.0.0.1", 0)
     print(listener.port, flush=True)

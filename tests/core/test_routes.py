@@ -13,12 +13,13 @@ from littoral.core.recipe import EventSource
 from littoral.core.routes import Routes
 from littoral.core.spool import Spool
 from littoral.core.waiting import PREFIX
+from littoral.site.capabilities import CoreBroker
 from littoral.store.embedded import EmbeddedStore
 from littoral.things.access import OpenAccess
 from littoral.things.broker import Broker
 from littoral.things.message import Publication
 from tests.core.test_events import Gate, component, numbers
-from tests.core.world import LocalBroker, until
+from tests.core.world import until
 
 STREAM = PREFIX + "ward.vitals"
 
@@ -35,7 +36,7 @@ class Wired:
         spool = await Spool.open(self.store.streams, self.store.records("core"), "core")
         link = Link(Upstream("127.0.0.1", 1), "core", spool)
         functions: Any = self.gate
-        self.routes = Routes(LocalBroker(self.broker), link, spool, functions, self.store.streams)
+        self.routes = Routes(CoreBroker(self.broker), link, spool, functions, self.store.streams)
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -18,7 +18,6 @@ from littoral.aws.identity import Identity
 from littoral.aws.service import Call
 from littoral.core.greengrass import Greengrass
 from littoral.core.link import Backoff, Upstream
-from littoral.core.ports import Deliver, Subscription
 from littoral.core.runtime import Core, CoreSettings
 from littoral.core.session import Timing
 from littoral.core.spool import SpoolLimits
@@ -28,6 +27,8 @@ from littoral.net.listen import HttpService, listen_http, listen_stream
 from littoral.net.message import Request
 from littoral.net.pki import Authority
 from littoral.net.tls import client_context, server_context
+from littoral.site.capabilities import CoreBroker
+from littoral.site.sockets import socket_folder
 from littoral.store.embedded import EmbeddedStore
 from littoral.things.access import OpenAccess
 from littoral.things.broker import Broker
@@ -244,21 +245,6 @@ class RegionPlace:
         return str(await until(finished))
 
 
-class LocalBroker:
-    """The core's own broker, as the core sees it."""
-
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
-
-    def tap(self, filter: str, callback: Deliver) -> Subscription:
-        return self._broker.tap(
-            filter, lambda publication: callback(publication.topic, publication.payload, publication.qos)
-        )
-
-    async def publish(self, topic: str, payload: bytes, qos: int) -> None:
-        await self._broker.publish(Publication(topic, payload, qos))
-
-
 class CorePlace:
     def __init__(self, folder: Path, port: int, identity: tuple[bytes, bytes], ca: bytes) -> None:
         self.folder = folder
@@ -276,13 +262,15 @@ class CorePlace:
         settings = CoreSettings(
             CORE,
             self.upstream,
+            self.folder / "components",
+            socket_folder(self.folder, "components") / "ipc.socket",
             spool=self.limits,
             window=32,
             timing=Timing(ping_every=0.5, dead_after=2.0),
             backoff=self.backoff,
         )
         self.core = await Core.open(
-            settings, self.store.records("core"), self.store.streams, self.functions, LocalBroker(self.broker)
+            settings, self.store.records("core"), self.store.streams, self.functions, CoreBroker(self.broker)
         )
         await self.core.start()
 

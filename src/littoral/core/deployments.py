@@ -17,8 +17,9 @@ import asyncio
 import json
 import logging
 import platform
+import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from littoral import __version__
@@ -26,8 +27,10 @@ from littoral.aws.service import ServiceError
 from littoral.core.bridge import BRIDGE, TopicMapping, mappings
 from littoral.core.document import SHADOW, Deployment, Status, parse_desired, reported
 from littoral.core.link import Link, LinkDown
+from littoral.core.nucleus.nucleus import Nucleus, Wanted
+from littoral.core.nucleus.recipe import generic_of
 from littoral.core.ports import Functions
-from littoral.core.recipe import ARTIFACT, LAYER, BadComponent, LambdaComponent, component_of, parse_merge
+from littoral.core.recipe import ARTIFACT, LAMBDA, LAYER, BadComponent, LambdaComponent, component_of, parse_merge
 from littoral.core.routes import Routes
 from littoral.core.source import Declined, Source, Unreachable
 from littoral.store.contract import Records, StoreError
@@ -45,7 +48,14 @@ class CoreDeployments:
     """``start`` after the broker and the functions have started and before the link does."""
 
     def __init__(
-        self, thing: str, records: Records, link: Link, source: Source, functions: Functions, routes: Routes
+        self,
+        thing: str,
+        records: Records,
+        link: Link,
+        source: Source,
+        functions: Functions,
+        routes: Routes,
+        nucleus: Nucleus,
     ) -> None:
         self.thing = thing
         self._documents = Documents(records, "deployment/")
@@ -53,6 +63,7 @@ class CoreDeployments:
         self._source = source
         self._functions = functions
         self._routes = routes
+        self._nucleus = nucleus
         self._prefix = f"$aws/things/{thing}/shadow/name/{SHADOW}"
         self._desired: Deployment | None = None
         self._active: dict[str, Any] = {"arn": "", "components": {}, "recipes": {}}
@@ -60,6 +71,7 @@ class CoreDeployments:
         self._broken: set[str] = set()  # components that are active and cannot run
         self._look = asyncio.Event()
         self._follower: asyncio.Task[None] | None = None
+        self._starting: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Run what is active. Needs no link."""
@@ -68,6 +80,7 @@ class CoreDeployments:
         self._active = await self._documents.get(ACTIVE) or self._active
         self._outcome = await self._documents.get(OUTCOME) or {}
         await self._connect_active()
+        self._starting = asyncio.create_task(self._run_active())
         self._link.subscribe(f"{self._prefix}/get/accepted", self._shadow)
         self._link.subscribe(f"{self._prefix}/update/delta", self._changed)
         self._link.on_connected(self._connected)
@@ -75,10 +88,12 @@ class CoreDeployments:
         self._look.set()
 
     async def close(self) -> None:
-        if self._follower is not None:
-            self._follower.cancel()
-            await asyncio.gather(self._follower, return_exceptions=True)
+        for task in (self._follower, self._starting):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
         await self._routes.close()
+        await self._nucleus.close()
 
     @property
     def status(self) -> dict[str, Any]:
@@ -119,8 +134,10 @@ class CoreDeployments:
         self._look.set()
 
     async def _report(self, arn: str, status: Status | None, reason: str) -> None:
+        states = {each.name: each.state for each in self._nucleus.listed()}
+        states |= dict.fromkeys(self._broken, "BROKEN")
         components = [
-            {"name": name, "version": each["version"], "state": "BROKEN" if name in self._broken else "RUNNING"}
+            {"name": name, "version": each["version"], "state": states.get(name, "RUNNING")}
             for name, each in self._active["components"].items()
         ]
         part = reported(arn, status, __version__, components, PLATFORM, reason)
@@ -184,20 +201,42 @@ class CoreDeployments:
             "arn": wanted.arn,
             "components": {name: dict(each) for name, each in wanted.components.items()},
             "recipes": {name: recipe for name, (_, recipe) in found.items()},
+            "at": time.time(),
         }
-        components, _ = _plan(active)
+        plan, before = _plan(active), _plan(self._active)
+        components = plan.lambdas
         archives = {
             each.name: await self._archives(found[each.name][0], each)
             for each in components
             if each not in self._runnable()
         }
         await self._install([each for each in components if each.name in archives], archives)
+        await self._run(plan, before)
         await self._documents.put(ACTIVE, active)
-        before, self._active = self._active, active
+        self._active = active
         await self._connect_active()
         await self._finish(wanted, "SUCCEEDED", "")
-        for function in {each.function for each in _plan(before)[0]} - {each.function for each in components}:
+        for function in {each.function for each in before.lambdas} - {each.function for each in components}:
             await self._functions.remove(function)
+        await self._nucleus.forget(list(before.names - plan.names))
+
+    async def _run(self, plan: _Plan, before: _Plan) -> None:
+        """The programs of a deployment, or those of the one before it. Raises BadComponent."""
+        try:
+            await self._nucleus.change(plan.programs)
+        except BadComponent:
+            try:
+                await self._nucleus.change(before.programs)
+            except BadComponent as problem:
+                log.warning("going back to the deployment before: %s", problem)
+            raise
+
+    async def _run_active(self) -> None:
+        """Programs are started beside everything else: one that takes its time holds nothing up."""
+        try:
+            await self._nucleus.change(_plan(self._active).programs)
+        except (BadComponent, StoreError) as problem:
+            log.warning("of the active deployment: %s", problem)
 
     async def _archives(self, arn: str, component: LambdaComponent) -> list[bytes]:
         """The function's zip, then those of its layers."""
@@ -207,7 +246,7 @@ class CoreDeployments:
 
     async def _install(self, components: list[LambdaComponent], archives: Mapping[str, list[bytes]]) -> None:
         """All, or what was there before under the same names."""
-        before = {(each.function, each.function_version): each for each in _plan(self._active)[0]}
+        before = {(each.function, each.function_version): each for each in _plan(self._active).lambdas}
         done: list[LambdaComponent] = []
         try:
             for each in components:
@@ -228,12 +267,13 @@ class CoreDeployments:
         """Of the active deployment: what is installed as it should be."""
         return [
             each
-            for each in _plan(self._active)[0]
+            for each in _plan(self._active).lambdas
             if self._functions.installed(each.function, each.function_version) == each.code_sha256
         ]
 
     async def _connect_active(self) -> None:
-        components, bridges = _plan(self._active)
+        plan = _plan(self._active)
+        components, bridges = plan.lambdas, plan.bridges
         runnable = self._runnable()
         self._broken = {each.name for each in components if each not in runnable}
         if self._broken:
@@ -241,13 +281,31 @@ class CoreDeployments:
         await self._routes.change(tuple(runnable), bridges, keep={each.name for each in components})
 
 
-def _plan(active: Mapping[str, Any]) -> tuple[tuple[LambdaComponent, ...], tuple[TopicMapping, ...]]:
-    """What a deployment with its recipes comes to. Raises BadComponent."""
-    components: list[LambdaComponent] = []
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What a deployment with its recipes comes to."""
+
+    lambdas: tuple[LambdaComponent, ...]
+    programs: tuple[Wanted, ...]
+    bridges: tuple[TopicMapping, ...]
+
+    @property
+    def names(self) -> set[str]:
+        """Of the programs."""
+        return {each.made.name for each in self.programs}
+
+
+def _plan(active: Mapping[str, Any]) -> _Plan:
+    """Raises BadComponent."""
+    lambdas: list[LambdaComponent] = []
+    programs: list[Wanted] = []
     bridges: tuple[TopicMapping, ...] = ()
     for name, each in active["components"].items():
         if name == BRIDGE:
             bridges = mappings(parse_merge(each.get("merge")))
+        elif (recipe := active["recipes"][name]).get("ComponentType") == LAMBDA:
+            lambdas.append(component_of(recipe, each.get("merge")))
         else:
-            components.append(component_of(active["recipes"][name], each.get("merge")))
-    return tuple(components), bridges
+            made = generic_of(recipe, PLATFORM["os"], PLATFORM["architecture"])
+            programs.append(Wanted(made, parse_merge(each.get("merge")), active.get("at", 0.0)))
+    return _Plan(tuple(lambdas), tuple(programs), bridges)

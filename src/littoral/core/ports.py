@@ -11,6 +11,9 @@ from littoral.aws.service import Call
 Deliver = Callable[[str, bytes, int], Awaitable[None] | None]
 """Takes a message's topic, payload and QoS (0 or 1). What it returns is awaited where the giver promises so."""
 
+Heard = Callable[[str, bytes, str | None], None]
+"""Takes a message's topic, payload and content type."""
+
 
 class Shadows(Protocol):
     async def update(self, thing: str, shadow_name: str, desired: Mapping[str, Any]) -> None:
@@ -64,3 +67,8 @@ class Broker(Protocol):
         at all when it raised."""
 
     async def publish(self, topic: str, payload: bytes, qos: int) -> None: ...
+
+    def listen(self, filter: str, heard: Heard) -> Subscription: ...
+
+    async def say(self, topic: str, payload: bytes, content_type: str | None) -> None:
+        """With QoS 1."""

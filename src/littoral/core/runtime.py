@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from littoral.core.deployments import CoreDeployments
+from littoral.core.ipc.configuring import Configuring
+from littoral.core.ipc.messaging import Messaging
+from littoral.core.ipc.server import IpcServer
 from littoral.core.link import Backoff, Link, Upstream
-from littoral.core.ports import Broker, Functions
+from littoral.core.nucleus.nucleus import Nucleus
+from littoral.core.ports import Broker, Deliver, Functions, Subscription
 from littoral.core.routes import Routes
 from littoral.core.session import Timing
 from littoral.core.source import Source
@@ -19,6 +24,9 @@ from littoral.store.contract import Records, Streams
 class CoreSettings:
     thing: str  # the core's own name: its thing, and its MQTT client id
     upstream: Upstream
+    folder: Path  # of components: their work, their logs
+    socket: Path  # of the IPC
+    region: str = "us-east-1"
     spool: SpoolLimits = field(default_factory=SpoolLimits)
     window: int = 256  # publishes unacknowledged at most
     timing: Timing = field(default_factory=Timing)
@@ -28,10 +36,13 @@ class CoreSettings:
 class Core:
     """Open with ``Core.open``; ``start`` when the broker and the functions have started, ``close`` before they do."""
 
-    def __init__(self, spool: Spool, link: Link, source: Source, routes: Routes, deployments: CoreDeployments) -> None:
+    def __init__(
+        self, spool: Spool, link: Link, source: Source, routes: Routes, deployments: CoreDeployments, ipc: IpcServer
+    ) -> None:
         self.spool = spool
         self.link = link
         self.deployments = deployments
+        self.ipc = ipc
         self._source = source
         self._routes = routes
 
@@ -48,16 +59,21 @@ class Core:
         scheme = "https" if above.tls is not None else "http"
         source = Source(f"{scheme}://{above.host}:{above.port}", above.tls, above.server_name)
         routes = Routes(broker, link, spool, functions, streams)
-        deployments = CoreDeployments(settings.thing, records, link, source, functions, routes)
-        return cls(spool, link, source, routes, deployments)
+        nucleus = Nucleus(settings.folder, records, settings.thing, settings.region, settings.socket)
+        deployments = CoreDeployments(settings.thing, records, link, source, functions, routes, nucleus)
+        messaging, configuring = Messaging(nucleus, broker, _Above(link, spool)), Configuring(nucleus)
+        ipc = IpcServer(settings.socket, nucleus, {**messaging.operations(), **configuring.operations()})
+        return cls(spool, link, source, routes, deployments, ipc)
 
     async def start(self) -> None:
         """What is deployed runs when this returns, link or no link."""
+        await self.ipc.start()
         await self.deployments.start()
         await self.link.start()
 
     async def close(self) -> None:
         await self.deployments.close()
+        await self.ipc.close()
         await self.link.close()
         await self._source.close()
 
@@ -72,3 +88,17 @@ class Core:
             "deployment": self.deployments.status,
             "components": {feed.component.name: asdict(feed.stats) for feed in self._routes.feeds},
         }
+
+
+class _Above:
+    """For components: what they publish goes by the spool, as everything upward does."""
+
+    def __init__(self, link: Link, spool: Spool) -> None:
+        self._spool = spool
+        self._link = link
+
+    def subscribe(self, filter: str, deliver: Deliver) -> Subscription:
+        return self._link.subscribe(filter, deliver)
+
+    async def put(self, topic: str, payload: bytes) -> None:
+        await self._spool.put(topic, payload)

@@ -21,11 +21,12 @@ from littoral.functions.logs.group import Settings
 from littoral.functions.logs.segment import Entry
 from littoral.functions.logs.store import NoGroup
 from littoral.objects import Objects
+from littoral.protocols.mqtt.properties import PublishProperties
 from littoral.protocols.shadow import ShadowError
 from littoral.store.contract import Message
 from littoral.streams import StreamStore
 from littoral.tables import TableStore
-from littoral.things.broker import LocalSubscriber
+from littoral.things.broker import Broker, LocalSubscriber
 from littoral.things.facade import Things
 from littoral.things.message import Publication
 
@@ -191,16 +192,29 @@ class PinnedFunctions:
 class CoreBroker:
     """For the core: its local broker."""
 
-    def __init__(self, things: Things) -> None:
-        self._things = things
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
 
     def tap(self, filter: str, callback: Any) -> LocalSubscriber:
-        return self._things.broker.tap(
+        return self._broker.tap(
             filter, lambda publication: callback(publication.topic, publication.payload, publication.qos)
         )
 
     async def publish(self, topic: str, payload: bytes, qos: int) -> None:
-        await self._things.broker.publish(Publication(topic, payload, qos))
+        await self._broker.publish(Publication(topic, payload, qos))
+
+    def listen(self, filter: str, heard: Callable[[str, bytes, str | None], None]) -> LocalSubscriber:
+        """For components: with the content type."""
+
+        def taken(publication: Publication) -> None:
+            told = publication.properties
+            heard(publication.topic, publication.payload, told.content_type if told is not None else None)
+
+        return self._broker.tap(filter, taken)
+
+    async def say(self, topic: str, payload: bytes, content_type: str | None) -> None:
+        properties = PublishProperties(content_type=content_type) if content_type is not None else None
+        await self._broker.publish(Publication(topic, payload, 1, properties=properties))
 
 
 class StreamSink:

@@ -28,6 +28,7 @@ from littoral.site.place import Place
 from littoral.site.readings import gateway_observer
 from littoral.site.region import REGISTRY, open_local
 from littoral.site.ruleweb import CONFIRM, confirmation_page
+from littoral.site.sockets import socket_folder
 from littoral.things.facade import Things
 
 log = logging.getLogger("littoral.site")
@@ -59,12 +60,13 @@ async def compose(place: Place) -> None:
     await functions.start()
     await local.objects.start()
     await local.schedules.start()
+    sockets = socket_folder(settings.data_dir, "components")
     core = await Core.open(
-        CoreSettings(settings.name, above),
+        CoreSettings(settings.name, above, settings.data_dir / "components", sockets / "ipc.socket", settings.region),
         base.store.records("core"),
         base.store.streams,
         PinnedFunctions(functions),
-        CoreBroker(things),
+        CoreBroker(things.broker),
     )
     base.metrics.add(lambda: [Reading("littoral_link_connected", "Link upward", float(core.link.stats.connected))])
     device_cas = [base.authority.certificate_pem]

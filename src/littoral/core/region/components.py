@@ -6,7 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import yaml
+
 from littoral.aws.service import Call, Output, operation
+from littoral.core.nucleus.recipe import GENERIC, generic_of
 from littoral.core.ports import Allows, FunctionCatalog
 from littoral.core.recipe import ARTIFACT, LAYER, BadComponent, lambda_recipe
 from littoral.core.region.names import (
@@ -29,6 +32,8 @@ from littoral.core.region.state import State, everything
 from littoral.store.documents import Document
 
 KIND = "component"
+LINUX = [{"name": "Linux", "attributes": {"os": "linux"}}]
+PROVIDED = frozenset(("aws.greengrass.Nucleus",))  # what every core has
 
 
 class Components:
@@ -38,8 +43,8 @@ class Components:
         self._allows = allows
 
     @operation(
-        notes="lambdaFunction only (inlineRecipe is refused): json payloads, NoContainer, no dependencies; maxIdle and "
-        "status timeouts are kept, not enforced"
+        notes="inlineRecipe (JSON or YAML) without artifacts and dependencies; lambdaFunction: json payloads, "
+        "NoContainer, no dependencies; maxIdle and status timeouts are kept, not enforced"
     )
     async def create_component_version(
         self,
@@ -51,15 +56,20 @@ class Components:
         client_token: str | None = None,
     ) -> Output:
         operators_only(call)
-        if inline_recipe is not None:
-            raise invalid("Components with a recipe of their own are not served by Littoral yet: give lambdaFunction")
-        if lambda_function is None:
-            raise invalid("lambdaFunction is required")
-        source = lambda_function
-        async with self._state.lock:
-            return await self._state.once(client_token, lambda: self._create_version(call, source, tags))
+        if (inline_recipe is None) == (lambda_function is None):
+            raise invalid("Either inlineRecipe or lambdaFunction is required")
 
-    async def _create_version(self, call: Call, source: Mapping[str, Any], tags: Mapping[str, str] | None) -> Output:
+        async def create() -> Output:
+            if lambda_function is not None:
+                return await self._create_of_function(call, lambda_function, tags)
+            return await self._create(call, _inline(inline_recipe or b""), LINUX, tags)
+
+        async with self._state.lock:
+            return await self._state.once(client_token, create)
+
+    async def _create_of_function(
+        self, call: Call, source: Mapping[str, Any], tags: Mapping[str, str] | None
+    ) -> Output:
         if source.get("componentDependencies"):
             raise invalid("componentDependencies are not served by Littoral yet")
         arn = source["lambdaArn"]
@@ -72,6 +82,12 @@ class Components:
             recipe = lambda_recipe(name, version, arn, function, parameters, layers)
         except BadComponent as problem:
             raise invalid(str(problem)) from problem
+        return await self._create(call, recipe, source.get("componentPlatforms") or LINUX, tags)
+
+    async def _create(
+        self, call: Call, recipe: Mapping[str, Any], platforms: Sequence[Any], tags: Mapping[str, str] | None
+    ) -> Output:
+        name, version = recipe["ComponentName"], recipe["ComponentVersion"]
         made = version_arn(call, name, version)
         if await self._state.components.get(f"{name}/{version}") is not None:
             raise conflict(f"{made} exists, and a component version never changes", made, KIND)
@@ -80,7 +96,7 @@ class Components:
             "version": version,
             "created": call.now,
             "recipe": recipe,
-            "platforms": source.get("componentPlatforms") or [{"name": "Linux", "attributes": {"os": "linux"}}],
+            "platforms": platforms,
             "tags": dict(tags or {}),
         }
         await self._state.components.put(f"{name}/{version}", document, expect=0)
@@ -104,7 +120,8 @@ class Components:
         document = await self._component(arn)
         return {
             **_summary(call, document),
-            "publisher": document["recipe"]["ComponentPublisher"],
+            "publisher": document["recipe"].get("ComponentPublisher", ""),
+            "description": document["recipe"].get("ComponentDescription", ""),
             "status": {"componentState": "DEPLOYABLE"},
             "platforms": document["platforms"],
             "tags": document["tags"],
@@ -176,7 +193,9 @@ class Components:
     async def get_component_version_artifact(self, call: Call, *, arn: str, artifact_name: str) -> Output:
         self._admit(call, "greengrass:GetComponentVersionArtifact", arn)
         document = await self._component(arn)
-        source = document["recipe"]["ComponentSource"]
+        source = document["recipe"].get("ComponentSource", "")
+        if not source:
+            raise not_found(f"{arn} artifact {artifact_name}", "artifact")
         if artifact_name == ARTIFACT:
             return {"preSignedUrl": await self._functions.code_url(call, source)}
         for number, (_, url) in enumerate(await self._functions.layers(call, source), 1):
@@ -194,6 +213,29 @@ class Components:
         if document is None:
             raise not_found(arn, KIND)
         return document
+
+
+def _inline(recipe: bytes) -> Mapping[str, Any]:
+    """A recipe as JSON or YAML, checked. Raises ValidationException."""
+    try:
+        found = yaml.safe_load(recipe)  # of which JSON is a part
+    except yaml.YAMLError as problem:
+        raise invalid(f"The recipe is neither JSON nor YAML: {problem}") from problem
+    if not isinstance(found, dict):
+        raise invalid("The recipe is not an object")
+    if found.get("ComponentType", GENERIC) != GENERIC:
+        raise invalid(f"Littoral's cores run a recipe of ComponentType {GENERIC} only")
+    check_name(str(found.get("ComponentName", "")))
+    check_version(str(found.get("ComponentVersion", "")))
+    try:
+        made = generic_of(json.loads(json.dumps(found)), "linux", "*")
+    except (BadComponent, TypeError, ValueError) as problem:
+        raise invalid(f"The recipe cannot be run: {problem}") from problem
+    if made.artifacts:
+        raise invalid("Artifacts of a recipe are not served by Littoral yet")
+    if {*made.hard, *made.soft} - PROVIDED:
+        raise invalid("ComponentDependencies are not served by Littoral yet")
+    return found
 
 
 def _summary(call: Call, document: Document) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from littoral.aws.service import Call, Output, ServiceError, operation
 from littoral.core import document as wire
 from littoral.core.bridge import BRIDGE, mappings
 from littoral.core.ports import Shadows
-from littoral.core.recipe import BadComponent, component_of, parse_merge
+from littoral.core.recipe import LAMBDA, BadComponent, component_of, parse_merge
 from littoral.core.region.names import (
     conflict,
     invalid,
@@ -115,14 +115,14 @@ class Deployments:
                 function = await self._check(name, wanted["componentVersion"], update.get("merge"))
             except BadComponent as problem:
                 raise invalid(str(problem)) from problem
-            if function is not None and function in functions:
+            if function in functions:
                 raise invalid(f"Two components of the function {function} in one deployment are not served by Littoral")
-            functions.add(function or "")
+            functions.update([function] if function is not None else [])
             kept[name] = {"version": wanted["componentVersion"], "merge": update.get("merge")}
         return kept
 
     async def _check(self, name: str, version: str, merge: str | None) -> str | None:
-        """The function of a Lambda component; None for the bridge."""
+        """The function of a Lambda component; None for any other."""
         if name == BRIDGE:
             mappings(parse_merge(merge))
             return None
@@ -131,7 +131,11 @@ class Deployments:
         document = await self._state.components.get(f"{name}/{version}")
         if document is None:
             raise not_found(f"{name} {version}", "component")
-        return component_of(document["recipe"], merge).function
+        recipe = document["recipe"]
+        if recipe.get("ComponentType") != LAMBDA:
+            parse_merge(merge)
+            return None
+        return component_of(recipe, merge).function
 
     @operation()
     async def get_deployment(self, call: Call, *, deployment_id: str) -> Output:

@@ -9,7 +9,6 @@ import os
 import shutil
 import socket
 import sys
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,12 +23,12 @@ from littoral.site.front.door import Door
 from littoral.site.front.keyring import Keyring
 from littoral.site.front.process import FrontFailed, Process
 from littoral.site.settings import Settings
+from littoral.site.sockets import socket_folder
 
 __all__ = ["Front", "FrontFailed", "find_caddy", "listen_front"]
 
 log = logging.getLogger("littoral.front")
 
-LONGEST_PATH = 80  # bytes of a folder whose sockets the kernel takes (sockaddr_un has 108)
 SAID = 16 * 1024  # bytes that the front adds to a head: a client certificate is the most of it
 GATHER = 0.2  # seconds in which changes of distributions become one new document
 
@@ -55,7 +54,7 @@ class Front:
         self._pipeline = pipeline
         self._guard = guard
         self._bound = bound
-        self._folder = _folder(data)
+        self._folder = socket_folder(data, "front")
         self._state = data / "front" / "state"
         self._changed = asyncio.Event()
         self._following: asyncio.Task[None] | None = None
@@ -148,18 +147,6 @@ def _acme(settings: Settings) -> Acme | None:
     if not settings.acme_email and settings.acme_directory is None:
         return None
     return Acme(settings.acme_email, settings.acme_directory, settings.acme_ca)
-
-
-def _folder(data: Path) -> Path:
-    """For the sockets: in the data folder, of this user alone; elsewhere only where that path is too long for one."""
-    folder = data / "front"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    folder.chmod(0o700)
-    if len(os.fsencode(folder)) <= LONGEST_PATH:
-        return folder
-    usual = tempfile.gettempdir()
-    short = usual if len(os.fsencode(usual)) <= LONGEST_PATH - 30 else "/tmp"  # noqa: S108 - made of this user alone
-    return Path(tempfile.mkdtemp(prefix="littoral-front-", dir=short))
 
 
 def _bind(host: str, port: int) -> tuple[socket.socket, socket.socket]:

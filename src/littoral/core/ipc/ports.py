@@ -1,0 +1,45 @@
+"""What the IPC server needs of its core: who its components are, and the way upward."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from littoral.core.configuration import Configuration
+from littoral.core.ports import Deliver, Subscription
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    name: str
+    version: str
+    state: str  # NEW, INSTALLED, STARTING, RUNNING, STOPPING, ERRORED, BROKEN, FINISHED
+
+
+class Components(Protocol):
+    def of_token(self, token: str) -> str | None:
+        """The component whose process was given that token."""
+
+    def listed(self) -> Sequence[Details]: ...
+
+    def configuration(self, name: str) -> Configuration | None: ...
+
+    async def save(self, name: str) -> None:
+        """Make the configuration durable. Raises StoreError."""
+
+    async def restart(self, name: str) -> None: ...
+
+    async def stop(self, name: str) -> None: ...
+
+    def report(self, name: str, state: str) -> None:
+        """A component says that it is RUNNING or ERRORED."""
+
+
+class Cloud(Protocol):
+    """The place above."""
+
+    def subscribe(self, filter: str, deliver: Deliver) -> Subscription: ...
+
+    async def put(self, topic: str, payload: bytes) -> None:
+        """Durably kept when it returns; sent when there is a link. Raises StoreError."""

@@ -1,0 +1,1 @@
+"""Components of a core that are programs: their recipes, their lifecycles, their processes."""

@@ -1,0 +1,173 @@
+"""One component while it is deployed: its lifecycle played out with real programs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from littoral.core.configuration import Configuration
+from littoral.core.nucleus.lifecycle import Lifecycle, State
+from littoral.core.nucleus.process import Program, skipped
+from littoral.core.nucleus.recipe import Generic, Step
+
+log = logging.getLogger(__name__)
+
+SETTLED = ("RUNNING", "FINISHED", "BROKEN")
+STEADY = 1.0  # seconds that a program must run before it counts as running well
+
+
+class Component:
+    """``prepare`` gives a step's script and environment with everything filled in. ``told`` hears of each change of
+    state."""
+
+    def __init__(
+        self,
+        made: Generic,
+        configuration: Configuration,
+        folder: Path,
+        words: Path,
+        prepare: Callable[[Component, Step], tuple[str, dict[str, str]]],
+        told: Callable[[], None],
+    ) -> None:
+        self.made = made
+        self.configuration = configuration
+        self.folder = folder
+        self._words = words
+        self._prepare = prepare
+        self._told = told
+        self._lifecycle = Lifecycle(made.steps)
+        self._changed = asyncio.Event()
+        self._idle = asyncio.Event()  # no program that was to be ended is left
+        self._task: asyncio.Task[None] | None = None
+        self._began = 0.0
+
+    @property
+    def state(self) -> State:
+        return self._lifecycle.state
+
+    @property
+    def settled(self) -> bool:
+        """It runs, has run, or never will."""
+        return self.state in SETTLED
+
+    @property
+    def proven(self) -> float:
+        """Seconds until it is known to run well, if nothing happens; 0 where it does, has run, or never will."""
+        if self.state == "RUNNING" and "run" in self.made.steps:
+            return max(0.0, self._began + STEADY - time.monotonic())
+        return 0.0 if self.settled else STEADY
+
+    def start(self) -> None:
+        """Install, and run."""
+        self._lifecycle.wanted = True
+        if self._task is None:
+            self._task = asyncio.ensure_future(self._live())
+        self._changed.set()
+
+    async def stop(self) -> None:
+        """Run no longer; its programs have ended when this returns."""
+        if self._lifecycle.stopping():
+            self._idle.clear()
+            self._changed.set()
+            await self._idle.wait()
+
+    async def close(self) -> None:
+        await self.stop()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    async def restart(self) -> None:
+        await self.stop()
+        self._lifecycle.restart()
+        self._changed.set()
+
+    def reported(self, state: Literal["RUNNING", "ERRORED"]) -> None:
+        self._lifecycle.reported(state, time.monotonic())
+        self._notice()
+
+    # ------------------------------------------------------------------------------------------------
+
+    async def _live(self) -> None:
+        try:
+            await self._play()
+        finally:
+            self._idle.set()
+
+    async def _play(self) -> None:
+        while True:
+            self._changed.clear()
+            if self.state == "STOPPING":
+                await self._run("shutdown")
+                self._lifecycle.stopped()
+                self._idle.set()
+                self._told()
+            step = self._lifecycle.next()
+            self._told()
+            if step is None:
+                await self._changed.wait()
+                continue
+            if step not in self.made.steps or skipped(self.made.steps[step].skip_if):
+                self._lifecycle.began(step)
+                self._lifecycle.ended(step, well=True, now=time.monotonic())
+                continue
+            await self._run(step)
+            self._notice()
+
+    async def _run(self, name: str) -> None:
+        step = self.made.steps.get(name)
+        if step is None:
+            return
+        try:
+            script, environment = self._prepare(self, step)
+            program = await Program.begin(script, self.folder, environment, self._words)
+        except OSError as problem:
+            log.warning("%s of %s cannot be run: %s", name, self.made.name, problem)
+            self._lifecycle.ended(name, well=False, now=time.monotonic())
+            return
+        self._lifecycle.began(name)
+        self._began = time.monotonic()
+        self._notice()
+        try:
+            status = await self._until_it_ends(name, program, step.timeout)
+            if self.state == "STOPPING" and name != "shutdown":
+                await self._run("shutdown")  # while what it is to end still runs
+                self._lifecycle.stopped()
+        finally:
+            await program.end()
+            if self.state != "STOPPING":
+                self._idle.set()
+        if name != "shutdown":
+            self._lifecycle.ended(name, well=status == 0, now=time.monotonic())
+        if status:
+            log.warning("%s of %s ended with %s", name, self.made.name, status)
+
+    async def _until_it_ends(self, name: str, program: Program, timeout: float | None) -> int | None:
+        """Its exit status; None where it is to be ended, for it was too slow or is not wanted any more."""
+        loop = asyncio.get_running_loop()
+        deadline = None if timeout is None else loop.time() + timeout
+        ending = asyncio.ensure_future(program.wait())
+        while not ending.done():
+            changed = asyncio.ensure_future(self._changed.wait())
+            left = None if deadline is None else max(0.0, deadline - loop.time())
+            done, _ = await asyncio.wait((ending, changed), timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            changed.cancel()
+            self._changed.clear()
+            if not done:
+                log.warning("%s of %s took longer than %s s", name, self.made.name, timeout)
+                break
+            if name in ("run", "startup") and self.state in ("STOPPING", "ERRORED", "BROKEN"):
+                break
+        if ending.done():
+            return ending.result()
+        ending.cancel()
+        return None
+
+    def _notice(self) -> None:
+        self._changed.set()
+        self._told()

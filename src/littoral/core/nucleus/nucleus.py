@@ -1,0 +1,210 @@
+"""The components of a core: deployed together, started in the order of what they depend on, ended in the other.
+
+A component has a folder for its work, a token for the IPC socket, which is another at each deployment, and its
+configuration, which outlives deployments and restarts. What it gets from the core's own environment is little
+(``process.KEPT``). Components run as the core's user: they are not sandboxed as functions are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import secrets
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from littoral import __version__
+from littoral.core.configuration import Configuration, NoSuchKey
+from littoral.core.ipc.ports import Details
+from littoral.core.nucleus.component import Component
+from littoral.core.nucleus.recipe import Generic, Step, filled
+from littoral.core.recipe import BadComponent
+from littoral.store.contract import Records
+from littoral.store.documents import Documents
+
+log = logging.getLogger(__name__)
+
+SETTLES = 300.0  # seconds until a deployment's components must run, have run or be broken
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A component of a deployment, with what the deployment merges into its configuration and when."""
+
+    made: Generic
+    merge: Mapping[str, Any] = field(default_factory=dict)
+    at: float = 0.0
+
+
+class Nucleus:
+    """``open`` it, hand it to the IPC server, ``change`` what is deployed, ``close`` it."""
+
+    def __init__(self, folder: Path, records: Records, thing: str, region: str, socket: Path) -> None:
+        self._folder = folder
+        self._documents = Documents(records, "configuration/")
+        self._thing = thing
+        self._region = region
+        self._socket = socket
+        self._components: dict[str, Component] = {}
+        self._tokens: dict[str, str] = {}
+        self._told = asyncio.Event()
+        self._lock = asyncio.Lock()
+
+    async def close(self) -> None:
+        for name in reversed(self._order(list(self._components))):
+            await self._components[name].close()
+        self._tokens.clear()
+
+    async def change(self, wanted: Sequence[Wanted]) -> None:
+        """Run these and no others; what stays the same goes on. Raises BadComponent, naming what is broken, when all
+        that could start has."""
+        async with self._lock:
+            await self._change(wanted)
+
+    async def _change(self, wanted: Sequence[Wanted]) -> None:
+        made = {each.made.name: each for each in wanted}
+        for name in reversed(self._order(list(self._components))):
+            if name not in made or made[name].made != self._components[name].made:
+                await self._remove(name)
+        for each in made.values():
+            await self._prepare(each)
+        for name in self._order(list(made)):
+            await self._start(name)
+        while left := max((self._components[name].proven for name in made), default=0.0):  # noqa: ASYNC110 - a time
+            await asyncio.sleep(left)
+        broken = sorted(name for name in made if self._components[name].state == "BROKEN")
+        if broken:
+            raise BadComponent(f"broken: {', '.join(broken)}")
+
+    async def forget(self, names: Sequence[str]) -> None:
+        """The work and the configuration of components that are no longer deployed."""
+        for name in names:
+            if name not in self._components:
+                await self._documents.delete(name)
+                await asyncio.to_thread(shutil.rmtree, self._folder / "work" / name, ignore_errors=True)
+
+    # ------------------------------------------------------------------------------------- for the IPC server
+
+    def of_token(self, token: str) -> str | None:
+        for name, known in self._tokens.items():
+            if secrets.compare_digest(known.encode(), token.encode()):
+                return name
+        return None
+
+    def listed(self) -> list[Details]:
+        return [Details(name, each.made.version, each.state) for name, each in self._components.items()]
+
+    def configuration(self, name: str) -> Configuration | None:
+        found = self._components.get(name)
+        return found.configuration if found is not None else None
+
+    async def save(self, name: str) -> None:
+        await self._documents.put(name, self._components[name].configuration.document())
+
+    async def restart(self, name: str) -> None:
+        await self._components[name].restart()
+
+    async def stop(self, name: str) -> None:
+        await self._components[name].stop()
+
+    def report(self, name: str, state: str) -> None:
+        self._components[name].reported(cast("Literal['RUNNING', 'ERRORED']", state))
+
+    # ------------------------------------------------------------------------------------- one component
+
+    async def _prepare(self, wanted: Wanted) -> None:
+        """Its configuration, and what is needed to start it."""
+        name = wanted.made.name
+        component = self._components.get(name)
+        if component is None:
+            kept = await self._documents.get(name)
+            configuration = Configuration.of_document(kept) if kept else Configuration()
+            work, words = self._folder / "work" / name, self._folder / "logs"
+            for each in (work, words):
+                each.mkdir(mode=0o700, parents=True, exist_ok=True)
+            told = self._told.set
+            component = Component(wanted.made, configuration, work, words / f"{name}.log", self._filled, told)
+            self._components[name] = component
+            self._tokens[name] = secrets.token_urlsafe(32)
+        component.configuration.fill(wanted.made.defaults)
+        component.configuration.merge(wanted.merge, wanted.at)
+        await self.save(name)
+
+    async def _start(self, name: str) -> None:
+        """Returns when it runs, has run or is broken; at once where what it needs is broken. Raises BadComponent."""
+        component = self._components[name]
+        needed = [self._components[other] for other in component.made.hard if other in self._components]
+        if any(each.state == "BROKEN" for each in needed):
+            raise BadComponent(f"{name} needs {', '.join(each.made.name for each in needed if each.state == 'BROKEN')}")
+        component.start()
+        try:
+            async with asyncio.timeout(SETTLES):
+                while not component.settled:
+                    self._told.clear()
+                    await self._told.wait()
+        except TimeoutError as late:
+            raise BadComponent(f"{name} did not start within {SETTLES:g} s") from late
+
+    async def _remove(self, name: str) -> None:
+        await self._components.pop(name).close()
+        self._tokens.pop(name, None)
+
+    def _order(self, names: list[str]) -> list[str]:
+        """What others depend on first. Raises BadComponent for what depends on itself."""
+        found: list[str] = []
+        begun: set[str] = set()
+
+        def place(name: str) -> None:
+            if name in found or name not in names:
+                return
+            if name in begun:
+                raise BadComponent(f"{name} depends on itself")
+            begun.add(name)
+            made = self._components[name].made
+            for other in (*made.hard, *made.soft):
+                place(other)
+            found.append(name)
+
+        for name in names:
+            place(name)
+        return found
+
+    # ------------------------------------------------------------------------------------- its programs
+
+    def _filled(self, component: Component, step: Step) -> tuple[str, dict[str, str]]:
+        """Script and environment of a step, its variables filled in."""
+
+        def value(other: str, kind: str, key: str) -> str | None:
+            return self._value(other or component.made.name, kind, key)
+
+        environment = {
+            "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT": str(self._socket),
+            "SVCUID": self._tokens[component.made.name],
+            "AWS_IOT_THING_NAME": self._thing,
+            "AWS_REGION": self._region,
+            "AWS_DEFAULT_REGION": self._region,
+            "GGC_VERSION": __version__,
+        }
+        environment |= {name: filled(text, value) for name, text in step.environment.items()}
+        return filled(step.script, value), environment
+
+    def _value(self, name: str, kind: str, key: str) -> str | None:
+        component = self._components.get(name)
+        if kind == "configuration" and component is not None:
+            try:
+                found = component.configuration.get([part for part in key.split("/") if part])
+            except NoSuchKey:
+                return None
+            return found if isinstance(found, str) else json.dumps(found)
+        known = {
+            ("work", "path"): str(self._folder / "work" / name),
+            ("artifacts", "path"): str(self._folder / "artifacts" / name),
+            ("artifacts", "decompressedPath"): str(self._folder / "unpacked" / name),
+            ("iot", "thingName"): self._thing,
+            ("kernel", "rootPath"): str(self._folder),
+        }
+        return known.get((kind, key))

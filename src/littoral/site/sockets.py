@@ -1,0 +1,21 @@
+"""Where Unix sockets lie: their paths are short by law of the kernel."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+LONGEST_PATH = 80  # bytes of a folder whose sockets the kernel takes (sockaddr_un has 108)
+
+
+def socket_folder(data: Path, name: str) -> Path:
+    """In the data folder, of this user alone; elsewhere only where that path is too long for a socket."""
+    folder = data / name
+    folder.mkdir(mode=0o700, exist_ok=True)
+    folder.chmod(0o700)
+    if len(os.fsencode(folder)) <= LONGEST_PATH:
+        return folder
+    usual = tempfile.gettempdir()
+    short = usual if len(os.fsencode(usual)) <= LONGEST_PATH - 30 else "/tmp"  # noqa: S108 - made of this user alone
+    return Path(tempfile.mkdtemp(prefix=f"littoral-{name}-", dir=short))
