@@ -70,6 +70,10 @@ def test_connect_a_device(place: Running, tmp_path: Path) -> None:
         "the job is done",
         "bed3\n",
         'littoral_iot_refused_total{action="iot:Connect",reason="REVOKED"}',
+        "True\tpump\n",
+        "pump1: Success",
+        "pump1: Not authorized",
+        "200 by HTTPS",
     ):
         assert expected in printed, f"{expected!r} is not in:\n{printed}"
 

@@ -21,6 +21,7 @@ from littoral.protocols.mqtt.packets import (
     Will,
 )
 from littoral.protocols.mqtt.reasons import Reason
+from littoral.things.access import Admission, Client, OpenAccess, Refusal
 from littoral.things.broker import BrokerLimits
 from tests.things.broker.conftest import PATIENCE, Place, Wire, durable
 
@@ -45,6 +46,32 @@ async def test_messages_wait_for_a_durable_session(place: Place, level: int, sto
     got = [await sub.expect(Publish) for _ in range(5)]
     assert [each.payload for each in got] == [b"0", b"1", b"2", b"3", b"4"]
     await sub.nothing_more()
+
+
+class Admitting(OpenAccess):
+    """Its client may receive what its admission says, and nothing without one."""
+
+    async def identify(self, who: Client) -> Refusal | None:
+        who.principal, who.admission = "Bed", Admission("gate", "Bed", ("may receive",))
+        return None
+
+    def receive(self, who: Client, topic: str) -> bool:
+        return who.admission is not None and who.admission.policies == ("may receive",)
+
+
+async def test_what_an_authorizer_said_outlives_a_restart_and_no_secret_does(place: Place, level: int) -> None:
+    place.access = Admitting()
+    await place.start()
+    sub = await place.connect("sub", level, username="u?token=ticket", password=b"sesame", **durable(level))
+    await sub.subscribe(Filter("t", 1))
+    await sub.leave()
+    assert place.store is not None
+    for record in await place.store.records("broker").scan(""):
+        assert b"ticket" not in record.value and b"sesame" not in record.value
+    await place.restart()
+    await (await place.connect("pub", level)).publish("t", b"while it was away")
+    sub, connack = await place.try_connect("sub", level, **durable(level))
+    assert connack.session_present and (await sub.expect(Publish)).payload == b"while it was away"
 
 
 async def test_what_was_not_acknowledged_comes_again_with_dup(place: Place, level: int) -> None:
