@@ -24,7 +24,18 @@ def littoral(home: Path, *words: str, **variables: str) -> subprocess.CompletedP
 def test_help_names_every_command_and_up_every_setting(tmp_path: Path) -> None:
     shown = littoral(tmp_path, "--help")
     assert shown.returncode == 0
-    for command in ("up", "credentials", "usage", "doctor", "coverage", "settings", "version", "tour"):
+    for command in (
+        "up",
+        "credentials",
+        "usage",
+        "sites",
+        "things",
+        "doctor",
+        "coverage",
+        "settings",
+        "version",
+        "tour",
+    ):
         assert f"\n    {command}" in shown.stdout
     up = littoral(tmp_path, "up", "--help")
     for row in TABLE:
@@ -34,7 +45,18 @@ def test_help_names_every_command_and_up_every_setting(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [[], ["fly"], ["up", "moon"], ["up", "--prot", "1"], ["up", "--port", "x"], ["up", "edge"], ["coverage", "ec2"]],
+    [
+        [],
+        ["fly"],
+        ["up", "moon"],
+        ["up", "--prot", "1"],
+        ["up", "--port", "x"],
+        ["up", "edge"],
+        ["coverage", "ec2"],
+        ["things"],
+        ["things", "watch", "--interval", "0"],
+        ["things", "watch", "--count", "none"],
+    ],
 )
 def test_wrong_usage_is_code_2_without_a_traceback(tmp_path: Path, words: list[str]) -> None:
     done = littoral(tmp_path, *words)

@@ -16,17 +16,23 @@ class Failed(Exception):
     """The place did not answer as hoped; the message is for people."""
 
 
+def address(loaded: Loaded) -> str:
+    """Where the place's API is. Raises Failed."""
+    settings = loaded.settings
+    url = endpoint(settings, loaded.sources)
+    if url is None or not (settings.data_dir / CREDENTIALS_FILE).exists():
+        raise Failed(f"no place with an API in {settings.data_dir}: start it first (littoral up)")
+    return url
+
+
 def ask(loaded: Loaded, target: str, *, service: str = "lambda") -> Any:
     """The JSON at that path (and query) of the place's API, signed for ``service``. Raises Failed, SettingsError."""
     from littoral.aws.sign import sign
     from littoral.net.message import Headers
 
     settings = loaded.settings
-    url = endpoint(settings, loaded.sources)
-    file = settings.data_dir / CREDENTIALS_FILE
-    if url is None or not file.exists():
-        raise Failed(f"no place with an API in {settings.data_dir}: start it first (littoral up)")
-    access, secret = read_credentials(file)
+    url = address(loaded)
+    access, secret = read_credentials(settings.data_dir / CREDENTIALS_FILE)
     headers = Headers.of([])
     sign(
         "GET",

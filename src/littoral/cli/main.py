@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from littoral.cli import coverage, credentials, doctor, settings, sites, usage
+from littoral.cli import coverage, credentials, doctor, settings, sites, things, usage
 from littoral.site.settings import KINDS, TABLE, Loaded, SettingsError, check_runnable, load
 
 EPILOG = """\
@@ -24,6 +24,7 @@ examples:
       --certificate ward7.crt --private-key ward7.key --ca region-ca.pem
   littoral usage --since 7d                what functions used
   littoral sites                           which edge location has what
+  littoral things watch                    devices, messages a second, refusals
   littoral tour                            the main job end to end, checked, in a minute
 
 Every setting is a flag, a LITTORAL_* variable or a key of the TOML file: littoral settings.
@@ -96,6 +97,8 @@ def _parser() -> argparse.ArgumentParser:
     _settings_flags(located)
     located.set_defaults(command=lambda options: sites.run(_loaded(options), as_json=options.json))
 
+    _things(commands)
+
     checked = commands.add_parser(
         "doctor",
         help="what isolates functions here",
@@ -128,6 +131,48 @@ def _parser() -> argparse.ArgumentParser:
     version.set_defaults(command=_version)
     commands.add_parser("tour", help="the main job end to end, checked (littoral tour --help)", add_help=False)
     return parser
+
+
+def _things(commands: Any) -> None:
+    parser = commands.add_parser(
+        "things",
+        help="who is connected, and what goes on",
+        description="What goes on at the broker of a running place.",
+    )
+    parts = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    watched = parts.add_parser(
+        "watch",
+        help="connections, rates, refusals and rules, until Ctrl-C",
+        description="Connections, messages a second in and out, what was refused and why, and the busiest rules: in a "
+        "terminal one picture that changes, in a pipe a line for each interval.",
+    )
+    watched.add_argument("--interval", type=_seconds, default=2.0, metavar="SECONDS", help="between looks (default: 2)")
+    watched.add_argument("--count", type=_times, metavar="N", help="end after so many (default: never)")
+    watched.add_argument("--json", action="store_true", help="a JSON object for each interval")
+    _settings_flags(watched)
+    watched.set_defaults(
+        command=lambda options: things.watch(
+            _loaded(options), interval=options.interval, count=options.count, as_json=options.json
+        )
+    )
+    connected = parts.add_parser("clients", help="who is connected", description="Print who is connected.")
+    connected.add_argument("--json", action="store_true", help="as JSON")
+    _settings_flags(connected)
+    connected.set_defaults(command=lambda options: things.clients(_loaded(options), as_json=options.json))
+
+
+def _seconds(text: str) -> float:
+    found = float(text)
+    if not 0.1 <= found <= 3600:
+        raise argparse.ArgumentTypeError("from 0.1 to 3600 seconds")
+    return found
+
+
+def _times(text: str) -> int:
+    found = int(text)
+    if found < 1:
+        raise argparse.ArgumentTypeError("one or more")
+    return found
 
 
 def _settings_flags(parser: argparse.ArgumentParser) -> None:

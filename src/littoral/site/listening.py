@@ -50,6 +50,8 @@ async def listen_mqtt(base: Foundation, things: Things, gateway: Gateway, device
     websocket = websocket_mqtt(gateway, things, PROFILES[settings.mqtt_tls_profile])
     gateway.route(WEBSOCKET, websocket)
     gateway.device_route(WEBSOCKET, websocket)
+    for prefix, handler in things.signed_routes(gateway.authenticate).items():
+        gateway.route(prefix, handler)
     gateway.visitors(without_certificate(gateway, things, websocket))
     if settings.mqtt_port is not None:
         factory = things.broker.protocol_factory("mqtt", OpenAccess(), PROFILES[settings.mqtt_profile])

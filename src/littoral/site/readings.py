@@ -72,7 +72,11 @@ def _bounded(tallies: Sequence[Tally]) -> Iterator[Tally]:
 
 def things_readings(things: Things) -> Iterable[Reading]:
     stats = things.broker.stats()
-    counters = {"received": "Publications taken", "dropped": "Publications dropped for slow consumers"}
+    counters = {
+        "received": "Publications taken",
+        "sent": "Publications given to subscribers, or kept for them",
+        "dropped": "Publications dropped for slow consumers",
+    }
     for name, meaning in counters.items():
         yield Reading(f"littoral_mqtt_{name}_total", meaning, stats[name])
     for name in ("connections", "sessions", "subscriptions", "retained", "queued"):

@@ -21,6 +21,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
+from littoral.net.message import Handler
 from littoral.net.pki import Authority
 from littoral.store.documents import Documents
 from littoral.things.answers import Answers
@@ -28,6 +29,8 @@ from littoral.things.asked import AskedFunctions
 from littoral.things.authorizers import Authorizers, Renewing, Visitors
 from littoral.things.broker import BrokerLimits, LocalSubscriber, NotStored
 from littoral.things.broker.limits import ProfileName
+from littoral.things.clients import PATH as CLIENTS
+from littoral.things.clients import Authenticate, clients_handler
 from littoral.things.control import Iot
 from littoral.things.credentials import CredentialsProvider, Issue
 from littoral.things.data import IotData
@@ -276,6 +279,10 @@ class Things:
     def credentials(self, issue: Issue) -> CredentialsProvider:
         """For the device port, under ``credentials.PREFIX``."""
         return CredentialsProvider(self._registry, self.permissions, self.refusals, issue)
+
+    def signed_routes(self, authenticate: Authenticate) -> dict[str, Handler]:
+        """Path prefix → handler, for callers that ``authenticate`` knows: who is connected."""
+        return {CLIENTS: clients_handler(self.broker, authenticate)}
 
     # ---------------------------------------------------------------------------------------------- facts
 

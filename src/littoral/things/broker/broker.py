@@ -89,6 +89,7 @@ class Broker:
         self.on_due: Callable[[Client], None] = lambda client: None
         self.dirty: list[Session] = []  # sessions with something to write
         self.received = 0
+        self.sent = 0  # messages given to subscribers, also those kept for who is away
         self._dropped = 0  # by sessions that are over
         self.closing = False
         self._connections: set[Connection] = set()
@@ -232,6 +233,7 @@ class Broker:
             "retained": len(self.retained_messages),
             "retained_bytes": self.retained_messages.bytes,
             "received": self.received,
+            "sent": self.sent,
             "dropped": self._dropped + sum(session.dropped for session in self.sessions),
             "queued": sum(len(session.queue) for session in self.sessions),
         }
@@ -289,6 +291,7 @@ class Broker:
             if delivery.own is None:
                 return
             delivery = delivery.own
+        self.sent += 1
         retain = delivery.retain_as_published and outbound.retain
         qos = min(qos, delivery.qos)
         if not qos:

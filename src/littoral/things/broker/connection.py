@@ -176,6 +176,7 @@ class Connection(asyncio.Protocol):
                                 share(route.at_qos1, (data[at:after], data[after + 2 : stop]), dirty)
                             if route.at_qos0:
                                 forward(route.at_qos0, without_number(data, body, after, stop), 1, dirty)
+                            broker.sent += len(route.everyone)
                             if at_once:
                                 acks += (b"@\x02", number)
                             else:
@@ -217,6 +218,7 @@ class Connection(asyncio.Protocol):
         else:
             forward(run.everyone, piece, count, self.broker.dirty)
             self.broker.received += count
+            self.broker.sent += count * len(run.everyone)
 
     def _acknowledge(self, session: Session, acks: list[bytes]) -> None:
         self.broker.received += len(acks) >> 1
