@@ -24,18 +24,7 @@ def littoral(home: Path, *words: str, **variables: str) -> subprocess.CompletedP
 def test_help_names_every_command_and_up_every_setting(tmp_path: Path) -> None:
     shown = littoral(tmp_path, "--help")
     assert shown.returncode == 0
-    for command in (
-        "up",
-        "credentials",
-        "usage",
-        "sites",
-        "things",
-        "doctor",
-        "coverage",
-        "settings",
-        "version",
-        "tour",
-    ):
+    for command in "up credentials usage sites things doctor coverage settings version tour".split():
         assert f"\n    {command}" in shown.stdout
     up = littoral(tmp_path, "up", "--help")
     for row in TABLE:

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from botocore.loaders import Loader
 
-from littoral.protocols import fleetquery, shadow
+from littoral.protocols import customauth, fleetquery, shadow
 from littoral.protocols.iotsql import external
 from littoral.protocols.jobs import document, execution, rollout
 from littoral.things import asked, versions
+from littoral.things.authorizers import authorizers, signatures
 from littoral.things.control import groupmembers, indexing, jobs, policyattachments, tagging, thinggroups, things
 from littoral.things.provisioning import service
 from littoral.things.rules import definition, engine, enrichment
@@ -45,6 +46,14 @@ def largest(shape: str) -> int:
         ("tags of a resource", (tagging.MOST,)),
         ("provisioning template", (largest("TemplateBody"),)),
         ("seconds that a provisioning hook has", (asked.TIME,)),
+        ("seconds that an authorizer's function has", (asked.TIME,)),
+        ("answers of functions awaited at once", (authorizers.MOST,)),
+        (
+            "policy documents of an answer, characters of each",
+            (customauth.MAX_POLICIES, customauth.MAX_POLICY),
+        ),
+        ("seconds until it is asked again, until the end", (customauth.SECONDS.start, customauth.SECONDS.stop - 1)),
+        ("bits of a token signing key", (signatures.FEWEST_BITS,)),
         ("life of an ownership token", (service.TOKEN_LIFE / 3600,)),
         ("state of one shadow", (shadow.MAX_DOCUMENT / 1024,)),
         ("levels of `desired` or `reported`", (shadow.MAX_DEPTH,)),
