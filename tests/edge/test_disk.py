@@ -143,6 +143,14 @@ async def test_both_bounds_hold_and_what_is_used_stays(tmp_path: Path) -> None:
         assert sum(file.stat().st_size for file in tmp_path.iterdir() if file.is_file()) < 16 * MIB
 
 
+async def test_the_log_of_a_small_cache_is_small(tmp_path: Path) -> None:
+    async with cache(tmp_path, disk=8 * MIB) as made:
+        for number in range(100):
+            made.put(key(f"/{number}"), entry(made, f"/{number}", b"x" * 100_000), NONE, 0)
+            await made.disk.settled()
+        assert (tmp_path / "index.sqlite-wal").stat().st_size <= 2 * MIB  # ten were written
+
+
 async def test_large_files_go_with_their_rows(tmp_path: Path) -> None:
     async with cache(tmp_path, disk=12 * MIB) as made:
         for number in range(9):

@@ -24,6 +24,8 @@ log = logging.getLogger("littoral.edge")
 VERSION = 1
 ROW = 512  # bytes of a row beside its head and body, indexes included
 ALWAYS = 1 << 62  # the generation of what no invalidation reaches
+PAGE = 8192
+LEAST_LOG, MOST_LOG = 1024 * 1024, 64 * 1024 * 1024  # bytes of the write-ahead log, an eighth of the cache otherwise
 STEP = 256  # rows looked at at once when room is made
 SCHEMA = f"""
 CREATE TABLE object(
@@ -66,6 +68,7 @@ class Rows:
 
     def __init__(self, folder: Path, limit: int, resident: Callable[[Digest], bool]) -> None:
         self.limit = limit
+        self._bounded = -1  # limit that the write-ahead log's bound was made of
         self.gone: list[str] = []  # files of rows deleted in the last transaction
         self._resident = resident
         self._db = opened(folder)
@@ -84,6 +87,8 @@ class Rows:
         before = dict(self.totals)
         self.gone = []
         try:
+            if self._bounded != self.limit:
+                self._bound_log()
             self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             with self._db:
                 for operation in operations:
@@ -95,6 +100,13 @@ class Rows:
         except BaseException:
             self.totals.update(before)
             raise
+
+    def _bound_log(self) -> None:
+        """The write-ahead log is cut down to this at a checkpoint, which comes four times as soon."""
+        bound = max(LEAST_LOG, min(MOST_LOG, self.limit // 8))
+        self._db.pragma("journal_size_limit", bound)
+        self._db.pragma("wal_autocheckpoint", bound // 4 // PAGE)
+        self._bounded = self.limit
 
     def insert(self, row: Row) -> None:
         """It replaces what lies under its key."""
@@ -202,8 +214,8 @@ class RowReader:
 def connected(folder: Path) -> apsw.Connection:
     made = apsw.Connection(str(folder / "index.sqlite"))
     made.set_busy_timeout(10_000)
-    made.execute("PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 2000")
-    made.execute("PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -8192; PRAGMA mmap_size = 268435456")
+    for name, value in (("page_size", PAGE), ("journal_mode", "WAL"), ("cache_size", -8192)):
+        made.pragma(name, value)  # one at a time: ``execute`` stops at the first that says something
     return made
 
 

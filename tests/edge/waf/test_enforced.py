@@ -572,12 +572,18 @@ def test_the_same_again_on_a_connection_counts_and_forgets_with_a_change(place: 
         response.read()
         return response.status
 
+    pipeline = place.edge.location._pipeline
+    hits = pipeline.results["Hit"]
     statuses = [status() for _ in range(230)]
     assert statuses == [200] * 200 + [403] * 30
-    firewall = place.edge.location._pipeline.firewall
+    assert pipeline.results["Hit"] == hits + 199  # nor is one counted that was then held back
+    firewall = pipeline.firewall
     assert firewall is not None
     guard = firewall.guards[place.host.encode()]
     assert guard.again > 100
+    (rate,) = guard.acl.rates
+    assert rate.blocked(time.time()) == ["127.0.0.1"]
+    assert list(rate.window._now.values()) == [230]
     place.protect(rule("never", text("/kept")))
     assert status() == 403
     place.associate("")

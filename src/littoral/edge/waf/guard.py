@@ -60,6 +60,7 @@ class Firewall:
         self.lost = 0
         self._plain = False  # the last request passed without a look at any rule, and no rate was exceeded
         self._last: Guard | None = None  # of the last request
+        self._climbed: tuple[Request, View, Verdict | None] | None = None  # counted by ``again``, left to ``admit``
         self._told_keys = False  # the region holds a list that must be taken back some time
 
     def use(self, guards: Mapping[str, Guard], free: Iterable[str] = ()) -> None:
@@ -79,6 +80,7 @@ class Firewall:
         """None where the request may go on as it is. ``name`` stands for the Host of the request, where it is given."""
         guard = self._guard_of(request) if name is None else self.guards.get(name.encode())
         self._plain, self._last = guard is None, guard
+        climbed, self._climbed = self._climbed, None
         if guard is None:
             return None
         acl, body = guard.acl, request.body
@@ -86,7 +88,7 @@ class Firewall:
         view = View(request, self._clock(), acl.slots)
         known = acl.known(view) if bodyless else None
         if known is not None and request.target in known.passed:  # it has to be counted only
-            return self._again(guard, view, refuse)
+            return self._again(guard, view, refuse, climbed if climbed and _same(climbed[0], request) else None)
         if self._exempt is not None and self._exempt in dict(request.headers.raw):
             return onward(request)
         if acl.needs_body and not bodyless:
@@ -97,11 +99,14 @@ class Firewall:
             return refuse(verdict)
         return onward(_with_headers(request, view)) if view.inserted else None
 
-    def _again(self, guard: Guard, view: View, refuse: Refuse) -> Response | None:
-        """One that no rule matched before: the rates alone."""
+    def _again(
+        self, guard: Guard, view: View, refuse: Refuse, climbed: tuple[Request, View, Verdict | None] | None
+    ) -> Response | None:
+        """One that no rule matched before: the rates alone, unless they have counted it."""
         acl, passed = guard.acl, guard.acl.passed
         assert passed is not None
-        verdict = acl.counting.climb(view) or passed
+        _, view, exceeded = climbed or (None, view, acl.counting.climb(view))
+        verdict = exceeded or passed
         self._plain = verdict is passed and not view.matched
         self._note(guard, view, verdict)
         return refuse(verdict) if verdict.reply is not None else None
@@ -109,7 +114,7 @@ class Firewall:
     def again(self, request: Request, once_more: Again) -> Again | None:
         """What may answer the very same request once more without ``admit``, which has just let it pass: it counts for
         the rates as before, and gives None where samples are taken, something is exceeded or other ACLs are in force.
-        (The request that exceeds is counted twice; there is one a connection.)"""
+        What it has counted ``admit``, which is asked next, does not count again."""
         if not self._plain:
             return None
         guard, guards = self._last, self.guards
@@ -122,13 +127,15 @@ class Firewall:
         def counted() -> bytes | Passage | None:
             if self.guards is not guards or guard.again < A_TICK:
                 return None
-            whole = once_more()  # first: what it leaves to the usual way must not be counted twice
-            if whole is None:
-                return None
             if acl.rates:
                 view = View(request, self._clock(), acl.slots)
-                if acl.counting.climb(view) is not None or view.matched:
+                self._climbed = request, view, acl.counting.climb(view)
+                if self._climbed[2] is not None or view.matched:
                     return None
+            whole = once_more()
+            if whole is None:
+                return None
+            self._climbed = None
             guard.again += 1
             return whole
 
@@ -202,6 +209,11 @@ class Firewall:
                 keys = [key for key in rate.blocked(now) if isinstance(key, str)][:10000]
                 if keys:
                     yield {"arn": acl.arn, "rule": rate.rule, "group": rate.group_rule, "keys": keys}
+
+
+def _same(one: Request, other: Request) -> bool:
+    """Whether they are the same one of a connection, asked again."""
+    return one.peer is other.peer and one.target == other.target and one.headers.raw == other.headers.raw
 
 
 def _with_headers(request: Request, view: View) -> Request:
