@@ -64,6 +64,10 @@ def test_each_call_is_asked_once_and_the_answers_may_be_asked_about() -> None:
             f"get_registry_data('ListThingGroupsForThing', 't', {ROLE})",
             [("get_registry_data", ["ListThingGroupsForThing", "t"])],
         ),
+        (f"get_dynamodb('t', 'k', n, {ROLE})", [("get_dynamodb", ["t", "k", 1])]),
+        (f"get_dynamodb('t', 'k', 'a', 's', 2.5, {ROLE})", [("get_dynamodb", ["t", "k", "a", "s", 2.5])]),
+        (f"get_dynamodb('t', n, 'a', {ROLE})", []),
+        (f"get_dynamodb('t', 'k', no, {ROLE})", []),
         (f"get_thing_shadow(n, {ROLE})", []),  # a name that is no text is Undefined, and nothing is asked
         (f"get_thing_shadow(no, {ROLE})", []),
         ("aws_lambda(no, *)", []),
@@ -102,6 +106,12 @@ def test_a_message_cannot_ask_without_end() -> None:
         run(rule, context({"l": [{"i": i} for i in range(11)]}), lambda question: 1)
 
 
+def test_a_table_is_asked_once_for_a_message() -> None:
+    twice = f"SELECT get_dynamodb('t', 'k', 1, {ROLE}) AS a, get_dynamodb('t', 'k', 2, {ROLE}) AS b FROM 'x'"
+    with pytest.raises(EvaluationError, match="more than once"):
+        run(compile_rule(twice), context({}), lambda question: 1)
+
+
 @pytest.mark.parametrize(
     "sql",
     [
@@ -114,7 +124,8 @@ def test_a_message_cannot_ask_without_end() -> None:
         "SELECT md2('hello') FROM 'x'",
         f"SELECT get_secret('s', 'SecretString', {ROLE}) FROM 'x'",
         f"SELECT machinelearning_predict('m', {ROLE}, *) FROM 'x'",
-        f"SELECT get_dynamodb('t', 'k', 1, {ROLE}) FROM 'x'",
+        f"SELECT get_dynamodb('t', 'k', {ROLE}) FROM 'x'",
+        f"SELECT get_dynamodb('t', 'k', 1, 's', {ROLE}) FROM 'x'",
         "SET @a SELECT 1 FROM 'x'",
         "SET a = 1 SELECT a FROM 'x'",
         "SET @a = 1, @a = 2 SELECT @a FROM 'x'",

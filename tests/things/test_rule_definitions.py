@@ -16,6 +16,7 @@ from tests.things.place import ARN, Place, running
 ROLE = "arn:aws:iam::000000000000:role/r"
 QUEUE = "https://sqs.us-east-1.amazonaws.com/000000000000/q"
 METRIC = {"roleArn": ROLE, "metricNamespace": "n", "metricName": "m", "metricUnit": "None", "metricValue": "1"}
+DYNAMO = {"roleArn": ROLE, "tableName": "t", "hashKeyField": "k", "hashKeyValue": "${topic()}"}
 URL = "https://hooks.example.test"
 
 
@@ -50,7 +51,9 @@ def made(action: dict[str, Any], sql: str = "SELECT * FROM 'a'") -> RuleRecord:
         ({"http": {"url": URL, "enableBatching": True}}, "enableBatching is not honoured"),
         ({"http": {"url": URL, "headers": [{"key": "Host", "value": "x"}]}}, "set by the place"),
         ({"http": {"url": URL, "auth": {"sigv4": {"signingRegion": "us-east-1"}}}}, "is missing"),
-        ({"dynamoDBv2": {"roleArn": ROLE, "putItem": {"tableName": "t"}}}, "no DynamoDB tables"),
+        ({"dynamoDBv2": {"roleArn": ROLE, "putItem": {}}}, "tableName is missing"),
+        ({"dynamoDB": {**DYNAMO, "operation": "DELETE"}}, "'DELETE' is not honoured"),
+        ({"dynamoDB": {**DYNAMO, "rangeKeyField": "s"}}, "rangeKeyValue is missing"),
         ({"timestream": {"roleArn": ROLE}}, "no Timestream tables"),
         ({"iotAnalytics": {"channelName": "c"}}, "no IoT Analytics channels"),
         ({"kafka": {"topic": "t"}}, "no Kafka destinations"),
@@ -66,6 +69,8 @@ def test_every_action_of_the_model_is_there_or_refused_by_name() -> None:
     there = {
         "cloudwatchLogs",
         "cloudwatchMetric",
+        "dynamoDB",
+        "dynamoDBv2",
         "firehose",
         "http",
         "kinesis",

@@ -177,6 +177,7 @@ class Things:
             outside.data_streams,
             outside.logs,
             self.destinations,
+            outside.tables,
             self.metric_data,
             answers,
             self._observers.note_rule,

@@ -8,7 +8,7 @@ from typing import Protocol
 from littoral.aws.invoke import Invoker
 from littoral.store.contract import Records, Streams
 from littoral.things.jobs import JobObjects
-from littoral.things.rules import LogSink, ObjectSink, Permits, RecordSink, Web
+from littoral.things.rules import LogSink, ObjectSink, Permits, RecordSink, TableSink, Web
 
 
 class Stores(Protocol):
@@ -32,3 +32,4 @@ class Outside:
     data_streams: RecordSink | None = None
     logs: LogSink | None = None
     web: Web | None = None
+    tables: TableSink | None = None

@@ -3,13 +3,13 @@
 Owns: their arguments, and the dialogue. An expression that meets a call nobody has answered raises ``Asked``; who
 evaluates finds the answer, notes it in ``Context.answers`` and evaluates again from the beginning. So a rule without
 such functions pays nothing for them, and one call with the same arguments is made once for a message.
-Refuses to know: functions, shadows and registries.
+Refuses to know: functions, shadows, registries and tables.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -53,7 +53,13 @@ class Asked(Exception):
         self.question = question
 
 
-EXTERNAL: Final = {"aws_lambda": (2, 2), "get_thing_shadow": (2, 3), "get_registry_data": (3, 3)}
+EXTERNAL: Final = {
+    "aws_lambda": (2, 2),
+    "get_thing_shadow": (2, 3),
+    "get_registry_data": (3, 3),
+    "get_dynamodb": (4, 6),
+}
+ONCE: Final = frozenset({"get_dynamodb"})  # "a maximum of one time per SQL statement"
 
 
 def is_external(root: Expression) -> bool:
@@ -70,12 +76,14 @@ def ask(node: syntax.FunctionCall, compile_: Compile) -> Closure:
         api = arguments[0]
         if not (isinstance(api, syntax.Literal) and api.value in REGISTRY_APIS):
             raise SqlError(f"get_registry_data() knows {' and '.join(REGISTRY_APIS)}", node.position)
+    if node.name == "get_dynamodb" and len(arguments) == 4:
+        raise SqlError("get_dynamodb() takes a sort key's name and its value, or neither", node.position)
     compiled = [compile_(argument) for argument in arguments]
-    names = 1 if node.name == "aws_lambda" else len(compiled)  # arguments that must be text
+    names = _names(node.name, len(compiled))
 
     def external(row: Row, context: Context) -> Value:
         values = [argument(row, context) for argument in compiled]
-        if any(type(name) is not str for name in values[:names]) or any(value is UNDEFINED for value in values):
+        if any(type(values[name]) is not str for name in names) or any(value is UNDEFINED for value in values):
             return UNDEFINED
         try:
             question = Question(node.name, to_json(values))
@@ -86,10 +94,19 @@ def ask(node: syntax.FunctionCall, compile_: Compile) -> Closure:
     return external
 
 
+def _names(function: str, count: int) -> Sequence[int]:
+    """The arguments that must be text."""
+    if function == "aws_lambda":
+        return (0,)
+    return (0, *range(1, count, 2)) if function == "get_dynamodb" else range(count)
+
+
 def _answer(question: Question, context: Context) -> Value:
     if question not in context.answers:
         if len(context.answers) >= MAX_CALLS:
             raise EvaluationError(f"More than {MAX_CALLS} calls of external functions for one message")
+        if question.function in ONCE and any(one.function == question.function for one in context.answers):
+            raise EvaluationError(f"{question.function}() is called more than once")
         raise Asked(question)
     answer: Value | NoAnswer = context.answers[question]
     if isinstance(answer, NoAnswer):

@@ -59,7 +59,6 @@ def call(node: syntax.FunctionCall, compile_: Compile) -> Closure:
 
 
 _REFUSED = {
-    "get_dynamodb": "get_dynamodb() is not available: this place has no DynamoDB tables",
     "get_secret": "get_secret() is not available: this place has no Secrets Manager",
     "machinelearning_predict": "machinelearning_predict() is not available: this place has no Amazon ML models",
     "md2": "md2() is not available: no library here has that hash any more",

@@ -1,6 +1,6 @@
 """Topic rules: what an author may ask for, the actions, and the engine that runs them at least once."""
 
-from littoral.things.rules.actions import LogSink, ObjectSink, Permits, RecordSink, SigV4, Sinks
+from littoral.things.rules.actions import LogSink, ObjectSink, Permits, RecordSink, SigV4, Sinks, TableSink
 from littoral.things.rules.definition import CompiledRule, Metrics, RuleRecord
 from littoral.things.rules.destinations import Destinations, Web
 from littoral.things.rules.engine import RuleEngine
@@ -19,5 +19,6 @@ __all__ = [
     "RuleRecord",
     "SigV4",
     "Sinks",
+    "TableSink",
     "Web",
 ]

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from littoral.protocols.iotsql import SqlError
 from littoral.protocols.iotsql.syntax import Definition
-from littoral.things.rules.actions import http, invoking, objects, republish, streams, watching
+from littoral.things.rules.actions import http, invoking, objects, republish, streams, tables, watching
 from littoral.things.rules.actions.base import (
     Action,
     ActionFailed,
@@ -22,6 +22,7 @@ from littoral.things.rules.actions.base import (
     RecordSink,
     SigV4,
     Sinks,
+    TableSink,
     WebSink,
     failed,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "RecordSink",
     "SigV4",
     "Sinks",
+    "TableSink",
     "WebSink",
     "failed",
     "parse_action",
@@ -46,6 +48,8 @@ __all__ = [
 _READERS: Final[Mapping[str, Callable[[Parameters], Action]]] = {
     "cloudwatchLogs": watching.read_logs,
     "cloudwatchMetric": watching.read_metric,
+    "dynamoDB": tables.read,
+    "dynamoDBv2": tables.read_v2,
     "firehose": streams.read_firehose,
     "http": http.read,
     "kinesis": streams.read_kinesis,
@@ -57,8 +61,6 @@ _READERS: Final[Mapping[str, Callable[[Parameters], Action]]] = {
 }
 _REFUSED: Final = {
     "cloudwatchAlarm": "CloudWatch alarms",
-    "dynamoDB": "DynamoDB tables",
-    "dynamoDBv2": "DynamoDB tables",
     "elasticsearch": "OpenSearch domains",
     "influxDB": "InfluxDB destinations",
     "iotAnalytics": "IoT Analytics channels",

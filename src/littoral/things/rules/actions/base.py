@@ -15,6 +15,7 @@ from littoral.aws.service import ServiceError
 from littoral.protocols.iotsql import Context, Selected, Template, compile_template
 from littoral.protocols.iotsql.syntax import Definition
 from littoral.things.message import Publication
+from littoral.things.rules.items import Item
 from littoral.things.rules.metricdata import MetricData
 
 
@@ -38,6 +39,15 @@ class LogSink(Protocol):
 
     async def ensure(self, group: str) -> None:
         """Make the group where it is not there. Raises StoreError."""
+
+
+class TableSink(Protocol):
+    """Tables by name; items as DynamoDB's attribute values. Both raise ServiceError, StoreError."""
+
+    async def put(self, table: str, item: Item) -> None:
+        """Durable on return."""
+
+    async def get(self, table: str, key: Item) -> Item | None: ...
 
 
 class WebSink(Protocol):
@@ -84,6 +94,7 @@ class Sinks:
     streams: RecordSink | None = None
     logs: LogSink | None = None
     web: WebSink | None = None
+    tables: TableSink | None = None
     metrics: MetricData = field(default_factory=MetricData)
     answers: Mapping[str, Callable[..., Awaitable[Any]]] = field(default_factory=dict)  # of external functions
     note: Note = _unheard
