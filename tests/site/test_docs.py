@@ -124,7 +124,8 @@ def test_topic_rules(place: Running, tmp_path: Path) -> None:
         "battery low",
         'namespace="Wards",statistic="most",unit="Count"} 82.0',
         "/beds/4 seven {'bed': 4, 'ward': 'seven'}",
-        "no DynamoDB tables",
+        '{"floor":3}',
+        "no OpenSearch domains",
         '{"hr":99,"name":"bed 3","floor":"2"}',
     ):
         assert expected in printed, f"{expected!r} is not in:\n{printed}"

@@ -116,6 +116,56 @@ def test_log_events_go_to_their_group_one_by_one_or_in_batches(place: Running) -
     assert sorted(until(look)) == [("devicelogs", "first"), ("devicelogs", "later"), ("onelog", '{"said": "alone"}')]
 
 
+def test_items_go_to_tables_and_come_back_into_statements(place: Running) -> None:
+    tables = place.client("dynamodb")
+    for name, keys in (("vitals", [("topic", "S"), ("at", "N")]), ("beds", [("bed", "S")])):
+        tables.create_table(
+            TableName=name,
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": key, "AttributeType": kind} for key, kind in keys],
+            KeySchema=[
+                {"AttributeName": key, "KeyType": role} for (key, _), role in zip(keys, ("HASH", "RANGE"), strict=False)
+            ],
+        )
+    rule(place, "bedded", {"dynamoDBv2": {"roleArn": ROLE, "putItem": {"tableName": "beds"}}})
+    publish(place, "bedded", {"bed": "7", "limits": {"high": 120.5, "tags": ["a", None]}})
+    item = until(lambda: tables.get_item(TableName="beds", Key={"bed": {"S": "7"}}).get("Item"))
+    assert item["limits"] == {"M": {"high": {"N": "120.5"}, "tags": {"L": [{"S": "a"}, {"NULL": True}]}}}
+    action = {
+        **{"roleArn": ROLE, "tableName": "vitals", "hashKeyField": "topic", "hashKeyValue": "${topic()}"},
+        **{"rangeKeyField": "at", "rangeKeyValue": "${at}", "rangeKeyType": "NUMBER", "payloadField": "seen"},
+    }
+    asked = f"get_dynamodb('beds', 'bed', topic(2), '{ROLE}').limits.high"
+    rule(place, "vital", {"dynamoDB": action}, sql=f"SELECT rate, {asked} AS high FROM 'vital/+' WHERE rate > {asked}")
+    publish(place, "vital/7", {"rate": 100, "at": 1})  # not above the limit
+    publish(place, "vital/7", {"rate": 130, "at": 2})
+    found = until(lambda: tables.scan(TableName="vitals")["Items"] or None)
+    assert found == [
+        {
+            **{"topic": {"S": "vital/7"}, "at": {"N": "2"}},
+            "seen": {"M": {"rate": {"N": "130"}, "high": {"N": "120.5"}}},
+        }
+    ]
+
+
+def test_what_a_table_does_not_take_goes_to_the_error_action(place: Running) -> None:
+    place.client("s3").create_bucket(Bucket="untabled")
+    error = {"s3": {"roleArn": ROLE, "bucketName": "untabled", "key": "error.json"}}
+    action = {"dynamoDBv2": {"roleArn": ROLE, "putItem": {"tableName": "nosuch"}}}
+    rule(place, "untabled", action, errorAction=error)
+    publish(place, "untabled", {"bed": "7"})
+
+    def look() -> Any:
+        try:
+            return json.load(place.client("s3").get_object(Bucket="untabled", Key="error.json")["Body"])
+        except ClientError:
+            return None
+
+    (failure,) = until(look)["failures"]
+    assert failure["failedAction"] == "DynamoDBv2Action" and failure["failedResource"] == "nosuch"
+    assert "ResourceNotFoundException" in failure["errorMessage"]
+
+
 def test_the_log_of_iot_is_a_group_that_is_read_as_any_other(place: Running) -> None:
     iot, logs = place.client("iot"), place.client("logs")
     iot.set_v2_logging_options(roleArn=ROLE, defaultLogLevel="INFO")

@@ -39,6 +39,7 @@ from littoral.site.capabilities import (
     RuleLogs,
     RuleObjects,
     RuleStreams,
+    RuleTables,
     ScheduleTargets,
     StreamSink,
     StreamSource,
@@ -195,6 +196,7 @@ async def open_local(base: Foundation, tables: TableStore | None = None) -> Loca
             data_streams=RuleStreams(streams, region, account),
             logs=RuleLogs(functions),
             web=web,
+            tables=RuleTables(tables) if tables is not None else None,
             permits=lambda function, arn: functions.may_invoke(function, service="iot.amazonaws.com", source_arn=arn),
         ),
     )
