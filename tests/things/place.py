@@ -188,7 +188,8 @@ class Mqtt:
         self.client.tls_set_context(device.tls)
         if isinstance(device, Visitor):
             self.client.username_pw_set(device.username, device.password)
-        self.client.on_connect = lambda c, u, f, reason, p: self.connected.put(reason.value)
+        self.reason_string = ""
+        self.client.on_connect = self._connected
         self.client.on_disconnect = lambda c, u, f, reason, p: self.disconnected.put(reason.value)
         self.client.on_message = lambda c, u, message: self.messages.put(message)
         self.client.on_publish = lambda c, u, mid, reason, p: self._acks.put((mid, reason.value))
@@ -204,6 +205,10 @@ class Mqtt:
     def __exit__(self, *_: object) -> None:
         self.client.disconnect()
         self.client.loop_stop()
+
+    def _connected(self, _c: Any, _u: Any, _flags: Any, reason: Any, properties: Any) -> None:
+        self.reason_string = getattr(properties, "ReasonString", "")
+        self.connected.put(reason.value)
 
     def publish(self, topic: str, payload: Any, qos: int = 1, **more: Any) -> int:
         """The reason code of PUBACK (0 for QoS 0)."""

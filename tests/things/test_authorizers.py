@@ -6,6 +6,7 @@ import asyncio
 import base64
 import http.client
 import json
+import logging
 import socket
 import ssl
 import threading
@@ -259,7 +260,7 @@ def test_a_function_lets_in_and_its_policies_decide(place: Place, gate: Gate, v5
     assert Visitor(place, named()).refused("chair1", v5=v5) == 0x87
 
 
-def test_who_is_not_let_in_is_counted_by_the_reason(place: Place, gate: Gate) -> None:
+def test_who_is_not_let_in_is_counted_by_the_reason(place: Place, gate: Gate, caplog: pytest.LogCaptureFixture) -> None:
     create(place)
     create(place, "asleep", status="INACTIVE")
     for username, why, change in (
@@ -273,12 +274,19 @@ def test_who_is_not_let_in_is_counted_by_the_reason(place: Place, gate: Gate) ->
         assert Visitor(place, username).refused("bed3") == 0x87
         assert counts(place)["iot:Connect", why] == 1
     gate.more, gate.error = {}, "Unhandled"
-    assert Visitor(place, named()).refused("bed3") == 0x87
-    assert counts(place)["iot:Connect", "FUNCTION_FAILED"] == 1
+    with caplog.at_level(logging.WARNING, "littoral.things.refusals"):
+        assert Visitor(place, named()).refused("bed3") == 0x87
+    assert FUNCTION in caplog.text  # the operator is told of the function, the client is not
+    client = Mqtt(Visitor(place, named()), "bed3")
+    client.connected.get(timeout=10)
+    assert client.reason_string == "no authorizer lets this client in"
+    client.client.loop_stop()
+    gate.error = None
+    assert counts(place)["iot:Connect", "FUNCTION_FAILED"] == 2
     assert dict(place.things.authorizers.results) == {
         ("gate", "NOT_AUTHENTICATED"): 1,
         ("gate", "BAD_ANSWER"): 1,
-        ("gate", "FUNCTION_FAILED"): 1,
+        ("gate", "FUNCTION_FAILED"): 2,
     }
 
 

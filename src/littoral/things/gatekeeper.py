@@ -8,7 +8,7 @@ from collections.abc import Callable
 from littoral.protocols.mqtt.reasons import Reason
 from littoral.things.access import Client, Refusal
 from littoral.things.authorizers.authorizers import BUSY, Authorizers, NotAdmitted
-from littoral.things.authorizers.renewing import admission
+from littoral.things.authorizers.renewing import NOT_LET_IN, admission
 from littoral.things.permissions import Caller, Permissions
 from littoral.things.refusals import Refusals
 
@@ -35,16 +35,18 @@ class Gatekeeper:
         try:
             decision = await self._authorizers.decide(who.presented)
         except NotAdmitted as problem:
-            self.refused(who, problem.why)
-            return Refusal(Reason.SERVER_BUSY if problem.why == BUSY else Reason.NOT_AUTHORIZED, str(problem))
+            self.refused(who, problem)
+            if problem.why == BUSY:
+                return Refusal(Reason.SERVER_BUSY, "too many authorizers are being asked")
+            return Refusal(Reason.NOT_AUTHORIZED, NOT_LET_IN)
         now = self._clock()
         who.admission = found = admission(decision, now, now)
         who.principal, who.due = found.principal, found.due
         return None
 
-    def refused(self, who: Client, why: str) -> None:
-        """By its authorizer."""
-        self._refusals.note(_caller(who), "iot:Connect", "client", who.client_id, why)
+    def refused(self, who: Client, problem: NotAdmitted) -> None:
+        """By its authorizer. The client is not told why: that may speak of the function."""
+        self._refusals.note(_caller(who), "iot:Connect", "client", who.client_id, problem.why, str(problem))
 
     def connect(self, who: Client) -> Refusal | None:
         refusal = self._may_connect(who)

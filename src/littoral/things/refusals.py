@@ -30,14 +30,15 @@ class Refusals:
         self._second = 0
         self._lines = 0
 
-    def note(self, caller: Caller, action: str, kind: str, name: str, why: str = "") -> None:
+    def note(self, caller: Caller, action: str, kind: str, name: str, why: str = "", detail: str = "") -> None:
         """After it was refused; the reason is found out here where none is given, so that what is allowed pays nothing
-        for it."""
+        for it. ``detail`` is for the log alone."""
         why = why or self._permissions.why_not(caller, action, kind, name)
         self.counts[action, why] += 1
         self.on_refused(caller, action, name, why)
         if self._room():
-            log.warning("refused: %s on %s %r for %s: %s", action, kind or "nothing", name[:256], _who(caller), why)
+            said = f"{why} ({detail[:1000]})" if detail else why
+            log.warning("refused: %s on %s %r for %s: %s", action, kind or "nothing", name[:256], _who(caller), said)
 
     def _room(self) -> bool:
         second = int(self._clock())

@@ -20,11 +20,12 @@ from littoral.things.broker import Broker
 log = logging.getLogger(__name__)
 
 SOON: Final = 1.0  # seconds
+NOT_LET_IN: Final = "no authorizer lets this client in"
 
 
 class Renewing:
     def __init__(
-        self, authorizers: Authorizers, broker: Broker, access: Access, refused: Callable[[Client, str], None]
+        self, authorizers: Authorizers, broker: Broker, access: Access, refused: Callable[[Client, NotAdmitted], None]
     ) -> None:
         self._authorizers = authorizers
         self._broker = broker
@@ -52,8 +53,8 @@ class Renewing:
             if problem.why == BUSY:
                 client.due = self._broker.clock() + SOON
             else:
-                self._refused(client, problem.why)
-                self._end(client, Reason.NOT_AUTHORIZED, str(problem))
+                self._refused(client, problem)
+                self._end(client, Reason.NOT_AUTHORIZED, NOT_LET_IN)
             return
         after = admission(decision, before.since, self._broker.clock())
         if after.principal != before.principal:  # its session and its messages are the other's

@@ -6,6 +6,7 @@ same connection, until its ``refreshAfterInSeconds`` are over.
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable
@@ -20,18 +21,18 @@ from littoral.things.authorizers.renewing import admission
 from littoral.things.permissions import Caller
 from littoral.things.refusals import Refusals
 
-MOST_HELD: Final = 10_000  # answers
+MOST_HELD: Final = 1000  # answers
 _OF_THE_MESSAGE: Final = frozenset(("content-length", "content-type", "transfer-encoding"))  # no credentials
 
 
 class Visitors:
-    """``held`` answers are found by connection and by all that could be a credential."""
+    """Held answers are found by a hash of the connection and of all that could be a credential."""
 
     def __init__(self, authorizers: Authorizers, refusals: Refusals, clock: Callable[[], float]) -> None:
         self._authorizers = authorizers
         self._refusals = refusals
         self._clock = clock
-        self._held: OrderedDict[tuple[object, ...], Admission] = OrderedDict()
+        self._held: OrderedDict[bytes, Admission] = OrderedDict()
 
     async def identify(self, request: Request) -> Principal:
         """Raises NotAdmitted."""
@@ -41,7 +42,7 @@ class Visitors:
             held = await self._ask(request, key)
         return Principal("authorizer", held.principal, admission=held)
 
-    async def _ask(self, request: Request, key: tuple[object, ...]) -> Admission:
+    async def _ask(self, request: Request, key: bytes) -> Admission:
         peer = request.peer
         self._held.pop(key, None)
         try:
@@ -50,7 +51,7 @@ class Visitors:
             )
         except NotAdmitted as problem:
             topic = request.raw_path.removeprefix("/topics/")
-            self._refusals.note(Caller("", None, peer.host), "iot:Publish", "topic", topic, problem.why)
+            self._refusals.note(Caller("", None, peer.host), "iot:Publish", "topic", topic, problem.why, str(problem))
             raise
         now = self._clock()
         found = admission(decision, now, now)
@@ -69,6 +70,7 @@ def http_of(request: Request) -> Http:
     return Http(headers, request.query_string)
 
 
-def _key(request: Request) -> tuple[object, ...]:
+def _key(request: Request) -> bytes:
     credentials = tuple(pair for pair in request.headers.items() if pair[0] not in _OF_THE_MESSAGE)
-    return request.peer.host, request.peer.port, credentials, request.query_string
+    shown = repr((request.peer.host, request.peer.port, credentials, request.query_string))
+    return hashlib.sha256(shown.encode("utf-8", "surrogatepass")).digest()

@@ -49,6 +49,8 @@ class Connecting:
             return None
         refusal = refusal or self._authorize(connection, packet, client)
         client.password = None
+        if client.admission is None:
+            client.presented = None  # nobody will be asked about it again
         if refusal is not None:
             self._refuse(connection, refusal, client)
             return None
