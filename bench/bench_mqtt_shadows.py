@@ -97,7 +97,7 @@ class Device(Client):
 
 async def update(broker: Broker, devices: list[Device], seconds: float, counted: Counted) -> None:
     for device in devices:
-        await connect(device, broker.port)
+        await connect(device, broker)
         device.send(device.under_way)
     await asyncio.sleep(0.5)
     before = sum(device.accepted for device in devices)

@@ -16,6 +16,7 @@ import asyncio
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -50,6 +51,7 @@ class Broker:
     name: str
     port: int
     pid: int
+    tls: ssl.SSLContext | None = None  # with which the load connects
 
     def cpu(self) -> float:
         """Seconds of user and system time so far, of all threads."""
@@ -227,8 +229,8 @@ class Idle(Client):
         return
 
 
-async def connect(client: Client, port: int) -> None:
-    await asyncio.get_running_loop().create_connection(lambda: client, "127.0.0.1", port)
+async def connect(client: Client, broker: Broker) -> None:
+    await asyncio.get_running_loop().create_connection(lambda: client, "127.0.0.1", broker.port, ssl=broker.tls)
     async with asyncio.timeout(20):
         await client.ready
 
@@ -293,14 +295,14 @@ async def pump(broker: Broker, row: Row, seconds: float, counted: Counted) -> No
     Subscriber.size = len(writes[0]) // BATCH[row.qos]
     clients: list[Client] = [Idle(f"idle-{each}") for each in range(row.idle)]
     for first in range(0, row.idle, 100):
-        await asyncio.gather(*(connect(each, broker.port) for each in clients[first : first + 100]))
+        await asyncio.gather(*(connect(each, broker) for each in clients[first : first + 100]))
     wanted = TOPICS[0] if row.topics == 1 else WILDCARD
     mark = "durable" if row.durable else "sub"
     subscribers = [Subscriber(f"{mark}-{each}", row.qos, wanted, durable=row.durable) for each in range(row.fan)]
     publisher = Publisher("pub")
     for each in (*subscribers, publisher):
         clients.append(each)
-        await connect(each, broker.port)
+        await connect(each, broker)
 
     async def arrived(sent: int) -> None:
         while min(each.count for each in subscribers) < sent:
