@@ -94,9 +94,9 @@ def beat(broker: Broker, seconds: float, fleet: Fleet) -> None:
 
 
 def _last(subscribers: list[socket.socket], due: int) -> int:
-    """Wait for so many bytes, or for three seconds without any."""
+    """Wait for so many bytes, or for ten seconds without any."""
     size, quiet = 0, time.monotonic()
-    while size < due and time.monotonic() < quiet + 3:
+    while size < due and time.monotonic() < quiet + 10:
         came = emptied(subscribers)
         size += came
         if came:
