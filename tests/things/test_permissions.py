@@ -146,3 +146,26 @@ async def test_a_thing_that_a_certificate_belongs_to_exclusively_needs_no_client
     assert publishes(permissions, certificate, "ward/bed3", client="any")
     await iot.detach_thing_principal(call(), thing_name="bed3", principal=arn)
     assert not publishes(permissions, certificate, "ward/bed3")
+
+
+async def test_a_provisioning_claim_runs_out(
+    iot: Iot,  # noqa: F811
+    permissions: Permissions,
+    call: CallOf,
+) -> None:
+    body = '{"Resources": {"c": {"Type": "AWS::IoT::Certificate", "Properties": {"CertificateId": "x"}}}}'
+    role = "arn:aws:iam::000000000000:role/r"
+    await iot.create_provisioning_template(
+        call(), template_name="beds", template_body=body, provisioning_role_arn=role, enabled=True
+    )
+    claim = (await iot.create_provisioning_claim(call(), template_name="beds"))["certificateId"]
+    assert permissions.active(claim)
+    assert publishes(permissions, claim, "$aws/certificates/create/json")
+    assert publishes(permissions, claim, "$aws/provisioning-templates/beds/provision/json")
+    for topic in ("$aws/provisioning-templates/other/provision/json", "ward/7"):
+        assert not publishes(permissions, claim, topic)
+    assert permissions.why_not(Caller(claim, "x", ""), "iot:Publish", "topic", "ward/7") == "IMPLICIT_DENY"
+    await iot.provisioning.sweep()  # by its own clock, which is far ahead of the call's
+    assert not permissions.active(claim)
+    assert not publishes(permissions, claim, "$aws/certificates/create/json")
+    assert permissions.why_not(Caller(claim, "x", ""), "iot:Publish", "topic", "ward/7") == "NOT_REGISTERED"

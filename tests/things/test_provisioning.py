@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import queue
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -362,3 +363,24 @@ def test_a_certificate_registered_alone_connects(place: Place, iot: Any, tmp_pat
         assert client.publish("x", {}) == 0
     with pytest.raises((AssertionError, OSError, queue.Empty)), sibling.connect(timeout=2):
         pass  # its authority is not registered: TLS ends it
+
+
+def test_a_claim_that_the_api_made_provisions_by_its_template_and_does_nothing_else(
+    place: Place, iot: Any, template: str
+) -> None:
+    made = iot.create_provisioning_claim(templateName=template)
+    assert 240 < made["expiration"].timestamp() - time.time() <= 300
+    device = keep(place, "claimed", made["certificatePem"], made["keyPair"]["PrivateKey"])
+    assert made["keyPair"]["PublicKey"].startswith("-----BEGIN PUBLIC KEY")
+    refused("ResourceNotFoundException", iot.describe_certificate, certificateId=made["certificateId"])
+    with device.connect("claimed") as client:
+        outcome, own = ask(client, "$aws/certificates/create", {})
+        assert outcome == "accepted"
+        asked = {
+            "certificateOwnershipToken": own["certificateOwnershipToken"],
+            "parameters": {"SerialNumber": "claimed", "Ward": "7"},
+        }
+        assert ask(client, f"$aws/provisioning-templates/{template}/provision", asked)[0] == "accepted"
+        assert client.subscribe("ward/#") != [1]
+    assert iot.describe_thing(thingName="bed-claimed")["attributes"] == {"ward": "7"}
+    refused("ResourceNotFoundException", iot.create_provisioning_claim, templateName="none")

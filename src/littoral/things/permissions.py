@@ -51,8 +51,9 @@ class Permissions:
         registry.on_change(self._forget)
 
     def active(self, certificate: str) -> bool:
+        """Registered and ACTIVE, or a claim that has not run out."""
         fact = self._registry.certificates.get(certificate)
-        return fact is not None and fact.status == "ACTIVE"
+        return fact.status == "ACTIVE" if fact is not None else certificate in self._registry.claims
 
     def allows(self, caller: Caller, action: str, kind: str, name: str) -> bool:
         """``allows(caller, "iot:Publish", "topic", "ward/7")``. Kind "" asks for an action without a resource."""
@@ -72,9 +73,9 @@ class Permissions:
             if not caller.certificate:
                 return "NO_CERTIFICATE"
             fact = self._registry.certificates.get(caller.certificate)
-            if fact is None:
+            if fact is None and caller.certificate not in self._registry.claims:
                 return "NOT_REGISTERED"
-            if fact.status != "ACTIVE":
+            if fact is not None and fact.status != "ACTIVE":
                 return fact.status
         grants = self._bound.get(caller) or self._bind(caller)
         denied = grants.denies(action, self._names.arn(kind, name) if kind else "*")
@@ -102,6 +103,9 @@ class Permissions:
         return self._attached(caller.certificate) if self.active(caller.certificate) else []
 
     def _attached(self, certificate: str) -> list[Policy]:
+        claim = self._registry.claims.get(certificate)
+        if claim is not None:
+            return [claim.policy(self._names)]
         policies = []
         for name in self._registry.policies_of(certificate):
             record = self._registry.policies.get(name)

@@ -38,8 +38,7 @@ class Certificates(Noun):
         """A 2,048-bit RSA key pair, as AWS makes it, and its certificate."""
         made, private_key = await asyncio.to_thread(self._make_pair)
         fact = await self._put(made, _status(set_as_active), call.now, certificate_id(self._ca))
-        pair = {"PublicKey": _public_pem(private_key), "PrivateKey": _private_pem(private_key)}
-        return {**self._made(fact), "keyPair": pair}
+        return {**self._made(fact), "keyPair": key_pair(private_key)}
 
     async def pair(self, status: str, now: float) -> tuple[Certificate, str]:
         """The same for who provisions."""
@@ -219,6 +218,10 @@ def parse_certificate(pem: str) -> x509.Certificate:
 
 def _mode(fact: Certificate) -> str:
     return "DEFAULT" if fact.ca_id else "SNI_ONLY"
+
+
+def key_pair(key: rsa.RSAPrivateKey) -> dict[str, str]:
+    return {"PublicKey": _public_pem(key), "PrivateKey": _private_pem(key)}
 
 
 def _public_pem(key: rsa.RSAPrivateKey) -> str:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from cryptography.hazmat.primitives import serialization
+
 from littoral.aws.service import Call, Output, ServiceError, operation
+from littoral.net.pki import certificate_id
 from littoral.protocols.provisioning import Plan, Template, TemplateError
 from littoral.things.control import pages
-from littoral.things.control.certificates import Certificates
+from littoral.things.control.certificates import Certificates, key_pair
 from littoral.things.control.errors import delete_conflict, exists, invalid, not_found
 from littoral.things.control.tagging import TagList
 from littoral.things.provisioning import NotProvisioned, Provisioning, ProvisioningTemplate
 from littoral.things.provisioning.carrying import carry_out
-from littoral.things.registry import Certificate
+from littoral.things.registry import Certificate, Claim
+from littoral.things.registry.claims import LIFE
 from littoral.things.versions import Version
 
 
@@ -141,6 +146,21 @@ class ProvisioningTemplates(Certificates):
                 raise delete_conflict(f"Provisioning template {template_name} has versions that are not the default")
             await self.provisioning.templates.delete(template_name)
         return {}
+
+    @operation()
+    async def create_provisioning_claim(self, call: Call, *, template_name: str) -> Output:
+        """A certificate with which a device may provision itself by this template, for five minutes."""
+        if self._provisioning_template(template_name).kind != "FLEET_PROVISIONING":
+            raise invalid(f"Provisioning template {template_name} is not for claims")
+        made, key = await asyncio.to_thread(self._make_pair)
+        claim = Claim(certificate_id(made), template_name, call.now + LIFE)
+        await self.registry.claims.put(claim.certificate, claim)
+        return {
+            "certificateId": claim.certificate,
+            "certificatePem": made.public_bytes(serialization.Encoding.PEM).decode(),
+            "keyPair": key_pair(key),
+            "expiration": claim.expires,
+        }
 
     # -------------------------------------------------------------------------------------------- versions
 

@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import json
 import logging
+import math
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -205,11 +206,19 @@ class Provisioning:
                 await self.sweep()
             except StoreError as problem:
                 log.warning("tokens that ran out stay for a while: %s", problem)
-            await asyncio.sleep(SWEEP)
+            await asyncio.sleep(self._pause())
+
+    def _pause(self) -> float:
+        """Until the next claim runs out, at most ``SWEEP``, which is less than a claim's life."""
+        first = min((claim.expires for claim in self._registry.claims.values()), default=math.inf)
+        return min(SWEEP, max(first - self._clock(), 0.05))
 
     async def sweep(self) -> None:
-        """Delete what was made for a token that ran out and was not used."""
+        """Delete what was made for a token that ran out and was not used, and claims that ran out."""
         now = self._clock()
+        for claim in [claim for claim in self._registry.claims.values() if claim.expires <= now]:
+            await self._registry.claims.delete(claim.certificate)
+            self._registry.changed([claim.certificate])
         for key, token in list(self._tokens.items()):
             if token.expires > now:
                 continue

@@ -1,5 +1,6 @@
 """The facts about things, certificates and policies, and who is attached to whom."""
 
+from littoral.things.registry.claims import Claim
 from littoral.things.registry.facts import (
     BillingGroup,
     CaCertificate,
@@ -16,6 +17,7 @@ __all__ = [
     "BillingGroup",
     "CaCertificate",
     "Certificate",
+    "Claim",
     "PolicyRecord",
     "Registry",
     "RoleAlias",

@@ -17,6 +17,7 @@ from typing import Any
 from littoral.store.contract import Records
 from littoral.store.documents import Documents
 from littoral.things.registry.attachments import Pairs
+from littoral.things.registry.claims import Claim
 from littoral.things.registry.facts import (
     BillingGroup,
     CaCertificate,
@@ -53,6 +54,7 @@ class Registry:
         self.billing_groups: Table[BillingGroup] = Table(
             Documents(records, "billinggroup/"), BillingGroup.to_json, BillingGroup.from_json
         )
+        self.claims: Table[Claim] = Table(Documents(records, "claim/"), Claim.to_json, Claim.from_json)
         self.principals = Pairs(Documents(records, "principal/"))  # certificate and thing
         self.exclusive = Pairs(Documents(records, "exclusive/"))  # of these pairs: no other thing of the certificate
         self.grants = Pairs(Documents(records, "grant/"))  # certificate and policy
@@ -75,6 +77,7 @@ class Registry:
             self.policies,
             self.groups,
             self.billing_groups,
+            self.claims,
         )
         for table in tables:
             await table.load()
