@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -86,6 +87,7 @@ def test_who_is_connected_is_found(place: Place, indexed: Any) -> None:
     indexed.update_indexing_configuration(thingIndexingConfiguration=off)
     with early.connect():
         assert names(indexed, "connectivity.connected:true") == []
+        refused("IndexNotReadyException", indexed.get_thing_connectivity_data, thingName="early")
         indexed.update_indexing_configuration(thingIndexingConfiguration=ALL)
         assert names(indexed, "connectivity.connected:true") == ["early"]
     until(lambda: names(indexed, "connectivity.connected:true") == [])
@@ -95,6 +97,12 @@ def test_who_is_connected_is_found(place: Place, indexed: Any) -> None:
     until(lambda: names(indexed, "connectivity.connected:true") == [])
     (thing,) = indexed.search_index(queryString="thingName:connecting")["things"]
     assert thing["connectivity"]["disconnectReason"] == "CLIENT_INITIATED_DISCONNECT"
+    data = indexed.get_thing_connectivity_data(thingName="connecting")
+    assert (data["connected"], data["disconnectReason"]) == (False, "CLIENT_INITIATED_DISCONNECT")
+    assert abs(data["timestamp"].timestamp() - time.time()) < 60
+    refused("ResourceNotFoundException", indexed.get_thing_connectivity_data, thingName="none")
+    asked = {"thingName": "connecting", "includeSocketInformation": True}
+    refused("InvalidRequestException", indexed.get_thing_connectivity_data, **asked)
 
 
 def test_numbers_about_a_field(indexed: Any) -> None:

@@ -107,6 +107,23 @@ class Indexing(IndexNoun):
             return pages.with_token({"things": [_thing(one) for one in found]}, "nextToken", token)
         return pages.with_token({"thingGroups": found}, "nextToken", token)
 
+    @operation()
+    async def get_thing_connectivity_data(
+        self, call: Call, *, thing_name: str, include_socket_information: bool = False
+    ) -> Output:
+        """Where connections are indexed; a thing's client id is its name."""
+        if include_socket_information:
+            raise invalid("Socket information is not kept here")
+        thing = self.thing(thing_name)
+        self.ready(THINGS)
+        if not self.index.connectivity:
+            raise ServiceError("IndexNotReadyException", "The connectivity of things is not indexed", status=400)
+        found = self.index.document(thing)["connectivity"]
+        shown: Output = {"thingName": thing_name, "connected": found["connected"]}
+        if "timestamp" in found:
+            shown["timestamp"] = found["timestamp"] / 1000
+        return {**shown, "disconnectReason": found["disconnectReason"]} if found.get("disconnectReason") else shown
+
     async def _values(self, index: str, text: str, version: str, field: str) -> list[Any]:
         self.ready(index)
         return aggregating.values(await self.index.search(index, self.query(text, version)), field)
