@@ -115,8 +115,8 @@ def main() -> int:
             met = met and one.rate >= EACH_SECOND
         note = " (the load is the limit)" if one.load_share > BUSY else ""
         print(
-            f"{name:10} {one.rate:>8,.0f} connects a second, {one.each:6.0f} us CPU of the broker each, "
-            f"CPU of the load {one.load_share:.0%}{note}{goal}"
+            f"{name:10} {one.rate:>8,.0f} connects a second, {one.each:.0f} us of the broker's CPU each "
+            f"({1e6 / one.each:,.0f} a second of it), CPU of the load {one.load_share:.0%}{note}{goal}"
         )
     return 0 if met else 1
 

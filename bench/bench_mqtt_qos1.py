@@ -25,7 +25,7 @@ SAVING = "persistence true"
 CHANGES = ("autosave_on_changes true", "autosave_interval 1")
 CLEAN = ("littoral", "mosquitto", "nats")
 DURABLE = ("littoral", "mosquitto-default", "mosquitto-on-change", "nats")
-GOALS = (("mosquitto-on-change", 2.0), ("mosquitto-default", 2.0))
+GOALS = (("mosquitto-on-change", 2.0),)  # the others promise less
 ROWS = [
     Row("clean, 1 to 1", 1, brokers=CLEAN),
     Row("clean, 1 to 10", 1, fan=10, brokers=CLEAN),
