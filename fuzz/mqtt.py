@@ -251,7 +251,7 @@ class Witnessed:
         broker = self.world.broker
         router = broker.router
         trees = [router._sessions, router._groups]
-        nodes = sum(len(tree._exact) + len(tree._root.children) for tree in trees)
+        nodes = sum(len(tree._exact) + len(tree._root.children or ()) for tree in trees)
         return (
             len(broker.sessions),
             router.subscriptions,
