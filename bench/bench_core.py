@@ -97,11 +97,11 @@ async def main() -> None:
             made: list[Timed] = []
             opened = Core.open
 
-            async def open_timed(settings: Any, records: Any, streams: Any, functions: Any, broker: Any) -> Core:
+            async def open_timed(settings: Any, records: Any, streams: Any, functions: Any, *others: Any) -> Core:
                 made.append(Timed(functions))
-                return await opened(settings, records, streams, made[0], broker)
+                return await opened(settings, records, streams, made[0], *others)
 
-            Core.open = open_timed  # type: ignore[method-assign]
+            Core.open = open_timed  # type: ignore[method-assign, assignment]
             await place.start()
             await region.component(
                 await region.function(source=SOURCE), eventSources=[{"topic": "bench/+", "type": "PUB_SUB"}]

@@ -23,6 +23,7 @@ from littoral.store.documents import Documents
 from littoral.store.embedded import EmbeddedStore
 from littoral.things.access import OpenAccess
 from littoral.things.broker import Broker
+from tests.core.world import local_shadows
 from tests.functions.deploy import zip_of
 from tests.support.notebook import NOTE
 
@@ -64,7 +65,8 @@ async def main(folder: Path, out: str) -> None:
     await broker.start()
     nowhere = Upstream("127.0.0.1", 1)
     settings = CoreSettings("core", nowhere, folder / "components", socket_folder(folder, "components") / "ipc.socket")
-    core = await Core.open(settings, store.records("core"), store.streams, functions, CoreBroker(broker))
+    records, shadows = store.records("core"), local_shadows(store, broker)
+    core = await Core.open(settings, records, store.streams, functions, CoreBroker(broker), shadows)
     await core.start()
     listener = await listen_stream(broker.protocol_factory("open", OpenAccess()), "127.0.0.1", 0)
     print(listener.port, flush=True)

@@ -60,6 +60,25 @@ for act in (
         refused.append(None)
     except Exception as problem:
         refused.append(type(problem).__name__)
+def shadow(operation, **members):
+    try:
+        found = getattr(client, operation)(thing_name="bed1", **members)
+        return json.loads(found.payload) if hasattr(found, "payload") else found.results
+    except Exception as problem:
+        return type(problem).__name__
+
+shadows = [
+    shadow("update_thing_shadow", payload=b'{"state": {"desired": {"on": 1}}}')["version"],
+    shadow("update_thing_shadow", payload=b'{"state": {"desired": {"on": 2}}, "version": 7}'),
+    shadow("update_thing_shadow", payload=b"no"),
+    shadow("get_thing_shadow")["state"]["desired"],
+    shadow("update_thing_shadow", shadow_name="a", payload=b'{"state": {}}')["version"],
+    shadow("list_named_shadows_for_thing"),
+    shadow("delete_thing_shadow")["version"],
+    shadow("get_thing_shadow"),
+    shadow("get_thing_shadow", shadow_name="other"),
+]
+say(shadows=shadows)
 whole = client.get_configuration().value
 say(refused=refused, whole=whole, thing=os.environ["AWS_IOT_THING_NAME"], argument=sys.argv[1])
 client.update_configuration(key_path=["rate"], value_to_merge={"high": 9})
@@ -77,6 +96,12 @@ def recipe(script: str | None = None, version: str = "1.0.0", name: str = NAME, 
             "1": {
                 "operations": ["aws.greengrass#PublishToTopic", "aws.greengrass#SubscribeToTopic"],
                 "resources": ["said", "beds/*"],
+            }
+        },
+        "aws.greengrass.ShadowManager": {
+            "1": {
+                "operations": ["*"],
+                "resources": ["bed1", "$aws/things/bed1/shadow", "$aws/things/bed1/shadow/name/a"],
             }
         },
         "aws.greengrass.ipc.mqttproxy": {
@@ -125,7 +150,7 @@ async def test_a_program_talks_to_the_core_by_awsiotsdk(region: RegionPlace, pla
     made = await region.call("greengrassv2", "create_component_version", inlineRecipe=recipe())
     assert made["componentName"] == NAME
     assert await deploy(region, {"greeting": "good evening", "rate": {"middle": 5}}) == "SUCCEEDED"
-    await until(lambda: len(said) >= 2)
+    await until(lambda: len(said) >= 3)
     first = next(each for each in said if "refused" in each)
     assert first["refused"] == [*["UnauthorizedError"] * 3, *["ResourceNotFoundError"] * 2]
     assert first["whole"]["rate"] == {"low": 1, "middle": 5}
@@ -133,6 +158,9 @@ async def test_a_program_talks_to_the_core_by_awsiotsdk(region: RegionPlace, pla
     changed = next(each for each in said if "changed" in each)
     assert (changed["changed"], changed["now"]) == (["rate", "high"], {"low": 1, "middle": 5, "high": 9})
     assert (core.folder / "components/work" / NAME / "made/it").exists()
+    told = next(each["shadows"] for each in said if "shadows" in each)
+    refused = ["ConflictError", "InvalidArgumentsError", "ResourceNotFoundError", "UnauthorizedError"]
+    assert told == [1, refused[0], refused[1], {"on": 1}, 1, ["a"], 1, refused[2], refused[3]]
 
     await core.broker.publish(Publication("beds/1", b"plain", 1))
     await until(lambda: {"binary": "plain", "topic": "beds/1"} in said)

@@ -29,12 +29,14 @@ from littoral.net.pki import Authority
 from littoral.net.tls import client_context, server_context
 from littoral.site.capabilities import CoreBroker
 from littoral.site.sockets import socket_folder
+from littoral.store.documents import Documents
 from littoral.store.embedded import EmbeddedStore
 from littoral.things.access import OpenAccess
 from littoral.things.broker import Broker
 from littoral.things.facade import Things
 from littoral.things.message import Publication
 from littoral.things.permissions import Caller
+from littoral.things.shadows import Shadows
 from tests.functions.deploy import ROLE, zip_of
 from tests.support.notebook import NOTE
 
@@ -245,6 +247,15 @@ class RegionPlace:
         return str(await until(finished))
 
 
+def local_shadows(store: EmbeddedStore, broker: Broker) -> Shadows:
+    """A core's own."""
+
+    def tell(topic: str, payload: bytes) -> Awaitable[None]:
+        return broker.publish(Publication(topic, payload))
+
+    return Shadows(Documents(store.records("things"), "shadow/"), tell, time.time)
+
+
 class CorePlace:
     def __init__(self, folder: Path, port: int, identity: tuple[bytes, bytes], ca: bytes) -> None:
         self.folder = folder
@@ -269,8 +280,9 @@ class CorePlace:
             timing=Timing(ping_every=0.5, dead_after=2.0),
             backoff=self.backoff,
         )
+        broker, shadows = CoreBroker(self.broker), local_shadows(self.store, self.broker)
         self.core = await Core.open(
-            settings, self.store.records("core"), self.store.streams, self.functions, CoreBroker(self.broker)
+            settings, self.store.records("core"), self.store.streams, self.functions, broker, shadows
         )
         await self.core.start()
 

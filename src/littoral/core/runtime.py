@@ -9,7 +9,9 @@ from typing import Any
 from littoral.core.deployments import CoreDeployments
 from littoral.core.ipc.configuring import Configuring
 from littoral.core.ipc.messaging import Messaging
+from littoral.core.ipc.ports import LocalShadows
 from littoral.core.ipc.server import IpcServer
+from littoral.core.ipc.shadowing import Shadowing
 from littoral.core.link import Backoff, Link, Upstream
 from littoral.core.nucleus.nucleus import Nucleus
 from littoral.core.ports import Broker, Deliver, Functions, Subscription
@@ -48,7 +50,13 @@ class Core:
 
     @classmethod
     async def open(
-        cls, settings: CoreSettings, records: Records, streams: Streams, functions: Functions, broker: Broker
+        cls,
+        settings: CoreSettings,
+        records: Records,
+        streams: Streams,
+        functions: Functions,
+        broker: Broker,
+        shadows: LocalShadows,
     ) -> Core:
         """``records`` is a bucket of the core's own. Raises StoreError."""
         above = settings.upstream
@@ -61,8 +69,9 @@ class Core:
         routes = Routes(broker, link, spool, functions, streams)
         nucleus = Nucleus(settings.folder, records, settings.thing, settings.region, settings.socket)
         deployments = CoreDeployments(settings.thing, records, link, source, functions, routes, nucleus)
-        messaging, configuring = Messaging(nucleus, broker, _Above(link, spool)), Configuring(nucleus)
-        ipc = IpcServer(settings.socket, nucleus, {**messaging.operations(), **configuring.operations()})
+        served = (Messaging(nucleus, broker, _Above(link, spool)), Configuring(nucleus), Shadowing(nucleus, shadows))
+        operations = {name: handler for each in served for name, handler in each.operations().items()}
+        ipc = IpcServer(settings.socket, nucleus, operations)
         return cls(spool, link, source, routes, deployments, ipc)
 
     async def start(self) -> None:

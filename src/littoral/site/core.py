@@ -67,6 +67,7 @@ async def compose(place: Place) -> None:
         base.store.streams,
         PinnedFunctions(functions),
         CoreBroker(things.broker),
+        things.shadows,
     )
     base.metrics.add(lambda: [Reading("littoral_link_connected", "Link upward", float(core.link.stats.connected))])
     device_cas = [base.authority.certificate_pem]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from littoral.core.configuration import Configuration
 from littoral.core.ports import Deliver, Subscription
@@ -43,3 +43,17 @@ class Cloud(Protocol):
 
     async def put(self, topic: str, payload: bytes) -> None:
         """Durably kept when it returns; sent when there is a link. Raises StoreError."""
+
+
+class LocalShadows(Protocol):
+    """What is kept of devices' shadows here; name "" is the classic one. All raise ShadowError."""
+
+    async def get_with(self, thing: str, name: str) -> Mapping[str, Any]: ...
+
+    async def update_with(self, thing: str, name: str, payload: bytes) -> Mapping[str, Any]:
+        """The accepted document, once it is durable."""
+
+    async def delete_with(self, thing: str, name: str) -> Mapping[str, Any]: ...
+
+    async def names(self, thing: str, after: str, limit: int) -> Sequence[str]:
+        """In order; one more than ``limit`` where there are more."""
