@@ -13,17 +13,19 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from littoral.aws.invoke import Invoker
+from littoral.aws.invoke import Invoker, InvokeResult
 from littoral.edge import answer
 from littoral.edge.accesslog.delivery import AccessLogs
 from littoral.edge.cache import Cache, Key
+from littoral.edge.calling import Calling
 from littoral.edge.cffunctions.functions import CloudFrontFunctions
 from littoral.edge.cloudfrontheaders import FINGERPRINTS
 from littoral.edge.continuous import marked, marked_later, way_of, without_session
 from littoral.edge.fetching import Fetching
 from littoral.edge.geo import Locator, Nowhere
+from littoral.edge.observed import Observed
 from littoral.edge.plan import SAFE_METHODS, Plan
-from littoral.edge.relaying import Relayed, Relaying
+from littoral.edge.relaying import Relaying
 from littoral.edge.responseheaders import ResponseHeaders
 from littoral.edge.serving import SPECIAL, UNCACHED, Serving
 from littoral.edge.tier import HEADER, RAW, NotTrusted, Tier, inner
@@ -99,6 +101,7 @@ class Pipeline:
         self._serving = Serving(
             pop, self.cache, self.fetching, self.tunnels, self._triggering, self._locator, self.results, clock
         )
+        self._calling = Calling(self._serving, self._triggering, self._called)
 
     def use(self, plans: Mapping[str, Plan]) -> None:
         """Serve these distributions, by id, and no others."""
@@ -124,6 +127,7 @@ class Pipeline:
             self.access.use(plans)
         self._known = {}
         self._relaying.use()
+        self._calling.use()
         for told in self.on_use:
             told()
 
@@ -212,10 +216,14 @@ class Pipeline:
         return self._answered(request, plan, headers)
 
     def _answered(self, request: Request, plan: Plan, headers: dict[bytes, bytes]) -> Answer | Awaitable[Answer]:
-        found = self._quick_hit(request, plan, headers) or self._relaying.of(request, plan, headers)
+        found = (
+            self._quick_hit(request, plan, headers)
+            or self._relaying.of(request, plan, headers)
+            or self._calling.of(request, plan, headers)
+        )
         if found is None:
             return self._long(request, plan)
-        if isinstance(found, Relayed):
+        if isinstance(found, Observed):
             found.again = self._pass_once_more(found)
             return found
         if isinstance(found, Awaitable):
@@ -226,6 +234,10 @@ class Pipeline:
     def _long(self, request: Request, plan: Plan, tried: RequestFailed | None = None) -> Awaitable[Answer]:
         serving = self._serving.serve(request, plan, tried)
         return self._counted(self._serving.guarded(serving), plan.traffic, request)
+
+    def _called(self, visit: Visit, called: Awaitable[InvokeResult]) -> Awaitable[Answer]:
+        serving = self._serving.triggered(visit, called)
+        return self._counted(self._serving.guarded(serving), visit.plan.traffic, visit.viewer)
 
     def _page(self, request: Request, plan: Plan, status: int) -> Awaitable[Answer]:
         serving = self._serving.page(request, plan, status)
@@ -271,14 +283,14 @@ class Pipeline:
 
         return again
 
-    def _pass_once_more(self, relayed: Relayed) -> Callable[[], Passage | None]:
-        """The same of what is relayed."""
+    def _pass_once_more(self, passage: Observed) -> Callable[[], Passage | None]:
+        """The same of what has a short way of its own."""
         book, log, guards = self._known, self.access, self._guards
 
         def again() -> Passage | None:
             if self._known is not book or self.access is not log or self._guards is not guards or self._watched:
                 return None
-            return relayed.anew()
+            return passage.anew()
 
         return again
 

@@ -15,10 +15,10 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Protocol
 
 from littoral.edge import answer
 from littoral.edge.fetching import EARLY_HINTS, Fetching, extra_headers
+from littoral.edge.observed import Noting, Observed
 from littoral.edge.plan import Behaviour, Plan
 from littoral.edge.storable import end_to_end
 from littoral.edge.told import Told
@@ -27,7 +27,7 @@ from littoral.edge.upstream import Upstream, escaped, forwarded_query
 from littoral.net.client import Idle, RequestFailed
 from littoral.net.exchange import BadResponse, Disconnected
 from littoral.net.message import Answer, Headers, RawHeaders, Request
-from littoral.net.passage import Known, Passage, Viewer
+from littoral.net.passage import Known, Viewer
 from littoral.protocols.http1 import request_head, response_head
 
 # What needs the long way: a body, another protocol, trailers, a look at where the request came through.
@@ -36,14 +36,6 @@ MOST_KNOWN, LONGEST = 2048, 4096  # heads that are kept, of either kind, and byt
 
 Long = Callable[[Request, Plan, RequestFailed | None], Awaitable[Answer]]
 Page = Callable[[Request, Plan, int], Awaitable[Answer]]
-
-
-class Noting(Protocol):
-    """An access log."""
-
-    def passed(self, request: Request, status: int, head: bytes, size: int, whole: bool, told: Told) -> None: ...
-
-    def later(self, request: Request, answer: Awaitable[Answer]) -> Awaitable[Answer]: ...
 
 
 class Book:
@@ -167,10 +159,10 @@ class Relaying:
         return Relayed(self, way, request, path, query) if way.waiting(request) else None
 
 
-class Relayed(Passage):
+class Relayed(Observed):
     """One of them. ``parts`` are what ``Way.head`` gave for the very same request."""
 
-    __slots__ = ("_began", "_first", "_head", "_identifier", "_parts", "_path", "_query", "_relaying", "_way", "noting")
+    __slots__ = ("_began", "_first", "_head", "_identifier", "_parts", "_path", "_query", "_relaying", "_way")
 
     def __init__(
         self,
@@ -182,7 +174,7 @@ class Relayed(Passage):
         parts: tuple[bytes, bytes] | None = None,
         noting: Noting | None = None,
     ) -> None:
-        super().__init__(request)
+        super().__init__(request, noting)
         self._relaying = relaying
         self._way = way
         self._path = path
@@ -191,7 +183,6 @@ class Relayed(Passage):
         self._identifier = b""
         self._head = b""  # of the response; for the log
         self._began = self._first = -1.0
-        self.noting = noting
 
     def anew(self) -> Relayed:
         """For the very same request once more. It is copied where somebody keeps it."""
@@ -225,7 +216,7 @@ class Relayed(Passage):
         if status in self._way.pages and self._way.plan.errors[status].path != self._path:
             self._way.plan.traffic.asked(time.perf_counter() - self._began)
             self.request = self._copied()
-            self.instead(self._noted(self._relaying.page(self.request, self._way.plan, status)))
+            self.instead(self.noted(self._relaying.page(self.request, self._way.plan, status)))
             return None
         made = self._way.made(status, headers, self._identifier.decode(), self.request)
         try:
@@ -271,7 +262,4 @@ class Relayed(Passage):
         return replace(self.request, headers=Headers(list(self.request.headers.raw)), received_at=time.time() - since)
 
     def _long(self, problem: RequestFailed | None) -> Awaitable[Answer]:
-        return self._noted(self._relaying.long(self.request, self._way.plan, problem))
-
-    def _noted(self, pending: Awaitable[Answer]) -> Awaitable[Answer]:
-        return pending if self.noting is None else self.noting.later(self.request, pending)
+        return self.noted(self._relaying.long(self.request, self._way.plan, problem))

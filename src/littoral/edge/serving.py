@@ -6,14 +6,16 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 
+from littoral.aws.invoke import InvokeResult
 from littoral.edge import answer
-from littoral.edge.cache import Cache
+from littoral.edge.cache import Cache, Key
 from littoral.edge.cloudfrontheaders import with_made
+from littoral.edge.entry import Entry
 from littoral.edge.fetching import Fetching
 from littoral.edge.geo import Locator
 from littoral.edge.outcome import Outcome
 from littoral.edge.plan import SAFE_METHODS, Plan
-from littoral.edge.responseheaders import server_timing
+from littoral.edge.responseheaders import ResponseHeaders, server_timing
 from littoral.edge.signing import refusal_page
 from littoral.edge.tier import RAW
 from littoral.edge.told import Told
@@ -73,7 +75,11 @@ class Serving:
         if refused is not None:
             return await self.respond(visit, await self._error_page(visit, refused))
         await self._take_body(visit)
-        generated = await self._triggering.at_request(visit)
+        return await self.triggered(visit)
+
+    async def triggered(self, visit: Visit, called: Awaitable[InvokeResult] | None = None) -> Answer:
+        """From the function at viewer-request on; ``called`` where the call is made already (``calling``)."""
+        generated = await self._triggering.at_request(visit, called)
         if generated is not None:
             return self.dressed(visit, generated, generated.headers.get("x-cache") or "")
         behaviour = visit.behaviour
@@ -91,15 +97,29 @@ class Serving:
         if request.method not in SAFE_METHODS or not UNCACHED.isdisjoint(asked):
             return None
         key = (visit.plan.id, behaviour.key_of(request.uri, request.querystring, request.headers, request.method))
-        entry, now = self._cache.get(self._cache.variant_of(key, request.headers)), self._clock()
-        if entry is None or now >= entry.fresh_until or entry.status >= 400:
-            return None
-        self._results["Hit"] += 1
         identifier = visit.about.request_id
         if whole and request.method == "GET" and SPECIAL.isdisjoint(asked):
-            return answer.hit(entry, self._pop, now, behaviour.response_headers, identifier)
+            return self.hit(key, request.headers, behaviour.response_headers, identifier)
+        entry, now = self._fresh(key, request.headers)
+        if entry is None:
+            return None
+        self._results["Hit"] += 1
         response = answer.from_entry(entry, visit.viewer, answer.HIT, self._pop, now, identifier)
         return self.dressed(visit, response, answer.HIT)
+
+    def hit(self, key: Key, headers: Headers, policy: ResponseHeaders | None, identifier: str) -> Response | None:
+        """A fresh stored object, whole, for whoever asks for it by GET."""
+        entry, now = self._fresh(key, headers)
+        if entry is None:
+            return None
+        self._results["Hit"] += 1
+        return answer.hit(entry, self._pop, now, policy, identifier)
+
+    def _fresh(self, key: Key, headers: Headers) -> tuple[Entry | None, float]:
+        entry, now = self._cache.get(self._cache.variant_of(key, headers)), self._clock()
+        if entry is None or now >= entry.fresh_until or entry.status >= 400:
+            return None, now
+        return entry, now
 
     async def found(self, visit: Visit) -> Answer:
         """What comes after the viewer-request function."""
@@ -121,17 +141,16 @@ class Serving:
             raise
 
     def rooted(self, visit: Visit) -> None:
-        if visit.request.uri == "/" and visit.plan.default_root:
-            visit.request.uri = "/" + visit.plan.default_root
+        visit.request.uri = visit.plan.rooted(visit.request.uri)
 
-    def visit(self, viewer: Request, plan: Plan) -> Visit:
+    def visit(self, viewer: Request, plan: Plan, identifier: str = "") -> Visit:
         path, _, query = viewer.target.partition("?")
         behaviour = plan.behaviour(path)
         headers = Headers(list(viewer.headers.raw))
         if behaviour.made:
             headers = with_made(behaviour.made, viewer, self._locator.locate(viewer.peer.host))
         request = EdgeRequest(viewer.method, path, query, headers, viewer.peer.host)
-        return Visit(viewer, plan, behaviour, request, About(plan.domain, plan.id, answer.request_id()))
+        return Visit(viewer, plan, behaviour, request, About(plan.domain, plan.id, identifier or answer.request_id()))
 
     def policy(self, visit: Visit) -> Response | None:
         behaviour, viewer = visit.behaviour, visit.viewer

@@ -26,7 +26,8 @@ class Traffic:
         if not isinstance(answer, Response):
             self.results["Upgrade"] += 1
             return
-        result = (answer.headers.get("x-cache") or "").partition(" ")[0]
+        prepared = answer.prepared is not None  # which only a hit is
+        result = "Hit" if prepared else (answer.headers.get("x-cache") or "").partition(" ")[0]
         self.results[result or "Other"] += 1
         if answer.status >= 400:
             self.failures[answer.status] += 1

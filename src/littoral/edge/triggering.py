@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from littoral.aws.invoke import Invocation, Invoker
+from littoral.aws.invoke import Invocation, Invoker, InvokeResult
 from littoral.aws.service import ServiceError
 from littoral.edge import answer
 from littoral.edge.cffunctions import viewer as scripts
@@ -38,21 +38,26 @@ class Triggering:
         execution_error: int,
     ) -> None:
         self._pop = pop
-        self._invoker = invoker
+        self.invoker = invoker
         self._functions = functions
         self._validation = validation
         self._results = results
         self._execution_error = execution_error  # status for a Lambda@Edge function that failed
 
-    async def at_request(self, visit: Visit) -> Response | None:
-        """The request goes on changed, or a generated response ends it."""
+    def call(self, function: str, payload: bytes) -> Awaitable[InvokeResult]:
+        """Runs at once. Raises ServiceError. The payload is an event, written here."""
+        assert self.invoker is not None
+        return self.invoker.invoke(Invocation(function, payload, checked=True, replica_of=REGION))
+
+    async def at_request(self, visit: Visit, called: Awaitable[InvokeResult] | None = None) -> Response | None:
+        """The request goes on changed, or a generated response ends it. ``called``: its function is called already."""
         if "viewer-request" in visit.behaviour.functions:
             return self.scripted_request(visit)
         trigger = visit.behaviour.triggers.get("viewer-request")
         if trigger is None:
             return None
-        payload = event(visit.about, "viewer-request", trigger, visit.request)
-        result = await self._run(visit, "viewer-request", trigger.function, payload)
+        payload = b"" if called is not None else event(visit.about, "viewer-request", trigger, visit.request)
+        result = await self._run(visit, "viewer-request", trigger.function, payload, called)
         changed = self._checked(
             visit, "viewer-request", trigger, lambda: apply_request("viewer-request", result, visit.request)
         )
@@ -118,14 +123,21 @@ class Triggering:
             return self._checked(visit, kind, trigger, lambda: apply_request(kind, result, request))
         return self._checked(visit, kind, trigger, lambda: apply_response(kind, result, response))
 
-    async def _run(self, visit: Visit, kind: str, function: str, payload: bytes) -> bytes:
+    async def _run(
+        self,
+        visit: Visit,
+        kind: str,
+        function: str,
+        payload: bytes,
+        called: Awaitable[InvokeResult] | None = None,
+    ) -> bytes:
         """Invoke. Throttles and time-outs are 503, execution errors by a setting (502 where the answer is wrong)."""
-        if self._invoker is None:
+        if self.invoker is None:
             raise EdgeFailure(
                 503, "Service Unavailable", "This edge location runs no functions.", "LambdaExecutionError"
             )
         try:
-            result = await self._invoker.invoke(Invocation(function, payload, replica_of=REGION))
+            result = await (called or self.call(function, payload))
         except ServiceError as error:
             log.warning("%s of %s: %s", kind, visit.plan.id, error)
             label = "LambdaLimitExceeded" if error.code == "TooManyRequestsException" else "LambdaExecutionError"

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 
 from littoral.edge.accesslog.noted import Noted, Repeated
-from littoral.edge.relaying import Relayed
+from littoral.edge.observed import Observed
 from littoral.edge.told import Told
 from littoral.net.message import Answer, FileSlice, Request, Response, Switching
 from littoral.net.passage import Again, Passage
@@ -32,7 +32,7 @@ class Notes:
             return self._noted(request, answer)
         if isinstance(answer, Awaitable):
             return self.later(request, answer)
-        if isinstance(answer, Relayed):
+        if isinstance(answer, Observed):
             answer.noting = self
             return answer
         return self._tunnel(request, answer) if isinstance(answer, Switching) else answer
@@ -66,7 +66,7 @@ class Notes:
 
     async def later(self, request: Request, answer: Awaitable[Answer]) -> Answer:
         found = await answer
-        if isinstance(found, Relayed):
+        if isinstance(found, Observed):
             found.noting = self
             return found
         if isinstance(found, Switching):

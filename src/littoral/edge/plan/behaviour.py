@@ -54,6 +54,7 @@ class Behaviour:
     direct: bool = field(init=False)  # a fresh object may go to whoever asks for it, as it lies there
     quick: bool = field(init=False)  # a fresh hit needs neither a function nor a look at Authorization
     scripted: bool = field(init=False)  # the same, after its viewer-request function has run
+    called: bool = field(init=False)  # the same, after its Lambda@Edge function at viewer-request has run
     made: frozenset[str] = field(init=False)  # CloudFront-* headers of the key or for the origin
     relayed: bool = field(init=False)  # nothing is stored, and nobody has to see a request or its answer (``relaying``)
     keyed_by_target: bool = field(init=False)  # the key is made of path, query and Accept-Encoding only
@@ -68,6 +69,8 @@ class Behaviour:
         self.direct = self.caches and self.shares_authorized and not timed
         quick = self.direct and not (self.triggers or of_key)
         self.quick, self.scripted = quick and not self.functions, quick and bool(self.functions)
+        triggered = {kind: trigger.include_body for kind, trigger in self.triggers.items()} == {"viewer-request": False}
+        self.called = self.direct and triggered and not (self.functions or self.signers or self.made)
         seen = bool(self.triggers or self.functions or self.signers or self.failover or self.grpc or self.made)
         varies = timed or (self.response_headers is not None and self.response_headers.cors is not None)
         plain = self.origin.bucket is None and not self.origin.function_url

@@ -57,6 +57,10 @@ class Plan:
         """Whether a request's host and path do not say which of two distributions answers it."""
         return self.staging or self.deployment is not None
 
+    def rooted(self, path: str) -> str:
+        """The default root object stands for the root."""
+        return "/" + self.default_root if path == "/" and self.default_root else path
+
     def behaviour(self, path: str) -> Behaviour:
         """The first whose pattern matches; the default is last and matches all."""
         for behaviour in self.behaviours:
