@@ -6,5 +6,6 @@ from tests.edge.place import Edge
 
 
 def long_way(place: Edge) -> None:
-    """As if nothing could be relayed."""
+    """As if nothing could be relayed, or go through its function without a task."""
+    place.pipeline._calling.of = lambda *_: None  # type: ignore[method-assign]
     place.pipeline._relaying.of = lambda *_: None  # type: ignore[method-assign]

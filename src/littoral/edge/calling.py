@@ -183,9 +183,8 @@ class Called(Observed):
             return None
         try:
             found = self._asked.found(called.result().payload)
-            if found is None:
-                return None
-            return self._calling.serving.hit(*found, self._asked.policy, self._identifier)
+            hit = self._calling.serving.hit
+            return None if found is None else hit(*found, self._asked.policy, self._identifier)
         except Exception:  # noqa: BLE001 - the long way meets it again, and tells of it
             return None
 

@@ -280,7 +280,7 @@ def _object(payload: bytes) -> dict[str, Any]:
         answer, end = _decode(text)  # runtimes write no space around
         if end < len(text):
             answer = json.loads(text)
-    except ValueError as problem:
+    except (ValueError, RecursionError) as problem:
         raise InvalidAnswer("the result is not JSON") from problem
     if not isinstance(answer, dict):
         raise InvalidAnswer("the result is not a request or response object")
