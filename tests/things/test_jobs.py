@@ -367,3 +367,15 @@ def test_a_job_is_made_of_a_managed_template(place: Place, iot: Any) -> None:
     }
     raw = iot.get_job_document(jobId="managed", beforeSubstitution=True)["document"]
     assert "${aws:iot:parameter:downloadUrl}" in raw
+
+
+def test_a_template_has_maintenance_windows_for_its_jobs(iot: Any) -> None:
+    windows = [{"startTime": "cron(0 3 ? * * *)", "durationInMinutes": 60}]
+    made = {"jobTemplateId": "nightly", "description": "at night", "document": DOCUMENT}
+    bad = [{"startTime": "noon", "durationInMinutes": 1}]
+    refused("InvalidRequestException", iot.create_job_template, **made, maintenanceWindows=bad)
+    arn = iot.create_job_template(**made, maintenanceWindows=windows)["jobTemplateArn"]
+    assert iot.describe_job_template(jobTemplateId="nightly")["maintenanceWindows"] == windows
+    iot.create_job(jobId="nightly", targets=things(iot, "sleeper"), jobTemplateArn=arn, targetSelection="CONTINUOUS")
+    job = iot.describe_job(jobId="nightly")["job"]
+    assert job["schedulingConfig"] == {"maintenanceWindows": windows} and job["scheduledJobRollouts"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -76,3 +77,14 @@ def test_a_type_is_changed(iot: Any) -> None:
     assert shown == {"thingTypeDescription": "old", "searchableAttributes": ["ward"]}
     more = {"mqtt5Configuration": {"propagatingAttributes": [{"userPropertyKey": "a", "thingAttribute": "b"}]}}
     refused("InvalidRequestException", iot.update_thing_type, thingTypeName="bed", thingTypeProperties=more)
+
+
+def test_a_template_takes_no_certificate_from_its_exclusive_thing(iot: Any, arn: str) -> None:
+    iot.create_thing(thingName="owner")
+    iot.attach_thing_principal(thingName="owner", principal=arn, thingPrincipalType="EXCLUSIVE_THING")
+    certificate = {"Type": "AWS::IoT::Certificate", "Properties": {"CertificateId": arn.rpartition("/")[2]}}
+    thing = {"Type": "AWS::IoT::Thing", "Properties": {"ThingName": "thief"}}
+    body = json.dumps({"Resources": {"certificate": certificate, "thing": thing}})
+    refused("ResourceRegistrationFailureException", iot.register_thing, templateBody=body)
+    refused("ResourceNotFoundException", iot.describe_thing, thingName="thief")
+    assert iot.register_thing(templateBody=body.replace("thief", "owner"))["resourceArns"]

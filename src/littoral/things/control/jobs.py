@@ -11,7 +11,6 @@ from typing import Any
 from littoral.aws.service import Call, Output, ServiceError, operation
 from littoral.protocols.jobs import execution as core
 from littoral.protocols.jobs.windows import next_opening
-from littoral.protocols.schedule import ScheduleError
 from littoral.things.control import jobsettings, pages
 from littoral.things.control.base import Noun
 from littoral.things.control.errors import exists, invalid, not_found
@@ -111,6 +110,8 @@ class JobControl(JobNoun):
             template=job_template_arn,
             parameters=parameters,
         )
+        if scheduling_config is None and isinstance(template, Template) and template.windows:
+            scheduling_config = {"maintenanceWindows": template.windows}
         job = _scheduled(job, scheduling_config or {}, call.now)
         async with self.progress.changing:
             if job_id in self.jobs.table:
@@ -321,9 +322,5 @@ def _scheduled(job: Job, given: Json, now: float) -> Job:
         raise invalid("endBehavior needs an endTime")
     status = RUNNING if starts is None else SCHEDULED
     scheduled = replace(job, status=status, starts=starts, ends=ends, schedule=given)
-    try:
-        for window in scheduled.windows:
-            window.check()
-    except ScheduleError as problem:
-        raise invalid(f"maintenanceWindows: {problem}") from None
+    jobsettings.check_windows(scheduled.windows)
     return scheduled

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from littoral.aws.service import ServiceError
 from littoral.protocols.jobs.document import MAX_DOCUMENT, BadPlaceholder, bucket_and_key, objects_in
 from littoral.protocols.jobs.execution import MAX_MINUTES
 from littoral.protocols.jobs.rollout import MAX_PER_MINUTE
+from littoral.protocols.jobs.windows import Window
+from littoral.protocols.schedule import ScheduleError
 from littoral.things.control.errors import invalid
 from littoral.things.jobs.facts import Settings, Template
 from littoral.things.jobs.managed import COMMON, ManagedTemplate
@@ -105,6 +107,15 @@ async def _read(source: str, objects: JobObjects | None) -> str:
         raise invalid(f"documentSource {source!r} cannot be read: {error.message}") from None
     except UnicodeDecodeError:
         raise invalid(f"documentSource {source!r} is not text in UTF-8") from None
+
+
+def check_windows(windows: Sequence[Window]) -> None:
+    """Raises InvalidRequestException."""
+    try:
+        for window in windows:
+            window.check()
+    except ScheduleError as problem:
+        raise invalid(f"maintenanceWindows: {problem}") from None
 
 
 def moment(text: str | None, name: str) -> float | None:

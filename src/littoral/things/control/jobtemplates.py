@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from littoral.aws.service import Call, Output, ServiceError, operation
@@ -11,7 +12,7 @@ from littoral.things.control.jobs import JobNoun
 from littoral.things.control.tagging import TagList
 from littoral.things.jobs import Template
 from littoral.things.jobs.devices import JOB_ID
-from littoral.things.jobs.facts import Settings
+from littoral.things.jobs.facts import Settings, windows_of
 
 Json = dict[str, Any]
 
@@ -32,6 +33,7 @@ class JobTemplates(JobNoun):
         abort_config: Json | None = None,
         timeout_config: Json | None = None,
         job_executions_retry_config: Json | None = None,
+        maintenance_windows: Sequence[Json] = (),
         tags: TagList = (),
     ) -> Output:
         """Of a document, or of a job with its document and settings."""
@@ -53,13 +55,16 @@ class JobTemplates(JobNoun):
             timeout=timeout_config,
             retry=job_executions_retry_config,
         )
+        jobsettings.check_windows(windows_of(maintenance_windows))
         arn = self.names.arn("jobtemplate", job_template_id)
         async with self.progress.changing:
             if job_template_id in self.jobs.templates:
                 message = f"Job template {job_template_id} already exists."
                 raise ServiceError("ConflictException", message, status=409, fields={"resourceId": job_template_id})
             await self.tag_new(arn, call.now, tags)
-            template = Template(job_template_id, description, text, call.now, settings, source)
+            template = Template(
+                job_template_id, description, text, call.now, settings, source, list(maintenance_windows)
+            )
             await self.jobs.templates.put(job_template_id, template)
         return {"jobTemplateArn": arn, "jobTemplateId": job_template_id}
 
@@ -73,6 +78,8 @@ class JobTemplates(JobNoun):
     async def describe_job_template(self, call: Call, *, job_template_id: str) -> Output:
         found = self._template(job_template_id)
         shown = {**self._listed_template(found), **jobsettings.described(found.settings), "document": found.document}
+        if found.windows:
+            shown["maintenanceWindows"] = found.windows
         return {**shown, "documentSource": found.source} if found.source else shown
 
     def _listed_template(self, found: Template) -> Output:

@@ -3,7 +3,7 @@ a job is made (``settings``), and read from here."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
@@ -69,6 +69,10 @@ class Settings:
         return int(self.presigned.get("expiresInSec", 3600))
 
 
+def windows_of(given: Sequence[Json]) -> list[Window]:
+    return [Window(one["startTime"], one["durationInMinutes"]) for one in given]
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     id: str
@@ -94,8 +98,7 @@ class Job:
 
     @property
     def windows(self) -> list[Window]:
-        found = self.schedule.get("maintenanceWindows", [])
-        return [Window(one["startTime"], one["durationInMinutes"]) for one in found]
+        return windows_of(self.schedule.get("maintenanceWindows", ()))
 
     def to_json(self) -> Json:
         return asdict(self)
@@ -113,6 +116,7 @@ class Template:
     created: float
     settings: Settings = field(default_factory=Settings)
     source: str | None = None
+    windows: list[Json] = field(default_factory=list)  # maintenanceWindows
 
     def to_json(self) -> Json:
         return asdict(self)

@@ -39,6 +39,7 @@ async def carry_out(
         policies = [(policy, _policy_of(registry, policy)) for policy in plan.policies]
         thing = None if plan.thing is None else _thing_of(registry, plan.thing)
         if plan.thing is not None and thing is not None:
+            _check_exclusive(registry, certificate.id, thing.name)
             await _put_thing(registry, plan.thing, thing)
             await registry.principals.add(certificate.id, thing.name)
             arns[plan.thing.logical] = names.arn("thing", thing.name)
@@ -52,6 +53,12 @@ async def carry_out(
     registry.changed([certificate.id])
     registry.fleet_changed(thing.name if thing is not None else "")
     return arns
+
+
+def _check_exclusive(registry: Registry, certificate: str, thing: str) -> None:
+    for other in registry.exclusive.of_holder(certificate):
+        if other != thing:
+            raise NotProvisioned("ResourceConflict", f"The certificate belongs to the thing {other} exclusively", 409)
 
 
 def _status(plan: CertificatePlan, found: Certificate) -> str:
