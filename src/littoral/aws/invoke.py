@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 
-@dataclass(slots=True)
-class InvokeResult:
-    """What came of a synchronous invocation. Shapes as in Lambda's Invoke API. Not frozen only because one is made for
-    every event, and a frozen one costs three times as much to make."""
+class InvokeResult(NamedTuple):
+    """What came of a synchronous invocation. Shapes as in Lambda's Invoke API. One is made for every event."""
 
     payload: bytes  # JSON: the handler's result, or the error object {"errorMessage", "errorType", "stackTrace"}
     function_error: str | None = None  # "Unhandled" when the function failed or timed out

@@ -25,7 +25,7 @@ from littoral.functions.streaming import Taker
 if TYPE_CHECKING:
     from littoral.functions.pool import Pool
 
-_report = tuple.__new__
+_new = tuple.__new__  # of a named tuple, without its own function
 
 
 class Host(Protocol):
@@ -35,8 +35,10 @@ class Host(Protocol):
     clock: Callable[[], float]
     log_bytes: int  # that one execution may write
 
-    def ended(self, execution: Execution, outcome: Outcome) -> None:
-        """Its slot and, when nothing beside the runtime is busy with it, its instance are free."""
+    release: Callable[[Execution, bool], None]  # its slot and its instance are free; whether that may be used again
+
+    def rest(self, execution: Execution, instance: Instance) -> None:
+        """``release`` once what runs beside the runtime is done with it."""
 
     def grew(self, pool: Pool, instance: Instance, kib: int) -> None:
         """An instance has more memory resident than it was known to take."""
@@ -192,7 +194,7 @@ class Execution:
         init = instance.init_seconds if self.cold else None
         began = 0.0 if self._told else self.began
         error = b"" if kind == "ok" or kind == "error" else outcome.payload  # noqa: PLR1714 - no tuple to search
-        report: Report = _report(
+        report: Report = _new(
             Report,
             (instance.stream, pool.version, self.request_id, began, host.clock(), kind, error, duration, kib, init),
         )
@@ -220,12 +222,16 @@ class Execution:
         if kib > instance.peak_kib:
             instance.peak_kib = kib
             host.grew(pool, instance, kib)
-        host.ended(self, outcome)
+        if instance.rests and outcome.usable:
+            host.rest(self, instance)
+        else:
+            host.release(self, outcome.usable)
         done = self.done
         if not done.done():
             failed = None if kind == "ok" else "Unhandled"
             tail = words.tail if words is not None and self.tail else b""
-            done.set_result(InvokeResult(outcome.payload, failed, pool.version.version, tail, self.cold, duration))
+            result = (outcome.payload, failed, pool.version.version, tail, self.cold, duration)
+            done.set_result(_new(InvokeResult, result))
 
     def returned(self) -> None:
         self.short = False  # it has waited in a mailbox

@@ -53,6 +53,8 @@ LAST_WORDS = 0.05  # seconds a dead instance's socket may still bring its last f
 class Instance(asyncio.Protocol):
     """Made by ``open_instance``; ``ready`` then waits for the init phase."""
 
+    rests = False  # whether something beside the runtime is still busy with the last event
+
     def __init__(self, *, clock: Callable[[], float]) -> None:
         self.clock = clock
         self.stream = ""  # log stream
@@ -177,11 +179,6 @@ class Instance(asyncio.Protocol):
 
     async def others_ready(self) -> None:
         """Until what runs beside the runtime is ready, too. Raises InitFailed."""
-
-    @property
-    def rests(self) -> bool:
-        """Whether something beside the runtime is still busy with the last event."""
-        return False
 
     async def rested(self) -> bool:
         """Until it is not; whether the instance may be used again."""

@@ -110,7 +110,7 @@ class ListeningInstance(Instance):
         self.extensions.close_registration()
 
     @property
-    def rests(self) -> bool:
+    def rests(self) -> bool:  # type: ignore[override]
         return not self.extensions.settled and self.alive
 
     async def rested(self) -> bool:

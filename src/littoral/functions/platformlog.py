@@ -51,23 +51,23 @@ class Report(NamedTuple):
     init: float | None  # the init phase, for an instance's first event
 
 
-def tell(report: Report, add: Callable[[float, str, bytes], None]) -> None:
-    """Give its lines to ``add``: when, stream, text."""
+def tell(report: Report, add: Callable[[int, str, bytes], None]) -> None:
+    """Give its lines to ``add``: when (ms), stream, text."""
     stream, version, request_id, began, ended_at, kind, _, duration, memory_kib, init = report
-    at_once = int(began * 1000) == int(ended_at * 1000)
-    if at_once and kind == "ok" and init is None and not version.log_style.is_json:  # nearly all
+    first, last = int(began * 1000), int(ended_at * 1000)
+    if first == last and kind == "ok" and init is None and not version.log_style.is_json:  # nearly all
         billed, kib = billed_ms(duration, None), -(-memory_kib // 1024)
         about = request_id, version.version, request_id, request_id, duration * 1000, billed, version.memory_size, kib
-        add(began, stream, (_WHOLE % about).encode())
+        add(last, stream, (_WHOLE % about).encode())
         return
     before = started(version, request_id, began) if began else []
     after = ended(report)
-    if at_once:
+    if first == last:
         before, after = [], before + after
     if before:
-        add(began, stream, "\n".join(before).encode())
+        add(first, stream, "\n".join(before).encode())
     if after:
-        add(ended_at, stream, "\n".join(after).encode())
+        add(last, stream, "\n".join(after).encode())
 
 
 def opens(version: FunctionVersion, region: str, now: float, *, provisioned: bool) -> list[str]:

@@ -18,7 +18,6 @@ from littoral.functions.execution import Execution
 from littoral.functions.instance import Instance
 from littoral.functions.keeper import KeeperGone
 from littoral.functions.logs import Logs
-from littoral.functions.outcome import Outcome
 from littoral.functions.pool import Pool
 from littoral.functions.runtimes import unavailable
 from littoral.functions.scheduler import Scheduler
@@ -35,6 +34,7 @@ class Runner:
         self.logs = logs
         self.clock = clock
         self.log_bytes = settings.log_bytes_per_invocation
+        self.release: Callable[[Execution, bool], None] = scheduler.release
         self._scheduler = scheduler
         self._stream_bytes = settings.stream_bytes
         self._resting: set[asyncio.Task[None]] = set()
@@ -132,22 +132,14 @@ class Runner:
 
     # ------------------------------------------------------------------------------------ what executions say
 
-    def ended(self, execution: Execution, outcome: Outcome) -> None:
-        instance = execution.instance
-        assert instance is not None
-        if outcome.usable and instance.rests:
-            self._rest(execution, instance)
-        else:
-            self._scheduler.release(execution, outcome.usable)
-
-    def _rest(self, execution: Execution, instance: Instance) -> None:
+    def rest(self, execution: Execution, instance: Instance) -> None:
         """The caller has its answer; extensions go on, and the instance takes no event until they are done."""
 
-        async def rest() -> None:
+        async def rested() -> None:
             usable = await instance.rested()
-            self._scheduler.release(execution, usable)
+            self.release(execution, usable)
 
-        task = asyncio.get_running_loop().create_task(rest())
+        task = asyncio.get_running_loop().create_task(rested())
         self._resting.add(task)
         task.add_done_callback(self._resting.discard)
 

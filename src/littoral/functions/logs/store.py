@@ -261,9 +261,8 @@ def _runs(entries: Iterable[Said | Report], now: int) -> list[Run]:
     moment, last = -1, ""
     texts: list[bytes] = []
 
-    def add(when: float, stream: str, text: bytes) -> None:
+    def add(timestamp: int, stream: str, text: bytes) -> None:
         nonlocal moment, last, texts
-        timestamp = int(when * 1000)
         if timestamp != moment or stream != last:
             if texts:
                 runs.append((moment, now, last, b"\n".join(texts)))
@@ -272,7 +271,7 @@ def _runs(entries: Iterable[Said | Report], now: int) -> list[Run]:
 
     for entry in entries:
         if len(entry) == 3:
-            add(entry[0], entry[1], plain(entry[2]))
+            add(int(entry[0] * 1000), entry[1], plain(entry[2]))
         else:
             platformlog.tell(entry, add)
     if texts:
