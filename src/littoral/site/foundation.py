@@ -17,6 +17,8 @@ from pathlib import Path
 from littoral.aws.identity import Identity
 from littoral.net.message import Answer, Handler, Headers, Request, Response
 from littoral.net.pki import Authority, write_private
+from littoral.site.console import PATH as CONSOLE
+from littoral.site.console import console
 from littoral.site.metrics import Metrics
 from littoral.site.place import Place
 from littoral.store.embedded import EmbeddedStore
@@ -45,6 +47,7 @@ class Foundation:
                 200, Headers.of([("content-type", "application/x-pem-file")]), self.authority.certificate_pem
             ),
             "/metrics": self.metrics.handle,
+            CONSOLE: console,
         }
 
     def names(self) -> list[str]:
