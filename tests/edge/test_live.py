@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from bench.bench_live import HOST, PLAYLIST, Studio, camera, live, stage
 
+from tests.support.npm import fetched
+
 PAGE = """<!doctype html><video id="video" muted autoplay playsinline></video><script src="/hls.js"></script><script>
 const video = document.getElementById("video"), hls = new Hls({liveSyncDurationCount: 1});
 hls.on(Hls.Events.ERROR, (_, found) => found.fatal && fetch("/failed-" + found.details));
@@ -40,26 +42,7 @@ async def test_a_live_stream_through_one_location(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def hls_js(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    npm, folder = needs("npm", "npm"), tmp_path_factory.mktemp("npm")
-    command = [
-        npm,
-        "install",
-        "--silent",
-        "--no-audit",
-        "--no-fund",
-        "--ignore-scripts",
-        "--prefix",
-        str(folder),
-        "hls.js@1",
-    ]
-    try:
-        done = subprocess.run(command, capture_output=True, timeout=60, check=False)
-    except subprocess.TimeoutExpired:
-        pytest.skip("npm does not reach its registry")
-    file = folder / "node_modules" / "hls.js" / "dist" / "hls.min.js"
-    if done.returncode or not file.is_file():
-        pytest.skip(f"npm could not fetch hls.js: {done.stderr.decode(errors='replace')[:200]}")
-    return file.read_bytes()
+    return (fetched("hls.js@1", tmp_path_factory.mktemp("npm")) / "hls.js" / "dist" / "hls.min.js").read_bytes()
 
 
 async def test_it_plays_in_a_browser(tmp_path: Path, hls_js: bytes) -> None:

@@ -20,6 +20,8 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from tests.support.npm import fetched
+
 from .conftest import Running, needs, up
 from .test_bad_input_mqtt import websocket_path
 
@@ -229,15 +231,7 @@ def test_mosquitto_over_tls_with_a_certificate(place: Running, device: Device, v
 @pytest.fixture(scope="module")
 def mqtt_js(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of node_modules with mqtt.js."""
-    npm, folder = needs("npm"), tmp_path_factory.mktemp("npm")
-    flags = ["--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(folder)]
-    try:
-        done = subprocess.run([npm, "install", *flags, "mqtt@5"], capture_output=True, timeout=90, check=False)
-    except subprocess.TimeoutExpired:
-        pytest.skip("npm does not reach its registry")
-    if done.returncode:
-        pytest.skip(f"npm could not fetch mqtt.js: {done.stderr.decode(errors='replace')[:200]}")
-    return folder / "node_modules"
+    return fetched("mqtt@5", tmp_path_factory.mktemp("npm"))
 
 
 def by_node(modules: Path, **asked: Any) -> dict[str, Any]:
