@@ -27,10 +27,10 @@ from littoral.tour.places import PlaceProcess
 
 FREE_PORTS = ("--port", "0", "--edge-port", "0", "--edge-tls-port", "0", "--mqtt-port", "0", "--mqtt-tls-port", "0")
 LITTORAL = Path(sys.executable).with_name("littoral")
-# what only Scylla has: CQL, tablets, its metrics, vector search, service levels, its logs, write isolation
+# what only Scylla has, or is seen through CQL: tablets, metrics, vector search, service levels, logs, write isolation
 SCYLLAS_OWN = (
     *("audit", "cql_rbac", "cql_schema", "metrics", "scylla", "service_levels", "streams_tablets", "system_tables"),
-    *("tablets", "tracing", "vector", "logs", "write_isolation", "health", "expression_caching"),
+    *("tablets", "tracing", "vector", "logs", "write_isolation", "health", "expression_caching", "encoding"),
 )
 STAND_INS = {
     "conftest.py": "def dynamic_scope():\n    return 'session'\n",
@@ -60,7 +60,8 @@ def no_cluster(*args, **kwargs):
 
 
 cluster, auth = types.ModuleType("cassandra.cluster"), types.ModuleType("cassandra.auth")
-cluster.NoHostAvailable, cluster.Cluster, auth.PlainTextAuthProvider = NoHostAvailable, no_cluster, lambda **kwargs: None
+cluster.NoHostAvailable, cluster.Cluster, cluster.ConsistencyLevel = NoHostAvailable, no_cluster, None
+auth.PlainTextAuthProvider = lambda **kwargs: None
 sys.modules.update({"cassandra": types.ModuleType("cassandra"), "cassandra.cluster": cluster, "cassandra.auth": auth})
 
 
@@ -75,6 +76,11 @@ for name in ("client", "resource"):
     setattr(boto3.Session, name, signing(getattr(boto3.Session, name)))
 
 
+import test.alternator.util  # before whoever imports its names
+
+test.alternator.util.is_aws = lambda dynamodb: True  # what is Scylla's own skips, and so do its settings
+
+
 def pytest_configure(config):
     for mark in ("skip_env", "skip_bug"):
         config.addinivalue_line("markers", mark)
@@ -85,6 +91,8 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("veryslow") is not None:
             item.add_marker(pytest.mark.skip(reason="very slow"))
+        if item.module.__name__.endswith("test_ttl"):  # AWS needs half an hour for what we do in a second
+            item.module.is_aws, item.module.scylla_config_read = lambda dynamodb: False, lambda *named: "0.5"
 """
 
 

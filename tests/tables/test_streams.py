@@ -141,7 +141,7 @@ def test_iterators_that_are_none_and_streams_that_are_not_there(
     with pytest.raises(ClientError, match="ValidationException"):
         streams.get_records(ShardIterator=f"{arn}|1|nonsense")
     with pytest.raises(ClientError, match="ResourceNotFoundException"):
-        streams.describe_stream(StreamArn=arn[:-1] + "x")
+        streams.describe_stream(StreamArn=arn.replace("/stream/20", "/stream/19"))
     with pytest.raises(ClientError, match="ResourceNotFoundException"):
         streams.get_shard_iterator(
             StreamArn=arn, ShardId="shardId-00000000000000000000-00000000", ShardIteratorType="LATEST"

@@ -24,24 +24,28 @@ def key_in(index: SecondaryIndex, item: Item | None) -> Key | None:
 
 
 def check(table: Table, item: Item) -> None:
-    """An attribute that is an index's key is of its type, and not empty. Raises Invalid."""
+    """An attribute that is an index's key is of its type, not empty and not too long. Raises Invalid."""
     for index in table.indexes:
-        for attribute in index.schema.attributes:
-            value = item.get(attribute.name)
-            if value is None:
-                continue
-            if attribute.type not in value:
-                raise Invalid(
-                    "One or more parameter values were invalid: Type mismatch for Index Key "
-                    f"{attribute.name} Expected: {attribute.type} Actual: {kind(value)} IndexName: {index.name}"
-                )
-            if not value[attribute.type]:
-                raise Invalid(
-                    "One or more parameter values are not valid. A value specified for a secondary index key is not "
-                    "supported. The AttributeValue for a key attribute cannot contain an empty "
-                    f"{EMPTY[attribute.type]} value. IndexName: {index.name}, IndexKey: {attribute.name}"
-                )
-            check_value(attribute, value, longest=LONGEST_HASH if attribute is index.schema.hash else LONGEST_RANGE)
+        _check(index, item)
+
+
+def _check(index: SecondaryIndex, item: Item) -> None:
+    for attribute in index.schema.attributes:
+        value = item.get(attribute.name)
+        if value is None:
+            continue
+        if attribute.type not in value:
+            raise Invalid(
+                "One or more parameter values were invalid: Type mismatch for Index Key "
+                f"{attribute.name} Expected: {attribute.type} Actual: {kind(value)} IndexName: {index.name}"
+            )
+        if not value[attribute.type]:
+            raise Invalid(
+                "One or more parameter values are not valid. A value specified for a secondary index key is not "
+                "supported. The AttributeValue for a key attribute cannot contain an empty "
+                f"{EMPTY[attribute.type]} value. IndexName: {index.name}, IndexKey: {attribute.name}"
+            )
+        check_value(attribute, value, longest=LONGEST_HASH if attribute is index.schema.hash else LONGEST_RANGE)
 
 
 def expiry(table: Table, item: Item | None) -> int | None:
@@ -83,10 +87,12 @@ def _expire(connection: apsw.Connection, table: Table, key: Key, was: int | None
 
 
 def backfill(connection: apsw.Connection, table: Table, index: SecondaryIndex) -> None:
-    """Entries for the items that are there; one whose attribute is of another type is left out, as DynamoDB does."""
+    """Entries for the items that are there; one that could not be written with this index is left out, as in AWS."""
     for hash_, range_, stored in connection.execute("SELECT hash, range, item FROM items WHERE tab = ?", (table.id,)):
         item = load(stored)
-        if any(attribute.type not in item.get(attribute.name, {}) for attribute in index.schema.attributes):
+        try:
+            _check(index, item)
+        except Invalid:
             continue
         key = key_in(index, item)
         if key is not None:

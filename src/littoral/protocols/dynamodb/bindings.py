@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from littoral.protocols.dynamodb.errors import Invalid
 from littoral.protocols.dynamodb.syntax import Path, Slot
-from littoral.protocols.dynamodb.values import Value, settle
+from littoral.protocols.dynamodb.values import Value, check_name, settle
 
 Steps = tuple[str | int, ...]
 NAMES, VALUES = "ExpressionAttributeNames", "ExpressionAttributeValues"
@@ -68,6 +68,7 @@ class Bindings:
                 f"attribute name: {step}"
             )
         self._used.add(step)
+        check_name(self._names[step])
         return self._names[step]
 
 

@@ -143,7 +143,7 @@ class _Compiler:
         return lambda item: begins(left(item), right(item))
 
     def _attribute_type(self, node: Function) -> Test:
-        found = finder(self._path(node.operands[0], node.name))
+        found = self._get(node.operands[0], node.name)
         wanted = node.operands[1]
         if not isinstance(wanted, Slot):
             raise self._wrong(
@@ -176,6 +176,8 @@ class _Compiler:
             raise self._wrong(
                 f"The function is not allowed to be used this way in an expression; function: {node.name}"
             )
+        if isinstance(node.operands[0], Function):
+            raise self._wrong(_type_message("size", "N"))
         self._check_type(node.operands[0], "size", TYPES - {"N", "BOOL", "NULL"})
         found = self._get(node.operands[0], where)
         return lambda item: size_of(found(item))

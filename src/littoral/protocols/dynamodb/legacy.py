@@ -16,6 +16,7 @@ from littoral.protocols.dynamodb.updates import Change, check_keys
 from littoral.protocols.dynamodb.values import ORDERED, SETS, Value, kind, order, settle
 
 Conditions = Mapping[str, Mapping[str, Any]]
+MISMATCH = "Type mismatch for attribute to update"
 WRONG = "One or more parameter values were invalid: "
 _SIGNS = {"EQ": "=", "NE": "<>", "LT": "<", "LE": "<=", "GT": ">", "GE": ">="}
 _COUNTS = {"NULL": 0, "NOT_NULL": 0, "BETWEEN": 2, "IN": None}
@@ -92,7 +93,10 @@ def _condition(name: str, given: Mapping[str, Any]) -> Test:
 def _checked(name: str, given: Mapping[str, Any]) -> tuple[str, list[Value]]:
     operator, values = given.get("ComparisonOperator"), list(given.get("AttributeValueList") or [])
     if operator not in OPERATORS:
-        raise Invalid(f"{WRONG}ComparisonOperator {str(operator)[:50]!r} of {name} is none of {sorted(OPERATORS)}")
+        raise Invalid(
+            f"1 validation error detected: Value '{str(operator)[:50]}' at '{name}.member.comparisonOperator' failed "
+            f"to satisfy constraint: Member must satisfy enum value set: [{', '.join(sorted(OPERATORS))}]"
+        )
     for each in values:
         settle(each)
     wanted = _COUNTS.get(operator, 1)
@@ -169,7 +173,7 @@ def update(given: Mapping[str, Mapping[str, Any]], keys: tuple[str, ...]) -> Cha
             adds.append(((name,), value))
         else:
             raise Invalid(f"{WRONG}Action {str(action)[:50]!r} of {name} is none of ADD, PUT, DELETE")
-    return Change(tuple(sets), tuple(removes), tuple(adds), tuple(deletes))
+    return Change(tuple(sets), tuple(removes), tuple(adds), tuple(deletes), MISMATCH)
 
 
 def _check_action(action: str, value: Value, allowed: frozenset[str]) -> None:

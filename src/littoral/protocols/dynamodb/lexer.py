@@ -28,8 +28,9 @@ def tokens(text: str, what: str) -> list[Token]:
     """Raises Invalid. ``what`` names the parameter in messages."""
     if not text:
         raise Invalid(f"Invalid {what}: The expression can not be empty;")
-    if len(text.encode()) > LONGEST:
-        raise Invalid(f"Invalid {what}: Expression size has exceeded the maximum allowed size;")
+    size = len(text.encode())
+    if size > LONGEST:
+        raise Invalid(f"Invalid {what}: Expression size has exceeded the maximum allowed size; expression size: {size}")
     found: list[Token] = []
     at = 0
     while at < len(text):

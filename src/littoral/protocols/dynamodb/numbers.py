@@ -11,6 +11,7 @@ from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
 from littoral.protocols.dynamodb.errors import Invalid
 
 DIGITS = 38
+OVERFLOW = "Number overflow. Attempting to store a number with magnitude larger than supported range"
 SMALLEST, LARGEST = -130, 125  # decimal exponents of the first digit
 PLAIN = re.compile(r"-?[1-9][0-9]{0,37}|0")
 _FORM = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,9})?")
@@ -37,7 +38,7 @@ def _written(number: Decimal) -> str:
         raise Invalid("Attempting to store more than 38 significant digits in a Number")
     first = number.adjusted()
     if first > LARGEST:
-        raise Invalid("Number overflow. Attempting to store a number with magnitude larger than supported range")
+        raise Invalid(OVERFLOW)
     if first < SMALLEST:
         raise Invalid("Number underflow. Attempting to store a number with magnitude smaller than supported range")
     text = format(number, "f")
@@ -46,11 +47,11 @@ def _written(number: Decimal) -> str:
 
 def add(left: str, right: str, *, minus: bool = False) -> str:
     """Raises Invalid where the result has more than 38 digits or is out of range."""
+    first, second = Decimal(left), Decimal(right)
     try:
-        first, second = Decimal(left), Decimal(right)
         total = _EXACT.subtract(first, second) if minus else _EXACT.add(first, second)
-    except (Inexact, InvalidOperation, Overflow):
-        raise Invalid("Attempting to store more than 38 significant digits in a Number") from None
+    except (Inexact, InvalidOperation, Overflow):  # DynamoDB calls that an overflow of the number
+        raise Invalid(OVERFLOW) from None
     return _written(total)
 
 

@@ -37,6 +37,8 @@ FUNCTIONS = {**TESTS, **MAKERS, "size": 1}
 MOST_OPTIONS = 100
 DEEPEST = 150  # parentheses and NOTs inside one another
 MOST_OPERATORS = 300
+DEEPEST_PATH = 32
+LONGEST_INDEX = 9  # digits of a list's index
 CLAUSES = ("SET", "REMOVE", "ADD", "DELETE")
 
 
@@ -216,11 +218,21 @@ class _Parser:
                 if token.kind != "number":
                     self._fail()
                 self._at += 1
-                index = int(token.text[:12])
+                if len(token.text) > LONGEST_INDEX:
+                    raise Invalid(
+                        f"Invalid {self._what}: List index is not within the allowable range; "
+                        f"index: [{token.text[:50]}]"
+                    )
+                index = int(token.text)
                 self._need("]")
                 steps.append(index)
             else:
-                return Path(tuple(steps))
+                break
+        if len(steps) > DEEPEST_PATH:
+            raise Invalid(
+                f"Invalid {self._what}: The document path has too many nesting levels; nesting levels: {len(steps)}"
+            )
+        return Path(tuple(steps))
 
     def _name(self) -> str:
         token = self._token

@@ -32,6 +32,7 @@ class Change:
     removes: tuple[Steps, ...] = ()
     adds: tuple[tuple[Steps, Value], ...] = ()
     deletes: tuple[tuple[Steps, Value], ...] = ()
+    mismatch: str = WRONG_TYPE  # what is said where ADD or DELETE meets another type
 
     @property
     def paths(self) -> list[Steps]:
@@ -51,9 +52,9 @@ class Change:
         for steps in sorted(self.removes, key=_place, reverse=True):  # an index means what it meant at first
             drop(result, steps)
         for steps, value in self.deletes:
-            _take_out(result, steps, value)
+            _take_out(result, steps, value, self.mismatch)
         for steps, value in self.adds:
-            _add_to(result, steps, value)
+            _add_to(result, steps, value, self.mismatch)
         return result
 
 
@@ -188,21 +189,23 @@ def _place(steps: Steps) -> tuple[str, ...]:
     return tuple(step if isinstance(step, str) else f"{step:012d}" for step in steps)
 
 
-def _add_to(item: Item, steps: Steps, value: Value) -> None:
+def _add_to(item: Item, steps: Steps, value: Value, mismatch: str) -> None:
     before = find(item, steps)
     if before is None:
         put(item, steps, value)
         return
     name = kind(value)
     if kind(before) != name:
-        raise Invalid(WRONG_TYPE)
+        raise Invalid(mismatch)
     if name == "N":
         put(item, steps, {"N": numbers.add(before["N"], value["N"])})
+    elif name == "L":  # by AttributeUpdates only
+        put(item, steps, {"L": before["L"] + value["L"]})
     else:
         put(item, steps, {name: list(dict.fromkeys([*before[name], *value[name]]))})
 
 
-def _take_out(item: Item, steps: Steps, value: Value) -> None:
+def _take_out(item: Item, steps: Steps, value: Value, mismatch: str) -> None:
     before = find(item, steps)
     if before is None:
         if len(steps) > 1:
@@ -210,7 +213,7 @@ def _take_out(item: Item, steps: Steps, value: Value) -> None:
         return
     name = kind(value)
     if kind(before) != name:
-        raise Invalid(WRONG_TYPE)
+        raise Invalid(mismatch)
     gone = set(value[name])
     left = [each for each in before[name] if each not in gone]
     if left:

@@ -15,6 +15,7 @@ Value = dict[str, Any]
 Item = dict[str, Value]
 
 LARGEST_ITEM = 400 * 1024
+LONGEST_NAME = 65535  # bytes
 DEEPEST = 32
 TYPES = frozenset(("S", "N", "B", "SS", "NS", "BS", "BOOL", "NULL", "L", "M"))
 SETS = frozenset(("SS", "NS", "BS"))
@@ -42,7 +43,13 @@ def settle(value: Value, depth: int = 0) -> None:
         _settle_set(name, value)
     elif name in {"L", "M"}:
         if depth >= DEEPEST - 1 and given:
-            raise Invalid("Nesting Levels have exceeded supported limits")
+            raise Invalid(
+                "Nesting Levels have exceeded supported limits: "
+                "Attributes in the item have nested levels beyond supported limit"
+            )
+        if name == "M":
+            for inner in given:
+                check_name(inner)
         for each in given if name == "L" else given.values():
             settle(each, depth + 1)
     elif name == "NULL" and given is not True:
@@ -72,8 +79,14 @@ def settle_item(item: Item) -> None:
 
 
 def check_name(name: str) -> None:
-    if len(name.encode()) > 64 * 1024 - 1:
-        raise Invalid("One or more parameter values were invalid: Attribute name is too large, must be less than 64 KB")
+    """Raises Invalid."""
+    if not name:
+        raise Invalid("One or more parameter values were invalid: Empty attribute name")
+    if len(name) > LONGEST_NAME // 4 and len(name.encode()) > LONGEST_NAME:
+        raise Invalid(
+            "One or more parameter values were invalid: Attribute name is too large, "
+            f"must be at most {LONGEST_NAME} bytes"
+        )
 
 
 def size(value: Value) -> int:

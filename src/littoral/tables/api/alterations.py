@@ -35,13 +35,25 @@ def with_stream(connection: apsw.Connection, table: Table, given: dict[str, Any]
 
 def with_index(connection: apsw.Connection, table: Table, given: dict[str, Any], types: dict[str, str]) -> Table:
     if len(given) != 1:
-        raise Invalid("One or more parameter values were invalid: one of Create, Update and Delete in an index update")
+        raise Invalid(
+            "One or more parameter values were invalid: each of GlobalSecondaryIndexUpdates has exactly one of Create, "
+            "Update and Delete"
+        )
     ((what, wanted),) = given.items()
     name = wanted["IndexName"]
     index = table.index(name)
     if what == "Create":
         if index is not None:
-            raise Invalid(f"One or more parameter values were invalid: Duplicate index name: {name}")
+            raise Invalid(
+                "One or more parameter values were invalid: Attempting to create an index which already exists: "
+                f"the index {name} already exists"
+            )
+        for other, kind in types.items():
+            if table.types.get(other, kind) != kind:
+                raise Invalid(
+                    "One or more parameter values were invalid: Attributes cannot be redefined. Please check that your "
+                    f"attribute has the same type as previously defined: {other} is {table.types[other]}, not {kind}"
+                )
         if sum(not each.local for each in table.indexes) >= MOST_GLOBAL:
             raise limit(f"A table has at most {MOST_GLOBAL} global secondary indexes")
         known = {**table.types, **types}

@@ -173,6 +173,7 @@ class ItemOperations(Operations):
 
 def put(table: Table, item: Item, test: Test | None, on_failure: str | None) -> Prepared:
     """Raises Invalid."""
+    check_failure(on_failure)
     settle_item(item)
     key = checks.key_of_item(table, item)
 
@@ -186,6 +187,8 @@ def put(table: Table, item: Item, test: Test | None, on_failure: str | None) -> 
 def delete(table: Table, given: Item, test: Test | None, on_failure: str | None) -> Prepared:
     """Raises Invalid."""
 
+    check_failure(on_failure)
+
     def decide(old: Item | None) -> None:
         check_condition(test, old, on_failure)
 
@@ -194,6 +197,7 @@ def delete(table: Table, given: Item, test: Test | None, on_failure: str | None)
 
 def update(table: Table, given: Item, change: Change, test: Test | None, on_failure: str | None) -> Prepared:
     """Raises Invalid."""
+    check_failure(on_failure)
     key = checks.key(table, given)
 
     def decide(old: Item | None) -> Item | None:
@@ -207,12 +211,18 @@ def update(table: Table, given: Item, change: Change, test: Test | None, on_fail
 
 def check_only(table: Table, given: Item, test: Test, on_failure: str | None) -> Prepared:
     """ConditionCheck of a transaction. Raises Invalid."""
+    check_failure(on_failure)
 
     def decide(old: Item | None) -> Item | None:
         check_condition(test, old, on_failure)
         return old
 
     return Prepared(table, checks.key(table, given), decide)
+
+
+def check_failure(on_failure: str | None) -> None:
+    """ReturnValuesOnConditionCheckFailure. Raises Invalid."""
+    check_choice("returnValuesOnConditionCheckFailure", on_failure, ("NONE", "ALL_OLD"))
 
 
 def check_condition(test: Test | None, old: Item | None, on_failure: str | None) -> None:

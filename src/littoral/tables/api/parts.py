@@ -56,12 +56,13 @@ class Parts:
     def by_arn(self, arn: str) -> Table:
         """Of the tagging operations. Raises ResourceNotFoundException, AccessDeniedException."""
         prefix = self.arn("")
-        if not arn.startswith("arn:"):
-            raise Invalid(f"Invalid TableArn: Invalid ResourceArn provided as input {arn[:300]}")
         if not arn.startswith(prefix):
             message = f"User is not authorized to perform this action on resource: {arn[:300]}"
             raise ServiceError("AccessDeniedException", message, status=400)
-        found = self.index.find(arn.removeprefix(prefix))
+        name = arn.removeprefix(prefix)
+        if not NAME.fullmatch(name):
+            raise Invalid(f"Invalid TableArn: Invalid ResourceArn provided as input {arn[:300]}")
+        found = self.index.find(name)
         if found is None:
             raise no_such_arn(arn)
         return found
@@ -69,9 +70,11 @@ class Parts:
     # ------------------------------------------------------------------------------------------ streams
 
     def stream(self, arn: str) -> tuple[Table, Stream]:
-        """Raises ResourceNotFoundException."""
+        """Raises Invalid, ResourceNotFoundException."""
         found = _STREAM.fullmatch(arn)
-        if found is not None and found[1] == self.arn(found[2]):
+        if found is None:
+            raise Invalid(f"Invalid StreamArn: {arn[:300]}")
+        if found[1] == self.arn(found[2]):
             table = self.index.find(found[2])
             for stream in self.streams_of(table) if table is not None else ():
                 if stream.label == found[3]:
@@ -79,6 +82,10 @@ class Parts:
                     return table, stream
         message = f"Requested resource not found: Stream: {arn[:300]} not found"
         raise ServiceError("ResourceNotFoundException", message, status=400)
+
+    def is_stream(self, arn: str) -> bool:
+        """Whether this could name a stream."""
+        return _STREAM.fullmatch(arn) is not None
 
     def streams_of(self, table: Table) -> list[Stream]:
         """Those that can be read."""

@@ -53,12 +53,12 @@ class QueryOperations(Operations):
                 "AttributesToGet": attributes_to_get,
                 "QueryFilter": query_filter,
                 "ConditionalOperator": conditional_operator,
-                "KeyConditions": key_conditions,
             },
             ProjectionExpression=projection_expression,
             FilterExpression=filter_expression,
             KeyConditionExpression=key_condition_expression,
         )
+        check_mixed({"KeyConditions": key_conditions}, KeyConditionExpression=key_condition_expression)
         table, index = self._source(table_name, index_name, consistent_read)
         schema = index.schema if index is not None else table.schema
         bindings = Bindings(

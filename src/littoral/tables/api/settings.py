@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import apsw
@@ -14,6 +15,7 @@ from littoral.tables.errors import answers
 from littoral.tables.table import Table
 
 MOST_TAGS = 50
+_TAG = re.compile(r"[\w +=.:/@-]*")
 
 
 class SettingOperations(Operations):
@@ -131,6 +133,8 @@ def check_tags(tags: list[dict[str, str]]) -> dict[str, str]:
             raise Invalid(
                 f"One or more parameter values were invalid: Tag keys starting with 'aws:' are reserved: {key}"
             )
+        if not (_TAG.fullmatch(key) and _TAG.fullmatch(value)):
+            raise Invalid(f"One or more parameter values were invalid: a tag has characters that none may have: {key}")
         if key in found:
             raise Invalid(f"One or more parameter values were invalid: Duplicate tag key: {key}")
         found[key] = value

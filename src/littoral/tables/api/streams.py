@@ -36,12 +36,11 @@ class DynamoDBStreams(Operations):
         else:
             tables = self._index.tables()
         found = [(table, stream) for table in tables for stream in self._parts.streams_of(table)]
+        found.sort(key=lambda each: self._parts.stream_arn(*each))
         if exclusive_start_stream_arn is not None:
-            arns = [self._parts.stream_arn(*each) for each in found]
-            if exclusive_start_stream_arn in arns:
-                found = found[arns.index(exclusive_start_stream_arn) + 1 :]
-            else:
-                self._parts.stream(exclusive_start_stream_arn)
+            if not self._parts.is_stream(exclusive_start_stream_arn):
+                raise Invalid(f"Invalid StreamArn: {exclusive_start_stream_arn[:300]}")
+            found = [each for each in found if self._parts.stream_arn(*each) > exclusive_start_stream_arn]
         shown = [
             {
                 "StreamArn": self._parts.stream_arn(table, stream),
@@ -53,13 +52,23 @@ class DynamoDBStreams(Operations):
         more = {"LastEvaluatedStreamArn": shown[-1]["StreamArn"]} if len(found) > limit else {}
         return {"Streams": shown, **more}
 
-    @answers(notes="a stream has one shard; ShardFilter has nothing to choose from", harmless={"ShardFilter"})
+    @answers(notes="a stream has one shard, which has no children")
     async def describe_stream(
-        self, call: Call, *, stream_arn: str, limit: int = 100, exclusive_start_shard_id: str | None = None
+        self,
+        call: Call,
+        *,
+        stream_arn: str,
+        limit: int = 100,
+        exclusive_start_shard_id: str | None = None,
+        shard_filter: dict[str, str] | None = None,
     ) -> Output:
         table, stream = self._parts.stream(stream_arn)
         shard = self._parts.shard(stream)
         shards = [] if exclusive_start_shard_id is not None and exclusive_start_shard_id >= shard else [shard]
+        if shard_filter is not None:
+            if shard_filter.get("Type") != "CHILD_SHARDS" or not shard_filter.get("ShardId"):
+                raise Invalid("A ShardFilter has the Type CHILD_SHARDS and a ShardId")
+            shards = []
         return {
             "StreamDescription": {
                 "StreamArn": stream_arn,
@@ -121,6 +130,8 @@ class DynamoDBStreams(Operations):
     def _after(self, stream: Stream, kind: str, given: str | None) -> int:
         first, last = self._index.extent(stream.log)
         if kind in {"TRIM_HORIZON", "LATEST"}:
+            if given is not None:
+                raise Invalid(f"SequenceNumber does not belong to the iterator type {kind}")
             return 0 if kind == "TRIM_HORIZON" else last
         if given is None:
             raise Invalid(f"SequenceNumber is required with the iterator type {kind}")

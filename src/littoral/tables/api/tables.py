@@ -20,6 +20,9 @@ from littoral.tables.errors import answers, no_such_table
 from littoral.tables.table import Table
 
 LISTED = 100
+LEFT = frozenset(  # of a table that is being deleted
+    ("TableName", "TableStatus", "TableArn", "TableId", "ItemCount", "TableSizeBytes", "ProvisionedThroughput")
+)
 CLASSES = ("STANDARD", "STANDARD_INFREQUENT_ACCESS")
 
 
@@ -96,7 +99,7 @@ class TableOperations(Operations):
                 f"Resource cannot be deleted as it is currently protected against deletion. "
                 f"Disable deletion protection first: {self._parts.arn(table.name)}"
             )
-        shown = described(self._parts, table, status="DELETING")
+        shown = {member: value for member, value in described(self._parts, table, "DELETING").items() if member in LEFT}
         await self._index.remove(table)
         return {"TableDescription": shown}
 
@@ -137,7 +140,7 @@ class TableOperations(Operations):
             *(billing_mode, provisioned_throughput, global_secondary_index_updates, stream_specification),
             *(table_class, deletion_protection_enabled),
         )
-        if all(each is None for each in given):
+        if all(each in (None, []) for each in given):
             raise Invalid(
                 "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, "
                 "GlobalSecondaryIndexUpdates or SSESpecification or ReplicaUpdates is required"
