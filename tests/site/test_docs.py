@@ -129,3 +129,10 @@ def test_topic_rules(place: Running, tmp_path: Path) -> None:
         '{"hr":99,"name":"bed 3","floor":"2"}',
     ):
         assert expected in printed, f"{expected!r} is not in:\n{printed}"
+
+
+def test_tables(place: Running, tmp_path: Path) -> None:
+    printed = typed("tables.md", place, tmp_path)
+    assert "70\t170" in printed, printed
+    assert '"low"' in printed, printed
+    assert "INSERT\tINSERT\tINSERT\tMODIFY" in printed, printed

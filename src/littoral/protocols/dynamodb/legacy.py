@@ -13,7 +13,7 @@ from littoral.protocols.dynamodb.errors import Invalid
 from littoral.protocols.dynamodb.keycondition import Clause, Span, span
 from littoral.protocols.dynamodb.keys import Schema
 from littoral.protocols.dynamodb.updates import Change, check_keys
-from littoral.protocols.dynamodb.values import ORDERED, SETS, Value, kind, order, settle
+from littoral.protocols.dynamodb.values import ORDERED, SETS, Value, check_name, kind, order, settle
 
 Conditions = Mapping[str, Mapping[str, Any]]
 MISMATCH = "Type mismatch for attribute to update"
@@ -155,6 +155,7 @@ def update(given: Mapping[str, Mapping[str, Any]], keys: tuple[str, ...]) -> Cha
     deletes: list[Any] = []
     check_keys([(name,) for name in given], keys)
     for name, each in given.items():
+        check_name(name)
         action, value = each.get("Action", "PUT"), each.get("Value")
         if value is not None:
             settle(value)

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from littoral.protocols.dynamodb.bindings import Bindings, Steps
+from littoral.protocols.dynamodb.errors import Invalid
 from littoral.protocols.dynamodb.parser import parse_projection
 from littoral.protocols.dynamodb.paths import check_apart
-from littoral.protocols.dynamodb.values import Item, Value
+from littoral.protocols.dynamodb.values import Item, Value, check_name
 
 Projection = Callable[[Item], Item]
 Tree = dict[str | int, Any]
@@ -19,6 +20,15 @@ def compile_projection(text: str, bindings: Bindings) -> tuple[Projection, list[
     paths = [bindings.path(path, "ProjectionExpression") for path in parse_projection(text)]
     check_apart(paths, "ProjectionExpression")
     return projection(paths), paths
+
+
+def attributes(names: list[str]) -> list[Steps]:
+    """Of AttributesToGet. Raises Invalid."""
+    for name in names:
+        check_name(name)
+    if len(set(names)) != len(names):
+        raise Invalid("One or more parameter values were invalid: Duplicate value in AttributesToGet")
+    return [(name,) for name in names]
 
 
 def projection(paths: Iterable[Steps]) -> Projection:

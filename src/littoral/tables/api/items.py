@@ -14,6 +14,7 @@ from littoral.protocols.dynamodb.conditions import Test, compile_condition
 from littoral.protocols.dynamodb.errors import Invalid
 from littoral.protocols.dynamodb.keys import Key
 from littoral.protocols.dynamodb.projections import Projection, compile_projection, projection
+from littoral.protocols.dynamodb.projections import attributes as named
 from littoral.protocols.dynamodb.updates import Change, compile_update
 from littoral.protocols.dynamodb.values import Item, settle_item
 from littoral.tables import capacity, checks, reading
@@ -249,11 +250,7 @@ def projected(attributes: list[str] | None, expression: str | None, names: dict[
     check_mixed({"AttributesToGet": attributes}, ProjectionExpression=expression)
     bindings = Bindings(names, None, expressions=expression is not None)
     if attributes is not None:
-        if len(set(attributes)) != len(attributes):
-            raise Invalid(
-                f"One or more parameter values were invalid: Duplicate value in attribute name: {attributes[0]}"
-            )
-        return projection([(name,) for name in attributes])
+        return projection(named(attributes))
     if expression is None:
         return lambda item: item
     found, _ = compile_projection(expression, bindings)

@@ -12,6 +12,7 @@ from littoral.protocols.dynamodb.errors import Invalid
 from littoral.protocols.dynamodb.keycondition import compile_key_condition
 from littoral.protocols.dynamodb.keys import Schema, segment
 from littoral.protocols.dynamodb.projections import Projection, compile_projection, projection
+from littoral.protocols.dynamodb.projections import attributes as named
 from littoral.protocols.dynamodb.values import Item
 from littoral.tables import capacity, checks
 from littoral.tables.api.items import check_choice, check_mixed
@@ -229,7 +230,7 @@ def _projection(
     if expression is not None:
         project, paths = compile_projection(expression, bindings)
     elif attributes is not None:
-        paths = [(name,) for name in attributes]
+        paths = named(attributes)
         project = projection(paths)
     if paths is not None and select not in {None, "SPECIFIC_ATTRIBUTES"}:
         which = "ProjectionExpression" if expression is not None else "AttributesToGet"

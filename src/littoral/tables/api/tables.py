@@ -21,7 +21,16 @@ from littoral.tables.table import Table
 
 LISTED = 100
 LEFT = frozenset(  # of a table that is being deleted
-    ("TableName", "TableStatus", "TableArn", "TableId", "ItemCount", "TableSizeBytes", "ProvisionedThroughput")
+    (
+        "TableName",
+        "TableStatus",
+        "TableArn",
+        "TableId",
+        "ItemCount",
+        "TableSizeBytes",
+        "ProvisionedThroughput",
+        "BillingModeSummary",
+    )
 )
 CLASSES = ("STANDARD", "STANDARD_INFREQUENT_ACCESS")
 
