@@ -29,7 +29,7 @@ from littoral.edge.told import GENERATED, SHIELD_HIT, Told
 from littoral.edge.triggers import EdgeRequest, EdgeResponse, switched_origin
 from littoral.edge.upstream import Upstream, escaped
 from littoral.net.client import ClientResponse, RequestFailed, Timeout
-from littoral.net.exchange import BadResponse, ConnectFailed, Disconnected
+from littoral.net.failures import BadResponse, ConnectFailed, Disconnected
 from littoral.net.message import Body, BodyError, Headers, Request
 from littoral.protocols.httpcache import Lifetime, initial_age, lifetime, shareable
 from littoral.protocols.httpcache.directives import date_text

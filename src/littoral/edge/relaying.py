@@ -25,7 +25,7 @@ from littoral.edge.told import Told
 from littoral.edge.triggers import EdgeRequest
 from littoral.edge.upstream import Upstream, escaped, forwarded_query
 from littoral.net.client import Idle, RequestFailed
-from littoral.net.exchange import BadResponse, Disconnected
+from littoral.net.failures import BadResponse, Disconnected
 from littoral.net.message import Answer, Headers, RawHeaders, Request
 from littoral.net.passage import Known, Viewer
 from littoral.protocols.http1 import request_head, response_head

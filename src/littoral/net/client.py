@@ -26,15 +26,8 @@ from types import TracebackType
 from urllib.parse import urlsplit
 
 from littoral.net.connecting import connected
-from littoral.net.exchange import (
-    BadResponse,
-    ClientConnection,
-    ConnectFailed,
-    Disconnected,
-    OnInterim,
-    RequestFailed,
-    Timeout,
-)
+from littoral.net.exchange import ClientConnection, OnInterim
+from littoral.net.failures import BadResponse, ConnectFailed, Disconnected, RequestFailed, Timeout
 from littoral.net.message import Body, Headers
 from littoral.net.tls import client_context
 from littoral.protocols.http1 import request_head

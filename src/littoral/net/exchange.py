@@ -1,8 +1,8 @@
 """One connection of the HTTP client: a request out, its response in, then the next.
 
-Owns: the parser's state, timeouts and whether the connection may be used again. Knows no pool: it calls back when it
-is free and when it is gone. A connection is reused only when the response was read to its framed end, the request
-was sent to its end and nothing came after; everything else closes it.
+Owns: the parser's state and whether the connection may be used again (``pacing`` has time and pressure). Knows no
+pool: it calls back when it is free and when it is gone. A connection is reused only when the response was read to its
+framed end, the request was sent to its end and nothing came after; everything else closes it.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, cast
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpResponseParser
 
+from littoral.net.failures import BadResponse, Disconnected, RequestFailed
 from littoral.net.incoming import IncomingBody
 from littoral.net.message import Body, BodyError, Headers, RawHeaders
+from littoral.net.pacing import Head, Paced
 from littoral.net.passage import Passage
 from littoral.protocols.http1 import has_no_body, last_chunk
 
@@ -22,47 +24,20 @@ if TYPE_CHECKING:
     from littoral.net.client import ClientLimits
 
 
-class RequestFailed(Exception):
-    """No response came. The server may have acted on the request unless it is ConnectFailed."""
-
-
-class ConnectFailed(RequestFailed):
-    """No connection: name, address, refusal or TLS."""
-
-
-class Timeout(RequestFailed):
-    """The other side took longer than it was given."""
-
-
-class BadResponse(RequestFailed):
-    """What came is no HTTP response, or is beyond the limits."""
-
-
-class Disconnected(BadResponse):
-    """The connection ended before a byte of the response."""
-
-
 OnInterim = Callable[[int, Headers], None]
-Head = tuple[int, RawHeaders, IncomingBody]
 
 
-class ClientConnection(asyncio.Protocol):
+class ClientConnection(Paced):
     def __init__(
         self,
         limits: ClientLimits,
         on_free: Callable[[ClientConnection], None],
         on_gone: Callable[[ClientConnection], None],
     ) -> None:
+        super().__init__()
         self._limits = limits
         self._on_free = on_free
         self._on_gone = on_gone
-        self._loop = asyncio.get_running_loop()
-        self._gone = False
-        self._blocked: asyncio.Future[None] | None = None
-        self._upload: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._due = 0.0  # when it calls
-        self._passage: Passage | None = None  # who is told of the response instead of a future
         self.idle_since = 0.0
         self._reset("GET")
 
@@ -71,8 +46,8 @@ class ClientConnection(asyncio.Protocol):
         self._method = method
         self._status = 0
         self._headers: RawHeaders = []
-        self._head: asyncio.Future[Head] | None = None
-        self._body: IncomingBody | None = None
+        self._head = None
+        self._body = None
         self._head_bytes = 0
         self._keep = False
         self._until_close = False
@@ -84,10 +59,6 @@ class ClientConnection(asyncio.Protocol):
         self._on_interim: OnInterim | None = None
         self._switched = False  # a 101 came
         self._rest = b""  # what came after it
-
-    @property
-    def usable(self) -> bool:
-        return not self._gone and not self._transport.is_closing()
 
     # ------------------------------------------------------------------------------------- the pool's side
 
@@ -298,14 +269,6 @@ class ClientConnection(asyncio.Protocol):
             self._upload.cancel()
         self._on_gone(self)
 
-    def pause_writing(self) -> None:
-        self._blocked = self._loop.create_future()
-
-    def resume_writing(self) -> None:
-        if self._blocked is not None:
-            self._blocked.set_result(None)
-            self._blocked = None
-
     # ----------------------------------------------------------------------------------- the parser's side
 
     @property
@@ -410,52 +373,6 @@ class ClientConnection(asyncio.Protocol):
             self._body.fail(BodyError(str(error)))
         if not self._gone:
             self._transport.abort()
-
-    # ------------------------------------------------------------------------------------ time and pressure
-
-    def _wait_for(self, timeout: float) -> None:
-        """No longer for bytes. The timer of a passage stays when it ends: the next has as long mostly."""
-        self._timeout = timeout
-        self._progress = self._loop.time()
-        if self._timer is None or self._due > self._progress + timeout:
-            self._stop_timer()
-            self._set_timer(timeout)
-
-    def _set_timer(self, left: float) -> None:
-        self._due = self._loop.time() + left
-        self._timer = self._loop.call_later(left, self._check_time)
-
-    def _check_time(self) -> None:
-        self._timer = None
-        if self._head is None and self._body is None and self._passage is None:
-            return
-        left = self._progress + self._timeout - self._loop.time()
-        uploading = self._upload is not None and self._blocked is None  # the delay is the body's producer's
-        if uploading or self._held or (self._body is not None and not self._body.awaited):
-            left = self._timeout  # or the reader's
-        if left > 0:
-            self._set_timer(left)
-            return
-        self._fail(Timeout(f"nothing came for {self._timeout:g} s"))
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def body_opened(self, body: IncomingBody) -> None:
-        self._progress = self._loop.time()
-
-    def hold_body(self) -> None:
-        if not self._held and self.usable:
-            self._held = True
-            self._transport.pause_reading()
-
-    def release_body(self) -> None:
-        if self._held:
-            self._held = False
-            if self.usable:
-                self._transport.resume_reading()
 
 
 def _framing(headers: RawHeaders) -> tuple[int | None, bool, bool]:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from littoral.protocols.http1 import last_chunk
 
 if TYPE_CHECKING:
-    from littoral.net.exchange import ClientConnection, RequestFailed
+    from littoral.net.exchange import ClientConnection
+    from littoral.net.failures import RequestFailed
     from littoral.net.message import Answer, RawHeaders, Request
 
 
