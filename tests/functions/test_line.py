@@ -53,8 +53,7 @@ class Lines(RuleBasedStateMachine):
     @precondition(lambda self: self.answers)
     @rule()
     def read(self) -> None:
-        event = self.line.answered()
-        assert event is not None
+        event = self.line.popleft()
         assert event.request_id == self.answers.popleft()
         self.ended.append(event.request_id)
 
@@ -86,8 +85,8 @@ class Lines(RuleBasedStateMachine):
             returned, _ = self.line.take_back(iter([self.mailbox.popleft()]), alive=False)
             self._elsewhere(returned)
         lost = []
-        while (event := self.line.answered()) is not None:
-            lost.append(event.request_id)
+        while self.line:
+            lost.append(self.line.popleft().request_id)
         assert len(lost) <= 1
         self.ended += lost
         self.runs = None

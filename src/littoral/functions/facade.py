@@ -131,7 +131,7 @@ class Functions:
             records, sources or {}, lambda mapping, source, positions: Follower(mapping, source, positions, hands)
         )
         await mappings.load()
-        provisioner = Provisioner(catalog, scheduler, launcher, settings)
+        provisioner = Provisioner(catalog, scheduler, launcher)
         urls = CodeUrls(await _secret(records), code, clock)
         parts = Parts(
             home,

@@ -79,10 +79,6 @@ class Line(deque[T]):
     def current(self) -> T | None:
         return self[0] if self else None
 
-    def answered(self) -> T | None:
-        """What an answer is for: None where nothing was asked."""
-        return self.popleft() if self else None
-
     def take_back(self, letters: Iterable[str], *, alive: bool) -> tuple[list[T], T | None]:
         """``letters`` (request ids) come out of the mailbox, the oldest first, while a living instance may take others.
         Those who waited for nothing, and the one whose letter is to be put back: the first of the line is not sent

@@ -18,7 +18,6 @@ from littoral.functions.keeper import KeeperGone
 from littoral.functions.launcher import Launcher
 from littoral.functions.names import Reference
 from littoral.functions.scheduler import Scheduler
-from littoral.functions.settings import FunctionSettings
 from littoral.functions.turn import InitFailed
 from littoral.functions.version import FunctionVersion
 
@@ -43,11 +42,10 @@ class Allocation:
 
 
 class Provisioner:
-    def __init__(self, catalog: Catalog, scheduler: Scheduler, launcher: Launcher, settings: FunctionSettings) -> None:
+    def __init__(self, catalog: Catalog, scheduler: Scheduler, launcher: Launcher) -> None:
         self._catalog = catalog
         self._scheduler = scheduler
         self._launcher = launcher
-        self._settings = settings
         self._changed = asyncio.Event()
         self._failures: dict[str, tuple[str, float]] = {}  # version key → why, until when it is left alone
         self._task: asyncio.Task[None] | None = None
