@@ -24,7 +24,17 @@ from littoral.aws.wire.plan import plan_of
 
 from .test_round_trip import OPERATIONS, SAME_REQUEST, client_parse, read_back, wire_request
 
-SERVED = ("cloudfront-keyvaluestore", "events", "iot-jobs-data", "iotsecuretunneling", "kinesis", "logs", "scheduler")
+SERVED = (
+    "cloudfront-keyvaluestore",
+    "dynamodb",
+    "dynamodbstreams",
+    "events",
+    "iot-jobs-data",
+    "iotsecuretunneling",
+    "kinesis",
+    "logs",
+    "scheduler",
+)
 ALL = sorted(
     set(OPERATIONS)
     | {
