@@ -1,7 +1,7 @@
 """Between the cache and the origins: misses, revalidation, one fetch for all who wait, stale objects in need.
 
-Every refusal to store has a name (``Lifetime.refusal``). What may not be stored is streamed to the one viewer whose
-request it answers; others who waited for it ask the origin themselves (CloudFront collapses cacheable objects only).
+What may not be stored is streamed to the one viewer whose request it answers; others who waited for it ask the origin
+themselves (CloudFront collapses cacheable objects only). What is stored, and how, is ``keeping``'s.
 """
 
 from __future__ import annotations
@@ -17,22 +17,20 @@ from typing import TYPE_CHECKING
 from littoral.edge import grpc
 from littoral.edge.bodies import Uploading
 from littoral.edge.cache import Cache, Entry, Key, variation
-from littoral.edge.compressing import Compression, encoded, encoding_for, weakened
-from littoral.edge.filling import Filling
+from littoral.edge.keeping import Keeping
 from littoral.edge.outcome import Outcome
 from littoral.edge.plan import FAILS_OVER, Failover, Origin
 from littoral.edge.ranges import block_range, first_asked, is_block, part_of
 from littoral.edge.slicing import Slicing
-from littoral.edge.storable import UNCHANGING, by_name, changed_paths, end_to_end, storable, tags_of, vary_of
+from littoral.edge.storable import UNCHANGING, by_name, changed_paths, end_to_end
 from littoral.edge.tier import Asking, Tier
-from littoral.edge.told import GENERATED, SHIELD_HIT, Told
+from littoral.edge.told import SHIELD_HIT, Told
 from littoral.edge.triggers import EdgeRequest, EdgeResponse, switched_origin
 from littoral.edge.upstream import Upstream, escaped
 from littoral.net.client import ClientResponse, RequestFailed, Timeout
 from littoral.net.failures import BadResponse, ConnectFailed, Disconnected
-from littoral.net.message import Body, BodyError, Headers, Request
-from littoral.protocols.httpcache import Lifetime, initial_age, lifetime, shareable
-from littoral.protocols.httpcache.directives import date_text
+from littoral.net.message import Body, Headers, Request
+from littoral.protocols.httpcache import lifetime, shareable
 
 if TYPE_CHECKING:
     from littoral.edge.visit import Visit
@@ -70,12 +68,13 @@ class Fetching:
         self._clock = clock
         self._tier = tier
         self._under_way: dict[Key, Flight] = {}
+        self._keeping = Keeping(cache, clock)
         self._slicing = Slicing(cache, self._find, self.pass_through, clock)
         self._background: set[asyncio.Task[object]] = set()
         self.origin_requests = 0
 
     async def close(self) -> None:
-        tasks = [*self._background, *(flight.task for flight in self._under_way.values())]
+        tasks = [*self._background, *self._keeping.tasks, *(flight.task for flight in self._under_way.values())]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -198,7 +197,7 @@ class Fetching:
         request = self.upstream.outgoing(origin, visit.behaviour, visit.request, visit.viewer.peer)
         changed = await self._triggers("origin-request", visit, request, None)
         if isinstance(changed, EdgeResponse):
-            return self._generated(key, visit, changed)
+            return self._keeping.generated(key, visit, changed)
         if changed is not None:
             request = changed
             if changed.origin_document is not None:
@@ -276,10 +275,10 @@ class Fetching:
         now = self._clock()
         if response.status == 304 and entry is not None:
             response.release()
-            return self._refreshed(key, visit, entry, response.headers, requested_at)
-        if response.status >= 500 and entry is not None and self._may_be_stale(entry, now):
+            return self._keeping.refreshed(key, visit, entry, response.headers, requested_at)
+        if response.status >= 500 and entry is not None and self._keeping.may_be_stale(entry, now):
             response.release()
-            return self._stale(visit, entry, response.status)
+            return self._keeping.stale(visit, entry, response.status)
         if visit.block is not None and response.status != 206:
             key = self._not_a_block(visit, response.status)
         before = _bare(response)
@@ -291,7 +290,7 @@ class Fetching:
             key = visit.shared
         if made.body is not None:
             response.release()
-            return self._replaced(key, visit, made, said, known, requested_at)
+            return self._keeping.replaced(key, visit, made, said, known, requested_at)
         length = response.headers.get("content-length")
         partial = made.status == 206 and not self._is_asked_block(visit, made.headers)
         if "grpc-status" in made.headers and grpc.is_call(visit.behaviour, visit.viewer):
@@ -303,7 +302,7 @@ class Fetching:
                 made.headers.set("content-length", length)
             label = "Miss from cloudfront" if made.status < 400 else "Error from cloudfront"
             return Outcome(made.status, label, headers=made.headers, passing=response, told=visit.told)
-        return self._store(key, visit, made, said, known, requested_at, response, length)
+        return self._keeping.store(key, visit, made, said, known, requested_at, response, length)
 
     def _not_a_block(self, visit: Visit, status: int) -> Key:
         """The origin was asked for a block and says something else, which is what it says of the whole."""
@@ -319,158 +318,13 @@ class Fetching:
     def _is_asked_block(self, visit: Visit, headers: Headers) -> bool:
         return visit.block is not None and is_block(part_of(headers.get("content-range")), visit.block[0])
 
-    # ------------------------------------------------------------------------------------ what is stored
-
-    def _store(
-        self,
-        key: Key,
-        visit: Visit,
-        made: EdgeResponse,
-        said: Lifetime,
-        known: dict[str, list[str]],
-        requested_at: float,
-        response: ClientResponse,
-        length: str | None,
-    ) -> Outcome:
-        filling = Filling(self._cache.disk.new_file)
-        entry = self._entry(visit, made, said, known, requested_at)
-        viewer = visit.viewer
-        if length is not None:
-            known = {**known, "content-length": [length]}
-        encoding = encoding_for(
-            visit.behaviour, visit.request.headers, viewer.http_version, made.status, known, said.seconds
-        )
-        if encoding is not None:
-            entry.raw, length = encoded(entry.raw, encoding), None
-        storing = asyncio.ensure_future(self._fill(key, visit, entry, filling, response, encoding))
-        self._background.add(storing)
-        storing.add_done_callback(self._background.discard)
-        storing.add_done_callback(_retrieved)
-        headers = Headers(list(entry.raw))
-        if "age" in known:
-            headers.set("age", str(max(0, int(self._clock() - entry.born))))
-        if length is not None:
-            headers.set("content-length", length)
-        label = "Miss from cloudfront" if made.status < 400 else "Error from cloudfront"
-        return Outcome(made.status, label, headers=headers, filling=filling, storing=storing, vary=entry.vary)
-
-    async def _fill(
-        self, key: Key, visit: Visit, entry: Entry, filling: Filling, response: ClientResponse, encoding: str | None
-    ) -> Entry:
-        compression = Compression(encoding) if encoding is not None else None
-        try:
-            async with response:
-                async for chunk in response.body:
-                    await filling.write(chunk if compression is None else await compression.feed(chunk))
-            if compression is not None:
-                await filling.write(await compression.end())
-        except (BodyError, RequestFailed, OSError) as problem:
-            filling.fail(str(problem))
-            raise
-        except BaseException:
-            filling.fail("the edge location is stopping")
-            raise
-        if visit.told is not None:
-            visit.told.ended()
-        entry.body = filling.finish()
-        entry.size = filling.size
-        self._keep(key, visit, entry)
-        return entry
-
-    def _keep(self, key: Key, visit: Visit, entry: Entry) -> None:
-        """Store, unless an invalidation came after the origin was asked."""
-        entry.since = visit.since
-        self._cache.put(key, entry, visit.request.headers, self._clock())
-
-    def _entry(
-        self, visit: Visit, made: EdgeResponse, said: Lifetime, known: dict[str, list[str]], requested_at: float
-    ) -> Entry:
-        now = self._clock()
-        age = initial_age(known, requested_at, now)
-        raw = storable(made.headers)
-        if "date" not in known:
-            raw.append((b"date", date_text(now).encode()))  # RFC 9110 s. 6.6.1
-        return Entry(
-            visit.path,
-            made.status,
-            raw,
-            b"",
-            0,
-            born=now - age,
-            fresh_until=now - (age if made.status < 400 else 0.0) + said.seconds,
-            stale_while_revalidate=said.stale_while_revalidate,
-            stale_if_error=said.stale_if_error,
-            etag=known.get("etag", [None])[0],
-            last_modified=known.get("last-modified", [None])[0],
-            vary=vary_of(visit.behaviour, known),
-            tags=tags_of(visit.plan.tag_header, known),
-        )
-
-    def _replaced(
-        self,
-        key: Key | None,
-        visit: Visit,
-        made: EdgeResponse,
-        said: Lifetime,
-        known: dict[str, list[str]],
-        requested_at: float,
-    ) -> Outcome:
-        """A body that origin-response wrote."""
-        label = "Miss from cloudfront" if made.status < 400 else "Error from cloudfront"
-        made.headers.remove("content-length")
-        if key is not None and said.storable:
-            entry = self._entry(visit, made, said, known, requested_at)
-            entry.body, entry.size = made.body or b"", len(made.body or b"")
-            self._keep(key, visit, entry)
-        return Outcome(made.status, label, headers=Headers(storable(made.headers)), content=made.body or b"")
-
-    def _generated(self, key: Key | None, visit: Visit, made: EdgeResponse) -> Outcome:
-        """A response that origin-request generated; it is cached like an origin's."""
-        now = self._clock()
-        known = by_name(made.headers)
-        said = lifetime(made.status, known, visit.behaviour.ttl, now, visit.plan.error_minimum(made.status))
-        outcome = self._replaced(key, visit, replace(made, body=made.body or b""), said, known, now)
-        outcome.label = "LambdaGeneratedResponse from cloudfront"
-        outcome.detail = GENERATED if outcome.status < 400 else ""
-        return outcome
-
-    # ------------------------------------------------------------------------------ what was there before
-
-    def _refreshed(self, key: Key | None, visit: Visit, entry: Entry, headers: Headers, requested_at: float) -> Outcome:
-        """304: the stored body with the new headers (RFC 9111 s. 4.3.4)."""
-        now = self._clock()
-        fresh = {name for name, _ in headers.raw} - {b"content-length", b"content-encoding", b"content-range"}
-        merged = [pair for pair in entry.raw if pair[0] not in fresh]
-        merged += [pair for pair in headers.raw if pair[0] in fresh]
-        weak = entry.etag is not None and entry.headers.get("etag") == f"W/{entry.etag}"  # it was compressed here
-        entry.raw = weakened(storable(Headers(merged))) if weak else storable(Headers(merged))
-        entry.head, entry.aged = b"", -1
-        known = by_name(Headers(merged))
-        said = lifetime(entry.status, known, visit.behaviour.ttl, now, visit.plan.error_minimum(entry.status))
-        age = initial_age(known, requested_at, now)
-        entry.born, entry.fresh_until = now - age, now - age + said.seconds
-        entry.stale_while_revalidate, entry.stale_if_error = said.stale_while_revalidate, said.stale_if_error
-        if key is not None:
-            self._cache.refreshed(key, entry, visit.request.headers)
-        return Outcome(entry.status, "RefreshHit from cloudfront", entry)
-
-    def _may_be_stale(self, entry: Entry, now: float) -> bool:
-        """CloudFront serves stale when the origin fails, unless the object says how long, or never."""
-        return entry.status < 400 and (entry.stale_if_error is None or now < entry.fresh_until + entry.stale_if_error)
-
-    def _stale(self, visit: Visit, entry: Entry, status: int) -> Outcome:
-        """The old object for as long as the error would have been kept."""
-        if entry.stale_if_error is None:
-            entry.fresh_until = self._clock() + visit.plan.error_minimum(status)
-        return Outcome(entry.status, "Hit from cloudfront", entry)
-
     def _unreachable(
         self, key: Key | None, visit: Visit, entry: Entry | None, origin: Origin, problem: RequestFailed
     ) -> Outcome:
         log.warning("origin %s: %s", origin.domain, problem)
         status = 504 if isinstance(problem, Timeout) else 502
-        if entry is not None and self._may_be_stale(entry, self._clock()):
-            return self._stale(visit, entry, status)
+        if entry is not None and self._keeping.may_be_stale(entry, self._clock()):
+            return self._keeping.stale(visit, entry, status)
         title = "Gateway Timeout" if status == 504 else "Bad Gateway"
         text = f"<!doctype html><h1>{status} {title}</h1><p>The origin could not be reached.</p>".encode()
         headers = Headers.of([("content-type", "text/html")])
@@ -478,7 +332,7 @@ class Fetching:
             now = self._clock()
             until = now + visit.plan.error_minimum(status)
             kept = Entry(visit.path, status, list(headers.raw), text, len(text), now, until)
-            self._keep(key, visit, kept)
+            self._keeping.keep(key, visit, kept)
         return Outcome(status, "Error from cloudfront", headers=headers, content=text, detail=problem_of(problem))
 
 
@@ -534,9 +388,3 @@ def _bare(response: ClientResponse) -> EdgeResponse:
 
 def _hit(entry: Entry) -> str:
     return "Hit from cloudfront" if entry.status < 400 else "Error from cloudfront"
-
-
-def _retrieved(task: asyncio.Task[Entry]) -> None:
-    """A body that broke off was told to its readers; nobody else needs the exception."""
-    if not task.cancelled() and task.exception() is not None:
-        log.info("an object was not stored: %s", task.exception())
