@@ -1,9 +1,10 @@
 """The MQTT broker: connections, sessions, subscriptions, retained messages, wills.
 
 ================  ======================================================================
-``broker``        ``Broker``: what the place uses; fan-out; lifecycle
-``connection``    one socket: the hot path over a whole read
+``broker``        ``Broker``: what the place uses; lifecycle. ``fanout``: one message to all
+``connection``    one socket; ``scanning``: the hot path over a whole read
 ``connecting``    CONNECT; ``subscribing``: SUBSCRIBE; ``handling``: everything else
+``leaving``       the client is away: its session waits or ends, its will
 ``session``       one client's window and queue; ``sessions``: all of them, durably
 ``backlog``       the QoS 1 and 2 messages of a durable session, on disk
 ``exactly``       QoS 2 of one connection; ``ledger``: what a session must remember of it

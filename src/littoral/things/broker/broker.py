@@ -28,19 +28,17 @@ from typing import Any, Final, Protocol
 from littoral.protocols.customauth import Http
 from littoral.protocols.mqtt.reasons import Reason
 from littoral.protocols.mqtt.topics import check_filter, check_name
-from littoral.store.contract import Records, StoreError, Streams
+from littoral.store.contract import Records, Streams
 from littoral.things.access import Access, Client
-from littoral.things.broker.backlog import outgoing
-from littoral.things.broker.batch import Batch, NotStored
+from littoral.things.broker.batch import Batch
 from littoral.things.broker.connecting import Connecting
 from littoral.things.broker.connection import Connection
+from littoral.things.broker.fanout import Fanout
+from littoral.things.broker.leaving import Leaving
 from littoral.things.broker.limits import PROFILES, BrokerLimits, Profile, ProfileName
 from littoral.things.broker.local import Callback, LocalSubscriber
 from littoral.things.broker.outbound import Outbound
-from littoral.things.broker.retained import Retained, RetainedFull
-from littoral.things.broker.router import Delivery, Route, Router
-from littoral.things.broker.session import Held, Session
-from littoral.things.broker.sessions import Sessions
+from littoral.things.broker.session import Session
 from littoral.things.broker.subscribing import Subscribing
 from littoral.things.message import Publication
 
@@ -54,7 +52,7 @@ class Factory(Protocol):
     def __call__(self, upgrade: Http | None = None) -> asyncio.Protocol: ...
 
 
-class Broker:
+class Broker(Fanout):
     """``start`` before the first connection, ``close`` at the end; without records and streams nothing is durable.
 
     ``reserved`` takes what clients publish to ``$aws/…``; without it that is refused. ``on_connected`` and
@@ -72,24 +70,19 @@ class Broker:
         limits: BrokerLimits | None = None,
         profile: ProfileName = "mqtt",
     ) -> None:
+        super().__init__(streams=streams, records=records, clock=clock, limits=limits)
         self.access = access
-        self.clock = clock
-        self.limits = limits or BrokerLimits()
         self.profile = PROFILES[profile]
-        self.router = Router()
-        self.sessions = Sessions(self.router, streams, records, self.limits, clock)
-        self.retained_messages = Retained(records, self.limits)
         self.connecting = Connecting(self)
         self.subscribing = Subscribing(self)
+        self.leaving = Leaving(self)
         self.reserved: Reserved | None = None
         self.on_connected: Callable[[Client], None] | None = None
         self.on_disconnected: Callable[[Client, str], None] | None = None
         self.on_subscribed: Callable[[Client, list[str]], None] | None = None
         self.on_unsubscribed: Callable[[Client, list[str]], None] | None = None
         self.on_due: Callable[[Client], None] = lambda client: None
-        self.dirty: list[Session] = []  # sessions with something to write
         self.received = 0
-        self.sent = 0  # messages given to subscribers, also those kept for who is away
         self._dropped = 0  # by sessions that are over
         self.closing = False
         self._connections: set[Connection] = set()
@@ -164,7 +157,7 @@ class Broker:
             publication.received_at = self.clock()
         batch = Batch()
         if only:
-            self._reply(publication, only, batch)
+            self.reply(publication, only, batch)
         else:
             self.distribute(publication, None, batch)
         self.flush()
@@ -238,100 +231,12 @@ class Broker:
             "queued": sum(len(session.queue) for session in self.sessions),
         }
 
-    # ---------------------------------------------------------------------------------------- fan-out
-
-    def distribute(
-        self, publication: Publication, sender: Session | None, batch: Batch, once: str | None = None
-    ) -> Route:
-        """To everybody who subscribed; what must be durable goes into ``batch``. Raises RetainedFull.
-
-        Durable sessions store what is named by ``once`` once, however often it comes.
-        """
-        outbound = Outbound.of(publication)
-        if publication.retain:
-            storing = self.retained_messages.store(publication, outbound)
-            if storing is not None:
-                batch.wait(storing.done())
-        topic = publication.topic
-        route = self.router.route(topic)
-        for delivery in route.deliveries:
-            self._deliver(delivery, outbound, publication.qos, sender, batch, once)
-        for group in route.groups:
-            chosen = group.choose(topic)
-            if chosen is not None:  # a member that subscribed by itself as well gets both
-                own = once and f"{once} {group.name}"
-                self._deliver(chosen, outbound, publication.qos, sender, batch, own)
-        for local in (*route.taps, *route.locals):
-            waiting = local.take(publication)
-            if waiting is not None:
-                batch.wait(waiting)
-        return route
-
-    def _reply(self, publication: Publication, client_id: str, batch: Batch) -> None:
-        """Where that client did not subscribe, at QoS 0: AWS answers it all the same."""
-        outbound, session = Outbound.of(publication), self.sessions.get(client_id)
-        deliveries = self.router.route(publication.topic).deliveries
-        for delivery in [one for one in deliveries if one.session is session]:
-            self._deliver(delivery, outbound, publication.qos, None, batch, None)
-            return
-        if session is not None and session.connection is not None:
-            self._deliver(Delivery(session, 0, False, False, ()), outbound, 0, None, batch, None)
-
-    def _deliver(
-        self,
-        delivery: Delivery,
-        outbound: Outbound,
-        qos: int,
-        sender: Session | None,
-        batch: Batch,
-        once: str | None,
-    ) -> None:
-        session = delivery.session
-        if delivery.no_local and session is sender:
-            if delivery.own is None:
-                return
-            delivery = delivery.own
-        self.sent += 1
-        retain = delivery.retain_as_published and outbound.retain
-        qos = min(qos, delivery.qos)
-        if not qos:
-            if session.connection is not None:
-                self.touch(session)
-                session.send_soon(outbound, retain, delivery.identifiers, self.clock())
-        elif session.backlog is not None:
-            batch.append(session.backlog, outgoing(Held(outbound, retain, delivery.identifiers, qos=qos), once))
-        elif session.transient and outbound.properties is None and not (session.max_packet or session.most_aliases):
-            self.dirty.append(session)
-            session.send_parts(outbound.parts(session.level, qos, retain, delivery.identifiers))
-        else:
-            self.dirty.append(session)
-            session.send_held(Held(outbound, retain, delivery.identifiers, qos=qos), self.clock())
-
     def reserve(self, client: Client, publication: Publication, batch: Batch) -> None:
         """A publish to ``$aws/…``."""
         assert self.reserved is not None
         waiting = self.reserved(client, publication)
         if waiting is not None:
             batch.wait(waiting if inspect.iscoroutine(waiting) else asyncio.ensure_future(waiting))
-
-    def touch(self, session: Session) -> None:
-        if not session.out:
-            self.dirty.append(session)
-
-    def flush(self) -> None:
-        """Write what was gathered: one write per session."""
-        dirty = self.dirty.copy()
-        self.dirty.clear()  # the same list: a read in progress holds it
-        for session in dirty:
-            session.flush()
-            connection = session.connection
-            if connection is not None and (session.overflowed or (session.paused and self._stuck(session))):
-                connection.fail(Reason.QUOTA_EXCEEDED, "the client does not keep up")
-
-    def _stuck(self, session: Session) -> bool:
-        """Even answers to its own packets pile up: it sends and does not read."""
-        transport = session.transport
-        return transport is not None and transport.get_write_buffer_size() > 4 * self.limits.out_buffer
 
     # ------------------------------------------------------------------------------------ connections
 
@@ -361,64 +266,9 @@ class Broker:
         session.out = []
         self._dropped += session.dropped
         session.dropped = 0
-        if connection.graceful or self.closing:
-            session.will = None
-        elif session.will is not None and min(session.will.delay, session.expiry):
-            session.will_due = self.clock() + min(session.will.delay, session.expiry)
-        else:
-            self.publish_will(session)
-        self.gone(session)
+        self.leaving.left(session, graceful=connection.graceful or self.closing)
         if self.on_disconnected is not None:
             self.on_disconnected(session.client, "client" if connection.left else "broker or network")
-
-    def gone(self, session: Session) -> None:
-        """The client is away: the session ends, or waits for it."""
-        if session.transient:
-            self.sessions.detach(session)
-            return
-        if session.backlog is not None:
-            session.backlog.halt()
-        session.expires_at = self.clock() + session.expiry
-        self.router.changed()
-        self.spawn(self._remember(session) if session.expiry else self._end(session))
-
-    async def _remember(self, session: Session) -> None:
-        try:
-            await self.sessions.save(session)
-        except StoreError as problem:
-            # Its record still says "connected": after a restart it expires later than it should, no message is lost.
-            log.warning("session of %r not stored: %s", session.client_id, problem)
-
-    async def _end(self, session: Session) -> None:
-        async with self.sessions.turn(session.client_id):
-            if session.connection is None and self.sessions.get(session.client_id) is session:
-                try:
-                    await self.sessions.end(session)
-                except StoreError as problem:
-                    log.warning("session of %r not removed: %s", session.client_id, problem)
-
-    def publish_will(self, session: Session) -> None:
-        will, session.will, session.will_due = session.will, None, None
-        if will is None:
-            return
-        client = session.client
-        publication = Publication(
-            will.topic,
-            will.payload,
-            will.qos,
-            will.retain,
-            client.client_id,
-            client.principal,
-            self.clock(),
-            will.properties,
-        )
-        self.spawn(self._publish_will(publication))
-
-    async def _publish_will(self, publication: Publication) -> None:
-        try:
-            await self.publish(publication)
-        except (NotStored, RetainedFull) as problem:
-            log.warning("will of %r: %s", publication.client_id, problem)
 
     # ------------------------------------------------------------------------------------------- time
 
@@ -431,15 +281,7 @@ class Broker:
         """End what is over at ``now``: silent connections, sessions, the delays of wills."""
         for connection in list(self._connections):
             connection.sweep(now)
-        for session in self.sessions:
-            if session.connection is not None:
-                continue
-            over = session.over(now)
-            if session.will_due is not None and (over or now >= session.will_due):
-                self.publish_will(session)
-            if over and session.expires_at is not None:
-                session.expires_at = None
-                self.spawn(self._end(session))
+        self.leaving.sweep(now)
 
 
 def _publication(outbound: Outbound, qos: int) -> Publication:

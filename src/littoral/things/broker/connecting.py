@@ -137,7 +137,7 @@ class Connecting:
         mine = old is not None and old.client.owner == client.owner
         resumes = old is not None and mine and not packet.clean and not old.over(broker.clock())
         if old is not None and not resumes:
-            broker.publish_will(old)
+            broker.leaving.publish_will(old)
             await broker.sessions.end(old)
         session = (
             old
@@ -152,7 +152,7 @@ class Connecting:
         else:
             await broker.sessions.open(session)
         if connection.closing:
-            broker.gone(session)
+            broker.leaving.gone(session)
             return None
         self._attach(session, connection, packet, assigned, resumes)
         return session
