@@ -1,7 +1,7 @@
 """Tables: PutItem, GetItem and Query of 1 KB items by signed HTTP, against dynalite and moto's server in the same run.
 
 Requests are signed before the clock starts; four connections, each waiting for its answer; the servers take turns,
-three rounds, the median counts. Littoral verifies signatures, and its puts are durable (fsync) before they are answered;
+three rounds, the median counts. Littoral verifies signatures, and its puts are durable (fsync) before the answer;
 dynalite and moto do neither: their items are in memory.
 
     npm install dynalite; python -m venv moto && moto/bin/pip install 'moto[server,dynamodb]'
