@@ -33,6 +33,12 @@ def with_stream(connection: apsw.Connection, table: Table, given: dict[str, Any]
     return table.changed(stream=changes.begin(connection, table.uid, label(now), view, now))
 
 
+def check_one_at_a_time(updates: list[dict[str, Any]]) -> None:
+    """Raises LimitExceededException, as AWS does where indexes are made and deleted together."""
+    if sum(bool({"Create", "Delete"} & set(each)) for each in updates) > 1:
+        raise limit("Subscriber limit exceeded: Only 1 online index can be created or deleted simultaneously per table")
+
+
 def with_index(connection: apsw.Connection, table: Table, given: dict[str, Any], types: dict[str, str]) -> Table:
     if len(given) != 1:
         raise Invalid(

@@ -10,7 +10,7 @@ import apsw
 from littoral.aws.service import Call, Output
 from littoral.protocols.dynamodb.errors import Invalid
 from littoral.tables import changes
-from littoral.tables.api.alterations import label, with_index, with_stream
+from littoral.tables.api.alterations import check_one_at_a_time, label, with_index, with_stream
 from littoral.tables.api.definitions import Definition, new_index, stream_view, throughput_of
 from littoral.tables.api.descriptions import described, mark_changing
 from littoral.tables.api.items import check_choice
@@ -154,6 +154,7 @@ class TableOperations(Operations):
                 "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, "
                 "GlobalSecondaryIndexUpdates or SSESpecification or ReplicaUpdates is required"
             )
+        check_one_at_a_time(global_secondary_index_updates or [])
         types = {each["AttributeName"]: each["AttributeType"] for each in attribute_definitions or []}
 
         def work(connection: apsw.Connection, found: Table) -> Table:
