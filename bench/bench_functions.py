@@ -265,12 +265,12 @@ async def two_cores(functions: Functions, name: str, at_once: int) -> None:
     _pin([os.getpid()], {CORES[0]})
     _pin(_descendants(os.getpid()), {CORES[1]})
     await warm(functions, name, at_once, 0.5)
-    others = _descendants(os.getpid())  # and what that started
     times: list[float] = []
     place: list[float] = []  # seconds of processor an event, in each quarter of a second
     instances: list[float] = []
     rates: list[float] = []
     for _ in range(16):
+        others = _descendants(os.getpid())  # and what was started meanwhile
         before = time.process_time(), _ran(others)
         rate, took = await warm(functions, name, at_once, 0.25)
         count = len(took) + at_once  # and those that warm it
@@ -284,7 +284,7 @@ async def two_cores(functions: Functions, name: str, at_once: int) -> None:
         middle, best = statistics.median(each), min(each)
         cpu = f"{middle * 1e6:6.1f} µs, quietest {best * 1e6:5.1f} µs"
         print(f"    CPU an event, {whose:<9} {cpu}: {1 / middle:.0f}, {1 / best:.0f} a second of its core; goal 50 µs")
-    _pin([os.getpid(), *others], set(CORES))
+    _pin([os.getpid(), *_descendants(os.getpid())], set(CORES))
 
 
 def _ran(pids: list[int]) -> float:
