@@ -52,7 +52,18 @@ def device(place: Running, name: str) -> Iterator[Callable[[str, int], None]]:
 
 @contextmanager
 def things(folder: Path, *words: str, out: int = subprocess.PIPE) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "littoral", "things", *words, "--data-dir", str(folder)]
+    # a shell in the background has its children ignore Ctrl-C
+    command = [
+        "env",
+        "--default-signal=INT",
+        sys.executable,
+        "-m",
+        "littoral",
+        "things",
+        *words,
+        "--data-dir",
+        str(folder),
+    ]
     process = subprocess.Popen(command, stdout=out, stderr=subprocess.PIPE, text=True)
     try:
         yield process

@@ -64,9 +64,7 @@ class BatchOperations(Operations):
             output["ConsumedCapacity"] = consumed
         return output
 
-    @answers(
-        notes="all of it is one transaction, so nothing is ever unprocessed", harmless={"ReturnItemCollectionMetrics"}
-    )
+    @answers(notes="all of it is one transaction, so nothing is ever unprocessed")
     async def batch_write_item(
         self, call: Call, *, request_items: dict[str, Any], return_consumed_capacity: str | None = None
     ) -> Output:

@@ -38,7 +38,7 @@ class Prepared:
 
 
 class ItemOperations(Operations):
-    @answers(harmless={"ReturnItemCollectionMetrics"})
+    @answers()
     async def put_item(
         self,
         call: Call,
@@ -68,7 +68,7 @@ class ItemOperations(Operations):
         done = await self._write(prepared, call)
         return _answer(done, return_values, return_consumed_capacity)
 
-    @answers(harmless={"ReturnItemCollectionMetrics"})
+    @answers()
     async def delete_item(
         self,
         call: Call,
@@ -98,7 +98,7 @@ class ItemOperations(Operations):
         done = await self._write(prepared, call)
         return _answer(done, return_values, return_consumed_capacity)
 
-    @answers(harmless={"ReturnItemCollectionMetrics"})
+    @answers()
     async def update_item(
         self,
         call: Call,

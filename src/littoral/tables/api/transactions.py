@@ -65,7 +65,7 @@ class TransactionOperations(Operations):
             ]
         return output
 
-    @answers(harmless={"ReturnItemCollectionMetrics"})
+    @answers()
     async def transact_write_items(
         self,
         call: Call,
