@@ -55,15 +55,8 @@ class ItemOperations(Operations):
         return_values_on_condition_check_failure: str | None = None,
     ) -> Output:
         check_choice("returnValues", return_values, ("NONE", "ALL_OLD"))
-        check_mixed(
-            {"Expected": expected, "ConditionalOperator": conditional_operator},
-            ConditionExpression=condition_expression,
-        )
-        bindings = Bindings(
-            expression_attribute_names, expression_attribute_values, expressions=condition_expression is not None
-        )
-        test = condition(bindings, condition_expression, expected, conditional_operator)
-        bindings.finish()
+        names, values = expression_attribute_names, expression_attribute_values
+        test = _sole_condition(condition_expression, names, values, expected, conditional_operator)
         prepared = put(self._parts.table(table_name), item, test, return_values_on_condition_check_failure)
         done = await self._write(prepared, call)
         return _answer(done, return_values, return_consumed_capacity)
@@ -85,15 +78,8 @@ class ItemOperations(Operations):
         return_values_on_condition_check_failure: str | None = None,
     ) -> Output:
         check_choice("returnValues", return_values, ("NONE", "ALL_OLD"))
-        check_mixed(
-            {"Expected": expected, "ConditionalOperator": conditional_operator},
-            ConditionExpression=condition_expression,
-        )
-        bindings = Bindings(
-            expression_attribute_names, expression_attribute_values, expressions=condition_expression is not None
-        )
-        test = condition(bindings, condition_expression, expected, conditional_operator)
-        bindings.finish()
+        names, values = expression_attribute_names, expression_attribute_values
+        test = _sole_condition(condition_expression, names, values, expected, conditional_operator)
         prepared = delete(self._parts.table(table_name), key, test, return_values_on_condition_check_failure)
         done = await self._write(prepared, call)
         return _answer(done, return_values, return_consumed_capacity)
@@ -279,6 +265,21 @@ def check_mixed(old: dict[str, Any], **new: Any) -> None:
             "Can not use both expression and non-expression parameters in the same request: "
             f"Non-expression parameters: {{{', '.join(older)}}} Expression parameters: {{{', '.join(newer)}}}"
         )
+
+
+def _sole_condition(
+    expression: str | None,
+    names: dict[str, str] | None,
+    values: dict[str, Any] | None,
+    expected: dict[str, Any] | None,
+    operator: str | None,
+) -> Test | None:
+    """Of a request that has no other expression. Raises Invalid."""
+    check_mixed({"Expected": expected, "ConditionalOperator": operator}, ConditionExpression=expression)
+    bindings = Bindings(names, values, expressions=expression is not None)
+    test = condition(bindings, expression, expected, operator)
+    bindings.finish()
+    return test
 
 
 def _answer(done: Written, wanted: str | None, consumed: str | None, change: Change | None = None) -> Output:
