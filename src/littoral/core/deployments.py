@@ -30,6 +30,7 @@ from littoral.core.link import Link, LinkDown
 from littoral.core.nucleus.nucleus import Nucleus, Wanted
 from littoral.core.nucleus.recipe import generic_of
 from littoral.core.ports import Functions
+from littoral.core.public import PUBLIC, Played
 from littoral.core.recipe import ARTIFACT, LAMBDA, LAYER, BadComponent, LambdaComponent, component_of, parse_merge
 from littoral.core.routes import Routes
 from littoral.core.source import Declined, Source, Unreachable
@@ -56,6 +57,7 @@ class CoreDeployments:
         functions: Functions,
         routes: Routes,
         nucleus: Nucleus,
+        played: Mapping[str, Played],
     ) -> None:
         self.thing = thing
         self._documents = Documents(records, "deployment/")
@@ -64,6 +66,7 @@ class CoreDeployments:
         self._functions = functions
         self._routes = routes
         self._nucleus = nucleus
+        self._played = played
         self._prefix = f"$aws/things/{thing}/shadow/name/{SHADOW}"
         self._desired: Deployment | None = None
         self._active: dict[str, Any] = {"arn": "", "components": {}, "recipes": {}}
@@ -94,6 +97,8 @@ class CoreDeployments:
                 await asyncio.gather(task, return_exceptions=True)
         await self._routes.close()
         await self._nucleus.close()
+        for played in self._played.values():
+            await played.close()
 
     @property
     def status(self) -> dict[str, Any]:
@@ -195,8 +200,8 @@ class CoreDeployments:
 
     async def _apply(self, wanted: Deployment) -> None:
         """Raises Unreachable, and FAILED's; what ran before then runs on."""
-        lambdas = {name: each["version"] for name, each in wanted.components.items() if name != BRIDGE}
-        found = await self._source.recipes(lambdas)
+        own = {name: each["version"] for name, each in wanted.components.items() if name not in PUBLIC}
+        found = await self._source.recipes(own)
         active = {
             "arn": wanted.arn,
             "components": {name: dict(each) for name, each in wanted.components.items()},
@@ -221,11 +226,14 @@ class CoreDeployments:
         await self._nucleus.forget(list(before.names - plan.names))
 
     async def _run(self, plan: _Plan, before: _Plan) -> None:
-        """The programs of a deployment, or those of the one before it. Raises BadComponent."""
+        """What AWS's components and the programs of a deployment are to do, or those of the one before it. Raises
+        BadComponent."""
         try:
+            await self._play(plan)
             await self._nucleus.change(plan.programs)
         except BadComponent:
             try:
+                await self._play(before)
                 await self._nucleus.change(before.programs)
             except BadComponent as problem:
                 log.warning("going back to the deployment before: %s", problem)
@@ -233,10 +241,23 @@ class CoreDeployments:
 
     async def _run_active(self) -> None:
         """Programs are started beside everything else: one that takes its time holds nothing up."""
-        try:
-            await self._nucleus.change(_plan(self._active).programs)
-        except (BadComponent, StoreError) as problem:
-            log.warning("of the active deployment: %s", problem)
+        plan = _plan(self._active)
+        for step in (self._play(plan), self._nucleus.change(plan.programs)):
+            try:
+                await step
+            except (BadComponent, StoreError) as problem:
+                log.warning("of the active deployment: %s", problem)
+
+    async def _play(self, plan: _Plan) -> None:
+        """All of them are told. Raises BadComponent, naming those that cannot."""
+        problems = []
+        for name, played in self._played.items():
+            try:
+                await played.play(plan.public.get(name))
+            except BadComponent as problem:
+                problems.append(f"{name}: {problem}")
+        if problems:
+            raise BadComponent("; ".join(problems))
 
     async def _archives(self, arn: str, component: LambdaComponent) -> list[bytes]:
         """The function's zip, then those of its layers."""
@@ -287,7 +308,11 @@ class _Plan:
 
     lambdas: tuple[LambdaComponent, ...]
     programs: tuple[Wanted, ...]
-    bridges: tuple[TopicMapping, ...]
+    public: Mapping[str, Mapping[str, Any]]  # AWS's components with their configuration
+
+    @property
+    def bridges(self) -> tuple[TopicMapping, ...]:
+        return mappings(self.public.get(BRIDGE, {}))
 
     @property
     def names(self) -> set[str]:
@@ -299,13 +324,13 @@ def _plan(active: Mapping[str, Any]) -> _Plan:
     """Raises BadComponent."""
     lambdas: list[LambdaComponent] = []
     programs: list[Wanted] = []
-    bridges: tuple[TopicMapping, ...] = ()
+    public: dict[str, Mapping[str, Any]] = {}
     for name, each in active["components"].items():
-        if name == BRIDGE:
-            bridges = mappings(parse_merge(each.get("merge")))
+        if name in PUBLIC:
+            public[name] = PUBLIC[name].configured(each.get("merge"))
         elif (recipe := active["recipes"][name]).get("ComponentType") == LAMBDA:
             lambdas.append(component_of(recipe, each.get("merge")))
         else:
             made = generic_of(recipe, PLATFORM["os"], PLATFORM["architecture"])
             programs.append(Wanted(made, parse_merge(each.get("merge")), active.get("at", 0.0)))
-    return _Plan(tuple(lambdas), tuple(programs), bridges)
+    return _Plan(tuple(lambdas), tuple(programs), public)

@@ -11,6 +11,7 @@ import yaml
 from littoral.aws.service import Call, Output, operation
 from littoral.core.nucleus.recipe import GENERIC, generic_of
 from littoral.core.ports import Allows, FunctionCatalog
+from littoral.core.public import PUBLIC
 from littoral.core.recipe import ARTIFACT, LAYER, BadComponent, lambda_recipe
 from littoral.core.region.names import (
     check_name,
@@ -33,7 +34,7 @@ from littoral.store.documents import Document
 
 KIND = "component"
 LINUX = [{"name": "Linux", "attributes": {"os": "linux"}}]
-PROVIDED = frozenset(("aws.greengrass.Nucleus",))  # what every core has
+PROVIDED = frozenset(("aws.greengrass.Nucleus", *PUBLIC))  # what a core has or plays by itself
 
 
 class Components:

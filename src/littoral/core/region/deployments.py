@@ -8,8 +8,8 @@ from typing import Any
 
 from littoral.aws.service import Call, Output, ServiceError, operation
 from littoral.core import document as wire
-from littoral.core.bridge import BRIDGE, mappings
 from littoral.core.ports import Shadows
+from littoral.core.public import PUBLIC
 from littoral.core.recipe import LAMBDA, BadComponent, component_of, parse_merge
 from littoral.core.region.names import (
     conflict,
@@ -41,8 +41,9 @@ class Deployments:
                     await self._deliver(thing, target, found)
 
     @operation(
-        notes="targets: things; components: Lambda components and the MQTT bridge; failureHandlingPolicy ROLLBACK; the "
-        "other policies speak of notices and timeouts that a Littoral core has no use for"
+        notes="targets: things; components: this account's, and of AWS's public ones those a core plays by itself; "
+        "failureHandlingPolicy ROLLBACK; the other policies speak of notices and timeouts that a Littoral core has no "
+        "use for"
     )
     async def create_deployment(
         self,
@@ -123,11 +124,11 @@ class Deployments:
 
     async def _check(self, name: str, version: str, merge: str | None) -> str | None:
         """The function of a Lambda component; None for any other."""
-        if name == BRIDGE:
-            mappings(parse_merge(merge))
+        if name in PUBLIC:
+            PUBLIC[name].configured(merge)
             return None
         if name.startswith("aws."):
-            raise invalid(f"{name} is not served by Littoral; of AWS's public components only {BRIDGE} is")
+            raise invalid(f"{name} is not served by Littoral; of AWS's public components {', '.join(PUBLIC)} are")
         document = await self._state.components.get(f"{name}/{version}")
         if document is None:
             raise not_found(f"{name} {version}", "component")

@@ -1,0 +1,48 @@
+"""AWS's public components that a core plays by itself: a deployment names them and configures them as it does with AWS.
+
+``Public`` is what both ends know of one (pure): the region checks a deployment by it, the core fills in what the
+deployment leaves out. ``Played`` is what the core does with it. A version is taken as the deployment asks for it, since
+what runs is the core's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from littoral.core.bridge import BRIDGE, mappings
+from littoral.core.configuration import Configuration
+from littoral.core.recipe import parse_merge
+
+
+@dataclass(frozen=True, slots=True)
+class Public:
+    """``check`` takes the whole configuration and raises BadComponent for what is not served; what it returns is not
+    looked at. ``defaults`` are AWS's, where ours do not differ for a reason that the docs give."""
+
+    name: str
+    check: Callable[[Mapping[str, Any]], object]
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+
+    def configured(self, merge: str | None) -> Mapping[str, Any]:
+        """The whole configuration that a deployment's ``merge`` comes to, checked. Raises BadComponent."""
+        made = Configuration(self.defaults)
+        made.merge(parse_merge(merge), 1.0)
+        self.check(made.value)
+        return made.value
+
+
+class Played(Protocol):
+    """One public component on the core."""
+
+    async def play(self, configuration: Mapping[str, Any] | None) -> None:
+        """Do as the (checked) configuration says; None ends it, and the same again changes nothing. Told at the start
+        of the core, and in a deployment before its programs start. Raises BadComponent where it cannot be done."""
+
+    async def close(self) -> None:
+        """The core ends; what is kept stays."""
+
+
+PUBLIC: Mapping[str, Public] = {each.name: each for each in (Public(BRIDGE, mappings),)}
+"""The bridge is not ``Played``: it is connected last, with the functions' topics (``routes``)."""
