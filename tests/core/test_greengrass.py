@@ -237,7 +237,7 @@ async def test_a_deployment_that_a_crash_kept_from_its_shadow_is_delivered_at_th
     shadows = Broken()
 
     def made() -> Greengrass:
-        return Greengrass(store.records("g"), shadows, None, lambda *_: True)  # type: ignore[arg-type]
+        return Greengrass(store.records("g"), shadows, None, None, lambda *_: True)  # type: ignore[arg-type]
 
     with pytest.raises(RuntimeError):
         await made().create_deployment(_call(), target_arn=TARGET)
@@ -258,7 +258,7 @@ async def test_a_deployment_that_its_shadow_refuses_is_none(tmp_path: Any) -> No
         async def update(self, thing: str, shadow_name: str, desired: Mapping[str, Any]) -> None:
             raise ServiceError("ResourceNotFoundException", "no such thing")
 
-    region = Greengrass(store.records("g"), Refusing(), None, lambda *_: True)  # type: ignore[arg-type]
+    region = Greengrass(store.records("g"), Refusing(), None, None, lambda *_: True)  # type: ignore[arg-type]
     with pytest.raises(ServiceError):
         await region.create_deployment(_call(), target_arn=TARGET)
     assert await region.list_deployments(_call(), history_filter="ALL") == {"deployments": []}

@@ -27,7 +27,8 @@ from littoral.net.listen import HttpService, listen_http, listen_stream
 from littoral.net.message import Request
 from littoral.net.pki import Authority
 from littoral.net.tls import client_context, server_context
-from littoral.site.capabilities import CoreBroker
+from littoral.objects import Objects
+from littoral.site.capabilities import ComponentObjects, CoreBroker
 from littoral.site.sockets import socket_folder
 from littoral.store.documents import Documents
 from littoral.store.embedded import EmbeddedStore
@@ -112,18 +113,25 @@ class RegionPlace:
             endpoint=lambda: f"127.0.0.1:{self.device_port}",
         )
         self.functions = await Functions.open(self.store, self.folder / "functions", settings=FunctionSettings())
+        self.identity = await Identity.open(self.store.records("identity"))
+        self.objects = await Objects.open(self.store, self.folder / "objects")
         self.greengrass = Greengrass(
-            self.store.records("greengrass"), ShadowsOf(self.things), Catalog(self.functions), self._allows
+            self.store.records("greengrass"),
+            ShadowsOf(self.things),
+            Catalog(self.functions),
+            ComponentObjects(self.objects, self.identity.root),
+            self._allows,
         )
         self.things.shadows.on_shadow_changed(self.greengrass.shadow_changed)
-        self.identity = await Identity.open(self.store.records("identity"))
         services = {
             "iot": self.things.iot,
             "iot-data": self.things.iot_data,
             "lambda": self.functions.api,
             "greengrassv2": self.greengrass,
+            "s3": self.objects.api,
         }
         self.gateway = Gateway(services, self.identity, region=REGION, account=ACCOUNT, routes=self.functions.routes())
+        await self.objects.start()
         await self.things.start()
         await self.greengrass.start()
         self.things.broker.tap("#", self._arrive)
@@ -151,6 +159,7 @@ class RegionPlace:
         await self.greengrass.close()
         await self.things.close()
         await self.functions.close()
+        await self.objects.close()
         await self.store.close()
 
     def _device_request(self, request: Request) -> Any:

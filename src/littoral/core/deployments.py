@@ -29,6 +29,7 @@ from littoral.core.document import SHADOW, Deployment, Status, parse_desired, re
 from littoral.core.link import Link, LinkDown
 from littoral.core.nucleus.nucleus import Nucleus, Wanted
 from littoral.core.nucleus.recipe import generic_of
+from littoral.core.packages import Packages
 from littoral.core.ports import Functions
 from littoral.core.public import PUBLIC, Played
 from littoral.core.recipe import ARTIFACT, LAMBDA, LAYER, BadComponent, LambdaComponent, component_of, parse_merge
@@ -57,6 +58,7 @@ class CoreDeployments:
         functions: Functions,
         routes: Routes,
         nucleus: Nucleus,
+        packages: Packages,
         played: Mapping[str, Played],
     ) -> None:
         self.thing = thing
@@ -66,6 +68,7 @@ class CoreDeployments:
         self._functions = functions
         self._routes = routes
         self._nucleus = nucleus
+        self._packages = packages
         self._played = played
         self._prefix = f"$aws/things/{thing}/shadow/name/{SHADOW}"
         self._desired: Deployment | None = None
@@ -215,6 +218,8 @@ class CoreDeployments:
             for each in components
             if each not in self._runnable()
         }
+        for each in plan.programs:
+            await self._packages.fetch(found[each.made.name][0], each.made)
         await self._install([each for each in components if each.name in archives], archives)
         await self._run(plan, before)
         await self._documents.put(ACTIVE, active)
@@ -224,6 +229,7 @@ class CoreDeployments:
         for function in {each.function for each in before.lambdas} - {each.function for each in components}:
             await self._functions.remove(function)
         await self._nucleus.forget(list(before.names - plan.names))
+        await self._packages.keep([each.made for each in plan.programs])
 
     async def _run(self, plan: _Plan, before: _Plan) -> None:
         """What AWS's components and the programs of a deployment are to do, or those of the one before it. Raises

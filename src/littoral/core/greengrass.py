@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from littoral.core.document import SHADOW, Report, parse_reported
-from littoral.core.ports import Allows, FunctionCatalog, Shadows
+from littoral.core.ports import Allows, ArtifactObjects, FunctionCatalog, Shadows
 from littoral.core.region.components import Components
 from littoral.core.region.deployments import Deployments
 from littoral.core.region.devices import CoreDevices
@@ -33,11 +33,12 @@ class Greengrass(Components, Deployments, CoreDevices):
         records: Records,
         shadows: Shadows,
         functions: FunctionCatalog,
+        objects: ArtifactObjects,
         allows: Allows,
         clock: Callable[[], float] = time.time,
     ) -> None:
         state = State(records)
-        Components.__init__(self, state, functions, allows)
+        Components.__init__(self, state, functions, objects, allows)
         Deployments.__init__(self, state, shadows)
         CoreDevices.__init__(self, state)
         self._clock = clock

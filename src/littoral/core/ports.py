@@ -33,6 +33,16 @@ class FunctionCatalog(Protocol):
         """SHA-256 (base64) of each of its layers, the lowest first, and where to fetch it. Raises ServiceError."""
 
 
+class ArtifactObjects(Protocol):
+    """The region's objects, where artifacts of recipes lie."""
+
+    async def sha256(self, bucket: str, key: str) -> str:
+        """Of what the object is now, in base64. Raises ServiceError: NoSuchBucket, NoSuchKey."""
+
+    def url(self, call: Call, bucket: str, key: str) -> str:
+        """Where the caller can fetch it for a while."""
+
+
 Allows = Callable[[Call, str, str], bool]
 """(call, action, resource ARN): whether the policies of the calling certificate allow it."""
 

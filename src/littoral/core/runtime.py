@@ -14,6 +14,7 @@ from littoral.core.ipc.server import IpcServer
 from littoral.core.ipc.shadowing import Shadowing
 from littoral.core.link import Backoff, Link, Upstream
 from littoral.core.nucleus.nucleus import Nucleus
+from littoral.core.packages import Packages
 from littoral.core.ports import Broker, Deliver, Functions, Subscription
 from littoral.core.public import Played
 from littoral.core.routes import Routes
@@ -69,8 +70,11 @@ class Core:
         source = Source(f"{scheme}://{above.host}:{above.port}", above.tls, above.server_name)
         routes = Routes(broker, link, spool, functions, streams)
         nucleus = Nucleus(settings.folder, records, settings.thing, settings.region, settings.socket)
+        packages = Packages(settings.folder, source)
         played: dict[str, Played] = {}
-        deployments = CoreDeployments(settings.thing, records, link, source, functions, routes, nucleus, played)
+        deployments = CoreDeployments(
+            settings.thing, records, link, source, functions, routes, nucleus, packages, played
+        )
         served = (Messaging(nucleus, broker, _Above(link, spool)), Configuring(nucleus), Shadowing(nucleus, shadows))
         operations = {name: handler for each in served for name, handler in each.operations().items()}
         ipc = IpcServer(settings.socket, nucleus, operations)

@@ -7,20 +7,26 @@ try again later) and it refuses (``Declined``: the deployment has failed).
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import contextlib
 import hashlib
 import json
+import os
 import ssl
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from littoral.core.recipe import ARTIFACT
-from littoral.net.client import HttpClient, RequestFailed
+from littoral.net.client import ClientResponse, HttpClient, RequestFailed
 from littoral.net.message import BodyError, Headers
+from littoral.store.contract import StorageFailed
 
 MAX_ANSWER = 8 * 1024**2
-MAX_ARTIFACT = 512 * 1024**2  # bytes of a zip
+MAX_ARTIFACT = 512 * 1024**2  # bytes of a function's zip
+MOST_DOWNLOADED = 2 * 1024**3  # bytes of a recipe's artifact; AWS's own quota
 TRY_AGAIN = (408, 429)
 
 
@@ -71,14 +77,52 @@ class Source:
 
     async def artifact(self, arn: str, sha256: str, name: str = ARTIFACT) -> bytes:
         """A zip of a component version, of that SHA-256 (base64). Raises Unreachable, Declined."""
-        path = f"/greengrass/v2/components/{quote(arn, safe='')}/artifacts/{name}"
-        location = (await self._json("GET", path)).get("preSignedUrl")
-        if not isinstance(location, str):
-            raise Declined("the place above gave no address of the artifact")
-        data = await self._get("GET", location, None, MAX_ARTIFACT)
+        data = await self._get("GET", await self._location(arn, name), None, MAX_ARTIFACT)
         if base64.b64encode(hashlib.sha256(data).digest()).decode() != sha256:
             raise Declined(f"the artifact of {arn} is not what its recipe says: its SHA-256 differs")
         return data
+
+    async def download(self, arn: str, name: str, sha256: str, into: Path) -> None:
+        """An artifact of that SHA-256 (hexadecimal) into a file, which may hold its beginning already; whole, verified
+        and durable on return. A download that breaks off leaves what came. Raises Unreachable, Declined,
+        StorageFailed."""
+        for start in (into.stat().st_size if into.exists() else 0, 0):
+            if await self._downloaded(arn, name, sha256, into, start):
+                return
+            into.unlink(missing_ok=True)
+            if not start:
+                break
+        raise Declined(f"the artifact {name} of {arn} is not what its recipe says: its SHA-256 differs")
+
+    async def _downloaded(self, arn: str, name: str, sha256: str, into: Path, start: int) -> bool:
+        """Whether the file is that now."""
+        digest = await asyncio.to_thread(_digest, into) if start else hashlib.sha256()
+        if start and digest.hexdigest() == sha256:
+            return True
+        wanted = Headers.of([("range", f"bytes={start}-")] if start else [])
+        async with self._opened("GET", await self._location(arn, name), wanted, None) as response:
+            if response.status == 416 or (start and response.status != 206):
+                return False  # from the beginning
+            await self._well(response)
+            try:
+                with into.open("ab" if start else "wb") as file:
+                    async for chunk in response.body:
+                        digest.update(chunk)
+                        file.write(chunk)
+                        if file.tell() > MOST_DOWNLOADED:
+                            raise Declined(f"the artifact {name} of {arn} has more than {MOST_DOWNLOADED} bytes")
+                    file.flush()
+                    await asyncio.to_thread(os.fsync, file.fileno())
+            except OSError as problem:
+                raise StorageFailed(f"{into}: {problem}") from problem
+        return digest.hexdigest() == sha256
+
+    async def _location(self, arn: str, name: str) -> str:
+        path = f"/greengrass/v2/components/{quote(arn, safe='')}/artifacts/{quote(name)}"
+        location = (await self._json("GET", path)).get("preSignedUrl")
+        if not isinstance(location, str):
+            raise Declined("the place above gave no address of the artifact")
+        return location
 
     async def _json(self, method: str, path: str, body: bytes | None = None) -> dict[str, Any]:
         data = await self._get(method, self._base + path, body, MAX_ANSWER)
@@ -92,18 +136,40 @@ class Source:
 
     async def _get(self, method: str, url: str, body: bytes | None, limit: int) -> bytes:
         headers = Headers.of([("content-type", "application/json")] if body is not None else [])
+        async with self._opened(method, url, headers, body) as response:
+            await self._well(response)
+            return await response.body.read(limit)
+
+    @contextlib.asynccontextmanager
+    async def _opened(
+        self, method: str, url: str, headers: Headers, body: bytes | None
+    ) -> AsyncIterator[ClientResponse]:
+        """Raises Unreachable, Declined; for what happens to the body while it is read, too."""
         try:
             response = await self._client.request(
                 method, url, headers=headers, body=body, tls=self._tls, server_name=self._server_name
             )
             async with response:
-                data = await response.body.read(limit)
+                yield response
         except (RequestFailed, BodyError, OSError) as problem:
             raise Unreachable(str(problem) or type(problem).__name__) from problem
         except ValueError as problem:
             raise Declined(f"not an address to fetch from: {problem}") from problem
+
+    async def _well(self, response: ClientResponse) -> None:
+        """Raises Unreachable, Declined."""
         if response.status >= 500 or response.status in TRY_AGAIN:
             raise Unreachable(f"the place above answered {response.status}")
-        if response.status != 200:
-            raise Declined(f"the place above answered {response.status}: {data[:300].decode('utf-8', 'replace')}")
-        return data
+        if response.status not in (200, 206):
+            said = (await response.body.read(MAX_ANSWER))[:300].decode("utf-8", "replace")
+            raise Declined(f"the place above answered {response.status}: {said}")
+
+
+def _digest(file: Path) -> hashlib._Hash:
+    """Of what is durably there."""
+    digest = hashlib.sha256()
+    with file.open("rb") as opened:
+        while chunk := opened.read(1024 * 1024):
+            digest.update(chunk)
+        os.fsync(opened.fileno())
+    return digest

@@ -10,7 +10,7 @@ await objects.close()           # before the store is closed
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -109,5 +109,9 @@ class Objects:
 
     async def get_bytes(self, bucket: str, key: str) -> bytes:
         """Raises ServiceError: NoSuchBucket, NoSuchKey."""
+        return b"".join([chunk async for chunk in self.chunks(bucket, key)])
+
+    def chunks(self, bucket: str, key: str) -> AsyncIterator[bytes]:
+        """Raises ServiceError: NoSuchBucket, NoSuchKey."""
         content = self._index.get(bucket, key).content
-        return b"".join([chunk async for chunk in self._shelf.read(content, Span(0, content.size))])
+        return self._shelf.read(content, Span(0, content.size))

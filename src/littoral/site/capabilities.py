@@ -6,6 +6,7 @@ Capabilities do not import each other; what they need of one another is handed i
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -55,10 +56,12 @@ class JobObjects(RuleObjects):
         return await self._objects.get_bytes(bucket, key)
 
     def presign(self, bucket: str, key: str, seconds: int) -> str:
-        url = f"{self._api()}/{bucket}/{quote(key, safe='/~')}"
-        return presign(
-            url, access_key=self._key.id, secret=self._key.secret, region=self._region, now=time.time(), seconds=seconds
-        )
+        return _presigned(self._api(), bucket, key, seconds, self._key, self._region)
+
+
+def _presigned(base: str, bucket: str, key: str, seconds: int, by: AccessKey, region: str) -> str:
+    url = f"{base}/{bucket}/{quote(key, safe='/~')}"
+    return presign(url, access_key=by.id, secret=by.secret, region=region, now=time.time(), seconds=seconds)
 
 
 class RuleStreams:
@@ -159,6 +162,24 @@ class ComponentFunctions:
 
     async def layers(self, call: Call, lambda_arn: str) -> list[tuple[str, str]]:
         return self._functions.layers_of(lambda_arn, call.base_url)
+
+
+class ComponentObjects:
+    """For Greengrass: artifacts of recipes lie in the region's buckets."""
+
+    def __init__(self, objects: Objects, key: AccessKey) -> None:
+        self._objects = objects
+        self._key = key
+
+    async def sha256(self, bucket: str, key: str) -> str:
+        digest = hashlib.sha256()
+        async for chunk in self._objects.chunks(bucket, key):
+            digest.update(chunk)
+        return base64.b64encode(digest.digest()).decode()
+
+    def url(self, call: Call, bucket: str, key: str) -> str:
+        """On the port that the caller uses, so that a core needs no other one."""
+        return _presigned(call.base_url, bucket, key, 3600, self._key, call.region)
 
 
 def _named(lambda_arn: str) -> dict[str, str]:

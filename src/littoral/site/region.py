@@ -31,6 +31,7 @@ from littoral.schedules import Schedules
 from littoral.site import edge
 from littoral.site.capabilities import (
     ComponentFunctions,
+    ComponentObjects,
     DeploymentShadows,
     EdgeFunctions,
     ImportedObjects,
@@ -84,7 +85,11 @@ async def _region(place: Place, *, with_edge: bool) -> None:
     place.quiet(control.close)
     functions.replicas(partial(replicated, control))
     greengrass = Greengrass(
-        base.store.records("greengrass"), DeploymentShadows(things), ComponentFunctions(functions), allows(things)
+        base.store.records("greengrass"),
+        DeploymentShadows(things),
+        ComponentFunctions(functions),
+        ComponentObjects(local.objects, base.identity.root),
+        allows(things),
     )
     things.shadows.on_shadow_changed(greengrass.shadow_changed)
     cloudfront = CloudFront(control, account=account, functions=EdgeFunctions(functions))

@@ -22,6 +22,7 @@ from littoral.core.configuration import Configuration, NoSuchKey
 from littoral.core.ipc.ports import Details
 from littoral.core.nucleus.component import Component
 from littoral.core.nucleus.recipe import Generic, Step, filled
+from littoral.core.packages import packed, unpacked
 from littoral.core.recipe import BadComponent
 from littoral.store.contract import Records
 from littoral.store.documents import Documents
@@ -200,10 +201,11 @@ class Nucleus:
             except NoSuchKey:
                 return None
             return found if isinstance(found, str) else json.dumps(found)
+        if kind == "artifacts" and component is not None:
+            places = {"path": packed, "decompressedPath": unpacked}
+            return str(places[key](self._folder, component.made)) if key in places else None
         known = {
             ("work", "path"): str(self._folder / "work" / name),
-            ("artifacts", "path"): str(self._folder / "artifacts" / name),
-            ("artifacts", "decompressedPath"): str(self._folder / "unpacked" / name),
             ("iot", "thingName"): self._thing,
             ("kernel", "rootPath"): str(self._folder),
         }

@@ -6,9 +6,11 @@ does not do is refused here, never passed over.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any
 
 from littoral.core.recipe import BadComponent
@@ -17,6 +19,7 @@ GENERIC = "aws.greengrass.generic"
 # Their time limits, in seconds.
 STEPS: Mapping[str, float | None] = {"install": 120.0, "startup": 120.0, "run": None, "shutdown": 15.0, "recover": 60.0}
 _KNOWN_OF_STEP = {"Script", "Setenv", "Timeout", "Skipif", "RequiresPrivilege"}
+_OBJECT = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(?P<key>.{1,1024})")
 _VARIABLE = re.compile(r"\{((?:[A-Za-z0-9._-]+:)?(?:configuration|artifacts|work|iot|kernel):[^{}\s]*)\}")
 
 
@@ -30,9 +33,27 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    uri: str
-    sha256: str  # base64
+    """An object in a bucket of the place above. ``mode`` is what its Permission comes to, for files."""
+
+    bucket: str
+    key: str
+    sha256: str  # base64; empty before the region has filled it in
     unpack: bool
+    mode: int
+
+    @property
+    def name(self) -> str:
+        """Of GetComponentVersionArtifact: the URI after its scheme."""
+        return f"{self.bucket}/{self.key}"
+
+    @property
+    def file(self) -> str:
+        return PurePosixPath(self.key).name
+
+    @property
+    def stem(self) -> str:
+        """The folder that it is unpacked to."""
+        return PurePosixPath(self.key).stem
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +65,13 @@ class Generic:
     hard: Mapping[str, str]  # dependencies that must run before it: name, version requirement
     soft: Mapping[str, str]  # dependencies that are started before it, and may fail
     artifacts: tuple[Artifact, ...] = ()
+
+    @property
+    def home(self) -> str:
+        """The folder of its artifacts: of its name and version, and of what they are, for a version may be deleted and
+        made anew."""
+        mark = hashlib.sha256(repr(self.artifacts).encode()).hexdigest()[:12]
+        return f"{self.name}/{self.version}-{mark}"
 
 
 def generic_of(recipe: Mapping[str, Any], os: str, architecture: str) -> Generic:
@@ -57,7 +85,7 @@ def generic_of(recipe: Mapping[str, Any], os: str, architecture: str) -> Generic
         configuration = _mapping(name, "ComponentConfiguration", recipe.get("ComponentConfiguration") or {})
         defaults = _mapping(name, "DefaultConfiguration", configuration.get("DefaultConfiguration") or {})
         hard, soft = _dependencies(name, recipe.get("ComponentDependencies") or {})
-        artifacts = tuple(_artifact(name, each) for each in manifest.get("Artifacts") or ())
+        artifacts = artifacts_of(name, manifest)
     except KeyError as missing:
         raise BadComponent(f"the recipe lacks {missing}") from missing
     return Generic(name, version, _steps(name, lifecycle), defaults, hard, soft, artifacts)
@@ -137,14 +165,47 @@ def _dependencies(name: str, value: Any) -> tuple[dict[str, str], dict[str, str]
     return hard, soft
 
 
+def artifacts_of(name: str, manifest: Mapping[str, Any]) -> tuple[Artifact, ...]:
+    """Raises BadComponent."""
+    listed = manifest.get("Artifacts") or []
+    if not isinstance(listed, list):
+        raise BadComponent(f"{name}: Artifacts must be a list")
+    found = tuple(_artifact(name, each) for each in listed)
+    for names in ([each.file for each in found], [each.stem for each in found if each.unpack]):
+        if len(set(names)) < len(names):
+            raise BadComponent(f"{name}: two artifacts would have the same file name")
+    return found
+
+
+def written(value: Mapping[str, Any]) -> dict[str, Any]:
+    """An object of a recipe whose keys are spelled as one likes: URI, Uri, uri."""
+    return {key.lower(): each for key, each in value.items()}
+
+
 def _artifact(name: str, value: Any) -> Artifact:
-    written = {key.lower(): each for key, each in _mapping(name, "Artifacts", value).items()}
-    unpack = written.get("unarchive", "NONE")
-    if not isinstance(written.get("uri"), str) or unpack not in ("NONE", "ZIP"):
-        raise BadComponent(f"{name}: an artifact has a Uri, and Unarchive is NONE or ZIP")
-    if written.get("algorithm", "SHA-256") != "SHA-256":
-        raise BadComponent(f"{name}: the digest of an artifact is SHA-256")
-    return Artifact(written["uri"], str(written.get("digest", "")), unpack == "ZIP")
+    said = written(_mapping(name, "Artifacts", value))
+    unpack, algorithm = said.get("unarchive", "NONE"), said.get("algorithm", "SHA-256")
+    found = _OBJECT.fullmatch(said["uri"]) if isinstance(said.get("uri"), str) else None
+    if found is None:
+        raise BadComponent(f"{name}: the URI of an artifact must be s3://BUCKET/KEY here, not {said.get('uri')!r}")
+    if unpack not in ("NONE", "ZIP") or algorithm != "SHA-256":
+        raise BadComponent(f"{name}: Unarchive of an artifact is NONE or ZIP, its Algorithm SHA-256")
+    if PurePosixPath(found["key"]).name in ("", ".", "..") or found["key"].endswith("/") or "\0" in found["key"]:
+        raise BadComponent(f"{name}: {said['uri']!r} ends in no file name")
+    unknown = set(said) - {"uri", "unarchive", "algorithm", "digest", "permission"}
+    if unknown:
+        raise BadComponent(f"{name}: an artifact has no {', '.join(sorted(unknown))}")
+    mode = _mode(name, written(_mapping(name, "Permission", said.get("permission") or {})))
+    return Artifact(found["bucket"], found["key"], str(said.get("digest") or ""), unpack == "ZIP", mode)
+
+
+def _mode(name: str, permission: Mapping[str, Any]) -> int:
+    """AWS's own: read by the owner, executed by nobody."""
+    read, execute = permission.get("read", "OWNER"), permission.get("execute", "NONE")
+    bits = {"NONE": 0, "OWNER": 0o100, "ALL": 0o111}
+    if set(permission) - {"read", "execute"} or read not in bits or execute not in bits:
+        raise BadComponent(f"{name}: Permission of an artifact has Read and Execute: NONE, OWNER or ALL")
+    return bits[read] << 2 | bits[execute]
 
 
 def _mapping(name: str, what: str, value: Any) -> dict[str, Any]:

@@ -8,11 +8,11 @@ from typing import Any
 
 import yaml
 
-from littoral.aws.service import Call, Output, operation
-from littoral.core.nucleus.recipe import GENERIC, generic_of
-from littoral.core.ports import Allows, FunctionCatalog
+from littoral.aws.service import Call, Output, ServiceError, operation
+from littoral.core.nucleus.recipe import GENERIC, Artifact, artifacts_of, generic_of
+from littoral.core.ports import Allows, ArtifactObjects, FunctionCatalog
 from littoral.core.public import PUBLIC
-from littoral.core.recipe import ARTIFACT, LAYER, BadComponent, lambda_recipe
+from littoral.core.recipe import ARTIFACT, LAMBDA, LAYER, BadComponent, lambda_recipe
 from littoral.core.region.names import (
     check_name,
     check_version,
@@ -38,13 +38,14 @@ PROVIDED = frozenset(("aws.greengrass.Nucleus", *PUBLIC))  # what a core has or 
 
 
 class Components:
-    def __init__(self, state: State, functions: FunctionCatalog, allows: Allows) -> None:
+    def __init__(self, state: State, functions: FunctionCatalog, objects: ArtifactObjects, allows: Allows) -> None:
         self._state = state
         self._functions = functions
+        self._objects = objects
         self._allows = allows
 
     @operation(
-        notes="inlineRecipe (JSON or YAML) without artifacts and dependencies; lambdaFunction: json payloads, "
+        notes="inlineRecipe (JSON or YAML): artifacts s3://…, no dependencies; lambdaFunction: json payloads, "
         "NoContainer, no dependencies; maxIdle and status timeouts are kept, not enforced"
     )
     async def create_component_version(
@@ -63,7 +64,8 @@ class Components:
         async def create() -> Output:
             if lambda_function is not None:
                 return await self._create_of_function(call, lambda_function, tags)
-            return await self._create(call, _inline(inline_recipe or b""), LINUX, tags)
+            recipe = await self._with_digests(_inline(inline_recipe or b""))
+            return await self._create(call, recipe, LINUX, tags)
 
         async with self._state.lock:
             return await self._state.once(client_token, create)
@@ -84,6 +86,25 @@ class Components:
         except BadComponent as problem:
             raise invalid(str(problem)) from problem
         return await self._create(call, recipe, source.get("componentPlatforms") or LINUX, tags)
+
+    async def _with_digests(self, recipe: Mapping[str, Any]) -> Mapping[str, Any]:
+        """With what the artifacts are now, as AWS notes it. Raises ValidationException."""
+        manifests = [dict(each) for each in recipe.get("Manifests") or ()]
+        for manifest in manifests:
+            made = artifacts_of(recipe["ComponentName"], manifest)
+            listed = zip(made, manifest.get("Artifacts") or (), strict=True)
+            manifest["Artifacts"] = [await self._with_digest(artifact, given) for artifact, given in listed]
+        return {**recipe, "Manifests": manifests}
+
+    async def _with_digest(self, artifact: Artifact, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        try:
+            digest = await self._objects.sha256(artifact.bucket, artifact.key)
+        except ServiceError as problem:
+            raise invalid(f"The artifact s3://{artifact.name} cannot be read: {problem}") from problem
+        if artifact.sha256 not in ("", digest):
+            raise invalid(f"The Digest of s3://{artifact.name} is not that of the object, {digest}")
+        kept = {key: each for key, each in given.items() if key.lower() not in ("digest", "algorithm")}
+        return {**kept, "Digest": digest, "Algorithm": "SHA-256"}
 
     async def _create(
         self, call: Call, recipe: Mapping[str, Any], platforms: Sequence[Any], tags: Mapping[str, str] | None
@@ -194,14 +215,21 @@ class Components:
     async def get_component_version_artifact(self, call: Call, *, arn: str, artifact_name: str) -> Output:
         self._admit(call, "greengrass:GetComponentVersionArtifact", arn)
         document = await self._component(arn)
+        if document["recipe"].get("ComponentType") != LAMBDA:
+            return {"preSignedUrl": self._url(call, document["recipe"], arn, artifact_name)}
         source = document["recipe"].get("ComponentSource", "")
-        if not source:
-            raise not_found(f"{arn} artifact {artifact_name}", "artifact")
         if artifact_name == ARTIFACT:
             return {"preSignedUrl": await self._functions.code_url(call, source)}
         for number, (_, url) in enumerate(await self._functions.layers(call, source), 1):
             if artifact_name == LAYER.format(number):
                 return {"preSignedUrl": url}
+        raise not_found(f"{arn} artifact {artifact_name}", "artifact")
+
+    def _url(self, call: Call, recipe: Mapping[str, Any], arn: str, artifact_name: str) -> str:
+        for manifest in recipe.get("Manifests") or ():
+            for each in artifacts_of(recipe["ComponentName"], manifest):
+                if each.name == artifact_name.removeprefix("//"):
+                    return self._objects.url(call, each.bucket, each.key)
         raise not_found(f"{arn} artifact {artifact_name}", "artifact")
 
     def _admit(self, call: Call, action: str, resource: str) -> None:
@@ -229,14 +257,15 @@ def _inline(recipe: bytes) -> Mapping[str, Any]:
     check_name(str(found.get("ComponentName", "")))
     check_version(str(found.get("ComponentVersion", "")))
     try:
-        made = generic_of(json.loads(json.dumps(found)), "linux", "*")
+        plain: dict[str, Any] = json.loads(json.dumps(found))
+        made = generic_of(plain, "linux", "*")
+        for manifest in plain.get("Manifests") or ():
+            artifacts_of(made.name, manifest)
     except (BadComponent, TypeError, ValueError) as problem:
         raise invalid(f"The recipe cannot be run: {problem}") from problem
-    if made.artifacts:
-        raise invalid("Artifacts of a recipe are not served by Littoral yet")
     if {*made.hard, *made.soft} - PROVIDED:
         raise invalid("ComponentDependencies are not served by Littoral yet")
-    return found
+    return plain
 
 
 def _summary(call: Call, document: Document) -> dict[str, Any]:
