@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from littoral.objects.listing import Row, list_page, list_uploads
+from littoral.objects.listing import Row, list_many, list_page
 
 KEYS = st.text(alphabet="ab/é\U0010ffff", min_size=1, max_size=6)
 TEXTS = st.text(alphabet="ab/é", max_size=3)
@@ -28,7 +28,7 @@ def fetching(keys: Sequence[str]) -> Callable[[str, str | bytes, int], list[Row]
     ordered = sorted(keys, key=str.encode)
 
     def fetch(start: str, end: str | bytes, limit: int) -> list[Row]:
-        return [(k,) for k in ordered if k >= start and (isinstance(end, bytes) or k < end)][:limit]
+        return [(k, 0) for k in ordered if k >= start and (isinstance(end, bytes) or k < end)][:limit]
 
     return fetch
 
@@ -62,19 +62,23 @@ def test_start_after_any_text(keys: set[str], prefix: str, delimiter: str, after
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(KEYS, max_size=12), TEXTS, st.sampled_from(["", "/"]), st.integers(1, 4))
-def test_uploads_page_by_key_and_id(keys: list[str], prefix: str, delimiter: str, limit: int) -> None:
+def test_rows_of_one_key_page_by_their_ids(keys: list[str], prefix: str, delimiter: str, limit: int) -> None:
     rows = sorted(((key, f"{n:03d}") for n, key in enumerate(keys)), key=lambda row: (row[0].encode(), row[1]))
-    rows = [row for row in rows if row[0].startswith(prefix)]
+
+    def fetch(start: str, last: str | None, end: str | bytes, most: int) -> list[Row]:
+        within = [row for row in rows if row[0] >= start and (isinstance(end, bytes) or row[0] < end)]
+        return [row for row in within if last is None or row[0] > start or row[1] > last][:most]
+
     found: list[Any] = []
     prefixes: list[str] = []
     marker: tuple[str, str | None] = ("", None)
     while True:
-        page = list_uploads(rows, prefix=prefix, delimiter=delimiter, after=marker, limit=limit)
+        page = list_many(fetch, prefix=prefix, delimiter=delimiter, after=marker, limit=limit)
         found += page.rows
         prefixes += page.prefixes
         if not page.truncated:
             break
-        marker = (page.last, page.last_id or None)
+        marker = (page.last, page.last_id)
     model = entries([row[0] for row in rows], prefix, delimiter)
     assert prefixes == [text for text, rolled in model if rolled]
     assert found == [row for row in rows if (row[0], False) in model]

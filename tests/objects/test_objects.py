@@ -234,9 +234,6 @@ def test_buckets(s3: Any, refusal: Refusal) -> None:
     assert "mine.and-1" in [each["Name"] for page in pages for each in page["Buckets"]]
     assert s3.get_bucket_location(Bucket="mine.and-1")["LocationConstraint"] is None
     assert "Status" not in s3.get_bucket_versioning(Bucket="mine.and-1")
-    enabled = {"Status": "Enabled"}
-    versioning = {"Bucket": "mine.and-1", "VersioningConfiguration": enabled}
-    assert refusal(s3.put_bucket_versioning, **versioning) == ("NotImplemented", 501)
     s3.put_object(Bucket="mine.and-1", Key="k", Body=b"")
     assert refusal(s3.delete_bucket, Bucket="mine.and-1") == ("BucketNotEmpty", 409)
     s3.delete_object(Bucket="mine.and-1", Key="k")

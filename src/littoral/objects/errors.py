@@ -20,6 +20,7 @@ STATUS = {
     "BucketNotEmpty": 409,
     "EntityTooLarge": 400,
     "EntityTooSmall": 400,
+    "IllegalVersioningConfigurationException": 400,
     "IllegalLocationConstraintException": 400,
     "IncompleteBody": 400,
     "InternalError": 500,
@@ -61,8 +62,16 @@ def no_such_bucket(bucket: str) -> ServiceError:
     return error("NoSuchBucket", "The specified bucket does not exist", BucketName=bucket)
 
 
-def no_such_key(key: str) -> ServiceError:
-    return error("NoSuchKey", "The specified key does not exist.", Key=key)
+def no_such_key(key: str, marker: str | None = None) -> ServiceError:
+    """``marker`` is the version of the delete marker that is the newest of the key."""
+    headers = None if marker is None else {"x-amz-delete-marker": "true", "x-amz-version-id": marker}
+    return error("NoSuchKey", "The specified key does not exist.", headers=headers, Key=key)
+
+
+def is_delete_marker(version: str) -> ServiceError:
+    headers = {"x-amz-delete-marker": "true", "x-amz-version-id": version, "Allow": "DELETE"}
+    message = "The specified method is not allowed against this resource."
+    return error("MethodNotAllowed", message, headers=headers, Method="GET", ResourceType="DeleteMarker")
 
 
 def no_such_upload(upload_id: str) -> ServiceError:

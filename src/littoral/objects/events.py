@@ -17,9 +17,13 @@ from typing import Any
 from urllib.parse import quote_plus
 
 from littoral.objects.errors import error, invalid_argument, not_implemented
+from littoral.objects.facts import Content
 
-HAPPENS = ("ObjectCreated:Put", "ObjectCreated:Copy", "ObjectCreated:CompleteMultipartUpload", "ObjectRemoved:Delete")
-NEVER = ("ObjectCreated:Post", "ObjectRemoved:DeleteMarkerCreated")  # asked for beside others; neither can occur here
+HAPPENS = (
+    *("ObjectCreated:Put", "ObjectCreated:Copy", "ObjectCreated:CompleteMultipartUpload"),
+    *("ObjectRemoved:Delete", "ObjectRemoved:DeleteMarkerCreated"),
+)
+NEVER = ("ObjectCreated:Post",)  # asked for beside others; it cannot occur here
 _EVENTS = {f"s3:{name}" for name in (*HAPPENS, *NEVER, "ObjectCreated:*", "ObjectRemoved:*")}
 _FUNCTION = re.compile(r"arn:aws[a-z-]*:lambda:[a-z0-9-]+:\d{12}:function:[A-Za-z0-9_-]{1,64}(:[A-Za-z0-9$_-]{1,128})?")
 
@@ -63,6 +67,19 @@ class Origin:
     now: float
 
 
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """What was done. ``event`` as in the record, without "s3:"; ``content`` is None for a removal, ``version`` where
+    the bucket never kept any."""
+
+    event: str
+    bucket: str
+    key: str
+    sequencer: int
+    version: str | None = None
+    content: Content | None = None
+
+
 def triggers_of(configuration: dict[str, Any]) -> tuple[Trigger, ...]:
     """Raises InvalidArgument, NotImplemented."""
     for member in ("TopicConfigurations", "QueueConfigurations"):
@@ -86,31 +103,22 @@ def loaded(text: str) -> tuple[Trigger, ...]:
     return tuple(_trigger(each) for each in json.loads(text))
 
 
-def record(
-    trigger: Trigger,
-    origin: Origin,
-    event: str,
-    *,
-    region: str,
-    account: str,
-    bucket: str,
-    key: str,
-    sequencer: int,
-    size: int | None,
-    etag: str | None,
-) -> dict[str, Any]:
-    """The whole event: ``{"Records": [one]}``. ``size`` and ``etag`` are None for a removal."""
-    happened = datetime.fromtimestamp(origin.now, UTC)
-    thing: dict[str, Any] = {"key": quote_plus(key, safe="/*")}
-    if size is not None:
-        thing |= {"size": size, "eTag": etag}
-    thing["sequencer"] = f"{sequencer:018X}"
+def record(trigger: Trigger, origin: Origin, happened: Happened, *, region: str, account: str) -> dict[str, Any]:
+    """The whole event: ``{"Records": [one]}``."""
+    at = datetime.fromtimestamp(origin.now, UTC)
+    content, bucket = happened.content, happened.bucket
+    thing: dict[str, Any] = {"key": quote_plus(happened.key, safe="/*")}
+    if content is not None:
+        thing |= {"size": content.size, "eTag": content.etag}
+    if happened.version is not None:
+        thing["versionId"] = happened.version
+    thing["sequencer"] = f"{happened.sequencer:018X}"
     entry = {
         "eventVersion": "2.1",
         "eventSource": "aws:s3",
         "awsRegion": region,
-        "eventTime": happened.strftime("%Y-%m-%dT%H:%M:%S.") + f"{happened.microsecond // 1000:03d}Z",
-        "eventName": event,
+        "eventTime": at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z",
+        "eventName": happened.event,
         "userIdentity": {"principalId": f"AWS:{origin.principal}"},
         "requestParameters": {"sourceIPAddress": origin.source_ip},
         "responseElements": {"x-amz-request-id": origin.request_id, "x-amz-id-2": origin.request_id},

@@ -62,7 +62,8 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An object in the index. ``id`` changes with every overwrite."""
+    """An object in the index. ``id`` changes with every overwrite. ``version`` is None where its bucket never kept
+    versions."""
 
     id: int
     bucket: str
@@ -71,10 +72,20 @@ class Stored:
     content: Content
     facts: Facts
     tags: Tags = ()
+    version: str | None = None
 
     @property
     def quoted(self) -> str:
         return f'"{self.content.etag}"'
+
+    @property
+    def version_member(self) -> dict[str, str]:
+        return version_member(self.version)
+
+
+def version_member(version: str | None) -> dict[str, str]:
+    """For an answer: nothing where the bucket never kept versions."""
+    return {} if version is None else {"VersionId": version}
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote_plus
@@ -20,6 +20,7 @@ from littoral.store.embedded.keys import ceiling
 
 Row = Sequence[Any]  # its first member is the key
 Fetch = Callable[[str, str | bytes, int], Sequence[Row]]  # rows with start <= key < end, at most so many
+FetchMany = Callable[[str, Any, str | bytes, int], Sequence[Row]]  # of the key ``start`` only those behind the id
 MOST = 1000
 
 
@@ -29,7 +30,7 @@ class Page:
     prefixes: list[str] = field(default_factory=list)
     truncated: bool = False
     last: str = ""  # the marker of the next page
-    last_id: str = ""  # of uploads: the marker beside it
+    last_id: Any = None  # the marker beside it, where a key may have many rows
 
     @property
     def count(self) -> int:
@@ -37,47 +38,30 @@ class Page:
 
 
 def list_page(fetch: Fetch, *, prefix: str = "", delimiter: str = "", after: str = "", limit: int = MOST) -> Page:
+    def behind(start: str, last: Any, end: str | bytes, most: int) -> Sequence[Row]:
+        return fetch(start if last is None else _next(start), end, most)
+
+    return list_many(behind, prefix=prefix, delimiter=delimiter, after=(after, None), limit=limit)
+
+
+def list_many(
+    fetch: FetchMany, *, prefix: str = "", delimiter: str = "", after: tuple[str, Any] = ("", None), limit: int = MOST
+) -> Page:
+    """The same for rows (key, id, …) of which one key may have many, as uploads and versions: the marker is a key and
+    an id, and where the id is None all rows of that key are behind it."""
     page = Page()
     end = ceiling(prefix)
-    start = _begin(prefix, delimiter, after)
-    while isinstance(start, str) and limit > 0:
-        rows = fetch(start, end, min(limit - page.count + 1, MOST + 1))
+    start, last = _begin(prefix, delimiter, *after)
+    while isinstance(start, str) and limit > 0 and not page.truncated:
+        rows = fetch(start, last, end, min(limit - page.count + 1, MOST + 1))
         if not rows:
             break
-        start = _take(page, rows, prefix, delimiter, limit)
-        if page.truncated:
-            break
+        start, last = _take(page, rows, prefix, delimiter, limit)
     return page
 
 
-def list_uploads(
-    rows: Iterable[Row], *, prefix: str, delimiter: str, after: tuple[str, str | None], limit: int
-) -> Page:
-    """The same for uploads, (key, id, …) in order, of which one key may have many: the marker is a key and an id,
-    and where the id is None all uploads of that key are behind it."""
-    page = Page()
-    marker, marker_id = after
-    for row in rows:
-        group = _rolled(row[0], prefix, delimiter)
-        if group is not None:
-            if marker >= group or (page.prefixes and page.prefixes[-1] == group):
-                continue
-        elif (row[0], row[1]) <= (marker, marker_id or "") or (marker_id is None and row[0] <= marker):
-            continue
-        if page.count >= limit:
-            page.truncated = limit > 0
-            break
-        if group is None:
-            page.rows.append(row)
-            page.last, page.last_id = row[0], row[1]
-        else:
-            page.prefixes.append(group)
-            page.last, page.last_id = group, ""
-    return page
-
-
-def _take(page: Page, rows: Sequence[Row], prefix: str, delimiter: str, limit: int) -> str | bytes:
-    """Add rows to the page until it is full; where to go on."""
+def _take(page: Page, rows: Sequence[Row], prefix: str, delimiter: str, limit: int) -> tuple[str | bytes, Any]:
+    """Add rows to the page until it is full; where to go on, and behind which id."""
     group = page.prefixes[-1] if page.prefixes else None
     for row in rows:
         key: str = row[0]
@@ -89,10 +73,11 @@ def _take(page: Page, rows: Sequence[Row], prefix: str, delimiter: str, limit: i
         group = _rolled(key, prefix, delimiter)
         if group is None:
             page.rows.append(row)
+            page.last, page.last_id = key, row[1]
         else:
             page.prefixes.append(group)
-        page.last = group or key
-    return _next(page.last) if group is None else ceiling(group)
+            page.last, page.last_id = group, None
+    return (page.last, page.last_id) if group is None else (ceiling(group), None)
 
 
 def _rolled(key: str, prefix: str, delimiter: str) -> str | None:
@@ -102,12 +87,14 @@ def _rolled(key: str, prefix: str, delimiter: str) -> str | None:
     return None if at < 0 else key[: at + len(delimiter)]
 
 
-def _begin(prefix: str, delimiter: str, after: str) -> str | bytes:
+def _begin(prefix: str, delimiter: str, marker: str, last: Any) -> tuple[str | bytes, Any]:
     """Where entries greater than the marker begin: a marker within a rolled-up entry skips the whole of it."""
-    if not after or after < prefix:
-        return prefix
-    rolled = _rolled(after, prefix, delimiter)
-    return _next(after) if rolled is None else ceiling(rolled)
+    if not marker or marker < prefix:
+        return prefix, None
+    rolled = _rolled(marker, prefix, delimiter)
+    if rolled is not None:
+        return ceiling(rolled), None
+    return (_next(marker), None) if last is None else (marker, last)
 
 
 def _next(key: str) -> str:

@@ -10,6 +10,7 @@ from littoral.objects.api.notification import NotificationOperations
 from littoral.objects.api.reading import ReadOperations
 from littoral.objects.api.tagging import TaggingOperations
 from littoral.objects.api.uploads import UploadOperations
+from littoral.objects.api.versioning import VersioningOperations
 from littoral.objects.api.writing import WriteOperations
 
 
@@ -25,6 +26,7 @@ class S3Api(
     AttributeOperations,
     TaggingOperations,
     NotificationOperations,
+    VersioningOperations,
 ):
     """All operations of botocore's service "s3" that Littoral has."""
 

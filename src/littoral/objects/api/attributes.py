@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from littoral.aws.service import Call, Output, operation
-from littoral.objects.api.parts import Operations, check_version
+from littoral.objects.api.parts import Operations
 from littoral.objects.checksums import ALGORITHMS
 from littoral.objects.errors import invalid_argument
 from littoral.objects.facts import Stored
 from littoral.objects.listing import limit_of
+from littoral.objects.versions import check_version
 
 KNOWN = ("ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize")
 
@@ -33,7 +34,7 @@ class AttributeOperations(Operations):
         for name in object_attributes:
             if name not in KNOWN:
                 raise invalid_argument("Invalid attribute name specified.", "x-amz-object-attributes", name)
-        stored = self._index.get(bucket, key)
+        stored = self._index.get(bucket, key, version_id)
         checksum = stored.facts.checksum
         every = {
             "ETag": stored.content.etag,
@@ -43,7 +44,7 @@ class AttributeOperations(Operations):
             "ObjectParts": _parts(stored, limit_of(max_parts, "max-parts"), part_number_marker or 0),
         }
         chosen = {name: every[name] for name in object_attributes if every[name] is not None}
-        return {"LastModified": float(int(stored.modified)), **chosen}
+        return {"LastModified": float(int(stored.modified)), **stored.version_member, **chosen}
 
 
 def _parts(stored: Stored, limit: int, after: int) -> dict[str, Any] | None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from littoral.aws.service import Call, Output, operation
-from littoral.objects.api.parts import Operations, check_version
+from littoral.objects.api.parts import Operations
 from littoral.objects.errors import error, invalid_argument, not_implemented
 from littoral.objects.names import check_bucket_name
+from littoral.objects.versions import check_version
 
 MOST_BUCKETS = 10_000
 
@@ -106,15 +107,6 @@ class BucketOperations(Operations):
         return {} if self._parts.region == "us-east-1" else {"LocationConstraint": self._parts.region}
 
     @operation()
-    async def get_bucket_versioning(
-        self, call: Call, *, bucket: str, expected_bucket_owner: str | None = None
-    ) -> Output:
-        """Never versioned: the answer has no Status."""
-        self._index.bucket(bucket)
-        self._check_owner(expected_bucket_owner)
-        return {}
-
-    @operation()
     async def get_bucket_acl(self, call: Call, *, bucket: str, expected_bucket_owner: str | None = None) -> Output:
         self._index.bucket(bucket)
         self._check_owner(expected_bucket_owner)
@@ -132,7 +124,7 @@ class BucketOperations(Operations):
     ) -> Output:
         check_version(version_id)
         self._check_owner(expected_bucket_owner)
-        self._index.get(bucket, key)
+        self._index.get(bucket, key, version_id)
         return self._owner_only()
 
     def _owner_only(self) -> Output:

@@ -20,9 +20,9 @@ from littoral.objects.checksums import Checksum, Digests, algorithm_of
 from littoral.objects.conditions import ReadConditions, check_write_conditions
 from littoral.objects.content import PUT_LIMIT
 from littoral.objects.errors import error, invalid_argument
-from littoral.objects.facts import Content, Facts, Stored
-from littoral.objects.index import WriteConditions
+from littoral.objects.facts import Content, Facts, Stored, version_member
 from littoral.objects.names import check_key
+from littoral.objects.steps import WriteConditions
 
 
 class CopyOperations(Operations):
@@ -64,11 +64,11 @@ class CopyOperations(Operations):
         wanted = algorithm_of(checksum_algorithm)
         replaces_metadata = _replaces(metadata_directive, "x-amz-metadata-directive")
         replaces_tags = _replaces(tagging_directive, "x-amz-tagging-directive")
-        from_bucket, from_key = source_of(copy_source)
+        from_bucket, from_key, from_version = source_of(copy_source)
         self._index.bucket(bucket)
         self._check_owner(expected_bucket_owner)
         self._check_owner(expected_source_bucket_owner)
-        source = self._index.get(from_bucket, from_key)
+        source = self._index.get(from_bucket, from_key, from_version)
         ReadConditions(
             copy_source_if_match,
             copy_source_if_none_match,
@@ -76,7 +76,7 @@ class CopyOperations(Operations):
             copy_source_if_unmodified_since,
         ).check(source.content.etag, source.modified, reading=False, prefix="x-amz-copy-source-")
         changed = replaces_metadata or storage_class is not None or website_redirect_location is not None
-        _check_source(source, (bucket, key), changed=changed)
+        _check_source(source, (bucket, key), changed=changed or from_version is not None)
         headers = source.facts.headers
         if replaces_metadata:
             headers = headers_of(
@@ -92,7 +92,7 @@ class CopyOperations(Operations):
             headers["WebsiteRedirectLocation"] = website_redirect_location
         content, checksum = await self._whole(source, wanted.name if wanted else None)
         facts = Facts(headers, checked_metadata(metadata) if replaces_metadata else source.facts.metadata, checksum)
-        await self._index.put(
+        version = await self._index.put(
             bucket,
             key,
             content,
@@ -104,7 +104,8 @@ class CopyOperations(Operations):
             source=source.id,
         )
         result: Output = {"ETag": f'"{content.etag}"', "LastModified": call.now}
-        return {"CopyObjectResult": result | (checksum.members() if checksum else {})}
+        told = version_member(version) | ({} if source.version is None else {"CopySourceVersionId": source.version})
+        return {"CopyObjectResult": result | (checksum.members() if checksum else {})} | told
 
     async def _whole(self, source: Stored, algorithm: str | None) -> tuple[Content, Checksum | None]:
         """The source's content and checksum as those of an object put in one go: a copy is not in parts, so what

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 from littoral.aws.service import Call, Output, ServiceError, operation
-from littoral.objects.api.parts import Operations, check_version, origin_of
+from littoral.objects.api.parts import Operations, origin_of
 from littoral.objects.conditions import matches
 from littoral.objects.errors import error, precondition_failed
+from littoral.objects.facts import version_member
 from littoral.objects.names import check_key
+from littoral.objects.versions import Check, Removal, Removed, check_version
 
-Check = Callable[[str, int, float], None]
 MOST = 1000
 
 
@@ -34,10 +34,10 @@ class DeleteOperations(Operations):
         check_version(version_id)
         self._check_owner(expected_bucket_owner)
         check = _check(if_match, if_match_last_modified_time, if_match_size)
-        (refused,) = await self._index.delete(bucket, [(key, check)], origin_of(call))
-        if refused is not None:
-            raise refused
-        return {}
+        (done,) = await self._index.delete(bucket, [Removal(key, version_id, check)], origin_of(call))
+        if isinstance(done, Exception):
+            raise done
+        return version_member(done.version) | ({"DeleteMarker": True} if done.marker else {})
 
     @operation(
         harmless={"RequestPayer", "BypassGovernanceRetention", "ChecksumAlgorithm"},
@@ -50,32 +50,33 @@ class DeleteOperations(Operations):
         wanted = delete.get("Objects") or []
         if not 1 <= len(wanted) <= MOST:
             raise error("MalformedXML", "The XML you provided was not well-formed or did not validate")
-        outcomes = await self._index.delete(
-            bucket, [(each["Key"], _check_of(each)) for each in wanted], origin_of(call)
-        )
+        asked = [_removal(each) for each in wanted]
+        removals = [each for each in asked if isinstance(each, Removal)]
+        outcomes = iter(await self._index.delete(bucket, removals, origin_of(call)))
         output: Output = {"Deleted": [], "Errors": []}
-        for each, refused in zip(wanted, outcomes, strict=True):
-            if refused is None:
-                output["Deleted"].append({"Key": each["Key"]})
-            elif isinstance(refused, ServiceError):
-                failed = {"Key": each["Key"], "Code": refused.code, "Message": refused.message}
-                output["Errors"].append(failed)
+        for each, removal in zip(wanted, asked, strict=True):
+            done = next(outcomes) if isinstance(removal, Removal) else removal
+            named = {name: each[name] for name in ("Key", "VersionId") if each.get(name)}
+            if isinstance(done, Removed):
+                marker = {"DeleteMarker": True, "DeleteMarkerVersionId": done.version} if done.marker else {}
+                output["Deleted"].append(named | marker)
+            elif isinstance(done, ServiceError):
+                output["Errors"].append(named | {"Code": done.code, "Message": done.message})
             else:
-                raise refused
+                raise done
         if delete.get("Quiet"):
             del output["Deleted"]
         return output
 
 
-def _check_of(wanted: dict[str, Any]) -> Check | None:
-    version = wanted.get("VersionId")
-    if version not in (None, "null"):
-
-        def refuse(etag: str, size: int, modified: float) -> None:
-            raise error("NoSuchVersion", "The specified version does not exist.")
-
-        return refuse
-    return _check(wanted.get("ETag"), wanted.get("LastModifiedTime"), wanted.get("Size"))
+def _removal(wanted: dict[str, Any]) -> Removal | ServiceError:
+    version = wanted.get("VersionId") or None
+    try:
+        check_version(version)
+    except ServiceError:
+        return error("NoSuchVersion", "The specified version does not exist.")
+    check = _check(wanted.get("ETag"), wanted.get("LastModifiedTime"), wanted.get("Size"))
+    return Removal(wanted["Key"], version, check)
 
 
 def _check(if_match: str | None, modified_time: datetime | None, wanted_size: int | None) -> Check | None:

@@ -109,8 +109,13 @@ class ListOperations(Operations):
             "Size": size,
             "StorageClass": "STANDARD",
         }
-        if (checksum := Facts.load(facts).checksum) is not None:
-            entry |= {"ChecksumAlgorithm": [checksum.algorithm], "ChecksumType": checksum.kind}
+        entry |= checksum_members(facts)
         if owner:
             entry["Owner"] = self._parts.owner
         return entry
+
+
+def checksum_members(facts: str) -> dict[str, Any]:
+    """What a listing says of an entry's checksum."""
+    checksum = Facts.load(facts).checksum
+    return {} if checksum is None else {"ChecksumAlgorithm": [checksum.algorithm], "ChecksumType": checksum.kind}

@@ -9,6 +9,7 @@ import hashlib
 import secrets
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -25,11 +26,10 @@ from littoral.objects.api.parts import (
 from littoral.objects.checksums import ALGORITHMS, Checksum, algorithm_of, joined, kind_of
 from littoral.objects.conditions import check_write_conditions, matches
 from littoral.objects.errors import error
-from littoral.objects.facts import Content, Facts, Part, Upload, UploadedPart
-from littoral.objects.index import WriteConditions
-from littoral.objects.listing import Row, check_encoding, encoded, limit_of, list_uploads
+from littoral.objects.facts import Content, Facts, Part, Upload, UploadedPart, version_member
+from littoral.objects.listing import Row, check_encoding, encoded, limit_of, list_many
 from littoral.objects.names import check_key
-from littoral.store.embedded.keys import ceiling
+from littoral.objects.steps import WriteConditions
 
 LEAST_PART = 5 * 1024 * 1024  # bytes of every part but the last
 OBJECT_LIMIT = 5 * 1024**4
@@ -122,7 +122,7 @@ class MultipartOperations(Operations):
         }
         checksum = _checksum(upload, parts, stated, checksum_type)
         described = tuple(Part(number, part.piece.size, part.checksum) for number, part in enumerate(parts, 1))
-        await self._index.put(
+        version = await self._index.put(
             bucket,
             key,
             content,
@@ -135,7 +135,7 @@ class MultipartOperations(Operations):
         )
         location = f"{call.base_url}/{bucket}/{encoded(key, 'url')}"
         output: Output = {"Location": location, "Bucket": bucket, "Key": key, "ETag": f'"{content.etag}"'}
-        return output | (checksum.members() if checksum else {})
+        return output | version_member(version) | (checksum.members() if checksum else {})
 
     @operation(harmless={"RequestPayer"})
     async def abort_multipart_upload(
@@ -208,9 +208,9 @@ class MultipartOperations(Operations):
         self._index.bucket(bucket)
         self._check_owner(expected_bucket_owner)
         limit, marker = limit_of(max_uploads, "max-uploads"), key_marker or ""
-        rows = self._index.uploads(bucket, max(prefix or "", marker), ceiling(prefix or ""))
+        fetch = partial(self._index.uploads, bucket)
         after = (marker, upload_id_marker if marker else None)
-        page = list_uploads(rows, prefix=prefix or "", delimiter=delimiter or "", after=after, limit=limit)
+        page = list_many(fetch, prefix=prefix or "", delimiter=delimiter or "", after=after, limit=limit)
         output: Output = {
             "Bucket": bucket,
             "KeyMarker": encoded(marker, encoding_type),
@@ -227,7 +227,7 @@ class MultipartOperations(Operations):
             output["EncodingType"] = encoding_type
         if page.truncated:
             output["NextKeyMarker"] = encoded(page.last, encoding_type)
-            output["NextUploadIdMarker"] = page.last_id
+            output["NextUploadIdMarker"] = page.last_id or ""
         return output
 
     def _upload(self, row: Row, encoding: str | None) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from littoral.objects.events import Origin
 from littoral.objects.facts import Tags
 from littoral.objects.index import Index
 from littoral.objects.names import check_key
+from littoral.objects.versions import check_version
 
 METADATA_LIMIT = 2048  # bytes of all names and values
 DEFAULT_TYPE = "binary/octet-stream"
@@ -59,12 +60,6 @@ def check_acl(acl: str | None) -> None:
 def check_storage_class(storage_class: str | None) -> None:
     if storage_class not in (None, "STANDARD"):
         raise not_implemented("Objects are stored in the class STANDARD only", "x-amz-storage-class")
-
-
-def check_version(version_id: str | None) -> None:
-    """Buckets are not versioned: the only version is "null"."""
-    if version_id not in (None, "null"):
-        raise invalid_argument("Invalid version id specified", "versionId", version_id)
 
 
 def headers_of(
@@ -140,8 +135,8 @@ def header_tags(tagging: str | None) -> Tags:
     return tags_of(pairs)
 
 
-def source_of(copy_source: str) -> tuple[str, str]:
-    """Bucket and key of CopySource. Raises InvalidArgument."""
+def source_of(copy_source: str) -> tuple[str, str, str | None]:
+    """Bucket, key and version of CopySource. Raises InvalidArgument."""
     path, _, query = copy_source.partition("?versionId=")
     bucket, slash, key = unquote(path).removeprefix("/").partition("/")
     if not slash or not bucket or not key or bucket.startswith("arn:"):
@@ -149,7 +144,7 @@ def source_of(copy_source: str) -> tuple[str, str]:
         raise error("InvalidArgument", message, ArgumentName="x-amz-copy-source", ArgumentValue=copy_source[:200])
     check_version(query or None)
     check_key(key)
-    return bucket, key
+    return bucket, key, query or None
 
 
 def decoded_length(call: Call) -> int | None:

@@ -6,10 +6,11 @@ from datetime import datetime
 from typing import Any
 
 from littoral.aws.service import Call, Output, operation
-from littoral.objects.api.parts import Operations, check_version
+from littoral.objects.api.parts import Operations
 from littoral.objects.conditions import ReadConditions, Span, span_of
 from littoral.objects.errors import error, invalid_argument
 from littoral.objects.facts import Stored
+from littoral.objects.versions import check_version
 from littoral.store.contract import NotFound
 
 LAST_ATTEMPT = (False, False, True)  # an object may be overwritten between index and shelf
@@ -51,7 +52,7 @@ class ReadOperations(Operations):
             Expires=response_expires,
         )
         for last in LAST_ATTEMPT:
-            stored, span = self._found(bucket, key, conditions, range, part_number)
+            stored, span = self._found(bucket, key, version_id, conditions, range, part_number)
             try:
                 body = await self._shelf.body(stored.content, span)
             except NotFound as problem:
@@ -90,7 +91,7 @@ class ReadOperations(Operations):
         check_version(version_id)
         self._check_owner(expected_bucket_owner)
         conditions = ReadConditions(if_match, if_none_match, if_modified_since, if_unmodified_since)
-        stored, span = self._found(bucket, key, conditions, range, part_number)
+        stored, span = self._found(bucket, key, version_id, conditions, range, part_number)
         overrides = _given(
             CacheControl=response_cache_control,
             ContentDisposition=response_content_disposition,
@@ -103,10 +104,16 @@ class ReadOperations(Operations):
         return output | overrides
 
     def _found(
-        self, bucket: str, key: str, conditions: ReadConditions, asked: str | None, part_number: int | None
+        self,
+        bucket: str,
+        key: str,
+        version: str | None,
+        conditions: ReadConditions,
+        asked: str | None,
+        part_number: int | None,
     ) -> tuple[Stored, Span]:
         """The object and which of its bytes are meant. Conditions come before ranges (RFC 9110 section 13.2.2)."""
-        stored = self._index.get(bucket, key)
+        stored = self._index.get(bucket, key, version)
         conditions.check(stored.content.etag, stored.modified)
         if part_number is None:
             return stored, span_of(asked, stored.content.size)
@@ -142,6 +149,7 @@ def described(stored: Stored, span: Span, *, checksums: bool, part_number: int |
         "ETag": stored.quoted,
         "Metadata": stored.facts.metadata,
         **stored.facts.headers,
+        **stored.version_member,
     }
     if span.partial:
         output["ContentRange"] = span.content_range(stored.content.size)

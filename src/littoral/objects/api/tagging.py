@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from littoral.aws.service import Call, Output, operation
-from littoral.objects.api.parts import Operations, check_version, tag_set
+from littoral.objects.api.parts import Operations, tag_set
 from littoral.objects.errors import error
 from littoral.objects.facts import Tags
 from littoral.objects.index import dump_tags, load_tags
+from littoral.objects.versions import check_version
 
 # The wire compares Content-MD5 before the document is parsed; x-amz-checksum-* of a document is not compared yet.
 DIGESTS = {"ContentMD5", "ChecksumAlgorithm"}
@@ -30,8 +31,9 @@ class TaggingOperations(Operations):
     ) -> Output:
         check_version(version_id)
         self._check_owner(expected_bucket_owner)
-        await self._index.set_tags(self._index.get(bucket, key), tag_set(tagging))
-        return {}
+        stored = self._index.get(bucket, key, version_id)
+        await self._index.set_tags(stored, tag_set(tagging))
+        return stored.version_member
 
     @operation(harmless={"RequestPayer"})
     async def get_object_tagging(
@@ -45,7 +47,8 @@ class TaggingOperations(Operations):
     ) -> Output:
         check_version(version_id)
         self._check_owner(expected_bucket_owner)
-        return {"TagSet": _shown(self._index.get(bucket, key).tags)}
+        stored = self._index.get(bucket, key, version_id)
+        return {"TagSet": _shown(stored.tags)} | stored.version_member
 
     @operation()
     async def delete_object_tagging(
@@ -59,8 +62,9 @@ class TaggingOperations(Operations):
     ) -> Output:
         check_version(version_id)
         self._check_owner(expected_bucket_owner)
-        await self._index.set_tags(self._index.get(bucket, key), ())
-        return {}
+        stored = self._index.get(bucket, key, version_id)
+        await self._index.set_tags(stored, ())
+        return stored.version_member
 
     @operation(harmless=DIGESTS, notes=NOTES)
     async def put_bucket_tagging(

@@ -98,7 +98,8 @@ class UploadOperations(Operations):
         received = await self._shelf.receive(body, Stated(), {}, span.length, inline=False)
         checksum = await self._add(upload, part_number, received, call.now)
         result = {"ETag": f'"{received.content.etag}"', "LastModified": call.now}
-        return {"CopyPartResult": result | _member(checksum)}
+        told = {} if source.version is None else {"CopySourceVersionId": source.version}
+        return {"CopyPartResult": result | _member(checksum)} | told
 
     async def _add(self, upload: Upload, number: int, received: Received, now: float) -> Checksum | None:
         """Name the part in the index; its checksum by the upload's algorithm."""

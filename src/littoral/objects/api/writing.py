@@ -19,9 +19,9 @@ from littoral.objects.api.parts import (
 from littoral.objects.checksums import Checksum, Stated
 from littoral.objects.conditions import check_write_conditions
 from littoral.objects.events import Origin
-from littoral.objects.facts import Content, Facts, Tags
-from littoral.objects.index import NO_CONDITIONS, WriteConditions
+from littoral.objects.facts import Content, Facts, Tags, version_member
 from littoral.objects.names import check_key
+from littoral.objects.steps import NO_CONDITIONS, WriteConditions
 
 
 class WriteOperations(Operations):
@@ -87,7 +87,7 @@ class WriteOperations(Operations):
             call.request.headers.get("x-amz-trailer"),
         )
         received = await self._shelf.receive(body or BytesBody(), stated, call.trailers, decoded_length(call))
-        await self._keep(
+        version = await self._keep(
             bucket,
             key,
             received.content,
@@ -96,7 +96,7 @@ class WriteOperations(Operations):
             origin_of(call),
             WriteConditions(if_match, if_none_match),
         )
-        return written(received.content, received.checksum)
+        return written(received.content, received.checksum) | version_member(version)
 
     async def _keep(
         self,
@@ -107,10 +107,12 @@ class WriteOperations(Operations):
         tags: Tags,
         origin: Origin,
         conditions: WriteConditions = NO_CONDITIONS,
-    ) -> None:
-        """Name a new content in the index; where that fails its blobs go."""
+    ) -> str | None:
+        """Name a new content in the index; where that fails its blobs go. Its version."""
         try:
-            await self._index.put(bucket, key, content, facts, tags, origin, "ObjectCreated:Put", conditions=conditions)
+            return await self._index.put(
+                bucket, key, content, facts, tags, origin, "ObjectCreated:Put", conditions=conditions
+            )
         except BaseException:
             self._shelf.abandon([piece.blob for piece in content.pieces])
             raise
