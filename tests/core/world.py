@@ -7,6 +7,7 @@ import json
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from botocore.config import Config
 from littoral.aws.gateway import Gateway
 from littoral.aws.identity import Identity
 from littoral.aws.service import Call
+from littoral.core.exchange import ALIAS
 from littoral.core.greengrass import Greengrass
 from littoral.core.link import Backoff, Upstream
 from littoral.core.runtime import Core, CoreSettings
@@ -29,11 +31,14 @@ from littoral.net.pki import Authority
 from littoral.net.tls import client_context, server_context
 from littoral.objects import Objects
 from littoral.site.capabilities import ComponentObjects, CoreBroker
+from littoral.site.region import assume
 from littoral.site.sockets import socket_folder
 from littoral.store.documents import Documents
 from littoral.store.embedded import EmbeddedStore
+from littoral.streams import StreamStore
 from littoral.things.access import OpenAccess
 from littoral.things.broker import Broker
+from littoral.things.credentials import PREFIX as ROLE_ALIASES
 from littoral.things.facade import Things
 from littoral.things.message import Publication
 from littoral.things.permissions import Caller
@@ -114,7 +119,7 @@ class RegionPlace:
         )
         self.functions = await Functions.open(self.store, self.folder / "functions", settings=FunctionSettings())
         self.identity = await Identity.open(self.store.records("identity"))
-        self.objects = await Objects.open(self.store, self.folder / "objects")
+        self.objects = await Objects.open(self.store, self.folder / "objects", region=REGION, account=ACCOUNT)
         self.greengrass = Greengrass(
             self.store.records("greengrass"),
             ShadowsOf(self.things),
@@ -128,9 +133,12 @@ class RegionPlace:
             "iot-data": self.things.iot_data,
             "lambda": self.functions.api,
             "greengrassv2": self.greengrass,
+            "kinesis": (await StreamStore.open(self.store, region=REGION, account=ACCOUNT)).api,
+            "logs": self.functions.logs_api,
             "s3": self.objects.api,
         }
         self.gateway = Gateway(services, self.identity, region=REGION, account=ACCOUNT, routes=self.functions.routes())
+        self.gateway.device_route(ROLE_ALIASES, self.things.credentials(partial(assume, self.identity)).handle)
         await self.objects.start()
         await self.things.start()
         await self.greengrass.start()
@@ -205,6 +213,11 @@ class RegionPlace:
         await self.call("iot", "attach_policy", policyName="core", target=made["certificateArn"])
         await self.call("iot", "attach_thing_principal", thingName=CORE, principal=made["certificateArn"])
         return made["certificatePem"].encode(), made["keyPair"]["PrivateKey"].encode()
+
+    async def role_alias(self) -> None:
+        """The one by which cores ask for credentials, and which a core's policy allows."""
+        role = f"arn:aws:iam::{ACCOUNT}:role/cores"
+        await self.call("iot", "create_role_alias", roleAlias=ALIAS, roleArn=role)
 
     async def function(self, name: str = "notes", source: str = SOURCE, **more: Any) -> str:
         """The ARN of its first version."""

@@ -108,10 +108,14 @@ class Gateway:
         return self._respond(request, self._services, None)
 
     def handle_device(self, request: Request) -> Answer | Awaitable[Answer]:
-        """For the device port: callers are known by their certificate, and only devices' services are there."""
+        """For the device port: callers are known by their certificate, and only devices' services are there. Who signs
+        is known by the signature, has every service, and gets nothing by the certificate: it may be a core's, that
+        passes on what its components ask."""
         certificate = request.peer.certificate
         if certificate is None:
             return self._visitors(request)
+        if (request.headers.get("authorization") or "").startswith("AWS4-") and "upgrade" not in request.headers:
+            return self._respond(request, self._services, None)
         for prefix, handler in self._device_routes.items():
             if request.target.startswith(prefix):
                 return handler(request)

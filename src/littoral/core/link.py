@@ -46,6 +46,12 @@ class Upstream:
     tls: ssl.SSLContext | None = None
     server_name: str | None = None
 
+    @property
+    def url(self) -> str:
+        """Of the device port, without a slash at its end."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.tls is not None else 'http'}://{host}:{self.port}"
+
 
 @dataclass(frozen=True, slots=True)
 class Backoff:

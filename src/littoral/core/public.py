@@ -11,9 +11,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from littoral.core import tes
 from littoral.core.bridge import BRIDGE, mappings
 from littoral.core.configuration import Configuration
 from littoral.core.recipe import parse_merge
+from littoral.core.streammanager import component as streammanager
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,5 +46,12 @@ class Played(Protocol):
         """The core ends; what is kept stays."""
 
 
-PUBLIC: Mapping[str, Public] = {each.name: each for each in (Public(BRIDGE, mappings),)}
+PUBLIC: Mapping[str, Public] = {
+    each.name: each
+    for each in (
+        Public(BRIDGE, mappings),
+        Public(streammanager.NAME, streammanager.settings_of, streammanager.DEFAULTS),
+        Public(tes.NAME, tes.check),
+    )
+}
 """The bridge is not ``Played``: it is connected last, with the functions' topics (``routes``)."""

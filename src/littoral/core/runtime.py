@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from littoral.core.deployments import CoreDeployments
+from littoral.core.exchange import ALIAS
 from littoral.core.ipc.configuring import Configuring
 from littoral.core.ipc.messaging import Messaging
 from littoral.core.ipc.ports import LocalShadows
@@ -15,12 +16,13 @@ from littoral.core.ipc.shadowing import Shadowing
 from littoral.core.link import Backoff, Link, Upstream
 from littoral.core.nucleus.nucleus import Nucleus
 from littoral.core.packages import Packages
+from littoral.core.playing import Players, Surroundings
 from littoral.core.ports import Broker, Deliver, Functions, Subscription
-from littoral.core.public import Played
 from littoral.core.routes import Routes
 from littoral.core.session import Timing
 from littoral.core.source import Source
 from littoral.core.spool import Spool, SpoolLimits
+from littoral.net.client import HttpClient
 from littoral.store.contract import Records, Streams
 
 
@@ -31,6 +33,7 @@ class CoreSettings:
     folder: Path  # of components: their work, their logs
     socket: Path  # of the IPC
     region: str = "us-east-1"
+    role_alias: str = ALIAS  # by which it asks for credentials
     spool: SpoolLimits = field(default_factory=SpoolLimits)
     window: int = 256  # publishes unacknowledged at most
     timing: Timing = field(default_factory=Timing)
@@ -66,14 +69,28 @@ class Core:
         link = Link(
             above, settings.thing, spool, window=settings.window, timing=settings.timing, backoff=settings.backoff
         )
-        scheme = "https" if above.tls is not None else "http"
-        source = Source(f"{scheme}://{above.host}:{above.port}", above.tls, above.server_name)
+        client = HttpClient()
+        source = Source(above.url, above.tls, above.server_name, client)
         routes = Routes(broker, link, spool, functions, streams)
         nucleus = Nucleus(settings.folder, records, settings.thing, settings.region, settings.socket)
         packages = Packages(settings.folder, source)
-        played: dict[str, Played] = {}
+        players = Players.of(
+            Surroundings(
+                settings.thing,
+                settings.region,
+                settings.role_alias,
+                settings.folder,
+                above,
+                settings.backoff,
+                client,
+                records,
+                streams,
+                link,
+                nucleus,
+            )
+        )
         deployments = CoreDeployments(
-            settings.thing, records, link, source, functions, routes, nucleus, packages, played
+            settings.thing, records, link, source, functions, routes, nucleus, packages, players.played
         )
         served = (Messaging(nucleus, broker, _Above(link, spool)), Configuring(nucleus), Shadowing(nucleus, shadows))
         operations = {name: handler for each in served for name, handler in each.operations().items()}

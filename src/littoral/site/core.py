@@ -62,7 +62,14 @@ async def compose(place: Place) -> None:
     await local.schedules.start()
     sockets = socket_folder(settings.data_dir, "components")
     core = await Core.open(
-        CoreSettings(settings.name, above, settings.data_dir / "components", sockets / "ipc.socket", settings.region),
+        CoreSettings(
+            settings.name,
+            above,
+            settings.data_dir / "components",
+            sockets / "ipc.socket",
+            settings.region,
+            settings.role_alias,
+        ),
         base.store.records("core"),
         base.store.streams,
         PinnedFunctions(functions),

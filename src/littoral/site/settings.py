@@ -229,6 +229,9 @@ class Settings:
     )
     private_key: Path | None = _row(None, PATH, "Its private key (PEM)")
     ca: Path | None = _row(None, PATH, "CA that the server above must be signed by (PEM)", shown="the system's CAs")
+    role_alias: str = _row(
+        "GreengrassV2TokenExchangeRoleAlias", TEXT, "Role alias by which a core asks for temporary credentials"
+    )
     functions_concurrency: int | None = _row(
         None, COUNT, "Function executions at once, all functions together", shown="by the machine's memory, 16-1000"
     )

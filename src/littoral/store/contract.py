@@ -113,6 +113,7 @@ class Extent:
 
     first: int
     last: int
+    size: int = 0  # bytes of data
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,7 @@ class Nucleus:
         self._thing = thing
         self._region = region
         self._socket = socket
+        self.environment: dict[str, str] = {}  # of every program, what services of the core add to its own
         self._components: dict[str, Component] = {}
         self._tokens: dict[str, str] = {}
         self._told = asyncio.Event()
@@ -185,10 +186,12 @@ class Nucleus:
         environment = {
             "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT": str(self._socket),
             "SVCUID": self._tokens[component.made.name],
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN": self._tokens[component.made.name],
             "AWS_IOT_THING_NAME": self._thing,
             "AWS_REGION": self._region,
             "AWS_DEFAULT_REGION": self._region,
             "GGC_VERSION": __version__,
+            **self.environment,
         }
         environment |= {name: filled(text, value) for name, text in step.environment.items()}
         return filled(step.script, value), environment

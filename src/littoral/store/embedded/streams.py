@@ -68,7 +68,9 @@ class EmbeddedStreams:
         return messages_after(self._database, self._id(stream), after, limit)
 
     async def extent(self, stream: str) -> Extent:
-        rows = self._database.read("SELECT last - count + 1, last FROM streams WHERE id = ?", (self._id(stream),))
+        rows = self._database.read(
+            "SELECT last - count + 1, last, bytes FROM streams WHERE id = ?", (self._id(stream),)
+        )
         if not rows:
             raise NotFound(f"no stream {stream}")
         return Extent(*rows[0])

@@ -1,0 +1,69 @@
+"""What a core does itself of AWS's public components: made here, played as deployments say (``public.Played``)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from littoral.core import tes
+from littoral.core.exchange import TokenExchange
+from littoral.core.link import Backoff, Link, Upstream
+from littoral.core.nucleus.nucleus import Nucleus
+from littoral.core.public import Played
+from littoral.core.streammanager import component as streammanager
+from littoral.core.streammanager.exports import Destination, Exports
+from littoral.core.streammanager.kinesis import Kinesis
+from littoral.core.streammanager.s3 import S3Tasks
+from littoral.core.streammanager.streams import MessageStreams
+from littoral.core.upward import Upward
+from littoral.net.client import HttpClient
+from littoral.store.contract import Records, Streams
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What they need of their core."""
+
+    thing: str
+    region: str
+    role_alias: str
+    folder: Path  # of components: their work, their logs
+    upstream: Upstream
+    backoff: Backoff
+    client: HttpClient
+    records: Records
+    streams: Streams
+    link: Link
+    nucleus: Nucleus
+
+
+@dataclass(slots=True)
+class Players:
+    """By the component's name."""
+
+    played: dict[str, Played] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, core: Surroundings) -> Players:
+        exchange = TokenExchange(core.client, core.upstream, core.thing, core.role_alias)
+        upward = Upward(core.client, core.upstream, exchange, core.region)
+        nucleus = core.nucleus
+        return cls(
+            {
+                streammanager.NAME: _stream_manager(core, upward),
+                tes.NAME: tes.TokenExchangeService(
+                    exchange, core.client, core.upstream, nucleus.of_token, nucleus.environment
+                ),
+            }
+        )
+
+
+def _stream_manager(core: Surroundings, upward: Upward) -> Played:
+    streams = MessageStreams(core.records, core.streams)
+    destinations: dict[str, Destination] = {
+        "kinesis": Kinesis(upward, core.thing),
+        "s3TaskExecutor": S3Tasks(upward, streams, core.folder / "work"),
+    }
+    exports = Exports(streams, destinations, core.backoff)
+    core.link.on_connected(exports.retry)
+    return streammanager.StreamManager(streams, exports, core.nucleus.of_token)

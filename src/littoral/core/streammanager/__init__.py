@@ -1,0 +1,1 @@
+"""aws.greengrass.StreamManager: message streams of components, kept here and exported to the place above."""

@@ -1,0 +1,123 @@
+"""Calls of the core to the AWS APIs of the place above: signed with its temporary credentials, at the device port.
+
+One path through a firewall is enough: the device port serves whatever is signed. Told apart: no answer that counts
+(``Unreachable``: try again later) and an error of the service (``Declined``, with its code).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final
+
+from littoral.aws.sign import sign
+from littoral.core.exchange import NotExchanged, TokenExchange
+from littoral.core.link import Upstream
+from littoral.net.client import HttpClient, RequestFailed
+from littoral.net.message import BodyError, Headers
+
+MOST_ANSWER = 32 * 1024 * 1024
+JSON: Final = {  # service → its X-Amz-Target's prefix and JSON version
+    "kinesis": ("Kinesis_20131202", "1.1"),
+    "logs": ("Logs_20140328", "1.1"),
+    "secretsmanager": ("secretsmanager", "1.1"),
+}
+
+
+class Unreachable(Exception):
+    """No answer, one of trouble above, or no credentials to ask with."""
+
+
+class Declined(Exception):
+    """The service's error. ``code`` is its name: ResourceNotFoundException …"""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+
+
+class Upward:
+    def __init__(self, client: HttpClient, upstream: Upstream, exchange: TokenExchange, region: str) -> None:
+        self._client = client
+        self._upstream = upstream
+        self._exchange = exchange
+        self._region = region
+
+    async def call(self, service: str, operation: str, members: Mapping[str, Any]) -> dict[str, Any]:
+        """An operation of a JSON service; blobs are base64 already. Raises Unreachable, Declined."""
+        target, version = JSON[service]
+        body = json.dumps(members, separators=(",", ":")).encode()
+        headers = Headers.of(
+            [("content-type", f"application/x-amz-json-{version}"), ("x-amz-target", f"{target}.{operation}")]
+        )
+        said = await self._ask(service, "POST", "/", headers, body, body)
+        try:
+            answer: dict[str, Any] = json.loads(said or b"{}")
+        except ValueError as problem:
+            raise Unreachable(f"the answer to {operation} is not JSON") from problem
+        return answer
+
+    async def put(self, path: str, headers: Headers, body: AsyncIterator[bytes] | bytes) -> None:
+        """PutObject at ``/BUCKET/KEY``, quoted; a body that comes bit by bit has its Content-Length in ``headers``.
+        Raises Unreachable, Declined."""
+        await self._ask("s3", "PUT", path, headers, body, body if isinstance(body, bytes) else None)
+
+    async def _ask(
+        self,
+        service: str,
+        method: str,
+        path: str,
+        headers: Headers,
+        body: AsyncIterator[bytes] | bytes,
+        payload: bytes | None,
+    ) -> bytes:
+        above = self._upstream
+        url = above.url + path
+        try:
+            held = await self._exchange.credentials()
+        except NotExchanged as problem:
+            raise Unreachable(str(problem)) from problem
+        headers.set("x-amz-security-token", held.token)
+        sign(
+            method,
+            url,
+            headers,
+            access_key=held.access_key,
+            secret=held.secret,
+            service=service,
+            region=self._region,
+            now=time.time(),
+            payload=payload,
+        )
+        try:
+            response = await self._client.request(
+                method, url, headers=headers, body=body, tls=above.tls, server_name=above.server_name
+            )
+            async with response:
+                said = await response.body.read(MOST_ANSWER)
+        except (RequestFailed, BodyError, OSError) as problem:
+            raise Unreachable(str(problem) or type(problem).__name__) from problem
+        if response.status == 200:
+            return said
+        if response.status >= 500 or response.status in (408, 429):
+            raise Unreachable(f"the place above answered {response.status}: {said[:200].decode(errors='replace')}")
+        if response.status in (401, 403):
+            self._exchange.forget()
+        raise declined(said, response.status)
+
+
+def declined(said: bytes, status: int) -> Declined:
+    """What a service's error says, in JSON or XML."""
+    text = said[:2000].decode(errors="replace")
+    try:
+        found = json.loads(text)
+        code = str(found.get("__type", "")).rpartition("#")[2]
+        return Declined(code or str(status), str(found.get("message") or found.get("Message") or ""))
+    except (ValueError, AttributeError):
+        code, message = _between(text, "Code"), _between(text, "Message")
+        return Declined(code or str(status), message or text[:200])
+
+
+def _between(text: str, tag: str) -> str:
+    return text.partition(f"<{tag}>")[2].partition(f"</{tag}>")[0]

@@ -1,0 +1,303 @@
+"""The stream manager, spoken to by AWS's own SDK; exports to a real region over a cable that can be cut."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any, TypeVar
+
+import pytest
+
+from littoral.core.streammanager import component
+from littoral.tour.link import Link as Cable
+from tests.core.world import CorePlace, RegionPlace, until
+
+sdk = pytest.importorskip("stream_manager", reason="AWS's SDK: pip install --no-deps stream-manager")
+
+T = TypeVar("T")
+NAME = component.NAME
+OPEN = {"STREAM_MANAGER_SERVER_PORT": "0", "STREAM_MANAGER_AUTHENTICATE_CLIENT": "false"}
+
+
+@pytest.fixture
+async def core(region: RegionPlace, place: CorePlace) -> AsyncIterator[CorePlace]:
+    """A core whose stream manager is deployed, on a free port, for anybody."""
+    await region.role_alias()
+    await deploy(region, **OPEN)
+    yield place
+
+
+async def deploy(region: RegionPlace, **configuration: str) -> None:
+    update = {"merge": json.dumps(configuration)}
+    deployed = await region.deploy(**{NAME: {"componentVersion": "2.2.0", "configurationUpdate": update}})
+    assert await region.outcome(deployed) == "SUCCEEDED"
+
+
+async def ask(place: CorePlace, work: Callable[[Any], T]) -> T:
+    """What ``work`` does with a client of the SDK, in a thread."""
+
+    port = await until(lambda: port_of(place))
+
+    def run() -> T:
+        with sdk.StreamManagerClient(port=port) as client:
+            return work(client)
+
+    return await asyncio.to_thread(run)
+
+
+def port_of(place: CorePlace) -> int:
+    found: Any = place.core.deployments._played[NAME]
+    return int(found.port)
+
+
+def definition(name: str = "a", **members: Any) -> Any:
+    overwrite = sdk.StrategyOnFull.OverwriteOldestData
+    return sdk.MessageStreamDefinition(name=name, **{"strategy_on_full": overwrite, **members})
+
+
+def to_kinesis(target: str = "readings", identifier: str = "up", **members: Any) -> Any:
+    return sdk.KinesisConfig(identifier=identifier, kinesis_stream_name=target, **members)
+
+
+async def records(region: RegionPlace, stream: str = "readings") -> list[bytes]:
+    found = await region.call("kinesis", "list_shards", StreamName=stream)
+    data = []
+    for shard in found["Shards"]:
+        made = await region.call(
+            "kinesis",
+            "get_shard_iterator",
+            StreamName=stream,
+            ShardId=shard["ShardId"],
+            ShardIteratorType="TRIM_HORIZON",
+        )
+        iterator = made["ShardIterator"]
+        while True:
+            page = await region.call("kinesis", "get_records", ShardIterator=iterator)
+            data += [each["Data"] for each in page["Records"]]
+            iterator = page["NextShardIterator"]
+            if not page["Records"]:
+                break
+    return data
+
+
+async def test_streams_are_made_changed_told_and_deleted(core: CorePlace) -> None:
+    def work(client: Any) -> None:
+        client.create_message_stream(definition("a", max_size=4096, time_to_live_millis=60_000))
+        with pytest.raises(sdk.InvalidRequestException):
+            client.create_message_stream(definition("a"))
+        client.create_message_stream(definition("b", persistence=sdk.Persistence.Memory))
+        assert client.list_streams() == ["a", "b"]
+        assert [client.append_message("a", b"one"), client.append_message("a", b"two")] == [0, 1]
+        told = client.describe_message_stream("a")
+        assert (told.definition.max_size, told.definition.time_to_live_millis) == (4096, 60_000)
+        stored = told.storage_status
+        assert (stored.oldest_sequence_number, stored.newest_sequence_number, stored.total_bytes) == (0, 1, 6)
+        client.update_message_stream(definition("a", max_size=8192))
+        assert client.describe_message_stream("a").definition.max_size == 8192
+        with pytest.raises(sdk.UpdateNotAllowedException):
+            client.update_message_stream(definition("a", persistence=sdk.Persistence.Memory))
+        client.delete_message_stream("a")
+        for gone in (client.delete_message_stream, client.describe_message_stream):
+            with pytest.raises(sdk.ResourceNotFoundException):
+                gone("a")
+        with pytest.raises(sdk.ResourceNotFoundException):
+            client.append_message("a", b"x")
+        client.create_message_stream(definition("a"))
+        assert client.append_message("a", b"anew") == 0
+
+    await ask(core, work)
+
+
+async def test_what_no_core_exports_to_is_refused_by_name(core: CorePlace) -> None:
+    def work(client: Any) -> list[str]:
+        said = []
+        for export in (
+            sdk.ExportDefinition(http=[sdk.HTTPConfig(identifier="x", uri="http://a.test")]),
+            sdk.ExportDefinition(iot_analytics=[sdk.IoTAnalyticsConfig(identifier="x", iot_channel="c")]),
+            sdk.ExportDefinition(iot_sitewise=[sdk.IoTSiteWiseConfig(identifier="x")]),
+        ):
+            with pytest.raises(sdk.InvalidRequestException) as refused:
+                client.create_message_stream(definition("x", export_definition=export))
+            said.append(str(refused.value))
+        return said
+
+    http, analytics, sitewise = await ask(core, work)
+    assert "HTTP" in http and "IoT Analytics" in analytics and "SiteWise" in sitewise
+
+
+async def test_reading(core: CorePlace) -> None:
+    def work(client: Any) -> None:
+        client.create_message_stream(definition())
+        for number in range(5):
+            client.append_message("a", b"%d" % number)
+
+        def read(**options: int) -> list[bytes]:
+            return [each.payload for each in client.read_messages("a", sdk.ReadMessagesOptions(**options))]
+
+        assert [each.payload for each in client.read_messages("a")] == [b"0"]
+        assert read(desired_start_sequence_number=1, max_message_count=3) == [b"1", b"2", b"3"]
+        assert read(desired_start_sequence_number=3, max_message_count=100) == [b"3", b"4"]
+        with pytest.raises(sdk.NotEnoughMessagesException):
+            read(desired_start_sequence_number=3, min_message_count=3, max_message_count=9)
+        with pytest.raises(sdk.NotEnoughMessagesException):
+            read(desired_start_sequence_number=5, read_timeout_millis=10)
+        (first,) = client.read_messages("a")
+        assert first.stream_name == "a" and first.sequence_number == 0 and first.ingest_time > 1.7e12
+
+    await ask(core, work)
+
+
+@pytest.mark.parametrize("persistence", ["File", "Memory"])
+async def test_a_reader_waits_for_what_comes(core: CorePlace, persistence: str) -> None:
+    await ask(core, lambda client: client.create_message_stream(definition(persistence=sdk.Persistence[persistence])))
+    options = sdk.ReadMessagesOptions(min_message_count=2, max_message_count=2, read_timeout_millis=30_000)
+    waiting = asyncio.ensure_future(ask(core, lambda client: client.read_messages("a", options)))
+    await ask(core, lambda client: [client.append_message("a", each) for each in (b"x", b"y")])
+    assert [each.payload for each in await waiting] == [b"x", b"y"]
+
+
+@pytest.mark.parametrize("persistence", ["File", "Memory"])
+async def test_a_full_stream(core: CorePlace, persistence: str) -> None:
+    def work(client: Any) -> None:
+        kept = {"max_size": 1024, "persistence": sdk.Persistence[persistence]}
+        client.create_message_stream(definition("old", **kept))
+        client.create_message_stream(definition("new", strategy_on_full=sdk.StrategyOnFull.RejectNewData, **kept))
+        for name in ("old", "new"):
+            for _ in range(2):
+                client.append_message(name, b"x" * 500)
+        assert client.append_message("old", b"y" * 600) == 2
+        with pytest.raises(sdk.StreamManagerException, match="full"):
+            client.append_message("new", b"y" * 600)
+        for name, oldest, newest in (("old", 2, 2), ("new", 0, 1)):
+            stored = client.describe_message_stream(name).storage_status
+            assert (stored.oldest_sequence_number, stored.newest_sequence_number) == (oldest, newest)
+        with pytest.raises(sdk.RequestPayloadTooLargeException):
+            client.append_message("new", b"x" * 2000)
+
+    await ask(core, work)
+
+
+async def test_exports_reach_a_data_stream_with_the_cable_out_meanwhile(
+    core: CorePlace, region: RegionPlace, cable: Cable
+) -> None:
+    await region.call("kinesis", "create_stream", StreamName="readings", ShardCount=2)
+    exports = sdk.ExportDefinition(kinesis=[to_kinesis(batch_size=7)])
+    wanted = [b"%d" % number for number in range(50)]
+
+    def fill(client: Any) -> None:
+        client.create_message_stream(definition(export_definition=exports))
+        for each in wanted[:20]:
+            client.append_message("a", each)
+
+    def more(client: Any) -> None:
+        for each in wanted[20:]:
+            client.append_message("a", each)
+
+    await ask(core, fill)
+    assert await until(lambda: arrived(region, 20)) == wanted[:20]
+    cable.cut()
+    await ask(core, more)
+    await until(lambda: ask(core, lambda client: statuses(client)[0].error_message))
+    cable.restore()
+    assert await until(lambda: arrived(region, 50)) == wanted
+    (status,) = await until(lambda: ask(core, lambda client: [x for x in statuses(client) if not x.error_message]))
+    assert (status.last_exported_sequence_number, status.exported_messages_count) == (49, 50)
+
+
+async def arrived(region: RegionPlace, count: int) -> list[bytes]:
+    found = await records(region)
+    return found if len(found) >= count else []
+
+
+def statuses(client: Any, name: str = "a") -> list[Any]:
+    found: list[Any] = client.describe_message_stream(name).export_statuses
+    return found
+
+
+async def test_after_a_restart_an_export_goes_on_where_it_was(core: CorePlace, region: RegionPlace) -> None:
+    await region.call("kinesis", "create_stream", StreamName="readings", ShardCount=1)
+    exports = sdk.ExportDefinition(kinesis=[to_kinesis()])
+
+    def fill(client: Any) -> None:
+        client.create_message_stream(definition(export_definition=exports))
+        client.create_message_stream(definition("m", persistence=sdk.Persistence.Memory))
+        for each in (b"1", b"2"):
+            client.append_message("a", each)
+            client.append_message("m", each)
+
+    await ask(core, fill)
+    await until(lambda: ask(core, lambda client: statuses(client)[0].exported_messages_count == 2))
+    await core.stop()
+    await core.start()
+    await ask(core, lambda client: client.append_message("a", b"3"))
+    assert await until(lambda: arrived(region, 3)) == [b"1", b"2", b"3"]
+    assert await ask(core, lambda client: client.append_message("m", b"anew")) == 0
+
+
+async def test_files_are_uploaded_and_their_status_told(core: CorePlace, region: RegionPlace) -> None:
+    await region.call("s3", "create_bucket", Bucket="scans")
+    work = core.folder / "components" / "work" / "com.example.Scanner"
+    work.mkdir(parents=True)
+    (work / "scan 1.raw").write_bytes(b"abc" * 100_000)
+    (core.folder / "private").write_bytes(b"the core's own")
+    (work / "link").symlink_to(core.folder / "private")
+    told = sdk.StatusConfig(status_level=sdk.StatusLevel.INFO, status_stream_name="told")
+    executor = sdk.S3ExportTaskExecutorConfig(identifier="files", status_config=told)
+
+    def fill(client: Any) -> None:
+        client.create_message_stream(definition("told"))
+        exports = sdk.ExportDefinition(s3_task_executor=[executor])
+        client.create_message_stream(definition(export_definition=exports))
+        for file, bucket in (
+            ("scan%201.raw", "scans"),
+            ("link", "scans"),
+            ("nothing", "scans"),
+            ("scan%201.raw", "elsewhere"),
+        ):
+            task = sdk.S3ExportTaskDefinition(
+                input_url=f"file:{work}/{file}",
+                bucket=bucket,
+                key="!{timestamp:yyyy}/one.raw",
+                user_metadata={"bed": "7"},
+            )
+            client.append_message("a", sdk.util.Util.validate_and_serialize_to_json_bytes(task))
+        client.append_message("a", b"no task")
+
+    await ask(core, fill)
+    options = sdk.ReadMessagesOptions(min_message_count=9, max_message_count=100, read_timeout_millis=30_000)
+    messages = await ask(core, lambda client: client.read_messages("told", options))
+    found = [sdk.util.Util.deserialize_json_bytes_to_obj(each.payload, sdk.StatusMessage) for each in messages]
+    assert [(each.status_context.sequence_number, each.status.name) for each in found] == [
+        *((0, "InProgress"), (0, "Success"), (1, "InProgress"), (1, "Failure"), (2, "InProgress"), (2, "Failure")),
+        *((3, "InProgress"), (3, "Failure"), (4, "Failure")),
+    ]
+    reasons = [each.message for each in found if each.status.name == "Failure"]
+    for reason, word in zip(reasons, ("work folder", "No such file", "NoSuchBucket", "S3ExportTask"), strict=True):
+        assert word in reason
+    (listed,) = (await region.call("s3", "list_objects_v2", Bucket="scans"))["Contents"]
+    assert listed["Key"].endswith("/one.raw") and listed["Key"].startswith("20")
+    stored = await region.call("s3", "get_object", Bucket="scans", Key=listed["Key"])
+    assert stored["ContentLength"] == 300_000 and stored["Metadata"] == {"bed": "7"}
+
+
+async def test_who_has_no_token_is_refused(core: CorePlace, region: RegionPlace, monkeypatch: Any) -> None:
+    await deploy(region, STREAM_MANAGER_SERVER_PORT="0")
+    with pytest.raises(sdk.ConnectFailedException):
+        await ask(core, lambda client: client.list_streams())
+    core.core.deployments._nucleus._tokens["com.example.A"] = "a-token"
+    monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", "a-token")
+    assert await ask(core, lambda client: client.list_streams()) == []
+
+
+async def test_what_is_not_served_is_refused_when_it_is_deployed(region: RegionPlace) -> None:
+    for name, value in (("JVM_ARGS", "-Xmx1g"), ("STREAM_MANAGER_SERVER_PORT", "x")):
+        with pytest.raises(Exception, match=name):
+            await region.deploy(
+                **{
+                    NAME: {
+                        "componentVersion": "2.2.0",
+                        "configurationUpdate": {"merge": json.dumps({name: value})},
+                    }
+                }
+            )
