@@ -62,7 +62,7 @@ async def main(count: int) -> None:
         records = store.records("things")
         registry = Registry(records)
         await registry.load()
-        shadows = Shadows(Documents(records, "shadow/"), untold, time.time)
+        shadows = Shadows(Documents(records, "shadow/"), lambda messages: None, time.time)
         names = Names("us-east-1", "000000000000")
         fleet = Fleet(records, registry, names, untold, shadows, nobody, time.time)
         await fleet.open()

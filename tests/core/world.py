@@ -6,7 +6,7 @@ import asyncio
 import json
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -272,8 +272,8 @@ class RegionPlace:
 def local_shadows(store: EmbeddedStore, broker: Broker) -> Shadows:
     """A core's own."""
 
-    def tell(topic: str, payload: bytes) -> Awaitable[None]:
-        return broker.publish(Publication(topic, payload))
+    def tell(messages: Sequence[tuple[str, bytes]]) -> Awaitable[None]:
+        return broker.tell(Publication(topic, payload) for topic, payload in messages).settle()
 
     return Shadows(Documents(store.records("things"), "shadow/"), tell, time.time)
 

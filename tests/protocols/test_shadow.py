@@ -12,6 +12,21 @@ from hypothesis import strategies as st
 from littoral.protocols import shadow
 from littoral.protocols.shadow import NONE, Shadow, ShadowError, Updated
 
+LITERALS = [
+    "1e5",
+    "1E+15",
+    "-0",
+    "-0.0",
+    "1e-7",
+    "123456789012345680.0",
+    '"\\u00e9\\/"',
+    '"é"',
+    "null",
+    "true",
+    "[1e9,[]]",
+    "{}",
+]
+
 
 def update(current: Shadow, state: Any, now: int = 100, **more: Any) -> Updated:
     return shadow.update(current, shadow.parse_update(json.dumps({"state": state, **more}).encode()), now)
@@ -138,6 +153,17 @@ def test_the_state_may_have_eight_levels_and_eight_kilobytes() -> None:
     assert refused.value.code == 413
     with pytest.raises(ShadowError):
         update(NONE, {"desired": {"a": "x" * (room + 1)}})
+
+
+@given(st.lists(st.dictionaries(st.sampled_from('ab"\\é\n'), st.sampled_from(LITERALS), max_size=4), max_size=12))
+def test_a_state_has_never_more_bytes_than_its_bound(changes: list[dict[str, str]]) -> None:
+    current = NONE
+    for number, change in enumerate(changes):
+        members = ",".join(f"{json.dumps(name)}:{literal}" for name, literal in change.items())
+        payload = f'{{"state":{{"{shadow.SECTIONS[number % 2]}":{{{members}}}}}}}'
+        current = shadow.update(current, shadow.parse_update(payload.encode()), 1).shadow
+        state = json.dumps(current.state, separators=(",", ":"), ensure_ascii=False).encode()
+        assert current.bound is not None and len(state) <= current.bound
 
 
 def test_the_token_of_a_get_is_read_and_other_content_ignored() -> None:

@@ -108,6 +108,19 @@ class RecordsContract:
         await records.put("a/3", b"3")
         assert (await waiting).value == b"3"
 
+    async def test_what_is_put_together_is_there_together_with_revisions_in_that_order(self, place: Place) -> None:
+        records = (await place.open()).records("b")
+        watch = records.watch()
+        before = await records.put("b", b"old")
+        await records.put_all({"c": b"1", "b": b"2", "a": b"3"})
+        kept = {record.key: record for record in await records.scan()}
+        assert {key: record.value for key, record in kept.items()} == {"a": b"3", "b": b"2", "c": b"1"}
+        assert before < kept["c"].revision < kept["b"].revision < kept["a"].revision < await records.put("d", b"")
+        assert [(await anext(watch)).key for _ in range(4)] == ["c", "b", "a", "d"]
+        with pytest.raises(ValueError):
+            await records.put_all({"e": b"", "": b""})
+        assert await records.get("e") is None
+
     async def test_a_watch_sees_the_write_of_a_caller_that_was_cancelled_too_late(self, place: Place) -> None:
         records = (await place.open()).records("b")
         watch = records.watch()

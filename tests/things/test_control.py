@@ -62,7 +62,7 @@ async def build(store: EmbeddedStore, authority: Authority) -> Iot:
     destinations = Destinations(
         Documents(records, "destination/"), None, lambda name: names.arn("ruledestination", name), time.time
     )
-    shadows = Shadows(Documents(records, "shadow/"), untold, time.time)
+    shadows = Shadows(Documents(records, "shadow/"), lambda messages: None, time.time)
     fleet = Fleet(records, registry, names, untold, shadows, nobody, time.time)
     await fleet.open()
     authorizers = Authorizers(records, names, AskedFunctions())

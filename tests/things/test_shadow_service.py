@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Awaitable, Mapping
 from typing import Any
 
 import pytest
@@ -17,14 +18,15 @@ from tests.things.conftest import Clock
 
 
 class Told:
-    """What was published, in order."""
+    """What was published, in order, and what is not yet with those who are to have it."""
 
     def __init__(self) -> None:
         self.messages: list[tuple[str, dict[str, Any]]] = []
+        self.storing: asyncio.Future[None] | None = None
 
-    async def __call__(self, topic: str, payload: bytes) -> None:
-        await asyncio.sleep(0)
-        self.messages.append((topic, json.loads(payload)))
+    def __call__(self, messages: list[tuple[str, bytes]]) -> Awaitable[None] | None:
+        self.messages.extend((topic, json.loads(payload)) for topic, payload in messages)
+        return self.storing
 
     def topics(self) -> list[str]:
         return [topic for topic, _ in self.messages]
@@ -38,6 +40,13 @@ def told() -> Told:
 @pytest.fixture
 def shadows(store: EmbeddedStore, told: Told, clock: Clock) -> Shadows:
     return Shadows(Documents(store.records("things"), "shadow/"), told, clock)
+
+
+async def answered(shadows: Shadows, request: ShadowRequest, payload: bytes) -> None:
+    """As the broker has it: what is returned is waited for."""
+    waiting = shadows.answer(request, payload)
+    if waiting is not None:
+        await waiting
 
 
 async def test_an_update_is_told_on_its_three_topics_and_to_listeners(shadows: Shadows, told: Told) -> None:
@@ -96,11 +105,11 @@ class Disk(Documents):
     writes = 0
     full = False
 
-    async def put(self, key: str, document: Any, *, expect: int | None = None) -> int:
+    async def put_all(self, documents: Mapping[str, Any]) -> list[int]:
         self.writes += 1
         if self.full:
             raise StorageFailed("no space left")
-        return await super().put(key, document, expect=expect)
+        return await super().put_all(documents)
 
 
 async def test_updates_that_come_together_are_stored_by_one_write_or_by_none(
@@ -118,6 +127,33 @@ async def test_updates_that_come_together_are_stored_by_one_write_or_by_none(
     disk.full = False
     assert (await shadows.update("t", "", {"reported": {"more": 1}}))["version"] == 31
     assert (await shadows.get("t") or {})["state"]["reported"] == {**{f"k{n}": n for n in range(30)}, "more": 1}
+
+
+async def test_changes_of_many_shadows_are_stored_by_one_write_and_each_listener_hears_the_last_of_each(
+    store: EmbeddedStore, told: Told, clock: Clock
+) -> None:
+    disk = Disk(store.records("things"), "shadow/")
+    shadows, heard = Shadows(disk, told, clock), []
+    shadows.on_shadow_changed(lambda thing, name, document: heard.append((thing, (document or {}).get("version"))))
+    await asyncio.gather(*[shadows.update(f"t{n % 3}", "", {"reported": {f"k{n}": n}}) for n in range(30)])
+    assert disk.writes == 1 and len(told.messages) == 60
+    assert heard == [("t0", 10), ("t1", 10), ("t2", 10)]
+    await asyncio.gather(shadows.delete_with("t0", ""), shadows.update("t1", "", {"desired": {"a": 1}}))
+    assert disk.writes == 2 and heard[3:] == [("t0", None), ("t1", 11)]
+    again = Shadows(disk, told, clock)
+    assert await again.get("t0") is None and (await again.get("t2") or {})["version"] == 10
+
+
+async def test_an_answer_waits_for_sessions_on_disk_and_the_next_change_does_not(shadows: Shadows, told: Told) -> None:
+    told.storing = held = asyncio.get_running_loop().create_future()
+    first = asyncio.create_task(shadows.update("t", "", {"reported": {"a": 1}}))
+    while not told.messages:
+        await asyncio.sleep(0)
+    told.storing = None
+    assert (await shadows.update("t", "", {"reported": {"a": 2}}))["version"] == 2
+    assert not first.done()
+    held.set_result(None)
+    assert (await first)["version"] == 1
 
 
 async def test_who_gives_up_takes_no_other_along(shadows: Shadows) -> None:
@@ -146,20 +182,20 @@ async def test_of_updates_for_one_version_one_wins(shadows: Shadows) -> None:
 
 async def test_a_message_on_a_reserved_topic_is_answered_there(shadows: Shadows, told: Told) -> None:
     update, get, delete = (ShadowRequest("t", "", operation) for operation in ("update", "get", "delete"))
-    await shadows.answer(get, b'{"clientToken": "x"}')
+    await answered(shadows, get, b'{"clientToken": "x"}')
     assert told.messages.pop() == (
         "$aws/things/t/shadow/get/rejected",
         {"code": 404, "message": "No shadow exists with name: 't'", "timestamp": 1_000_000, "clientToken": "x"},
     )
-    await shadows.answer(update, b"{")
+    await answered(shadows, update, b"{")
     topic, message = told.messages.pop()
     assert (topic, message["code"]) == ("$aws/things/t/shadow/update/rejected", 400)
-    await shadows.answer(update, json.dumps({"state": {"reported": {"a": 1}}, "clientToken": "y"}).encode())
+    await answered(shadows, update, json.dumps({"state": {"reported": {"a": 1}}, "clientToken": "y"}).encode())
     assert told.messages[0][1]["clientToken"] == "y"
-    await shadows.answer(get, b"")
+    await answered(shadows, get, b"")
     topic, message = told.messages[-1]
     assert (topic, message["state"]) == ("$aws/things/t/shadow/get/accepted", {"reported": {"a": 1}})
-    await shadows.answer(delete, b"")
+    await answered(shadows, delete, b"")
     assert told.messages[-1] == ("$aws/things/t/shadow/delete/accepted", {"version": 1, "timestamp": 1_000_000})
 
 
@@ -167,12 +203,12 @@ async def test_a_disk_that_refuses_is_told_and_nothing_acknowledged(
     store: EmbeddedStore, told: Told, clock: Clock
 ) -> None:
     class Full(Documents):
-        async def put(self, key: str, document: Any) -> None:
+        async def put_all(self, documents: Mapping[str, Any]) -> list[int]:
             raise StorageFailed("no space left")
 
     shadows = Shadows(Full(store.records("things"), "shadow/"), told, clock)
     with pytest.raises(StorageFailed):
-        await shadows.answer(ShadowRequest("t", "", "update"), b'{"state": {}, "clientToken": "x"}')
+        await answered(shadows, ShadowRequest("t", "", "update"), b'{"state": {}, "clientToken": "x"}')
     assert told.messages == [
         (
             "$aws/things/t/shadow/update/rejected",

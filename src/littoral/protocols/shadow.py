@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -30,6 +31,7 @@ MAX_DOCUMENT: Final = 8 * 1024  # bytes of state; metadata does not count
 MAX_REQUEST: Final = 16 * 1024  # bytes of a request: the state, and room for the rest of the envelope
 MAX_DEPTH: Final = 8
 MAX_TOKEN: Final = 64
+LONGER: Final = 8  # times as long may a value be when it is written again: 1e5, and 100000.0; never more than 24 for 3
 REMEMBERED: Final = 48 * 3600  # seconds that the version of a deleted shadow is kept
 SECTIONS: Final = ("desired", "reported")
 
@@ -57,6 +59,7 @@ class Shadow:
     metadata: dict[str, Section] = field(default_factory=dict)
     timestamp: int = 0
     deleted: bool = False
+    bound: int | None = field(default=None, compare=False)  # its state has no more bytes than this
 
     @property
     def exists(self) -> bool:
@@ -92,13 +95,53 @@ NONE: Final = Shadow()
 
 @dataclass(frozen=True, slots=True)
 class Updated:
-    """What an accepted update gives: what to store, and what to send to the topics of those names."""
+    """What an accepted update gives: what to store, and what to send to the topics of those names, made when it is
+    asked for."""
 
+    previous: Shadow
     shadow: Shadow
-    accepted: dict[str, Json]
-    documents: dict[str, Json]
-    delta: dict[str, Json] | None  # None: desired and reported agree
-    size: int  # bytes of the state
+    request: Request
+
+    @property
+    def accepted(self) -> dict[str, Json]:
+        """Only what was in the request, with the metadata of what it set."""
+        request, new = self.request, self.shadow
+        metadata = {
+            name: _along(section, new.metadata[name])
+            for name, section in request.state.items()
+            if section and name in new.metadata
+        }
+        return _with_token(
+            {"state": request.state, "metadata": metadata, "version": new.version, "timestamp": new.timestamp},
+            request.client_token,
+        )
+
+    @property
+    def documents(self) -> dict[str, Json]:
+        def side(shadow: Shadow) -> dict[str, Json]:
+            return {"state": shadow.state, "metadata": shadow.metadata, "version": shadow.version}
+
+        return _with_token(
+            {"previous": side(self.previous), "current": side(self.shadow), "timestamp": self.shadow.timestamp},
+            self.request.client_token,
+        )
+
+    @property
+    def delta(self) -> dict[str, Json] | None:
+        """None: desired and reported agree."""
+        new = self.shadow
+        difference = delta(new.state.get("desired"), new.state.get("reported"))
+        if not difference:
+            return None
+        return _with_token(
+            {
+                "version": new.version,
+                "timestamp": new.timestamp,
+                "state": difference,
+                "metadata": _along(difference, new.metadata.get("desired", {})),
+            },
+            self.request.client_token,
+        )
 
 
 # ------------------------------------------------------------------------------------------------- requests
@@ -109,6 +152,7 @@ class Request:
     state: dict[str, Section | None]
     version: int | None
     client_token: str | None
+    size: int  # bytes that it adds to a state at the most
 
 
 def parse_update(payload: bytes) -> Request:
@@ -124,12 +168,12 @@ def parse_update(payload: bytes) -> Request:
         raise ShadowError(400, "Missing required node: state", token)
     state = root["state"]
     if state is None:  # clears the shadow without deleting it
-        return Request({"desired": None, "reported": None}, version, token)
+        return Request({"desired": None, "reported": None}, version, token, 0)
     if not isinstance(state, dict):
         raise ShadowError(400, "State node must be an object", token)
     for name, section in state.items():
         _check_section(name, section, token)
-    return Request(state, version, token)
+    return Request(state, version, token, len(payload) * LONGER)
 
 
 def parse_token(payload: bytes) -> str | None:
@@ -182,26 +226,31 @@ def _check_section(name: str, section: Json, token: str | None) -> None:
         raise ShadowError(400, f"State contains an invalid node: '{name}'", token)
     if section is not None and not isinstance(section, dict):
         raise ShadowError(400, f"{name.capitalize()} node must be an object", token)
-    if _depth(section) > MAX_DEPTH:
+    try:
+        levels = _levels(section) if section else 0
+    except _NullInArray:
+        raise ShadowError(400, "State contains an invalid node: an array may not hold null", token) from None
+    if levels > MAX_DEPTH:
         raise ShadowError(400, f"JSON contains too many levels of nesting; maximum is {MAX_DEPTH}", token)
-    if _null_in_array(section):
-        raise ShadowError(400, "State contains an invalid node: an array may not hold null", token)
 
 
-def _inside(value: Json) -> list[Json]:
-    """What of it holds others: most does not, and is not looked at again."""
-    children = value.values() if type(value) is dict else value if type(value) is list else ()
-    return [child for child in children if type(child) is dict or type(child) is list]
+class _NullInArray(ValueError):
+    """An attribute is removed by null; an element cannot be."""
 
 
-def _depth(value: Json) -> int:
-    if not (value or type(value) is list):
-        return 0
-    return 1 + max(map(_depth, _inside(value)), default=0)
-
-
-def _null_in_array(value: Json) -> bool:
-    return (type(value) is list and None in value) or any(map(_null_in_array, _inside(value)))
+def _levels(value: dict[str, Json] | list[Json]) -> int:
+    """Of objects and arrays in each other; an empty object is none. Raises _NullInArray."""
+    if type(value) is dict:
+        children: Iterable[Json] = value.values()
+    elif None in value:
+        raise _NullInArray
+    else:
+        children = value
+    deepest = 0
+    for child in children:
+        if (type(child) is dict and child) or type(child) is list:
+            deepest = max(deepest, _levels(child))
+    return deepest + 1
 
 
 # ----------------------------------------------------------------------------------------------- operations
@@ -213,17 +262,21 @@ def update(current: Shadow, request: Request, now: int) -> Updated:
         current = NONE
     if request.version is not None and request.version != current.version:
         raise ShadowError(409, "Version conflict", request.client_token)
-    state, metadata = dict(current.state), dict(current.metadata)
+    state, metadata, stamp = dict(current.state), dict(current.metadata), {"timestamp": now}
     for name, section in request.state.items():
-        state[name], metadata[name] = _merge(state.get(name, {}), metadata.get(name, {}), section, now)
+        state[name], metadata[name] = _merge(state.get(name, {}), metadata.get(name, {}), section, stamp)
         if not state[name]:
             del state[name], metadata[name]
-    size = len(_compact(state))
-    if size > MAX_DOCUMENT:
-        raise ShadowError(413, "The payload exceeds the maximum size allowed", request.client_token)
-    new = Shadow(current.version + 1, state, metadata, now)
-    documents, delta = _documents(current, new, request, now), _delta(new, request, now)
-    return Updated(new, _accepted(new, request, now), documents, delta, size)
+    bound = _bound(current) + request.size
+    if bound > MAX_DOCUMENT:
+        bound = len(_compact(state))
+        if bound > MAX_DOCUMENT:
+            raise ShadowError(413, "The payload exceeds the maximum size allowed", request.client_token)
+    return Updated(current, Shadow(current.version + 1, state, metadata, now, bound=bound), request)
+
+
+def _bound(shadow: Shadow) -> int:
+    return len(_compact(shadow.state)) if shadow.bound is None else shadow.bound
 
 
 def get(current: Shadow, name: str, now: int, client_token: str | None = None) -> dict[str, Json]:
@@ -244,40 +297,6 @@ def _require(current: Shadow, name: str, client_token: str | None) -> None:
         raise ShadowError(404, f"No shadow exists with name: '{name}'", client_token)
 
 
-def _accepted(new: Shadow, request: Request, now: int) -> dict[str, Json]:
-    """Only what was in the request, with the metadata of what it set."""
-    metadata = {
-        name: _along(_without_nulls(section), new.metadata[name])
-        for name, section in request.state.items()
-        if section and name in new.metadata
-    }
-    return _with_token(
-        {"state": request.state, "metadata": metadata, "version": new.version, "timestamp": now}, request.client_token
-    )
-
-
-def _documents(old: Shadow, new: Shadow, request: Request, now: int) -> dict[str, Json]:
-    def side(shadow: Shadow) -> dict[str, Json]:
-        return {"state": shadow.state, "metadata": shadow.metadata, "version": shadow.version}
-
-    return _with_token({"previous": side(old), "current": side(new), "timestamp": now}, request.client_token)
-
-
-def _delta(new: Shadow, request: Request, now: int) -> dict[str, Json] | None:
-    difference = delta(new.state.get("desired"), new.state.get("reported"))
-    if not difference:
-        return None
-    return _with_token(
-        {
-            "version": new.version,
-            "timestamp": now,
-            "state": difference,
-            "metadata": _along(difference, new.metadata.get("desired", {})),
-        },
-        request.client_token,
-    )
-
-
 def _with_token(document: dict[str, Json], client_token: str | None) -> dict[str, Json]:
     return document if client_token is None else {**document, "clientToken": client_token}
 
@@ -289,8 +308,8 @@ def _compact(value: Json) -> bytes:
 # --------------------------------------------------------------------------------------------------- merging
 
 
-def _merge(old: Section, old_times: Section, change: Section | None, now: int) -> tuple[Section, Section]:
-    """A section after a change, and its metadata, which has the same shape with timestamps for leaves."""
+def _merge(old: Section, old_times: Section, change: Section | None, stamp: Json) -> tuple[Section, Section]:
+    """A section after a change, and its metadata, which has the same shape with ``stamp`` for leaves."""
     if change is None:
         return {}, {}
     state, times = dict(old), dict(old_times)
@@ -298,36 +317,29 @@ def _merge(old: Section, old_times: Section, change: Section | None, now: int) -
         if value is None:
             state.pop(name, None)
             times.pop(name, None)
-        elif isinstance(value, dict):
+        elif type(value) is dict:
             inside = state.get(name)
-            before: tuple[Section, Section] = (inside, times[name]) if isinstance(inside, dict) else ({}, {})
-            state[name], times[name] = _merge(before[0], before[1], value, now)
+            before: tuple[Section, Section] = (inside, times[name]) if type(inside) is dict else ({}, {})
+            state[name], times[name] = _merge(before[0], before[1], value, stamp)
         else:
-            state[name], times[name] = value, _stamped(value, now)
+            state[name], times[name] = value, stamp if type(value) is not list else _stamped(value, stamp)
     return state, times
 
 
-def _stamped(value: Json, now: int) -> Json:
+def _stamped(value: Json, stamp: Json) -> Json:
     if isinstance(value, dict):
-        return {name: _stamped(child, now) for name, child in value.items()}
+        return {name: _stamped(child, stamp) for name, child in value.items()}
     if isinstance(value, list):
-        return [_stamped(child, now) for child in value]
-    return {"timestamp": now}
-
-
-def _without_nulls(section: Section) -> Section:
-    return {
-        name: _without_nulls(value) if isinstance(value, dict) else value
-        for name, value in section.items()
-        if value is not None
-    }
+        return [_stamped(child, stamp) for child in value]
+    return stamp
 
 
 def _along(shape: Section, metadata: Section) -> Section:
-    """The metadata of the attributes that ``shape`` has."""
+    """The metadata of the attributes that ``shape`` has; null has none."""
     return {
-        name: _along(value, metadata[name]) if isinstance(value, dict) else metadata[name]
+        name: _along(value, metadata[name]) if type(value) is dict else metadata[name]
         for name, value in shape.items()
+        if value is not None
     }
 
 

@@ -63,7 +63,7 @@ class Change:
 
 
 class Records(Protocol):
-    """Versioned documents. No transaction spans two keys."""
+    """Versioned documents. No transaction that compares spans two keys."""
 
     async def get(self, key: str) -> Record | None: ...
 
@@ -72,6 +72,9 @@ class Records(Protocol):
 
         ``expect`` is the revision the caller saw; 0 means "must not exist". Raises Conflict.
         """
+
+    async def put_all(self, values: Mapping[str, bytes]) -> None:
+        """Write them all durably, or none; their revisions are in the order of ``values``."""
 
     async def delete(self, key: str, *, expect: int | None = None) -> bool:
         """Delete durably; False when there was nothing. Raises Conflict."""

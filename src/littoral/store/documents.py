@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from littoral.store.contract import Records
@@ -31,6 +32,12 @@ class Documents:
         """Raises Conflict as Records.put does."""
         value = _encode(document).encode()
         return await self._records.put(self._prefix + key, value, expect=expect)
+
+    async def put_all(self, documents: Mapping[str, Document]) -> list[int]:
+        """All of them or none; how many bytes each takes."""
+        values = {self._prefix + key: _encode(document).encode() for key, document in documents.items()}
+        await self._records.put_all(values)
+        return list(map(len, values.values()))
 
     async def delete(self, key: str, *, expect: int | None = None) -> bool:
         return await self._records.delete(self._prefix + key, expect=expect)

@@ -18,7 +18,7 @@ from __future__ import annotations
 import logging
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from littoral.net.message import Handler
@@ -143,8 +143,10 @@ class Things:
         self._registry.on_change(self._registry_changed)
 
     def _make_fleet(self) -> None:
-        self.shadows = Shadows(Documents(self._records, "shadow/"), self._tell, self._clock, self.broker.router.heard)
-        self.shadows.on_answered = self._observers.note_shadow
+        self.shadows = Shadows(
+            Documents(self._records, "shadow/"), self._tell_all, self._clock, self.broker.router.heard
+        )
+        self.shadows.on_answered(self._observers.note_shadow)
         self._fleet = fleet = Fleet(
             self._records,
             self._registry,
@@ -220,10 +222,17 @@ class Things:
     async def _tell(self, topic: str, payload: bytes) -> None:
         await self._reply("", topic, payload)
 
+    def _tell_all(self, messages: Sequence[tuple[str, bytes]]) -> Awaitable[None] | None:
+        batch = self.broker.tell(Publication(topic, payload, 1) for topic, payload in messages)
+        return None if batch.empty else self._told(batch.settle(), messages[0][0])
+
     async def _reply(self, client_id: str, topic: str, payload: bytes) -> None:
         """To that client alone, where there is one."""
+        await self._told(self.broker.publish(Publication(topic, payload, 1), only=client_id), topic)
+
+    async def _told(self, telling: Awaitable[None], topic: str) -> None:
         try:
-            await self.broker.publish(Publication(topic, payload, 1), only=client_id)
+            await telling
         except NotStored as problem:  # the state itself is durable; who misses this finds it by a get
             log.warning("%s: not told to everybody: %s", topic, problem)
 

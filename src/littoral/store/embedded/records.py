@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import apsw
 
@@ -50,6 +50,25 @@ class EmbeddedRecords:
             self._tell(Change(key, value, revision))
 
         return await self._database.write(work, then=tell)
+
+    async def put_all(self, values: Mapping[str, bytes]) -> None:
+        for key in values:
+            check_key(key)
+
+        def work(connection: apsw.Connection) -> list[Change]:
+            first = _next_revision(connection, len(values)) - len(values) + 1
+            changes = [Change(key, value, first + place) for place, (key, value) in enumerate(values.items())]
+            connection.executemany(
+                "INSERT OR REPLACE INTO records VALUES(?, ?, ?, ?)",
+                [(self._bucket, each.key, each.value, each.revision) for each in changes],
+            )
+            return changes
+
+        def tell(changes: list[Change]) -> None:
+            for change in changes:
+                self._tell(change)
+
+        await self._database.write(work, then=tell)
 
     async def delete(self, key: str, *, expect: int | None = None) -> bool:
         def work(connection: apsw.Connection) -> int:
@@ -118,7 +137,8 @@ class _Watcher:
         return self._waiting.pop(next(iter(self._waiting)))
 
 
-def _next_revision(connection: apsw.Connection) -> int:
-    row = connection.execute("UPDATE revision SET last = last + 1 RETURNING last").get
+def _next_revision(connection: apsw.Connection, count: int = 1) -> int:
+    """The last of so many."""
+    row = connection.execute("UPDATE revision SET last = last + ? RETURNING last", (count,)).get
     assert isinstance(row, int)
     return row

@@ -22,7 +22,7 @@ import contextlib
 import inspect
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, Final, Protocol
 
 from littoral.protocols.customauth import Http
@@ -165,6 +165,17 @@ class Broker(Fanout):
             await batch.settle()
         elif not batch.empty:
             batch.start()
+
+    def tell(self, publications: Iterable[Publication]) -> Batch:
+        """As ``publish``, several and at once, on topics that are in order; what is still to be done is in the batch.
+
+        Raises RetainedFull."""
+        batch, now = Batch(), self.clock()
+        for publication in publications:
+            publication.received_at = publication.received_at or now
+            self.distribute(publication, None, batch)
+        self.flush()
+        return batch
 
     def subscribe(self, filter: str, callback: Callback) -> LocalSubscriber:
         """``callback`` gets every matching publication until the subscriber is closed. Raises BadTopic."""

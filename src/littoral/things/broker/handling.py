@@ -15,6 +15,7 @@ from littoral.protocols.mqtt.wire import MalformedPacket, ProtocolViolation, Rea
 from littoral.things.broker.batch import Batch, NotStored, Owed, OwedRun, check
 from littoral.things.broker.exactly import ExactlyOnce
 from littoral.things.broker.retained import RetainedFull
+from littoral.things.broker.router import RESERVED
 from littoral.things.broker.runs import outgoing_run
 from littoral.things.message import Publication
 
@@ -161,6 +162,8 @@ class Handling:
         topic = publication.topic
         if topic.startswith("$"):
             self._broker.reserve(session.client, publication, self._batch)
+            if not publication.retain:
+                connection.remember(encode_text(topic), RESERVED)
             return Reason.SUCCESS
         try:
             route = self._broker.distribute(publication, session, self._batch)

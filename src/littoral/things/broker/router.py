@@ -70,6 +70,9 @@ class Route:
     everyone: list[Session] = field(default_factory=list)
 
 
+RESERVED: Final = Route("", 0)  # of a topic that is handled in this process: never plain
+
+
 class Router:
     def __init__(self) -> None:
         self._sessions: Tree[Session, Grant] = Tree()
