@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from littoral.core.session import MESSAGE_ID, Broken, Refused, Session, Timing
+from littoral.core.session import Broken, Refused, Session, Timing
+from littoral.core.spool import MESSAGE_ID, Spooled
 from littoral.protocols.mqtt.decode import Decoder
 from littoral.protocols.mqtt.encode import encode
 from littoral.protocols.mqtt.packets import (
@@ -45,6 +46,12 @@ class Above:
         return self.say(Connack(0, present, properties))
 
 
+def spool(session: Session, handle: Any, topic: str, payload: bytes, identity: str) -> None:
+    block = Spooled(1, identity, payload, {"topic": topic}, 0.0).block(0.0)
+    assert block is not None
+    session.send(handle, topic, payload, block)
+
+
 def publishes(packets: list[Packet]) -> list[tuple[bytes, bool]]:
     return [(packet.payload, packet.dup) for packet in packets if isinstance(packet, Publish)]
 
@@ -64,7 +71,7 @@ def test_a_publish_carries_its_message_id_and_comes_back_when_acknowledged() -> 
     above.welcome(receive_maximum=2)
     above.heard()
     assert session.room == 2
-    session.publish("first", "t/1", b"1", "core/e/1")
+    spool(session, "first", "t/1", b"1", "core/e/1")
     (packet,) = above.heard()
     assert isinstance(packet, Publish)
     assert (packet.topic, packet.qos, packet.dup) == ("t/1", 1, False)
@@ -82,13 +89,13 @@ def test_what_is_unacknowledged_goes_again_first_and_in_order(present: bool) -> 
     above = Above(session)
     above.welcome()
     for number in (1, 2, 3):
-        session.publish(number, "t", b"%d" % number, f"id/{number}")
+        spool(session, number, "t", b"%d" % number, f"id/{number}")
     first = [packet for packet in above.heard() if isinstance(packet, Publish)]
     above.say(Ack(4, first[1].packet_id))
     above = Above(session, 10.0)
     assert [type(packet) for packet in above.heard()] == [Connect]
     above.welcome(present=present)
-    session.publish(4, "t", b"4", "id/4")
+    spool(session, 4, "t", b"4", "id/4")
     again = above.heard()
     assert publishes(again) == [(b"1", present), (b"3", present), (b"4", False)]
     assert [packet.packet_id for packet in again[:2] if isinstance(packet, Publish)] == [
@@ -101,8 +108,8 @@ def test_a_refusal_for_now_breaks_the_connection_and_keeps_the_message() -> None
     session = Session("core")
     above = Above(session)
     above.welcome()
-    session.publish("a", "t", b"a", "id/a")
-    session.publish("b", "t", b"b", "id/b")
+    spool(session, "a", "t", b"a", "id/a")
+    spool(session, "b", "t", b"b", "id/b")
     first, second = (packet.packet_id for packet in above.heard() if isinstance(packet, Publish))
     happened = above.say(Ack(4, second), Ack(4, first, Reason.QUOTA_EXCEEDED))
     assert happened.acknowledged == [("b", 0)]
@@ -116,7 +123,7 @@ def test_a_refusal_for_good_comes_back() -> None:
     session = Session("core")
     above = Above(session)
     above.welcome()
-    session.publish("a", "t", b"a", "id/a")
+    spool(session, "a", "t", b"a", "id/a")
     (number,) = (packet.packet_id for packet in above.heard() if isinstance(packet, Publish))
     happened = above.say(Ack(4, number, Reason.TOPIC_NAME_INVALID))
     assert (happened.acknowledged, happened.broken) == ([("a", Reason.TOPIC_NAME_INVALID)], None)
@@ -126,7 +133,7 @@ def test_acknowledgements_before_a_goodbye_in_the_same_read_count() -> None:
     session = Session("core")
     above = Above(session)
     above.welcome()
-    session.publish("a", "t", b"a", "id/a")
+    spool(session, "a", "t", b"a", "id/a")
     (number,) = (packet.packet_id for packet in above.heard() if isinstance(packet, Publish))
     happened = above.say(Ack(4, number), Disconnect(Reason.SERVER_SHUTTING_DOWN))
     assert happened.acknowledged == [("a", 0)]
@@ -194,8 +201,8 @@ def test_what_is_larger_than_the_place_above_takes_does_not_fit() -> None:
     session = Session("core")
     above = Above(session)
     above.welcome(maximum_packet_size=2000)
-    assert session.fits("t", b"x" * 1400)
-    assert not session.fits("t", b"x" * 1500)
+    assert session.fits("t", b"x" * 1900, b"y" * 80)
+    assert not session.fits("t", b"x" * 1900, b"y" * 90)
 
 
 @given(st.binary(max_size=200))
@@ -219,7 +226,7 @@ def test_every_publish_is_acknowledged_once_whatever_happens(steps: list[str], p
         waiting += [packet for packet in above.heard() if isinstance(packet, Publish)]
         if step == "publish" and session.room:
             count += 1
-            session.publish(count, "t", b"%d" % count, f"id/{count}")
+            spool(session, count, "t", b"%d" % count, f"id/{count}")
         elif step == "cut" or (step == "refuse" and waiting):
             if step == "refuse":
                 assert above.say(Ack(4, waiting[0].packet_id, Reason.QUOTA_EXCEEDED)).broken is not None

@@ -1,13 +1,7 @@
 """The link: one connection from a core up, over which everything goes. It connects out only; offline is normal.
 
-Owns: the socket, reconnecting (exponential backoff with full jitter), draining the spool in order, subscriptions and
-who gets their messages. What a packet means is in ``session``.
-
-The spool is drained in windows: as much is fetched as may be unacknowledged. What the place above acknowledges is
-acknowledged in the spool, several at once; a crash between the two sends it again under the same message id.
-
-What the place above refuses for good (no valid topic, too large, no valid payload) is set aside in the spool's
-``rejected`` stream, so that it holds up nothing; what it refuses for now is sent again.
+Owns: the life of connections, one after the other, subscriptions and who gets their messages. What a packet means is
+in ``session``, how a connection comes about in ``dialing``, what becomes of the spool in ``draining``.
 """
 
 from __future__ import annotations
@@ -15,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import ssl
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from littoral.core.dialing import Backoff, Dialer, Upstream
+from littoral.core.draining import Draining
 from littoral.core.ports import Deliver
 from littoral.core.session import Broken, Happened, Refused, Session, Timing
 from littoral.core.spool import Spool, Spooled
@@ -30,6 +25,8 @@ from littoral.store.contract import StorageFailed, StoreError
 
 log = logging.getLogger(__name__)
 
+__all__ = ["Backoff", "Link", "LinkDown", "LinkStats", "Upstream"]
+
 INBOX = 1000  # messages of QoS 0 from above that may wait for their takers
 
 
@@ -37,47 +34,10 @@ class LinkDown(Exception):
     """There is no connection upward just now."""
 
 
-@dataclass(frozen=True, slots=True)
-class Upstream:
-    """Where the place above is. ``tls`` holds the core's certificate and trusts the authority of the place above."""
-
-    host: str
-    port: int
-    tls: ssl.SSLContext | None = None
-    server_name: str | None = None
-
-    @property
-    def url(self) -> str:
-        """Of the device port, without a slash at its end."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'https' if self.tls is not None else 'http'}://{host}:{self.port}"
-
-
-@dataclass(frozen=True, slots=True)
-class Backoff:
-    """Seconds. After the n-th try that failed the next waits anything from 0 to min(cap, first · 2ⁿ).
-
-    A try that only hangs (its packets are dropped) is not waited for: the next begins beside it before ``cap`` is over.
-    So a path that is back meets a fresh try within ``cap``, which with the handshakes is to stay below two seconds.
-    """
-
-    first: float = 0.1
-    cap: float = 1.5
-    connect_timeout: float = 4.0
-
-    def wait(self, tries: int, chance: float) -> float:
-        return float(chance * min(self.cap, self.first * 2 ** min(tries, 20)))
-
-    def beside(self, chance: float) -> float:
-        """From the begin of a try that hangs to the begin of the next."""
-        return self.cap * (1 + chance) / 2
-
-
 @dataclass(slots=True)
 class LinkStats:
     connected: bool = False
     connects: int = 0
-    sent: int = 0  # acknowledged by the place above
     received: int = 0
     lost_from_above: int = 0  # QoS 0, because the takers were slow
     last_problem: str = ""
@@ -117,18 +77,13 @@ class Link:
         backoff: Backoff | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self._upstream = upstream
-        self._spool = spool
         self._session = Session(client_id, window, timing)
         self._backoff = backoff or Backoff()
-        self._chance = chance
+        self._dialer = Dialer(upstream, self._backoff, chance)
+        self.draining = Draining(spool, self._session)
         self._subscriptions: list[_Subscription] = []
         self._listeners: list[Callable[[], Awaitable[None]]] = []
         self._inbox: asyncio.Queue[tuple[Publish, _Wire | None]] = asyncio.Queue()
-        self._acknowledged: list[int] = []  # by the place above, and not yet in the spool
-        self._refused: list[tuple[Spooled, str]] = []  # for good, and why; not yet set aside
-        self._settle = asyncio.Event()  # there is something in one of these
-        self._room = asyncio.Event()  # for more publishes
         self._up = asyncio.Event()
         self._wire: _Wire | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -139,7 +94,7 @@ class Link:
         return self._session.client_id
 
     async def start(self) -> None:
-        for step in (self._keep_connected, self._deliver_all, self._settle_all):
+        for step in (self._keep_connected, self._deliver_all, self.draining.settle_all):
             self._tasks.append(asyncio.create_task(step()))
 
     async def close(self) -> None:
@@ -150,7 +105,7 @@ class Link:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._settle_now()
+        await self.draining.settle()
 
     def on_connected(self, listener: Callable[[], Awaitable[None]]) -> None:
         self._listeners.append(listener)
@@ -206,7 +161,7 @@ class Link:
             lasted = time.monotonic() - begun
             tries = 0 if self.stats.connected and lasted > self._backoff.cap else tries + 1
             self._down()
-            await asyncio.sleep(self._backoff.wait(tries, self._chance()))
+            await self._dialer.pause(tries)
 
     def _tell(self, problem: Exception) -> None:
         while isinstance(problem, ExceptionGroup):
@@ -221,7 +176,7 @@ class Link:
 
     async def _live(self) -> None:
         """One connection, to its end, which is always an exception."""
-        reader, writer = await self._connect()
+        reader, writer = await self._dialer.connect()
         self._wire = _Wire(writer)
         self._session.begin(time.monotonic())
         self._flush()
@@ -232,33 +187,6 @@ class Link:
                 group.create_task(self._drain(writer))
         finally:
             writer.transport.abort()
-
-    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """The first of the tries that gets through. Raises what the last raised, once none is under way."""
-        trying: set[asyncio.Task[tuple[asyncio.StreamReader, asyncio.StreamWriter]]] = set()
-        due = time.monotonic()
-        try:
-            while True:
-                if time.monotonic() >= due:
-                    trying.add(asyncio.create_task(self._try()))
-                    due = time.monotonic() + self._backoff.beside(self._chance())
-                left = max(0.0, due - time.monotonic())
-                done, _ = await asyncio.wait(trying, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-                for each in done:
-                    if each.exception() is None:
-                        trying.discard(each)
-                        return each.result()
-                trying -= done
-                if done and not trying:
-                    return done.pop().result()  # raises
-        finally:
-            await _abandon(trying)
-
-    async def _try(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        above = self._upstream
-        name = above.server_name if above.tls is not None else None
-        async with asyncio.timeout(self._backoff.connect_timeout):
-            return await asyncio.open_connection(above.host, above.port, ssl=above.tls, server_hostname=name)
 
     def _down(self) -> None:
         self._wire = None
@@ -295,7 +223,7 @@ class Link:
         for waiting in list(self._wire.subscribed.values()):
             await waiting
         self._up.set()
-        self._room.set()
+        self.draining.more()
         for listener in self._listeners:
             try:
                 await listener()
@@ -312,11 +240,11 @@ class Link:
             self._inbox.put_nowait((message, self._wire))
         for handle, reason in happened.acknowledged:
             if isinstance(handle, Spooled):
-                self._answered(handle, reason)
+                self.draining.answered(handle, reason)
             elif not handle.done():
                 handle.set_result(reason)
         if happened.acknowledged:
-            self._room.set()
+            self.draining.more()
 
     def _confirm(self, number: int, refused: list[int]) -> None:
         if refused:
@@ -326,13 +254,9 @@ class Link:
         if waiting is not None and not waiting.done():
             waiting.set_result(None)
 
-    def _answered(self, spooled: Spooled, reason: int) -> None:
-        if reason < Reason.UNSPECIFIED_ERROR:
-            self.stats.sent += 1
-            self._acknowledged.append(spooled.sequence)
-        else:
-            self._refused.append((spooled, f"reason 0x{reason:02x}"))
-        self._settle.set()
+    async def _drain(self, writer: asyncio.StreamWriter) -> None:
+        await self._up.wait()
+        await self.draining.send(self._flush, writer)
 
     async def _watch_time(self) -> None:
         while True:
@@ -344,47 +268,6 @@ class Link:
         data = self._session.outgoing()
         if data and self._wire is not None:
             self._wire.writer.write(data)
-
-    # ----------------------------------------------------------------------------------------- the spool
-
-    async def _drain(self, writer: asyncio.StreamWriter) -> None:
-        await self._up.wait()
-        while True:
-            while not self._session.room:
-                self._room.clear()
-                await self._room.wait()
-            # No await between this fetch and the session's taking all of it: a cancelled link must lose none.
-            for spooled in await self._spool.fetch(self._session.room, wait=3600.0):
-                if self._session.fits(spooled.topic, spooled.payload):
-                    self._session.publish(spooled, spooled.topic, spooled.payload, spooled.message_id)
-                else:
-                    self._refused.append((spooled, "larger than the place above takes"))
-                    self._settle.set()
-            self._flush()
-            await writer.drain()
-
-    async def _settle_all(self) -> None:
-        """Tell the spool; what comes while that is written is told together. Outlives connections."""
-        while True:
-            await self._settle.wait()
-            self._settle.clear()
-            try:
-                await self._settle_now()
-            except StoreError as problem:
-                log.warning("link of %s: the spool could not be told: %s", self.client_id, problem)
-                await asyncio.sleep(self._backoff.cap)
-                self._settle.set()
-
-    async def _settle_now(self) -> None:
-        while self._acknowledged:
-            count = len(self._acknowledged)
-            await self._spool.ack(self._acknowledged[:count])
-            del self._acknowledged[:count]
-        while self._refused:
-            spooled, reason = self._refused[0]
-            log.error("%s to %s is refused for good: %s", spooled.message_id, spooled.topic, reason)
-            await self._spool.reject(spooled, reason)
-            del self._refused[0]
 
     # ------------------------------------------------------------------------------------------ from above
 
@@ -413,12 +296,3 @@ class Link:
             except Exception:
                 log.exception("a message from above on %s was not taken", message.topic)
             return
-
-
-async def _abandon(trying: set[asyncio.Task[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]) -> None:
-    """Of tries that are not needed, those that got through meanwhile too."""
-    for each in trying:
-        each.cancel()
-    for result in await asyncio.gather(*trying, return_exceptions=True):
-        if not isinstance(result, BaseException):
-            result[1].transport.abort()

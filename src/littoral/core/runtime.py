@@ -111,7 +111,7 @@ class Core:
 
     async def stats(self) -> dict[str, Any]:
         return {
-            "link": asdict(self.link.stats),
+            "link": {**asdict(self.link.stats), "sent": self.link.draining.sent, "expired": self.link.draining.expired},
             "spool": {
                 "pending": await self.spool.pending(),
                 "dropped": self.spool.dropped,

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from littoral.protocols.mqtt.decode import Decoder
-from littoral.protocols.mqtt.encode import encode
+from littoral.protocols.mqtt.encode import again, encode, publish_with
 from littoral.protocols.mqtt.packets import (
     Ack,
     Connack,
@@ -32,13 +32,11 @@ from littoral.protocols.mqtt.packets import (
     Unsuback,
     Unsubscribe,
 )
-from littoral.protocols.mqtt.properties import PublishProperties
 from littoral.protocols.mqtt.reasons import Reason
 from littoral.protocols.mqtt.wire import MalformedPacket
 
 PUBACK = 4
 LEVEL = 5
-MESSAGE_ID = "littoral-message-id"
 NEVER = (Reason.TOPIC_NAME_INVALID, Reason.PACKET_TOO_LARGE, Reason.PAYLOAD_FORMAT_INVALID)  # time heals none of these
 
 
@@ -60,11 +58,21 @@ class Timing:
 
 
 @dataclass(slots=True)
+class _Sent:
+    """A publish without its acknowledgement."""
+
+    handle: Any
+    packet: bytes
+    topic: str
+    lasting: bool  # it goes again, for as long as what refuses it may be healed
+
+
+@dataclass(slots=True)
 class Happened:
     """What one read brought."""
 
     connected: bool = False
-    acknowledged: list[tuple[Any, int]] = field(default_factory=list)  # (what was given to ``publish``, reason)
+    acknowledged: list[tuple[Any, int]] = field(default_factory=list)  # (what was given with it, reason)
     messages: list[Publish] = field(default_factory=list)
     subscribed: list[tuple[int, Sequence[int]]] = field(default_factory=list)  # (packet identifier, reasons)
     broken: Broken | None = None  # what came before it in the same read counts
@@ -78,7 +86,7 @@ class Session:
         self._window = window
         self._allowed = window
         self._max_packet = 0
-        self._unacknowledged: dict[int, tuple[Any, Publish]] = {}
+        self._unacknowledged: dict[int, _Sent] = {}
         self._next_id = 0
         self._asked: set[int] = set()  # identifiers of SUBSCRIBE and UNSUBSCRIBE
         self._decoder = Decoder(LEVEL)
@@ -138,27 +146,33 @@ class Session:
         """How many more may be published now."""
         return max(0, self._allowed - len(self._unacknowledged)) if self.connected else 0
 
-    def fits(self, topic: str, payload: bytes) -> bool:
-        """Whether the place above takes packets of this size. 512 bytes are for headers and the message id."""
-        return not self._max_packet or len(payload) + len(topic.encode()) + 512 <= self._max_packet
+    def fits(self, topic: str, payload: bytes, block: bytes) -> bool:
+        """Whether the place above takes packets of this size. 16 bytes are for lengths and the identifier."""
+        return not self._max_packet or len(payload) + len(topic.encode()) + len(block) + 16 <= self._max_packet
 
     def handles(self) -> list[Any]:
         """Of what is not acknowledged yet, in order."""
-        return [handle for handle, _ in self._unacknowledged.values()]
+        return [sent.handle for sent in self._unacknowledged.values()]
 
-    def publish(self, handle: Any, topic: str, payload: bytes, message_id: str | None = None) -> None:
-        """QoS 1. ``handle`` comes back when it is acknowledged; what has a message id is sent until it is taken, or
-        refused for good."""
-        properties = PublishProperties(user_properties=[(MESSAGE_ID, message_id)]) if message_id else None
-        packet = Publish(topic, payload, qos=1, packet_id=self._identifier(), properties=properties)
-        self._unacknowledged[packet.packet_id] = (handle, packet)
+    def publish(self, handle: Any, topic: str, payload: bytes) -> None:
+        """QoS 1, once. ``handle`` comes back with the reason code of its acknowledgement."""
+        self._publish(_Sent(handle, b"", topic, lasting=False), payload, b"", retain=False)
+
+    def send(self, handle: Any, topic: str, payload: bytes, block: bytes, *, retain: bool = False) -> None:
+        """QoS 1, until it is taken, or refused for good. ``block``: its properties, as on the wire."""
+        self._publish(_Sent(handle, b"", topic, lasting=True), payload, block, retain)
+
+    def _publish(self, sent: _Sent, payload: bytes, block: bytes, retain: bool) -> None:
+        number = self._identifier()
+        sent.packet = publish_with(block, sent.topic, payload, number, retain=retain)
+        self._unacknowledged[number] = sent
         if self.connected:
-            self._send(packet)
+            self._out.append(sent.packet)
 
     def forget(self, handle: Any) -> None:
         """Not to be sent again, should it be unacknowledged."""
-        for number, (held, _) in list(self._unacknowledged.items()):
-            if held is handle:
+        for number, sent in list(self._unacknowledged.items()):
+            if sent.handle is handle:
                 del self._unacknowledged[number]
 
     def subscribe(self, filters: Iterable[str]) -> int:
@@ -185,13 +199,13 @@ class Session:
         if not self.connected and not isinstance(packet, Connack):
             raise Broken(f"{type(packet).__name__} came before CONNACK")
         match packet:
+            case Ack(kind=4):
+                self._acknowledged(packet, happened)
+            case Publish(qos=0 | 1):
+                happened.messages.append(packet)
             case Connack():
                 self._welcome(packet)
                 happened.connected = True
-            case Publish(qos=0 | 1):
-                happened.messages.append(packet)
-            case Ack(kind=4):
-                self._acknowledged(packet, happened)
             case Suback() | Unsuback():
                 self._asked.discard(packet.packet_id)
                 happened.subscribed.append((packet.packet_id, packet.reasons))
@@ -203,15 +217,13 @@ class Session:
                 raise Broken(f"{type(packet).__name__} from the place above")
 
     def _acknowledged(self, packet: Ack, happened: Happened) -> None:
-        found = self._unacknowledged.get(packet.packet_id)
-        if found is None:
+        sent = self._unacknowledged.get(packet.packet_id)
+        if sent is None:
             return
-        handle, publish = found
-        refused = packet.reason >= Reason.UNSPECIFIED_ERROR
-        if refused and publish.properties is not None and packet.reason not in NEVER:
-            raise Broken(f"a publish to {publish.topic} was refused for now: reason 0x{packet.reason:02x}")
+        if packet.reason >= Reason.UNSPECIFIED_ERROR and sent.lasting and packet.reason not in NEVER:
+            raise Broken(f"a publish to {sent.topic} was refused for now: reason 0x{packet.reason:02x}")
         del self._unacknowledged[packet.packet_id]
-        happened.acknowledged.append((handle, packet.reason))
+        happened.acknowledged.append((sent.handle, packet.reason))
 
     def _welcome(self, packet: Connack) -> None:
         if packet.reason:
@@ -222,9 +234,8 @@ class Session:
         self.connected = True
         self._allowed = min(self._window, packet.properties.get("receive_maximum", 65535))
         self._max_packet = packet.properties.get("maximum_packet_size", 0)
-        for _, again in self._unacknowledged.values():
-            again.dup = packet.session_present
-            self._send(again)
+        for sent in self._unacknowledged.values():
+            self._out.append(again(sent.packet) if packet.session_present else sent.packet)
 
     def _identifier(self) -> int:
         while True:

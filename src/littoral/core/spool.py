@@ -11,17 +11,22 @@ dropped then is counted.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal, NamedTuple
 
+from littoral.protocols.mqtt.properties import PublishProperties, properties_block
+from littoral.protocols.mqtt.wire import encode_text
 from littoral.store.contract import Conflict, Consumer, Outgoing, Records, Retention, Streams
 
 STREAM = "core/spool"
 REJECTED = "core/rejected"
 EPOCH = "core/spool-epoch"
+MESSAGE_ID = "littoral-message-id"
+_NAME: Final = b"\x26" + encode_text(MESSAGE_ID)  # a user property (5.0 s. 2.2.2.2); its value follows
 FOREVER = 10 * 365 * 24 * 3600.0  # seconds; who sends again decides the link, not a timer
 
 
@@ -33,12 +38,55 @@ class SpoolLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class Spooled:
+class Extras:
+    """What an MQTT 5 publisher says beside topic and payload."""
+
+    retain: bool = False
+    properties: PublishProperties | None = None
+
+    def headers(self) -> dict[str, str]:
+        """Kept beside the topic."""
+        found = {"retain": "1"} if self.retain else {}
+        if self.properties is not None:
+            values = self.properties.as_mapping()
+            expiry = values.pop("message_expiry", None)
+            if expiry is not None:
+                found["expiry"] = str(expiry)
+            found["properties"] = base64.b64encode(properties_block(values)).decode()
+        return found
+
+
+PLAIN = Extras()
+
+
+class Spooled(NamedTuple):
     sequence: int
     message_id: str
-    topic: str
     payload: bytes
+    headers: Mapping[str, str]
     spooled_at: float  # Unix seconds
+
+    @property
+    def topic(self) -> str:
+        return self.headers["topic"]
+
+    @property
+    def retain(self) -> bool:
+        return "retain" in self.headers
+
+    def block(self, now: float) -> bytes | None:
+        """Its properties as on the wire, the message id among them; None once its message expiry is over. What it has
+        waited here counts (5.0 s. 3.3.2.3.3)."""
+        named = _NAME + encode_text(self.message_id)
+        if len(self.headers) == 1:
+            return named
+        expiry = self.headers.get("expiry")
+        if expiry is not None:
+            left = int(expiry) - max(0, int(now - self.spooled_at))
+            if left <= 0:
+                return None
+            named += properties_block({"message_expiry": left})
+        return base64.b64decode(self.headers.get("properties", "")) + named
 
 
 class Spool:
@@ -69,9 +117,9 @@ class Spool:
         consumer = await streams.consumer(STREAM, "link", ack_wait=FOREVER)
         return cls(streams, consumer, f"{core}/{await _epoch(records)}")
 
-    async def put(self, topic: str, payload: bytes) -> None:
+    async def put(self, topic: str, payload: bytes, extras: Extras = PLAIN) -> None:
         """Durable once it returns. Raises StreamFull, StorageFailed."""
-        await self._streams.publish(STREAM, [Outgoing(payload, headers={"topic": topic})])
+        await self._streams.publish(STREAM, [Outgoing(payload, headers={"topic": topic, **extras.headers()})])
 
     async def fetch(self, limit: int, *, wait: float) -> list[Spooled]:
         """The next in order, each once in this process; after a restart, all that were not acknowledged."""
@@ -81,9 +129,7 @@ class Spool:
                 self.dropped += message.sequence - self._handed_out - 1
             self._handed_out = max(self._handed_out, message.sequence)
             message_id = f"{self.identity}/{message.sequence}"
-            found.append(
-                Spooled(message.sequence, message_id, message.headers["topic"], message.data, message.published_at)
-            )
+            found.append(Spooled(message.sequence, message_id, message.data, message.headers, message.published_at))
         return found
 
     async def ack(self, sequences: Sequence[int]) -> None:
@@ -92,7 +138,7 @@ class Spool:
 
     async def reject(self, spooled: Spooled, reason: str) -> None:
         """Set aside what will never be taken, so that it holds up nothing; it stays readable in a stream."""
-        headers = {"topic": spooled.topic, "reason": reason}
+        headers = {**spooled.headers, "reason": reason}
         await self._streams.publish(REJECTED, [Outgoing(spooled.payload, spooled.message_id, headers)])
         await self._consumer.ack([spooled.sequence])
         self.rejected += 1

@@ -8,6 +8,8 @@ between recording and delivering would lose the message. So the promise is: deli
 exactly once unless this process died between delivery and PUBACK. (Topic rules are stored under the same id in their
 own stream and are deduplicated even then.)
 
+The ids of one read are recorded in one append: a spool that drains costs one, not one a message.
+
 Memory holds the latest ids, read back at start. An id that memory has forgotten is delivered again to ordinary
 subscribers; ``MEMORY`` is far beyond what all spools together can have in flight.
 """
@@ -15,21 +17,24 @@ subscribers; ``MEMORY`` is far beyond what all spools together can have in fligh
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import OrderedDict
-from collections.abc import Awaitable
-from typing import Final
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from littoral.store.contract import Outgoing, Retention, Streams
 from littoral.things.broker import Broker
-from littoral.things.broker.batch import Batch
+from littoral.things.broker.batch import Batch, check
 from littoral.things.broker.router import Route
 from littoral.things.broker.session import Session
 from littoral.things.message import Publication
 
 PROPERTY: Final = "littoral-message-id"
-STREAM: Final = "things.seen"
+STREAM: Final = "things.recorded"
 MEMORY: Final = 50_000
 MAX_ID: Final = 256
+STORED: Final = MEMORY * 64  # bytes; ids of a core are shorter
 
 
 def message_id(publication: Publication) -> str | None:
@@ -42,19 +47,43 @@ def message_id(publication: Publication) -> str | None:
     return None
 
 
+@dataclass(slots=True, eq=False)
+class _Together:
+    """The messages with an id of one read: delivered side by side, recorded in one append."""
+
+    batch: Batch  # of the read
+    rest: Batch  # what must be done before they are recorded
+    done: asyncio.Future[None]
+    named: list[tuple[str, int]] = field(default_factory=list)  # id, and how many waits there were before and with it
+
+    def delivered(self, results: Sequence[Any]) -> list[str]:
+        """The ids of those that nothing failed for."""
+        shared = self.rest.appends
+        if any(isinstance(each, BaseException) for each in results[:shared]):
+            return []
+        found, start = [], shared
+        for identity, waits in self.named:
+            stop = shared + waits
+            if not any(isinstance(each, BaseException) for each in results[start:stop]):
+                found.append(identity)
+            start = stop
+        return found
+
+
 class Duplicates:
     def __init__(self, streams: Streams) -> None:
         self._streams = streams
         self._seen: OrderedDict[str, None] = OrderedDict()
         self._under_way: dict[str, asyncio.Future[None]] = {}
+        self._latest: _Together | None = None
 
     async def open(self) -> None:
         """Read the latest ids back. Call once, before use."""
-        await self._streams.create(STREAM, Retention(max_messages=MEMORY, discard="old"))
+        await self._streams.create(STREAM, Retention(max_bytes=STORED, discard="old"))
         after = 0
         while page := await self._streams.read(STREAM, after=after):
             for message in page:
-                self._seen[message.headers["id"]] = None
+                self._note(json.loads(message.data))
             after = page[-1].sequence
 
     def seen(self, identity: str) -> bool:
@@ -65,17 +94,42 @@ class Duplicates:
         """Done, or failed, when the first copy is: it came on a connection that is about to be replaced."""
         return self._under_way.get(identity)
 
-    def begin(self, identity: str, rest: Awaitable[None]) -> asyncio.Future[None]:
-        """``rest`` is everything else that must be done before PUBACK; then the id is recorded."""
-        future = asyncio.ensure_future(self._finish(identity, rest))
-        self._under_way[identity] = future
-        future.add_done_callback(lambda _: self._under_way.pop(identity, None))
-        return future
+    def together(self, batch: Batch) -> _Together:
+        """Where the messages of this batch, whose read is not over, are gathered."""
+        if self._latest is None or self._latest.batch is not batch:
+            done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._latest = _Together(batch, Batch(), done)
+            batch.wait(self._finish(self._latest))  # which runs when the read is over
+        return self._latest
 
-    async def _finish(self, identity: str, rest: Awaitable[None]) -> None:
-        await rest
-        await self._streams.publish(STREAM, [Outgoing(b"", identity, {"id": identity})])
-        self._seen[identity] = None
+    def begin(self, together: _Together, identity: str) -> None:
+        """Its way has begun: what it waits for is in ``rest``."""
+        together.named.append((identity, together.rest.waits))
+        self._under_way[identity] = together.done
+
+    async def _finish(self, together: _Together) -> None:
+        try:
+            await self._record(together)
+        except BaseException as problem:
+            together.done.set_exception(problem)
+            together.done.exception()  # who waits for a second copy hears it; there may be nobody
+            raise
+        finally:
+            for identity, _ in together.named:
+                del self._under_way[identity]
+        together.done.set_result(None)
+
+    async def _record(self, together: _Together) -> None:
+        """Raises NotStored, where one was not delivered; the others are recorded."""
+        results = [] if together.rest.empty else await together.rest.start()
+        delivered = together.delivered(results)
+        if delivered:
+            await self._streams.publish(STREAM, [Outgoing(json.dumps(delivered).encode())])
+            self._note(delivered)
+        check(results)
+
+    def _note(self, identities: Iterable[str]) -> None:
+        self._seen.update(dict.fromkeys(identities))
         while len(self._seen) > MEMORY:
             self._seen.popitem(last=False)
 
@@ -97,7 +151,7 @@ class OnceBroker(Broker):
         if first is not None:
             batch.wait(asyncio.shield(first))
             return self.router.route(publication.topic)
-        rest = Batch()
-        route = super().distribute(publication, sender, rest, once)
-        batch.wait(self.duplicates.begin(identity, rest.settle()))
+        together = self.duplicates.together(batch)
+        route = super().distribute(publication, sender, together.rest, once)
+        self.duplicates.begin(together, identity)
         return route

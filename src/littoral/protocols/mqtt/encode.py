@@ -49,6 +49,17 @@ def publish_parts(packet: Publish, level: int) -> tuple[bytes, bytes]:
     return bytes((first,)) + encode_variable(length) + topic, properties + packet.payload
 
 
+def publish_with(block: bytes, topic: str, payload: bytes, packet_id: int, *, retain: bool = False) -> bytes:
+    """A PUBLISH of MQTT 5 and QoS 1 whose properties are encoded already (``properties_block``)."""
+    head = encode_text(topic) + packet_id.to_bytes(2, "big") + encode_variable(len(block)) + block
+    return (b"3" if retain else b"2") + encode_variable(len(head) + len(payload)) + head + payload
+
+
+def again(publish: bytes) -> bytes:
+    """The same PUBLISH with DUP."""
+    return bytes((publish[0] | 8,)) + publish[1:]
+
+
 def _framed(first: int, body: bytes) -> bytes:
     return bytes((first,)) + encode_variable(len(body)) + body
 

@@ -151,8 +151,13 @@ def _read(reader: Reader, row: Property) -> Any:
 
 def encode_properties(values: Mapping[str, Any]) -> bytes:
     """With their length in front. A value of None, and an empty list, is left out."""
-    out = b"".join(_encode(_BY_NAME[name], value) for name, value in values.items() if value is not None)
+    out = properties_block(values)
     return encode_variable(len(out)) + out
+
+
+def properties_block(values: Mapping[str, Any]) -> bytes:
+    """Without their length: several of these are joined."""
+    return b"".join(_encode(_BY_NAME[name], value) for name, value in values.items() if value is not None)
 
 
 def _encode(row: Property, value: Any) -> bytes:

@@ -12,6 +12,7 @@ import heapq
 import json
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import apsw
 
@@ -160,7 +161,7 @@ class EmbeddedConsumer:
 
     def _hand_out(self, message: Message, deliveries: int, now: float) -> Message:
         self._schedule(message.sequence, deliveries, now + self.ack_wait)
-        return Message(message.sequence, message.data, message.headers, message.published_at, deliveries)
+        return message if deliveries == 1 else replace(message, deliveries=deliveries)
 
     def _schedule(self, sequence: int, deliveries: int, due: float) -> None:
         """Hand it out again at ``due``, unless it is acknowledged or scheduled anew before."""

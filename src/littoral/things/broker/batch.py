@@ -57,6 +57,16 @@ class Batch:
         self._waits.append(waiting)
 
     @property
+    def appends(self) -> int:
+        """How many results of ``start`` come first and belong to all of the batch."""
+        return len(self._appends)
+
+    @property
+    def waits(self) -> int:
+        """How many results come after these, one for each ``wait``."""
+        return len(self._waits)
+
+    @property
     def empty(self) -> bool:
         return not (self._appends or self._waits)
 
