@@ -30,6 +30,7 @@ from littoral.net.message import Request
 from littoral.net.pki import Authority
 from littoral.net.tls import client_context, server_context
 from littoral.objects import Objects
+from littoral.secrets import SecretStore
 from littoral.site.capabilities import ComponentObjects, CoreBroker
 from littoral.site.region import assume
 from littoral.site.sockets import socket_folder
@@ -128,6 +129,9 @@ class RegionPlace:
             self._allows,
         )
         self.things.shadows.on_shadow_changed(self.greengrass.shadow_changed)
+        secrets = await SecretStore.open(
+            self.store.records("secrets"), self.folder / "secrets.key", region=REGION, account=ACCOUNT
+        )
         services = {
             "iot": self.things.iot,
             "iot-data": self.things.iot_data,
@@ -136,6 +140,7 @@ class RegionPlace:
             "kinesis": (await StreamStore.open(self.store, region=REGION, account=ACCOUNT)).api,
             "logs": self.functions.logs_api,
             "s3": self.objects.api,
+            "secretsmanager": secrets.api,
         }
         self.gateway = Gateway(services, self.identity, region=REGION, account=ACCOUNT, routes=self.functions.routes())
         self.gateway.device_route(ROLE_ALIASES, self.things.credentials(partial(assume, self.identity)).handle)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from littoral.core import tes
+from littoral.core import secretmanager, tes
 from littoral.core.exchange import TokenExchange
+from littoral.core.ipc.calls import Handler
 from littoral.core.link import Backoff, Link, Upstream
 from littoral.core.nucleus.nucleus import Nucleus
 from littoral.core.public import Played
@@ -39,22 +41,29 @@ class Surroundings:
 
 @dataclass(slots=True)
 class Players:
-    """By the component's name."""
+    """By the component's name; and what components may ask of them over the IPC."""
 
-    played: dict[str, Played] = field(default_factory=dict)
+    played: Mapping[str, Played]
+    operations: Mapping[str, Handler]
 
     @classmethod
     def of(cls, core: Surroundings) -> Players:
         exchange = TokenExchange(core.client, core.upstream, core.thing, core.role_alias)
         upward = Upward(core.client, core.upstream, exchange, core.region)
         nucleus = core.nucleus
+        secrets = secretmanager.SecretManager(
+            core.records, core.folder / "secrets.key", upward, nucleus, lambda: core.link.stats.connected
+        )
+        core.link.on_connected(secrets.refresh)
         return cls(
             {
+                secretmanager.NAME: secrets,
                 streammanager.NAME: _stream_manager(core, upward),
                 tes.NAME: tes.TokenExchangeService(
                     exchange, core.client, core.upstream, nucleus.of_token, nucleus.environment
                 ),
-            }
+            },
+            secrets.operations(),
         )
 
 

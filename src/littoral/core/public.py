@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from littoral.core import tes
+from littoral.core import secretmanager, tes
 from littoral.core.bridge import BRIDGE, mappings
 from littoral.core.configuration import Configuration
 from littoral.core.recipe import parse_merge
@@ -50,6 +50,7 @@ PUBLIC: Mapping[str, Public] = {
     each.name: each
     for each in (
         Public(BRIDGE, mappings),
+        Public(secretmanager.NAME, secretmanager.wanted_of),
         Public(streammanager.NAME, streammanager.settings_of, streammanager.DEFAULTS),
         Public(tes.NAME, tes.check),
     )

@@ -94,6 +94,7 @@ class Core:
         )
         served = (Messaging(nucleus, broker, _Above(link, spool)), Configuring(nucleus), Shadowing(nucleus, shadows))
         operations = {name: handler for each in served for name, handler in each.operations().items()}
+        operations |= players.operations
         ipc = IpcServer(settings.socket, nucleus, operations)
         return cls(spool, link, source, routes, deployments, ipc)
 

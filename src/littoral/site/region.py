@@ -28,6 +28,7 @@ from littoral.net.pki import certificate_id
 from littoral.objects import Objects
 from littoral.protocols.sigv4 import split_query
 from littoral.schedules import Schedules
+from littoral.secrets import SecretStore
 from littoral.site import edge
 from littoral.site.capabilities import (
     ComponentFunctions,
@@ -81,6 +82,9 @@ async def _region(place: Place, *, with_edge: bool) -> None:
     place.part(tables.close)
     local = await open_local(base, tables)
     functions, things = local.functions, local.things
+    secrets = await SecretStore.open(
+        base.store.records("secrets"), base.folder / "secrets.key", region=region, account=account
+    )
     control = await Control.open(base.store.records("edge-control"))
     place.quiet(control.close)
     functions.replicas(partial(replicated, control))
@@ -106,6 +110,7 @@ async def _region(place: Place, *, with_edge: bool) -> None:
         "cloudfront": cloudfront,
         "cloudfront-keyvaluestore": KeyValueStoreData(control),
         "greengrassv2": greengrass,
+        "secretsmanager": secrets.api,
         "wafv2": Wafv2(
             control, account=account, region=region, reports=reports, destinations=destinations, groups=groups
         ),

@@ -24,6 +24,7 @@ API_CLASSES: dict[str, str] = {
     "logs": "littoral.functions.logs.api:LogsApi",
     "s3": "littoral.objects.api:S3Api",
     "scheduler": "littoral.schedules.api:SchedulerApi",
+    "secretsmanager": "littoral.secrets.api:SecretsApi",
     "sts": "littoral.aws.identity:Sts",
     "wafv2": "littoral.edge.waf.api:Wafv2",
 }

@@ -1,0 +1,32 @@
+"""``SecretStore``: the capability as the site sees it.
+
+secrets = await SecretStore.open(records, folder / "secrets.key", region="us-east-1", account="000000000000")
+secrets.api                      # for botocore's service "secretsmanager"
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Self
+
+from littoral.secrets.api import SecretsApi
+from littoral.secrets.catalog import Catalog
+from littoral.store.contract import Records
+from littoral.store.sealed import Seal
+
+
+class SecretStore:
+    """Owns nothing that runs; there is nothing to close but the store."""
+
+    def __init__(self, catalog: Catalog, region: str, account: str) -> None:
+        self.api = SecretsApi(catalog, region, account)
+
+    @classmethod
+    async def open(cls, records: Records, key: Path, *, region: str, account: str) -> Self:
+        """``key`` is a file that is made where there is none. Raises OSError, StoreError."""
+        catalog = Catalog(records, Seal.load_or_create(key))
+        await catalog.load()
+        async with catalog.lock:
+            await catalog.purge(time.time())
+        return cls(catalog, region, account)
