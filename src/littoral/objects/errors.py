@@ -27,6 +27,7 @@ STATUS = {
     "InvalidArgument": 400,
     "InvalidBucketAclWithObjectOwnership": 400,
     "InvalidBucketName": 400,
+    "InvalidBucketState": 409,
     "InvalidDigest": 400,
     "InvalidPart": 400,
     "InvalidPartNumber": 416,
@@ -45,7 +46,9 @@ STATUS = {
     "NoSuchTagSet": 404,
     "NoSuchUpload": 404,
     "NoSuchVersion": 404,
+    "NoSuchObjectLockConfiguration": 404,
     "NotImplemented": 501,
+    "ObjectLockConfigurationNotFoundError": 404,
     "NotModified": 304,
     "PreconditionFailed": 412,
     "ServiceUnavailable": 503,
@@ -72,6 +75,10 @@ def is_delete_marker(version: str) -> ServiceError:
     headers = {"x-amz-delete-marker": "true", "x-amz-version-id": version, "Allow": "DELETE"}
     message = "The specified method is not allowed against this resource."
     return error("MethodNotAllowed", message, headers=headers, Method="GET", ResourceType="DeleteMarker")
+
+
+def malformed() -> ServiceError:
+    return error("MalformedXML", "The XML you provided was not well-formed or did not validate against our schema")
 
 
 def no_such_upload(upload_id: str) -> ServiceError:

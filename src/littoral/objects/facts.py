@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from littoral.objects.checksums import Checksum
+from littoral.objects.locks import OPEN, Lock
 
 Tags = tuple[tuple[str, str], ...]
 
@@ -61,6 +62,18 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True)
+class Bucket:
+    """A bucket's row: what is configured of it as it is kept. ``versioning`` is None, Enabled or Suspended; ``lock`` is
+    None where it has no Object Lock."""
+
+    created: float
+    notification: str | None = None
+    tags: str | None = None
+    versioning: str | None = None
+    lock: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Stored:
     """An object in the index. ``id`` changes with every overwrite. ``version`` is None where its bucket never kept
     versions."""
@@ -73,6 +86,7 @@ class Stored:
     facts: Facts
     tags: Tags = ()
     version: str | None = None
+    lock: Lock = OPEN
 
     @property
     def quoted(self) -> str:
@@ -100,6 +114,7 @@ class Upload:
     tags: Tags = ()
     algorithm: str | None = None
     kind: str | None = None
+    lock: Lock | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,9 +25,11 @@ import apsw
 from littoral.objects import events
 from littoral.objects.errors import disk, error, is_delete_marker, no_such_bucket, no_such_key, no_such_upload
 from littoral.objects.events import Happened, Origin
-from littoral.objects.facts import Content, Facts, Piece, Stored, Tags, Upload, UploadedPart
+from littoral.objects.facts import Bucket, Content, Facts, Piece, Stored, Tags, Upload, UploadedPart
+from littoral.objects.locks import Lock, load_lock, locked_at_write
 from littoral.objects.schema import SCHEMA, upgrade
 from littoral.objects.steps import (
+    BUCKET,
     NO_CONDITIONS,
     WriteConditions,
     bucket_state,
@@ -38,16 +40,16 @@ from littoral.objects.steps import (
     rows,
     unreferenced,
 )
-from littoral.objects.versions import ENABLED, NULL, Removal, Removed, make_room, remove, version_of
+from littoral.objects.versions import COLUMNS, ENABLED, NULL, Removal, Removed, make_room, remove, version_of
 from littoral.store.embedded.database import Database
 from littoral.store.embedded.keys import ceiling
 
 T = TypeVar("T")
 READ = (
-    "SELECT id, modified, size, etag, inline, facts, tags, version,"
+    "SELECT id, modified, size, etag, inline, facts, tags, version, locked,"
     " (SELECT versioning FROM buckets WHERE name = bucket)"
 )
-WIDTH = 9  # columns of READ
+WIDTH = 10  # columns of READ
 HEAVY = 200  # rows in one transaction from which it runs on the writer's thread
 
 
@@ -72,12 +74,12 @@ class Index:
 
     # ------------------------------------------------------------------------------------------------ buckets
 
-    def bucket(self, name: str) -> tuple[float, str | None, str | None, str | None]:
-        """When created; notification configuration and tags as stored; versioning. Raises NoSuchBucket."""
-        found = self.read("SELECT created, notification, tags, versioning FROM buckets WHERE name = ?", (name,))
+    def bucket(self, name: str) -> Bucket:
+        """Raises NoSuchBucket."""
+        found = self.read(BUCKET, (name,))
         if not found:
             raise no_such_bucket(name)
-        return found[0]
+        return Bucket(*found[0])
 
     def buckets(self, prefix: str, after: str, limit: int) -> list[tuple[str, float]]:
         found = self.read(
@@ -86,11 +88,13 @@ class Index:
         )
         return [(name, created) for name, created in found]
 
-    async def create_bucket(self, name: str, now: float) -> bool:
-        """False where it was there."""
+    async def create_bucket(self, name: str, now: float, *, lock: str | None = None) -> bool:
+        """False where it was there. One with an Object Lock configuration keeps versions."""
 
         def work(connection: apsw.Connection) -> bool:
-            connection.execute("INSERT OR IGNORE INTO buckets(name, created) VALUES(?, ?)", (name, now))
+            state = None if lock is None else ENABLED
+            sql = "INSERT OR IGNORE INTO buckets(name, created, versioning, lock) VALUES(?, ?, ?, ?)"
+            connection.execute(sql, (name, now, state, lock))
             return connection.changes() == 1
 
         return await self._write(work)
@@ -110,11 +114,14 @@ class Index:
 
         self.doomed(await self._write(work, heavy=True))
 
-    async def set_bucket(self, name: str, column: str, value: str | None) -> None:
-        """``column`` is notification, tags or versioning. Raises NoSuchBucket."""
+    async def set_bucket(
+        self, name: str, column: str, value: str | None, *, check: Callable[[Bucket], None] = lambda _: None
+    ) -> None:
+        """``column`` is notification, tags, versioning or lock. ``check`` may refuse it for how the bucket is. Raises
+        NoSuchBucket."""
 
         def work(connection: apsw.Connection) -> None:
-            bucket_state(connection, name)
+            check(bucket_state(connection, name))
             connection.execute(f"UPDATE buckets SET {column} = ? WHERE name = ?", (value, name))
 
         await self._write(work)
@@ -155,14 +162,15 @@ class Index:
         return self._stored(bucket, key, row[:WIDTH])
 
     def _stored(self, bucket: str, key: str, row: tuple[Any, ...]) -> Stored:
-        number, modified, size, etag, inline, facts, tags, version, state = row
+        number, modified, size, etag, inline, facts, tags, version, locked, state = row
         pieces: tuple[Piece, ...] = ()
         if inline is None:
             found = self.read("SELECT blob, size FROM pieces WHERE object = ? ORDER BY seq", (number,))
             pieces = tuple(Piece(blob, length) for blob, length in found)
         content = Content(size, etag, inline, pieces)
         told = version if state is not None else None
-        return Stored(number, bucket, key, modified, content, Facts.load(facts), load_tags(tags), told)
+        lock = load_lock(locked)
+        return Stored(number, bucket, key, modified, content, Facts.load(facts), load_tags(tags), told, lock)
 
     def page(self, bucket: str, start: str, end: str | bytes, limit: int) -> list[tuple[Any, ...]]:
         """(key, size, etag, modified, facts) with start <= key < end, in order."""
@@ -206,13 +214,16 @@ class Index:
         conditions: WriteConditions = NO_CONDITIONS,
         source: int | None = None,
         upload: str | None = None,
+        lock: Lock | None = None,
     ) -> str | None:
         """Replace what is there, or keep it as a version; the new one's version, None where none are kept. ``source``
         is the id of the object whose blobs are shared: where it is gone meanwhile NoSuchKey is raised. ``upload`` is
-        consumed. Raises NoSuchBucket, PreconditionFailed."""
+        consumed. ``lock`` is what the writer asks for. Raises NoSuchBucket, PreconditionFailed, InvalidRequest."""
 
         def work(connection: apsw.Connection) -> tuple[list[str], bool, str | None]:
-            notification, state = bucket_state(connection, bucket)
+            held = bucket_state(connection, bucket)
+            state = held.versioning
+            locked = locked_at_write(lock, held.lock, origin.now)
             check_conditions(connection, bucket, key, conditions)
             if source is not None and not _there(connection, source):
                 raise no_such_key(key)
@@ -222,11 +233,10 @@ class Index:
             number = next_id(connection)
             version = version_of(number) if state == ENABLED else NULL
             connection.execute(
-                "INSERT INTO objects(id, bucket, key, size, etag, modified, facts, tags, inline, version)"
-                " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                f"INSERT INTO objects({COLUMNS}) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     *(number, bucket, key, content.size, content.etag, origin.now),
-                    *(facts.dump(), dump_tags(tags), content.inline, version),
+                    *(facts.dump(), dump_tags(tags), content.inline, version, locked.dump() if locked else None),
                 ),
             )
             connection.executemany(
@@ -238,7 +248,7 @@ class Index:
                 doomed += drop_upload(connection, upload, bucket=bucket, key=key)
             told = None if state is None else version
             happened = Happened(event, bucket, key, number, told, content)
-            return doomed, self._tell(connection, notification, origin, happened), told
+            return doomed, self._tell(connection, held.notification, origin, happened), told
 
         doomed, told, version = await self._write(work, heavy=len(content.pieces) > HEAVY)
         self._after(doomed, told)
@@ -249,12 +259,12 @@ class Index:
         for that one. Raises NoSuchBucket."""
 
         def work(connection: apsw.Connection) -> tuple[list[str], bool, list[Removed | Exception]]:
-            notification, state = bucket_state(connection, bucket)
+            held = bucket_state(connection, bucket)
             told = False
             outcomes: list[Removed | Exception] = []
             for each in wanted:
                 try:
-                    done = remove(connection, bucket, each, state, origin.now)
+                    done = remove(connection, bucket, each, held.versioning, origin.now)
                 except Exception as refused:  # noqa: BLE001 - one key's refusal; raised again by whoever asked
                     outcomes.append(refused)
                     continue
@@ -262,7 +272,7 @@ class Index:
                 if done.number is not None:
                     sequencer = next_id(connection)
                     happened = Happened(done.event, bucket, each.key, sequencer, done.version)
-                    told = self._tell(connection, notification, origin, happened) or told
+                    told = self._tell(connection, held.notification, origin, happened) or told
             doomed = [blob for done in outcomes if isinstance(done, Removed) for blob in done.doomed]
             return doomed, told, outcomes
 
@@ -282,13 +292,28 @@ class Index:
 
         await self._write(work)
 
+    async def set_lock(self, stored: Stored, change: Callable[[Lock], Lock]) -> None:
+        """``change`` is asked in the transaction, and may refuse. Raises NoSuchKey where the version has gone."""
+
+        def work(connection: apsw.Connection) -> None:
+            for table in ("objects", "versions"):
+                found = rows(connection, f"SELECT locked FROM {table} WHERE id = ?", (stored.id,))
+                if found:
+                    changed = change(load_lock(found[0][0])).dump()
+                    connection.execute(f"UPDATE {table} SET locked = ? WHERE id = ?", (changed, stored.id))
+                    return
+            raise no_such_key(stored.key)
+
+        await self._write(work)
+
     # ------------------------------------------------------------------------------------------------ uploads
 
     async def create_upload(self, upload: Upload) -> None:
         def work(connection: apsw.Connection) -> None:
             bucket_state(connection, upload.bucket)
             connection.execute(
-                "INSERT INTO uploads VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO uploads(id, bucket, key, initiated, facts, tags, algorithm, kind, locked)"
+                " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     upload.id,
                     upload.bucket,
@@ -298,6 +323,7 @@ class Index:
                     dump_tags(upload.tags),
                     upload.algorithm,
                     upload.kind,
+                    upload.lock.dump() if upload.lock is not None else None,
                 ),
             )
 
@@ -306,14 +332,16 @@ class Index:
     def upload(self, bucket: str, key: str, upload_id: str) -> Upload:
         """Raises NoSuchBucket, NoSuchUpload."""
         found = self.read(
-            "SELECT initiated, facts, tags, algorithm, kind FROM uploads WHERE id = ? AND bucket = ? AND key = ?",
+            "SELECT initiated, facts, tags, algorithm, kind, locked FROM uploads"
+            " WHERE id = ? AND bucket = ? AND key = ?",
             (upload_id, bucket, key),
         )
         if not found:
             self.bucket(bucket)
             raise no_such_upload(upload_id)
-        initiated, facts, tags, algorithm, kind = found[0]
-        return Upload(upload_id, bucket, key, initiated, Facts.load(facts), load_tags(tags), algorithm, kind)
+        initiated, facts, tags, algorithm, kind, locked = found[0]
+        lock = None if locked is None else load_lock(locked)
+        return Upload(upload_id, bucket, key, initiated, Facts.load(facts), load_tags(tags), algorithm, kind, lock)
 
     def uploads(self, bucket: str, start: str, last: str | None, end: str | bytes, limit: int) -> list[tuple[Any, ...]]:
         """(key, id, initiated, algorithm, kind) with start <= key < end, by key, then as begun; of the key ``start``

@@ -12,15 +12,16 @@ import apsw
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS buckets(
-    name TEXT PRIMARY KEY, created REAL NOT NULL, notification TEXT, tags TEXT, versioning TEXT) WITHOUT ROWID;
+    name TEXT PRIMARY KEY, created REAL NOT NULL, notification TEXT, tags TEXT, versioning TEXT,
+    lock TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS objects(
     id INTEGER PRIMARY KEY AUTOINCREMENT, bucket TEXT NOT NULL, key TEXT NOT NULL, size INTEGER NOT NULL,
     etag TEXT NOT NULL, modified REAL NOT NULL, facts TEXT NOT NULL, tags TEXT, inline BLOB,
-    version TEXT NOT NULL DEFAULT 'null', UNIQUE(bucket, key));
+    version TEXT NOT NULL DEFAULT 'null', locked TEXT, UNIQUE(bucket, key));
 CREATE TABLE IF NOT EXISTS versions(
     id INTEGER PRIMARY KEY, bucket TEXT NOT NULL, key TEXT NOT NULL, size INTEGER NOT NULL, etag TEXT NOT NULL,
     modified REAL NOT NULL, facts TEXT NOT NULL, tags TEXT, inline BLOB, version TEXT NOT NULL,
-    marker INTEGER NOT NULL DEFAULT 0, retired REAL NOT NULL);
+    marker INTEGER NOT NULL DEFAULT 0, retired REAL NOT NULL, locked TEXT);
 CREATE UNIQUE INDEX IF NOT EXISTS versions_by_key ON versions(bucket, key, id DESC);
 CREATE TABLE IF NOT EXISTS pieces(
     object INTEGER NOT NULL, seq INTEGER NOT NULL, blob TEXT NOT NULL, size INTEGER NOT NULL,
@@ -28,7 +29,7 @@ CREATE TABLE IF NOT EXISTS pieces(
 CREATE INDEX IF NOT EXISTS pieces_by_blob ON pieces(blob);
 CREATE TABLE IF NOT EXISTS uploads(
     id TEXT PRIMARY KEY, bucket TEXT NOT NULL, key TEXT NOT NULL, initiated REAL NOT NULL, facts TEXT NOT NULL,
-    tags TEXT, algorithm TEXT, kind TEXT) WITHOUT ROWID;
+    tags TEXT, algorithm TEXT, kind TEXT, locked TEXT) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS uploads_by_key ON uploads(bucket, key, id);
 CREATE TABLE IF NOT EXISTS parts(
     upload TEXT NOT NULL, number INTEGER NOT NULL, blob TEXT NOT NULL, size INTEGER NOT NULL, etag TEXT NOT NULL,
@@ -40,7 +41,12 @@ CREATE TABLE IF NOT EXISTS outbox(
 CREATE INDEX IF NOT EXISTS outbox_by_due ON outbox(due, id);
 """
 
-ADDED = {"buckets": ("versioning TEXT",), "objects": ("version TEXT NOT NULL DEFAULT 'null'",)}  # since the first form
+ADDED = {  # since the first form
+    "buckets": ("versioning TEXT", "lock TEXT"),
+    "objects": ("version TEXT NOT NULL DEFAULT 'null'", "locked TEXT"),
+    "versions": ("locked TEXT",),
+    "uploads": ("locked TEXT",),
+}
 
 
 def upgrade(connection: apsw.Connection) -> None:

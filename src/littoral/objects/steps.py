@@ -11,7 +11,7 @@ import apsw
 
 from littoral.objects.conditions import matches
 from littoral.objects.errors import error, no_such_bucket, no_such_key, no_such_upload, precondition_failed
-from littoral.objects.facts import Piece
+from littoral.objects.facts import Bucket, Piece
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,18 +23,19 @@ class WriteConditions:
 
 
 NO_CONDITIONS = WriteConditions()
+BUCKET = "SELECT created, notification, tags, versioning, lock FROM buckets WHERE name = ?"
 
 
 def rows(connection: apsw.Connection, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
     return list(connection.execute(sql, params))
 
 
-def bucket_state(connection: apsw.Connection, bucket: str) -> tuple[str | None, str | None]:
-    """Its notification configuration and whether it keeps versions (None, Enabled, Suspended). Raises NoSuchBucket."""
-    found = rows(connection, "SELECT notification, versioning FROM buckets WHERE name = ?", (bucket,))
+def bucket_state(connection: apsw.Connection, bucket: str) -> Bucket:
+    """Raises NoSuchBucket."""
+    found = rows(connection, BUCKET, (bucket,))
     if not found:
         raise no_such_bucket(bucket)
-    return found[0]
+    return Bucket(*found[0])
 
 
 def check_conditions(connection: apsw.Connection, bucket: str, key: str, conditions: WriteConditions) -> None:

@@ -24,11 +24,12 @@ from dataclasses import dataclass
 import apsw
 
 from littoral.objects.errors import invalid_argument, no_such_key
+from littoral.objects.locks import load_lock
 from littoral.objects.steps import drop_pieces, next_id, rows
 
 NULL = "null"
 ENABLED, SUSPENDED = "Enabled", "Suspended"
-COLUMNS = "id, bucket, key, size, etag, modified, facts, tags, inline, version"
+COLUMNS = "id, bucket, key, size, etag, modified, facts, tags, inline, version, locked"
 LENGTH = 24  # bytes of a version id before they are written as 32 characters: 8 are the row's id
 _FORM = re.compile(r"[A-Za-z0-9_-]{32}")
 
@@ -38,11 +39,13 @@ Check = Callable[[str, int, float], None]
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """What is to be removed: the object as it is now, or one ``version`` of it."""
+    """What is to be removed: the object as it is now, or one ``version`` of it, with ``bypass`` also one under
+    GOVERNANCE."""
 
     key: str
     version: str | None = None
     check: Check | None = None
+    bypass: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,7 @@ def make_room(connection: apsw.Connection, bucket: str, key: str, state: str | N
 def remove(connection: apsw.Connection, bucket: str, wanted: Removal, state: str | None, now: float) -> Removed:
     """Raises what the check does, and NoSuchKey where there is nothing to check."""
     if wanted.version is not None:
-        return _remove_version(connection, bucket, wanted, wanted.version)
+        return _remove_version(connection, bucket, wanted, wanted.version, now)
     sql = "SELECT id, etag, size, modified FROM objects WHERE bucket = ? AND key = ?"
     found = rows(connection, sql, (bucket, wanted.key))
     if wanted.check is not None:
@@ -134,13 +137,15 @@ def _remove_current(connection: apsw.Connection, bucket: str, key: str) -> list[
     return [blob for row in gone for blob in drop_pieces(connection, row[0])]
 
 
-def _remove_version(connection: apsw.Connection, bucket: str, wanted: Removal, version: str) -> Removed:
-    """A version that is not there counts as removed, as S3 has it."""
+def _remove_version(connection: apsw.Connection, bucket: str, wanted: Removal, version: str, now: float) -> Removed:
+    """A version that is not there counts as removed, as S3 has it. Raises AccessDenied for what is locked."""
     for table, marker in (("objects", "0"), ("versions", "marker")):
-        sql = f"SELECT id, {marker}, etag, size, modified FROM {table} WHERE bucket = ? AND key = ? AND version = ?"
+        columns = f"id, {marker}, locked, etag, size, modified"
+        sql = f"SELECT {columns} FROM {table} WHERE bucket = ? AND key = ? AND version = ?"
         found = rows(connection, sql, (bucket, wanted.key, version))
         if found:
-            number, is_marker, *facts = found[0]
+            number, is_marker, locked, *facts = found[0]
+            load_lock(locked).check_removal(now, bypass=wanted.bypass)
             if wanted.check is not None:
                 wanted.check(*facts)
             connection.execute(f"DELETE FROM {table} WHERE id = ?", (number,))

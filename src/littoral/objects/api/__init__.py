@@ -5,6 +5,7 @@ from littoral.objects.api.buckets import BucketOperations
 from littoral.objects.api.copying import CopyOperations
 from littoral.objects.api.deleting import DeleteOperations
 from littoral.objects.api.listings import ListOperations
+from littoral.objects.api.locking import LockOperations
 from littoral.objects.api.multipart import MultipartOperations
 from littoral.objects.api.notification import NotificationOperations
 from littoral.objects.api.reading import ReadOperations
@@ -27,6 +28,7 @@ class S3Api(
     TaggingOperations,
     NotificationOperations,
     VersioningOperations,
+    LockOperations,
 ):
     """All operations of botocore's service "s3" that Littoral has."""
 

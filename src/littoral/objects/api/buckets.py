@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from littoral.aws.service import Call, Output, operation
 from littoral.objects.api.parts import Operations
 from littoral.objects.errors import error, invalid_argument, not_implemented
+from littoral.objects.locks import rule_of
 from littoral.objects.names import check_bucket_name
 from littoral.objects.versions import check_version
 
@@ -34,10 +36,9 @@ class BucketOperations(Operations):
             raise error("InvalidBucketAclWithObjectOwnership", message)
         if object_ownership not in (None, "BucketOwnerEnforced"):
             raise not_implemented("ObjectOwnership is BucketOwnerEnforced for every bucket", "x-amz-object-ownership")
-        if object_lock_enabled_for_bucket:
-            raise not_implemented("Object Lock is not there", "x-amz-bucket-object-lock-enabled")
         self._check_location(create_bucket_configuration or {})
-        made = await self._index.create_bucket(bucket, call.now)
+        lock = json.dumps(rule_of({"ObjectLockEnabled": "Enabled"})) if object_lock_enabled_for_bucket else None
+        made = await self._index.create_bucket(bucket, call.now, lock=lock)
         if not made and self._parts.region != "us-east-1":
             message = "Your previous request to create the named bucket succeeded and you already own it."
             raise error("BucketAlreadyOwnedByYou", message, BucketName=bucket)

@@ -21,6 +21,7 @@ from littoral.objects.conditions import ReadConditions, check_write_conditions
 from littoral.objects.content import PUT_LIMIT
 from littoral.objects.errors import error, invalid_argument
 from littoral.objects.facts import Content, Facts, Stored, version_member
+from littoral.objects.locks import lock_of
 from littoral.objects.names import check_key
 from littoral.objects.steps import WriteConditions
 
@@ -54,6 +55,9 @@ class CopyOperations(Operations):
         storage_class: str | None = None,
         website_redirect_location: str | None = None,
         tagging: str | None = None,
+        object_lock_mode: str | None = None,
+        object_lock_retain_until_date: datetime | None = None,
+        object_lock_legal_hold_status: str | None = None,
         expected_bucket_owner: str | None = None,
         expected_source_bucket_owner: str | None = None,
     ) -> Output:
@@ -61,6 +65,7 @@ class CopyOperations(Operations):
         check_acl(acl)
         check_storage_class(storage_class)
         check_write_conditions(if_match, if_none_match)
+        lock = lock_of(object_lock_mode, object_lock_retain_until_date, object_lock_legal_hold_status, call.now)
         wanted = algorithm_of(checksum_algorithm)
         replaces_metadata = _replaces(metadata_directive, "x-amz-metadata-directive")
         replaces_tags = _replaces(tagging_directive, "x-amz-tagging-directive")
@@ -102,6 +107,7 @@ class CopyOperations(Operations):
             "ObjectCreated:Copy",
             conditions=WriteConditions(if_match, if_none_match),
             source=source.id,
+            lock=lock,
         )
         result: Output = {"ETag": f'"{content.etag}"', "LastModified": call.now}
         told = version_member(version) | ({} if source.version is None else {"CopySourceVersionId": source.version})

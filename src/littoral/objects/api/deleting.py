@@ -17,7 +17,7 @@ MOST = 1000
 
 
 class DeleteOperations(Operations):
-    @operation(harmless={"RequestPayer", "BypassGovernanceRetention"})
+    @operation(harmless={"RequestPayer"})
     async def delete_object(
         self,
         call: Call,
@@ -28,29 +28,37 @@ class DeleteOperations(Operations):
         if_match: str | None = None,
         if_match_last_modified_time: datetime | None = None,
         if_match_size: int | None = None,
+        bypass_governance_retention: bool = False,
         expected_bucket_owner: str | None = None,
     ) -> Output:
         check_key(key)
         check_version(version_id)
         self._check_owner(expected_bucket_owner)
         check = _check(if_match, if_match_last_modified_time, if_match_size)
-        (done,) = await self._index.delete(bucket, [Removal(key, version_id, check)], origin_of(call))
+        removal = Removal(key, version_id, check, bypass_governance_retention)
+        (done,) = await self._index.delete(bucket, [removal], origin_of(call))
         if isinstance(done, Exception):
             raise done
         return version_member(done.version) | ({"DeleteMarker": True} if done.marker else {})
 
     @operation(
-        harmless={"RequestPayer", "BypassGovernanceRetention", "ChecksumAlgorithm"},
+        harmless={"RequestPayer", "ChecksumAlgorithm"},
         notes="the checksum of the request document is not compared",
     )
     async def delete_objects(
-        self, call: Call, *, bucket: str, delete: dict[str, Any], expected_bucket_owner: str | None = None
+        self,
+        call: Call,
+        *,
+        bucket: str,
+        delete: dict[str, Any],
+        bypass_governance_retention: bool = False,
+        expected_bucket_owner: str | None = None,
     ) -> Output:
         self._check_owner(expected_bucket_owner)
         wanted = delete.get("Objects") or []
         if not 1 <= len(wanted) <= MOST:
             raise error("MalformedXML", "The XML you provided was not well-formed or did not validate")
-        asked = [_removal(each) for each in wanted]
+        asked = [_removal(each, bypass=bypass_governance_retention) for each in wanted]
         removals = [each for each in asked if isinstance(each, Removal)]
         outcomes = iter(await self._index.delete(bucket, removals, origin_of(call)))
         output: Output = {"Deleted": [], "Errors": []}
@@ -69,14 +77,14 @@ class DeleteOperations(Operations):
         return output
 
 
-def _removal(wanted: dict[str, Any]) -> Removal | ServiceError:
+def _removal(wanted: dict[str, Any], *, bypass: bool) -> Removal | ServiceError:
     version = wanted.get("VersionId") or None
     try:
         check_version(version)
     except ServiceError:
         return error("NoSuchVersion", "The specified version does not exist.")
     check = _check(wanted.get("ETag"), wanted.get("LastModifiedTime"), wanted.get("Size"))
-    return Removal(wanted["Key"], version, check)
+    return Removal(wanted["Key"], version, check, bypass)
 
 
 def _check(if_match: str | None, modified_time: datetime | None, wanted_size: int | None) -> Check | None:

@@ -28,6 +28,7 @@ from littoral.objects.conditions import check_write_conditions, matches
 from littoral.objects.errors import error
 from littoral.objects.facts import Content, Facts, Part, Upload, UploadedPart, version_member
 from littoral.objects.listing import Row, check_encoding, encoded, limit_of, list_many
+from littoral.objects.locks import lock_of, no_lock_configuration
 from littoral.objects.names import check_key
 from littoral.objects.steps import WriteConditions
 
@@ -54,6 +55,9 @@ class MultipartOperations(Operations):
         storage_class: str | None = None,
         website_redirect_location: str | None = None,
         tagging: str | None = None,
+        object_lock_mode: str | None = None,
+        object_lock_retain_until_date: datetime | None = None,
+        object_lock_legal_hold_status: str | None = None,
         expected_bucket_owner: str | None = None,
         checksum_algorithm: str | None = None,
         checksum_type: str | None = None,
@@ -62,7 +66,10 @@ class MultipartOperations(Operations):
         check_acl(acl)
         check_storage_class(storage_class)
         self._check_owner(expected_bucket_owner)
+        lock = lock_of(object_lock_mode, object_lock_retain_until_date, object_lock_legal_hold_status, call.now)
         algorithm = algorithm_of(checksum_algorithm)
+        if lock is not None and self._index.bucket(bucket).lock is None:
+            raise no_lock_configuration()
         if algorithm is None and checksum_type is not None:
             message = "The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm header."
             raise error("InvalidRequest", message)
@@ -80,7 +87,7 @@ class MultipartOperations(Operations):
         )
         kind = kind_of(algorithm, checksum_type) if algorithm else None
         name = algorithm.name if algorithm else None
-        made = Upload(_upload_id(call.now), bucket, key, call.now, facts, header_tags(tagging), name, kind)
+        made = Upload(_upload_id(call.now), bucket, key, call.now, facts, header_tags(tagging), name, kind, lock)
         await self._index.create_upload(made)
         output: Output = {"Bucket": bucket, "Key": key, "UploadId": made.id}
         return output | ({"ChecksumAlgorithm": name, "ChecksumType": kind} if name else {})
@@ -132,6 +139,7 @@ class MultipartOperations(Operations):
             "ObjectCreated:CompleteMultipartUpload",
             conditions=WriteConditions(if_match, if_none_match),
             upload=upload_id,
+            lock=upload.lock,
         )
         location = f"{call.base_url}/{bucket}/{encoded(key, 'url')}"
         output: Output = {"Location": location, "Bucket": bucket, "Key": key, "ETag": f'"{content.etag}"'}

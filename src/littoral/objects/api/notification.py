@@ -50,5 +50,5 @@ class NotificationOperations(Operations):
         self, call: Call, *, bucket: str, expected_bucket_owner: str | None = None
     ) -> Output:
         self._check_owner(expected_bucket_owner)
-        text = self._index.bucket(bucket)[1]
+        text = self._index.bucket(bucket).notification
         return {"LambdaFunctionConfigurations": [each.shown() for each in loaded(text)]} if text else {}

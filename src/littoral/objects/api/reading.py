@@ -150,6 +150,7 @@ def described(stored: Stored, span: Span, *, checksums: bool, part_number: int |
         "Metadata": stored.facts.metadata,
         **stored.facts.headers,
         **stored.version_member,
+        **stored.lock.members(),
     }
     if span.partial:
         output["ContentRange"] = span.content_range(stored.content.size)

@@ -78,7 +78,7 @@ class TaggingOperations(Operations):
     @operation()
     async def get_bucket_tagging(self, call: Call, *, bucket: str, expected_bucket_owner: str | None = None) -> Output:
         self._check_owner(expected_bucket_owner)
-        tags = load_tags(self._index.bucket(bucket)[2])
+        tags = load_tags(self._index.bucket(bucket).tags)
         if not tags:
             raise error("NoSuchTagSet", "The TagSet does not exist", BucketName=bucket)
         return {"TagSet": _shown(tags)}

@@ -9,6 +9,7 @@ from littoral.aws.service import Call, Output, operation
 from littoral.objects.api.listings import checksum_members
 from littoral.objects.api.parts import Operations
 from littoral.objects.errors import error, invalid_argument, not_implemented
+from littoral.objects.facts import Bucket
 from littoral.objects.listing import Row, check_encoding, encoded, limit_of, list_many
 from littoral.objects.versions import ENABLED, NULL, SUSPENDED, check_version, rank_of
 
@@ -29,7 +30,13 @@ class VersioningOperations(Operations):
             raise not_implemented("There is no MFA device here: MFADelete cannot be enabled")
         if status not in (ENABLED, SUSPENDED):
             raise error("IllegalVersioningConfigurationException", "The Versioning element must be specified")
-        await self._index.set_bucket(bucket, "versioning", status)
+
+        def check(held: Bucket) -> None:
+            if held.lock is not None and status != ENABLED:
+                message = "An Object Lock configuration is present on this bucket, so the versioning state cannot be"
+                raise error("InvalidBucketState", f"{message} changed.")
+
+        await self._index.set_bucket(bucket, "versioning", status, check=check)
         return {}
 
     @operation()
@@ -37,7 +44,7 @@ class VersioningOperations(Operations):
         self, call: Call, *, bucket: str, expected_bucket_owner: str | None = None
     ) -> Output:
         """Of a bucket that never kept versions the answer has no Status."""
-        status = self._index.bucket(bucket)[3]
+        status = self._index.bucket(bucket).versioning
         self._check_owner(expected_bucket_owner)
         return {} if status is None else {"Status": status}
 

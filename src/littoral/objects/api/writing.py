@@ -18,8 +18,10 @@ from littoral.objects.api.parts import (
 )
 from littoral.objects.checksums import Checksum, Stated
 from littoral.objects.conditions import check_write_conditions
+from littoral.objects.errors import error
 from littoral.objects.events import Origin
 from littoral.objects.facts import Content, Facts, Tags, version_member
+from littoral.objects.locks import Lock, lock_of
 from littoral.objects.names import check_key
 from littoral.objects.steps import NO_CONDITIONS, WriteConditions
 
@@ -53,12 +55,16 @@ class WriteOperations(Operations):
         storage_class: str | None = None,
         website_redirect_location: str | None = None,
         tagging: str | None = None,
+        object_lock_mode: str | None = None,
+        object_lock_retain_until_date: datetime | None = None,
+        object_lock_legal_hold_status: str | None = None,
         expected_bucket_owner: str | None = None,
     ) -> Output:
         check_key(key)
         check_acl(acl)
         check_storage_class(storage_class)
         check_write_conditions(if_match, if_none_match)
+        lock = lock_of(object_lock_mode, object_lock_retain_until_date, object_lock_legal_hold_status, call.now)
         self._index.bucket(bucket)
         self._check_owner(expected_bucket_owner)
         facts = Facts(
@@ -86,6 +92,9 @@ class WriteOperations(Operations):
             checksum_algorithm,
             call.request.headers.get("x-amz-trailer"),
         )
+        if lock is not None and stated.algorithm is None and stated.md5 is None:
+            message = "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with Object Lock"
+            raise error("InvalidRequest", f"{message} parameters")
         received = await self._shelf.receive(body or BytesBody(), stated, call.trailers, decoded_length(call))
         version = await self._keep(
             bucket,
@@ -95,6 +104,7 @@ class WriteOperations(Operations):
             tags,
             origin_of(call),
             WriteConditions(if_match, if_none_match),
+            lock,
         )
         return written(received.content, received.checksum) | version_member(version)
 
@@ -107,11 +117,12 @@ class WriteOperations(Operations):
         tags: Tags,
         origin: Origin,
         conditions: WriteConditions = NO_CONDITIONS,
+        lock: Lock | None = None,
     ) -> str | None:
         """Name a new content in the index; where that fails its blobs go. Its version."""
         try:
             return await self._index.put(
-                bucket, key, content, facts, tags, origin, "ObjectCreated:Put", conditions=conditions
+                bucket, key, content, facts, tags, origin, "ObjectCreated:Put", conditions=conditions, lock=lock
             )
         except BaseException:
             self._shelf.abandon([piece.blob for piece in content.pieces])
