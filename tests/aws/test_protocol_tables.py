@@ -138,14 +138,14 @@ class TableLoader:
 
 @pytest.fixture(autouse=True)
 def table_models(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = models._loader
+    real = models._loader()
 
     class Both:
         def load_service_model(self, service: str, kind: str) -> Any:
             chosen = TableLoader() if service.startswith("table-") else real
             return chosen.load_service_model(service, kind)
 
-    monkeypatch.setattr(models, "_loader", Both())
+    monkeypatch.setattr(models, "_loader", Both)
 
 
 # (member, its value, how rest-xml writes it, how JSON writes it, how a form writes it)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
-
-from botocore.model import Shape
+from typing import TYPE_CHECKING, Any
 
 from littoral.aws import models
 from littoral.aws.output import set_ids
@@ -14,6 +12,9 @@ from littoral.aws.wire import jsonbody
 from littoral.aws.wire.rest import header_value
 from littoral.aws.wire.xmlbody import HEAD, xml_text
 from littoral.net.message import Headers, Response
+
+if TYPE_CHECKING:  # botocore is loaded with the first call
+    from botocore.model import Shape
 
 NO_BODY = frozenset((304,))
 

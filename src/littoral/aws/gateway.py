@@ -36,7 +36,8 @@ class Gateway:
     """Every AWS API of a place on one address.
 
     ``services`` maps botocore's service name to an API object; ``routes`` a path prefix to a handler of its own
-    (``/_littoral/…``, ``/metrics``). Raises NotInTheModel where a service disagrees with its model.
+    (``/_littoral/…``, ``/metrics``). Raises NotInTheModel where a service disagrees with its model. With ``lazy``
+    that is seen at the service's first call, which loads the model: where few calls come, few models take memory.
     """
 
     def __init__(
@@ -49,14 +50,15 @@ class Gateway:
         routes: Mapping[str, Handler] | None = None,
         clock: Callable[[], float] = time.time,
         observe: Observer | None = None,
+        lazy: bool = False,
     ) -> None:
-        with_sts: dict[str, object] = {"sts": Sts(account), **services}
-        self.operations: dict[str, dict[str, Operation]] = {
-            name: operations(name, api) for name, api in with_sts.items()
-        }
-        self._services = Services(self.operations)
-        self._devices_services = Services(DEVICE_SERVICES & self.operations.keys())
-        self._visitors_services = Services(VISITORS_SERVICES & self.operations.keys())
+        self._apis: dict[str, object] = {"sts": Sts(account), **services}
+        self._operations: dict[str, dict[str, Operation]] = {}
+        self._services = Services(self._apis)
+        self._devices_services = Services(DEVICE_SERVICES & self._apis.keys())
+        self._visitors_services = Services(VISITORS_SERVICES & self._apis.keys())
+        for name in () if lazy else self._apis:
+            self._operations_of(name)
         self._identity = identity
         self._region = region
         self._account = account
@@ -142,7 +144,7 @@ class Gateway:
     async def _respond(self, request: Request, served: Services, device: Principal | None) -> Answer:
         request_id = new_request_id()
         began = time.perf_counter()
-        service, operation, recognised = "s3" if "s3" in self.operations else "sts", None, False
+        service, operation, recognised = "s3" if "s3" in self._apis else "sts", None, False
         try:
             asked = Asked.of(request)
             service = served.of(asked)
@@ -176,7 +178,7 @@ class Gateway:
         self, asked: Asked, service: str, name: str, request_id: str, device: Principal | None
     ) -> Response:
         caller = await self._who(asked, service, device)
-        operation = self.operations[service].get(name)
+        operation = self._operations_of(service).get(name)
         if operation is None:
             raise ServiceError(
                 "NotImplemented", f"The operation {name} of {service} is not implemented here.", status=501
@@ -198,6 +200,12 @@ class Gateway:
         )
         result = operation.method(context, **arguments(operation, given))
         return response_of(service, plan, result if isinstance(result, dict) else await result, request_id)
+
+    def _operations_of(self, service: str) -> Mapping[str, Operation]:
+        found = self._operations.get(service)
+        if found is None:
+            found = self._operations[service] = operations(service, self._apis[service])
+        return found
 
     async def _who(self, asked: Asked, service: str, device: Principal | None) -> Authenticated:
         found = await authenticate(asked, service, self._identity, self._clock())

@@ -30,7 +30,7 @@ class Services:
         self._by_target: dict[str, str] = {}
         self._by_scope: dict[str, str] = {}
         for service in self._served:
-            target = models.service_model(service).metadata.get("targetPrefix")
+            target = models.metadata(service).get("targetPrefix")
             if target is not None:
                 self._by_target.setdefault(target, service)
             self._by_scope.setdefault(models.signing_name(service), service)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from botocore.model import OperationModel
-
 from littoral.aws import models
+
+if TYPE_CHECKING:  # botocore is loaded with the first call
+    from botocore.model import OperationModel
 
 
 @dataclass(frozen=True, slots=True)

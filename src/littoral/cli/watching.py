@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from prometheus_client.parser import text_string_to_metric_families
-
 from littoral.cli.table import aligned
 
 Labels = tuple[tuple[str, str], ...]
@@ -29,6 +27,8 @@ class Look:
     @classmethod
     def read(cls, at: float, text: str) -> Look:
         """Raises ValueError for what is no page of metrics."""
+        from prometheus_client.parser import text_string_to_metric_families
+
         families = text_string_to_metric_families(text)
         samples = (sample for family in families for sample in family.samples)
         return cls(at, {(one.name, tuple(sorted(one.labels.items()))): one.value for one in samples})

@@ -10,7 +10,7 @@ import hashlib
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from littoral.aws.identity import AccessKey
@@ -26,10 +26,12 @@ from littoral.protocols.mqtt.properties import PublishProperties
 from littoral.protocols.shadow import ShadowError
 from littoral.store.contract import Message
 from littoral.streams import StreamStore
-from littoral.tables import TableStore
 from littoral.things.broker import Broker, LocalSubscriber
 from littoral.things.facade import Things
 from littoral.things.message import Publication
+
+if TYPE_CHECKING:  # a core has no tables, and loads none
+    from littoral.tables import TableStore
 
 
 class RuleObjects:

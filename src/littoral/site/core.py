@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import logging
 import ssl
 from functools import partial
@@ -16,20 +14,17 @@ from cryptography.x509.oid import NameOID
 from littoral.aws.gateway import Gateway
 from littoral.core.link import Upstream
 from littoral.core.runtime import Core, CoreSettings
-from littoral.net.client import HttpClient, RequestFailed
-from littoral.net.message import BodyError
 from littoral.net.tls import client_context
 from littoral.site.capabilities import CoreBroker, PinnedFunctions
-from littoral.site.edge import Misconfigured
 from littoral.site.foundation import lay
 from littoral.site.listening import listen_api, listen_mqtt
+from littoral.site.local import open_local
 from littoral.site.metrics import Reading
-from littoral.site.place import Place
+from littoral.site.place import Misconfigured, Place
 from littoral.site.readings import gateway_observer
-from littoral.site.region import REGISTRY, open_local
+from littoral.site.registry import RegistryCopy
 from littoral.site.ruleweb import CONFIRM, confirmation_page
 from littoral.site.sockets import socket_folder
-from littoral.things.facade import Things
 
 log = logging.getLogger("littoral.site")
 
@@ -50,6 +45,7 @@ async def compose(place: Place) -> None:
         account=settings.account,
         routes=base.routes(),
         observe=observer,
+        lazy=True,
     )
     for prefix, handler in (functions.routes() | functions.signed_routes(gateway.authenticate)).items():
         gateway.route(prefix, handler)
@@ -112,47 +108,3 @@ def _check_pem(file: Path) -> None:
         raise Misconfigured(f"{file} is not a certificate: {problem}") from problem
     names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     log.info("this core's certificate: %s", names[0].value if names else "without a common name")
-
-
-class RegistryCopy:
-    """The core's copy of things, certificates and policies: fetched at each connect, and looked at now and then."""
-
-    def __init__(self, above: Upstream, things: Things) -> None:
-        self._above = above
-        self._things = things
-        self._client = HttpClient()
-        self._revision = ""
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        self._task = asyncio.ensure_future(self._follow())
-
-    async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-        await self._client.close()
-
-    async def _follow(self) -> None:
-        while True:
-            await asyncio.sleep(REGISTRY_EVERY)
-            await self.refresh()
-
-    async def refresh(self) -> None:
-        """One look. With the place above away, what is here goes on holding."""
-        url = f"https://{self._above.host}:{self._above.port}{REGISTRY}?revision={self._revision}"
-        try:
-            response = await self._client.request("GET", url, tls=self._above.tls, server_name=self._above.server_name)
-            async with response:
-                body = await response.body.read(64 * 1024 * 1024)
-        except (RequestFailed, BodyError) as problem:
-            log.debug("the registry above cannot be reached: %s", problem)
-            return
-        if response.status == 200:
-            snapshot = json.loads(body)
-            changed = await self._things.import_registry(snapshot)
-            self._revision = snapshot["revision"]
-            if changed:
-                log.info("devices: the registry of the place above was taken over")
-        elif response.status != 304:
-            log.warning("the registry above is refused to this core: %s %s", response.status, body[:200].decode())

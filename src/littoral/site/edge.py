@@ -19,22 +19,18 @@ from littoral.edge.tier import Tier
 from littoral.edge.upstream import Credentials, Upstream
 from littoral.functions import Functions
 from littoral.net.client import HttpClient
+from littoral.site.edgelistening import listen_edge
 from littoral.site.foundation import Foundation, lay
-from littoral.site.listening import listen_api, listen_edge
-from littoral.site.place import Place
+from littoral.site.listening import listen_api
+from littoral.site.local import open_functions
+from littoral.site.place import Misconfigured, Place
 from littoral.site.readings import edge_readings, function_readings, realtime_readings, version_readings
 
 MIB = 1024 * 1024
 
 
-class Misconfigured(Exception):
-    """A place lacks a setting that its kind needs; the message says which."""
-
-
 async def compose(place: Place) -> None:
     """A location by itself; everything it serves comes from ``upstream``."""
-    from littoral.site.region import open_functions
-
     settings = place.settings
     if settings.upstream is None:
         raise Misconfigured("an edge location needs --upstream, the address of its region's API")

@@ -24,6 +24,10 @@ from littoral.site.settings import Settings
 log = logging.getLogger("littoral.site")
 
 
+class Misconfigured(Exception):
+    """A place lacks a setting that its kind needs; the message says which."""
+
+
 class Listening(Protocol):
     """What ``littoral.net.listen`` returns."""
 
@@ -103,13 +107,13 @@ class Place:
 
 
 async def build(settings: Settings) -> Place:
-    """The place that the settings describe."""
-    from littoral.site import core, edge, region
-
-    compositions: dict[str, Composition] = {
-        "": region.compose_with_edge,
-        "region": region.compose,
-        "edge": edge.compose,
-        "core": core.compose,
-    }
-    return Place(settings, compositions[settings.kind])
+    """The place that the settings describe. What other kinds consist of is not loaded."""
+    if settings.kind == "core":
+        from littoral.site.core import compose
+    elif settings.kind == "edge":
+        from littoral.site.edge import compose
+    elif settings.kind == "region":
+        from littoral.site.region import compose
+    else:
+        from littoral.site.region import compose_with_edge as compose
+    return Place(settings, compose)

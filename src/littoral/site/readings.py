@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from littoral.edge.pipeline import Pipeline
-from littoral.edge.realtime.delivery import RealtimeLogs
-from littoral.edge.traffic import Traffic
 from littoral.functions.tally import BUCKETS, Tally
 from littoral.net.listen import HttpService
 from littoral.protocols.shield import Shield
 from littoral.site.metrics import Distribution, Metrics, Reading
 from littoral.things.facade import Things
+
+if TYPE_CHECKING:  # a core has no edge, and loads none
+    from littoral.edge.pipeline import Pipeline
+    from littoral.edge.realtime.delivery import RealtimeLogs
+    from littoral.edge.traffic import Traffic
 
 MOST_DISTRIBUTIONS = 500
 MOST_VERSIONS = 500  # of functions with readings of their own: a scrape stays bounded

@@ -77,6 +77,10 @@ class PlaceProcess:
     def log_end(self, lines: int = 20) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def memory_mib(self) -> float:
         """Resident memory of the place's own process."""
         try:

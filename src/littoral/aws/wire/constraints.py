@@ -10,9 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import cache, lru_cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from botocore.model import Shape
+if TYPE_CHECKING:  # botocore is loaded with the first call
+    from botocore.model import Shape
+
 
 MOST = 3  # problems that are told
 SHORT = 256  # characters of a text whose verdict is kept

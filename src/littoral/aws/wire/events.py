@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any
-
-from botocore.model import Shape
+from typing import TYPE_CHECKING, Any
 
 from littoral.aws.wire import jsonbody
 from littoral.protocols import eventstream
+
+if TYPE_CHECKING:  # botocore is loaded with the first call
+    from botocore.model import Shape
 
 Event = tuple[str, Mapping[str, Any]]
 Writer = Callable[[Mapping[str, Any]], eventstream.Message]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
-
-from botocore.model import Shape
+from typing import TYPE_CHECKING, Any
 
 from littoral.aws.wire.scalars import text_reader
 from littoral.aws.wire.unreadable import Unreadable
+
+if TYPE_CHECKING:  # botocore is loaded with the first call
+    from botocore.model import Shape
 
 DEEPEST = 64  # names within names; what is beyond is in no model, and a megabyte of dots is no reason for as many nodes
 

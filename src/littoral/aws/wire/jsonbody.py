@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
-
-from botocore.model import Shape
+from typing import TYPE_CHECKING, Any
 
 from littoral.aws.wire.scalars import BITS, as_moment, from_base64, in_range, moment_of, time_text, to_base64
 from littoral.aws.wire.unreadable import Unreadable, bounded
 
+if TYPE_CHECKING:  # botocore is loaded with the first call
+    from botocore.model import Shape
+
 Reader = Callable[[Any], Any]
 Writer = Callable[[Any], Any]
-Members = Mapping[str, Shape]
+Members = Mapping[str, "Shape"]
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 

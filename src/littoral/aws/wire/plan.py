@@ -8,10 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import quoteattr
-
-from botocore.model import OperationModel, Shape
 
 from littoral.aws import models
 from littoral.aws.wire import formbody, jsonbody, rest, xmlbody
@@ -20,6 +18,9 @@ from littoral.aws.wire.events import EventBody, event_writers
 from littoral.aws.wire.parts import Parts
 from littoral.net.message import Response, ResponseBody
 from littoral.protocols import eventstream
+
+if TYPE_CHECKING:  # botocore is loaded with the first call
+    from botocore.model import OperationModel, Shape
 
 Input = dict[str, Any]
 Read = Callable[[Parts], Input]

@@ -4,16 +4,17 @@ response."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
-
-from botocore.model import Shape
 
 from littoral.aws.wire import jsonbody
 from littoral.aws.wire.parts import Parts
 from littoral.aws.wire.scalars import TextReader, TextWriter, from_base64, text_reader, text_writer, to_base64
 from littoral.aws.wire.unreadable import Unreadable
 from littoral.net.message import Response
+
+if TYPE_CHECKING:  # botocore is loaded with the first call
+    from botocore.model import Shape
 
 Reader = Callable[[Parts, dict[str, Any]], None]  # puts what it finds
 Writer = Callable[[Any, Response], None]

@@ -8,11 +8,12 @@ import datetime
 import re
 from collections.abc import Callable
 from email.utils import format_datetime, parsedate_to_datetime
-from typing import Any
-
-from botocore.model import Shape
+from typing import TYPE_CHECKING, Any
 
 from littoral.aws.wire.unreadable import Unreadable
+
+if TYPE_CHECKING:  # botocore is loaded with the first call
+    from botocore.model import Shape
 
 _INTEGER = re.compile(r"\s*[+-]?[0-9]{1,40}\s*")
 _EPOCH = re.compile(r"-?\d+(\.\d+)?([eE]\+?\d+)?")

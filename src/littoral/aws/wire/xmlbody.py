@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape, quoteattr
 
-from botocore.model import Shape
-
 from littoral.aws.wire.scalars import text_reader, text_writer
 from littoral.aws.wire.unreadable import Unreadable, bounded
+
+if TYPE_CHECKING:  # botocore is loaded with the first call
+    from botocore.model import Shape
 
 HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
 _UNSAYABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")

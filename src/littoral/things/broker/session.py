@@ -29,7 +29,17 @@ if TYPE_CHECKING:
     from littoral.things.broker.backlog import Backlog
     from littoral.things.broker.connection import Connection
 
-PACKET_ID: Final = tuple(number.to_bytes(2, "big") for number in range(65536))
+
+class _PacketIds(dict[int, bytes]):
+    """Of what is in flight at once, which is little, the numbers come again and again: made when first used, for all of
+    them take 3 MiB."""
+
+    def __missing__(self, number: int) -> bytes:
+        made = self[number] = number.to_bytes(2, "big")
+        return made
+
+
+PACKET_ID: Final = _PacketIds()
 
 
 @dataclass(frozen=True, slots=True)

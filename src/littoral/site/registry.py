@@ -1,0 +1,90 @@
+"""The registry of things, certificates and policies at a region, and a core's copy, by which it admits devices."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+
+from littoral.core.link import Upstream
+from littoral.net.client import HttpClient, RequestFailed
+from littoral.net.message import BodyError, Handler, Headers, Request, Response
+from littoral.net.pki import certificate_id
+from littoral.protocols.sigv4 import split_query
+from littoral.things.facade import Things
+from littoral.things.permissions import Caller
+
+log = logging.getLogger("littoral.site")
+
+REGISTRY = "/_littoral/registry"
+REGISTRY_EVERY = 5.0  # seconds between looks for devices that were added above
+
+
+def registry_handler(things: Things) -> Handler:
+    """For cores: the things, certificates and policies that they admit client devices by.
+
+    A core needs ``greengrass:VerifyClientDeviceIdentity``, the action by which AWS's cores ask about a device.
+    """
+
+    async def handle(request: Request) -> Response:
+        certificate = certificate_id(request.peer.certificate or b"")
+        if not may(things, certificate, "greengrass:VerifyClientDeviceIdentity", "*", request.peer.host):
+            return Response(403, Headers.of([("content-type", "text/plain")]), b"not allowed\n")
+        snapshot = await things.export_registry()
+        if dict(split_query(request.query_string)).get("revision") == snapshot["revision"]:
+            return Response(304)
+        body = json.dumps(snapshot).encode()
+        return Response(200, Headers.of([("content-type", "application/json")]), body)
+
+    return handle
+
+
+def may(things: Things, certificate: str, action: str, resource: str, host: str) -> bool:
+    permissions = things.permissions
+    if not permissions.active(certificate):
+        return False
+    return permissions.allows_arn(Caller(certificate, None, host), action, resource)
+
+
+class RegistryCopy:
+    """The core's copy of things, certificates and policies: fetched at each connect, and looked at now and then."""
+
+    def __init__(self, above: Upstream, things: Things) -> None:
+        self._above = above
+        self._things = things
+        self._client = HttpClient()
+        self._revision = ""
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.ensure_future(self._follow())
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self._client.close()
+
+    async def _follow(self) -> None:
+        while True:
+            await asyncio.sleep(REGISTRY_EVERY)
+            await self.refresh()
+
+    async def refresh(self) -> None:
+        """One look. With the place above away, what is here goes on holding."""
+        url = f"https://{self._above.host}:{self._above.port}{REGISTRY}?revision={self._revision}"
+        try:
+            response = await self._client.request("GET", url, tls=self._above.tls, server_name=self._above.server_name)
+            async with response:
+                body = await response.body.read(64 * 1024 * 1024)
+        except (RequestFailed, BodyError) as problem:
+            log.debug("the registry above cannot be reached: %s", problem)
+            return
+        if response.status == 200:
+            snapshot = json.loads(body)
+            changed = await self._things.import_registry(snapshot)
+            self._revision = snapshot["revision"]
+            if changed:
+                log.info("devices: the registry of the place above was taken over")
+        elif response.status != 304:
+            log.warning("the registry above is refused to this core: %s %s", response.status, body[:200].decode())
