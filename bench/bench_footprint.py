@@ -10,19 +10,15 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from littoral.cli.credentials import read_credentials
+from littoral.site.settings import read_credentials
 from littoral.tour.places import PlaceProcess
 from littoral.tour.provision import CORE, Cloud, authority, policies, thing, wait_deployed
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from bench.servers import find, free_port, started
+from servers import find, free_port, started
 
 GOAL_MEMORY, GOAL_START = 80.0, 2.0  # MiB, s
 PORTS = ("--port", "0", "--edge-port", "0", "--edge-tls-port", "0", "--mqtt-port", "0", "--mqtt-tls-port", "0")
