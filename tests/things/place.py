@@ -173,6 +173,8 @@ class Mqtt:
         clean: bool = True,
         timeout: float = 10,
         keepalive: int = 60,
+        will: tuple[str, str] | None = None,
+        manual_ack: bool = False,
     ) -> None:
         self.timeout = timeout
         self.messages: queue.Queue[mqtt.MQTTMessage] = queue.Queue()
@@ -183,8 +185,15 @@ class Mqtt:
         protocol = mqtt.MQTTv5 if v5 else mqtt.MQTTv311
         more: dict[str, Any] = {} if v5 else {"clean_session": clean}
         self.client = mqtt.Client(
-            CallbackAPIVersion.VERSION2, client_id, protocol=protocol, reconnect_on_failure=False, **more
+            CallbackAPIVersion.VERSION2,
+            client_id,
+            protocol=protocol,
+            reconnect_on_failure=False,
+            manual_ack=manual_ack,
+            **more,
         )
+        if will is not None:
+            self.client.will_set(*will)
         self.client.tls_set_context(device.tls)
         if isinstance(device, Visitor):
             self.client.username_pw_set(device.username, device.password)

@@ -18,6 +18,7 @@ def response_of(service: str, plan: Plan, result: Mapping[str, Any], request_id:
         response.status = override.get("HTTPStatusCode", plan.status)
     plan.write(result, response, request_id)
     if override is not None:
+        response.body = override.get("HTTPBody", response.body)
         for name, value in override.get("HTTPHeaders", {}).items():
             response.headers.set(name, str(value))
     set_ids(response.headers, service, request_id)

@@ -18,7 +18,7 @@ from littoral.net.message import BytesBody, Request
 VIRTUAL_HOST = re.compile(r"^(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])\.s3[.-](?:[a-z0-9.-]+)(?::\d+)?$")
 DATED_PATH = re.compile(r"^/20\d\d-\d\d-\d\d/")  # lambda and cloudfront begin with the version of their API
 JOB_PATHS = re.compile(r"^/things/[^/]+/jobs(/|$)")
-DEVICE_PATHS = re.compile(r"^/(topics/|things/[^/]+/shadow|api/things/|retainedMessage)")
+DEVICE_PATHS = re.compile(r"^/(topics/|things/[^/]+/shadow|api/things/|retainedMessage|connections/)")
 MAX_FORM = 1024 * 1024
 
 

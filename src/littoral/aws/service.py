@@ -18,7 +18,7 @@ a streaming output member may be bytes, a FileSlice or an async iterator of byte
 of (event name, its members). Where an iterator has an ``aclose``, it is called in the end, also when nobody iterated.
 
 ``{"ResponseMetadata": {"HTTPStatusCode": 206, "HTTPHeaders": {...}}}`` in the result overrides the status and
-adds headers.
+adds headers; ``HTTPBody`` is a body that the model does not have.
 """
 
 from __future__ import annotations

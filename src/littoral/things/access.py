@@ -55,6 +55,7 @@ class Client:
     listener: str = ""
     presented: Presented | None = None  # all that it has shown, where that is no certificate
     admission: Admission | None = None
+    since: float = 0.0  # Unix seconds at which it was connected
     due: float = math.inf  # Unix seconds at which the broker tells ``on_due``
 
     @property

@@ -6,8 +6,6 @@ policies decide. There is no MQTT connection here, so policy variables of a conn
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
@@ -17,17 +15,17 @@ from littoral.aws.service import Call, Output, ServiceError, operation
 from littoral.protocols.mqtt.topics import BadTopic
 from littoral.protocols.shadow import ShadowError
 from littoral.store.contract import StorageFailed, StreamFull
-from littoral.things.access import Admission
+from littoral.things import members
 from littoral.things.broker import NotStored, RetainedFull
+from littoral.things.connecteddata import ConnectedData
+from littoral.things.connections import Connections
 from littoral.things.message import Publication, PublishProperties
-from littoral.things.permissions import Caller, Permissions
+from littoral.things.permissions import Permissions
 from littoral.things.refusals import Refusals
 from littoral.things.reserved import UnknownReservedTopic
 from littoral.things.shadows import Shadows
 
-MAX_PAYLOAD: Final = 128 * 1024
-MAX_TOPIC: Final = 256
-MAX_SLASHES: Final = 7
+JSON: Final = {"content-type": "application/json"}  # the model has no body, devices get one
 
 T = TypeVar("T")
 
@@ -52,30 +50,20 @@ class Messages(Protocol):
         """In order of topics."""
 
 
-class IotData:
+class IotData(ConnectedData):
     """What boto3's ``client("iot-data")`` talks to."""
 
-    def __init__(self, messages: Messages, shadows: Shadows, permissions: Permissions, refusals: Refusals) -> None:
+    def __init__(
+        self,
+        messages: Messages,
+        shadows: Shadows,
+        connections: Connections,
+        permissions: Permissions,
+        refusals: Refusals,
+    ) -> None:
+        super().__init__(connections, permissions, refusals)
         self._messages = messages
         self._shadows = shadows
-        self._permissions = permissions
-        self._refusals = refusals
-
-    def authorise(self, call: Call, action: str, kind: str, name: str) -> None:
-        """Raises ForbiddenException, as AWS's device gateway does."""
-        if call.principal.kind == "key":
-            return
-        caller, known = self._caller(call), call.principal.kind in ("certificate", "authorizer")
-        if known and self._permissions.allows(caller, action, kind, name):
-            return
-        self._refusals.note(caller, action, kind, name)
-        raise ServiceError("ForbiddenException", f"Not allowed: {action}", status=403)
-
-    def _caller(self, call: Call) -> Caller:
-        principal, host = call.principal, call.request.peer.host
-        if isinstance(principal.admission, Admission):
-            return Caller("", None, host, principal.admission)
-        return Caller(principal.name, None, host)
 
     # --------------------------------------------------------------------------------------------- messages
 
@@ -97,21 +85,23 @@ class IotData:
     ) -> Output:
         """With QoS 1 this returns when the message is durable where it must be: rules, sessions, taps."""
         data = payload.encode() if isinstance(payload, str) else payload or b""
-        _check_topic(topic)
+        members.check_topic(topic)
         if qos not in (0, 1):
-            raise _invalid("qos must be 0 or 1")
-        if len(data) > MAX_PAYLOAD:
-            raise ServiceError("InvalidRequestException", f"The payload exceeds {MAX_PAYLOAD} bytes", status=413)
+            raise members.invalid("qos must be 0 or 1")
+        if len(data) > members.MAX_PAYLOAD:
+            raise ServiceError(
+                "InvalidRequestException", f"The payload exceeds {members.MAX_PAYLOAD} bytes", status=413
+            )
         self.authorise(call, "iot:Publish", "topic", topic)
         if retain:
             self.authorise(call, "iot:RetainPublish", "topic", topic)
         properties = PublishProperties(
-            payload_format=_format(payload_format_indicator),
-            message_expiry=_expiry(message_expiry),
+            payload_format=members.payload_format(payload_format_indicator),
+            message_expiry=members.expiry(message_expiry),
             content_type=content_type,
             response_topic=response_topic,
-            correlation_data=_correlation(correlation_data),
-            user_properties=_user_properties(user_properties),
+            correlation_data=members.correlation(correlation_data),
+            user_properties=members.user_properties(user_properties),
         )
         await _durable(
             self._messages.publish(
@@ -126,7 +116,9 @@ class IotData:
                 )
             )
         )
-        return {}
+        return {
+            "ResponseMetadata": {"HTTPBody": _json({"message": "OK", "traceId": call.request_id}), "HTTPHeaders": JSON}
+        }
 
     @operation()
     async def get_retained_message(self, call: Call, *, topic: str) -> Output:
@@ -153,8 +145,8 @@ class IotData:
         self.authorise(call, "iot:ListRetainedMessages", "", "")
         limit = max_results or 200
         if not 1 <= limit <= 200:
-            raise _invalid("maxResults must be from 1 to 200")
-        found = await self._messages.list_retained(_after(next_token), limit + 1)
+            raise members.invalid("maxResults must be from 1 to 200")
+        found = await self._messages.list_retained(members.after(next_token), limit + 1)
         output: Output = {
             "retainedTopics": [
                 {
@@ -166,7 +158,9 @@ class IotData:
                 for one in found[:limit]
             ]
         }
-        return {**output, "nextToken": _token(found[limit - 1].publication.topic)} if len(found) > limit else output
+        return (
+            {**output, "nextToken": members.token(found[limit - 1].publication.topic)} if len(found) > limit else output
+        )
 
     # ---------------------------------------------------------------------------------------------- shadows
 
@@ -195,10 +189,10 @@ class IotData:
         self.authorise(call, "iot:ListNamedShadowsForThing", "thing", thing_name)
         limit = page_size or 25
         if not 1 <= limit <= 100:
-            raise _invalid("pageSize must be from 1 to 100")
-        found = await self._shadows.names(thing_name, _after(next_token), limit)
+            raise members.invalid("pageSize must be from 1 to 100")
+        found = await self._shadows.names(thing_name, members.after(next_token), limit)
         output: Output = {"results": list(found[:limit]), "timestamp": int(call.now)}
-        return {**output, "nextToken": _token(found[limit - 1])} if len(found) > limit else output
+        return {**output, "nextToken": members.token(found[limit - 1])} if len(found) > limit else output
 
 
 _SHADOW_ERRORS: Final = {
@@ -222,24 +216,11 @@ async def _durable(awaitable: Awaitable[T]) -> T:
     try:
         return await awaitable
     except (BadTopic, UnknownReservedTopic) as error:
-        raise _invalid(str(error)) from None
+        raise members.invalid(str(error)) from None
     except (StreamFull, RetainedFull) as error:
         raise ServiceError("ThrottlingException", str(error), status=429) from None
     except (StorageFailed, NotStored) as error:
         raise ServiceError("InternalFailureException", str(error), status=500) from None
-
-
-def _invalid(message: str) -> ServiceError:
-    return ServiceError("InvalidRequestException", message, status=400)
-
-
-def _check_topic(topic: str) -> None:
-    if not topic or len(topic.encode("utf-8", "surrogatepass")) > MAX_TOPIC:
-        raise _invalid(f"A topic has 1 to {MAX_TOPIC} bytes")
-    if any(character in topic for character in "+#\0"):
-        raise _invalid("A topic to publish on holds no wildcard and no null character")
-    if not topic.startswith("$") and topic.count("/") > MAX_SLASHES:
-        raise _invalid(f"A topic has at most {MAX_SLASHES} slashes")
 
 
 def _resource(thing: str, shadow: str) -> str:
@@ -248,49 +229,3 @@ def _resource(thing: str, shadow: str) -> str:
 
 def _json(document: Output) -> bytes:
     return json.dumps(document, separators=(",", ":")).encode()
-
-
-def _after(token: str | None) -> str:
-    try:
-        return base64.b64decode(token or "", validate=True).decode()
-    except (binascii.Error, ValueError):
-        raise _invalid("Invalid nextToken") from None
-
-
-def _token(last: str) -> str:
-    return base64.b64encode(last.encode()).decode()
-
-
-def _format(indicator: str | None) -> int | None:
-    if indicator not in (None, "UNSPECIFIED_BYTES", "UTF8_DATA"):
-        raise _invalid(f"payloadFormatIndicator {indicator!r} does not exist")
-    return 1 if indicator == "UTF8_DATA" else None
-
-
-def _expiry(seconds: int | None) -> int | None:
-    if seconds is not None and not 0 <= seconds <= 0xFFFFFFFF:
-        raise _invalid("messageExpiry must be a number of seconds that MQTT can hold")
-    return seconds
-
-
-def _correlation(text: str | None) -> bytes | None:
-    try:
-        return None if text is None else base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise _invalid("correlationData must be base64") from None
-
-
-def _user_properties(given: Any) -> list[tuple[str, str]]:
-    """A JSON array of objects with one member each; the header may bring it as text once more."""
-    if given is None:
-        return []
-    try:
-        found = json.loads(given) if isinstance(given, str) else given
-    except ValueError:
-        raise _invalid("userProperties must be JSON") from None
-    if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
-        raise _invalid("userProperties must be an array of objects")
-    pairs = [pair for entry in found for pair in entry.items()]
-    if not all(isinstance(value, str) for _, value in pairs):
-        raise _invalid("The values of userProperties must be strings")
-    return pairs

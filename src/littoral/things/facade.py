@@ -23,6 +23,7 @@ from typing import Any
 
 from littoral.net.message import Handler
 from littoral.net.pki import Authority
+from littoral.protocols.mqtt.reasons import Reason
 from littoral.store.documents import Documents
 from littoral.things.answers import Answers
 from littoral.things.asked import AskedFunctions
@@ -31,6 +32,7 @@ from littoral.things.broker import BrokerLimits, LocalSubscriber, NotStored
 from littoral.things.broker.limits import ProfileName
 from littoral.things.clients import PATH as CLIENTS
 from littoral.things.clients import Authenticate, clients_handler
+from littoral.things.connections import Connections
 from littoral.things.control import Iot
 from littoral.things.credentials import CredentialsProvider, Issue
 from littoral.things.data import IotData
@@ -135,9 +137,9 @@ class Things:
         self.logs = IotLogs(Levels(self._registry), self._names, self._clock, self._outside.logs)
         self._observers = Observers(self.logs, self.broker)
         self.refusals.on_refused = self._observers.note_refusal
-        presence = Presence(self.broker, self._clock)
-        presence.on_event = self._observers.note_presence
-        presence.open()
+        self.presence = Presence(self.broker, self._clock)
+        self.presence.on_event = self._observers.note_presence
+        self.presence.open()
         self.broker.on_due = Renewing(self.authorizers, self.broker, self.access, self.access.refused).due
         self.authorizers.on_change = self._trust.renew
         self._registry.on_change(self._registry_changed)
@@ -206,7 +208,8 @@ class Things:
             authorizers=self.authorizers,
         )
         messages = BrokerMessages(self.broker, self._dispatch)
-        self.iot_data = IotData(messages, self.shadows, self.permissions, self.refusals)
+        connections = Connections(self.broker, self.presence, self.permissions)
+        self.iot_data = IotData(messages, self.shadows, connections, self.permissions, self.refusals)
         self.iot_jobs_data = IotJobsData(self._fleet.jobs, self.iot_data.authorise)
         self.visitors = Visitors(self.authorizers, self.refusals, self._clock)
 
@@ -272,7 +275,7 @@ class Things:
             if client.principal in concerned and self.access.connect(client) is not None
         }
         for principal in lost:
-            self.broker.disconnect(principal=principal)
+            self.broker.disconnect(principal=principal, reason=Reason.NOT_AUTHORIZED)
 
     def trust(self, tls: ssl.SSLContext) -> None:
         """Let this context of a device port take what the registry knows, now and later (``Trust``)."""

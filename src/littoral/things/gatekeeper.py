@@ -46,12 +46,12 @@ class Gatekeeper:
 
     def refused(self, who: Client, problem: NotAdmitted) -> None:
         """By its authorizer. The client is not told why: that may speak of the function."""
-        self._refusals.note(_caller(who), "iot:Connect", "client", who.client_id, problem.why, str(problem))
+        self._refusals.note(caller_of(who), "iot:Connect", "client", who.client_id, problem.why, str(problem))
 
     def connect(self, who: Client) -> Refusal | None:
         refusal = self._may_connect(who)
         if refusal is not None:
-            self._refusals.note(_caller(who), "iot:Connect", "client", who.client_id)
+            self._refusals.note(caller_of(who), "iot:Connect", "client", who.client_id)
         return refusal
 
     def _may_connect(self, who: Client) -> Refusal | None:
@@ -60,7 +60,7 @@ class Gatekeeper:
         if who.admission is None and not self._permissions.active(who.principal):
             self.on_stranger(who)
             return Refusal(Reason.NOT_AUTHORIZED, "the certificate is not registered here, or is not active")
-        if not self._permissions.allows_connect(_caller(who), connect_attributes(who)):
+        if not self._permissions.allows_connect(caller_of(who), connect_attributes(who)):
             return Refusal(Reason.NOT_AUTHORIZED, "no policy allows iot:Connect with this client id")
         return None
 
@@ -78,7 +78,7 @@ class Gatekeeper:
         return self._may(who, "iot:Receive", "topic", topic)
 
     def _may(self, who: Client, action: str, kind: str, name: str) -> bool:
-        caller = _caller(who)
+        caller = caller_of(who)
         allowed = self._permissions.allows(caller, action, kind, name)
         if not allowed:
             self._refusals.note(caller, action, kind, name)
@@ -91,5 +91,5 @@ def connect_attributes(who: Client) -> tuple[str, ...]:
     return (*persistent, "LastWill") if who.will_topic is not None else persistent
 
 
-def _caller(who: Client) -> Caller:
+def caller_of(who: Client) -> Caller:
     return Caller("" if who.admission is not None else who.principal, who.client_id, who.host, who.admission)

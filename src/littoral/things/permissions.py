@@ -85,9 +85,13 @@ class Permissions:
         """``attributes`` are AWS's ConnectAttributes: "PersistentConnect", "LastWill"."""
         if caller.client_id is None:
             return False
-        variables = {**self.variables(caller), "iot:connectattributes": tuple(attributes)}
-        grants = Grants(self._policies_of(caller), variables)
-        return grants.allows("iot:Connect", self._names.arn("client", caller.client_id))
+        more: Variables = {"iot:connectattributes": tuple(attributes)}
+        return self.allows_with(caller, "iot:Connect", "client", caller.client_id, more)
+
+    def allows_with(self, caller: Caller, action: str, kind: str, name: str, more: Variables) -> bool:
+        """With condition keys of this request."""
+        grants = Grants(self._policies_of(caller), {**self.variables(caller), **more})
+        return grants.allows(action, self._names.arn(kind, name))
 
     # -------------------------------------------------------------------------------------------- internals
 

@@ -56,8 +56,9 @@ class Broker(Fanout):
     """``start`` before the first connection, ``close`` at the end; without records and streams nothing is durable.
 
     ``reserved`` takes what clients publish to ``$aws/…``; without it that is refused. ``on_connected`` and
-    ``on_disconnected`` (with a reason), ``on_subscribed`` and ``on_unsubscribed`` (with the filters that are now there,
-    or were) are told at once and must be quick. ``on_due`` is told once a second of a client whose ``due`` is past.
+    ``on_disconnected`` (with SUCCESS where the client said so, the broker's reason, None where it was the network),
+    ``on_subscribed`` and ``on_unsubscribed`` (with the filters that are now there, or were) are told at once and must
+    be quick. ``on_due`` is told once a second of a client whose ``due`` is past.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class Broker(Fanout):
         self.leaving = Leaving(self)
         self.reserved: Reserved | None = None
         self.on_connected: Callable[[Client], None] | None = None
-        self.on_disconnected: Callable[[Client, str], None] | None = None
+        self.on_disconnected: Callable[[Client, Reason | None], None] | None = None
         self.on_subscribed: Callable[[Client, list[str]], None] | None = None
         self.on_unsubscribed: Callable[[Client, list[str]], None] | None = None
         self.on_due: Callable[[Client], None] = lambda client: None
@@ -225,6 +226,26 @@ class Broker(Fanout):
             connection.fail(reason, "disconnected by the operator")
         return len(found)
 
+    async def dismiss(self, client_id: str, *, forget: bool, will: bool) -> bool:
+        """Cut off a client; ``forget`` its session, too; publish its ``will``, where it has one. False where neither a
+        connection nor a session to forget is there. Raises StoreError."""
+        session = self.sessions.get(client_id)
+        if session is None or (session.connection is None and not forget):
+            return False
+        if not will:
+            session.will = session.will_due = None
+        if forget:
+            session.expiry = 0
+        if session.connection is not None:
+            session.connection.fail(Reason.ADMINISTRATIVE_ACTION, "disconnected by the operator")
+        elif session.will is not None:
+            self.leaving.publish_will(session)
+        if forget:
+            async with self.sessions.turn(client_id):
+                if self.sessions.get(client_id) is session:
+                    await self.sessions.end(session)
+        return True
+
     def clients(self) -> list[Client]:
         """Those connected now."""
         return [connection.session.client for connection in self._connections if connection.session is not None]
@@ -279,7 +300,7 @@ class Broker(Fanout):
         session.dropped = 0
         self.leaving.left(session, graceful=connection.graceful or self.closing)
         if self.on_disconnected is not None:
-            self.on_disconnected(session.client, "client" if connection.left else "broker or network")
+            self.on_disconnected(session.client, Reason.SUCCESS if connection.left else connection.why)
 
     # ------------------------------------------------------------------------------------------- time
 

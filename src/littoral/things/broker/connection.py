@@ -38,6 +38,7 @@ class Connection(Scanning):
         self.left = False  # the client said DISCONNECT
         self.graceful = False  # and no will is to be published
         self.gone = False  # the socket is
+        self.why: Reason | None = None  # the broker ended it
         self._handling = Handling(self)
         self._opening: asyncio.Task[None] | None = None
         self._held_back = False
@@ -150,6 +151,7 @@ class Connection(Scanning):
         if self.closing:
             return
         log.info("%s: %s (%s)", self.name, message, reason.name)
+        self.why = reason
         if self.session is not None:
             self.session.flush()
             if self.level == 5:

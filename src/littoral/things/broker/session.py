@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -63,6 +64,7 @@ class Held:
     identifiers: tuple[int, ...] = ()
     sequence: int = 0  # in the backlog's stream
     qos: int = 1
+    confirm: Callable[[], None] | None = None  # of a message to this client alone: told of its PUBACK
 
 
 def whole(each: Held | Kept) -> Held:
@@ -213,6 +215,25 @@ class Session:
         if parts is not None:
             self.out += parts
 
+    def send_direct(self, outbound: Outbound, now: float, confirm: Callable[[], None] | None) -> bool:
+        """Whatever it subscribed to, and kept nowhere; with ``confirm`` at QoS 1, at once. False where the client would
+        refuse its size."""
+        held = Held(outbound, False, qos=1 if confirm is not None else 0, confirm=confirm)
+        if confirm is None:
+            parts = self._parts(outbound, 0, False, (), now)
+            self.out += parts or ()
+            return parts is not None
+        number = self.number()
+        if not self._write(number, held, now, dup=False):
+            return False
+        self.inflight[number] = held
+        return True
+
+    @property
+    def full(self) -> bool:
+        """It takes nothing more at once."""
+        return self.paused or bool(self.queue) or len(self.inflight) >= self.window
+
     def _write(self, number: int, held: Held, now: float, *, dup: bool) -> bool:
         parts = self._parts(held.outbound, held.qos, held.retain, held.identifiers, now, dup=dup)
         if parts is None:
@@ -278,6 +299,8 @@ class Session:
                 self.ledger.complete(number)
             if self.backlog is not None and held.sequence:
                 self.backlog.done(held.sequence)
+            elif isinstance(held, Held) and held.confirm is not None:
+                held.confirm()
         return True
 
     def refill(self, now: float) -> None:
@@ -307,7 +330,7 @@ class Session:
         """After a reconnect: what was in flight goes again, in its order, with DUP and its old number (s. 4.4)."""
         self.again.clear()
         for number, held in list(self.inflight.items()):
-            if held is None:
+            if held is None or (isinstance(held, Held) and held.confirm is not None):
                 del self.inflight[number]
             elif held is RELEASED:
                 self.out.append(encode(Ack(6, number), self.level))
