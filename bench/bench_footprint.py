@@ -9,7 +9,6 @@ Greengrass runs here (its nucleus asks for Java, 96 MB and the cloud).
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 import time
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from pathlib import Path
 from littoral.site.settings import read_credentials
 from littoral.tour.places import PlaceProcess
 from littoral.tour.provision import CORE, Cloud, authority, policies, thing, wait_deployed
-from servers import find, free_port, started
+from servers import children, cpu, find, free_port, started
 
 GOAL_MEMORY, GOAL_START = 80.0, 2.0  # MiB, s
 PORTS = ("--port", "0", "--edge-port", "0", "--edge-tls-port", "0", "--mqtt-port", "0", "--mqtt-tls-port", "0")
@@ -36,8 +35,8 @@ def family(pid: int) -> Iterator[int]:
     if b"sleep" in Path(f"/proc/{pid}/cmdline").read_bytes():
         return
     yield pid
-    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-        yield from family(int(child))
+    for child in children(pid):
+        yield from family(child)
 
 
 def memory(pid: int) -> tuple[float, float]:
@@ -48,12 +47,6 @@ def memory(pid: int) -> tuple[float, float]:
         kib = {line.split(":")[0]: int(line.split()[1]) for line in lines}
         rss, pss = rss + kib["Rss"], pss + kib["Pss"]
     return rss / 1024, pss / 1024
-
-
-def cpu(pid: int) -> float:
-    """Seconds so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def place(name: str, kind: str, folder: Path, *options: str) -> tuple[PlaceProcess, int, float]:
