@@ -13,10 +13,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -26,16 +24,14 @@ from typing import Any
 
 import boto3
 
-from littoral.tour.places import PlaceProcess
+from suites import place
 
-FREE_PORTS = ("--port", "0", "--edge-port", "0", "--edge-tls-port", "0", "--mqtt-port", "0", "--mqtt-tls-port", "0")
 ERRORS = (400, 403, 404, 405, 414, 416, 500, 501, 502, 503, 504)  # not kept longer than the origin says
 NAME = "cache.test"  # a distribution's names are domain names
 LOOKUP = f"""
 const dns = require('dns'), usual = dns.lookup
 dns.lookup = (name, ...rest) => usual(name === '{NAME}' ? '127.0.0.1' : name, ...rest)
 """
-LITTORAL = Path(sys.executable).with_name("littoral")
 KINDS = """
 import tests from './tests/index.mjs'
 import { determineTestResult, resultTypes } from './test-engine/lib/results.mjs'
@@ -66,17 +62,6 @@ def origin(suite: Path, stack: ExitStack, folder: Path) -> int:
     assert server.stdout is not None
     server.stdout.readline()
     return port
-
-
-def place(stack: ExitStack, folder: Path, *options: str) -> tuple[str, str, str, str]:
-    """A region with an edge location: API address, edge address, access key, secret."""
-    process = PlaceProcess("suite", "", folder, [*FREE_PORTS, *options], {})
-    stack.callback(process.stop)
-    process.wait_ready()
-    argv = [str(LITTORAL), "credentials", "--data-dir", str(folder), "--export"]
-    exported = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
-    keys = dict(re.findall(r"export (\w+)=([^;\s]*)", exported))
-    return process.urls["api"], process.urls["edge"], keys["AWS_ACCESS_KEY_ID"], keys["AWS_SECRET_ACCESS_KEY"]
 
 
 def distribution(api: str, key: str, secret: str, origin_port: int) -> None:
@@ -171,9 +156,9 @@ def main() -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         origin_port = origin(given.suite, stack, folder)
-        api, edge, key, secret = place(stack, folder / "place")
-        distribution(api, key, secret, origin_port)
-        rows = run(given.suite, edge.replace("127.0.0.1", NAME).rstrip("/"), given.only)
+        urls, key, secret = place(stack, folder / "place")
+        distribution(urls["api"], key, secret, origin_port)
+        rows = run(given.suite, urls["edge"].replace("127.0.0.1", NAME).rstrip("/"), given.only)
     passed: Counter[str] = Counter()
     total: Counter[str] = Counter()
     for group, name, kind, word, title, result in rows:

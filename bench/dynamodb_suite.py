@@ -13,20 +13,15 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections import Counter, defaultdict
 from contextlib import ExitStack
 from pathlib import Path
-from xml.etree import ElementTree
 
-from littoral.tour.places import PlaceProcess
+from suites import place, show
 
-FREE_PORTS = ("--port", "0", "--edge-port", "0", "--edge-tls-port", "0", "--mqtt-port", "0", "--mqtt-tls-port", "0")
-LITTORAL = Path(sys.executable).with_name("littoral")
 # what only Scylla has, or is seen through CQL: tablets, metrics, vector search, service levels, logs, write isolation
 SCYLLAS_OWN = (
     *("audit", "cql_rbac", "cql_schema", "metrics", "scylla", "service_levels", "streams_tablets", "system_tables"),
@@ -108,16 +103,6 @@ def copied(suite: Path, folder: Path) -> Path:
     return folder
 
 
-def place(stack: ExitStack, folder: Path) -> tuple[str, dict[str, str]]:
-    process = PlaceProcess("suite", "region", folder, [*FREE_PORTS], {})
-    stack.callback(process.stop)
-    process.wait_ready()
-    argv = [str(LITTORAL), "credentials", "--data-dir", str(folder), "--export"]
-    exported = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
-    keys = dict(re.findall(r"export (\w+)=([^;\s]*)", exported))
-    return process.urls["api"], {"SUITE_KEY": keys["AWS_ACCESS_KEY_ID"], "SUITE_SECRET": keys["AWS_SECRET_ACCESS_KEY"]}
-
-
 def run(folder: Path, url: str, env: dict[str, str], only: str) -> Path:
     report = folder / "report.xml"
     left_out = {f"test_{name}.py" for name in SCYLLAS_OWN}
@@ -140,24 +125,10 @@ def main() -> None:
     given = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        url, env = place(stack, folder / "place")
-        report = run(copied(given.suite, folder), url, env, given.only)
-        cases = list(ElementTree.parse(report).iter("testcase"))
-    counts: dict[str, Counter[str]] = defaultdict(Counter)
-    for case in cases:
-        file = case.get("classname", "").rpartition(".")[2]
-        kinds = {child.tag: child for child in case}
-        wrong = kinds.get("failure", kinds.get("error"))
-        expected = "skipped" in kinds and kinds["skipped"].get("type") == "pytest.xfail"
-        word = (
-            "failed" if wrong is not None else "xfailed" if expected else "skipped" if "skipped" in kinds else "passed"
-        )
-        counts[file][word] += 1
-        if wrong is not None and given.failed:
-            print(f"{file}::{case.get('name')}: {(wrong.get('message') or '').splitlines()[0][:300]}")
-    print(f"{'file':<32} passed failed skipped xfailed")
-    for file, found in [*sorted(counts.items()), ("all", sum(counts.values(), Counter()))]:
-        print(f"{file:<32} {found['passed']:>6} {found['failed']:>6} {found['skipped']:>7} {found['xfailed']:>7}")
+        urls, key, secret = place(stack, folder / "place", kind="region")
+        env = {"SUITE_KEY": key, "SUITE_SECRET": secret}
+        report = run(copied(given.suite, folder), urls["api"], env, given.only)
+        show(report, lambda case: case.file, failed=given.failed)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from mmdb_writer import MMDBWriter
 from netaddr import IPSet  # type: ignore[import-untyped]
 
-from cache_tests import place
+from suites import place
 
 ROLE = "arn:aws:iam::000000000000:role/any"
 EVERYTHING, DISABLED = "33f36d7e-f396-46d9-90e0-52428a34d9dc", "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"
@@ -374,8 +374,9 @@ class Trial:
     def __init__(self, stack: ExitStack, folder: Path) -> None:
         database = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "countries.mmdb"
         countries(database)
-        api, self.edge, key, secret = place(stack, folder, "--geo-database", str(database))
-        options: Any = {"endpoint_url": api, "region_name": "us-east-1"}
+        urls, key, secret = place(stack, folder, "--geo-database", str(database))
+        self.edge = urls["edge"]
+        options: Any = {"endpoint_url": urls["api"], "region_name": "us-east-1"}
         options |= {"aws_access_key_id": key, "aws_secret_access_key": secret}
         self.lambdas, self.cloudfront = boto3.client("lambda", **options), boto3.client("cloudfront", **options)
         s3 = boto3.client("s3", **options)

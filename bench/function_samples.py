@@ -26,7 +26,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from cache_tests import place
+from suites import place
 
 Event = dict[str, Any]
 SECRET = "the tide waits for nobody"
@@ -156,15 +156,15 @@ def main() -> int:
     passed = total = 0
     with ExitStack() as stack:
         data = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        api, _, key, secret = place(stack, data / "place")
+        urls, key, secret = place(stack, data / "place")
         options = {"aws_access_key_id": key, "aws_secret_access_key": secret, "region_name": "us-east-1"}
-        options["endpoint_url"] = api
+        options["endpoint_url"] = urls["api"]
         cloudfront = boto3.client("cloudfront", **options)
         for number, sample in enumerate(samples(folder)):
             code = (folder / sample.code).read_text()
             config: dict[str, Any] = {"Comment": "", "Runtime": "cloudfront-js-2.0"}
             if sample.keys is not None:
-                arn = store(api, options, cloudfront, f"sample{number}", sample.keys)
+                arn = store(urls["api"], options, cloudfront, f"sample{number}", sample.keys)
                 config["KeyValueStoreAssociations"] = {"Quantity": 1, "Items": [{"KeyValueStoreARN": arn}]}
                 if sample.instead is not None:
                     code = code.replace(sample.instead[0], arn.rpartition("/")[2])
