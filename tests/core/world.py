@@ -307,9 +307,9 @@ class CorePlace:
             timing=Timing(ping_every=0.5, dead_after=2.0),
             backoff=self.backoff,
         )
-        broker, shadows = CoreBroker(self.broker), local_shadows(self.store, self.broker)
+        broker, self.shadows = CoreBroker(self.broker), local_shadows(self.store, self.broker)
         self.core = await Core.open(
-            settings, self.store.records("core"), self.store.streams, self.functions, broker, shadows
+            settings, self.store.records("core"), self.store.streams, self.functions, broker, self.shadows
         )
         await self.core.start()
 

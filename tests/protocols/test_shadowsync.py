@@ -79,7 +79,8 @@ def test_a_record_survives_its_writing_down() -> None:
 
 leaves = st.one_of(st.integers(0, 3), st.booleans(), st.just([1]), st.just({}))
 objects = st.dictionaries(
-    st.sampled_from("abc"), st.recursive(leaves, lambda inner: st.dictionaries(st.sampled_from("abc"), inner)),
+    st.sampled_from("abc"),
+    st.recursive(leaves, lambda inner: st.dictionaries(st.sampled_from("abc"), inner)),
     max_size=3,
 )
 

@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 __all__ = ["Backoff", "Link", "LinkDown", "LinkStats", "Upstream"]
 
+FILTERS = 8  # of one SUBSCRIBE; AWS takes no more
 INBOX = 1000  # messages of QoS 0 from above that may wait for their takers
 
 
@@ -212,9 +213,9 @@ class Link:
         self.stats.connected = True
         self.stats.connects += 1
         filters = sorted({each.filter for each in self._subscriptions})
-        if filters:
-            number = self._session.subscribe(filters)
-            assert self._wire is not None
+        assert self._wire is not None
+        for start in range(0, len(filters), FILTERS):
+            number = self._session.subscribe(filters[start : start + FILTERS])
             self._wire.subscribed[number] = asyncio.get_running_loop().create_future()
         group.create_task(self._announce())
 

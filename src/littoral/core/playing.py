@@ -9,9 +9,14 @@ from pathlib import Path
 from littoral.core import secretmanager, tes
 from littoral.core.exchange import TokenExchange
 from littoral.core.ipc.calls import Handler
+from littoral.core.ipc.ports import LocalShadows
 from littoral.core.link import Backoff, Link, Upstream
 from littoral.core.nucleus.nucleus import Nucleus
 from littoral.core.public import Played
+from littoral.core.shadowmanager import settings as shadowmanager
+from littoral.core.shadowmanager.above import ShadowsAbove
+from littoral.core.shadowmanager.component import ShadowManager
+from littoral.core.shadowmanager.pace import Pace
 from littoral.core.streammanager import component as streammanager
 from littoral.core.streammanager.exports import Destination, Exports
 from littoral.core.streammanager.kinesis import Kinesis
@@ -37,6 +42,8 @@ class Surroundings:
     streams: Streams
     link: Link
     nucleus: Nucleus
+    shadows: LocalShadows
+    pace: Pace  # of components' requests of shadows
 
 
 @dataclass(slots=True)
@@ -59,6 +66,14 @@ class Players:
             {
                 secretmanager.NAME: secrets,
                 streammanager.NAME: _stream_manager(core, upward),
+                shadowmanager.NAME: ShadowManager(
+                    core.thing,
+                    core.records,
+                    core.shadows,
+                    ShadowsAbove(core.client, core.upstream),
+                    core.link,
+                    core.pace,
+                ),
                 tes.NAME: tes.TokenExchangeService(
                     exchange, core.client, core.upstream, nucleus.of_token, nucleus.environment
                 ),

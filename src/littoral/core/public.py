@@ -15,6 +15,7 @@ from littoral.core import secretmanager, tes
 from littoral.core.bridge import BRIDGE, mappings
 from littoral.core.configuration import Configuration
 from littoral.core.recipe import parse_merge
+from littoral.core.shadowmanager import settings as shadowmanager
 from littoral.core.streammanager import component as streammanager
 
 
@@ -53,6 +54,7 @@ PUBLIC: Mapping[str, Public] = {
         Public(secretmanager.NAME, secretmanager.wanted_of),
         Public(streammanager.NAME, streammanager.settings_of, streammanager.DEFAULTS),
         Public(tes.NAME, tes.check),
+        Public(shadowmanager.NAME, shadowmanager.settings_of),
     )
 }
 """The bridge is not ``Played``: it is connected last, with the functions' topics (``routes``)."""

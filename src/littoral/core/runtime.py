@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from littoral.core.playing import Players, Surroundings
 from littoral.core.ports import Broker, Deliver, Functions, Subscription
 from littoral.core.routes import Routes
 from littoral.core.session import Timing
+from littoral.core.shadowmanager.pace import Pace
 from littoral.core.source import Source
 from littoral.core.spool import Spool, SpoolLimits
 from littoral.net.client import HttpClient
@@ -74,6 +76,7 @@ class Core:
         routes = Routes(broker, link, spool, functions, streams)
         nucleus = Nucleus(settings.folder, records, settings.thing, settings.region, settings.socket)
         packages = Packages(settings.folder, source)
+        pace = Pace(time.time)
         players = Players.of(
             Surroundings(
                 settings.thing,
@@ -87,12 +90,18 @@ class Core:
                 streams,
                 link,
                 nucleus,
+                shadows,
+                pace,
             )
         )
         deployments = CoreDeployments(
             settings.thing, records, link, source, functions, routes, nucleus, packages, players.played
         )
-        served = (Messaging(nucleus, broker, _Above(link, spool)), Configuring(nucleus), Shadowing(nucleus, shadows))
+        served = (
+            Messaging(nucleus, broker, _Above(link, spool)),
+            Configuring(nucleus),
+            Shadowing(nucleus, shadows, pace.admits),
+        )
         operations = {name: handler for each in served for name, handler in each.operations().items()}
         operations |= players.operations
         ipc = IpcServer(settings.socket, nucleus, operations)

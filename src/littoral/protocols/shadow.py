@@ -28,7 +28,7 @@ Json = Any
 Section = dict[str, Json]
 
 MAX_DOCUMENT: Final = 8 * 1024  # bytes of state; metadata does not count
-MAX_REQUEST: Final = 16 * 1024  # bytes of a request: the state, and room for the rest of the envelope
+ENVELOPE: Final = 8 * 1024  # bytes that a request may have beside its state
 MAX_DEPTH: Final = 8
 MAX_TOKEN: Final = 64
 LONGER: Final = 8  # times as long may a value be when it is written again: 1e5, and 100000.0; never more than 24 for 3
@@ -155,9 +155,9 @@ class Request:
     size: int  # bytes that it adds to a state at the most
 
 
-def parse_update(payload: bytes) -> Request:
-    """Raises ShadowError: 400, 413, 415."""
-    if len(payload) > MAX_REQUEST:
+def parse_update(payload: bytes, limit: int = MAX_DOCUMENT) -> Request:
+    """``limit`` is that of the state. Raises ShadowError: 400, 413, 415."""
+    if len(payload) > limit + ENVELOPE:
         raise ShadowError(413, "The payload exceeds the maximum size allowed")
     root = _parse(payload)
     token = _token(root)
@@ -256,7 +256,7 @@ def _levels(value: dict[str, Json] | list[Json]) -> int:
 # ----------------------------------------------------------------------------------------------- operations
 
 
-def update(current: Shadow, request: Request, now: int) -> Updated:
+def update(current: Shadow, request: Request, now: int, limit: int = MAX_DOCUMENT) -> Updated:
     """Raises ShadowError: 409 for another version, 413 when the result is too big."""
     if current.deleted and now - current.timestamp > REMEMBERED:
         current = NONE
@@ -268,9 +268,9 @@ def update(current: Shadow, request: Request, now: int) -> Updated:
         if not state[name]:
             del state[name], metadata[name]
     bound = _bound(current) + request.size
-    if bound > MAX_DOCUMENT:
+    if bound > limit:
         bound = len(_compact(state))
-        if bound > MAX_DOCUMENT:
+        if bound > limit:
             raise ShadowError(413, "The payload exceeds the maximum size allowed", request.client_token)
     return Updated(current, Shadow(current.version + 1, state, metadata, now, bound=bound), request)
 

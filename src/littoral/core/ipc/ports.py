@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -46,7 +46,9 @@ class Cloud(Protocol):
 
 
 class LocalShadows(Protocol):
-    """What is kept of devices' shadows here; name "" is the classic one. All raise ShadowError."""
+    """What is kept of devices' shadows here; name "" is the classic one. What is awaited raises ShadowError."""
+
+    limit: int  # bytes of a state
 
     async def get_with(self, thing: str, name: str) -> Mapping[str, Any]: ...
 
@@ -54,6 +56,9 @@ class LocalShadows(Protocol):
         """The accepted document, once it is durable."""
 
     async def delete_with(self, thing: str, name: str) -> Mapping[str, Any]: ...
+
+    def on_shadow_changed(self, listener: Callable[[str, str, dict[str, Any] | None], None]) -> None:
+        """Called with thing, name and document (None: deleted) after each durable change."""
 
     async def names(self, thing: str, after: str, limit: int) -> Sequence[str]:
         """In order; one more than ``limit`` where there are more."""

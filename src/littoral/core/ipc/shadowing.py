@@ -19,9 +19,18 @@ MOST = 100  # names in one answer
 
 
 class Shadowing:
-    def __init__(self, components: Components, shadows: LocalShadows, clock: Callable[[], float] = time.time) -> None:
+    """``admits`` says whether a component may ask for a shadow of that thing now, or asks too often."""
+
+    def __init__(
+        self,
+        components: Components,
+        shadows: LocalShadows,
+        admits: Callable[[str], bool],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._components = components
         self._shadows = shadows
+        self._admits = admits
         self._clock = clock
 
     def operations(self) -> Mapping[str, Handler]:
@@ -47,6 +56,7 @@ class Shadowing:
     async def list_named_shadows_for_thing(self, call: Call) -> Document:
         thing = call.text("thingName")
         authorise(self._components, call, SERVICE, thing)
+        self._admit(thing)
         size = call.document.get("pageSize", 25)
         if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= MOST:
             raise invalid(f"pageSize must be from 1 to {MOST}")
@@ -59,7 +69,13 @@ class Shadowing:
         thing, name = call.text("thingName"), call.optional_text("shadowName") or ""
         resource = f"$aws/things/{thing}/shadow" + (f"/name/{name}" if name else "")
         authorise(self._components, call, SERVICE, resource)
+        self._admit(thing)
         return thing, name
+
+    def _admit(self, thing: str) -> None:
+        """Raises Fault."""
+        if not self._admits(thing):
+            raise Fault("ServiceError", "Too Many Requests")
 
 
 async def _payload(asked: Awaitable[Mapping[str, Any]], thing: str) -> Document:

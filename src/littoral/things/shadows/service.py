@@ -33,6 +33,7 @@ class Shadows:
         self._documents = documents
         self._clock = clock
         self._changes = Changes(documents, tell, clock, heard)
+        self.limit = core.MAX_DOCUMENT  # bytes of a state
 
     def on_shadow_changed(self, listener: Changed) -> None:
         """``listener(thing, name, document)`` after it changed durably, of changes that were stored together the last;
@@ -73,7 +74,9 @@ class Shadows:
 
     async def update_with(self, thing: str, name: str, payload: bytes) -> Json:
         """The accepted document of an update as it comes from a client. Raises ShadowError."""
-        accepted: Json = await self._changes.ask((thing, name), self._update(core.parse_update(payload)), UPDATED)
+        accepted: Json = await self._changes.ask(
+            (thing, name), self._update(core.parse_update(payload, self.limit)), UPDATED
+        )
         return accepted
 
     async def get_with(self, thing: str, name: str, payload: bytes = b"") -> Json:
@@ -88,7 +91,7 @@ class Shadows:
         return accepted
 
     def _update(self, request: core.Request) -> Callable[[Shadow], Change]:
-        return lambda current: core.update(current, request, self._now())
+        return lambda current: core.update(current, request, self._now(), self.limit)
 
     def _delete(self, thing: str, name: str, token: str | None) -> Callable[[Shadow], Change]:
         return lambda current: Deleted(*core.delete(current, _shown(thing, name), self._now(), token))
@@ -115,7 +118,7 @@ class Shadows:
         key = request.thing, request.name
         try:
             if request.operation == "update":
-                asked = core.parse_update(payload)
+                asked = core.parse_update(payload, self.limit)
                 return self._changes.ask(key, self._update(asked), UPDATED, request, asked.client_token)
             token = core.parse_token(payload)
             if request.operation == "delete":

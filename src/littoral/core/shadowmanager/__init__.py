@@ -1,0 +1,1 @@
+"""aws.greengrass.ShadowManager: the shadows that the core keeps, synchronised with those of the place above."""
