@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ from littoral.core.exchange import TokenExchange
 from littoral.core.ipc.calls import Handler
 from littoral.core.ipc.ports import LocalShadows
 from littoral.core.link import Backoff, Link, Upstream
+from littoral.core.logmanager import configuration as logmanager
+from littoral.core.logmanager.uploads import LogManager
 from littoral.core.nucleus.nucleus import Nucleus
 from littoral.core.public import Played
 from littoral.core.shadowmanager import settings as shadowmanager
@@ -37,6 +40,7 @@ class Surroundings:
     folder: Path  # of components: their work, their logs
     upstream: Upstream
     backoff: Backoff
+    log_form: logging.Formatter  # of the core's own log
     client: HttpClient
     records: Records
     streams: Streams
@@ -62,8 +66,11 @@ class Players:
             core.records, core.folder / "secrets.key", upward, nucleus, lambda: core.link.stats.connected
         )
         core.link.on_connected(secrets.refresh)
+        logs = LogManager(core.records, upward, core.folder / "logs", core.thing, core.region, core.log_form)
+        core.link.on_connected(logs.connected)
         return cls(
             {
+                logmanager.NAME: logs,
                 secretmanager.NAME: secrets,
                 streammanager.NAME: _stream_manager(core, upward),
                 shadowmanager.NAME: ShadowManager(

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from littoral.core import secretmanager, tes
 from littoral.core.bridge import BRIDGE, mappings
 from littoral.core.configuration import Configuration
+from littoral.core.logmanager import configuration as logmanager
 from littoral.core.recipe import parse_merge
 from littoral.core.shadowmanager import settings as shadowmanager
 from littoral.core.streammanager import component as streammanager
@@ -51,6 +52,7 @@ PUBLIC: Mapping[str, Public] = {
     each.name: each
     for each in (
         Public(BRIDGE, mappings),
+        Public(logmanager.NAME, logmanager.settings_of),
         Public(secretmanager.NAME, secretmanager.wanted_of),
         Public(streammanager.NAME, streammanager.settings_of, streammanager.DEFAULTS),
         Public(tes.NAME, tes.check),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -40,6 +41,7 @@ class CoreSettings:
     window: int = 256  # publishes unacknowledged at most
     timing: Timing = field(default_factory=Timing)
     backoff: Backoff = field(default_factory=Backoff)
+    log_form: logging.Formatter = field(default_factory=logging.Formatter)  # of its own log, where that is uploaded
 
 
 class Core:
@@ -85,6 +87,7 @@ class Core:
                 settings.folder,
                 above,
                 settings.backoff,
+                settings.log_form,
                 client,
                 records,
                 streams,

@@ -19,6 +19,7 @@ from littoral.site.capabilities import CoreBroker, PinnedFunctions
 from littoral.site.foundation import lay
 from littoral.site.listening import listen_api, listen_mqtt
 from littoral.site.local import open_local
+from littoral.site.logs import JsonForm
 from littoral.site.metrics import Reading
 from littoral.site.place import Misconfigured, Place
 from littoral.site.readings import gateway_observer
@@ -65,6 +66,7 @@ async def compose(place: Place) -> None:
             sockets / "ipc.socket",
             settings.region,
             settings.role_alias,
+            log_form=JsonForm(),
         ),
         base.store.records("core"),
         base.store.streams,

@@ -29,7 +29,9 @@ class _Text(logging.Formatter):
         return redacted(super().format(record))
 
 
-class _Json(logging.Formatter):
+class JsonForm(logging.Formatter):
+    """One object a line, redacted."""
+
     def format(self, record: logging.LogRecord) -> str:
         when = datetime.datetime.fromtimestamp(record.created, datetime.UTC)
         entry = {
@@ -48,7 +50,7 @@ def configure(level: str, form: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     text = _Text("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     text.default_msec_format = "%s.%03d"
-    handler.setFormatter(_Json() if form == "json" else text)
+    handler.setFormatter(JsonForm() if form == "json" else text)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
