@@ -166,7 +166,7 @@ MERGE = {"mqttTopicMapping": {"x": {"topic": "a/#/b", "source": "LocalMqtt", "ta
         ({"targetArn": TARGET.replace("thing/", "thinggroup/")}, "ValidationException", "thing groups"),
         ({"targetArn": "arn:aws:s3:::x"}, "ValidationException", "targetArn"),
         ({"components": {"none": {"componentVersion": "1.0.0"}}}, "ResourceNotFoundException", "none 1.0.0"),
-        ({"components": {"aws.greengrass.Nucleus": {"componentVersion": "2.0.0"}}}, "ValidationException", BRIDGE),
+        ({"components": {"aws.greengrass.Nothing": {"componentVersion": "2.0.0"}}}, "ValidationException", BRIDGE),
         (
             {
                 "components": {

@@ -19,7 +19,8 @@ PROGRAM = """
 import json, os, sys, threading
 from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
 from awsiot.greengrasscoreipc.model import (
-    BinaryMessage, GetConfigurationRequest, JsonMessage, PublishMessage, UnauthorizedError, ResourceNotFoundError)
+    BinaryMessage, GetConfigurationRequest, JsonMessage, PublishMessage, UnauthorizedError, ResourceNotFoundError,
+    UserProperty)
 client = GreengrassCoreIPCClientV2()
 ended = threading.Event()
 
@@ -35,7 +36,18 @@ def heard(event):
     else:
         say(binary=binary.message.decode(), topic=binary.context.topic)
         payload = json.dumps(binary.message.decode()).encode()
-        client.publish_to_iot_core(topic_name="up/" + binary.context.topic, qos="1", payload=payload)
+        client.publish_to_iot_core(
+            topic_name="up/" + binary.context.topic,
+            qos="1",
+            payload=payload,
+            retain=True,
+            user_properties=[UserProperty(key="ward", value="7")],
+            message_expiry_interval_seconds=3600,
+            correlation_data=b"c7",
+            response_topic="down/answers",
+            payload_format="1",
+            content_type="application/json",
+        )
 
 def above(event):
     say(above=event.message.payload.decode(), topic=event.message.topic_name)
@@ -165,6 +177,14 @@ async def test_a_program_talks_to_the_core_by_awsiotsdk(region: RegionPlace, pla
     await core.broker.publish(Publication("beds/1", b"plain", 1))
     await until(lambda: {"binary": "plain", "topic": "beds/1"} in said)
     await until(lambda: ("up/beds/1", "plain") in region.arrived)
+    kept = region.things.broker.retained("up/beds/1")
+    assert kept is not None
+    assert kept.properties is not None
+    assert ("ward", "7") in kept.properties.user_properties
+    assert kept.properties.message_expiry in range(3500, 3601)
+    said_of_it = kept.properties.content_type, kept.properties.response_topic, kept.properties.payload_format
+    assert said_of_it == ("application/json", "down/answers", 1)
+    assert kept.properties.correlation_data == b"c7"
     core_devices = await region.call("greengrassv2", "list_installed_components", coreDeviceThingName=CORE)
     assert {each["componentName"]: each["lifecycleState"] for each in core_devices["installedComponents"]} == {
         NAME: "RUNNING"

@@ -39,6 +39,11 @@ class Draining:
         self.sent = 0  # acknowledged by the place above
         self.expired = 0  # not sent: they had waited longer than their message expiry
 
+    def online(self, online: bool) -> None:
+        """Whether there is a link."""
+        self._spool.online = online
+        self.more()
+
     def more(self) -> None:
         """There may be room again."""
         self._room.set()

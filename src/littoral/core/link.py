@@ -73,7 +73,7 @@ class Link:
         client_id: str,
         spool: Spool,
         *,
-        window: int = 256,
+        window: int = 1000,
         timing: Timing | None = None,
         backoff: Backoff | None = None,
         chance: Callable[[], float] = random.random,
@@ -93,6 +93,19 @@ class Link:
     @property
     def client_id(self) -> str:
         return self._session.client_id
+
+    @property
+    def window(self) -> int:
+        return self._session.window
+
+    @property
+    def timing(self) -> Timing:
+        return self._session.timing
+
+    def tune(self, window: int, timing: Timing) -> None:
+        """From now on; CONNECT says it at the next connection."""
+        self._session.tune(window, timing)
+        self.draining.more()
 
     async def start(self) -> None:
         for step in (self._keep_connected, self._deliver_all, self.draining.settle_all):
@@ -192,6 +205,7 @@ class Link:
     def _down(self) -> None:
         self._wire = None
         self._session.connected = False
+        self.draining.online(False)
         self._up.clear()
         self.stats.connected = False
         for handle in self._session.handles():
@@ -224,7 +238,7 @@ class Link:
         for waiting in list(self._wire.subscribed.values()):
             await waiting
         self._up.set()
-        self.draining.more()
+        self.draining.online(True)
         for listener in self._listeners:
             try:
                 await listener()

@@ -14,12 +14,15 @@ from littoral.core.ipc.ports import LocalShadows
 from littoral.core.link import Backoff, Link, Upstream
 from littoral.core.logmanager import configuration as logmanager
 from littoral.core.logmanager.uploads import LogManager
+from littoral.core.mqttsettings import NAME as NUCLEUS
+from littoral.core.mqttsettings import MqttNucleus
 from littoral.core.nucleus.nucleus import Nucleus
 from littoral.core.public import Played
 from littoral.core.shadowmanager import settings as shadowmanager
 from littoral.core.shadowmanager.above import ShadowsAbove
 from littoral.core.shadowmanager.component import ShadowManager
 from littoral.core.shadowmanager.pace import Pace
+from littoral.core.spool import Spool
 from littoral.core.streammanager import component as streammanager
 from littoral.core.streammanager.exports import Destination, Exports
 from littoral.core.streammanager.kinesis import Kinesis
@@ -45,6 +48,7 @@ class Surroundings:
     records: Records
     streams: Streams
     link: Link
+    spool: Spool
     nucleus: Nucleus
     shadows: LocalShadows
     pace: Pace  # of components' requests of shadows
@@ -72,6 +76,7 @@ class Players:
             {
                 logmanager.NAME: logs,
                 secretmanager.NAME: secrets,
+                NUCLEUS: MqttNucleus(core.spool, core.link),
                 streammanager.NAME: _stream_manager(core, upward),
                 shadowmanager.NAME: ShadowManager(
                     core.thing,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from littoral.core import secretmanager, tes
+from littoral.core import mqttsettings, secretmanager, tes
 from littoral.core.bridge import BRIDGE, mappings
 from littoral.core.configuration import Configuration
 from littoral.core.logmanager import configuration as logmanager
@@ -54,6 +54,7 @@ PUBLIC: Mapping[str, Public] = {
         Public(BRIDGE, mappings),
         Public(logmanager.NAME, logmanager.settings_of),
         Public(secretmanager.NAME, secretmanager.wanted_of),
+        Public(mqttsettings.NAME, mqttsettings.settings_of),
         Public(streammanager.NAME, streammanager.settings_of, streammanager.DEFAULTS),
         Public(tes.NAME, tes.check),
         Public(shadowmanager.NAME, shadowmanager.settings_of),

@@ -104,7 +104,7 @@ class Routes:
 
     def _bridge(self, mapping: TopicMapping) -> Subscription:
         def up(topic: str, payload: bytes, qos: int) -> Awaitable[None]:
-            return self._spool.put(mapping.prefix + topic, payload)
+            return self._spool.put(mapping.prefix + topic, payload, qos)
 
         def down(topic: str, payload: bytes, qos: int) -> Awaitable[None]:
             return self._broker.publish(mapping.prefix + topic, payload, 1)

@@ -24,7 +24,7 @@ from littoral.core.routes import Routes
 from littoral.core.session import Timing
 from littoral.core.shadowmanager.pace import Pace
 from littoral.core.source import Source
-from littoral.core.spool import Spool, SpoolLimits
+from littoral.core.spool import Extras, Spool, SpoolLimits
 from littoral.net.client import HttpClient
 from littoral.store.contract import Records, Streams
 
@@ -38,7 +38,7 @@ class CoreSettings:
     region: str = "us-east-1"
     role_alias: str = ALIAS  # by which it asks for credentials
     spool: SpoolLimits = field(default_factory=SpoolLimits)
-    window: int = 256  # publishes unacknowledged at most
+    window: int = 1000  # publishes unacknowledged at most
     timing: Timing = field(default_factory=Timing)
     backoff: Backoff = field(default_factory=Backoff)
     log_form: logging.Formatter = field(default_factory=logging.Formatter)  # of its own log, where that is uploaded
@@ -92,6 +92,7 @@ class Core:
                 records,
                 streams,
                 link,
+                spool,
                 nucleus,
                 shadows,
                 pace,
@@ -145,5 +146,5 @@ class _Above:
     def subscribe(self, filter: str, deliver: Deliver) -> Subscription:
         return self._link.subscribe(filter, deliver)
 
-    async def put(self, topic: str, payload: bytes) -> None:
-        await self._spool.put(topic, payload)
+    async def put(self, topic: str, payload: bytes, qos: int, extras: Extras) -> None:
+        await self._spool.put(topic, payload, qos, extras)

@@ -79,12 +79,12 @@ class Happened:
 
 
 class Session:
-    def __init__(self, client_id: str, window: int = 256, timing: Timing | None = None) -> None:
+    def __init__(self, client_id: str, window: int = 1000, timing: Timing | None = None) -> None:
         self.client_id = client_id
         self.timing = timing or Timing()
         self.connected = False
-        self._window = window
-        self._allowed = window
+        self.window = window
+        self._receive_maximum = 65535  # of the place above
         self._max_packet = 0
         self._unacknowledged: dict[int, _Sent] = {}
         self._next_id = 0
@@ -105,7 +105,7 @@ class Session:
         self._heard = now
         self._pinged = False
         keep_alive = max(1, round(self.timing.dead_after))
-        properties = {"session_expiry": self.timing.session_expiry, "receive_maximum": self._window}
+        properties = {"session_expiry": self.timing.session_expiry, "receive_maximum": self.window}
         self._send(Connect(self.client_id, LEVEL, clean=False, keep_alive=keep_alive, properties=properties))
 
     def received(self, data: bytes, now: float) -> Happened:
@@ -129,6 +129,9 @@ class Session:
             self._pinged = True
             self._send(Pingreq())
 
+    def tune(self, window: int, timing: Timing) -> None:
+        self.window, self.timing = window, timing
+
     def leave(self) -> None:
         if self.connected:
             self._send(Disconnect())
@@ -144,7 +147,7 @@ class Session:
     @property
     def room(self) -> int:
         """How many more may be published now."""
-        return max(0, self._allowed - len(self._unacknowledged)) if self.connected else 0
+        return max(0, min(self.window, self._receive_maximum) - len(self._unacknowledged)) if self.connected else 0
 
     def fits(self, topic: str, payload: bytes, block: bytes) -> bool:
         """Whether the place above takes packets of this size. 16 bytes are for lengths and the identifier."""
@@ -232,7 +235,7 @@ class Session:
         if self.connected:
             raise Broken("a second CONNACK")
         self.connected = True
-        self._allowed = min(self._window, packet.properties.get("receive_maximum", 65535))
+        self._receive_maximum = packet.properties.get("receive_maximum", 65535)
         self._max_packet = packet.properties.get("maximum_packet_size", 0)
         for sent in self._unacknowledged.values():
             self._out.append(again(sent.packet) if packet.session_present else sent.packet)

@@ -36,6 +36,10 @@ class SpoolLimits:
     max_messages: int | None = None
     discard: Literal["new", "old"] = "new"
 
+    def retention(self) -> Retention:
+        """Nothing is spooled by an id of ours, so there is no window to keep."""
+        return Retention(self.max_messages, self.max_bytes, discard=self.discard, dedupe_window=0.0)
+
 
 @dataclass(frozen=True, slots=True)
 class Extras:
@@ -92,33 +96,39 @@ class Spooled(NamedTuple):
 class Spool:
     """Open with ``Spool.open``. One link drains it."""
 
-    def __init__(self, streams: Streams, consumer: Consumer, identity: str) -> None:
+    def __init__(self, streams: Streams, consumer: Consumer, identity: str, limits: SpoolLimits) -> None:
         self._streams = streams
         self._consumer = consumer
         self.identity = identity
+        self.limits = limits
+        self.keep_qos0 = True  # while there is no link; else it is dropped then, and counted
+        self.online = False
         self._handed_out = 0  # the highest sequence so far; 0 before the first
-        self.dropped = 0  # never sent, because of discard="old", noticed since the start
+        self.dropped = (
+            0  # never sent: discard="old" (noticed as it is fetched), or of QoS 0 without a link; since the start
+        )
         self.rejected = 0  # refused for good by the place above, since the start
 
     @classmethod
     async def open(cls, streams: Streams, records: Records, core: str, limits: SpoolLimits | None = None) -> Spool:
         wanted = limits or SpoolLimits()
-        await streams.create(
-            STREAM,
-            # Nothing is spooled by an id of ours, so there is no window to keep.
-            Retention(
-                max_bytes=wanted.max_bytes,
-                max_messages=wanted.max_messages,
-                discard=wanted.discard,
-                dedupe_window=0.0,
-            ),
-        )
+        await streams.create(STREAM, wanted.retention())
         await streams.create(REJECTED, Retention(max_messages=10_000, max_bytes=64 * 1024**2, discard="old"))
         consumer = await streams.consumer(STREAM, "link", ack_wait=FOREVER)
-        return cls(streams, consumer, f"{core}/{await _epoch(records)}")
+        return cls(streams, consumer, f"{core}/{await _epoch(records)}", wanted)
 
-    async def put(self, topic: str, payload: bytes, extras: Extras = PLAIN) -> None:
-        """Durable once it returns. Raises StreamFull, StorageFailed."""
+    async def limit(self, limits: SpoolLimits, *, keep_qos0: bool) -> None:
+        """From now on. Raises StoreError."""
+        if limits != self.limits:
+            await self._streams.create(STREAM, limits.retention())
+            self.limits = limits
+        self.keep_qos0 = keep_qos0
+
+    async def put(self, topic: str, payload: bytes, qos: int = 1, extras: Extras = PLAIN) -> None:
+        """Durable once it returns, but for a QoS 0 that is not to be kept. Raises StreamFull, StorageFailed."""
+        if not (qos or self.online or self.keep_qos0):
+            self.dropped += 1
+            return
         await self._streams.publish(STREAM, [Outgoing(payload, headers={"topic": topic, **extras.headers()})])
 
     async def fetch(self, limit: int, *, wait: float) -> list[Spooled]:

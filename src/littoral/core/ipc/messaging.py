@@ -15,16 +15,14 @@ from littoral.core.ipc.authorising import authorise
 from littoral.core.ipc.calls import Call, Document, Fault, Handler, invalid
 from littoral.core.ipc.ports import Cloud, Components
 from littoral.core.ports import Broker
+from littoral.core.spool import MESSAGE_ID, Extras
+from littoral.protocols.mqtt.properties import MAX_USER_PROPERTIES, PublishProperties
 from littoral.protocols.mqtt.topics import BadTopic, check_filter, check_name
 from littoral.store.contract import StoreError
 
 PUBSUB, PROXY = "aws.greengrass.ipc.pubsub", "aws.greengrass.ipc.mqttproxy"
 JSON = "application/json"
-# Of a message to the place above: the link carries topic and payload.
-NOT_CARRIED = (
-    *("retain", "userProperties", "messageExpiryIntervalSeconds", "correlationData", "responseTopic"),
-    *("payloadFormat", "contentType"),
-)
+FORMATS = {"0": 0, "1": 1}  # bytes, UTF-8 text
 
 
 class Messaging:
@@ -82,19 +80,16 @@ class Messaging:
 
     async def publish_to_iot_core(self, call: Call) -> Document:
         topic = self._topic(call, "topicName", PROXY, check_name)
-        _check_qos(call)
-        for name in NOT_CARRIED:
-            if call.document.get(name):
-                raise invalid(f"{name} is not carried to the place above by this core")
+        qos = _qos(call)
         try:
-            await self._cloud.put(topic, call.blob("payload"))
+            await self._cloud.put(topic, call.blob("payload"), qos, _extras(call))
         except StoreError as problem:
             raise Fault("ServiceError", f"the message cannot be kept: {problem}") from problem
         return {}
 
     def subscribe_to_iot_core(self, call: Call) -> Document:
         topic = self._topic(call, "topicName", PROXY, check_filter)
-        _check_qos(call)
+        _qos(call)
 
         def deliver(topic: str, payload: bytes, _qos: int) -> None:
             message = {"topicName": topic, "payload": base64.b64encode(payload).decode()}
@@ -114,9 +109,54 @@ class Messaging:
         return topic
 
 
-def _check_qos(call: Call) -> None:
-    if str(call.document.get("qos", "0")) not in ("0", "1"):
+def _qos(call: Call) -> int:
+    qos = str(call.document.get("qos", "0"))
+    if qos not in ("0", "1"):
         raise invalid("qos must be 0 or 1")
+    return int(qos)
+
+
+def _extras(call: Call) -> Extras:
+    """What PublishToIoTCore may say beside topic and payload. Raises Fault."""
+    document = call.document
+    form = document.get("payloadFormat")
+    expiry = document.get("messageExpiryIntervalSeconds")
+    if form is not None and form not in FORMATS:
+        raise invalid("payloadFormat must be 0 (bytes) or 1 (UTF-8)")
+    if expiry is not None and (isinstance(expiry, bool) or not isinstance(expiry, int) or not 0 < expiry < 2**32):
+        raise invalid("messageExpiryIntervalSeconds must be a whole number of seconds")
+    properties = PublishProperties(
+        None if form is None else FORMATS[form],
+        expiry,
+        _text(document, "contentType"),
+        _text(document, "responseTopic"),
+        call.blob("correlationData") if document.get("correlationData") else None,
+        _user_properties(document.get("userProperties")),
+    )
+    return Extras(bool(document.get("retain")), properties if properties != PublishProperties() else None)
+
+
+def _text(document: Document, member: str) -> str | None:
+    found = document.get(member)
+    if found is not None and (not isinstance(found, str) or not 0 < len(found.encode()) <= 65535 or "\0" in found):
+        raise invalid(f"{member} must be a text")
+    return found
+
+
+def _user_properties(found: Any) -> list[tuple[str, str]]:
+    if not found:
+        return []
+    if not isinstance(found, list) or len(found) > MAX_USER_PROPERTIES - 1:
+        raise invalid(f"userProperties must be a list of at most {MAX_USER_PROPERTIES - 1}")
+    pairs = []
+    for each in found:
+        if not isinstance(each, dict):
+            raise invalid("a user property must have key and value")
+        key, value = _text(each, "key"), _text(each, "value")
+        if key is None or value is None or key == MESSAGE_ID:
+            raise invalid("a user property must have key and value")
+        pairs.append((key, value))
+    return pairs
 
 
 def _binary(payload: bytes, context: Mapping[str, str]) -> Document:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from littoral.core.configuration import Configuration
 from littoral.core.ports import Deliver, Subscription
+from littoral.core.spool import Extras
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Cloud(Protocol):
 
     def subscribe(self, filter: str, deliver: Deliver) -> Subscription: ...
 
-    async def put(self, topic: str, payload: bytes) -> None:
+    async def put(self, topic: str, payload: bytes, qos: int, extras: Extras) -> None:
         """Durably kept when it returns; sent when there is a link. Raises StoreError."""
 
 

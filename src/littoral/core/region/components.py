@@ -34,7 +34,7 @@ from littoral.store.documents import Document
 
 KIND = "component"
 LINUX = [{"name": "Linux", "attributes": {"os": "linux"}}]
-PROVIDED = frozenset(("aws.greengrass.Nucleus", *PUBLIC))  # what a core has or plays by itself
+PROVIDED = frozenset(PUBLIC)  # what a core plays by itself
 
 
 class Components:
