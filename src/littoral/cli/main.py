@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from littoral.cli import coverage, credentials, doctor, settings, sites, things, usage
+from littoral.cli import core, coverage, credentials, doctor, settings, sites, things, usage
+from littoral.cli.asking import Failed
 from littoral.site.settings import KINDS, TABLE, Loaded, SettingsError, check_runnable, load
 
 EPILOG = """\
@@ -25,6 +26,7 @@ examples:
   littoral usage --since 7d                what functions used
   littoral sites                           which edge location has what
   littoral things watch                    devices, messages a second, refusals
+  littoral core status                     the core on this device
   littoral tour                            the main job end to end, checked, in a minute
 
 Every setting is a flag, a LITTORAL_* variable or a key of the TOML file: littoral settings.
@@ -45,6 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SettingsError as error:
         print(f"littoral: {error}", file=sys.stderr)
         return 2
+    except Failed as error:
+        print(f"littoral: {error}", file=sys.stderr)
+        return 1
     except BrokenPipeError:  # `littoral coverage | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -98,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     located.set_defaults(command=lambda options: sites.run(_loaded(options), as_json=options.json))
 
     _things(commands)
+    _core(commands)
 
     checked = commands.add_parser(
         "doctor",
@@ -159,6 +165,36 @@ def _things(commands: Any) -> None:
     connected.add_argument("--json", action="store_true", help="as JSON")
     _settings_flags(connected)
     connected.set_defaults(command=lambda options: things.clients(_loaded(options), as_json=options.json))
+
+
+def _core(commands: Any) -> None:
+    parser = commands.add_parser(
+        "core",
+        help="a core on this device: its state, its components",
+        description="Ask the core that runs on this device, over its Unix socket: it answers with the link down, too.",
+    )
+    parts = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    shown = parts.add_parser(
+        "status",
+        help="link, spool, deployment, components",
+        description="Print how the core is. Exit code 0; 1 when it does not answer; 3 when a component is broken or "
+        "the last deployment failed.",
+    )
+    listed = parts.add_parser("components", help="components and their states", description="Print the components.")
+    for each, command in ((shown, core.status), (listed, core.components)):
+        each.add_argument("--json", action="store_true", help="as JSON")
+        _settings_flags(each)
+        each.set_defaults(command=lambda options, run=command: run(_loaded(options), as_json=options.json))
+    read = parts.add_parser("logs", help="what a component said", description="Print a component's last lines.")
+    read.add_argument("component", help="its name")
+    read.add_argument("--lines", type=_times, default=100, metavar="N", help="the last so many (default: 100)")
+    _settings_flags(read)
+    read.set_defaults(command=lambda options: core.logs(_loaded(options), options.component, options.lines))
+    for action, words in (("restart", "end a component and run it again"), ("stop", "end a component")):
+        done = parts.add_parser(action, help=words, description=f"{words.capitalize()}.")
+        done.add_argument("component", help="its name")
+        _settings_flags(done)
+        done.set_defaults(command=lambda options, what=action: core.act(_loaded(options), options.component, what))
 
 
 def _seconds(text: str) -> float:

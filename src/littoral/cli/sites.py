@@ -29,14 +29,14 @@ def table(answer: Any, now: float) -> str:
     """A line for each location and each version that it holds."""
     lines: list[tuple[str, ...]] = [("location", "state", "function", "version", "revision", "seen")]
     for location in answer["locations"]:
-        about = (str(location["revision"]), _ago(now - location["seen"]))
+        about = (str(location["revision"]), ago(now - location["seen"]))
         held = [arn.rsplit(":", 2)[1:] for arn in location["functions"]] or [["-", "-"]]
         lines += [(location["name"], location["state"], name, version, *about) for name, version in held]
     head = f"revision {answer['revision']}\n"
     return head + ("".join(aligned(lines, 3)) if len(lines) > 1 else "no edge location has spoken yet\n")
 
 
-def _ago(seconds: float) -> str:
+def ago(seconds: float) -> str:
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= size:
             return f"{int(seconds // size)} {unit} ago"

@@ -111,6 +111,15 @@ class CoreDeployments:
             "outcome": self._outcome,
         }
 
+    def listed(self) -> list[dict[str, str]]:
+        """What is active: name, version and state of each component."""
+        states = {each.name: each.state for each in self._nucleus.listed()}
+        states |= dict.fromkeys(self._broken, "BROKEN")
+        return [
+            {"name": name, "version": each["version"], "state": states.get(name, "RUNNING")}
+            for name, each in self._active["components"].items()
+        ]
+
     # ------------------------------------------------------------------------------------- the shadow
 
     async def _connected(self) -> None:
@@ -142,13 +151,7 @@ class CoreDeployments:
         self._look.set()
 
     async def _report(self, arn: str, status: Status | None, reason: str) -> None:
-        states = {each.name: each.state for each in self._nucleus.listed()}
-        states |= dict.fromkeys(self._broken, "BROKEN")
-        components = [
-            {"name": name, "version": each["version"], "state": states.get(name, "RUNNING")}
-            for name, each in self._active["components"].items()
-        ]
-        part = reported(arn, status, __version__, components, PLATFORM, reason)
+        part = reported(arn, status, __version__, self.listed(), PLATFORM, reason)
         await self._link.publish(f"{self._prefix}/update", json.dumps({"state": {"reported": part}}).encode())
 
     def _standing(self) -> tuple[str, Status | None, str]:

@@ -17,6 +17,7 @@ from littoral.core.ipc.server import IpcServer
 from littoral.core.ipc.shadowing import Shadowing
 from littoral.core.link import Backoff, Link, Upstream
 from littoral.core.nucleus.nucleus import Nucleus
+from littoral.core.operator import Operator
 from littoral.core.packages import Packages
 from littoral.core.playing import Players, Surroundings
 from littoral.core.ports import Broker, Deliver, Functions, Subscription
@@ -48,8 +49,16 @@ class Core:
     """Open with ``Core.open``; ``start`` when the broker and the functions have started, ``close`` before they do."""
 
     def __init__(
-        self, spool: Spool, link: Link, source: Source, routes: Routes, deployments: CoreDeployments, ipc: IpcServer
+        self,
+        spool: Spool,
+        link: Link,
+        source: Source,
+        routes: Routes,
+        deployments: CoreDeployments,
+        ipc: IpcServer,
+        operator: Operator,
     ) -> None:
+        self.operator = operator
         self.spool = spool
         self.link = link
         self.deployments = deployments
@@ -109,7 +118,8 @@ class Core:
         operations = {name: handler for each in served for name, handler in each.operations().items()}
         operations |= players.operations
         ipc = IpcServer(settings.socket, nucleus, operations)
-        return cls(spool, link, source, routes, deployments, ipc)
+        operator = Operator(settings.thing, settings.folder, link, spool, deployments, nucleus)
+        return cls(spool, link, source, routes, deployments, ipc, operator)
 
     async def start(self) -> None:
         """What is deployed runs when this returns, link or no link."""

@@ -13,9 +13,13 @@ from cryptography.x509.oid import NameOID
 
 from littoral.aws.gateway import Gateway
 from littoral.core.link import Upstream
+from littoral.core.operator import SOCKET, Operator
 from littoral.core.runtime import Core, CoreSettings
+from littoral.net.listen import listen_unix
 from littoral.net.tls import client_context
 from littoral.site.capabilities import CoreBroker, PinnedFunctions
+from littoral.site.console.core import PATH as PAGE
+from littoral.site.console.core import CorePage
 from littoral.site.foundation import lay
 from littoral.site.listening import listen_api, listen_mqtt
 from littoral.site.local import open_local
@@ -28,8 +32,6 @@ from littoral.site.ruleweb import CONFIRM, confirmation_page
 from littoral.site.sockets import socket_folder
 
 log = logging.getLogger("littoral.site")
-
-REGISTRY_EVERY = 5.0  # seconds between looks for devices that were added above
 
 
 async def compose(place: Place) -> None:
@@ -81,10 +83,26 @@ async def compose(place: Place) -> None:
     await listen_mqtt(base, things, gateway, device_cas)
     registry = RegistryCopy(above, things)
     core.link.on_connected(registry.refresh)
+    gateway.route(PAGE, CorePage(core.operator).handle)
     await core.start()
     place.part(core.close)
+    await listen_operator(place, core.operator, sockets)
     registry.start()
     place.part(registry.close)
+
+
+async def listen_operator(place: Place, operator: Operator, sockets: Path) -> None:
+    """For whoever runs this core, on its device. Where the socket is, a link in the data folder says."""
+    listener = await listen_unix(operator.handle, sockets / SOCKET)
+    link = place.settings.data_dir / SOCKET
+    link.unlink(missing_ok=True)
+    link.symlink_to(sockets / SOCKET)
+
+    async def close() -> None:
+        link.unlink(missing_ok=True)
+        await listener.close(0.0)
+
+    place.part(close)
 
 
 def upstream_of(place: Place) -> Upstream:

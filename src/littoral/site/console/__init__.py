@@ -7,6 +7,7 @@ machine's own browsers alone. It loads nothing from elsewhere, and its policy le
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
 from importlib.resources import files
 from typing import Final
 
@@ -23,9 +24,14 @@ _FILES: Final = {
 
 def console(request: Request) -> Response:
     """The handler of everything under ``PATH``."""
-    if not _of_this_machine(request.peer.host):
+    if not of_this_machine(request.peer.host):
         return _text(403, "the console is for browsers on this machine")
-    found = _FILES.get(request.raw_path)
+    return page(request, _FILES)
+
+
+def page(request: Request, served: Mapping[str, tuple[str, str]]) -> Response:
+    """One of these files, by path: its name here and its type."""
+    found = served.get(request.raw_path)
     if found is None or request.method != "GET":
         return _text(404, "not here")
     name, kind = found
@@ -38,7 +44,7 @@ def console(request: Request) -> Response:
     return Response(200, Headers.of(headers), files(__package__).joinpath(name).read_bytes())
 
 
-def _of_this_machine(host: str) -> bool:
+def of_this_machine(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

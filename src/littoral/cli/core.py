@@ -1,0 +1,102 @@
+"""``littoral core``: what an operator does on the device, link or no link, over the core's own Unix socket."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import sys
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+from littoral.cli.asking import Failed
+from littoral.cli.sites import ago
+from littoral.cli.table import aligned
+from littoral.site.settings import Loaded
+
+SOCKET: Final = "operator.socket"
+
+
+def status(loaded: Loaded, *, as_json: bool) -> int:
+    """Exit code 0; 1 where the core does not answer; 3 where a component is broken or the last deployment failed."""
+    found = json.loads(_asked(loaded, "GET", "/status"))
+    print(json.dumps(found, indent=2) if as_json else summary(found), end="\n" if as_json else "")
+    failed = found["deployment"]["outcome"].get("status") not in (None, "SUCCEEDED", "CANCELED")
+    return 3 if failed or any(each["state"] == "BROKEN" for each in found["components"]) else 0
+
+
+def components(loaded: Loaded, *, as_json: bool) -> int:
+    found = json.loads(_asked(loaded, "GET", "/status"))["components"]
+    print(json.dumps(found, indent=2) if as_json else table(found), end="\n" if as_json else "")
+    return 0
+
+
+def logs(loaded: Loaded, component: str, lines: int) -> int:
+    question = urlencode({"component": component, "lines": lines})
+    sys.stdout.write(_asked(loaded, "GET", f"/logs?{question}").decode("utf-8", "replace"))
+    return 0
+
+
+def act(loaded: Loaded, component: str, action: str) -> int:
+    """``restart`` or ``stop`` a component."""
+    _asked(loaded, "POST", f"/components/{quote(component, safe='')}/{action}")
+    print(f"{component}: {action}{'p' if action == 'stop' else ''}ed")
+    return 0
+
+
+def summary(found: Any) -> str:
+    """The status for people."""
+    link, spool, outcome = found["link"], found["spool"], found["deployment"]["outcome"]
+    lines = [
+        ("core", f"{found['name']}, process {found['pid']}, started {ago(found['seconds'])} ago"),
+        ("link", "up" if link["connected"] else f"down: {link['last_problem'] or 'not yet connected'}"),
+        ("spool", f"{spool['pending']} waiting, {spool['dropped']} dropped, {spool['rejected']} rejected"),
+        ("deployment", f"{outcome['status']} {outcome['arn']} {outcome['reason']}".strip() if outcome else "none yet"),
+    ]
+    return "".join(aligned(lines, 2)) + table(found["components"])
+
+
+def table(found: list[dict[str, str]]) -> str:
+    """A line for each component."""
+    lines = [("component", "version", "state"), *((each["name"], each["version"], each["state"]) for each in found)]
+    return "".join(aligned(lines, 3)) if found else "no components\n"
+
+
+def _asked(loaded: Loaded, method: str, target: str) -> bytes:
+    """Raises Failed."""
+    folder = loaded.settings.data_dir
+    if loaded.sources["data_dir"] == loaded.sources["name"] == "default":
+        folder = the_only_core(folder.parent)
+    connection = _Local(folder / SOCKET)
+    try:
+        connection.request(method, target)
+        answer = connection.getresponse()
+        body = answer.read()
+    except (OSError, http.client.HTTPException) as problem:
+        raise Failed(f"no core answers in {folder}: {problem}; start it, or name it with --name") from None
+    finally:
+        connection.close()
+    if answer.status != 200:
+        raise Failed(json.loads(body)["message"])
+    return body
+
+
+def the_only_core(folder: Path) -> Path:
+    """The data folder of the one core that runs here. Raises Failed."""
+    found = sorted(each.parent for each in folder.glob(f"*/{SOCKET}"))
+    if len(found) != 1:
+        names = ", ".join(each.name for each in found)
+        raise Failed(f"cores that run here: {names or 'none'}; name one with --name or --data-dir")
+    return found[0]
+
+
+class _Local(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=60)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path.resolve(strict=True)))

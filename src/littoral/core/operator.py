@@ -1,0 +1,146 @@
+"""What an operator of the device sees of its core and may do to it, link or no link.
+
+::
+
+    Unix socket of the core's own user          loopback, read only
+    GET  /status                                 GET status.json   (the page of site/console)
+    GET  /logs?component=NAME&lines=N            GET logs
+    POST /components/NAME/restart | stop
+
+Owns: the form of the status, who may read which log. The socket's mode is the permission: whoever may open it is the
+core's user or root. Refuses to know: terminals and browsers (``cli``, ``site``).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote
+
+from littoral.core.deployments import CoreDeployments
+from littoral.core.link import Link
+from littoral.core.nucleus.nucleus import Nucleus
+from littoral.core.spool import Spool
+from littoral.net.message import Headers, Request, Response
+
+SOCKET = "operator.socket"  # in the data folder: where it is, as a link
+MOST_LINES, MOST_BYTES = 10_000, 4 * 1024 * 1024
+_ACTION = re.compile(r"/components/([^/]+)/(restart|stop)")
+
+
+class Refused(Exception):
+    """What was asked for cannot be; the message says why."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Operator:
+    """``handle`` is for the socket, ``status`` and ``log`` for whoever else may look."""
+
+    def __init__(
+        self,
+        thing: str,
+        folder: Path,
+        link: Link,
+        spool: Spool,
+        deployments: CoreDeployments,
+        nucleus: Nucleus,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._thing = thing
+        self._logs = folder / "logs"
+        self._link = link
+        self._spool = spool
+        self._deployments = deployments
+        self._nucleus = nucleus
+        self._clock = clock
+        self._began = clock()
+
+    async def status(self) -> dict[str, Any]:
+        """All that the core knows of itself, as JSON."""
+        return {
+            "name": self._thing,
+            "pid": os.getpid(),
+            "seconds": round(self._clock() - self._began),  # since its start
+            "link": asdict(self._link.stats),
+            "spool": {
+                "pending": await self._spool.pending(),
+                "dropped": self._spool.dropped,
+                "rejected": self._spool.rejected,
+            },
+            "deployment": self._deployments.status,
+            "components": self._deployments.listed(),
+        }
+
+    def log(self, component: str, lines: int) -> str:
+        """The last lines of a component that is a program. Raises Refused."""
+        if not 1 <= lines <= MOST_LINES:
+            raise Refused(400, f"lines must be from 1 to {MOST_LINES}")
+        self._known(component)
+        file = self._logs / f"{component}.log"
+        try:
+            with file.open("rb") as words:
+                words.seek(max(0, file.stat().st_size - MOST_BYTES))
+                found = words.read(MOST_BYTES).decode("utf-8", "replace").splitlines()
+        except FileNotFoundError:
+            return ""
+        return "".join(f"{line}\n" for line in found[-lines:])
+
+    async def restart(self, component: str) -> None:
+        """Raises Refused."""
+        self._program(component)
+        await self._nucleus.restart(component)
+
+    async def stop(self, component: str) -> None:
+        """Until it is restarted, or the core is. Raises Refused."""
+        self._program(component)
+        await self._nucleus.stop(component)
+
+    async def handle(self, request: Request) -> Response:
+        try:
+            return await self._answer(request)
+        except Refused as refused:
+            return _json({"message": str(refused)}, refused.status)
+
+    async def _answer(self, request: Request) -> Response:
+        path, query = request.raw_path, parse_qs(request.query_string)
+        if request.method == "GET" and path == "/status":
+            return _json(await self.status())
+        if request.method == "GET" and path == "/logs":
+            return self.logs(query)
+        found = _ACTION.fullmatch(path)
+        if found is None or request.method != "POST":
+            raise Refused(404, f"{request.method} {path} is not here")
+        act: Callable[[str], Awaitable[None]] = self.restart if found[2] == "restart" else self.stop
+        await act(unquote(found[1]))
+        return _json({})
+
+    def logs(self, query: dict[str, list[str]]) -> Response:
+        """The answer to a question about a log. Raises Refused."""
+        given = query.get("lines", ["100"])[0]
+        if not given.isdecimal():
+            raise Refused(400, "lines must be a number")
+        text = self.log(query.get("component", [""])[0], int(given[:9]))
+        return Response(200, Headers.of([("content-type", "text/plain; charset=utf-8")]), text.encode())
+
+    def _known(self, component: str) -> None:
+        """Raises Refused: a name is a file's name, so only those that there are are looked at."""
+        if component not in {each["name"] for each in self._deployments.listed()}:
+            raise Refused(404, f"there is no component {component!r}")
+
+    def _program(self, component: str) -> None:
+        self._known(component)
+        if component not in {each.name for each in self._nucleus.listed()}:
+            raise Refused(409, f"{component} is not a program: it runs when it is called")
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    return Response(status, Headers.of([("content-type", "application/json")]), json.dumps(value).encode() + b"\n")

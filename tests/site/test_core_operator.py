@@ -1,0 +1,126 @@
+"""An operator beside a core's device: the command line and the page, with the link up and with the region gone."""
+
+from __future__ import annotations
+
+import json
+import stat
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from littoral.tour.places import PlaceProcess
+from tests.site.conftest import Running, needs, up
+from tests.site.on_device import NAME, a_core, littoral
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running, PlaceProcess]]:
+    folder = tmp_path_factory.mktemp("device")
+    region = up(folder / "region", kind="region")
+    try:
+        core = a_core(region, folder)
+        yield region, core
+        assert core.stop() == 0, core.log_end()
+        assert not (core.folder / "operator.socket").is_symlink()
+    finally:
+        region.process.stop()
+
+
+@pytest.fixture
+def core(places: tuple[Running, PlaceProcess]) -> PlaceProcess:
+    return places[1]
+
+
+def asked(core: PlaceProcess, *words: str, code: int = 0) -> str:
+    done = littoral("core", *words, "--data-dir", str(core.folder))
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_the_command_shows_how_the_core_is(core: PlaceProcess) -> None:
+    found = json.loads(asked(core, "status", "--json"))
+    assert found["link"]["connected"] is True and found["deployment"]["outcome"]["status"] == "SUCCEEDED"
+    assert found["components"] == [{"name": NAME, "version": "1.0.0", "state": "RUNNING"}]
+    words = asked(core, "status")
+    assert "link" in words and "up" in words and f"{NAME}  1.0.0" in words
+    assert asked(core, "components").split() == ["component", "version", "state", NAME, "1.0.0", "RUNNING"]
+
+
+def test_a_component_is_stopped_and_run_again_and_its_words_are_read(core: PlaceProcess) -> None:
+    before = asked(core, "logs", NAME, "--lines", "1")
+    assert before.startswith("awake as ")
+    assert asked(core, "stop", NAME) == f"{NAME}: stopped\n"
+    assert json.loads(asked(core, "components", "--json"))[0]["state"] != "RUNNING"
+    assert asked(core, "restart", NAME) == f"{NAME}: restarted\n"
+    deadline = time.monotonic() + 30
+    while asked(core, "logs", NAME, "--lines", "1") == before:
+        assert time.monotonic() < deadline
+    while json.loads(asked(core, "components", "--json"))[0]["state"] != "RUNNING":
+        assert time.monotonic() < deadline
+
+
+def test_what_is_not_there_is_said(core: PlaceProcess, tmp_path: Path) -> None:
+    assert "there is no component 'ward.Nobody'" in asked(core, "logs", "ward.Nobody", code=1)
+    assert "there is no component '../../ca'" in asked(core, "logs", "../../ca", code=1)
+    assert "there is no component" in asked(core, "restart", "a/b", code=1)
+    assert "lines must be from 1 to 10000" in asked(core, "logs", NAME, "--lines", "99999", code=1)
+    away = littoral("core", "status", "--data-dir", str(tmp_path))
+    assert away.returncode == 1 and "no core answers" in away.stderr
+    assert "name one with --name" in littoral("core", "status", home=tmp_path).stderr
+
+
+def test_the_socket_is_for_the_cores_user_alone(core: PlaceProcess) -> None:
+    real = (core.folder / "operator.socket").resolve(strict=True)
+    assert stat.S_IMODE(real.stat().st_mode) == 0o600 and stat.S_IMODE(real.parent.stat().st_mode) == 0o700
+
+
+def test_a_browser_shows_link_components_and_log(core: PlaceProcess, tmp_path: Path) -> None:
+    chromium = needs("chromium")
+    shown = subprocess.run(
+        [
+            chromium,
+            *["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"],
+            *["--disable-background-networking", "--disable-component-update", "--disable-sync"],
+            f"--user-data-dir={tmp_path / 'profile'}",
+            "--virtual-time-budget=9000",
+            "--dump-dom",
+            core.urls["api"] + "/_littoral/core",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    page = shown.stdout
+    assert '<dt>link</dt><dd class="up">up</dd>' in page, page + shown.stderr[-2000:]
+    assert f"<td>{NAME}</td>" in page and '<td class="RUNNING">RUNNING</td>' in page
+    assert "last deployment: SUCCEEDED" in page and "awake as " in page
+
+
+def test_the_page_is_for_this_machines_browsers_and_only_to_look_at(core: PlaceProcess) -> None:
+    url = core.urls["api"] + "/_littoral/core"
+
+    def refused(target: str, method: str = "GET", **headers: str) -> int:
+        with pytest.raises(urllib.error.HTTPError) as problem:
+            urllib.request.urlopen(urllib.request.Request(target, method=method, headers=headers), timeout=30)
+        problem.value.close()
+        return problem.value.code
+
+    assert refused(f"{url}/status.json", Host="evil.example") == 403
+    assert refused(f"{url}/components/{NAME}/stop", "POST") == 404
+    assert refused(f"{url}/logs?component=..%2Fx") == 404
+
+
+def test_with_the_region_gone_the_device_still_answers(places: tuple[Running, PlaceProcess]) -> None:
+    region, core = places
+    region.process.stop()
+    deadline = time.monotonic() + 60
+    while json.loads(asked(core, "status", "--json"))["link"]["connected"]:
+        assert time.monotonic() < deadline
+    assert "down: " in asked(core, "status")
+    assert asked(core, "restart", NAME) == f"{NAME}: restarted\n"
