@@ -18,12 +18,12 @@ from littoral.aws.identity import Identity
 from littoral.aws.refusals import refusal
 from littoral.aws.service import Principal, ServiceError
 from littoral.aws.sessions import Expired
+from littoral.aws.wire.plan import most_of
 from littoral.net.message import Body, BodyTooLarge, BytesBody
 from littoral.protocols import sigv4
 from littoral.protocols.sigv4 import Signed
 
 SKEW = 15 * 60  # seconds a client's clock may be off
-MAX_SIGNED_BODY = 80 * 1024 * 1024  # bytes held to check a body whose hash is not declared
 ANONYMOUS = Principal("anonymous", "")
 TIMESTAMP = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 
@@ -55,7 +55,9 @@ async def authenticate(asked: Asked, service: str, identity: Identity, now: floa
         _check_covered(asked, signed)
     secret = _secret(asked, signed, service, identity, now)
     declared = _declared(asked, signed, service)
-    body, payload_hash = await _held(asked.request.body) if declared is None else (asked.request.body, declared)
+    body, payload_hash = (
+        await _held(asked.request.body, most_of(service)) if declared is None else (asked.request.body, declared)
+    )
     if not _genuine(asked, signed, secret, payload_hash):
         raise refusal(service, "wrong signature")
     if payload_hash.startswith(STREAMING):
@@ -136,10 +138,10 @@ def _declared(asked: Asked, signed: Signed, service: str) -> str | None:
     return declared
 
 
-async def _held(body: Body) -> tuple[Body, str]:
+async def _held(body: Body, most: int) -> tuple[Body, str]:
     """All of it, and its hash."""
     try:
-        data = await body.read(MAX_SIGNED_BODY)
+        data = await body.read(most)
     except BodyTooLarge as problem:
         raise ServiceError("RequestEntityTooLargeException", str(problem), status=413) from problem
     return BytesBody(data), hashlib.sha256(data).hexdigest()

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
+from littoral.aws import dynamodbwire
 from littoral.aws.asked import Asked
 from littoral.aws.auth import Authenticated, authenticate
 from littoral.aws.bodies import with_md5
@@ -107,6 +108,10 @@ class Gateway:
         for prefix, handler in self._unsigned_routes.items():
             if request.target.startswith(prefix) and not _signed(request):
                 return handler(request)
+        if request.method == "OPTIONS" and "dynamodb" in self._apis and self._identity.verify:
+            answer = dynamodbwire.preflight(request)
+            if answer is not None:
+                return answer
         return self._respond(request, self._services, None)
 
     def handle_device(self, request: Request) -> Answer | Awaitable[Answer]:
@@ -158,6 +163,8 @@ class Gateway:
             else:
                 response = json_error(error, request_id)
             response.close = isinstance(problem, BodyError)
+        if service in dynamodbwire.SERVICES and self._identity.verify:
+            dynamodbwire.open_to_all(request, response)
         if self._observe is not None:
             self._observe(service, operation or "unknown", response.status, time.perf_counter() - began)
         return response
@@ -185,6 +192,8 @@ class Gateway:
             )
         plan = plan_of(service, name)
         body = caller.body if service != "s3" else with_md5(asked, caller.body, name)
+        if service in dynamodbwire.SERVICES:
+            body = dynamodbwire.inflated(asked, body)
         given = await input_of(service, plan, asked.parts, body)
         request = asked.request
         context = Call(
@@ -199,7 +208,10 @@ class Gateway:
             caller.trailers,
         )
         result = operation.method(context, **arguments(operation, given))
-        return response_of(service, plan, result if isinstance(result, dict) else await result, request_id)
+        response = response_of(service, plan, result if isinstance(result, dict) else await result, request_id)
+        if service in dynamodbwire.SERVICES:
+            dynamodbwire.deflated(asked, response)
+        return response
 
     def _operations_of(self, service: str) -> Mapping[str, Operation]:
         found = self._operations.get(service)

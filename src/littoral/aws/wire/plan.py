@@ -30,6 +30,7 @@ Body = tuple[str, Callable[[Any], ResponseBody]]  # its type, and what a value i
 
 MAX_RAW = 16 * 1024 * 1024  # bytes of a body that is one member, held rather than streamed
 MAX_DOCUMENT = 80 * 1024 * 1024  # of a parsed one: a zip of 50 MB arrives as base64 in JSON
+SMALLER_DOCUMENTS = {"dynamodb": 16 * 1024 * 1024, "dynamodbstreams": 16 * 1024 * 1024}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ def _reading(codecs: Codecs, kind: str, shape: Shape | None) -> tuple[int | None
         return None, lambda parts: form(formbody.tree(parts.form))
     if kind == "json":
         document = codecs.from_json.value(shape)
-        return MAX_DOCUMENT, lambda parts: document(jsonbody.load(parts.data))
+        return most_of(codecs.service), lambda parts: document(jsonbody.load(parts.data))
     outside, within = rest.located(shape.members)
     payload = shape.serialization.get("payload")
     readers = rest.readers(outside)
@@ -99,6 +100,11 @@ def _reading(codecs: Codecs, kind: str, shape: Shape | None) -> tuple[int | None
         holds = MAX_DOCUMENT
         readers.append(_document_reader(codecs, within, xml=kind == "rest-xml"))
     return holds, _all_of(readers)
+
+
+def most_of(service: str) -> int:
+    """Bytes of a request that is read whole."""
+    return SMALLER_DOCUMENTS.get(service, MAX_DOCUMENT)
 
 
 def _all_of(readers: list[rest.Reader]) -> Read:
@@ -167,17 +173,16 @@ def _writing(codecs: Codecs, kind: str, model: OperationModel) -> Write:
         return _query_writer(codecs, model, shape)
     if kind == "json":
         version = model.service_model.metadata.get("jsonVersion", "1.0")
-        document = codecs.to_json.value(shape) if shape is not None else _no_members
-        return _body_writer(f"application/x-amz-json-{version}", lambda result: jsonbody.dump(document(result)))
+        content_type = f"application/x-amz-json-{version}"
+        if shape is None:
+            return _body_writer(content_type, lambda result: b"")
+        document = codecs.to_json.value(shape)
+        return _body_writer(content_type, lambda result: jsonbody.dump(document(result)))
     return _rest_writer(codecs, model, shape, xml=kind == "rest-xml") if shape is not None else _no_output
 
 
 def _no_output(result: Mapping[str, Any], response: Response, request_id: str) -> None:
     """The model has none."""
-
-
-def _no_members(result: Any) -> dict[str, Any]:
-    return {}
 
 
 def _body_writer(content_type: str, made_of: Callable[[Any], ResponseBody]) -> Write:
