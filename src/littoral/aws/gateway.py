@@ -14,7 +14,7 @@ from littoral.aws.errors import error_response, json_error
 from littoral.aws.identity import Identity, Sts
 from littoral.aws.input import input_of
 from littoral.aws.output import response_of
-from littoral.aws.recognise import Services, operation_of
+from littoral.aws.recognise import VIRTUAL_HOST, Services, operation_of
 from littoral.aws.registry import Operation, arguments, operations
 from littoral.aws.requestid import new_request_id
 from littoral.aws.service import Call, Principal, ServiceError
@@ -108,8 +108,8 @@ class Gateway:
         for prefix, handler in self._unsigned_routes.items():
             if request.target.startswith(prefix) and not _signed(request):
                 return handler(request)
-        if request.method == "OPTIONS" and "dynamodb" in self._apis and self._identity.verify:
-            answer = dynamodbwire.preflight(request)
+        if request.method == "OPTIONS" and self._identity.verify and "dynamodb" in self._apis:
+            answer = dynamodbwire.preflight(request) if not VIRTUAL_HOST.match(request.host.lower()) else None
             if answer is not None:
                 return answer
         return self._respond(request, self._services, None)
