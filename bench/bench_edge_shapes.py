@@ -1,8 +1,9 @@
 """Our edge against nginx and Varnish beyond the small hit of ``bench_edge.py``: over TLS, of 1 MiB, and as a miss.
 
-Every server runs on one core in its turn, wrk and the origin (nginx) on another; HTTP/1.1 keep-alive. A miss is
-dynamic content that nobody may store; its peer is nginx's proxy_pass with kept connections. Prints requests a second,
-CPU of the server for each, and our ratio to each peer. Ends within a minute and a half; leaves no process.
+Every server runs on one core, wrk and the origin (nginx) on another; HTTP/1.1 keep-alive. They are asked in turns, a
+second each, so that what else a machine does falls on all alike. A miss is dynamic content that nobody may store; its
+peer is nginx's proxy_pass with kept connections. Prints medians of the turns: requests a second, CPU of the server for
+each, and our ratio to each peer. Ends within two minutes; leaves no process.
 
     python bench/bench_edge_shapes.py [NAME…]        all shapes, or those
 """
@@ -12,13 +13,14 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
-from contextlib import AbstractContextManager
+from contextlib import ExitStack
 from dataclasses import dataclass
+from statistics import median
 
 from edge_server import edge
 from servers import NGINX, NGINX_CACHE, Load, find, get, nginx, varnish, wrk
 
-SECONDS = 4
+TURNS = 7
 KIB, MIB = 1024, 1024 * 1024
 
 
@@ -54,28 +56,34 @@ ORIGIN = (
 FILES = {"small.html": b"x" * KIB, "live/small.html": b"x" * KIB, "large.bin": b"x" * MIB}
 
 
-def measure(kind: str, name: str, running: AbstractContextManager[tuple[int, int]]) -> Load:
+def ask(kind: str, port: int, pid: int) -> Load:
     shape = SHAPES[kind]
-    with running as (port, pid):
-        url = f"http{'s' * shape.tls}://127.0.0.1:{port}{shape.path}"
-        for _ in range(2):
-            if len(get(url)) != shape.size:
-                raise RuntimeError(f"{name} does not serve the object")
-        found = wrk(url, pid, connections=shape.connections, seconds=SECONDS)
-    print(f"{kind:<10} {name:<10} {found.rate:>9,.0f}/s  {found.spent:7.1f} µs CPU each", flush=True)
-    return found
+    url = f"http{'s' * shape.tls}://127.0.0.1:{port}{shape.path}"
+    for _ in range(2):
+        if len(get(url)) != shape.size:
+            raise RuntimeError(f"port {port} does not serve the object")
+    return wrk(url, pid, connections=shape.connections, seconds=1)
 
 
 def compare(kind: str, behind: int) -> None:
     secure = SHAPES[kind].tls
-    with tempfile.TemporaryDirectory() as folder:
-        ours = measure(kind, "littoral", edge(folder, behind, *["--tls"] * secure))
-    for name in SHAPES[kind].peers:
-        server = varnish(behind) if name == "varnish" else nginx(NGINX_CACHE, origin=behind, secure="ssl" * secure)
-        try:
-            print(f"{kind}: littoral / {name}: {ours.against(measure(kind, name, server))}", flush=True)
-        except FileNotFoundError as missing:
-            print(missing)
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        servers = {"littoral": stack.enter_context(edge(folder, behind, *["--tls"] * secure))}
+        for name in SHAPES[kind].peers:
+            peer = varnish(behind) if name == "varnish" else nginx(NGINX_CACHE, origin=behind, secure="ssl" * secure)
+            try:
+                servers[name] = stack.enter_context(peer)
+            except FileNotFoundError as missing:
+                print(missing)
+        turns = [{name: ask(kind, *server) for name, server in servers.items()} for _ in range(TURNS)]
+    for name in servers:
+        rate, spent = (median(getattr(turn[name], each) for turn in turns) for each in ("rate", "spent"))
+        print(f"{kind:<10} {name:<10} {rate:>9,.0f}/s  {spent:7.1f} µs CPU each", flush=True)
+    for name in [each for each in servers if each != "littoral"]:
+        rate = median(turn["littoral"].rate / turn[name].rate for turn in turns)
+        spent = median(turn["littoral"].spent / turn[name].spent for turn in turns)
+        print(f"{kind}: littoral / {name}: {rate:.2f} of its rate, {spent:.2f} of its CPU a request", flush=True)
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -123,8 +124,12 @@ async def serve_edge(options: argparse.Namespace) -> None:
         guarded(pipeline, json.loads(options.acl.read_text()))
     listening = await listen(pipeline, options)
     settle()  # as every place does
+    ended = asyncio.Event()
+    if options.logs:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
     print(*listening, flush=True)
-    await asyncio.Event().wait()
+    await ended.wait()
+    await pipeline.access.flush_and_deliver()  # nobody is left in the folder, which goes with the benchmark
 
 
 async def at_viewer_request(options: argparse.Namespace) -> tuple[Functions | None, dict[str, object]]:
