@@ -16,7 +16,7 @@ _PIECE = re.compile(
     rb"|\[\^?+\]?+(?:[^\[\]\\]|\\.)*+\]|\((?:\?:)?|[)|.^$]|(?P<byte>[^\\\[\](){}*+?|.^$])"
 )
 _REPEATED = re.compile(rb"[*?]|\{[0-9]+(?:,[0-9]*)?\}|\+\??|")
-_QUERY = re.compile(rb"(?:[A-Za-z0-9]*(?:=[A-Za-z0-9]*)?(?:&|\Z))*\Z").match
+_QUERY = re.compile(rb"[A-Za-z0-9&]*+(?:=[A-Za-z0-9]*+(?:&[A-Za-z0-9&]*+|\Z))*+\Z").match
 
 
 def is_plain(query: bytes) -> bool:

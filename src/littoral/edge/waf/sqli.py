@@ -7,6 +7,7 @@ linear in the value, of which at most ``LONGEST`` bytes and ``MOST_TOKENS`` toke
 
     1 number          n name            s quoted string      v variable      f name of a function, before a parenthesis
     o operator        & logical operator                     U union         E statement (select, insert, …)
+    D definition (create, drop, …)
     T procedural      k other keyword   B group by, order by c comment       X comment that MySQL executes
 """
 
@@ -18,7 +19,8 @@ LONGEST = 8192
 MOST_TOKENS = 40
 
 _WORDS = {
-    "E": "select insert update delete replace merge truncate alter create drop rename",
+    "E": "select insert update delete replace merge",
+    "D": "truncate alter create drop rename",
     "T": "declare exec execute waitfor shutdown begin handler",
     "U": "union intersect except",
     "&": "and or xor",
@@ -71,12 +73,13 @@ _LITERAL = r"(?:o*[1sv]|o*f\()"
 _SHAPES = re.compile(
     "|".join(
         (
-            r"^[snv1)o(,&]*c?U[ck(]*E",  # … union [all] [(] select
-            rf"^[1sv)]+&+[(o]*(?:{_V}\)*[o&c]|E|k|{_LITERAL}\)*$|f\()",  # ' or 1=1, 1 and sleep(
-            rf"^n\)*&+[(o]*(?:{_V}o+{_LITERAL}|{_LITERAL}o+{_V}|f\(|\(+E|E[1svf(k])",  # x or 1=1
-            rf"^{_V}?\)*;c?[ETf]",  # ; drop table
-            r"^[sv1n]?\)*[o&(]*\(E[kfnv1s(o*]",  # (select …
+            r"^[snv1)o(,&]*c?U[ck(]*[DE]",  # … union [all] [(] select
+            rf"^[1sv)]+&+[(o]*(?:{_V}\)*[o&c]|[DE]|k|{_LITERAL}\)*$|f\()",  # ' or 1=1, 1 and sleep(
+            rf"^n\)*&+[(o]*(?:{_V}o+{_LITERAL}|{_LITERAL}o+{_V}|f\(|\(+[DE]|[DE][1svf(k])",  # x or 1=1
+            rf"^{_V}?\)*;c?[DETf]",  # ; drop table
+            r"^[sv1n]?\)*[o&(]*\([DE][kfnv1s(o*]",  # (select …
             r"^E(?:[1svfo(]|k?\(?n?\)?,[1snvf(]|k?\(?n\)?k|kn(?:$|[;c&(B]))",  # select … from
+            r"^Dkn(?:$|[;c&(B])",  # drop table x
             r"^[s1]\)*c",  # ' --
             r"^s\)*o+(?:[1sv]o|n(?:o+n)*o+s)",  # '='…=, '|x|'; a path in quotes is none
             rf"^s\)*o+{_LITERAL}\)*$",  # '='

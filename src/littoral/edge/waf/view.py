@@ -52,9 +52,7 @@ class View:
         self.truncated = truncated  # there is more body than that
         self.now = now
         self.slots: list[Any] = [None] * slots
-        path, _, query = request.target.partition("?")
-        self.path = path.encode("latin-1", "replace")
-        self.query = query.encode("latin-1", "replace")
+        self.path, _, self.query = request.target.encode("latin-1", "backslashreplace").partition(b"?")
         self.labels: list[str] = []
         self.inserted: list[tuple[str, str]] = []
         self.matched: list[Any] = []  # rules that matched and went on, for samples and logs
