@@ -249,7 +249,7 @@ def test_buckets(s3: Any, refusal: Refusal) -> None:
 def test_what_is_not_honoured_is_refused(s3: Any, bucket: str, refusal: Refusal) -> None:
     put = {"Bucket": bucket, "Key": "k", "Body": b"x"}
     assert refusal(s3.put_object, **put, ACL="public-read") == ("AccessControlListNotSupported", 400)
-    assert refusal(s3.put_object, **put, ServerSideEncryption="aws:kms") == ("NotImplemented", 501)
+    assert refusal(s3.put_object, **put, SSEKMSEncryptionContext="e30=") == ("NotImplemented", 501)
     assert refusal(s3.put_object, **put, StorageClass="GLACIER") == ("NotImplemented", 501)
     assert refusal(s3.put_object, **put, ExpectedBucketOwner="111111111111") == ("AccessDenied", 403)
     assert refusal(s3.put_object, **put, Metadata={"x": "y" * 2048}) == ("MetadataTooLarge", 400)

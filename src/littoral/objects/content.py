@@ -19,8 +19,10 @@ from littoral.aws.service import ServiceError
 from littoral.net.message import Body, FileSlice, ResponseBody
 from littoral.objects.checksums import Checksum, Digests, Stated
 from littoral.objects.conditions import Span
+from littoral.objects.encryption import Sealing
 from littoral.objects.errors import disk, error, upload
 from littoral.objects.facts import Content, Piece
+from littoral.objects.frames import Opener, Sealer, opened, sealed, sealed_span
 from littoral.objects.index import Index
 from littoral.store.contract import Blobs, BlobWriter, NotFound, StoreError
 
@@ -29,6 +31,7 @@ INLINE = 16 * 1024  # bytes up to which an object lives in the index
 STRIDE = 1024 * 1024
 PUT_LIMIT = 5 * 1024**3  # bytes in one PutObject or UploadPart
 SWEEP = 1000
+IN_INDEX = "0" * 32  # stands for the name of a blob where there is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,14 @@ class Shelf:
     # ---------------------------------------------------------------------------------------------------- in
 
     async def receive(
-        self, body: Body, stated: Stated, trailers: Mapping[str, str], length: int | None, *, inline: bool = True
+        self,
+        body: Body,
+        stated: Stated,
+        trailers: Mapping[str, str],
+        length: int | None,
+        *,
+        inline: bool = True,
+        sealing: Sealing | None = None,
     ) -> Received:
         """Take the whole body in and verify it. ``length`` is what was declared, None where unknown.
 
@@ -91,19 +101,20 @@ class Shelf:
             digests.update(data)
             _check_length(digests.size, length)
             checksum = stated.verify(digests, trailers)
-            return Received(Content(len(data), digests.md5.hex(), data), checksum)
+            kept = data if sealing is None else sealed(sealing.key, IN_INDEX, data)
+            return Received(Content(len(data), _etag(digests, sealing), kept), checksum)
         name = secrets.token_hex(16)
         with upload():
             writer = await self._blobs.create(name)
             try:
-                await _pour(body, digests, writer)
+                await _pour(body, digests, writer, None if sealing is None else Sealer(sealing.key, name))
                 _check_length(digests.size, length)
                 checksum = stated.verify(digests, trailers)
                 await writer.commit()
             except BaseException:
                 await self._abandon(writer, name)
                 raise
-        content = Content(digests.size, digests.md5.hex(), None, (Piece(name, digests.size),))
+        content = Content(digests.size, _etag(digests, sealing), None, (Piece(name, digests.size),))
         return Received(content, checksum)
 
     def abandon(self, blobs: Sequence[str]) -> None:
@@ -120,14 +131,15 @@ class Shelf:
 
     # --------------------------------------------------------------------------------------------------- out
 
-    async def body(self, content: Content, span: Span) -> ResponseBody:
-        """The bytes of the span: sent by the kernel where they lie in one file. Raises NotFound where they went."""
+    async def body(self, content: Content, span: Span, key: bytes | None) -> ResponseBody:
+        """The bytes of the span: sent by the kernel where they lie in one file and nobody has to open them. ``key`` is
+        the object's data key, None where it is not encrypted. Raises NotFound where they went."""
         if content.inline is not None:
-            return content.inline[span.start : span.start + span.length]
+            return _inline(content, key)[span.start : span.start + span.length]
         cuts = cut(content.pieces, span)
         if not cuts:
             return b""
-        if len(cuts) == 1:
+        if len(cuts) == 1 and key is None:
             piece, offset, length = cuts[0]
             with disk():
                 info = await self._blobs.info(piece.blob)
@@ -135,20 +147,16 @@ class Shelf:
                 raise NotFound(piece.blob)
             if info.path is not None:
                 return FileSlice(info.path, offset, length)
-        return self.stream(cuts)
+        return self.stream(cuts, key)
 
-    async def stream(self, cuts: Sequence[tuple[Piece, int, int]]) -> AsyncIterator[bytes]:
+    async def stream(self, cuts: Sequence[tuple[Piece, int, int]], key: bytes | None) -> AsyncIterator[bytes]:
         """The bytes of the cuts in order. What is overwritten meanwhile stays until this ends."""
         names = [piece.blob for piece, _, _ in cuts]
         self._reading.update(names)
         try:
             for piece, offset, length in cuts:
-                left = length
-                async for chunk in self._blobs.stream(piece.blob, offset=offset, length=length):
-                    left -= len(chunk)
+                async for chunk in self._cut(piece, offset, length, key):
                     yield chunk
-                if left:
-                    raise NotFound(f"blob {piece.blob} is shorter than the index says")
         finally:
             self._reading.subtract(names)
             ended = [name for name in names if self._reading[name] <= 0]
@@ -158,18 +166,30 @@ class Shelf:
                 self._waiting.difference_update(free)
                 self._doomed.put_nowait(free)
 
-    async def read(self, content: Content, span: Span) -> AsyncIterator[bytes]:
+    async def _cut(self, piece: Piece, offset: int, length: int, key: bytes | None) -> AsyncIterator[bytes]:
+        """Raises NotFound where bytes are missing, CannotOpen where they are not what was written."""
+        opener = None if key is None else Opener(key, piece.blob, piece.size, offset, length)
+        begin, left = (offset, length) if opener is None else sealed_span(piece.size, offset, length)
+        async for chunk in self._blobs.stream(piece.blob, offset=begin, length=left):
+            left -= len(chunk)
+            yield chunk if opener is None else opener.update(chunk)
+        if left:
+            raise NotFound(f"blob {piece.blob} is shorter than the index says")
+        if opener is not None:
+            yield opener.finish()
+
+    async def read(self, content: Content, span: Span, key: bytes | None) -> AsyncIterator[bytes]:
         """The bytes of the span, here."""
         if content.inline is not None:
-            yield content.inline[span.start : span.start + span.length]
+            yield _inline(content, key)[span.start : span.start + span.length]
         else:
-            async for chunk in self.stream(cut(content.pieces, span)):
+            async for chunk in self.stream(cut(content.pieces, span), key):
                 yield chunk
 
-    async def digest(self, content: Content, digests: Digests) -> Digests:
+    async def digest(self, content: Content, digests: Digests, key: bytes | None) -> Digests:
         """Compute over the whole content."""
         with disk():
-            async for chunk in self.read(content, Span(0, content.size)):
+            async for chunk in self.read(content, Span(0, content.size), key):
                 await asyncio.to_thread(digests.update, chunk)
         return digests
 
@@ -218,7 +238,16 @@ def cut(pieces: Sequence[Piece], span: Span) -> list[tuple[Piece, int, int]]:
     return cuts
 
 
-async def _pour(body: Body, digests: Digests, writer: BlobWriter) -> None:
+def _inline(content: Content, key: bytes | None) -> bytes:
+    data = content.inline or b""
+    return data if key is None else opened(key, IN_INDEX, content.size, data)
+
+
+def _etag(digests: Digests, sealing: Sealing | None) -> str:
+    return (digests.md5 if sealing is None else sealing.etag(digests.md5)).hex()
+
+
+async def _pour(body: Body, digests: Digests, writer: BlobWriter, sealer: Sealer | None) -> None:
     stride, size = bytearray(), 0
     hashing: asyncio.Future[None] | None = None
     try:
@@ -231,14 +260,20 @@ async def _pour(body: Body, digests: Digests, writer: BlobWriter) -> None:
                 if hashing is not None:
                     await hashing
                 hashing = asyncio.ensure_future(asyncio.to_thread(digests.update, stride))
-                await writer.write(memoryview(stride))
+                await writer.write(await _as_kept(stride, sealer))
                 stride = bytearray()
     finally:
         if hashing is not None:
             await asyncio.wait([hashing])
     if stride:
         await asyncio.to_thread(digests.update, stride)
-        await writer.write(memoryview(stride))
+        await writer.write(await _as_kept(stride, sealer))
+    if sealer is not None:
+        await writer.write(memoryview(sealer.finish()))
+
+
+async def _as_kept(stride: bytearray, sealer: Sealer | None) -> memoryview:
+    return memoryview(stride if sealer is None else await asyncio.to_thread(sealer.update, stride))
 
 
 def _check_length(size: int, declared: int | None) -> None:

@@ -9,6 +9,7 @@ await objects.close()           # before the store is closed
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
@@ -21,19 +22,24 @@ from littoral.objects.api.notification import Permits
 from littoral.objects.api.parts import DEFAULT_TYPE, Parts, checked_metadata
 from littoral.objects.conditions import Span
 from littoral.objects.content import Shelf
+from littoral.objects.encryption import Keys
 from littoral.objects.events import Origin
 from littoral.objects.facts import Facts
 from littoral.objects.index import Index
 from littoral.objects.outbox import Outbox
 from littoral.store.embedded import EmbeddedStore
+from littoral.store.sealed import Seal
 
 
 class Objects:
     """Made by ``open``. ``api`` is the class for botocore's service "s3"."""
 
-    def __init__(self, index: Index, shelf: Shelf, outbox: Outbox, api: S3Api, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, index: Index, shelf: Shelf, keys: Keys, outbox: Outbox, api: S3Api, clock: Callable[[], float]
+    ) -> None:
         self._index = index
         self._shelf = shelf
+        self._keys = keys
         self._outbox = outbox
         self._clock = clock
         self.api = api
@@ -51,10 +57,11 @@ class Objects:
     ) -> Self:
         """``folder`` holds the index, the store the blobs. Raises StorageFailed."""
         index = await Index.open(folder / "objects.db", region, account)
+        keys = Keys(await asyncio.to_thread(Seal.load_or_create, folder / "objects.key"), region, account)
         shelf = Shelf(store.blobs("objects"), index)
         outbox = Outbox(index, clock)
         outbox.invoker = invoker
-        return cls(index, shelf, outbox, S3Api(Parts(index, shelf, region, account)), clock)
+        return cls(index, shelf, keys, outbox, S3Api(Parts(index, shelf, keys, region, account)), clock)
 
     async def start(self) -> None:
         """Raises StorageFailed."""
@@ -112,6 +119,7 @@ class Objects:
         return b"".join([chunk async for chunk in self.chunks(bucket, key)])
 
     def chunks(self, bucket: str, key: str) -> AsyncIterator[bytes]:
-        """Raises ServiceError: NoSuchBucket, NoSuchKey."""
-        content = self._index.get(bucket, key).content
-        return self._shelf.read(content, Span(0, content.size))
+        """Raises ServiceError: NoSuchBucket, NoSuchKey, InvalidRequest for what only a customer's key opens."""
+        stored = self._index.get(bucket, key)
+        data_key = self._keys.opened(stored.facts.encryption, None)
+        return self._shelf.read(stored.content, Span(0, stored.content.size), data_key)

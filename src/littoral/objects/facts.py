@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from littoral.objects.checksums import Checksum
+from littoral.objects.encryption import Encryption
+from littoral.objects.errors import error
 from littoral.objects.locks import OPEN, Lock
 
 Tags = tuple[tuple[str, str], ...]
@@ -37,6 +39,7 @@ class Facts:
     metadata: dict[str, str] = field(default_factory=dict)
     checksum: Checksum | None = None
     parts: tuple[Part, ...] = ()
+    encryption: Encryption | None = None
 
     def dump(self) -> str:
         return json.dumps(asdict(self), separators=(",", ":"))
@@ -45,7 +48,18 @@ class Facts:
     def load(cls, text: str) -> Facts:
         raw = json.loads(text)
         checksum = Checksum(**raw["checksum"]) if raw["checksum"] else None
-        return cls(raw["headers"], raw["metadata"], checksum, tuple(Part(**part) for part in raw["parts"]))
+        encryption = Encryption(**raw["encryption"]) if raw.get("encryption") else None
+        parts = tuple(Part(**part) for part in raw["parts"])
+        return cls(raw["headers"], raw["metadata"], checksum, parts, encryption)
+
+    @property
+    def encryption_members(self) -> dict[str, Any]:
+        return {} if self.encryption is None else self.encryption.members()
+
+    def check_customer(self, key_md5: str | None) -> None:
+        """A customer's key beside a request that opens nothing. Raises InvalidRequest."""
+        if self.encryption is None or self.encryption.key_md5 != key_md5:
+            raise error("InvalidRequest", "The encryption parameters are not applicable to this object.")
 
     def with_checksum(self, checksum: Checksum | None) -> Facts:
         return replace(self, checksum=checksum)
@@ -71,6 +85,7 @@ class Bucket:
     tags: str | None = None
     versioning: str | None = None
     lock: str | None = None
+    encryption: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

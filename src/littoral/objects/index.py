@@ -117,8 +117,8 @@ class Index:
     async def set_bucket(
         self, name: str, column: str, value: str | None, *, check: Callable[[Bucket], None] = lambda _: None
     ) -> None:
-        """``column`` is notification, tags, versioning or lock. ``check`` may refuse it for how the bucket is. Raises
-        NoSuchBucket."""
+        """``column`` is notification, tags, versioning, lock or encryption. ``check`` may refuse it for how the bucket
+        is. Raises NoSuchBucket."""
 
         def work(connection: apsw.Connection) -> None:
             check(bucket_state(connection, name))

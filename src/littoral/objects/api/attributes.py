@@ -7,6 +7,7 @@ from typing import Any
 from littoral.aws.service import Call, Output, operation
 from littoral.objects.api.parts import Operations
 from littoral.objects.checksums import ALGORITHMS
+from littoral.objects.encryption import customer_key
 from littoral.objects.errors import invalid_argument
 from littoral.objects.facts import Stored
 from littoral.objects.listing import limit_of
@@ -27,6 +28,9 @@ class AttributeOperations(Operations):
         version_id: str | None = None,
         max_parts: int | None = None,
         part_number_marker: int | None = None,
+        sse_customer_algorithm: str | None = None,
+        sse_customer_key: str | None = None,
+        sse_customer_key_md5: str | None = None,
         expected_bucket_owner: str | None = None,
     ) -> Output:
         check_version(version_id)
@@ -34,7 +38,9 @@ class AttributeOperations(Operations):
         for name in object_attributes:
             if name not in KNOWN:
                 raise invalid_argument("Invalid attribute name specified.", "x-amz-object-attributes", name)
+        customer = customer_key(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)
         stored = self._index.get(bucket, key, version_id)
+        self._keys.opened(stored.facts.encryption, customer)
         checksum = stored.facts.checksum
         every = {
             "ETag": stored.content.etag,

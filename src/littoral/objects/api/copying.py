@@ -16,9 +16,10 @@ from littoral.objects.api.parts import (
     origin_of,
     source_of,
 )
-from littoral.objects.checksums import Checksum, Digests, algorithm_of
-from littoral.objects.conditions import ReadConditions, check_write_conditions
-from littoral.objects.content import PUT_LIMIT
+from littoral.objects.checksums import Checksum, Digests, Stated, algorithm_of
+from littoral.objects.conditions import ReadConditions, Span, check_write_conditions
+from littoral.objects.content import PUT_LIMIT, Chunks, Received
+from littoral.objects.encryption import Sealing, customer_key
 from littoral.objects.errors import error, invalid_argument
 from littoral.objects.facts import Content, Facts, Stored, version_member
 from littoral.objects.locks import lock_of
@@ -27,7 +28,7 @@ from littoral.objects.steps import WriteConditions
 
 
 class CopyOperations(Operations):
-    @operation(harmless={"RequestPayer"}, notes="ACLs and grants: private; StorageClass: STANDARD")
+    @operation(harmless={"RequestPayer", "BucketKeyEnabled"}, notes="ACLs and grants: private; StorageClass: STANDARD")
     async def copy_object(
         self,
         call: Call,
@@ -55,6 +56,14 @@ class CopyOperations(Operations):
         storage_class: str | None = None,
         website_redirect_location: str | None = None,
         tagging: str | None = None,
+        server_side_encryption: str | None = None,
+        ssekms_key_id: str | None = None,
+        sse_customer_algorithm: str | None = None,
+        sse_customer_key: str | None = None,
+        sse_customer_key_md5: str | None = None,
+        copy_source_sse_customer_algorithm: str | None = None,
+        copy_source_sse_customer_key: str | None = None,
+        copy_source_sse_customer_key_md5: str | None = None,
         object_lock_mode: str | None = None,
         object_lock_retain_until_date: datetime | None = None,
         object_lock_legal_hold_status: str | None = None,
@@ -70,10 +79,16 @@ class CopyOperations(Operations):
         replaces_metadata = _replaces(metadata_directive, "x-amz-metadata-directive")
         replaces_tags = _replaces(tagging_directive, "x-amz-tagging-directive")
         from_bucket, from_key, from_version = source_of(copy_source)
-        self._index.bucket(bucket)
+        held = self._index.bucket(bucket)
         self._check_owner(expected_bucket_owner)
         self._check_owner(expected_source_bucket_owner)
+        customer = customer_key(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)
+        source_customer = customer_key(
+            copy_source_sse_customer_algorithm, copy_source_sse_customer_key, copy_source_sse_customer_key_md5
+        )
         source = self._index.get(from_bucket, from_key, from_version)
+        source_key = self._keys.opened(source.facts.encryption, source_customer)
+        sealing = self._keys.sealing(server_side_encryption, ssekms_key_id, customer, held.encryption)
         ReadConditions(
             copy_source_if_match,
             copy_source_if_none_match,
@@ -81,6 +96,7 @@ class CopyOperations(Operations):
             copy_source_if_unmodified_since,
         ).check(source.content.etag, source.modified, reading=False, prefix="x-amz-copy-source-")
         changed = replaces_metadata or storage_class is not None or website_redirect_location is not None
+        changed = changed or server_side_encryption is not None or customer is not None
         _check_source(source, (bucket, key), changed=changed or from_version is not None)
         headers = source.facts.headers
         if replaces_metadata:
@@ -95,25 +111,45 @@ class CopyOperations(Operations):
         headers = {name: value for name, value in headers.items() if name != "WebsiteRedirectLocation"}
         if website_redirect_location is not None:
             headers["WebsiteRedirectLocation"] = website_redirect_location
-        content, checksum = await self._whole(source, wanted.name if wanted else None)
-        facts = Facts(headers, checked_metadata(metadata) if replaces_metadata else source.facts.metadata, checksum)
-        version = await self._index.put(
-            bucket,
-            key,
-            content,
-            facts,
-            header_tags(tagging) if replaces_tags else source.tags,
-            origin_of(call),
-            "ObjectCreated:Copy",
-            conditions=WriteConditions(if_match, if_none_match),
-            source=source.id,
-            lock=lock,
+        content, checksum = await self._whole(source, wanted.name if wanted else None, source_key)
+        fresh: Received | None = None
+        if sealing is not None and source_key is not None:  # the bytes are shared, under the key that they have
+            sealing = self._keys.around(source_key, sealing.kept.kind, customer)
+        elif sealing is not None or source_key is not None:
+            fresh = await self._again(source, source_key, sealing)
+            content = fresh.content
+        facts = Facts(
+            headers,
+            checked_metadata(metadata) if replaces_metadata else source.facts.metadata,
+            checksum,
+            encryption=None if sealing is None else sealing.kept,
         )
+        try:
+            version = await self._index.put(
+                bucket,
+                key,
+                content,
+                facts,
+                header_tags(tagging) if replaces_tags else source.tags,
+                origin_of(call),
+                "ObjectCreated:Copy",
+                conditions=WriteConditions(if_match, if_none_match),
+                source=source.id,
+                lock=lock,
+            )
+        except BaseException:
+            self._shelf.abandon([] if fresh is None else fresh.blobs)
+            raise
         result: Output = {"ETag": f'"{content.etag}"', "LastModified": call.now}
         told = version_member(version) | ({} if source.version is None else {"CopySourceVersionId": source.version})
-        return {"CopyObjectResult": result | (checksum.members() if checksum else {})} | told
+        return {"CopyObjectResult": result | (checksum.members() if checksum else {})} | told | facts.encryption_members
 
-    async def _whole(self, source: Stored, algorithm: str | None) -> tuple[Content, Checksum | None]:
+    async def _again(self, source: Stored, key: bytes | None, sealing: Sealing | None) -> Received:
+        """The bytes once more, sealed or open where the source's are not."""
+        body = Chunks(self._shelf.read(source.content, Span(0, source.content.size), key))
+        return await self._shelf.receive(body, Stated(), {}, source.content.size, sealing=sealing)
+
+    async def _whole(self, source: Stored, algorithm: str | None, key: bytes | None) -> tuple[Content, Checksum | None]:
         """The source's content and checksum as those of an object put in one go: a copy is not in parts, so what
         was computed by parts is computed again."""
         held = source.facts.checksum
@@ -122,7 +158,7 @@ class CopyOperations(Operations):
         same = (held is None and wanted is None) or (held is not None and held.algorithm == wanted and not composite)
         if same and not source.facts.parts:
             return source.content, held
-        digests = await self._shelf.digest(source.content, Digests(algorithm_of(wanted)))
+        digests = await self._shelf.digest(source.content, Digests(algorithm_of(wanted)), key)
         checksum = None if wanted is None or digests.checksum is None else Checksum(wanted, digests.checksum)
         return replace(source.content, etag=digests.md5.hex()), checksum
 

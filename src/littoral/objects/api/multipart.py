@@ -25,6 +25,7 @@ from littoral.objects.api.parts import (
 )
 from littoral.objects.checksums import ALGORITHMS, Checksum, algorithm_of, joined, kind_of
 from littoral.objects.conditions import check_write_conditions, matches
+from littoral.objects.encryption import customer_key
 from littoral.objects.errors import error
 from littoral.objects.facts import Content, Facts, Part, Upload, UploadedPart, version_member
 from littoral.objects.listing import Row, check_encoding, encoded, limit_of, list_many
@@ -37,7 +38,7 @@ OBJECT_LIMIT = 5 * 1024**4
 
 
 class MultipartOperations(Operations):
-    @operation(harmless={"RequestPayer"}, notes="ACLs and grants: private; StorageClass: STANDARD")
+    @operation(harmless={"RequestPayer", "BucketKeyEnabled"}, notes="ACLs and grants: private; StorageClass: STANDARD")
     async def create_multipart_upload(
         self,
         call: Call,
@@ -55,6 +56,11 @@ class MultipartOperations(Operations):
         storage_class: str | None = None,
         website_redirect_location: str | None = None,
         tagging: str | None = None,
+        server_side_encryption: str | None = None,
+        ssekms_key_id: str | None = None,
+        sse_customer_algorithm: str | None = None,
+        sse_customer_key: str | None = None,
+        sse_customer_key_md5: str | None = None,
         object_lock_mode: str | None = None,
         object_lock_retain_until_date: datetime | None = None,
         object_lock_legal_hold_status: str | None = None,
@@ -68,7 +74,10 @@ class MultipartOperations(Operations):
         self._check_owner(expected_bucket_owner)
         lock = lock_of(object_lock_mode, object_lock_retain_until_date, object_lock_legal_hold_status, call.now)
         algorithm = algorithm_of(checksum_algorithm)
-        if lock is not None and self._index.bucket(bucket).lock is None:
+        customer = customer_key(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)
+        held = self._index.bucket(bucket)
+        sealing = self._keys.sealing(server_side_encryption, ssekms_key_id, customer, held.encryption)
+        if lock is not None and held.lock is None:
             raise no_lock_configuration()
         if algorithm is None and checksum_type is not None:
             message = "The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm header."
@@ -84,12 +93,13 @@ class MultipartOperations(Operations):
                 website_redirect_location=website_redirect_location,
             ),
             checked_metadata(metadata),
+            encryption=None if sealing is None else sealing.kept,
         )
         kind = kind_of(algorithm, checksum_type) if algorithm else None
         name = algorithm.name if algorithm else None
         made = Upload(_upload_id(call.now), bucket, key, call.now, facts, header_tags(tagging), name, kind, lock)
         await self._index.create_upload(made)
-        output: Output = {"Bucket": bucket, "Key": key, "UploadId": made.id}
+        output: Output = {"Bucket": bucket, "Key": key, "UploadId": made.id, **facts.encryption_members}
         return output | ({"ChecksumAlgorithm": name, "ChecksumType": kind} if name else {})
 
     @operation(harmless={"RequestPayer"})
@@ -110,11 +120,16 @@ class MultipartOperations(Operations):
         mpu_object_size: int | None = None,
         if_match: str | None = None,
         if_none_match: str | None = None,
+        sse_customer_algorithm: str | None = None,
+        sse_customer_key: str | None = None,
+        sse_customer_key_md5: str | None = None,
         expected_bucket_owner: str | None = None,
     ) -> Output:
         self._check_owner(expected_bucket_owner)
         check_write_conditions(if_match, if_none_match)
         upload = self._index.upload(bucket, key, upload_id)
+        if customer_key(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5) is not None:
+            upload.facts.check_customer(sse_customer_key_md5)
         parts = _chosen(upload, (multipart_upload or {}).get("Parts") or [], self._index.parts(upload_id))
         content = _content(parts)
         if mpu_object_size is not None and mpu_object_size != content.size:
@@ -143,7 +158,7 @@ class MultipartOperations(Operations):
         )
         location = f"{call.base_url}/{bucket}/{encoded(key, 'url')}"
         output: Output = {"Location": location, "Bucket": bucket, "Key": key, "ETag": f'"{content.etag}"'}
-        return output | version_member(version) | (checksum.members() if checksum else {})
+        return output | version_member(version) | _told(upload.facts) | (checksum.members() if checksum else {})
 
     @operation(harmless={"RequestPayer"})
     async def abort_multipart_upload(
@@ -249,6 +264,11 @@ class MultipartOperations(Operations):
             "Initiator": self._parts.owner,
         }
         return shown | ({"ChecksumAlgorithm": algorithm, "ChecksumType": kind} if algorithm else {})
+
+
+def _told(facts: Facts) -> dict[str, Any]:
+    """CompleteMultipartUpload does not tell of a customer's key."""
+    return {} if facts.encryption is None or facts.encryption.key_md5 is not None else facts.encryption_members
 
 
 def _upload_id(now: float) -> str:

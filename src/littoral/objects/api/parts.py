@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, unquote
 
 from littoral.aws.service import Call
 from littoral.objects.content import Shelf
+from littoral.objects.encryption import Keys
 from littoral.objects.errors import error, invalid_argument, not_implemented
 from littoral.objects.events import Origin
 from littoral.objects.facts import Tags
@@ -26,6 +27,7 @@ DEFAULT_TYPE = "binary/octet-stream"
 class Parts:
     index: Index
     shelf: Shelf
+    keys: Keys
     region: str
     account: str
 
@@ -40,6 +42,7 @@ class Operations:
         self._parts = parts
         self._index = parts.index
         self._shelf = parts.shelf
+        self._keys = parts.keys
 
     def _check_owner(self, expected: str | None) -> None:
         """Raises AccessDenied."""

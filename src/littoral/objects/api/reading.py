@@ -8,6 +8,7 @@ from typing import Any
 from littoral.aws.service import Call, Output, operation
 from littoral.objects.api.parts import Operations
 from littoral.objects.conditions import ReadConditions, Span, span_of
+from littoral.objects.encryption import customer_key
 from littoral.objects.errors import error, invalid_argument
 from littoral.objects.facts import Stored
 from littoral.objects.versions import check_version
@@ -38,10 +39,14 @@ class ReadOperations(Operations):
         response_expires: datetime | None = None,
         version_id: str | None = None,
         checksum_mode: str | None = None,
+        sse_customer_algorithm: str | None = None,
+        sse_customer_key: str | None = None,
+        sse_customer_key_md5: str | None = None,
         expected_bucket_owner: str | None = None,
     ) -> Output:
         check_version(version_id)
         self._check_owner(expected_bucket_owner)
+        customer = customer_key(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)
         conditions = ReadConditions(if_match, if_none_match, if_modified_since, if_unmodified_since)
         overrides = _given(
             CacheControl=response_cache_control,
@@ -53,8 +58,9 @@ class ReadOperations(Operations):
         )
         for last in LAST_ATTEMPT:
             stored, span = self._found(bucket, key, version_id, conditions, range, part_number)
+            data_key = self._keys.opened(stored.facts.encryption, customer)
             try:
-                body = await self._shelf.body(stored.content, span)
+                body = await self._shelf.body(stored.content, span, data_key)
             except NotFound as problem:
                 if last:
                     raise error("InternalError", "The object's bytes are not where the index says") from problem
@@ -86,12 +92,17 @@ class ReadOperations(Operations):
         response_expires: datetime | None = None,
         version_id: str | None = None,
         checksum_mode: str | None = None,
+        sse_customer_algorithm: str | None = None,
+        sse_customer_key: str | None = None,
+        sse_customer_key_md5: str | None = None,
         expected_bucket_owner: str | None = None,
     ) -> Output:
         check_version(version_id)
         self._check_owner(expected_bucket_owner)
+        customer = customer_key(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)
         conditions = ReadConditions(if_match, if_none_match, if_modified_since, if_unmodified_since)
         stored, span = self._found(bucket, key, version_id, conditions, range, part_number)
+        self._keys.opened(stored.facts.encryption, customer)
         overrides = _given(
             CacheControl=response_cache_control,
             ContentDisposition=response_content_disposition,
@@ -151,6 +162,7 @@ def described(stored: Stored, span: Span, *, checksums: bool, part_number: int |
         **stored.facts.headers,
         **stored.version_member,
         **stored.lock.members(),
+        **stored.facts.encryption_members,
     }
     if span.partial:
         output["ContentRange"] = span.content_range(stored.content.size)

@@ -10,6 +10,7 @@ from littoral.objects.api.parts import Operations, decoded_length, source_of
 from littoral.objects.checksums import ALGORITHMS, Checksum, Digests, Stated
 from littoral.objects.conditions import ReadConditions, copy_span
 from littoral.objects.content import PUT_LIMIT, Chunks, Received
+from littoral.objects.encryption import CustomerKey, Sealing, customer_key
 from littoral.objects.errors import error, invalid_argument
 from littoral.objects.facts import Upload, UploadedPart
 
@@ -34,11 +35,15 @@ class UploadOperations(Operations):
         checksum_crc64_nvme: str | None = None,
         checksum_sha1: str | None = None,
         checksum_sha256: str | None = None,
+        sse_customer_algorithm: str | None = None,
+        sse_customer_key: str | None = None,
+        sse_customer_key_md5: str | None = None,
         expected_bucket_owner: str | None = None,
     ) -> Output:
         """An upload begun with a checksum algorithm computes it for parts that state none."""
         check_part_number(part_number)
         self._check_owner(expected_bucket_owner)
+        customer = customer_key(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)
         upload = self._index.upload(bucket, key, upload_id)
         stated = Stated.of(
             content_md5,
@@ -58,9 +63,13 @@ class UploadOperations(Operations):
                 "InvalidRequest", f"{message} {upload.algorithm}, actual checksum Type: {stated.algorithm.name}"
             )
         length = decoded_length(call)
-        received = await self._shelf.receive(body or BytesBody(), stated, call.trailers, length, inline=False)
-        checksum = await self._add(upload, part_number, received, call.now)
-        return {"ETag": f'"{received.content.etag}"'} | _member(checksum or received.checksum)
+        sealing = self._sealing(upload, customer)
+        received = await self._shelf.receive(
+            body or BytesBody(), stated, call.trailers, length, inline=False, sealing=sealing
+        )
+        checksum = await self._add(upload, part_number, received, call.now, sealing)
+        told = upload.facts.encryption_members
+        return {"ETag": f'"{received.content.etag}"'} | _member(checksum or received.checksum) | told
 
     @operation(harmless={"RequestPayer"})
     async def upload_part_copy(
@@ -77,6 +86,12 @@ class UploadOperations(Operations):
         copy_source_if_none_match: str | None = None,
         copy_source_if_unmodified_since: datetime | None = None,
         copy_source_range: str | None = None,
+        sse_customer_algorithm: str | None = None,
+        sse_customer_key: str | None = None,
+        sse_customer_key_md5: str | None = None,
+        copy_source_sse_customer_algorithm: str | None = None,
+        copy_source_sse_customer_key: str | None = None,
+        copy_source_sse_customer_key_md5: str | None = None,
         expected_bucket_owner: str | None = None,
         expected_source_bucket_owner: str | None = None,
     ) -> Output:
@@ -84,7 +99,12 @@ class UploadOperations(Operations):
         self._check_owner(expected_bucket_owner)
         self._check_owner(expected_source_bucket_owner)
         upload = self._index.upload(bucket, key, upload_id)
+        customer = customer_key(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)
+        source_customer = customer_key(
+            copy_source_sse_customer_algorithm, copy_source_sse_customer_key, copy_source_sse_customer_key_md5
+        )
         source = self._index.get(*source_of(copy_source))
+        source_key = self._keys.opened(source.facts.encryption, source_customer)
         ReadConditions(
             copy_source_if_match,
             copy_source_if_none_match,
@@ -94,17 +114,26 @@ class UploadOperations(Operations):
         span = copy_span(copy_source_range, source.content.size)
         if span.length > PUT_LIMIT:
             raise error("InvalidRequest", f"A part is copied from at most {PUT_LIMIT} bytes")
-        body = Chunks(self._shelf.read(source.content, span))
-        received = await self._shelf.receive(body, Stated(), {}, span.length, inline=False)
-        checksum = await self._add(upload, part_number, received, call.now)
+        body = Chunks(self._shelf.read(source.content, span, source_key))
+        sealing = self._sealing(upload, customer)
+        received = await self._shelf.receive(body, Stated(), {}, span.length, inline=False, sealing=sealing)
+        checksum = await self._add(upload, part_number, received, call.now, sealing)
         result = {"ETag": f'"{received.content.etag}"', "LastModified": call.now}
         told = {} if source.version is None else {"CopySourceVersionId": source.version}
-        return {"CopyPartResult": result | _member(checksum)} | told
+        return {"CopyPartResult": result | _member(checksum)} | told | upload.facts.encryption_members
 
-    async def _add(self, upload: Upload, number: int, received: Received, now: float) -> Checksum | None:
+    def _sealing(self, upload: Upload, customer: CustomerKey | None) -> Sealing | None:
+        """With the upload's own data key. Raises InvalidRequest, AccessDenied."""
+        kept = upload.facts.encryption
+        key = self._keys.opened(kept, customer)
+        return None if kept is None or key is None else Sealing(key, kept)
+
+    async def _add(
+        self, upload: Upload, number: int, received: Received, now: float, sealing: Sealing | None
+    ) -> Checksum | None:
         """Name the part in the index; its checksum by the upload's algorithm."""
         try:
-            checksum = await self._checksum(upload, received)
+            checksum = await self._checksum(upload, received, sealing)
             (piece,) = received.content.pieces
             value = checksum.value if checksum else None
             await self._index.put_part(upload.id, UploadedPart(number, piece, received.content.etag, value, now))
@@ -113,12 +142,13 @@ class UploadOperations(Operations):
             raise
         return checksum
 
-    async def _checksum(self, upload: Upload, received: Received) -> Checksum | None:
+    async def _checksum(self, upload: Upload, received: Received, sealing: Sealing | None) -> Checksum | None:
         if upload.algorithm is None:
             return None
         if received.checksum is not None:
             return received.checksum
-        digests = await self._shelf.digest(received.content, Digests(ALGORITHMS[upload.algorithm]))
+        key = None if sealing is None else sealing.key
+        digests = await self._shelf.digest(received.content, Digests(ALGORITHMS[upload.algorithm]), key)
         return Checksum(upload.algorithm, digests.checksum or "")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from littoral.aws.service import Call, Output, operation
@@ -18,6 +19,7 @@ from littoral.objects.api.parts import (
 )
 from littoral.objects.checksums import Checksum, Stated
 from littoral.objects.conditions import check_write_conditions
+from littoral.objects.encryption import customer_key
 from littoral.objects.errors import error
 from littoral.objects.events import Origin
 from littoral.objects.facts import Content, Facts, Tags, version_member
@@ -27,7 +29,10 @@ from littoral.objects.steps import NO_CONDITIONS, WriteConditions
 
 
 class WriteOperations(Operations):
-    @operation(harmless={"RequestPayer", "ContentLength"}, notes="ACLs and grants: private; StorageClass: STANDARD")
+    @operation(
+        harmless={"RequestPayer", "ContentLength", "BucketKeyEnabled"},
+        notes="ACLs and grants: private; StorageClass: STANDARD",
+    )
     async def put_object(
         self,
         call: Call,
@@ -55,6 +60,11 @@ class WriteOperations(Operations):
         storage_class: str | None = None,
         website_redirect_location: str | None = None,
         tagging: str | None = None,
+        server_side_encryption: str | None = None,
+        ssekms_key_id: str | None = None,
+        sse_customer_algorithm: str | None = None,
+        sse_customer_key: str | None = None,
+        sse_customer_key_md5: str | None = None,
         object_lock_mode: str | None = None,
         object_lock_retain_until_date: datetime | None = None,
         object_lock_legal_hold_status: str | None = None,
@@ -65,8 +75,10 @@ class WriteOperations(Operations):
         check_storage_class(storage_class)
         check_write_conditions(if_match, if_none_match)
         lock = lock_of(object_lock_mode, object_lock_retain_until_date, object_lock_legal_hold_status, call.now)
-        self._index.bucket(bucket)
+        held = self._index.bucket(bucket)
         self._check_owner(expected_bucket_owner)
+        customer = customer_key(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)
+        sealing = self._keys.sealing(server_side_encryption, ssekms_key_id, customer, held.encryption)
         facts = Facts(
             headers_of(
                 content_type=content_type,
@@ -78,6 +90,7 @@ class WriteOperations(Operations):
                 website_redirect_location=website_redirect_location,
             ),
             checked_metadata(metadata),
+            encryption=None if sealing is None else sealing.kept,
         )
         tags = header_tags(tagging)
         stated = Stated.of(
@@ -95,7 +108,9 @@ class WriteOperations(Operations):
         if lock is not None and stated.algorithm is None and stated.md5 is None:
             message = "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with Object Lock"
             raise error("InvalidRequest", f"{message} parameters")
-        received = await self._shelf.receive(body or BytesBody(), stated, call.trailers, decoded_length(call))
+        received = await self._shelf.receive(
+            body or BytesBody(), stated, call.trailers, decoded_length(call), sealing=sealing
+        )
         version = await self._keep(
             bucket,
             key,
@@ -106,7 +121,7 @@ class WriteOperations(Operations):
             WriteConditions(if_match, if_none_match),
             lock,
         )
-        return written(received.content, received.checksum) | version_member(version)
+        return written(received.content, received.checksum) | version_member(version) | facts.encryption_members
 
     async def _keep(
         self,
@@ -131,8 +146,9 @@ class WriteOperations(Operations):
     async def put_bytes(self, bucket: str, key: str, data: bytes, facts: Facts, origin: Origin) -> str:
         """The same for callers in this process; the ETag."""
         check_key(key)
-        self._index.bucket(bucket)
-        received = await self._shelf.receive(BytesBody(data), Stated(), {}, len(data))
+        sealing = self._keys.sealing(None, None, None, self._index.bucket(bucket).encryption)
+        received = await self._shelf.receive(BytesBody(data), Stated(), {}, len(data), sealing=sealing)
+        facts = replace(facts, encryption=None if sealing is None else sealing.kept)
         await self._keep(bucket, key, received.content, facts, (), origin)
         return received.content.etag
 
