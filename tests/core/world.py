@@ -42,7 +42,9 @@ from littoral.things.broker import Broker
 from littoral.things.credentials import PREFIX as ROLE_ALIASES
 from littoral.things.facade import Things
 from littoral.things.message import Publication
+from littoral.things.outside import Outside
 from littoral.things.permissions import Caller
+from littoral.things.reserved import Telemetry
 from littoral.things.shadows import Shadows
 from tests.functions.deploy import ROLE, zip_of
 from tests.support.notebook import NOTE
@@ -100,6 +102,10 @@ class ShadowsOf:
         await self._things.shadows.update(thing, shadow_name, {"desired": desired})
 
 
+async def _untold(thing: str, payload: bytes) -> None:
+    raise AssertionError(f"{thing} told {payload!r}")
+
+
 class RegionPlace:
     """``stop`` and ``start`` again keep its port and its data."""
 
@@ -108,6 +114,7 @@ class RegionPlace:
         self.authority = Authority.load_or_create(folder / "ca", "region")
         self.device_port = 0
         self.arrived: list[tuple[str, Any]] = []
+        self.telemetry: Telemetry = _untold
 
     async def start(self) -> None:
         self.store = await EmbeddedStore.open(self.folder / "store")
@@ -117,6 +124,7 @@ class RegionPlace:
             account=ACCOUNT,
             authority=self.authority,
             endpoint=lambda: f"127.0.0.1:{self.device_port}",
+            outside=Outside(telemetry=self._told),
         )
         self.functions = await Functions.open(self.store, self.folder / "functions", settings=FunctionSettings())
         self.identity = await Identity.open(self.store.records("identity"))
@@ -186,6 +194,9 @@ class RegionPlace:
         return permissions.active(call.principal.name) and permissions.allows(
             Caller(call.principal.name, None, call.request.peer.host), action, "", ""
         )
+
+    async def _told(self, thing: str, payload: bytes) -> None:
+        await self.telemetry(thing, payload)
 
     def _arrive(self, publication: Publication) -> None:
         if not publication.topic.startswith("$aws/"):

@@ -28,6 +28,8 @@ from littoral.core.streammanager.exports import Destination, Exports
 from littoral.core.streammanager.kinesis import Kinesis
 from littoral.core.streammanager.s3 import S3Tasks
 from littoral.core.streammanager.streams import MessageStreams
+from littoral.core.telemetry import configuration as telemetering
+from littoral.core.telemetry.agent import TelemetryAgent
 from littoral.core.upward import Upward
 from littoral.net.client import HttpClient
 from littoral.store.contract import Records, Streams
@@ -72,8 +74,10 @@ class Players:
         core.link.on_connected(secrets.refresh)
         logs = LogManager(core.records, upward, core.folder / "logs", core.thing, core.region, core.log_form)
         core.link.on_connected(logs.connected)
+        telemetry = TelemetryAgent(core.thing, nucleus, exchange, upward.publish)
         return cls(
             {
+                telemetering.NAME: telemetry,
                 logmanager.NAME: logs,
                 secretmanager.NAME: secrets,
                 NUCLEUS: MqttNucleus(core.spool, core.link),
@@ -90,7 +94,7 @@ class Players:
                     exchange, core.client, core.upstream, nucleus.of_token, nucleus.environment
                 ),
             },
-            secrets.operations(),
+            {**secrets.operations(), **telemetry.operations()},
         )
 
 

@@ -18,6 +18,7 @@ from littoral.core.logmanager import configuration as logmanager
 from littoral.core.recipe import parse_merge
 from littoral.core.shadowmanager import settings as shadowmanager
 from littoral.core.streammanager import component as streammanager
+from littoral.core.telemetry import configuration as nucleus
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ PUBLIC: Mapping[str, Public] = {
     for each in (
         Public(BRIDGE, mappings),
         Public(logmanager.NAME, logmanager.settings_of),
+        Public(nucleus.NAME, nucleus.settings_of),
         Public(secretmanager.NAME, secretmanager.wanted_of),
         Public(mqttsettings.NAME, mqttsettings.settings_of),
         Public(streammanager.NAME, streammanager.settings_of, streammanager.DEFAULTS),

@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
+from urllib.parse import quote
 
 from littoral.aws.sign import sign
 from littoral.core.exchange import NotExchanged, TokenExchange
@@ -63,6 +64,10 @@ class Upward:
         Raises Unreachable, Declined."""
         await self._ask("s3", "PUT", path, headers, body, body if isinstance(body, bytes) else None)
 
+    async def publish(self, topic: str, payload: bytes) -> None:
+        """A message to the place above in the core's own name, by its certificate. Raises Unreachable, Declined."""
+        await self._answer("POST", f"/topics/{quote(topic, safe='')}?qos=1", Headers(), payload)
+
     async def _ask(
         self,
         service: str,
@@ -72,8 +77,7 @@ class Upward:
         body: AsyncIterator[bytes] | bytes,
         payload: bytes | None,
     ) -> bytes:
-        above = self._upstream
-        url = above.url + path
+        """Signed. Raises Unreachable, Declined."""
         try:
             held = await self._exchange.credentials()
         except NotExchanged as problem:
@@ -81,7 +85,7 @@ class Upward:
         headers.set("x-amz-security-token", held.token)
         sign(
             method,
-            url,
+            self._upstream.url + path,
             headers,
             access_key=held.access_key,
             secret=held.secret,
@@ -90,9 +94,14 @@ class Upward:
             now=time.time(),
             payload=payload,
         )
+        return await self._answer(method, path, headers, body)
+
+    async def _answer(self, method: str, path: str, headers: Headers, body: AsyncIterator[bytes] | bytes) -> bytes:
+        """Raises Unreachable, Declined."""
+        above = self._upstream
         try:
             response = await self._client.request(
-                method, url, headers=headers, body=body, tls=above.tls, server_name=above.server_name
+                method, above.url + path, headers=headers, body=body, tls=above.tls, server_name=above.server_name
             )
             async with response:
                 said = await response.body.read(MOST_ANSWER)

@@ -9,8 +9,9 @@ await schedules.close()
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from littoral.schedules.api import EventsApi, SchedulerApi
 from littoral.schedules.jobs import Jobs
@@ -65,6 +66,10 @@ class Schedules:
         await self._rules.timekeeper.close()
         await self._jobs.timekeeper.close()
         await self._outbox.close()
+
+    async def publish(self, detail_type: str, source: str, at: float, detail: Any) -> None:
+        """An event of a service of this place: what a rule wants is durable for its targets when this returns."""
+        await self._rules.publish([self._rules.event(str(uuid.uuid4()), detail_type, source, at, [], detail)])
 
     def look(self) -> None:
         """The clock was set: see what is due now, not at the next look."""

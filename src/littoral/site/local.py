@@ -9,6 +9,7 @@ from littoral.functions import EventSource, Functions, FunctionSettings
 from littoral.objects import Objects
 from littoral.schedules import Schedules
 from littoral.site.capabilities import (
+    CoreTelemetry,
     JobObjects,
     ObjectCode,
     RuleLogs,
@@ -88,6 +89,7 @@ async def open_local(base: Foundation, tables: TableStore | None = None) -> Loca
             logs=RuleLogs(functions),
             web=web,
             tables=RuleTables(tables) if tables is not None else None,
+            telemetry=CoreTelemetry(schedules).take,
             permits=lambda function, arn: functions.may_invoke(function, service="iot.amazonaws.com", source_arn=arn),
         ),
     )

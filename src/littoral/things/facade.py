@@ -189,7 +189,9 @@ class Things:
         self.rules = RuleEngine(Documents(self._records, "rule/"), self._streams, sinks, account=names.account)
         self._intake = Intake(self.broker, self.rules, names.account)
         fleet = self._fleet
-        reserved = Reserved(self.shadows, self._intake, fleet.job_requests, fleet.provisioning_requests, self._reply)
+        reserved = Reserved(
+            self.shadows, self._intake, fleet.job_requests, fleet.provisioning_requests, self._reply, outside.telemetry
+        )
         self._dispatch = dispatcher(reserved, self.broker.publish)
         self.broker.reserved = reserved.of_client
         return answers

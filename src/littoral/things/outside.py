@@ -8,6 +8,7 @@ from typing import Protocol
 from littoral.aws.invoke import Invoker
 from littoral.store.contract import Records, Streams
 from littoral.things.jobs import JobObjects
+from littoral.things.reserved import Telemetry
 from littoral.things.rules import LogSink, ObjectSink, Permits, RecordSink, TableSink, Web
 
 
@@ -33,3 +34,4 @@ class Outside:
     logs: LogSink | None = None
     web: Web | None = None
     tables: TableSink | None = None
+    telemetry: Telemetry | None = None  # of cores

@@ -4,6 +4,7 @@
 ``$aws/things/{thing}/shadow/…/{get,update,delete}``  the shadow service, which answers on topics beside it
 ``$aws/things/{thing}/jobs/…``                       jobs, which answer to who asked
 ``$aws/certificates/…``, ``$aws/provisioning-templates/…``  provisioning, likewise
+``$aws/things/{thing}/greengrass/health/json``       a core's telemetry, an event for whoever wants it
 ``$aws/rules/{rule}/{topic}``                        Basic Ingest: that rule alone, no subscriber
 ==================================================  ====================================================
 
@@ -30,6 +31,9 @@ log = logging.getLogger(__name__)
 
 _DEFENDER = re.compile(rf"\$aws/things/{THING_NAME.pattern}/defender/metrics/json")
 BASIC_INGEST = "$aws/rules/"
+_HEALTH = re.compile(rf"\$aws/things/(?P<thing>{THING_NAME.pattern})/greengrass/health/json")
+Telemetry = Callable[[str, bytes], Awaitable[None]]
+"""Takes what a core (a thing) says of its health; durable when it returns. Raises ValueError for what is none."""
 Reply = Callable[[str, str, bytes], Awaitable[None]]
 
 
@@ -47,12 +51,14 @@ class Reserved:
         jobs: JobRequests,
         provisioning: ProvisioningRequests,
         reply: Reply,
+        telemetry: Telemetry | None = None,
     ) -> None:
         self._shadows = shadows
         self._intake = intake
         self._jobs = jobs
         self._provisioning = provisioning
         self._reply = reply
+        self._telemetry = telemetry
 
     def of_client(self, client: Client, publication: Publication) -> Awaitable[None] | None:
         """The broker's hook: what is returned is awaited before PUBACK."""
@@ -73,6 +79,8 @@ class Reserved:
             asked = self._provisioning.take(publication.topic, publication.payload, who, reply)
         if asked is None and _DEFENDER.fullmatch(publication.topic):
             return reply(f"{publication.topic}/rejected", _no_defender(publication))
+        if asked is None and self._telemetry is not None and (health := _HEALTH.fullmatch(publication.topic)):
+            return self._telemetry(health["thing"], publication.payload)
         return _refuse(publication.topic) if asked is None else asked
 
 
