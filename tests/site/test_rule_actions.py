@@ -146,6 +146,17 @@ def test_items_go_to_tables_and_come_back_into_statements(place: Running) -> Non
             "seen": {"M": {"rate": {"N": "130"}, "high": {"N": "120.5"}}},
         }
     ]
+    rule(place, "again", {"dynamoDB": {**action, "operation": "UPDATE"}}, sql="SELECT at, rate FROM 'vital/+/again'")
+    rule(place, "gone", {"dynamoDB": {**action, "operation": "DELETE"}}, sql="SELECT at FROM 'vital/+/gone'")
+    key = {"topic": {"S": "vital/7/again"}, "at": {"N": "3"}}
+    tables.put_item(TableName="vitals", Item={**key, "room": {"S": "12"}})
+    publish(place, "vital/7/again", {"rate": 1, "at": 3})
+    item = until(lambda: (one := tables.get_item(TableName="vitals", Key=key)["Item"]).get("seen") and one)
+    assert item == {**key, "room": {"S": "12"}, "seen": {"M": {"at": {"N": "3"}, "rate": {"N": "1"}}}}
+    gone = {"topic": {"S": "vital/7/gone"}, "at": {"N": "3"}}
+    tables.put_item(TableName="vitals", Item=gone)
+    publish(place, "vital/7/gone", {"at": 3})
+    until(lambda: "Item" not in tables.get_item(TableName="vitals", Key=gone))
 
 
 def test_what_a_table_does_not_take_goes_to_the_error_action(place: Running) -> None:

@@ -85,6 +85,9 @@ def test_an_index_made_later_has_what_was_there_and_follows_what_comes(resource:
             start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
 
     assert owned("ann") == list(range(1, 30, 2))
+    again = {"Create": {**create, "IndexName": "by-owner-too"}}
+    with pytest.raises(ClientError, match="AttributeDefinitions"):  # also of what the table knows already
+        client.update_table(TableName=name, GlobalSecondaryIndexUpdates=[again])
     table.update_item(
         Key={"p": "p1", "c": 1},
         UpdateExpression="SET #o = :b",

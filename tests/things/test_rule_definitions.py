@@ -52,7 +52,7 @@ def made(action: dict[str, Any], sql: str = "SELECT * FROM 'a'") -> RuleRecord:
         ({"http": {"url": URL, "headers": [{"key": "Host", "value": "x"}]}}, "set by the place"),
         ({"http": {"url": URL, "auth": {"sigv4": {"signingRegion": "us-east-1"}}}}, "is missing"),
         ({"dynamoDBv2": {"roleArn": ROLE, "putItem": {}}}, "tableName is missing"),
-        ({"dynamoDB": {**DYNAMO, "operation": "DELETE"}}, "'DELETE' is not honoured"),
+        ({"dynamoDB": {**DYNAMO, "operation": "UPSERT"}}, "'UPSERT' is none of INSERT, UPDATE, DELETE"),
         ({"dynamoDB": {**DYNAMO, "rangeKeyField": "s"}}, "rangeKeyValue is missing"),
         ({"timestream": {"roleArn": ROLE}}, "no Timestream tables"),
         ({"iotAnalytics": {"channelName": "c"}}, "no IoT Analytics channels"),

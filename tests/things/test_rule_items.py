@@ -28,12 +28,15 @@ JSON = st.recursive(
 
 class Tables:
     def __init__(self) -> None:
-        self.items: list[tuple[str, Item]] = []
+        self.items: list[tuple[str, Any]] = []
 
     async def put(self, table: str, item: Item) -> None:
         if table == "missing":
             raise ServiceError("ResourceNotFoundException", "Requested resource not found", status=400)
         self.items.append((table, item))
+
+    async def change(self, table: str, key: Item, columns: Item | None) -> None:
+        self.items.append((table, (key, columns)))
 
     async def get(self, table: str, key: Item) -> Item | None:
         return next((item for name, item in self.items if name == table and key.items() <= item.items()), None)
@@ -52,7 +55,7 @@ def test_numbers_keep_their_digits_and_other_kinds_are_json() -> None:
     assert plain({"L": [{"B": b"hi"}, {"BS": [b"hi"]}]}) == ["aGk=", ["aGk="]]
 
 
-async def put(action: dict[str, Any], payload: bytes, *, is_json: bool = True) -> list[tuple[str, Item]]:
+async def put(action: dict[str, Any], payload: bytes, *, is_json: bool = True) -> list[tuple[str, Any]]:
     tables = Tables()
     context = Context(topic="ward/7", payload=payload, timestamp=1_000, account="000000000000")
     await parse_action(action, {}).run(Selected(payload, is_json), context, Sinks(nowhere, tables=tables), "rule")
@@ -69,8 +72,11 @@ async def test_a_payload_is_one_column_beside_the_keys() -> None:
     assert item == {"topic": {"S": "ward/7"}, "at": {"N": "1000"}, "raw": {"B": b"\xff"}}
     with pytest.raises(ActionFailed, match="not 'BINARY'"):
         await put({"dynamoDB": {**action, "hashKeyType": "${'BINARY'}"}}, b"{}")
-    with pytest.raises(ActionFailed, match="'DELETE' is not honoured"):
-        await put({"dynamoDB": {**action, "operation": "${'DELETE'}"}}, b"{}")
+    with pytest.raises(ActionFailed, match="'UPSERT' is none of"):
+        await put({"dynamoDB": {**action, "operation": "${'UPSERT'}"}}, b"{}")
+    changed = {"topic": {"S": "ward/7"}}, {"payload": {"N": "1"}}
+    assert await put({"dynamoDB": {**action, "operation": "${'UPDATE'}"}}, b"1") == [("ward", changed)]
+    assert await put({"dynamoDB": {**action, "operation": "DELETE"}}, b"1") == [("ward", (changed[0], None))]
 
 
 async def test_each_attribute_is_a_column() -> None:

@@ -388,6 +388,10 @@ class RuleTables:
         """Durable when it returns. Raises ServiceError."""
         await self._tables.put(table, item)
 
+    async def change(self, table: str, key: dict[str, Any], columns: dict[str, Any] | None) -> None:
+        """Durable when it returns. Raises ServiceError."""
+        await self._tables.change(table, key, columns)
+
     async def get(self, table: str, key: dict[str, Any]) -> dict[str, Any] | None:
         """Raises ServiceError."""
         return self._tables.get(table, key)

@@ -62,6 +62,25 @@ class TableStore:
         except Invalid as problem:
             raise invalid(str(problem)) from None
 
+    async def change(self, table: str, key: Item, columns: Item | None) -> None:
+        """UpdateItem that sets ``columns``, or, where there are none, DeleteItem. Raises ServiceError, as ``put``."""
+        now, found = self._parts.clock(), self._parts.index.table(table)
+        try:
+            settle_item(key)
+            place = checks.key(found, key)
+            if columns is not None:
+                settle_item(columns)
+                if not key.keys().isdisjoint(columns):
+                    raise Invalid("Cannot update an attribute that is part of the key")
+            await self._parts.index.write(
+                lambda c: write(
+                    c, found, place, lambda old: None if columns is None else {**(old or key), **columns}, now
+                ),
+                found,
+            )
+        except Invalid as problem:
+            raise invalid(str(problem)) from None
+
     def get(self, table: str, key: Item) -> Item | None:
         """GetItem. Raises ServiceError: ResourceNotFoundException, ValidationException."""
         found = self._parts.index.table(table)

@@ -63,7 +63,7 @@ def with_index(connection: apsw.Connection, table: Table, given: dict[str, Any],
         if sum(not each.local for each in table.indexes) >= MOST_GLOBAL:
             raise limit(f"A table has at most {MOST_GLOBAL} global secondary indexes")
         known = {**table.types, **types}
-        made = new_index(connection, table.id, wanted, known, table.billing)
+        made = new_index(connection, table.id, wanted, types, table.billing)  # what is known already is said again
         used = {n: known[n] for n in (*table.types, *made.schema.names)}
         entries.backfill(connection, table, made)
         return table.changed(indexes=(*table.indexes, made), types=used)

@@ -22,7 +22,7 @@ from littoral.things.rules.definition import BadRule, CompiledRule
 from littoral.things.rules.filters import matches
 
 _NOTES = (
-    "actions cloudwatchLogs, cloudwatchMetric, dynamoDB (INSERT), dynamoDBv2, firehose, http, kinesis, lambda, "
+    "actions cloudwatchLogs, cloudwatchMetric, dynamoDB, dynamoDBv2, firehose, http, kinesis, lambda, "
     "republish, s3, sns, sqs; roleArn is required but no role is assumed; awsIotSqlVersion 2016-03-23"
 )
 

@@ -42,10 +42,13 @@ class LogSink(Protocol):
 
 
 class TableSink(Protocol):
-    """Tables by name; items as DynamoDB's attribute values. Both raise ServiceError, StoreError."""
+    """Tables by name; items as DynamoDB's attribute values. All raise ServiceError, StoreError."""
 
     async def put(self, table: str, item: Item) -> None:
         """Durable on return."""
+
+    async def change(self, table: str, key: Item, columns: Item | None) -> None:
+        """Set these columns, or, without any, delete the item. Durable on return."""
 
     async def get(self, table: str, key: Item) -> Item | None: ...
 

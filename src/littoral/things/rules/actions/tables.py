@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from littoral.protocols.iotsql import Context, Selected, Template
 from littoral.things.rules.actions.base import Action, ActionFailed, BadAction, Parameters, Sinks, TableSink, failed
-from littoral.things.rules.items import Item, attribute, parsed
+from littoral.things.rules.items import attribute, parsed
 
+OPERATIONS: Final = ("INSERT", "UPDATE", "DELETE")  # the item, its payload's column, nothing of it
 _TYPES: Final = {"STRING": "S", "NUMBER": "N"}
 
 
@@ -18,13 +19,6 @@ def tables_of(sinks: Sinks) -> TableSink:
     if sinks.tables is None:
         raise ActionFailed("This place keeps no tables", passing=False)
     return sinks.tables
-
-
-async def _put(sinks: Sinks, table: str, item: Item) -> None:
-    try:
-        await tables_of(sinks).put(table, item)
-    except Exception as error:
-        raise failed(error) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +48,19 @@ class DynamoAction:
 
     async def run(self, selected: Selected, context: Context, sinks: Sinks, rule: str) -> None:
         operation = "INSERT" if self.operation is None else self.operation.evaluate(context)
-        if operation != "INSERT":
-            raise ActionFailed(f"The operation {operation[:100]!r} is not honoured here", passing=False)
-        item = dict(key.attribute(context) for key in self.keys)
+        if operation not in OPERATIONS:
+            raise ActionFailed(f"The operation {operation[:100]!r} is none of {', '.join(OPERATIONS)}", passing=False)
+        table, tables = self.resource(context), tables_of(sinks)
+        key = dict(each.attribute(context) for each in self.keys)
         column = "payload" if self.payload is None else self.payload.evaluate(context)
-        item[column] = attribute(parsed(selected.payload) if selected.is_json else selected.payload)
-        await _put(sinks, self.resource(context), item)
+        content = {column: attribute(parsed(selected.payload) if selected.is_json else selected.payload)}
+        try:
+            if operation == "INSERT":
+                await tables.put(table, {**key, **content})
+            else:
+                await tables.change(table, key, content if operation == "UPDATE" else None)
+        except Exception as error:
+            raise failed(error) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,10 @@ class DynamoV2Action:
         if not isinstance(found, dict):
             raise ActionFailed("An item is made of a JSON object", passing=False)
         item = {name: attribute(value) for name, value in found.items()}
-        await _put(sinks, self.resource(context), item)
+        try:
+            await tables_of(sinks).put(self.resource(context), item)
+        except Exception as error:
+            raise failed(error) from error
 
 
 def read(parameters: Parameters) -> Action:
@@ -84,8 +88,8 @@ def read(parameters: Parameters) -> Action:
         {"hashKeyType", "rangeKeyField", "rangeKeyValue", "rangeKeyType", "payloadField", "operation"},
     )
     operation = parameters.maybe("operation")
-    if operation is not None and operation.constant and operation.text != "INSERT":
-        raise BadAction(f"dynamoDB.operation {operation.text!r} is not honoured here; there is INSERT")
+    if operation is not None and operation.constant and operation.text not in OPERATIONS:
+        raise BadAction(f"dynamoDB.operation {operation.text!r} is none of {', '.join(OPERATIONS)}")
     keys = [_key(parameters, "hashKey")]
     if "rangeKeyField" in parameters.given or "rangeKeyValue" in parameters.given:
         keys.append(_key(parameters, "rangeKey"))
