@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from littoral.core.public import PUBLIC
 from littoral.core.recipe import BadComponent
 from littoral.core.telemetry.configuration import NAME, settings_of
 from littoral.core.telemetry.points import components, cpu_times, memory_used
@@ -129,6 +130,14 @@ async def test_telemetry_is_an_event_for_whoever_wants_it(tmp_path: Any) -> None
 def test_what_is_no_configuration(configuration: Any) -> None:
     with pytest.raises(BadComponent, match=NAME):
         settings_of(configuration)
+
+
+def test_the_nucleus_has_settings_of_the_link_and_of_telemetry_in_one_configuration() -> None:
+    both = {"mqtt": {"maxInFlightPublishes": 5}, "telemetry": {"enabled": False}}
+    assert PUBLIC[NAME].configured(json.dumps(both)) == both
+    for broken in ({**both, "jvmOptions": "x"}, {**both, "mqtt": []}, {**both, "telemetry": 1}):
+        with pytest.raises(BadComponent, match=NAME):
+            PUBLIC[NAME].configured(json.dumps(broken))
 
 
 def test_points() -> None:

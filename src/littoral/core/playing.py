@@ -17,6 +17,7 @@ from littoral.core.logmanager.uploads import LogManager
 from littoral.core.mqttsettings import NAME as NUCLEUS
 from littoral.core.mqttsettings import MqttNucleus
 from littoral.core.nucleus.nucleus import Nucleus
+from littoral.core.nucleusparts import NucleusParts
 from littoral.core.public import Played
 from littoral.core.shadowmanager import settings as shadowmanager
 from littoral.core.shadowmanager.above import ShadowsAbove
@@ -28,7 +29,6 @@ from littoral.core.streammanager.exports import Destination, Exports
 from littoral.core.streammanager.kinesis import Kinesis
 from littoral.core.streammanager.s3 import S3Tasks
 from littoral.core.streammanager.streams import MessageStreams
-from littoral.core.telemetry import configuration as telemetering
 from littoral.core.telemetry.agent import TelemetryAgent
 from littoral.core.upward import Upward
 from littoral.net.client import HttpClient
@@ -77,10 +77,9 @@ class Players:
         telemetry = TelemetryAgent(core.thing, nucleus, exchange, upward.publish)
         return cls(
             {
-                telemetering.NAME: telemetry,
                 logmanager.NAME: logs,
                 secretmanager.NAME: secrets,
-                NUCLEUS: MqttNucleus(core.spool, core.link),
+                NUCLEUS: NucleusParts(MqttNucleus(core.spool, core.link), telemetry),
                 streammanager.NAME: _stream_manager(core, upward),
                 shadowmanager.NAME: ShadowManager(
                     core.thing,

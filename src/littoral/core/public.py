@@ -11,14 +11,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from littoral.core import mqttsettings, secretmanager, tes
+from littoral.core import mqttsettings, nucleusparts, secretmanager, tes
 from littoral.core.bridge import BRIDGE, mappings
 from littoral.core.configuration import Configuration
 from littoral.core.logmanager import configuration as logmanager
 from littoral.core.recipe import parse_merge
 from littoral.core.shadowmanager import settings as shadowmanager
 from littoral.core.streammanager import component as streammanager
-from littoral.core.telemetry import configuration as nucleus
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +53,8 @@ PUBLIC: Mapping[str, Public] = {
     for each in (
         Public(BRIDGE, mappings),
         Public(logmanager.NAME, logmanager.settings_of),
-        Public(nucleus.NAME, nucleus.settings_of),
         Public(secretmanager.NAME, secretmanager.wanted_of),
-        Public(mqttsettings.NAME, mqttsettings.settings_of),
+        Public(mqttsettings.NAME, nucleusparts.check),
         Public(streammanager.NAME, streammanager.settings_of, streammanager.DEFAULTS),
         Public(tes.NAME, tes.check),
         Public(shadowmanager.NAME, shadowmanager.settings_of),
