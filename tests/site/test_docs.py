@@ -17,7 +17,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 SETUP = ("make setup", "littoral up &", "eval $(littoral")  # the fixture's work
 
 
-def typed(page: str, place: Running, folder: Path) -> str:
+def typed(page: str, place: Running, folder: Path, **more: str) -> str:
     """What the commands of a page print; they all have to succeed."""
     blocks = re.findall(r"```sh\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
     assert len(blocks) >= 4
@@ -33,6 +33,7 @@ def typed(page: str, place: Running, folder: Path) -> str:
         "AWS_CONFIG_FILE": "/dev/null",
         "EDGE": place.process.urls["edge"],
         "MQTT_TLS_PORT": str(place.port("mqtt-tls")),
+        **more,
     }
     script = "set -e\n" + "\n".join(lines)
     done = subprocess.run(
@@ -136,3 +137,10 @@ def test_tables(place: Running, tmp_path: Path) -> None:
     assert "70\t170" in printed, printed
     assert '"low"' in printed, printed
     assert "INSERT\tINSERT\tINSERT\tMODIFY" in printed, printed
+
+
+def test_core(place: Running, tmp_path: Path) -> None:
+    homes = {name: str(tmp_path / name) for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME")}
+    printed = typed("core.md", place, tmp_path, **homes)
+    for expected in ("ward7 is installed", "link        up", "good morning", "ward7.Hello: restarted"):
+        assert expected in printed, f"{expected!r} is not in:\n{printed}"

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from littoral.cli import core, coverage, credentials, doctor, settings, sites, things, usage
+from littoral.cli import bundle, core, coverage, credentials, doctor, install, settings, sites, things, usage
 from littoral.cli.asking import Failed
 from littoral.site.settings import KINDS, TABLE, Loaded, SettingsError, check_runnable, load
 
@@ -174,6 +174,7 @@ def _core(commands: Any) -> None:
         description="Ask the core that runs on this device, over its Unix socket: it answers with the link down, too.",
     )
     parts = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _core_setup(parts)
     shown = parts.add_parser(
         "status",
         help="link, spool, deployment, components",
@@ -195,6 +196,62 @@ def _core(commands: Any) -> None:
         done.add_argument("component", help="its name")
         _settings_flags(done)
         done.set_defaults(command=lambda options, what=action: core.act(_loaded(options), options.component, what))
+
+
+def _core_setup(parts: Any) -> None:
+    packed = parts.add_parser(
+        "bundle",
+        help="in the region: a new core's identity in one file",
+        description="In the region: make a thing, its certificate and its policy, and pack them into one file for the "
+        "device, which installs it once.",
+    )
+    packed.add_argument("core", help="its name, and its thing's")
+    packed.add_argument("--group", metavar="NAME", help="thing group that it joins, to get that group's deployments")
+    packed.add_argument("--endpoint", metavar="URL", help="the region as the device reaches it: mqtts://HOST:8883")
+    packed.add_argument("--out", type=Path, metavar="FILE", help="the file (default: NAME.bundle)")
+    _settings_flags(packed)
+    packed.set_defaults(
+        command=lambda options: bundle.run(
+            _loaded(options), options.core, group=options.group, endpoint=options.endpoint, out=options.out
+        )
+    )
+    done = parts.add_parser(
+        "install",
+        help="on the device: make it a core",
+        description="On the device: take a bundle, or make a key and claim a certificate with --upstream and --claim; "
+        "write the configuration (0600) and a systemd unit. Other settings that are given stay the core's.",
+    )
+    done.add_argument("--bundle", type=Path, metavar="FILE", help="of littoral core bundle; removed once it is used")
+    done.add_argument(
+        "--claim", type=Path, metavar="PATH", help="folder with claim.crt and claim.key, or a claim's JSON"
+    )
+    done.add_argument("--template", default="", metavar="NAME", help="the provisioning template that the claim is for")
+    done.add_argument(
+        "--parameter", type=_pair, action="append", default=[], metavar="KEY=VALUE", help="of the template; repeatable"
+    )
+    done.add_argument("--no-unit", action="store_true", help="write no systemd unit")
+    done.add_argument("--unit-folder", type=Path, metavar="DIR", help="where units are (default: systemd's own)")
+    _settings_flags(done)
+    done.set_defaults(command=_install)
+
+
+def _install(options: argparse.Namespace) -> int:
+    typed = install.Installing(
+        options.bundle,
+        options.claim,
+        options.template,
+        dict(options.parameter),
+        unit=not options.no_unit,
+        unit_folder=options.unit_folder,
+    )
+    return install.run(_loaded(options), typed, os.environ, Path.home())
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise argparse.ArgumentTypeError("KEY=VALUE")
+    return key, value
 
 
 def _seconds(text: str) -> float:

@@ -131,6 +131,12 @@ class Authority:
         return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
+def signing_request(common_name: str, key: ec.EllipticCurvePrivateKey) -> bytes:
+    """For an authority that may be elsewhere (PEM)."""
+    builder = x509.CertificateSigningRequestBuilder().subject_name(_name(common_name))
+    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
 def write_private(file: Path, content: bytes) -> None:
     """A file that only its owner reads, from its first moment."""
     file.touch(mode=0o600)

@@ -1,0 +1,109 @@
+"""``littoral core bundle``: in the region, all that a new core needs, in one file for its device.
+
+Makes through the place's own AWS APIs: the thing, a certificate, a policy, and, where asked, the membership of a thing
+group that is deployed to. The file holds the private key: mode 0600; ``littoral core install`` removes it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import urllib.request
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from littoral.cli.asking import Failed, address
+from littoral.cli.credentials import CREDENTIALS_FILE
+from littoral.site.settings import Loaded, read_credentials
+
+FORM: Final = "littoral-core-bundle/1"
+ELSEWHERE: Final = "AWS_ENDPOINT_URL"  # a region that is not on this machine, with the keys that AWS's tools find
+POLICY: Final = "littoral-core"
+# What AWS's own policy of a core allows ("Minimal AWS IoT policy for AWS IoT Greengrass core devices").
+ALLOWED: Final = ["iot:Connect", "iot:Publish", "iot:Subscribe", "iot:Receive", "greengrass:*"]
+
+
+def run(loaded: Loaded, name: str, *, group: str | None, endpoint: str | None, out: Path | None) -> int:
+    """Raises Failed."""
+    file = out or Path(f"{name}.bundle")
+    if file.exists():
+        raise Failed(f"{file} is there already: give it to the device, or remove it")
+    elsewhere = os.environ.get(ELSEWHERE) if loaded.sources["data_dir"] == "default" else None
+    where = elsewhere or address(loaded)
+    iot = _client(where, loaded)
+    upstream = endpoint or f"mqtts://{_devices(iot)}"
+    if urlsplit(upstream).scheme != "mqtts" or not urlsplit(upstream).hostname:
+        raise Failed(f"--endpoint {upstream} is no address such as mqtts://region.example:8883")
+    made = make(iot, name, group)
+    bundle = {
+        "form": FORM,
+        "name": name,
+        "upstream": upstream,
+        "region": loaded.settings.region,
+        "account": loaded.settings.account,
+        "certificatePem": made["certificatePem"],
+        "privateKey": made["keyPair"]["PrivateKey"],
+        "ca": _authority(where),
+    }
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as written:
+        json.dump(bundle, written)
+    print(f"{file}: {name} with a certificate of its own, to be used once, by whoever holds it")
+    if urlsplit(upstream).hostname in ("127.0.0.1", "localhost", "::1"):
+        print(f"its way up is {upstream}, which is this machine: for another device name the region with --endpoint")
+    print(f"on the device:  littoral core install --bundle {file.name}")
+    return 0
+
+
+def _devices(iot: Any) -> str:
+    """The port that devices connect to, as the region knows it. Raises Failed."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        return str(iot.describe_endpoint(endpointType="iot:Data-ATS")["endpointAddress"])
+    except (ClientError, BotoCoreError) as problem:
+        raise Failed(str(problem)) from None
+
+
+def make(iot: Any, name: str, group: str | None) -> Any:
+    """The thing and an active certificate of it; that one goes again where a later step fails. Raises Failed."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        with contextlib.suppress(iot.exceptions.ResourceAlreadyExistsException):
+            statement = {"Effect": "Allow", "Action": ALLOWED, "Resource": "*"}
+            document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+            iot.create_policy(policyName=POLICY, policyDocument=document)
+        iot.create_thing(thingName=name)
+        if group is not None:
+            iot.add_thing_to_thing_group(thingName=name, thingGroupName=group)
+        made = iot.create_keys_and_certificate(setAsActive=True)
+        try:
+            iot.attach_policy(policyName=POLICY, target=made["certificateArn"])
+            iot.attach_thing_principal(thingName=name, principal=made["certificateArn"])
+        except BaseException:
+            iot.update_certificate(certificateId=made["certificateId"], newStatus="INACTIVE")
+            iot.delete_certificate(certificateId=made["certificateId"], forceDelete=True)
+            raise
+    except (ClientError, BotoCoreError) as problem:
+        raise Failed(str(problem)) from None
+    return made
+
+
+def _client(where: str, loaded: Loaded) -> Any:
+    from botocore.session import Session
+
+    options: dict[str, str] = {}
+    if where != os.environ.get(ELSEWHERE):
+        access, secret = read_credentials(loaded.settings.data_dir / CREDENTIALS_FILE)
+        options = {"aws_access_key_id": access, "aws_secret_access_key": secret}
+    return Session().create_client("iot", region_name=loaded.settings.region, endpoint_url=where, **options)
+
+
+def _authority(url: str) -> str:
+    try:
+        with urllib.request.urlopen(f"{url}/_littoral/ca.pem", timeout=30) as answer:
+            return str(answer.read().decode())
+    except OSError as problem:
+        raise Failed(f"{url} does not answer: {problem}") from None
