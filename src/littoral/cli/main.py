@@ -28,6 +28,7 @@ examples:
   littoral things watch                    devices, messages a second, refusals
   littoral core status                     the core on this device
   littoral tour                            the main job end to end, checked, in a minute
+  littoral drill outage                    a hospital without its link for hours, checked, in three minutes
 
 Every setting is a flag, a LITTORAL_* variable or a key of the TOML file: littoral settings.
 """
@@ -40,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] == ["tour"]:
         return _tour(words[1:])
+    if words[:1] == ["drill"]:
+        return _drill(words[1:])
     options = _parser().parse_args(words)
     command: Command = options.command
     try:
@@ -135,6 +138,7 @@ def _parser() -> argparse.ArgumentParser:
 
     version = commands.add_parser("version", help="the version", description="Print the version.")
     version.set_defaults(command=_version)
+    commands.add_parser("drill", help="a bad day, tried and checked (littoral drill outage --help)", add_help=False)
     commands.add_parser("tour", help="the main job end to end, checked (littoral tour --help)", add_help=False)
     return parser
 
@@ -307,6 +311,15 @@ def _tour(words: Sequence[str]) -> int:
         print(f"littoral: the tour needs {error.name}: pip install 'littoral[tour]'", file=sys.stderr)
         return 1
     return tour(words)
+
+
+def _drill(words: Sequence[str]) -> int:
+    try:
+        from littoral.drills.main import run as drill
+    except ModuleNotFoundError as error:
+        print(f"littoral: a drill needs {error.name}: pip install 'littoral[tour]'", file=sys.stderr)
+        return 1
+    return drill(words)
 
 
 def _version(_: argparse.Namespace) -> int:

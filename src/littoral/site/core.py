@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import ssl
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -76,7 +77,7 @@ async def compose(place: Place) -> None:
         CoreBroker(things.broker),
         things.shadows,
     )
-    base.metrics.add(lambda: [Reading("littoral_link_connected", "Link upward", float(core.link.stats.connected))])
+    base.metrics.add(core_readings(core))
     device_cas = [base.authority.certificate_pem]
     if settings.ca is not None:
         device_cas.append(settings.ca.read_bytes())
@@ -103,6 +104,21 @@ async def listen_operator(place: Place, operator: Operator, sockets: Path) -> No
         await listener.close(0.0)
 
     place.part(close)
+
+
+def core_readings(core: Core) -> Callable[[], list[Reading]]:
+    """What the link and the spool count."""
+
+    def readings() -> list[Reading]:
+        link = core.link
+        return [
+            Reading("littoral_link_connected", "Link upward", float(link.stats.connected)),
+            Reading("littoral_link_sent_total", "Spooled messages acknowledged above", link.draining.sent),
+            Reading("littoral_spool_dropped_total", "Spooled messages never sent", core.spool.dropped),
+            Reading("littoral_spool_rejected_total", "Spooled messages refused for good above", core.spool.rejected),
+        ]
+
+    return readings
 
 
 def upstream_of(place: Place) -> Upstream:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,10 +20,11 @@ class PlaceError(Exception):
     """A place did not become ready, or ended by itself; the message holds the end of its log."""
 
 
-def _end_with_parent() -> None:
-    """In the child: SIGTERM when whoever started it is gone, however that came (PR_SET_PDEATHSIG, Linux)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+def _ending_with_parent() -> list[str]:
+    """What makes the child end by SIGTERM when whoever started it is gone, however that came (util-linux). Not a
+    function of ours in the child: it may be started beside threads."""
+    found = shutil.which("setpriv")
+    return [found, "--pdeathsig", "TERM", "--"] if found else []
 
 
 class PlaceProcess:
@@ -37,16 +38,15 @@ class PlaceProcess:
         self.started = time.monotonic()
         self.ready_after = 0.0
         folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "littoral", "up", kind, "--name", name, "--data-dir", str(folder), *options]
+        place = [sys.executable, "-m", "littoral", "up", kind, "--name", name, "--data-dir", str(folder), *options]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                command,
+                [*_ending_with_parent(), *place],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
                 env={**os.environ, **env},
-                preexec_fn=_end_with_parent,  # noqa: PLW1509 - places start before the tour has threads
                 start_new_session=True,  # Ctrl-C reaches the tour alone, which then stops its places in order
             )
 
@@ -89,6 +89,11 @@ class PlaceProcess:
             return 0.0
         match = re.search(r"VmRSS:\s+(\d+) kB", status)
         return int(match[1]) / 1024 if match else 0.0
+
+    def kill(self) -> None:
+        """As a power cut does it: SIGKILL to it and all it started."""
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self.stop()
 
     def stop(self, grace: float = 15.0) -> int:
         """SIGTERM, and SIGKILL to the whole group where that is not enough. Returns the exit status."""

@@ -50,10 +50,10 @@ class Cloud:
         )
 
 
-def zipped(function: str) -> bytes:
-    """The deployment package of one of the tour's functions, the same bytes every time."""
+def zipped(function: str, package: str = "littoral.tour") -> bytes:
+    """The deployment package of one of that package's functions, the same bytes every time."""
     archive = io.BytesIO()
-    folder = resources.files("littoral.tour") / "functions" / function
+    folder = resources.files(package) / "functions" / function
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as bundle:
         for item in sorted(folder.iterdir(), key=lambda entry: entry.name):
             if item.is_file():
@@ -63,11 +63,18 @@ def zipped(function: str) -> bytes:
     return archive.getvalue()
 
 
-def function(cloud: Cloud, name: str, runtime: str, handler: str, **configuration: Any) -> str:
+def function(
+    cloud: Cloud, name: str, runtime: str, handler: str, *, package: str = "littoral.tour", **configuration: Any
+) -> str:
     """Create a function, publish version 1, return the version's ARN."""
     client = cloud.client("lambda")
     client.create_function(
-        FunctionName=name, Runtime=runtime, Handler=handler, Role=ROLE, Code={"ZipFile": zipped(name)}, **configuration
+        FunctionName=name,
+        Runtime=runtime,
+        Handler=handler,
+        Role=ROLE,
+        Code={"ZipFile": zipped(name, package)},
+        **configuration,
     )
     client.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1})
     return str(client.publish_version(FunctionName=name)["FunctionArn"])

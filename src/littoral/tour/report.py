@@ -22,8 +22,8 @@ class Curve:
     steps: Sequence[tuple[float, int]]
 
 
-def show(console: Console, findings: Findings) -> None:
-    table = Table(title="What the tour saw", show_header=False)
+def show(console: Console, findings: Findings, title: str = "What the tour saw") -> None:
+    table = Table(title=title, show_header=False)
     table.add_column(style="bold")
     table.add_column()
     for what, value in findings.rows:
