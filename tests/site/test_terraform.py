@@ -134,3 +134,33 @@ def test_terraform_makes_changes_and_destroys_a_fleet(place: Running, tmp_path: 
     terraform("destroy", "-auto-approve")
     assert iot.list_things()["things"] == [] and iot.list_policies()["policies"] == []
     assert iot.list_ca_certificates()["certificates"] == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(not WHOLE, reason="LITTORAL_TERRAFORM=whole asks for it: half a minute of a processor")
+def test_terraform_makes_changes_and_destroys_a_table(place: Running, tmp_path: Path) -> None:
+    terraform = Terraform(place, tmp_path)
+    (tmp_path / "tables.tf").write_text((HERE / "tables" / "tables.tf").read_text())
+    terraform("init")
+    terraform("apply", "-auto-approve")
+    terraform("plan", "-detailed-exitcode")
+    tables = place.client("dynamodb")
+    made = tables.describe_table(TableName="tf-beds")["Table"]
+    assert [each["IndexName"] for each in made["LocalSecondaryIndexes"]] == ["by-time"]
+    key = {"ward": {"S": "7"}, "bed": {"N": "1"}}
+    assert tables.get_item(TableName="tf-beds", Key=key)["Item"]["nurse"] == {"S": "bob"}
+
+    changed = terraform("apply", "-auto-approve", later="true")
+    assert "0 added, 2 changed, 0 destroyed" in changed
+    terraform("plan", "-detailed-exitcode", later="true")
+    made = tables.describe_table(TableName="tf-beds")["Table"]
+    assert made["StreamSpecification"]["StreamViewType"] == "NEW_AND_OLD_IMAGES"
+    asked = {"KeyConditionExpression": "nurse = :n", "ExpressionAttributeValues": {":n": {"S": "ann"}}}
+    found = tables.query(TableName="tf-beds", IndexName="by-nurse", **asked)["Items"]
+    assert found == [{**key, "at": {"N": "10"}, "nurse": {"S": "ann"}}]
+    tags = tables.list_tags_of_resource(ResourceArn=made["TableArn"])["Tags"]
+    assert tags == [{"Key": "team", "Value": "night"}]
+
+    terraform("destroy", "-auto-approve", later="true")
+    assert "tf-beds" not in tables.list_tables()["TableNames"]
