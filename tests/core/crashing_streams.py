@@ -10,6 +10,8 @@ import asyncio
 import sys
 from pathlib import Path
 
+import uvloop
+
 from littoral.core.exchange import ALIAS, TokenExchange
 from littoral.core.link import Backoff, Upstream
 from littoral.core.streammanager.exports import Exports
@@ -45,4 +47,4 @@ async def main(folder: Path, port: int, thing: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]))
+    uvloop.run(main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]))

@@ -137,6 +137,7 @@ class RegionPlace:
             self._allows,
         )
         self.things.shadows.on_shadow_changed(self.greengrass.shadow_changed)
+        self.kinesis = (await StreamStore.open(self.store, region=REGION, account=ACCOUNT)).api
         secrets = await SecretStore.open(
             self.store.records("secrets"), self.folder / "secrets.key", region=REGION, account=ACCOUNT
         )
@@ -145,7 +146,7 @@ class RegionPlace:
             "iot-data": self.things.iot_data,
             "lambda": self.functions.api,
             "greengrassv2": self.greengrass,
-            "kinesis": (await StreamStore.open(self.store, region=REGION, account=ACCOUNT)).api,
+            "kinesis": self.kinesis,
             "logs": self.functions.logs_api,
             "s3": self.objects.api,
             "secretsmanager": secrets.api,

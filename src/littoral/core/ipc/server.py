@@ -13,6 +13,7 @@ import json
 import logging
 from collections.abc import Awaitable, Mapping
 from pathlib import Path
+from typing import cast
 
 from littoral.core.ipc.calls import Call, Document, Fault, Handler
 from littoral.core.ipc.ports import Components
@@ -65,10 +66,9 @@ class _Session(asyncio.Protocol):
         self._tasks: set[asyncio.Task[None]] = set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        self._transport = transport
+        self._transport = cast(asyncio.WriteTransport, transport)  # uvloop's is none by its class
         if len(self._server.sessions) >= MOST_CONNECTIONS:
-            transport.abort()
+            self._transport.abort()
         self._server.sessions.add(self)
 
     def connection_lost(self, _problem: Exception | None) -> None:

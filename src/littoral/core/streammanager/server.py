@@ -12,7 +12,7 @@ import io
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import cbor2
 
@@ -77,11 +77,10 @@ class _Session(asyncio.Protocol):
         self._writable.set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by its class
         self._server.sessions.add(self)
         if len(self._server.sessions) > MOST_CONNECTIONS:
-            transport.abort()
+            self._transport.abort()
 
     def connection_lost(self, _problem: Exception | None) -> None:
         self._transport = None
