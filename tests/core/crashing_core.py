@@ -23,7 +23,7 @@ from littoral.store.documents import Documents
 from littoral.store.embedded import EmbeddedStore
 from littoral.things.access import OpenAccess
 from littoral.things.broker import Broker
-from tests.core.world import local_shadows
+from tests.core.world import Clients, local_shadows
 from tests.functions.deploy import zip_of
 from tests.support.notebook import NOTE
 
@@ -66,7 +66,7 @@ async def main(folder: Path, out: str) -> None:
     nowhere = Upstream("127.0.0.1", 1)
     settings = CoreSettings("core", nowhere, folder / "components", socket_folder(folder, "components") / "ipc.socket")
     records, shadows = store.records("core"), local_shadows(store, broker)
-    core = await Core.open(settings, records, store.streams, functions, CoreBroker(broker), shadows)
+    core = await Core.open(settings, records, store.streams, functions, CoreBroker(broker), shadows, Clients(folder))
     await core.start()
     listener = await listen_stream(broker.protocol_factory("open", OpenAccess()), "127.0.0.1", 0)
     print(listener.port, flush=True)

@@ -17,6 +17,8 @@ from botocore.config import Config
 from littoral.aws.gateway import Gateway
 from littoral.aws.identity import Identity
 from littoral.aws.service import Call
+from littoral.core.clientdevices.groups import Device
+from littoral.core.clientdevices.ports import Judge, ServerCertificate
 from littoral.core.exchange import ALIAS
 from littoral.core.greengrass import Greengrass
 from littoral.core.link import Backoff, Upstream
@@ -295,6 +297,33 @@ def local_shadows(store: EmbeddedStore, broker: Broker) -> Shadows:
     return Shadows(Documents(store.records("things"), "shadow/"), tell, time.time)
 
 
+class Clients:
+    """A broker whose devices are those in ``known``: (certificate id, thing)."""
+
+    port = 8883
+
+    def __init__(self, folder: Path) -> None:
+        self.authority = Authority.load_or_create(folder / "clients", "core")
+        self.known: set[tuple[str, str]] = set()
+
+    def device(self, certificate: str, thing: str) -> Device | None:
+        return Device(thing, {}) if (certificate, thing) in self.known else None
+
+    def active(self, certificate: str) -> bool:
+        return any(certificate == each for each, _ in self.known)
+
+    def judge_by(self, judge: Judge | None) -> None:
+        """This broker is open to all."""
+
+    def issue(self) -> ServerCertificate:
+        made = self.authority.issue_server(["localhost"])
+        parts = made.certificate.decode(), made.private_key.decode(), made.public_key.decode()
+        return ServerCertificate(*parts, tuple(self.authorities()))
+
+    def authorities(self) -> list[str]:
+        return [self.authority.certificate_pem.decode()]
+
+
 class CorePlace:
     def __init__(self, folder: Path, port: int, identity: tuple[bytes, bytes], ca: bytes) -> None:
         self.folder = folder
@@ -319,9 +348,10 @@ class CorePlace:
             timing=Timing(ping_every=0.5, dead_after=2.0),
             backoff=self.backoff,
         )
+        self.clients = Clients(self.folder)
         broker, self.shadows = CoreBroker(self.broker), local_shadows(self.store, self.broker)
         self.core = await Core.open(
-            settings, self.store.records("core"), self.store.streams, self.functions, broker, self.shadows
+            settings, self.store.records("core"), self.store.streams, self.functions, broker, self.shadows, self.clients
         )
         await self.core.start()
 

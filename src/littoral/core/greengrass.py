@@ -16,6 +16,7 @@ from typing import Any
 
 from littoral.core.document import SHADOW, Report, parse_reported
 from littoral.core.ports import Allows, ArtifactObjects, FunctionCatalog, Shadows
+from littoral.core.region.clients import ClientDevices
 from littoral.core.region.components import Components
 from littoral.core.region.deployments import Deployments
 from littoral.core.region.devices import CoreDevices
@@ -25,7 +26,7 @@ from littoral.store.contract import Records, StoreError
 log = logging.getLogger(__name__)
 
 
-class Greengrass(Components, Deployments, CoreDevices):
+class Greengrass(Components, Deployments, CoreDevices, ClientDevices):
     """``allows`` decides what a calling certificate may do on the data plane. ``start`` before the listeners open."""
 
     def __init__(
@@ -41,6 +42,7 @@ class Greengrass(Components, Deployments, CoreDevices):
         Components.__init__(self, state, functions, objects, allows)
         Deployments.__init__(self, state, shadows)
         CoreDevices.__init__(self, state)
+        ClientDevices.__init__(self, state, allows)
         self._clock = clock
         self._reports: asyncio.Queue[tuple[str, Report]] = asyncio.Queue()
         self._recorder: asyncio.Task[None] | None = None

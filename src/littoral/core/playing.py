@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from littoral.core import secretmanager, tes
+from littoral.core.clientdevices import detector, groups
+from littoral.core.clientdevices.auth import ClientDeviceAuth
+from littoral.core.clientdevices.ports import ClientPlace
+from littoral.core.clientdevices.telling import Telling
 from littoral.core.exchange import TokenExchange
 from littoral.core.ipc.calls import Handler
 from littoral.core.ipc.ports import LocalShadows
@@ -54,6 +59,7 @@ class Surroundings:
     nucleus: Nucleus
     shadows: LocalShadows
     pace: Pace  # of components' requests of shadows
+    clients: ClientPlace
 
 
 @dataclass(slots=True)
@@ -62,6 +68,7 @@ class Players:
 
     played: Mapping[str, Played]
     operations: Mapping[str, Handler]
+    auth: ClientDeviceAuth
 
     @classmethod
     def of(cls, core: Surroundings) -> Players:
@@ -75,11 +82,15 @@ class Players:
         logs = LogManager(core.records, upward, core.folder / "logs", core.thing, core.region, core.log_form)
         core.link.on_connected(logs.connected)
         telemetry = TelemetryAgent(core.thing, nucleus, exchange, upward.publish)
+        telling = Telling(core.thing, core.client, core.upstream)
+        auth = ClientDeviceAuth(core.clients, nucleus, telling, core.link, time.monotonic)
         return cls(
             {
                 logmanager.NAME: logs,
                 secretmanager.NAME: secrets,
                 NUCLEUS: NucleusParts(MqttNucleus(core.spool, core.link), telemetry),
+                groups.NAME: auth,
+                detector.NAME: detector.IpDetector(telling, core.link, core.clients),
                 streammanager.NAME: _stream_manager(core, upward),
                 shadowmanager.NAME: ShadowManager(
                     core.thing,
@@ -93,7 +104,8 @@ class Players:
                     exchange, core.client, core.upstream, nucleus.of_token, nucleus.environment
                 ),
             },
-            {**secrets.operations(), **telemetry.operations()},
+            {**secrets.operations(), **telemetry.operations(), **auth.operations()},
+            auth,
         )
 
 

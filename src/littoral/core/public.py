@@ -13,9 +13,10 @@ from typing import Any, Protocol
 
 from littoral.core import mqttsettings, nucleusparts, secretmanager, tes
 from littoral.core.bridge import BRIDGE, mappings
+from littoral.core.clientdevices import auth, detector, groups
 from littoral.core.configuration import Configuration
 from littoral.core.logmanager import configuration as logmanager
-from littoral.core.recipe import parse_merge
+from littoral.core.recipe import BadComponent, parse_merge
 from littoral.core.shadowmanager import settings as shadowmanager
 from littoral.core.streammanager import component as streammanager
 
@@ -48,6 +49,19 @@ class Played(Protocol):
         """The core ends; what is kept stays."""
 
 
+def nothing_to_say(name: str) -> Callable[[Mapping[str, Any]], None]:
+    """The check of a component that has no configuration here."""
+
+    def check(configuration: Mapping[str, Any]) -> None:
+        if configuration:
+            raise BadComponent(f"{name} has no configuration on Littoral's cores: the broker is the core's own")
+
+    return check
+
+
+BROKERS = ("aws.greengrass.clientdevices.mqtt.Moquette", "aws.greengrass.clientdevices.mqtt.EMQX")
+"""What they do the core's broker does, deployed or not."""
+
 PUBLIC: Mapping[str, Public] = {
     each.name: each
     for each in (
@@ -57,6 +71,9 @@ PUBLIC: Mapping[str, Public] = {
         Public(mqttsettings.NAME, nucleusparts.check),
         Public(streammanager.NAME, streammanager.settings_of, streammanager.DEFAULTS),
         Public(tes.NAME, tes.check),
+        Public(groups.NAME, auth.check),
+        Public(detector.NAME, detector.check),
+        *(Public(name, nothing_to_say(name)) for name in BROKERS),
         Public(shadowmanager.NAME, shadowmanager.settings_of),
     )
 }

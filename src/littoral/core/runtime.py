@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from littoral.core.clientdevices.auth import ClientDeviceAuth
+from littoral.core.clientdevices.ports import ClientPlace
 from littoral.core.deployments import CoreDeployments
 from littoral.core.exchange import ALIAS
 from littoral.core.ipc.configuring import Configuring
@@ -57,12 +59,14 @@ class Core:
         deployments: CoreDeployments,
         ipc: IpcServer,
         operator: Operator,
+        clients: ClientDeviceAuth,
     ) -> None:
         self.operator = operator
         self.spool = spool
         self.link = link
         self.deployments = deployments
         self.ipc = ipc
+        self.clients = clients
         self._source = source
         self._routes = routes
 
@@ -75,6 +79,7 @@ class Core:
         functions: Functions,
         broker: Broker,
         shadows: LocalShadows,
+        clients: ClientPlace,
     ) -> Core:
         """``records`` is a bucket of the core's own. Raises StoreError."""
         above = settings.upstream
@@ -105,6 +110,7 @@ class Core:
                 nucleus,
                 shadows,
                 pace,
+                clients,
             )
         )
         deployments = CoreDeployments(
@@ -119,7 +125,7 @@ class Core:
         operations |= players.operations
         ipc = IpcServer(settings.socket, nucleus, operations)
         operator = Operator(settings.thing, settings.folder, link, spool, deployments, nucleus)
-        return cls(spool, link, source, routes, deployments, ipc, operator)
+        return cls(spool, link, source, routes, deployments, ipc, operator, players.auth)
 
     async def start(self) -> None:
         """What is deployed runs when this returns, link or no link."""

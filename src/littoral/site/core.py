@@ -13,12 +13,14 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from littoral.aws.gateway import Gateway
+from littoral.core.clientdevices.detector import addresses
 from littoral.core.link import Upstream
 from littoral.core.operator import SOCKET, Operator
 from littoral.core.runtime import Core, CoreSettings
 from littoral.net.listen import listen_unix
 from littoral.net.tls import client_context
 from littoral.site.capabilities import CoreBroker, PinnedFunctions
+from littoral.site.clientdevices import CoreClients
 from littoral.site.console.core import PATH as PAGE
 from littoral.site.console.core import CorePage
 from littoral.site.foundation import lay
@@ -60,6 +62,7 @@ async def compose(place: Place) -> None:
     await functions.start()
     await local.objects.start()
     await local.schedules.start()
+    clients = CoreClients(things, base.authority, [*base.names(), *addresses()])
     sockets = socket_folder(settings.data_dir, "components")
     core = await Core.open(
         CoreSettings(
@@ -76,13 +79,16 @@ async def compose(place: Place) -> None:
         PinnedFunctions(functions),
         CoreBroker(things.broker),
         things.shadows,
+        clients,
     )
     base.metrics.add(core_readings(core))
     device_cas = [base.authority.certificate_pem]
     if settings.ca is not None:
         device_cas.append(settings.ca.read_bytes())
-    await listen_mqtt(base, things, gateway, device_cas)
-    registry = RegistryCopy(above, things)
+    await listen_mqtt(base, things, gateway, device_cas, clients.names)
+    if settings.mqtt_tls_port is not None:
+        clients.port = urlsplit(place.url("mqtt-tls")).port or clients.port
+    registry = RegistryCopy(above, things, core.clients.verified)
     core.link.on_connected(registry.refresh)
     gateway.route(PAGE, CorePage(core.operator).handle)
     await core.start()

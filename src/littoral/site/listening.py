@@ -35,8 +35,10 @@ async def listen_api(base: Foundation, gateway: Gateway) -> None:
     base.function_env["AWS_ENDPOINT_URL"] = base.place.url("api")
 
 
-async def listen_mqtt(base: Foundation, things: Things, gateway: Gateway, device_cas: Sequence[bytes]) -> None:
-    """Cleartext for this machine alone, and the device port."""
+async def listen_mqtt(
+    base: Foundation, things: Things, gateway: Gateway, device_cas: Sequence[bytes], names: Sequence[str]
+) -> None:
+    """Cleartext for this machine alone, and the device port, whose certificate is for ``names``."""
     settings = base.place.settings
     websocket = websocket_mqtt(gateway, things, PROFILES[settings.mqtt_tls_profile])
     gateway.route(WEBSOCKET, websocket)
@@ -50,7 +52,7 @@ async def listen_mqtt(base: Foundation, things: Things, gateway: Gateway, device
         base.place.listening("mqtt", "mqtt", "127.0.0.1", listener)
     if settings.mqtt_tls_port is not None:
         tls = server_context(
-            _pair(base.authority.issue_server(base.names())),
+            _pair(base.authority.issue_server(names)),
             client_cas=device_cas,
             clients="required",
             alpn=[MQTT_ALPN, "mqtt", "http/1.1"],

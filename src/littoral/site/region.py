@@ -29,6 +29,7 @@ from littoral.site.capabilities import (
     EdgeFunctions,
     ImportedObjects,
 )
+from littoral.site.clientdevices import discovery
 from littoral.site.firewalllogs import FirewallLogs
 from littoral.site.foundation import lay
 from littoral.site.listening import listen_api, listen_mqtt
@@ -102,6 +103,8 @@ async def _region(place: Place, *, with_edge: bool) -> None:
     gateway.host_route(functions.by_host(partial(gateway.authenticate, scopes=frozenset(("lambda",)))))
     gateway.unsigned_route(CONFIRM, confirmation_page(things))
     gateway.device_route(REGISTRY, registry_handler(things))
+    for prefix, handler in discovery(things, greengrass, region, account).items():
+        gateway.device_route(prefix, handler)
     gateway.device_route(ROLE_ALIASES, things.credentials(partial(assume, base.identity)).handle)
     for prefix, handler in functions.routes().items():
         gateway.device_route(prefix, handler)
@@ -113,7 +116,7 @@ async def _region(place: Place, *, with_edge: bool) -> None:
     await local.objects.start()
     await local.schedules.start()
     tables.start()
-    await listen_mqtt(base, things, gateway, [base.authority.certificate_pem])
+    await listen_mqtt(base, things, gateway, [base.authority.certificate_pem], base.names())
     place.ready = True
     if with_edge:
         await edge.attach(base, functions, place.url("api"), base.identity.root)

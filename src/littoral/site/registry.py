@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Callable
 
 from littoral.core.link import Upstream
 from littoral.net.client import HttpClient, RequestFailed
@@ -49,9 +50,11 @@ def may(things: Things, certificate: str, action: str, resource: str, host: str)
 class RegistryCopy:
     """The core's copy of things, certificates and policies: fetched at each connect, and looked at now and then."""
 
-    def __init__(self, above: Upstream, things: Things) -> None:
+    def __init__(self, above: Upstream, things: Things, verified: Callable[[], None]) -> None:
+        """``verified`` is called whenever it is known to be what is above."""
         self._above = above
         self._things = things
+        self._verified = verified
         self._client = HttpClient()
         self._revision = ""
         self._task: asyncio.Task[None] | None = None
@@ -86,5 +89,7 @@ class RegistryCopy:
             self._revision = snapshot["revision"]
             if changed:
                 log.info("devices: the registry of the place above was taken over")
-        elif response.status != 304:
+        if response.status in (200, 304):
+            self._verified()
+        else:
             log.warning("the registry above is refused to this core: %s %s", response.status, body[:200].decode())

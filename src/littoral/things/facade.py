@@ -38,7 +38,7 @@ from littoral.things.credentials import CredentialsProvider, Issue
 from littoral.things.data import IotData
 from littoral.things.duplicates import Duplicates, OnceBroker
 from littoral.things.fleet import Fleet
-from littoral.things.gatekeeper import Gatekeeper
+from littoral.things.gatekeeper import Gatekeeper, Judge
 from littoral.things.indexing.index import PRESENCE
 from littoral.things.intake import Intake
 from littoral.things.iotlogs import IotLogs, Levels, Observers
@@ -278,6 +278,18 @@ class Things:
         }
         for principal in lost:
             self.broker.disconnect(principal=principal, reason=Reason.NOT_AUTHORIZED)
+
+    def judge_by(self, judge: Judge | None) -> None:
+        """Let that decide what clients with certificates may do, instead of their IoT policies; None: these again."""
+        self.access.judge = judge
+        self._registry_changed(client.principal for client in self.broker.clients() if client.principal)
+
+    def certified(self, certificate: str, thing: str) -> Mapping[str, str] | None:
+        """The thing's attributes, where that certificate (its id) is active and attached to it."""
+        known = self._registry.things.get(thing)
+        if known is None or (certificate, thing) not in self._registry.principals:
+            return None
+        return known.attributes if self.permissions.active(certificate) else None
 
     def trust(self, tls: ssl.SSLContext) -> None:
         """Let this context of a device port take what the registry knows, now and later (``Trust``)."""

@@ -19,6 +19,9 @@ class State:
         self.deployments = Documents(records, "deployment/")  # <id>
         self.targets = Documents(records, "target/")  # <thing>: its latest deployment
         self.cores = Documents(records, "core/")  # <thing>
+        self.associations = Documents(records, "association/")  # <core>/<client device>
+        self.connectivity = Documents(records, "connectivity/")  # <core>: where its broker is
+        self.authorities = Documents(records, "authorities/")  # <core>: who signs its broker's certificate
         self._tokens = Documents(records, "token/")
         self.lock = asyncio.Lock()
 

@@ -1,0 +1,95 @@
+"""Client devices: at the region the discovery API, at a core its broker and registry for ``core/clientdevices``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from urllib.parse import unquote
+
+from littoral.core.clientdevices.groups import Device
+from littoral.core.clientdevices.ports import Judge, ServerCertificate
+from littoral.core.clientdevices.telling import AUTHORITIES
+from littoral.core.greengrass import Greengrass
+from littoral.net.message import Handler, Headers, Request, Response
+from littoral.net.pki import Authority, certificate_id
+from littoral.site.registry import may
+from littoral.things.facade import Things
+
+DISCOVER = "/greengrass/discover/thing/"
+PORT = 8883
+MOST_PEM = 64 * 1024
+
+
+def discovery(things: Things, greengrass: Greengrass, region: str, account: str) -> dict[str, Handler]:
+    """For the device port: path prefix → handler. A device asks for its own thing, a core speaks for its own, each with
+    a certificate that is attached to it and a policy that allows ``greengrass:Discover`` or
+    ``greengrass:PutCertificateAuthorities``."""
+    arn = f"arn:aws:iot:{region}:{account}:thing/"
+
+    def named(request: Request, prefix: str, action: str) -> str | None:
+        """The thing in the path, where the caller may do that."""
+        thing = unquote(request.raw_path.removeprefix(prefix))
+        certificate = certificate_id(request.peer.certificate or b"")
+        mine = things.certified(certificate, thing) is not None
+        return thing if mine and may(things, certificate, action, arn + thing, request.peer.host) else None
+
+    async def discover(request: Request) -> Response:
+        thing = named(request, DISCOVER, "greengrass:Discover")
+        if thing is None:
+            return _json(403, {"message": "Not allowed: greengrass:Discover"})
+        found = await greengrass.discover(thing, arn)
+        return _json(404, {"message": f"{thing} has no core"}) if found is None else _json(200, found)
+
+    async def authorities(request: Request) -> Response:
+        core = named(request, AUTHORITIES, "greengrass:PutCertificateAuthorities")
+        if core is None:
+            return _json(403, {"message": "Not allowed: greengrass:PutCertificateAuthorities"})
+        try:
+            told = json.loads(await request.body.read(MOST_PEM))["authorities"]
+            pems = [str(each) for each in told]
+        except (ValueError, KeyError, TypeError):
+            return _json(400, {"message": "authorities must be a list of PEM texts"})
+        await greengrass.keep_authorities(core, pems)
+        return _json(200, {})
+
+    return {DISCOVER: discover, AUTHORITIES: authorities}
+
+
+def _json(status: int, document: object) -> Response:
+    return Response(status, Headers.of([("content-type", "application/json")]), json.dumps(document).encode())
+
+
+class CoreClients:
+    """A ``ClientPlace``. ``port`` is set once the broker listens."""
+
+    def __init__(self, things: Things, authority: Authority, names: Sequence[str]) -> None:
+        self._things = things
+        self._authority = authority
+        self.names = names  # of the broker, for its certificate
+        self.port = PORT
+
+    def device(self, certificate: str, thing: str) -> Device | None:
+        attributes = self._things.certified(certificate, thing)
+        return None if attributes is None else Device(thing, attributes)
+
+    def active(self, certificate: str) -> bool:
+        return self._things.permissions.active(certificate)
+
+    def judge_by(self, judge: Judge | None) -> None:
+        def decide(certificate: str, client_id: str, operation: str, resource: str) -> bool:
+            device = self.device(certificate, client_id)
+            return device is not None and judge is not None and judge(device, operation, resource)
+
+        self._things.judge_by(decide if judge is not None else None)
+
+    def issue(self) -> ServerCertificate:
+        issued = self._authority.issue_server(self.names)
+        return ServerCertificate(
+            issued.certificate.decode(),
+            issued.private_key.decode(),
+            issued.public_key.decode(),
+            tuple(self.authorities()),
+        )
+
+    def authorities(self) -> Sequence[str]:
+        return [self._authority.certificate_pem.decode()]

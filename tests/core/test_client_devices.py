@@ -1,0 +1,180 @@
+"""Device groups: whom a rule selects and what a policy allows; and what brokers of components may ask of the core."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import pytest
+
+from littoral.core.clientdevices.auth import check
+from littoral.core.clientdevices.detector import addresses
+from littoral.core.clientdevices.groups import NAME, Device, groups_of, selection
+from littoral.core.recipe import BadComponent
+from tests.core.world import CorePlace, RegionPlace, until
+
+AUTH = NAME.replace(".", "__")
+
+
+def groups(rule: str = "thingName: bed*", **policy: Any) -> Any:
+    statement = {"operations": ["mqtt:publish"], "resources": ["mqtt:topic:ward/*"]} | policy
+    return {
+        "formatVersion": "2021-03-05",
+        "definitions": {"beds": {"selectionRule": rule, "policyName": "ward"}},
+        "policies": {"ward": {"all": statement}},
+    }
+
+
+def allows(found: Any, thing: str, operation: str, resource: str, **attributes: str) -> bool:
+    return groups_of(found).allow(Device(thing, attributes), operation, resource)
+
+
+@pytest.mark.parametrize(
+    ("rule", "thing", "selected"),
+    [
+        ("thingName: bed1", "bed1", True),
+        ("thingName: bed1", "bed12", False),
+        ("thingName: bed*", "bed12", True),
+        ("thingName: *bed", "mybed", True),
+        ("thingName: *", "anything", True),
+        ("thingName: a OR thingName: b*", "b7", True),
+        ("thingName: a OR thingName: b*", "c", False),
+        ("thingName: b* AND thingName: *7", "b7", True),
+        ("thingName: b* AND thingName: *7", "b8", False),
+        ("thingName: a OR thingName: b* AND thingName: *7", "a", True),
+        ("(thingName: a OR thingName: b*) AND thingName: *7", "a", False),
+        ('thingName: "ward:bed"', "ward:bed", True),
+        (r"thingName: ward\:bed", "ward:bed", True),
+        ("thingName:x.y", "xzy", False),
+    ],
+)
+def test_a_rule_selects(rule: str, thing: str, selected: bool) -> None:
+    assert selection(rule)(thing) is selected
+
+
+@pytest.mark.parametrize("rule", ["", "bed1", "thingName: a OR", "(thingName: a", "thingName: a thingName: b", 7])
+def test_a_rule_that_cannot_be_read(rule: Any) -> None:
+    with pytest.raises(BadComponent):
+        selection(rule)
+
+
+def test_only_what_a_statement_allows_is_allowed() -> None:
+    assert allows(groups(), "bed1", "mqtt:publish", "mqtt:topic:ward/7")
+    assert not allows(groups(), "nurse", "mqtt:publish", "mqtt:topic:ward/7")
+    assert not allows(groups(), "bed1", "mqtt:publish", "mqtt:topic:icu/7")
+    assert not allows(groups(), "bed1", "mqtt:subscribe", "mqtt:topicfilter:ward/7")
+    assert allows(groups(operations=["mqtt:*"], resources=["*"]), "bed1", "mqtt:connect", "mqtt:clientId:bed1")
+    assert not allows(groups(effect="DENY"), "bed1", "mqtt:publish", "mqtt:topic:ward/7")
+
+
+def test_variables_are_the_devices_own() -> None:
+    mine = groups(resources=["mqtt:topic:ward/${iot:Connection.Thing.ThingName}/#"])
+    assert allows(mine, "bed1", "mqtt:publish", "mqtt:topic:ward/bed1/#")
+    assert not allows(mine, "bed1", "mqtt:publish", "mqtt:topic:ward/bed2/#")
+    room = groups(resources=["mqtt:topic:${iot:Connection.Thing.Attributes[room]}/${*}"])
+    assert allows(room, "bed1", "mqtt:publish", "mqtt:topic:r7/*", room="r7")
+    assert not allows(room, "bed1", "mqtt:publish", "mqtt:topic:r7/x", room="r7")
+    assert not allows(room, "bed1", "mqtt:publish", "mqtt:topic:r7/*")
+
+
+@pytest.mark.parametrize(
+    "configuration",
+    [
+        {"deviceGroups": groups(operations=["mqtt:fly"])},
+        {"deviceGroups": groups(effect="MAYBE")},
+        {"deviceGroups": groups(resources=[])},
+        {"deviceGroups": {"definitions": {"a": {"selectionRule": "thingName: a", "policyName": "none"}}}},
+        {"deviceGroups": {"formatVersion": "2020"}},
+        {"security": {"clientDeviceTrustDurationMinutes": -1}},
+        {"certificateAuthority": {"certificateUri": "file:///x"}},
+    ],
+)
+def test_what_is_not_served_is_said(configuration: Any) -> None:
+    with pytest.raises(BadComponent):
+        check(configuration)
+
+
+PROGRAM = """
+import json
+from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
+from awsiot.greengrasscoreipc.model import (
+    CertificateOptions, ClientDeviceCredential, CredentialDocument, JsonMessage, MQTTCredential, PublishMessage)
+client = GreengrassCoreIPCClientV2()
+
+def say(**what):
+    client.publish_to_topic(topic="said", publish_message=PublishMessage(json_message=JsonMessage(message=what)))
+
+def refused(act):
+    try:
+        act()
+    except Exception as problem:
+        return type(problem).__name__
+
+def token(name):
+    shown = MQTTCredential(client_id=name, certificate_pem=certificate)
+    credential = CredentialDocument(mqtt_credential=shown)
+    return client.get_client_device_auth_token(credential=credential).client_device_auth_token
+
+def may(token, operation, resource):
+    asked = dict(client_device_auth_token=token, operation=operation, resource=resource)
+    return client.authorize_client_device_action(**asked).is_authorized
+
+def valid(pem):
+    shown = ClientDeviceCredential(client_device_certificate=pem)
+    return client.verify_client_device_identity(credential=shown).is_valid_client_device
+
+def renewed(event):
+    update = event.certificate_update
+    say(update=[each.split("-----")[1] for each in (update.certificate, update.private_key, update.public_key)],
+        authorities=len(update.ca_certificates))
+
+certificate, other = open("device.pem").read(), open("other.pem").read()
+mine = token("bed1")
+say(valid=[valid(certificate), valid(other), valid("no")],
+    may=[may(mine, "mqtt:publish", "mqtt:topic:ward/7"), may(mine, "mqtt:publish", "mqtt:topic:icu/7")],
+    refused=[refused(lambda: token("bed2")), refused(lambda: may("no", "mqtt:connect", "mqtt:clientId:bed1"))])
+client.subscribe_to_certificate_updates(
+    certificate_options=CertificateOptions(certificate_type="SERVER"), on_stream_event=renewed)
+import time
+time.sleep(600)
+"""
+
+
+async def test_a_broker_of_a_component_asks_by_awsiotsdk(region: RegionPlace, place: CorePlace) -> None:
+    said: list[dict[str, Any]] = []
+    place.broker.tap("said", lambda publication: said.append(json.loads(publication.payload)))
+    device, other = (place.clients.authority.issue_client(name) for name in ("bed1", "other"))
+    place.clients.known.add((device.certificate_id, "bed1"))
+    access = {
+        "aws.greengrass.ipc.pubsub": {"1": {"operations": ["*"], "resources": ["said"]}},
+        NAME: {"1": {"operations": ["*"], "resources": ["*"]}},
+    }
+    files = {"device.pem": device.certificate.decode(), "other.pem": other.certificate.decode(), "broker.py": PROGRAM}
+    written = "".join(f"cat > {name} <<'EOF'\n{content}\nEOF\n" for name, content in files.items())
+    recipe = {
+        "RecipeFormatVersion": "2020-01-25",
+        "ComponentName": "com.example.Broker",
+        "ComponentVersion": "1.0.0",
+        "ComponentConfiguration": {"DefaultConfiguration": {"accessControl": access}},
+        "Manifests": [{"Lifecycle": {"run": f"{written}exec {sys.executable} broker.py"}}],
+    }
+    await region.call("greengrassv2", "create_component_version", inlineRecipe=json.dumps(recipe).encode())
+    merge = {"configurationUpdate": {"merge": json.dumps({"deviceGroups": groups()})}}
+    wanted = {"com__example__Broker": {"componentVersion": "1.0.0"}, AUTH: {"componentVersion": "2.5.0"} | merge}
+    assert await region.outcome(await region.deploy(**wanted)) == "SUCCEEDED"
+    await until(lambda: len(said) >= 2)
+    first, second = said
+    assert first == {
+        "valid": [True, False, False],
+        "may": [True, False],
+        "refused": ["InvalidCredentialError", "InvalidClientDeviceAuthTokenError"],
+    }
+    assert second["authorities"] == 1
+    assert second["update"][0] == "BEGIN CERTIFICATE"
+    assert second["update"][1:] == ["BEGIN PRIVATE KEY", "BEGIN PUBLIC KEY"]
+
+
+def test_addresses_are_this_machines() -> None:
+    assert "127.0.0.1" in addresses(loopback=True)
+    assert "127.0.0.1" not in addresses()
