@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import queue
 import ssl
@@ -161,6 +162,28 @@ def test_a_web_socket_may_bring_the_credentials(guarded: Running, ca: Path, port
         assert connected.get(timeout=20) == code
         client.disconnect()
         client.loop_stop()
+
+
+def test_a_web_socket_that_cannot_come_in_is_refused_at_its_upgrade(guarded: Running) -> None:
+    upgrade = {
+        **{"connection": "upgrade", "upgrade": "websocket", "sec-websocket-version": "13"},
+        **{"sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA==", "sec-websocket-protocol": "mqtt"},
+    }
+
+    def status(**shown: str) -> int:
+        headers = {f"x-amz-customauthorizer-{name}" if name != "ticket" else name: shown[name] for name in shown}
+        connection = http.client.HTTPConnection("127.0.0.1", guarded.port("api"), timeout=10)
+        try:
+            connection.request("GET", "/mqtt", headers={**upgrade, **headers})
+            return connection.getresponse().status
+        finally:
+            connection.close()
+
+    assert status(name="nosuch") == 403
+    assert status(name="python", ticket="device-1", signature=sign("device-2")) == 401
+    assert status(name="python", ticket="device-1", signature=sign("device-1")) == 101
+    assert status(name="python") == 101  # CONNECT may bring the token
+    assert status(name="node") == 101
 
 
 def test_curl_publishes(guarded: Running, ca: Path) -> None:

@@ -17,7 +17,7 @@ from littoral.net.message import Answer, Handler, Headers, Request, Response, We
 from littoral.protocols.customauth import NAME
 from littoral.things.access import OpenAccess
 from littoral.things.authorizers import NotAdmitted
-from littoral.things.authorizers.authorizers import BUSY
+from littoral.things.authorizers.authorizers import BAD_SIGNATURE, BUSY
 from littoral.things.authorizers.visitors import http_of
 from littoral.things.broker import Profile
 from littoral.things.facade import Things
@@ -29,13 +29,20 @@ _PUBLISH = "/topics/"
 
 def websocket_mqtt(gateway: Gateway, things: Things, profile: Profile) -> Callable[[Request], Awaitable[Answer]]:
     """MQTT over WebSocket, as AWS has it: signed with SigV4 in the query or the headers, or for an authorizer, whose
-    function is asked when CONNECT is here: that may hold the credentials, too."""
+    function is asked when CONNECT is here: that may hold the credentials, too. What is wrong whatever CONNECT says is
+    refused now: 403 for an authorizer that is not there, 401 for a token that it has not signed."""
     signed = things.broker.protocol_factory("mqtt-wss", OpenAccess(), profile)
     asked = things.broker.protocol_factory("mqtt-wss-asked", None, profile)
 
     async def handle(request: Request) -> Answer:
         http = http_of(request)
-        if http.value(NAME) is not None or request.peer.certificate is not None:
+        if request.peer.certificate is not None:
+            return WebSocketUpgrade(partial(asked, http), "mqtt")
+        if http.value(NAME) is not None:
+            try:
+                things.visitors.check_upgrade(request)
+            except NotAdmitted as problem:
+                return _refused(401 if problem.why == BAD_SIGNATURE else 403)
             return WebSocketUpgrade(partial(asked, http), "mqtt")
         try:
             principal = await gateway.authenticate(request, scopes=MQTT_SCOPES)
@@ -69,5 +76,6 @@ def without_certificate(gateway: Gateway, things: Things, websocket: Callable[[R
 
 def _refused(status: int) -> Response:
     """In AWS's form; the reason is the operator's business, and in the log."""
-    body = {"message": "Forbidden" if status == 403 else "Too Many Requests", "traceId": str(uuid.uuid4())}
+    messages = {401: "Unauthorized", 403: "Forbidden", 429: "Too Many Requests"}
+    body = {"message": messages[status], "traceId": str(uuid.uuid4())}
     return Response(status, Headers.of([("content-type", "application/json")]), json.dumps(body).encode())

@@ -23,6 +23,7 @@ from littoral.things.table import Table
 
 MOST: Final = 200  # questions at once
 BUSY: Final = "AUTHORIZERS_BUSY"
+BAD_SIGNATURE: Final = "BAD_TOKEN_SIGNATURE"
 _DEFAULT: Final = "default"
 
 
@@ -87,6 +88,17 @@ class Authorizers:
 
     # ------------------------------------------------------------------------------------------- asking
 
+    def check(self, presented: Presented) -> None:
+        """What can be said before CONNECT, which may hold the rest, and without the function: who names an authorizer
+        that is not there, or shows a token that it has not signed, is refused. Raises NotAdmitted."""
+        if presented.value(NAME) is None:
+            return
+        authorizer = self._chosen(presented)
+        token = presented.value(authorizer.token_key) if authorizer.token_key else None
+        signature = presented.value(SIGNATURE)
+        if token and signature:
+            _verify(authorizer, token, signature)
+
     async def decide(self, presented: Presented) -> Decision:
         """Raises NotAdmitted."""
         authorizer = self._chosen(presented)
@@ -120,18 +132,12 @@ class Authorizers:
         self, authorizer: Authorizer, presented: Presented, token: str | None, signature: str | None
     ) -> Answer:
         """The function's. Raises NotAdmitted."""
-        verified = authorizer.signed
-        if token is not None and len(token) > MAX_TOKEN:
-            raise NotAdmitted("BAD_TOKEN_SIGNATURE", f"a token has at most {MAX_TOKEN} characters")
-        if verified and not (token and signature and signed(token, signature, authorizer.keys.values())):
-            raise NotAdmitted(
-                "BAD_TOKEN_SIGNATURE", f"the token for {authorizer.name} is not there or not signed by it"
-            )
+        _verify(authorizer, token, signature)
         if self.room <= 0:
             raise NotAdmitted(BUSY, "too many answers of authorizers are awaited")
         self._open += 1
         try:
-            event = presented.event(token, verified=verified)
+            event = presented.event(token, verified=authorizer.signed)
             arn = self._names.arn("authorizer", authorizer.name)
             return Answer.read(await self._functions.ask(authorizer.function, event, arn))
         except NotAnswered as problem:
@@ -140,3 +146,11 @@ class Authorizers:
             raise NotAdmitted("BAD_ANSWER", f"the answer of {authorizer.function}: {problem}") from None
         finally:
             self._open -= 1
+
+
+def _verify(authorizer: Authorizer, token: str | None, signature: str | None) -> None:
+    """Raises NotAdmitted."""
+    if token is not None and len(token) > MAX_TOKEN:
+        raise NotAdmitted(BAD_SIGNATURE, f"a token has at most {MAX_TOKEN} characters")
+    if authorizer.signed and not (token and signature and signed(token, signature, authorizer.keys.values())):
+        raise NotAdmitted(BAD_SIGNATURE, f"the token for {authorizer.name} is not there or not signed by it")

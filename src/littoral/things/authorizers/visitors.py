@@ -42,6 +42,15 @@ class Visitors:
             held = await self._ask(request, key)
         return Principal("authorizer", held.principal, admission=held)
 
+    def check_upgrade(self, request: Request) -> None:
+        """Of a WebSocket for an authorizer: as ``Authorizers.check``. Raises NotAdmitted."""
+        peer = request.peer
+        try:
+            self._authorizers.check(Presented(str(uuid.uuid4()), peer.tls, peer.server_name, http_of(request)))
+        except NotAdmitted as problem:
+            self._refusals.note(Caller("", None, peer.host), "iot:Connect", "client", "", problem.why, str(problem))
+            raise
+
     async def _ask(self, request: Request, key: bytes) -> Admission:
         peer = request.peer
         self._held.pop(key, None)
