@@ -48,6 +48,7 @@ STATUS = {
     "NoSuchUpload": 404,
     "NoSuchVersion": 404,
     "ServerSideEncryptionConfigurationNotFoundError": 404,
+    "NoSuchLifecycleConfiguration": 404,
     "NoSuchObjectLockConfiguration": 404,
     "NotImplemented": 501,
     "ObjectLockConfigurationNotFoundError": 404,

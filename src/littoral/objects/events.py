@@ -22,9 +22,10 @@ from littoral.objects.facts import Content
 HAPPENS = (
     *("ObjectCreated:Put", "ObjectCreated:Copy", "ObjectCreated:CompleteMultipartUpload"),
     *("ObjectRemoved:Delete", "ObjectRemoved:DeleteMarkerCreated"),
+    *("LifecycleExpiration:Delete", "LifecycleExpiration:DeleteMarkerCreated"),
 )
 NEVER = ("ObjectCreated:Post",)  # asked for beside others; it cannot occur here
-_EVENTS = {f"s3:{name}" for name in (*HAPPENS, *NEVER, "ObjectCreated:*", "ObjectRemoved:*")}
+_EVENTS = {f"s3:{name}" for name in (*HAPPENS, *NEVER, "ObjectCreated:*", "ObjectRemoved:*", "LifecycleExpiration:*")}
 _FUNCTION = re.compile(r"arn:aws[a-z-]*:lambda:[a-z0-9-]+:\d{12}:function:[A-Za-z0-9_-]{1,64}(:[A-Za-z0-9$_-]{1,128})?")
 
 

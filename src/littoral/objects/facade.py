@@ -27,6 +27,7 @@ from littoral.objects.events import Origin
 from littoral.objects.facts import Facts
 from littoral.objects.index import Index
 from littoral.objects.outbox import Outbox
+from littoral.objects.sweeping import Sweeper
 from littoral.store.embedded import EmbeddedStore
 from littoral.store.sealed import Seal
 
@@ -35,12 +36,20 @@ class Objects:
     """Made by ``open``. ``api`` is the class for botocore's service "s3"."""
 
     def __init__(
-        self, index: Index, shelf: Shelf, keys: Keys, outbox: Outbox, api: S3Api, clock: Callable[[], float]
+        self,
+        index: Index,
+        shelf: Shelf,
+        keys: Keys,
+        outbox: Outbox,
+        sweeper: Sweeper,
+        api: S3Api,
+        clock: Callable[[], float],
     ) -> None:
         self._index = index
         self._shelf = shelf
         self._keys = keys
         self._outbox = outbox
+        self.sweeper = sweeper
         self._clock = clock
         self.api = api
 
@@ -61,14 +70,17 @@ class Objects:
         shelf = Shelf(store.blobs("objects"), index)
         outbox = Outbox(index, clock)
         outbox.invoker = invoker
-        return cls(index, shelf, keys, outbox, S3Api(Parts(index, shelf, keys, region, account)), clock)
+        api = S3Api(Parts(index, shelf, keys, region, account))
+        return cls(index, shelf, keys, outbox, Sweeper(index, clock), api, clock)
 
     async def start(self) -> None:
         """Raises StorageFailed."""
         await self._shelf.start()
         self._outbox.start()
+        self.sweeper.start()
 
     async def close(self) -> None:
+        await self.sweeper.close()
         await self._outbox.close()
         await self._shelf.close()
         await self._index.close()

@@ -86,6 +86,7 @@ class Bucket:
     versioning: str | None = None
     lock: str | None = None
     encryption: str | None = None
+    lifecycle: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

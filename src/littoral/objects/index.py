@@ -88,6 +88,11 @@ class Index:
         )
         return [(name, created) for name, created in found]
 
+    def lifecycles(self) -> list[tuple[str, str]]:
+        """Buckets that have rules, and their rules as kept."""
+        found = self.read("SELECT name, lifecycle FROM buckets WHERE lifecycle IS NOT NULL ORDER BY name")
+        return [(name, text) for name, text in found]
+
     async def create_bucket(self, name: str, now: float, *, lock: str | None = None) -> bool:
         """False where it was there. One with an Object Lock configuration keeps versions."""
 
@@ -117,8 +122,8 @@ class Index:
     async def set_bucket(
         self, name: str, column: str, value: str | None, *, check: Callable[[Bucket], None] = lambda _: None
     ) -> None:
-        """``column`` is notification, tags, versioning, lock or encryption. ``check`` may refuse it for how the bucket
-        is. Raises NoSuchBucket."""
+        """``column`` is notification, tags, versioning, lock, encryption or lifecycle. ``check`` may refuse it for
+        how the bucket is. Raises NoSuchBucket."""
 
         def work(connection: apsw.Connection) -> None:
             check(bucket_state(connection, name))
@@ -183,12 +188,12 @@ class Index:
     def versions(
         self, bucket: str, start: str, rank: int | None, end: str | bytes, limit: int
     ) -> list[tuple[Any, ...]]:
-        """(key, id, version, size, etag, modified, facts, marker) of all versions with start <= key < end, by key, the
-        newest first; of the key ``start`` only those with an id below ``rank``."""
+        """(key, id, version, size, etag, modified, facts, marker, tags, retired) of all versions with
+        start <= key < end, by key, the newest first; of the key ``start`` only those with an id below ``rank``."""
         where = "bucket = ?1 AND key >= ?2 AND key < ?3 AND (?4 IS NULL OR key > ?2 OR id < ?4)"
         return self.read(
-            f"SELECT key, id, version, size, etag, modified, facts, 0 FROM objects WHERE {where} UNION ALL"
-            f" SELECT key, id, version, size, etag, modified, facts, marker FROM versions WHERE {where}"
+            f"SELECT key, id, version, size, etag, modified, facts, 0, tags, NULL FROM objects WHERE {where} UNION ALL"
+            f" SELECT key, id, version, size, etag, modified, facts, marker, tags, retired FROM versions WHERE {where}"
             " ORDER BY 1, 2 DESC LIMIT ?5",
             (bucket, start, end, rank, limit),
         )
@@ -254,9 +259,11 @@ class Index:
         self._after(doomed, told)
         return version
 
-    async def delete(self, bucket: str, wanted: Sequence[Removal], origin: Origin) -> list[Removed | Exception]:
+    async def delete(
+        self, bucket: str, wanted: Sequence[Removal], origin: Origin, *, family: str = "ObjectRemoved"
+    ) -> list[Removed | Exception]:
         """Remove keys or versions of them; what is not there counts as removed. What a check refuses is the outcome
-        for that one. Raises NoSuchBucket."""
+        for that one. ``family`` is of the events. Raises NoSuchBucket."""
 
         def work(connection: apsw.Connection) -> tuple[list[str], bool, list[Removed | Exception]]:
             held = bucket_state(connection, bucket)
@@ -271,7 +278,7 @@ class Index:
                 outcomes.append(done)
                 if done.number is not None:
                     sequencer = next_id(connection)
-                    happened = Happened(done.event, bucket, each.key, sequencer, done.version)
+                    happened = Happened(f"{family}:{done.event}", bucket, each.key, sequencer, done.version)
                     told = self._tell(connection, held.notification, origin, happened) or told
             doomed = [blob for done in outcomes if isinstance(done, Removed) for blob in done.doomed]
             return doomed, told, outcomes

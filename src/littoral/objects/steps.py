@@ -23,7 +23,7 @@ class WriteConditions:
 
 
 NO_CONDITIONS = WriteConditions()
-BUCKET = "SELECT created, notification, tags, versioning, lock, encryption FROM buckets WHERE name = ?"
+BUCKET = "SELECT created, notification, tags, versioning, lock, encryption, lifecycle FROM buckets WHERE name = ?"
 
 
 def rows(connection: apsw.Connection, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:

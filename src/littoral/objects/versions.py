@@ -56,7 +56,7 @@ class Removed:
     version: str | None = None
     marker: bool = False
     number: int | None = None
-    event: str = "ObjectRemoved:Delete"
+    event: str = "Delete"
     doomed: tuple[str, ...] = ()
 
 
@@ -107,7 +107,7 @@ def remove(connection: apsw.Connection, bucket: str, wanted: Removal, state: str
         " VALUES(?, ?, ?, 0, '', ?, '', ?, 1, ?)",
         (number, bucket, wanted.key, now, version, now),
     )
-    return Removed(version, True, number, "ObjectRemoved:DeleteMarkerCreated", tuple(doomed))
+    return Removed(version, True, number, "DeleteMarkerCreated", tuple(doomed))
 
 
 def retire(connection: apsw.Connection, bucket: str, key: str, now: float) -> None:

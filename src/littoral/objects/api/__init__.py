@@ -5,6 +5,7 @@ from littoral.objects.api.buckets import BucketOperations
 from littoral.objects.api.copying import CopyOperations
 from littoral.objects.api.deleting import DeleteOperations
 from littoral.objects.api.encrypting import EncryptionOperations
+from littoral.objects.api.lifecycles import LifecycleOperations
 from littoral.objects.api.listings import ListOperations
 from littoral.objects.api.locking import LockOperations
 from littoral.objects.api.multipart import MultipartOperations
@@ -31,6 +32,7 @@ class S3Api(
     VersioningOperations,
     LockOperations,
     EncryptionOperations,
+    LifecycleOperations,
 ):
     """All operations of botocore's service "s3" that Littoral has."""
 

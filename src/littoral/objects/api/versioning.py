@@ -106,7 +106,7 @@ class VersioningOperations(Operations):
         return self._index.rank_of_null(bucket, key) if version == NULL else rank_of(version)
 
     def _version_entry(self, row: Row, encoding: str | None, *, newest: bool) -> dict[str, Any]:
-        key, _, version, size, etag, modified, facts, marker = row
+        key, _, version, size, etag, modified, facts, marker, *_ = row
         entry = {
             "Key": encoded(key, encoding),
             "VersionId": version,

@@ -1,0 +1,48 @@
+"""The lifecycle rules of a bucket."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from littoral.aws.service import Call, Output, operation
+from littoral.objects.api.parts import Operations
+from littoral.objects.errors import error
+from littoral.objects.lifecycle import checked
+
+
+class LifecycleOperations(Operations):
+    @operation(
+        harmless={"ChecksumAlgorithm", "TransitionDefaultMinimumObjectSize"},
+        notes="transitions are refused; rules are followed once an hour; no x-amz-expiration in answers",
+    )
+    async def put_bucket_lifecycle_configuration(
+        self,
+        call: Call,
+        *,
+        bucket: str,
+        lifecycle_configuration: dict[str, Any] | None = None,
+        expected_bucket_owner: str | None = None,
+    ) -> Output:
+        self._check_owner(expected_bucket_owner)
+        await self._index.set_bucket(bucket, "lifecycle", checked(lifecycle_configuration or {}))
+        return {}
+
+    @operation()
+    async def get_bucket_lifecycle_configuration(
+        self, call: Call, *, bucket: str, expected_bucket_owner: str | None = None
+    ) -> Output:
+        self._check_owner(expected_bucket_owner)
+        kept = self._index.bucket(bucket).lifecycle
+        if kept is None:
+            message = "The lifecycle configuration does not exist"
+            raise error("NoSuchLifecycleConfiguration", message, BucketName=bucket)
+        return {"Rules": json.loads(kept)}
+
+    @operation()
+    async def delete_bucket_lifecycle(
+        self, call: Call, *, bucket: str, expected_bucket_owner: str | None = None
+    ) -> Output:
+        self._check_owner(expected_bucket_owner)
+        await self._index.set_bucket(bucket, "lifecycle", None)
+        return {}

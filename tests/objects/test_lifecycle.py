@@ -1,0 +1,157 @@
+"""Lifecycle rules: what is due by any rule at any time, and a bucket that is swept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from littoral.aws.service import ServiceError
+from littoral.objects.events import Origin
+from littoral.objects.facts import Content, Facts, Upload
+from littoral.objects.index import Index
+from littoral.objects.lifecycle import DAY, Held, Rule, checked, due, rules_of
+from littoral.objects.sweeping import PAGE, Sweeper
+from littoral.objects.versions import Removal
+
+Refusal = Callable[..., tuple[str, int]]
+ALL = {"Filter": {}, "Status": "Enabled"}
+
+
+def held(version: str, modified: float, *, marker: bool = False, retired: float | None = None, **more: Any) -> Held:
+    return Held(version, modified, more.get("size", 10), more.get("tags", ()), marker, retired)
+
+
+@given(st.floats(0, 100 * DAY), st.integers(1, 30))
+def test_days_end_at_midnight_and_are_whole(modified: float, days: int) -> None:
+    rule, one = Rule(days=days), held("null", modified)
+    at = next(float(midnight) for midnight in range(0, 200 * DAY, DAY) if midnight >= modified + days * DAY)
+    assert rule.expires(one, at)
+    assert not rule.expires(one, at - 1)
+
+
+def test_what_is_current_and_what_is_not_go_by_their_own_times() -> None:
+    versions = [
+        held("c", 50 * DAY),
+        held("b", 20 * DAY, retired=50 * DAY),
+        held("a", 10 * DAY, retired=20 * DAY),
+    ]
+    rules = [Rule(noncurrent_days=5, kept_noncurrent=1)]
+    assert [each.version for each in due(rules, "k", versions, 60 * DAY)] == ["a"]
+    rules = [Rule(noncurrent_days=5), Rule(days=10)]
+    assert [each.version for each in due(rules, "k", versions, 60 * DAY)] == [None, "b", "a"]
+    assert [each.version for each in due(rules, "k", versions, 54 * DAY)] == ["a"]
+    marker = [held("m", DAY, marker=True)]
+    assert [each.version for each in due([Rule(lone_markers=True)], "k", marker, 2 * DAY)] == ["m"]
+    assert not list(due([Rule(lone_markers=True)], "k", [*marker, versions[1]], 50 * DAY))
+    assert not list(due([Rule(days=1)], "k", marker, 50 * DAY))
+
+
+def test_filters() -> None:
+    tagged = held("null", 0, tags=(("a", "1"), ("b", "2")), size=100)
+    assert Rule(tags=frozenset({("a", "1")}), larger=99, smaller=101).fits(tagged)
+    assert not Rule(tags=frozenset({("a", "2")})).fits(tagged)
+    assert not Rule(larger=100).fits(tagged)
+    assert not Rule(smaller=100).fits(tagged)
+
+
+@pytest.mark.parametrize(
+    ("rule", "code"),
+    [
+        ({**ALL}, "InvalidRequest"),
+        ({**ALL, "Expiration": {"Days": 0}}, "InvalidArgument"),
+        ({**ALL, "Expiration": {"Days": 1, "ExpiredObjectDeleteMarker": True}}, "MalformedXML"),
+        ({**ALL, "Status": "enabled", "Expiration": {"Days": 1}}, "MalformedXML"),
+        ({"Status": "Enabled", "Expiration": {"Days": 1}}, "MalformedXML"),
+        ({**ALL, "ID": "x" * 256, "Expiration": {"Days": 1}}, "InvalidArgument"),
+        ({**ALL, "Expiration": {"Date": datetime(2026, 1, 1, 1, tzinfo=UTC)}}, "InvalidArgument"),
+        ({**ALL, "Transitions": [{"Days": 1, "StorageClass": "GLACIER"}]}, "NotImplemented"),
+        ({**ALL, "NoncurrentVersionExpiration": {"NoncurrentDays": 0}}, "InvalidArgument"),
+        ({**ALL, "Filter": {"And": {"Prefix": "a"}}, "Expiration": {"Days": 1}}, "MalformedXML"),
+    ],
+)
+def test_bad_rules(rule: dict[str, Any], code: str) -> None:
+    with pytest.raises(ServiceError) as refused:
+        checked({"Rules": [rule]})
+    assert refused.value.code == code
+
+
+def test_a_configuration_comes_back(s3: Any, bucket: str, refusal: Refusal) -> None:
+    assert refusal(s3.get_bucket_lifecycle_configuration, Bucket=bucket) == ("NoSuchLifecycleConfiguration", 404)
+    rules = [
+        {
+            "ID": "one",
+            "Filter": {"And": {"Prefix": "a/", "Tags": [{"Key": "k", "Value": "v"}]}},
+            "Status": "Enabled",
+            "Expiration": {"Date": datetime(2027, 1, 1, tzinfo=UTC)},
+        },
+        {"ID": "two", "Prefix": "", "Status": "Disabled", "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 2}},
+    ]
+    s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": rules})
+    assert s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"] == rules
+    twice = {"Rules": [rules[0], rules[0]]}
+    refused = refusal(s3.put_bucket_lifecycle_configuration, Bucket=bucket, LifecycleConfiguration=twice)
+    assert refused == ("InvalidArgument", 400)
+    s3.delete_bucket_lifecycle(Bucket=bucket)
+    assert refusal(s3.get_bucket_lifecycle_configuration, Bucket=bucket) == ("NoSuchLifecycleConfiguration", 404)
+
+
+async def test_a_bucket_is_swept(tmp_path: Path) -> None:
+    """More keys than a page has, one key of many versions across its edge, and an upload that nobody completed."""
+    index = await Index.open(tmp_path / "objects.db", "us-east-1", "000000000000")
+    await index.create_bucket("b", 0.0)
+
+    async def put(key: str, day: float) -> None:
+        origin = Origin("me", "127.0.0.1", "r", day * DAY)
+        await index.put("b", key, Content(1, "e", b"1"), Facts(), (), origin, "ObjectCreated:Put")
+
+    for number in range(PAGE - 2):
+        await put(f"old/{number:04d}", 1.5)
+    await index.set_bucket("b", "versioning", "Enabled")
+    for day in range(1, 9):
+        await put("old/many", float(day))
+    await put("old/young", 100.0)
+    await put("other", 1.0)
+    await index.create_upload(Upload("u", "b", "old/up", 1.0, Facts()))
+    await index.create_upload(Upload("v", "b", "other", 1.0, Facts()))
+    rule = {
+        "Filter": {"Prefix": "old/"},
+        "Status": "Enabled",
+        "Expiration": {"Days": 10},
+        "NoncurrentVersionExpiration": {"NoncurrentDays": 10, "NewerNoncurrentVersions": 2},
+        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 3},
+    }
+    await index.set_bucket("b", "lifecycle", checked({"Rules": [rule]}))
+    now = [100 * DAY]
+    sweeper = Sweeper(index, lambda: now[0])
+    await sweeper.sweep()
+    listed = [row[0] for row in index.page("b", "", "\U0010ffff", 2 * PAGE)]
+    assert listed == ["old/young", "other"]
+    many = index.versions("b", "old/many", None, "old/many0", 100)
+    assert [bool(row[7]) for row in many] == [True, False, False, False]  # a marker, the last, and two that are kept
+    assert [row[1] for row in index.uploads("b", "", None, "\U0010ffff", 10)] == ["v"]
+    now[0] = 200 * DAY
+    await sweeper.sweep()
+    many = index.versions("b", "old/many", None, "old/many0", 100)
+    assert [bool(row[7]) for row in many] == [True, False, False]  # the last is one of the two now
+    await index.close()
+
+
+async def test_what_was_written_again_or_is_locked_stays(tmp_path: Path) -> None:
+    index = await Index.open(tmp_path / "objects.db", "us-east-1", "000000000000")
+    await index.create_bucket("b", 0.0)
+    origin = Origin("me", "127.0.0.1", "r", 5.0)
+    await index.put("b", "k", Content(1, "e", b"1"), Facts(), (), origin, "ObjectCreated:Put")
+    (removal,) = due([Rule(days=1)], "k", [held("null", 4.0)], 50 * DAY)
+    (outcome,) = await index.delete("b", [removal], origin)
+    assert isinstance(outcome, ServiceError)
+    assert index.find("b", "k") is not None
+    (outcome,) = await index.delete("b", [Removal("k")], origin)
+    assert not isinstance(outcome, Exception)
+    assert rules_of(checked({"Rules": [{**ALL, "Status": "Disabled", "Expiration": {"Days": 1}}]})) == ()
+    await index.close()
