@@ -30,6 +30,7 @@ import os
 import random
 import shutil
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -38,6 +39,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from edge_server import PROGRAM
 from servers import HOST, cpu, ports, started
@@ -211,8 +213,9 @@ if shutil.which("ab"):
 class GoodClient:
     """Latencies in seconds from the moment a request was due, LOST for those without an answer in that time."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, tls: ssl.SSLContext | None = None) -> None:
         self.port = port
+        self._tls: dict[str, Any] = {"ssl": tls, "server_hostname": HOST} if tls is not None else {}
         self.samples: list[tuple[float, float]] = []
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
@@ -235,7 +238,7 @@ class GoodClient:
 
     async def _once(self, fresh: bool) -> None:
         if fresh or not self._idle:
-            reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+            reader, writer = await asyncio.open_connection("127.0.0.1", self.port, **self._tls)
         else:
             reader, writer = self._idle.pop()
         writer.write(f"GET /page{HEAD}\r\n".encode())
@@ -252,8 +255,8 @@ class GoodClient:
 # -------------------------------------------------------------------------------------------------- the drill
 
 
-async def drill(port: int) -> list[tuple[float, float]]:
-    client = GoodClient(port)
+async def drill(port: int, tls: ssl.SSLContext | None = None) -> list[tuple[float, float]]:
+    client = GoodClient(port, tls)
     await client._once(fresh=True)  # now the page is cached
     await client.run(BEFORE + DURING + AFTER)
     return client.samples
@@ -276,6 +279,17 @@ def show(samples: list[tuple[float, float]]) -> float:
             f" median {middle:6.1f} ms, 99 % {high:7.1f} ms, {lost} lost"
         )
     return shares[1]
+
+
+def told(control: int) -> None:
+    """Prints what the edge has refused and answered."""
+    with socket.create_connection(("127.0.0.1", control)) as asked:
+        asked.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        answer = b"".join(iter(lambda: asked.recv(65_536), b""))
+    refused, results, price = json.loads(answer.partition(b"\r\n\r\n")[2])
+    for name, found in (("refused", refused), ("answered", results)):
+        print(f"{name}:", ", ".join(f"{count:,} {each}" for each, count in sorted(found.items())) or "nothing")
+    print(f"price: {price:.0f}")
 
 
 def plot(samples: list[tuple[float, float]], file: Path) -> None:
@@ -329,16 +343,7 @@ def main() -> int:
         samples = asyncio.run(drill(port))
         share = show(samples)
         print(f"the edge used {cpu(edge.pid) - used:.1f} s of its core's {BEFORE + DURING + AFTER:.0f}")
-        with socket.create_connection(("127.0.0.1", control)) as asked:
-            asked.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-            answer = b"".join(iter(lambda: asked.recv(65_536), b""))
-        refused, results, price = json.loads(answer.partition(b"\r\n\r\n")[2])
-        print("refused:", ", ".join(f"{count:,} {name}" for name, count in sorted(refused.items())))
-        print(
-            "answered:",
-            ", ".join(f"{count:,} {name}" for name, count in sorted(results.items())),
-            f"(price {price:.0f})",
-        )
+        told(control)
     if file is not None:
         plot(samples, file)
     return 0 if share >= 0.95 else 1

@@ -13,7 +13,7 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -161,10 +161,10 @@ def guarded(pipeline: Pipeline, bundle: dict[str, Any]) -> None:
 
 
 async def listen(pipeline: Pipeline, options: argparse.Namespace) -> list[int]:
+    if options.front is not None:
+        return await listen_behind(pipeline, options)
     if options.shield is not None:
         return await listen_telling(pipeline, shielded=options.shield == "on")
-    if options.front is not None:
-        return [await listen_behind(pipeline, options)]
     tls = None
     if options.tls:
         issued = Authority.load_or_create(options.folder / "pki", "bench").issue_server([HOST])
@@ -172,20 +172,21 @@ async def listen(pipeline: Pipeline, options: argparse.Namespace) -> list[int]:
     return [(await listen_http(pipeline.handle, tls=tls)).port]
 
 
-async def listen_behind(pipeline: Pipeline, options: argparse.Namespace) -> int:
-    """Behind Caddy where there is one, unless it is ``off``."""
+async def listen_behind(pipeline: Pipeline, options: argparse.Namespace) -> list[int]:
+    """Behind Caddy where there is one, unless it is ``off``. With the shield it has a second port, too."""
     settings = Settings(data_dir=options.folder, edge_front=options.front)
     own = Certificates(Authority.load_or_create(options.folder / "pki", "bench"), ["localhost"])
     program = find_caddy(settings)
     if program is None:
         tls = server_context(own.own(), names=Contexts(own, pipeline.serves), alpn=["http/1.1"])
-        return (await listen_http(Entrance(pipeline).handle, tls=tls)).port
-    unlimited = Unlimited(Shield(), pipeline.pop)
-    return (await listen_front(pipeline, unlimited, program, own, settings, 0)).port
+        return [(await listen_http(Entrance(pipeline).handle, tls=tls)).port]
+    shielded = options.shield == "on"
+    guard = Guard(Shield(settings.client_limits()), pipeline.pop) if shielded else Unlimited(Shield(), pipeline.pop)
+    front = await listen_front(pipeline, guard, program, own, settings, 0)
+    return [front.port, *([await listen_to_tell(pipeline, guard, {})] if shielded else [])]
 
 
 async def listen_telling(pipeline: Pipeline, *, shielded: bool) -> list[int]:
-    """With a second port that says what was refused and answered, and the shield's price."""
     settings = Settings()
     guard = Guard(Shield(settings.client_limits()), pipeline.pop)
     if shielded:
@@ -193,12 +194,17 @@ async def listen_telling(pipeline: Pipeline, *, shielded: bool) -> list[int]:
         listener = await listen_http(handler, limits=settings.listener_limits(), gate=guard)
     else:
         listener = await listen_http(pipeline.handle)
+    return [listener.port, await listen_to_tell(pipeline, guard, listener.service.refusals)]
+
+
+async def listen_to_tell(pipeline: Pipeline, guard: Guard, refusals: Mapping[str, int]) -> int:
+    """A port that says what was refused and answered, and the shield's price."""
 
     def told(_: Request) -> Response:
-        refused = {**guard.shield.refused, **listener.service.refusals}
+        refused = {**guard.shield.refused, **refusals}
         return Response(200, Headers([]), json.dumps([refused, pipeline.results, guard.shield.price]).encode())
 
-    return [listener.port, (await listen_http(told)).port]
+    return (await listen_http(told)).port
 
 
 def main() -> None:
