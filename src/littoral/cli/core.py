@@ -7,7 +7,7 @@ import json
 import socket
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 from urllib.parse import quote, urlencode
 
 from littoral.cli.asking import Failed
@@ -15,7 +15,7 @@ from littoral.cli.sites import ago
 from littoral.cli.table import aligned
 from littoral.site.settings import Loaded
 
-SOCKET: Final = "operator.socket"
+SOCKET, TOKEN = "operator.socket", "operator.token"
 
 
 def status(loaded: Loaded, *, as_json: bool) -> int:
@@ -70,7 +70,7 @@ def _asked(loaded: Loaded, method: str, target: str) -> bytes:
         folder = the_only_core(folder.parent)
     connection = _Local(folder / SOCKET)
     try:
-        connection.request(method, target)
+        connection.request(method, target, headers={"authorization": (folder / TOKEN).read_text()})
         answer = connection.getresponse()
         body = answer.read()
     except (OSError, http.client.HTTPException) as problem:

@@ -7,8 +7,8 @@
     GET  /logs?component=NAME&lines=N            GET logs
     POST /components/NAME/restart | stop
 
-Owns: the form of the status, who may read which log. The socket's mode is the permission: whoever may open it is the
-core's user or root. Refuses to know: terminals and browsers (``cli``, ``site``).
+Owns: the form of the status, who may read which log. Whoever may open the socket is the core's user or root;
+whoever can read the token is none of its components. Refuses to know: terminals and browsers (``cli``, ``site``).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
@@ -30,6 +31,7 @@ from littoral.core.spool import Spool
 from littoral.net.message import Headers, Request, Response
 
 SOCKET = "operator.socket"  # in the data folder: where it is, as a link
+TOKEN = "operator.token"  # noqa: S105 - a file beside it: components may reach the socket, and cannot read this
 MOST_LINES, MOST_BYTES = 10_000, 4 * 1024 * 1024
 _ACTION = re.compile(r"/components/([^/]+)/(restart|stop)")
 
@@ -63,6 +65,7 @@ class Operator:
         self._nucleus = nucleus
         self._clock = clock
         self._began = clock()
+        self.token = secrets.token_urlsafe(32)
 
     async def status(self) -> dict[str, Any]:
         """All that the core knows of itself, as JSON."""
@@ -105,6 +108,8 @@ class Operator:
         await self._nucleus.stop(component)
 
     async def handle(self, request: Request) -> Response:
+        if not secrets.compare_digest((request.headers.get("authorization") or "").encode(), self.token.encode()):
+            return _json({"message": f"the {TOKEN} of the data folder is needed"}, 401)
         try:
             return await self._answer(request)
         except Refused as refused:

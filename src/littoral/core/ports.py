@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from littoral.aws.invoke import Invocation, InvokeResult
@@ -13,6 +14,14 @@ Deliver = Callable[[str, bytes, int], Awaitable[None] | None]
 
 Heard = Callable[[str, bytes, str | None], None]
 """Takes a message's topic, payload and content type."""
+
+Fence = Callable[[Sequence[Path], Sequence[Path], Sequence[str]], Sequence[str]]
+"""Folders that are a program's, folders that it may read, and its command: the command that runs it so confined."""
+
+
+def unfenced(_own: Sequence[Path], _read: Sequence[Path], command: Sequence[str]) -> Sequence[str]:
+    """A program that is confined to nothing: ``--insecure-no-sandbox``."""
+    return command
 
 
 class Shadows(Protocol):

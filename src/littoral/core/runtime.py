@@ -22,7 +22,7 @@ from littoral.core.nucleus.nucleus import Nucleus
 from littoral.core.operator import Operator
 from littoral.core.packages import Packages
 from littoral.core.playing import Players, Surroundings
-from littoral.core.ports import Broker, Deliver, Functions, Subscription
+from littoral.core.ports import Broker, Deliver, Fence, Functions, Subscription, unfenced
 from littoral.core.routes import Routes
 from littoral.core.session import Timing
 from littoral.core.shadowmanager.pace import Pace
@@ -40,6 +40,7 @@ class CoreSettings:
     socket: Path  # of the IPC
     region: str = "us-east-1"
     role_alias: str = ALIAS  # by which it asks for credentials
+    fence: Fence = unfenced  # around programs
     spool: SpoolLimits = field(default_factory=SpoolLimits)
     window: int = 1000  # publishes unacknowledged at most
     timing: Timing = field(default_factory=Timing)
@@ -90,7 +91,7 @@ class Core:
         client = HttpClient()
         source = Source(above.url, above.tls, above.server_name, client)
         routes = Routes(broker, link, spool, functions, streams)
-        nucleus = Nucleus(settings.folder, records, settings.thing, settings.region, settings.socket)
+        nucleus = Nucleus(settings.folder, records, settings.thing, settings.region, settings.socket, settings.fence)
         packages = Packages(settings.folder, source)
         pace = Pace(time.time)
         players = Players.of(

@@ -15,14 +15,17 @@ from cryptography.x509.oid import NameOID
 from littoral.aws.gateway import Gateway
 from littoral.core.clientdevices.detector import addresses
 from littoral.core.link import Upstream
-from littoral.core.operator import SOCKET, Operator
+from littoral.core.operator import SOCKET, TOKEN, Operator
+from littoral.core.ports import unfenced
 from littoral.core.runtime import Core, CoreSettings
 from littoral.net.listen import listen_unix
+from littoral.net.pki import write_private
 from littoral.net.tls import client_context
 from littoral.site.capabilities import CoreBroker, PinnedFunctions
 from littoral.site.clientdevices import CoreClients
 from littoral.site.console.core import PATH as PAGE
 from littoral.site.console.core import CorePage
+from littoral.site.fencing import fence_of
 from littoral.site.foundation import lay
 from littoral.site.listening import listen_api, listen_mqtt
 from littoral.site.local import open_local
@@ -72,6 +75,7 @@ async def compose(place: Place) -> None:
             sockets / "ipc.socket",
             settings.region,
             settings.role_alias,
+            unfenced if settings.insecure_no_sandbox else fence_of(settings),
             log_form=JsonForm(),
         ),
         base.store.records("core"),
@@ -101,12 +105,14 @@ async def compose(place: Place) -> None:
 async def listen_operator(place: Place, operator: Operator, sockets: Path) -> None:
     """For whoever runs this core, on its device. Where the socket is, a link in the data folder says."""
     listener = await listen_unix(operator.handle, sockets / SOCKET)
-    link = place.settings.data_dir / SOCKET
+    link, token = place.settings.data_dir / SOCKET, place.settings.data_dir / TOKEN
+    write_private(token, operator.token.encode())
     link.unlink(missing_ok=True)
     link.symlink_to(sockets / SOCKET)
 
     async def close() -> None:
-        link.unlink(missing_ok=True)
+        for file in (link, token):
+            file.unlink(missing_ok=True)
         await listener.close(0.0)
 
     place.part(close)

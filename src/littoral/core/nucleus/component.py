@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -21,7 +21,7 @@ STEADY = 1.0  # seconds that a program must run before it counts as running well
 
 
 class Component:
-    """``prepare`` gives a step's script and environment with everything filled in. ``told`` hears of each change of
+    """``prepare`` gives a step's command and environment with everything filled in. ``told`` hears of each change of
     state."""
 
     def __init__(
@@ -30,7 +30,7 @@ class Component:
         configuration: Configuration,
         folder: Path,
         words: Path,
-        prepare: Callable[[Component, Step], tuple[str, dict[str, str]]],
+        prepare: Callable[[Component, Step], tuple[Sequence[str], dict[str, str]]],
         told: Callable[[], None],
     ) -> None:
         self.made = made
@@ -124,8 +124,8 @@ class Component:
         if step is None:
             return
         try:
-            script, environment = self._prepare(self, step)
-            program = await Program.begin(script, self.folder, environment, self._words)
+            command, environment = self._prepare(self, step)
+            program = await Program.begin(command, self.folder, environment, self._words)
         except OSError as problem:
             log.warning("%s of %s cannot be run: %s", name, self.made.name, problem)
             self._lifecycle.ended(name, well=False, now=time.monotonic())

@@ -2,7 +2,7 @@
 
 A component has a folder for its work, a token for the IPC socket, which is another at each deployment, and its
 configuration, which outlives deployments and restarts. What it gets from the core's own environment is little
-(``process.KEPT``). Components run as the core's user: they are not sandboxed as functions are.
+(``process.KEPT``). Components run as the core's user, within the fence that the site hands in.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from littoral.core.ipc.ports import Details
 from littoral.core.nucleus.component import Component
 from littoral.core.nucleus.recipe import Generic, Step, filled
 from littoral.core.packages import packed, unpacked
+from littoral.core.ports import Fence, unfenced
 from littoral.core.recipe import BadComponent
 from littoral.store.contract import Records
 from littoral.store.documents import Documents
@@ -44,12 +45,15 @@ class Wanted:
 class Nucleus:
     """``open`` it, hand it to the IPC server, ``change`` what is deployed, ``close`` it."""
 
-    def __init__(self, folder: Path, records: Records, thing: str, region: str, socket: Path) -> None:
+    def __init__(
+        self, folder: Path, records: Records, thing: str, region: str, socket: Path, fence: Fence = unfenced
+    ) -> None:
         self._folder = folder
         self._documents = Documents(records, "configuration/")
         self._thing = thing
         self._region = region
         self._socket = socket
+        self._fence = fence
         self.environment: dict[str, str] = {}  # of every program, what services of the core add to its own
         self._components: dict[str, Component] = {}
         self._tokens: dict[str, str] = {}
@@ -177,8 +181,8 @@ class Nucleus:
 
     # ------------------------------------------------------------------------------------- its programs
 
-    def _filled(self, component: Component, step: Step) -> tuple[str, dict[str, str]]:
-        """Script and environment of a step, its variables filled in."""
+    def _filled(self, component: Component, step: Step) -> tuple[Sequence[str], dict[str, str]]:
+        """Command and environment of a step, its variables filled in."""
 
         def value(other: str, kind: str, key: str) -> str | None:
             return self._value(other or component.made.name, kind, key)
@@ -194,7 +198,14 @@ class Nucleus:
             **self.environment,
         }
         environment |= {name: filled(text, value) for name, text in step.environment.items()}
-        return filled(step.script, value), environment
+        command = ("/bin/sh", "-c", filled(step.script, value))
+        return self._fence([component.folder], self._readable(component), command), environment
+
+    def _readable(self, component: Component) -> list[Path]:
+        """The artifacts of a component, and of those that it depends on."""
+        others = (self._components.get(name) for name in (*component.made.hard, *component.made.soft))
+        made = [component.made, *(each.made for each in others if each is not None)]
+        return [place(self._folder, each) for each in made for place in (packed, unpacked)]
 
     def _value(self, name: str, kind: str, key: str) -> str | None:
         component = self._components.get(name)

@@ -7,7 +7,7 @@ import contextlib
 import os
 import shutil
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "HOME")  # of the core's own environment; nothing else of it is a component's
@@ -22,14 +22,14 @@ class Program:
         self._process = process
 
     @classmethod
-    async def begin(cls, script: str, folder: Path, environment: Mapping[str, str], log: Path) -> Program:
+    async def begin(cls, command: Sequence[str], folder: Path, environment: Mapping[str, str], log: Path) -> Program:
         """Raises OSError."""
         if log.exists() and log.stat().st_size > LARGEST_LOG:
             log.replace(log.with_suffix(".log.1"))
         kept = {name: os.environ[name] for name in KEPT if name in os.environ}
         with log.open("ab") as words:
             process = await asyncio.create_subprocess_exec(
-                *("/bin/sh", "-c", script),
+                *command,
                 cwd=folder,
                 env={**kept, **environment},
                 stdin=asyncio.subprocess.DEVNULL,

@@ -7,12 +7,15 @@ A second fence behind the mounts, and the only one against abstract Unix sockets
 from __future__ import annotations
 
 import os
+import stat
 import struct
+from collections.abc import Iterable
 
 from . import kernel
 
 EXECUTE, WRITE_FILE, READ_FILE, READ_DIR = 1, 2, 4, 8
 TRUNCATE, IOCTL_DEV = 1 << 14, 1 << 15
+OF_FILES = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV
 READING = EXECUTE | READ_FILE | READ_DIR
 SCOPES = 3  # abstract Unix sockets, signals
 CREATE_RULESET_VERSION = 1
@@ -39,24 +42,31 @@ def rights(version: int) -> int:
 
 
 def restrict(version: int, writable: tuple[str, ...]) -> None:
-    """Fence in this thread and its children for good. Needs no_new_privileges. Raises OSError."""
+    """Fence in this thread and its children for good: they read everything and write there. Needs no_new_privileges.
+    Raises OSError."""
+    devices = READ_FILE | READ_DIR | WRITE_FILE | TRUNCATE | IOCTL_DEV
+    fence(version, [("/", READING), ("/dev", devices), *((folder, rights(version)) for folder in writable)])
+
+
+def fence(version: int, rules: Iterable[tuple[str, int]]) -> None:
+    """The same by what is allowed beneath each path; of a file only what there is of files."""
     handled = rights(version)
     attributes = struct.pack("QQQ", handled, 0, SCOPES if scopes(version) else 0)
     size = 24 if scopes(version) else 8
     ruleset = kernel.call("landlock_create_ruleset", attributes[:size], size, 0)
     try:
-        _allow(ruleset, "/", READING & handled)
-        _allow(ruleset, "/dev", (READ_FILE | READ_DIR | WRITE_FILE | TRUNCATE | IOCTL_DEV) & handled)
-        for folder in writable:
-            _allow(ruleset, folder, handled)
+        for path, allowed in rules:
+            _allow(ruleset, path, allowed & handled)
         kernel.call("landlock_restrict_self", ruleset, 0)
     finally:
         os.close(ruleset)
 
 
-def _allow(ruleset: int, folder: str, allowed: int) -> None:
-    parent = os.open(folder, os.O_PATH | os.O_CLOEXEC)
+def _allow(ruleset: int, path: str, allowed: int) -> None:
+    parent = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
+        if not stat.S_ISDIR(os.fstat(parent).st_mode):
+            allowed &= OF_FILES
         kernel.call("landlock_add_rule", ruleset, RULE_PATH_BENEATH, struct.pack("=Qi", allowed, parent), 0)
     finally:
         os.close(parent)
