@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -13,11 +14,27 @@ from littoral.tour.provision import CORE, Cloud, authority, policies, thing, wai
 from tests.site.conftest import FREE_PORTS, Running
 
 NAME = "ward.Alarm"
+# What a program reaches: its core's socket, and not its core's keys.
+TRIES = """
+import os, socket
+connection = socket.socket(socket.AF_UNIX)
+connection.connect(os.environ["AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT"])
+print("reached the socket")
+try:
+    open("../../../credentials")
+except PermissionError:
+    print("reached no key")
+"""
 RECIPE = {
     "RecipeFormatVersion": "2020-01-25",
     "ComponentName": NAME,
     "ComponentVersion": "1.0.0",
-    "Manifests": [{"Platform": {"os": "linux"}, "Lifecycle": {"run": "echo awake as $$; exec sleep 1000"}}],
+    "Manifests": [
+        {
+            "Platform": {"os": "linux"},
+            "Lifecycle": {"run": f"{sys.executable} -c {shlex.quote(TRIES)}; echo awake as $$; exec sleep 1000"},
+        }
+    ],
 }
 
 

@@ -64,6 +64,12 @@ def test_a_component_is_stopped_and_run_again_and_its_words_are_read(core: Place
         assert time.monotonic() < deadline
 
 
+def test_a_program_reaches_its_cores_socket_and_none_of_its_keys(core: PlaceProcess) -> None:
+    said = asked(core, "logs", NAME).splitlines()
+    assert said[:2] == ["reached the socket", "reached no key"], said
+    assert (core.folder / "credentials").is_file()
+
+
 def test_what_is_not_there_is_said(core: PlaceProcess, tmp_path: Path) -> None:
     assert "there is no component 'ward.Nobody'" in asked(core, "logs", "ward.Nobody", code=1)
     assert "there is no component '../../ca'" in asked(core, "logs", "../../ca", code=1)
