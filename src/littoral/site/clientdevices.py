@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from littoral.core.clientdevices.groups import Device
 from littoral.core.clientdevices.ports import Judge, ServerCertificate
 from littoral.core.clientdevices.telling import AUTHORITIES
-from littoral.core.greengrass import Greengrass
 from littoral.net.message import Handler, Headers, Request, Response
 from littoral.net.pki import Authority, certificate_id
 from littoral.site.registry import may
 from littoral.things.facade import Things
+
+if TYPE_CHECKING:  # a core loads nothing of the region's side
+    from littoral.core.greengrass import Greengrass
 
 DISCOVER = "/greengrass/discover/thing/"
 PORT = 8883
