@@ -140,3 +140,11 @@ class UploadedPart:
     etag: str
     checksum: str | None
     modified: float
+
+
+def dump_tags(tags: Tags) -> str | None:
+    return json.dumps(tags) if tags else None
+
+
+def load_tags(text: str | None) -> Tags:
+    return tuple((name, value) for name, value in json.loads(text)) if text else ()

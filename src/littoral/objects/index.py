@@ -1,4 +1,5 @@
-"""The index: buckets, objects, uploads and the outbox of notifications, in one SQLite file of this capability.
+"""The index: buckets, objects, uploads and the outbox of notifications, in one SQLite file of this capability. Buckets
+and uploads are in ``bucketrows`` and ``uploadrows``; here are objects, their versions and the outbox.
 
 A change and the notifications it causes are one transaction. Bytes of more than 16 KiB are blobs elsewhere; the
 transaction that takes the last reference to a blob names it as doomed, and it is removed after the commit. A crash
@@ -18,18 +19,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import apsw
 
 from littoral.objects import events
-from littoral.objects.errors import disk, error, is_delete_marker, no_such_bucket, no_such_key, no_such_upload
+from littoral.objects.errors import error, is_delete_marker, no_such_key
 from littoral.objects.events import Happened, Origin
-from littoral.objects.facts import Bucket, Content, Facts, Piece, Stored, Tags, Upload, UploadedPart
+from littoral.objects.facts import Content, Facts, Piece, Stored, Tags, dump_tags, load_tags
 from littoral.objects.locks import Lock, load_lock, locked_at_write
 from littoral.objects.schema import SCHEMA, upgrade
 from littoral.objects.steps import (
-    BUCKET,
     NO_CONDITIONS,
     WriteConditions,
     bucket_state,
@@ -40,11 +40,10 @@ from littoral.objects.steps import (
     rows,
     unreferenced,
 )
+from littoral.objects.uploadrows import UploadRows
 from littoral.objects.versions import COLUMNS, ENABLED, NULL, Removal, Removed, make_room, remove, version_of
 from littoral.store.embedded.database import Database
-from littoral.store.embedded.keys import ceiling
 
-T = TypeVar("T")
 READ = (
     "SELECT id, modified, size, etag, inline, facts, tags, version, locked,"
     " (SELECT versioning FROM buckets WHERE name = bucket)"
@@ -53,85 +52,14 @@ WIDTH = 10  # columns of READ
 HEAVY = 200  # rows in one transaction from which it runs on the writer's thread
 
 
-class Index:
-    """Open with ``Index.open``. ``doomed`` is called with blobs to remove, ``queued`` when the outbox has grown."""
-
-    def __init__(self, database: Database, region: str, account: str) -> None:
-        self._database = database
-        self._region = region
-        self._account = account
-        self.doomed: Callable[[Sequence[str]], None] = lambda _: None
-        self.queued: Callable[[], None] = lambda: None
+class Index(UploadRows):
+    """Open with ``Index.open``."""
 
     @classmethod
     async def open(cls, path: Path, region: str, account: str) -> Index:
         made = cls(await Database.open(path, SCHEMA), region, account)
         await made._write(upgrade)
         return made
-
-    async def close(self) -> None:
-        await self._database.close()
-
-    # ------------------------------------------------------------------------------------------------ buckets
-
-    def bucket(self, name: str) -> Bucket:
-        """Raises NoSuchBucket."""
-        found = self.read(BUCKET, (name,))
-        if not found:
-            raise no_such_bucket(name)
-        return Bucket(*found[0])
-
-    def buckets(self, prefix: str, after: str, limit: int) -> list[tuple[str, float]]:
-        found = self.read(
-            "SELECT name, created FROM buckets WHERE name > ? AND name >= ? AND name < ? ORDER BY name LIMIT ?",
-            (after, prefix, ceiling(prefix), limit),
-        )
-        return [(name, created) for name, created in found]
-
-    def lifecycles(self) -> list[tuple[str, str]]:
-        """Buckets that have rules, and their rules as kept."""
-        found = self.read("SELECT name, lifecycle FROM buckets WHERE lifecycle IS NOT NULL ORDER BY name")
-        return [(name, text) for name, text in found]
-
-    async def create_bucket(self, name: str, now: float, *, lock: str | None = None) -> bool:
-        """False where it was there. One with an Object Lock configuration keeps versions."""
-
-        def work(connection: apsw.Connection) -> bool:
-            state = None if lock is None else ENABLED
-            sql = "INSERT OR IGNORE INTO buckets(name, created, versioning, lock) VALUES(?, ?, ?, ?)"
-            connection.execute(sql, (name, now, state, lock))
-            return connection.changes() == 1
-
-        return await self._write(work)
-
-    async def delete_bucket(self, name: str) -> None:
-        """With its unfinished uploads. Raises NoSuchBucket, BucketNotEmpty."""
-
-        def work(connection: apsw.Connection) -> list[str]:
-            bucket_state(connection, name)
-            held = "SELECT 1 FROM objects WHERE bucket = ?1 UNION ALL SELECT 1 FROM versions WHERE bucket = ?1 LIMIT 1"
-            if rows(connection, held, (name,)):
-                raise error("BucketNotEmpty", "The bucket you tried to delete is not empty", BucketName=name)
-            uploads = [row[0] for row in rows(connection, "SELECT id FROM uploads WHERE bucket = ?", (name,))]
-            doomed = [blob for upload in uploads for blob in drop_upload(connection, upload)]
-            connection.execute("DELETE FROM buckets WHERE name = ?", (name,))
-            return doomed
-
-        self.doomed(await self._write(work, heavy=True))
-
-    async def set_bucket(
-        self, name: str, column: str, value: str | None, *, check: Callable[[Bucket], None] = lambda _: None
-    ) -> None:
-        """``column`` is notification, tags, versioning, lock, encryption or lifecycle. ``check`` may refuse it for
-        how the bucket is. Raises NoSuchBucket."""
-
-        def work(connection: apsw.Connection) -> None:
-            check(bucket_state(connection, name))
-            connection.execute(f"UPDATE buckets SET {column} = ? WHERE name = ?", (value, name))
-
-        await self._write(work)
-
-    # ------------------------------------------------------------------------------------------------ objects
 
     def find(self, bucket: str, key: str) -> Stored | None:
         """Raises NoSuchBucket."""
@@ -313,80 +241,6 @@ class Index:
 
         await self._write(work)
 
-    # ------------------------------------------------------------------------------------------------ uploads
-
-    async def create_upload(self, upload: Upload) -> None:
-        def work(connection: apsw.Connection) -> None:
-            bucket_state(connection, upload.bucket)
-            connection.execute(
-                "INSERT INTO uploads(id, bucket, key, initiated, facts, tags, algorithm, kind, locked)"
-                " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    upload.id,
-                    upload.bucket,
-                    upload.key,
-                    upload.initiated,
-                    upload.facts.dump(),
-                    dump_tags(upload.tags),
-                    upload.algorithm,
-                    upload.kind,
-                    upload.lock.dump() if upload.lock is not None else None,
-                ),
-            )
-
-        await self._write(work)
-
-    def upload(self, bucket: str, key: str, upload_id: str) -> Upload:
-        """Raises NoSuchBucket, NoSuchUpload."""
-        found = self.read(
-            "SELECT initiated, facts, tags, algorithm, kind, locked FROM uploads"
-            " WHERE id = ? AND bucket = ? AND key = ?",
-            (upload_id, bucket, key),
-        )
-        if not found:
-            self.bucket(bucket)
-            raise no_such_upload(upload_id)
-        initiated, facts, tags, algorithm, kind, locked = found[0]
-        lock = None if locked is None else load_lock(locked)
-        return Upload(upload_id, bucket, key, initiated, Facts.load(facts), load_tags(tags), algorithm, kind, lock)
-
-    def uploads(self, bucket: str, start: str, last: str | None, end: str | bytes, limit: int) -> list[tuple[Any, ...]]:
-        """(key, id, initiated, algorithm, kind) with start <= key < end, by key, then as begun; of the key ``start``
-        only those behind the id ``last``."""
-        return self.read(
-            "SELECT key, id, initiated, algorithm, kind FROM uploads WHERE bucket = ?1 AND key >= ?2 AND key < ?3"
-            " AND (?4 IS NULL OR key > ?2 OR id > ?4) ORDER BY key, id LIMIT ?5",
-            (bucket, start, end, last, limit),
-        )
-
-    async def put_part(self, upload_id: str, part: UploadedPart) -> None:
-        """Raises NoSuchUpload where it has been aborted or completed meanwhile."""
-
-        def work(connection: apsw.Connection) -> list[str]:
-            if not rows(connection, "SELECT 1 FROM uploads WHERE id = ?", (upload_id,)):
-                raise no_such_upload(upload_id)
-            sql = "SELECT blob FROM parts WHERE upload = ? AND number = ?"
-            old = [row[0] for row in rows(connection, sql, (upload_id, part.number))]
-            connection.execute(
-                "INSERT OR REPLACE INTO parts VALUES(?, ?, ?, ?, ?, ?, ?)",
-                (upload_id, part.number, part.piece.blob, part.piece.size, part.etag, part.checksum, part.modified),
-            )
-            return unreferenced(connection, old)
-
-        self.doomed(await self._write(work))
-
-    def parts(self, upload_id: str, after: int = 0, limit: int = 10_000) -> list[UploadedPart]:
-        found = self.read(
-            "SELECT number, blob, size, etag, checksum, modified FROM parts WHERE upload = ? AND number > ?"
-            " ORDER BY number LIMIT ?",
-            (upload_id, after, limit),
-        )
-        return [UploadedPart(n, Piece(b, size), etag, checksum, at) for n, b, size, etag, checksum, at in found]
-
-    async def drop_upload(self, bucket: str, key: str, upload_id: str) -> None:
-        """Raises NoSuchUpload."""
-        self.doomed(await self._write(lambda c: drop_upload(c, upload_id, bucket=bucket, key=key), heavy=True))
-
     # ------------------------------------------------------------------------------------------- the outbox
 
     def due_events(self, now: float, limit: int) -> list[tuple[int, str, str, float, int]]:
@@ -415,14 +269,6 @@ class Index:
         """Which of these no row names, as of all writes that were asked for before."""
         return await self._write(lambda connection: unreferenced(connection, blobs))
 
-    def read(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        with disk():
-            return self._database.read(sql, params)
-
-    async def _write(self, work: Callable[[apsw.Connection], T], *, heavy: bool = False) -> T:
-        with disk():
-            return await self._database.write(work, heavy=heavy)
-
     def _after(self, doomed: Sequence[str], told: bool) -> None:
         if doomed:
             self.doomed(doomed)
@@ -443,14 +289,6 @@ class Index:
                 )
                 told = True
         return told
-
-
-def dump_tags(tags: Tags) -> str | None:
-    return json.dumps(tags) if tags else None
-
-
-def load_tags(text: str | None) -> Tags:
-    return tuple((name, value) for name, value in json.loads(text)) if text else ()
 
 
 def _there(connection: apsw.Connection, number: int) -> bool:

@@ -10,7 +10,8 @@ from typing import Any
 
 from littoral.aws.service import ServiceError
 from littoral.objects.events import Origin
-from littoral.objects.index import Index, load_tags
+from littoral.objects.facts import load_tags
+from littoral.objects.index import Index
 from littoral.objects.lifecycle import Held, Rule, aborts, due, rules_of
 from littoral.objects.versions import Removal
 from littoral.store.contract import StoreError

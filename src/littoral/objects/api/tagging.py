@@ -7,8 +7,7 @@ from typing import Any
 from littoral.aws.service import Call, Output, operation
 from littoral.objects.api.parts import Operations, tag_set
 from littoral.objects.errors import error
-from littoral.objects.facts import Tags
-from littoral.objects.index import dump_tags, load_tags
+from littoral.objects.facts import Tags, dump_tags, load_tags
 from littoral.objects.versions import check_version
 
 # The wire compares Content-MD5 before the document is parsed; x-amz-checksum-* of a document is not compared yet.

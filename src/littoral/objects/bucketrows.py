@@ -1,0 +1,96 @@
+"""Buckets in the index, and the way to its file that all of it shares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import apsw
+
+from littoral.objects.errors import disk, error, no_such_bucket
+from littoral.objects.facts import Bucket
+from littoral.objects.steps import BUCKET, bucket_state, drop_upload, rows
+from littoral.objects.versions import ENABLED
+from littoral.store.embedded.database import Database
+from littoral.store.embedded.keys import ceiling
+
+T = TypeVar("T")
+
+
+class BucketRows:
+    """``doomed`` is called with blobs to remove, ``queued`` when the outbox has grown."""
+
+    def __init__(self, database: Database, region: str, account: str) -> None:
+        self._database = database
+        self._region = region
+        self._account = account
+        self.doomed: Callable[[Sequence[str]], None] = lambda _: None
+        self.queued: Callable[[], None] = lambda: None
+
+    async def close(self) -> None:
+        await self._database.close()
+
+    def read(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        with disk():
+            return self._database.read(sql, params)
+
+    async def _write(self, work: Callable[[apsw.Connection], T], *, heavy: bool = False) -> T:
+        with disk():
+            return await self._database.write(work, heavy=heavy)
+
+    def bucket(self, name: str) -> Bucket:
+        """Raises NoSuchBucket."""
+        found = self.read(BUCKET, (name,))
+        if not found:
+            raise no_such_bucket(name)
+        return Bucket(*found[0])
+
+    def buckets(self, prefix: str, after: str, limit: int) -> list[tuple[str, float]]:
+        found = self.read(
+            "SELECT name, created FROM buckets WHERE name > ? AND name >= ? AND name < ? ORDER BY name LIMIT ?",
+            (after, prefix, ceiling(prefix), limit),
+        )
+        return [(name, created) for name, created in found]
+
+    def lifecycles(self) -> list[tuple[str, str]]:
+        """Buckets that have rules, and their rules as kept."""
+        found = self.read("SELECT name, lifecycle FROM buckets WHERE lifecycle IS NOT NULL ORDER BY name")
+        return [(name, text) for name, text in found]
+
+    async def create_bucket(self, name: str, now: float, *, lock: str | None = None) -> bool:
+        """False where it was there. One with an Object Lock configuration keeps versions."""
+
+        def work(connection: apsw.Connection) -> bool:
+            state = None if lock is None else ENABLED
+            sql = "INSERT OR IGNORE INTO buckets(name, created, versioning, lock) VALUES(?, ?, ?, ?)"
+            connection.execute(sql, (name, now, state, lock))
+            return connection.changes() == 1
+
+        return await self._write(work)
+
+    async def delete_bucket(self, name: str) -> None:
+        """With its unfinished uploads. Raises NoSuchBucket, BucketNotEmpty."""
+
+        def work(connection: apsw.Connection) -> list[str]:
+            bucket_state(connection, name)
+            held = "SELECT 1 FROM objects WHERE bucket = ?1 UNION ALL SELECT 1 FROM versions WHERE bucket = ?1 LIMIT 1"
+            if rows(connection, held, (name,)):
+                raise error("BucketNotEmpty", "The bucket you tried to delete is not empty", BucketName=name)
+            uploads = [row[0] for row in rows(connection, "SELECT id FROM uploads WHERE bucket = ?", (name,))]
+            doomed = [blob for upload in uploads for blob in drop_upload(connection, upload)]
+            connection.execute("DELETE FROM buckets WHERE name = ?", (name,))
+            return doomed
+
+        self.doomed(await self._write(work, heavy=True))
+
+    async def set_bucket(
+        self, name: str, column: str, value: str | None, *, check: Callable[[Bucket], None] = lambda _: None
+    ) -> None:
+        """``column`` is notification, tags, versioning, lock, encryption or lifecycle. ``check`` may refuse it for
+        how the bucket is. Raises NoSuchBucket."""
+
+        def work(connection: apsw.Connection) -> None:
+            check(bucket_state(connection, name))
+            connection.execute(f"UPDATE buckets SET {column} = ? WHERE name = ?", (value, name))
+
+        await self._write(work)
