@@ -14,6 +14,7 @@ import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 
 HASHES = 2**128
 SHARD_ID = re.compile(r"shardId-(\d{12})")
@@ -34,6 +35,7 @@ def hash_range(index: int, count: int) -> tuple[int, int]:
     return HASHES * index // count, HASHES * (index + 1) // count - 1
 
 
+@lru_cache(maxsize=4096)
 def hash_of(partition_key: str) -> int:
     return int.from_bytes(hashlib.md5(partition_key.encode(), usedforsecurity=False).digest(), "big")
 

@@ -82,7 +82,7 @@ def append(connection: apsw.Connection, stream: int, messages: Sequence[Outgoing
     state = extent(connection, stream)
     expired = now - state.retention.dedupe_window
     sequences: list[int] = []
-    stored = False
+    rows: list[tuple[int, int, bytes, str, float]] = []
     for message in messages:
         if message.message_id is not None:
             known = _claim(connection, stream, message.message_id, state.last + 1, now, expired)
@@ -92,16 +92,20 @@ def append(connection: apsw.Connection, stream: int, messages: Sequence[Outgoing
         state.last += 1
         state.count += 1
         state.size += len(message.data)
-        headers = json.dumps(dict(message.headers)) if message.headers else ""
-        connection.execute(
-            "INSERT INTO messages VALUES(?, ?, ?, ?, ?)", (stream, state.last, message.data, headers, now)
-        )
+        headers = _text_of(tuple(message.headers.items())) if message.headers else ""
+        rows.append((stream, state.last, message.data, headers, now))
         sequences.append(state.last)
-        stored = True
-    if stored:
+    if rows:
+        connection.executemany("INSERT INTO messages VALUES(?, ?, ?, ?, ?)", rows)
         _keep_limits(connection, stream, state, now)
         _save(connection, stream, state)
     return sequences
+
+
+@lru_cache(maxsize=256)
+def _text_of(headers: tuple[tuple[str, str], ...]) -> str:
+    """The messages of one publish mostly have the same."""
+    return json.dumps(dict(headers))
 
 
 def _claim(
