@@ -23,9 +23,10 @@ import tempfile
 import threading
 import time
 import zipfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import MappingProxyType
 
 import uvloop
 
@@ -369,14 +370,14 @@ def _cpu(pid: int) -> float:
     return total / os.sysconf("SC_CLK_TCK")
 
 
-def signed(port: int, key: str, secret: str) -> bytes:
-    """One Invoke as bytes; a signature may be used again within its minutes."""
+def signed(port: int, key: str, secret: str, more: Mapping[str, str] = MappingProxyType({})) -> bytes:
+    """One Invoke as bytes; a signature may be used again within its minutes. ``more`` headers are signed as well."""
     from botocore.auth import SigV4Auth
     from botocore.awsrequest import AWSRequest
     from botocore.credentials import Credentials
 
     url = f"http://127.0.0.1:{port}/2015-03-31/functions/py/invocations"
-    request = AWSRequest("POST", url, data=EVENT, headers={"Host": f"127.0.0.1:{port}"})
+    request = AWSRequest("POST", url, data=EVENT, headers={"Host": f"127.0.0.1:{port}", **more})
     SigV4Auth(Credentials(key, secret), "lambda", "us-east-1").add_auth(request)
     headers = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
     head = f"POST /2015-03-31/functions/py/invocations HTTP/1.1\r\n{headers}Content-Length: {len(EVENT)}\r\n\r\n"

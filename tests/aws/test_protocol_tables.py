@@ -16,7 +16,7 @@ import pytest
 
 from littoral.aws import models, routes
 from littoral.aws.asked import Asked
-from littoral.aws.input import input_of
+from littoral.aws.input import input_of, read_body
 from littoral.aws.output import response_of
 from littoral.aws.service import ServiceError
 from littoral.aws.wire.plan import plan_of
@@ -232,7 +232,9 @@ def parse(
     service = f"table-{protocol}"
     parts = Asked.of(request).parts
     parts.labels, parts.form = labels or {}, form or {}
-    return asyncio.run(input_of(service, plan_of(service, operation), parts, request.body))
+    plan = plan_of(service, operation)
+    asyncio.run(read_body(plan, parts, request.body))
+    return input_of(service, plan, parts)
 
 
 def post(body: bytes, target: str = "/", headers: tuple[tuple[str, str], ...] = (), method: str = "POST") -> Request:

@@ -15,7 +15,7 @@ from littoral.aws import models, routes
 from littoral.aws.asked import Asked
 from littoral.aws.errors import error_response
 from littoral.aws.output import response_of
-from littoral.aws.recognise import operation_of
+from littoral.aws.recognise import named_by_form, operation_of, read_form
 from littoral.aws.service import ServiceError
 from littoral.aws.wire.plan import plan_of
 from littoral.net.message import BytesBody, Headers, Peer, Request, Response
@@ -57,7 +57,9 @@ def wire_request(service: str, operation: str, given: dict[str, Any]) -> Request
 
 async def read_back(service: str, request: Request) -> tuple[str, dict[str, Any]]:
     asked = Asked.of(request)
-    operation = await operation_of(asked, service)
+    if named_by_form(service):
+        await read_form(asked)
+    operation = operation_of(asked, service)
     plan = plan_of(service, operation)
     if plan.holds is None:
         asked.parts.body = request.body

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 
 import pytest
 
+from littoral.aws.invoke import Invocation
 from tests.functions.deploy import NODE, Place, zip_of
 
 CALLBACKS = [
@@ -135,3 +137,14 @@ async def test_a_rejection_that_nobody_awaits_ends_the_instance_after_its_answer
         while any(each.alive for each in pool.idle):
             await asyncio.sleep(0.01)
     assert (await place.invoke({})).result == 1  # another instance
+
+
+async def test_a_replicas_log_group_is_in_its_context(place: Place) -> None:
+    """Lambda@Edge: the instance is shared with direct calls, whose group is the function's own."""
+    await place.node("exports.handler = async (event, c) => [c.logGroupName, Boolean(c.clientContext), event];")
+    replica, own = "/aws/lambda/us-east-1.f", "/aws/lambda/f"
+    for context in ({}, {"custom": {"a": 1}}):
+        for region, group in (("us-east-1", replica), ("", own)):
+            asked = Invocation("f", b'{"bed": 7}', client_context=context, replica_of=region)
+            found = await place.functions.invoke(asked)
+            assert json.loads(found.payload) == [group, bool(context), {"bed": 7}]

@@ -6,6 +6,7 @@ import base64
 import json
 import re
 
+from littoral.aws.invoke import Invocation
 from tests.functions.deploy import Place, call, zip_of
 
 UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
@@ -133,3 +134,14 @@ async def test_the_log_group_keeps_it_all(place: Place) -> None:
 async def test_decimals_are_numbers_in_results(place: Place) -> None:
     await place.python("from decimal import Decimal\ndef handler(e, c): return {'v': Decimal('1.5')}\n")
     assert (await place.invoke()).result == {"v": 1.5}
+
+
+async def test_a_replicas_log_group_is_in_its_context(place: Place) -> None:
+    """Lambda@Edge: the instance is shared with direct calls, whose group is the function's own."""
+    await place.python("def handler(event, c):\n    return [c.log_group_name, bool(c.client_context), event]\n")
+    replica, own = "/aws/lambda/us-east-1.f", "/aws/lambda/f"
+    for context in ({}, {"custom": {"a": 1}}):
+        for region, group in (("us-east-1", replica), ("", own)):
+            asked = Invocation("f", b'{"bed": 7}', client_context=context, replica_of=region)
+            found = await place.functions.invoke(asked)
+            assert json.loads(found.payload) == [group, bool(context), {"bed": 7}]

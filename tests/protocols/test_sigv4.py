@@ -65,6 +65,9 @@ def test_a_known_signature() -> None:
     key = sigv4.signing_key("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "20130524", "us-east-1", "s3")
     scope = "20130524/us-east-1/s3/aws4_request"
     found = sigv4.signature(key, sigv4.string_to_sign("20130524T000000Z", scope, canonical))
+    credential = sigv4.Credential("K", "20130524", "us-east-1", "s3")
+    secret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+    assert sigv4.signature_of(canonical, secret, credential, "20130524T000000Z") == found
     assert found == "f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41"
 
 

@@ -39,6 +39,20 @@ class Authenticated:
 
 async def authenticate(asked: Asked, service: str, identity: Identity, now: float) -> Authenticated:
     """Raises ServiceError in the words of S3 or of the other services."""
+    found = authenticated(asked, service, identity, now)
+    if found is None:
+        request = asked.request
+        try:
+            request.body = BytesBody(await request.body.read(most_of(service)))
+        except BodyTooLarge as problem:
+            raise ServiceError("RequestEntityTooLargeException", str(problem), status=413) from problem
+        found = authenticated(asked, service, identity, now)
+        assert found is not None
+    return found
+
+
+def authenticated(asked: Asked, service: str, identity: Identity, now: float) -> Authenticated | None:
+    """``authenticate`` without waiting: None where the signature covers the hash of a body that has yet to come."""
     if asked.malformed is not None:
         raise refusal(service, "malformed", asked.malformed)
     signed = asked.signed
@@ -55,9 +69,11 @@ async def authenticate(asked: Asked, service: str, identity: Identity, now: floa
         _check_covered(asked, signed)
     secret = _secret(asked, signed, service, identity, now)
     declared = _declared(asked, signed, service)
-    body, payload_hash = (
-        await _held(asked.request.body, most_of(service)) if declared is None else (asked.request.body, declared)
-    )
+    body, payload_hash = asked.request.body, declared
+    if payload_hash is None:
+        if not isinstance(body, BytesBody):
+            return None
+        payload_hash = hashlib.sha256(body.data).hexdigest()
     if not _genuine(asked, signed, secret, payload_hash):
         raise refusal(service, "wrong signature")
     if payload_hash.startswith(STREAMING):
@@ -138,15 +154,6 @@ def _declared(asked: Asked, signed: Signed, service: str) -> str | None:
     return declared
 
 
-async def _held(body: Body, most: int) -> tuple[Body, str]:
-    """All of it, and its hash."""
-    try:
-        data = await body.read(most)
-    except BodyTooLarge as problem:
-        raise ServiceError("RequestEntityTooLargeException", str(problem), status=413) from problem
-    return BytesBody(data), hashlib.sha256(data).hexdigest()
-
-
 def _genuine(asked: Asked, signed: Signed, secret: str, payload_hash: str) -> bool:
     """Whether this secret's holder signed this request."""
     request, claim = asked.request, signed.claim
@@ -160,8 +167,7 @@ def _genuine(asked: Asked, signed: Signed, secret: str, payload_hash: str) -> bo
     )
     if signed.asymmetric:
         return _genuine_asymmetric(signed, secret, canonical)
-    text = sigv4.string_to_sign(signed.timestamp, claim.scope, canonical)
-    return sigv4.same(sigv4.signature(_key(signed, secret), text), signed.signature)
+    return sigv4.same(sigv4.signature_of(canonical, secret, claim.credential, signed.timestamp), signed.signature)
 
 
 def _key(signed: Signed, secret: str) -> bytes:

@@ -1,25 +1,27 @@
-"""The way of one API call, from a parsed HTTP request to its response. Read ``_answer`` as the list of its steps."""
+"""The way of one API call, from a parsed HTTP request to its response. Read ``_call`` as the list of its steps."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from littoral.aws import dynamodbwire
 from littoral.aws.asked import Asked
-from littoral.aws.auth import Authenticated, authenticate
+from littoral.aws.auth import Authenticated, authenticate, authenticated
 from littoral.aws.bodies import with_md5
 from littoral.aws.errors import error_response, json_error
 from littoral.aws.identity import Identity, Sts
-from littoral.aws.input import input_of
+from littoral.aws.input import input_of, read_body
 from littoral.aws.output import response_of
-from littoral.aws.recognise import VIRTUAL_HOST, Services, operation_of
+from littoral.aws.recognise import VIRTUAL_HOST, Services, named_by_form, operation_of, read_form
 from littoral.aws.registry import Operation, arguments, operations
 from littoral.aws.requestid import new_request_id
-from littoral.aws.service import Call, Principal, ServiceError
+from littoral.aws.service import Call, Later, Output, Principal, ServiceError
+from littoral.aws.underway import Underway, without_waiting
 from littoral.aws.wire.plan import plan_of
-from littoral.net.message import Answer, BodyError, Handler, Headers, Request, Response
+from littoral.net.message import Answer, BodyError, BytesBody, Handler, Headers, Request, Response
 from littoral.net.pki import certificate_id
 from littoral.store.contract import StorageFailed
 
@@ -31,6 +33,21 @@ VISITORS_SERVICES = frozenset(("iot-data",))
 OPEN_TO_ANONYMOUS = frozenset(("s3",))
 
 Observer = Callable[[str, str, int, float], None]
+
+
+class Asking:
+    """One call, and what is known of it so far."""
+
+    __slots__ = ("asked", "began", "operation", "recognised", "request", "request_id", "service")
+
+    def __init__(self, request: Request, service: str) -> None:
+        self.request = request
+        self.request_id = new_request_id()
+        self.began = time.perf_counter()
+        self.service = service  # until it is recognised, in whose words it is refused
+        self.asked: Asked | None = None
+        self.operation: str | None = None
+        self.recognised = False
 
 
 class Gateway:
@@ -132,7 +149,8 @@ class Gateway:
 
     async def answer_visitor(self, request: Request, principal: Principal) -> Answer:
         """A request without a certificate whose principal ``visitors`` found out: of the services that they have."""
-        return await self._respond(request, self._visitors_services, principal)
+        answer = self._respond(request, self._visitors_services, principal)
+        return await answer if isinstance(answer, Awaitable) else answer
 
     async def authenticate(self, request: Request, *, scopes: frozenset[str] = frozenset()) -> Principal:
         """For handlers beside the services: who signed this request, and for one of these signing names where there
@@ -146,27 +164,59 @@ class Gateway:
         request.body = found.body
         return found.principal
 
-    async def _respond(self, request: Request, served: Services, device: Principal | None) -> Answer:
-        request_id = new_request_id()
-        began = time.perf_counter()
-        service, operation, recognised = "s3" if "s3" in self._apis else "sts", None, False
+    def _respond(self, request: Request, served: Services, device: Principal | None) -> Answer | Awaitable[Answer]:
+        """Where the body is here nothing waits before the operation, and no task is made unless that needs one."""
+        asking = Asking(request, "s3" if "s3" in self._apis else "sts")
+        call = self._call(asking, served, device)
+        if not isinstance(request.body, BytesBody):
+            return self._finish(asking, call)
         try:
-            asked = Asked.of(request)
-            service = served.of(asked)
-            recognised = True
-            operation = await operation_of(asked, service)
-            response = await self._answer(asked, service, operation, request_id, device)
+            result = without_waiting(call)
+            if isinstance(result, dict):
+                return self._made(asking, result)
+        except Exception as problem:  # noqa: BLE001 - as in ``_finish``
+            return self._refused(asking, problem)
+        if isinstance(result, Later):
+            return Underway(request, result.future, lambda: self._concluded(asking, result))
+        return self._finish(asking, result)
+
+    async def _finish(self, asking: Asking, pending: Awaitable[Output | Awaitable[Output]]) -> Answer:
+        try:
+            result = await pending
+            return self._made(asking, result if isinstance(result, dict) else await result)
         except Exception as problem:  # noqa: BLE001 - whatever it is, the caller gets the service's own error
-            error = self._as_error(problem, service, operation, request_id)
-            if recognised or "x-amz-target" not in request.headers:
-                response = error_response(service, operation, error, request_id, request.raw_path)
-            else:
-                response = json_error(error, request_id)
-            response.close = isinstance(problem, BodyError)
-        if service in dynamodbwire.SERVICES and self._identity.verify:
-            dynamodbwire.open_to_all(request, response)
+            return self._refused(asking, problem)
+
+    def _concluded(self, asking: Asking, result: Later[Any]) -> Response:
+        try:
+            return self._made(asking, result.output())
+        except Exception as problem:  # noqa: BLE001 - as in ``_finish``
+            return self._refused(asking, problem)
+
+    def _made(self, asking: Asking, result: Output) -> Response:
+        service, name, asked = asking.service, asking.operation, asking.asked
+        assert name is not None and asked is not None
+        response = response_of(service, plan_of(service, name), result, asking.request_id)
+        if service in dynamodbwire.SERVICES:
+            dynamodbwire.deflated(asked, response)
+        return self._observed(asking, response)
+
+    def _refused(self, asking: Asking, problem: Exception) -> Response:
+        error = self._as_error(problem, asking.service, asking.operation, asking.request_id)
+        request = asking.request
+        if asking.recognised or "x-amz-target" not in request.headers:
+            response = error_response(asking.service, asking.operation, error, asking.request_id, request.raw_path)
+        else:
+            response = json_error(error, asking.request_id)
+        response.close = isinstance(problem, BodyError)
+        return self._observed(asking, response)
+
+    def _observed(self, asking: Asking, response: Response) -> Response:
+        if asking.service in dynamodbwire.SERVICES and self._identity.verify:
+            dynamodbwire.open_to_all(asking.request, response)
         if self._observe is not None:
-            self._observe(service, operation or "unknown", response.status, time.perf_counter() - began)
+            took = time.perf_counter() - asking.began
+            self._observe(asking.service, asking.operation or "unknown", response.status, took)
         return response
 
     def _as_error(self, problem: Exception, service: str, operation: str | None, request_id: str) -> ServiceError:
@@ -181,10 +231,19 @@ class Gateway:
         code = "InternalError" if service == "s3" else "InternalFailure"
         return ServiceError(code, "We encountered an internal error. Please try again.", status=500)
 
-    async def _answer(
-        self, asked: Asked, service: str, name: str, request_id: str, device: Principal | None
-    ) -> Response:
-        caller = await self._who(asked, service, device)
+    async def _call(self, asking: Asking, served: Services, device: Principal | None) -> Output | Awaitable[Output]:
+        """As far as the operation has begun. Only the body is awaited."""
+        request = asking.request
+        asked = asking.asked = Asked.of(request)
+        asking.service = service = served.of(asked)
+        asking.recognised = True
+        if named_by_form(service):
+            await read_form(asked)
+        asking.operation = name = operation_of(asked, service)
+        found = authenticated(asked, service, self._identity, self._clock())
+        if found is None:
+            found = await authenticate(asked, service, self._identity, self._clock())
+        caller = self._who(found, service, device)
         operation = self._operations_of(service).get(name)
         if operation is None:
             raise ServiceError(
@@ -194,24 +253,23 @@ class Gateway:
         body = caller.body if service != "s3" else with_md5(asked, caller.body, name)
         if service in dynamodbwire.SERVICES:
             body = dynamodbwire.inflated(asked, body)
-        given = await input_of(service, plan, asked.parts, body)
-        request = asked.request
+        if plan.holds is not None and isinstance(body, BytesBody) and len(body.data) <= plan.holds:
+            asked.parts.data = body.data
+        else:
+            await read_body(plan, asked.parts, body)
+        given = input_of(service, plan, asked.parts)
         context = Call(
             service,
             name,
             self._region,
             self._account,
             caller.principal,
-            request_id,
+            asking.request_id,
             request,
             request.received_at or self._clock(),
             caller.trailers,
         )
-        result = operation.method(context, **arguments(operation, given))
-        response = response_of(service, plan, result if isinstance(result, dict) else await result, request_id)
-        if service in dynamodbwire.SERVICES:
-            dynamodbwire.deflated(asked, response)
-        return response
+        return operation.method(context, **arguments(operation, given))
 
     def _operations_of(self, service: str) -> Mapping[str, Operation]:
         found = self._operations.get(service)
@@ -219,8 +277,7 @@ class Gateway:
             found = self._operations[service] = operations(service, self._apis[service])
         return found
 
-    async def _who(self, asked: Asked, service: str, device: Principal | None) -> Authenticated:
-        found = await authenticate(asked, service, self._identity, self._clock())
+    def _who(self, found: Authenticated, service: str, device: Principal | None) -> Authenticated:
         if found.principal.kind == "anonymous":
             if device is not None and service != "s3":
                 return Authenticated(device, found.body, found.trailers)

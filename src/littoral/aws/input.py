@@ -27,21 +27,26 @@ _INVALID = {
 }
 
 
-async def input_of(service: str, plan: Plan, parts: Parts, body: Body) -> dict[str, Any]:
-    """In the model's names. A streaming member is not read: it is handed on as ``body``. Raises ServiceError."""
+async def read_body(plan: Plan, parts: Parts, body: Body) -> None:
+    """A streaming member is not read: it is handed on as ``body``. Raises ServiceError."""
+    if plan.holds is None:
+        parts.body = body
+        return
     try:
-        if plan.holds is None:
-            parts.body = body
-        else:
-            parts.data = await body.read(plan.holds)
+        parts.data = await body.read(plan.holds)
+    except BodyTooLarge as problem:
+        raise ServiceError("RequestTooLargeException", str(problem), status=413) from problem
+
+
+def input_of(service: str, plan: Plan, parts: Parts) -> dict[str, Any]:
+    """In the model's names. Raises ServiceError."""
+    try:
         given = plan.read(parts)
         problems = plan.check(given) if plan.check is not None else ()
     except Unreadable as problem:
         raise _unreadable(service, problem) from problem
     except RecursionError as problem:
         raise ServiceError(_unreadable_code(service), "The body is nested too deeply", status=400) from problem
-    except BodyTooLarge as problem:
-        raise ServiceError("RequestTooLargeException", str(problem), status=413) from problem
     if problems:
         count = len(problems)
         text = f"{count} validation error{'s' if count > 1 else ''} detected: {'; '.join(map(str, problems))}"

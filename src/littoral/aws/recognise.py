@@ -73,9 +73,24 @@ class Services:
         raise ServiceError("MissingAuthenticationToken", "Missing Authentication Token", status=403)
 
 
-async def operation_of(asked: Asked, service: str) -> str:
-    """The operation's name; its path labels or form are put into the parts. Raises ServiceError with the protocol's
-    error for an unknown one."""
+def named_by_form(service: str) -> bool:
+    """Whether its operations are named by what ``read_form`` reads."""
+    return models.protocol(service) == "query"
+
+
+async def read_form(asked: Asked) -> None:
+    """The parameters of the query protocol, into the parts."""
+    form = dict(asked.parts.query)
+    if asked.request.method == "POST":
+        body = await asked.request.body.read(MAX_FORM)
+        asked.request.body = BytesBody(body)  # it is read once more, to check its hash
+        form |= dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
+    asked.parts.form = form
+
+
+def operation_of(asked: Asked, service: str) -> str:
+    """The operation's name; its path labels are put into the parts. Raises ServiceError with the protocol's error for
+    an unknown one."""
     kind = models.protocol(service)
     if kind == "json":
         name = (asked.field(b"x-amz-target") or "").rpartition(".")[2]
@@ -83,7 +98,7 @@ async def operation_of(asked: Asked, service: str) -> str:
             raise ServiceError("UnknownOperationException", f"Unknown operation {name[:100]}", status=400)
         return name
     if kind == "query":
-        return await _by_action(asked, service)
+        return _by_action(asked, service)
     return _by_route(asked, service)
 
 
@@ -106,16 +121,10 @@ def _by_route(asked: Asked, service: str) -> str:
     return name
 
 
-async def _by_action(asked: Asked, service: str) -> str:
-    form = dict(asked.parts.query)
-    if asked.request.method == "POST":
-        body = await asked.request.body.read(MAX_FORM)
-        asked.request.body = BytesBody(body)  # it is read once more, to check its hash
-        form |= dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
-    name = form.get("Action", "")
+def _by_action(asked: Asked, service: str) -> str:
+    name = asked.parts.form.get("Action", "")
     if name not in models.service_model(service).operation_names:
         raise ServiceError("InvalidAction", f"Could not find operation {name[:100]}", status=400)
-    asked.parts.form = form
     return name
 
 

@@ -23,13 +23,15 @@ adds headers; ``HTTPBody`` is a body that the model does not have.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from littoral.net.message import Request
 
 Output = dict[str, Any]
+T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -62,6 +64,26 @@ class Call:
         """How the caller reached us, to build links it can follow: ``http://127.0.0.1:4566``."""
         scheme = "https" if self.request.peer.tls else "http"
         return f"{scheme}://{self.request.host}"
+
+
+class Later(Generic[T]):
+    """What an operation that waits for one future only may return instead of a coroutine; for those that are called so
+    often that a task for each counts. ``shape`` makes the output of the future's result; its values are bytes or
+    short: nothing is streamed."""
+
+    __slots__ = ("_shape", "future")
+
+    def __init__(self, future: asyncio.Future[T], shape: Callable[[T], Output]) -> None:
+        self.future = future
+        self._shape = shape
+
+    def output(self) -> Output:
+        """Once the future is done. Raises what the operation raises."""
+        return self._shape(self.future.result())
+
+    def __await__(self) -> Generator[Any, None, Output]:
+        yield from self.future
+        return self.output()
 
 
 class ServiceError(Exception):

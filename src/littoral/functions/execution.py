@@ -106,10 +106,10 @@ class Execution:
         self._early = b""  # printed before it was known to have begun
         self._words: InvocationLog | None = None
 
-    def brings(self, context: bytes, trace: str) -> None:
-        """A client context, an X-Ray header."""
-        self.context, self.trace = context, trace
-        self.about = event_about(self.target.arn, self.pool.timeout, context, trace)
+    def brings(self, context: bytes, trace: str, group: str = "") -> None:
+        """A client context, an X-Ray header, a log group that is not the version's own."""
+        self.context, self.trace, self.group = context, trace, group
+        self.about = event_about(self.target.arn, self.pool.timeout, context, trace, group)
         self.short = self.short and NAMED + len(self.about) + len(self.payload) <= LETTER
 
     def streams(self, taker: Taker) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 from typing import Protocol
 
-ABOUT = struct.Struct(">dHHH")  # seconds, lengths of ARN, client context, X-Ray header
+ABOUT = struct.Struct(">dHHHH")  # seconds, lengths of ARN, client context, X-Ray header, log group
 ANSWER = struct.Struct(">IBII")  # length, kind, KiB, µs
 LETTER = 4096  # bytes of a frame without its length that fits into the mailbox: PIPE_BUF, the most that is one packet
 NAMED = 37  # bytes of kind and request id, before what an event is about
@@ -86,7 +87,8 @@ class Frames:
         self._buffer += data[at:]
 
 
-def event_about(arn: str, timeout: float, context: bytes = b"", trace: str = "") -> bytes:
-    """What stands in an event's frame between its id and its payload."""
-    name, root = arn.encode(), trace.encode()
-    return b"".join((ABOUT.pack(timeout, len(name), len(context), len(root)), name, context, root))
+@lru_cache(maxsize=256)
+def event_about(arn: str, timeout: float, context: bytes = b"", trace: str = "", group: str = "") -> bytes:
+    """What stands in an event's frame between its id and its payload. ``group``: of its log, "" for the function's."""
+    name, root, log = arn.encode(), trace.encode(), group.encode()
+    return b"".join((ABOUT.pack(timeout, len(name), len(context), len(root), len(log)), name, context, root, log))

@@ -85,7 +85,7 @@ class ListeningInstance(Instance):
         if not turn.trace:
             root = f"1-{int(now):08x}-{secrets.token_hex(12)}"
             turn.trace = f"Root={root};Parent={secrets.token_hex(8)};Sampled=0"
-            turn.about = event_about(turn.arn, turn.timeout, turn.context, turn.trace)
+            turn.about = event_about(turn.arn, turn.timeout, turn.context, turn.trace, turn.group)
         self._ends_at = time.monotonic() + turn.timeout
         if self.extensions.any:
             self.extensions.invoke(turn.request_id, int((now + turn.timeout) * 1000), turn.arn, turn.trace)

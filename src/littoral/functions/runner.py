@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import cached_property
 
 from littoral.aws.invoke import InvokeResult
@@ -51,7 +51,7 @@ class Runner:
         tail: bool = False,
         trace: str = "",
         group: str = "",
-    ) -> Awaitable[InvokeResult]:
+    ) -> asyncio.Future[InvokeResult]:
         """Run one event, at once; a failure of the function is a result. Raises ServiceError when it cannot run, and so
         does what is awaited.
 
@@ -59,10 +59,9 @@ class Runner:
         ``group``: the log group, "" for the version's own. Who does not await it leaves: the event runs all the same.
         """
         execution = Execution(self, self._scheduler.pool(target.version), target, request_id, payload, self._future())
-        if context or trace:
-            execution.brings(context, trace)
+        if context or trace or group:
+            execution.brings(context, trace, group)
         execution.tail = tail
-        execution.group = group
         try:
             self._scheduler.admit(execution)
         except ServiceError as problem:

@@ -24,8 +24,9 @@ class Turn(Protocol):
     request_id: str
     context: bytes
     trace: str  # the X-Ray header that came with it
+    group: str  # of its log, "" for the version's own
     payload: bytes
-    about: bytes  # timeout, ARN, context and trace as they stand in its frame
+    about: bytes  # timeout, ARN, context, trace and group as they stand in its frame
     taker: Taker | None  # gets a response that the handler streams; without one the outcome's payload is all of it
 
     @property

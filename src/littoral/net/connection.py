@@ -45,6 +45,7 @@ class HttpConnection(Upgrading):
         "_parser",
         "_plain",
         "_reframed",
+        "_small",
         "_spans",
         "_target",
     )
@@ -60,6 +61,7 @@ class HttpConnection(Upgrading):
         self._fed = 0  # bytes of the read being parsed
         self._head_fed = 0  # bytes of whole reads that brought nothing but head, trailers or chunk framing
         self._spans = False  # the head being received began in an earlier read
+        self._small: tuple[Request, bool, int] | None = None  # request, keep, length: its body may end in this read
         self._reframed: tuple[bytes, IncomingBody] | None = None  # framing and body of a request with an upgrade
 
     # ------------------------------------------------------------------------------- the transport's side
@@ -106,6 +108,8 @@ class HttpConnection(Upgrading):
             self._refuse(400, str(error))
             return
         if self._in_head or self._in_body:
+            if self._small is not None:
+                self._arrives_in_pieces()
             self._check_unfinished()
         elif self._plain is not None:
             if between:
@@ -180,13 +184,18 @@ class HttpConnection(Upgrading):
         except HeadRefused as refused:
             self._refuse(refused.status, refused.reason)
             return
+        text = target.decode("latin-1")
+        if 0 < size <= self._fed and not (expects or upgrade):
+            self._in_body = self._served = True
+            request = Request(method, text, Headers(headers), BytesBody(), self._peer, version, time())
+            self._small = request, keep, size
+            return
         body: IncomingBody | None = None
         if size:
             self._body = body = IncomingBody(self, None if size == CHUNKED else size, server.limits.body_buffer)
             self._in_body = True
             if expects:
                 self._continue_for = body
-        text = target.decode("latin-1")
         request = Request(method, text, Headers(headers), _EMPTY if body is None else body, self._peer, version, time())
         if upgrade and parser.should_upgrade():
             keep = False  # what follows is not HTTP, or else the client must begin again
@@ -215,12 +224,29 @@ class HttpConnection(Upgrading):
         self._head_fed = -self._fed  # this read was not all framing
         if self._body is not None:
             self._body.feed(data)
+        elif self._small is not None:
+            cast(BytesBody, self._small[0].body).data += data
+
+    def _arrives_in_pieces(self) -> None:
+        """More of a small body is to come: it is like any other from now on."""
+        assert self._small is not None
+        (request, keep, size), self._small = self._small, None
+        self._body = body = IncomingBody(self, size, self._server.limits.body_buffer)
+        came = cast(BytesBody, request.body).data
+        if came:
+            body.feed(came)
+        request.body = body
+        self._arrived(request, keep, body)
 
     def on_message_complete(self) -> None:
         if self._stopped:
             return
         self._in_body = False
         self._head_fed = 0
+        if self._small is not None:
+            (request, keep, _), self._small = self._small, None
+            self._arrived(request, keep, None)
+            return
         trailers, self._headers = self._headers, []
         if self._body is None:
             return

@@ -19,7 +19,7 @@ from littoral.protocols.http1 import last_chunk
 if TYPE_CHECKING:
     from littoral.net.exchange import ClientConnection
     from littoral.net.failures import RequestFailed
-    from littoral.net.message import Answer, RawHeaders, Request
+    from littoral.net.message import Answer, RawHeaders, Request, Response
 
 
 class Known(NamedTuple):
@@ -42,6 +42,9 @@ class Viewer(Protocol):
 
     def pass_whole(self, head: bytes, body: bytes) -> None:
         """All of the response; ``head`` lacks its end, which says whether the connection is kept."""
+
+    def pass_response(self, request: Request, response: Response) -> None:
+        """A response whose body is bytes."""
 
     def pass_head(self, head: bytes) -> None: ...
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from littoral.net.answering import Answering
-from littoral.net.message import Answer, Headers, RawHeaders, Request
+from littoral.net.message import Answer, Headers, RawHeaders, Request, Response
 from littoral.net.passage import Passage
 from littoral.net.responding import CLOSE, END
 
@@ -47,6 +47,11 @@ class Viewing(Answering):
         keep = self._passage_keeps and not (self._last or self._server.closing)
         self._transport.write(b"%b%b%b" % (head, END if keep else CLOSE, body))
         self._passage_keeps = keep
+        self.pass_end()
+
+    def pass_response(self, request: Request, response: Response) -> None:
+        content = cast(bytes, response.body)
+        self._passage_keeps = self._send_whole(request, response, content, self._passage_keeps, None)
         self.pass_end()
 
     def pass_head(self, head: bytes) -> None:

@@ -39,7 +39,7 @@ CHUNKED = -1  # as a length: the body ends with a chunk of size nought
 
 _HOST = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?\Z")
 _ABSOLUTE = re.compile(rb"[hH][tT][tT][pP][sS]?://([^/?#]*)([^#]*)\Z")
-_BODY_OR_UPGRADE = frozenset((b"transfer-encoding", b"content-length", b"expect", b"upgrade"))
+_DECIDING = frozenset((b"transfer-encoding", b"expect", b"upgrade"))
 
 
 class HeadRefused(Exception):
@@ -81,8 +81,10 @@ def check_request_head(
     length = 0
     expects = False
     upgrade = b""
-    if len(found) != len(headers) or not _BODY_OR_UPGRADE.isdisjoint(found):
+    if len(found) != len(headers) or not _DECIDING.isdisjoint(found):
         host, length, expects, upgrade = _decisive(version, headers)
+    elif b"content-length" in found:
+        length = _content_length(found[b"content-length"])
     if not host or host != trusted:
         host = _valid_host(host, version)
     if target[:1] != b"/" or b"#" in target:
@@ -91,8 +93,8 @@ def check_request_head(
 
 
 def _decisive(version: str, headers: Pairs) -> tuple[bytes | None, int, bool, bytes]:
-    """Host, length, expectation and upgrade, looking at every line: the long way, for requests with a body or with a
-    name that comes twice."""
+    """Host, length, expectation and upgrade, looking at every line: the long way, for requests with a name that
+    comes twice or that say more of their body than its length."""
     host: bytes | None = None
     length = 0
     expects = False
@@ -103,9 +105,7 @@ def _decisive(version: str, headers: Pairs) -> tuple[bytes | None, int, bool, by
                 raise HeadRefused(400, "more than one Host")
             host = value
         elif key == b"content-length":
-            length = int(value)
-            if length > LONGEST_BODY:
-                raise HeadRefused(400, "Content-Length is no length")
+            length = _content_length(value)
         elif key == b"transfer-encoding":
             length = _transfer_coding(version, value)
         elif key == b"expect":
@@ -113,6 +113,13 @@ def _decisive(version: str, headers: Pairs) -> tuple[bytes | None, int, bool, by
         elif key == b"upgrade":
             upgrade = value
     return host, length, expects, upgrade
+
+
+def _content_length(value: bytes) -> int:
+    length = int(value)
+    if length > LONGEST_BODY:
+        raise HeadRefused(400, "Content-Length is no length")
+    return length
 
 
 def _valid_host(host: bytes | None, version: str) -> bytes:

@@ -28,6 +28,9 @@ EXPIRES = re.compile("[0-9]{1,9}")
 _USUAL = re.compile(ALGORITHM + r" Credential=([^,=\s]+), ?SignedHeaders=([^,=\s]+), ?", re.ASCII)
 
 
+_new = tuple.__new__  # of a named tuple, without its own function
+
+
 class MalformedSignature(ValueError):
     """The Authorization header or the query parameters are not of the form; the message says what is missing."""
 
@@ -107,7 +110,7 @@ def parse_authorization(header: str, timestamp: str) -> Signed:
     if len(signature) == 64:
         claim = _usual_claim(start)
         if claim is not None:
-            return Signed(claim, signature, timestamp)
+            return _new(Signed, (claim, signature, timestamp, False, 0, None, False))
     algorithm, _, rest = header.partition(" ")
     if algorithm not in {ALGORITHM, ASYMMETRIC}:
         raise MalformedSignature(f"Unsupported algorithm {algorithm[:40]!r}")
@@ -243,6 +246,25 @@ def signature(key: bytes, text: str) -> str:
     inner.update(text.encode())
     outer.update(inner.digest())
     return outer.hexdigest()
+
+
+def signature_of(canonical: str, secret: str, credential: Credential, timestamp: str) -> str:
+    """What ``signature`` gives for the string to sign, of which all requests of one client in one second have all but
+    the last line: that part is hashed once."""
+    inner, outer = _begun(secret, credential.date, credential.region, credential.service, timestamp)
+    inner, outer = inner.copy(), outer.copy()
+    inner.update(hashlib.sha256(canonical.encode()).hexdigest().encode())
+    outer.update(inner.digest())
+    return outer.hexdigest()
+
+
+@lru_cache(maxsize=256)
+def _begun(secret: str, date: str, region: str, service: str, timestamp: str) -> tuple[hashlib._Hash, hashlib._Hash]:
+    inner, outer = _keyed(signing_key(secret, date, region, service))
+    inner = inner.copy()
+    scope = Credential("", date, region, service).scope
+    inner.update(f"{ALGORITHM}\n{timestamp}\n{scope}\n".encode())
+    return inner, outer
 
 
 @lru_cache(maxsize=256)

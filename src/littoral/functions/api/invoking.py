@@ -6,10 +6,11 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from typing import Any
 
-from littoral.aws.service import Call, Output, ServiceError, operation
+from littoral.aws.invoke import InvokeResult
+from littoral.aws.service import Call, Later, Output, ServiceError, operation
 from littoral.functions.api.parts import Operations
 from littoral.functions.catalog import Target
 from littoral.functions.names import Reference, invalid, new_request_id, trace_of
@@ -23,7 +24,7 @@ _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12
 
 class InvokeOperations(Operations):
     @operation(notes="DurableExecutionName and TenantId are refused")
-    async def invoke(
+    def invoke(
         self,
         call: Call,
         *,
@@ -33,6 +34,26 @@ class InvokeOperations(Operations):
         client_context: str | None = None,
         payload: bytes | Body = b"",
         qualifier: str | None = None,
+    ) -> Awaitable[Output]:
+        tail = log_type == "Tail"
+        plain = invocation_type == "RequestResponse" and not client_context
+        if (
+            plain and isinstance(payload, bytes) and check_small(payload)
+        ):  # most calls: nothing to wait for but the event
+            _, target = self._invocable(function_name, qualifier)
+            return self._run(call, target, payload, b"", tail=tail)
+        return self._check_and_run(call, function_name, qualifier, invocation_type, client_context, payload, tail=tail)
+
+    async def _check_and_run(
+        self,
+        call: Call,
+        function_name: str,
+        qualifier: str | None,
+        invocation_type: str,
+        client_context: str | None,
+        payload: bytes | Body,
+        *,
+        tail: bool,
     ) -> Output:
         if invocation_type not in ("RequestResponse", "Event", "DryRun"):
             raise invalid(f"InvocationType must be RequestResponse, Event or DryRun, not {invocation_type[:50]}")
@@ -42,24 +63,17 @@ class InvokeOperations(Operations):
         event = await _whole(payload, limit, invocation_type)
         if not check_small(event):
             event = await check_payload(event, limit, invocation_type)
-        request_id = _request_id(call)
         if invocation_type == "DryRun":
             return {"StatusCode": 204}
         if invocation_type == "Event":
-            await self._parts.deliveries.accept(reference, request_id, event, context)
+            await self._parts.deliveries.accept(reference, _request_id(call), event, context)
             return {"StatusCode": 202}
+        return await self._run(call, target, event, context, tail=tail)
+
+    def _run(self, call: Call, target: Target, event: bytes, context: bytes, *, tail: bool) -> Later[InvokeResult]:
         trace = trace_of(call.request.headers.get("x-amzn-trace-id"))
-        result = await self._parts.runner.run(target, request_id, event, context, tail=log_type == "Tail", trace=trace)
-        output: Output = {
-            "StatusCode": 200,
-            "Payload": result.payload,
-            "ExecutedVersion": result.executed_version,
-        }
-        if result.function_error is not None:
-            output["FunctionError"] = result.function_error
-        if log_type == "Tail":
-            output["LogResult"] = base64.b64encode(result.log_tail).decode()
-        return output
+        done = self._parts.runner.run(target, _request_id(call), event, context, tail=tail, trace=trace)
+        return Later(done, _output_with_log if tail else _output)
 
     @operation(notes="TenantId is refused; nothing slows a response beyond its first 6 MB")
     async def invoke_with_response_stream(
@@ -100,6 +114,21 @@ class InvokeOperations(Operations):
     async def invoke_async(self, call: Call, *, function_name: str, invoke_args: bytes | Body) -> Output:
         await self.invoke(call, function_name=function_name, invocation_type="Event", payload=invoke_args)
         return {"Status": 202}
+
+
+def _output(result: InvokeResult) -> Output:
+    output: Output = {
+        "StatusCode": 200,
+        "Payload": result.payload,
+        "ExecutedVersion": result.executed_version,
+    }
+    if result.function_error is not None:
+        output["FunctionError"] = result.function_error
+    return output
+
+
+def _output_with_log(result: InvokeResult) -> Output:
+    return _output(result) | {"LogResult": base64.b64encode(result.log_tail).decode()}
 
 
 class StreamEvents:

@@ -12,8 +12,8 @@
  *
  * A frame is a 32-bit big-endian length and as many bytes; the first is its kind:
  *   place -> instance  C  configuration JSON
- *                      I  request id (36), timeout (double, s), lengths of the next three (u16 each), ARN, client
- *                         context, X-Ray header, event
+ *                      I  request id (36), timeout (double, s), lengths of the next four (u16 each), ARN, client
+ *                         context, X-Ray header, log group ("": as the function's), event
  *                      Q  the same; it was sent while another event was under way
  *                      L  (in the mailbox) an event that is too large for it comes on the socket
  *   instance -> place  B  booted: the function's own code comes now
@@ -35,7 +35,7 @@ const MAX_RESPONSE = 6 * 1024 * 1024 + 100;
 const MAILBOX = 4;
 const DIRECT = 65536; // bytes of a frame that is worth a try without the stream
 const TRACE = '_X_AMZN_TRACE_ID';
-const INVOKE_HEADER = 1 + 36 + 8 + 2 + 2 + 2;
+const INVOKE_HEADER = 1 + 36 + 8 + 2 + 2 + 2 + 2;
 
 let configuration = null;
 let environment = null; // what handlers see as process.env
@@ -489,14 +489,14 @@ function invokeStreaming(invocation, event, context, { finish, fail }) {
 
 // ---------------------------------------------------------------------------------------------- invoking
 
-function makeContext(requestId, arn, context, deadline) {
+function makeContext(requestId, arn, context, group, deadline) {
   const about = configuration.function;
   return {
     callbackWaitsForEmptyEventLoop: true,
     functionVersion: about.version,
     functionName: about.name,
     memoryLimitInMB: String(about.memory),
-    logGroupName: about.log_group,
+    logGroupName: group || about.log_group,
     logStreamName: about.log_stream,
     clientContext: context.length ? JSON.parse(context.toString('utf8')) : undefined,
     identity: undefined,
@@ -522,11 +522,13 @@ function invoke(frame) {
   const arnSize = frame.readUInt16BE(45);
   const contextSize = frame.readUInt16BE(47);
   const traceAt = INVOKE_HEADER + arnSize + contextSize;
-  const payloadAt = traceAt + frame.readUInt16BE(49);
+  const groupAt = traceAt + frame.readUInt16BE(49);
+  const payloadAt = groupAt + frame.readUInt16BE(51);
   const arn = frame.toString('utf8', INVOKE_HEADER, INVOKE_HEADER + arnSize);
-  const context = makeContext(requestId, arn, frame.subarray(INVOKE_HEADER + arnSize, traceAt), deadline);
+  const group = payloadAt > groupAt ? frame.toString('utf8', groupAt, payloadAt) : '';
+  const context = makeContext(requestId, arn, frame.subarray(INVOKE_HEADER + arnSize, traceAt), group, deadline);
 
-  environment[TRACE] = payloadAt > traceAt ? frame.toString('utf8', traceAt, payloadAt) : newTrace(requestId);
+  environment[TRACE] = groupAt > traceAt ? frame.toString('utf8', traceAt, groupAt) : newTrace(requestId);
   const invocation = { requestId };
   const finish = (kind, payload) => {
     if (current !== invocation) return; // answered already

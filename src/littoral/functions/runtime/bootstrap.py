@@ -5,8 +5,8 @@ of the place but one socket of frames. Standard library only; runs in the forked
 
 A frame is a 32-bit big-endian length and as many bytes; the first is its kind::
 
-    place → instance  I  request id (36), timeout (double, s), lengths of the next three (u16 each), ARN, client
-                         context, X-Ray header, event
+    place → instance  I  request id (36), timeout (double, s), lengths of the next four (u16 each), ARN, client
+                         context, X-Ray header, log group ("": as the function's), event
                       Q  the same; it was sent while another event was under way
                       L  (in the mailbox) request id: an event that is too large for it comes on the socket
     instance → place  B  booted: the function's own code comes now
@@ -39,7 +39,7 @@ from decimal import Decimal
 from types import TracebackType
 from typing import Any
 
-INVOKE = struct.Struct(">36sdHHH")
+INVOKE = struct.Struct(">36sdHHHH")
 ANSWER = struct.Struct(">IcII")
 LETTER = 4096  # bytes that a mailbox takes at once
 QUEUED = ord("Q")
@@ -92,9 +92,11 @@ class ClientContext:
 
 
 class LambdaContext:
-    def __init__(self, function: dict[str, Any], request_id: str, arn: str, context: bytes, deadline: float) -> None:
+    def __init__(
+        self, function: dict[str, Any], request_id: str, arn: str, context: bytes, group: str, deadline: float
+    ) -> None:
         self.aws_request_id = request_id
-        self.log_group_name = function["log_group"]
+        self.log_group_name = group or function["log_group"]
         self.log_stream_name = function["log_stream"]
         self.function_name = function["name"]
         self.memory_limit_in_mb = str(function["memory"])
@@ -383,7 +385,7 @@ class Instance:
 
     def invoke(self, frame: memoryview) -> bytes:
         """One event in, one frame out. SystemExit and KeyboardInterrupt end the process, as in Lambda."""
-        raw_id, timeout, arn_size, context_size, trace_size = INVOKE.unpack_from(frame, 1)
+        raw_id, timeout, arn_size, context_size, trace_size, group_size = INVOKE.unpack_from(frame, 1)
         at = 1 + INVOKE.size
         began = time.monotonic()
         request_id = LogLine.request_id = raw_id.decode()
@@ -394,8 +396,10 @@ class Instance:
             context = bytes(frame[at : at + context_size])
             at += context_size
             self._trace.set(str(frame[at : at + trace_size], "utf-8") or new_trace(request_id))
-            event = decode(str(frame[at + trace_size :], "utf-8"))
-            about = LambdaContext(self.function, request_id, arn, context, began + timeout)
+            at += trace_size
+            group = str(frame[at : at + group_size], "utf-8") if group_size else ""
+            event = decode(str(frame[at + group_size :], "utf-8"))
+            about = LambdaContext(self.function, request_id, arn, context, group, began + timeout)
             return self._answer(b"O", encode(self.handler(event, about)), began)
         except Exception as error:  # noqa: BLE001 - whatever the handler raises is its result
             trace = error.__traceback__.tb_next if error.__traceback__ is not None else None
