@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,12 @@ def test_what_a_deployment_says_of_the_spool_is_what_the_core_does() -> None:
     found = settings_of(PUBLIC[NAME].configured(json.dumps(merge)))
     assert (found.limits.max_bytes, found.limits.discard, found.window) == (1000, "old", 5)
     assert (found.keep_qos0, found.timing.ping_every, found.timing.dead_after) == (True, 2.0, 5.0)
+
+
+def test_the_documented_defaults_are_the_defaults() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "link-down.md").read_text()
+    (block,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    assert settings_of(json.loads(block)) == settings_of({})
 
 
 @pytest.mark.parametrize(
