@@ -42,9 +42,9 @@ from littoral.tour.recordings import shipped
 from littoral.tour.steps import FREE_PORTS, credentials
 
 BEDS = 20
-FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 NUCLEUS = "aws.greengrass.Nucleus"
 PACKAGE = "littoral.drills"
+SKEW = 600  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,6 @@ class Seen:
 
     plan: Plan
     moments: dict[str, float] = field(default_factory=dict)
-    skew: float = 0.0
     disk_filled: bool = False
     disk_refused: int = 0
     spool_limit: int = 0
@@ -237,17 +236,14 @@ class Outage:
         self._at_cut = self._accepted()
 
     def kill_core(self) -> None:
-        """By SIGKILL, and on with a clock ahead: by less than SigV4 bears, since libfaketime reaches the core's own
-        process and not its functions, which on a real machine share one clock."""
+        """By SIGKILL, and on with a clock ahead: by less than SigV4 bears, since it is the core's own process that is
+        ahead and not its functions, which on a real machine share one clock."""
         self._until(0.35)
         self._tell("killed", "the core is killed")
         self.core.kill()
-        env = {}
-        if FAKETIME.exists():
-            self.seen.skew = 600.0
-            env = {"LD_PRELOAD": str(FAKETIME), "FAKETIME": "+10m", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
-        self.core = self._start_core(env)
-        self._tell("again", f"the core is there again, its clock {self.seen.skew:g} s ahead")
+        skew = Path(__file__).with_name("skew")
+        self.core = self._start_core({"PYTHONPATH": str(skew), "LITTORAL_DRILL_SKEW": str(SKEW)})
+        self._tell("again", f"the core is there again, its clock {SKEW} s ahead")
 
     def fill_disk(self) -> None:
         self._until(0.55)
@@ -270,7 +266,7 @@ class Outage:
         if self.plan.when_full == "refuse":
             self._until(0.6)
             before = self._refused()
-            self._wait(lambda: self._refused() > before + 3 * BEDS or self._done(), 600.0)
+            self._wait(lambda: (self._spool_full() and self._refused() > before + BEDS) or self._done(), 600.0)
         else:
             self._until(1.0)
         self._tell("spool full", "the spool is at its limit")
@@ -338,6 +334,9 @@ class Outage:
 
     def _done(self) -> bool:
         return all(bed.done for bed in self.beds)
+
+    def _spool_full(self) -> bool:
+        return self.seen.spooled_bytes > 0.98 * self.seen.spool_limit
 
     def _look_at_spool(self) -> None:
         """How much is in the spool, by the core's own store; the most is kept."""
