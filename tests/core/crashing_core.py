@@ -17,7 +17,7 @@ from littoral.core.recipe import component_of, lambda_recipe
 from littoral.core.runtime import Core, CoreSettings
 from littoral.functions import Functions, FunctionSettings
 from littoral.net.listen import listen_stream
-from littoral.site.capabilities import CoreBroker
+from littoral.site.capabilities import CoreBroker, CoreFunctions
 from littoral.site.sockets import socket_folder
 from littoral.store.documents import Documents
 from littoral.store.embedded import EmbeddedStore
@@ -51,7 +51,7 @@ async def deploy(store: EmbeddedStore, functions: Functions, out: str) -> None:
     }
     recipe = lambda_recipe(NAME, "1.0.0", "arn:aws:lambda:us-east-1:0:function:notes:1", function, parameters)
     component = component_of(recipe)
-    await functions.install(component.function, component.function_version, component.config, archive)
+    await CoreFunctions(functions).install(component, archive, layers=[])
     active = {"arn": "a", "components": {NAME: {"version": "1.0.0"}}, "recipes": {NAME: recipe}}
     await Documents(store.records("core"), "deployment/").put(ACTIVE, active)
 
@@ -66,7 +66,8 @@ async def main(folder: Path, out: str) -> None:
     nowhere = Upstream("127.0.0.1", 1)
     settings = CoreSettings("core", nowhere, folder / "components", socket_folder(folder, "components") / "ipc.socket")
     records, shadows = store.records("core"), local_shadows(store, broker)
-    core = await Core.open(settings, records, store.streams, functions, CoreBroker(broker), shadows, Clients(folder))
+    own, local = CoreFunctions(functions), CoreBroker(broker)
+    core = await Core.open(settings, records, store.streams, own, local, shadows, Clients(folder))
     await core.start()
     listener = await listen_stream(broker.protocol_factory("open", OpenAccess()), "127.0.0.1", 0)
     print(listener.port, flush=True)

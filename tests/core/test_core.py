@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -291,3 +293,33 @@ async def test_a_full_spool_refuses_and_what_is_too_large_for_the_region_holds_u
     await until(lambda: _none(place))
     await place.publish("ward/1/aggregate", 4)
     await until(lambda: [each[1] for each in region.arrived] == ["small", 0, 1, 2, 4])
+
+
+BUSY = (
+    NOTE
+    + """
+import json, os, time
+def handler(event, context):
+    note(json.dumps(os.getpid()))
+    time.sleep(1)
+"""
+)
+
+
+@pytest.mark.parametrize(("pinned", "instances"), [(False, 2), (True, 1)])
+async def test_a_function_on_demand_has_instances_that_go_and_a_pinned_one_stays(
+    region: RegionPlace, place: CorePlace, out: Path, port: int, pinned: bool, instances: int
+) -> None:
+    arn = await region.function("busy", BUSY, Environment={"Variables": {"OUT": str(port)}})
+    sources = [{"topic": "beds/#", "type": "PUB_SUB"}]
+    await region.component(
+        arn, "ward.busy", pinned=pinned, maxInstancesCount=2, maxIdleTimeInSeconds=100, eventSources=sources
+    )
+    assert await region.outcome(await region.deploy(ward__busy={"componentVersion": "1.0.0"})) == "SUCCEEDED"
+    await asyncio.gather(*(place.publish("beds/1", number) for number in range(4)))
+    await until(lambda: place.functions.stats()["idle"] == instances and len(notes(out)) == 4)
+    scheduler = place.functions._parts.scheduler
+    scheduler.reap(time.monotonic() + 50)
+    assert place.functions.stats()["idle"] == instances
+    scheduler.reap(time.monotonic() + 150)  # the place's own time is 300
+    assert place.functions.stats()["idle"] == (1 if pinned else 0)

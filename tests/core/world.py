@@ -33,7 +33,7 @@ from littoral.net.pki import Authority
 from littoral.net.tls import client_context, server_context
 from littoral.objects import Objects
 from littoral.secrets import SecretStore
-from littoral.site.capabilities import ComponentObjects, CoreBroker
+from littoral.site.capabilities import ComponentObjects, CoreBroker, CoreFunctions
 from littoral.site.region import assume
 from littoral.site.sockets import socket_folder
 from littoral.store.documents import Documents
@@ -351,7 +351,13 @@ class CorePlace:
         self.clients = Clients(self.folder)
         broker, self.shadows = CoreBroker(self.broker), local_shadows(self.store, self.broker)
         self.core = await Core.open(
-            settings, self.store.records("core"), self.store.streams, self.functions, broker, self.shadows, self.clients
+            settings,
+            self.store.records("core"),
+            self.store.streams,
+            CoreFunctions(self.functions),
+            broker,
+            self.shadows,
+            self.clients,
         )
         await self.core.start()
 

@@ -282,15 +282,13 @@ class CoreDeployments:
             for each in components:
                 done.append(each)
                 archive, *layers = archives[each.name]
-                await self._functions.install(each.function, each.function_version, each.config, archive, layers=layers)
+                await self._functions.install(each, archive, layers=layers)
         except ServiceError:
             for each in done:
                 old = before.get((each.function, each.function_version))
                 if old is not None and old.code_sha256 == each.code_sha256:
                     archive, *layers = archives[each.name]
-                    await self._functions.install(
-                        old.function, old.function_version, old.config, archive, layers=layers
-                    )
+                    await self._functions.install(old, archive, layers=layers)
             raise
 
     def _runnable(self) -> list[LambdaComponent]:

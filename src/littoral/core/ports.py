@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from littoral.aws.invoke import Invocation, InvokeResult
 from littoral.aws.service import Call
+from littoral.core.recipe import LambdaComponent
 
 Deliver = Callable[[str, bytes, int], Awaitable[None] | None]
 """Takes a message's topic, payload and QoS (0 or 1). What it returns is awaited where the giver promises so."""
@@ -59,11 +60,9 @@ Allows = Callable[[Call, str, str], bool]
 class Functions(Protocol):
     """The functions of the core."""
 
-    async def install(
-        self, name: str, version: str, config: Mapping[str, Any], archive: bytes, *, layers: Sequence[bytes]
-    ) -> None:
-        """Make ``name:version`` runnable with these zips, durably; the same again changes nothing. Raises
-        ServiceError."""
+    async def install(self, component: LambdaComponent, archive: bytes, *, layers: Sequence[bytes]) -> None:
+        """Make its function runnable with these zips and as many instances, durably; the same again changes nothing.
+        Raises ServiceError."""
 
     def installed(self, name: str, version: str) -> str | None:
         """The CodeSha256 (base64) of what is installed under that name and version."""

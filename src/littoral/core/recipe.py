@@ -57,6 +57,7 @@ class LambdaComponent:
     instances: int
     queue: int
     pinned: bool
+    idle: int  # seconds without work after which an instance is ended, where it is not pinned
 
 
 def function_of(lambda_arn: str) -> tuple[str, str]:
@@ -134,6 +135,7 @@ def component_of(recipe: Mapping[str, Any], merge: str | None = None) -> LambdaC
         instances=configuration["maxInstancesCount"],
         queue=configuration["maxQueueSize"],
         pinned=configuration["pinned"],
+        idle=configuration["maxIdleTimeInSeconds"],
     )
 
 

@@ -267,7 +267,8 @@ class Scheduler:
         for key, pool in list(self._pools.items()):
             if not pool.version.placement.pinned:
                 pool.idle = [each for each in pool.idle if each.alive]
-                aged = [each for each in pool.idle if now - each.idle_since >= self._idle_seconds][: self._spare(pool)]
+                longest = pool.version.placement.idle or self._idle_seconds
+                aged = [each for each in pool.idle if now - each.idle_since >= longest][: self._spare(pool)]
                 pool.idle = [each for each in pool.idle if each not in aged]
                 for instance in aged:
                     instance.end("spindown")

@@ -26,6 +26,7 @@ class Placement:
     max_instances: int | None = None
     pinned: bool = False
     queue: int = 0  # events that may wait when ``max_instances`` are busy
+    idle: float | None = None  # seconds without work after which an instance is ended; None: the place's
 
 
 @dataclass(frozen=True, slots=True)

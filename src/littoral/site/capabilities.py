@@ -17,6 +17,7 @@ from littoral.aws.identity import AccessKey
 from littoral.aws.invoke import Invocation, InvokeResult
 from littoral.aws.service import Call, ServiceError
 from littoral.aws.sign import presign
+from littoral.core.recipe import LambdaComponent
 from littoral.functions import Functions, Placement, SourceRecord
 from littoral.functions.logs.group import Settings
 from littoral.functions.logs.segment import Entry
@@ -191,17 +192,18 @@ def _named(lambda_arn: str) -> dict[str, str]:
     return {"function_name": head, "qualifier": qualifier}
 
 
-class PinnedFunctions:
-    """For the core: its components' functions run as one long-lived instance that gets its events in order."""
+class CoreFunctions:
+    """For the core: a pinned component's function runs as one long-lived instance that gets its events in order; one on
+    demand has as many instances as it may have, each of which goes when it has been idle."""
 
     def __init__(self, functions: Functions) -> None:
         self._functions = functions
 
-    async def install(
-        self, name: str, version: str, config: Mapping[str, Any], archive: bytes, *, layers: Sequence[bytes]
-    ) -> None:
-        placement = Placement(max_instances=1, pinned=True, queue=1000)
-        await self._functions.install(name, version, config, archive, layers=layers, placement=placement)
+    async def install(self, component: LambdaComponent, archive: bytes, *, layers: Sequence[bytes]) -> None:
+        most = 1 if component.pinned else component.instances
+        placement = Placement(most, component.pinned, queue=1000, idle=component.idle)
+        name, version = component.function, component.function_version
+        await self._functions.install(name, version, component.config, archive, layers=layers, placement=placement)
 
     def installed(self, name: str, version: str) -> str | None:
         return self._functions.installed(name, version)

@@ -21,7 +21,7 @@ from littoral.core.runtime import Core, CoreSettings
 from littoral.net.listen import listen_unix
 from littoral.net.pki import write_private
 from littoral.net.tls import client_context
-from littoral.site.capabilities import CoreBroker, PinnedFunctions
+from littoral.site.capabilities import CoreBroker, CoreFunctions
 from littoral.site.clientdevices import CoreClients
 from littoral.site.console.core import PATH as PAGE
 from littoral.site.console.core import CorePage
@@ -80,7 +80,7 @@ async def compose(place: Place) -> None:
         ),
         base.store.records("core"),
         base.store.streams,
-        PinnedFunctions(functions),
+        CoreFunctions(functions),
         CoreBroker(things.broker),
         things.shadows,
         clients,
