@@ -40,7 +40,7 @@ async def ask(place: CorePlace, work: Callable[[Any], T]) -> T:
     port = await until(lambda: port_of(place))
 
     def run() -> T:
-        with sdk.StreamManagerClient(port=port) as client:
+        with sdk.StreamManagerClient(port=port, connect_timeout=30) as client:
             return work(client)
 
     return await asyncio.to_thread(run)
