@@ -24,6 +24,8 @@ from littoral.tour.recordings import shipped
 
 EVERY = 0.05  # seconds
 QUICK = 0.5  # seconds
+LATE = 10.0  # seconds that the last alarms are waited for
+AT_END = 200  # alarms
 BEDS = 20
 warm = threading.Event()
 
@@ -83,6 +85,9 @@ def ask(
         if client.user_data_get().is_set() and time.monotonic() >= due:
             due += EVERY
             publish(client, sent, samples)
+    until = time.monotonic() + LATE
+    while time.monotonic() < until and any(at is None for _, at in sent[-AT_END:]):
+        client.loop(EVERY)
     client.disconnect()
 
 
