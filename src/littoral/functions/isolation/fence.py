@@ -43,6 +43,8 @@ def enter(plan: dict[str, list[str]], command: list[str]) -> None:
     if not landlock.scopes(version):
         raise OSError(38, f"Landlock of this kernel (ABI {version}) fences in no signals: Linux 6.12 does")
     everything = landlock.rights(version)
+    for each in plan["own"]:
+        os.stat(each)  # noqa: PTH116
     hidden = [os.path.realpath(each) for each in plan["hidden"]]
     rules = [(path, everything) for path in (*beside(hidden), *plan["own"])]
     rules += [(path, landlock.READING) for path in plan["read"] if os.path.exists(path)]  # noqa: PTH110

@@ -63,7 +63,10 @@ def fence(version: int, rules: Iterable[tuple[str, int]]) -> None:
 
 
 def _allow(ruleset: int, path: str, allowed: int) -> None:
-    parent = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        parent = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except FileNotFoundError:  # gone since it was seen: nothing that could be allowed
+        return
     try:
         if not stat.S_ISDIR(os.fstat(parent).st_mode):
             allowed &= OF_FILES
