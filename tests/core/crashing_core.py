@@ -11,7 +11,7 @@ import hashlib
 import sys
 from pathlib import Path
 
-from littoral.core.deployments import ACTIVE
+from littoral.core.applying import ACTIVE
 from littoral.core.link import Upstream
 from littoral.core.recipe import component_of, lambda_recipe
 from littoral.core.runtime import Core, CoreSettings

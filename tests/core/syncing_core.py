@@ -11,7 +11,7 @@ import json
 import sys
 from pathlib import Path
 
-from littoral.core.deployments import ACTIVE
+from littoral.core.applying import ACTIVE
 from littoral.core.shadowmanager.settings import NAME
 from littoral.store.documents import Documents
 from littoral.store.embedded import EmbeddedStore

@@ -105,7 +105,8 @@ async def test_candidates_are_resolved_and_their_artifact_is_found(region: Regio
         ({"componentVersion": "1.0"}, "semantic version"),
         ({"componentName": "a b"}, "componentName"),
         ({"componentName": "aws.mine"}, "aws."),
-        ({"componentDependencies": {"x": {"versionRequirement": "1.0.0"}}}, "componentDependencies"),
+        ({"componentDependencies": {"x": {"versionRequirement": "newest"}}}, "VersionRequirement of x"),
+        ({"componentDependencies": {"aws.greengrass.Other": {"versionRequirement": "*"}}}, "aws.greengrass.Other"),
         ({"componentLambdaParameters": {"inputPayloadEncodingType": "binary"}}, "binary"),
         ({"componentLambdaParameters": {"execArgs": ["x"]}}, "execArgs"),
         (
@@ -145,16 +146,20 @@ async def test_deployments_are_kept_listed_superseded_and_canceled(region: Regio
     assert [each["deploymentId"] for each in latest["deployments"]] == [second]
     found = await region.call("greengrassv2", "get_deployment", deploymentId=first)
     assert found["components"] == {"ward.notes": {"componentVersion": "1.0.0"}}
-    assert (found["revisionId"], found["deploymentStatus"]) == ("1", "ACTIVE")
+    assert (found["revisionId"], found["deploymentStatus"]) == ("1", "INACTIVE")
     shadow = await region.things.shadows.get(CORE, SHADOW)
     assert shadow is not None
     assert json.loads(shadow["state"]["desired"]["fleetConfig"])["deploymentId"] == second
     await region.call("greengrassv2", "cancel_deployment", deploymentId=second)
     assert (await refusal(region, "cancel_deployment", deploymentId=second))[0] == "ConflictException"
     assert (await region.effective())["coreDeviceExecutionStatus"] == "CANCELED"
+    await region.call("greengrassv2", "delete_deployment", deploymentId=first)
+    assert (await refusal(region, "get_deployment", deploymentId=first))[0] == "ResourceNotFoundException"
     token = {"targetArn": TARGET, "clientToken": "the-same-token"}
     again = [await region.call("greengrassv2", "create_deployment", **token) for _ in range(2)]
     assert again[0]["deploymentId"] == again[1]["deploymentId"]
+    code, _ = await refusal(region, "delete_deployment", deploymentId=again[0]["deploymentId"])
+    assert code == "ConflictException"
 
 
 MERGE = {"mqttTopicMapping": {"x": {"topic": "a/#/b", "source": "LocalMqtt", "target": "IotCore"}}}
@@ -163,7 +168,8 @@ MERGE = {"mqttTopicMapping": {"x": {"topic": "a/#/b", "source": "LocalMqtt", "ta
 @pytest.mark.parametrize(
     ("members", "code", "word"),
     [
-        ({"targetArn": TARGET.replace("thing/", "thinggroup/")}, "ValidationException", "thing groups"),
+        ({"targetArn": TARGET.replace("thing/", "thinggroup/")}, "ResourceNotFoundException", "thing group"),
+        ({"parentTargetArn": TARGET.replace("thing/", "thinggroup/")}, "ValidationException", "parentTargetArn"),
         ({"targetArn": "arn:aws:s3:::x"}, "ValidationException", "targetArn"),
         ({"components": {"none": {"componentVersion": "1.0.0"}}}, "ResourceNotFoundException", "none 1.0.0"),
         ({"components": {"aws.greengrass.Nothing": {"componentVersion": "2.0.0"}}}, "ValidationException", BRIDGE),
@@ -177,17 +183,20 @@ MERGE = {"mqttTopicMapping": {"x": {"topic": "a/#/b", "source": "LocalMqtt", "ta
             "topic of x",
         ),
         (
-            {"components": {BRIDGE: {"componentVersion": "2.0.0", "configurationUpdate": {"reset": ["/x"]}}}},
+            {"components": {BRIDGE: {"componentVersion": "2.0.0", "configurationUpdate": {"reset": ["x"]}}}},
             "ValidationException",
-            "reset",
+            "JSON pointer",
         ),
         (
             {"components": {BRIDGE: {"componentVersion": "2.0.0", "runWith": {"posixUser": "root"}}}},
             "ValidationException",
             "runWith",
         ),
-        ({"deploymentPolicies": {"failureHandlingPolicy": "DO_NOTHING"}}, "ValidationException", "ROLLBACK"),
-        ({"iotJobConfiguration": {"timeoutConfig": {"inProgressTimeoutInMinutes": 1}}}, "NotImplemented", ""),
+        (
+            {"iotJobConfiguration": {"timeoutConfig": {"inProgressTimeoutInMinutes": 1}}},
+            "ValidationException",
+            "thing groups",
+        ),
     ],
 )
 async def test_deployments_that_would_not_do_what_they_say_are_refused(
@@ -227,6 +236,13 @@ class Broken:
         self.told.append((thing, json.loads(desired["fleetConfig"])["configurationArn"]))
 
 
+class NoJobs:
+    """A place without any."""
+
+    def executions(self, thing: str) -> list[Any]:
+        return []
+
+
 def _call() -> Call:
     request = Request("POST", "/", Headers(), BytesBody(), Peer("127.0.0.1", 1))
     return Call("greengrassv2", "CreateDeployment", REGION, ACCOUNT, Principal("key", "A"), "r", request, 1000.0)
@@ -237,7 +253,7 @@ async def test_a_deployment_that_a_crash_kept_from_its_shadow_is_delivered_at_th
     shadows = Broken()
 
     def made() -> Greengrass:
-        return Greengrass(store.records("g"), shadows, None, None, lambda *_: True)  # type: ignore[arg-type]
+        return Greengrass(store.records("g"), shadows, None, None, NoJobs(), lambda *_: True)  # type: ignore[arg-type]
 
     with pytest.raises(RuntimeError):
         await made().create_deployment(_call(), target_arn=TARGET)
@@ -258,7 +274,7 @@ async def test_a_deployment_that_its_shadow_refuses_is_none(tmp_path: Any) -> No
         async def update(self, thing: str, shadow_name: str, desired: Mapping[str, Any]) -> None:
             raise ServiceError("ResourceNotFoundException", "no such thing")
 
-    region = Greengrass(store.records("g"), Refusing(), None, None, lambda *_: True)  # type: ignore[arg-type]
+    region = Greengrass(store.records("g"), Refusing(), None, None, NoJobs(), lambda *_: True)  # type: ignore[arg-type]
     with pytest.raises(ServiceError):
         await region.create_deployment(_call(), target_arn=TARGET)
     assert await region.list_deployments(_call(), history_filter="ALL") == {"deployments": []}

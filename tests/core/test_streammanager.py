@@ -47,7 +47,7 @@ async def ask(place: CorePlace, work: Callable[[Any], T]) -> T:
 
 
 def port_of(place: CorePlace) -> int:
-    found: Any = place.core.deployments._played[NAME]
+    found: Any = place.core.deployments._applying._played[NAME]
     return int(found.port)
 
 

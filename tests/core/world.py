@@ -33,8 +33,9 @@ from littoral.net.pki import Authority
 from littoral.net.tls import client_context, server_context
 from littoral.objects import Objects
 from littoral.secrets import SecretStore
-from littoral.site.capabilities import ComponentObjects, CoreBroker, CoreFunctions
+from littoral.site.capabilities import ComponentObjects, CoreBroker, CoreFunctions, GroupDeployments
 from littoral.site.region import assume
+from littoral.site.registry import CORE_DEVICES, thing_groups_handler
 from littoral.site.sockets import socket_folder
 from littoral.store.documents import Documents
 from littoral.store.embedded import EmbeddedStore
@@ -136,6 +137,7 @@ class RegionPlace:
             ShadowsOf(self.things),
             Catalog(self.functions),
             ComponentObjects(self.objects, self.identity.root),
+            GroupDeployments(self.things),
             self._allows,
         )
         self.things.shadows.on_shadow_changed(self.greengrass.shadow_changed)
@@ -154,6 +156,9 @@ class RegionPlace:
             "secretsmanager": secrets.api,
         }
         self.gateway = Gateway(services, self.identity, region=REGION, account=ACCOUNT, routes=self.functions.routes())
+        self.gateway.device_route(
+            CORE_DEVICES, thing_groups_handler(self.things, f"arn:aws:greengrass:{REGION}:{ACCOUNT}")
+        )
         self.gateway.device_route(ROLE_ALIASES, self.things.credentials(partial(assume, self.identity)).handle)
         await self.objects.start()
         await self.things.start()

@@ -92,7 +92,8 @@ def test_errors_carry_their_fields_and_status(iot: Any) -> None:
 
 def test_what_is_not_honoured_is_refused_not_ignored(iot: Any) -> None:
     with pytest.raises(ClientError) as error:
-        iot.create_job(jobId="spaced", targets=[ARN + "thing/any"], document="{}", namespaceId="other")
+        package = [ARN + "package/any/version/1"]
+        iot.create_job(jobId="spaced", targets=[ARN + "thing/any"], document="{}", destinationPackageVersions=package)
     assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == 501
     refused("ResourceNotFoundException", iot.describe_job, jobId="spaced")
 

@@ -82,7 +82,7 @@ class Gateway:
         self._account = account
         self._routes = dict(routes or {})
         self._unsigned_routes: dict[str, Handler] = {}
-        self._device_routes: dict[str, Handler] = {}
+        self._device_routes: dict[str, Callable[[Request], Answer | Awaitable[Answer] | None]] = {}
         self._visitors: Handler = _certificate_required
         self._by_host: Callable[[str], Handler | None] | None = None
         self._clock = clock
@@ -100,8 +100,9 @@ class Gateway:
         """Hosts on the API's listener that are no AWS API: ``choose`` gives the handler of a Host header."""
         self._by_host = choose
 
-    def device_route(self, prefix: str, handler: Handler) -> None:
-        """Another path prefix on the device port; the handler decides by the peer's certificate."""
+    def device_route(self, prefix: str, handler: Callable[[Request], Answer | Awaitable[Answer] | None]) -> None:
+        """Another path prefix on the device port; the handler decides by the peer's certificate. What it answers with
+        None is the API's after all."""
         self._device_routes[prefix] = handler
 
     def visitors(self, handler: Handler) -> None:
@@ -141,8 +142,8 @@ class Gateway:
         if (request.headers.get("authorization") or "").startswith("AWS4-") and "upgrade" not in request.headers:
             return self._respond(request, self._services, None)
         for prefix, handler in self._device_routes.items():
-            if request.target.startswith(prefix):
-                return handler(request)
+            if request.target.startswith(prefix) and (answer := handler(request)) is not None:
+                return answer
         identifier = certificate_id(certificate)
         arn = f"arn:aws:iot:{self._region}:{self._account}:cert/{identifier}"
         return self._respond(request, self._devices_services, Principal("certificate", identifier, arn))

@@ -7,7 +7,9 @@ their case. Source: "IPC: Interact with component configuration" in the AWS IoT 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 Path = tuple[str, ...]
@@ -22,6 +24,15 @@ class NoSuchKey(KeyError):
     """Nothing at that path."""
 
 
+@dataclass(frozen=True, slots=True)
+class Update:
+    """What one deployment does to a component's configuration, and when it came."""
+
+    reset: tuple[Path, ...] = ()
+    merge: Mapping[str, Any] = field(default_factory=dict)
+    at: float = 0.0
+
+
 class Configuration:
     """``value`` is the whole as plain JSON. ``watch`` is told the path of every leaf that changes."""
 
@@ -29,6 +40,7 @@ class Configuration:
         """``at`` is when it was set, in seconds since the epoch."""
         self._value: dict[str, Any] = {}
         self._set: dict[Path, float] = {}
+        self.applied = 0.0  # when the last deployment's update came that is in it
         self._watchers: list[tuple[Path, Changed]] = []
         self._merge(dict(value or {}), (), at)
 
@@ -37,11 +49,16 @@ class Configuration:
         """What ``document`` made."""
         made = cls(document["value"])
         made._set = {tuple(path): at for path, at in document["set"]}
+        made.applied = document.get("applied", 0.0)
         return made
 
     def document(self) -> dict[str, Any]:
         """As JSON, to be kept."""
-        return {"value": self._value, "set": [[list(path), at] for path, at in self._set.items()]}
+        return {
+            "value": json.loads(json.dumps(self._value)),  # it goes on changing
+            "set": [[list(path), at] for path, at in self._set.items()],
+            "applied": self.applied,
+        }
 
     @property
     def value(self) -> Mapping[str, Any]:
@@ -74,6 +91,56 @@ class Configuration:
     def merge(self, value: Mapping[str, Any], at: float) -> None:
         """What a deployment sets; where something is set later, that holds."""
         self._tell(self._merge(self._younger(value, (), at), (), at))
+
+    def reset(self, paths: Sequence[Path], defaults: Mapping[str, Any], at: float) -> None:
+        """Back to the recipe's ``defaults`` at and below each path, or gone where these have nothing; what was set
+        later than ``at`` stays."""
+        changed: list[Path] = []
+        for path in paths:
+            for leaf in [known for known, when in self._set.items() if known[: len(path)] == path and when <= at]:
+                self._drop(leaf)
+                changed.append(leaf)
+            self._prune(path)
+        self.fill(defaults)
+        self._tell(changed)
+
+    def apply(self, update: Update, defaults: Mapping[str, Any]) -> None:
+        """A deployment's: once, and what it resets before what it merges."""
+        if update.at > self.applied:
+            self.reset(update.reset, defaults, update.at)
+            self.merge(update.merge, update.at)
+            self.applied = update.at
+
+    def replace(self, document: Mapping[str, Any]) -> None:
+        """As ``document`` had it: what came since is undone."""
+        before, after = self, Configuration.of_document(document)
+        leaves = {*_leaves(before._value, ()), *_leaves(after._value, ())}
+        changed = [leaf for leaf in leaves if before._at(leaf) != after._at(leaf)]
+        self._value, self._set, self.applied = after._value, after._set, after.applied
+        self._tell(changed)
+
+    def _at(self, path: Path) -> Any:
+        try:
+            return self.get(path)
+        except NoSuchKey:
+            return NoSuchKey
+
+    def _drop(self, leaf: Path) -> None:
+        del self._set[leaf]
+        holder = self.get(leaf[:-1])
+        del holder[leaf[-1]]
+
+    def _prune(self, path: Path) -> None:
+        """Objects at and below that path that hold nothing any more."""
+        try:
+            found = self.get(path)
+        except NoSuchKey:
+            return
+        if isinstance(found, dict):
+            for name in list(found):
+                self._prune((*path, name))
+            if not found and path:
+                del self.get(path[:-1])[path[-1]]
 
     def watch(self, path: Sequence[str], listener: Changed) -> Callable[[], None]:
         """Hear of what changes at or below that path; what is returned ends it."""
@@ -127,6 +194,11 @@ class Configuration:
         """A leaf takes the place of an object: what was known of that one's leaves is gone."""
         for each in [known for known in self._set if known[: len(path)] == path]:
             del self._set[each]
+
+
+def pointed(pointer: str) -> Path:
+    """The path that a JSON pointer (RFC 6901) names; "" is the whole."""
+    return tuple(part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:])
 
 
 def _leaves(value: Mapping[str, Any], path: Path) -> Iterator[Path]:

@@ -1,9 +1,9 @@
 """A deployment as it travels: the desired and the reported part of the core's deployment shadow. Pure.
 
 AWS's nucleus listens to the named shadow ``AWSManagedGreengrassV2Deployment``: ``desired.fleetConfig`` is the
-deployment as JSON text; ``reported`` answers with ``fleetConfigurationArnForStatus``, ``status``, ``statusDetails``
-and ``ggcVersion``. Ours adds ``components`` and ``platform`` (AWS's core tells these through its fleet status
-service).
+deployment as JSON text (of a deployment to a thing group, the same is the document of a job); ``reported`` answers with
+``fleetConfigurationArnForStatus``, ``status``, ``statusDetails`` and ``ggcVersion``. Ours adds ``components`` and
+``platform`` (AWS's core tells these through its fleet status service).
 """
 
 from __future__ import annotations
@@ -16,33 +16,69 @@ from typing import Any, Literal
 from littoral.core.recipe import BadComponent
 
 SHADOW = "AWSManagedGreengrassV2Deployment"
-Status = Literal["QUEUED", "IN_PROGRESS", "SUCCEEDED", "FAILED", "CANCELED"]
-DETAILS = {"SUCCEEDED": "SUCCESSFUL", "FAILED": "FAILED_ROLLBACK_COMPLETE"}
+Status = Literal["QUEUED", "IN_PROGRESS", "SUCCEEDED", "FAILED", "REJECTED", "CANCELED"]
+Detail = Literal[
+    "SUCCESSFUL",
+    "FAILED_NO_STATE_CHANGE",
+    "FAILED_ROLLBACK_NOT_REQUESTED",
+    "FAILED_ROLLBACK_COMPLETE",
+    "FAILED_UNABLE_TO_ROLLBACK",
+    "REJECTED",
+]  # AWS's words for how it ended
 
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
     arn: str  # of the fleet configuration: …:configuration:thing/ward7-core:3
     deployment_id: str
-    components: Mapping[str, Mapping[str, Any]]  # name -> {"version", "merge"}
+    components: Mapping[str, Mapping[str, Any]]  # name -> {"version", "merge", "reset"?, "runWith"?}
     canceled: bool = False
+    failure: str = "ROLLBACK"  # or DO_NOTHING
+    notify: bool = True  # ask components before they are updated
+    notify_timeout: float = 60.0  # seconds
+    validation_timeout: float = 30.0
+    behalf: str = ""  # the ARN of the group in whose stead this one is deployed (parentTargetArn)
+
+    @property
+    def target(self) -> str:
+        """``thing/ward7-core`` or ``thinggroup/ward``: a later deployment to the same takes the place of this one."""
+        if self.behalf:
+            return self.behalf.rpartition(":")[2]
+        _, found, resource = self.arn.partition(":configuration:")
+        return resource.rpartition(":")[0] if found else self.arn
+
+
+def fleet_config(deployment: Deployment) -> dict[str, Any]:
+    """As AWS's cloud writes it: the document of a job, and as text in the shadow."""
+    action = "NOTIFY_COMPONENTS" if deployment.notify else "SKIP_NOTIFY_COMPONENTS"
+    return {
+        "configurationArn": deployment.arn,
+        "deploymentId": deployment.deployment_id,
+        "components": {name: _shown(each) for name, each in deployment.components.items()},
+        "failureHandlingPolicy": deployment.failure,
+        "componentUpdatePolicy": {"action": action, "timeout": deployment.notify_timeout},
+        "configurationValidationPolicy": {"timeout": deployment.validation_timeout},
+        **({"onBehalfOf": deployment.behalf, "parentTargetArn": deployment.behalf} if deployment.behalf else {}),
+    }
+
+
+def _shown(each: Mapping[str, Any]) -> dict[str, Any]:
+    update = {
+        **({"merge": json.loads(each["merge"])} if each.get("merge") else {}),
+        **({"reset": each["reset"]} if each.get("reset") else {}),
+    }
+    return {
+        "version": each["version"],
+        **({"configurationUpdate": update} if update else {}),
+        **({"runWith": each["runWith"]} if each.get("runWith") else {}),
+    }
 
 
 def desired(deployment: Deployment) -> dict[str, Any]:
-    components = {
-        name: {
-            "version": each["version"],
-            **({"configurationUpdate": {"merge": json.loads(each["merge"])}} if each.get("merge") else {}),
-        }
-        for name, each in deployment.components.items()
+    return {
+        "fleetConfig": json.dumps(fleet_config(deployment)),
+        "desiredStatus": "CANCELED" if deployment.canceled else None,
     }
-    fleet = {
-        "configurationArn": deployment.arn,
-        "deploymentId": deployment.deployment_id,
-        "components": components,
-        "failureHandlingPolicy": "ROLLBACK",
-    }
-    return {"fleetConfig": json.dumps(fleet), "desiredStatus": "CANCELED" if deployment.canceled else None}
 
 
 def parse_desired(part: Mapping[str, Any]) -> Deployment | None:
@@ -51,38 +87,57 @@ def parse_desired(part: Mapping[str, Any]) -> Deployment | None:
     if text is None:
         return None
     try:
-        fleet = json.loads(text)
-        components = {
-            str(name): {
-                "version": str(each["version"]),
-                "merge": json.dumps(update["merge"]) if (update := each.get("configurationUpdate") or {}) else None,
-            }
-            for name, each in fleet["components"].items()
-        }
+        return parse_fleet(json.loads(text), canceled=part.get("desiredStatus") == "CANCELED")
+    except (ValueError, TypeError) as problem:
+        raise BadComponent(f"the deployment in the shadow cannot be read: {problem!r}") from problem
+
+
+def parse_fleet(fleet: Any, *, canceled: bool = False) -> Deployment:
+    """Raises BadComponent."""
+    try:
+        notice = fleet.get("componentUpdatePolicy") or {}
+        validation = fleet.get("configurationValidationPolicy") or {}
         return Deployment(
             str(fleet["configurationArn"]),
             str(fleet.get("deploymentId", "")),
-            components,
-            part.get("desiredStatus") == "CANCELED",
+            {str(name): _component(each) for name, each in fleet["components"].items()},
+            canceled,
+            "DO_NOTHING" if fleet.get("failureHandlingPolicy") == "DO_NOTHING" else "ROLLBACK",
+            notice.get("action") != "SKIP_NOTIFY_COMPONENTS",
+            float(notice.get("timeout") or 60.0),
+            float(validation.get("timeout") or 30.0),
+            str(fleet.get("onBehalfOf") or ""),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as problem:
-        raise BadComponent(f"the deployment in the shadow cannot be read: {problem!r}") from problem
+        raise BadComponent(f"the deployment cannot be read: {problem!r}") from problem
+
+
+def _component(each: Mapping[str, Any]) -> dict[str, Any]:
+    update = each.get("configurationUpdate") or {}
+    merge, reset, run_with = update.get("merge"), update.get("reset"), each.get("runWith")
+    return {
+        "version": str(each["version"]),
+        "merge": json.dumps(merge) if merge else None,
+        **({"reset": [str(pointer) for pointer in reset]} if reset else {}),
+        **({"runWith": dict(run_with)} if run_with else {}),
+    }
 
 
 def reported(
     arn: str,
     status: Status | None,
     version: str,
-    components: list[dict[str, str]],
+    components: list[dict[str, Any]],
     platform: Mapping[str, str],
     reason: str = "",
+    detail: str | None = None,
 ) -> dict[str, Any]:
     """``reported`` as a core writes it; a None removes what an earlier one left."""
     return {
         "ggcVersion": version,
         "fleetConfigurationArnForStatus": arn,
         "status": status,
-        "statusDetails": {"detailedStatus": DETAILS.get(status or ""), "failureCause": reason or None},
+        "statusDetails": {"detailedStatus": detail or None, "failureCause": reason or None},
         "components": components,
         "platform": dict(platform),
     }
@@ -96,7 +151,7 @@ class Report:
     status: str
     reason: str
     version: str
-    components: tuple[Mapping[str, str], ...]
+    components: tuple[Mapping[str, Any], ...]
     os: str
     architecture: str
 
@@ -108,7 +163,7 @@ def parse_reported(part: Mapping[str, Any]) -> Report:
     details, machine = _mapping(part.get("statusDetails")), _mapping(part.get("platform"))
     listed = part.get("components")
     found = [
-        {key: each[key] for key in ("name", "version", "state")}
+        {**{key: each[key] for key in ("name", "version", "state")}, "root": each.get("root") is not False}
         for each in (listed if isinstance(listed, list) else [])
         if isinstance(each, dict)
         and all(isinstance(each.get(key), str) and each[key] for key in ("name", "version"))

@@ -1,7 +1,8 @@
 """The API of botocore's service ``greengrassv2``, the region's side.
 
 The way of a deployment: CreateDeployment checks it as a whole and keeps it, then writes it as ``desired`` into the
-thing's named shadow ``AWSManagedGreengrassV2Deployment``. The core finds it there whenever it has a link, fetches
+thing's named shadow ``AWSManagedGreengrassV2Deployment``, or for a thing group makes a continuous job of it. The core
+finds it there whenever it has a link, fetches
 recipes and artifacts by the data plane operations with its certificate, and answers in ``reported``, which the
 site hands to ``shadow_changed``.
 """
@@ -15,7 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from littoral.core.document import SHADOW, Report, parse_reported
-from littoral.core.ports import Allows, ArtifactObjects, FunctionCatalog, Shadows
+from littoral.core.ports import Allows, ArtifactObjects, DeploymentJobs, FunctionCatalog, Shadows
 from littoral.core.region.clients import ClientDevices
 from littoral.core.region.components import Components
 from littoral.core.region.deployments import Deployments
@@ -35,14 +36,15 @@ class Greengrass(Components, Deployments, CoreDevices, ClientDevices):
         shadows: Shadows,
         functions: FunctionCatalog,
         objects: ArtifactObjects,
+        jobs: DeploymentJobs,
         allows: Allows,
         clock: Callable[[], float] = time.time,
     ) -> None:
         state = State(records)
         Components.__init__(self, state, functions, objects, allows)
-        Deployments.__init__(self, state, shadows)
-        CoreDevices.__init__(self, state)
         ClientDevices.__init__(self, state, allows)
+        Deployments.__init__(self, state, shadows, jobs)
+        CoreDevices.__init__(self, state, jobs)
         self._clock = clock
         self._reports: asyncio.Queue[tuple[str, Report]] = asyncio.Queue()
         self._recorder: asyncio.Task[None] | None = None

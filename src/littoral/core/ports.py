@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -41,6 +42,43 @@ class FunctionCatalog(Protocol):
 
     async def layers(self, call: Call, lambda_arn: str) -> list[tuple[str, str]]:
         """SHA-256 (base64) of each of its layers, the lowest first, and where to fetch it. Raises ServiceError."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobExecution:
+    """How far one core is with a deployment that came as a job."""
+
+    job: str
+    status: str
+    details: Mapping[str, str]
+    queued: float
+    updated: float
+
+
+class DeploymentJobs(Protocol):
+    """The region's jobs, which carry deployments to thing groups, and who is in these."""
+
+    async def create(
+        self, job_id: str, namespace: str, group: str, document: str, configuration: Mapping[str, Any], now: float
+    ) -> None:
+        """A continuous job for a group (its ARN); durable on return, once for each id. ``configuration`` is
+        iotJobConfiguration. Raises ServiceError."""
+
+    async def cancel(self, job_id: str, now: float) -> None:
+        """For cores that have not begun."""
+
+    def status(self, job_id: str) -> str | None:
+        """IN_PROGRESS, COMPLETED, CANCELED …; None where there is no such job."""
+
+    def arn(self, job_id: str) -> str: ...
+
+    def executions(self, thing: str) -> Sequence[JobExecution]: ...
+
+    def groups_of(self, thing: str) -> Sequence[str]:
+        """Names, with the groups above them."""
+
+    def things_in(self, group: str) -> Sequence[str]:
+        """Of the ARN of a group, and of those below it."""
 
 
 class ArtifactObjects(Protocol):

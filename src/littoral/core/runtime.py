@@ -8,8 +8,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from littoral.core.applying import Applying
 from littoral.core.clientdevices.auth import ClientDeviceAuth
 from littoral.core.clientdevices.ports import ClientPlace
+from littoral.core.consulting import Consulting
 from littoral.core.deployments import CoreDeployments
 from littoral.core.exchange import ALIAS
 from littoral.core.ipc.configuring import Configuring
@@ -17,6 +19,7 @@ from littoral.core.ipc.messaging import Messaging
 from littoral.core.ipc.ports import LocalShadows
 from littoral.core.ipc.server import IpcServer
 from littoral.core.ipc.shadowing import Shadowing
+from littoral.core.ipc.updating import Updating
 from littoral.core.link import Backoff, Link, Upstream
 from littoral.core.nucleus.nucleus import Nucleus
 from littoral.core.operator import Operator
@@ -30,6 +33,7 @@ from littoral.core.source import Source
 from littoral.core.spool import Extras, Spool, SpoolLimits
 from littoral.net.client import HttpClient
 from littoral.store.contract import Records, Streams
+from littoral.store.documents import Documents
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +118,24 @@ class Core:
                 clients,
             )
         )
-        deployments = CoreDeployments(
-            settings.thing, records, link, source, functions, routes, nucleus, packages, players.played
+        documents, consulting = Documents(records, "deployment/"), Consulting()
+        applying = Applying(
+            settings.thing,
+            documents,
+            source,
+            functions,
+            routes,
+            nucleus,
+            packages,
+            players.played,
+            consulting,
         )
+        deployments = CoreDeployments(settings.thing, documents, link, applying, nucleus)
         served = (
             Messaging(nucleus, broker, _Above(link, spool)),
             Configuring(nucleus),
             Shadowing(nucleus, shadows, pace.admits),
+            Updating(consulting),
         )
         operations = {name: handler for each in served for name, handler in each.operations().items()}
         operations |= players.operations

@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import quote
 
 from littoral.core.recipe import ARTIFACT
+from littoral.core.resolving import Chosen, Requirements, said, suits
 from littoral.net.client import ClientResponse, HttpClient, RequestFailed
 from littoral.net.message import BodyError, Headers
 from littoral.store.contract import StorageFailed
@@ -56,24 +57,33 @@ class Source:
     async def close(self) -> None:
         await self._client.close()
 
-    async def recipes(self, versions: Mapping[str, str]) -> dict[str, tuple[str, dict[str, Any]]]:
-        """{component name: (version ARN, recipe)} for {name: version}. Raises Unreachable, Declined."""
-        if not versions:
-            return {}
-        wanted = [{"componentName": name, "componentVersion": version} for name, version in versions.items()]
-        body = json.dumps({"componentCandidates": wanted}).encode()
-        answer = await self._json("POST", "/greengrass/v2/resolveComponentCandidates", body)
+    async def recipes(self, wanted: Mapping[str, Requirements], platform: Mapping[str, str]) -> dict[str, Chosen]:
+        """Of each component the version that suits all that is required. Raises Unreachable, Declined."""
+        candidates = [{"componentName": name, "versionRequirements": asked} for name, asked in wanted.items()]
+        asked = {"componentCandidates": candidates, "platform": {"name": platform["os"], "attributes": platform}}
+        answer = await self._json("POST", "/greengrass/v2/resolveComponentCandidates", json.dumps(asked).encode())
         try:
             found = {
-                each["componentName"]: (str(each["arn"]), json.loads(base64.b64decode(each["recipe"])))
+                each["componentName"]: Chosen(
+                    str(each["componentVersion"]), json.loads(base64.b64decode(each["recipe"])), str(each["arn"])
+                )
                 for each in answer["resolvedComponentVersions"]
             }
         except (KeyError, TypeError, ValueError) as problem:
             raise Declined(f"the recipes from above cannot be read: {problem!r}") from problem
-        missing = set(versions) - set(found)
-        if missing:
-            raise Declined(f"the place above has no recipe of {', '.join(sorted(missing))}")
-        return found
+        for name, requirements in wanted.items():
+            if name not in found or not suits(found[name].version, requirements):
+                raise Declined(f"the place above has no version of {name} that is {said(requirements)}")
+        return {name: found[name] for name in wanted}
+
+    async def groups(self, thing: str) -> list[str]:
+        """The thing groups that the core is in, those above them included. Raises Unreachable, Declined."""
+        answer = await self._json("GET", f"/greengrass/v2/coreDevices/{quote(thing, safe='')}/thingGroups")
+        try:
+            found = [[each, *(each.get("rootToParentThingGroups") or ())] for each in answer["thingGroups"]]
+            return [str(group["thingGroupName"]) for each in found for group in each]
+        except (KeyError, TypeError, AttributeError) as problem:
+            raise Declined(f"the groups from above cannot be read: {problem!r}") from problem
 
     async def artifact(self, arn: str, sha256: str, name: str = ARTIFACT) -> bytes:
         """A zip of a component version, of that SHA-256 (base64). Raises Unreachable, Declined."""

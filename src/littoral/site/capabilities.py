@@ -17,6 +17,7 @@ from littoral.aws.identity import AccessKey
 from littoral.aws.invoke import Invocation, InvokeResult
 from littoral.aws.service import Call, ServiceError
 from littoral.aws.sign import presign
+from littoral.core.ports import JobExecution
 from littoral.core.recipe import LambdaComponent
 from littoral.functions import Functions, Placement, SourceRecord
 from littoral.functions.logs.group import Settings
@@ -147,6 +148,32 @@ class DeploymentShadows:
             await self._things.shadows.update(thing, shadow_name, {"desired": dict(desired)})
         except ShadowError as problem:
             raise ServiceError("ConflictException", str(problem), status=409) from problem
+
+
+class GroupDeployments:
+    """For Greengrass: deployments to thing groups are jobs."""
+
+    def __init__(self, things: Things) -> None:
+        self._jobs = things.place_jobs
+        self.cancel = self._jobs.cancel
+        self.status = self._jobs.status
+        self.arn = self._jobs.arn
+        self.groups_of = self._jobs.groups_of
+        self.things_in = self._jobs.things_in
+
+    async def create(
+        self, job_id: str, namespace: str, group: str, document: str, configuration: Mapping[str, Any], now: float
+    ) -> None:
+        try:
+            await self._jobs.create(job_id, namespace, group, document, configuration, now)
+        except ServiceError as problem:
+            if problem.code == "InvalidRequestException":
+                raise ServiceError("ValidationException", problem.message, status=400) from problem
+            raise
+
+    def executions(self, thing: str) -> list[JobExecution]:
+        found = self._jobs.executions(thing)
+        return [JobExecution(one.job, one.status, one.details, one.queued, one.updated) for one in found]
 
 
 class ComponentFunctions:

@@ -27,6 +27,7 @@ from littoral.site.capabilities import (
     ComponentObjects,
     DeploymentShadows,
     EdgeFunctions,
+    GroupDeployments,
     ImportedObjects,
 )
 from littoral.site.clientdevices import discovery
@@ -36,7 +37,7 @@ from littoral.site.listening import listen_api, listen_mqtt
 from littoral.site.local import open_local
 from littoral.site.place import Place
 from littoral.site.readings import gateway_observer
-from littoral.site.registry import REGISTRY, may, registry_handler
+from littoral.site.registry import CORE_DEVICES, REGISTRY, may, registry_handler, thing_groups_handler
 from littoral.site.ruleweb import CONFIRM, confirmation_page
 from littoral.tables import TableStore
 from littoral.things.credentials import PREFIX as ROLE_ALIASES
@@ -71,6 +72,7 @@ async def _region(place: Place, *, with_edge: bool) -> None:
         DeploymentShadows(things),
         ComponentFunctions(functions),
         ComponentObjects(local.objects, base.identity.root),
+        GroupDeployments(things),
         allows(things),
     )
     things.shadows.on_shadow_changed(greengrass.shadow_changed)
@@ -105,6 +107,7 @@ async def _region(place: Place, *, with_edge: bool) -> None:
     gateway.device_route(REGISTRY, registry_handler(things))
     for prefix, handler in discovery(things, greengrass, region, account).items():
         gateway.device_route(prefix, handler)
+    gateway.device_route(CORE_DEVICES, thing_groups_handler(things, f"arn:aws:greengrass:{region}:{account}"))
     gateway.device_route(ROLE_ALIASES, things.credentials(partial(assume, base.identity)).handle)
     for prefix, handler in functions.routes().items():
         gateway.device_route(prefix, handler)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable
+from urllib.parse import unquote
 
 from littoral.core.link import Upstream
 from littoral.net.client import HttpClient, RequestFailed
@@ -18,6 +19,7 @@ from littoral.things.permissions import Caller
 log = logging.getLogger("littoral.site")
 
 REGISTRY = "/_littoral/registry"
+CORE_DEVICES = "/greengrass/v2/coreDevices/"
 REGISTRY_EVERY = 5.0  # seconds between looks for devices that were added above
 
 
@@ -93,3 +95,21 @@ class RegistryCopy:
             self._verified()
         else:
             log.warning("the registry above is refused to this core: %s %s", response.status, body[:200].decode())
+
+
+def thing_groups_handler(things: Things, prefix: str) -> Callable[[Request], Response | None]:
+    """ListThingGroupsForCoreDevice, which cores call and no public model of AWS has. Other paths are the API's."""
+
+    def handle(request: Request) -> Response | None:
+        thing, _, rest = request.raw_path.removeprefix(CORE_DEVICES).partition("/")
+        if rest != "thingGroups" or request.method != "GET":
+            return None
+        certificate, resource = certificate_id(request.peer.certificate or b""), f"{prefix}:coreDevices:{thing}"
+        json_type = Headers.of([("content-type", "application/json")])
+        if not may(things, certificate, "greengrass:ListThingGroupsForCoreDevice", resource, request.peer.host):
+            return Response(403, json_type, b'{"message": "not allowed by a policy of this certificate"}')
+        found = things.place_jobs.groups_of(unquote(thing))
+        groups = [{"thingGroupName": each, "rootToParentThingGroups": []} for each in found]
+        return Response(200, json_type, json.dumps({"thingGroups": groups}).encode())
+
+    return handle

@@ -34,6 +34,7 @@ from littoral.things.clients import PATH as CLIENTS
 from littoral.things.clients import Authenticate, clients_handler
 from littoral.things.connections import Connections
 from littoral.things.control import Iot
+from littoral.things.control.placejobs import PlaceJobs
 from littoral.things.credentials import CredentialsProvider, Issue
 from littoral.things.data import IotData
 from littoral.things.duplicates import Duplicates, OnceBroker
@@ -68,6 +69,7 @@ class Things:
     iot: Iot
     iot_data: IotData
     iot_jobs_data: IotJobsData
+    place_jobs: PlaceJobs
     broker: OnceBroker
     access: Gatekeeper
     permissions: Permissions
@@ -212,6 +214,7 @@ class Things:
         messages = BrokerMessages(self.broker, self._dispatch)
         connections = Connections(self.broker, self.presence, self.permissions)
         self.iot_data = IotData(messages, self.shadows, connections, self.permissions, self.refusals)
+        self.place_jobs = PlaceJobs(self._fleet.jobs, self._fleet.progress, self._registry, self._names)
         self.iot_jobs_data = IotJobsData(self._fleet.jobs, self.iot_data.authorise)
         self.visitors = Visitors(self.authorizers, self.refusals, self._clock)
 

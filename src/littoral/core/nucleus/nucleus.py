@@ -18,15 +18,16 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from littoral import __version__
-from littoral.core.configuration import Configuration, NoSuchKey
+from littoral.core.configuration import Configuration, NoSuchKey, Update
 from littoral.core.ipc.ports import Details
 from littoral.core.nucleus.component import Component
 from littoral.core.nucleus.recipe import Generic, Step, filled
 from littoral.core.packages import packed, unpacked
 from littoral.core.ports import Fence, unfenced
 from littoral.core.recipe import BadComponent
+from littoral.core.resolving import ordered
 from littoral.store.contract import Records
-from littoral.store.documents import Documents
+from littoral.store.documents import Document, Documents
 
 log = logging.getLogger(__name__)
 
@@ -35,11 +36,12 @@ SETTLES = 300.0  # seconds until a deployment's components must run, have run or
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A component of a deployment, with what the deployment merges into its configuration and when."""
+    """A component of what is deployed, with what deployments do to its configuration, the oldest first, and as whom
+    it is to run (``runWith``)."""
 
     made: Generic
-    merge: Mapping[str, Any] = field(default_factory=dict)
-    at: float = 0.0
+    updates: tuple[Update, ...] = ()
+    run_with: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Nucleus:
@@ -85,6 +87,32 @@ class Nucleus:
         broken = sorted(name for name in made if self._components[name].state == "BROKEN")
         if broken:
             raise BadComponent(f"broken: {', '.join(broken)}")
+
+    async def proposed(self, wanted: Sequence[Wanted]) -> dict[str, Mapping[str, Any]]:
+        """The configurations of components that run which ``wanted`` would make others of."""
+        found: dict[str, Mapping[str, Any]] = {}
+        for each in wanted:
+            running = self._components.get(each.made.name)
+            if running is not None:
+                trial = Configuration.of_document(running.configuration.document())
+                self._configure(trial, each)
+                if trial.value != running.configuration.value:
+                    found[each.made.name] = trial.value
+        return found
+
+    async def configurations(self) -> dict[str, Document]:
+        """All that are kept, to go back to."""
+        return dict(await self._documents.scan())
+
+    async def restore(self, kept: Mapping[str, Document]) -> None:
+        """As ``configurations`` gave them. Raises StoreError."""
+        for name in (await self.configurations()).keys() - kept.keys():
+            await self._documents.delete(name)
+        for name, document in kept.items():
+            await self._documents.put(name, document)
+            running = self._components.get(name)
+            if running is not None:
+                running.configuration.replace(document)
 
     async def forget(self, names: Sequence[str]) -> None:
         """The work and the configuration of components that are no longer deployed."""
@@ -136,9 +164,13 @@ class Nucleus:
             component = Component(wanted.made, configuration, work, words / f"{name}.log", self._filled, told)
             self._components[name] = component
             self._tokens[name] = secrets.token_urlsafe(32)
-        component.configuration.fill(wanted.made.defaults)
-        component.configuration.merge(wanted.merge, wanted.at)
+        self._configure(component.configuration, wanted)
         await self.save(name)
+
+    def _configure(self, configuration: Configuration, wanted: Wanted) -> None:
+        configuration.fill(wanted.made.defaults)
+        for update in wanted.updates:
+            configuration.apply(update, wanted.made.defaults)
 
     async def _start(self, name: str) -> None:
         """Returns when it runs, has run or is broken; at once where what it needs is broken. Raises BadComponent."""
@@ -161,23 +193,8 @@ class Nucleus:
 
     def _order(self, names: list[str]) -> list[str]:
         """What others depend on first. Raises BadComponent for what depends on itself."""
-        found: list[str] = []
-        begun: set[str] = set()
-
-        def place(name: str) -> None:
-            if name in found or name not in names:
-                return
-            if name in begun:
-                raise BadComponent(f"{name} depends on itself")
-            begun.add(name)
-            made = self._components[name].made
-            for other in (*made.hard, *made.soft):
-                place(other)
-            found.append(name)
-
-        for name in names:
-            place(name)
-        return found
+        made = {name: self._components[name].made for name in names}
+        return ordered({name: (each.hard, each.soft) for name, each in made.items()})
 
     # ------------------------------------------------------------------------------------- its programs
 

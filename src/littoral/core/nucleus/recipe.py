@@ -14,6 +14,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from littoral.core.recipe import BadComponent
+from littoral.protocols.semver import BadVersion, ranges
 
 GENERIC = "aws.greengrass.generic"
 # Their time limits, in seconds.
@@ -84,7 +85,7 @@ def generic_of(recipe: Mapping[str, Any], os: str, architecture: str) -> Generic
         lifecycle = _mapping(name, "Lifecycle", manifest.get("Lifecycle") or recipe.get("Lifecycle") or {})
         configuration = _mapping(name, "ComponentConfiguration", recipe.get("ComponentConfiguration") or {})
         defaults = _mapping(name, "DefaultConfiguration", configuration.get("DefaultConfiguration") or {})
-        hard, soft = _dependencies(name, recipe.get("ComponentDependencies") or {})
+        hard, soft = dependencies_of(name, recipe)
         artifacts = artifacts_of(name, manifest)
     except KeyError as missing:
         raise BadComponent(f"the recipe lacks {missing}") from missing
@@ -153,15 +154,20 @@ def _environment(name: str, value: Any) -> dict[str, str]:
     return {key: str(each) for key, each in found.items()}
 
 
-def _dependencies(name: str, value: Any) -> tuple[dict[str, str], dict[str, str]]:
+def dependencies_of(name: str, recipe: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
+    """Hard and soft ones with their version requirements. Raises BadComponent."""
     hard: dict[str, str] = {}
     soft: dict[str, str] = {}
-    for other, each in _mapping(name, "ComponentDependencies", value).items():
-        described = _mapping(name, other, each)
-        kind = described.get("DependencyType", "HARD")
+    for other, each in _mapping(name, "ComponentDependencies", recipe.get("ComponentDependencies") or {}).items():
+        described = written(_mapping(name, other, each))
+        kind = described.get("dependencytype", "HARD")
         if kind not in ("HARD", "SOFT"):
             raise BadComponent(f"{name}: DependencyType of {other} must be HARD or SOFT")
-        (hard if kind == "HARD" else soft)[other] = str(described.get("VersionRequirement", "*"))
+        (hard if kind == "HARD" else soft)[other] = requirement = str(described.get("versionrequirement", "*"))
+        try:
+            ranges(requirement)
+        except BadVersion as problem:
+            raise BadComponent(f"{name}: VersionRequirement of {other}: {problem}") from problem
     return hard, soft
 
 

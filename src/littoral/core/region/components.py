@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from littoral.aws.service import Call, Output, ServiceError, operation
-from littoral.core.nucleus.recipe import GENERIC, Artifact, artifacts_of, generic_of
+from littoral.core.nucleus.recipe import GENERIC, Artifact, artifacts_of, dependencies_of, generic_of
 from littoral.core.ports import Allows, ArtifactObjects, FunctionCatalog
 from littoral.core.public import PUBLIC
 from littoral.core.recipe import ARTIFACT, LAMBDA, LAYER, BadComponent, lambda_recipe
@@ -26,10 +26,10 @@ from littoral.core.region.names import (
     page,
     parse_component,
     parse_component_version,
-    satisfies,
     version_arn,
 )
 from littoral.core.region.state import State, everything
+from littoral.core.resolving import said, suits
 from littoral.store.documents import Document
 
 KIND = "component"
@@ -45,8 +45,8 @@ class Components:
         self._allows = allows
 
     @operation(
-        notes="inlineRecipe (JSON or YAML): artifacts s3://…, no dependencies; lambdaFunction: json payloads, "
-        "NoContainer, no dependencies; maxIdle and status timeouts are kept, not enforced"
+        notes="inlineRecipe (JSON or YAML): artifacts s3://…; lambdaFunction: json payloads, NoContainer; maxIdle and "
+        "status timeouts are kept, not enforced"
     )
     async def create_component_version(
         self,
@@ -73,8 +73,6 @@ class Components:
     async def _create_of_function(
         self, call: Call, source: Mapping[str, Any], tags: Mapping[str, str] | None
     ) -> Output:
-        if source.get("componentDependencies"):
-            raise invalid("componentDependencies are not served by Littoral yet")
         arn = source["lambdaArn"]
         function = await self._functions.describe(call, arn)
         name = check_name(source.get("componentName") or function.get("FunctionName"))
@@ -83,6 +81,14 @@ class Components:
             parameters = source.get("componentLambdaParameters") or {}
             layers = [digest for digest, _ in await self._functions.layers(call, arn)]
             recipe = lambda_recipe(name, version, arn, function, parameters, layers)
+            recipe["ComponentDependencies"] = {
+                other: {
+                    "VersionRequirement": each.get("versionRequirement", "*"),
+                    "DependencyType": each.get("dependencyType", "HARD"),
+                }
+                for other, each in (source.get("componentDependencies") or {}).items()
+            }
+            _check_dependencies(name, recipe)
         except BadComponent as problem:
             raise invalid(str(problem)) from problem
         return await self._create(call, recipe, source.get("componentPlatforms") or LINUX, tags)
@@ -191,24 +197,30 @@ class Components:
 
     # ------------------------------------------------------------------------------- the cores' data plane
 
-    @operation(harmless={"platform"}, notes="version requirements as comparators (>=1.0.0 <2.0.0)")
+    @operation()
     async def resolve_component_candidates(
-        self, call: Call, *, component_candidates: Sequence[Mapping[str, Any]] | None = None
+        self,
+        call: Call,
+        *,
+        platform: Mapping[str, Any] | None = None,
+        component_candidates: Sequence[Mapping[str, Any]] | None = None,
     ) -> Output:
+        """Of each the newest version that all requirements take and that runs on the platform."""
         resolved = []
         for candidate in component_candidates or ():
             name = candidate.get("componentName") or ""
             arn = component_arn(call, name)
             self._admit(call, "greengrass:ResolveComponentCandidates", arn)
             for document in await self._state.versions(name):
-                if _suits(document["version"], candidate):
+                if _suits(document["version"], candidate) and _runs_on(document["recipe"], platform):
                     recipe = json.dumps(document["recipe"]).encode()
                     summary = _summary(call, document)
                     summary.pop("creationTimestamp")
                     resolved.append({**summary, "recipe": recipe, "vendorGuidance": "ACTIVE"})
                     break
             else:
-                raise not_found(f"{arn} in a version that suits", KIND)
+                asked = candidate.get("versionRequirements") or {"this call": f"={candidate.get('componentVersion')}"}
+                raise not_found(f"A version of {name} that is {said(asked)}", KIND)
         return {"resolvedComponentVersions": resolved}
 
     @operation(harmless={"s3EndpointType", "iotEndpointType"})
@@ -263,9 +275,19 @@ def _inline(recipe: bytes) -> Mapping[str, Any]:
             artifacts_of(made.name, manifest)
     except (BadComponent, TypeError, ValueError) as problem:
         raise invalid(f"The recipe cannot be run: {problem}") from problem
-    if {*made.hard, *made.soft} - PROVIDED:
-        raise invalid("ComponentDependencies are not served by Littoral yet")
+    _check_dependencies(made.name, plain)
     return plain
+
+
+def _check_dependencies(name: str, recipe: Mapping[str, Any]) -> None:
+    """Those of one's own may be created later. Raises ValidationException."""
+    try:
+        hard, soft = dependencies_of(name, recipe)
+    except BadComponent as problem:
+        raise invalid(str(problem)) from problem
+    for other in {*hard, *soft} - PROVIDED:
+        if other.startswith("aws."):
+            raise invalid(f"{other} is not served by Littoral; of AWS's public components {', '.join(PUBLIC)} are")
 
 
 def _summary(call: Call, document: Document) -> dict[str, Any]:
@@ -278,6 +300,23 @@ def _summary(call: Call, document: Document) -> dict[str, Any]:
 
 
 def _suits(version: str, candidate: Mapping[str, Any]) -> bool:
-    wanted = candidate.get("componentVersion")
-    requirements = (candidate.get("versionRequirements") or {}).values()
-    return (wanted is None or wanted == version) and all(satisfies(version, each) for each in requirements)
+    """By what is required of it; where nothing is, by the version that the core has. Raises ValidationException."""
+    wanted, requirements = candidate.get("componentVersion"), candidate.get("versionRequirements") or {}
+    if not requirements:
+        return wanted in (None, version)
+    try:
+        return suits(version, requirements)
+    except BadComponent as problem:
+        raise invalid(str(problem)) from problem
+
+
+def _runs_on(recipe: Mapping[str, Any], platform: Mapping[str, Any] | None) -> bool:
+    """A core that does not say what it is may have any."""
+    attributes = (platform or {}).get("attributes") or {}
+    if not attributes or recipe.get("ComponentType") == LAMBDA:
+        return True
+    try:
+        generic_of(recipe, attributes.get("os", "*"), attributes.get("architecture", "*"))
+    except BadComponent:
+        return False
+    return True

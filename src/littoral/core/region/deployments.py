@@ -1,49 +1,52 @@
-"""Deployments to things: checked as a whole, kept, delivered by the thing's deployment shadow."""
+"""Deployments: checked as a whole, kept, delivered; to a thing by its deployment shadow, to a group as a job."""
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Mapping
 from typing import Any
 
 from littoral.aws.service import Call, Output, ServiceError, operation
 from littoral.core import document as wire
-from littoral.core.ports import Shadows
+from littoral.core.ports import DeploymentJobs, Shadows
 from littoral.core.public import PUBLIC
 from littoral.core.recipe import LAMBDA, BadComponent, component_of, parse_merge
 from littoral.core.region.names import (
+    Target,
     conflict,
     invalid,
     listing,
     not_found,
     operators_only,
     page,
-    parse_thing,
+    parse_target,
 )
 from littoral.core.region.state import State, everything
 from littoral.store.documents import Document
 
 KIND = "deployment"
-OPEN = ("QUEUED", "IN_PROGRESS")
+NAMESPACE = "aws-gg-deployment"  # of the jobs, AWS's own
+MOST_BYTES = 64 * 1024  # of a deployment's document, which travels as one message
 
 
 class Deployments:
-    def __init__(self, state: State, shadows: Shadows) -> None:
+    def __init__(self, state: State, shadows: Shadows, jobs: DeploymentJobs) -> None:
         self._state = state
         self._shadows = shadows
+        self._jobs = jobs
 
     async def deliver_pending(self) -> None:
-        """Tell the shadows what a crash kept from them. At the start of the place."""
-        for thing, target in await everything(self._state.targets):
+        """Tell shadows and jobs what a crash kept from them. At the start of the place."""
+        for key, target in await everything(self._state.targets):
             if not target["delivered"]:
                 found = await self._state.deployments.get(target["deploymentId"])
                 if found is not None:
-                    await self._deliver(thing, target, found)
+                    await self._deliver(key, target, found)
 
     @operation(
-        notes="targets: things; components: this account's, and of AWS's public ones those a core plays by itself; "
-        "failureHandlingPolicy ROLLBACK; the other policies speak of notices and timeouts that a Littoral core has no "
-        "use for"
+        notes="components: this account's, and of AWS's public ones those a core plays by itself; iotJobConfiguration "
+        "and parentTargetArn: with thing groups only; runWith is refused"
     )
     async def create_deployment(
         self,
@@ -53,20 +56,25 @@ class Deployments:
         deployment_name: str | None = None,
         components: Mapping[str, Mapping[str, Any]] | None = None,
         deployment_policies: Mapping[str, Any] | None = None,
+        iot_job_configuration: Mapping[str, Any] | None = None,
+        parent_target_arn: str | None = None,
         tags: Mapping[str, str] | None = None,
         client_token: str | None = None,
     ) -> Output:
         operators_only(call)
-        thing = parse_thing(target_arn)
-        if (deployment_policies or {}).get("failureHandlingPolicy", "ROLLBACK") != "ROLLBACK":
-            raise invalid("failureHandlingPolicy: Littoral's cores always go back to what ran before (ROLLBACK)")
-        kept = await self._components(components or {})
+        target = parse_target(target_arn)
+        if not target.group and (iot_job_configuration or parent_target_arn):
+            raise invalid("iotJobConfiguration and parentTargetArn go with deployments to thing groups")
+        if parent_target_arn and not parse_target(parent_target_arn).group:
+            raise invalid("parentTargetArn must be the ARN of a thing group")
         facts = {
             "targetArn": target_arn,
-            "thing": thing,
+            "target": target.key,
             "deploymentName": deployment_name or "",
-            "components": kept,
+            "components": await self._components(components or {}),
             "policies": dict(deployment_policies or {}),
+            "jobConfiguration": dict(iot_job_configuration or {}),
+            "parent": parent_target_arn or "",
             "tags": dict(tags or {}),
             "created": call.now,
             "modified": call.now,
@@ -75,43 +83,62 @@ class Deployments:
             "reason": "",
         }
         async with self._state.lock:
-            return await self._state.once(client_token, lambda: self._create_deployment(call, thing, facts))
+            return await self._state.once(client_token, lambda: self._create_deployment(call, target, facts))
 
-    async def _create_deployment(self, call: Call, thing: str, facts: Document) -> Output:
-        before = await self._state.targets.get(thing)
+    async def _create_deployment(self, call: Call, target: Target, facts: Document) -> Output:
+        before = await self._state.targets.get(target.key)
         revision = (before or {}).get("revision", 0) + 1
         deployment_id = str(uuid.uuid4())
-        arn = f"arn:aws:greengrass:{call.region}:{call.account}:configuration:thing/{thing}:{revision}"
+        arn = f"arn:aws:greengrass:{call.region}:{call.account}:configuration:{target.resource}:{revision}"
         made = {**facts, "deploymentId": deployment_id, "revision": revision, "arn": arn}
-        target = {"deploymentId": deployment_id, "revision": revision, "delivered": False}
+        if len(json.dumps(wire.fleet_config(_wired(made)))) > MOST_BYTES:
+            raise invalid(f"A deployment has at most {MOST_BYTES} bytes, configurations included")
+        latest = {
+            "deploymentId": deployment_id,
+            "revision": revision,
+            "delivered": False,
+            "before": (before or {}).get("deploymentId", ""),
+        }
         await self._state.deployments.put(deployment_id, made, expect=0)
-        await self._state.targets.put(thing, target)
+        await self._state.targets.put(target.key, latest)
         try:
-            await self._deliver(thing, target, made)
+            await self._deliver(target.key, latest, made)
         except ServiceError:
             if before is None:
-                await self._state.targets.delete(thing)
+                await self._state.targets.delete(target.key)
             else:
-                await self._state.targets.put(thing, before)
+                await self._state.targets.put(target.key, before)
             await self._state.deployments.delete(deployment_id)
             raise
-        return {"deploymentId": deployment_id}
+        return {"deploymentId": deployment_id, **self._job(made)}
 
-    async def _deliver(self, thing: str, target: Document, made: Document) -> None:
-        deployment = wire.Deployment(
-            made["arn"], made["deploymentId"], made["components"], canceled=made["status"] == "CANCELED"
-        )
-        await self._shadows.update(thing, wire.SHADOW, wire.desired(deployment))
-        await self._state.targets.put(thing, {**target, "delivered": True})
+    async def _deliver(self, key: str, target: Document, made: Document) -> None:
+        deployment = _wired(made)
+        if not _grouped(made):
+            await self._shadows.update(key, wire.SHADOW, wire.desired(deployment))
+        elif not deployment.canceled:
+            text = json.dumps(wire.fleet_config(deployment))
+            job, configuration = made["deploymentId"], made["jobConfiguration"]
+            await self._jobs.create(job, NAMESPACE, made["targetArn"], text, configuration, made["created"])
+            if target["before"]:
+                await self._jobs.cancel(target["before"], made["created"])
+        else:
+            await self._jobs.cancel(made["deploymentId"], made["modified"])
+        await self._state.targets.put(key, {**target, "delivered": True})
+
+    def _job(self, made: Document) -> dict[str, str]:
+        """A group's deployment and its job have the same id."""
+        if not _grouped(made):
+            return {}
+        return {"iotJobId": made["deploymentId"], "iotJobArn": self._jobs.arn(made["deploymentId"])}
 
     async def _components(self, components: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-        """As they are kept: {name: {"version", "merge"}}. Raises ValidationException, ResourceNotFoundException."""
+        """As they are kept. Raises ValidationException, ResourceNotFoundException."""
         kept: dict[str, dict[str, Any]] = {}
         functions: set[str] = set()
         for name, wanted in components.items():
-            update = wanted.get("configurationUpdate") or {}
-            if update.get("reset") or wanted.get("runWith"):
-                raise invalid(f"{name}: configurationUpdate.reset and runWith are not served by Littoral yet")
+            update, run_with = wanted.get("configurationUpdate") or {}, wanted.get("runWith") or {}
+            _check_update(name, update, run_with)
             try:
                 function = await self._check(name, wanted["componentVersion"], update.get("merge"))
             except BadComponent as problem:
@@ -119,7 +146,11 @@ class Deployments:
             if function in functions:
                 raise invalid(f"Two components of the function {function} in one deployment are not served by Littoral")
             functions.update([function] if function is not None else [])
-            kept[name] = {"version": wanted["componentVersion"], "merge": update.get("merge")}
+            kept[name] = {
+                "version": wanted["componentVersion"],
+                "merge": update.get("merge"),
+                **({"reset": list(update["reset"])} if update.get("reset") else {}),
+            }
         return kept
 
     async def _check(self, name: str, version: str, merge: str | None) -> str | None:
@@ -142,19 +173,14 @@ class Deployments:
     async def get_deployment(self, call: Call, *, deployment_id: str) -> Output:
         operators_only(call)
         made = await self._deployment(deployment_id)
-        components = {
-            name: {
-                "componentVersion": each["version"],
-                **({"configurationUpdate": {"merge": each["merge"]}} if each["merge"] else {}),
-            }
-            for name, each in made["components"].items()
-        }
-        return {
+        shown = {
             **await self._summary(made),
-            "components": components,
+            **self._job(made),
+            "components": {name: _shown(each) for name, each in made["components"].items()},
             "deploymentPolicies": made["policies"],
             "tags": made["tags"],
         }
+        return {**shown, "iotJobConfiguration": made["jobConfiguration"]} if _grouped(made) else shown
 
     @operation()
     async def list_deployments(
@@ -163,6 +189,7 @@ class Deployments:
         *,
         target_arn: str | None = None,
         history_filter: str | None = None,
+        parent_target_arn: str | None = None,
         max_results: int | None = None,
         next_token: str | None = None,
     ) -> Output:
@@ -172,7 +199,7 @@ class Deployments:
         rows = []
         for made in sorted(found, key=lambda each: (each["created"], each["deploymentId"]), reverse=True):
             summary = await self._summary(made)
-            wanted = target_arn in (None, made["targetArn"])
+            wanted = target_arn in (None, made["targetArn"]) and parent_target_arn in (None, made.get("parent"))
             if wanted and (history_filter == "ALL" or summary["isLatestForTarget"]):
                 rows.append((made["deploymentId"], summary))
         return listing("deployments", *page(rows, next_token, max_results))
@@ -183,14 +210,27 @@ class Deployments:
         operators_only(call)
         async with self._state.lock:
             made = await self._deployment(deployment_id)
-            if made["status"] != "ACTIVE":
-                raise conflict(f"The deployment is {made['status']}", deployment_id, KIND)
+            status = (await self._summary(made))["deploymentStatus"]
+            if status != "ACTIVE":
+                raise conflict(f"The deployment is {status}", deployment_id, KIND)
             made |= {"status": "CANCELED", "execution": "CANCELED", "modified": call.now}
             await self._state.deployments.put(deployment_id, made)
-            target = await self._state.targets.get(made["thing"])
-            if target is not None and target["deploymentId"] == deployment_id:
-                await self._deliver(made["thing"], target, made)
+            target = await self._state.targets.get(_key(made))
+            if target is not None:
+                await self._deliver(_key(made), target, made)
         return {"message": "The deployment was canceled"}
+
+    @operation()
+    async def delete_deployment(self, call: Call, *, deployment_id: str) -> Output:
+        """One that is over. What it brought to cores stays there."""
+        operators_only(call)
+        async with self._state.lock:
+            made = await self._deployment(deployment_id)
+            status = (await self._summary(made))["deploymentStatus"]
+            if status == "ACTIVE":
+                raise conflict("The deployment is ACTIVE: cancel it first", deployment_id, KIND)
+            await self._state.deployments.delete(deployment_id)
+        return {}
 
     async def _deployment(self, deployment_id: str) -> Document:
         found = await self._state.deployments.get(deployment_id)
@@ -199,13 +239,71 @@ class Deployments:
         return found
 
     async def _summary(self, made: Document) -> dict[str, Any]:
-        target = await self._state.targets.get(made["thing"]) or {}
+        target = await self._state.targets.get(_key(made)) or {}
+        latest = target.get("deploymentId") == made["deploymentId"]
         return {
             "targetArn": made["targetArn"],
             "revisionId": str(made["revision"]),
             "deploymentId": made["deploymentId"],
             **({"deploymentName": made["deploymentName"]} if made["deploymentName"] else {}),
+            **({"parentTargetArn": made["parent"]} if made.get("parent") else {}),
             "creationTimestamp": made["created"],
-            "deploymentStatus": made["status"],
-            "isLatestForTarget": target.get("deploymentId") == made["deploymentId"],
+            "deploymentStatus": self._status(made, latest),
+            "isLatestForTarget": latest,
         }
+
+    def _status(self, made: Document, latest: bool) -> str:
+        """INACTIVE is one whose place a later one took; of a group all cores, and an abort, have their say."""
+        status = str(made["status"])
+        if status == "ACTIVE" and not latest:
+            return "INACTIVE"
+        if status == "ACTIVE" and _grouped(made):
+            return {"CANCELED": "CANCELED", "COMPLETED": "COMPLETED"}.get(
+                self._jobs.status(made["deploymentId"]) or "", status
+            )
+        return status
+
+
+def _wired(made: Document) -> wire.Deployment:
+    policies = made["policies"]
+    notice = policies.get("componentUpdatePolicy") or {}
+    validation = policies.get("configurationValidationPolicy") or {}
+    return wire.Deployment(
+        made["arn"],
+        made["deploymentId"],
+        made["components"],
+        canceled=made["status"] == "CANCELED",
+        failure=policies.get("failureHandlingPolicy", "ROLLBACK"),
+        notify=notice.get("action", "NOTIFY_COMPONENTS") == "NOTIFY_COMPONENTS",
+        notify_timeout=float(notice.get("timeoutInSeconds", 60)),
+        validation_timeout=float(validation.get("timeoutInSeconds", 30)),
+        behalf=made.get("parent", ""),
+    )
+
+
+def _key(made: Document) -> str:
+    return str(made.get("target") or made["thing"])
+
+
+def _grouped(made: Document) -> bool:
+    return _key(made).startswith("thinggroup/")
+
+
+def _check_update(name: str, update: Mapping[str, Any], run_with: Mapping[str, Any]) -> None:
+    """Raises ValidationException."""
+    for pointer in update.get("reset") or ():
+        if pointer and not pointer.startswith("/"):
+            raise invalid(f"{name}: {pointer!r} of configurationUpdate.reset is no JSON pointer")
+    if run_with:
+        raise invalid(f"{name}: runWith is not enforced by Littoral's cores yet")
+
+
+def _shown(each: Mapping[str, Any]) -> dict[str, Any]:
+    update = {
+        **({"merge": each["merge"]} if each.get("merge") else {}),
+        **({"reset": each["reset"]} if each.get("reset") else {}),
+    }
+    return {
+        "componentVersion": each["version"],
+        **({"configurationUpdate": update} if update else {}),
+    }

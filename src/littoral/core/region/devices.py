@@ -6,6 +6,7 @@ from typing import Any
 
 from littoral.aws.service import Call, Output, operation
 from littoral.core.document import Report
+from littoral.core.ports import DeploymentJobs, JobExecution
 from littoral.core.region.names import listing, not_found, operators_only, page
 from littoral.core.region.state import State, everything
 from littoral.store.documents import Document
@@ -16,8 +17,9 @@ RUNTIME = "littoral"
 
 
 class CoreDevices:
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, jobs: DeploymentJobs) -> None:
         self._state = state
+        self._jobs = jobs
 
     async def record(self, thing: str, report: Report, now: float) -> None:
         """Take what a core reported: its health, its components, the outcome of its deployment."""
@@ -43,21 +45,23 @@ class CoreDevices:
         made |= {"execution": status, "reason": report.reason, "modified": now, "status": FINAL.get(status, "ACTIVE")}
         await self._state.deployments.put(made["deploymentId"], made)
 
-    @operation(notes="thingGroupArn is refused")
+    @operation()
     async def list_core_devices(
         self,
         call: Call,
         *,
+        thing_group_arn: str | None = None,
         status: str | None = None,
         runtime: str | None = None,
         max_results: int | None = None,
         next_token: str | None = None,
     ) -> Output:
         operators_only(call)
+        within = None if thing_group_arn is None else set(self._jobs.things_in(thing_group_arn))
         rows = [
             (thing, _described(thing, core))
             for thing, core in await everything(self._state.cores)
-            if status in (None, core["status"]) and runtime in (None, RUNTIME)
+            if status in (None, core["status"]) and runtime in (None, RUNTIME) and (within is None or thing in within)
         ]
         return listing("coreDevices", *page(rows, next_token, max_results))
 
@@ -67,16 +71,17 @@ class CoreDevices:
         core = await self._core(core_device_thing_name)
         return {**_described(core_device_thing_name, core), "coreVersion": core["version"], "tags": {}}
 
-    @operation(harmless={"topologyFilter"})
+    @operation()
     async def list_installed_components(
         self,
         call: Call,
         *,
         core_device_thing_name: str,
+        topology_filter: str = "ROOT",
         max_results: int | None = None,
         next_token: str | None = None,
     ) -> Output:
-        """All are root components: a Littoral core has no dependencies between them."""
+        """ROOT: what deployments name; ALL: what these depend on, too."""
         operators_only(call)
         core = await self._core(core_device_thing_name)
         rows = [
@@ -86,11 +91,12 @@ class CoreDevices:
                     "componentName": each["name"],
                     "componentVersion": each["version"],
                     "lifecycleState": each["state"],
-                    "isRoot": True,
+                    "isRoot": each.get("root", True),
                     "lastReportedTimestamp": core["seen"],
                 },
             )
             for each in core["components"]
+            if topology_filter == "ALL" or each.get("root", True)
         ]
         return listing("installedComponents", *page(rows, next_token, max_results))
 
@@ -103,12 +109,19 @@ class CoreDevices:
         max_results: int | None = None,
         next_token: str | None = None,
     ) -> Output:
+        """Its own latest, and those of its groups that were sent to it as jobs; the newest first."""
         operators_only(call)
         target = await self._state.targets.get(core_device_thing_name)
-        if target is None:
-            await self._core(core_device_thing_name)
         made = await self._state.deployments.get(target["deploymentId"]) if target else None
-        rows = [(made["deploymentId"], _effective(made))] if made is not None else []
+        found = [_effective(made)] if made is not None else []
+        for execution in self._jobs.executions(core_device_thing_name):
+            of_group = await self._state.deployments.get(execution.job)
+            if of_group is not None:
+                found.append({**_of_job(of_group, execution), "iotJobArn": self._jobs.arn(execution.job)})
+        if not found:
+            await self._core(core_device_thing_name)
+        found.sort(key=lambda each: float(each["creationTimestamp"]), reverse=True)
+        rows = [(str(each["deploymentId"]), each) for each in found]
         return listing("effectiveDeployments", *page(rows, next_token, max_results))
 
     async def _core(self, thing: str) -> Document:
@@ -127,6 +140,13 @@ def _described(thing: str, core: Document) -> dict[str, Any]:
         "architecture": core["platform"].get("architecture", ""),
         "runtime": RUNTIME,
     }
+
+
+def _of_job(made: Document, execution: JobExecution) -> dict[str, Any]:
+    """A group's deployment as it stands on one core."""
+    reason = execution.details.get("deployment-failure-cause", "")
+    own = {"execution": execution.status, "reason": reason, "modified": execution.updated}
+    return {**_effective({**made, **own}), "iotJobId": execution.job}
 
 
 def _effective(made: Document) -> dict[str, Any]:

@@ -6,16 +6,14 @@ import base64
 import binascii
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from littoral.aws.service import Call, ServiceError
+from littoral.protocols.semver import BadVersion, parse
 
 _NAME = re.compile(r"[a-zA-Z0-9-_.]{1,128}")
-_VERSION = re.compile(
-    r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-((?:[0-9A-Za-z-]+)(?:\.[0-9A-Za-z-]+)*))?(?:\+[0-9A-Za-z.-]+)?"
-)
-_THING = re.compile(r"arn:[^:]+:iot:[^:]*:[^:]*:thing/([a-zA-Z0-9:_-]{1,128})")
-_COMPARATOR = re.compile(r"(>=|<=|>|<|=|==)?\s*v?(\d+\.\d+\.\d+(?:-[0-9A-Za-z.-]+)?)")
+_TARGET = re.compile(r"arn:[^:]+:iot:[^:]*:[^:]*:(?P<kind>thing|thinggroup)/(?P<name>[a-zA-Z0-9:_-]{1,128})")
 
 
 def invalid(message: str) -> ServiceError:
@@ -54,40 +52,13 @@ def check_name(name: str | None) -> str:
 
 
 def check_version(version: str | None) -> str:
-    if not version or len(version) > 64 or not _VERSION.fullmatch(version):
-        raise invalid("componentVersion must be a semantic version, major.minor.patch")
-    return version
-
-
-def order(version: str) -> tuple[Any, ...]:
-    """Sorts as semantic versions do: a pre-release before its release, numbers as numbers."""
-    found = _VERSION.fullmatch(version)
-    if found is None:
-        return (0, 0, 0, 0, ())
-    major, minor, patch, pre = found.groups()
-    parts = tuple((0, int(each), "") if each.isdigit() else (1, 0, each) for each in (pre or "").split(".") if each)
-    return (int(major), int(minor), int(patch), 0 if pre else 1, parts)
-
-
-def satisfies(version: str, requirement: str) -> bool:
-    """``>=1.0.0 <2.0.0``: every comparator must hold. Raises ValidationException for other forms."""
-    rest = requirement.replace(",", " ").strip()
-    while rest:
-        found = _COMPARATOR.match(rest)
-        if found is None:
-            raise invalid(f"The version requirement {requirement!r} is not of the form '>=1.0.0 <2.0.0'")
-        operator, bound = found.groups()
-        left, right = order(version), order(bound)
-        held = {
-            ">=": left >= right,
-            "<=": left <= right,
-            ">": left > right,
-            "<": left < right,
-        }.get(operator or "=", left == right)
-        if not held:
-            return False
-        rest = rest[found.end() :].strip()
-    return True
+    try:
+        parse(version or "")
+    except BadVersion as problem:
+        raise invalid("componentVersion must be a semantic version, major.minor.patch") from problem
+    if len(version or "") > 64:
+        raise invalid("componentVersion has at most 64 characters")
+    return version or ""
 
 
 def component_arn(call: Call, name: str) -> str:
@@ -115,14 +86,30 @@ def parse_component_version(arn: str) -> tuple[str, str]:
     return name, version
 
 
-def parse_thing(arn: str) -> str:
-    """The thing of a targetArn. Raises ValidationException."""
-    if ":thinggroup/" in arn:
-        raise invalid("Deployments to thing groups are not served by Littoral yet: deploy to each thing")
-    found = _THING.fullmatch(arn)
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Whom a deployment is for: a thing, or a group of things."""
+
+    name: str
+    group: bool
+
+    @property
+    def resource(self) -> str:
+        """As ARNs name it: ``thing/ward7-core``, ``thinggroup/ward``."""
+        return f"{'thinggroup' if self.group else 'thing'}/{self.name}"
+
+    @property
+    def key(self) -> str:
+        """Of its latest deployment."""
+        return self.resource if self.group else self.name
+
+
+def parse_target(arn: str) -> Target:
+    """Of a targetArn. Raises ValidationException."""
+    found = _TARGET.fullmatch(arn)
     if found is None:
-        raise invalid(f"{arn} is not the ARN of a thing")
-    return found.group(1)
+        raise invalid(f"{arn} is not the ARN of a thing or of a thing group")
+    return Target(found["name"], found["kind"] == "thinggroup")
 
 
 def page(

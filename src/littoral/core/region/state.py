@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from littoral.core.region.names import order
+from littoral.protocols.semver import parse
 from littoral.store.contract import Records
 from littoral.store.documents import Document, Documents
 
@@ -17,7 +17,7 @@ class State:
     def __init__(self, records: Records) -> None:
         self.components = Documents(records, "component/")  # <name>/<version>
         self.deployments = Documents(records, "deployment/")  # <id>
-        self.targets = Documents(records, "target/")  # <thing>: its latest deployment
+        self.targets = Documents(records, "target/")  # <thing> or thinggroup/<name>: its latest deployment
         self.cores = Documents(records, "core/")  # <thing>
         self.associations = Documents(records, "association/")  # <core>/<client device>
         self.connectivity = Documents(records, "connectivity/")  # <core>: where its broker is
@@ -28,7 +28,7 @@ class State:
     async def versions(self, name: str) -> list[Document]:
         """Of one component, newest first."""
         found = [document for _, document in await everything(self.components, f"{name}/")]
-        return sorted(found, key=lambda document: order(document["version"]), reverse=True)
+        return sorted(found, key=lambda document: parse(document["version"]), reverse=True)
 
     async def once(self, token: str | None, make: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
         """The same result for the same clientToken. Under the lock."""

@@ -76,10 +76,13 @@ class JobControl(JobNoun):
         job_executions_retry_config: Json | None = None,
         scheduling_config: Json | None = None,
         document_parameters: Mapping[str, str] | None = None,
+        namespace_id: str = "",
         tags: TagList = (),
     ) -> Output:
         if not JOB_ID.fullmatch(job_id):
             raise invalid(f"Invalid job id: {job_id!r}")
+        if namespace_id and not JOB_ID.fullmatch(namespace_id):
+            raise invalid(f"Invalid namespace: {namespace_id!r}")
         template = None if job_template_arn is None else self.template_of(job_template_arn)
         parameters = jobsettings.parameters(template, document_parameters)
         if template is not None and document is None and document_source is None:
@@ -109,6 +112,7 @@ class JobControl(JobNoun):
             source=document_source,
             template=job_template_arn,
             parameters=parameters,
+            namespace=namespace_id,
         )
         if scheduling_config is None and isinstance(template, Template) and template.windows:
             scheduling_config = {"maintenanceWindows": template.windows}
@@ -163,6 +167,7 @@ class JobControl(JobNoun):
             "jobTemplateArn": job.template,
             "documentParameters": job.parameters,
             "schedulingConfig": job.schedule or None,
+            "namespaceId": job.namespace or None,
         }
         shown.update({name: value for name, value in optional.items() if value is not None})
         opens = next_opening(job.windows, call.now)

@@ -7,6 +7,7 @@
 ``{job}/update``      say how far it is
 ====================  ===========================================================================
 
+``{job}/namespace-N/get`` and ``…/update`` are the same for jobs of a namespace; ``$next`` is then the next one of it.
 Whoever may publish to the topic may ask: the policies have decided before this. The answer goes to whom it is for by
 ``reply``. Source: https://docs.aws.amazon.com/iot/latest/developerguide/jobs-mqtt-api.html
 """
@@ -28,7 +29,9 @@ Reply = Callable[[str, bytes], Awaitable[None]]
 JOB_ID: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 MAX_TOKEN: Final = 64
 _TOPIC: Final = re.compile(rf"\$aws/things/(?P<thing>{THING_NAME.pattern})/jobs/(?P<rest>.+)")
-_OF_JOB: Final = re.compile(rf"(?P<job>\$next|{JOB_ID.pattern})/(?P<operation>get|update)")
+_OF_JOB: Final = re.compile(
+    rf"(?P<job>\$next|{JOB_ID.pattern})/(?:namespace-(?P<namespace>{JOB_ID.pattern})/)?(?P<operation>get|update)"
+)
 
 
 class JobRequests:
@@ -66,7 +69,10 @@ class JobRequests:
         if match["operation"] == "get":
             document = _flag(given, "includeJobDocument", default=True)
             number = _whole(given, "executionNumber")
-            return _execution(self._jobs.describe(thing, match["job"], document=document, number=number))
+            found = self._jobs.describe(
+                thing, match["job"], document=document, number=number, namespace=match["namespace"] or ""
+            )
+            return _execution(found)
         return await self._update(thing, match["job"], given)
 
     async def _update(self, thing: str, job: str, given: Json) -> Json:

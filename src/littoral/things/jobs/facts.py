@@ -95,6 +95,7 @@ class Job:
     schedule: Json = field(default_factory=dict)  # schedulingConfig, as it was given
     stopped: bool = False  # its end has come: nobody new is told of it
     parameters: dict[str, str] | None = None  # documentParameters, of a managed template's document
+    namespace: str = ""  # namespaceId: its topics are others, and who asks without it is not told of it
 
     @property
     def windows(self) -> list[Window]:

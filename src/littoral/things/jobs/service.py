@@ -7,6 +7,7 @@ commits. What a job as a whole does in time is ``progress``.
 ======================================  ============================================================================
 ``$aws/things/T/jobs/notify``           its list of pending executions gained or lost one
 ``$aws/things/T/jobs/notify-next``      another execution is the next one
+``…-namespace-N``                       the same of the jobs of a namespace, which the two above leave out
 ======================================  ============================================================================
 """
 
@@ -88,16 +89,23 @@ class Jobs:
 
     def pending(self, thing: str) -> Json:
         """inProgressJobs and queuedJobs."""
-        found = self.executions.pending(thing)
+        found = self._pending(thing, "")
         return {
             "inProgressJobs": [_summary(one) for one in found if one.status == core.IN_PROGRESS],
             "queuedJobs": [_summary(one) for one in found if one.status == core.QUEUED],
         }
 
-    def describe(self, thing: str, job: str, *, document: bool = True, number: int | None = None) -> Json | None:
+    def _pending(self, thing: str, namespace: str) -> list[Execution]:
+        """Those of one namespace, in their order."""
+        found = self.executions.pending(thing)
+        return [one for one in found if (job := self.table.get(one.job)) is None or job.namespace == namespace]
+
+    def describe(
+        self, thing: str, job: str, *, document: bool = True, number: int | None = None, namespace: str = ""
+    ) -> Json | None:
         """The execution; None where ``$next`` is asked for and nothing is pending. Raises JobsError."""
         if job == NEXT:
-            found = next(iter(self.executions.pending(thing)), None)
+            found = next(iter(self._pending(thing, namespace)), None)
             return None if found is None else self.shown(found, document=document)
         execution = self._existing(thing, job, number)
         if not execution.pending:
@@ -113,7 +121,7 @@ class Jobs:
     async def start_next(self, thing: str, details: Mapping[str, str] | None, step: int | None) -> Json | None:
         """The next execution, begun where it only waited; None where there is none. Raises JobsError."""
         async with self._lock(thing):
-            found = next(iter(self.executions.pending(thing)), None)
+            found = next(iter(self._pending(thing, "")), None)
             if found is None:
                 core.check_details(details)
                 return None
@@ -164,16 +172,19 @@ class Jobs:
     async def _store(self, execution: Execution, *, gone: bool = False) -> None:
         """Under the thing's lock: what devices are told keeps its order."""
         thing = execution.thing
-        before = self.executions.pending(thing)
+        job = self.table.get(execution.job)
+        namespace = job.namespace if job is not None else ""
+        suffix = f"-namespace-{namespace}" if namespace else ""
+        before = self._pending(thing, namespace)
         await (self.executions.delete(execution) if gone else self.executions.put(execution))
-        after = self.executions.pending(thing)
+        after = self._pending(thing, namespace)
         self.on_change(execution.job)
         await self.events.execution(execution, self.clock(), deleted=gone)
         if _identities(before) != _identities(after):
-            await self._tell(thing, "notify", {"jobs": self._by_status(after)})
+            await self._tell(thing, f"notify{suffix}", {"jobs": self._by_status(after)})
         if _identities(before[:1]) != _identities(after[:1]):
             shown = {"execution": self.shown(after[0])} if after else {}
-            await self._tell(thing, "notify-next", shown)
+            await self._tell(thing, f"notify-next{suffix}", shown)
 
     def _by_status(self, found: list[Execution]) -> Json:
         grouped: dict[str, list[Json]] = {}

@@ -1,0 +1,253 @@
+"""From what is active to what shall be: a deployment carried out, or undone.
+
+::
+
+    recipes ──▶ artifacts, functions' code ──▶ components asked ──▶ functions installed ──▶ programs run ──▶ ACTIVE kept
+    └────── fails: nothing was changed ──────────────────────┘      └── fails: as it was before ──┘              │
+                                                                                connected, what is not needed removed
+
+``ACTIVE`` is one document, written in one step: before it a crash finds the old deployment, after it the new one. What
+is changed before that (the configurations of components) stands in ``BEFORE`` until then, and is put back at the next
+start.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Collection, Mapping
+
+from littoral.aws.service import ServiceError
+from littoral.core.consulting import Consulting
+from littoral.core.document import Deployment, Detail
+from littoral.core.nucleus.nucleus import Nucleus
+from littoral.core.packages import Packages
+from littoral.core.planning import PLATFORM, Active, Plan, plan_of
+from littoral.core.ports import Functions
+from littoral.core.public import Played
+from littoral.core.recipe import ARTIFACT, LAYER, BadComponent, LambdaComponent
+from littoral.core.resolving import Chosen, Resolution
+from littoral.core.routes import Routes
+from littoral.core.source import Declined, Source
+from littoral.store.contract import StoreError
+from littoral.store.documents import Documents
+
+log = logging.getLogger(__name__)
+
+ACTIVE, BEFORE = "active", "before"
+FAILED = (BadComponent, Declined, ServiceError)
+
+
+class Failed(Exception):
+    """The deployment has failed; ``detail`` says what that left."""
+
+    def __init__(self, reason: str, detail: Detail) -> None:
+        super().__init__(reason)
+        self.detail = detail
+
+
+class Applying:
+    """``load`` first. ``active`` is what runs, or is to run again after a restart."""
+
+    def __init__(
+        self,
+        thing: str,
+        documents: Documents,
+        source: Source,
+        functions: Functions,
+        routes: Routes,
+        nucleus: Nucleus,
+        packages: Packages,
+        played: Mapping[str, Played],
+        consulting: Consulting,
+    ) -> None:
+        self.active = Active()
+        self.broken: set[str] = set()  # components whose function is not here
+        self._thing = thing
+        self._documents = documents
+        self._source = source
+        self._functions = functions
+        self._routes = routes
+        self._nucleus = nucleus
+        self._packages = packages
+        self._played = played
+        self._consulting = consulting
+
+    async def load(self) -> None:
+        """What is active, with what an end in the middle of a deployment left undone."""
+        self.active = Active.of_document(await self._documents.get(ACTIVE))
+        before = await self._documents.get(BEFORE)
+        if before is not None:
+            if not self._taken(before["target"], before["order"]):
+                log.warning("the deployment %s was cut off: back to the one before", before["order"])
+                await self._nucleus.restore(before["configurations"])
+            await self._documents.delete(BEFORE)
+
+    async def close(self) -> None:
+        """All that runs has ended when this returns; it is active still."""
+        await self._routes.close()
+        await self._nucleus.close()
+        for played in self._played.values():
+            await played.close()
+
+    async def run_active(self) -> None:
+        """Programs are started beside everything else: one that takes its time holds nothing up."""
+        plan = plan_of(self.active)
+        for step in (self._play(plan), self._nucleus.change(plan.programs)):
+            try:
+                await step
+            except (BadComponent, StoreError) as problem:
+                log.warning("of the active deployment: %s", problem)
+
+    async def connect_active(self) -> None:
+        plan = plan_of(self.active)
+        runnable = self._runnable()
+        self.broken = {each.name for each in plan.lambdas if each not in runnable}
+        if self.broken:
+            log.error("components whose function is not here: %s", ", ".join(sorted(self.broken)))
+        await self._routes.change(tuple(runnable), plan.bridges, keep={each.name for each in plan.lambdas})
+
+    async def apply(self, wanted: Deployment, order: str) -> None:
+        """It runs when this returns. Raises Failed, Unreachable, StoreError; after the latter two it is to be tried
+        again, and what ran before runs on."""
+        if self._taken(wanted.target, order):
+            return
+        try:
+            active, chosen = await self._resolved(wanted, order)
+            plan, before = plan_of(active), plan_of(self.active)
+            archives = await self._fetched(plan, chosen)
+            await self._consulting.validate(wanted, await self._nucleus.proposed(plan.programs))
+            await self._consulting.notify(wanted)
+            await self._install([each for each in plan.lambdas if each.name in archives], archives)
+        except FAILED as problem:
+            raise Failed(str(problem), "FAILED_NO_STATE_CHANGE") from problem
+        wrong = await self._change(wanted, order, plan, before)
+        await self._documents.put(ACTIVE, active.document())
+        self.active = active
+        await self._documents.delete(BEFORE)
+        await self.connect_active()
+        await self._tidy(plan, before)
+        self._consulting.updated(wanted)
+        if wrong:
+            raise Failed(wrong, "FAILED_ROLLBACK_NOT_REQUESTED")
+
+    def _taken(self, target: str, order: str) -> bool:
+        known = self.active.targets.get(target)
+        return known is not None and known["order"] == order
+
+    # ------------------------------------------------------------------------------------- nothing is changed yet
+
+    async def _resolved(self, wanted: Deployment, order: str) -> tuple[Active, Mapping[str, Chosen]]:
+        groups = await self._groups()
+        targets = self.active.targets_with(wanted, order, groups, time.time())
+        roots = {
+            target: {name: each["version"] for name, each in one["components"].items()}
+            for target, one in targets.items()
+        }
+        resolution = Resolution(roots)
+        while asked := resolution.next():
+            resolution.take(await self._source.recipes(asked, PLATFORM))
+        return self.active.resolved(wanted.arn, targets, resolution), resolution.chosen
+
+    async def _groups(self) -> Collection[str]:
+        """All that it was in, where its policy does not let it ask: as AWS's core has it."""
+        known = {target.removeprefix("thinggroup/") for target in self.active.targets if "thinggroup/" in target}
+        if not known:
+            return known
+        try:
+            return await self._source.groups(self._thing)
+        except Declined as problem:
+            log.warning("the thing groups of this core are not told: %s", problem)
+            return known
+
+    async def _fetched(self, plan: Plan, chosen: Mapping[str, Chosen]) -> dict[str, list[bytes]]:
+        """Artifacts of programs are on disk; of functions that are not here the zips, by component."""
+        runnable = self._runnable()
+        archives = {
+            each.name: await self._archives(chosen[each.name].arn, each)
+            for each in plan.lambdas
+            if each not in runnable
+        }
+        for program in plan.programs:
+            await self._packages.fetch(chosen[program.made.name].arn, program.made)
+        return archives
+
+    async def _archives(self, arn: str, component: LambdaComponent) -> list[bytes]:
+        """The function's zip, then those of its layers."""
+        layers = [(LAYER.format(number), digest) for number, digest in enumerate(component.layers, 1)]
+        wanted = [(ARTIFACT, component.code_sha256), *layers]
+        return [await self._source.artifact(arn, digest, name) for name, digest in wanted]
+
+    # ------------------------------------------------------------------------------------- changing
+
+    async def _install(self, components: list[LambdaComponent], archives: Mapping[str, list[bytes]]) -> None:
+        """All, or what was there before under the same names."""
+        before = {(each.function, each.function_version): each for each in plan_of(self.active).lambdas}
+        done: list[LambdaComponent] = []
+        try:
+            for each in components:
+                done.append(each)
+                archive, *layers = archives[each.name]
+                await self._functions.install(each, archive, layers=layers)
+        except ServiceError:
+            for each in done:
+                old = before.get((each.function, each.function_version))
+                if old is not None and old.code_sha256 == each.code_sha256:
+                    archive, *layers = archives[each.name]
+                    await self._functions.install(old, archive, layers=layers)
+            raise
+
+    async def _change(self, wanted: Deployment, order: str, plan: Plan, before: Plan) -> str:
+        """Run it; where it is not to be rolled back, what went wrong. Raises Failed, StoreError: it is as before."""
+        kept = await self._nucleus.configurations()
+        await self._documents.put(BEFORE, {"target": wanted.target, "order": order, "configurations": kept})
+        try:
+            await self._play(plan)
+            await self._nucleus.change(plan.programs)
+        except BadComponent as problem:
+            if wanted.failure == "DO_NOTHING":
+                return str(problem)
+            well = await self._back(kept, before)
+            detail: Detail = "FAILED_ROLLBACK_COMPLETE" if well else "FAILED_UNABLE_TO_ROLLBACK"
+            raise Failed(str(problem), detail) from problem
+        except StoreError:
+            await self._back(kept, before)
+            raise
+        return ""
+
+    async def _back(self, kept: Mapping[str, dict[str, object]], before: Plan) -> bool:
+        """Whether all that ran before runs again."""
+        try:
+            await self._nucleus.restore(kept)
+            await self._play(before)
+            await self._nucleus.change(before.programs)
+            await self._documents.delete(BEFORE)
+        except (BadComponent, StoreError) as problem:
+            log.warning("going back to the deployment before: %s", problem)
+            return False
+        return True
+
+    async def _tidy(self, plan: Plan, before: Plan) -> None:
+        for function in {each.function for each in before.lambdas} - {each.function for each in plan.lambdas}:
+            await self._functions.remove(function)
+        await self._nucleus.forget(list(before.names - plan.names))
+        await self._packages.keep([each.made for each in plan.programs])
+
+    async def _play(self, plan: Plan) -> None:
+        """All of them are told. Raises BadComponent, naming those that cannot."""
+        problems = []
+        for name, played in self._played.items():
+            try:
+                await played.play(plan.public.get(name))
+            except BadComponent as problem:
+                problems.append(f"{name}: {problem}")
+        if problems:
+            raise BadComponent("; ".join(problems))
+
+    def _runnable(self) -> list[LambdaComponent]:
+        """Of what is active: what is installed as it should be."""
+        return [
+            each
+            for each in plan_of(self.active).lambdas
+            if self._functions.installed(each.function, each.function_version) == each.code_sha256
+        ]

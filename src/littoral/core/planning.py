@@ -1,0 +1,149 @@
+"""What is active on a core, and what it comes to: functions, programs and AWS's components to run. Pure.
+
+``Active`` is kept as one document: the deployment of each target (the thing, its groups), the versions that they
+resolve to together, and their recipes. It is written when all of it runs, in one step.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from littoral.core.bridge import BRIDGE, TopicMapping, mappings
+from littoral.core.configuration import Path, Update, pointed
+from littoral.core.document import Deployment
+from littoral.core.nucleus.nucleus import Wanted
+from littoral.core.nucleus.recipe import generic_of
+from littoral.core.public import PUBLIC
+from littoral.core.recipe import LAMBDA, LambdaComponent, component_of, merged, parse_merge
+from littoral.core.resolving import Resolution
+
+AWS_NAMES = {"x86_64": "amd64", "i386": "x86", "i686": "x86", "armv7l": "arm", "armv6l": "arm"}
+PLATFORM = {
+    "os": platform.system().lower(),
+    "architecture": AWS_NAMES.get(platform.machine(), platform.machine()),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Active:
+    """``targets``: {target: {"arn", "order", "at", "components"}}; ``order`` tells the order that it came by."""
+
+    arn: str = ""  # of the last
+    targets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    components: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # name -> {"version", "root"}
+    recipes: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of_document(cls, document: Mapping[str, Any] | None) -> Active:
+        """Of one that an earlier version of Littoral kept, too: it knew one deployment only."""
+        if document is None:
+            return cls()
+        if "targets" in document:
+            return cls(**document)
+        components = document["components"]
+        only = {"arn": document["arn"], "order": "", "at": document.get("at", 0.0), "components": components}
+        target = Deployment(document["arn"], "", {}).target
+        shown = {name: {"version": each["version"], "root": True} for name, each in components.items()}
+        return cls(document["arn"], {target: only}, shown, document["recipes"])
+
+    def document(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def targets_with(self, wanted: Deployment, order: str, groups: Iterable[str], now: float) -> dict[str, Any]:
+        """The deployments that count when this one is taken: those of groups that the core has left do not."""
+        staying = {f"thinggroup/{each}" for each in groups}
+        kept = {
+            target: each
+            for target, each in self.targets.items()
+            if target in staying or not target.startswith("thinggroup/")
+        }
+        components = {name: dict(each) for name, each in wanted.components.items()}
+        return {**kept, wanted.target: {"arn": wanted.arn, "order": order, "at": now, "components": components}}
+
+    def resolved(self, arn: str, targets: Mapping[str, Any], resolution: Resolution) -> Active:
+        """Raises BadComponent."""
+        roots = resolution.roots
+        components = {
+            name: {"version": version, "root": name in roots} for name, version in resolution.versions.items()
+        }
+        recipes = {name: each.recipe for name, each in resolution.chosen.items()}
+        return replace(self, arn=arn, targets=targets, components=components, recipes=recipes)
+
+    def updates(self, name: str) -> list[Update]:
+        """Of a component's configuration, in the order in which they came. Raises BadComponent."""
+        found = [
+            Update(
+                tuple(pointed(each) for each in given.get("reset") or ()), parse_merge(given.get("merge")), one["at"]
+            )
+            for one in self.targets.values()
+            if (given := one["components"].get(name)) is not None
+        ]
+        return sorted(found, key=lambda update: update.at)
+
+    def run_with(self, name: str) -> Mapping[str, Any]:
+        """As whom and within what limits: of the latest deployment that says so."""
+        found: Mapping[str, Any] = {}
+        for one in sorted(self.targets.values(), key=lambda each: float(each["at"])):
+            found = (one["components"].get(name) or {}).get("runWith") or found
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What ``Active`` comes to."""
+
+    lambdas: tuple[LambdaComponent, ...]
+    programs: tuple[Wanted, ...]
+    public: Mapping[str, Mapping[str, Any]]  # AWS's components with their configuration
+
+    @property
+    def bridges(self) -> tuple[TopicMapping, ...]:
+        return mappings(self.public.get(BRIDGE, {}))
+
+    @property
+    def names(self) -> set[str]:
+        """Of the programs."""
+        return {each.made.name for each in self.programs}
+
+
+def plan_of(active: Active) -> Plan:
+    """Raises BadComponent."""
+    lambdas: list[LambdaComponent] = []
+    programs: list[Wanted] = []
+    public: dict[str, Mapping[str, Any]] = {}
+    for name in active.components:
+        updates = active.updates(name)
+        if name in PUBLIC:
+            public[name] = PUBLIC[name].configured(folded(updates))
+        elif (recipe := active.recipes[name]).get("ComponentType") == LAMBDA:
+            lambdas.append(component_of(recipe, folded(updates)))
+        else:
+            made = generic_of(recipe, PLATFORM["os"], PLATFORM["architecture"])
+            programs.append(Wanted(made, tuple(updates), active.run_with(name)))
+    return Plan(tuple(lambdas), tuple(programs), public)
+
+
+def folded(updates: Iterable[Update]) -> str | None:
+    """Several updates as one merge into the defaults: what is reset is left to these."""
+    whole: dict[str, Any] = {}
+    for update in updates:
+        for pointer in update.reset:
+            whole = _without(whole, pointer)
+        whole = merged(whole, update.merge)
+    return json.dumps(whole) if whole else None
+
+
+def _without(value: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    if not path:
+        return {}
+    name, *rest = path
+    found = dict(value)
+    if rest and isinstance(found.get(name), dict):
+        found[name] = _without(found[name], tuple(rest))
+    elif not rest:
+        found.pop(name, None)
+    return found
