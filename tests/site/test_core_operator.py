@@ -45,7 +45,7 @@ def asked(core: PlaceProcess, *words: str, code: int = 0) -> str:
 def test_the_command_shows_how_the_core_is(core: PlaceProcess) -> None:
     found = json.loads(asked(core, "status", "--json"))
     assert found["link"]["connected"] is True and found["deployment"]["outcome"]["status"] == "SUCCEEDED"
-    assert found["components"] == [{"name": NAME, "version": "1.0.0", "state": "RUNNING"}]
+    assert found["components"] == [{"name": NAME, "version": "1.0.0", "state": "RUNNING", "root": True}]
     words = asked(core, "status")
     assert "link" in words and "up" in words and f"{NAME}  1.0.0" in words
     assert asked(core, "components").split() == ["component", "version", "state", NAME, "1.0.0", "RUNNING"]
