@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,6 +81,38 @@ def test_no_process_beyond_the_fence_can_be_signalled_or_looked_into(device: tup
     assert done.stderr.count("denied") + done.stderr.count("not permitted") == 3, done.stderr
     own = run(device, "sleep 100 & kill $! && wait $!; echo $?")
     assert own.stdout.split() == ["143"], own.stderr
+
+
+PARENT = """
+import json, subprocess, sys
+running = subprocess.Popen(json.loads(sys.argv[1]))
+print(running.pid, flush=True)
+running.wait()
+"""
+
+
+def alive(program: Path) -> bool:
+    try:
+        return "State:\tZ" not in (program / "status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_a_core_that_is_killed_leaves_no_program(device: tuple[Path, Fence]) -> None:
+    data, fence = device
+    command = fence([data / "components/work/mine"], [], ["/bin/sh", "-c", "echo fenced > ran; exec sleep 300"])
+    script = [sys.executable, "-c", PARENT, json.dumps(list(command))]
+    with subprocess.Popen(script, cwd=data / "components/work/mine", stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        program = Path("/proc") / parent.stdout.readline().strip()
+        deadline = time.monotonic() + 30
+        while not (data / "components/work/mine/ran").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        parent.send_signal(signal.SIGKILL)
+    while alive(program):
+        assert time.monotonic() < deadline, "the program outlived its core"
+        time.sleep(0.01)
 
 
 def test_where_the_fence_cannot_be_had_nothing_runs(device: tuple[Path, Fence]) -> None:

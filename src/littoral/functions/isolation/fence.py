@@ -5,8 +5,8 @@ Usage: ``python -I -S fence.py PLAN PROGRAM ARGUMENT…``, the plan a JSON objec
 
 Landlock allows and does not forbid: so what is allowed is everything beside the way to what is hidden. On that way
 itself nothing can be listed or made; what others make there later is not seen. No signals, no tracing and no abstract
-sockets beyond the fence; a user namespace keeps other processes' environments out of sight. Ends with status 70 and one
-line where that cannot be had: nothing runs without.
+sockets beyond the fence; a user namespace keeps other processes' environments out of sight. It is killed when whoever
+started it is gone. Ends with status 70 and one line where that cannot be had: nothing runs without.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ def enter(plan: dict[str, list[str]], command: list[str]) -> None:
     kernel.map_user(uid, gid, inside=(uid, gid))
     kernel.no_new_privileges()
     landlock.fence(version, rules)
+    kernel.die_with_parent()  # last: a change of credentials would forget it
     os.execv(command[0], command)  # noqa: S606
 
 
