@@ -302,20 +302,20 @@ def function_arguments(**more: Any) -> dict[str, Any]:
 ACCESS_POINT = "arn:aws:elasticfilesystem:us-east-1:000000000000:access-point/fsap-0123456789abcdef0"
 FILES = {"Arn": ACCESS_POINT, "LocalMountPath": "/mnt/a"}
 NOT_HONOURED: dict[str, tuple[str, str, Callable[[], dict[str, Any]]]] = {
-    "s3 sse": ("s3", "put_object", lambda: put(ServerSideEncryption="aws:kms")),
-    "s3 sse-c": ("s3", "put_object", lambda: put(SSECustomerAlgorithm="AES256", SSECustomerKey="0" * 32)),
+    "s3 sse": ("s3", "put_object", lambda: put(SSEKMSEncryptionContext="e30=")),
+    "s3 grant": ("s3", "put_object", lambda: put(GrantRead="id=somebody")),
     "s3 acl": ("s3", "put_object", lambda: put(ACL="public-read")),
-    "s3 lock": ("s3", "put_object", lambda: put(ObjectLockMode="GOVERNANCE", ObjectLockRetainUntilDate=2e9)),
+    "s3 checksum": ("s3", "put_object", lambda: put(ChecksumSHA512="AAAA")),
     "s3 glacier": ("s3", "put_object", lambda: put(StorageClass="GLACIER")),
     "s3 versioning": (
         "s3",
         "put_bucket_versioning",
-        lambda: {"Bucket": "fields", "VersioningConfiguration": {"Status": "Enabled"}},
+        lambda: {"Bucket": "fields", "VersioningConfiguration": {"Status": "Enabled", "MFADelete": "Enabled"}},
     ),
     "s3 append": ("s3", "put_object", lambda: put(WriteOffsetBytes=3)),
     "s3 version": ("s3", "get_object", lambda: {"Bucket": "fields", "Key": "k", "VersionId": "abc"}),
     "s3 bucket acl": ("s3", "create_bucket", lambda: {"Bucket": "never", "ACL": "public-read"}),
-    "s3 bucket lock": ("s3", "create_bucket", lambda: {"Bucket": "never", "ObjectLockEnabledForBucket": True}),
+    "s3 bucket grant": ("s3", "create_bucket", lambda: {"Bucket": "never", "GrantRead": "id=somebody"}),
     "lambda layers": ("lambda", "create_function", lambda: function_arguments(Layers=[LAYER])),
     "lambda vpc": ("lambda", "create_function", lambda: function_arguments(VpcConfig={"SubnetIds": ["subnet-1"]})),
     "lambda dlq": ("lambda", "create_function", lambda: function_arguments(DeadLetterConfig={"TargetArn": QUEUE})),

@@ -16,7 +16,7 @@ from littoral.net.listen import listen_http
 from littoral.net.pki import Authority
 from littoral.net.tls import server_context
 from littoral.site.certificates import Certificates, Contexts
-from littoral.site.listening import _ask_for_certificates, _authorities
+from littoral.site.edgelistening import _ask_for_certificates, _authorities
 from tests.edge.place import DISABLED, HOST, listed
 
 from .conftest import Running, needs
