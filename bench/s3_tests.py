@@ -5,7 +5,8 @@
     .venv/bin/python bench/s3_tests.py s3-tests [--failed] [--only test_versioning]
 
 Runs what the suite says of S3 and its headers, without what it knows AWS to fail (``fails_on_aws``). A place has one
-account: the suite's second and third user are the first one here, so what is shared between users cannot pass.
+account and one KMS key: the suite's further users are the first one here, so what is shared between users cannot
+pass, and its second key is the first.
 Prints passed, failed and skipped by what the test is about; with ``--failed`` the names of what failed, and why.
 """
 
@@ -40,6 +41,8 @@ user_id = {name}
 email = {name}@example.com
 api_name = us-east-1
 tenant = testx
+kms_keyid = arn:aws:kms:us-east-1:000000000000:alias/aws/s3
+kms_keyid2 = arn:aws:kms:us-east-1:000000000000:alias/aws/s3
 access_key = {key}
 secret_key = {secret}
 """
