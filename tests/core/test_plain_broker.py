@@ -44,10 +44,25 @@ class Mosquitto:
 
     async def start(self) -> None:
         self._run([MOSQUITTO, "-c", str(self._configuration)])
-        listen = ["mosquitto_sub", "-V", "5", "-h", self.host, "-p", str(self.port), "-q", "1", "-i", "subscriber"]
-        listen += ["-c", "-x", "3600", "-t", "ward/#", "-F", "%p"]
-        probe = [*self._inside, *listen, "-E"]
-        await until(lambda: _ran(probe), 30)  # -E: subscribes and leaves; the session stays
+        there = ["-V", "5", "-h", self.host, "-p", str(self.port)]
+        listen = [
+            "mosquitto_sub",
+            *there,
+            "-q",
+            "1",
+            "-i",
+            "subscriber",
+            "-c",
+            "-x",
+            "3600",
+            "-t",
+            "ward/#",
+            "-F",
+            "%p",
+        ]
+        # -E: subscribes and leaves; the session stays, and whoever entered it again might take what waits in it
+        probe = ["mosquitto_pub", *there, "-t", "probe", "-n"] if self.heard.exists() else [*listen, "-E"]
+        await until(lambda: _ran([*self._inside, *probe]), 30)
         with self.heard.open("ab") as file:
             self._run(listen, file.fileno())
 
@@ -88,6 +103,10 @@ async def test_the_spool_drains_into_mosquitto_over_its_restart(tmp_path: Path) 
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     above = Mosquitto(tmp_path, "127.0.0.1", port, [])
+    try:
+        await above.start()  # the subscriber's session is there before the link is: what nobody asks for is dropped
+    finally:
+        above.stop()
     async with linked(tmp_path, Upstream("127.0.0.1", port)) as (spool, link):
         await put(spool, 0, 500)
         try:
