@@ -22,8 +22,9 @@ from pathlib import Path
 from littoral.core.nucleus.recipe import Artifact, Generic
 from littoral.core.recipe import BadComponent
 from littoral.core.source import Source
-from littoral.core.unpacking import BadArchive, synced, unpack
+from littoral.core.unpacking import BadArchive, unpack
 from littoral.store.contract import StorageFailed
+from littoral.store.embedded.blobs import fsync_folder
 
 NEW = ".new"
 
@@ -80,7 +81,7 @@ class Packages:
         await self._source.download(arn, artifact.name, digest, partial)
         partial.chmod(artifact.mode)
         partial.replace(place)
-        await asyncio.to_thread(synced, place.parent)
+        await asyncio.to_thread(fsync_folder, place.parent)
         return place
 
     def _lay(self, made: Generic, kept: list[Path]) -> None:
@@ -91,7 +92,7 @@ class Packages:
             making.mkdir(mode=0o755, parents=True)
             fill(making, list(zip(made.artifacts, kept, strict=True)))
             making.replace(whole)
-            synced(whole.parent)
+            fsync_folder(whole.parent)
 
     def _clear(self, homes: Collection[str]) -> None:
         for kind in ("artifacts", "artifacts-unarchived"):
@@ -111,14 +112,14 @@ class Packages:
 def _link_all(folder: Path, artifacts: list[tuple[Artifact, Path]]) -> None:
     for artifact, kept in artifacts:
         os.link(kept, folder / artifact.file)
-    synced(folder)
+    fsync_folder(folder)
 
 
 def _unpack_all(folder: Path, artifacts: list[tuple[Artifact, Path]]) -> None:
     for artifact, kept in artifacts:
         if artifact.unpack:
             unpack(kept, folder / artifact.stem, artifact.mode)
-    synced(folder)
+    fsync_folder(folder)
 
 
 def _remove(folder: Path) -> None:

@@ -10,6 +10,8 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
+from littoral.store.embedded.blobs import fsync_folder
+
 MOST_FILES = 100_000
 MOST_BYTES = 8 * 1024**3  # of all files together, unpacked
 CHUNK = 1024 * 1024
@@ -40,7 +42,7 @@ def unpack(archive: Path, into: Path, mode: int, *, most_bytes: int = MOST_BYTES
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as problem:
         raise BadArchive(f"two entries want the same place: {problem.filename}") from problem
     for folder, _, _ in os.walk(into):
-        synced(Path(folder))
+        fsync_folder(Path(folder))
 
 
 def checked(entry: zipfile.ZipInfo) -> PurePosixPath:
@@ -54,15 +56,6 @@ def checked(entry: zipfile.ZipInfo) -> PurePosixPath:
     if entry.flag_bits & 0x1:
         raise BadArchive(f"{entry.filename} is encrypted")
     return name
-
-
-def synced(folder: Path) -> None:
-    """What is in the folder now is so after a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _extract(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, place: Path, mode: int, left: int) -> int:

@@ -14,6 +14,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from littoral.store.contract import StoreError
+from littoral.store.embedded.blobs import fsync_folder
 
 KEY_BYTES: Final = 32
 NONCE: Final = 12  # bytes
@@ -60,8 +61,4 @@ def _write_durably(file: Path, key: bytes) -> None:
     finally:
         os.close(descriptor)
     new.rename(file)
-    folder = os.open(file.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    fsync_folder(file.parent)

@@ -29,6 +29,7 @@ from littoral.functions.logs.segment import (
     unquoted,
     written,
 )
+from littoral.store.embedded.blobs import fsync_folder
 
 SETTINGS = "group.json"
 SEGMENTS = 8  # the share of a group's bytes that one file has
@@ -105,13 +106,13 @@ class Group:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(self.folder / SETTINGS)
-        sync_folder(self.folder)
-        sync_folder(self.folder.parent)
+        fsync_folder(self.folder)
+        fsync_folder(self.folder.parent)
 
     def remove(self, trash: Path) -> None:
         """Gone at once and for good, though its bytes are freed a little later. Raises OSError."""
         self.folder.replace(trash)
-        sync_folder(trash.parent)
+        fsync_folder(trash.parent)
         shutil.rmtree(trash, ignore_errors=True)  # what is left goes at the next start
 
     @property
@@ -133,7 +134,7 @@ class Group:
             del self._segments[before:]
             raise
         if durable and len(self._segments) > before:
-            sync_folder(self.folder)
+            fsync_folder(self.folder)
         while self.size > self._bytes and len(self._segments) > 1:
             self._segments.pop(0).remove()
 
@@ -279,11 +280,3 @@ def _found(segment: Segment, query: Query, start: int, bound: Key | None) -> lis
         if query.matches is None or query.matches(message):
             found.append((key, line, message))
     return found
-
-
-def sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
