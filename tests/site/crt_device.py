@@ -1,6 +1,8 @@
 """AWS's device SDK at work, in a process of its own: its native threads stay out of the tests'.
 
-    python crt_device.py tls|alpn|websocket PORT CA CERTIFICATE KEY ACCESS_KEY SECRET_KEY
+    python crt_device.py tls|alpn|websocket|headers PORT CA CERTIFICATE KEY ACCESS_KEY SECRET_KEY [SESSION_TOKEN]
+
+``websocket`` signs in the query, as the SDK's builder does; ``headers`` in the headers.
 
 Prints one JSON line with what it saw. Not a test itself; see test_mqtt_clients.py.
 """
@@ -20,13 +22,17 @@ import boto3
 from awscrt import auth, io, mqtt5
 from awscrt.http import HttpRequest
 
-WAY, PORT, CA, CERTIFICATE, KEY, ACCESS_KEY, SECRET_KEY = sys.argv[1:]
+WAY, PORT, CA, CERTIFICATE, KEY, ACCESS_KEY, SECRET_KEY, *TOKEN = sys.argv[1:]
+TYPES = {
+    "websocket": auth.AwsSignatureType.HTTP_REQUEST_QUERY_PARAMS,
+    "headers": auth.AwsSignatureType.HTTP_REQUEST_HEADERS,
+}
 WAIT = 20
 
 
 def way_in() -> dict[str, Any]:
     """What the client's options say of how it gets there."""
-    if WAY == "websocket":
+    if WAY in TYPES:
         return {"host_name": "127.0.0.1", "websocket_handshake_transform": signed}
     tls = io.TlsContextOptions.create_client_with_mtls_from_path(CERTIFICATE, KEY)
     tls.override_default_trust_store_from_path(None, CA)
@@ -35,11 +41,11 @@ def way_in() -> dict[str, Any]:
 
 
 def signed(transform_args: mqtt5.WebsocketHandshakeTransformArgs) -> None:
-    """As the SDK's builder does: SigV4 in the query."""
+    """As the SDK's builder does: a session token is added to what was signed."""
     config = auth.AwsSigningConfig(
         algorithm=auth.AwsSigningAlgorithm.V4,
-        signature_type=auth.AwsSignatureType.HTTP_REQUEST_QUERY_PARAMS,
-        credentials_provider=auth.AwsCredentialsProvider.new_static(ACCESS_KEY, SECRET_KEY),
+        signature_type=TYPES[WAY],
+        credentials_provider=auth.AwsCredentialsProvider.new_static(ACCESS_KEY, SECRET_KEY, *TOKEN),
         region="us-east-1",
         service="iotdevicegateway",
         omit_session_token=True,
@@ -140,13 +146,14 @@ def will() -> dict[str, Any]:
 
 def publish_by_http(topic: str, payload: str) -> None:
     """By the certificate, on the device port where that is known; else signed, on the API's."""
-    if WAY == "websocket":
+    if WAY in TYPES:
         client = boto3.client(
             "iot-data",
             endpoint_url=f"http://127.0.0.1:{PORT}",
             region_name="us-east-1",
             aws_access_key_id=ACCESS_KEY,
             aws_secret_access_key=SECRET_KEY,
+            aws_session_token=TOKEN[0] if TOKEN else None,
         )
         client.publish(topic=topic, qos=1, payload=payload.encode())
         return

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import queue
+import ssl
 import subprocess
 import sys
 import urllib.request
@@ -289,11 +290,26 @@ def test_mqtt_js_over_a_websocket_signed_with_sigv4(place: Running, mqtt_js: Pat
 # ------------------------------------------------------------------------------------------ AWS's own SDK
 
 
-@pytest.mark.parametrize("way", ["tls", "alpn", "websocket"])
+def temporary(place: Running, device: Device) -> list[str]:
+    """Access key, secret key and session token, for the device's certificate."""
+    place.client("iot").create_role_alias(roleAlias="sockets", roleArn="arn:aws:iam::000000000000:role/sockets")
+    tls = ssl.create_default_context(cafile=device.ca)
+    tls.load_cert_chain(device.certificate, device.key)
+    url = f"https://localhost:{place.port('mqtt-tls')}/role-aliases/sockets/credentials"
+    with urllib.request.urlopen(url, context=tls) as answer:
+        found = json.load(answer)["credentials"]
+    place.client("iot").delete_role_alias(roleAlias="sockets")
+    return [found["accessKeyId"], found["secretAccessKey"], found["sessionToken"]]
+
+
+@pytest.mark.parametrize("way", ["tls", "alpn", "websocket", "headers", "websocket, temporary", "headers, temporary"])
 def test_awsiotsdk(place: Running, device: Device, way: str) -> None:
-    """Its MQTT 5 client: client certificates with and without ALPN as on port 443, and a WebSocket it signs itself."""
-    port = urlsplit(place.api).port if way == "websocket" else place.port("mqtt-tls")
-    given = [way, port, device.ca, device.certificate, device.key, place.access_key, place.secret_key]
+    """Its MQTT 5 client: client certificates with and without ALPN as on port 443, and a WebSocket it signs itself, in
+    the query or the headers, by the place's own keys and by those that its certificate is good for."""
+    how, _, lent = way.partition(", ")
+    port = place.port("mqtt-tls") if how in ("tls", "alpn") else urlsplit(place.api).port
+    keys = temporary(place, device) if lent else [place.access_key, place.secret_key]
+    given = [how, port, device.ca, device.certificate, device.key, *keys]
     command = [sys.executable, str(HERE / "crt_device.py"), *map(str, given)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -195,3 +195,17 @@ def test_a_page_of_any_origin_may_call(place: Served) -> None:
         assert headers["access-control-allow-origin"] == "*" and "access-control-max-age" not in headers
         assert "x-amzn-RequestId" in headers["access-control-expose-headers"]
     assert "access-control-allow-origin" not in send(place, "ListTables", {})[1]
+
+
+@pytest.mark.parametrize(
+    ("operation", "body", "expected"),
+    [
+        ("DescribeTable", {"TableName": "nowhere"}, "com.amazonaws.dynamodb.v20120810#ResourceNotFoundException"),
+        ("GetItem", {"TableName": "wire", "Key": {}}, "com.amazon.coral.validate#ValidationException"),
+        ("GetItem", b"{", "com.amazon.coral.service#SerializationException"),
+        ("Nonsense", {}, "com.amazon.coral.service#UnknownOperationException"),
+    ],
+)
+def test_the_type_of_an_error_has_its_namespace(place: Served, operation: str, body: Any, expected: str) -> None:
+    status, _, answer = send(place, operation, body)
+    assert (status, json.loads(answer)["__type"]) == (400, expected)

@@ -5,6 +5,7 @@ request             ``Content-Encoding`` gzip (also several in a row) or deflate
                     inflated and ends at the service's limit. What cannot be inflated is, as on AWS, a 500
 response            from 4 KiB on as ``Accept-Encoding`` wishes, read as leniently as AWS reads it
 ``Origin``          ``*``, also to a preflight; never where signatures are not verified: any page could call then
+``__type``          of an error has its namespace in front
 ==================  =======================================================================================
 """
 
@@ -26,7 +27,14 @@ PIECE: Final = 64 * 1024  # bytes inflated at a time
 WINDOWS: Final = {"gzip": 31, "deflate": 15}  # zlib's wbits; the better one first
 EXPOSED: Final = "x-amzn-RequestId,x-amzn-ErrorType,x-amzn-ErrorMessage,Date"
 MAX_AGE: Final = "172800"  # seconds that a browser keeps the preflight's answer, as AWS says
+_NAMESPACES: Final = {"ValidationException": "com.amazon.coral.validate"}
 _WEIGHT = re.compile(r"q=([^;]*)")
+
+
+def error_type(code: str, *, modelled: bool) -> str:
+    """What stands in ``__type``. What the model does not name is the framework's, not DynamoDB's."""
+    usual = "com.amazonaws.dynamodb.v20120810" if modelled else "com.amazon.coral.service"
+    return f"{_NAMESPACES.get(code, usual)}#{code}"
 
 
 # --------------------------------------------------------------------------------------------------- bodies

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from littoral.aws import models
+from littoral.aws import dynamodbwire, models
 from littoral.aws.output import set_ids
 from littoral.aws.service import ServiceError
 from littoral.aws.wire import jsonbody
@@ -69,7 +69,8 @@ def _status(shape: Shape | None, error: ServiceError) -> int:
 def _json(service: str, kind: str, shape: Shape | None, error: ServiceError, response: Response) -> None:
     body: dict[str, Any] = {}
     if kind == "json":
-        body["__type"] = error.code
+        namespaced = service in dynamodbwire.SERVICES
+        body["__type"] = dynamodbwire.error_type(error.code, modelled=shape is not None) if namespaced else error.code
     else:
         response.headers.set("x-amzn-errortype", error.code)
     message = "message"
