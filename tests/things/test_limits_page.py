@@ -13,7 +13,16 @@ from littoral.protocols.iotsql import external
 from littoral.protocols.jobs import document, execution, rollout
 from littoral.things import asked, versions
 from littoral.things.authorizers import authorizers, signatures
-from littoral.things.control import groupmembers, indexing, jobs, policyattachments, tagging, thinggroups, things
+from littoral.things.control import (
+    groupmembers,
+    indexing,
+    jobs,
+    policyattachments,
+    tagging,
+    thinggroups,
+    things,
+    thingtypes,
+)
 from littoral.things.provisioning import service
 from littoral.things.rules import definition, engine, enrichment
 from littoral.things.rules.actions import http
@@ -40,6 +49,7 @@ def largest(shape: str) -> int:
         ("groups that a thing is in directly", (groupmembers.MAX_GROUPS,)),
         ("levels of a hierarchy of groups", (thinggroups.MAX_DEPTH,)),
         ("attributes of a group", (things.MAX_ATTRIBUTES,)),
+        ("propagating attributes of a type", (thingtypes.MAX_PROPAGATING,)),
         ("policy document", (largest("PolicyDocument"),)),
         ("versions of a policy, of a provisioning template", (versions.MOST,)),
         ("policies attached to a certificate or a group", (policyattachments.MAX_ATTACHED,)),

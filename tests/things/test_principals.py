@@ -75,8 +75,6 @@ def test_a_type_is_changed(iot: Any) -> None:
     iot.update_thing_type(thingTypeName="bed", thingTypeProperties={"searchableAttributes": ["ward"]})
     shown = iot.describe_thing_type(thingTypeName="bed")["thingTypeProperties"]
     assert shown == {"thingTypeDescription": "old", "searchableAttributes": ["ward"]}
-    more = {"mqtt5Configuration": {"propagatingAttributes": [{"userPropertyKey": "a", "thingAttribute": "b"}]}}
-    refused("InvalidRequestException", iot.update_thing_type, thingTypeName="bed", thingTypeProperties=more)
 
 
 def test_a_template_takes_no_certificate_from_its_exclusive_thing(iot: Any, arn: str) -> None:

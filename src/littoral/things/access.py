@@ -1,18 +1,20 @@
 """What the broker asks before it lets anything pass. The broker asks; whoever holds the policies answers.
 
-Answers to ``publish``, ``subscribe`` and ``receive`` must depend on their arguments and the policies alone: the broker
+Answers to ``publish``, ``subscribe``, ``receive`` and ``additions`` must depend on their arguments and the policies alone: the broker
 keeps them, per connection and topic, until ``Broker.refresh()`` says that policies changed.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from littoral.protocols.customauth import Presented
 from littoral.protocols.mqtt.reasons import Reason
+
+UserProperties = Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,6 +91,9 @@ class Access(Protocol):
 
     def receive(self, who: Client, topic: str) -> bool: ...
 
+    def additions(self, who: Client) -> UserProperties:
+        """What the broker adds to what it publishes."""
+
 
 class OpenAccess:
     """Lets everything pass: the cleartext listener on loopback."""
@@ -107,3 +112,6 @@ class OpenAccess:
 
     def receive(self, who: Client, topic: str) -> bool:
         return True
+
+    def additions(self, who: Client) -> UserProperties:
+        return ()

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from littoral.protocols.mqtt.reasons import Reason
-from littoral.things.access import Client, Refusal
+from littoral.things.access import Client, Refusal, UserProperties
 from littoral.things.authorizers.authorizers import BUSY, Authorizers, NotAdmitted
 from littoral.things.authorizers.renewing import NOT_LET_IN, admission
 from littoral.things.permissions import Caller, Permissions
@@ -87,6 +87,9 @@ class Gatekeeper:
 
     def receive(self, who: Client, topic: str) -> bool:
         return self._judged(who) or self._may(who, "iot:Receive", "topic", topic)
+
+    def additions(self, who: Client) -> UserProperties:
+        return self._permissions.propagated(who.principal, who.client_id) if who.admission is None else ()
 
     def _judged(self, who: Client) -> bool:
         return self.judge is not None and who.admission is None

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from littoral.protocols.mqtt.properties import PublishProperties
 
-__all__ = ["Publication", "PublishProperties"]
+__all__ = ["Publication", "PublishProperties", "enriched"]
+
+
+def enriched(properties: PublishProperties | None, added: Sequence[tuple[str, str]]) -> PublishProperties:
+    """With more user properties behind those that the publisher gave."""
+    before = properties if properties is not None else PublishProperties()
+    return replace(before, user_properties=[*before.user_properties, *added])
 
 
 @dataclass(slots=True)

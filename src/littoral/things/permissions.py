@@ -139,11 +139,8 @@ class Permissions:
         if caller.client_id is None:
             return variables
         variables["iot:clientid"] = caller.client_id
-        exclusive = self._registry.exclusive.of_holder(caller.certificate)
-        name = exclusive[0] if exclusive else caller.client_id
-        attached = (caller.certificate, name) in self._registry.principals
+        attached, thing = self._thing(caller.certificate, caller.client_id)
         variables["iot:connection.thing.isattached"] = "true" if attached else "false"
-        thing = self._registry.things.get(name) if attached else None
         if thing is not None:
             variables["iot:connection.thing.thingname"] = thing.name
             if thing.type_name:
@@ -151,6 +148,18 @@ class Permissions:
             for name, value in thing.attributes.items():
                 variables[f"iot:connection.thing.attributes[{name}]"] = value
         return variables
+
+    def _thing(self, certificate: str, client_id: str) -> tuple[bool, Thing | None]:
+        exclusive = self._registry.exclusive.of_holder(certificate)
+        name = exclusive[0] if exclusive else client_id
+        attached = (certificate, name) in self._registry.principals
+        return attached, self._registry.things.get(name) if attached else None
+
+    def propagated(self, certificate: str, client_id: str) -> tuple[tuple[str, str], ...]:
+        """What the type of its thing adds to what this client publishes, as user properties."""
+        _, thing = self._thing(certificate, client_id)
+        kind = self._registry.types.get(thing.type_name) if thing is not None and thing.type_name else None
+        return kind.added(thing, client_id) if thing is not None and kind is not None else ()
 
     def _subject(self, fact: Certificate) -> Variables:
         found = self._subjects.get(fact.id)

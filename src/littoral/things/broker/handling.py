@@ -17,7 +17,7 @@ from littoral.things.broker.exactly import ExactlyOnce
 from littoral.things.broker.retained import RetainedFull
 from littoral.things.broker.router import RESERVED
 from littoral.things.broker.runs import outgoing_run
-from littoral.things.message import Publication
+from littoral.things.message import Publication, enriched
 
 if TYPE_CHECKING:
     from littoral.things.broker.connection import Connection
@@ -103,7 +103,7 @@ class Handling:
             session.client_id,
             session.client.principal,
             self._broker.clock(),
-            packet.properties,
+            enriched(packet.properties, connection.added) if connection.added else packet.properties,
         )
         self._broker.received += 1
         if packet.qos == 2:

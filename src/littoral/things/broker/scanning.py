@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Final, cast
 
 from littoral.protocols.mqtt.reasons import Reason
 from littoral.protocols.mqtt.wire import MalformedPacket, encode_variable
+from littoral.things.access import UserProperties
+from littoral.things.broker.router import RESERVED
 from littoral.things.broker.runs import LONGEST
 from littoral.things.broker.session import Session
 
@@ -45,6 +47,7 @@ class Scanning(asyncio.Protocol):
         self._have = self._need = 0
         self._routes: dict[bytes, Route] = {}
         self._generation = -1
+        self.added: UserProperties = ()  # to what this client publishes
 
     def scan(self, data: bytes) -> None:  # noqa: PLR0912, PLR0915 - one loop, unrolled on purpose
         session = cast(Session, self.session)
@@ -162,6 +165,8 @@ class Scanning(asyncio.Protocol):
         if generation != self._generation:
             self._routes.clear()
             self._generation = generation
+            session = cast(Session, self.session)
+            self.added = session.access.additions(session.client)
 
     def knows(self, topic: bytes) -> bool:
         """Whether this client is known to be allowed to publish there."""
@@ -169,10 +174,11 @@ class Scanning(asyncio.Protocol):
         return topic in self._routes
 
     def remember(self, topic: bytes, route: Route) -> None:
-        """This client may publish there. ``topic`` is as on the wire, with its length."""
+        """This client may publish there. ``topic`` is as on the wire, with its length. Where something is to be added
+        to its messages none goes on as it came."""
         if len(self._routes) >= MAX_TOPICS:
             self._routes.clear()
-        self._routes[topic] = route
+        self._routes[topic] = RESERVED if self.added else route
 
     @staticmethod
     def _length(data: bytes, at: int) -> tuple[int, int] | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from littoral.aws.service import Call, Output, operation
 from littoral.things.control import pages
@@ -13,10 +14,13 @@ from littoral.things.control.errors import exists, invalid, not_found
 from littoral.things.control.tagging import TagList
 from littoral.things.names import THING_NAME
 from littoral.things.registry import ThingType
+from littoral.things.registry.facts import CONNECTION_CLIENT, CONNECTION_THING, Propagating
+
+MAX_PROPAGATING: Final = 20  # of a type
 
 
 class ThingTypes(Noun):
-    @operation(notes="thingTypeProperties: mqtt5Configuration is refused")
+    @operation()
     async def create_thing_type(
         self,
         call: Call,
@@ -27,7 +31,8 @@ class ThingTypes(Noun):
     ) -> Output:
         if not THING_NAME.fullmatch(thing_type_name):
             raise invalid(f"Invalid thing type name: {thing_type_name!r}")
-        properties = _honoured(thing_type_properties)
+        properties = thing_type_properties or {}
+        propagating = _propagating(properties)
         async with self.registry.changing:
             arn = self.names.arn("thingtype", thing_type_name)
             if thing_type_name in self.registry.types:
@@ -38,6 +43,7 @@ class ThingTypes(Noun):
                 properties.get("thingTypeDescription", ""),
                 tuple(properties.get("searchableAttributes", ())),
                 call.now,
+                propagating=propagating or (),
             )
             await self.tag_new(arn, call.now, tags)
             await self.registry.types.put(thing_type_name, kind)
@@ -56,6 +62,9 @@ class ThingTypes(Noun):
         properties: Output = {"searchableAttributes": list(kind.searchable)}
         if kind.description:
             properties["thingTypeDescription"] = kind.description
+        if kind.propagating:
+            attributes = [_shown_attribute(one) for one in kind.propagating]
+            properties["mqtt5Configuration"] = {"propagatingAttributes": attributes}
         return {
             "thingTypeName": kind.name,
             "thingTypeArn": self.names.arn("thingtype", kind.name),
@@ -85,20 +94,24 @@ class ThingTypes(Noun):
         kinds, token = pages.page(rows, pages.size(max_results))
         return pages.with_token({"thingTypes": [self._shown(kind) for kind in kinds]}, "nextToken", token)
 
-    @operation(notes="thingTypeProperties: mqtt5Configuration is refused")
+    @operation()
     async def update_thing_type(
         self, call: Call, *, thing_type_name: str, thing_type_properties: dict[str, Any] | None = None
     ) -> Output:
         """What is not given stays as it is."""
-        properties = _honoured(thing_type_properties)
+        properties = thing_type_properties or {}
+        propagating = _propagating(properties)
         async with self.registry.changing:
             kind = self._type(thing_type_name)
             changed = replace(
                 kind,
                 description=properties.get("thingTypeDescription", kind.description),
                 searchable=tuple(properties.get("searchableAttributes", kind.searchable)),
+                propagating=kind.propagating if propagating is None else propagating,
             )
             await self.registry.types.put(thing_type_name, changed)
+        things = [thing.name for thing in self.registry.things.values() if thing.type_name == thing_type_name]
+        self.registry.changed(one for name in things for one in self.registry.principals.of_name(name))
         return {}
 
     @operation()
@@ -122,9 +135,29 @@ class ThingTypes(Noun):
         return {}
 
 
-def _honoured(properties: dict[str, Any] | None) -> dict[str, Any]:
-    """Raises InvalidRequestException for what would be ignored."""
-    unknown = set(properties or {}) - {"thingTypeDescription", "searchableAttributes"}
-    if unknown:
-        raise invalid(f"thingTypeProperties.{min(unknown)} is not supported")
-    return properties or {}
+def _propagating(properties: Mapping[str, Any]) -> tuple[Propagating, ...] | None:
+    """None where they say nothing of it. Raises InvalidRequestException."""
+    if "mqtt5Configuration" not in properties:
+        return None
+    given = properties["mqtt5Configuration"].get("propagatingAttributes", ())
+    if len(given) > MAX_PROPAGATING:
+        raise invalid(f"A thing type has at most {MAX_PROPAGATING} propagating attributes")
+    found = tuple(
+        Propagating(one.get("userPropertyKey", ""), one.get("thingAttribute"), one.get("connectionAttribute"))
+        for one in given
+    )
+    for one in found:
+        if not one.key or (one.attribute is None) == (one.connection is None):
+            raise invalid(
+                "A propagating attribute has a userPropertyKey and either thingAttribute or connectionAttribute"
+            )
+        if one.connection not in (None, CONNECTION_CLIENT, CONNECTION_THING):
+            raise invalid(f"connectionAttribute must be {CONNECTION_CLIENT} or {CONNECTION_THING}")
+    if len({one.key for one in found}) < len(found):
+        raise invalid("Each propagating attribute has a userPropertyKey of its own")
+    return found
+
+
+def _shown_attribute(one: Propagating) -> Output:
+    what = {"thingAttribute": one.attribute, "connectionAttribute": one.connection}
+    return {"userPropertyKey": one.key, **{name: value for name, value in what.items() if value is not None}}

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from littoral.things.versions import Version, Versioned
 
 Json = dict[str, Any]
+
+CONNECTION_CLIENT: Final = "iot:ClientId"  # what of a connection may be propagated
+CONNECTION_THING: Final = "iot:Thing.ThingName"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,15 @@ class Thing:
 
 
 @dataclass(frozen=True, slots=True)
+class Propagating:
+    """What is added as a user property to all that a thing of the type publishes: of the thing or its connection."""
+
+    key: str
+    attribute: str | None = None  # a thing attribute
+    connection: str | None = None  # CONNECTION_CLIENT or CONNECTION_THING
+
+
+@dataclass(frozen=True, slots=True)
 class ThingType:
     name: str
     id: str
@@ -35,13 +47,24 @@ class ThingType:
     searchable: tuple[str, ...] = ()
     created: float = 0.0
     deprecated: float | None = None  # when
+    propagating: tuple[Propagating, ...] = ()
+
+    def added(self, thing: Thing, client_id: str) -> tuple[tuple[str, str], ...]:
+        """The user properties of a message that the thing publishes; none for an attribute that it does not have."""
+        values = {CONNECTION_CLIENT: client_id, CONNECTION_THING: thing.name}
+        found = (
+            (one.key, values.get(one.connection or "") or thing.attributes.get(one.attribute or ""))
+            for one in self.propagating
+        )
+        return tuple((key, value) for key, value in found if value is not None)
 
     def to_json(self) -> Json:
         return asdict(self)
 
     @classmethod
     def from_json(cls, found: Json) -> ThingType:
-        return cls(**{**found, "searchable": tuple(found["searchable"])})
+        propagating = tuple(Propagating(**one) for one in found.get("propagating", ()))
+        return cls(**{**found, "searchable": tuple(found["searchable"]), "propagating": propagating})
 
 
 @dataclass(frozen=True, slots=True)
