@@ -325,6 +325,40 @@ def destination(place: Running, url: str) -> dict[str, Any]:
     return place.client("iot").get_topic_rule_destination(arn=found["arn"])["topicRuleDestination"]
 
 
+def test_a_statement_asks_for_a_secret(place: Running) -> None:
+    """Of each kind; what is not there, or no longer so, goes to the error action, or gets its default."""
+    manager, s3 = place.client("secretsmanager"), place.client("s3")
+    manager.create_secret(Name="api", SecretString=json.dumps({"token": "abc"}))
+    manager.create_secret(Name="raw", SecretBinary=b"\x00\x01")
+    s3.create_bucket(Bucket="secrets")
+    kept = {"s3": {"roleArn": ROLE, "bucketName": "secrets", "key": "${topic()}-${@token}"}}
+    failed = {"s3": {"roleArn": ROLE, "bucketName": "secrets", "key": "failed-${topic()}"}}
+    sql = (
+        f"SET @token = get_secret('api', 'SecretString', 'token', '{ROLE}') "
+        f"SELECT get_secret('api', 'SecretString', '{ROLE}') AS whole, get_secret('raw', 'SecretBinary', '{ROLE}') AS raw, "
+        f"get_or_default(get_secret('api', 'SecretString', wanted, '{ROLE}'), 'none') AS other FROM 'secretive'"
+    )
+    rule(place, "secretive", kept, sql=sql, errorAction=failed)
+
+    def stored(key: str) -> Any:
+        def look() -> Any:
+            try:
+                return json.loads(s3.get_object(Bucket="secrets", Key=key)["Body"].read())
+            except s3.exceptions.NoSuchKey:
+                return None
+
+        return until(look)
+
+    publish(place, "secretive", {"wanted": "missing"})
+    assert stored("secretive-abc") == {"whole": '{"token": "abc"}', "raw": "AAE=", "other": "none"}
+    manager.put_secret_value(SecretId="api", SecretString=json.dumps({"token": "def"}))
+    publish(place, "secretive", {"wanted": "token"})
+    assert stored("secretive-def")["other"] == "def"
+    manager.delete_secret(SecretId="raw", ForceDeleteWithoutRecovery=True)
+    publish(place, "secretive", {"wanted": "token"})
+    assert "get_secret() failed" in stored("failed-secretive")["failures"][0]["errorMessage"]
+
+
 def test_an_endpoint_gets_messages_once_its_owner_has_confirmed_it(place: Running) -> None:
     iot, s3 = place.client("iot"), place.client("s3")
     s3.create_bucket(Bucket="unsent")

@@ -30,7 +30,8 @@ from littoral.things.control.tunneling import SecureTunneling
 from littoral.things.facade import Things
 from littoral.things.outside import Outside
 
-if TYPE_CHECKING:  # a core has no tables, and loads none
+if TYPE_CHECKING:  # a core has neither, and loads none
+    from littoral.secrets import SecretStore
     from littoral.tables import TableStore
 
 
@@ -60,8 +61,8 @@ class Local:
         }
 
 
-async def open_local(base: Foundation, tables: TableStore | None = None) -> Local:
-    """Objects notify functions, rules reach both; tables are a region's."""
+async def open_local(base: Foundation, tables: TableStore | None = None, secrets: SecretStore | None = None) -> Local:
+    """Objects notify functions, rules reach both; tables and secrets are a region's."""
     place = base.place
     region, account = place.settings.region, place.settings.account
     objects = await Objects.open(base.store, base.folder / "objects", region=region, account=account)
@@ -89,6 +90,7 @@ async def open_local(base: Foundation, tables: TableStore | None = None) -> Loca
             logs=RuleLogs(functions),
             web=web,
             tables=RuleTables(tables) if tables is not None else None,
+            secrets=secrets,
             telemetry=CoreTelemetry(schedules).take,
             permits=lambda function, arn: functions.may_invoke(function, service="iot.amazonaws.com", source_arn=arn),
         ),

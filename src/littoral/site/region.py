@@ -59,11 +59,11 @@ async def _region(place: Place, *, with_edge: bool) -> None:
     region, account = place.settings.region, place.settings.account
     tables = await TableStore.open(base.folder / "tables", region=region, account=account)
     place.part(tables.close)
-    local = await open_local(base, tables)
-    functions, things = local.functions, local.things
     secrets = await SecretStore.open(
         base.store.records("secrets"), base.folder / "secrets.key", region=region, account=account
     )
+    local = await open_local(base, tables, secrets)
+    functions, things = local.functions, local.things
     control = await Control.open(base.store.records("edge-control"))
     place.quiet(control.close)
     functions.replicas(partial(replicated, control))

@@ -1,7 +1,7 @@
 """What the broker asks before it lets anything pass. The broker asks; whoever holds the policies answers.
 
-Answers to ``publish``, ``subscribe``, ``receive`` and ``additions`` must depend on their arguments and the policies alone: the broker
-keeps them, per connection and topic, until ``Broker.refresh()`` says that policies changed.
+Answers to ``publish``, ``subscribe``, ``receive`` and ``additions`` must depend on their arguments, the policies and the
+registry alone: the broker keeps them, per connection and topic, until ``Broker.refresh()`` says that these changed.
 """
 
 from __future__ import annotations

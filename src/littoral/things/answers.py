@@ -1,9 +1,11 @@
-"""What the place knows, for the external functions of rules: shadows and the registry."""
+"""What the place knows, for the external functions of rules: shadows, the registry and secrets."""
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from littoral.aws.service import Call, Principal, ServiceError
 from littoral.net.message import BytesBody, Headers, Peer, Request
@@ -13,17 +15,29 @@ from littoral.things.names import Names
 from littoral.things.shadows import Shadows
 
 
-class Answers:
-    """A shadow or a thing that is not there is Undefined."""
+class Secrets(Protocol):
+    async def current(self, identifier: str) -> str | bytes:
+        """The value of that secret's current version. Raises ServiceError."""
 
-    def __init__(self, iot: Iot, shadows: Shadows, names: Names, clock: Callable[[], float]) -> None:
+
+class Answers:
+    """A shadow or a thing that is not there is Undefined; a secret that is not there is a failure."""
+
+    def __init__(
+        self, iot: Iot, shadows: Shadows, names: Names, clock: Callable[[], float], secrets: Secrets | None
+    ) -> None:
+        self._secrets = secrets
         self._iot = iot
         self._shadows = shadows
         self._names = names
         self._clock = clock
 
     def table(self) -> Mapping[str, Callable[..., Awaitable[Any]]]:
-        return {"get_thing_shadow": self.get_thing_shadow, "get_registry_data": self.get_registry_data}
+        return {
+            "get_thing_shadow": self.get_thing_shadow,
+            "get_registry_data": self.get_registry_data,
+            "get_secret": self.get_secret,
+        }
 
     async def get_thing_shadow(self, thing: str, shadow: str = "") -> Any:
         found = await self._shadows.get(thing, shadow)
@@ -40,6 +54,20 @@ class Answers:
             if error.code == "ResourceNotFoundException":
                 return UNDEFINED
             raise
+
+    async def get_secret(self, identifier: str, kind: str, key: str | None = None) -> Any:
+        """``key``: of the JSON object that the secret is. Bytes are base64. Raises ServiceError."""
+        if self._secrets is None:
+            raise ServiceError("ResourceNotFoundException", "this place has no secrets for rules")
+        found = await self._secrets.current(identifier)
+        if isinstance(found, bytes) != (kind == "SecretBinary"):
+            raise ServiceError("InvalidRequestException", f"the secret {identifier} has no {kind}")
+        if key is None:
+            return base64.b64encode(found).decode() if isinstance(found, bytes) else found
+        try:
+            return json.loads(found)[key]
+        except (ValueError, KeyError, TypeError):
+            raise ServiceError("InvalidRequestException", f"the secret {identifier} has no key {key!r}") from None
 
     def _call(self, api: str) -> Call:
         """As the account itself would call."""

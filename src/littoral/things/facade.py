@@ -117,7 +117,7 @@ class Things:
         self._make_fleet()
         answers = self._make_rules()
         self._make_apis(authority, endpoint)
-        answers.update(Answers(self.iot, self.shadows, self._names, clock).table())
+        answers.update(Answers(self.iot, self.shadows, self._names, clock, self._outside.secrets).table())
         await self._load()
         return self
 

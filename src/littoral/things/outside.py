@@ -7,6 +7,7 @@ from typing import Protocol
 
 from littoral.aws.invoke import Invoker
 from littoral.store.contract import Records, Streams
+from littoral.things.answers import Secrets
 from littoral.things.jobs import JobObjects
 from littoral.things.reserved import Telemetry
 from littoral.things.rules import LogSink, ObjectSink, Permits, RecordSink, TableSink, Web
@@ -34,4 +35,5 @@ class Outside:
     logs: LogSink | None = None
     web: Web | None = None
     tables: TableSink | None = None
+    secrets: Secrets | None = None
     telemetry: Telemetry | None = None  # of cores

@@ -16,7 +16,7 @@ from typing import Final
 from littoral.protocols.iotpolicy import Grants, Policy, PolicyError
 from littoral.things.access import Admission
 from littoral.things.names import Names
-from littoral.things.registry import Certificate, PolicyRecord, Registry
+from littoral.things.registry import Certificate, PolicyRecord, Registry, Thing
 from littoral.things.registry.subject import certificate_variables
 
 log = logging.getLogger(__name__)

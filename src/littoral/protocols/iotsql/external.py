@@ -3,7 +3,7 @@
 Owns: their arguments, and the dialogue. An expression that meets a call nobody has answered raises ``Asked``; who
 evaluates finds the answer, notes it in ``Context.answers`` and evaluates again from the beginning. So a rule without
 such functions pays nothing for them, and one call with the same arguments is made once for a message.
-Refuses to know: functions, shadows, registries and tables.
+Refuses to know: functions, shadows, registries, tables and secrets.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from littoral.protocols.iotsql.syntax import Expression, SqlError
 from littoral.protocols.iotsql.values import UNDEFINED, Value, to_json
 
 MAX_CALLS: Final = 10  # by one rule for one message; a nested SELECT could ask for each element
+SECRET_TYPES: Final = ("SecretString", "SecretBinary")
 REGISTRY_APIS: Final = ("DescribeThing", "ListThingGroupsForThing")
 
 Row = dict[str, Value]
@@ -58,6 +59,7 @@ EXTERNAL: Final = {
     "get_thing_shadow": (2, 3),
     "get_registry_data": (3, 3),
     "get_dynamodb": (4, 6),
+    "get_secret": (3, 4),
 }
 ONCE: Final = frozenset({"get_dynamodb"})  # "a maximum of one time per SQL statement"
 
@@ -76,6 +78,10 @@ def ask(node: syntax.FunctionCall, compile_: Compile) -> Closure:
         api = arguments[0]
         if not (isinstance(api, syntax.Literal) and api.value in REGISTRY_APIS):
             raise SqlError(f"get_registry_data() knows {' and '.join(REGISTRY_APIS)}", node.position)
+    if node.name == "get_secret":
+        kind = arguments[1]
+        if not (isinstance(kind, syntax.Literal) and kind.value in SECRET_TYPES):
+            raise SqlError(f"get_secret() gives {' or '.join(SECRET_TYPES)}", node.position)
     if node.name == "get_dynamodb" and len(arguments) == 4:
         raise SqlError("get_dynamodb() takes a sort key's name and its value, or neither", node.position)
     compiled = [compile_(argument) for argument in arguments]
