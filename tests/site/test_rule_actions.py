@@ -335,7 +335,8 @@ def test_a_statement_asks_for_a_secret(place: Running) -> None:
     failed = {"s3": {"roleArn": ROLE, "bucketName": "secrets", "key": "failed-${topic()}"}}
     sql = (
         f"SET @token = get_secret('api', 'SecretString', 'token', '{ROLE}') "
-        f"SELECT get_secret('api', 'SecretString', '{ROLE}') AS whole, get_secret('raw', 'SecretBinary', '{ROLE}') AS raw, "
+        f"SELECT get_secret('api', 'SecretString', '{ROLE}') AS whole, "
+        f"get_secret('raw', 'SecretBinary', '{ROLE}') AS raw, "
         f"get_or_default(get_secret('api', 'SecretString', wanted, '{ROLE}'), 'none') AS other FROM 'secretive'"
     )
     rule(place, "secretive", kept, sql=sql, errorAction=failed)

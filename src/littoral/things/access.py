@@ -1,6 +1,6 @@
 """What the broker asks before it lets anything pass. The broker asks; whoever holds the policies answers.
 
-Answers to ``publish``, ``subscribe``, ``receive`` and ``additions`` must depend on their arguments, the policies and the
+Answers to ``publish``, ``subscribe``, ``receive`` and ``additions`` must depend on their arguments, policies and
 registry alone: the broker keeps them, per connection and topic, until ``Broker.refresh()`` says that these changed.
 """
 
