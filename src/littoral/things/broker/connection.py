@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from typing import TYPE_CHECKING, Final, cast
 
 from littoral.protocols.mqtt.encode import encode
@@ -11,7 +12,7 @@ from littoral.protocols.mqtt.packets import Disconnect, Packet
 from littoral.protocols.mqtt.reasons import Reason
 from littoral.protocols.mqtt.wire import MalformedPacket
 from littoral.things.broker.handling import Handling
-from littoral.things.broker.scanning import Scanning
+from littoral.things.broker.scanning import PUBACK, QOS0, Scanning
 
 if TYPE_CHECKING:
     from littoral.protocols.customauth import Http
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 MAX_EARLY: Final = 64 * 1024  # bytes held of a client that sends on before CONNACK
+UNANSWERED: Final = (bytes([QOS0]), bytes([PUBACK]))  # the first byte of packets to which nothing is said
 
 
 class Connection(Scanning):
@@ -42,12 +44,14 @@ class Connection(Scanning):
         self._handling = Handling(self)
         self._opening: asyncio.Task[None] | None = None
         self._held_back = False
+        self._tcp: socket.socket | None = None
 
     # -------------------------------------------------------------------------------------- asyncio
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         self.transport.set_write_buffer_limits(self.broker.limits.out_buffer)
+        self._tcp = tcp_of(self.transport)
         self.deadline = self.broker.clock() + self.broker.limits.connect_timeout
         if not self.broker.admit(self):
             self.closing = True
@@ -71,6 +75,8 @@ class Connection(Scanning):
         if self.closing:
             return
         self.heard = True
+        if self._tcp is not None and data[:1] in UNANSWERED:
+            self._tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         if self._chunks:
             self._chunks.append(data)
             self._have += len(data)
@@ -198,3 +204,11 @@ class Connection(Scanning):
             self.transport.abort()
         else:
             self.fail(Reason.KEEP_ALIVE_TIMEOUT, "nothing was heard for one and a half keep-alives")
+
+
+def tcp_of(transport: asyncio.BaseTransport) -> socket.socket | None:
+    """Where TCP is to acknowledge at once what MQTT does not answer. Else the kernel waits 40 ms for an answer that the
+    acknowledgement might ride on; a client with Nagle's algorithm (paho is one) holds back its next message so long.
+    """
+    sock: socket.socket | None = transport.get_extra_info("socket")
+    return sock if sock is not None and sock.family != socket.AF_UNIX else None
