@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from tests.core.programs import create, deploy_to_group, group_arn
 from tests.core.world import CORE, CorePlace, RegionPlace, until
 
@@ -19,7 +21,11 @@ async def outcome(region: RegionPlace, deployment: str) -> dict[str, Any]:
     """As the region shows it for the core, once it is over there."""
 
     async def finished() -> dict[str, Any] | None:
-        found = await region.call("greengrassv2", "list_effective_deployments", coreDeviceThingName=CORE)
+        try:
+            found = await region.call("greengrassv2", "list_effective_deployments", coreDeviceThingName=CORE)
+        except ClientError as problem:  # a core that has not said a word yet is none
+            assert problem.response["Error"]["Code"] == "ResourceNotFoundException"
+            return None
         for each in found["effectiveDeployments"]:
             if each["deploymentId"] == deployment:
                 over = each["coreDeviceExecutionStatus"] not in ("QUEUED", "IN_PROGRESS")

@@ -83,6 +83,20 @@ def test_no_process_beyond_the_fence_can_be_signalled_or_looked_into(device: tup
     assert own.stdout.split() == ["143"], own.stderr
 
 
+def test_a_folder_is_copied_for_a_component_as_far_as_it_may_read(device: tuple[Path, Fence]) -> None:
+    data, fence = device
+    mine, copies = data / "components/work/mine", data / "components/local/1.copy"
+    copies.mkdir(parents=True)
+    (mine / "recipes").mkdir()
+    (mine / "recipes/one").write_text("mine")
+    for source, well in ((mine / "recipes", True), (data / "components/work/other", False), (data, False)):
+        command = ["/bin/cp", "-RP", "--", str(source), str(copies / source.name)]
+        done = subprocess.run(fence([mine, copies], [], command), capture_output=True, text=True, check=False)
+        assert (done.returncode == 0) is well, done.stderr
+        assert ("denied" in done.stderr) is not well
+    assert (copies / "recipes/one").read_text() == "mine" and not list(copies.glob("**/secret"))
+
+
 PARENT = """
 import json, subprocess, sys
 running = subprocess.Popen(json.loads(sys.argv[1]))

@@ -45,7 +45,7 @@ def asked(core: PlaceProcess, *words: str, code: int = 0) -> str:
 def test_the_command_shows_how_the_core_is(core: PlaceProcess) -> None:
     found = json.loads(asked(core, "status", "--json"))
     assert found["link"]["connected"] is True and found["deployment"]["outcome"]["status"] == "SUCCEEDED"
-    assert found["components"] == [{"name": NAME, "version": "1.0.0", "state": "RUNNING", "root": True}]
+    assert found["components"] == [{"name": NAME, "version": "1.0.0", "state": "RUNNING", "root": True, "local": False}]
     words = asked(core, "status")
     assert "link" in words and "up" in words and f"{NAME}  1.0.0" in words
     assert asked(core, "components").split() == ["component", "version", "state", NAME, "1.0.0", "RUNNING"]
@@ -122,11 +122,48 @@ def test_the_page_is_for_this_machines_browsers_and_only_to_look_at(core: PlaceP
     assert refused(f"{url}/logs?component=..%2Fx") == 404
 
 
-def test_with_the_region_gone_the_device_still_answers(places: tuple[Running, PlaceProcess]) -> None:
+RECIPE = """
+RecipeFormatVersion: "2020-01-25"
+ComponentName: ward.Local
+ComponentVersion: 1.0.0
+ComponentConfiguration: {DefaultConfiguration: {greeting: "?"}}
+Manifests: [{Lifecycle: {run: "cat {artifacts:path}/words; echo {configuration:/greeting}; exec sleep 1000"}}]
+"""
+
+
+def deployed_here(core: PlaceProcess, folder: Path) -> None:
+    (folder / "recipes").mkdir()
+    (folder / "recipes/local.yaml").write_text(RECIPE)
+    (folder / "artifacts/ward.Local/1.0.0").mkdir(parents=True)
+    (folder / "artifacts/ward.Local/1.0.0/words").write_text("from here\n")
+    told = asked(
+        *(core, "deploy", "--recipe-dir", str(folder / "recipes"), "--artifact-dir", str(folder / "artifacts")),
+        *("--merge", "ward.Local=1.0.0", "--update-config", '{"ward.Local": {"MERGE": {"greeting": "hello"}}}'),
+    )
+    identifier = told.split()[2]
+    assert told == f"local deployment {identifier}\nSUCCEEDED\n"
+    assert asked(core, "deployments").split() == [identifier, "SUCCEEDED"]
+    assert asked(core, "logs", "ward.Local") == "from here\nhello\n"
+    assert f"SUCCEEDED {identifier}" in asked(core, "status")
+    states = {each["name"]: each["state"] for each in json.loads(asked(core, "components", "--json"))}
+    assert states == {NAME: "RUNNING", "ward.Local": "RUNNING"}
+    assert "local:configuration" not in asked(core, "status")
+    failed = asked(core, "deploy", "--merge", "ward.Nowhere=1.0.0", code=3)
+    assert "FAILED not on this device" in failed
+    assert "made here" in asked(core, "status", code=3)
+    assert asked(core, "deploy", "--remove", "ward.Local").endswith("SUCCEEDED\n")
+    assert "no component of LOCAL_DEPLOYMENT" in asked(core, "deploy", "--remove", "ward.Local", code=1)
+    assert "is SUCCEEDED" in asked(core, "cancel", identifier, code=1)
+    assert "no local deployment 'none'" in asked(core, "cancel", "none", code=1)
+    assert "COMPONENT:posixUser=USER" in asked(core, "deploy", "--run-with", "a=b", code=1)
+
+
+def test_with_the_region_gone_the_device_still_answers(places: tuple[Running, PlaceProcess], tmp_path: Path) -> None:
     region, core = places
     region.process.stop()
     deadline = time.monotonic() + 60
     while json.loads(asked(core, "status", "--json"))["link"]["connected"]:
         assert time.monotonic() < deadline
     assert "down: " in asked(core, "status")
+    deployed_here(core, tmp_path)
     assert asked(core, "restart", NAME) == f"{NAME}: restarted\n"

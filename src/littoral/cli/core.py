@@ -15,32 +15,34 @@ from littoral.cli.sites import ago
 from littoral.cli.table import aligned
 from littoral.site.settings import Loaded
 
+FAILED = ("FAILED", "REJECTED")
 SOCKET, TOKEN = "operator.socket", "operator.token"
 
 
 def status(loaded: Loaded, *, as_json: bool) -> int:
     """Exit code 0; 1 where the core does not answer; 3 where a component is broken or the last deployment failed."""
-    found = json.loads(_asked(loaded, "GET", "/status"))
+    found = json.loads(asked(loaded, "GET", "/status"))
     print(json.dumps(found, indent=2) if as_json else summary(found), end="\n" if as_json else "")
-    failed = found["deployment"]["outcome"].get("status") not in (None, "SUCCEEDED", "CANCELED")
+    of = found["deployment"]
+    failed = any(each.get("status") in FAILED for each in (of["outcome"], of["group"], *of["local"][:1]))
     return 3 if failed or any(each["state"] == "BROKEN" for each in found["components"]) else 0
 
 
 def components(loaded: Loaded, *, as_json: bool) -> int:
-    found = json.loads(_asked(loaded, "GET", "/status"))["components"]
+    found = json.loads(asked(loaded, "GET", "/status"))["components"]
     print(json.dumps(found, indent=2) if as_json else table(found), end="\n" if as_json else "")
     return 0
 
 
 def logs(loaded: Loaded, component: str, lines: int) -> int:
     question = urlencode({"component": component, "lines": lines})
-    sys.stdout.write(_asked(loaded, "GET", f"/logs?{question}").decode("utf-8", "replace"))
+    sys.stdout.write(asked(loaded, "GET", f"/logs?{question}").decode("utf-8", "replace"))
     return 0
 
 
 def act(loaded: Loaded, component: str, action: str) -> int:
     """``restart`` or ``stop`` a component."""
-    _asked(loaded, "POST", f"/components/{quote(component, safe='')}/{action}")
+    asked(loaded, "POST", f"/components/{quote(component, safe='')}/{action}")
     print(f"{component}: {action}{'p' if action == 'stop' else ''}ed")
     return 0
 
@@ -54,6 +56,10 @@ def summary(found: Any) -> str:
         ("spool", f"{spool['pending']} waiting, {spool['dropped']} dropped, {spool['rejected']} rejected"),
         ("deployment", f"{outcome['status']} {outcome['arn']} {outcome['reason']}".strip() if outcome else "none yet"),
     ]
+    if group := found["deployment"]["group"]:
+        lines.append(("of a group", f"{group['status']} {group['id']} {group['reason']}".strip()))
+    if made := found["deployment"]["local"]:
+        lines.append(("made here", f"{made[0]['status']} {made[0]['id']} {made[0]['reason']}".strip()))
     return "".join(aligned(lines, 2)) + table(found["components"])
 
 
@@ -63,14 +69,14 @@ def table(found: list[dict[str, str]]) -> str:
     return "".join(aligned(lines, 3)) if found else "no components\n"
 
 
-def _asked(loaded: Loaded, method: str, target: str) -> bytes:
+def asked(loaded: Loaded, method: str, target: str, body: bytes | None = None) -> bytes:
     """Raises Failed."""
     folder = loaded.settings.data_dir
     if loaded.sources["data_dir"] == loaded.sources["name"] == "default":
         folder = the_only_core(folder.parent)
     connection = _Local(folder / SOCKET)
     try:
-        connection.request(method, target, headers={"authorization": (folder / TOKEN).read_text()})
+        connection.request(method, target, body=body, headers={"authorization": (folder / TOKEN).read_text()})
         answer = connection.getresponse()
         body = answer.read()
     except (OSError, http.client.HTTPException) as problem:

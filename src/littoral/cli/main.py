@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from littoral.cli import bundle, core, coverage, credentials, doctor, install, settings, sites, things, usage
+from littoral.cli import bundle, core, coverage, credentials, deploying, doctor, install, settings, sites, things, usage
 from littoral.cli.asking import Failed
 from littoral.site.settings import KINDS, TABLE, Loaded, SettingsError, check_runnable, load
 
@@ -200,6 +200,57 @@ def _core(commands: Any) -> None:
         done.add_argument("component", help="its name")
         _settings_flags(done)
         done.set_defaults(command=lambda options, what=action: core.act(_loaded(options), options.component, what))
+
+    _core_deployments(parts)
+
+
+def _core_deployments(parts: Any) -> None:
+    made = parts.add_parser(
+        "deploy",
+        help="deploy from this device, link or no link",
+        description="Make a local deployment, as greengrass-cli's deployment create does, and wait for its end. Exit "
+        "code 0; 3 where it failed.",
+    )
+    made.add_argument("--recipe-dir", type=Path, metavar="DIR", help="of recipes, JSON or YAML")
+    made.add_argument("--artifact-dir", type=Path, metavar="DIR", help="of artifacts: DIR/COMPONENT/VERSION/…")
+    many: dict[str, Any] = {"action": "append", "default": []}
+    made.add_argument("--merge", type=_pair, metavar="COMPONENT=VERSION", help="add, or change its version", **many)
+    made.add_argument("--remove", metavar="COMPONENT,…", help="take away", **many)
+    made.add_argument(
+        "--update-config", default="", metavar="JSON", help='{"COMPONENT": {"MERGE": {…}, "RESET": [pointer, …]}}'
+    )
+    made.add_argument("--run-with", type=_pair, metavar="COMPONENT:posixUser=USER", help="its user", **many)
+    made.add_argument(
+        "--system-limits", default="", metavar="JSON", help='{"COMPONENT": {"cpus": 0.5, "memory": kilobytes}}'
+    )
+    made.add_argument("--group", default="", metavar="NAME", help="change the deployment to this thing group")
+    made.add_argument("--failure-handling-policy", choices=("ROLLBACK", "DO_NOTHING"), default="ROLLBACK")
+    made.add_argument("--no-wait", action="store_true", help="print its id and end")
+    _settings_flags(made)
+    made.set_defaults(command=_deploy)
+    listed = parts.add_parser("deployments", help="the last ten made here", description="Print local deployments.")
+    listed.add_argument("--json", action="store_true", help="as JSON")
+    _settings_flags(listed)
+    listed.set_defaults(command=lambda options: deploying.deployments(_loaded(options), as_json=options.json))
+    ended = parts.add_parser("cancel", help="a local deployment that waits", description="Cancel one that waits.")
+    ended.add_argument("deployment", help="its id")
+    _settings_flags(ended)
+    ended.set_defaults(command=lambda options: deploying.cancel(_loaded(options), options.deployment))
+
+
+def _deploy(options: argparse.Namespace) -> int:
+    typed = deploying.Deploying(
+        options.recipe_dir,
+        options.artifact_dir,
+        options.merge,
+        options.remove,
+        options.update_config,
+        options.run_with,
+        options.system_limits,
+        options.group,
+        options.failure_handling_policy,
+    )
+    return deploying.deploy(_loaded(options), typed, wait=not options.no_wait)
 
 
 def _core_setup(parts: Any) -> None:

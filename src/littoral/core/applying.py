@@ -18,17 +18,19 @@ import time
 from collections.abc import Collection, Mapping
 
 from littoral.aws.service import ServiceError
+from littoral.core.choosing import Choosing
 from littoral.core.consulting import Consulting
 from littoral.core.document import Deployment, Detail
+from littoral.core.local.brought import Brought
 from littoral.core.nucleus.nucleus import Nucleus
 from littoral.core.packages import Packages
-from littoral.core.planning import PLATFORM, Active, Plan, plan_of
+from littoral.core.planning import Active, Plan, plan_of
 from littoral.core.ports import Functions
 from littoral.core.public import Played
 from littoral.core.recipe import ARTIFACT, LAYER, BadComponent, LambdaComponent
-from littoral.core.resolving import Chosen, Resolution
+from littoral.core.resolving import UNPINNED, Chosen, Resolution
 from littoral.core.routes import Routes
-from littoral.core.source import Declined, Source
+from littoral.core.source import Declined, Source, Unreachable
 from littoral.store.contract import StoreError
 from littoral.store.documents import Documents
 
@@ -107,18 +109,22 @@ class Applying:
             log.error("components whose function is not here: %s", ", ".join(sorted(self.broken)))
         await self._routes.change(tuple(runnable), plan.bridges, keep={each.name for each in plan.lambdas})
 
-    async def apply(self, wanted: Deployment, order: str) -> None:
+    async def apply(self, wanted: Deployment, order: str, brought: Brought | None = None) -> None:
         """It runs when this returns. Raises Failed, Unreachable, StoreError; after the latter two it is to be tried
-        again, and what ran before runs on."""
+        again, and what ran before runs on. ``brought`` came with a local deployment."""
         if self._taken(wanted.target, order):
             return
         try:
-            active, chosen = await self._resolved(wanted, order)
+            active, chosen = await self._resolved(wanted, order, brought)
             plan, before = plan_of(active), plan_of(self.active)
-            archives = await self._fetched(plan, chosen)
+            archives = await self._fetched(plan, chosen, brought)
             await self._consulting.validate(wanted, await self._nucleus.proposed(plan.programs))
             await self._consulting.notify(wanted)
             await self._install([each for each in plan.lambdas if each.name in archives], archives)
+        except Unreachable as problem:
+            if brought is None:
+                raise
+            raise Failed(f"the place above is not reached: {problem}", "FAILED_NO_STATE_CHANGE") from problem
         except FAILED as problem:
             raise Failed(str(problem), "FAILED_NO_STATE_CHANGE") from problem
         wrong = await self._change(wanted, order, plan, before)
@@ -137,30 +143,40 @@ class Applying:
 
     # ------------------------------------------------------------------------------------- nothing is changed yet
 
-    async def _resolved(self, wanted: Deployment, order: str) -> tuple[Active, Mapping[str, Chosen]]:
-        groups = await self._groups()
+    async def _resolved(
+        self, wanted: Deployment, order: str, brought: Brought | None
+    ) -> tuple[Active, Mapping[str, Chosen]]:
+        groups = await self._groups(must=brought is None)
         targets = self.active.targets_with(wanted, order, groups, time.time())
         roots = {
-            target: {name: each["version"] for name, each in one["components"].items()}
+            target: {name: each["version"] for name, each in one["components"].items() if each["version"] != UNPINNED}
             for target, one in targets.items()
         }
-        resolution = Resolution(roots)
+        resolution, choosing = Resolution(roots), Choosing(self.active, brought, self._source)
         while asked := resolution.next():
-            resolution.take(await self._source.recipes(asked, PLATFORM))
-        return self.active.resolved(wanted.arn, targets, resolution), resolution.chosen
+            resolution.take(await choosing.choose(asked))
+        active = self.active.resolved(wanted.arn, targets, resolution)
+        if unknown := wanted.components.keys() - active.components.keys():
+            raise BadComponent(f"{', '.join(sorted(unknown))}: to be configured, and not deployed")
+        return active, resolution.chosen
 
-    async def _groups(self) -> Collection[str]:
-        """All that it was in, where its policy does not let it ask: as AWS's core has it."""
+    async def _groups(self, *, must: bool) -> Collection[str]:
+        """All that it was in, where its policy does not let it ask: as AWS's core has it; also where it cannot ask
+        and need not (``must``)."""
         known = {target.removeprefix("thinggroup/") for target in self.active.targets if "thinggroup/" in target}
         if not known:
             return known
         try:
             return await self._source.groups(self._thing)
-        except Declined as problem:
+        except (Declined, Unreachable) as problem:
+            if must and isinstance(problem, Unreachable):
+                raise
             log.warning("the thing groups of this core are not told: %s", problem)
             return known
 
-    async def _fetched(self, plan: Plan, chosen: Mapping[str, Chosen]) -> dict[str, list[bytes]]:
+    async def _fetched(
+        self, plan: Plan, chosen: Mapping[str, Chosen], brought: Brought | None
+    ) -> dict[str, list[bytes]]:
         """Artifacts of programs are on disk; of functions that are not here the zips, by component."""
         runnable = self._runnable()
         archives = {
@@ -169,7 +185,9 @@ class Applying:
             if each not in runnable
         }
         for program in plan.programs:
-            await self._packages.fetch(chosen[program.made.name].arn, program.made)
+            each = chosen[program.made.name]
+            source = (brought or Brought()) if each.local else self._source
+            await self._packages.fetch(each.arn, program.made, source)
         return archives
 
     async def _archives(self, arn: str, component: LambdaComponent) -> list[bytes]:

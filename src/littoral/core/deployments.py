@@ -1,4 +1,4 @@
-"""A core follows its orders: one deployment at a time, the core's own and those of its groups.
+"""A core follows its orders: one deployment at a time, the core's own, those of its groups, and those made on it.
 
 Orders are kept or asked for again (``orders``), carried out whole or not at all (``applying``). At the start the active
 deployment runs from here alone, link or no link. What cannot be fetched, or has no room on the disk, is tried again;
@@ -10,12 +10,16 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from littoral import __version__
 from littoral.core.applying import Applying, Failed
 from littoral.core.document import SHADOW, Status, reported
 from littoral.core.link import Link
+from littoral.core.local.brought import Brought
+from littoral.core.local.orders import LocalOrders
 from littoral.core.nucleus.nucleus import Nucleus
 from littoral.core.orders import JobOrders, Order, Orders, Outcome, ShadowOrders
 from littoral.core.planning import PLATFORM
@@ -31,14 +35,18 @@ RETRY = 5.0  # seconds until what could not be fetched is tried again, or the ne
 class CoreDeployments:
     """``start`` after the broker and the functions have started and before the link does."""
 
-    def __init__(self, thing: str, documents: Documents, link: Link, applying: Applying, nucleus: Nucleus) -> None:
+    def __init__(
+        self, thing: str, folder: Path, documents: Documents, link: Link, applying: Applying, nucleus: Nucleus
+    ) -> None:
+        """``folder`` is for what comes with local deployments."""
         self.thing = thing
         self._link = link
         self._applying = applying
         self._nucleus = nucleus
         self._shadow = ShadowOrders(thing, documents, link, self._report)
         self._jobs = JobOrders(thing, documents, link, self._shadow.told)
-        self._orders: tuple[Orders, ...] = (self._shadow, self._jobs)
+        self.local = LocalOrders(folder, documents, self._standing, self._shadow.told)
+        self._orders: tuple[Orders, ...] = (self.local, self._shadow, self._jobs)  # one from above may wait for long
         self._look = asyncio.Event()
         self._follower: asyncio.Task[None] | None = None
         self._starting: asyncio.Task[None] | None = None
@@ -62,14 +70,30 @@ class CoreDeployments:
 
     @property
     def status(self) -> dict[str, Any]:
-        return {**self._shadow.status, "active": self._applying.active.arn}
+        return {
+            **self._shadow.status,
+            "active": self._applying.active.arn,
+            "group": self._jobs.status,
+            "local": [each.shown for each in self.local.listed()],
+        }
+
+    def _standing(self, target: str) -> Mapping[str, Mapping[str, Any]]:
+        """The components that the active deployment to that target has."""
+        found: Mapping[str, Mapping[str, Any]] = self._applying.active.targets.get(target, {}).get("components", {})
+        return found
 
     def listed(self) -> list[dict[str, Any]]:
         """What is active: name, version and state of each component, and whether a deployment names it (``root``)."""
         states = {each.name: each.state for each in self._nucleus.listed()}
         states |= dict.fromkeys(self._applying.broken, "BROKEN")
         return [
-            {"name": name, "version": each["version"], "state": states.get(name, "RUNNING"), "root": each["root"]}
+            {
+                "name": name,
+                "version": each["version"],
+                "state": states.get(name, "RUNNING"),
+                "root": each["root"],
+                "local": each.get("local", False),
+            }
             for name, each in self._applying.active.components.items()
         ]
 
@@ -98,7 +122,10 @@ class CoreDeployments:
         arn = order.deployment.arn
         try:
             await order.orders.begun(order)
-            await self._applying.apply(order.deployment, order.key)
+            brought = None
+            if order.folder is not None:
+                brought = await asyncio.to_thread(Brought.of, order.folder)
+            await self._applying.apply(order.deployment, order.key, brought)
         except Unreachable as problem:
             log.info("deployment %s waits: %s", arn, problem)
             return None

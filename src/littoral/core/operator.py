@@ -6,6 +6,7 @@
     GET  /status                                 GET status.json   (the page of site/console)
     GET  /logs?component=NAME&lines=N            GET logs
     POST /components/NAME/restart | stop
+    POST /deployments, /deployments/ID/cancel
 
 Owns: the form of the status, who may read which log. Whoever may open the socket is the core's user or root;
 whoever can read the token is none of its components. Refuses to know: terminals and browsers (``cli``, ``site``).
@@ -26,13 +27,18 @@ from urllib.parse import parse_qs, unquote
 
 from littoral.core.deployments import CoreDeployments
 from littoral.core.link import Link
+from littoral.core.local.orders import NoSuchDeployment
 from littoral.core.nucleus.nucleus import Nucleus
+from littoral.core.recipe import BadComponent
 from littoral.core.spool import Spool
-from littoral.net.message import Headers, Request, Response
+from littoral.net.message import BodyError, Headers, Request, Response
+from littoral.store.contract import StoreError
 
 SOCKET = "operator.socket"  # in the data folder: where it is, as a link
 TOKEN = "operator.token"  # noqa: S105 - a file beside it: components may reach the socket, and cannot read this
 MOST_LINES, MOST_BYTES = 10_000, 4 * 1024 * 1024
+MOST_ASKED = 1024 * 1024  # bytes of a local deployment's request
+_CANCEL = re.compile(r"/deployments/([^/]+)/cancel")
 _ACTION = re.compile(r"/components/([^/]+)/(restart|stop)")
 
 
@@ -107,6 +113,29 @@ class Operator:
         self._program(component)
         await self._nucleus.stop(component)
 
+    async def deploy(self, request: Request) -> str:
+        """The id of a local deployment, asked for as a component asks by the IPC. Raises Refused."""
+        try:
+            document = json.loads(await request.body.read(MOST_ASKED))
+            if not isinstance(document, dict):
+                raise Refused(400, "a local deployment is an object")
+            return await self._deployments.local.create(document)
+        except (ValueError, BodyError) as problem:  # BadComponent is one
+            raise Refused(400, str(problem)) from problem
+        except StoreError as problem:
+            raise Refused(503, str(problem)) from problem
+
+    async def cancel(self, deployment: str) -> None:
+        """Raises Refused."""
+        try:
+            await self._deployments.local.cancel(deployment)
+        except NoSuchDeployment as missing:
+            raise Refused(404, f"there is no local deployment {deployment!r}") from missing
+        except BadComponent as problem:
+            raise Refused(409, str(problem)) from problem
+        except StoreError as problem:
+            raise Refused(503, str(problem)) from problem
+
     async def handle(self, request: Request) -> Response:
         if not secrets.compare_digest((request.headers.get("authorization") or "").encode(), self.token.encode()):
             return _json({"message": f"the {TOKEN} of the data folder is needed"}, 401)
@@ -121,6 +150,11 @@ class Operator:
             return _json(await self.status())
         if request.method == "GET" and path == "/logs":
             return self.logs(query)
+        if request.method == "POST" and path == "/deployments":
+            return _json({"deploymentId": await self.deploy(request)})
+        if request.method == "POST" and (canceled := _CANCEL.fullmatch(path)) is not None:
+            await self.cancel(unquote(canceled[1]))
+            return _json({})
         found = _ACTION.fullmatch(path)
         if found is None or request.method != "POST":
             raise Refused(404, f"{request.method} {path} is not here")

@@ -3,6 +3,7 @@
 ==============  ===========================================================  =====================================
 ``ShadowOrders``  the named shadow ``AWSManagedGreengrassV2Deployment``        ``reported``, with the core's health
 ``JobOrders``     jobs of the namespace ``aws-gg-deployment``, one at a time   the execution's status
+``LocalOrders``   asked for on the device (``local/orders.py``)                kept, for who asks
 ==============  ===========================================================  =====================================
 
 Each knows the one order that is due, and the last outcome, which it keeps and tells again at every connect until the
@@ -16,6 +17,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from littoral.core.document import SHADOW, Deployment, Status, parse_desired, parse_fleet
@@ -47,6 +49,7 @@ class Order:
     deployment: Deployment
     key: str  # one order of one deployment: the same deployment may be ordered anew
     orders: Orders
+    folder: Path | None = None  # of what came with it
 
 
 class Orders(Protocol):
@@ -58,7 +61,7 @@ class Orders(Protocol):
     def due(self) -> Order | None: ...
 
     async def begun(self, order: Order) -> None:
-        """Tell that it is in progress, if there is a link."""
+        """Tell that it is in progress, if there is a link. Raises StoreError."""
 
     async def finished(self, outcome: Outcome) -> None:
         """Keep it and tell it, now or at the next connect."""
@@ -192,6 +195,14 @@ class JobOrders:
         self._link.subscribe(f"{self._prefix}/$next/{NAMESPACE}/get/accepted", self._told_next)
         self._link.subscribe(f"{self._prefix}/notify-{NAMESPACE}", self._changed)
         self._link.on_connected(self._ask)
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """How the last deployment to one of its groups ended."""
+        last = self._outcome.last
+        if last is None:
+            return {}
+        return {"id": last.order.rpartition("#")[0], "status": last.status, "reason": last.reason}
 
     @property
     def due(self) -> Order | None:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from littoral.core.nucleus.recipe import Artifact, Generic
 from littoral.core.recipe import BadComponent
-from littoral.core.source import Source
+from littoral.core.source import Downloads
 from littoral.core.unpacking import BadArchive, unpack
 from littoral.store.contract import StorageFailed
 from littoral.store.embedded.blobs import fsync_folder
@@ -42,18 +42,17 @@ def unpacked(folder: Path, made: Generic) -> Path:
 class Packages:
     """``fetch`` before a component is installed, ``keep`` when a deployment is well."""
 
-    def __init__(self, folder: Path, source: Source) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._packages = folder / "packages"
-        self._source = source
 
-    async def fetch(self, arn: str, made: Generic) -> None:
+    async def fetch(self, arn: str, made: Generic, source: Downloads) -> None:
         """All artifacts of a component version are in their folders. Raises Unreachable, Declined, BadComponent,
         StorageFailed."""
         if packed(self._folder, made).exists():
             return
         try:
-            kept = [await self._kept(arn, each) for each in made.artifacts]
+            kept = [await self._kept(arn, each, source) for each in made.artifacts]
             await asyncio.to_thread(self._lay, made, kept)
         except BadArchive as problem:
             raise BadComponent(f"{made.name} {made.version}: an artifact cannot be unpacked: {problem}") from problem
@@ -67,7 +66,7 @@ class Packages:
         except OSError as problem:
             raise StorageFailed(f"artifacts that are not needed any more: {problem}") from problem
 
-    async def _kept(self, arn: str, artifact: Artifact) -> Path:
+    async def _kept(self, arn: str, artifact: Artifact, source: Downloads) -> Path:
         digest = base64.b64decode(artifact.sha256).hex()
         place = self._packages / "kept" / f"{digest}.{artifact.mode:o}"
         if place.exists():
@@ -78,7 +77,7 @@ class Packages:
         twin = next((self._packages / "kept").glob(f"{digest}.*"), None)
         if twin is not None and not partial.exists():  # the same with another permission
             await asyncio.to_thread(shutil.copyfile, twin, partial)
-        await self._source.download(arn, artifact.name, digest, partial)
+        await source.download(arn, artifact.name, digest, partial)
         partial.chmod(artifact.mode)
         partial.replace(place)
         await asyncio.to_thread(fsync_folder, place.parent)
@@ -111,8 +110,11 @@ class Packages:
 
 def _link_all(folder: Path, artifacts: list[tuple[Artifact, Path]]) -> None:
     for artifact, kept in artifacts:
-        os.link(kept, folder / artifact.file)
-    fsync_folder(folder)
+        place = folder / artifact.file
+        place.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        os.link(kept, place)
+    for each, _, _ in os.walk(folder):
+        fsync_folder(Path(each))
 
 
 def _unpack_all(folder: Path, artifacts: list[tuple[Artifact, Path]]) -> None:

@@ -34,7 +34,8 @@ class Active:
 
     arn: str = ""  # of the last
     targets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    components: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # name -> {"version", "root"}
+    components: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """name -> {"version", "root", "arn", "local"}; ``local``: its recipe came with a local deployment."""
     recipes: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -66,11 +67,12 @@ class Active:
 
     def resolved(self, arn: str, targets: Mapping[str, Any], resolution: Resolution) -> Active:
         """Raises BadComponent."""
-        roots = resolution.roots
-        components = {
-            name: {"version": version, "root": name in roots} for name, version in resolution.versions.items()
-        }
-        recipes = {name: each.recipe for name, each in resolution.chosen.items()}
+        roots, chosen = resolution.roots, resolution.chosen
+        components: dict[str, dict[str, Any]] = {}
+        for name, version in resolution.versions.items():
+            of = {"arn": chosen[name].arn, "local": chosen[name].local} if name in chosen else {}
+            components[name] = {"version": version, "root": name in roots, **of}
+        recipes = {name: each.recipe for name, each in chosen.items()}
         return replace(self, arn=arn, targets=targets, components=components, recipes=recipes)
 
     def updates(self, name: str) -> list[Update]:

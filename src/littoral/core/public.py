@@ -49,18 +49,21 @@ class Played(Protocol):
         """The core ends; what is kept stays."""
 
 
-def nothing_to_say(name: str) -> Callable[[Mapping[str, Any]], None]:
+def nothing_to_say(name: str, why: str) -> Callable[[Mapping[str, Any]], None]:
     """The check of a component that has no configuration here."""
 
     def check(configuration: Mapping[str, Any]) -> None:
         if configuration:
-            raise BadComponent(f"{name} has no configuration on Littoral's cores: the broker is the core's own")
+            raise BadComponent(f"{name} has no configuration on Littoral's cores: {why}")
 
     return check
 
 
 BROKERS = ("aws.greengrass.clientdevices.mqtt.Moquette", "aws.greengrass.clientdevices.mqtt.EMQX")
 """What they do the core's broker does, deployed or not."""
+
+CLI = "aws.greengrass.Cli"
+"""Components that deploy depend on it; what it does is the core's own (``ipc/deploying.py``, ``operator.py``)."""
 
 PUBLIC: Mapping[str, Public] = {
     each.name: each
@@ -73,7 +76,8 @@ PUBLIC: Mapping[str, Public] = {
         Public(tes.NAME, tes.check),
         Public(groups.NAME, auth.check),
         Public(detector.NAME, detector.check),
-        *(Public(name, nothing_to_say(name)) for name in BROKERS),
+        *(Public(name, nothing_to_say(name, "the broker is the core's own")) for name in BROKERS),
+        Public(CLI, nothing_to_say(CLI, "the core's own user, and components by their policy, may deploy")),
         Public(shadowmanager.NAME, shadowmanager.settings_of),
     )
 }

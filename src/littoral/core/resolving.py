@@ -20,6 +20,7 @@ from littoral.protocols.semver import BadVersion, least, satisfies
 
 NUCLEUS = "aws.greengrass.Nucleus"  # the core itself: counted where a deployment names it
 MOST_ROUNDS = 100
+UNPINNED = "*"  # the version of a component that a deployment configures and does not ask for
 
 Requirements = dict[str, str]  # {who asks: the range}
 
@@ -29,6 +30,7 @@ class Chosen:
     version: str
     recipe: Mapping[str, Any]
     arn: str
+    local: bool = False  # of this device, not of the place above
 
 
 class Resolution:

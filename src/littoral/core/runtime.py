@@ -15,6 +15,7 @@ from littoral.core.consulting import Consulting
 from littoral.core.deployments import CoreDeployments
 from littoral.core.exchange import ALIAS
 from littoral.core.ipc.configuring import Configuring
+from littoral.core.ipc.deploying import Deploying
 from littoral.core.ipc.messaging import Messaging
 from littoral.core.ipc.ports import LocalShadows
 from littoral.core.ipc.server import IpcServer
@@ -96,7 +97,7 @@ class Core:
         source = Source(above.url, above.tls, above.server_name, client)
         routes = Routes(broker, link, spool, functions, streams)
         nucleus = Nucleus(settings.folder, records, settings.thing, settings.region, settings.socket, settings.fence)
-        packages = Packages(settings.folder, source)
+        packages = Packages(settings.folder)
         pace = Pace(time.time)
         players = Players.of(
             Surroundings(
@@ -130,12 +131,13 @@ class Core:
             players.played,
             consulting,
         )
-        deployments = CoreDeployments(settings.thing, documents, link, applying, nucleus)
+        deployments = CoreDeployments(settings.thing, settings.folder / "local", documents, link, applying, nucleus)
         served = (
             Messaging(nucleus, broker, _Above(link, spool)),
             Configuring(nucleus),
             Shadowing(nucleus, shadows, pace.admits),
             Updating(consulting),
+            Deploying(nucleus, deployments.local, nucleus.copy),
         )
         operations = {name: handler for each in served for name, handler in each.operations().items()}
         operations |= players.operations

@@ -16,7 +16,7 @@ import os
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
 from littoral.core.recipe import ARTIFACT
@@ -37,6 +37,12 @@ class Unreachable(Exception):
 
 class Declined(Exception):
     """The place above says no, or gave what is not as it should be."""
+
+
+class Downloads(Protocol):
+    """Where artifacts come from."""
+
+    async def download(self, arn: str, name: str, sha256: str, into: Path) -> None: ...
 
 
 class Source:

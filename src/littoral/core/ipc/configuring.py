@@ -9,9 +9,8 @@ from littoral.core.configuration import Configuration, NoSuchKey, Outdated, Path
 from littoral.core.ipc.authorising import authorise
 from littoral.core.ipc.calls import Call, Document, Fault, Handler, invalid, not_found
 from littoral.core.ipc.ports import Components, Details
+from littoral.core.public import CLI
 from littoral.store.contract import StoreError
-
-CLI = "aws.greengrass.Cli"
 
 
 class Configuring:

@@ -148,6 +148,23 @@ class Nucleus:
     def report(self, name: str, state: str) -> None:
         self._components[name].reported(cast("Literal['RUNNING', 'ERRORED']", state))
 
+    async def copy(self, name: str, folder: Path, to: Path) -> None:
+        """A folder, with no more rights than that component has. Raises BadComponent."""
+        component = self._components[name]
+        command = self._fence(
+            [component.folder, to.parent], self._readable(component), ("/bin/cp", "-RP", "--", str(folder), str(to))
+        )
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            env={},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        said, _ = await process.communicate()
+        if process.returncode:
+            raise BadComponent(f"{folder} cannot be copied: {said[-500:].decode('utf-8', 'replace').strip()}")
+
     # ------------------------------------------------------------------------------------- one component
 
     async def _prepare(self, wanted: Wanted) -> None:

@@ -20,6 +20,7 @@ GENERIC = "aws.greengrass.generic"
 # Their time limits, in seconds.
 STEPS: Mapping[str, float | None] = {"install": 120.0, "startup": 120.0, "run": None, "shutdown": 15.0, "recover": 60.0}
 _KNOWN_OF_STEP = {"Script", "Setenv", "Timeout", "Skipif", "RequiresPrivilege"}
+LOCAL_SCHEME = "file:"  # of an artifact that came with a local deployment: its place in that one's folder
 _OBJECT = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(?P<key>.{1,1024})")
 _VARIABLE = re.compile(r"\{((?:[A-Za-z0-9._-]+:)?(?:configuration|artifacts|work|iot|kernel):[^{}\s]*)\}")
 
@@ -34,7 +35,8 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """An object in a bucket of the place above. ``mode`` is what its Permission comes to, for files."""
+    """An object in a bucket of the place above, or (``bucket`` is empty) a file of a local deployment. ``mode`` is what
+    its Permission comes to, for files."""
 
     bucket: str
     key: str
@@ -49,7 +51,8 @@ class Artifact:
 
     @property
     def file(self) -> str:
-        return PurePosixPath(self.key).name
+        """Its place below ``{artifacts:path}``."""
+        return PurePosixPath(self.key).name if self.bucket else self.key
 
     @property
     def stem(self) -> str:
@@ -191,18 +194,31 @@ def written(value: Mapping[str, Any]) -> dict[str, Any]:
 def _artifact(name: str, value: Any) -> Artifact:
     said = written(_mapping(name, "Artifacts", value))
     unpack, algorithm = said.get("unarchive", "NONE"), said.get("algorithm", "SHA-256")
-    found = _OBJECT.fullmatch(said["uri"]) if isinstance(said.get("uri"), str) else None
-    if found is None:
-        raise BadComponent(f"{name}: the URI of an artifact must be s3://BUCKET/KEY here, not {said.get('uri')!r}")
+    bucket, key = _place(name, said.get("uri"))
     if unpack not in ("NONE", "ZIP") or algorithm != "SHA-256":
         raise BadComponent(f"{name}: Unarchive of an artifact is NONE or ZIP, its Algorithm SHA-256")
-    if PurePosixPath(found["key"]).name in ("", ".", "..") or found["key"].endswith("/") or "\0" in found["key"]:
-        raise BadComponent(f"{name}: {said['uri']!r} ends in no file name")
     unknown = set(said) - {"uri", "unarchive", "algorithm", "digest", "permission"}
     if unknown:
         raise BadComponent(f"{name}: an artifact has no {', '.join(sorted(unknown))}")
     mode = _mode(name, written(_mapping(name, "Permission", said.get("permission") or {})))
-    return Artifact(found["bucket"], found["key"], str(said.get("digest") or ""), unpack == "ZIP", mode)
+    return Artifact(bucket, key, str(said.get("digest") or ""), unpack == "ZIP", mode)
+
+
+def _place(name: str, uri: Any) -> tuple[str, str]:
+    """Bucket and key."""
+    if isinstance(uri, str) and uri.startswith(LOCAL_SCHEME):
+        key = uri.removeprefix(LOCAL_SCHEME)
+        parts = PurePosixPath(key).parts
+        if not parts or parts[0] == "/" or ".." in parts or "\0" in key:
+            raise BadComponent(f"{name}: {uri!r} leads out of the artifact folder")
+        return "", key
+    found = _OBJECT.fullmatch(uri) if isinstance(uri, str) else None
+    if found is None:
+        raise BadComponent(f"{name}: the URI of an artifact must be s3://BUCKET/KEY here, not {uri!r}")
+    key = found["key"]
+    if PurePosixPath(key).name in ("", ".", "..") or key.endswith("/") or "\0" in key:
+        raise BadComponent(f"{name}: {uri!r} ends in no file name")
+    return found["bucket"], key
 
 
 def _mode(name: str, permission: Mapping[str, Any]) -> int:

@@ -272,7 +272,8 @@ def _inline(recipe: bytes) -> Mapping[str, Any]:
         plain: dict[str, Any] = json.loads(json.dumps(found))
         made = generic_of(plain, "linux", "*")
         for manifest in plain.get("Manifests") or ():
-            artifacts_of(made.name, manifest)
+            if not all(each.bucket for each in artifacts_of(made.name, manifest)):
+                raise BadComponent("the URI of an artifact must be s3://BUCKET/KEY")
     except (BadComponent, TypeError, ValueError) as problem:
         raise invalid(f"The recipe cannot be run: {problem}") from problem
     _check_dependencies(made.name, plain)

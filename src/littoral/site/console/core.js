@@ -48,9 +48,17 @@ function show(status) {
   document.getElementById('deployment').textContent = arn
     ? `last deployment: ${outcome} ${arn} ${reason || ''}` : 'nothing was deployed yet';
   document.getElementById('problem').textContent = status.link.connected ? '' : status.link.last_problem;
-  const listed = status.components.map((one) => [one.name, one.version, one.state]);
+  const made = status.deployment.local.map((one) => [
+    new Date(one.created * 1000).toLocaleString(), one.id, one.status, one.reason,
+  ]);
+  document.getElementById('local').replaceChildren(
+    ...(made.length ? [row('th', ['made', 'id', 'status', 'reason']), ...made.map((one) => row('td', one))] : []),
+  );
+  const listed = status.components.map((one) => [
+    one.name, one.version, one.state, one.local ? 'of this device' : '',
+  ]);
   document.getElementById('components').replaceChildren(
-    ...(listed.length ? [row('th', ['name', 'version', 'state']), ...listed.map((one) => row('td', one))] : []),
+    ...(listed.length ? [row('th', ['name', 'version', 'state', '']), ...listed.map((one) => row('td', one))] : []),
   );
   const which = document.getElementById('which');
   const names = status.components.map((one) => one.name);
