@@ -22,7 +22,8 @@ from littoral.aws.invoke import Invocation, InvokeResult
 from littoral.aws.service import ServiceError
 from littoral.net.listen import listen_http, listen_stream
 from littoral.net.pki import Authority
-from littoral.net.tls import server_context
+from littoral.site.certificates import Certificates
+from littoral.site.listening import device_context
 from littoral.site.region import assume
 from littoral.site.visitors import websocket_mqtt, without_certificate
 from littoral.store.embedded import EmbeddedStore
@@ -256,11 +257,9 @@ def running(folder: Path, logs: LogSink | None = None, clock: Callable[[], float
             clock=clock,
         )
         await things.start()
-        server = authority.issue_server(["localhost", "127.0.0.1"])
-        tls = server_context(
-            (server.certificate, server.private_key), client_cas=[authority.certificate_pem], clients="required"
-        )
-        things.trust(tls)
+        own = authority.issue_server(["localhost", "127.0.0.1"]).pair
+        certificates = Certificates(authority, [], folder / "certificates")
+        tls = device_context(own, certificates, things, [authority.certificate_pem])
         listener = await listen_stream(things.broker.protocol_factory("tls"), "127.0.0.1", 0, tls)
         held["port"], held["things"], held["tls"] = listener.port, things, tls
 

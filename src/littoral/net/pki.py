@@ -36,6 +36,10 @@ class Issued:
     public_key: bytes = b""
 
     @property
+    def pair(self) -> tuple[bytes, bytes]:
+        return self.certificate, self.private_key
+
+    @property
     def certificate_id(self) -> str:
         return certificate_id(x509.load_pem_x509_certificate(self.certificate))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -26,11 +26,13 @@ def server_context(
     client_cas: Sequence[bytes] = (),
     clients: Literal["no", "optional", "required"] = "no",
     alpn: Sequence[str] = (),
+    refuses: Callable[[str], bool] = lambda name: False,
 ) -> ssl.SSLContext:
     """A server's context, TLS 1.2 or newer.
 
     ``names`` maps a server name (exact, or ``*.example.org``) to the context of its certificate; it is read at each
-    handshake, so a caller may change it while connections live. ``clients`` says whether a client certificate signed
+    handshake, so a caller may change it while connections live; who comes by a name that the caller ``refuses`` is told
+    that it is none. ``clients`` says whether a client certificate signed
     by ``client_cas`` is asked for.
     """
     context = plain_server_context(default)
@@ -42,14 +44,17 @@ def server_context(
         context.set_alpn_protocols(list(alpn))
     table = names if names is not None else {}
 
-    def choose(connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
+    def choose(connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> int | None:
         connection.littoral_server_name = name  # type: ignore[attr-defined]
         if name is None or not table:
-            return
+            return None
         lower = name.lower()
+        if refuses(lower):
+            return ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
         found = table.get(lower) or table.get("*." + lower.partition(".")[2])
         if found is not None:
             connection.context = found
+        return None
 
     context.sni_callback = choose
     return context

@@ -1,4 +1,5 @@
-"""Which certificate the edge shows for which name: the operator's own where there is one, else one of the place's CA.
+"""Which certificate the edge, or the device port, shows for which name: the operator's own where there is one, else one
+of the place's CA.
 
 Owns: where a pair comes from and when it is made or read anew. Knows neither TLS contexts (but for ``Contexts``) nor
 distributions: it is asked by name. A pair is looked up at every handshake, so a changed one holds from the next
@@ -14,10 +15,10 @@ import logging
 import re
 import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from littoral.net.pki import Authority, Issued
+from littoral.net.pki import Authority
 from littoral.net.tls import Pair, plain_server_context
 
 log = logging.getLogger("littoral.site")
@@ -53,7 +54,7 @@ class Certificates:
         now = time.time()
         made = self._made.get(key)
         if made is None or now > made[0]:
-            pair = _pair(self._authority.issue_server(names, days=LIFE))
+            pair = self._authority.issue_server(names, days=LIFE).pair
             made = self._made[key] = now + LIFE * 86400 * 2 / 3, pair
         return made[1]
 
@@ -90,10 +91,12 @@ class Contexts(Mapping[str, ssl.SSLContext]):
         certificates: Certificates,
         serves: Callable[[str], bool],
         authorities: Callable[[str], str | None] = lambda _: None,
+        alpn: Sequence[str] = (),
     ) -> None:
         self._certificates = certificates
         self._serves = serves
         self._authorities = authorities  # PEM, of the viewers of a name
+        self._alpn = list(alpn)
         self._made: dict[str, tuple[Pair, str | None, ssl.SSLContext]] = {}
 
     def __getitem__(self, name: str) -> ssl.SSLContext:
@@ -104,6 +107,8 @@ class Contexts(Mapping[str, ssl.SSLContext]):
         made = self._made.get(name)
         if made is None or made[0] is not pair or made[1] != authorities:
             context = plain_server_context(pair)
+            if self._alpn:
+                context.set_alpn_protocols(self._alpn)
             if authorities is not None:
                 context.verify_mode = ssl.CERT_OPTIONAL
                 context.load_verify_locations(cadata=authorities)
@@ -115,7 +120,3 @@ class Contexts(Mapping[str, ssl.SSLContext]):
 
     def __len__(self) -> int:
         return max(1, len(self._made))  # never "no table"
-
-
-def _pair(issued: Issued) -> Pair:
-    return issued.certificate, issued.private_key

@@ -7,13 +7,14 @@ gateway, with the certificate as the principal. Who has none may come in while a
 from __future__ import annotations
 
 import logging
+import ssl
 from collections.abc import Sequence
 
 from littoral.aws.gateway import Gateway
 from littoral.net.firstbyte import FirstByte, is_http
 from littoral.net.listen import HttpService, Listener, http_service, listen_http, listen_stream
-from littoral.net.pki import Issued
 from littoral.net.tls import Pair, server_context
+from littoral.site.certificates import Certificates, Contexts
 from littoral.site.foundation import Foundation
 from littoral.site.visitors import WEBSOCKET, websocket_mqtt, without_certificate
 from littoral.things.access import OpenAccess
@@ -22,7 +23,7 @@ from littoral.things.facade import Things
 
 log = logging.getLogger("littoral.site")
 
-MQTT_ALPN = "x-amzn-mqtt-ca"
+ALPN = ("x-amzn-mqtt-ca", "mqtt", "http/1.1")
 
 
 async def listen_api(base: Foundation, gateway: Gateway) -> None:
@@ -51,13 +52,8 @@ async def listen_mqtt(
         listener = await listen_stream(factory, host="127.0.0.1", port=settings.mqtt_port)
         base.place.listening("mqtt", "mqtt", "127.0.0.1", listener)
     if settings.mqtt_tls_port is not None:
-        tls = server_context(
-            _pair(base.authority.issue_server(names)),
-            client_cas=device_cas,
-            clients="required",
-            alpn=[MQTT_ALPN, "mqtt", "http/1.1"],
-        )
-        things.trust(tls)
+        own = base.authority.issue_server(names).pair
+        tls = device_context(own, Certificates(base.authority, [], settings.mqtt_certificates), things, device_cas)
         http = http_service(gateway.handle_device)
         mqtt = things.broker.protocol_factory("mqtt-tls", None, PROFILES[settings.mqtt_tls_profile])
         listener = await listen_stream(
@@ -67,6 +63,18 @@ async def listen_mqtt(
             tls=tls,
         )
         base.place.listening("mqtt-tls", "mqtts", settings.host, DevicePort(listener, http))
+
+
+def device_context(
+    own: Pair, certificates: Certificates, things: Things, device_cas: Sequence[bytes]
+) -> ssl.SSLContext:
+    """Of the device port: ``own`` for the place's names, one of ``certificates`` for each domain configuration's."""
+    cas = b"".join(device_cas).decode()
+    domains = Contexts(certificates, things.domains.serves, lambda _: cas + things.anchors, ALPN)
+    refuses = things.domains.refuses
+    tls = server_context(own, names=domains, client_cas=device_cas, clients="required", alpn=ALPN, refuses=refuses)
+    things.trust(tls)
+    return tls
 
 
 class DevicePort:
@@ -83,7 +91,3 @@ class DevicePort:
     async def close(self, grace: float) -> None:
         await self._listener.close(0.0)
         await self._http.close(grace)
-
-
-def _pair(issued: Issued) -> Pair:
-    return issued.certificate, issued.private_key

@@ -211,6 +211,9 @@ class Settings:
     mqtt_tls_port: int | None = _row(8883, PORT, "Devices: MQTT and HTTPS over TLS with client certificates")
     mqtt_profile: str = _row("aws", PROFILE, "The rules of `mqtt_port`: AWS IoT Core's limits, or MQTT with QoS 2")
     mqtt_tls_profile: str = _row("aws", PROFILE, "The same for devices, on `mqtt_tls_port` and over WebSocket")
+    mqtt_certificates: Path | None = _row(
+        None, PATH, "Folder with certificates of one's own for domain configurations, as `edge_certificates`"
+    )
     region: str = _row("us-east-1", REGION, "AWS region that the place answers as")
     account: str = _row("000000000000", ACCOUNT, "AWS account that everything belongs to")
     auth: bool = _row(True, SWITCH, "Verify signatures (SigV4); `off` is for a laptop and listens on loopback only")

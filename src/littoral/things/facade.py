@@ -37,6 +37,7 @@ from littoral.things.control import Iot
 from littoral.things.control.placejobs import PlaceJobs
 from littoral.things.credentials import CredentialsProvider, Issue
 from littoral.things.data import IotData
+from littoral.things.domains import Domains
 from littoral.things.duplicates import Duplicates, OnceBroker
 from littoral.things.fleet import Fleet
 from littoral.things.gatekeeper import Gatekeeper, Judge
@@ -90,7 +91,8 @@ class Things:
         self._applied = Documents(self._records, "applied/")
         self._duplicates = Duplicates(self._streams)
         self._functions = AskedFunctions(outside.invoker, outside.permits)
-        self.authorizers = Authorizers(self._records, names, self._functions)
+        self.domains = Domains(self._records)
+        self.authorizers = Authorizers(self._records, names, self._functions, self.domains)
         self._trust = Trust(registry, self.authorizers)
         self.metric_data = MetricData()
 
@@ -210,6 +212,7 @@ class Things:
             permissions=self.permissions,
             levels=self.logs.levels,
             authorizers=self.authorizers,
+            domains=self.domains,
         )
         messages = BrokerMessages(self.broker, self._dispatch)
         connections = Connections(self.broker, self.presence, self.permissions)
@@ -219,6 +222,7 @@ class Things:
         self.visitors = Visitors(self.authorizers, self.refusals, self._clock)
 
     async def _load(self) -> None:
+        await self.domains.open()
         await self.authorizers.open()
         await self._duplicates.open()
         await self.destinations.open()
@@ -297,6 +301,11 @@ class Things:
     def trust(self, tls: ssl.SSLContext) -> None:
         """Let this context of a device port take what the registry knows, now and later (``Trust``)."""
         self._trust.add(tls)
+
+    @property
+    def anchors(self) -> str:
+        """PEM of all that a context made for one of ``domains`` is to take beside the place's own authority, now."""
+        return self._trust.anchors
 
     async def export_registry(self) -> dict[str, Any]:
         """Everything a core needs to admit the same devices, as JSON; named by ``revision``. No private keys."""

@@ -17,6 +17,7 @@ class Trust:
         self._registry = registry
         self._authorizers = authorizers
         self._contexts: list[tuple[ssl.SSLContext, set[str]]] = []  # with what is loaded into it
+        self.anchors = ""  # PEM, all of them
 
     def add(self, tls: ssl.SSLContext) -> None:
         tls.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # a device's own certificate may be what is trusted
@@ -28,7 +29,9 @@ class Trust:
         needed = ssl.CERT_OPTIONAL if self._authorizers.any_active else ssl.CERT_REQUIRED
         for tls, _ in self._contexts:
             tls.verify_mode = needed
-        for identifier, pem in self._registry.anchors().items():
+        anchors = self._registry.anchors()
+        self.anchors = "".join(anchors.values())
+        for identifier, pem in anchors.items():
             for tls, loaded in self._contexts:
                 if identifier not in loaded:
                     tls.load_verify_locations(cadata=pem)

@@ -1,8 +1,9 @@
 """Authorizers, and asking them: who is let in by a function instead of a certificate.
 
-The way of one question: the name (the client's, else the default) → the token's signature, where tokens are signed →
-the function, within its time → its answer. No more than ``MOST`` questions are open at once: who comes beyond is told
-that the place is busy, so that slow functions do not gather connections without end.
+The way of one question: the name (the client's, else the default of its domain or of the account) → the token's
+signature, where tokens are signed → the function, within its time → its answer. No more than ``MOST`` questions are
+open at once: who comes beyond is told that the place is busy, so that slow functions do not gather connections without
+end.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from littoral.store.documents import Documents
 from littoral.things.asked import AskedFunctions, NotAnswered
 from littoral.things.authorizers.facts import Authorizer
 from littoral.things.authorizers.signatures import signed
+from littoral.things.domains import Domains
 from littoral.things.names import Names
 from littoral.things.table import Table
 
@@ -45,7 +47,8 @@ class Decision:
 class Authorizers:
     """``results`` counts answers by authorizer and outcome: ADMITTED, or why not."""
 
-    def __init__(self, records: Records, names: Names, functions: AskedFunctions) -> None:
+    def __init__(self, records: Records, names: Names, functions: AskedFunctions, domains: Domains) -> None:
+        self._domains = domains
         self.table: Table[Authorizer] = Table(
             Documents(records, "authorizer/"), Authorizer.to_json, Authorizer.from_json
         )
@@ -111,7 +114,7 @@ class Authorizers:
         return Decision(authorizer, answer)
 
     def _chosen(self, presented: Presented) -> Authorizer:
-        name = presented.value(NAME) or self.default
+        name = self._domains.authorizer(presented.server_name, presented.value(NAME)) or self.default
         if name is None:
             raise NotAdmitted("NO_AUTHORIZER", "no certificate, no authorizer named, and none is the default")
         found = self.table.get(name)

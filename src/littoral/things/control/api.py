@@ -11,6 +11,7 @@ from littoral.things.control.authorizers import CustomAuthorizers
 from littoral.things.control.billinggroups import BillingGroups
 from littoral.things.control.cacertificates import CaCertificates
 from littoral.things.control.destinations import TopicRuleDestinations
+from littoral.things.control.domains import DomainConfigurations
 from littoral.things.control.dynamicgroups import DynamicGroups
 from littoral.things.control.endpoint import Endpoints
 from littoral.things.control.eventconfigurations import EventConfigurations
@@ -30,6 +31,7 @@ from littoral.things.control.things import Things
 from littoral.things.control.thingtypes import ThingTypes
 from littoral.things.control.topicrules import TopicRules
 from littoral.things.control.transfers import CertificateTransfers
+from littoral.things.domains import Domains
 from littoral.things.fleet import Fleet
 from littoral.things.iotlogs import Levels
 from littoral.things.names import Names
@@ -52,6 +54,7 @@ class Iot(
     PolicyAttachments,
     Authorization,
     CustomAuthorizers,
+    DomainConfigurations,
     RoleAliases,
     JobControl,
     JobExecutions,
@@ -80,6 +83,7 @@ class Iot(
         permissions: Permissions,
         levels: Levels,
         authorizers: Authorizers,
+        domains: Domains,
     ) -> None:
         CaCertificates.__init__(self, registry, names, authority)  # and with it every Noun
         TopicRules.__init__(self, engine, names, destinations)
@@ -88,6 +92,7 @@ class Iot(
         self.permissions = permissions
         self.levels = levels
         self.authorizers = authorizers
+        self.domains = domains
         self.events = fleet.events
         self.progress = fleet.progress
         self.provisioning = fleet.provisioning

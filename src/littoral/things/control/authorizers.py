@@ -16,14 +16,16 @@ from littoral.things.control import pages
 from littoral.things.control.base import Noun
 from littoral.things.control.errors import delete_conflict, exists, invalid, not_found
 from littoral.things.control.tagging import TagList
+from littoral.things.domains import Domains
 
 _FUNCTION = re.compile(r"arn:aws:lambda:[a-z0-9-]+:[0-9]{12}:function:[\w-]+(:[\w$-]+)?", re.ASCII)
 
 
 class CustomAuthorizers(Noun):
-    """``authorizers`` is set when the API is composed."""
+    """``authorizers`` and ``domains`` are set when the API is composed."""
 
     authorizers: Authorizers
+    domains: Domains
 
     def _authorizer(self, name: str) -> Authorizer:
         found = self.authorizers.table.get(name)
@@ -106,6 +108,9 @@ class CustomAuthorizers(Noun):
                 raise delete_conflict(f"Authorizer {authorizer_name} is ACTIVE: make it INACTIVE first")
             if self.authorizers.default == authorizer_name:
                 raise delete_conflict(f"Authorizer {authorizer_name} is the default: clear that first")
+            domain = next((one.name for one in self.domains.table.values() if one.authorizer == authorizer_name), None)
+            if domain is not None:
+                raise delete_conflict(f"Authorizer {authorizer_name} is that of the domain configuration {domain}")
             await self.authorizers.delete(authorizer_name)
         return {}
 

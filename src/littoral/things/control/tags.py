@@ -13,14 +13,16 @@ from littoral.things.control.errors import invalid, not_found
 from littoral.things.control.jobs import JobNoun
 from littoral.things.control.ruletags import RuleTags
 from littoral.things.control.tagging import of_list
+from littoral.things.domains import Domains
 from littoral.things.provisioning import Provisioning
 
 
 class Tags(JobNoun, RuleTags):
-    """``provisioning`` and ``authorizers`` are set when the API is composed."""
+    """``provisioning``, ``authorizers`` and ``domains`` are set when the API is composed."""
 
     provisioning: Provisioning
     authorizers: Authorizers
+    domains: Domains
 
     def _made_at(self, arn: str) -> float:
         """Tells this resource from an earlier one of its name. Raises ResourceNotFoundException,
@@ -33,6 +35,7 @@ class Tags(JobNoun, RuleTags):
             "cacert": self.registry.authorities,
             "rolealias": self.registry.role_aliases,
             "authorizer": self.authorizers.table,
+            "domainconfiguration": self.domains.table,
             "provisioningtemplate": self.provisioning.templates,
             "job": self.jobs.table,
             "jobtemplate": self.jobs.templates,
