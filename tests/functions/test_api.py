@@ -55,7 +55,7 @@ CREATE_ERRORS: list[tuple[str, dict[str, Any], str, str]] = [
     ("storage", {"ephemeral_storage": {"Size": 511}}, "ValidationException", "ephemeralStorage"),
     ("handler", {"handler": "two words"}, "ValidationException", "handler"),
     ("description", {"description": "x" * 257}, "ValidationException", "description"),
-    ("name", {"function_name": "x" * 65}, "ValidationException", "functionName"),
+    ("name", {"function_name": "x" * 65}, "InvalidParameterValueException", "or equal to 64"),
     ("name characters", {"function_name": "a b"}, "ValidationException", "functionName"),
     ("qualified", {"function_name": "f:1"}, "InvalidParameterValueException", "without a qualifier"),
     ("region", {"function_name": ARN.replace("us-east-1", "eu-west-1")}, "ResourceNotFoundException", "not reachable"),
@@ -369,11 +369,11 @@ async def test_event_invoke_configurations(place: Place) -> None:
 
     await refused("ValidationException", put_f(maximum_retry_attempts=3))
     await refused("ValidationException", put_f(maximum_event_age_in_seconds=59))
-    await refused("InvalidParameterValueException", put_f(), "at least one")
+    await refused("InvalidParameterValueException", put_f(), "error handling or destination")
     queue = {"OnFailure": {"Destination": "arn:aws:sqs:us-east-1:000000000000:q"}}
-    await refused("InvalidParameterValueException", put_f(destination_config=queue), "not served")
+    await refused("InvalidParameterValueException", put_f(destination_config=queue), "is invalid")
     itself = {"OnSuccess": {"Destination": ARN}}
-    await refused("InvalidParameterValueException", put_f(destination_config=itself), "another function")
+    await refused("InvalidParameterValueException", put_f(destination_config=itself), "for itself")
     await api.delete_function_event_invoke_config(call(), function_name="f")
     await refused("ResourceNotFoundException", api.get_function_event_invoke_config(call(), function_name="f"))
 
@@ -409,3 +409,62 @@ def vars_of(kind: type) -> dict[str, Any]:
 async def test_runtimes_of_the_list(place: Place) -> None:
     await place.create("n", zip_of(index__js="exports.handler = async () => process.version"), NODE, "index.handler")
     assert (await place.invoke(name="n")).result.startswith("v")
+
+
+async def test_a_revision_is_that_of_all_that_belongs_to_a_function(place: Place) -> None:
+    """A policy's revision is its function's, and what changes it, or the tags, changes that; instances go on."""
+    api = place.api
+
+    async def revision() -> str:
+        return (await api.get_function(call(), function_name="f"))["Configuration"]["RevisionId"]
+
+    await place.python(ECHO)
+    before = await revision()
+    await place.invoke()
+    grant = {"action": "lambda:InvokeFunction", "principal": "s3.amazonaws.com"}
+    await api.add_permission(call(), function_name="f", statement_id="s", **grant, revision_id=before)
+    policy = (await api.get_policy(call(), function_name="f"))["RevisionId"]
+    assert before != policy == await revision()
+    assert not any("Init Duration" in line for line in (await place.invoke()).log)
+    stale = api.add_permission(call(), function_name="f", statement_id="t", **grant, revision_id=before)
+    await refused("PreconditionFailedException", stale, "GetPolicy")
+    await api.tag_resource(call(), resource=ARN, tags={"bed": "7"})
+    tagged = await revision()
+    assert tagged != policy
+    await api.update_function_configuration(call(), function_name="f", timeout=7, revision_id=tagged)
+    assert (await api.get_policy(call(), function_name="f"))["RevisionId"] == await revision() != tagged
+    await api.remove_permission(call(), function_name="f", statement_id="s", revision_id=await revision())
+
+
+async def test_an_alias_takes_with_it_what_was_set_on_it(place: Place) -> None:
+    api = place.api
+    await place.python(ECHO, publish=True)
+
+    async def make() -> str:
+        return (await api.create_alias(call(), function_name="f", name="live", function_version="1"))["RevisionId"]
+
+    first = await make()
+    granted = {"statement_id": "s", "action": "lambda:InvokeFunction", "principal": "s3.amazonaws.com"}
+    await api.add_permission(call(), function_name="f", qualifier="live", **granted)
+    assert (await api.get_alias(call(), function_name="f", name="live"))["RevisionId"] != first
+    await api.put_function_event_invoke_config(call(), function_name="f", qualifier="live", maximum_retry_attempts=0)
+    await api.delete_alias(call(), function_name="f", name="live")
+    await make()
+    await refused("ResourceNotFoundException", api.get_policy(call(), function_name="f", qualifier="live"))
+    assert (await api.list_function_event_invoke_configs(call(), function_name="f"))["FunctionEventInvokeConfigs"] == []
+
+
+async def test_another_description_is_another_version(place: Place) -> None:
+    await place.python(ECHO, description="one")
+    api = place.api
+    first = await api.publish_version(call(), function_name="f", description="of the version")
+    assert (first["Version"], first["Description"]) == ("1", "of the version")
+    assert (await api.publish_version(call(), function_name="f"))["Version"] == "1"
+    await api.update_function_configuration(call(), function_name="f", description="two")
+    second = await api.publish_version(call(), function_name="f")
+    assert (second["Version"], second["Description"]) == ("2", "two")
+
+
+async def test_a_version_that_is_not_there_may_be_deleted(place: Place) -> None:
+    await place.python(ECHO)
+    assert await place.api.delete_function(call(), function_name="f", qualifier="1233") == {"StatusCode": 204}

@@ -147,7 +147,7 @@ ERRORS: list[tuple[str, dict[str, Any], str, int, str]] = [
     ("create_alias", {**F, "Name": "live", "FunctionVersion": "1"}, CONFLICT, 409, "Alias already exists"),
     ("create_alias", {**F, "Name": "7", "FunctionVersion": "1"}, MODEL, 400, "name"),
     ("create_alias", {**F, "Name": "x", "FunctionVersion": "9"}, MISSING, 404, "Function not found"),
-    ("update_alias", {**F, "Name": "none", "FunctionVersion": "1"}, MISSING, 404, "Cannot find alias arn"),
+    ("update_alias", {**F, "Name": "none", "FunctionVersion": "1"}, MISSING, 404, "Alias not found"),
     ("update_alias", {**F, "Name": "live", "RevisionId": "x"}, STALE, 412, "GetAlias"),
     ("get_alias", {**F, "Name": "none"}, MISSING, 404, "Cannot find alias arn"),
     # policies
@@ -156,7 +156,7 @@ ERRORS: list[tuple[str, dict[str, Any], str, int, str]] = [
     ("add_permission", {**F, "StatementId": "t", **GRANT, "Principal": "nobody"}, INVALID, 400, "principal"),
     ("add_permission", {**F, "StatementId": "t", **GRANT, "Qualifier": "9"}, MISSING, 404, "Function not found"),
     ("remove_permission", {**F, "StatementId": "t"}, MISSING, 404, "is not found in resource policy"),
-    ("remove_permission", {**F, "StatementId": "s", "RevisionId": "x"}, STALE, 412, "GetPolicy"),
+    ("remove_permission", {**F, "StatementId": "s", "RevisionId": "x"}, STALE, 412, "GetFunction/GetAlias"),
     ("get_policy", {**F, "Qualifier": "live"}, MISSING, 404, "does not exist"),
     # concurrency
     ("put_function_concurrency", {**F, "ReservedConcurrentExecutions": 19}, INVALID, 400, "below its minimum value"),
@@ -190,7 +190,7 @@ ERRORS: list[tuple[str, dict[str, Any], str, int, str]] = [
         "No Provisioned",
     ),
     # asynchronous events, recursion, runtime management
-    ("put_function_event_invoke_config", {**F}, INVALID, 400, "at least one of"),
+    ("put_function_event_invoke_config", {**F}, INVALID, 400, "or destination setting"),
     ("put_function_event_invoke_config", {**F, "MaximumRetryAttempts": 3}, MODEL, 400, "maximumRetryAttempts"),
     ("put_function_event_invoke_config", {**F, "MaximumEventAgeInSeconds": 59}, MODEL, 400, "maximumEventAgeInSeconds"),
     (
@@ -198,7 +198,7 @@ ERRORS: list[tuple[str, dict[str, Any], str, int, str]] = [
         {**F, "DestinationConfig": {"OnFailure": {"Destination": "arn:aws:sqs:us-east-1:000000000000:q"}}},
         INVALID,
         400,
-        "not served",
+        "onFailure=OnFailure(destination=arn:aws:sqs:us-east-1:000000000000:q)",
     ),
     ("update_function_event_invoke_config", {**F, "MaximumRetryAttempts": 1}, MISSING, 404, "EventInvokeConfig"),
     ("delete_function_event_invoke_config", {**F}, MISSING, 404, "EventInvokeConfig"),
@@ -207,7 +207,7 @@ ERRORS: list[tuple[str, dict[str, Any], str, int, str]] = [
     # tags
     ("tag_resource", {"Resource": FUNCTION, "Tags": {"aws:x": "y"}}, INVALID, 400, "tag key"),
     ("tag_resource", {"Resource": FUNCTION[:-1] + "none", "Tags": {"a": "b"}}, MISSING, 404, "not found"),
-    ("list_tags", {"Resource": FUNCTION + ":live"}, INVALID, 400, "do not support"),
+    ("list_tags", {"Resource": FUNCTION + ":live"}, INVALID, 400, "are not supported"),
     # invoking
     ("invoke", {"FunctionName": "none"}, MISSING, 404, "Function not found"),
     ("invoke", {**F, "Qualifier": "9"}, MISSING, 404, "Function not found: " + FUNCTION + ":9"),

@@ -188,6 +188,7 @@ async def test_memory_beyond_the_size_kills_as_lambda_does(place: Place) -> None
     answer = await place.invoke()
     assert answer.result["errorType"] == "Runtime.ExitError"
     assert answer.result["errorMessage"].endswith("Runtime exited with error: signal: killed")
+    assert "Max Memory Used: 128 MB" in answer.report
 
 
 async def test_what_is_no_json_is_refused_before_anything_runs(place: Place) -> None:

@@ -136,7 +136,7 @@ REFUSED = [
     ({"KMSKeyArn": "arn:aws:kms:us-east-1:000000000000:key/x"}, "InvalidParameterValueException"),
     ({"DurableConfig": {"ExecutionTimeout": 60}}, "NotImplemented"),
     ({"TenancyConfig": {"TenantIsolationMode": "PER_TENANT"}}, "NotImplemented"),
-    ({"FunctionName": "a" * 65}, "ValidationException"),
+    ({"FunctionName": "a" * 65}, "InvalidParameterValueException"),
 ]
 
 

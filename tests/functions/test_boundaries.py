@@ -145,6 +145,22 @@ def test_a_mobile_client_says_who_it_is(client: Any, make: Make, language: str) 
         assert (code, status) == ("InvalidRequestContentException", 400)
 
 
+def test_a_client_context_has_3583_bytes_of_base64(client: Any, make: Make) -> None:
+    name = make("def handler(event, context): return len(context.client_context.custom['a'])")
+
+    def context(size: int) -> str:
+        text = base64.b64encode(json.dumps({"custom": {"a": "x" * (size * 3 // 4 - 19)}}).encode()).decode()
+        assert len(text) == size
+        return text
+
+    assert (
+        json.loads(client.invoke(FunctionName=name, ClientContext=context(3580))["Payload"].read())
+        == 3580 * 3 // 4 - 19
+    )
+    code, status, _ = refused(client.invoke, FunctionName=name, ClientContext=context(3584))
+    assert (code, status) == ("InvalidRequestContentException", 400)
+
+
 def test_an_alias_shares_the_calls_by_its_weights(client: Any, make: Make) -> None:
     name = make("def handler(event, context): return context.function_version", Publish=True)
     client.update_function_configuration(FunctionName=name, Timeout=9)

@@ -82,7 +82,7 @@ async def test_a_bad_zip_is_refused_and_leaves_nothing(
 async def test_more_than_fifty_megabytes_are_too_large(place: Place) -> None:
     with pytest.raises(ServiceError) as caught:
         await place.create("f", bytes(50 * 1024 * 1024 + 1), PYTHON, "app.handler")
-    assert caught.value.code == "RequestTooLargeException"
+    assert caught.value.code == "RequestEntityTooLargeException"
 
 
 async def test_links_inside_and_modes_are_kept(place: Place) -> None:

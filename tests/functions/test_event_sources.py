@@ -448,7 +448,7 @@ async def test_a_mapping_has_tags_by_its_arn_also_after_a_restart(tmp_path: Path
     ("given", "code"),
     [
         ({"tags": {"aws:x": "1"}}, "InvalidParameterValueException"),
-        ({"function_name": "none"}, "ResourceNotFoundException"),
+        ({"function_name": "none"}, "InvalidParameterValueException"),
         ({"event_source_arn": ARN + "none"}, "ResourceNotFoundException"),
         ({"event_source_arn": None}, "InvalidParameterValueException"),
         ({"event_source_arn": "arn:aws:sqs:us-east-1:000000000000:q"}, "InvalidParameterValueException"),

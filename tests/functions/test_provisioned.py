@@ -109,4 +109,16 @@ async def test_what_is_refused(tmp_path: Path) -> None:
         assert (await refusal(get))[0] == "ProvisionedConcurrencyConfigNotFoundException"
         await put(place, "1", 1)
         code, message = await refusal(put(place, "live", 1))
-        assert code == wrong and "Alias can't be used for Provisioned Concurrency" in message
+        assert code == "ResourceConflictException"
+        assert message == (
+            "Alias can't be used for Provisioned Concurrency configuration on an already Provisioned version"
+        )
+        await place.api.delete_provisioned_concurrency_config(call(), function_name="f", qualifier="1")
+        await put(place, "live", 2)
+        code, message = await refusal(put(place, "1", 1))
+        assert (code, message) == ("ResourceConflictException", "Version is pointed by a Provisioned Concurrency alias")
+        less = place.api.put_function_concurrency(call(), function_name="f", reserved_concurrent_executions=1)
+        assert await refusal(less) == (
+            wrong,
+            " ReservedConcurrentExecutions  1 should not be lower than function's total provisioned concurrency [2].",
+        )

@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -48,10 +47,6 @@ class Target:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "about", event_about(self.arn, float(self.version.timeout)))
-
-
-def new_revision() -> str:
-    return str(uuid.uuid4())
 
 
 class Catalog:

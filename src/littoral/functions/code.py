@@ -64,8 +64,8 @@ class CodeStore:
     async def check(self, archive: bytes) -> Stored:
         """Facts of a zip that could be added. Raises ServiceError as ``add`` does; keeps nothing."""
         if len(archive) > MAX_ZIP:
-            message = f"Request must be smaller than {MAX_ZIP} bytes for the zip file of a function"
-            raise ServiceError("RequestTooLargeException", message, status=413, fields={"Type": "User"})
+            message = f"Zipped size must be smaller than {MAX_ZIP} bytes"
+            raise ServiceError("RequestEntityTooLargeException", message, status=413, fields={"Type": "User"})
         if not archive:
             raise invalid("Uploaded file must be a non-empty zip")
         await asyncio.to_thread(_inspect, archive)
@@ -74,7 +74,7 @@ class CodeStore:
 
     async def add(self, archive: bytes) -> Stored:
         """Unpack (which proves every checksum), then keep durably. Raises InvalidParameterValueException for what
-        is no zip, is empty, too large or unsafe, RequestTooLargeException beyond 50 MB; nothing is left then."""
+        is no zip, is empty, too large or unsafe, RequestEntityTooLargeException beyond 50 MB; nothing is left then."""
         stored = await self.check(archive)
         key = stored.code_key
         self._added.add(key)

@@ -28,7 +28,7 @@ from littoral.aws.invoke import Invocation, InvokeResult
 from littoral.functions.api import LambdaApi
 from littoral.functions.api.parts import CodeSource, Parts
 from littoral.functions.api.settings import log_style
-from littoral.functions.catalog import Catalog, Target, new_revision
+from littoral.functions.catalog import Catalog, Target
 from littoral.functions.code import CodeStore
 from littoral.functions.codeurl import PREFIX, CodeUrls
 from littoral.functions.delivery import Deliveries
@@ -56,7 +56,15 @@ from littoral.functions.urls import FunctionUrls
 from littoral.functions.usage import PATH as USAGE
 from littoral.functions.usage import Authenticate, usage_handler
 from littoral.functions.validation import replica_group
-from littoral.functions.version import Function, FunctionVersion, LayerUse, Placement, aws_time, configuration
+from littoral.functions.version import (
+    Function,
+    FunctionVersion,
+    LayerUse,
+    Placement,
+    aws_time,
+    configuration,
+    new_revision,
+)
 from littoral.net.message import Handler
 from littoral.store.contract import Blobs, Conflict, Records, Streams
 

@@ -298,6 +298,11 @@ class Instance(asyncio.Protocol):
     def listening(self, listener: socket.socket) -> None:
         listener.close()  # asked for by runtimes of one's own alone
 
+    def outgrew(self, kib: int) -> None:
+        """It has more memory than it may, and is killed for it, as by Lambda: its report says that it had it all."""
+        self._memory_kib = max(self._memory_kib, kib)
+        self.process.kill()
+
     def failed(self, error: str) -> None:
         self._status = -1
         if not self._ready.done():
@@ -306,7 +311,7 @@ class Instance(asyncio.Protocol):
 
     def exited(self, status: int, peak_kib: int) -> None:
         self._status = status
-        self._memory_kib = peak_kib
+        self._memory_kib = max(self._memory_kib, peak_kib)
         self._stops()
         if self._eof:
             self._finish_dead()

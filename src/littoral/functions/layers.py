@@ -83,7 +83,8 @@ class Layers:
         return self._layers.get(name) or Layer(name)
 
     def get(self, name: str, version: int) -> LayerVersion:
-        """Raises ResourceNotFoundException."""
+        """Raises ResourceNotFoundException, InvalidParameterValueException for what is no number of a version."""
+        check_number(version)
         found = self.find(name).versions.get(version)
         if found is None:
             raise not_found("The resource you requested does not exist.")
@@ -110,11 +111,16 @@ class Layers:
         match = _VERSION_ARN.fullmatch(arn)
         if match is None:
             raise invalid(f"Invalid layer version ARN: {arn[:200]}")
-        if (match["region"], match["account"]) != (self.home.region, self.home.account):
+        if match["region"] != self.home.region:
+            raise invalid(
+                "Layers are not in the same region as the function. "
+                f"Layers are expected to be in region {self.home.region}."
+            )
+        if match["account"] != self.home.account:
             raise ServiceError(
                 "AccessDeniedException",
-                f"Not authorized to perform: lambda:GetLayerVersion on resource: {arn}: layers of other accounts and "
-                "regions are not reachable from this place",
+                f"Not authorized to perform: lambda:GetLayerVersion on resource: {arn}: layers of other accounts are "
+                "not reachable from this place",
                 status=403,
             )
         return match["name"], int(match["version"])
@@ -125,18 +131,18 @@ class Layers:
         Raises InvalidParameterValueException for more than five, for what does not exist and for two versions of one.
         """
         if len(arns) > MAX_LAYERS:
-            raise invalid(f"Function cannot reference more than {MAX_LAYERS} layers")
+            raise invalid(f"Cannot reference more than {MAX_LAYERS} layers.")
         kept = {use.arn: use for use in before}
-        seen: set[str] = set()
+        seen: dict[str, str] = {}
         uses: list[LayerUse] = []
         for arn in arns:
             name, number = self.parse(arn)
             if name in seen:
                 raise invalid(
                     "Two different versions of the same layer are not allowed to be referenced in the same function. "
-                    f"{arn} is the second one of {name}."
+                    f"{seen[name]} and {arn} are versions of the same layer."
                 )
-            seen.add(name)
+            seen[name] = arn
             found = self.find(name).versions.get(number)
             if found is not None:
                 uses.append(LayerUse(arn, found.sha256, found.size))
@@ -161,6 +167,11 @@ class Layers:
 
     def code_size(self) -> int:
         return sum(version.size for layer in self._layers.values() for version in layer.versions.values())
+
+
+def check_number(version: int) -> None:
+    if version < 1:
+        raise invalid("Layer Version Cannot be less than 1")
 
 
 def _layer_from(document: dict[str, Any]) -> Layer:

@@ -13,13 +13,27 @@ from functools import lru_cache
 from littoral.aws.requestid import new_request_id
 from littoral.aws.service import ServiceError
 
-__all__ = ["LATEST", "Home", "Reference", "conflict", "invalid", "is_number", "new_request_id", "not_found", "trace_of"]
+__all__ = [
+    "LATEST",
+    "Home",
+    "Reference",
+    "conflict",
+    "invalid",
+    "is_alias",
+    "is_number",
+    "new_request_id",
+    "not_found",
+    "trace_of",
+]
 
 LATEST = "$LATEST"
 _REFERENCE = re.compile(
     r"(?:arn:aws[a-zA-Z-]*:lambda:(?P<region>[a-z0-9-]+):)?(?:(?P<account>\d{12}):)?(?:function:)?"
     r"(?P<name>[a-zA-Z0-9-_]{1,64})(?::(?P<qualifier>\$LATEST|[a-zA-Z0-9-_]{1,128}))?"
 )
+
+_TOO_LONG = re.compile(_REFERENCE.pattern.replace("{1,64}", "{65,}"))
+_ALIAS = re.compile(r"(?!^[0-9]+$)([a-zA-Z0-9-_]{1,128})")  # what an alias may be called
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +63,15 @@ class Home:
         return arn.removeprefix(prefix) if arn.startswith(prefix) else None
 
     def parse(self, text: str, qualifier: str | None = None) -> Reference:
-        """Raises ServiceError: ValidationException, InvalidParameterValueException, ResourceNotFoundException."""
+        """Raises ServiceError: ValidationException, InvalidParameterValueException, ResourceNotFoundException,
+        AccessDeniedException."""
         return _parsed(self, text, qualifier)
 
     def _parse(self, text: str, qualifier: str | None) -> Reference:
         match = _REFERENCE.fullmatch(text)
         if match is None:
+            if too_long := _TOO_LONG.fullmatch(text):
+                raise _length_error(text, too_long["name"])
             raise ServiceError(
                 "ValidationException",
                 f"1 validation error detected: Value '{text[:200]}' at 'functionName' failed to satisfy constraint: "
@@ -67,7 +84,11 @@ class Home:
         if region is not None and region != self.region:
             raise not_found(f"Functions from '{region}' are not reachable in this region ('{self.region}')")
         if account is not None and account != self.account:
-            raise not_found(f"Function not found: {text}")
+            raise ServiceError(
+                "AccessDeniedException",
+                f"Not authorized to use {text}: this place has no functions of other accounts",
+                status=403,
+            )
         named = match["qualifier"]
         if named and qualifier and named != qualifier:
             raise invalid("The derived qualifier from the function name does not match the specified qualifier.")
@@ -90,6 +111,20 @@ def not_found(message: str) -> ServiceError:
 
 def conflict(message: str) -> ServiceError:
     return ServiceError("ResourceConflictException", message, status=409, fields={"Type": "User"})
+
+
+def _length_error(text: str, name: str) -> ServiceError:
+    """For a name that is too long; an ARN is refused by its own length first."""
+    start = "1 validation error detected: Value"
+    rule = "failed to satisfy constraint: Member must have length less than or equal to"
+    if len(text) > 140:
+        return ServiceError("ValidationException", f"{start} '{text[:200]}' at 'functionName' {rule} 140", status=400)
+    return invalid(f"{start} '{name}' at 'functionName' {rule} 64")
+
+
+def is_alias(qualifier: str) -> bool:
+    """Whether an alias may have that name."""
+    return _ALIAS.fullmatch(qualifier) is not None
 
 
 def is_number(qualifier: str) -> bool:

@@ -12,7 +12,7 @@ from littoral.aws.service import ServiceError
 MAX_SYNC = 6 * 1024 * 1024  # bytes of a synchronous event
 MAX_RESPONSE = MAX_SYNC + 100  # bytes of a response: Lambda allows 6 MB and 100 bytes
 MAX_EVENT = 1024 * 1024  # bytes of an asynchronous one: AWS allows 1 MB since 2025
-MAX_CONTEXT = 3583  # bytes of a client context, base64 decoded
+MAX_CONTEXT = 3583  # characters of a client context in base64
 ON_THE_LOOP = 128 * 1024  # larger events are checked in a thread
 
 
@@ -43,10 +43,15 @@ async def check_payload(payload: bytes, limit: int, kind: str) -> bytes:
 def context_of(client_context: Mapping[str, Any]) -> bytes:
     """A client context as JSON, empty for none. Raises InvalidRequestContentException."""
     encoded = json.dumps(dict(client_context)).encode() if client_context else b""
-    if len(encoded) > MAX_CONTEXT:
-        message = f"Client context must be at most {MAX_CONTEXT} bytes"
-        raise ServiceError("InvalidRequestContentException", message, status=400, fields={"Type": "User"})
+    check_context((len(encoded) + 2) // 3 * 4)
     return encoded
+
+
+def check_context(size: int) -> None:
+    """``size`` of it in base64. Raises InvalidRequestContentException."""
+    if size > MAX_CONTEXT:
+        message = f"Client context must be at most {MAX_CONTEXT} bytes when base64-encoded."
+        raise ServiceError("InvalidRequestContentException", message, status=400, fields={"Type": "User"})
 
 
 def too_large(kind: str, limit: int, size: int | None) -> ServiceError:
@@ -64,7 +69,7 @@ def _parse(payload: bytes) -> None:
     except (ValueError, RecursionError) as error:
         raise ServiceError(
             "InvalidRequestContentException",
-            f"Could not parse request body into json: {error}",
+            f"Could not parse request body into json: Could not parse payload into json: {error}",
             status=400,
             fields={"Type": "User"},
         ) from None

@@ -60,7 +60,7 @@ def _principal(text: str) -> str | dict[str, str]:
         return {"AWS": f"arn:aws:iam::{text}:root"}
     if re.fullmatch(r"arn:aws[a-z-]*:(iam|sts)::\d{12}:.+", text):
         return {"AWS": text}
-    raise invalid(f"The provided principal was invalid. Please check the principal and try again: {text[:100]}")
+    raise invalid("The provided principal was invalid. Please check the principal and try again.")
 
 
 def allows(

@@ -287,4 +287,4 @@ class Scheduler:
             for pool in self._pools.values():
                 for instance in (*pool.busy, *pool.opening):
                     if instance.process.over_memory(pool.version.memory_size * MIB, closely=look % CLOSELY == 0):
-                        instance.process.kill()
+                        instance.outgrew(pool.version.memory_size * 1024)

@@ -42,6 +42,11 @@ class Slots:
         self._shares: dict[str, Share] = {}
         self._starving: dict[str, float] = {}  # function → when it was refused with less than its share
 
+    @property
+    def floor(self) -> int:
+        """What is left to functions without a reservation, whatever is reserved: 100 of AWS's 1,000."""
+        return min(100, self.total // 10)
+
     def of(self, function: str) -> Share:
         share = self._shares.get(function)
         if share is None:

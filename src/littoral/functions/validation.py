@@ -117,8 +117,9 @@ def environment_of(environment: Mapping[str, Any] | None) -> dict[str, str]:
             raise invalid(f"{start} contain a NUL character in {name}")
     if variables.get(NETWORK, "on") not in ("on", "off"):
         raise invalid(f"{start} set {NETWORK} to something else than on or off")
-    if variables and len(json.dumps(variables, ensure_ascii=False, separators=(",", ":")).encode()) > ENVIRONMENT_BYTES:
-        raise invalid(f"{start} exceeded the 4KB limit.")
+    measured = json.dumps(variables, ensure_ascii=False, separators=(",", ":"))
+    if variables and len(measured.encode()) > ENVIRONMENT_BYTES:
+        raise invalid(f"{start} exceeded the 4KB limit. String measured: {measured}")
     return variables
 
 
@@ -165,4 +166,4 @@ def check_tags(tags: Mapping[str, str] | None) -> None:
         if not key or len(key) > 128 or key.lower().startswith("aws:"):
             raise invalid(f"The tag key '{key[:128]}' is not allowed: 1-128 characters, not beginning with aws:")
     if len(tags or {}) > 50:
-        raise invalid("A function can have at most 50 tags")
+        raise invalid("Number of tags exceeds resource tag limit.")

@@ -7,12 +7,13 @@ update, a numbered version never changes.
 from __future__ import annotations
 
 import base64
+import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from littoral.functions.names import LATEST, Home
+from littoral.functions.names import LATEST, Home, is_number
 from littoral.functions.opt import merged_key
 
 NETWORK = "LITTORAL_NETWORK"  # variable of a function: on (where it is not there) or off
@@ -79,6 +80,7 @@ class FunctionVersion:
     tracing: str = "PassThrough"
     snap_start: str = "None"
     log_style: LogStyle = field(default_factory=LogStyle)
+    latest_description: str | None = None  # of $LATEST when it was published; a version may be given another
     key: str = field(init=False, repr=False, compare=False)  # instances are shared by what has the same key
 
     def __post_init__(self) -> None:
@@ -139,7 +141,7 @@ class Function:
     aliases: dict[str, Alias] = field(default_factory=dict)
     reserved: int | None = None
     policies: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # qualifier or "" → statements
-    policy_revisions: dict[str, str] = field(default_factory=dict)
+    revisions: dict[str, str] = field(default_factory=dict)  # qualifier or "" → since its policy or tags changed
     event_configs: dict[str, dict[str, Any]] = field(default_factory=dict)  # qualifier → configuration
     tags: dict[str, str] = field(default_factory=dict)
     urls: dict[str, dict[str, Any]] = field(default_factory=dict)  # alias or "" → its URL
@@ -149,6 +151,24 @@ class Function:
 
     def version(self, number: str) -> FunctionVersion | None:
         return self.latest if number == LATEST else self.versions.get(int(number))
+
+    def revision(self, qualifier: str = "") -> str:
+        """The RevisionId that is shown and compared: a policy's change is one of what it belongs to."""
+        qualifier = "" if qualifier == LATEST else qualifier
+        if qualifier in self.revisions:
+            return self.revisions[qualifier]
+        if qualifier in self.aliases:
+            return self.aliases[qualifier].revision_id
+        version = self.version(qualifier or LATEST) if not qualifier or is_number(qualifier) else None
+        return version.revision_id if version is not None else ""
+
+    def revised(self, qualifier: str = "") -> dict[str, str]:
+        """Its revisions after a change that is none of the version itself: instances go on."""
+        return {**self.revisions, qualifier: new_revision()}
+
+
+def new_revision() -> str:
+    return str(uuid.uuid4())
 
 
 def aws_time(now: float) -> str:
@@ -186,6 +206,7 @@ def function_document(function: Function) -> dict[str, Any]:
 def function_from(document: Mapping[str, Any]) -> Function:
     known = dict(document)
     known["latest"] = version_from(known["latest"])
+    known["revisions"] = known.pop("policy_revisions", None) or known.get("revisions", {})
     known["aliases"] = {name: Alias(**alias) for name, alias in known["aliases"].items()}
     return Function(**known)
 

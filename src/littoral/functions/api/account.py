@@ -8,7 +8,7 @@ from littoral.aws.service import Call, Output, operation
 from littoral.functions import validation
 from littoral.functions.api.parts import Operations
 from littoral.functions.code import MAX_UNPACKED, MAX_ZIP
-from littoral.functions.names import invalid
+from littoral.functions.names import LATEST, Reference, invalid
 
 CODE_STORAGE = 80_530_636_800  # AWS's default, 75 GB; the disk is the real limit
 
@@ -23,13 +23,19 @@ class AccountOperations(Operations):
             raise validation.validation_error(count, "reservedConcurrentExecutions", "Member must have value >= 0")
         reference = self._unqualified(function_name)
         async with self._catalog.lock(reference.name):
+            self._catalog.version(Reference(reference.name, LATEST))
             function = self._catalog.get(reference.name)
             slots = self._parts.scheduler.slots
-            floor = min(100, slots.total // 10)  # AWS leaves 100 of 1,000 to the functions without a reservation
-            if slots.unreserved + (function.reserved or 0) - count < floor:
+            provisioned = sum(each["count"] for each in function.provisioned.values())
+            if count < provisioned:
+                raise invalid(
+                    f" ReservedConcurrentExecutions  {count} should not be lower than function's total provisioned "
+                    f"concurrency [{provisioned}]."
+                )
+            if slots.unreserved + (function.reserved or 0) - count < slots.floor:
                 raise invalid(
                     "Specified ReservedConcurrentExecutions for function decreases account's "
-                    f"UnreservedConcurrentExecution below its minimum value of [{floor}]."
+                    f"UnreservedConcurrentExecution below its minimum value of [{slots.floor}]."
                 )
             await self._catalog.save(replace(function, reserved=count))
             slots.reserve(reference.name, count)
@@ -68,7 +74,7 @@ class AccountOperations(Operations):
 
     @operation(notes="there is no code signing: the configuration is always none")
     async def get_function_code_signing_config(self, call: Call, *, function_name: str) -> Output:
-        function = self._catalog.get(self._home.parse(function_name).name)
+        function = self._catalog.get(self._unqualified(function_name).name)
         return {"CodeSigningConfigArn": "", "FunctionName": function.name}
 
     @operation(notes="Terminate ends a chain of functions through destinations after 16 steps; Allow lets it go on")

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
-from littoral.aws.service import Call, Output, operation
+from littoral.aws.service import Call, Output, ServiceError, operation
 from littoral.functions import validation
 from littoral.functions.api.parts import PAGE, Operations, check_revision, page, with_marker
-from littoral.functions.catalog import new_revision
-from littoral.functions.names import LATEST, conflict, invalid, is_number, not_found
-from littoral.functions.version import Alias, Function
+from littoral.functions.names import LATEST, conflict, invalid, is_alias, is_number, not_found
+from littoral.functions.version import Alias, Function, new_revision
 
-_NAME = re.compile(r"(?!^[0-9]+$)([a-zA-Z0-9-_]{1,128})")
+T = TypeVar("T")
+# what goes with an alias, by its name
+OF_AN_ALIAS = ("aliases", "provisioned", "urls", "policies", "event_configs", "revisions")
 
 
 class AliasOperations(Operations):
@@ -28,26 +28,29 @@ class AliasOperations(Operations):
         description: str = "",
         routing_config: dict[str, Any] | None = None,
     ) -> Output:
-        if not _NAME.fullmatch(name):
+        if not is_alias(name):
             raise validation.validation_error(
                 name[:128], "name", "Member must satisfy regular expression pattern: (?!^[0-9]+$)([a-zA-Z0-9-_]+)"
             )
         validation.check_description(description)
-        reference = self._home.parse(function_name)
+        reference = self._unqualified(function_name)
         async with self._catalog.lock(reference.name):
-            function = self._catalog.get(reference.name)
+            function = self._catalog.find(reference.name)
+            if function is None:
+                raise not_found(f"Function not found: {self._home.arn(reference.name, function_version)}")
             if name in function.aliases:
                 raise conflict(f"Alias already exists: {self._home.arn(function.name, name)}")
             self._check_version(function, function_version)
             weights = self._weights(function, function_version, routing_config)
             alias = Alias(name, function_version, description, weights, new_revision())
-            await self._catalog.save(replace(function, aliases={**function.aliases, name: alias}))
-            return self._shown_alias(function.name, alias)
+            function = replace(function, aliases={**function.aliases, name: alias})
+            await self._catalog.save(function)
+            return self._shown_alias(function, alias)
 
     @operation()
     async def get_alias(self, call: Call, *, function_name: str, name: str) -> Output:
-        function = self._catalog.get(self._home.parse(function_name).name)
-        return self._shown_alias(function.name, self._alias(function, name))
+        function = self._catalog.get(self._unqualified(function_name).name)
+        return self._shown_alias(function, self._alias(function, name))
 
     @operation()
     async def update_alias(
@@ -62,11 +65,13 @@ class AliasOperations(Operations):
         revision_id: str | None = None,
     ) -> Output:
         validation.check_description(description)
-        reference = self._home.parse(function_name)
+        reference = self._unqualified(function_name)
         async with self._catalog.lock(reference.name):
             function = self._catalog.get(reference.name)
-            alias = self._alias(function, name)
-            check_revision(revision_id, alias.revision_id, "Alias")
+            alias = function.aliases.get(name)
+            if alias is None:
+                raise not_found(f"Alias not found: {self._home.arn(function.name, name)}")
+            check_revision(revision_id, function.revision(name))
             version = function_version or alias.version
             self._check_version(function, version)
             changed = replace(
@@ -77,22 +82,22 @@ class AliasOperations(Operations):
                 revision_id=new_revision(),
             )
             if version in changed.weights:
-                raise invalid(f"Invalid function version {version}: it is in the alias's routing configuration already")
-            await self._catalog.save(replace(function, aliases={**function.aliases, name: changed}))
+                raise _included(version)
+            aliases = {**function.aliases, name: changed}
+            function = replace(function, aliases=aliases, revisions=_without(function.revisions, name))
+            await self._catalog.save(function)
             self._parts.provisioner.changed()
-            return self._shown_alias(function.name, changed)
+            return self._shown_alias(function, changed)
 
     @operation()
     async def delete_alias(self, call: Call, *, function_name: str, name: str) -> Output:
         """Succeeds when there is no such alias, as AWS does."""
-        reference = self._home.parse(function_name)
+        reference = self._unqualified(function_name)
         async with self._catalog.lock(reference.name):
             function = self._catalog.get(reference.name)
             if name in function.aliases:
-                aliases = {each: alias for each, alias in function.aliases.items() if each != name}
-                kept = {each: config for each, config in function.provisioned.items() if each != name}
-                urls = {each: url for each, url in function.urls.items() if each != name}
-                await self._catalog.save(replace(function, aliases=aliases, provisioned=kept, urls=urls))
+                left: dict[str, Any] = {member: _without(getattr(function, member), name) for member in OF_AN_ALIAS}
+                await self._catalog.save(replace(function, **left))
                 self._parts.provisioner.changed()
         return {}
 
@@ -106,11 +111,11 @@ class AliasOperations(Operations):
         marker: str | None = None,
         max_items: int = PAGE,
     ) -> Output:
-        function = self._catalog.get(self._home.parse(function_name).name)
+        function = self._catalog.get(self._unqualified(function_name).name)
         aliases = sorted(function.aliases.values(), key=lambda alias: alias.name)
         aliases = [alias for alias in aliases if function_version in (None, alias.version)]
         shown, following = page(aliases, lambda alias: alias.name, marker, min(max_items, PAGE))
-        return with_marker({"Aliases": [self._shown_alias(function.name, alias) for alias in shown]}, following)
+        return with_marker({"Aliases": [self._shown_alias(function, alias) for alias in shown]}, following)
 
     def _alias(self, function: Function, name: str) -> Alias:
         if name not in function.aliases:
@@ -132,23 +137,39 @@ class AliasOperations(Operations):
         if len(weights) > 1:
             raise invalid("Number of items in AdditionalVersionWeights cannot be greater than 1")
         for other, weight in weights.items():
-            if not is_number(other) or other == version:
-                raise invalid(
-                    f"Invalid function version {other}. Function version has to be a number other than the main one"
+            if not is_number(other):
+                raise validation.validation_error(
+                    f"{{{other[:100]}={weight}}}",
+                    "routingConfig.additionalVersionWeights",
+                    "Map keys must satisfy constraint: [Member must have length less than or equal to 1024, "
+                    "Member must have length greater than or equal to 1, "
+                    "Member must satisfy regular expression pattern: [0-9]+]",
                 )
+            if other == version:
+                raise _included(other)
             self._check_version(function, other)
             if not 0.0 <= weight <= 1.0:
                 raise invalid(f"AdditionalVersionWeights of {other} must be between 0.0 and 1.0")
         return weights
 
-    def _shown_alias(self, function: str, alias: Alias) -> Output:
+    def _shown_alias(self, function: Function, alias: Alias) -> Output:
         shown: Output = {
-            "AliasArn": self._home.arn(function, alias.name),
+            "AliasArn": self._home.arn(function.name, alias.name),
             "Name": alias.name,
             "FunctionVersion": alias.version,
             "Description": alias.description,
-            "RevisionId": alias.revision_id,
+            "RevisionId": function.revision(alias.name),
         }
         if alias.weights:
             shown["RoutingConfig"] = {"AdditionalVersionWeights": dict(alias.weights)}
         return shown
+
+
+def _included(version: str) -> ServiceError:
+    return invalid(
+        f"Invalid function version {version}. Function version {version} is already included in routing configuration."
+    )
+
+
+def _without(known: dict[str, T], name: str) -> dict[str, T]:
+    return {each: value for each, value in known.items() if each != name}

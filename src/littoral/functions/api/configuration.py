@@ -30,17 +30,18 @@ class ConfigurationOperations(SettingsOperations):
         dry_run: bool = False,
         revision_id: str | None = None,
     ) -> Output:
-        reference = self._home.parse(function_name)
+        reference = self._unqualified(function_name)
         async with self._catalog.lock(reference.name):
             function = self._catalog.get(reference.name)
             self._parts.readiness.check_changeable(function.name)
-            check_revision(revision_id, function.latest.revision_id)
+            check_revision(revision_id, function.revision())
+            if image_uri:
+                raise invalid("Please don't provide ImageUri when updating a function with packageType Zip.")
             code = {
                 "ZipFile": zip_file,
                 "S3Bucket": s3_bucket,
                 "S3Key": s3_key,
                 "S3ObjectVersion": s3_object_version,
-                "ImageUri": image_uri,
             }
             stored = await self._code_of(code, dry_run=dry_run)
             latest = replace(function.latest, code_sha256=stored.sha256, code_size=stored.size)
@@ -82,7 +83,7 @@ class ConfigurationOperations(SettingsOperations):
         snap_start: dict[str, Any] | None = None,
         logging_config: dict[str, Any] | None = None,
     ) -> Output:
-        reference = self._home.parse(function_name)
+        reference = self._unqualified(function_name)
         validation.check_configuration(
             role=role,
             handler=handler,
@@ -109,12 +110,8 @@ class ConfigurationOperations(SettingsOperations):
         }
         async with self._catalog.lock(reference.name):
             function = self._catalog.get(reference.name)
-            if reference.qualifier not in (None, "$LATEST"):
-                raise invalid(
-                    "This operation is permitted on Lambda functions only. Aliases and versions do not support it."
-                )
             self._parts.readiness.check_changeable(function.name)
-            check_revision(revision_id, function.latest.revision_id)
+            check_revision(revision_id, function.revision())
             changes = self._settings(reference.name, runtime or function.latest.runtime, asked, function.latest)
             changes |= {name: value for name, value in given.items() if value is not None}
             latest = replace(function.latest, **changes)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from littoral.aws.service import Call, Output, operation
+from littoral.aws.service import Call, Output, ServiceError, operation
 from littoral.functions.api.parts import PAGE, Operations, page, with_marker
 from littoral.functions.names import LATEST, Reference, invalid, not_found
 from littoral.functions.validation import validation_error
-from littoral.functions.version import Function
 
 
 class EventInvokeOperations(Operations):
@@ -66,7 +65,9 @@ class EventInvokeOperations(Operations):
     async def list_function_event_invoke_configs(
         self, call: Call, *, function_name: str, marker: str | None = None, max_items: int = PAGE
     ) -> Output:
-        function = self._catalog.get(self._home.parse(function_name).name)
+        reference = self._unqualified(function_name)
+        self._check_invoked(reference)
+        function = self._catalog.get(reference.name)
         shown, following = page(sorted(function.event_configs), str, marker, min(max_items, PAGE))
         listed = [self._shown_config(Reference(function.name, key), function.event_configs[key]) for key in shown]
         return with_marker({"FunctionEventInvokeConfigs": listed}, following)
@@ -75,17 +76,14 @@ class EventInvokeOperations(Operations):
         self, reference: Reference, retries: int | None, age: int | None, destinations: dict[str, Any] | None
     ) -> dict[str, Any]:
         """The members that were sent, checked."""
-        self._catalog.version(reference)
+        self._check_invoked(reference)
         if retries is None and age is None and destinations is None:
-            raise invalid(
-                "You must specify at least one of: MaximumRetryAttempts, MaximumEventAgeInSeconds, DestinationConfig."
-            )
+            raise invalid("You must specify at least one of error handling or destination setting.")
         if retries is not None and not 0 <= retries <= 2:
             raise validation_error(retries, "maximumRetryAttempts", "Member must have value between 0 and 2")
         if age is not None and not 60 <= age <= 21_600:
             raise validation_error(age, "maximumEventAgeInSeconds", "Member must have value between 60 and 21600")
-        for destination in (destinations or {}).values():
-            self._check_destination(reference, (destination or {}).get("Destination"))
+        self._check_destinations(reference, destinations or {})
         given = {
             "MaximumRetryAttempts": retries,
             "MaximumEventAgeInSeconds": age,
@@ -93,17 +91,32 @@ class EventInvokeOperations(Operations):
         }
         return {key: value for key, value in given.items() if value is not None}
 
-    def _check_destination(self, reference: Reference, arn: str | None) -> None:
-        if not arn:
-            return
-        if ":lambda:" in arn:
+    def _check_invoked(self, reference: Reference) -> None:
+        try:
+            self._catalog.version(reference)
+        except ServiceError:
+            raise not_found("The function doesn't exist.") from None
+
+    def _check_destinations(self, reference: Reference, destinations: dict[str, Any]) -> None:
+        arns = {end: (destinations.get(end) or {}).get("Destination") for end in ("OnSuccess", "OnFailure")}
+        for arn in filter(None, arns.values()):
+            if ":lambda:" in arn:
+                self._check_function(reference, arn)
+            elif not self._parts.deliveries.sink.accepts(arn):
+                success, failure = (f"{end}(destination={arns[end]})" if arns[end] else "null" for end in arns)
+                raise invalid(
+                    f"The provided destination config DestinationConfig(onSuccess={success}, onFailure={failure}) is "
+                    "invalid. This place serves the ARNs of functions, streams and IoT topics."
+                )
+
+    def _check_function(self, reference: Reference, arn: str) -> None:
+        try:
             destination = self._home.parse(arn)
             self._catalog.version(destination)
-            if destination.name == reference.name:
-                raise invalid("The destination must be another function than the one whose events it takes")
-            return
-        if not self._parts.deliveries.sink.accepts(arn):
-            raise invalid(f"The destination {arn[:200]} is not served by this place: use the ARN of a function")
+        except ServiceError:
+            raise invalid(f"The destination ARN {arn[:200]} is invalid.") from None
+        if destination.name == reference.name:
+            raise invalid("You can't specify the function as a destination for itself.")
 
     async def _store(self, reference: Reference, given: dict[str, Any], now: float, *, keep: bool) -> Output:
         async with self._catalog.lock(reference.name):
@@ -115,8 +128,8 @@ class EventInvokeOperations(Operations):
             return self._shown_config(reference, config)
 
     def _existing(self, reference: Reference) -> dict[str, Any]:
-        function: Function = self._catalog.get(reference.name)
-        config = function.event_configs.get(_key(reference))
+        function = self._catalog.find(reference.name)
+        config = function.event_configs.get(_key(reference)) if function is not None else None
         if config is None:
             arn = self._home.arn(reference.name, _key(reference))
             raise not_found(f"The function {arn} doesn't have an EventInvokeConfig")

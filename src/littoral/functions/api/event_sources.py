@@ -169,14 +169,17 @@ class EventSourceOperations(Operations):
         return shown
 
     def _reference(self, function_name: str) -> Reference:
-        """Raises ResourceNotFoundException where there is no such function."""
+        """Raises InvalidParameterValueException where there is no such function."""
         reference = self._home.parse(function_name)
-        self._catalog.version(reference)
+        try:
+            self._catalog.version(reference)
+        except ServiceError:
+            raise invalid("Function does not exist") from None
         return reference
 
     def _source(self, arn: str | None) -> tuple[str, EventSource]:
         if not arn:
-            raise invalid("EventSourceArn is required: this place has no other kind of event source.")
+            raise invalid("Unrecognized event source.")
         source = self._parts.mappings.source(arn)
         if source is None:
             raise invalid(f"Unrecognized event source, or one that this place does not serve: {arn[:200]}")
@@ -215,7 +218,7 @@ class EventSourceOperations(Operations):
 
     def _destination(self, destinations: dict[str, Any]) -> str | None:
         if (destinations.get("OnSuccess") or {}).get("Destination"):
-            raise invalid("An event source mapping has no OnSuccess destination.")
+            raise invalid("Unsupported DestinationConfig parameter for given event source mapping type.")
         arn: str | None = (destinations.get("OnFailure") or {}).get("Destination")
         if not arn:
             return None
@@ -276,8 +279,11 @@ def _number(member: str, value: int) -> int:
 
 def _starting(position: str | None, timestamp: datetime | None) -> float | None:
     """The moment to start from, for AT_TIMESTAMP."""
-    if position not in STARTS:
-        raise invalid(f"StartingPosition is required and must be one of {', '.join(STARTS)}.")
+    if position is None:
+        raise invalid(
+            "1 validation error detected: Value null at 'startingPosition' failed to satisfy constraint: "
+            "Member must not be null."
+        )
     if (position == "AT_TIMESTAMP") != (timestamp is not None):
         raise invalid("StartingPositionTimestamp belongs to the StartingPosition AT_TIMESTAMP.")
     return timestamp.timestamp() if timestamp is not None else None

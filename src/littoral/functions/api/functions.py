@@ -10,9 +10,8 @@ from littoral.aws.service import Call, Output, operation
 from littoral.functions import validation
 from littoral.functions.api.parts import PAGE, page, with_marker
 from littoral.functions.api.settings import Given, SettingsOperations
-from littoral.functions.catalog import new_revision
-from littoral.functions.names import LATEST, Reference, conflict, invalid, is_number, not_found
-from littoral.functions.version import Function, FunctionVersion, aws_time
+from littoral.functions.names import LATEST, Reference, conflict, invalid, is_number
+from littoral.functions.version import Function, FunctionVersion, aws_time, new_revision
 from littoral.store.contract import Conflict
 
 
@@ -183,9 +182,9 @@ class FunctionOperations(SettingsOperations):
         if qualifier == LATEST:
             raise invalid("$LATEST version cannot be deleted without deleting the function.")
         if not is_number(qualifier):
-            raise invalid("Deletion of aliases is not currently supported: use DeleteAlias")
+            raise invalid("Deletion of aliases is not currently supported.")
         if int(qualifier) not in function.versions:
-            raise not_found(f"Function not found: {self._home.arn(function.name, qualifier)}")
+            return  # AWS says so, too
         pointing = sorted(a.name for a in function.aliases.values() if a.version == qualifier or qualifier in a.weights)
         if pointing:
             raise conflict(f"Version {qualifier} cannot be deleted: the aliases {pointing} point to it")

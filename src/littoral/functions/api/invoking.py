@@ -14,7 +14,7 @@ from littoral.aws.service import Call, Later, Output, ServiceError, operation
 from littoral.functions.api.parts import Operations
 from littoral.functions.catalog import Target
 from littoral.functions.names import Reference, invalid, new_request_id, trace_of
-from littoral.functions.payload import MAX_CONTEXT, MAX_EVENT, MAX_SYNC, check_payload, check_small, too_large
+from littoral.functions.payload import MAX_EVENT, MAX_SYNC, check_context, check_payload, check_small, too_large
 from littoral.functions.streaming import ResponseStream
 from littoral.net.message import Body, BodyTooLarge
 from littoral.protocols.eventstream import CONTENT_TYPE
@@ -193,6 +193,7 @@ def _client_context(text: str | None) -> bytes:
     """JSON of the mobile SDK's context; raises InvalidRequestContentException."""
     if not text:
         return b""
+    check_context(len(text))
     try:
         decoded = base64.b64decode(text, validate=True)
         if not isinstance(json.loads(decoded), dict):
@@ -201,8 +202,4 @@ def _client_context(text: str | None) -> bytes:
         raise ServiceError(
             "InvalidRequestContentException", "Client context must be a valid Base64-encoded JSON object.", status=400
         ) from None
-    if len(decoded) > MAX_CONTEXT:
-        raise ServiceError(
-            "InvalidRequestContentException", f"Client context must be at most {MAX_CONTEXT} bytes", status=400
-        )
     return decoded

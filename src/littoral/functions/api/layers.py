@@ -13,10 +13,9 @@ from typing import Any
 from littoral.aws.service import Call, Output, ServiceError, operation
 from littoral.functions.api.parts import PAGE, Operations, check_revision, page, with_marker
 from littoral.functions.api.permissions import MAX_POLICY
-from littoral.functions.catalog import new_revision
-from littoral.functions.layers import Layer, Layers, LayerVersion
+from littoral.functions.layers import Layer, Layers, LayerVersion, check_number
 from littoral.functions.names import conflict, not_found
-from littoral.functions.version import aws_time
+from littoral.functions.version import aws_time, new_revision
 
 
 class LayerOperations(Operations):
@@ -112,6 +111,7 @@ class LayerOperations(Operations):
     @operation()
     async def delete_layer_version(self, call: Call, *, layer_name: str, version_number: int) -> Output:
         """Succeeds when there is no such version, as AWS does; functions that use it keep it."""
+        check_number(version_number)
         name = self._layers.name_of(layer_name)
         async with self._layers.lock(name):
             layer = self._layers.find(name)
@@ -134,8 +134,8 @@ class LayerOperations(Operations):
     ) -> Output:
         name = self._layers.name_of(layer_name)
         async with self._layers.lock(name):
-            version = self._layers.get(name, version_number)
-            check_revision(revision_id, version.policy_revision, "LayerVersionPolicy")
+            version = self._version(name, version_number)
+            check_revision(revision_id, version.policy_revision, "LayerPolicy")
             if any(each["Sid"] == statement_id for each in version.statements):
                 raise conflict(
                     f"The statement id ({statement_id}) provided already exists. "
@@ -166,21 +166,28 @@ class LayerOperations(Operations):
     ) -> Output:
         name = self._layers.name_of(layer_name)
         async with self._layers.lock(name):
-            version = self._layers.get(name, version_number)
+            version = self._version(name, version_number)
             left = tuple(each for each in version.statements if each["Sid"] != statement_id)
             if len(left) == len(version.statements):
                 raise not_found(f"Statement {statement_id} is not found in resource policy.")
-            check_revision(revision_id, version.policy_revision, "LayerVersionPolicy")
+            check_revision(revision_id, version.policy_revision, "LayerPolicy")
             await self._store_policy(name, version, left)
         return {}
 
     @operation()
     async def get_layer_version_policy(self, call: Call, *, layer_name: str, version_number: int) -> Output:
-        version = self._layers.get(self._layers.name_of(layer_name), version_number)
+        version = self._version(self._layers.name_of(layer_name), version_number)
         if not version.statements:
             raise not_found("No policy is associated with the given resource.")
         policy = {"Version": "2012-10-17", "Id": "default", "Statement": list(version.statements)}
         return {"Policy": json.dumps(policy, separators=(",", ":")), "RevisionId": version.policy_revision}
+
+    def _version(self, name: str, number: int) -> LayerVersion:
+        """Whose policy is asked for. Raises ResourceNotFoundException."""
+        try:
+            return self._layers.get(name, number)
+        except ServiceError:
+            raise not_found(f"Layer version {self._layers.arn(name, number)} does not exist.") from None
 
     async def _store_policy(
         self, name: str, version: LayerVersion, statements: Sequence[dict[str, Any]]

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 from littoral.aws.service import ServiceError
-from littoral.functions.catalog import Catalog, new_revision
+from littoral.functions.catalog import Catalog
 from littoral.functions.code import CodeStore, Stored
 from littoral.functions.codeurl import HasCode
 from littoral.functions.delivery import Deliveries
 from littoral.functions.launcher import Launcher
 from littoral.functions.layers import Layers
-from littoral.functions.names import Home, Reference, invalid
+from littoral.functions.names import Home, Reference, invalid, is_alias, not_found
 from littoral.functions.provisioning import Provisioner
 from littoral.functions.readiness import Readiness
 from littoral.functions.runner import Runner
@@ -24,7 +24,7 @@ from littoral.functions.scheduler import Scheduler
 from littoral.functions.settings import FunctionSettings
 from littoral.functions.sources import Mappings
 from littoral.functions.validation import no_images
-from littoral.functions.version import Function, FunctionVersion, aws_time, configuration
+from littoral.functions.version import Function, FunctionVersion, aws_time, configuration, new_revision
 
 T = TypeVar("T")
 PAGE = 50  # Lambda's lists give at most so many at a time
@@ -73,9 +73,20 @@ class Operations:
         reference = self._home.parse(text)
         if reference.qualifier is not None:
             raise invalid(
-                "This operation is permitted on Lambda functions only. Aliases and versions do not support it."
+                "This operation is permitted on Lambda functions only. Aliases and versions do not support this "
+                "operation. Please specify either a function name or an unqualified function ARN."
             )
         return reference
+
+    def _named(self, reference: Reference) -> FunctionVersion:
+        """The version that a reference leads to. Raises ResourceNotFoundException, of the alias where one is named."""
+        try:
+            return self._catalog.version(reference)
+        except ServiceError:
+            if reference.qualifier is not None and is_alias(reference.qualifier):
+                arn = self._home.arn(reference.name, reference.qualifier)
+                raise not_found(f"Cannot find alias arn: {arn}") from None
+            raise
 
     async def _code_of(self, code: dict[str, Any], *, dry_run: bool = False) -> Stored:
         """The code that a request brings or points at, checked and, unless it is a dry run, kept."""
@@ -104,12 +115,15 @@ class Operations:
 
     def _shown(self, version: FunctionVersion, *, qualified: bool = False) -> dict[str, Any]:
         """The version's configuration, with its state as it is now."""
-        return configuration(version, self._home, qualified=qualified) | self._parts.readiness.shown(version)
+        shown = configuration(version, self._home, qualified=qualified) | self._parts.readiness.shown(version)
+        function = self._catalog.find(version.name)
+        return shown | {"RevisionId": function.revision(version.version)} if function is not None else shown
 
     async def _replace_latest(self, function: Function, latest: FunctionVersion, now: str) -> Function:
         """Store a changed ``$LATEST``; instances of the old one take no further event."""
         latest = replace(latest, last_modified=now, revision_id=new_revision())
-        changed = replace(function, latest=latest)
+        revisions = {each: value for each, value in function.revisions.items() if each}
+        changed = replace(function, latest=latest, revisions=revisions)
         await self._catalog.save(changed)
         self._retire(changed)
         await self._parts.readiness.follow(function.name, "update", self._parts.launcher.prepare(latest))
@@ -126,8 +140,9 @@ class Operations:
             revision_id=new_revision(),
             last_modified=aws_time(now),
             description=function.latest.description if description is None else description,
+            latest_description=function.latest.description,
         )
-        await self._catalog.publish(function, version)
+        await self._catalog.publish(replace(function, revisions=function.revised()), version)
         return version
 
     def _retire(self, function: Function) -> None:
@@ -135,14 +150,17 @@ class Operations:
         self._parts.scheduler.retire(function.name, keep=keep)
 
 
-def _same(one: FunctionVersion, other: FunctionVersion) -> bool:
+def _same(last: FunctionVersion, latest: FunctionVersion) -> bool:
+    """Whether nothing of ``$LATEST`` has changed since it was published."""
+
     def substance(version: FunctionVersion) -> FunctionVersion:
-        return replace(version, version="", revision_id="", last_modified="", description="")
+        blank: dict[str, Any] = dict.fromkeys(("version", "revision_id", "last_modified", "description"), "")
+        return replace(version, latest_description=None, **blank)
 
-    return substance(one) == substance(other)
+    return substance(last) == substance(latest) and last.latest_description in (None, latest.description)
 
 
-def check_revision(given: str | None, current: str, kind: str = "Function") -> None:
+def check_revision(given: str | None, current: str, kind: str = "Function/GetAlias") -> None:
     if given is not None and given != current:
         raise ServiceError(
             "PreconditionFailedException",

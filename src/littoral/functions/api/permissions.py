@@ -7,8 +7,7 @@ from dataclasses import replace
 
 from littoral.aws.service import Call, Output, ServiceError, operation
 from littoral.functions.api.parts import Operations, check_revision
-from littoral.functions.catalog import new_revision
-from littoral.functions.names import Reference, conflict, not_found
+from littoral.functions.names import LATEST, conflict, invalid, not_found
 from littoral.functions.permissions import statement
 
 MAX_POLICY = 20_480  # bytes
@@ -36,12 +35,14 @@ class PermissionOperations(Operations):
         revision_id: str | None = None,
     ) -> Output:
         reference = self._home.parse(function_name, qualifier)
+        if reference.qualifier == LATEST:
+            raise invalid("We currently do not support adding policies for $LATEST.")
         async with self._catalog.lock(reference.name):
-            self._catalog.version(reference)
+            self._named(reference)
             function = self._catalog.get(reference.name)
             key = reference.qualifier or ""
             statements = function.policies.get(key, [])
-            check_revision(revision_id, function.policy_revisions.get(key, function.latest.revision_id), "Policy")
+            check_revision(revision_id, function.revision(key), "Policy")
             if any(each["Sid"] == statement_id for each in statements):
                 raise conflict(
                     f"The statement id ({statement_id}) provided already exists. "
@@ -66,8 +67,7 @@ class PermissionOperations(Operations):
                     fields={"Type": "User"},
                 )
             changed = {**function.policies, key: [*statements, added]}
-            revisions = {**function.policy_revisions, key: new_revision()}
-            await self._catalog.save(replace(function, policies=changed, policy_revisions=revisions))
+            await self._catalog.save(replace(function, policies=changed, revisions=function.revised(key)))
             return {"Statement": json.dumps(added, separators=(",", ":"))}
 
     @operation()
@@ -82,6 +82,9 @@ class PermissionOperations(Operations):
     ) -> Output:
         reference = self._home.parse(function_name, qualifier)
         async with self._catalog.lock(reference.name):
+            if self._catalog.find(reference.name) is None:
+                raise not_found(f"No policy found for: {self._home.arn(reference.name, reference.qualifier)}")
+            self._named(reference)
             function = self._catalog.get(reference.name)
             key = reference.qualifier or ""
             statements = function.policies.get(key)
@@ -89,23 +92,20 @@ class PermissionOperations(Operations):
                 raise not_found("No policy is associated with the given resource.")
             if all(each["Sid"] != statement_id for each in statements):
                 raise not_found(f"Statement {statement_id} is not found in resource policy.")
-            check_revision(revision_id, function.policy_revisions[key], "Policy")
+            check_revision(revision_id, function.revision(key))
             left = [each for each in statements if each["Sid"] != statement_id]
             policies = (
                 {**function.policies, key: left} if left else {k: v for k, v in function.policies.items() if k != key}
             )
-            revisions = {**function.policy_revisions, key: new_revision()}
-            await self._catalog.save(replace(function, policies=policies, policy_revisions=revisions))
+            await self._catalog.save(replace(function, policies=policies, revisions=function.revised(key)))
         return {}
 
     @operation()
     async def get_policy(self, call: Call, *, function_name: str, qualifier: str | None = None) -> Output:
-        reference: Reference = self._home.parse(function_name, qualifier)
-        self._catalog.version(reference)
-        function = self._catalog.get(reference.name)
+        reference = self._home.parse(function_name, qualifier)
+        function = self._catalog.find(reference.name)
         key = reference.qualifier or ""
-        statements = function.policies.get(key)
-        if not statements:
+        if function is None or not function.policies.get(key):
             raise not_found("The resource you requested does not exist.")
-        policy = {"Version": "2012-10-17", "Id": "default", "Statement": statements}
-        return {"Policy": json.dumps(policy, separators=(",", ":")), "RevisionId": function.policy_revisions[key]}
+        policy = {"Version": "2012-10-17", "Id": "default", "Statement": function.policies[key]}
+        return {"Policy": json.dumps(policy, separators=(",", ":")), "RevisionId": function.revision(key)}

@@ -7,7 +7,7 @@ from typing import Any
 
 from littoral.aws.service import Call, Output, ServiceError, operation
 from littoral.functions.api.parts import PAGE, Operations, page, with_marker
-from littoral.functions.names import LATEST, Reference, invalid, is_number
+from littoral.functions.names import LATEST, Reference, conflict, invalid, is_number
 from littoral.functions.version import Function, aws_time
 
 
@@ -17,10 +17,14 @@ class ProvisionedOperations(Operations):
         self, call: Call, *, function_name: str, qualifier: str, provisioned_concurrent_executions: int
     ) -> Output:
         count = provisioned_concurrent_executions
+        if qualifier == LATEST:
+            raise invalid("Provisioned Concurrency Configs cannot be applied to unpublished function versions.")
         reference = self._published(function_name, qualifier)
         async with self._catalog.lock(reference.name):
             function = self._catalog.get(reference.name)
             version = self._catalog.version(reference)
+            if version.version == LATEST:
+                raise invalid("Provisioned Concurrency Configs cannot be applied to unpublished function versions.")
             self._check_overlap(function, qualifier, version.version)
             self._check_count(function, qualifier, count)
             config = {"count": count, "LastModified": aws_time(call.now)}
@@ -56,7 +60,7 @@ class ProvisionedOperations(Operations):
     async def list_provisioned_concurrency_configs(
         self, call: Call, *, function_name: str, marker: str | None = None, max_items: int = PAGE
     ) -> Output:
-        function = self._catalog.get(self._home.parse(function_name).name)
+        function = self._catalog.get(self._unqualified(function_name).name)
         shown, following = page(sorted(function.provisioned), str, marker, min(max_items, PAGE))
         listed = [
             {
@@ -70,8 +74,9 @@ class ProvisionedOperations(Operations):
     def _published(self, function_name: str, qualifier: str) -> Reference:
         """Raises what a reference raises, and InvalidParameterValueException for what is not published."""
         reference = self._home.parse(function_name, qualifier)
-        if self._catalog.version(reference).version == LATEST:
-            raise invalid("Provisioned Concurrency Configs cannot be applied to unpublished function versions.")
+        if reference.qualifier == LATEST:
+            raise invalid("The function resource provided must be an alias or a published version.")
+        self._named(reference)
         return reference
 
     def _check_overlap(self, function: Function, qualifier: str, version: str) -> None:
@@ -79,10 +84,11 @@ class ProvisionedOperations(Operations):
             if other == qualifier or other not in (*function.aliases, *map(str, function.versions)):
                 continue
             if self._catalog.version(Reference(function.name, other)).version == version:
-                kinds = ("Version", "an alias") if is_number(qualifier) else ("Alias", "a version or alias")
-                raise invalid(
-                    f"{kinds[0]} can't be used for Provisioned Concurrency configuration: "
-                    f"{kinds[1]} ({other}) of the same version has one"
+                raise conflict(
+                    "Version is pointed by a Provisioned Concurrency alias"
+                    if is_number(qualifier)
+                    else "Alias can't be used for Provisioned Concurrency configuration on an already Provisioned "
+                    "version"
                 )
 
     def _check_count(self, function: Function, qualifier: str, count: int) -> None:
@@ -94,12 +100,15 @@ class ProvisionedOperations(Operations):
                     "for function"
                 )
             return
-        limit = self._parts.scheduler.slots.unreserved
+        slots = self._parts.scheduler.slots
         before = function.provisioned.get(qualifier, {}).get("count", 0)
-        if self._parts.provisioner.total() - before + count > limit:
+        wanted = self._parts.provisioner.total() - before + count
+        start = "Specified ConcurrentExecutions for function"
+        if wanted > slots.unreserved:
+            raise invalid(f"{start} is greater than account's unreserved concurrency [{slots.unreserved}].")
+        if slots.unreserved - wanted < slots.floor:
             raise invalid(
-                "Specified ConcurrentExecutions for function is greater than account's unreserved concurrency "
-                f"[{limit}]."
+                f"{start} decreases account's UnreservedConcurrentExecution below its minimum value of [{slots.floor}]."
             )
 
     def _allocation(self, reference: Reference, config: dict[str, Any]) -> Output:

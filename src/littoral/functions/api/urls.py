@@ -7,8 +7,8 @@ import string
 from dataclasses import replace
 from typing import Any
 
-from littoral.aws.service import Call, Output, operation
-from littoral.functions.api.parts import PAGE, Operations
+from littoral.aws.service import Call, Output, ServiceError, operation
+from littoral.functions.api.parts import PAGE, Operations, page, with_marker
 from littoral.functions.names import LATEST, Reference, conflict, invalid, is_number, not_found
 from littoral.functions.version import Function, iso_time
 
@@ -31,6 +31,7 @@ class UrlOperations(Operations):
         reference = self._url_of(function_name, qualifier)
         _check(auth_type, cors, invoke_mode)
         async with self._catalog.lock(reference.name):
+            self._check_holder(reference)
             function, key = self._url_holder(reference)
             if key in function.urls:
                 raise conflict(
@@ -63,6 +64,7 @@ class UrlOperations(Operations):
         reference = self._url_of(function_name, qualifier)
         _check(auth_type, cors, invoke_mode)
         async with self._catalog.lock(reference.name):
+            self._check_holder(reference)
             function, key, present = self._with_url(reference)
             changes = {"auth": auth_type, "cors": cors, "mode": invoke_mode, "modified": iso_time(call.now)}
             made = present | {name: value for name, value in changes.items() if value is not None}
@@ -82,19 +84,14 @@ class UrlOperations(Operations):
 
     @operation()
     async def list_function_url_configs(
-        self, call: Call, *, function_name: str, marker: str | None = None, max_items: int | None = None
+        self, call: Call, *, function_name: str, marker: str | None = None, max_items: int = PAGE
     ) -> Output:
-        reference = self._home.parse(function_name)
+        reference = self._unqualified(function_name)
+        self._check_holder(reference)
         function = self._catalog.get(reference.name)
-        keys = [key for key in sorted(function.urls) if key > (marker or "") or (marker is None and key == "")]
-        size = min(max_items or PAGE, PAGE)
-        shown = [
-            self._shown_url(call, Reference(reference.name, key or None), function.urls[key]) for key in keys[:size]
-        ]
-        output: Output = {"FunctionUrlConfigs": shown}
-        if len(keys) > size:
-            output["NextMarker"] = keys[size - 1]
-        return output
+        keys, following = page(sorted(function.urls), str, marker, min(max_items, PAGE))
+        shown = [self._shown_url(call, Reference(reference.name, key or None), function.urls[key]) for key in keys]
+        return with_marker({"FunctionUrlConfigs": shown}, following)
 
     def _url_of(self, function_name: str, qualifier: str | None) -> Reference:
         reference = self._home.parse(function_name, qualifier)
@@ -102,13 +99,18 @@ class UrlOperations(Operations):
             raise invalid("A function URL is of the function or of an alias, not of a version")
         return reference
 
+    def _check_holder(self, reference: Reference) -> None:
+        try:
+            self._catalog.version(reference)
+        except ServiceError:
+            raise not_found("Function does not exist") from None
+
     def _url_holder(self, reference: Reference) -> tuple[Function, str]:
-        self._catalog.version(reference)
         return self._catalog.get(reference.name), reference.qualifier or ""
 
     def _with_url(self, reference: Reference) -> tuple[Function, str, dict[str, Any]]:
-        function, key = self._url_holder(reference)
-        if key not in function.urls:
+        function, key = self._catalog.find(reference.name), reference.qualifier or ""
+        if function is None or key not in function.urls:
             raise not_found("The resource you requested does not exist.")
         return function, key, function.urls[key]
 

@@ -20,12 +20,12 @@ class VersionOperations(Operations):
         description: str | None = None,
         revision_id: str | None = None,
     ) -> Output:
-        reference = self._home.parse(function_name)
+        reference = self._unqualified(function_name)
         validation.check_description(description)
         async with self._catalog.lock(reference.name):
             function = self._catalog.get(reference.name)
             self._parts.readiness.check_changeable(function.name)
-            check_revision(revision_id, function.latest.revision_id)
+            check_revision(revision_id, function.revision())
             current = function.latest.code_sha256
             if code_sha256 and code_sha256 != current:
                 raise invalid(
@@ -38,7 +38,7 @@ class VersionOperations(Operations):
     async def list_versions_by_function(
         self, call: Call, *, function_name: str, marker: str | None = None, max_items: int = PAGE
     ) -> Output:
-        function = self._catalog.get(self._home.parse(function_name).name)
+        function = self._catalog.get(self._unqualified(function_name).name)
         versions = [function.latest, *(function.versions[number] for number in sorted(function.versions))]
         shown, following = page(versions, _sort_key, marker, min(max_items, PAGE))
         return with_marker({"Versions": [self._shown(v, qualified=True) for v in shown]}, following)
