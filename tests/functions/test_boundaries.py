@@ -149,13 +149,13 @@ def test_a_client_context_has_3583_bytes_of_base64(client: Any, make: Make) -> N
     name = make("def handler(event, context): return len(context.client_context.custom['a'])")
 
     def context(size: int) -> str:
-        text = base64.b64encode(json.dumps({"custom": {"a": "x" * (size * 3 // 4 - 19)}}).encode()).decode()
+        text = base64.b64encode(json.dumps({"custom": {"a": "x" * (size * 3 // 4 - 21)}}).encode()).decode()
         assert len(text) == size
         return text
 
     assert (
         json.loads(client.invoke(FunctionName=name, ClientContext=context(3580))["Payload"].read())
-        == 3580 * 3 // 4 - 19
+        == 3580 * 3 // 4 - 21
     )
     code, status, _ = refused(client.invoke, FunctionName=name, ClientContext=context(3584))
     assert (code, status) == ("InvalidRequestContentException", 400)
