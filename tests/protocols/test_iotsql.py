@@ -235,6 +235,14 @@ EXAMPLES = [
     ("lpad(1, 3)", "   1"),
     ("ltrim(' h i ')", "h i "),
     ("md5('hello')", "5d41402abc4b2a76b9719d911017c592"),
+    ("md2('hello')", "a9046c73e00331af68917d3804f70655"),
+    (f"isUndefined(md2('{'x' * 1025}'))", True),
+    ("md2('')", "8350e5a3e24c153df2275c9f80692773"),  # this and the next two: RFC 1319 s. A.5
+    ("md2('abcdefghijklmnopqrstuvwxyz')", "4e8ddff3650292ab5a4108c3aa47940b"),
+    (
+        "md2('12345678901234567890123456789012345678901234567890123456789012345678901234567890')",
+        "d5976f79d83d3a0dc9806c3c66f3efd8",
+    ),
     ("mod(8, 3)", 2),
     ("nanvl(no, 3)", 3),
     ("nanvl(8, 3)", 8),

@@ -124,7 +124,6 @@ def test_a_table_is_asked_once_for_a_message() -> None:
         "SELECT get_thing_shadow('t', role) FROM 'x'",
         f"SELECT get_thing_shadow({ROLE}) FROM 'x'",
         "SELECT aws_lambda('f') FROM 'x'",
-        "SELECT md2('hello') FROM 'x'",
         f"SELECT get_secret('s', {ROLE}) FROM 'x'",
         f"SELECT get_secret('s', 'Plain', {ROLE}) FROM 'x'",
         f"SELECT get_secret('s', kind, {ROLE}) FROM 'x'",

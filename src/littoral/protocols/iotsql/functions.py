@@ -60,7 +60,6 @@ def call(node: syntax.FunctionCall, compile_: Compile) -> Closure:
 
 _REFUSED = {
     "machinelearning_predict": "machinelearning_predict() is not available: this place has no Amazon ML models",
-    "md2": "md2() is not available: no library here has that hash any more",
 }
 
 
