@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from littoral.protocols.iotpolicy import Grants, Policy, PolicyError, wildcard
+from littoral.protocols.iam.wildcards import wildcard
+from littoral.protocols.iotpolicy import Grants, Policy, PolicyError
 
 ARN = "arn:aws:iot:us-east-1:000000000000:"
 
