@@ -4,15 +4,16 @@
     .venv/bin/pip install munch isodate httplib2 pytz lxml gevent
     .venv/bin/python bench/s3_tests.py s3-tests [--failed] [--only test_versioning]
 
-Runs what the suite says of S3 and its headers, without what it knows AWS to fail (``fails_on_aws``). A place has one
-account and one KMS key: the suite's further users are the first one here, so what is shared between users cannot
-pass, and its second key is the first.
+Runs what the suite says of S3 and its headers, without what it knows AWS to fail (``fails_on_aws``), against a place
+whose buckets are made as before April 2023 (``--bucket-defaults classic``), which the suite takes for granted. Its
+second user and its tenant are other accounts here; a place has one KMS key, so its second key is the first.
 Prints passed, failed and skipped by what the test is about; with ``--failed`` the names of what failed, and why.
 """
 
 from __future__ import annotations
 
 import argparse
+import configparser
 import os
 import re
 import subprocess
@@ -22,9 +23,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from suites import Case, place, show
+from littoral.objects.access.acl import canonical_id
+from suites import LITTORAL, Case, place, show
 
-USERS = ("s3 main", "s3 alt", "s3 tenant", "iam", "iam root", "iam alt root")
+OWN, OTHER, TENANT = "000000000000", "111122223333", "444455556666"
+USERS = {"s3 main": OWN, "s3 alt": OTHER, "s3 tenant": TENANT, "iam": OWN, "iam root": OWN, "iam alt root": OTHER}
 CONFIG = """[DEFAULT]
 host = {host}
 port = {port}
@@ -36,8 +39,8 @@ iam name prefix = s3-tests-
 iam path prefix = /s3-tests/
 """
 USER = """[{name}]
-display_name = {name}
-user_id = {name}
+display_name = {account}
+user_id = {canonical}
 email = {name}@example.com
 api_name = us-east-1
 tenant = testx
@@ -67,11 +70,28 @@ GROUPS = (  # the first that a test's name fits
 )
 
 
-def configured(folder: Path, url: str, key: str, secret: str) -> Path:
+def configured(folder: Path, url: str, keys: dict[str, tuple[str, str]]) -> Path:
+    """``keys`` are access key and secret by account."""
     where = urlsplit(url)
-    users = "".join(USER.format(name=name, key=key, secret=secret) for name in USERS)
+    users = "".join(
+        USER.format(
+            name=name,
+            account=account,
+            canonical=canonical_id(account),
+            key=keys[account][0],
+            secret=keys[account][1],
+        )
+        for name, account in USERS.items()
+    )
     (folder / "s3tests.conf").write_text(CONFIG.format(host=where.hostname, port=where.port) + users)
     return folder / "s3tests.conf"
+
+
+def key_of(account: str, folder: Path) -> tuple[str, str]:
+    argv = [str(LITTORAL), "keys", "create", "--of-account", account, "--data-dir", str(folder)]
+    made = configparser.ConfigParser()
+    made.read_string(subprocess.run(argv, capture_output=True, text=True, check=True).stdout)
+    return made[account]["aws_access_key_id"], made[account]["aws_secret_access_key"]
 
 
 def run(suite: Path, config: Path, only: str) -> Path:
@@ -98,8 +118,9 @@ def main() -> None:
     given = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        urls, key, secret = place(stack, folder / "place", kind="region")
-        report = run(given.suite.resolve(), configured(folder, urls["api"], key, secret), given.only)
+        urls, *own = place(stack, folder / "place", "--bucket-defaults", "classic", kind="region")
+        keys = {OWN: (own[0], own[1])} | {account: key_of(account, folder / "place") for account in (OTHER, TENANT)}
+        report = run(given.suite.resolve(), configured(folder, urls["api"], keys), given.only)
         show(report, group_of, failed=given.failed)
 
 

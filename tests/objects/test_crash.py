@@ -75,13 +75,14 @@ import asyncio, os, resource, sys
 from pathlib import Path
 from littoral.aws.service import ServiceError
 from littoral.objects import Objects
+from littoral.objects.facts import Bucket
 from littoral.store.embedded import EmbeddedStore
 
 async def main(folder):
     store = await EmbeddedStore.open(folder / "store")
     objects = await Objects.open(store, folder / "objects")
     await objects.start()
-    await objects._index.create_bucket("full", 0.0)
+    await objects._index.create_bucket("full", Bucket(0.0))
     await objects.put_bytes("full", "k", b"before" * 10_000)
     refusals = []
     blobs = folder / "store" / "blobs" / "objects"

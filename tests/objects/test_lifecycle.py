@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from littoral.aws.service import ServiceError
 from littoral.objects.events import Origin
-from littoral.objects.facts import Content, Facts, Upload
+from littoral.objects.facts import Bucket, Content, Facts, Upload
 from littoral.objects.index import Index
 from littoral.objects.lifecycle import DAY, Held, Rule, checked, due, rules_of
 from littoral.objects.sweeping import PAGE, Sweeper
@@ -104,7 +104,7 @@ def test_a_configuration_comes_back(s3: Any, bucket: str, refusal: Refusal) -> N
 async def test_a_bucket_is_swept(tmp_path: Path) -> None:
     """More keys than a page has, one key of many versions across its edge, and an upload that nobody completed."""
     index = await Index.open(tmp_path / "objects.db", "us-east-1", "000000000000")
-    await index.create_bucket("b", 0.0)
+    await index.create_bucket("b", Bucket(0.0))
 
     async def put(key: str, day: float) -> None:
         origin = Origin("me", "127.0.0.1", "r", day * DAY)
@@ -144,7 +144,7 @@ async def test_a_bucket_is_swept(tmp_path: Path) -> None:
 
 async def test_what_was_written_again_or_is_locked_stays(tmp_path: Path) -> None:
     index = await Index.open(tmp_path / "objects.db", "us-east-1", "000000000000")
-    await index.create_bucket("b", 0.0)
+    await index.create_bucket("b", Bucket(0.0))
     origin = Origin("me", "127.0.0.1", "r", 5.0)
     await index.put("b", "k", Content(1, "e", b"1"), Facts(), (), origin, "ObjectCreated:Put")
     (removal,) = due([Rule(days=1)], "k", [held("null", 4.0)], 50 * DAY)

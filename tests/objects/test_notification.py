@@ -13,6 +13,7 @@ from urllib.parse import unquote_plus
 import pytest
 
 from littoral.objects import Objects
+from littoral.objects.facts import Bucket
 from littoral.store.embedded import EmbeddedStore
 from tests.objects.conftest import Recorder, S3Place
 
@@ -160,7 +161,7 @@ async def test_what_waits_survives_a_restart_and_is_given_up_in_the_end(tmp_path
     try:
         objects = await Objects.open(store, tmp_path / "objects", clock=lambda: now[0])
         await objects.start()
-        await objects._index.create_bucket("wards", now[0])
+        await objects._index.create_bucket("wards", Bucket(now[0]))
         triggers = triggers_of({"LambdaFunctionConfigurations": [wanting("s3:ObjectCreated:*")]})
         await objects._index.set_bucket("wards", "notification", stored(triggers))
         await objects.put_bytes("wards", "k", b"x")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from littoral.aws.service import ServiceError
 from littoral.objects.events import Origin
-from littoral.objects.facts import Content, Facts
+from littoral.objects.facts import Bucket, Content, Facts
 from littoral.objects.index import Index
 from littoral.objects.versions import Removal, Removed
 from tests.objects.conftest import S3Place
@@ -60,7 +60,7 @@ def test_any_history_is_that_of_the_model(steps: list[tuple[str, Any]]) -> None:
 
 async def _play(folder: Path, steps: list[tuple[str, Any]]) -> None:
     index = await Index.open(folder / "objects.db", "us-east-1", "000000000000")
-    await index.create_bucket("b", 1.0)
+    await index.create_bucket("b", Bucket(1.0))
     model = Model()
     for number, (step, value) in enumerate(steps):
         origin = Origin("me", "127.0.0.1", "r", float(number))

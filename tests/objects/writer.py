@@ -9,6 +9,7 @@ import zlib
 from pathlib import Path
 
 from littoral.objects import Objects
+from littoral.objects.facts import Bucket
 from littoral.store.embedded import EmbeddedStore
 
 
@@ -22,7 +23,7 @@ async def write(folder: Path, run: str) -> None:
     store = await EmbeddedStore.open(folder / "store")
     objects = await Objects.open(store, folder / "objects")
     await objects.start()
-    await objects._index.create_bucket("crash", 0.0)
+    await objects._index.create_bucket("crash", Bucket(0.0))
 
     async def one(worker: int) -> None:
         count = 0

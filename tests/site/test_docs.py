@@ -132,6 +132,11 @@ def test_topic_rules(place: Running, tmp_path: Path) -> None:
         assert expected in printed, f"{expected!r} is not in:\n{printed}"
 
 
+def test_objects(place: Running, tmp_path: Path) -> None:
+    printed = typed("objects.md", place, tmp_path, LITTORAL_DATA_DIR=str(place.process.folder))
+    assert "user camera7" in printed and "the camera may not look" in printed, printed
+
+
 def test_tables(place: Running, tmp_path: Path) -> None:
     printed = typed("tables.md", place, tmp_path)
     assert "70\t170" in printed, printed

@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from littoral.aws import dynamodbwire
+from littoral.aws import dynamodbwire, models
 from littoral.aws.asked import Asked
 from littoral.aws.auth import Authenticated, authenticate, authenticated
 from littoral.aws.bodies import with_md5
@@ -29,8 +29,6 @@ log = logging.getLogger("littoral.aws")
 
 DEVICE_SERVICES = frozenset(("iot-data", "iot-jobs-data", "greengrassv2", "s3"))
 VISITORS_SERVICES = frozenset(("iot-data",))
-# operations that the services themselves let anybody call, for capabilities that decide by the principal
-OPEN_TO_ANONYMOUS = frozenset(("s3",))
 
 Observer = Callable[[str, str, int, float], None]
 
@@ -70,7 +68,7 @@ class Gateway:
         observe: Observer | None = None,
         lazy: bool = False,
     ) -> None:
-        self._apis: dict[str, object] = {"sts": Sts(account), **services}
+        self._apis: dict[str, object] = {"sts": Sts(), **services}
         self._operations: dict[str, dict[str, Operation]] = {}
         self._services = Services(self._apis)
         self._devices_services = Services(DEVICE_SERVICES & self._apis.keys())
@@ -162,6 +160,8 @@ class Gateway:
             message = f"Credential should be scoped to {' or '.join(sorted(scopes))}."
             raise ServiceError("InvalidSignatureException", message, status=403)
         found = await authenticate(asked, "littoral", self._identity, self._clock())
+        if found.principal.kind == "key":
+            self._check_whole(found.principal, "AccessDeniedException")
         request.body = found.body
         return found.principal
 
@@ -270,6 +270,9 @@ class Gateway:
             request.received_at or self._clock(),
             caller.trailers,
         )
+        admit = getattr(self._apis[service], "admit", None)
+        if admit is not None:
+            admit(context, given)
         return operation.method(context, **arguments(operation, given))
 
     def _operations_of(self, service: str) -> Mapping[str, Operation]:
@@ -279,14 +282,25 @@ class Gateway:
         return found
 
     def _who(self, found: Authenticated, service: str, device: Principal | None) -> Authenticated:
+        """An API that decides by the principal, whoever it is, has ``admit``, which is asked before its operations."""
+        decides = hasattr(self._apis[service], "admit")
         if found.principal.kind == "anonymous":
             if device is not None and service != "s3":
                 return Authenticated(device, found.body, found.trailers)
-            if self._identity.verify:
+            if self._identity.verify and not decides:
                 if service == "s3":
                     raise ServiceError("AccessDenied", "Access Denied", status=403)
                 raise ServiceError("MissingAuthenticationTokenException", "Missing Authentication Token", status=403)
+        elif not decides and service != "sts":
+            query = models.protocol(service) == "query"
+            self._check_whole(found.principal, "AccessDenied" if query else "AccessDeniedException")
         return found
+
+    def _check_whole(self, principal: Principal, code: str) -> None:
+        """Raises ServiceError for who may not do all that the place's account may."""
+        if principal.limited or principal.account != self._account:
+            message = f"User: {principal.arn} is not authorized: this key may use S3, as bucket policies grant"
+            raise ServiceError(code, message, status=403)
 
 
 def _signed(request: Request) -> bool:

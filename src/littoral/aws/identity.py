@@ -1,7 +1,8 @@
 """Who may call: the place's access keys, and STS's answer to "who am I?".
 
-The root key is made at the first start. Full IAM (users, roles, policies) comes later; until then a key may do
-everything, and an unsigned request nothing that asks for a principal.
+The root key is made at the first start, and may do everything. Further keys are users' of the place's account, which
+may do what the policy of a bucket grants them and nothing else, or other accounts' roots, which have S3 buckets of
+their own. Full IAM (users, roles, policies of their own) comes later.
 """
 
 from __future__ import annotations
@@ -18,13 +19,18 @@ from littoral.aws.sessions import PREFIX, Sessions
 from littoral.store.contract import Conflict, Records
 
 ROOT = "key/root"
+KEYS = "keys/"  # further ones, by their id
 MAX_SESSIONS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class AccessKey:
+    """``user`` is "" for an account's root; ``account`` is "" for the place's."""
+
     id: str
     secret: str
+    user: str = ""
+    account: str = ""
 
     def __repr__(self) -> str:
         return f"AccessKey({self.id})"  # the secret never reaches a log
@@ -46,18 +52,27 @@ class Identity:
     async def open(cls, records: Records, *, account: str = "000000000000", verify: bool = True) -> Identity:
         found = await records.get(ROOT)
         if found is None:
-            made = {"id": "AKIA" + _random(string.ascii_uppercase + "234567", 16), "secret": secrets.token_urlsafe(30)}
+            root = new_key()
             try:
-                await records.put(ROOT, json.dumps(made).encode(), expect=0)
+                await records.put(ROOT, json.dumps({"id": root.id, "secret": root.secret}).encode(), expect=0)
             except Conflict:
                 return await cls.open(records, account=account, verify=verify)
         else:
-            made = json.loads(found.value)
-        return cls(AccessKey(made["id"], made["secret"]), account, verify=verify)
+            root = AccessKey(**json.loads(found.value))
+        made = cls(root, account, verify=verify)
+        made._keys |= {key.id: key for key in await kept_keys(records)}
+        return made
 
     def add(self, key: AccessKey) -> None:
-        """Take another key for as long as this process runs."""
         self._keys[key.id] = key
+
+    def remove(self, access_key: str) -> None:
+        self._keys.pop(access_key, None)
+        self._principals.pop(access_key, None)
+
+    def accounts(self) -> set[str]:
+        """The place's, and those of its keys."""
+        return {self.account} | {key.account for key in self._keys.values() if key.account}
 
     def secret_of(self, access_key: str, token: str | None = None, now: float = 0.0) -> str | None:
         """Of a temporary key with the token that came with it. Raises Expired."""
@@ -75,10 +90,27 @@ class Identity:
     def principal(self, access_key: str) -> Principal:
         found = self._sessions.get(access_key) or self._principals.get(access_key)
         if found is None:
-            found = Principal("key", access_key, f"arn:aws:iam::{self.account}:root")
-            if access_key in self._keys:  # without verification anybody may call himself anything: that is not kept
-                self._principals[access_key] = found
+            key = self._keys.get(access_key)
+            if key is None:  # without verification anybody may call himself anything: that is not kept
+                return Principal("key", access_key, f"arn:aws:iam::{self.account}:root")
+            who = f"user/{key.user}" if key.user else "root"
+            arn = f"arn:aws:iam::{key.account or self.account}:{who}"
+            found = self._principals[access_key] = Principal("key", access_key, arn, limited=bool(key.user))
         return found
+
+
+async def kept_keys(records: Records) -> list[AccessKey]:
+    """Beside the root's."""
+    found: list[AccessKey] = []
+    after = ""
+    while page := await records.scan(KEYS, after=after):
+        found += [AccessKey(**json.loads(record.value)) for record in page]
+        after = page[-1].key
+    return found
+
+
+def new_key(user: str = "", account: str = "") -> AccessKey:
+    return AccessKey("AKIA" + _random(string.ascii_uppercase + "234567", 16), secrets.token_urlsafe(30), user, account)
 
 
 def _random(alphabet: Sequence[str], length: int) -> str:
@@ -86,14 +118,13 @@ def _random(alphabet: Sequence[str], length: int) -> str:
 
 
 class Sts:
-    """The security token service, as far as a single account needs it."""
-
-    def __init__(self, account: str) -> None:
-        self._account = account
+    """The security token service, as far as access keys need it."""
 
     @operation()
     async def get_caller_identity(self, call: Call) -> Output:
         """Account, ARN and id of whoever signed the request."""
         if call.principal.kind == "anonymous":
             raise ServiceError("MissingAuthenticationToken", "Request is missing Authentication Token", status=403)
-        return {"UserId": self._account, "Account": self._account, "Arn": call.principal.arn}
+        account = call.principal.account
+        user = call.principal.name if call.principal.limited else account
+        return {"UserId": user, "Account": account, "Arn": call.principal.arn}

@@ -42,7 +42,13 @@ class Principal:
     kind: Literal["key", "certificate", "authorizer", "anonymous"]
     name: str  # access key id, or certificate id (hex SHA-256 of its DER form, as AWS IoT does), or ""
     arn: str = ""
+    limited: bool = False  # a key that may do only what the policy of a resource grants it
     admission: object = None  # what its authorizer said, for the capability whose authorizer that is
+
+    @property
+    def account(self) -> str:
+        """Twelve digits; "" for who has no ARN."""
+        return self.arn.split(":", 5)[4] if self.arn else ""
 
 
 @dataclass(slots=True)

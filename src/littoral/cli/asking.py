@@ -25,26 +25,29 @@ def address(loaded: Loaded) -> str:
     return url
 
 
-def ask(loaded: Loaded, target: str, *, service: str = "lambda") -> Any:
-    """The JSON at that path (and query) of the place's API, signed for ``service``. Raises Failed, SettingsError."""
+def ask(loaded: Loaded, target: str, *, service: str = "lambda", method: str = "GET", document: Any = None) -> Any:
+    """The JSON at that path (and query) of the place's API, signed for ``service``; ``document`` is sent as JSON.
+    Raises Failed, SettingsError."""
     from littoral.aws.sign import sign
     from littoral.net.message import Headers
 
     settings = loaded.settings
     url = address(loaded)
     access, secret = read_credentials(settings.data_dir / CREDENTIALS_FILE)
-    headers = Headers.of([])
+    body = b"" if document is None else json.dumps(document).encode()
+    headers = Headers.of([("content-type", "application/json")] if body else [])
     sign(
-        "GET",
+        method,
         url + target,
         headers,
+        payload=body,
         access_key=access,
         secret=secret,
         service=service,
         region=settings.region,
         now=time.time(),
     )
-    request = urllib.request.Request(url + target, headers=dict(headers.items()))
+    request = urllib.request.Request(url + target, body or None, dict(headers.items()), method=method)
     try:
         with urllib.request.urlopen(request, timeout=30) as response:
             return json.loads(response.read())

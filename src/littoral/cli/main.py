@@ -13,7 +13,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from littoral.cli import bundle, core, coverage, credentials, deploying, doctor, install, settings, sites, things, usage
+from littoral.cli import (
+    bundle,
+    core,
+    coverage,
+    credentials,
+    deploying,
+    doctor,
+    install,
+    keys,
+    settings,
+    sites,
+    things,
+    usage,
+)
 from littoral.cli.asking import Failed
 from littoral.site.settings import KINDS, TABLE, Loaded, SettingsError, check_runnable, load
 
@@ -76,12 +89,14 @@ def _parser() -> argparse.ArgumentParser:
     _settings_flags(up)
     up.set_defaults(command=_up)
 
-    keys = commands.add_parser(
+    own = commands.add_parser(
         "credentials", help="the access keys of a place", description="Print the access keys of a place."
     )
-    keys.add_argument("--export", action="store_true", help="as shell commands, with region and endpoint, for eval")
-    _settings_flags(keys)
-    keys.set_defaults(command=lambda options: credentials.run(_loaded(options), export=options.export))
+    own.add_argument("--export", action="store_true", help="as shell commands, with region and endpoint, for eval")
+    _settings_flags(own)
+    own.set_defaults(command=lambda options: credentials.run(_loaded(options), export=options.export))
+
+    _keys(commands)
 
     used = commands.add_parser(
         "usage",
@@ -141,6 +156,30 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("drill", help="a bad day, tried and checked (littoral drill outage --help)", add_help=False)
     commands.add_parser("tour", help="the main job end to end, checked (littoral tour --help)", add_help=False)
     return parser
+
+
+def _keys(commands: Any) -> None:
+    group = commands.add_parser(
+        "keys",
+        help="further access keys, which may do what bucket policies grant",
+        description="Access keys beside the place's own. A user's key may do what bucket policies grant it; a key of "
+        "another account has S3 buckets of its own.",
+    )
+    within = group.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    shown = within.add_parser("list", help="whose keys there are")
+    shown.set_defaults(command=lambda options: keys.show(_loaded(options)))
+    made = within.add_parser("create", help="make a key and print it, its secret this once")
+    whose = made.add_mutually_exclusive_group(required=True)
+    whose.add_argument("--user", metavar="NAME", help="a user of the place's account: arn:aws:iam::ACCOUNT:user/NAME")
+    whose.add_argument("--of-account", metavar="ACCOUNT", help="another account (twelve digits)")
+    made.set_defaults(
+        command=lambda options: keys.create(_loaded(options), user=options.user, account=options.of_account)
+    )
+    removed = within.add_parser("delete", help="take a key away, at once")
+    removed.add_argument("key", metavar="KEY", help="its id: AKIA…")
+    removed.set_defaults(command=lambda options: keys.delete(_loaded(options), options.key))
+    for each in (shown, made, removed):
+        _settings_flags(each)
 
 
 def _things(commands: Any) -> None:

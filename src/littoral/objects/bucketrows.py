@@ -8,13 +8,14 @@ from typing import Any, TypeVar
 import apsw
 
 from littoral.objects.errors import disk, error, no_such_bucket
-from littoral.objects.facts import Bucket
+from littoral.objects.facts import ENFORCED, Bucket
 from littoral.objects.steps import BUCKET, bucket_state, drop_upload, rows
 from littoral.objects.versions import ENABLED
 from littoral.store.embedded.database import Database
 from littoral.store.embedded.keys import ceiling
 
 T = TypeVar("T")
+GUARDED = "owner IS NOT NULL OR policy IS NOT NULL OR ifnull(ownership, ?1) <> ?1"
 
 
 class BucketRows:
@@ -24,6 +25,7 @@ class BucketRows:
         self._database = database
         self._region = region
         self._account = account
+        self.guarded: set[str] = set()  # buckets in which the place's own account may not simply do everything
         self.doomed: Callable[[Sequence[str]], None] = lambda _: None
         self.queued: Callable[[], None] = lambda: None
 
@@ -45,10 +47,11 @@ class BucketRows:
             raise no_such_bucket(name)
         return Bucket(*found[0])
 
-    def buckets(self, prefix: str, after: str, limit: int) -> list[tuple[str, float]]:
+    def buckets(self, owner: str, prefix: str, after: str, limit: int) -> list[tuple[str, float]]:
         found = self.read(
-            "SELECT name, created FROM buckets WHERE name > ? AND name >= ? AND name < ? ORDER BY name LIMIT ?",
-            (after, prefix, ceiling(prefix), limit),
+            "SELECT name, created FROM buckets WHERE name > ? AND name >= ? AND name < ? AND ifnull(owner, ?) = ?"
+            " ORDER BY name LIMIT ?",
+            (after, prefix, ceiling(prefix), self._account, owner, limit),
         )
         return [(name, created) for name, created in found]
 
@@ -57,16 +60,29 @@ class BucketRows:
         found = self.read("SELECT name, lifecycle FROM buckets WHERE lifecycle IS NOT NULL ORDER BY name")
         return [(name, text) for name, text in found]
 
-    async def create_bucket(self, name: str, now: float, *, lock: str | None = None) -> bool:
+    def load_guarded(self) -> None:
+        self.guarded = {name for (name,) in self.read(f"SELECT name FROM buckets WHERE {GUARDED}", (ENFORCED,))}
+
+    async def create_bucket(self, name: str, made: Bucket) -> bool:
         """False where it was there. One with an Object Lock configuration keeps versions."""
 
         def work(connection: apsw.Connection) -> bool:
-            state = None if lock is None else ENABLED
-            sql = "INSERT OR IGNORE INTO buckets(name, created, versioning, lock) VALUES(?, ?, ?, ?)"
-            connection.execute(sql, (name, now, state, lock))
+            state = None if made.lock is None else ENABLED
+            owner = None if made.owner == self._account else made.owner
+            connection.execute(
+                "INSERT OR IGNORE INTO buckets(name, created, versioning, lock, owner, ownership, acl, public_block)"
+                " VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
+                (name, made.created, state, made.lock, owner, made.ownership, made.acl, made.public_block),
+            )
             return connection.changes() == 1
 
-        return await self._write(work)
+        done = await self._write(work)
+        self._guard(name)
+        return done
+
+    def _guard(self, name: str) -> None:
+        found = self.read(f"SELECT 1 FROM buckets WHERE name = ?2 AND ({GUARDED})", (ENFORCED, name))
+        (self.guarded.add if found else self.guarded.discard)(name)
 
     async def delete_bucket(self, name: str) -> None:
         """With its unfinished uploads. Raises NoSuchBucket, BucketNotEmpty."""
@@ -82,15 +98,16 @@ class BucketRows:
             return doomed
 
         self.doomed(await self._write(work, heavy=True))
+        self.guarded.discard(name)
 
     async def set_bucket(
         self, name: str, column: str, value: str | None, *, check: Callable[[Bucket], None] = lambda _: None
     ) -> None:
-        """``column`` is notification, tags, versioning, lock, encryption or lifecycle. ``check`` may refuse it for
-        how the bucket is. Raises NoSuchBucket."""
+        """``column`` is one of Bucket's. ``check`` may refuse it for how the bucket is. Raises NoSuchBucket."""
 
         def work(connection: apsw.Connection) -> None:
             check(bucket_state(connection, name))
             connection.execute(f"UPDATE buckets SET {column} = ? WHERE name = ?", (value, name))
 
         await self._write(work)
+        self._guard(name)

@@ -17,6 +17,7 @@ from typing import Self
 
 from littoral.aws.invoke import Invoker
 from littoral.aws.service import ServiceError
+from littoral.objects.access.gate import Gate
 from littoral.objects.api import S3Api
 from littoral.objects.api.notification import Permits
 from littoral.objects.api.parts import DEFAULT_TYPE, Parts, checked_metadata
@@ -42,6 +43,7 @@ class Objects:
         keys: Keys,
         outbox: Outbox,
         sweeper: Sweeper,
+        gate: Gate,
         api: S3Api,
         clock: Callable[[], float],
     ) -> None:
@@ -50,6 +52,7 @@ class Objects:
         self._keys = keys
         self._outbox = outbox
         self.sweeper = sweeper
+        self.gate = gate
         self._clock = clock
         self.api = api
 
@@ -61,17 +64,20 @@ class Objects:
         *,
         region: str = "us-east-1",
         account: str = "000000000000",
+        closed: bool = True,
         invoker: Invoker | None = None,
         clock: Callable[[], float] = time.time,
     ) -> Self:
-        """``folder`` holds the index, the store the blobs. Raises StorageFailed."""
+        """``folder`` holds the index, the store the blobs. New buckets are ``closed`` to lists and to the public.
+        Raises StorageFailed."""
         index = await Index.open(folder / "objects.db", region, account)
         keys = Keys(await asyncio.to_thread(Seal.load_or_create, folder / "objects.key"), region, account)
         shelf = Shelf(store.blobs("objects"), index)
         outbox = Outbox(index, clock)
         outbox.invoker = invoker
-        api = S3Api(Parts(index, shelf, keys, region, account))
-        return cls(index, shelf, keys, outbox, Sweeper(index, clock), api, clock)
+        gate = Gate(index, account)
+        api = S3Api(Parts(index, shelf, keys, gate, region, account, closed))
+        return cls(index, shelf, keys, outbox, Sweeper(index, clock), gate, api, clock)
 
     async def start(self) -> None:
         """Raises StorageFailed."""

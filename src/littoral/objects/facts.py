@@ -6,12 +6,14 @@ import json
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from littoral.objects.access.acl import Acl
 from littoral.objects.checksums import Checksum
 from littoral.objects.encryption import Encryption
 from littoral.objects.errors import error
 from littoral.objects.locks import OPEN, Lock
 
 Tags = tuple[tuple[str, str], ...]
+ENFORCED = "BucketOwnerEnforced"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class Facts:
     checksum: Checksum | None = None
     parts: tuple[Part, ...] = ()
     encryption: Encryption | None = None
+    acl: Acl | None = None  # None: its bucket's owner has it to themselves
 
     def dump(self) -> str:
         return json.dumps(asdict(self), separators=(",", ":"))
@@ -50,7 +53,8 @@ class Facts:
         checksum = Checksum(**raw["checksum"]) if raw["checksum"] else None
         encryption = Encryption(**raw["encryption"]) if raw.get("encryption") else None
         parts = tuple(Part(**part) for part in raw["parts"])
-        return cls(raw["headers"], raw["metadata"], checksum, parts, encryption)
+        acl = Acl.load(raw["acl"]) if raw.get("acl") else None
+        return cls(raw["headers"], raw["metadata"], checksum, parts, encryption, acl)
 
     @property
     def encryption_members(self) -> dict[str, Any]:
@@ -78,7 +82,8 @@ class Content:
 @dataclass(frozen=True, slots=True)
 class Bucket:
     """A bucket's row: what is configured of it as it is kept. ``versioning`` is None, Enabled or Suspended; ``lock`` is
-    None where it has no Object Lock."""
+    None where it has no Object Lock; ``owner`` is an account where it is not the place's; ``ownership`` is "" where
+    nothing controls it, so that writers own what they write."""
 
     created: float
     notification: str | None = None
@@ -87,6 +92,16 @@ class Bucket:
     lock: str | None = None
     encryption: str | None = None
     lifecycle: str | None = None
+    owner: str | None = None
+    ownership: str | None = None
+    acl: str | None = None
+    policy: str | None = None
+    public_block: str | None = None
+
+    @property
+    def lists_apply(self) -> bool:
+        """Whether access control lists count. A bucket made before there were any is its owner's."""
+        return self.ownership not in (None, ENFORCED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,12 +18,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import apsw
 
 from littoral.objects import events
+from littoral.objects.access.acl import Acl
 from littoral.objects.errors import error, is_delete_marker, no_such_key
 from littoral.objects.events import Happened, Origin
 from littoral.objects.facts import Content, Facts, Piece, Stored, Tags, dump_tags, load_tags
@@ -59,6 +61,7 @@ class Index(UploadRows):
     async def open(cls, path: Path, region: str, account: str) -> Index:
         made = cls(await Database.open(path, SCHEMA), region, account)
         await made._write(upgrade)
+        made.load_guarded()
         return made
 
     def find(self, bucket: str, key: str) -> Stored | None:
@@ -221,6 +224,19 @@ class Index(UploadRows):
         def work(connection: apsw.Connection) -> None:
             for table in ("objects", "versions"):
                 connection.execute(f"UPDATE {table} SET tags = ? WHERE id = ?", (dump_tags(tags), stored.id))
+                if connection.changes():
+                    return
+            raise no_such_key(stored.key)
+
+        await self._write(work)
+
+    async def set_acl(self, stored: Stored, acl: Acl) -> None:
+        """Raises NoSuchKey where the version has gone."""
+
+        def work(connection: apsw.Connection) -> None:
+            facts = replace(stored.facts, acl=acl).dump()
+            for table in ("objects", "versions"):
+                connection.execute(f"UPDATE {table} SET facts = ? WHERE id = ?", (facts, stored.id))
                 if connection.changes():
                     return
             raise no_such_key(stored.key)

@@ -13,7 +13,8 @@ import apsw
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS buckets(
     name TEXT PRIMARY KEY, created REAL NOT NULL, notification TEXT, tags TEXT, versioning TEXT,
-    lock TEXT, encryption TEXT, lifecycle TEXT) WITHOUT ROWID;
+    lock TEXT, encryption TEXT, lifecycle TEXT, owner TEXT, ownership TEXT, acl TEXT, policy TEXT,
+    public_block TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS objects(
     id INTEGER PRIMARY KEY AUTOINCREMENT, bucket TEXT NOT NULL, key TEXT NOT NULL, size INTEGER NOT NULL,
     etag TEXT NOT NULL, modified REAL NOT NULL, facts TEXT NOT NULL, tags TEXT, inline BLOB,
@@ -42,7 +43,10 @@ CREATE INDEX IF NOT EXISTS outbox_by_due ON outbox(due, id);
 """
 
 ADDED = {  # since the first form
-    "buckets": ("versioning TEXT", "lock TEXT", "encryption TEXT", "lifecycle TEXT"),
+    "buckets": (
+        *("versioning TEXT", "lock TEXT", "encryption TEXT", "lifecycle TEXT"),
+        *("owner TEXT", "ownership TEXT", "acl TEXT", "policy TEXT", "public_block TEXT"),
+    ),
     "objects": ("version TEXT NOT NULL DEFAULT 'null'", "locked TEXT"),
     "versions": ("locked TEXT",),
     "uploads": ("locked TEXT",),

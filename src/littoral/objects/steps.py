@@ -23,7 +23,10 @@ class WriteConditions:
 
 
 NO_CONDITIONS = WriteConditions()
-BUCKET = "SELECT created, notification, tags, versioning, lock, encryption, lifecycle FROM buckets WHERE name = ?"
+BUCKET = (
+    "SELECT created, notification, tags, versioning, lock, encryption, lifecycle, owner, ownership, acl, policy,"
+    " public_block FROM buckets WHERE name = ?"
+)
 
 
 def rows(connection: apsw.Connection, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:

@@ -50,11 +50,11 @@ class UploadRows(BucketRows):
         return Upload(upload_id, bucket, key, initiated, Facts.load(facts), load_tags(tags), algorithm, kind, lock)
 
     def uploads(self, bucket: str, start: str, last: str | None, end: str | bytes, limit: int) -> list[tuple[Any, ...]]:
-        """(key, id, initiated, algorithm, kind) with start <= key < end, by key, then as begun; of the key ``start``
-        only those behind the id ``last``."""
+        """(key, id, initiated, algorithm, kind, facts) with start <= key < end, by key, then as begun; of the key
+        ``start`` only those behind the id ``last``."""
         return self.read(
-            "SELECT key, id, initiated, algorithm, kind FROM uploads WHERE bucket = ?1 AND key >= ?2 AND key < ?3"
-            " AND (?4 IS NULL OR key > ?2 OR id > ?4) ORDER BY key, id LIMIT ?5",
+            "SELECT key, id, initiated, algorithm, kind, facts FROM uploads WHERE bucket = ?1 AND key >= ?2"
+            " AND key < ?3 AND (?4 IS NULL OR key > ?2 OR id > ?4) ORDER BY key, id LIMIT ?5",
             (bucket, start, end, last, limit),
         )
 

@@ -65,7 +65,10 @@ async def open_local(base: Foundation, tables: TableStore | None = None, secrets
     """Objects notify functions, rules reach both; tables and secrets are a region's."""
     place = base.place
     region, account = place.settings.region, place.settings.account
-    objects = await Objects.open(base.store, base.folder / "objects", region=region, account=account)
+    closed = place.settings.bucket_defaults == "closed"
+    objects = await Objects.open(base.store, base.folder / "objects", region=region, account=account, closed=closed)
+    objects.gate.enforces = base.identity.verify
+    objects.gate.accounts = base.identity.accounts
     place.part(objects.close)
     streams = await StreamStore.open(base.store, region=region, account=account)
     functions = await open_functions(base, ObjectCode(objects), streams, tables)

@@ -33,6 +33,8 @@ from littoral.site.capabilities import (
 from littoral.site.clientdevices import discovery
 from littoral.site.firewalllogs import FirewallLogs
 from littoral.site.foundation import lay
+from littoral.site.keys import PATH as KEYS
+from littoral.site.keys import keys_handler
 from littoral.site.listening import listen_api, listen_mqtt
 from littoral.site.local import open_local
 from littoral.site.place import Place
@@ -99,6 +101,7 @@ async def _region(place: Place, *, with_edge: bool) -> None:
     gateway = Gateway(services, base.identity, region=region, account=account, routes=base.routes(), observe=observer)
     routes = functions.routes() | functions.signed_routes(gateway.authenticate)
     feed = Feed(control, gateway.authenticate, source.digest if source is not None else None)
+    routes[KEYS] = keys_handler(base.identity, base.store.records("identity"), gateway.authenticate)
     routes |= ReportFeed(reports, gateway.authenticate, source).routes()
     for prefix, handler in (routes | feed.routes()).items():
         gateway.route(prefix, handler)

@@ -141,6 +141,7 @@ LEVEL = Kind("debug, info, warning or error", _choice("debug", "info", "warning"
 FORMAT = Kind("text or json", _choice("text", "json"))
 PROFILE = Kind("aws or mqtt", _choice("aws", "mqtt"))
 ERROR_STATUS = Kind("503 or 500", _choice("503", "500"))
+DEFAULTS = Kind("closed or classic", _choice("closed", "classic"))
 FRONT = Kind("auto, caddy or off", _choice("auto", "caddy", "off"))
 DIRECTORY = Kind("URL", _directory)
 PLACE = Kind("region, edge or core", _choice(*KINDS))
@@ -216,6 +217,11 @@ class Settings:
     )
     region: str = _row("us-east-1", REGION, "AWS region that the place answers as")
     account: str = _row("000000000000", ACCOUNT, "AWS account that everything belongs to")
+    bucket_defaults: str = _row(
+        "closed",
+        DEFAULTS,
+        "How buckets are made: without ACLs and closed to the public, as on AWS since April 2023, or open to both",
+    )
     auth: bool = _row(True, SWITCH, "Verify signatures (SigV4); `off` is for a laptop and listens on loopback only")
     upstream: str | None = _row(
         None, URL, "The region above: its API for an edge location (http, https), its devices' port for a core (mqtts)"

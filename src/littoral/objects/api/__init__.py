@@ -1,5 +1,10 @@
 """The API of Amazon S3 (2006-03-01): a class of plain methods, one per operation, split by noun."""
 
+from collections.abc import Mapping
+from typing import Any
+
+from littoral.aws.service import Call
+from littoral.objects.api.acls import AclOperations
 from littoral.objects.api.attributes import AttributeOperations
 from littoral.objects.api.buckets import BucketOperations
 from littoral.objects.api.copying import CopyOperations
@@ -10,6 +15,7 @@ from littoral.objects.api.listings import ListOperations
 from littoral.objects.api.locking import LockOperations
 from littoral.objects.api.multipart import MultipartOperations
 from littoral.objects.api.notification import NotificationOperations
+from littoral.objects.api.policies import PolicyOperations
 from littoral.objects.api.reading import ReadOperations
 from littoral.objects.api.tagging import TaggingOperations
 from littoral.objects.api.uploads import UploadOperations
@@ -33,8 +39,14 @@ class S3Api(
     LockOperations,
     EncryptionOperations,
     LifecycleOperations,
+    AclOperations,
+    PolicyOperations,
 ):
     """All operations of botocore's service "s3" that Littoral has."""
+
+    def admit(self, call: Call, given: Mapping[str, Any]) -> None:
+        """Raises AccessDenied, NoSuchBucket."""
+        self._gate.admit(call, given)
 
 
 __all__ = ["S3Api"]

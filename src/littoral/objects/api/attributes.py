@@ -34,7 +34,7 @@ class AttributeOperations(Operations):
         expected_bucket_owner: str | None = None,
     ) -> Output:
         check_version(version_id)
-        self._check_owner(expected_bucket_owner)
+        self._check_owner(bucket, expected_bucket_owner)
         for name in object_attributes:
             if name not in KNOWN:
                 raise invalid_argument("Invalid attribute name specified.", "x-amz-object-attributes", name)

@@ -6,9 +6,10 @@ from dataclasses import replace
 from datetime import datetime
 
 from littoral.aws.service import Call, Output, operation
+from littoral.objects.access.needs import READ_OBJECT
+from littoral.objects.api.acls import granted
 from littoral.objects.api.parts import (
     Operations,
-    check_acl,
     check_storage_class,
     checked_metadata,
     header_tags,
@@ -28,7 +29,7 @@ from littoral.objects.steps import WriteConditions
 
 
 class CopyOperations(Operations):
-    @operation(harmless={"RequestPayer", "BucketKeyEnabled"}, notes="ACLs and grants: private; StorageClass: STANDARD")
+    @operation(harmless={"RequestPayer", "BucketKeyEnabled"}, notes="StorageClass: STANDARD")
     async def copy_object(
         self,
         call: Call,
@@ -37,6 +38,10 @@ class CopyOperations(Operations):
         key: str,
         copy_source: str,
         acl: str | None = None,
+        grant_full_control: str | None = None,
+        grant_read: str | None = None,
+        grant_read_acp: str | None = None,
+        grant_write_acp: str | None = None,
         cache_control: str | None = None,
         checksum_algorithm: str | None = None,
         content_disposition: str | None = None,
@@ -71,21 +76,22 @@ class CopyOperations(Operations):
         expected_source_bucket_owner: str | None = None,
     ) -> Output:
         check_key(key)
-        check_acl(acl)
         check_storage_class(storage_class)
         check_write_conditions(if_match, if_none_match)
         lock = lock_of(object_lock_mode, object_lock_retain_until_date, object_lock_legal_hold_status, call.now)
         wanted = algorithm_of(checksum_algorithm)
         replaces_metadata = _replaces(metadata_directive, "x-amz-metadata-directive")
+        grants = granted(grant_full_control, grant_read, grant_read_acp, None, grant_write_acp)
         replaces_tags = _replaces(tagging_directive, "x-amz-tagging-directive")
         from_bucket, from_key, from_version = source_of(copy_source)
         held = self._index.bucket(bucket)
-        self._check_owner(expected_bucket_owner)
-        self._check_owner(expected_source_bucket_owner)
+        self._check_owner(bucket, expected_bucket_owner)
+        self._check_owner(from_bucket, expected_source_bucket_owner)
         customer = customer_key(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)
         source_customer = customer_key(
             copy_source_sse_customer_algorithm, copy_source_sse_customer_key, copy_source_sse_customer_key_md5
         )
+        self._gate.check(call, READ_OBJECT, from_bucket, from_key, from_version)
         source = self._index.get(from_bucket, from_key, from_version)
         source_key = self._keys.opened(source.facts.encryption, source_customer)
         sealing = self._keys.sealing(server_side_encryption, ssekms_key_id, customer, held.encryption)
@@ -123,6 +129,7 @@ class CopyOperations(Operations):
             checked_metadata(metadata) if replaces_metadata else source.facts.metadata,
             checksum,
             encryption=None if sealing is None else sealing.kept,
+            acl=self._acl_of(call, held, acl, grants),
         )
         try:
             version = await self._index.put(

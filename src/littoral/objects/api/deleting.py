@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from littoral.aws.service import Call, Output, ServiceError, operation
+from littoral.objects.access.needs import REMOVE_OBJECT, further
 from littoral.objects.api.parts import Operations, origin_of
 from littoral.objects.conditions import matches
 from littoral.objects.errors import error, precondition_failed
@@ -33,7 +34,7 @@ class DeleteOperations(Operations):
     ) -> Output:
         check_key(key)
         check_version(version_id)
-        self._check_owner(expected_bucket_owner)
+        self._check_owner(bucket, expected_bucket_owner)
         check = _check(if_match, if_match_last_modified_time, if_match_size)
         removal = Removal(key, version_id, check, bypass_governance_retention)
         (done,) = await self._index.delete(bucket, [removal], origin_of(call))
@@ -54,11 +55,12 @@ class DeleteOperations(Operations):
         bypass_governance_retention: bool = False,
         expected_bucket_owner: str | None = None,
     ) -> Output:
-        self._check_owner(expected_bucket_owner)
+        self._check_owner(bucket, expected_bucket_owner)
         wanted = delete.get("Objects") or []
         if not 1 <= len(wanted) <= MOST:
             raise error("MalformedXML", "The XML you provided was not well-formed or did not validate")
-        asked = [_removal(each, bypass=bypass_governance_retention) for each in wanted]
+        given = {"BypassGovernanceRetention": bypass_governance_retention}
+        asked = [self._admitted(call, bucket, each, given) for each in wanted]
         removals = [each for each in asked if isinstance(each, Removal)]
         outcomes = iter(await self._index.delete(bucket, removals, origin_of(call)))
         output: Output = {"Deleted": [], "Errors": []}
@@ -75,6 +77,19 @@ class DeleteOperations(Operations):
         if delete.get("Quiet"):
             del output["Deleted"]
         return output
+
+    def _admitted(
+        self, call: Call, bucket: str, wanted: dict[str, Any], given: dict[str, bool]
+    ) -> Removal | ServiceError:
+        """What is to be removed, where this caller may."""
+        removal = _removal(wanted, bypass=given["BypassGovernanceRetention"])
+        try:
+            if isinstance(removal, Removal):
+                for need in (REMOVE_OBJECT, *further(call.operation, given)):
+                    self._gate.check(call, need, bucket, removal.key, removal.version)
+        except ServiceError as refused:
+            return refused
+        return removal
 
 
 def _removal(wanted: dict[str, Any], *, bypass: bool) -> Removal | ServiceError:

@@ -21,7 +21,7 @@ class EncryptionOperations(Operations):
         server_side_encryption_configuration: dict[str, Any],
         expected_bucket_owner: str | None = None,
     ) -> Output:
-        self._check_owner(expected_bucket_owner)
+        self._check_owner(bucket, expected_bucket_owner)
         default = default_of(server_side_encryption_configuration)
         self._keys.check(default["SSEAlgorithm"], default.get("KMSMasterKeyID"))
         await self._index.set_bucket(bucket, "encryption", json.dumps(default))
@@ -32,7 +32,7 @@ class EncryptionOperations(Operations):
         self, call: Call, *, bucket: str, expected_bucket_owner: str | None = None
     ) -> Output:
         """A bucket without one stores what no request asks to encrypt as it is, and says so."""
-        self._check_owner(expected_bucket_owner)
+        self._check_owner(bucket, expected_bucket_owner)
         kept = self._index.bucket(bucket).encryption
         if kept is None:
             message = "The server side encryption configuration was not found"
@@ -47,6 +47,6 @@ class EncryptionOperations(Operations):
     async def delete_bucket_encryption(
         self, call: Call, *, bucket: str, expected_bucket_owner: str | None = None
     ) -> Output:
-        self._check_owner(expected_bucket_owner)
+        self._check_owner(bucket, expected_bucket_owner)
         await self._index.set_bucket(bucket, "encryption", None)
         return {}

@@ -24,7 +24,7 @@ class LifecycleOperations(Operations):
         lifecycle_configuration: dict[str, Any] | None = None,
         expected_bucket_owner: str | None = None,
     ) -> Output:
-        self._check_owner(expected_bucket_owner)
+        self._check_owner(bucket, expected_bucket_owner)
         await self._index.set_bucket(bucket, "lifecycle", checked(lifecycle_configuration or {}))
         return {}
 
@@ -32,7 +32,7 @@ class LifecycleOperations(Operations):
     async def get_bucket_lifecycle_configuration(
         self, call: Call, *, bucket: str, expected_bucket_owner: str | None = None
     ) -> Output:
-        self._check_owner(expected_bucket_owner)
+        self._check_owner(bucket, expected_bucket_owner)
         kept = self._index.bucket(bucket).lifecycle
         if kept is None:
             message = "The lifecycle configuration does not exist"
@@ -43,6 +43,6 @@ class LifecycleOperations(Operations):
     async def delete_bucket_lifecycle(
         self, call: Call, *, bucket: str, expected_bucket_owner: str | None = None
     ) -> Output:
-        self._check_owner(expected_bucket_owner)
+        self._check_owner(bucket, expected_bucket_owner)
         await self._index.set_bucket(bucket, "lifecycle", None)
         return {}

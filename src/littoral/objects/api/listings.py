@@ -6,7 +6,7 @@ from typing import Any
 
 from littoral.aws.service import Call, Output, operation
 from littoral.objects.api.parts import Operations
-from littoral.objects.facts import Facts
+from littoral.objects.facts import Bucket, Facts
 from littoral.objects.listing import Page, Row, check_encoding, encoded, limit_of, list_page, marker_of, token
 
 
@@ -26,8 +26,9 @@ class ListOperations(Operations):
     ) -> Output:
         check_encoding(encoding_type)
         limit = limit_of(max_keys)
+        held = self._index.bucket(bucket)
         page = self._page(bucket, prefix, delimiter, marker or "", limit, expected_bucket_owner)
-        output = self._shown(page, bucket, prefix, delimiter, encoding_type, limit, owner=True)
+        output = self._shown(page, bucket, prefix, delimiter, encoding_type, limit, owners=held)
         output["Marker"] = encoded(marker or "", encoding_type)
         if page.truncated and delimiter:
             output["NextMarker"] = encoded(page.last, encoding_type)
@@ -51,8 +52,10 @@ class ListOperations(Operations):
         check_encoding(encoding_type)
         limit = limit_of(max_keys)
         after = start_after or "" if continuation_token is None else marker_of(continuation_token)
+        held = self._index.bucket(bucket)
         page = self._page(bucket, prefix, delimiter, after, limit, expected_bucket_owner)
-        output = self._shown(page, bucket, prefix, delimiter, encoding_type, limit, owner=fetch_owner)
+        owners = held if fetch_owner else None
+        output = self._shown(page, bucket, prefix, delimiter, encoding_type, limit, owners=owners)
         output["KeyCount"] = page.count
         if continuation_token is not None:
             output["ContinuationToken"] = continuation_token
@@ -65,8 +68,7 @@ class ListOperations(Operations):
     def _page(
         self, bucket: str, prefix: str | None, delimiter: str | None, after: str, limit: int, owner: str | None
     ) -> Page:
-        self._index.bucket(bucket)
-        self._check_owner(owner)
+        self._check_owner(bucket, owner)
 
         def fetch(start: str, end: str | bytes, most: int) -> list[tuple[Any, ...]]:
             return self._index.page(bucket, start, end, most)
@@ -82,8 +84,9 @@ class ListOperations(Operations):
         encoding: str | None,
         limit: int,
         *,
-        owner: bool,
+        owners: Bucket | None,
     ) -> Output:
+        """``owners`` is the bucket where owners are told."""
         output: Output = {
             "IsTruncated": page.truncated,
             "Name": bucket,
@@ -95,12 +98,12 @@ class ListOperations(Operations):
         if encoding is not None:
             output["EncodingType"] = encoding
         if page.rows:
-            output["Contents"] = [self._entry(row, encoding, owner=owner) for row in page.rows]
+            output["Contents"] = [self._entry(row, encoding, owners) for row in page.rows]
         if page.prefixes:
             output["CommonPrefixes"] = [{"Prefix": encoded(text, encoding)} for text in page.prefixes]
         return output
 
-    def _entry(self, row: Row, encoding: str | None, *, owner: bool) -> dict[str, Any]:
+    def _entry(self, row: Row, encoding: str | None, owners: Bucket | None) -> dict[str, Any]:
         key, size, etag, modified, facts = row
         entry: dict[str, Any] = {
             "Key": encoded(key, encoding),
@@ -110,8 +113,8 @@ class ListOperations(Operations):
             "StorageClass": "STANDARD",
         }
         entry |= checksum_members(facts)
-        if owner:
-            entry["Owner"] = self._parts.owner
+        if owners is not None:
+            entry["Owner"] = self._owner_of(owners, Facts.load(facts))
         return entry
 
 

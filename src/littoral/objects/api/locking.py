@@ -28,7 +28,7 @@ class LockOperations(Operations):
         expected_bucket_owner: str | None = None,
     ) -> Output:
         """Once a bucket has Object Lock it keeps it."""
-        self._check_owner(expected_bucket_owner)
+        self._check_owner(bucket, expected_bucket_owner)
         kept = json.dumps(rule_of(object_lock_configuration or {}))
 
         def check(held: Bucket) -> None:
@@ -43,7 +43,7 @@ class LockOperations(Operations):
     async def get_object_lock_configuration(
         self, call: Call, *, bucket: str, expected_bucket_owner: str | None = None
     ) -> Output:
-        self._check_owner(expected_bucket_owner)
+        self._check_owner(bucket, expected_bucket_owner)
         kept = self._index.bucket(bucket).lock
         if kept is None:
             message = "Object Lock configuration does not exist for this bucket"
@@ -120,7 +120,7 @@ class LockOperations(Operations):
     def _lockable(self, bucket: str, key: str, version: str | None, owner: str | None) -> Stored:
         """Raises InvalidRequest where the bucket has no Object Lock."""
         check_version(version)
-        self._check_owner(owner)
+        self._check_owner(bucket, owner)
         if self._index.bucket(bucket).lock is None:
             raise no_lock_configuration()
         return self._index.get(bucket, key, version)

@@ -14,9 +14,9 @@ from itertools import pairwise
 from typing import Any
 
 from littoral.aws.service import Call, Output, operation
+from littoral.objects.api.acls import granted
 from littoral.objects.api.parts import (
     Operations,
-    check_acl,
     check_storage_class,
     checked_metadata,
     header_tags,
@@ -27,7 +27,7 @@ from littoral.objects.checksums import ALGORITHMS, Checksum, algorithm_of, joine
 from littoral.objects.conditions import check_write_conditions, matches
 from littoral.objects.encryption import customer_key
 from littoral.objects.errors import error
-from littoral.objects.facts import Content, Facts, Part, Upload, UploadedPart, version_member
+from littoral.objects.facts import Bucket, Content, Facts, Part, Upload, UploadedPart, version_member
 from littoral.objects.listing import Row, check_encoding, encoded, limit_of, list_many
 from littoral.objects.locks import lock_of, no_lock_configuration
 from littoral.objects.names import check_key
@@ -38,7 +38,7 @@ OBJECT_LIMIT = 5 * 1024**4
 
 
 class MultipartOperations(Operations):
-    @operation(harmless={"RequestPayer", "BucketKeyEnabled"}, notes="ACLs and grants: private; StorageClass: STANDARD")
+    @operation(harmless={"RequestPayer", "BucketKeyEnabled"}, notes="StorageClass: STANDARD")
     async def create_multipart_upload(
         self,
         call: Call,
@@ -46,6 +46,10 @@ class MultipartOperations(Operations):
         bucket: str,
         key: str,
         acl: str | None = None,
+        grant_full_control: str | None = None,
+        grant_read: str | None = None,
+        grant_read_acp: str | None = None,
+        grant_write_acp: str | None = None,
         cache_control: str | None = None,
         content_disposition: str | None = None,
         content_encoding: str | None = None,
@@ -69,13 +73,13 @@ class MultipartOperations(Operations):
         checksum_type: str | None = None,
     ) -> Output:
         check_key(key)
-        check_acl(acl)
         check_storage_class(storage_class)
-        self._check_owner(expected_bucket_owner)
+        self._check_owner(bucket, expected_bucket_owner)
         lock = lock_of(object_lock_mode, object_lock_retain_until_date, object_lock_legal_hold_status, call.now)
         algorithm = algorithm_of(checksum_algorithm)
         customer = customer_key(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)
         held = self._index.bucket(bucket)
+        grants = granted(grant_full_control, grant_read, grant_read_acp, None, grant_write_acp)
         sealing = self._keys.sealing(server_side_encryption, ssekms_key_id, customer, held.encryption)
         if lock is not None and held.lock is None:
             raise no_lock_configuration()
@@ -94,6 +98,7 @@ class MultipartOperations(Operations):
             ),
             checked_metadata(metadata),
             encryption=None if sealing is None else sealing.kept,
+            acl=self._acl_of(call, held, acl, grants),
         )
         kind = kind_of(algorithm, checksum_type) if algorithm else None
         name = algorithm.name if algorithm else None
@@ -125,7 +130,7 @@ class MultipartOperations(Operations):
         sse_customer_key_md5: str | None = None,
         expected_bucket_owner: str | None = None,
     ) -> Output:
-        self._check_owner(expected_bucket_owner)
+        self._check_owner(bucket, expected_bucket_owner)
         check_write_conditions(if_match, if_none_match)
         upload = self._index.upload(bucket, key, upload_id)
         if customer_key(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5) is not None:
@@ -171,7 +176,7 @@ class MultipartOperations(Operations):
         if_match_initiated_time: datetime | None = None,
         expected_bucket_owner: str | None = None,
     ) -> Output:
-        self._check_owner(expected_bucket_owner)
+        self._check_owner(bucket, expected_bucket_owner)
         upload = self._index.upload(bucket, key, upload_id)
         if if_match_initiated_time is not None and int(upload.initiated) != int(if_match_initiated_time.timestamp()):
             raise error("PreconditionFailed", "The upload was initiated at another time")
@@ -190,11 +195,12 @@ class MultipartOperations(Operations):
         part_number_marker: int | None = None,
         expected_bucket_owner: str | None = None,
     ) -> Output:
-        self._check_owner(expected_bucket_owner)
+        self._check_owner(bucket, expected_bucket_owner)
         upload = self._index.upload(bucket, key, upload_id)
         limit, after = limit_of(max_parts, "max-parts"), part_number_marker or 0
         found = self._index.parts(upload_id, after, limit + 1)
         shown = found[:limit]
+        owner = self._owner_of(self._index.bucket(bucket), upload.facts)
         output: Output = {
             "Bucket": bucket,
             "Key": key,
@@ -204,8 +210,8 @@ class MultipartOperations(Operations):
             "MaxParts": limit,
             "IsTruncated": bool(limit) and len(found) > limit,
             "Parts": [_shown(part, upload.algorithm) for part in shown],
-            "Initiator": self._parts.owner,
-            "Owner": self._parts.owner,
+            "Initiator": owner,
+            "Owner": owner,
             "StorageClass": "STANDARD",
         }
         if upload.algorithm is not None:
@@ -228,8 +234,8 @@ class MultipartOperations(Operations):
     ) -> Output:
         """``upload_id_marker`` counts beside a key marker only: uploads of that key begun after that one come first."""
         check_encoding(encoding_type)
-        self._index.bucket(bucket)
-        self._check_owner(expected_bucket_owner)
+        held = self._index.bucket(bucket)
+        self._check_owner(bucket, expected_bucket_owner)
         limit, marker = limit_of(max_uploads, "max-uploads"), key_marker or ""
         fetch = partial(self._index.uploads, bucket)
         after = (marker, upload_id_marker if marker else None)
@@ -241,7 +247,7 @@ class MultipartOperations(Operations):
             "MaxUploads": limit,
             "IsTruncated": page.truncated,
             "Prefix": encoded(prefix or "", encoding_type),
-            "Uploads": [self._upload(row, encoding_type) for row in page.rows],
+            "Uploads": [self._upload(held, row, encoding_type) for row in page.rows],
             "CommonPrefixes": [{"Prefix": encoded(text, encoding_type)} for text in page.prefixes],
         }
         if delimiter:
@@ -253,15 +259,16 @@ class MultipartOperations(Operations):
             output["NextUploadIdMarker"] = page.last_id or ""
         return output
 
-    def _upload(self, row: Row, encoding: str | None) -> dict[str, Any]:
-        key, upload_id, initiated, algorithm, kind = row
+    def _upload(self, held: Bucket, row: Row, encoding: str | None) -> dict[str, Any]:
+        key, upload_id, initiated, algorithm, kind, facts = row
+        owner = self._owner_of(held, Facts.load(facts))
         shown: dict[str, Any] = {
             "Key": encoded(key, encoding),
             "UploadId": upload_id,
             "Initiated": initiated,
             "StorageClass": "STANDARD",
-            "Owner": self._parts.owner,
-            "Initiator": self._parts.owner,
+            "Owner": owner,
+            "Initiator": owner,
         }
         return shown | ({"ChecksumAlgorithm": algorithm, "ChecksumType": kind} if algorithm else {})
 

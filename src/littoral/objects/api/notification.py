@@ -28,7 +28,7 @@ class NotificationOperations(Operations):
         expected_bucket_owner: str | None = None,
     ) -> Output:
         self._index.bucket(bucket)
-        self._check_owner(expected_bucket_owner)
+        self._check_owner(bucket, expected_bucket_owner)
         triggers = triggers_of(notification_configuration)
         if not skip_destination_validation:
             await self._validate(bucket, triggers)
@@ -49,6 +49,6 @@ class NotificationOperations(Operations):
     async def get_bucket_notification_configuration(
         self, call: Call, *, bucket: str, expected_bucket_owner: str | None = None
     ) -> Output:
-        self._check_owner(expected_bucket_owner)
+        self._check_owner(bucket, expected_bucket_owner)
         text = self._index.bucket(bucket).notification
         return {"LambdaFunctionConfigurations": [each.shown() for each in loaded(text)]} if text else {}

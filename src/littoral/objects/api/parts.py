@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,11 +9,14 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from littoral.aws.service import Call
+from littoral.objects.access.acl import Acl, canned, canonical_id, from_headers, private
+from littoral.objects.access.gate import Gate, denied
+from littoral.objects.access.public import Block
 from littoral.objects.content import Shelf
 from littoral.objects.encryption import Keys
 from littoral.objects.errors import error, invalid_argument, not_implemented
 from littoral.objects.events import Origin
-from littoral.objects.facts import Tags
+from littoral.objects.facts import Bucket, Facts, Tags
 from littoral.objects.index import Index
 from littoral.objects.names import check_key
 from littoral.objects.versions import check_version
@@ -28,13 +30,15 @@ class Parts:
     index: Index
     shelf: Shelf
     keys: Keys
+    gate: Gate
     region: str
     account: str
+    closed: bool = True  # how buckets are made: without lists and without public access, as by AWS since April 2023
 
-    @property
-    def owner(self) -> dict[str, str]:
+    def owner(self, account: str | None = None) -> dict[str, str]:
         """S3 names owners by a canonical id of 64 hex digits."""
-        return {"ID": hashlib.sha256(self.account.encode()).hexdigest(), "DisplayName": self.account}
+        name = account or self.account
+        return {"ID": canonical_id(name), "DisplayName": name}
 
 
 class Operations:
@@ -43,21 +47,45 @@ class Operations:
         self._index = parts.index
         self._shelf = parts.shelf
         self._keys = parts.keys
+        self._gate = parts.gate
 
-    def _check_owner(self, expected: str | None) -> None:
+    def _check_owner(self, bucket: str, expected: str | None) -> None:
+        """Raises AccessDenied, NoSuchBucket."""
+        if expected is not None and expected != (self._index.bucket(bucket).owner or self._parts.account):
+            raise denied()
+
+    def _acl_of(self, call: Call, held: Bucket, acl: str | None, grants: dict[str, str]) -> Acl | None:
+        """The list of a new object; None where it is its bucket's owner's alone. Raises AccessControlListNotSupported,
+        InvalidRequest, AccessDenied."""
+        owner = held.owner or self._parts.account
+        writer = call.principal.account or owner
+        if not held.lists_apply:
+            if grants or acl not in (None, "bucket-owner-full-control"):
+                raise error("AccessControlListNotSupported", "The bucket does not allow ACLs")
+            return None
+        if grants and acl is not None:
+            raise error("InvalidRequest", "Specifying both Canned ACLs and Header Grants is not allowed")
+        if held.ownership == "BucketOwnerPreferred" and acl == "bucket-owner-full-control":
+            writer = owner
+        made = from_headers(grants, writer, self._displayed()) if grants else canned(acl or "private", writer, owner)
+        self._check_public(held, made)
+        return None if made == private(owner) else made
+
+    def _owner_of(self, held: Bucket, facts: Facts) -> dict[str, str]:
+        return self._parts.owner(facts.acl.owner if facts.acl is not None and held.lists_apply else held.owner)
+
+    def _check_public(self, held: Bucket, made: Acl) -> None:
         """Raises AccessDenied."""
-        if expected is not None and expected != self._parts.account:
-            raise error("AccessDenied", "Access Denied")
+        if made.public and Block.load(held.public_block).blocks_lists:
+            raise denied()
+
+    def _displayed(self) -> dict[str, str]:
+        """Known accounts by canonical id."""
+        return {canonical_id(account): account for account in self._gate.accounts()}
 
 
 def origin_of(call: Call) -> Origin:
     return Origin(call.principal.name or "ANONYMOUS", call.request.peer.host, call.request_id, call.now)
-
-
-def check_acl(acl: str | None) -> None:
-    """Every bucket is BucketOwnerEnforced, as AWS makes them since 2023: these two ACLs say what holds anyway."""
-    if acl not in (None, "private", "bucket-owner-full-control"):
-        raise error("AccessControlListNotSupported", "The bucket does not allow ACLs")
 
 
 def check_storage_class(storage_class: str | None) -> None:

@@ -45,7 +45,7 @@ class ReadOperations(Operations):
         expected_bucket_owner: str | None = None,
     ) -> Output:
         check_version(version_id)
-        self._check_owner(expected_bucket_owner)
+        self._check_owner(bucket, expected_bucket_owner)
         customer = customer_key(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)
         conditions = ReadConditions(if_match, if_none_match, if_modified_since, if_unmodified_since)
         overrides = _given(
@@ -98,7 +98,7 @@ class ReadOperations(Operations):
         expected_bucket_owner: str | None = None,
     ) -> Output:
         check_version(version_id)
-        self._check_owner(expected_bucket_owner)
+        self._check_owner(bucket, expected_bucket_owner)
         customer = customer_key(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)
         conditions = ReadConditions(if_match, if_none_match, if_modified_since, if_unmodified_since)
         stored, span = self._found(bucket, key, version_id, conditions, range, part_number)

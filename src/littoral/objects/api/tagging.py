@@ -29,7 +29,7 @@ class TaggingOperations(Operations):
         expected_bucket_owner: str | None = None,
     ) -> Output:
         check_version(version_id)
-        self._check_owner(expected_bucket_owner)
+        self._check_owner(bucket, expected_bucket_owner)
         stored = self._index.get(bucket, key, version_id)
         await self._index.set_tags(stored, tag_set(tagging))
         return stored.version_member
@@ -45,7 +45,7 @@ class TaggingOperations(Operations):
         expected_bucket_owner: str | None = None,
     ) -> Output:
         check_version(version_id)
-        self._check_owner(expected_bucket_owner)
+        self._check_owner(bucket, expected_bucket_owner)
         stored = self._index.get(bucket, key, version_id)
         return {"TagSet": _shown(stored.tags)} | stored.version_member
 
@@ -60,7 +60,7 @@ class TaggingOperations(Operations):
         expected_bucket_owner: str | None = None,
     ) -> Output:
         check_version(version_id)
-        self._check_owner(expected_bucket_owner)
+        self._check_owner(bucket, expected_bucket_owner)
         stored = self._index.get(bucket, key, version_id)
         await self._index.set_tags(stored, ())
         return stored.version_member
@@ -69,14 +69,14 @@ class TaggingOperations(Operations):
     async def put_bucket_tagging(
         self, call: Call, *, bucket: str, tagging: dict[str, Any], expected_bucket_owner: str | None = None
     ) -> Output:
-        self._check_owner(expected_bucket_owner)
+        self._check_owner(bucket, expected_bucket_owner)
         tags = tag_set(tagging, most=MOST_BUCKET_TAGS)
         await self._index.set_bucket(bucket, "tags", dump_tags(tags))
         return {}
 
     @operation()
     async def get_bucket_tagging(self, call: Call, *, bucket: str, expected_bucket_owner: str | None = None) -> Output:
-        self._check_owner(expected_bucket_owner)
+        self._check_owner(bucket, expected_bucket_owner)
         tags = load_tags(self._index.bucket(bucket).tags)
         if not tags:
             raise error("NoSuchTagSet", "The TagSet does not exist", BucketName=bucket)
@@ -86,7 +86,7 @@ class TaggingOperations(Operations):
     async def delete_bucket_tagging(
         self, call: Call, *, bucket: str, expected_bucket_owner: str | None = None
     ) -> Output:
-        self._check_owner(expected_bucket_owner)
+        self._check_owner(bucket, expected_bucket_owner)
         await self._index.set_bucket(bucket, "tags", None)
         return {}
 

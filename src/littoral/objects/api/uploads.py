@@ -6,6 +6,7 @@ from datetime import datetime
 
 from littoral.aws.service import Call, Output, operation
 from littoral.net.message import Body, BytesBody
+from littoral.objects.access.needs import READ_OBJECT
 from littoral.objects.api.parts import Operations, decoded_length, source_of
 from littoral.objects.checksums import ALGORITHMS, Checksum, Digests, Stated
 from littoral.objects.conditions import ReadConditions, copy_span
@@ -42,7 +43,7 @@ class UploadOperations(Operations):
     ) -> Output:
         """An upload begun with a checksum algorithm computes it for parts that state none."""
         check_part_number(part_number)
-        self._check_owner(expected_bucket_owner)
+        self._check_owner(bucket, expected_bucket_owner)
         customer = customer_key(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)
         upload = self._index.upload(bucket, key, upload_id)
         stated = Stated.of(
@@ -96,14 +97,16 @@ class UploadOperations(Operations):
         expected_source_bucket_owner: str | None = None,
     ) -> Output:
         check_part_number(part_number)
-        self._check_owner(expected_bucket_owner)
-        self._check_owner(expected_source_bucket_owner)
+        self._check_owner(bucket, expected_bucket_owner)
+        from_bucket, from_key, from_version = source_of(copy_source)
+        self._check_owner(from_bucket, expected_source_bucket_owner)
+        self._gate.check(call, READ_OBJECT, from_bucket, from_key, from_version)
         upload = self._index.upload(bucket, key, upload_id)
         customer = customer_key(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)
         source_customer = customer_key(
             copy_source_sse_customer_algorithm, copy_source_sse_customer_key, copy_source_sse_customer_key_md5
         )
-        source = self._index.get(*source_of(copy_source))
+        source = self._index.get(from_bucket, from_key, from_version)
         source_key = self._keys.opened(source.facts.encryption, source_customer)
         ReadConditions(
             copy_source_if_match,

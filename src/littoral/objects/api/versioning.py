@@ -9,7 +9,7 @@ from littoral.aws.service import Call, Output, operation
 from littoral.objects.api.listings import checksum_members
 from littoral.objects.api.parts import Operations
 from littoral.objects.errors import error, invalid_argument, not_implemented
-from littoral.objects.facts import Bucket
+from littoral.objects.facts import Bucket, Facts
 from littoral.objects.listing import Row, check_encoding, encoded, limit_of, list_many
 from littoral.objects.versions import ENABLED, NULL, SUSPENDED, check_version, rank_of
 
@@ -24,7 +24,7 @@ class VersioningOperations(Operations):
         versioning_configuration: dict[str, Any],
         expected_bucket_owner: str | None = None,
     ) -> Output:
-        self._check_owner(expected_bucket_owner)
+        self._check_owner(bucket, expected_bucket_owner)
         status = versioning_configuration.get("Status")
         if versioning_configuration.get("MFADelete") == "Enabled":
             raise not_implemented("There is no MFA device here: MFADelete cannot be enabled")
@@ -45,7 +45,7 @@ class VersioningOperations(Operations):
     ) -> Output:
         """Of a bucket that never kept versions the answer has no Status."""
         status = self._index.bucket(bucket).versioning
-        self._check_owner(expected_bucket_owner)
+        self._check_owner(bucket, expected_bucket_owner)
         return {} if status is None else {"Status": status}
 
     @operation(harmless={"RequestPayer"})
@@ -64,8 +64,8 @@ class VersioningOperations(Operations):
     ) -> Output:
         """By key, the newest version first."""
         check_encoding(encoding_type)
-        self._index.bucket(bucket)
-        self._check_owner(expected_bucket_owner)
+        held = self._index.bucket(bucket)
+        self._check_owner(bucket, expected_bucket_owner)
         limit, marker = limit_of(max_keys), key_marker or ""
         after = (marker, self._rank(bucket, marker, version_id_marker))
         fetch = partial(self._index.versions, bucket)
@@ -91,7 +91,7 @@ class VersioningOperations(Operations):
         key = marker if after[1] is not None else None  # whose newest version was on the page before
         for row in page.rows:
             member = "DeleteMarkers" if row[7] else "Versions"
-            output[member].append(self._version_entry(row, encoding_type, newest=row[0] != key))
+            output[member].append(self._version_entry(held, row, encoding_type, newest=row[0] != key))
             key = row[0]
         return output
 
@@ -105,14 +105,14 @@ class VersioningOperations(Operations):
         check_version(version)
         return self._index.rank_of_null(bucket, key) if version == NULL else rank_of(version)
 
-    def _version_entry(self, row: Row, encoding: str | None, *, newest: bool) -> dict[str, Any]:
+    def _version_entry(self, held: Bucket, row: Row, encoding: str | None, *, newest: bool) -> dict[str, Any]:
         key, _, version, size, etag, modified, facts, marker, *_ = row
         entry = {
             "Key": encoded(key, encoding),
             "VersionId": version,
             "IsLatest": newest,
             "LastModified": modified,
-            "Owner": self._parts.owner,
+            "Owner": self._parts.owner(held.owner) if marker else self._owner_of(held, Facts.load(facts)),
         }
         if marker:
             return entry

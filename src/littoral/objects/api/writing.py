@@ -7,9 +7,9 @@ from datetime import datetime
 
 from littoral.aws.service import Call, Output, operation
 from littoral.net.message import Body, BytesBody
+from littoral.objects.api.acls import granted
 from littoral.objects.api.parts import (
     Operations,
-    check_acl,
     check_storage_class,
     checked_metadata,
     decoded_length,
@@ -31,7 +31,7 @@ from littoral.objects.steps import NO_CONDITIONS, WriteConditions
 class WriteOperations(Operations):
     @operation(
         harmless={"RequestPayer", "ContentLength", "BucketKeyEnabled"},
-        notes="ACLs and grants: private; StorageClass: STANDARD",
+        notes="StorageClass: STANDARD",
     )
     async def put_object(
         self,
@@ -41,6 +41,10 @@ class WriteOperations(Operations):
         key: str,
         body: Body | None = None,
         acl: str | None = None,
+        grant_full_control: str | None = None,
+        grant_read: str | None = None,
+        grant_read_acp: str | None = None,
+        grant_write_acp: str | None = None,
         cache_control: str | None = None,
         content_disposition: str | None = None,
         content_encoding: str | None = None,
@@ -71,12 +75,12 @@ class WriteOperations(Operations):
         expected_bucket_owner: str | None = None,
     ) -> Output:
         check_key(key)
-        check_acl(acl)
         check_storage_class(storage_class)
         check_write_conditions(if_match, if_none_match)
         lock = lock_of(object_lock_mode, object_lock_retain_until_date, object_lock_legal_hold_status, call.now)
         held = self._index.bucket(bucket)
-        self._check_owner(expected_bucket_owner)
+        self._check_owner(bucket, expected_bucket_owner)
+        grants = granted(grant_full_control, grant_read, grant_read_acp, None, grant_write_acp)
         customer = customer_key(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)
         sealing = self._keys.sealing(server_side_encryption, ssekms_key_id, customer, held.encryption)
         facts = Facts(
@@ -91,6 +95,7 @@ class WriteOperations(Operations):
             ),
             checked_metadata(metadata),
             encryption=None if sealing is None else sealing.kept,
+            acl=self._acl_of(call, held, acl, grants),
         )
         tags = header_tags(tagging)
         stated = Stated.of(

@@ -11,8 +11,11 @@ class PolicyError(ValueError):
     """The document is not a policy, or asks for what would not be enforced."""
 
 
-def statements(document: str, versions: frozenset[str], members: frozenset[str]) -> list[Any]:
-    """The document's statements, of which each is an object of these members."""
+def statements(
+    document: str, versions: frozenset[str], members: frozenset[str], default: str | None = None
+) -> list[Any]:
+    """The document's statements, of which each is an object of these members. ``default`` is the version of one that
+    names none."""
     try:
         root = json.loads(document, object_pairs_hook=_refuse_duplicates)
     except (ValueError, RecursionError) as error:
@@ -20,7 +23,7 @@ def statements(document: str, versions: frozenset[str], members: frozenset[str])
     if not isinstance(root, dict):
         raise PolicyError("Policy document must be a JSON object")
     _refuse_unknown("policy", root, frozenset({"Version", "Id", "Statement"}))
-    if root.get("Version") not in versions:
+    if root.get("Version", default) not in versions:
         raise PolicyError(f"Version must be {' or '.join(json.dumps(each) for each in sorted(versions, reverse=True))}")
     found = root.get("Statement")
     listed = [found] if isinstance(found, dict) else found

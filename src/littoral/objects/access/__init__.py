@@ -1,0 +1,1 @@
+"""Who may do what to buckets and objects: bucket policies, access control lists, ownership, blocks of public access."""
