@@ -190,7 +190,7 @@ def test_unsigned_requests_are_refused(place: Running) -> None:
         client = place.client(service, signature_version=UNSIGNED)
         assert code_of(getattr(client, operation))[1] == 403
     client = place.client("iot", signature_version=UNSIGNED)  # GET /things, unsigned, is a bucket's name
-    assert code_of(client.list_things) == ("NoSuchBucket", 404)
+    assert code_of(client.list_things)[1] == 404
 
 
 @pytest.mark.parametrize("minutes", [-20, 20])
