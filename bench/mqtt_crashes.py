@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
+import signal
 import sys
 import tempfile
 from collections import Counter, deque
@@ -28,6 +29,7 @@ from littoral.protocols.mqtt.packets import Ack, Connack, Connect, Filter, Packe
 PUBACK, PUBREC, PUBREL, PUBCOMP = 4, 5, 6, 7
 TOPICS = 4
 WINDOW = 40
+PATIENCE = 120  # seconds until the broker listens, on a machine that is busy
 
 
 class Line:
@@ -168,12 +170,13 @@ def problems(acknowledged: set[int], got: list[int]) -> list[str]:
 async def one_round(folder: Path, seconds: float, *clients: Publisher | Subscriber, subscribe: bool = False) -> None:
     """Ends with the broker killed, or with the subscription made."""
     child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.things.broker.serving", str(folder)), stdout=asyncio.subprocess.PIPE
+        *(sys.executable, "-X", "faulthandler", "-m", "tests.things.broker.serving", str(folder)),
+        stdout=asyncio.subprocess.PIPE,
     )
     tasks: list[asyncio.Task[None]] = []
     try:
         assert child.stdout is not None
-        port = int(await asyncio.wait_for(child.stdout.readline(), 30))
+        port = int(await _started(child, child.stdout))
         for client in clients:
             running = client.run(port, subscribe=subscribe) if isinstance(client, Subscriber) else client.run(port)
             tasks.append(asyncio.create_task(_until_killed(running)))
@@ -182,6 +185,16 @@ async def one_round(folder: Path, seconds: float, *clients: Publisher | Subscrib
         child.kill()
         await child.wait()
         await asyncio.gather(*tasks)
+
+
+async def _started(child: asyncio.subprocess.Process, says: asyncio.StreamReader) -> bytes:
+    """What it says when it listens. One that does not in time shows on standard error what it is doing."""
+    try:
+        return await asyncio.wait_for(says.readline(), PATIENCE)
+    except TimeoutError:
+        child.send_signal(signal.SIGABRT)
+        await child.wait()
+        raise
 
 
 async def _until_killed(running: Coroutine[None, None, None]) -> None:

@@ -121,6 +121,27 @@ def test_numbers_about_a_field(indexed: Any) -> None:
     assert buckets["buckets"][0]["keyValue"] == "1" and buckets["totalCount"] >= 5
 
 
+def test_a_custom_field_has_a_type(indexed: Any) -> None:
+    """Attributes are text; what is no number is not among the numbers."""
+    configuration = indexed.get_indexing_configuration()["thingIndexingConfiguration"]
+    fields = [{"name": "attributes.size", "type": "Number"}, {"name": "attributes.on", "type": "Boolean"}]
+    changed = {**configuration, "customFields": fields}
+    changed.pop("managedFields", None)
+    indexed.update_indexing_configuration(thingIndexingConfiguration=changed)
+    for name, size, on in (("a", "1", "true"), ("b", "3.5", "false"), ("c", "large", "perhaps")):
+        indexed.create_thing(thingName=f"custom-{name}", attributePayload={"attributes": {"size": size, "on": on}})
+    query = {"queryString": "thingName:custom-*", "aggregationField": "attributes.size"}
+    found = indexed.get_statistics(**query)["statistics"]
+    assert (found["count"], found["sum"], found["maximum"]) == (2, 4.5, 3.5)
+    assert indexed.get_percentiles(**query, percents=[50])["percentiles"] == [{"percent": 50.0, "value": 2.25}]
+    assert indexed.get_cardinality(**query)["cardinality"] == 2
+    terms = {"termsAggregation": {}}
+    on = {"queryString": "thingName:custom-*", "aggregationField": "attributes.on"}
+    assert indexed.get_buckets_aggregation(**on, bucketsAggregationType=terms)["totalCount"] == 2
+    assert indexed.get_indexing_configuration()["thingIndexingConfiguration"]["customFields"] == fields
+    indexed.update_indexing_configuration(thingIndexingConfiguration={**changed, "customFields": []})
+
+
 def test_groups_have_an_index_of_their_own(indexed: Any) -> None:
     indexed.create_thing_group(
         thingGroupName="searched", thingGroupProperties={"attributePayload": {"attributes": {"floor": "2"}}}

@@ -52,7 +52,7 @@ class Indexing(IndexNoun):
         thing_indexing_configuration: dict[str, Any] | None = None,
         thing_group_indexing_configuration: dict[str, Any] | None = None,
     ) -> Output:
-        """In force on return. Custom fields are taken and shown: every field can be searched and aggregated here."""
+        """In force on return. Every field can be searched and aggregated; a custom one's type says as what."""
         things = thing_indexing_configuration or self.index.of_things
         _refuse(things)
         if things.get("namedShadowIndexingMode") == "ON" and not things.get("filter", {}).get("namedShadowNames"):
@@ -126,7 +126,8 @@ class Indexing(IndexNoun):
 
     async def _values(self, index: str, text: str, version: str, field: str) -> list[Any]:
         self.ready(index)
-        return aggregating.values(await self.index.search(index, self.query(text, version)), field)
+        found = aggregating.values(await self.index.search(index, self.query(text, version)), field)
+        return aggregating.typed(found, self.index.type_of(index, field))
 
     @operation()
     async def get_statistics(

@@ -14,6 +14,15 @@ def values(documents: Iterable[Document], field: str) -> list[Any]:
     return [value for document in documents for value in values_at(document, field)]
 
 
+def typed(found: Sequence[Any], kind: str | None) -> list[Any]:
+    """As values of a custom field's type; without those that are none of it. ``kind``: Number, Boolean, String."""
+    if kind == "Number":
+        return [value for each in found if (value := number(each)) is not None]
+    if kind == "Boolean":
+        return [text == "true" for each in found if (text := shown(each)) in ("true", "false")]
+    return [shown(each) for each in found] if kind == "String" else list(found)
+
+
 def statistics(found: Sequence[Any]) -> dict[str, float]:
     """Only the count where the field holds no numbers."""
     numbers = [value for each in found if not isinstance(each, str) and (value := number(each)) is not None]

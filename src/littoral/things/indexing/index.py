@@ -90,6 +90,12 @@ class Index:
             return bool(groups.get("thingGroupIndexingMode") == "ON")
         return bool(self.of_things["thingIndexingMode"] != "OFF")
 
+    def type_of(self, index: str, field: str) -> str | None:
+        """Number, String or Boolean, where the field is a custom one."""
+        groups = self.configuration.get("thingGroupIndexingConfiguration", {})
+        custom = (groups if index == GROUPS else self.of_things).get("customFields", ())
+        return next((one.get("type") for one in custom if one.get("name") == field), None)
+
     def _wants_shadows(self) -> bool:
         return self.of_things["thingIndexingMode"] == "REGISTRY_AND_SHADOW" or bool(self._named())
 
