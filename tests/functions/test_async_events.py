@@ -304,7 +304,7 @@ async def _ended(pidfd: int) -> None:
 async def test_a_keeper_that_dies_is_replaced(place: Place) -> None:
     await place.python("import uuid\nme = uuid.uuid4().hex\ndef handler(e, c): return me")
     first = (await place.invoke()).result
-    (keeper,) = [each.pid for each in place.functions._parts.launcher._keepers.values()]
+    (keeper,) = [each.pid for each in place.functions._parts.launcher._keepers._keepers.values()]
     assert keeper is not None
     handle = os.pidfd_open(keeper)
     os.kill(keeper, signal.SIGKILL)

@@ -20,106 +20,26 @@ How often a batch failed is memory only: after a restart it is tried as often ag
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import logging
 import uuid
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any
 
-from littoral.aws.invoke import InvokeResult
 from littoral.aws.service import ServiceError
-from littoral.functions.catalog import Catalog
-from littoral.functions.delivery import Deliveries
-from littoral.functions.names import LATEST, Reference, new_request_id, not_found
-from littoral.functions.payload import MAX_SYNC
-from littoral.functions.runner import Runner
-from littoral.functions.settings import FunctionSettings
-from littoral.functions.sources import FAILED, FINE, NOTHING_YET, EventSource, Positions, SourceMapping, SourceRecord
-from littoral.functions.version import iso_time
+from littoral.functions.batch import Outcome, Part, failure_record, reported
+from littoral.functions.gathering import Followed, Gathering
+from littoral.functions.names import Reference, new_request_id
+from littoral.functions.sources import FAILED, FINE, SourceRecord
 from littoral.functions.windows import Window, start_of, state_of
-from littoral.protocols.eventpattern import Matcher, parse_pattern
 from littoral.store.contract import StoreError
 
 log = logging.getLogger(__name__)
 
-LONGEST_WAIT = 20.0  # seconds without a look at the shard: a record that comes wakes the lane at once
-ROLE_LENGTH = 256  # bytes that a function's role takes in a record at most
 
-
-@dataclass(slots=True)
-class Hands:
-    """What a lane works with."""
-
-    catalog: Catalog
-    runner: Runner
-    deliveries: Deliveries
-    settings: FunctionSettings
-    clock: Callable[[], float]
-
-
-@dataclass(slots=True)
-class Part:
-    """Records that go to the function together, and how often they failed."""
-
-    records: Sequence[SourceRecord]
-    failures: int = 0
-
-
-@dataclass(slots=True)
-class Outcome:
-    """Of one attempt. ``done`` records from the front are worked off; None where the function did not run."""
-
-    done: int | None
-    request_id: str
-    result: InvokeResult | None = None
-    state: dict[str, Any] | None = None  # of the window
-
-
-@dataclass(eq=False)
-class Follower:
-    """A mapping's lanes."""
-
-    mapping: SourceMapping
-    source: EventSource
-    positions: Positions
-    hands: Hands
-    result: str = NOTHING_YET
-    _lanes: list[Lane] = field(default_factory=list)
-
-    async def start(self) -> None:
-        for shard in self.mapping.starts:
-            for number in range(self.mapping.factor):
-                after, result, window = await self.positions.load(self.mapping, shard, number)
-                self.result = result or self.result
-                self._lanes.append(Lane(self, shard, number, after, window))
-
-    async def stop(self) -> None:
-        for lane in self._lanes:
-            lane.stop()
-        await asyncio.gather(*(lane.task for lane in self._lanes), return_exceptions=True)
-
-    async def kill(self) -> None:
-        for lane in self._lanes:
-            lane.task.cancel()
-        await asyncio.gather(*(lane.task for lane in self._lanes), return_exceptions=True)
-
-
-class Lane:
-    def __init__(self, follower: Follower, shard: str, number: int, after: int, window: Window | None) -> None:
-        self._follower = follower
-        self._hands = follower.hands
-        self._source = follower.source
-        self._shard = shard
-        self._number = number
-        self._of = follower.mapping.factor
-        self._after = after  # the last position done with
-        self._window = window  # that is open, where the mapping has windows
-        self._exhausted = False  # there was nothing more of it when we looked last
-        self._stopping = False
-        self._idle = False  # nothing is under way that must be finished
-        self._patterns: tuple[tuple[str, ...], list[Matcher]] = ((), [])
+class Lane(Gathering):
+    def __init__(self, follower: Followed, shard: str, number: int, after: int, window: Window | None) -> None:
+        super().__init__(follower, shard, number, after, window)
         self.task = asyncio.get_running_loop().create_task(self._run())
 
     def stop(self) -> None:
@@ -127,10 +47,6 @@ class Lane:
         self._stopping = True
         if self._idle:
             self.task.cancel()
-
-    @property
-    def _mapping(self) -> SourceMapping:
-        return self._follower.mapping
 
     async def _run(self) -> None:
         troubles = 0
@@ -164,86 +80,6 @@ class Lane:
         result = self._follower.result
         await self._follower.positions.save(self._mapping, self._shard, self._number, after, result, self._window)
         self._after = after
-
-    # ------------------------------------------------------------------------------------ gathering
-
-    async def _gather(self) -> tuple[list[SourceRecord], int]:
-        """The next batch and the position up to which was looked: what was passed over is done with, too."""
-        records: list[SourceRecord] = []
-        cursor, room = self._after, MAX_SYNC - 1024  # bytes of the event
-        loop = asyncio.get_running_loop()
-        deadline = 0.0
-        self._exhausted = False
-        while not self._stopping:
-            mapping = self._mapping
-            if self._source.identity(mapping.source) != mapping.identity:
-                raise not_found(f"{mapping.source} is not the one that was mapped: it was deleted and made anew")
-            limit = max(1, mapping.batch_size - len(records)) * self._of
-            read = await self._source.read(mapping.source, self._shard, cursor, limit, MAX_SYNC)
-            for record in read:
-                if self._is_later(record, records):
-                    self._exhausted = not records
-                    return records, cursor
-                if self._mine(record) and self._wanted(record):
-                    room -= record.size + ROLE_LENGTH
-                    if records and (room < 0 or len(records) >= mapping.batch_size):
-                        return records, cursor
-                    records.append(record)
-                cursor = record.position
-            if len(records) >= mapping.batch_size:
-                return records, cursor
-            if read:
-                continue
-            if not records:
-                if cursor > self._after:
-                    return records, cursor
-                if self._window is not None and self._window_left() <= 0:
-                    self._exhausted = True
-                    return records, cursor
-                await self._wait(cursor, self._window_left())
-                continue
-            deadline = deadline or loop.time() + mapping.window
-            if loop.time() >= deadline:
-                return records, cursor
-            await self._wait(cursor, deadline - loop.time())
-        return [], self._after
-
-    async def _wait(self, cursor: int, seconds: float) -> None:
-        self._idle = True
-        try:
-            await self._source.arrived(self._mapping.source, self._shard, cursor, min(seconds, LONGEST_WAIT))
-        finally:
-            self._idle = False
-
-    def _is_later(self, record: SourceRecord, records: Sequence[SourceRecord]) -> bool:
-        """Whether it belongs to a later window than what is gathered or open."""
-        seconds = self._mapping.tumbling
-        if not seconds or not (records or self._window):
-            return False
-        now = self._window.start if self._window is not None else start_of(records[0].arrived, seconds)
-        return start_of(record.arrived, seconds) > now
-
-    def _window_left(self) -> float:
-        """Seconds until the open window is over; a long time where none is."""
-        if self._window is None:
-            return LONGEST_WAIT
-        return self._window.start + self._mapping.tumbling - self._hands.clock()
-
-    def _mine(self, record: SourceRecord) -> bool:
-        if self._of == 1:
-            return True
-        digest = hashlib.md5(record.key.encode(), usedforsecurity=False).digest()
-        return int.from_bytes(digest[8:], "big") % self._of == self._number
-
-    def _wanted(self, record: SourceRecord) -> bool:
-        """Whether one of the filters lets it through."""
-        filters = self._mapping.filters
-        if not filters:
-            return True
-        if self._patterns[0] != filters:
-            self._patterns = (filters, [parse_pattern(text) for text in filters])
-        seen = self._source.filterable(record)
-        return any(matches(seen) for matches in self._patterns[1])
 
     # ------------------------------------------------------------------------------------ working off
 
@@ -350,7 +186,7 @@ class Lane:
             return Outcome(None, request_id)
         if result.function_error is not None:
             return Outcome(0, request_id, result)
-        done = _reported(result.payload, records) if mapping.report_failures else len(records)
+        done = reported(result.payload, records) if mapping.report_failures else len(records)
         state = state_of(result.payload) if self._window is not None else None
         if self._window is not None and state is None and not final:
             return Outcome(0, request_id, result)  # what it made of them would be lost
@@ -363,7 +199,10 @@ class Lane:
         troubles = 0
         while mapping.on_failure is not None:
             try:
-                await self._hand_on(mapping.on_failure, self._failure(records, condition, attempts, outcome))
+                batch = (self._source.batch_info, self._shard, records)
+                home, now = self._hands.catalog.home, self._hands.clock()
+                record = failure_record(mapping, home, now, batch, condition, attempts, outcome)
+                await self._hand_on(mapping.on_failure, record)
                 break
             except (ServiceError, StoreError) as error:
                 troubles += 1
@@ -376,8 +215,6 @@ class Lane:
     async def _hand_on(self, destination: str, record: dict[str, Any]) -> None:
         deliveries = self._hands.deliveries
         if ":lambda:" not in destination:
-            if deliveries.sink is None:
-                raise ServiceError("ServiceException", "there is no way to this destination", status=500)
             await deliveries.sink.deliver(destination, record)
             return
         reference = self._hands.catalog.home.parse(destination)
@@ -387,51 +224,3 @@ class Lane:
         name = f"{self._mapping.uuid}/{info['startSequenceNumber']}/{info['endSequenceNumber']}"
         request_id = str(uuid.uuid5(uuid.NAMESPACE_OID, name))
         await deliveries.accept(reference, request_id, json.dumps(record).encode())
-
-    def _failure(
-        self, records: Sequence[SourceRecord], condition: str, attempts: int, outcome: Outcome
-    ) -> dict[str, Any]:
-        """AWS's record of a batch that was given up ("Retain discarded records of a stream")."""
-        mapping = self._mapping
-        record: dict[str, Any] = {
-            "requestContext": {
-                "requestId": outcome.request_id,
-                "functionArn": self._hands.catalog.home.arn(mapping.function, mapping.qualifier or LATEST),
-                "condition": condition,
-                "approximateInvokeCount": attempts,
-            },
-            "version": "1.0",
-            "timestamp": iso_time(self._hands.clock()),
-            self._source.batch_info: {
-                "shardId": self._shard,
-                "startSequenceNumber": records[0].sequence,
-                "endSequenceNumber": records[-1].sequence,
-                "approximateArrivalOfFirstRecord": iso_time(records[0].arrived),
-                "approximateArrivalOfLastRecord": iso_time(records[-1].arrived),
-                "batchSize": len(records),
-                "streamArn": mapping.source,
-            },
-        }
-        if outcome.result is not None:
-            record["responseContext"] = {"statusCode": 200, "executedVersion": outcome.result.executed_version}
-            if outcome.result.function_error is not None:
-                record["responseContext"]["functionError"] = outcome.result.function_error
-        return record
-
-
-def _reported(payload: bytes, records: Sequence[SourceRecord]) -> int:
-    """How many records from the front are done, by the function's batchItemFailures. What is no proper report, or
-    names a record that was not given, fails the whole batch, as at AWS."""
-    answer = json.loads(payload)
-    if answer is None or answer == {}:
-        return len(records)
-    failures = answer.get("batchItemFailures", []) if isinstance(answer, dict) else "none"
-    if failures is None:
-        return len(records)
-    if not isinstance(failures, list):
-        return 0
-    places = {record.sequence: place for place, record in enumerate(records)}
-    named = [str(each.get("itemIdentifier")) if isinstance(each, dict) else "" for each in failures]
-    if not all(name in places for name in named):
-        return 0
-    return min((places[name] for name in named), default=len(records))

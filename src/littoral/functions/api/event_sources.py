@@ -225,8 +225,7 @@ class EventSourceOperations(Operations):
         if ":lambda:" in arn:
             self._reference(arn)
             return arn
-        sink = self._parts.deliveries.sink
-        if sink is None or not sink.accepts(arn):
+        if not self._parts.deliveries.sink.accepts(arn):
             raise invalid(f"The destination {arn[:200]} is not served by this place.")
         return arn
 

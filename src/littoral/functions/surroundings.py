@@ -1,0 +1,124 @@
+"""What an instance finds around it: its cell, its environment, the spec that its runtime is told. Starts nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from littoral.functions.code import Unpacked
+from littoral.functions.ground import Ground, modules_in_layers
+from littoral.functions.names import Home
+from littoral.functions.runtimes import Runtimes
+from littoral.functions.settings import FunctionSettings
+from littoral.functions.version import FunctionVersion
+
+MIB = 1024 * 1024
+# variables that Lambda gives to the runtime, and not to extensions
+RUNTIMES_OWN = frozenset(
+    (
+        "_HANDLER",
+        "AWS_EXECUTION_ENV",
+        "AWS_LAMBDA_LOG_GROUP_NAME",
+        "AWS_LAMBDA_LOG_STREAM_NAME",
+        "LAMBDA_RUNTIME_DIR",
+        "LAMBDA_TASK_ROOT",
+    )
+)
+
+
+class Surroundings:
+    def __init__(self, ground: Ground, runtimes: Runtimes, settings: FunctionSettings, home: Home) -> None:
+        self._ground = ground
+        self._runtimes = runtimes
+        self._settings = settings
+        self._home = home
+
+    def cell(self, version: FunctionVersion, unpacked: Unpacked, opt: Path | None) -> dict[str, Any]:
+        large = version.is_node or version.asks
+        slack = self._settings.node_memory_slack if large else self._settings.memory_slack
+        data, tmp = version.memory_size * MIB + slack, version.ephemeral_storage * MIB
+        return self._ground.cell(data, tmp, unpacked, opt, runtime=version.runtime, network=version.network)
+
+    def spec(self, version: FunctionVersion, unpacked: Unpacked, opt: Path | None, stream: str) -> dict[str, Any]:
+        return {
+            "handler": version.handler,
+            "task_root": self._ground.task(unpacked),
+            "env": self.environment(version, unpacked, opt, stream),
+            "function": {
+                "name": version.name,
+                "version": version.version,
+                "memory": version.memory_size,
+                "runtime": version.runtime,
+                "log_group": version.log_group,
+                "log_stream": stream,
+            },
+        }
+
+    def node_spec(
+        self, version: FunctionVersion, unpacked: Unpacked, opt: Path | None, stream: str, *, provisioned: bool
+    ) -> dict[str, Any]:
+        spec = self.spec(version, unpacked, opt, stream)
+        if provisioned:
+            spec["env"]["AWS_LAMBDA_INITIALIZATION_TYPE"] = "provisioned-concurrency"
+        spec["no_callbacks"] = version.runtime == "nodejs24.x"  # AWS dropped them there
+        return spec
+
+    def environment(
+        self, version: FunctionVersion, unpacked: Unpacked, opt: Path | None, stream: str
+    ) -> dict[str, str]:
+        """Lambda's defined variables; the function's own may replace those that are not reserved."""
+        layers = self._ground.opt(opt) or Path("/opt")
+        task = self._ground.task(unpacked)
+        return {
+            "LANG": "en_US.UTF-8",
+            "TZ": ":UTC",
+            "PATH": f"/var/lang/bin:/usr/local/bin:/usr/bin:/bin:{layers}/bin",
+            "LD_LIBRARY_PATH": f"/var/lang/lib:{task}:{task}/lib:{layers}/lib",
+            **({"NODE_PATH": self._node_path(layers, version.runtime)} if version.is_node else {}),
+            **self._settings.function_env,
+            **(version.environment or {}),
+            "_HANDLER": version.handler,
+            "AWS_REGION": self._home.region,
+            "AWS_DEFAULT_REGION": self._home.region,
+            "AWS_EXECUTION_ENV": f"AWS_Lambda_{version.runtime}",
+            "AWS_LAMBDA_FUNCTION_NAME": version.name,
+            "AWS_LAMBDA_FUNCTION_VERSION": version.version,
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(version.memory_size),
+            "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+            "AWS_LAMBDA_LOG_GROUP_NAME": version.log_group,
+            "AWS_LAMBDA_LOG_STREAM_NAME": stream,
+            **log_variables(version),
+            "LAMBDA_TASK_ROOT": task,
+            "LAMBDA_RUNTIME_DIR": self._ground.runtime,
+        }
+
+    def _node_path(self, layers: Path, runtime: str) -> str:
+        """Layers by major version, layers for all, what the machine has for all functions."""
+        paths = [f"{layers}/{name}" for name in modules_in_layers(runtime)]
+        modules = self._runtimes.node_modules()
+        return ":".join(paths if modules is None else [*paths, self._ground.modules(modules)])
+
+
+def extensions_in(opt: Path | None) -> dict[str, Path]:
+    """The programs that layers bring to run beside the runtime, by name."""
+    folder = opt / "extensions" if opt is not None else None
+    if folder is None or not folder.is_dir():
+        return {}
+    return {path.name: path for path in sorted(folder.iterdir()) if path.is_file()}
+
+
+def bootstraps(task: Path, opt: Path | None) -> list[Path]:
+    """Where a runtime of one's own may begin."""
+    return [task / "bootstrap"] + ([] if opt is None else [opt / "bootstrap"])
+
+
+def python_paths(opt: Path | None, runtime: str) -> list[Path]:
+    """Where Python looks in layers, before what the runtime brings."""
+    return [] if opt is None else [opt / "python" / "lib" / runtime / "site-packages", opt / "python"]
+
+
+def log_variables(version: FunctionVersion) -> dict[str, str]:
+    style = version.log_style
+    if not style.is_json:
+        return {"AWS_LAMBDA_LOG_FORMAT": style.format}
+    return {"AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_LEVEL": style.application_level or "INFO"}
