@@ -44,88 +44,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from littoral.functions.isolation import cell, kernel
-    from littoral.functions.runtime import bootstrap, child
+    from littoral.functions.runtime import becoming, child, preloads
 else:
 
-    def _beside(name: str) -> Any:
-        """Load a sibling under a name that a function's own module cannot collide with."""
-        spec = importlib.util.spec_from_file_location(f"_littoral_{name}", Path(__file__).with_name(f"{name}.py"))
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module
-        spec.loader.exec_module(module)
-        return module
-
     def _package(name: str) -> None:
+        """Make a folder of ours a package, under a name that a function's own modules cannot collide with."""
         folder = Path(__file__).parents[1] / name
         spec = importlib.util.spec_from_file_location(
             f"_littoral_{name}", folder / "__init__.py", submodule_search_locations=[str(folder)]
         )
         sys.modules[spec.name] = importlib.util.module_from_spec(spec)
 
-    child, bootstrap = _beside("child"), _beside("bootstrap")
     _package("isolation")
+    _package("runtime")
     from _littoral_isolation import cell, kernel
-
-# What most functions import; each is then free at cold start.
-COMMON = (
-    "asyncio",
-    "base64",
-    "collections",
-    "concurrent.futures",
-    "contextlib",
-    "copy",
-    "csv",
-    "dataclasses",
-    "datetime",
-    "decimal",
-    "email.message",
-    "enum",
-    "fractions",
-    "functools",
-    "gzip",
-    "hashlib",
-    "hmac",
-    "html",
-    "http.client",
-    "inspect",
-    "io",
-    "itertools",
-    "logging",
-    "logging.config",
-    "math",
-    "operator",
-    "pathlib",
-    "pickle",
-    "queue",
-    "random",
-    "re",
-    "secrets",
-    "shutil",
-    "socket",
-    "ssl",
-    "statistics",
-    "string",
-    "struct",
-    "subprocess",
-    "tempfile",
-    "textwrap",
-    "threading",
-    "time",
-    "traceback",
-    "types",
-    "typing",
-    "unicodedata",
-    "urllib.error",
-    "urllib.parse",
-    "urllib.request",
-    "uuid",
-    "xml.etree.ElementTree",
-    "zipfile",
-    "zlib",
-    "zoneinfo",
-)
-MACHINES = {3: "x86", 40: "arm", 62: "x86_64", 183: "arm64", 243: "riscv"}  # ELF's numbers
-BOTO = ("boto3", "botocore.client", "botocore.endpoint", "botocore.httpsession", "botocore.signers", "s3transfer")
+    from _littoral_runtime import becoming, child, preloads
 
 MAX_MESSAGE = 1 << 18
 PREPARED = 4  # cells that wait for the next cold starts
@@ -247,7 +180,14 @@ class Keeper:
         pid = kernel.clone(cell.NAMESPACES | (0 if network else kernel.CLONE_NEWNET))
         if pid == 0:
             self.forget(ours)
-            cell.init(self.who, theirs, label, lambda message, fds: become(1, message, fds), attend, network=network)
+            cell.init(
+                self.who,
+                theirs,
+                label,
+                lambda message, fds: becoming.become(1, message, fds),
+                becoming.attend,
+                network=network,
+            )
         os.close(theirs)
         return Made(pid, ours, label)
 
@@ -259,7 +199,7 @@ class Keeper:
         if pid == 0:
             self.forget(ours)
             child.become_subreaper()
-            become(keeper, message, fds)
+            becoming.become(keeper, message, fds)
         os.close(theirs)
         return Made(pid, ours, "")
 
@@ -405,83 +345,17 @@ def send(lifeline: int, body: bytes, fds: list[int]) -> None:
         socket.send_fds(line, [body], fds)
 
 
-def become(parent: int, message: dict[str, Any], fds: list[int]) -> None:
-    """In the child: turn into the instance. Never returns."""
-    code = 1
-    try:
-        child.contain(parent, message["cell"])
-        child.wire(*fds)
-        if message.get("folder"):
-            os.chdir(message["folder"])
-        if message["op"] == "exec":
-            os.set_inheritable(child.CONNECTION, True)
-            if len(fds) > 2:
-                os.set_inheritable(child.MAILBOX, True)
-            execute(message["argv"], message["env"])
-        held = socket.socket(fileno=child.CONNECTION)  # open until the exit, so that its status comes first
-        code = bootstrap.serve(held, message["spec"], child.MAILBOX if len(fds) > 2 else None)
-    except BaseException as error:  # noqa: BLE001 - a child must never fall back into the keeper's loop
-        with contextlib.suppress(OSError):
-            os.write(2, f"{type(error).__name__}: {error}\n".encode())
-    finally:
-        os._exit(code)
-
-
-def execute(argv: list[str], env: dict[str, str]) -> None:
-    """Never returns. A program that cannot be executed is told in AWS's words, as a frame and in the log."""
-    try:
-        os.execve(argv[0], argv, env)  # noqa: S606
-    except OSError as error:
-        words = f"fork/exec {argv[0]}: {os.strerror(error.errno or 0).lower()}"
-        os.write(2, f"[littoral] {words}{built_for(argv[0])}\n".encode())
-        frame = b"N" + words.encode()
-        os.write(child.CONNECTION, len(frame).to_bytes(4, "big") + frame)
-        os._exit(1)
-
-
-def built_for(path: str) -> str:
-    """Of a native program: the processor that it is for (ELF: e_machine)."""
-    with contextlib.suppress(OSError), open(path, "rb") as program:  # noqa: PTH123
-        head = program.read(20)
-        if head[:4] == b"\x7fELF" and len(head) == 20:
-            number = int.from_bytes(head[18:20], "little" if head[5] == 1 else "big")
-            kind = MACHINES.get(number, f"processor {number}")
-            return f" (built for {kind}; this machine is {os.uname().machine})"
-    return ""
-
-
-def attend(path: str, message: dict[str, Any], log: int) -> None:
-    """In the child: turn into a program beside the instance. Never returns."""
-    try:
-        child.contain(1, message["cell"])
-        child.wire(log, log)
-        os.close(child.CONNECTION)
-        os.chdir("/")
-        os.execve(path, [path], message["beside"]["env"])  # noqa: S606
-    except BaseException as error:  # noqa: BLE001 - as in `become`
-        with contextlib.suppress(OSError):
-            os.write(2, f"{path}: {type(error).__name__}: {error}\n".encode())
-    finally:
-        os._exit(126)
-
-
-def preload(names: tuple[str, ...] | list[str]) -> None:
-    for name in names:
-        with contextlib.suppress(ImportError):  # a Python built without it: the function will say so itself
-            importlib.import_module(name)
-
-
 def main() -> None:
     control = socket.socket(fileno=int(sys.argv[1]))
     control.set_inheritable(False)
     child.become_subreaper()
-    preload(COMMON)
+    preloads.preload(preloads.COMMON)
     cells = sys.argv[2] == "cells"
     if cells:
         cell.prepare()
     if len(sys.argv) > 3:
         sys.path.insert(0, sys.argv[3])
-        preload(BOTO)
+        preloads.preload(preloads.BOTO)
         sys.path.remove(sys.argv[3])
     sys.dont_write_bytecode = True  # code folders are shared by instances and read-only by promise
     gc.collect()
