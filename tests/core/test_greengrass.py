@@ -107,10 +107,24 @@ async def test_candidates_are_resolved_and_their_artifact_is_found(region: Regio
         ({"componentName": "aws.mine"}, "aws."),
         ({"componentDependencies": {"x": {"versionRequirement": "newest"}}}, "VersionRequirement of x"),
         ({"componentDependencies": {"aws.greengrass.Other": {"versionRequirement": "*"}}}, "aws.greengrass.Other"),
-        ({"componentLambdaParameters": {"inputPayloadEncodingType": "binary"}}, "binary"),
-        ({"componentLambdaParameters": {"execArgs": ["x"]}}, "execArgs"),
         (
-            {"componentLambdaParameters": {"linuxProcessParams": {"isolationMode": "GreengrassContainer"}}},
+            {"componentLambdaParameters": {"linuxProcessParams": {"containerParams": {"mountROSysfs": True}}}},
+            "mountROSysfs",
+        ),
+        (
+            {
+                "componentLambdaParameters": {
+                    "linuxProcessParams": {"containerParams": {"devices": [{"path": "/dev/x"}]}}
+                }
+            },
+            "devices",
+        ),
+        (
+            {
+                "componentLambdaParameters": {
+                    "linuxProcessParams": {"isolationMode": "NoContainer", "containerParams": {"memorySizeInKB": 65536}}
+                }
+            },
             "NoContainer",
         ),
     ],

@@ -36,7 +36,7 @@ from littoral.secrets import SecretStore
 from littoral.site.capabilities import ComponentObjects, CoreBroker, CoreFunctions, GroupDeployments
 from littoral.site.region import assume
 from littoral.site.registry import CORE_DEVICES, thing_groups_handler
-from littoral.site.sockets import socket_folder
+from littoral.site.sockets import shown_folder, socket_folder
 from littoral.store.documents import Documents
 from littoral.store.embedded import EmbeddedStore
 from littoral.streams import StreamStore
@@ -243,19 +243,15 @@ class RegionPlace:
         role = f"arn:aws:iam::{ACCOUNT}:role/cores"
         await self.call("iot", "create_role_alias", roleAlias=ALIAS, roleArn=role)
 
-    async def function(self, name: str = "notes", source: str = SOURCE, **more: Any) -> str:
-        """The ARN of its first version."""
-        made = await self.call(
-            "lambda",
-            "create_function",
-            FunctionName=name,
-            Runtime="python3.11",
-            Handler="app.handler",
-            Role=ROLE,
-            Code={"ZipFile": zip_of(app__py=source)},
-            Publish=True,
+    async def function(self, name: str = "notes", source: str | bytes = SOURCE, **more: Any) -> str:
+        """The ARN of its first version; ``source`` is that of app.py, or a zip."""
+        members = {
+            "Runtime": "python3.11",
+            "Handler": "app.handler",
+            "Code": {"ZipFile": source if isinstance(source, bytes) else zip_of(app__py=source)},
             **more,
-        )
+        }
+        made = await self.call("lambda", "create_function", FunctionName=name, Role=ROLE, Publish=True, **members)
         return str(made["FunctionArn"])
 
     async def component(self, lambda_arn: str, name: str = "ward.notes", version: str = "1.0.0", **more: Any) -> Any:
@@ -339,7 +335,11 @@ class CorePlace:
 
     async def start(self) -> None:
         self.store = await EmbeddedStore.open(self.folder / "store")
-        self.functions = await Functions.open(self.store, self.folder / "functions", settings=FunctionSettings())
+        sockets = socket_folder(self.folder, "components")
+        shown = shown_folder(sockets)
+        self.functions = await Functions.open(
+            self.store, self.folder / "functions", settings=FunctionSettings(sockets=shown)
+        )
         await self.functions.start()
         self.broker = Broker(access=OpenAccess(), streams=self.store.streams, records=self.store.records("broker"))
         await self.broker.start()
@@ -347,7 +347,8 @@ class CorePlace:
             CORE,
             self.upstream,
             self.folder / "components",
-            socket_folder(self.folder, "components") / "ipc.socket",
+            sockets / "ipc.socket",
+            shown,
             spool=self.limits,
             window=32,
             timing=Timing(ping_every=0.5, dead_after=2.0),

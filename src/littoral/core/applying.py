@@ -103,11 +103,17 @@ class Applying:
 
     async def connect_active(self) -> None:
         plan = plan_of(self.active)
+        await self._nucleus.functions.change(plan.lambdas)
         runnable = self._runnable()
         self.broken = {each.name for each in plan.lambdas if each not in runnable}
         if self.broken:
             log.error("components whose function is not here: %s", ", ".join(sorted(self.broken)))
         await self._routes.change(tuple(runnable), plan.bridges, keep={each.name for each in plan.lambdas})
+        self._functions.hold(each for each in runnable if each.pinned)
+
+    def failing(self) -> set[str]:
+        """Components whose long-lived function does not run."""
+        return {each.name for each in self._runnable() if each.pinned and self._functions.failure(each)}
 
     async def apply(self, wanted: Deployment, order: str, brought: Brought | None = None) -> None:
         """It runs when this returns. Raises Failed, Unreachable, StoreError; after the latter two it is to be tried
@@ -132,6 +138,7 @@ class Applying:
         self.active = active
         await self._documents.delete(BEFORE)
         await self.connect_active()
+        await self._functions.held()
         await self._tidy(plan, before)
         self._consulting.updated(wanted)
         if wrong:

@@ -85,7 +85,7 @@ class CoreDeployments:
     def listed(self) -> list[dict[str, Any]]:
         """What is active: name, version and state of each component, and whether a deployment names it (``root``)."""
         states = {each.name: each.state for each in self._nucleus.listed()}
-        states |= dict.fromkeys(self._applying.broken, "BROKEN")
+        states |= dict.fromkeys(self._applying.broken | self._applying.failing(), "BROKEN")
         return [
             {
                 "name": name,

@@ -12,6 +12,7 @@ reason that time may heal (no free slot, no process) is tried again until it is,
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from dataclasses import dataclass
 
@@ -81,7 +82,8 @@ class Feed:
         """Whether it is done; False where this feed closes before the function was given it. Raises nothing of the
         function's own making: its errors are in its log, and counted."""
         function = f"{self.component.function}:{self.component.function_version}"
-        invocation = Invocation(function, event.payload, {"custom": {"subject": event.topic}})
+        context = json.loads(event.context) if event.context else {"custom": {"subject": event.topic}}
+        invocation = Invocation(function, event.payload, context, checked=self.component.binary)
         while True:
             try:
                 result = await self._functions.invoke(invocation)

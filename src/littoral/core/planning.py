@@ -108,8 +108,8 @@ class Plan:
 
     @property
     def names(self) -> set[str]:
-        """Of the programs."""
-        return {each.made.name for each in self.programs}
+        """Of what has a configuration of its own: programs and functions."""
+        return {each.made.name for each in self.programs} | {each.name for each in self.lambdas}
 
 
 def plan_of(active: Active) -> Plan:
@@ -122,7 +122,7 @@ def plan_of(active: Active) -> Plan:
         if name in PUBLIC:
             public[name] = PUBLIC[name].configured(folded(updates))
         elif (recipe := active.recipes[name]).get("ComponentType") == LAMBDA:
-            lambdas.append(component_of(recipe, folded(updates)))
+            lambdas.append(component_of(recipe, folded(updates), tuple(updates)))
         else:
             made = generic_of(recipe, PLATFORM["os"], PLATFORM["architecture"])
             programs.append(Wanted(made, tuple(updates), active.run_with(name)))

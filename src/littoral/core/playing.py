@@ -16,6 +16,8 @@ from littoral.core.clientdevices.telling import Telling
 from littoral.core.exchange import TokenExchange
 from littoral.core.ipc.calls import Handler
 from littoral.core.ipc.ports import LocalShadows
+from littoral.core.lambdamanager import subscriptions
+from littoral.core.lambdamanager.router import SubscriptionRouter
 from littoral.core.link import Backoff, Link, Upstream
 from littoral.core.logmanager import configuration as logmanager
 from littoral.core.logmanager.uploads import LogManager
@@ -24,6 +26,7 @@ from littoral.core.mqttsettings import MqttNucleus
 from littoral.core.nucleus.nucleus import Nucleus
 from littoral.core.nucleusparts import NucleusParts
 from littoral.core.public import Played
+from littoral.core.routes import Routes
 from littoral.core.shadowmanager import settings as shadowmanager
 from littoral.core.shadowmanager.above import ShadowsAbove
 from littoral.core.shadowmanager.component import ShadowManager
@@ -58,6 +61,7 @@ class Surroundings:
     spool: Spool
     nucleus: Nucleus
     shadows: LocalShadows
+    routes: Routes
     pace: Pace  # of components' requests of shadows
     clients: ClientPlace
 
@@ -69,6 +73,8 @@ class Players:
     played: Mapping[str, Played]
     operations: Mapping[str, Handler]
     auth: ClientDeviceAuth
+    secrets: secretmanager.SecretManager
+    router: SubscriptionRouter
 
     @classmethod
     def of(cls, core: Surroundings) -> Players:
@@ -84,8 +90,10 @@ class Players:
         telemetry = TelemetryAgent(core.thing, nucleus, exchange, upward.publish)
         telling = Telling(core.thing, core.client, core.upstream)
         auth = ClientDeviceAuth(core.clients, nucleus, telling, core.link, time.monotonic)
+        router = SubscriptionRouter(nucleus.functions, core.routes, core.spool)
         return cls(
             {
+                subscriptions.NAME: router,
                 logmanager.NAME: logs,
                 secretmanager.NAME: secrets,
                 NUCLEUS: NucleusParts(MqttNucleus(core.spool, core.link), telemetry),
@@ -106,6 +114,8 @@ class Players:
             },
             {**secrets.operations(), **telemetry.operations(), **auth.operations()},
             auth,
+            secrets,
+            router,
         )
 
 

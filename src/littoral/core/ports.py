@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -106,6 +106,19 @@ class Functions(Protocol):
         """The CodeSha256 (base64) of what is installed under that name and version."""
 
     async def remove(self, name: str) -> bool: ...
+
+    def surround(self, surroundings: Callable[[str, str], Mapping[str, str] | None]) -> None:
+        """Who says which variables a function needs that is that component and sees the core's sockets in that folder;
+        None where no such component runs."""
+
+    def hold(self, components: Iterable[LambdaComponent]) -> None:
+        """These run from now on, event or not, and are started again when they end; no others are."""
+
+    async def held(self) -> None:
+        """Returns when each of them runs, or has failed to begin."""
+
+    def failure(self, component: LambdaComponent) -> str:
+        """Why one of them does not run; "" where it does."""
 
     def invoke(self, invocation: Invocation) -> Awaitable[InvokeResult]: ...
 

@@ -15,6 +15,7 @@ from littoral.core import mqttsettings, nucleusparts, secretmanager, tes
 from littoral.core.bridge import BRIDGE, mappings
 from littoral.core.clientdevices import auth, detector, groups
 from littoral.core.configuration import Configuration
+from littoral.core.lambdamanager import subscriptions
 from littoral.core.logmanager import configuration as logmanager
 from littoral.core.recipe import BadComponent, parse_merge
 from littoral.core.shadowmanager import settings as shadowmanager
@@ -78,6 +79,7 @@ PUBLIC: Mapping[str, Public] = {
         Public(detector.NAME, detector.check),
         *(Public(name, nothing_to_say(name, "the broker is the core's own")) for name in BROKERS),
         Public(CLI, nothing_to_say(CLI, "the core's own user, and components by their policy, may deploy")),
+        Public(subscriptions.NAME, subscriptions.subscriptions),
         Public(shadowmanager.NAME, shadowmanager.settings_of),
     )
 }

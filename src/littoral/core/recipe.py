@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from littoral.core.configuration import Update
 
 LAMBDA = "aws.greengrass.lambda"
 ARTIFACT = "lambda-artifact.zip"
@@ -28,8 +30,12 @@ DEFAULTS: Mapping[str, Any] = {
     "pinned": True,
     "inputPayloadEncodingType": "json",
     "containerMode": "NoContainer",
+    "containerParams": {},
     "pubsubTopics": {},
 }
+ARGUMENTS = "execArgs"  # in the configuration: a list of texts
+NO_ARGUMENTS = ("java", "dotnet")  # runtimes whose program is not the function's own
+KIB, MIB = 1024, 1024 * 1024
 
 
 class BadComponent(ValueError):
@@ -58,6 +64,11 @@ class LambdaComponent:
     queue: int
     pinned: bool
     idle: int  # seconds without work after which an instance is ended, where it is not pinned
+    arn: str = ""  # of the function's version
+    binary: bool = False  # events and results are bytes, not JSON
+    arguments: tuple[str, ...] = ()
+    defaults: Mapping[str, Any] = field(default_factory=dict, compare=False)  # its configuration by the recipe
+    updates: tuple[Update, ...] = field(default=(), compare=False)  # and what deployments did to it, the oldest first
 
 
 def function_of(lambda_arn: str) -> tuple[str, str]:
@@ -106,23 +117,28 @@ def lambda_recipe(
     return recipe
 
 
-def component_of(recipe: Mapping[str, Any], merge: str | None = None) -> LambdaComponent:
-    """What to run, with a deployment's ``merge`` (JSON text) applied. Raises BadComponent."""
+def component_of(
+    recipe: Mapping[str, Any], merge: str | None = None, updates: tuple[Update, ...] = ()
+) -> LambdaComponent:
+    """What to run, with a deployment's ``merge`` (JSON text) applied; ``updates`` is what it is made of. Raises
+    BadComponent."""
     if recipe.get("ComponentType") != LAMBDA:
         raise BadComponent(f"{recipe.get('ComponentName')} is no Lambda component: Littoral's cores run no other yet")
     try:
-        configuration = dict(recipe["ComponentConfiguration"]["DefaultConfiguration"])
+        defaults = recipe["ComponentConfiguration"]["DefaultConfiguration"]
         shown = recipe["Lifecycle"]["littoral"]
         digest, *layers = [each["Digest"] for each in recipe["Manifests"][0]["Artifacts"]]
         function, function_version = function_of(recipe["ComponentSource"])
         name, version = recipe["ComponentName"], recipe["ComponentVersion"]
     except (KeyError, IndexError, TypeError, ValueError) as missing:
         raise BadComponent(f"the recipe lacks {missing}") from missing
-    configuration = merged(configuration, parse_merge(merge))
-    _check(name, configuration)
+    configuration = {**DEFAULTS, **merged(defaults, parse_merge(merge))}
+    _check(name, configuration, shown.get("Runtime", ""))
     variables = dict((shown.get("Environment") or {}).get("Variables") or {})
     variables |= configuration["lambdaExecutionParameters"]["EnvironmentVariables"]
     config = {**shown, "Environment": {"Variables": variables}, "Timeout": configuration["timeoutInSeconds"]}
+    if memory := configuration["containerParams"].get("memorySize"):
+        config["MemorySize"] = -(-memory * KIB // MIB)
     return LambdaComponent(
         name=name,
         version=version,
@@ -136,6 +152,11 @@ def component_of(recipe: Mapping[str, Any], merge: str | None = None) -> LambdaC
         queue=configuration["maxQueueSize"],
         pinned=configuration["pinned"],
         idle=configuration["maxIdleTimeInSeconds"],
+        arn=recipe["ComponentSource"],
+        binary=configuration["inputPayloadEncodingType"] == "binary",
+        arguments=tuple(configuration.get(ARGUMENTS, ())),
+        defaults=defaults,
+        updates=updates,
     )
 
 
@@ -171,19 +192,18 @@ def _configuration(parameters: Mapping[str, Any]) -> dict[str, Any]:
         for number, source in enumerate(parameters.get("eventSources") or ())
     }
     process = parameters.get("linuxProcessParams") or {}
-    configuration["containerMode"] = process.get("isolationMode") or "NoContainer"
-    if process.get("containerParams"):
-        raise BadComponent("containerParams: Littoral's cores give functions no container of their own yet")
+    given = process.get("containerParams") or {}
+    configuration["containerMode"] = process.get("isolationMode") or ("GreengrassContainer" if given else "NoContainer")
+    names = {"memorySizeInKB": "memorySize"}  # in a recipe, AWS calls it otherwise than in its API
+    configuration["containerParams"] = {names.get(key, key): value for key, value in given.items()}
     if parameters.get("execArgs"):
-        raise BadComponent("execArgs are not passed to functions by Littoral's cores")
+        configuration[ARGUMENTS] = list(parameters["execArgs"])
     return configuration
 
 
-def _check(name: str, configuration: Mapping[str, Any]) -> None:
-    """That every setting is known, of its type, and does what it says here."""
-    unknown = set(configuration) - set(DEFAULTS)
-    if unknown:
-        raise BadComponent(f"{name}: the configuration {', '.join(sorted(unknown))} is not known to a Lambda component")
+def _check(name: str, configuration: Mapping[str, Any], runtime: str) -> None:
+    """That what the core reads of it is of its type, and does what it says here. The rest is the component's own
+    (``accessControl``, and what it asks for by GetConfiguration)."""
     for key, default in DEFAULTS.items():
         value = configuration[key]
         if type(value) is not type(default):
@@ -192,10 +212,10 @@ def _check(name: str, configuration: Mapping[str, Any]) -> None:
             raise BadComponent(f"{name}: {key} must be at least 1")
     if configuration["timeoutInSeconds"] > 2147483:
         raise BadComponent(f"{name}: timeoutInSeconds is too large")
-    if configuration["inputPayloadEncodingType"] != "json":
-        raise BadComponent(f"{name}: Littoral's cores give functions JSON only, not inputPayloadEncodingType=binary")
-    if configuration["containerMode"] != "NoContainer":
-        raise BadComponent(f"{name}: Littoral's cores run functions as NoContainer only")
+    if configuration["inputPayloadEncodingType"] not in ("json", "binary"):
+        raise BadComponent(f"{name}: inputPayloadEncodingType is json or binary")
+    _check_container(name, configuration["containerMode"], configuration["containerParams"])
+    _check_arguments(name, configuration.get(ARGUMENTS, []), runtime)
     variables = configuration["lambdaExecutionParameters"].get("EnvironmentVariables")
     if not isinstance(variables, dict) or not all(isinstance(value, str) for value in variables.values()):
         raise BadComponent(f"{name}: EnvironmentVariables must be texts by name")
@@ -204,3 +224,26 @@ def _check(name: str, configuration: Mapping[str, Any]) -> None:
             raise BadComponent(f"{name}: an event source is a topic and a type, PUB_SUB or IOT_CORE")
         if not isinstance(source.get("topic"), str) or not source["topic"]:
             raise BadComponent(f"{name}: an event source has a topic")
+
+
+def _check_container(name: str, mode: str, parameters: Mapping[str, Any]) -> None:
+    """Every function is in the same sandbox, whatever the mode: with that of a container its memory may be set."""
+    if mode not in ("NoContainer", "GreengrassContainer"):
+        raise BadComponent(f"{name}: containerMode is NoContainer or GreengrassContainer")
+    unserved = [key for key in sorted(parameters) if key != "memorySize" and parameters[key]]
+    if unserved:
+        raise BadComponent(f"{name}: Littoral's cores show functions nothing of the device ({', '.join(unserved)})")
+    if "memorySize" not in parameters:
+        return
+    memory = parameters["memorySize"]
+    if mode == "NoContainer":
+        raise BadComponent(f"{name}: the memory of a container is set, and containerMode is NoContainer")
+    if isinstance(memory, bool) or not isinstance(memory, int) or not 1 <= memory <= 2147483647:
+        raise BadComponent(f"{name}: memorySize must be a number of KB")
+
+
+def _check_arguments(name: str, arguments: Any, runtime: str) -> None:
+    if not isinstance(arguments, list) or not all(isinstance(each, str) and "\0" not in each for each in arguments):
+        raise BadComponent(f"{name}: {ARGUMENTS} must be a list of texts")
+    if arguments and runtime.startswith(NO_ARGUMENTS):
+        raise BadComponent(f"{name}: a function of {runtime} gets no {ARGUMENTS}")

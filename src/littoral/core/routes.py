@@ -12,7 +12,7 @@ from littoral.core.ports import Broker, Functions, Subscription
 from littoral.core.recipe import LambdaComponent
 from littoral.core.spool import Spool
 from littoral.core.waiting import PREFIX, Waiting
-from littoral.store.contract import Streams
+from littoral.store.contract import StreamFull, Streams
 
 
 @dataclass(slots=True)
@@ -56,6 +56,17 @@ class Routes:
             if mapping not in self._bridges:
                 self._bridges[mapping] = self._bridge(mapping)
         await self._drop_all_but(keep)
+
+    def is_full(self, component: str) -> bool:
+        """Whether a message for this component would not be taken now."""
+        return component not in self._running or self._waiting[component].full
+
+    async def offer(self, component: str, topic: str, payload: bytes, context: str = "") -> None:
+        """A message for a component's function from within the core, durable when this returns; ``context`` is the
+        client context that the function is to have (JSON). Raises StreamFull where there is no room, StoreError."""
+        if component not in self._running:
+            raise StreamFull(f"{component} does not run")
+        await self._waiting[component].offer(topic, payload, context)
 
     async def close(self) -> None:
         """What waits stays for the next start."""

@@ -18,11 +18,12 @@ from littoral.core.ipc.configuring import Configuring
 from littoral.core.ipc.deploying import Deploying
 from littoral.core.ipc.messaging import Messaging
 from littoral.core.ipc.ports import LocalShadows
-from littoral.core.ipc.server import IpcServer
+from littoral.core.ipc.server import SHOWN, IpcServer
 from littoral.core.ipc.shadowing import Shadowing
 from littoral.core.ipc.updating import Updating
+from littoral.core.lambdamanager.server import LambdaManager
 from littoral.core.link import Backoff, Link, Upstream
-from littoral.core.nucleus.nucleus import Nucleus
+from littoral.core.nucleus.nucleus import LAMBDA_SOCKET_NAME, Nucleus
 from littoral.core.operator import Operator
 from littoral.core.packages import Packages
 from littoral.core.playing import Players, Surroundings
@@ -33,6 +34,7 @@ from littoral.core.shadowmanager.pace import Pace
 from littoral.core.source import Source
 from littoral.core.spool import Extras, Spool, SpoolLimits
 from littoral.net.client import HttpClient
+from littoral.net.listen import HttpListener, listen_unix
 from littoral.store.contract import Records, Streams
 from littoral.store.documents import Documents
 
@@ -43,6 +45,7 @@ class CoreSettings:
     upstream: Upstream
     folder: Path  # of components: their work, their logs
     socket: Path  # of the IPC
+    shown: Path | None = None  # folder of the sockets for components that are functions; None: these have none
     region: str = "us-east-1"
     role_alias: str = ALIAS  # by which it asks for credentials
     fence: Fence = unfenced  # around programs
@@ -66,8 +69,13 @@ class Core:
         ipc: IpcServer,
         operator: Operator,
         clients: ClientDeviceAuth,
+        lambdas: LambdaManager,
+        shown: Path | None,
     ) -> None:
         self.operator = operator
+        self._lambdas = lambdas
+        self._shown = shown
+        self._listener: HttpListener | None = None
         self.spool = spool
         self.link = link
         self.deployments = deployments
@@ -115,6 +123,7 @@ class Core:
                 spool,
                 nucleus,
                 shadows,
+                routes,
                 pace,
                 clients,
             )
@@ -141,18 +150,24 @@ class Core:
         )
         operations = {name: handler for each in served for name, handler in each.operations().items()}
         operations |= players.operations
-        ipc = IpcServer(settings.socket, nucleus, operations)
+        lambdas = LambdaManager(nucleus, functions, routes, players.router, players.secrets, operations)
+        functions.surround(nucleus.surroundings)
+        ipc = IpcServer(settings.socket, nucleus, operations, settings.shown)
         operator = Operator(settings.thing, settings.folder, link, spool, deployments, nucleus)
-        return cls(spool, link, source, routes, deployments, ipc, operator, players.auth)
+        return cls(spool, link, source, routes, deployments, ipc, operator, players.auth, lambdas, settings.shown)
 
     async def start(self) -> None:
         """What is deployed runs when this returns, link or no link."""
         await self.ipc.start()
+        if self._shown is not None:
+            self._listener = await listen_unix(self._lambdas.handle, self._shown / LAMBDA_SOCKET_NAME, mode=SHOWN)
         await self.deployments.start()
         await self.link.start()
 
     async def close(self) -> None:
         await self.deployments.close()
+        if self._listener is not None:
+            await self._listener.close(0.0)
         await self.ipc.close()
         await self.link.close()
         await self._source.close()

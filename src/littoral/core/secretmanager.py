@@ -135,6 +135,7 @@ class SecretManager:
             found |= {"arn": arn, "name": str(answer["Name"])}
             sealed = base64.b64encode(self._sealing().seal(value, f"{arn}/{version}")).decode()
             kept = {"stages": list(answer["VersionStages"]), "binary": binary, "sealed": sealed}
+            kept["created"] = answer["CreatedDate"]
             found.setdefault("versions", {})[version] = kept
         await self._documents.put(found["arn"], found)
         self._kept[found["arn"]] = found
@@ -181,6 +182,11 @@ class SecretManager:
             {"secretBinary": base64.b64encode(value).decode()} if kept["binary"] else {"secretString": value.decode()}
         )
         return {"secretId": known["arn"], "versionId": chosen, "versionStage": kept["stages"], "secretValue": shown}
+
+    def about(self, arn: str, version: str) -> tuple[str, float]:
+        """Name of a secret that is here, and when that version was made, in Unix seconds (0: kept by an older core)."""
+        known = self._kept[arn]
+        return known["name"], known["versions"][version].get("created", 0.0)
 
     async def _refreshed(self, identifier: str) -> None:
         """Out of reach it stays as it is. Raises Fault."""

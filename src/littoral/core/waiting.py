@@ -50,6 +50,7 @@ class Event:
     topic: str
     payload: bytes
     sequence: int = 0  # in the stream; 0: in memory only
+    context: str = ""  # the client context (JSON) of who invoked the function; "": a message on the topic
 
 
 def capacity_of(component: LambdaComponent) -> int:
@@ -113,8 +114,23 @@ class Waiting:
             return None
         if self._held >= self._capacity and (self._stalled or len(self._arriving) >= self._queue):
             raise self._full()
+        return self._arrive(Outgoing(payload, headers={"topic": topic}))
+
+    @property
+    def full(self) -> bool:
+        """Whether the next one would be held back."""
+        return self._held + len(self._arriving) >= self._capacity
+
+    def offer(self, topic: str, payload: bytes, context: str) -> asyncio.Future[None]:
+        """As ``put`` with QoS 1, but never held back, for who offers may be one of those that make room. Raises
+        StreamFull."""
+        if self.full:
+            raise self._full()
+        return self._arrive(Outgoing(payload, headers={"topic": topic, **({"context": context} if context else {})}))
+
+    def _arrive(self, message: Outgoing) -> asyncio.Future[None]:
         kept: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._arriving.append((Outgoing(payload, headers={"topic": topic}), kept))
+        self._arriving.append((message, kept))
         self._stir.set()
         return kept
 
@@ -243,7 +259,10 @@ class Waiting:
                 log.warning("%s cannot be read: %s", self._stream, problem)
                 await asyncio.sleep(AGAIN)
                 continue
-            self._ready.extend(Event(each.headers["topic"], each.data, each.sequence) for each in found)
+            self._ready.extend(
+                Event(each.headers["topic"], each.data, each.sequence, each.headers.get("context", ""))
+                for each in found
+            )
             self._arrived.set()
 
     async def _settle_all(self) -> None:

@@ -16,7 +16,7 @@ import logging
 import secrets
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -37,7 +37,7 @@ from littoral.functions.layers import Layers
 from littoral.functions.logs import Logs
 from littoral.functions.logs.api import LogsApi
 from littoral.functions.metering import Meter
-from littoral.functions.names import Home, new_request_id
+from littoral.functions.names import Home, Reference, new_request_id
 from littoral.functions.payload import MAX_EVENT, MAX_SYNC, check_payload, check_small, context_of
 from littoral.functions.permissions import allows
 from littoral.functions.provisioning import Provisioner
@@ -48,6 +48,7 @@ from littoral.functions.scheduler import Scheduler
 from littoral.functions.settings import FunctionSettings
 from littoral.functions.sinks import Sink
 from littoral.functions.sources import EventSource, Mappings
+from littoral.functions.surroundings import Component
 from littoral.functions.tally import Tally
 from littoral.functions.urls import FunctionUrls
 from littoral.functions.usage import PATH as USAGE
@@ -112,7 +113,7 @@ class Functions(InstalledFunctions):
         code = CodeStore(store.blobs("functions-code"), (folder / "code").absolute())
         runtimes = Runtimes(settings, folder / "runtime")
         logs = Logs(folder / "logs", clock=clock, bytes_per_group=settings.log_bytes_per_group)
-        ground = Ground(folder.absolute(), (folder / "code").absolute(), settings.isolated)
+        ground = Ground(folder.absolute(), (folder / "code").absolute(), settings.isolated, settings.sockets)
         launcher = Launcher(code, ground, runtimes, settings, home, clock)
         scheduler = Scheduler(launcher.launch, logs, settings, clock, region)
         for name in catalog.names():
@@ -229,6 +230,22 @@ class Functions(InstalledFunctions):
         """``replicated`` says whether a function, or a version of it, by its ARN, has replicas at the edge: such a one
         is not deleted."""
         self._parts.replicated = replicated
+
+    def surround(self, component: Component) -> None:
+        """Who says what a function that is a component of a core needs to be one."""
+        self._parts.launcher.around.component = component
+
+    def hold(self, functions: Iterable[tuple[str, str]]) -> None:
+        """Names and versions of the pinned functions that run from now on, event or not; no others do."""
+        self._parts.provisioner.hold(Reference(name, version) for name, version in functions)
+
+    async def held(self) -> None:
+        """Returns when each of them runs, or has failed to begin."""
+        await self._parts.provisioner.filled()
+
+    def failure(self, name: str, version: str) -> str:
+        """Why a function that is held does not run; "" where it does."""
+        return self._parts.provisioner.failure(Reference(name, version))
 
     def add_sink(self, sink: Sink) -> None:
         """A further kind of destination for records of asynchronous events."""

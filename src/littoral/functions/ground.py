@@ -20,7 +20,7 @@ from littoral.functions.keeper import CONTROL, ENVIRONMENT, KeeperGone
 from littoral.functions.version import NETWORK
 
 HERE = Path(__file__).parent
-OURS = ("runtime", "isolation", "node")  # folders of ours that are read inside
+OURS = ("runtime", "isolation", "node", "greengrass")  # folders of ours that are read inside
 RUNTIME, LANGUAGE = "/var/runtime", "/var/lang"
 INSIDE = f"{RUNTIME}/.littoral"
 FUNCTION_USER = 60993  # whom functions run as when the place runs as root: of no range that distributions give out
@@ -33,6 +33,7 @@ class Ground:
     folder: Path
     code: Path
     isolated: bool
+    sockets: Path | None = None  # of a core, for those of its components that are functions
 
     def task(self, unpacked: Unpacked) -> str:
         return template.TASK if self.isolated else str(unpacked.task)
@@ -61,6 +62,11 @@ class Ground:
         """The folder of the packages that every Node.js function finds."""
         return f"{RUNTIME}/node_modules" if self.isolated else str(node_modules)
 
+    @property
+    def nucleus(self) -> str:
+        """The folder of the core's sockets, as a component sees it."""
+        return template.NUCLEUS if self.isolated else str(self.sockets)
+
     def jar(self, path: Path) -> str:
         return f"{RUNTIME}/lib/{path.name}" if self.isolated else str(path)
 
@@ -73,6 +79,7 @@ class Ground:
         *,
         runtime: str = "",
         network: bool = True,
+        component: bool = False,
     ) -> dict[str, Any]:
         """What the keeper is to give an instance (bytes of data and of /tmp); without code: a spare. Raises
         KeeperGone for what nothing but a cell can give."""
@@ -81,6 +88,8 @@ class Ground:
             if not self.isolated:
                 raise KeeperGone(f"{NETWORK}=off needs isolation, which --insecure-no-sandbox turned off")
             made["network"] = False
+        if component:
+            made["component"] = True
         if unpacked is not None:
             made["task"] = str(unpacked.task.relative_to(self.code))
         if opt is not None:
@@ -114,6 +123,8 @@ class Ground:
         binds += [(str(HERE / name), f"{INSIDE}/{name}") for name in OURS]
         binds += [(os.path.realpath(each), f"{RUNTIME}/{each.name}") for each in bundle.iterdir()]
         binds += [(os.path.realpath(each), self.jar(each)) for each in jars]
+        if self.sockets is not None:
+            binds.append((str(self.sockets), template.SOCKETS))
         if node_modules is not None:
             binds.append((os.path.realpath(node_modules), self.modules(node_modules)))
         for each in programs:

@@ -51,7 +51,7 @@ class Launcher:
         self._runtimes = runtimes
         self._home = home
         self._clock = clock
-        self._around = Surroundings(ground, runtimes, settings, home)
+        self.around = Surroundings(ground, runtimes, settings, home)
         self._keepers = Keepers(ground, runtimes)
         self._spares = Spares(self._keepers, ground, settings.node_spares, clock)
 
@@ -100,12 +100,12 @@ class Launcher:
         programs = extensions_in(opt)
         boto = unpacked.wants_boto and not any((path / "botocore").exists() for path in brought)
         keeper = await self._keepers.get(version.runtime, boto=boto)
-        spec = self._around.spec(version, unpacked, opt, stream)
+        spec = self.around.spec(version, unpacked, opt, stream)
         if provisioned:
             spec["env"]["AWS_LAMBDA_INITIALIZATION_TYPE"] = "provisioned-concurrency"
         layers = python_paths(self._ground.opt(opt), version.runtime)
         spec["path"] = [*map(str, layers), self._ground.bundle(await self._runtimes.bundle())]
-        cell = self._around.cell(version, unpacked, opt)
+        cell = self.around.cell(version, unpacked, opt)
         instance: Instance = Instance(clock=self._clock)
         beside = None
         if programs:
@@ -128,8 +128,8 @@ class Launcher:
             )
             return instance
         keeper = await self._keepers.get()
-        cell = self._around.cell(version, unpacked, opt)
-        env = self._around.environment(version, unpacked, opt, stream)
+        cell = self.around.cell(version, unpacked, opt)
+        env = self.around.environment(version, unpacked, opt, stream)
         if version.is_provided:
             del env["AWS_EXECUTION_ENV"]  # not set for runtimes of one's own
         if provisioned:
@@ -153,7 +153,8 @@ class Launcher:
             dotnet = self._ground.program(await self._runtimes.dotnet(version.runtime))
             return [dotnet, *managed.dotnet_arguments(task, version.handler)]
         pairs = zip(bootstraps(unpacked.task, opt), bootstraps(Path(task), seen), strict=True)
-        return next(([str(inside)] for path, inside in pairs if os.access(path, os.X_OK)), None)
+        found = next((str(inside) for path, inside in pairs if os.access(path, os.X_OK)), None)
+        return [found, *version.placement.arguments] if found is not None else None
 
     async def _attend(
         self,
@@ -207,8 +208,8 @@ class Launcher:
         if programs:
             return await self._launch_attended_node(version, unpacked, opt, stream, programs, provisioned=provisioned)
         instance = await self._spares.boot(await self._runtimes.node(version.runtime), network=version.network)
-        spec = self._around.node_spec(version, unpacked, opt, stream, provisioned=provisioned)
-        await instance.specialise(self._around.cell(version, unpacked, opt))
+        spec = self.around.node_spec(version, unpacked, opt, stream, provisioned=provisioned)
+        await instance.specialise(self.around.cell(version, unpacked, opt))
         self._configure(instance, spec)
         self._spares.replenish_later()
         return instance
@@ -226,8 +227,8 @@ class Launcher:
         """Not a spare: what runs beside it is started with it."""
         node = await self._runtimes.node(version.runtime)
         instance = ListeningInstance(clock=self._clock, extensions=self._extensions(version, programs))
-        cell = self._around.cell(version, unpacked, opt)
-        spec = self._around.node_spec(version, unpacked, opt, stream, provisioned=provisioned)
+        cell = self.around.cell(version, unpacked, opt)
+        spec = self.around.node_spec(version, unpacked, opt, stream, provisioned=provisioned)
         beside = await self._attend(instance, version, cell, spec["env"], programs)
         if instance.alive:
             keeper = await self._keepers.get()

@@ -1,4 +1,4 @@
-"""Provisioned concurrency: instances that are there before they are asked for.
+"""Instances that are there before they are asked for: provisioned concurrency, and a core's long-lived functions.
 
 Owns: how many each version is to have, and the task that sees to it. What is wanted is in the functions' documents;
 what there is, the scheduler knows: nothing is counted twice, and what is said of an allocation is what is there.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from littoral.aws.service import ServiceError
@@ -48,6 +49,8 @@ class Provisioner:
         self._launcher = launcher
         self._changed = asyncio.Event()
         self._failures: dict[str, tuple[str, float]] = {}  # version key → why, until when it is left alone
+        self._held: list[Reference] = []  # of each one instance, from now on
+        self._filled = asyncio.Event()  # what is wanted is there, or has failed
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -61,8 +64,25 @@ class Provisioner:
     def changed(self) -> None:
         """Something that was asked for is different; failures are forgotten."""
         self._failures.clear()
+        self._filled.clear()
         self._scheduler.provision({version.key: count for version, count in self._wanted()})
         self._changed.set()
+
+    def hold(self, held: Iterable[Reference]) -> None:
+        """These versions, and no others but by provisioned concurrency, have an instance from now on."""
+        self._held = list(held)
+        self.changed()
+
+    async def filled(self) -> None:
+        """Returns when all that is wanted is there, or has failed once."""
+        await self._filled.wait()
+
+    def failure(self, reference: Reference) -> str:
+        """Why a version that is held has no instance; "" where it has, or is to have."""
+        try:
+            return self._failures.get(self._catalog.version(reference).key, ("", 0.0))[0]
+        except ServiceError as problem:
+            return str(problem)
 
     def allocation(self, version: FunctionVersion, requested: int) -> Allocation:
         idle, busy = self._scheduler.warm(version.key)
@@ -82,6 +102,9 @@ class Provisioner:
             for qualifier, asked in self._catalog.get(name).provisioned.items():
                 with contextlib.suppress(ServiceError):  # the alias was deleted; nothing can be asked of it
                     wanted.append((self._catalog.version(Reference(name, qualifier)), asked["count"]))
+        for reference in self._held:
+            with contextlib.suppress(ServiceError):  # it is not here
+                wanted.append((self._catalog.version(reference), 1))
         return wanted
 
     async def _run(self) -> None:
@@ -92,6 +115,8 @@ class Provisioner:
             self._scheduler.provision({version.key: count for version, count in wanted})
             for version, count in wanted:
                 await self._fill(version, count)
+            if not self._changed.is_set():
+                self._filled.set()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), LOOK_EVERY if wanted else None)
 
@@ -99,13 +124,18 @@ class Provisioner:
         now = asyncio.get_running_loop().time()
         if self._failures.get(version.key, ("", 0.0))[1] > now:
             return
+        pool = self._scheduler.pool(version)
+        pinned = version.placement.pinned
+        launch = self._launcher.launch if pinned else self._launch
         try:
             while sum(self._scheduler.warm(version.key)) < count and not self._changed.is_set():
-                await self._scheduler.starts.ahead(self._scheduler.pool(version), self._launch)
+                if pinned and pool.starting:  # for an event: of a pinned version there is never a second one
+                    return
+                await self._scheduler.starts.ahead(pool, launch)
                 self._failures.pop(version.key, None)
         except (InitFailed, KeeperGone, ServiceError) as error:
             self._failures[version.key] = (_reason(error), now + PAUSE)
-            log.warning("provisioned concurrency of %s:%s: %s", version.name, version.version, _reason(error))
+            log.warning("an instance of %s:%s ahead of need: %s", version.name, version.version, _reason(error))
 
 
 def _reason(error: Exception) -> str:

@@ -141,6 +141,11 @@ class Scheduler:
         if pool.backlog:
             self._pump(pool)
 
+    def went_on(self, pool: Pool) -> None:
+        """See ``starts.Scheduler``."""
+        if pool.queue:
+            self._wake(pool)
+
     def give_up(self, execution: Execution) -> None:
         """It ran nowhere."""
         self.slots.give_back(execution.pool.share, execution.reserved)

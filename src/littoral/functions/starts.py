@@ -57,6 +57,9 @@ class Scheduler(Protocol):
     def ready(self, pool: Pool, instance: Instance) -> None:
         """It is for the next event."""
 
+    def went_on(self, pool: Pool) -> None:
+        """A start for nobody is over: who has no slot for it had to wait."""
+
 
 class Starts:
     def __init__(
@@ -140,10 +143,16 @@ class Starts:
     async def ahead(self, pool: Pool, launch: Launch) -> None:
         """A further instance for nobody yet, through its init phase. Raises TooManyRequestsException when there is no
         room for it, InitFailed, and what the launch raises."""
+        try:
+            await self._ahead(pool, launch)
+        finally:
+            self._scheduler.went_on(pool)
+
+    async def _ahead(self, pool: Pool, launch: Launch) -> None:
         size = self._scheduler.make_room(pool.version)
         pool.starting += 1
         instance = await self._launched(pool, size, launch)
-        opening = self._opening(pool, instance, "", provisioned=True)
+        opening = self._opening(pool, instance, "", provisioned=not pool.version.placement.pinned)
         failure = await self._init(pool, instance, opening)
         opening.finish_line()
         if failure is not None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from littoral.functions.code import Unpacked
 from littoral.functions.ground import Ground, modules_in_layers
+from littoral.functions.keeper import KeeperGone
 from littoral.functions.names import Home
-from littoral.functions.runtimes import Runtimes
+from littoral.functions.runtimes import Runtimes, unavailable
 from littoral.functions.settings import FunctionSettings
 from littoral.functions.version import FunctionVersion
 
@@ -26,25 +28,43 @@ RUNTIMES_OWN = frozenset(
 )
 
 
+GREENGRASS_PYTHON, GREENGRASS_NODE = "greengrass/python", "greengrass/nodejs"  # what the nucleus gives greengrasssdk
+Component = Callable[[str, str], Mapping[str, str] | None]
+"""The variables of a component that sees the core's sockets in that folder; None where it is not deployed."""
+
+
 class Surroundings:
     def __init__(self, ground: Ground, runtimes: Runtimes, settings: FunctionSettings, home: Home) -> None:
         self._ground = ground
         self._runtimes = runtimes
         self._settings = settings
         self._home = home
+        self.component: Component = lambda _name, _folder: None
 
     def cell(self, version: FunctionVersion, unpacked: Unpacked, opt: Path | None) -> dict[str, Any]:
         large = version.is_node or version.asks
         slack = self._settings.node_memory_slack if large else self._settings.memory_slack
         data, tmp = version.memory_size * MIB + slack, version.ephemeral_storage * MIB
-        return self._ground.cell(data, tmp, unpacked, opt, runtime=version.runtime, network=version.network)
+        return self._ground.cell(
+            data,
+            tmp,
+            unpacked,
+            opt,
+            runtime=version.runtime,
+            network=version.network,
+            component=version.placement.component != "",
+        )
 
     def spec(self, version: FunctionVersion, unpacked: Unpacked, opt: Path | None, stream: str) -> dict[str, Any]:
         return {
             "handler": version.handler,
             "task_root": self._ground.task(unpacked),
             "env": self.environment(version, unpacked, opt, stream),
+            "before": [self._ground.ours(GREENGRASS_PYTHON)] if version.placement.component else [],
+            "component": version.placement.component != "",
+            "arguments": list(version.placement.arguments),
             "function": {
+                "binary": version.placement.binary,
                 "name": version.name,
                 "version": version.version,
                 "memory": version.memory_size,
@@ -74,9 +94,10 @@ class Surroundings:
             "TZ": ":UTC",
             "PATH": f"/var/lang/bin:/usr/local/bin:/usr/bin:/bin:{layers}/bin",
             "LD_LIBRARY_PATH": f"/var/lang/lib:{task}:{task}/lib:{layers}/lib",
-            **({"NODE_PATH": self._node_path(layers, version.runtime)} if version.is_node else {}),
+            **({"NODE_PATH": self._node_path(layers, version)} if version.is_node else {}),
             **self._settings.function_env,
             **(version.environment or {}),
+            **self._of_component(version),
             "_HANDLER": version.handler,
             "AWS_REGION": self._home.region,
             "AWS_DEFAULT_REGION": self._home.region,
@@ -92,9 +113,20 @@ class Surroundings:
             "LAMBDA_RUNTIME_DIR": self._ground.runtime,
         }
 
-    def _node_path(self, layers: Path, runtime: str) -> str:
-        """Layers by major version, layers for all, what the machine has for all functions."""
-        paths = [f"{layers}/{name}" for name in modules_in_layers(runtime)]
+    def _of_component(self, version: FunctionVersion) -> Mapping[str, str]:
+        """Raises ServiceError: the core has not begun to run it, or does not any more."""
+        name = version.placement.component
+        if not name:
+            return {}
+        found = self.component(name, self._ground.nucleus)
+        if found is None:
+            raise unavailable(KeeperGone(f"the component {name} is not running"))
+        return found
+
+    def _node_path(self, layers: Path, version: FunctionVersion) -> str:
+        """What greengrasssdk needs, layers by major version, layers for all, what the machine has for all functions."""
+        paths = [self._ground.ours(GREENGRASS_NODE)] if version.placement.component else []
+        paths += [f"{layers}/{name}" for name in modules_in_layers(version.runtime)]
         modules = self._runtimes.node_modules()
         return ":".join(paths if modules is None else [*paths, self._ground.modules(modules)])
 

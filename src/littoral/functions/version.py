@@ -28,6 +28,9 @@ class Placement:
     pinned: bool = False
     queue: int = 0  # events that may wait when ``max_instances`` are busy
     idle: float | None = None  # seconds without work after which an instance is ended; None: the place's
+    component: str = ""  # the component of a core that this function is: it then has the core's sockets
+    binary: bool = False  # events and results are bytes, whatever they are
+    arguments: tuple[str, ...] = ()  # of the process that runs the handler
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +194,8 @@ def version_document(version: FunctionVersion) -> dict[str, Any]:
 def version_from(document: Mapping[str, Any]) -> FunctionVersion:
     known = dict(document)
     known["architectures"] = tuple(known["architectures"])
-    known["placement"] = Placement(**known["placement"])
+    placement = known["placement"]
+    known["placement"] = Placement(**{**placement, "arguments": tuple(placement.get("arguments", ()))})
     known["layers"] = tuple(LayerUse(**use) for use in known.get("layers", ()))
     known["log_style"] = LogStyle(**known.get("log_style", {}))
     return FunctionVersion(**known)

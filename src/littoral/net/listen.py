@@ -262,13 +262,14 @@ async def listen_http(
     return HttpListener(acceptor, service)
 
 
-async def listen_unix(handler: Handler, path: Path, limits: Limits | None = None) -> HttpListener:
-    """Serve HTTP/1.1 on a Unix socket that its owner alone may connect to; what lies at the path is replaced."""
+async def listen_unix(handler: Handler, path: Path, limits: Limits | None = None, *, mode: int = 0o600) -> HttpListener:
+    """Serve HTTP/1.1 on a Unix socket that by default its owner alone may connect to; what lies at the path is
+    replaced."""
     path.unlink(missing_ok=True)
     listening = socket.socket(socket.AF_UNIX)
     try:
         listening.bind(str(path))
-        path.chmod(0o600)  # nobody can connect before it listens
+        path.chmod(mode)  # nobody can connect before it listens
         return await listen_http(handler, limits=limits, sock=listening)
     except BaseException:
         listening.close()

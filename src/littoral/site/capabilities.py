@@ -9,7 +9,7 @@ import base64
 import hashlib
 import json
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -228,12 +228,32 @@ class CoreFunctions:
 
     async def install(self, component: LambdaComponent, archive: bytes, *, layers: Sequence[bytes]) -> None:
         most = 1 if component.pinned else component.instances
-        placement = Placement(most, component.pinned, queue=1000, idle=component.idle)
+        placement = Placement(
+            most,
+            component.pinned,
+            queue=1000,
+            idle=component.idle,
+            component=component.name,
+            binary=component.binary,
+            arguments=component.arguments,
+        )
         name, version = component.function, component.function_version
         await self._functions.install(name, version, component.config, archive, layers=layers, placement=placement)
 
     def installed(self, name: str, version: str) -> str | None:
         return self._functions.installed(name, version)
+
+    def surround(self, surroundings: Callable[[str, str], Mapping[str, str] | None]) -> None:
+        self._functions.surround(surroundings)
+
+    def hold(self, components: Iterable[LambdaComponent]) -> None:
+        self._functions.hold((each.function, each.function_version) for each in components)
+
+    async def held(self) -> None:
+        await self._functions.held()
+
+    def failure(self, component: LambdaComponent) -> str:
+        return self._functions.failure(component.function, component.function_version)
 
     async def remove(self, name: str) -> bool:
         return await self._functions.remove(name)

@@ -35,7 +35,7 @@ from littoral.site.place import Misconfigured, Place
 from littoral.site.readings import gateway_observer
 from littoral.site.registry import RegistryCopy
 from littoral.site.ruleweb import CONFIRM, confirmation_page
-from littoral.site.sockets import socket_folder
+from littoral.site.sockets import shown_folder, socket_folder
 
 log = logging.getLogger("littoral.site")
 
@@ -44,7 +44,9 @@ async def compose(place: Place) -> None:
     settings = place.settings
     above = upstream_of(place)
     base = await lay(place)
-    local = await open_local(base)
+    sockets = socket_folder(settings.data_dir, "components")
+    shown = shown_folder(sockets)
+    local = await open_local(base, sockets=shown)
     functions, things = local.functions, local.things
     observer = gateway_observer(base.metrics)
     gateway = Gateway(
@@ -66,13 +68,13 @@ async def compose(place: Place) -> None:
     await local.objects.start()
     await local.schedules.start()
     clients = CoreClients(things, base.authority, [*base.names(), *addresses()])
-    sockets = socket_folder(settings.data_dir, "components")
     core = await Core.open(
         CoreSettings(
             settings.name,
             above,
             settings.data_dir / "components",
             sockets / "ipc.socket",
+            shown,
             settings.region,
             settings.role_alias,
             unfenced if settings.insecure_no_sandbox else fence_of(settings),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from littoral.functions import EventSource, Functions, FunctionSettings
@@ -61,8 +62,13 @@ class Local:
         }
 
 
-async def open_local(base: Foundation, tables: TableStore | None = None, secrets: SecretStore | None = None) -> Local:
-    """Objects notify functions, rules reach both; tables and secrets are a region's."""
+async def open_local(
+    base: Foundation,
+    tables: TableStore | None = None,
+    secrets: SecretStore | None = None,
+    sockets: Path | None = None,
+) -> Local:
+    """Objects notify functions, rules reach both; tables and secrets are a region's, sockets (their folder) a core's."""
     place = base.place
     region, account = place.settings.region, place.settings.account
     closed = place.settings.bucket_defaults == "closed"
@@ -71,7 +77,7 @@ async def open_local(base: Foundation, tables: TableStore | None = None, secrets
     objects.gate.accounts = base.identity.accounts
     place.part(objects.close)
     streams = await StreamStore.open(base.store, region=region, account=account)
-    functions = await open_functions(base, ObjectCode(objects), streams, tables)
+    functions = await open_functions(base, ObjectCode(objects), streams, tables, sockets)
     place.part(functions.close)
     objects.invoker = functions
     objects.permits = lambda function, bucket: s3_may_invoke(functions, function, bucket)
@@ -111,6 +117,7 @@ async def open_functions(
     code: ObjectCode | None = None,
     streams: StreamStore | None = None,
     tables: TableStore | None = None,
+    sockets: Path | None = None,
 ) -> Functions:
     settings = base.place.settings
     options: dict[str, Any] = {}
@@ -134,6 +141,7 @@ async def open_functions(
             node=settings.node,
             node_modules=settings.node_modules,
             java_runtime=settings.java_runtime,
+            sockets=sockets,
             function_env=base.function_env,
             **options,
         ),

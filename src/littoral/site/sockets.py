@@ -19,3 +19,12 @@ def socket_folder(data: Path, name: str) -> Path:
     usual = tempfile.gettempdir()
     short = usual if len(os.fsencode(usual)) <= LONGEST_PATH - 30 else "/tmp"  # noqa: S108 - made of this user alone
     return Path(tempfile.mkdtemp(prefix=f"littoral-{name}-", dir=short))
+
+
+def shown_folder(sockets: Path) -> Path:
+    """Within a folder of this user alone: for the sockets that functions see, whoever they run as. Their sandbox shows
+    it to those that are to see it."""
+    folder = sockets / "shown"
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o755)
+    return folder

@@ -24,31 +24,39 @@ log = logging.getLogger(__name__)
 MODEL = "aws.greengrass#"
 MOST_WAITING = 16 * 1024 * 1024  # bytes that a component has not read
 MOST_CONNECTIONS = 1000
+SHOWN = 0o666  # of a socket that functions are shown
 
 
 class IpcServer:
-    """``start`` listens on ``path``, which only the core's own user may connect to; ``close`` ends all connections."""
+    """``start`` listens on ``path``, which only the core's own user may connect to; ``close`` ends all connections.
+    In the folder ``shown`` it listens as well, for functions, which run as another user: who sees it is the folder's
+    affair."""
 
-    def __init__(self, path: Path, components: Components, operations: Mapping[str, Handler]) -> None:
+    def __init__(
+        self, path: Path, components: Components, operations: Mapping[str, Handler], shown: Path | None = None
+    ) -> None:
         self.path = path
+        self._paths = {path: 0o600, **({shown / path.name: SHOWN} if shown is not None else {})}
         self.components = components
         self.operations = operations
         self.sessions: set[_Session] = set()
-        self._server: asyncio.AbstractServer | None = None
+        self._servers: list[asyncio.AbstractServer] = []
 
     async def start(self) -> None:
         """Raises OSError."""
-        self.path.unlink(missing_ok=True)
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_unix_server(lambda: _Session(self), str(self.path))
-        self.path.chmod(0o600)
+        for path, mode in self._paths.items():
+            path.unlink(missing_ok=True)
+            self._servers.append(await loop.create_unix_server(lambda: _Session(self), str(path)))
+            path.chmod(mode)
 
     async def close(self) -> None:
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
         for session in list(self.sessions):
             session.end()
-        self.path.unlink(missing_ok=True)
+        for path in self._paths:
+            path.unlink(missing_ok=True)
 
     def forget(self, component: str) -> None:
         """End what this component has open: its process is gone."""

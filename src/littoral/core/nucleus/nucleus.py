@@ -21,6 +21,7 @@ from littoral import __version__
 from littoral.core.configuration import Configuration, NoSuchKey, Update
 from littoral.core.ipc.ports import Details
 from littoral.core.nucleus.component import Component
+from littoral.core.nucleus.functions import FunctionComponents
 from littoral.core.nucleus.recipe import Generic, Step, filled
 from littoral.core.packages import packed, unpacked
 from littoral.core.ports import Fence, unfenced
@@ -31,6 +32,7 @@ from littoral.store.documents import Document, Documents
 
 log = logging.getLogger(__name__)
 
+LAMBDA_SOCKET, LAMBDA_SOCKET_NAME = "LITTORAL_LAMBDA_SOCKET", "lambda.socket"  # of the Lambda manager
 SETTLES = 300.0  # seconds until a deployment's components must run, have run or be broken
 
 
@@ -52,6 +54,7 @@ class Nucleus:
     ) -> None:
         self._folder = folder
         self._documents = Documents(records, "configuration/")
+        self.functions = FunctionComponents(self._documents)
         self._thing = thing
         self._region = region
         self._socket = socket
@@ -117,14 +120,14 @@ class Nucleus:
     async def forget(self, names: Sequence[str]) -> None:
         """The work and the configuration of components that are no longer deployed."""
         for name in names:
-            if name not in self._components:
+            if name not in self._components and self.functions.component(name) is None:
                 await self._documents.delete(name)
                 await asyncio.to_thread(shutil.rmtree, self._folder / "work" / name, ignore_errors=True)
 
     # ------------------------------------------------------------------------------------- for the IPC server
 
     def of_token(self, token: str) -> str | None:
-        for name, known in self._tokens.items():
+        for name, known in {**self._tokens, **self.functions.tokens}.items():
             if secrets.compare_digest(known.encode(), token.encode()):
                 return name
         return None
@@ -134,10 +137,13 @@ class Nucleus:
 
     def configuration(self, name: str) -> Configuration | None:
         found = self._components.get(name)
-        return found.configuration if found is not None else None
+        return found.configuration if found is not None else self.functions.configuration(name)
 
     async def save(self, name: str) -> None:
-        await self._documents.put(name, self._components[name].configuration.document())
+        if name in self._components:
+            await self._documents.put(name, self._components[name].configuration.document())
+        else:
+            await self.functions.save(name)
 
     async def restart(self, name: str) -> None:
         await self._components[name].restart()
@@ -213,7 +219,28 @@ class Nucleus:
         made = {name: self._components[name].made for name in names}
         return ordered({name: (each.hard, each.soft) for name, each in made.items()})
 
-    # ------------------------------------------------------------------------------------- its programs
+    # ------------------------------------------------------------------------------------- processes
+
+    def surroundings(self, name: str, folder: str) -> Mapping[str, str] | None:
+        """The variables of a component that is a function; ``folder`` is where its process sees the sockets. None where
+        no such component is deployed."""
+        token = self.functions.tokens.get(name)
+        if token is None:
+            return None
+        variables = self._variables(Path(folder) / self._socket.name, token)
+        return {**variables, LAMBDA_SOCKET: f"{folder}/{LAMBDA_SOCKET_NAME}", **self.functions.names(name)}
+
+    def _variables(self, socket: Path, token: str) -> dict[str, str]:
+        return {
+            "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT": str(socket),
+            "SVCUID": token,
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN": token,
+            "AWS_IOT_THING_NAME": self._thing,
+            "AWS_REGION": self._region,
+            "AWS_DEFAULT_REGION": self._region,
+            "GGC_VERSION": __version__,
+            **self.environment,
+        }
 
     def _filled(self, component: Component, step: Step) -> tuple[Sequence[str], dict[str, str]]:
         """Command and environment of a step, its variables filled in."""
@@ -221,16 +248,7 @@ class Nucleus:
         def value(other: str, kind: str, key: str) -> str | None:
             return self._value(other or component.made.name, kind, key)
 
-        environment = {
-            "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT": str(self._socket),
-            "SVCUID": self._tokens[component.made.name],
-            "AWS_CONTAINER_AUTHORIZATION_TOKEN": self._tokens[component.made.name],
-            "AWS_IOT_THING_NAME": self._thing,
-            "AWS_REGION": self._region,
-            "AWS_DEFAULT_REGION": self._region,
-            "GGC_VERSION": __version__,
-            **self.environment,
-        }
+        environment = self._variables(self._socket, self._tokens[component.made.name])
         environment |= {name: filled(text, value) for name, text in step.environment.items()}
         command = ("/bin/sh", "-c", filled(step.script, value))
         return self._fence([component.folder], self._readable(component), command), environment

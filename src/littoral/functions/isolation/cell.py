@@ -165,6 +165,8 @@ def _lay(cell: dict[str, Any], label: str) -> None:
         kernel.mount(f"{template.CODE}/{cell['opt']}", template.OPT, None, kernel.MS_BIND)
     if cell.get("modules"):
         kernel.mount(f"{template.CODE}/{cell['modules']}", template.LAYER_MODULES, None, kernel.MS_BIND)
+    if cell.get("component"):
+        kernel.mount(template.SOCKETS, template.NUCLEUS, None, kernel.MS_BIND)
     size = cell["tmp"]
     limits = f"size={size},nr_inodes={max(1024, size // INODE)}"
     kernel.mount("tmp", template.TMP, "tmpfs", _DATA | kernel.MS_REMOUNT, limits)

@@ -17,7 +17,8 @@ from . import kernel
 
 CODE = "/.code"
 GROUPS = "/.cgroup"
-HIDDEN = (CODE, GROUPS)  # from instances, beneath EMPTY
+SOCKETS, NUCLEUS = "/.nucleus", "/greengrass"  # a core's sockets, and where its components see them: nobody else does
+HIDDEN = (CODE, GROUPS, SOCKETS)  # from instances, beneath EMPTY
 EMPTY = "/.empty"
 TASK, OPT, TMP = "/var/task", "/opt", "/tmp"  # noqa: S108 - the instance's own
 UID, GID = 993, 990  # inside; Lambda's own numbers
@@ -44,7 +45,7 @@ def build(base: str, binds: Sequence[tuple[str, str]], group: str | None = None)
     ``group`` is the control group in which the keeper makes its instances'."""
     kernel.mount(None, "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
     kernel.mount("littoral", base, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=0755,size=1m,nr_inodes=4k")
-    for folder in (*HIDDEN, EMPTY, TASK, OPT, TMP, LAYER_MODULES, "/proc", "/dev", "/etc"):
+    for folder in (*HIDDEN, NUCLEUS, EMPTY, TASK, OPT, TMP, LAYER_MODULES, "/proc", "/dev", "/etc"):
         os.makedirs(base + folder, 0o755)  # noqa: PTH103 - no pathlib where every import is paid for
     for path in _SYSTEM:
         if os.path.islink(path):  # noqa: PTH114

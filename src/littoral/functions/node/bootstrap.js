@@ -67,11 +67,11 @@ function peakMemory() {
 const outbox = Buffer.allocUnsafeSlow(DIRECT); // a frame is written before the next is made
 
 /** One frame; then, when the process is to end after it, `then`. */
-function send(kind, payload, withMemory, then) {
+function send(kind, payload, withMemory, then, encoding = 'utf8') {
   const headSize = withMemory ? 13 : 5;
   const small = headSize + 3 * payload.length <= DIRECT;
-  let frame = small ? outbox : Buffer.allocUnsafe(headSize + Buffer.byteLength(payload, 'utf8'));
-  const size = headSize + frame.write(payload, headSize, 'utf8');
+  let frame = small ? outbox : Buffer.allocUnsafe(headSize + Buffer.byteLength(payload, encoding));
+  const size = headSize + frame.write(payload, headSize, encoding);
   frame.writeUInt32BE(size - 4, 0);
   frame[4] = kind.charCodeAt(0);
   if (withMemory) {
@@ -371,6 +371,7 @@ function configure(given) {
   environment = copyEnvironment(TRACE);
   require('module').Module._initPaths(); // NODE_PATH is read at boot, and this process booted before it was known
   process.chdir(configuration.task_root);
+  process.argv.push(...configuration.arguments);
   patchConsole();
   send('B', '', false);
   const loading = setInterval(() => {}, 2 ** 30); // a module that never loads ends by the clock, not by an empty loop
@@ -378,7 +379,8 @@ function configure(given) {
     (loaded) => {
       handler = loaded;
       clearInterval(loading);
-      const watched = process.env.AWS_LAMBDA_RUNTIME_API || handler[STREAMING] === 'response';
+      // a component of a core is not frozen between its events: it hears what it subscribed to
+      const watched = process.env.AWS_LAMBDA_RUNTIME_API || configuration.component || handler[STREAMING] === 'response';
       if (watched) watch();
       else setImmediate(standStill);
       send('R', watched ? '' : 'M', false);
@@ -530,12 +532,12 @@ function invoke(frame) {
 
   environment[TRACE] = groupAt > traceAt ? frame.toString('utf8', traceAt, groupAt) : newTrace(requestId);
   const invocation = { requestId };
-  const finish = (kind, payload) => {
+  const finish = (kind, payload, encoding) => {
     if (current !== invocation) return; // answered already
     onEmptyLoop = null;
     if (socket !== null) socket.ref();
     else setImmediate(standStill);
-    send(kind, payload, true);
+    send(kind, payload, true, undefined, encoding);
     current = null;
   };
   const fail = (error) => {
@@ -544,6 +546,7 @@ function invoke(frame) {
     finish('E', JSON.stringify(errorObject(error)));
   };
   const succeed = (result) => {
+    if (configuration.function.binary) return succeedWithBytes(result);
     let text;
     try {
       text = JSON.stringify(result === undefined ? null : result);
@@ -558,6 +561,16 @@ function invoke(frame) {
       }));
     }
     return finish('O', text);
+  };
+  const succeedWithBytes = (result) => {
+    let bytes;
+    try {
+      bytes = Buffer.from(result ?? '');
+    } catch {
+      return fail(new Error('A function with binary payloads returns a Buffer'));
+    }
+    if (bytes.length > MAX_RESPONSE) return fail(new Error(`The response is longer than ${MAX_RESPONSE} bytes`));
+    return finish('O', bytes.toString('latin1'), 'latin1');
   };
   const done = (error, result) => (error === undefined || error === null ? succeed(result) : fail(error));
   const callback = (error, result) => {
@@ -583,7 +596,8 @@ function invoke(frame) {
   }
   onEmptyLoop = () => succeed(null); // nothing left to run and no answer given: Lambda answers null
   try {
-    const returned = handler(JSON.parse(frame.toString('utf8', payloadAt)), context, callback);
+    const event = configuration.function.binary ? Buffer.from(frame.subarray(payloadAt)) : JSON.parse(frame.toString('utf8', payloadAt));
+    const returned = handler(event, context, callback);
     if (returned && typeof returned.then === 'function') returned.then(succeed, fail);
   } catch (error) {
     fail(error);

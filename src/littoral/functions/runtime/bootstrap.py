@@ -186,6 +186,11 @@ def decode(text: str) -> Any:
     return value if end == len(text) else json.loads(text)
 
 
+def decode_event(frame: memoryview) -> Any:
+    """Raises ValueError."""
+    return decode(str(frame, "utf-8"))
+
+
 def encode(result: object) -> bytes:
     try:
         data = _encode(result).encode()
@@ -196,6 +201,22 @@ def encode(result: object) -> bytes:
         raise Fault(
             "Function.ResponseSizeTooLarge",
             f"Response payload size exceeded maximum allowed payload size ({limit} bytes).",
+        )
+    return data
+
+
+def encode_bytes(result: object) -> bytes:
+    """Of a function whose payloads are binary."""
+    if result is None:
+        return b""
+    if not isinstance(result, bytes | bytearray | memoryview):
+        raise Fault(
+            "Runtime.MarshalError", f"A function with binary payloads returns bytes, not {type(result).__name__}"
+        )
+    data = bytes(result)
+    if len(data) > MAX_RESPONSE + RESPONSE_SLACK:
+        raise Fault(
+            "Function.ResponseSizeTooLarge", f"The response is longer than {MAX_RESPONSE + RESPONSE_SLACK} bytes"
         )
     return data
 
@@ -282,8 +303,8 @@ def settle(spec: dict[str, Any]) -> None:
     os.environ.update(spec["env"])
     time.tzset()
     os.chdir(spec["task_root"])
-    sys.path[:0] = [spec["task_root"], *spec["path"]]
-    sys.argv = ["bootstrap"]
+    sys.path[:0] = [*spec["before"], spec["task_root"], *spec["path"]]
+    sys.argv = ["bootstrap", *spec["arguments"]]
     open_log()
     handler = LogLine()
     if os.environ.get("AWS_LAMBDA_LOG_FORMAT") == "JSON":
@@ -306,6 +327,8 @@ class Instance:
     def __init__(self, spec: dict[str, Any]) -> None:
         self.function: dict[str, Any] = spec["function"]
         self.handler = load(spec["handler"])
+        self._decode: Callable[[memoryview], Any] = bytes if spec["function"]["binary"] else decode_event
+        self._encode: Callable[[object], bytes] = encode_bytes if spec["function"]["binary"] else encode
         self._trace = Variable("_X_AMZN_TRACE_ID")
         self._peak = 0  # KiB
         self._peak_known_at = 0.0
@@ -334,9 +357,9 @@ class Instance:
             self._trace.set(str(frame[at : at + trace_size], "utf-8") or new_trace(request_id))
             at += trace_size
             group = str(frame[at : at + group_size], "utf-8") if group_size else ""
-            event = decode(str(frame[at + group_size :], "utf-8"))
+            event = self._decode(frame[at + group_size :])
             about = LambdaContext(self.function, request_id, arn, context, group, began + timeout)
-            return self._answer(b"O", encode(self.handler(event, about)), began)
+            return self._answer(b"O", self._encode(self.handler(event, about)), began)
         except Exception as error:  # noqa: BLE001 - whatever the handler raises is its result
             trace = error.__traceback__.tb_next if error.__traceback__ is not None else None
             if isinstance(error, MemoryError):  # what is left would fail the next event: this instance is the last's
