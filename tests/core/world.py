@@ -338,7 +338,7 @@ class CorePlace:
         sockets = socket_folder(self.folder, "components")
         shown = shown_folder(sockets)
         self.functions = await Functions.open(
-            self.store, self.folder / "functions", settings=FunctionSettings(sockets=shown)
+            self.store, self.folder / "functions", settings=FunctionSettings(sockets=shown, init_seconds=60.0)
         )
         await self.functions.start()
         self.broker = Broker(access=OpenAccess(), streams=self.store.streams, records=self.store.records("broker"))

@@ -68,7 +68,7 @@ async def open_local(
     secrets: SecretStore | None = None,
     sockets: Path | None = None,
 ) -> Local:
-    """Objects notify functions, rules reach both; tables and secrets are a region's, sockets (their folder) a core's."""
+    """Objects notify functions, rules reach both; tables and secrets are a region's, ``sockets`` a core's."""
     place = base.place
     region, account = place.settings.region, place.settings.account
     closed = place.settings.bucket_defaults == "closed"

@@ -44,10 +44,7 @@ class Components:
         self._objects = objects
         self._allows = allows
 
-    @operation(
-        notes="inlineRecipe (JSON or YAML): artifacts s3://…; lambdaFunction: json payloads, NoContainer; maxIdle and "
-        "status timeouts are kept, not enforced"
-    )
+    @operation(notes="inlineRecipe (JSON or YAML): artifacts s3://…; lambdaFunction: no volumes, devices, mountROSysfs")
     async def create_component_version(
         self,
         call: Call,
