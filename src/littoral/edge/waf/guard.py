@@ -13,7 +13,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from littoral.edge.waf import logs
+from littoral.edge.waf.ladder import Known
 from littoral.edge.waf.sampling import A_TICK, Sampler
+from littoral.edge.waf.trodden import MOST, Way
 from littoral.edge.waf.verdict import Verdict
 from littoral.edge.waf.view import View
 from littoral.edge.waf.webacl import Limits, WebAcl
@@ -22,6 +24,7 @@ from littoral.net.passage import Again, Passage
 
 Onward = Callable[[Request], Answer | Awaitable[Answer]]
 Refuse = Callable[[Verdict], Response]
+Climbed = tuple[Request, View, Verdict | None]  # the rates have counted it, and say so
 MOST_WAITING = 20000  # log records that wait to be sent; beyond it the oldest are lost, and counted
 
 
@@ -60,7 +63,9 @@ class Firewall:
         self.lost = 0
         self._plain = False  # the last request passed without a look at any rule, and no rate was exceeded
         self._last: Guard | None = None  # of the last request
-        self._climbed: tuple[Request, View, Verdict | None] | None = None  # counted by ``again``, left to ``admit``
+        self._climbed: Climbed | None = None  # counted by ``again``, left to ``admit``
+        self._ways: dict[tuple[str, int], tuple[Guard, Way]] = {}  # by address and port
+        self.active = False  # whether any host is guarded
         self._told_keys = False  # the region holds a list that must be taken back some time
 
     def use(self, guards: Mapping[str, Guard], free: Iterable[str] = ()) -> None:
@@ -68,27 +73,48 @@ class Firewall:
         self.guards = {host.encode(): guard for host, guard in guards.items()}
         self.asks_for_fingerprints = any(guard.acl.fingerprints for guard in guards.values())
         self._free = frozenset(name.encode() for name in free)
-
-    @property
-    def active(self) -> bool:
-        """Whether any host is guarded."""
-        return bool(self.guards)
+        self.active = bool(guards)
+        self._ways = {}
 
     def admit(
         self, request: Request, onward: Onward, refuse: Refuse, name: str | None = None
     ) -> Answer | Awaitable[Answer] | None:
         """None where the request may go on as it is. ``name`` stands for the Host of the request, where it is given."""
+        climbed, self._climbed = self._climbed, None
+        if climbed is None and name is None:
+            peer = request.peer
+            found = self._ways.get((peer.host, peer.port))
+            if found is not None and found[0].again >= A_TICK and found[1].leads(request):
+                return self._led(found[0], request, refuse)
         guard = self._guard_of(request) if name is None else self.guards.get(name.encode())
         self._plain, self._last = guard is None, guard
-        climbed, self._climbed = self._climbed, None
         if guard is None:
             return None
+        if climbed is not None and _same(climbed[0], request):
+            return self._again(guard, climbed, refuse)
+        return self._judged(guard, request, onward, refuse)
+
+    def _led(self, guard: Guard, request: Request, refuse: Refuse) -> Response | None:
+        """One on a trodden way, beyond those of which samples are taken."""
+        self._last = guard
+        climbed = self._counted(guard.acl, request)
+        if climbed is not None:
+            return self._again(guard, climbed, refuse)
+        guard.again += 1
+        self._plain = True
+        return None
+
+    def _judged(
+        self, guard: Guard, request: Request, onward: Onward, refuse: Refuse
+    ) -> Answer | Awaitable[Answer] | None:
         acl, body = guard.acl, request.body
         bodyless = isinstance(body, BytesBody) and not body.data
         view = View(request, self._clock(), acl.slots)
         known = acl.known(view) if bodyless else None
+        if known is not None and guard.logging is None and (known.free or known.passed):
+            self._remember(guard, view, known)
         if known is not None and request.target in known.passed:  # it has to be counted only
-            return self._again(guard, view, refuse, climbed if climbed and _same(climbed[0], request) else None)
+            return self._again(guard, (request, view, acl.counting.climb(view)), refuse)
         if self._exempt is not None and self._exempt in dict(request.headers.raw):
             return onward(request)
         if acl.needs_body and not bodyless:
@@ -99,13 +125,31 @@ class Firewall:
             return refuse(verdict)
         return onward(_with_headers(request, view)) if view.inserted else None
 
-    def _again(
-        self, guard: Guard, view: View, refuse: Refuse, climbed: tuple[Request, View, Verdict | None] | None
-    ) -> Response | None:
-        """One that no rule matched before: the rates alone, unless they have counted it."""
-        acl, passed = guard.acl, guard.acl.passed
+    def _remember(self, guard: Guard, view: View, known: Known) -> None:
+        """The way of this request, for those behind it on its connection."""
+        if len(self._ways) >= MOST:
+            self._ways.clear()
+        peer = view.request.peer
+        self._ways[peer.host, peer.port] = guard, Way(view.request, known.passed, known.free)
+
+    def _counted(self, acl: WebAcl, request: Request) -> Climbed | None:
+        """Count for the rates one that meets nothing else; None where it exceeds none of them."""
+        now = self._clock()
+        if acl.counting.by_address:
+            place = acl.counting.exceeded(request.peer.host, now)
+            if place is None:
+                return None
+            view = View(request, now, acl.slots)
+            return request, view, acl.counting.beyond(view, place)
+        view = View(request, now, acl.slots)
+        verdict = acl.counting.climb(view)
+        return None if verdict is None and not view.matched else (request, view, verdict)
+
+    def _again(self, guard: Guard, climbed: Climbed, refuse: Refuse) -> Response | None:
+        """One that no other rule matched, and that the rates have counted."""
+        _, view, exceeded = climbed
+        passed = guard.acl.passed
         assert passed is not None
-        _, view, exceeded = climbed or (None, view, acl.counting.climb(view))
         verdict = exceeded or passed
         self._plain = verdict is passed and not view.matched
         self._note(guard, view, verdict)
@@ -128,15 +172,14 @@ class Firewall:
             if self.guards is not guards or guard.again < A_TICK:
                 return None
             if acl.rates:
-                view = View(request, self._clock(), acl.slots)
-                self._climbed = request, view, acl.counting.climb(view)
-                if self._climbed[2] is not None or view.matched:
+                self._climbed = self._counted(acl, request)
+                if self._climbed is not None:
                     return None
             whole = once_more()
-            if whole is None:
-                return None
-            self._climbed = None
-            guard.again += 1
+            if whole is not None:
+                guard.again += 1
+            elif acl.rates:
+                self._climbed = request, View(request, self._clock(), acl.slots), None
             return whole
 
         return counted

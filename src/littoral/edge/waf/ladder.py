@@ -91,23 +91,26 @@ class Memory:
 class Known:
     """A head: the mask of the rules over its parts; by path, of those that read the path too; and the targets under it
     that no rule but those that count by rates has matched. A target is kept when it comes the second time: what comes
-    only once would be kept in vain."""
+    only once would be kept in vain. ``free`` are the paths under which that is so whatever a plain query says."""
 
-    __slots__ = ("mask", "once", "passed", "paths")
+    __slots__ = ("free", "mask", "once", "passed", "paths")
 
     def __init__(self, mask: int) -> None:
         self.mask = mask
         self.paths: dict[bytes, int] = {}
+        self.free: set[str] = set()
         self.passed: set[str] = set()
         self.once: set[int] = set()  # hashes
 
 
 class Ladder:
-    """``climb`` is the first verdict, or None. ``labelled``: a request may have labels before."""
+    """``climb`` is the first verdict, or None. ``labelled``: a request may have labels before. ``harmless``: steps that
+    are asked of what is known to pass, too."""
 
-    def __init__(self, rungs: Sequence[Rung], *, labelled: bool = False) -> None:
+    def __init__(self, rungs: Sequence[Rung], *, labelled: bool = False, harmless: Sequence[Step] = ()) -> None:
         self._rungs = list(rungs)
         self._labelled = labelled
+        self._harmless = frozenset(harmless)
         self._always = 0
         self._plans: dict[int, tuple[Step, ...]] = {}
         memories: dict[tuple[frozenset[str], bool], Memory] = {}
@@ -137,6 +140,10 @@ class Ladder:
         target = view.request.target
         if len(target) > LONGEST:
             return
+        path = target.partition("?")[0]
+        if path not in known.free and self._meets_harmless_only(view, known):
+            self._make_room()
+            known.free.add(path)
         number = hash(target)
         if self._room:
             self._room -= 1
@@ -184,8 +191,18 @@ class Ladder:
             head.paths[view.path] = mask
         return mask
 
+    def _meets_harmless_only(self, view: View, known: Known) -> bool:
+        """Whether that is so of all requests with that head and path that have a plain query."""
+        path = known.paths.get(view.path)
+        if path is None or self._of_targets:
+            return False
+        return self._harmless.issuperset(self._plan(self._always | known.mask | path))
+
     def _make_room(self, needed: int = 1) -> None:
         if self._room < needed:
+            for known in self._heads.values():  # which may be in use
+                known.free.clear()
+                known.passed.clear()
             self._heads.clear()
             self._room = MOST_OF_HEADS
         self._room -= needed

@@ -16,7 +16,9 @@ _PIECE = re.compile(
     rb"|\[\^?+\]?+(?:[^\[\]\\]|\\.)*+\]|\((?:\?:)?|[)|.^$]|(?P<byte>[^\\\[\](){}*+?|.^$])"
 )
 _REPEATED = re.compile(rb"[*?]|\{[0-9]+(?:,[0-9]*)?\}|\+\??|")
-_QUERY = re.compile(rb"[A-Za-z0-9&]*+(?:=[A-Za-z0-9]*+(?:&[A-Za-z0-9&]*+|\Z))*+\Z").match
+_PLAIN = r"[A-Za-z0-9&]*+(?:=[A-Za-z0-9]*+(?:&[A-Za-z0-9&]*+|\Z))*+\Z"
+_QUERY = re.compile(_PLAIN.encode()).match
+matches_plain = re.compile(_PLAIN).match  # the same of a query as it stands in a request's target, whatever its length
 
 
 def is_plain(query: bytes) -> bool:

@@ -30,7 +30,7 @@ class SlidingWindow:
                 self._forget()
             count = 0
         self._now[key] = count + 1
-        before = self._before.get(key)
+        before = self._before.get(key) if self._before else None
         if before is None:
             return count + 1
         return count + 1 + before * (1.0 - (now - self._start) / self._seconds)

@@ -14,6 +14,7 @@ from typing import Any
 from littoral.edge.geo import Locator
 from littoral.edge.waf.actions import Act, Context, act_of, kind_of
 from littoral.edge.waf.challenge import Tokens
+from littoral.edge.waf.counting import Counter, Counting
 from littoral.edge.waf.fields import FINGERPRINTS
 from littoral.edge.waf.labels import namespace
 from littoral.edge.waf.ladder import Known, Ladder, Rung, Step
@@ -66,7 +67,7 @@ class WebAcl:
     body_limit: int
     needs_body: bool
     rates: list[RateRule]
-    counting: Ladder  # the rate-based rules alone
+    counting: Counting
     remembers: bool  # whether nothing but these depends on more than the request: no rule asks for a token
     passed: Verdict | None = None  # what requests got that no other rule matched
     fingerprints: bool = False  # whether a rule looks at the client's JA3 or JA4
@@ -96,7 +97,9 @@ def compile_acl(
     document = bundle["acl"]
     compiler = Compiler(bundle.get("addresses") or {}, bundle.get("expressions") or {}, locator)
     made = _Rules(bundle, compiler, limits or Limits(), managed)
-    rules = Ladder(made.rungs(document.get("Rules") or (), made.context, ""))
+    rungs = made.rungs(document.get("Rules") or (), made.context, "")
+    counting = Counting(made.counting)
+    rules = Ladder(rungs, harmless=counting.steps)
     mark = Mark(DEFAULT_RULE, document["VisibilityConfig"]["MetricName"], _sampled(document))
     default = act_of(document["DefaultAction"], mark, made.context)
     compiler.finish()
@@ -110,7 +113,7 @@ def compile_acl(
         BODY_LIMITS[limit.get("DefaultSizeInspectionLimit", "KB_16")],
         compiler.needs_body,
         made.rates,
-        Ladder([Rung(step) for step in made.counting]),
+        counting,
         not made.asks_for_tokens,
         fingerprints=_names_fingerprints([document, bundle.get("groups")]),
     )
@@ -144,7 +147,7 @@ class _Rules:
         self._arn = document["ARN"]
         self._account = bundle.get("account", "000000000000")
         self.rates: list[RateRule] = []
-        self.counting: list[Step] = []
+        self.counting: list[Counter] = []
         self.asks_for_tokens = False
         self.context = Context(
             namespace(self._account, "webacl", document["Name"]),
@@ -202,7 +205,7 @@ class _Rules:
             return act(view) if window.hit(view.ip, view.now) > limit else None
 
         chosen = plain if by_address else step
-        self.counting.append(chosen)
+        self.counting.append(Counter(chosen, act, window, limit, by_address))
         return chosen
 
     def _group(self, rule: Document, setting: Document) -> Step:
@@ -213,7 +216,11 @@ class _Rules:
             namespace=namespace(self._account, "rulegroup", document["Name"]),
             bodies=document.get("CustomResponseBodies") or {},
         )
-        return group_step(rule, "GROUP", Ladder(self.rungs(rules, context, rule["Name"]), labelled=True).climb)
+        first = len(self.counting)
+        rungs = self.rungs(rules, context, rule["Name"])
+        for each in self.counting[first:]:  # what they decide is the group's decision
+            each.step, each.act = group_step(rule, "GROUP", each.step), group_step(rule, "GROUP", each.act)
+        return group_step(rule, "GROUP", Ladder(rungs, labelled=True).climb)
 
     def _managed_group(self, rule: Document, setting: Document) -> Step:
         if self._managed is None:
