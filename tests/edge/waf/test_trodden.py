@@ -42,7 +42,9 @@ def firewall(*rules: dict[str, Any], groups: dict[str, Any] | None = None) -> Fi
     return made
 
 
-def request(target: str = "/shop?a=1", agent: bytes = b"curl", method: str = "GET", peer: Peer | None = None) -> Request:
+def request(
+    target: str = "/shop?a=1", agent: bytes = b"curl", method: str = "GET", peer: Peer | None = None
+) -> Request:
     headers = Headers([(b"host", HOST), (b"user-agent", agent)])
     return Request(method, target, headers, BytesBody(), peer or Peer("192.0.2.1", 4000))
 
@@ -137,7 +139,7 @@ def test_ways_are_bounded_and_forgotten_with_their_heads_and_with_other_rules() 
         for _ in range(2):
             verdict(made, request("/shop?a=1", peer=peer))
     assert len(made._ways) <= MOST
-    guard, way = next(iter(made._ways.values()))
+    guard, _ = next(iter(made._ways.values()))
     guard.acl.rules._make_room(MOST_OF_HEADS)
     assert not any(way.leads(request("/shop?a=1")) for _, way in made._ways.values())
     made.use({HOST.decode(): guard})
