@@ -19,6 +19,8 @@ from littoral.site.settings import Settings, load
 
 
 class SmallPlace:
+    again = False
+
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.draining = asyncio.Event()

@@ -127,7 +127,7 @@ async def test_candidates_are_of_the_platform_that_asks(region: RegionPlace) -> 
         made = recipe("app", version)
         made["Manifests"][0]["Platform"] = {"os": os}
         if os == "windows":
-            with pytest.raises(ClientError, match="no manifest is for linux"):
+            with pytest.raises(ClientError, match="no manifest is for os linux"):
                 await region.call(
                     "greengrassv2", "create_component_version", inlineRecipe=yaml.safe_dump(made).encode()
                 )

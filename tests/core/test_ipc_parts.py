@@ -222,5 +222,5 @@ def test_variables_are_filled_in() -> None:
 
 def test_a_recipe_without_manifests_has_one_lifecycle_for_all() -> None:
     head = {"RecipeFormatVersion": "2020-01-25", "ComponentName": "a", "ComponentVersion": "1.0.0"}
-    made = generic_of({**head, "Lifecycle": {"Run": "x", "Setenv": {"A": 1}}}, "linux", "x86_64")
+    made = generic_of({**head, "Lifecycle": {"Run": "x", "Setenv": {"A": 1}}}, {"os": "linux"})
     assert (made.steps["run"].script, made.steps["run"].environment) == ("x", {"A": "1"})

@@ -152,10 +152,25 @@ def deployed_here(core: PlaceProcess, folder: Path) -> None:
     assert "FAILED not on this device" in failed
     assert "made here" in asked(core, "status", code=3)
     assert asked(core, "deploy", "--remove", "ward.Local").endswith("SUCCEEDED\n")
+    bootstrapped(core, folder)
     assert "no component of LOCAL_DEPLOYMENT" in asked(core, "deploy", "--remove", "ward.Local", code=1)
     assert "is SUCCEEDED" in asked(core, "cancel", identifier, code=1)
     assert "no local deployment 'none'" in asked(core, "cancel", "none", code=1)
     assert "COMPONENT:posixUser=USER" in asked(core, "deploy", "--run-with", "a=b", code=1)
+
+
+def bootstrapped(core: PlaceProcess, folder: Path) -> None:
+    """A bootstrap step that asks for a restart: the same process starts anew, and goes on where it was."""
+    once = 'echo once >> bootstrapped; exit 100"'
+    text = RECIPE.replace('{run: "cat {artifacts:path}/words; ', f'{{bootstrap: "{once}, run: "cat bootstrapped; ')
+    (folder / "recipes/local.yaml").write_text(text.replace("1.0.0", "1.1.0"))
+    process = json.loads(asked(core, "status", "--json"))["pid"]
+    told = asked(core, "deploy", "--recipe-dir", str(folder / "recipes"), "--merge", "ward.Local=1.1.0")
+    assert told.endswith("SUCCEEDED\n")
+    found = json.loads(asked(core, "status", "--json"))
+    assert found["pid"] == process
+    assert asked(core, "logs", "ward.Local", "--lines", "2") == "once\n?\n"
+    assert asked(core, "deploy", "--remove", "ward.Local").endswith("SUCCEEDED\n")
 
 
 def test_with_the_region_gone_the_device_still_answers(places: tuple[Running, PlaceProcess], tmp_path: Path) -> None:

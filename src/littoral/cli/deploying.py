@@ -17,6 +17,7 @@ from littoral.cli.table import aligned
 from littoral.site.settings import Loaded
 
 LOOKS = 0.2  # seconds
+RESTARTS = 60.0  # seconds that a core may take to be back
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +62,16 @@ def deploy(loaded: Loaded, typed: Deploying, *, wait: bool) -> int:
     answer = json.loads(asked(loaded, "POST", "/deployments", json.dumps(typed.request()).encode()))
     identifier = answer["deploymentId"]
     print(f"local deployment {identifier}", flush=True)
+    answered = time.monotonic()
     while wait:
-        found = next((each for each in _made(loaded) if each["id"] == identifier), None)
+        try:
+            found = next((each for each in _made(loaded) if each["id"] == identifier), None)
+            answered = time.monotonic()
+        except Failed:  # a bootstrap step may have asked for a restart of the core
+            if time.monotonic() > answered + RESTARTS:
+                raise
+            time.sleep(LOOKS)
+            continue
         if found is None:
             raise Failed(f"{identifier} is forgotten: later ones have ended meanwhile")
         if found["status"] not in ("QUEUED", "IN_PROGRESS"):

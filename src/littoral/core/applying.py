@@ -22,6 +22,7 @@ from littoral.core.choosing import Choosing
 from littoral.core.consulting import Consulting
 from littoral.core.document import Deployment, Detail
 from littoral.core.local.brought import Brought
+from littoral.core.nucleus.limits import check_privilege, check_user, limits_of
 from littoral.core.nucleus.nucleus import Nucleus
 from littoral.core.packages import Packages
 from littoral.core.planning import Active, Plan, plan_of
@@ -117,12 +118,14 @@ class Applying:
 
     async def apply(self, wanted: Deployment, order: str, brought: Brought | None = None) -> None:
         """It runs when this returns. Raises Failed, Unreachable, StoreError; after the latter two it is to be tried
-        again, and what ran before runs on. ``brought`` came with a local deployment."""
+        again, and what ran before runs on. ``brought`` came with a local deployment. Raises RestartNeeded, too: after a
+        restart of the core it goes on with the same again."""
         if self._taken(wanted.target, order):
             return
         try:
             active, chosen = await self._resolved(wanted, order, brought)
             plan, before = plan_of(active), plan_of(self.active)
+            _check_allowed(active, plan)
             archives = await self._fetched(plan, chosen, brought)
             await self._consulting.validate(wanted, await self._nucleus.proposed(plan.programs))
             await self._consulting.notify(wanted)
@@ -159,10 +162,11 @@ class Applying:
             target: {name: each["version"] for name, each in one["components"].items() if each["version"] != UNPINNED}
             for target, one in targets.items()
         }
-        resolution, choosing = Resolution(roots), Choosing(self.active, brought, self._source)
+        merging = self.active.merging(wanted)
+        resolution, choosing = Resolution(roots), Choosing(merging, brought, self._source)
         while asked := resolution.next():
             resolution.take(await choosing.choose(asked))
-        active = self.active.resolved(wanted.arn, targets, resolution)
+        active = merging.resolved(wanted.arn, targets, resolution)
         if unknown := wanted.components.keys() - active.components.keys():
             raise BadComponent(f"{', '.join(sorted(unknown))}: to be configured, and not deployed")
         return active, resolution.chosen
@@ -228,7 +232,7 @@ class Applying:
         await self._documents.put(BEFORE, {"target": wanted.target, "order": order, "configurations": kept})
         try:
             await self._play(plan)
-            await self._nucleus.change(plan.programs)
+            await self._nucleus.change(plan.programs, bootstrap=True)
         except BadComponent as problem:
             if wanted.failure == "DO_NOTHING":
                 return str(problem)
@@ -246,6 +250,7 @@ class Applying:
             await self._nucleus.restore(kept)
             await self._play(before)
             await self._nucleus.change(before.programs)
+            await self._nucleus.settled()
             await self._documents.delete(BEFORE)
         except (BadComponent, StoreError) as problem:
             log.warning("going back to the deployment before: %s", problem)
@@ -276,3 +281,15 @@ class Applying:
             for each in plan_of(self.active).lambdas
             if self._functions.installed(each.function, each.function_version) == each.code_sha256
         ]
+
+
+def _check_allowed(active: Active, plan: Plan) -> None:
+    """What ``runWith`` and RequiresPrivilege ask for, this core can do. Raises BadComponent."""
+    for program in plan.programs:
+        limits_of(program.made.name, program.run_with)
+        check_user(program.made.name, program.run_with)
+        if any(step.privileged == "true" for step in program.made.steps.values()):
+            check_privilege(program.made.name)
+    for name in active.components.keys() - plan.names:
+        if active.run_with(name):
+            raise BadComponent(f"{name}: runWith is for programs")

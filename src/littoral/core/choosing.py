@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from littoral.core.local.brought import Brought
 from littoral.core.local.request import LOCAL
-from littoral.core.planning import PLATFORM, Active
+from littoral.core.planning import Active
 from littoral.core.recipe import BadComponent
 from littoral.core.resolving import Chosen, Requirements, said, suits
 from littoral.core.source import Source, Unreachable
@@ -48,7 +48,7 @@ class Choosing:
 
     async def _above(self, asked: Mapping[str, Requirements]) -> dict[str, Chosen]:
         try:
-            return await self._source.recipes(asked, PLATFORM)
+            return await self._source.recipes(asked, self._active.platform)
         except Unreachable as problem:
             if self._brought is None:
                 raise

@@ -196,6 +196,18 @@ class Configuration:
             del self._set[each]
 
 
+def within(value: Any, path: Path) -> Any:
+    """What a JSON pointer's path leads to, in lists by number. Raises NoSuchKey."""
+    for name in path:
+        if isinstance(value, Mapping) and name in value:
+            value = value[name]
+        elif isinstance(value, list) and name.isdecimal() and int(name) < len(value):
+            value = value[int(name)]
+        else:
+            raise NoSuchKey("/".join(path))
+    return value
+
+
 def pointed(pointer: str) -> Path:
     """The path that a JSON pointer (RFC 6901) names; "" is the whole."""
     return tuple(part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:])

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from littoral.core.document import SHADOW, Status, reported
 from littoral.core.link import Link
 from littoral.core.local.brought import Brought
 from littoral.core.local.orders import LocalOrders
+from littoral.core.nucleus.bootstrap import RestartNeeded
 from littoral.core.nucleus.nucleus import Nucleus
 from littoral.core.orders import JobOrders, Order, Orders, Outcome, ShadowOrders
 from littoral.core.planning import PLATFORM
@@ -36,9 +37,17 @@ class CoreDeployments:
     """``start`` after the broker and the functions have started and before the link does."""
 
     def __init__(
-        self, thing: str, folder: Path, documents: Documents, link: Link, applying: Applying, nucleus: Nucleus
+        self,
+        thing: str,
+        folder: Path,
+        documents: Documents,
+        link: Link,
+        applying: Applying,
+        nucleus: Nucleus,
+        restart: Callable[[], None],
     ) -> None:
-        """``folder`` is for what comes with local deployments."""
+        """``folder`` is for what comes with local deployments; ``restart`` ends this core, to be started again."""
+        self._restart = restart
         self.thing = thing
         self._link = link
         self._applying = applying
@@ -109,7 +118,12 @@ class CoreDeployments:
             order = next((each.due for each in self._orders if each.due is not None), None)
             if order is None:
                 continue
-            outcome = await self._carried_out(order)
+            try:
+                outcome = await self._carried_out(order)
+            except RestartNeeded:
+                log.warning("deployment %s goes on after a restart of this core", order.deployment.arn)
+                self._restart()
+                return
             if outcome is None:
                 asyncio.get_running_loop().call_later(RETRY, self._look.set)
             else:
@@ -118,7 +132,7 @@ class CoreDeployments:
                 self._look.set()
 
     async def _carried_out(self, order: Order) -> Outcome | None:
-        """None where it is to be tried again."""
+        """None where it is to be tried again. Raises RestartNeeded."""
         arn = order.deployment.arn
         try:
             await order.orders.begun(order)
@@ -132,6 +146,8 @@ class CoreDeployments:
         except StoreError as problem:
             log.warning("deployment %s waits for the disk: %s", arn, problem)
             return None
+        except RestartNeeded:
+            raise
         except Failed as problem:
             return Outcome(order.key, "FAILED", str(problem), problem.detail)
         except Exception as problem:

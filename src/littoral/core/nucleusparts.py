@@ -1,4 +1,5 @@
-"""aws.greengrass.Nucleus as it is deployed: ``mqtt`` is the link's and the spool's, the rest telemetry's."""
+"""aws.greengrass.Nucleus as it is deployed: ``mqtt`` is the link's and the spool's, ``platformOverride`` says what else
+this device is, the rest is telemetry's."""
 
 from __future__ import annotations
 
@@ -6,12 +7,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from littoral.core import mqttsettings
+from littoral.core.recipe import BadComponent
 from littoral.core.telemetry import configuration as telemetry
 
 if TYPE_CHECKING:
     from littoral.core.public import Played
 
-MQTT = "mqtt"
+NAME = telemetry.NAME
+MQTT, PLATFORM = "mqtt", "platformOverride"
 
 
 def check(configuration: Mapping[str, Any]) -> None:
@@ -19,11 +22,20 @@ def check(configuration: Mapping[str, Any]) -> None:
     mqtt, rest = parted(configuration)
     mqttsettings.settings_of(mqtt)
     telemetry.settings_of(rest)
+    platform_override(configuration)
+
+
+def platform_override(configuration: Mapping[str, Any]) -> dict[str, str]:
+    """Attributes by name. Raises BadComponent."""
+    found = configuration.get(PLATFORM) or {}
+    if not isinstance(found, Mapping) or not all(isinstance(each, str) for each in found.values()):
+        raise BadComponent(f"{NAME}: {PLATFORM} must be texts by name")
+    return dict(found)
 
 
 def parted(configuration: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     mqtt = {MQTT: configuration[MQTT]} if MQTT in configuration else {}
-    return mqtt, {name: value for name, value in configuration.items() if name != MQTT}
+    return mqtt, {name: value for name, value in configuration.items() if name not in (MQTT, PLATFORM)}
 
 
 class NucleusParts:

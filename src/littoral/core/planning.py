@@ -17,6 +17,8 @@ from littoral.core.configuration import Path, Update, pointed
 from littoral.core.document import Deployment
 from littoral.core.nucleus.nucleus import Wanted
 from littoral.core.nucleus.recipe import generic_of
+from littoral.core.nucleusparts import NAME as NUCLEUS
+from littoral.core.nucleusparts import platform_override
 from littoral.core.public import PUBLIC
 from littoral.core.recipe import LAMBDA, LambdaComponent, component_of, merged, parse_merge
 from littoral.core.resolving import Resolution
@@ -25,6 +27,7 @@ AWS_NAMES = {"x86_64": "amd64", "i386": "x86", "i686": "x86", "armv7l": "arm", "
 PLATFORM = {
     "os": platform.system().lower(),
     "architecture": AWS_NAMES.get(platform.machine(), platform.machine()),
+    "architecture.detail": platform.machine(),
 }
 
 
@@ -37,6 +40,13 @@ class Active:
     components: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """name -> {"version", "root", "arn", "local"}; ``local``: its recipe came with a local deployment."""
     recipes: Mapping[str, Any] = field(default_factory=dict)
+    merged: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What deployments have set of functions and AWS's components, over all revisions; programs' is the nucleus's."""
+
+    @property
+    def platform(self) -> dict[str, str]:
+        """This device's attributes, with what aws.greengrass.Nucleus says of them (``platformOverride``)."""
+        return PLATFORM | platform_override(self.merged.get(NUCLEUS, {}))
 
     @classmethod
     def of_document(cls, document: Mapping[str, Any] | None) -> Active:
@@ -44,12 +54,22 @@ class Active:
         if document is None:
             return cls()
         if "targets" in document:
-            return cls(**document)
+            made = cls(**document)
+            return made if "merged" in document else replace(made, merged=made._of_targets())
         components = document["components"]
         only = {"arn": document["arn"], "order": "", "at": document.get("at", 0.0), "components": components}
         target = Deployment(document["arn"], "", {}).target
         shown = {name: {"version": each["version"], "root": True} for name, each in components.items()}
-        return cls(document["arn"], {target: only}, shown, document["recipes"])
+        made = cls(document["arn"], {target: only}, shown, document["recipes"])
+        return replace(made, merged=made._of_targets())
+
+    def _of_targets(self) -> dict[str, Mapping[str, Any]]:
+        """What the revisions that count have set, where earlier ones are not known."""
+        found: dict[str, Mapping[str, Any]] = {}
+        for name in self.components:
+            for update in self.updates(name):
+                found[name] = _with(found.get(name, {}), update)
+        return found
 
     def document(self) -> dict[str, Any]:
         return asdict(self)
@@ -65,6 +85,13 @@ class Active:
         components = {name: dict(each) for name, each in wanted.components.items()}
         return {**kept, wanted.target: {"arn": wanted.arn, "order": order, "at": now, "components": components}}
 
+    def merging(self, wanted: Deployment) -> Active:
+        """With what it sets. Raises BadComponent."""
+        merged = dict(self.merged)
+        for name, given in wanted.components.items():
+            merged[name] = _with(merged.get(name, {}), _update(given, 0.0))
+        return replace(self, merged=merged)
+
     def resolved(self, arn: str, targets: Mapping[str, Any], resolution: Resolution) -> Active:
         """Raises BadComponent."""
         roots, chosen = resolution.roots, resolution.chosen
@@ -73,14 +100,13 @@ class Active:
             of = {"arn": chosen[name].arn, "local": chosen[name].local} if name in chosen else {}
             components[name] = {"version": version, "root": name in roots, **of}
         recipes = {name: each.recipe for name, each in chosen.items()}
-        return replace(self, arn=arn, targets=targets, components=components, recipes=recipes)
+        merged = {name: each for name, each in self.merged.items() if each and name in components}
+        return replace(self, arn=arn, targets=targets, components=components, recipes=recipes, merged=merged)
 
     def updates(self, name: str) -> list[Update]:
         """Of a component's configuration, in the order in which they came. Raises BadComponent."""
         found = [
-            Update(
-                tuple(pointed(each) for each in given.get("reset") or ()), parse_merge(given.get("merge")), one["at"]
-            )
+            _update(given, one["at"])
             for one in self.targets.values()
             if (given := one["components"].get(name)) is not None
         ]
@@ -117,26 +143,29 @@ def plan_of(active: Active) -> Plan:
     lambdas: list[LambdaComponent] = []
     programs: list[Wanted] = []
     public: dict[str, Mapping[str, Any]] = {}
+    platform = active.platform
     for name in active.components:
-        updates = active.updates(name)
+        merge = json.dumps(active.merged[name]) if name in active.merged else None
         if name in PUBLIC:
-            public[name] = PUBLIC[name].configured(folded(updates))
+            public[name] = PUBLIC[name].configured(merge)
         elif (recipe := active.recipes[name]).get("ComponentType") == LAMBDA:
-            lambdas.append(component_of(recipe, folded(updates), tuple(updates)))
+            lambdas.append(component_of(recipe, merge, tuple(active.updates(name))))
         else:
-            made = generic_of(recipe, PLATFORM["os"], PLATFORM["architecture"])
-            programs.append(Wanted(made, tuple(updates), active.run_with(name)))
+            made = generic_of(recipe, platform)
+            programs.append(Wanted(made, tuple(active.updates(name)), active.run_with(name)))
     return Plan(tuple(lambdas), tuple(programs), public)
 
 
-def folded(updates: Iterable[Update]) -> str | None:
-    """Several updates as one merge into the defaults: what is reset is left to these."""
-    whole: dict[str, Any] = {}
-    for update in updates:
-        for pointer in update.reset:
-            whole = _without(whole, pointer)
-        whole = merged(whole, update.merge)
-    return json.dumps(whole) if whole else None
+def _update(given: Mapping[str, Any], at: float) -> Update:
+    """Raises BadComponent."""
+    return Update(tuple(pointed(each) for each in given.get("reset") or ()), parse_merge(given.get("merge")), at)
+
+
+def _with(whole: Mapping[str, Any], update: Update) -> dict[str, Any]:
+    """Updates as one merge into the defaults: what is reset is left to these."""
+    for pointer in update.reset:
+        whole = _without(whole, pointer)
+    return merged(whole, update.merge)
 
 
 def _without(value: Mapping[str, Any], path: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from littoral.core.ipc.shadowing import Shadowing
 from littoral.core.ipc.updating import Updating
 from littoral.core.lambdamanager.server import LambdaManager
 from littoral.core.link import Backoff, Link, Upstream
+from littoral.core.nucleus.limits import Confine, unconfined
 from littoral.core.nucleus.nucleus import LAMBDA_SOCKET_NAME, Nucleus
 from littoral.core.operator import Operator
 from littoral.core.packages import Packages
@@ -38,6 +40,12 @@ from littoral.net.listen import HttpListener, listen_unix
 from littoral.store.contract import Records, Streams
 from littoral.store.documents import Documents
 
+log = logging.getLogger(__name__)
+
+
+def _stays() -> None:
+    log.error("this core cannot restart by itself: start it anew, and its deployment goes on")
+
 
 @dataclass(frozen=True, slots=True)
 class CoreSettings:
@@ -49,6 +57,8 @@ class CoreSettings:
     region: str = "us-east-1"
     role_alias: str = ALIAS  # by which it asks for credentials
     fence: Fence = unfenced  # around programs
+    confine: Confine = unconfined  # their limits
+    restart: Callable[[], None] = _stays  # ends this core, to be started again
     spool: SpoolLimits = field(default_factory=SpoolLimits)
     window: int = 1000  # publishes unacknowledged at most
     timing: Timing = field(default_factory=Timing)
@@ -104,7 +114,15 @@ class Core:
         client = HttpClient()
         source = Source(above.url, above.tls, above.server_name, client)
         routes = Routes(broker, link, spool, functions, streams)
-        nucleus = Nucleus(settings.folder, records, settings.thing, settings.region, settings.socket, settings.fence)
+        nucleus = Nucleus(
+            settings.folder,
+            records,
+            settings.thing,
+            settings.region,
+            settings.socket,
+            settings.fence,
+            settings.confine,
+        )
         packages = Packages(settings.folder)
         pace = Pace(time.time)
         players = Players.of(
@@ -140,7 +158,9 @@ class Core:
             players.played,
             consulting,
         )
-        deployments = CoreDeployments(settings.thing, settings.folder / "local", documents, link, applying, nucleus)
+        deployments = CoreDeployments(
+            settings.thing, settings.folder / "local", documents, link, applying, nucleus, settings.restart
+        )
         served = (
             Messaging(nucleus, broker, _Above(link, spool)),
             Configuring(nucleus),

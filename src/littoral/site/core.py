@@ -78,6 +78,7 @@ async def compose(place: Place) -> None:
             settings.region,
             settings.role_alias,
             unfenced if settings.insecure_no_sandbox else fence_of(settings),
+            restart=place.restart,
             log_form=JsonForm(),
         ),
         base.store.records("core"),

@@ -39,8 +39,13 @@ log = logging.getLogger("littoral.site")
 LISTENERS_FILE = "listeners.json"  # in the data folder while the place runs: {"api": "http://127.0.0.1:4566", …}
 
 
+AGAIN = -1  # no exit code: the place is to be started anew
+
+
 class Place(Protocol):
-    """What ``site.place.build`` returns."""
+    """What ``site.place.build`` returns. ``again``: once it has stopped, it is to be started anew."""
+
+    again: bool
 
     async def start(self) -> None:
         """Everything up and listening, or an exception and nothing left."""
@@ -60,9 +65,13 @@ Build = Callable[[Settings], Awaitable[Place]]
 
 
 def run(settings: Settings, build: Build) -> int:
-    """Run a place until a signal; the exit code."""
+    """Run a place until a signal; the exit code. A place that wants to be started anew becomes this program again, in
+    the same process, so that whoever started it need not know."""
     configure(settings.log_level, settings.log_format)
-    return uvloop.run(_live(settings, build))
+    code = uvloop.run(_live(settings, build))
+    if code == AGAIN:
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
+    return code
 
 
 def settle() -> None:
@@ -93,7 +102,7 @@ async def _live(settings: Settings, build: Build) -> int:
             (settings.data_dir / LISTENERS_FILE).unlink(missing_ok=True)
             await place.stop()
         log.info("stopped")
-        return 0
+        return AGAIN if place.again else 0
 
 
 async def _started(settings: Settings, build: Build) -> Place:

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import signal
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -65,6 +67,12 @@ class Place:
         self._quiet = AsyncExitStack()
         self._named: list[Named] = []
         self.ready = False
+        self.again = False  # once it has stopped
+
+    def restart(self) -> None:
+        """Stop in order, as at SIGTERM, and start anew as the same process."""
+        self.again = True
+        os.kill(os.getpid(), signal.SIGTERM)
 
     async def start(self) -> None:
         """Raises what the failing part raises; what had started is stopped before."""

@@ -81,8 +81,6 @@ def parse_request(document: Mapping[str, Any]) -> LocalRequest:
     group = document.get("groupName") or ""
     if not isinstance(group, str):
         raise BadComponent("groupName must be a text")
-    if document.get("componentToRunWithInfo"):
-        raise BadComponent("runWith is not enforced by Littoral's cores yet")
     updates = _mapping(document, "componentToConfiguration")
     return LocalRequest(
         {name: str(version) for name, version in add.items()},

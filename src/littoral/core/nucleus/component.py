@@ -5,24 +5,39 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from littoral.core.configuration import Configuration
 from littoral.core.nucleus.lifecycle import Lifecycle, State
+from littoral.core.nucleus.limits import Limits
 from littoral.core.nucleus.process import Program, skipped
 from littoral.core.nucleus.recipe import Generic, Step
+from littoral.core.recipe import BadComponent
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A step to be run now."""
+
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    timeout: float | None
+    skip_if: str | None
+    confine: Callable[[int], str] | None
+    script: str
+
 
 SETTLED = ("RUNNING", "FINISHED", "BROKEN")
 STEADY = 1.0  # seconds that a program must run before it counts as running well
 
 
 class Component:
-    """``prepare`` gives a step's command and environment with everything filled in. ``told`` hears of each change of
-    state."""
+    """``prepare`` gives a step with everything filled in. ``told`` hears of each change of state."""
 
     def __init__(
         self,
@@ -30,10 +45,12 @@ class Component:
         configuration: Configuration,
         folder: Path,
         words: Path,
-        prepare: Callable[[Component, Step], tuple[Sequence[str], dict[str, str]]],
+        prepare: Callable[[Component, Step], Prepared],
         told: Callable[[], None],
+        limits: Limits,
     ) -> None:
         self.made = made
+        self.limits = limits
         self.configuration = configuration
         self.folder = folder
         self._words = words
@@ -48,6 +65,16 @@ class Component:
     @property
     def state(self) -> State:
         return self._lifecycle.state
+
+    @property
+    def ready(self) -> bool:
+        """What depends on it may run."""
+        return self._lifecycle.wanted and self.state in ("RUNNING", "FINISHED")
+
+    @property
+    def fallen(self) -> bool:
+        """What depends on it may run no longer."""
+        return self.state in ("ERRORED", "STOPPING", "BROKEN") or (self.state == "FINISHED" and not self.ready)
 
     @property
     def settled(self) -> bool:
@@ -72,7 +99,7 @@ class Component:
         """Run no longer; its programs have ended when this returns."""
         if self._lifecycle.stopping():
             self._idle.clear()
-            self._changed.set()
+            self._notice()
             await self._idle.wait()
 
     async def close(self) -> None:
@@ -90,6 +117,25 @@ class Component:
     def reported(self, state: Literal["RUNNING", "ERRORED"]) -> None:
         self._lifecycle.reported(state, time.monotonic())
         self._notice()
+
+    async def once(self, name: str) -> int | None:
+        """A step beside the lifecycle, before it is started: its exit status; None where it was too slow. Raises
+        OSError, BadComponent."""
+        prepared = self.prepared(name)
+        program = await Program.begin(
+            prepared.command, self.folder, prepared.environment, self._words, prepared.confine
+        )
+        try:
+            async with asyncio.timeout(prepared.timeout):
+                return await program.wait()
+        except TimeoutError:
+            return None
+        finally:
+            await program.end()
+
+    def prepared(self, name: str) -> Prepared:
+        """Raises BadComponent."""
+        return self._prepare(self, self.made.steps[name])
 
     # ------------------------------------------------------------------------------------------------
 
@@ -112,10 +158,6 @@ class Component:
             if step is None:
                 await self._changed.wait()
                 continue
-            if step not in self.made.steps or skipped(self.made.steps[step].skip_if):
-                self._lifecycle.began(step)
-                self._lifecycle.ended(step, well=True, now=time.monotonic())
-                continue
             await self._run(step)
             self._notice()
 
@@ -124,9 +166,15 @@ class Component:
         if step is None:
             return
         try:
-            command, environment = self._prepare(self, step)
-            program = await Program.begin(command, self.folder, environment, self._words)
-        except OSError as problem:
+            prepared = self._prepare(self, step)
+            if skipped(prepared.skip_if):
+                self._lifecycle.began(name)
+                self._lifecycle.ended(name, well=True, now=time.monotonic())
+                return
+            program = await Program.begin(
+                prepared.command, self.folder, prepared.environment, self._words, prepared.confine
+            )
+        except (OSError, BadComponent) as problem:
             log.warning("%s of %s cannot be run: %s", name, self.made.name, problem)
             self._lifecycle.ended(name, well=False, now=time.monotonic())
             return
@@ -134,7 +182,7 @@ class Component:
         self._began = time.monotonic()
         self._notice()
         try:
-            status = await self._until_it_ends(name, program, step.timeout)
+            status = await self._until_it_ends(name, program, prepared.timeout)
             if self.state == "STOPPING" and name != "shutdown":
                 await self._run("shutdown")  # while what it is to end still runs
                 self._lifecycle.stopped()

@@ -14,15 +14,19 @@ import secrets
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from littoral import __version__
-from littoral.core.configuration import Configuration, NoSuchKey, Update
+from littoral.core.configuration import Configuration, NoSuchKey, Update, pointed, within
 from littoral.core.ipc.ports import Details
-from littoral.core.nucleus.component import Component
+from littoral.core.nucleus.bootstrap import Bootstraps
+from littoral.core.nucleus.component import Component, Prepared
 from littoral.core.nucleus.functions import FunctionComponents
-from littoral.core.nucleus.recipe import Generic, Step, filled
+from littoral.core.nucleus.holding import Holding
+from littoral.core.nucleus.limits import Confine, Limits, check_privilege, impose, limits_of, unconfined
+from littoral.core.nucleus.recipe import Generic, Step, filled, seconds_of
 from littoral.core.packages import packed, unpacked
 from littoral.core.ports import Fence, unfenced
 from littoral.core.recipe import BadComponent
@@ -39,7 +43,7 @@ SETTLES = 300.0  # seconds until a deployment's components must run, have run or
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """A component of what is deployed, with what deployments do to its configuration, the oldest first, and as whom
-    it is to run (``runWith``)."""
+    and within what limits it is to run (``runWith``)."""
 
     made: Generic
     updates: tuple[Update, ...] = ()
@@ -50,41 +54,61 @@ class Nucleus:
     """``open`` it, hand it to the IPC server, ``change`` what is deployed, ``close`` it."""
 
     def __init__(
-        self, folder: Path, records: Records, thing: str, region: str, socket: Path, fence: Fence = unfenced
+        self,
+        folder: Path,
+        records: Records,
+        thing: str,
+        region: str,
+        socket: Path,
+        fence: Fence = unfenced,
+        confine: Confine = unconfined,
     ) -> None:
         self._folder = folder
         self._documents = Documents(records, "configuration/")
         self.functions = FunctionComponents(self._documents)
+        self._bootstraps = Bootstraps(records)
         self._thing = thing
         self._region = region
         self._socket = socket
         self._fence = fence
+        self._confine = confine
         self.environment: dict[str, str] = {}  # of every program, what services of the core add to its own
         self._components: dict[str, Component] = {}
         self._tokens: dict[str, str] = {}
         self._told = asyncio.Event()
         self._lock = asyncio.Lock()
+        self._holding = Holding(self._components, self._told)
 
     async def close(self) -> None:
+        await self._holding.let_go()
         for name in reversed(self._order(list(self._components))):
             await self._components[name].close()
         self._tokens.clear()
 
-    async def change(self, wanted: Sequence[Wanted]) -> None:
-        """Run these and no others; what stays the same goes on. Raises BadComponent, naming what is broken, when all
-        that could start has."""
+    async def change(self, wanted: Sequence[Wanted], *, bootstrap: bool = False) -> None:
+        """Run these and no others; what stays the same goes on. ``bootstrap``: it is a deployment; what is new in it
+        runs that step first. Raises BadComponent, naming what is broken, when all that could start has; RestartNeeded.
+        """
         async with self._lock:
-            await self._change(wanted)
+            await self._change(wanted, bootstrap)
 
-    async def _change(self, wanted: Sequence[Wanted]) -> None:
+    async def _change(self, wanted: Sequence[Wanted], bootstrap: bool) -> None:
         made = {each.made.name: each for each in wanted}
         for name in reversed(self._order(list(self._components))):
-            if name not in made or made[name].made != self._components[name].made:
+            running = self._components[name]
+            if name not in made or (made[name].made, limits_of(name, made[name].run_with)) != (
+                running.made,
+                running.limits,
+            ):
                 await self._remove(name)
         for each in made.values():
             await self._prepare(each)
-        for name in self._order(list(made)):
+        order = self._order(list(made))
+        if bootstrap:
+            await self._bootstraps.run(self._components[name] for name in order)
+        for name in order:
             await self._start(name)
+        await self._holding.resumed(SETTLES)
         while left := max((self._components[name].proven for name in made), default=0.0):  # noqa: ASYNC110 - a time
             await asyncio.sleep(left)
         broken = sorted(name for name in made if self._components[name].state == "BROKEN")
@@ -102,6 +126,10 @@ class Nucleus:
                 if trial.value != running.configuration.value:
                     found[each.made.name] = trial.value
         return found
+
+    async def settled(self) -> None:
+        """It is as it was before a deployment that has failed. Raises StoreError."""
+        await self._bootstraps.settle(self._components.values())
 
     async def configurations(self) -> dict[str, Document]:
         """All that are kept, to go back to."""
@@ -122,6 +150,7 @@ class Nucleus:
         for name in names:
             if name not in self._components and self.functions.component(name) is None:
                 await self._documents.delete(name)
+                await self._bootstraps.forget(name)
                 await asyncio.to_thread(shutil.rmtree, self._folder / "work" / name, ignore_errors=True)
 
     # ------------------------------------------------------------------------------------- for the IPC server
@@ -183,8 +212,15 @@ class Nucleus:
             work, words = self._folder / "work" / name, self._folder / "logs"
             for each in (work, words):
                 each.mkdir(mode=0o700, parents=True, exist_ok=True)
-            told = self._told.set
-            component = Component(wanted.made, configuration, work, words / f"{name}.log", self._filled, told)
+            component = Component(
+                wanted.made,
+                configuration,
+                work,
+                words / f"{name}.log",
+                self._filled,
+                partial(self._heard, name),
+                limits_of(name, wanted.run_with),
+            )
             self._components[name] = component
             self._tokens[name] = secrets.token_urlsafe(32)
         self._configure(component.configuration, wanted)
@@ -195,10 +231,15 @@ class Nucleus:
         for update in wanted.updates:
             configuration.apply(update, wanted.made.defaults)
 
+    def _heard(self, name: str) -> None:
+        """A component has changed its state."""
+        self._told.set()
+        self._holding.heard(name)
+
     async def _start(self, name: str) -> None:
         """Returns when it runs, has run or is broken; at once where what it needs is broken. Raises BadComponent."""
         component = self._components[name]
-        needed = [self._components[other] for other in component.made.hard if other in self._components]
+        needed = self._holding.needed(component)
         if any(each.state == "BROKEN" for each in needed):
             raise BadComponent(f"{name} needs {', '.join(each.made.name for each in needed if each.state == 'BROKEN')}")
         component.start()
@@ -211,6 +252,7 @@ class Nucleus:
             raise BadComponent(f"{name} did not start within {SETTLES:g} s") from late
 
     async def _remove(self, name: str) -> None:
+        await self._holding.let_go([name])
         await self._components.pop(name).close()
         self._tokens.pop(name, None)
 
@@ -242,16 +284,31 @@ class Nucleus:
             **self.environment,
         }
 
-    def _filled(self, component: Component, step: Step) -> tuple[Sequence[str], dict[str, str]]:
-        """Command and environment of a step, its variables filled in."""
+    def _filled(self, component: Component, step: Step) -> Prepared:
+        """A step, its variables filled in. Raises BadComponent."""
+        name = component.made.name
 
         def value(other: str, kind: str, key: str) -> str | None:
-            return self._value(other or component.made.name, kind, key)
+            return self._value(component.made, other or name, kind, key)
 
-        environment = self._variables(self._socket, self._tokens[component.made.name])
-        environment |= {name: filled(text, value) for name, text in step.environment.items()}
-        command = ("/bin/sh", "-c", filled(step.script, value))
-        return self._fence([component.folder], self._readable(component), command), environment
+        def text(given: str) -> str:
+            return filled(given, value)
+
+        environment = self._variables(self._socket, self._tokens[name])
+        environment |= {key: text(given) for key, given in step.environment.items()}
+        script = text(step.script)
+        command: Sequence[str] = ("/bin/sh", "-c", script)
+        if text(step.privileged) == "true":
+            check_privilege(name)
+        else:
+            command = self._fence([component.folder], self._readable(component), command)
+        timeout = seconds_of(name, text(step.timeout)) if isinstance(step.timeout, str) else step.timeout
+        skip_if = None if step.skip_if is None else text(step.skip_if)
+        confine = partial(self._limited, name, component.limits) if component.limits else None
+        return Prepared(command, environment, timeout, skip_if, confine, script)
+
+    def _limited(self, name: str, limits: Limits, process: int) -> str:
+        return impose(self._confine(name, process, limits), process)
 
     def _readable(self, component: Component) -> list[Path]:
         """The artifacts of a component, and of those that it depends on."""
@@ -259,11 +316,14 @@ class Nucleus:
         made = [component.made, *(each.made for each in others if each is not None)]
         return [place(self._folder, each) for each in made for place in (packed, unpacked)]
 
-    def _value(self, name: str, kind: str, key: str) -> str | None:
+    def _value(self, asking: Generic, name: str, kind: str, key: str) -> str | None:
+        """Of the component itself and of those that it names as its dependencies."""
+        if name != asking.name and name not in asking.hard and name not in asking.soft:
+            return None
         component = self._components.get(name)
         if kind == "configuration" and component is not None:
             try:
-                found = component.configuration.get([part for part in key.split("/") if part])
+                found = within(component.configuration.value, pointed(key if key.startswith("/") else f"/{key}"))
             except NoSuchKey:
                 return None
             return found if isinstance(found, str) else json.dumps(found)

@@ -13,13 +13,22 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
+from littoral.core.nucleus.manifest import lifecycle_of, manifest_of
 from littoral.core.recipe import BadComponent
 from littoral.protocols.semver import BadVersion, ranges
 
 GENERIC = "aws.greengrass.generic"
 # Their time limits, in seconds.
-STEPS: Mapping[str, float | None] = {"install": 120.0, "startup": 120.0, "run": None, "shutdown": 15.0, "recover": 60.0}
-_KNOWN_OF_STEP = {"Script", "Setenv", "Timeout", "Skipif", "RequiresPrivilege"}
+STEPS: Mapping[str, float | None] = {
+    "bootstrap": 120.0,
+    "install": 120.0,
+    "startup": 120.0,
+    "run": None,
+    "shutdown": 15.0,
+    "recover": 60.0,
+}
+_KNOWN_OF_STEP = {"script", "setenv", "timeout", "skipif", "requiresprivilege"}
+_SKIP_IF = re.compile(r"(?:onpath|exists) +\S.*")
 LOCAL_SCHEME = "file:"  # of an artifact that came with a local deployment: its place in that one's folder
 _OBJECT = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(?P<key>.{1,1024})")
 _VARIABLE = re.compile(r"\{((?:[A-Za-z0-9._-]+:)?(?:configuration|artifacts|work|iot|kernel):[^{}\s]*)\}")
@@ -27,10 +36,13 @@ _VARIABLE = re.compile(r"\{((?:[A-Za-z0-9._-]+:)?(?:configuration|artifacts|work
 
 @dataclass(frozen=True, slots=True)
 class Step:
+    """Of its texts the variables are not filled in yet."""
+
     script: str
-    timeout: float | None
+    timeout: float | str | None
     environment: Mapping[str, str] = field(default_factory=dict)
     skip_if: str | None = None  # "onpath PROGRAM" or "exists FILE"
+    privileged: str = "false"  # or true
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +90,14 @@ class Generic:
         return f"{self.name}/{self.version}-{mark}"
 
 
-def generic_of(recipe: Mapping[str, Any], os: str, architecture: str) -> Generic:
-    """What to run on that platform (``*`` is any). Raises BadComponent."""
+def generic_of(recipe: Mapping[str, Any], platform: Mapping[str, str]) -> Generic:
+    """What to run on a device with those attributes. Raises BadComponent."""
     try:
         name, version = str(recipe["ComponentName"]), str(recipe["ComponentVersion"])
         if recipe["RecipeFormatVersion"] != "2020-01-25":
             raise BadComponent(f"{name}: RecipeFormatVersion must be 2020-01-25")
-        manifest = _manifest(name, recipe.get("Manifests") or [], os, architecture)
-        lifecycle = _mapping(name, "Lifecycle", manifest.get("Lifecycle") or recipe.get("Lifecycle") or {})
+        manifest = manifest_of(name, recipe.get("Manifests") or [], platform)
+        lifecycle = _mapping(name, "Lifecycle", lifecycle_of(recipe, manifest))
         configuration = _mapping(name, "ComponentConfiguration", recipe.get("ComponentConfiguration") or {})
         defaults = _mapping(name, "DefaultConfiguration", configuration.get("DefaultConfiguration") or {})
         hard, soft = dependencies_of(name, recipe)
@@ -107,47 +119,44 @@ def filled(text: str, value: Callable[[str, str, str], str | None]) -> str:
     return _VARIABLE.sub(replaced, text)
 
 
-def _manifest(name: str, manifests: Any, os: str, architecture: str) -> Mapping[str, Any]:
-    """The first that suits."""
-    if not isinstance(manifests, list) or not all(isinstance(each, dict) for each in manifests):
-        raise BadComponent(f"{name}: Manifests must be a list of objects")
-    for manifest in manifests:
-        platform = _mapping(name, "Platform", manifest.get("Platform") or {})
-        if all(
-            wanted in (None, "*", "all", actual) or actual == "*"
-            for wanted, actual in ((platform.get("os"), os), (platform.get("architecture"), architecture))
-        ):
-            return dict(manifest)
-    if manifests:
-        raise BadComponent(f"{name}: no manifest is for {os} on {architecture}")
-    return {}
-
-
 def _steps(name: str, lifecycle: Mapping[str, Any]) -> dict[str, Step]:
     common = _environment(name, lifecycle.get("Setenv") or lifecycle.get("setenv") or {})
-    steps: dict[str, Step] = {}
-    for key, value in lifecycle.items():
-        kind = key.lower()
-        if kind == "setenv":
-            continue
-        if kind not in STEPS:
-            raise BadComponent(f"{name}: the lifecycle step {key} is not run by Littoral's cores")
-        written = {"Script": value} if isinstance(value, str) else _mapping(name, key, value)
-        unknown = set(written) - _KNOWN_OF_STEP
-        if unknown or not isinstance(written.get("Script"), str):
-            raise BadComponent(
-                f"{name}: {key} must have a Script, and no {', '.join(sorted(unknown)) or 'other value'}"
-            )
-        if written.get("RequiresPrivilege") in (True, "true"):
-            raise BadComponent(f"{name}: {key} requires privilege, which Littoral's cores give to no component")
-        timeout = written.get("Timeout", STEPS[kind])
-        if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or timeout <= 0):
-            raise BadComponent(f"{name}: Timeout of {key} must be a number of seconds")
-        own = {**common, **_environment(name, written.get("Setenv") or {})}
-        steps[kind] = Step(written["Script"], timeout, own, written.get("Skipif"))
+    steps = {
+        kind: _step(name, key, value, common) for key, value in lifecycle.items() if (kind := key.lower()) != "setenv"
+    }
     if "startup" in steps and "run" in steps:
         raise BadComponent(f"{name}: a component has startup or run, not both")
     return steps
+
+
+def _step(name: str, key: str, value: Any, common: Mapping[str, str]) -> Step:
+    if key.lower() not in STEPS:
+        raise BadComponent(f"{name}: the lifecycle step {key} is not run by Littoral's cores")
+    said = {"script": value} if isinstance(value, str) else written(_mapping(name, key, value))
+    unknown = set(said) - _KNOWN_OF_STEP
+    if unknown or not isinstance(said.get("script"), str):
+        raise BadComponent(f"{name}: {key} must have a Script, and no {', '.join(sorted(unknown)) or 'other value'}")
+    privileged, skip_if = said.get("requiresprivilege", False), said.get("skipif")
+    if not isinstance(privileged, (bool, str)):
+        raise BadComponent(f"{name}: RequiresPrivilege of {key} must be true or false")
+    if skip_if is not None and not (isinstance(skip_if, str) and _SKIP_IF.fullmatch(skip_if)):
+        raise BadComponent(f"{name}: Skipif of {key} must be 'onpath PROGRAM' or 'exists FILE'")
+    timeout = said.get("timeout", STEPS[key.lower()])
+    if not (isinstance(timeout, str) and _VARIABLE.search(timeout)):
+        timeout = seconds_of(name, timeout)
+    own = {**common, **_environment(name, said.get("setenv") or {})}
+    return Step(said["script"], timeout, own, skip_if, str(privileged).lower())
+
+
+def seconds_of(name: str, timeout: Any) -> float | None:
+    """A time limit as it is written, perhaps as a text. Raises BadComponent."""
+    try:
+        found = None if timeout is None or isinstance(timeout, bool) else float(timeout)
+    except (TypeError, ValueError):
+        found = -1.0
+    if isinstance(timeout, bool) or (found is not None and not 0 < found < 10**9):
+        raise BadComponent(f"{name}: a Timeout must be a number of seconds, not {timeout!r}")
+    return found
 
 
 def _environment(name: str, value: Any) -> dict[str, str]:
@@ -224,10 +233,10 @@ def _place(name: str, uri: Any) -> tuple[str, str]:
 def _mode(name: str, permission: Mapping[str, Any]) -> int:
     """AWS's own: read by the owner, executed by nobody."""
     read, execute = permission.get("read", "OWNER"), permission.get("execute", "NONE")
-    bits = {"NONE": 0, "OWNER": 0o100, "ALL": 0o111}
+    bits = {"NONE": 0, "OWNER": 0o100, "ALL": 0o111}  # what may be run may be read
     if set(permission) - {"read", "execute"} or read not in bits or execute not in bits:
         raise BadComponent(f"{name}: Permission of an artifact has Read and Execute: NONE, OWNER or ALL")
-    return bits[read] << 2 | bits[execute]
+    return (bits[read] | bits[execute]) << 2 | bits[execute]
 
 
 def _mapping(name: str, what: str, value: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from littoral.aws.service import Call, Output, ServiceError, operation
+from littoral.core.nucleus.manifest import EVERYWHERE
 from littoral.core.nucleus.recipe import GENERIC, Artifact, artifacts_of, dependencies_of, generic_of
 from littoral.core.ports import Allows, ArtifactObjects, FunctionCatalog
 from littoral.core.public import PUBLIC
@@ -267,8 +268,9 @@ def _inline(recipe: bytes) -> Mapping[str, Any]:
     check_version(str(found.get("ComponentVersion", "")))
     try:
         plain: dict[str, Any] = json.loads(json.dumps(found))
-        made = generic_of(plain, "linux", "*")
+        made = generic_of(plain, {"os": "linux", **EVERYWHERE})
         for manifest in plain.get("Manifests") or ():
+            generic_of({**plain, "Manifests": [{**manifest, "Platform": {}}]}, EVERYWHERE)
             if not all(each.bucket for each in artifacts_of(made.name, manifest)):
                 raise BadComponent("the URI of an artifact must be s3://BUCKET/KEY")
     except (BadComponent, TypeError, ValueError) as problem:
@@ -314,7 +316,7 @@ def _runs_on(recipe: Mapping[str, Any], platform: Mapping[str, Any] | None) -> b
     if not attributes or recipe.get("ComponentType") == LAMBDA:
         return True
     try:
-        generic_of(recipe, attributes.get("os", "*"), attributes.get("architecture", "*"))
+        generic_of(recipe, {key: str(each) for key, each in attributes.items()})
     except BadComponent:
         return False
     return True

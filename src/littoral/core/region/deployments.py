@@ -9,6 +9,7 @@ from typing import Any
 
 from littoral.aws.service import Call, Output, ServiceError, operation
 from littoral.core import document as wire
+from littoral.core.nucleus.limits import limits_of
 from littoral.core.ports import DeploymentJobs, Shadows
 from littoral.core.public import PUBLIC
 from littoral.core.recipe import LAMBDA, BadComponent, component_of, parse_merge
@@ -46,7 +47,7 @@ class Deployments:
 
     @operation(
         notes="components: this account's, and of AWS's public ones those a core plays by itself; iotJobConfiguration "
-        "and parentTargetArn: with thing groups only; runWith is refused"
+        "and parentTargetArn: with thing groups only; runWith: the core's own user, limits on memory and cpus"
     )
     async def create_deployment(
         self,
@@ -138,11 +139,13 @@ class Deployments:
         functions: set[str] = set()
         for name, wanted in components.items():
             update, run_with = wanted.get("configurationUpdate") or {}, wanted.get("runWith") or {}
-            _check_update(name, update, run_with)
             try:
+                _check_update(name, update, run_with)
                 function = await self._check(name, wanted["componentVersion"], update.get("merge"))
             except BadComponent as problem:
                 raise invalid(str(problem)) from problem
+            if run_with and (name in PUBLIC or function is not None):
+                raise invalid(f"{name}: runWith is for programs: components of a recipe of one's own")
             if function in functions:
                 raise invalid(f"Two components of the function {function} in one deployment are not served by Littoral")
             functions.update([function] if function is not None else [])
@@ -150,6 +153,7 @@ class Deployments:
                 "version": wanted["componentVersion"],
                 "merge": update.get("merge"),
                 **({"reset": list(update["reset"])} if update.get("reset") else {}),
+                **({"runWith": run_with} if run_with else {}),
             }
         return kept
 
@@ -294,8 +298,9 @@ def _check_update(name: str, update: Mapping[str, Any], run_with: Mapping[str, A
     for pointer in update.get("reset") or ():
         if pointer and not pointer.startswith("/"):
             raise invalid(f"{name}: {pointer!r} of configurationUpdate.reset is no JSON pointer")
-    if run_with:
-        raise invalid(f"{name}: runWith is not enforced by Littoral's cores yet")
+    if "windowsUser" in run_with:
+        raise invalid(f"{name}: Littoral's cores run on Linux, without a windowsUser")
+    limits_of(name, run_with)
 
 
 def _shown(each: Mapping[str, Any]) -> dict[str, Any]:
@@ -306,4 +311,5 @@ def _shown(each: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "componentVersion": each["version"],
         **({"configurationUpdate": update} if update else {}),
+        **({"runWith": each["runWith"]} if each.get("runWith") else {}),
     }

@@ -1,0 +1,185 @@
+"""What programs of a core get and are allowed: bootstrap, limits, privilege, dependencies that fail, configurations."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.core.programs import IDLE, create
+from tests.core.test_groups import running
+from tests.core.test_local_deployments import add, bring, made, work
+from tests.core.world import CorePlace, RegionPlace, until
+
+ONCE = "echo {configuration:/word} >> bootstrapped"
+
+
+def state(place: CorePlace, name: str) -> str:
+    return next(each["state"] for each in place.core.deployments.listed() if each["name"] == name)
+
+
+async def test_bootstrap_runs_once_for_each_version_and_script(place: CorePlace, tmp_path: Path) -> None:
+    def steps(version: str) -> Path:
+        more = {"bootstrap": ONCE, "run": IDLE, "defaults": {"word": "x"}}
+        return bring(tmp_path / version, "a", version, **more)
+
+    def bootstrapped() -> list[str]:
+        return work(place, "a", "bootstrapped").read_text().split()
+
+    assert (await made(place, steps("1.0.0"), **add(a="1.0.0"))).status == "SUCCEEDED"
+    assert (await made(place, steps("1.0.0"), **add(a="1.0.0"))).status == "SUCCEEDED"
+    await place.stop()
+    await place.start()
+    await until(lambda: running(place) == {"a": "1.0.0"})
+    assert bootstrapped() == ["x"]
+    assert (await made(place, steps("1.1.0"), **add(a="1.1.0"))).status == "SUCCEEDED"
+    assert bootstrapped() == ["x", "x"]
+    changed = {"componentToConfiguration": {"a": {"MERGE": {"word": "y"}}}}
+    assert (await made(place, **changed)).status == "SUCCEEDED"
+    assert bootstrapped() == ["x", "x", "y"]
+
+
+@pytest.mark.parametrize(("code", "word"), [("3", "ended with 3"), ("101", "reboot")])
+async def test_a_bootstrap_that_does_not_end_well_fails_the_deployment(
+    place: CorePlace, tmp_path: Path, code: str, word: str
+) -> None:
+    assert (await made(place, bring(tmp_path / "1", "a", run=IDLE), **add(a="1.0.0"))).status == "SUCCEEDED"
+    bad = bring(tmp_path / "2", "a", "2.0.0", bootstrap=f"exit {code}", run=IDLE)
+    done = await made(place, bad, **add(a="2.0.0"))
+    assert (done.status, done.detail) == ("FAILED", "FAILED_ROLLBACK_COMPLETE") and word in done.reason
+    await until(lambda: running(place) == {"a": "1.0.0"} and state(place, "a") == "RUNNING")
+
+
+async def test_100_restarts_the_core_and_the_deployment_goes_on(
+    place: CorePlace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+    orders = place.core.deployments.local
+    monkeypatch.setattr(place.core.deployments, "_restart", lambda: asked.append(True))
+    folder = bring(tmp_path, "a", bootstrap="echo x >> bootstrapped; exit 100", run=f"echo x > ran; {IDLE}")
+    identifier = await orders.create({"recipeDirectoryPath": str(folder / "recipes"), **add(a="1.0.0")})
+    await until(lambda: asked)
+    assert orders.get(identifier).status == "IN_PROGRESS" and not work(place, "a", "ran").exists()
+    await place.stop()
+    await place.start()
+    await until(lambda: place.core.deployments.local.get(identifier).status == "SUCCEEDED")
+    assert work(place, "a", "bootstrapped").read_text() == "x\n" and work(place, "a", "ran").exists()
+
+
+HOG = "import time; held = bytearray({}); open('held', 'w').write('x'); time.sleep(1000)"
+
+
+async def test_memory_and_processors_are_limited(place: CorePlace, tmp_path: Path) -> None:
+    def hog(version: str, size: int) -> Path:
+        return bring(tmp_path / version, "a", version, run=f'exec {sys.executable} -c "{HOG.format(size)}"')
+
+    limits = {"componentToRunWithInfo": {"a": {"systemResourceLimits": {"memory": 100 * 1024, "cpus": 1}}}}
+    done = await made(place, hog("1.0.0", 1000), **limits, **add(a="1.0.0"))
+    assert done.status == "SUCCEEDED", done.reason
+    log = (place.folder / "components/logs/a.log").read_text()
+    assert "littoral: memory is limited for each process" in log
+    process = place.core.deployments._nucleus._components["a"]
+    assert process.limits.memory == 100 * 1024 * 1024
+    if len(os.sched_getaffinity(0)) > 1:
+        assert process.limits.cpus == 1
+    too_much = await made(place, hog("1.1.0", 200 * 1024 * 1024), **add(a="1.1.0"))
+    assert too_much.detail == "FAILED_ROLLBACK_COMPLETE"  # the limits stay until they are said anew
+    assert "MemoryError" in (place.folder / "components/logs/a.log").read_text()
+    wide = {"componentToRunWithInfo": {"a": {"systemResourceLimits": {"memory": 400 * 1024}}}}
+    assert (await made(place, hog("1.1.0", 200 * 1024 * 1024), **wide, **add(a="1.1.0"))).status == "SUCCEEDED"
+
+
+@pytest.mark.parametrize(
+    ("run_with", "word"),
+    [
+        ({"posixUser": "nobody"}, "this core's own user"),
+        ({"posixUser": f"{os.geteuid()}:nogroup-at-all"}, "this core's own user"),
+        ({"systemResourceLimits": {"memory": 0}}, "memory must be a number above 0"),
+        ({"systemResourceLimits": {"disk": 1}}, "memory and cpus"),
+        ({"colour": "red"}, "no colour"),
+    ],
+)
+async def test_what_a_core_cannot_allow_is_refused(
+    place: CorePlace, tmp_path: Path, run_with: dict[str, Any], word: str
+) -> None:
+    folder = bring(tmp_path, "a")
+    done = await made(place, folder, componentToRunWithInfo={"a": run_with}, **add(a="1.0.0"))
+    assert (done.status, done.detail) == ("FAILED", "FAILED_NO_STATE_CHANGE") and word in done.reason, done.reason
+    own = {"componentToRunWithInfo": {"a": {"posixUser": str(os.geteuid())}}}
+    assert (await made(place, folder, **own, **add(a="1.0.0"))).status == "SUCCEEDED"
+
+
+async def test_privilege_is_for_a_core_that_runs_as_root(
+    place: CorePlace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = {"Script": f"id -u > ran; {IDLE}", "RequiresPrivilege": True}
+    monkeypatch.setattr("littoral.core.nucleus.limits.os.geteuid", lambda: 1000)
+    done = await made(place, bring(tmp_path, "a", run=run), **add(a="1.0.0"))
+    assert done.detail == "FAILED_NO_STATE_CHANGE" and "requires privilege" in done.reason
+    monkeypatch.setattr("littoral.core.nucleus.limits.os.geteuid", lambda: 0)
+    done = await made(place, bring(tmp_path, "a", run=run), **add(a="1.0.0"))
+    assert done.status == "SUCCEEDED"
+
+
+async def test_variables_reach_lists_own_dependencies_and_nothing_else(place: CorePlace, tmp_path: Path) -> None:
+    words = {"list": ["zero", {"in": "one"}], "none": None, "a/b": "slash", "of": {"x": [1]}}
+    texts = "{configuration:/list/1/in} {configuration:/none} {configuration:/a~1b} {configuration:/of}"
+    others = "{part:configuration:/rate} {part:work:path} {stranger:configuration:/rate} {iot:thingName} {work:path}"
+    folder = bring(
+        tmp_path, "a", defaults=words, needs={"part": "*"}, run=f"cat > ran <<'END'\n{texts} {others}\nEND\n{IDLE}"
+    )
+    bring(folder, "part", defaults={"rate": 7})
+    bring(folder, "stranger", defaults={"rate": 8})
+    assert (await made(place, folder, **add(a="1.0.0", stranger="1.0.0"))).status == "SUCCEEDED"
+    base = place.folder / "components/work"
+    assert work(place, "a", "ran").read_text().strip() == (
+        f'one null slash {{"x": [1]}} 7 {base}/part {{stranger:configuration:/rate}} ward7-core {base}/a'
+    )
+
+
+async def test_what_needs_a_component_waits_for_it_and_restarts(place: CorePlace, tmp_path: Path) -> None:
+    folder = bring(tmp_path, "top", needs={"middle": "*"}, run=f"echo x >> ran; {IDLE}")
+    bring(folder, "middle", needs={"base": "*"}, run=f"echo x >> ran; {IDLE}")
+    bring(folder, "soft", needs={"base": ("*", "SOFT")}, run=f"echo x >> ran; {IDLE}")
+    bring(folder, "base", run=IDLE)
+    assert (await made(place, folder, **add(top="1.0.0", soft="1.0.0"))).status == "SUCCEEDED"
+
+    def ran() -> list[int]:
+        return [len(work(place, name, "ran").read_text().split()) for name in ("top", "middle", "soft")]
+
+    assert ran() == [1, 1, 1]
+    nucleus = place.core.deployments._nucleus
+    await nucleus.stop("base")
+    await until(
+        lambda: [state(place, name) for name in ("top", "middle", "soft")] == ["FINISHED", "FINISHED", "RUNNING"]
+    )
+    await nucleus.restart("base")
+    await until(lambda: ran() == [2, 2, 1] and state(place, "top") == "RUNNING")
+    assert (await made(place, rootComponentsToRemove=["top"])).status == "SUCCEEDED"
+    assert running(place) == {"soft": "1.0.0", "base": "1.0.0"}
+
+
+async def test_configurations_of_awss_components_hold_over_revisions(region: RegionPlace, place: CorePlace) -> None:
+    name = "aws.greengrass.Nucleus"
+
+    async def deployed(**update: Any) -> dict[str, Any]:
+        wanted = {"componentVersion": "2.12.0", **({"configurationUpdate": update} if update else {})}
+        assert await region.outcome(await region.deploy(**{name.replace(".", "__"): wanted})) == "SUCCEEDED"
+        return dict(place.core.deployments._applying.active.merged.get(name, {}))
+
+    first = {"telemetry": {"enabled": "false"}, "platformOverride": {"com.example.Radio": "lora"}}
+    assert await deployed(merge=json.dumps(first)) == first
+    assert await deployed() == first
+    telemetry = {"periodicAggregateMetricsIntervalSeconds": 60}
+    both = {**first, "telemetry": {**first["telemetry"], **telemetry}}
+    assert await deployed(merge=json.dumps({"telemetry": telemetry})) == both
+    await create(region, "radio", "1.0.0")
+    assert place.core.deployments._applying.active.platform["com.example.Radio"] == "lora"
+    assert await deployed(reset=["/telemetry"]) == {"platformOverride": first["platformOverride"]}
+    await place.stop()
+    await place.start()
+    assert place.core.deployments._applying.active.platform["com.example.Radio"] == "lora"
