@@ -127,9 +127,11 @@ def test_terraform_makes_changes_and_destroys_a_fleet(place: Running, tmp_path: 
     assert tags == [{"Key": "city", "Value": "Ostend"}, {"Key": "team", "Value": "fleet"}]
     assert iot.list_things_in_thing_group(thingGroupName="tf-ward")["things"] == ["tf-bed-1"]
     assert iot.get_v2_logging_options()["defaultLogLevel"] == "WARN"
+    domain = iot.describe_domain_configuration(domainConfigurationName="tf-beds")
+    assert domain["authorizerConfig"] == {"defaultAuthorizerName": "tf-gate", "allowAuthorizerOverride": True}
     terraform("plan", "-detailed-exitcode")
     changed = terraform("apply", "-auto-approve", ward="8")
-    assert "0 added, 3 changed, 0 destroyed" in changed
+    assert "0 added, 4 changed, 0 destroyed" in changed
     terraform("plan", "-detailed-exitcode", ward="8")
     terraform("destroy", "-auto-approve")
     assert iot.list_things()["things"] == [] and iot.list_policies()["policies"] == []

@@ -127,3 +127,18 @@ resource "aws_iot_indexing_configuration" "fleet" {
 data "aws_iot_endpoint" "data" { endpoint_type = "iot:Data-ATS" }
 data "aws_iot_registration_code" "code" {}
 output "endpoint" { value = data.aws_iot_endpoint.data.endpoint_address }
+
+resource "aws_iot_authorizer" "gate" {
+  name                    = "tf-gate"
+  authorizer_function_arn = "arn:aws:lambda:us-east-1:000000000000:function:gate"
+  signing_disabled        = true
+  status                  = "INACTIVE"
+}
+resource "aws_iot_domain_configuration" "beds" {
+  name        = "tf-beds"
+  domain_name = "beds.example.test"
+  authorizer_config {
+    default_authorizer_name   = aws_iot_authorizer.gate.name
+    allow_authorizer_override = var.ward == "7"
+  }
+}
