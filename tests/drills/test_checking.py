@@ -1,6 +1,6 @@
 """The drill's checker finds what it is there for."""
 
-from littoral.drills.checking import Compared, compare
+from littoral.drills.checking import Compared, compare, missing
 
 
 def test_what_arrives_once_and_in_order_is_well() -> None:
@@ -23,3 +23,7 @@ def test_the_order_is_that_of_acceptance() -> None:
 def test_stretches_of_lost_ones_are_counted_a_bed() -> None:
     found = compare({"a": list(range(6)), "b": [0, 1]}, {}, {"a": [0, 3, 5], "b": [1]})
     assert (found.lost, found.gaps) == (4, 3)
+
+
+def test_what_is_missing_is_named() -> None:
+    assert missing({"a": [0, 1, 2], "b": [5]}, {"a": [2, 0], "b": [5]}) == {"a": [1]}

@@ -8,6 +8,7 @@ there twice, which at least once allows and only the bed can know (``again``).
 from __future__ import annotations
 
 import json
+import os
 import ssl
 import threading
 import time
@@ -21,6 +22,8 @@ from littoral.tour.monitors import Identity
 from littoral.tour.recordings import Recording
 
 WARD = "ward7"
+ELSEWHERE = 10  # niceness of a bed, which in life is no process beside the core
+LONGEST = 0.05  # seconds between two looks at what is due
 AHEAD = 20  # records without an acknowledgement
 PATIENCE = 0.2  # seconds after a refusal, or until the next try to connect
 
@@ -65,6 +68,7 @@ class Bed(threading.Thread):
         self._halt.set()
 
     def run(self) -> None:
+        os.setpriority(os.PRIO_PROCESS, 0, ELSEWHERE)  # this thread's
         while not self._halt.is_set() and not self.done:
             client = client_of(self._identity, self.bed)
             client.on_publish = self._answered
@@ -89,7 +93,9 @@ class Bed(threading.Thread):
             while len(self._under_way) < AHEAD and (number := self._take(due)) is not None:
                 payload = json.dumps(self.record(number))
                 self._under_way[client.publish(f"{WARD}/bed/{self.bed}/record", payload, qos=1).mid] = number
-            if client.loop(0.02) != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            until_next = begun + (self._next - first + 1) / self._pace - time.monotonic()
+            # Past: it waits for an answer, which ends the wait.
+            if client.loop(min(LONGEST, until_next) if until_next > 0 else LONGEST) != MQTTErrorCode.MQTT_ERR_SUCCESS:
                 return
         client.disconnect()
 

@@ -27,6 +27,12 @@ def compare(
     return Compared(*(sum(column) for column in zip(*totals, strict=True)))
 
 
+def missing(accepted: Mapping[str, Sequence[int]], arrived: Mapping[str, Sequence[int]]) -> dict[str, list[int]]:
+    """By bed, what was accepted and never arrived: where to look."""
+    found = {bed: sorted({*numbers} - {*arrived.get(bed, ())}) for bed, numbers in accepted.items()}
+    return {bed: lost for bed, lost in found.items() if lost}
+
+
 def _of_bed(accepted: Sequence[int], again: Collection[int], arrived: Sequence[int]) -> tuple[int, ...]:
     first = list(dict.fromkeys(arrived))
     there = set(first)

@@ -9,6 +9,7 @@ Arguments: certificate, key, CA, port. It ends when its standard input does, and
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import threading
 import time
@@ -20,14 +21,43 @@ from paho.mqtt.enums import MQTTErrorCode
 
 from littoral.drills.beds import WARD, client_of
 from littoral.tour.monitors import Identity
+from littoral.tour.places import PlaceError
 from littoral.tour.recordings import shipped
 
 EVERY = 0.05  # seconds
-QUICK = 0.5  # seconds
+QUICK, IN_A_ROW = 0.05, 10  # seconds; alarms
+WARM_BY_THEN = 20.0  # seconds, on a machine where none is quick
 LATE = 10.0  # seconds that the last alarms are waited for
 AT_END = 200  # alarms
 BEDS = 20
 warm = threading.Event()
+quick: list[float] = []  # how late the last alarms were, in a row of such
+
+
+class Probe:
+    """That process, from outside."""
+
+    def __init__(self, identity: Identity, port: int) -> None:
+        files = str(identity.certificate), str(identity.private_key), str(identity.ca)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "littoral.drills.probe", *files, str(port)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._said: list[tuple[float, float | None]] | None = None
+
+    def wait_warm(self) -> None:
+        """Until alarms come quickly, so that no cold start is ahead. Raises PlaceError."""
+        assert self._process.stdout is not None
+        if not self._process.stdout.readline():
+            raise PlaceError("the probe ended by itself")
+
+    def stop(self) -> list[tuple[float, float | None]]:
+        if self._said is None:
+            out, _ = self._process.communicate()
+            self._said = [(sent, heard) for sent, heard in json.loads(out or "[]")]
+        return self._said
 
 
 def run(identity: Identity, port: int) -> list[list[float | None]]:
@@ -63,14 +93,21 @@ def listening(identity: Identity, sent: list[list[float | None]]) -> paho.Client
 
 
 def heard(sent: list[list[float | None]], message: Any) -> None:
-    """Says ``warm`` once, at the first alarm that came quickly."""
     now = time.time()
     number = json.loads(message.payload)["n"]
-    asked = sent[number][0] or now
-    if now - asked < QUICK and not warm.is_set():
+    sent[number][1] = sent[number][1] or now
+    if not warm.is_set():
+        notice(now - (sent[number][0] or now), now - (sent[0][0] or now))
+
+
+def notice(late: float, since_first: float) -> None:
+    """Says ``warm`` once: what a cold start had held up is over."""
+    quick.append(late)
+    if late > QUICK:
+        quick.clear()
+    if len(quick) >= IN_A_ROW or since_first > WARM_BY_THEN:
         warm.set()
         print("warm", flush=True)
-    sent[number][1] = sent[number][1] or now
 
 
 def ask(

@@ -221,10 +221,13 @@ def _named(lambda_arn: str) -> dict[str, str]:
 
 class CoreFunctions:
     """For the core: a pinned component's function runs as one long-lived instance that gets its events in order; one on
-    demand has as many instances as it may have, each of which goes when it has been idle."""
+    demand has as many instances as it may have, each of which goes when it has been idle.
 
-    def __init__(self, functions: Functions) -> None:
+    ``begins`` is called with the first invocation, once."""
+
+    def __init__(self, functions: Functions, begins: Callable[[], object] | None = None) -> None:
         self._functions = functions
+        self._begins = begins
 
     async def install(self, component: LambdaComponent, archive: bytes, *, layers: Sequence[bytes]) -> None:
         most = 1 if component.pinned else component.instances
@@ -259,6 +262,9 @@ class CoreFunctions:
         return await self._functions.remove(name)
 
     def invoke(self, invocation: Invocation) -> Awaitable[InvokeResult]:
+        if self._begins is not None:
+            begins, self._begins = self._begins, None
+            begins()
         return self._functions.invoke(invocation)
 
 

@@ -1,0 +1,107 @@
+"""What an outage showed, held against the goals."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable
+from dataclasses import asdict
+
+from littoral.drills.frame import Report
+from littoral.drills.outage.plot import plot
+from littoral.drills.outage.seen import SKEW, Seen
+from littoral.tour.findings import Findings
+
+MEDIAN, P99 = 10.0, 50.0  # ms from publish to alarm
+RESUME = 2.0  # seconds
+RATE = 20_000  # records a second
+AWAY = 2.0  # seconds until a monitor is connected again to a core that came back
+
+PHASES = (  # of the alarms: from which moment, which ends where the next begins
+    ("the link up", "beds"),
+    ("the link down", "cut"),
+    ("the clock ahead", "again"),
+    ("the disk full", "disk full"),
+    ("the disk free again", "disk free"),
+    ("the spool draining", "restored"),
+    ("the spool drained", "drained"),
+)
+
+
+def report_of(seen: Seen) -> Report:
+    found = Findings()
+    _alarms(found, seen)
+    _records(found, seen)
+    _places(found, seen)
+    _drain(found, seen)
+    return Report(found, lambda axes: plot(axes, seen, P99), _details(seen))
+
+
+def _alarms(found: Findings, seen: Seen) -> None:
+    moments = seen.moments
+    away = moments["killed"], moments["again"] + AWAY
+    asked = [each for each in seen.alarms if each[0] >= moments["beds"] and not away[0] - 0.1 <= each[0] <= away[1]]
+    median, p99, count = _times(asked)
+    found.row("core away for its restart", f"{moments['again'] - moments['killed']:.1f} s")
+    for name, span in _phases(seen).items():
+        one = _times(each for each in asked if span[0] <= each[0] < span[1])
+        found.row(f"alarms, {name}", f"median {one[0]:.1f} ms, p99 {one[1]:.1f} ms, {one[2]} of them")
+    found.check("every alarm was heard", 0 < count == len(asked), f"{count} of {len(asked)}")
+    found.check(f"alarms: median ≤ {MEDIAN:g} ms", 0 < median <= MEDIAN, f"{median:.1f} ms")
+    found.check(f"alarms: p99 ≤ {P99:g} ms", 0 < p99 <= P99, f"{p99:.1f} ms")
+
+
+def _phases(seen: Seen) -> dict[str, tuple[float, float]]:
+    there = [(name, seen.moments[first]) for name, first in PHASES if first in seen.moments]
+    ends = [*(began for _, began in there[1:]), float("inf")]
+    return {name: (began, end) for (name, began), end in zip(there, ends, strict=True)}
+
+
+def _times(alarms: Iterable[tuple[float, float | None]]) -> tuple[float, float, int]:
+    """Median and 99th percentile in ms, of how many."""
+    times = sorted((heard - asked) * 1000 for asked, heard in alarms if heard is not None)
+    return (statistics.median(times), times[len(times) * 99 // 100], len(times)) if times else (0.0, 0.0, 0)
+
+
+def _records(found: Findings, seen: Seen) -> None:
+    records = seen.records
+    assert records is not None
+    found.row("records accepted / at the region", f"{records.accepted} / {records.arrived}")
+    if seen.plan.when_full == "refuse":
+        found.check("nothing accepted is lost", not records.lost, f"{records.lost} of {records.accepted}")
+    else:
+        found.check(
+            "only the oldest made room, in one stretch a bed", 0 < records.gaps <= 20, f"{records.lost} records"
+        )
+    found.check("nothing is doubled at the region", not records.doubled, records.doubled)
+    found.check("order per bed holds", not records.disordered, f"{records.disordered} out of order")
+
+
+def _places(found: Findings, seen: Seen) -> None:
+    found.row("clock of the core after its restart", f"{SKEW} s ahead")
+    share = f"{seen.spooled_bytes} of {seen.spool_limit} bytes"
+    found.check("the spool never passes its limit", seen.spooled_bytes <= seen.spool_limit, share)
+    if seen.disk_filled:
+        refused = f"{seen.disk_refused} publishes refused"
+        found.check("a full disk refuses, and accepts again", seen.disk_refused > 0, refused)
+    else:
+        found.row("disk", "not filled: only root can mount one")
+
+
+def _drain(found: Findings, seen: Seen) -> None:
+    resumed = f"{seen.resumed_after:.2f} s"
+    found.check(f"the link resumes within {RESUME:g} s", 0 < seen.resumed_after <= RESUME, resumed)
+    found.row("drained", f"{seen.drained:.0f} messages in {seen.drained_in:.2f} s")
+    for name, seconds in seen.drain_cpu.items():
+        found.row(f"CPU meanwhile, {name}", f"{seconds * 1e6 / max(1.0, seen.drained):.0f} µs a message")
+    rate = f"{seen.drain_rate:.0f} a second"
+    found.check(f"the spool drains at {RATE} records a second", seen.drain_rate >= RATE, rate)
+
+
+def _details(seen: Seen) -> dict[str, object]:
+    return {
+        "moments": seen.moments,
+        "records": asdict(seen.records) if seen.records is not None else None,
+        "missing": seen.missing,
+        "drain": {"messages_a_second": seen.drain_rate, "resumed_after_s": seen.resumed_after},
+        "alarms_ms": [None if heard is None else round((heard - sent) * 1000, 2) for sent, heard in seen.alarms],
+    }

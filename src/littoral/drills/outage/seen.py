@@ -1,0 +1,58 @@
+"""What an outage is to be like, and what was seen of it. Facts only: ``findings`` says what they mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from littoral.drills.checking import Compared
+
+SKEW = 600  # seconds that the core's clock is ahead after its restart
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    records: int  # a bed
+    step: float = 5.0  # seconds of the ward from one to the next
+    speed: float = 72.0  # of the ward's time, to the clock's
+    disk: int = 256 * 1024**2  # bytes
+    when_full: str = "refuse"
+    spool_share: float = 0.8  # of all records fit into the spool
+
+    @property
+    def pace(self) -> float:
+        """Records a second and bed."""
+        return self.speed / self.step
+
+    @property
+    def hours(self) -> float:
+        return self.records * self.step / 3600
+
+
+@dataclass(slots=True)
+class Seen:
+    """Moments are Unix seconds."""
+
+    plan: Plan
+    moments: dict[str, float] = field(default_factory=dict)
+    disk_filled: bool = False
+    disk_refused: int = 0
+    spool_limit: int = 0
+    spooled_bytes: int = 0
+    resumed_after: float = 0.0
+    spooled: int = 0  # records that waited when the link came back
+    drained_in: float = 0.0
+    drain_cpu: dict[str, float] = field(default_factory=dict)  # seconds, by process, until it had drained
+    sent: list[tuple[float, float]] = field(default_factory=list)  # acknowledged above, by moment
+    alarms: list[tuple[float, float | None]] = field(default_factory=list)  # (asked, heard)
+    records: Compared | None = None
+    missing: dict[str, list[int]] = field(default_factory=dict)  # records, by bed
+
+    @property
+    def drained(self) -> float:
+        """Messages."""
+        return self.sent[-1][1] - self.sent[0][1] if self.sent else 0.0
+
+    @property
+    def drain_rate(self) -> float:
+        """Messages a second over the time in which the link drained."""
+        return self.drained / self.drained_in if self.drained_in > 0 else 0.0
