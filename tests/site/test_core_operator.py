@@ -85,14 +85,15 @@ def test_the_socket_is_for_the_cores_user_alone(core: PlaceProcess) -> None:
     assert stat.S_IMODE(real.stat().st_mode) == 0o600 and stat.S_IMODE(real.parent.stat().st_mode) == 0o700
 
 
-def test_a_browser_shows_link_components_and_log(core: PlaceProcess, tmp_path: Path) -> None:
+def page_in_a_browser(core: PlaceProcess, profile: Path) -> str:
+    """The document after nine seconds of its own time."""
     chromium = needs("chromium")
     shown = subprocess.run(
         [
             chromium,
             *["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"],
             *["--disable-background-networking", "--disable-component-update", "--disable-sync"],
-            f"--user-data-dir={tmp_path / 'profile'}",
+            f"--user-data-dir={profile}",
             "--virtual-time-budget=9000",
             "--dump-dom",
             core.urls["api"] + "/_littoral/core",
@@ -102,8 +103,13 @@ def test_a_browser_shows_link_components_and_log(core: PlaceProcess, tmp_path: P
         timeout=90,
         check=False,
     )
-    page = shown.stdout
-    assert '<dt>link</dt><dd class="up">up</dd>' in page, page + shown.stderr[-2000:]
+    assert "<dt>link</dt>" in shown.stdout, shown.stdout + shown.stderr[-2000:]
+    return shown.stdout
+
+
+def test_a_browser_shows_link_components_and_log(core: PlaceProcess, tmp_path: Path) -> None:
+    page = page_in_a_browser(core, tmp_path / "profile")
+    assert '<dt>link</dt><dd class="up">up</dd>' in page, page
     assert f"<td>{NAME}</td>" in page and '<td class="RUNNING">RUNNING</td>' in page
     assert "last deployment: SUCCEEDED" in page and "awake as " in page
 
@@ -180,5 +186,12 @@ def test_with_the_region_gone_the_device_still_answers(places: tuple[Running, Pl
     while json.loads(asked(core, "status", "--json"))["link"]["connected"]:
         assert time.monotonic() < deadline
     assert "down: " in asked(core, "status")
-    deployed_here(core, tmp_path)
+    assert NAME in asked(core, "components")
+    assert asked(core, "stop", NAME) == f"{NAME}: stopped\n"
     assert asked(core, "restart", NAME) == f"{NAME}: restarted\n"
+    while json.loads(asked(core, "components", "--json"))[0]["state"] != "RUNNING":
+        assert time.monotonic() < deadline
+    assert "awake as " in asked(core, "logs", NAME)
+    page = page_in_a_browser(core, tmp_path / "profile")
+    assert '<dt>link</dt><dd class="down">down' in page and '<td class="RUNNING">RUNNING</td>' in page, page
+    deployed_here(core, tmp_path)
