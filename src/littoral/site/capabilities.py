@@ -223,7 +223,7 @@ class CoreFunctions:
     """For the core: a pinned component's function runs as one long-lived instance that gets its events in order; one on
     demand has as many instances as it may have, each of which goes when it has been idle.
 
-    ``begins`` is called with the first invocation, once."""
+    ``begins`` is called once, as the first of them is to run."""
 
     def __init__(self, functions: Functions, begins: Callable[[], object] | None = None) -> None:
         self._functions = functions
@@ -250,7 +250,10 @@ class CoreFunctions:
         self._functions.surround(surroundings)
 
     def hold(self, components: Iterable[LambdaComponent]) -> None:
-        self._functions.hold((each.function, each.function_version) for each in components)
+        held = [(each.function, each.function_version) for each in components]
+        if held:
+            self._begin()
+        self._functions.hold(held)
 
     async def held(self) -> None:
         await self._functions.held()
@@ -262,10 +265,13 @@ class CoreFunctions:
         return await self._functions.remove(name)
 
     def invoke(self, invocation: Invocation) -> Awaitable[InvokeResult]:
+        self._begin()
+        return self._functions.invoke(invocation)
+
+    def _begin(self) -> None:
         if self._begins is not None:
             begins, self._begins = self._begins, None
             begins()
-        return self._functions.invoke(invocation)
 
 
 class CoreBroker:
