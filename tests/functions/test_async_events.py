@@ -327,3 +327,20 @@ async def test_events_of_a_deleted_function_are_dropped_and_hold_nothing_up(tmp_
         await place.api.delete_function(call(), function_name="gone")
         await _send(place, 2)
         assert (await topic.records.get())["responsePayload"] == 2
+
+
+async def test_a_loop_of_calls_ends_at_the_on_failure_destination(tmp_path: Path) -> None:
+    topic = Topic()
+    async with place_in(tmp_path, sink=topic, **QUICK) as place:
+        await place.python("import os\ndef handler(e, c): return os.environ['_X_AMZN_TRACE_ID']")
+        await _to_topic(place)
+        trace = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
+        for count in range(1, 18):
+            asked = call()
+            asked.request.headers.set("x-amzn-trace-id", trace)
+            await place.api.invoke(asked, function_name="f", invocation_type="Event", payload=b"1")
+            record = await topic.records.get()
+            if count < 17:
+                trace = record["responsePayload"]
+                assert trace.endswith(f":{count}")
+        assert record["requestContext"]["condition"] == "RetriesExhausted" and "responsePayload" not in record

@@ -210,8 +210,26 @@ def test_an_error_has_the_members_that_aws_documents(client: Any, make: Make, ru
         assert '\tERROR\tInvoke Error \t{"errorType":"Sad","errorMessage":"so sad",' in log
 
 
-def test_a_loop_ends_where_a_function_says_so_and_not_where_it_does_not(client: Any, make: Make) -> None:
-    name = make("def handler(event, context): return 1")
+def test_a_loop_ends_where_a_function_says_so_and_not_where_it_does_not(
+    client: Any, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client here is as it is in a function: boto3 passes the header on by itself when it finds it."""
+    name = make("import os\ndef handler(event, context): return os.environ['_X_AMZN_TRACE_ID']")
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", name)
+
+    def again() -> str:
+        trace: str = json.loads(client.invoke(FunctionName=name)["Payload"].read())
+        monkeypatch.setenv("_X_AMZN_TRACE_ID", trace)
+        return trace
+
+    assert "Lineage" not in again()
+    for count in range(1, 17):
+        assert again().endswith(f":{count}")
+    code, status, message = refused(client.invoke, FunctionName=name)
+    assert (code, status) == ("RecursiveInvocationException", 400) and "recursive loop" in message
+    client.put_function_recursion_config(FunctionName=name, RecursiveLoop="Allow")
+    assert again().endswith(":17")
+    client.put_function_recursion_config(FunctionName=name, RecursiveLoop="Terminate")
     assert client.get_function_recursion_config(FunctionName=name)["RecursiveLoop"] == "Terminate"
     assert client.put_function_recursion_config(FunctionName=name, RecursiveLoop="Allow")["RecursiveLoop"] == "Allow"
     assert client.get_function_recursion_config(FunctionName=name)["RecursiveLoop"] == "Allow"

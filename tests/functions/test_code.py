@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from littoral.aws.service import ServiceError
+from littoral.functions.runtimes import Runtimes
 from littoral.net.message import BytesBody, Headers, Peer, Request
 from tests.functions.deploy import PYTHON, ROLE, Place, call, place_in, zip_of
 
@@ -178,3 +179,35 @@ async def test_code_by_bucket_and_key(place: Place) -> None:
         await place.api.create_function(call(), code={}, **given)
     await place.api.create_function(call(), code={"S3Bucket": "code", "S3Key": "f.zip"}, **given)
     assert (await place.invoke()).result == "from s3"
+
+
+async def test_all_code_together_is_bounded(tmp_path: Path) -> None:
+    archive = zip_of(app__py="def handler(e, c): return 1")
+    async with place_in(tmp_path, code_storage=3 * len(archive) - 1) as place:
+        await place.create("f", archive, PYTHON, "app.handler")
+        await place.api.publish_layer_version(call(), layer_name="l", content={"ZipFile": archive})
+        for refused in (
+            place.create("g", archive, PYTHON, "app.handler"),
+            place.api.publish_version(call(), function_name="f"),
+            place.api.publish_layer_version(call(), layer_name="l", content={"ZipFile": archive}),
+        ):
+            with pytest.raises(ServiceError) as caught:
+                await refused
+            said = (caught.value.code, caught.value.status, caught.value.message)
+            assert said == ("CodeStorageExceededException", 400, "Code storage limit exceeded.")
+        settings = await place.api.get_account_settings(call())
+        assert settings["AccountUsage"]["TotalCodeSize"] == 2 * len(archive)
+        assert settings["AccountLimit"]["TotalCodeSize"] == 3 * len(archive) - 1
+
+
+async def test_a_runtime_that_went_away_is_told_at_the_call(tmp_path: Path) -> None:
+    async with place_in(tmp_path) as place:
+        await place.node("exports.handler = async () => 1")
+    nothing: list[Path] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Runtimes, "nodes", lambda _: nothing)
+        async with place_in(tmp_path) as place:
+            with pytest.raises(ServiceError) as caught:
+                await place.invoke()
+            assert (caught.value.code, caught.value.status) == ("InvalidRuntimeException", 502)
+            assert "nodejs20.x is not served here" in caught.value.message

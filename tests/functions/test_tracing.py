@@ -14,7 +14,7 @@ import pytest
 
 from littoral import functions
 from littoral.functions import runtime
-from littoral.functions.names import trace_of
+from littoral.functions.lineage import trace_of
 from tests.functions.deploy import Place, call
 
 SENT = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
@@ -34,7 +34,9 @@ async def test_a_handler_finds_it_in_its_environment(place: Place, language: str
         assert trace_of(each) == each
     asked = call()
     asked.request.headers.set("x-amzn-trace-id", SENT)
-    assert json.loads((await place.api.invoke(asked, function_name="f"))["Payload"]) == SENT
+    told = json.loads((await place.api.invoke(asked, function_name="f"))["Payload"])
+    assert re.fullmatch(re.escape(SENT) + ";Lineage=[0-9a-f]{8}:1", told)  # each call of a chain is counted
+    assert trace_of(told) == told
 
 
 async def test_programs_that_a_handler_starts_find_it_too(place: Place) -> None:

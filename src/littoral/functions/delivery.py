@@ -11,6 +11,7 @@ function error      again after 1 and 2 minutes (at most ``MaximumRetryAttempts`
                     and dead-letter target; both get the invocation record, for a stream has no attributes
 throttle, 5xx       again after 1 s, 2 s, 4 s … 5 minutes, until ``MaximumEventAgeInSeconds``
 function deleted    done, with a line in the place's log
+a loop of calls     on-failure destination and dead-letter target (``lineage``)
 ==================  ===============================================================================
 """
 
@@ -26,6 +27,7 @@ from typing import Any
 from littoral.aws.invoke import InvokeResult
 from littoral.aws.service import ServiceError
 from littoral.functions.catalog import Catalog, Target
+from littoral.functions.lineage import MOST, calls
 from littoral.functions.names import LATEST, Reference
 from littoral.functions.queues import EventQueue, EventQueues
 from littoral.functions.runner import Runner
@@ -94,7 +96,14 @@ class Deliveries:
         await self._queues.close()
 
     async def accept(
-        self, reference: Reference, request_id: str, payload: bytes, context: bytes = b"", hops: int = 0
+        self,
+        reference: Reference,
+        request_id: str,
+        payload: bytes,
+        context: bytes = b"",
+        *,
+        hops: int = 0,
+        trace: str = "",
     ) -> None:
         """Durable when this returns. Raises ServiceError (ServiceException) when the store refuses."""
         headers = {
@@ -103,6 +112,7 @@ class Deliveries:
             "request": request_id,
             "context": context.decode(),
             "hops": str(hops),
+            "trace": trace,
         }
         try:
             await self._queues.publish(reference.name, Outgoing(payload, request_id, headers))
@@ -134,8 +144,13 @@ class Deliveries:
         if self._clock() - message.published_at > policy.max_age:
             attempts = await self._failures(queue, message)
             return await self._give_up(queue, message, target, policy, "EventAgeExceeded", None, attempts)
+        trace = headers.get("trace", "")
+        if calls(trace, target.function.name) > MOST and target.function.recursive_loop != "Allow":
+            log.warning("a loop of functions through %s was stopped", target.arn)
+            return await self._give_up(queue, message, target, policy, "RetriesExhausted", None, 0)
+        context = headers["context"].encode()
         try:
-            result = await self._runner.run(target, headers["request"], message.data, headers["context"].encode())
+            result = await self._runner.run(target, headers["request"], message.data, context, trace=trace)
         except ServiceError as error:
             return await self._throttled(queue, message, target, policy, error)
         self._throttles.pop((queue.function, message.sequence), None)

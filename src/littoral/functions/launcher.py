@@ -74,7 +74,12 @@ class Launcher:
         await self._keepers.get()
 
     async def launch(self, version: FunctionVersion, *, provisioned: bool = False) -> Instance:
-        """A started instance whose init phase is still to be awaited. Raises KeeperGone, ServiceError."""
+        """A started instance whose init phase is still to be awaited. Raises KeeperGone, ServiceError: among them
+        InvalidRuntimeException where the machine no longer has the function's runtime."""
+        try:
+            await self._runtimes.check(version.runtime, version.handler)
+        except ServiceError as error:
+            raise ServiceError("InvalidRuntimeException", error.message, status=502, fields={"Type": "User"}) from error
         unpacked = await self._code.unpacked(version.code_key)
         started = datetime.fromtimestamp(self._clock(), UTC)
         stream = f"{started:%Y/%m/%d}/[{version.version}]{secrets.token_hex(16)}"

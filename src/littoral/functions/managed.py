@@ -15,7 +15,7 @@ from pathlib import Path
 
 from littoral.functions.names import invalid
 
-JAVAS = {"java17": 17, "java21": 21, "java25": 25}
+JAVAS = {"java17": 17, "java17.al2023": 17, "java21": 21, "java25": 25}
 DOTNETS = {"dotnet8": 8, "dotnet10": 10}
 CLIENT = "aws-lambda-java-runtime-interface-client"
 JARS = (CLIENT, "aws-lambda-java-core", "aws-lambda-java-serialization")

@@ -23,7 +23,6 @@ __all__ = [
     "is_number",
     "new_request_id",
     "not_found",
-    "trace_of",
 ]
 
 LATEST = "$LATEST"
@@ -129,12 +128,3 @@ def is_alias(qualifier: str) -> bool:
 
 def is_number(qualifier: str) -> bool:
     return qualifier.isascii() and qualifier.isdigit()
-
-
-TRACE = re.compile(r"Root=1-[0-9a-f]{8}-[0-9a-f]{24}(;[A-Za-z]{1,20}=[A-Za-z0-9_:-]{0,100}){0,5}")
-
-
-def trace_of(header: str | None) -> str:
-    """An X-Amzn-Trace-Id that came with a call, "" when there is none or it has not its form (X-Ray: "Tracing
-    header")."""
-    return header if header is not None and TRACE.fullmatch(header) else ""

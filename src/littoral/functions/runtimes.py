@@ -25,9 +25,9 @@ from littoral.functions.settings import FunctionSettings
 
 log = logging.getLogger(__name__)
 
-PYTHONS = ("python3.11", "python3.12", "python3.13", "python3.14")
+PYTHONS = ("python3.11", "python3.12", "python3.13", "python3.14", "python3.15")
 PROVIDED = ("provided", "provided.al2", "provided.al2023")
-NODES = ("nodejs18.x", "nodejs20.x", "nodejs22.x", "nodejs24.x")
+NODES = ("nodejs18.x", "nodejs20.x", "nodejs22.x", "nodejs24.x", "nodejs26.x")
 # What AWS's Python runtime brings, as far as this machine has it; nothing else of our environment is shown.
 BUNDLED = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "urllib3", "six")
 PROBE_SECONDS = 15.0

@@ -36,6 +36,7 @@ class FunctionSettings:
     retry_delays: tuple[float, ...] = (60.0, 120.0)  # before the first and second retry of an asynchronous event
     throttle_delays: tuple[float, float] = (1.0, 300.0)  # first and longest wait of a throttled asynchronous event
     source_delays: tuple[float, float] = (0.5, 60.0)  # first and longest wait of a stream's batch that failed
+    code_storage: int = 80_530_636_800  # bytes of all zips of functions and layers: AWS's default, 75 GB
     deliveries: int = 64  # asynchronous events under way at once
     log_bytes_per_group: int = 16 * 1024 * 1024  # a log group keeps at least half of this, at most this
     log_bytes_per_invocation: int = 1024 * 1024  # what one invocation may write to its log; more is dropped

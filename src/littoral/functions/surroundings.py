@@ -15,6 +15,7 @@ from littoral.functions.settings import FunctionSettings
 from littoral.functions.version import FunctionVersion
 
 MIB = 1024 * 1024
+WITHOUT_CALLBACKS = ("nodejs24.x", "nodejs26.x")  # AWS dropped callback handlers there
 # variables that Lambda gives to the runtime, and not to extensions
 RUNTIMES_OWN = frozenset(
     (
@@ -80,7 +81,7 @@ class Surroundings:
         spec = self.spec(version, unpacked, opt, stream)
         if provisioned:
             spec["env"]["AWS_LAMBDA_INITIALIZATION_TYPE"] = "provisioned-concurrency"
-        spec["no_callbacks"] = version.runtime == "nodejs24.x"  # AWS dropped them there
+        spec["no_callbacks"] = version.runtime in WITHOUT_CALLBACKS
         return spec
 
     def environment(

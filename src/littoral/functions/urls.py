@@ -15,7 +15,8 @@ from typing import Any
 from littoral.aws.invoke import InvokeResult
 from littoral.aws.service import Principal, ServiceError
 from littoral.functions.catalog import Catalog
-from littoral.functions.names import Reference, new_request_id, trace_of
+from littoral.functions.lineage import trace_of
+from littoral.functions.names import Reference, new_request_id
 from littoral.functions.payload import MAX_SYNC
 from littoral.functions.permissions import allows_url
 from littoral.functions.readiness import Readiness

@@ -10,8 +10,6 @@ from littoral.functions.api.parts import Operations
 from littoral.functions.code import MAX_UNPACKED, MAX_ZIP
 from littoral.functions.names import LATEST, Reference, invalid
 
-CODE_STORAGE = 80_530_636_800  # AWS's default, 75 GB; the disk is the real limit
-
 
 class AccountOperations(Operations):
     @operation()
@@ -57,19 +55,15 @@ class AccountOperations(Operations):
 
     @operation()
     async def get_account_settings(self, call: Call) -> Output:
-        functions = [self._catalog.get(name) for name in self._catalog.names()]
-        sizes = self._parts.layers.code_size() + sum(
-            v.code_size for each in functions for v in (each.latest, *each.versions.values())
-        )
         return {
             "AccountLimit": {
-                "TotalCodeSize": CODE_STORAGE,
+                "TotalCodeSize": self._parts.settings.code_storage,
                 "CodeSizeUnzipped": MAX_UNPACKED,
                 "CodeSizeZipped": MAX_ZIP,
                 "ConcurrentExecutions": self._parts.scheduler.slots.total,
                 "UnreservedConcurrentExecutions": self._parts.scheduler.slots.unreserved,
             },
-            "AccountUsage": {"TotalCodeSize": sizes, "FunctionCount": len(functions)},
+            "AccountUsage": {"TotalCodeSize": self._code_size(), "FunctionCount": len(self._catalog.names())},
         }
 
     @operation(notes="there is no code signing: the configuration is always none")
@@ -77,7 +71,10 @@ class AccountOperations(Operations):
         function = self._catalog.get(self._unqualified(function_name).name)
         return {"CodeSigningConfigArn": "", "FunctionName": function.name}
 
-    @operation(notes="Terminate ends a chain of functions through destinations after 16 steps; Allow lets it go on")
+    @operation(
+        notes="Terminate ends a chain of functions, by destinations or calls with their X-Ray header, after 16 steps; "
+        "Allow lets it go on"
+    )
     async def put_function_recursion_config(self, call: Call, *, function_name: str, recursive_loop: str) -> Output:
         reference = self._unqualified(function_name)
         async with self._catalog.lock(reference.name):

@@ -13,7 +13,8 @@ from littoral.aws.invoke import InvokeResult
 from littoral.aws.service import Call, Later, Output, ServiceError, operation
 from littoral.functions.api.parts import Operations
 from littoral.functions.catalog import Target
-from littoral.functions.names import Reference, invalid, new_request_id, trace_of
+from littoral.functions.lineage import MOST, followed, recursive, trace_of
+from littoral.functions.names import Reference, invalid, new_request_id
 from littoral.functions.payload import MAX_EVENT, MAX_SYNC, check_context, check_payload, check_small, too_large
 from littoral.functions.streaming import ResponseStream
 from littoral.net.message import Body, BodyTooLarge
@@ -66,12 +67,13 @@ class InvokeOperations(Operations):
         if invocation_type == "DryRun":
             return {"StatusCode": 204}
         if invocation_type == "Event":
-            await self._parts.deliveries.accept(reference, _request_id(call), event, context)
+            trace, _ = followed(trace_of(call.request.headers.get("x-amzn-trace-id")), target.function.name)
+            await self._parts.deliveries.accept(reference, _request_id(call), event, context, trace=trace)
             return {"StatusCode": 202}
         return await self._run(call, target, event, context, tail=tail)
 
     def _run(self, call: Call, target: Target, event: bytes, context: bytes, *, tail: bool) -> Later[InvokeResult]:
-        trace = trace_of(call.request.headers.get("x-amzn-trace-id"))
+        trace = _trace(call, target)
         done = self._parts.runner.run(target, _request_id(call), event, context, tail=tail, trace=trace)
         return Later(done, _output_with_log if tail else _output)
 
@@ -95,7 +97,7 @@ class InvokeOperations(Operations):
         if invocation_type == "DryRun":
             return {"StatusCode": 204}
         tail = log_type == "Tail"
-        trace = trace_of(call.request.headers.get("x-amzn-trace-id"))
+        trace = _trace(call, target)
         stream = await self._parts.runner.stream(target, _request_id(call), event, context, tail=tail, trace=trace)
         return {
             "StatusCode": 200,
@@ -182,6 +184,14 @@ async def _whole(payload: bytes | Body, limit: int, kind: str) -> bytes:
         return await payload.read(limit)
     except BodyTooLarge:
         raise too_large(kind, limit, None) from None
+
+
+def _trace(call: Call, target: Target) -> str:
+    """The X-Ray header for the function. Raises RecursiveInvocationException."""
+    trace, count = followed(trace_of(call.request.headers.get("x-amzn-trace-id")), target.function.name)
+    if count > MOST and target.function.recursive_loop != "Allow":
+        raise recursive()
+    return trace
 
 
 def _request_id(call: Call) -> str:

@@ -100,7 +100,20 @@ class Operations:
             raise invalid("Please do not provide other FunctionCode parameters when providing a ZipFile.")
         if archive is None:
             archive = await self._fetch(code)
+        self._check_storage(len(archive))
         return await (self._parts.code.check(archive) if dry_run else self._parts.code.add(archive))
+
+    def _code_size(self) -> int:
+        """Bytes of the zips of all versions of functions and layers."""
+        functions = map(self._catalog.get, self._catalog.names())
+        versions = (version for each in functions for version in (each.latest, *each.versions.values()))
+        return self._parts.layers.code_size() + sum(version.code_size for version in versions)
+
+    def _check_storage(self, more: int) -> None:
+        if self._code_size() + more > self._parts.settings.code_storage:
+            raise ServiceError(
+                "CodeStorageExceededException", "Code storage limit exceeded.", status=400, fields={"Type": "User"}
+            )
 
     async def _fetch(self, code: dict[str, Any]) -> bytes:
         if not code.get("S3Bucket") or not code.get("S3Key"):
@@ -134,6 +147,7 @@ class Operations:
         last = function.versions.get(max(function.versions, default=0))
         if last is not None and _same(last, function.latest):
             return last
+        self._check_storage(function.latest.code_size)
         version = replace(
             function.latest,
             version=str(function.next_version),
