@@ -33,7 +33,7 @@ WAIT = 20
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    running = up(tmp_path_factory.mktemp("site") / "place", "--mqtt-profile", "mqtt")
+    running = up(tmp_path_factory.mktemp("site") / "place", "--mqtt-profile", "mqtt", "--mqtt-alpn-port", "0")
     yield running
     assert running.process.stop() == 0, running.process.log_end()
 
@@ -307,7 +307,7 @@ def test_awsiotsdk(place: Running, device: Device, way: str) -> None:
     """Its MQTT 5 client: client certificates with and without ALPN as on port 443, and a WebSocket it signs itself, in
     the query or the headers, by the place's own keys and by those that its certificate is good for."""
     how, _, lent = way.partition(", ")
-    port = place.port("mqtt-tls") if how in ("tls", "alpn") else urlsplit(place.api).port
+    port = place.port(f"mqtt-{how}") if how in ("tls", "alpn") else urlsplit(place.api).port
     keys = temporary(place, device) if lent else [place.access_key, place.secret_key]
     given = [how, port, device.ca, device.certificate, device.key, *keys]
     command = [sys.executable, str(HERE / "crt_device.py"), *map(str, given)]

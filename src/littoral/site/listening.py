@@ -1,7 +1,8 @@
 """The listeners of a place: the API, the edge, MQTT, and the device port.
 
-The device port (TLS, client certificates) carries two protocols; the first byte says which. HTTP there is the same
-gateway, with the certificate as the principal. Who has none may come in while an authorizer is active (``visitors``).
+The device port (TLS, client certificates), which may be there twice, carries two protocols; the first byte says which.
+HTTP there is the same gateway, with the certificate as the principal. Who has none may come in while an authorizer is
+active (``visitors``).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import ssl
 from collections.abc import Sequence
 
 from littoral.aws.gateway import Gateway
-from littoral.net.firstbyte import FirstByte, is_http
+from littoral.net.firstbyte import Factory, FirstByte, is_http
 from littoral.net.listen import HttpService, Listener, http_service, listen_http, listen_stream
 from littoral.net.tls import Pair, server_context
 from littoral.site.certificates import Certificates, Contexts
@@ -51,18 +52,23 @@ async def listen_mqtt(
         factory = things.broker.protocol_factory("mqtt", OpenAccess(), PROFILES[settings.mqtt_profile])
         listener = await listen_stream(factory, host="127.0.0.1", port=settings.mqtt_port)
         base.place.listening("mqtt", "mqtt", "127.0.0.1", listener)
-    if settings.mqtt_tls_port is not None:
+    if settings.mqtt_tls_port is not None or settings.mqtt_alpn_port is not None:
         own = base.authority.issue_server(names).pair
         tls = device_context(own, Certificates(base.authority, [], settings.mqtt_certificates), things, device_cas)
-        http = http_service(gateway.handle_device)
         mqtt = things.broker.protocol_factory("mqtt-tls", None, PROFILES[settings.mqtt_tls_profile])
-        listener = await listen_stream(
-            lambda: FirstByte(lambda byte: http.connection if is_http(byte) else mqtt),
-            host=settings.host,
-            port=settings.mqtt_tls_port,
-            tls=tls,
-        )
-        base.place.listening("mqtt-tls", "mqtts", settings.host, DevicePort(listener, http))
+        for name, port in (("mqtt-tls", settings.mqtt_tls_port), ("mqtt-alpn", settings.mqtt_alpn_port)):
+            if port is not None:
+                devices = await _listen_devices(mqtt, gateway, tls, settings.host, port)
+                base.place.listening(name, "mqtts", settings.host, devices)
+
+
+async def _listen_devices(mqtt: Factory, gateway: Gateway, tls: ssl.SSLContext, host: str, port: int) -> DevicePort:
+    http = http_service(gateway.handle_device)
+
+    def choose(byte: int) -> Factory:
+        return http.connection if is_http(byte) else mqtt
+
+    return DevicePort(await listen_stream(lambda: FirstByte(choose), host=host, port=port, tls=tls), http)
 
 
 def device_context(
