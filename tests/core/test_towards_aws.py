@@ -1,5 +1,5 @@
-"""What a core says upward, heard by a broker that knows nothing of it, is what AWS IoT Core expects: the topics of AWS's
-device SDK, within the quotas of a client."""
+"""What a core says upward is what AWS IoT Core expects: a broker that knows nothing of it hears the topics that AWS's
+device SDK makes, within the quotas of a client."""
 
 from __future__ import annotations
 
