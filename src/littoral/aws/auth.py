@@ -16,12 +16,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from littoral.aws.asked import Asked
 from littoral.aws.bodies import STREAMING, ChunkSigner, HashedBody, unchunked
 from littoral.aws.identity import Identity
+from littoral.aws.recognise import virtual_path
 from littoral.aws.refusals import refusal
 from littoral.aws.service import Principal, ServiceError
 from littoral.aws.sessions import Expired
 from littoral.aws.wire.plan import most_of
 from littoral.net.message import Body, BodyTooLarge, BytesBody
-from littoral.protocols import sigv4
+from littoral.protocols import sigv2, sigv4
 from littoral.protocols.sigv4 import Signed
 
 SKEW = 15 * 60  # seconds a client's clock may be off
@@ -60,6 +61,9 @@ def authenticated(asked: Asked, service: str, identity: Identity, now: float) ->
     signed = asked.signed
     trailers: dict[str, str] = {}
     if signed is None:
+        if service == "s3" and (claim := sigv2.parse_presigned(asked.parts.query)) is not None:
+            principal = _second_version(asked, claim, identity, now)
+            return Authenticated(principal, unchunked(asked, None, service, trailers), trailers)
         return Authenticated(ANONYMOUS, unchunked(asked, None, service, trailers), trailers)
     if b"host" not in signed.claim.headers.names:
         raise refusal(service, "malformed", "'Host' must be a signed header.")
@@ -83,6 +87,29 @@ def authenticated(asked: Asked, service: str, identity: Identity, now: float) ->
     elif declared is not None and len(declared) == 64 and not (signed.presigned and service == "s3"):
         body = HashedBody(body, declared, service)
     return Authenticated(identity.principal(access_key), body, trailers)
+
+
+def _second_version(asked: Asked, claim: sigv2.Presigned, identity: Identity, now: float) -> Principal:
+    """A URL that was signed by version 2: boto3's own choice for us-east-1."""
+    if not identity.verify:
+        return identity.principal(claim.access_key)
+    if now > claim.expires:
+        raise refusal("s3", "expired")
+    request = asked.request
+    fields = {name.decode("latin-1"): value.decode("utf-8", "replace") for name, value in asked.parts.fields.items()}
+    queried = {name.lower(): value for name, value in asked.parts.query}
+    fields |= {name: value for name, value in queried.items() if name.startswith(("x-amz-", "content-"))}
+    try:
+        secret = identity.secret_of(claim.access_key, fields.get("x-amz-security-token"), now)
+    except Expired:
+        raise refusal("s3", "session over") from None
+    if secret is None:
+        raise refusal("s3", "unknown key")
+    path = virtual_path(request)
+    text = sigv2.string_to_sign(request.method, path, asked.parts.query, fields, str(claim.expires))
+    if not sigv4.same(sigv2.signature(secret, text), claim.signature):
+        raise refusal("s3", "wrong signature")
+    return identity.principal(claim.access_key)
 
 
 def _check_time(signed: Signed, service: str, now: float) -> None:
