@@ -50,7 +50,7 @@ def test_the_cli_copies_syncs_lists_and_removes(place: S3Place, bucket: str, tmp
 
 @pytest.mark.parametrize("version", ["s3v4", "s3"])
 def test_curl_with_presigned_urls(place: S3Place, bucket: str, tmp_path: Path, version: str) -> None:
-    """"s3", version 2, is what boto3 takes for us-east-1 unless it is told otherwise."""
+    """ "s3", version 2, is what boto3 takes for us-east-1 unless it is told otherwise."""
     curl = shutil.which("curl")
     if curl is None:
         pytest.skip("curl is not installed")

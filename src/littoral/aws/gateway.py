@@ -15,7 +15,7 @@ from littoral.aws.errors import error_response, json_error
 from littoral.aws.identity import Identity, Sts
 from littoral.aws.input import input_of, read_body
 from littoral.aws.output import response_of
-from littoral.aws.recognise import VIRTUAL_HOST, Services, named_by_form, operation_of, read_form
+from littoral.aws.recognise import VIRTUAL_HOST, Services, named_by_form, operation_of, read_form, virtual_path
 from littoral.aws.registry import Operation, arguments, operations
 from littoral.aws.requestid import new_request_id
 from littoral.aws.service import Call, Later, Output, Principal, ServiceError
@@ -128,6 +128,8 @@ class Gateway:
             answer = dynamodbwire.preflight(request) if not VIRTUAL_HOST.match(request.host.lower()) else None
             if answer is not None:
                 return answer
+        if request.method == "OPTIONS" and (preflight := getattr(self._apis.get("s3"), "preflight", None)) is not None:
+            return self._preflight(request, preflight)
         return self._respond(request, self._services, None)
 
     def handle_device(self, request: Request) -> Answer | Awaitable[Answer]:
@@ -164,6 +166,15 @@ class Gateway:
             self._check_whole(found.principal, "AccessDeniedException")
         request.body = found.body
         return found.principal
+
+    def _preflight(self, request: Request, preflight: Callable[[Request, str], None]) -> Response:
+        """A browser asks whether a page of another origin may reach a bucket."""
+        asking = Asking(request, "s3")
+        try:
+            preflight(request, virtual_path(request))
+        except ServiceError as problem:
+            return self._refused(asking, problem)
+        return self._observed(asking, Response(200))
 
     def _respond(self, request: Request, served: Services, device: Principal | None) -> Answer | Awaitable[Answer]:
         """Where the body is here nothing waits before the operation, and no task is made unless that needs one."""
@@ -215,6 +226,10 @@ class Gateway:
     def _observed(self, asking: Asking, response: Response) -> Response:
         if asking.service in dynamodbwire.SERVICES and self._identity.verify:
             dynamodbwire.open_to_all(asking.request, response)
+        if "origin" in asking.request.headers:
+            share = getattr(self._apis.get(asking.service), "share", None)
+            if share is not None:
+                share(asking.request, virtual_path(asking.request), response)
         if self._observe is not None:
             took = time.perf_counter() - asking.began
             self._observe(asking.service, asking.operation or "unknown", response.status, took)

@@ -97,6 +97,7 @@ class Bucket:
     acl: str | None = None
     policy: str | None = None
     public_block: str | None = None
+    cors: str | None = None
 
     @property
     def lists_apply(self) -> bool:

@@ -1,7 +1,7 @@
-"""Signature Version 2 of S3 in a query string, which boto3 still makes for ``us-east-1`` unless it is told otherwise, and
-in the forms that browsers upload by. ("Signing and authenticating REST requests (AWS signature version 2)")
+"""Signature Version 2 of S3 in a query string, which boto3 still makes for ``us-east-1`` unless it is told otherwise,
+and in the forms that browsers upload by. ("Signing and authenticating REST requests (AWS signature version 2)")
 
-The signature covers the method, the path, every x-amz-… field and what says which sub-resource is meant, but not the host.
+The signature covers the method, the path, every x-amz-… field and the sub-resources of the query, but not the host.
 """
 
 from __future__ import annotations

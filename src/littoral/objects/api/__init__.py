@@ -17,6 +17,7 @@ from littoral.objects.api.multipart import MultipartOperations
 from littoral.objects.api.notification import NotificationOperations
 from littoral.objects.api.policies import PolicyOperations
 from littoral.objects.api.reading import ReadOperations
+from littoral.objects.api.sharing import SharingOperations
 from littoral.objects.api.tagging import TaggingOperations
 from littoral.objects.api.uploads import UploadOperations
 from littoral.objects.api.versioning import VersioningOperations
@@ -41,6 +42,7 @@ class S3Api(
     LifecycleOperations,
     AclOperations,
     PolicyOperations,
+    SharingOperations,
 ):
     """All operations of botocore's service "s3" that Littoral has."""
 
