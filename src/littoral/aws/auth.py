@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -89,6 +89,35 @@ def authenticated(asked: Asked, service: str, identity: Identity, now: float) ->
     return Authenticated(identity.principal(access_key), body, trailers)
 
 
+def signer_of_form(fields: Mapping[str, str], identity: Identity, now: float) -> Principal:
+    """Who signed the policy of a browser's form, by version 4 or 2; nobody where it has none. ``fields`` by lower-case
+    name. Raises ServiceError."""
+    policy = fields.get("policy")
+    if policy is None:
+        return ANONYMOUS
+    name = "x-amz-signature" if "x-amz-algorithm" in fields else "signature"
+    scope = fields.get("x-amz-credential", "")
+    access_key = scope.partition("/")[0] if name == "x-amz-signature" else fields.get("awsaccesskeyid", "")
+    if not access_key or name not in fields:
+        message = "Bucket POST must contain a field named 'Signature'.  If it is specified, please check the order of"
+        raise ServiceError("InvalidArgument", f"{message} the fields.", status=400)
+    if not identity.verify:
+        return identity.principal(access_key)
+    secret = _known_secret(identity, access_key, fields.get("x-amz-security-token"), now)
+    if name == "signature":
+        expected = sigv2.signature(secret, policy)
+    else:
+        try:
+            credential = sigv4.Credential.parse(scope)
+        except sigv4.MalformedSignature as problem:
+            raise refusal("s3", "malformed", str(problem)) from None
+        key = sigv4.signing_key(secret, credential.date, credential.region, credential.service)
+        expected = sigv4.signature(key, policy)
+    if not sigv4.same(expected, fields[name]):
+        raise refusal("s3", "wrong signature")
+    return identity.principal(access_key)
+
+
 def _second_version(asked: Asked, claim: sigv2.Presigned, identity: Identity, now: float) -> Principal:
     """A URL that was signed by version 2: boto3's own choice for us-east-1."""
     if not identity.verify:
@@ -99,12 +128,7 @@ def _second_version(asked: Asked, claim: sigv2.Presigned, identity: Identity, no
     fields = {name.decode("latin-1"): value.decode("utf-8", "replace") for name, value in asked.parts.fields.items()}
     queried = {name.lower(): value for name, value in asked.parts.query}
     fields |= {name: value for name, value in queried.items() if name.startswith(("x-amz-", "content-"))}
-    try:
-        secret = identity.secret_of(claim.access_key, fields.get("x-amz-security-token"), now)
-    except Expired:
-        raise refusal("s3", "session over") from None
-    if secret is None:
-        raise refusal("s3", "unknown key")
+    secret = _known_secret(identity, claim.access_key, fields.get("x-amz-security-token"), now)
     path = virtual_path(request)
     text = sigv2.string_to_sign(request.method, path, asked.parts.query, fields, str(claim.expires))
     if not sigv4.same(sigv2.signature(secret, text), claim.signature):
@@ -156,8 +180,13 @@ def _check_covered(asked: Asked, signed: Signed) -> None:
 
 def _secret(asked: Asked, signed: Signed, service: str, identity: Identity, now: float) -> str:
     token = asked.field(b"x-amz-security-token") or signed.token
+    return _known_secret(identity, signed.claim.credential.access_key, token, now, service)
+
+
+def _known_secret(identity: Identity, access_key: str, token: str | None, now: float, service: str = "s3") -> str:
+    """Raises ServiceError in the service's words."""
     try:
-        secret = identity.secret_of(signed.claim.credential.access_key, token, now)
+        secret = identity.secret_of(access_key, token, now)
     except Expired:
         raise refusal(service, "session over") from None
     if secret is None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from littoral.aws import dynamodbwire, models
 from littoral.aws.asked import Asked
-from littoral.aws.auth import Authenticated, authenticate, authenticated
+from littoral.aws.auth import Authenticated, authenticate, authenticated, signer_of_form
 from littoral.aws.bodies import with_md5
 from littoral.aws.errors import error_response, json_error
 from littoral.aws.identity import Identity, Sts
@@ -30,6 +30,9 @@ log = logging.getLogger("littoral.aws")
 DEVICE_SERVICES = frozenset(("iot-data", "iot-jobs-data", "greengrassv2", "s3"))
 VISITORS_SERVICES = frozenset(("iot-data",))
 
+FORM = "multipart/form-data"
+
+PostForm = Callable[[Request, str, Callable[[Mapping[str, str]], Call]], Awaitable[Response]]
 Observer = Callable[[str, str, int, float], None]
 
 
@@ -130,6 +133,10 @@ class Gateway:
                 return answer
         if request.method == "OPTIONS" and (preflight := getattr(self._apis.get("s3"), "preflight", None)) is not None:
             return self._preflight(request, preflight)
+        if request.method == "POST" and (request.headers.get("content-type") or "").startswith(FORM):
+            post = getattr(self._apis.get("s3"), "post_object", None)
+            if post is not None:
+                return self._post_form(request, post)
         return self._respond(request, self._services, None)
 
     def handle_device(self, request: Request) -> Answer | Awaitable[Answer]:
@@ -175,6 +182,20 @@ class Gateway:
         except ServiceError as problem:
             return self._refused(asking, problem)
         return self._observed(asking, Response(200))
+
+    async def _post_form(self, request: Request, post: PostForm) -> Answer:
+        """A browser uploads by a form, whose fields say who signed it."""
+        asking = Asking(request, "s3")
+
+        def admitted(fields: Mapping[str, str]) -> Call:
+            now = request.received_at or self._clock()
+            principal = signer_of_form(fields, self._identity, now)
+            return Call("s3", "PostObject", self._region, self._account, principal, asking.request_id, request, now)
+
+        try:
+            return self._observed(asking, await post(request, virtual_path(request), admitted))
+        except Exception as problem:  # noqa: BLE001 - as in ``_finish``
+            return self._refused(asking, problem)
 
     def _respond(self, request: Request, served: Services, device: Principal | None) -> Answer | Awaitable[Answer]:
         """Where the body is here nothing waits before the operation, and no task is made unless that needs one."""

@@ -17,9 +17,9 @@ an error at start-up (``registry.check``). A streaming input member arrives as a
 a streaming output member may be bytes, a FileSlice or an async iterator of bytes; an event stream is an async iterator
 of (event name, its members). Where an iterator has an ``aclose``, it is called in the end, also when nobody iterated.
 
-An API may have three methods more: ``admit(call, given)`` decides by the principal, whoever it is, before an operation;
-``preflight(request, path)`` and ``share(request, path, response)`` say what pages of other origins may do. They raise
-ServiceError.
+An API may have some methods more: ``admit(call, given)`` decides by the principal, whoever it is, before an operation;
+``preflight(request, path)`` and ``share(request, path, response)`` say what pages of other origins may do, and
+``post_object(request, path, admitted)`` takes browsers' forms. They raise ServiceError.
 
 ``{"ResponseMetadata": {"HTTPStatusCode": 206, "HTTPHeaders": {...}}}`` in the result overrides the status and
 adds headers; ``HTTPBody`` is a body that the model does not have.

@@ -20,12 +20,11 @@ from littoral.objects.errors import error, invalid_argument, not_implemented
 from littoral.objects.facts import Content
 
 HAPPENS = (
-    *("ObjectCreated:Put", "ObjectCreated:Copy", "ObjectCreated:CompleteMultipartUpload"),
+    *("ObjectCreated:Put", "ObjectCreated:Post", "ObjectCreated:Copy", "ObjectCreated:CompleteMultipartUpload"),
     *("ObjectRemoved:Delete", "ObjectRemoved:DeleteMarkerCreated"),
     *("LifecycleExpiration:Delete", "LifecycleExpiration:DeleteMarkerCreated"),
 )
-NEVER = ("ObjectCreated:Post",)  # asked for beside others; it cannot occur here
-_EVENTS = {f"s3:{name}" for name in (*HAPPENS, *NEVER, "ObjectCreated:*", "ObjectRemoved:*", "LifecycleExpiration:*")}
+_EVENTS = {f"s3:{name}" for name in (*HAPPENS, "ObjectCreated:*", "ObjectRemoved:*", "LifecycleExpiration:*")}
 _FUNCTION = re.compile(r"arn:aws[a-z-]*:lambda:[a-z0-9-]+:\d{12}:function:[A-Za-z0-9_-]{1,64}(:[A-Za-z0-9$_-]{1,128})?")
 
 
@@ -182,7 +181,7 @@ def _check_overlaps(triggers: tuple[Trigger, ...]) -> None:
             keys = (one.prefix.startswith(other.prefix) or other.prefix.startswith(one.prefix)) and (
                 one.suffix.endswith(other.suffix) or other.suffix.endswith(one.suffix)
             )
-            if keys and any(one.wants(e, one.prefix + one.suffix) and _asks(other, e) for e in (*HAPPENS, *NEVER)):
+            if keys and any(one.wants(e, one.prefix + one.suffix) and _asks(other, e) for e in HAPPENS):
                 message = "Configurations overlap. Configurations on the same bucket cannot share a common event type."
                 raise error("InvalidArgument", message)
 

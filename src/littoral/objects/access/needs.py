@@ -98,6 +98,7 @@ NEEDS: dict[str, Need] = {
     "PutBucketTagging": _bucket("PutBucketTagging"),
     "PutBucketVersioning": _bucket("PutBucketVersioning"),
     "PutBucketWebsite": _bucket("PutBucketWebsite"),
+    "PostObject": WRITE_OBJECT,
     "PutObject": WRITE_OBJECT,
     "PutObjectAcl": PUT_OBJECT_ACL,
     "PutObjectLegalHold": _object("PutObjectLegalHold", versions=False),
@@ -128,7 +129,7 @@ _STATED = (  # what a write may bring beside bytes, and needs a permission of it
 
 def further(operation: str, given: Mapping[str, Any]) -> Iterator[Need]:
     """What an operation needs beside its own permission."""
-    if operation in ("PutObject", "CopyObject", "CreateMultipartUpload"):
+    if operation in ("PutObject", "PostObject", "CopyObject", "CreateMultipartUpload"):
         yield from (need for members, need in _STATED if any(given.get(member) for member in members))
     if operation == "GetObjectAttributes":
         yield GET_ATTRIBUTES

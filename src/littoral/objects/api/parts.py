@@ -179,7 +179,10 @@ def source_of(copy_source: str) -> tuple[str, str, str | None]:
 
 
 def decoded_length(call: Call) -> int | None:
-    """How many bytes the body will be once its framing is off. Raises MissingContentLength, InvalidArgument."""
+    """How many bytes the body will be once its framing is off, None for a form's file, whose end is in the form. Raises
+    MissingContentLength, InvalidArgument."""
+    if call.operation == "PostObject":
+        return None
     headers = call.request.headers
     text = headers.get("x-amz-decoded-content-length") or headers.get("content-length")
     if text is None:

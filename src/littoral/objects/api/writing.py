@@ -125,6 +125,7 @@ class WriteOperations(Operations):
             origin_of(call),
             WriteConditions(if_match, if_none_match),
             lock,
+            "Post" if call.operation == "PostObject" else "Put",
         )
         return written(received.content, received.checksum) | version_member(version) | facts.encryption_members
 
@@ -138,11 +139,13 @@ class WriteOperations(Operations):
         origin: Origin,
         conditions: WriteConditions = NO_CONDITIONS,
         lock: Lock | None = None,
+        how: str = "Put",
     ) -> str | None:
         """Name a new content in the index; where that fails its blobs go. Its version."""
+        event = f"ObjectCreated:{how}"
         try:
             return await self._index.put(
-                bucket, key, content, facts, tags, origin, "ObjectCreated:Put", conditions=conditions, lock=lock
+                bucket, key, content, facts, tags, origin, event, conditions=conditions, lock=lock
             )
         except BaseException:
             self._shelf.abandon([piece.blob for piece in content.pieces])

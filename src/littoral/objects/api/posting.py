@@ -1,0 +1,184 @@
+"""PostObject: a browser's form, which no model has."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import unquote, urlencode
+from xml.sax.saxutils import escape
+
+from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
+
+from littoral.aws.service import Call, Output
+from littoral.aws.wire.xmlbody import BadDocument, load
+from littoral.net.message import Body, BodyError, Headers, Request, Response
+from littoral.objects.api.writing import WriteOperations
+from littoral.objects.errors import error, invalid_argument, malformed
+from littoral.objects.forms import MOST_FIELDS_BYTES, Policy, key_of
+from littoral.objects.listing import encoded
+
+Admitted = Callable[[Mapping[str, str]], Call]
+MEMBERS = {  # of PutObject, and the field that each is
+    "acl": "acl",
+    "cache_control": "cache-control",
+    "content_disposition": "content-disposition",
+    "content_encoding": "content-encoding",
+    "content_type": "content-type",
+    "storage_class": "x-amz-storage-class",
+    "website_redirect_location": "x-amz-website-redirect-location",
+    "server_side_encryption": "x-amz-server-side-encryption",
+    "ssekms_key_id": "x-amz-server-side-encryption-aws-kms-key-id",
+    "sse_customer_algorithm": "x-amz-server-side-encryption-customer-algorithm",
+    "sse_customer_key": "x-amz-server-side-encryption-customer-key",
+    "sse_customer_key_md5": "x-amz-server-side-encryption-customer-key-md5",
+    "checksum_algorithm": "x-amz-sdk-checksum-algorithm",
+    "checksum_crc32": "x-amz-checksum-crc32",
+    "checksum_crc32_c": "x-amz-checksum-crc32c",
+    "checksum_crc64_nvme": "x-amz-checksum-crc64nvme",
+    "checksum_sha1": "x-amz-checksum-sha1",
+    "checksum_sha256": "x-amz-checksum-sha256",
+}
+GATED = {"acl": "ACL", "tagging": "Tagging", "server_side_encryption": "ServerSideEncryption"}
+
+
+class Form:
+    """The fields of a form up to its file, and the file, which is read as it comes."""
+
+    def __init__(self, body: Body, boundary: str) -> None:
+        self._parser = PushMultipartParser(boundary)
+        self._chunks = body.__aiter__()
+        self._events: Iterator[Any] = iter(())
+        self.fields: dict[str, str] = {}
+        self.filename = ""
+        self.policy: Policy | None = None
+
+    async def open(self) -> None:
+        """Read the fields. Raises MalformedPOSTRequest, MaxPostPreDataLengthExceededError, InvalidArgument."""
+        name, data, size = "", bytearray(), 0
+        async for event in self._read():
+            if isinstance(event, MultipartSegment):
+                name = event.name.lower()
+                if name == "file":
+                    self.filename = event.filename or ""
+                    return
+            elif event is None:
+                self.fields[name] = data.decode("utf-8", "replace")
+                data.clear()
+            else:
+                data += event
+                size += len(event)
+                if size > MOST_FIELDS_BYTES:
+                    message = "Your POST request fields preceding the upload file were too large."
+                    raise error("MaxPostPreDataLengthExceededError", message)
+        raise invalid_argument("POST requires exactly one file upload per request.", "file", "0")
+
+    async def _read(self) -> AsyncIterator[Any]:
+        """MultipartSegment, bytes, None: as the parser has them."""
+        try:
+            while True:
+                for event in self._events:
+                    yield event
+                chunk = await anext(self._chunks, b"")
+                if not chunk and self._parser.closed:
+                    return
+                self._events = self._parser.parse(chunk)
+        except MultipartError as problem:
+            message = "The body of your POST request is not well-formed multipart/form-data."
+            raise error("MalformedPOSTRequest", message) from problem
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """The file; what comes behind it is not looked at."""
+        size = 0
+        async for event in self._read():
+            if event is None:
+                break
+            size += len(event)
+            if self.policy is not None:
+                self.policy.check_size(size, whole=False)
+            yield bytes(event)
+        if self.policy is not None:
+            self.policy.check_size(size, whole=True)
+        async for _ in self._chunks:
+            pass
+
+    async def read(self, limit: int | None = None) -> bytes:
+        """Raises BodyError: a file is never asked for whole."""
+        raise BodyError("a form's file is read as it comes")
+
+
+class PostOperations(WriteOperations):
+    async def post_object(self, request: Request, path: str, admitted: Admitted) -> Response:
+        """``admitted`` knows by the fields who signed the form, and makes the call of it. Raises ServiceError."""
+        _, options = parse_options_header(request.headers.get("content-type") or "")
+        if not options.get("boundary"):
+            raise error("MalformedPOSTRequest", "The body of your POST request is not multipart/form-data.")
+        bucket = unquote(path.strip("/"))
+        self._index.bucket(bucket)
+        form = Form(request.body, options["boundary"])
+        await form.open()
+        key = key_of(form.fields, form.filename)
+        call = admitted(form.fields)
+        if "policy" in form.fields:
+            form.policy = Policy.parse(form.fields["policy"])
+            form.policy.check(form.fields, bucket, call.now)
+        given = _members(form.fields)
+        asked = {name: given[member] for member, name in GATED.items() if member in given}
+        self._gate.admit(call, {"Bucket": bucket, "Key": key, **asked})
+        output = await self.put_object(call, bucket=bucket, key=key, body=form, **given)
+        return _answer(form.fields, call, bucket, key, output)
+
+
+def _members(fields: Mapping[str, str]) -> dict[str, Any]:
+    """What the fields are to PutObject. Raises InvalidArgument, MalformedXML."""
+    given: dict[str, Any] = {member: fields[name] for member, name in MEMBERS.items() if fields.get(name)}
+    metadata = {
+        name.removeprefix("x-amz-meta-"): value for name, value in fields.items() if name.startswith("x-amz-meta-")
+    }
+    if metadata:
+        given["metadata"] = metadata
+    if fields.get("expires"):
+        given["expires"] = _date(fields["expires"])
+    if fields.get("tagging"):
+        given["tagging"] = _tagging(fields["tagging"])
+    return given
+
+
+def _date(text: str) -> datetime:
+    try:
+        return parsedate_to_datetime(text).astimezone(UTC)
+    except ValueError:
+        raise invalid_argument("Not a valid date", "Expires", text) from None
+
+
+def _tagging(text: str) -> str:
+    """The document of a form's field, as the header of PutObject has it."""
+    try:
+        root = load(text.encode())
+    except BadDocument:
+        raise malformed() from None
+    pairs = [(tag.findtext("{*}Key") or "", tag.findtext("{*}Value") or "") for tag in root.iter("{*}Tag")]
+    return urlencode(pairs)
+
+
+def _answer(fields: Mapping[str, str], call: Call, bucket: str, key: str, output: Output) -> Response:
+    etag = output["ETag"]
+    location = f"{call.base_url}/{bucket}/{encoded(key, 'url')}"
+    headers = Headers.of([("etag", etag), ("location", location)])
+    if "VersionId" in output:
+        headers.set("x-amz-version-id", output["VersionId"])
+    redirect = fields.get("success_action_redirect") or fields.get("redirect")
+    if redirect:
+        more = urlencode({"bucket": bucket, "key": key, "etag": etag})
+        headers.set("location", f"{redirect}{'&' if '?' in redirect else '?'}{more}")
+        return Response(303, headers)
+    status = fields.get("success_action_status")
+    if status != "201":
+        return Response(200 if status == "200" else 204, headers)
+    headers.set("content-type", "application/xml")
+    told = {"Location": location, "Bucket": bucket, "Key": key, "ETag": etag}
+    inner = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in told.items())
+    return Response(
+        201, headers, f'<?xml version="1.0" encoding="UTF-8"?>\n<PostResponse>{inner}</PostResponse>'.encode()
+    )
