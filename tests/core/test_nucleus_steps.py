@@ -13,7 +13,7 @@ import pytest
 from tests.core.programs import IDLE, create
 from tests.core.test_groups import running
 from tests.core.test_local_deployments import add, bring, made, work
-from tests.core.world import CorePlace, RegionPlace, until
+from tests.core.world import CORE, CorePlace, RegionPlace, until
 
 ONCE = "echo {configuration:/word} >> bootstrapped"
 
@@ -68,6 +68,45 @@ async def test_100_restarts_the_core_and_the_deployment_goes_on(
     await place.start()
     await until(lambda: place.core.deployments.local.get(identifier).status == "SUCCEEDED")
     assert work(place, "a", "bootstrapped").read_text() == "x\n" and work(place, "a", "ran").exists()
+
+
+async def test_a_log_stays_within_its_size_while_its_program_runs(
+    place: CorePlace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("littoral.core.nucleus.process.LARGEST_LOG", 10_000)
+    script = f"i=0; while [ $i -lt 20000 ]; do echo line $i; i=$((i+1)); done; {IDLE}"
+    assert (await made(place, bring(tmp_path, "a", run=script), **add(a="1.0.0"))).status == "SUCCEEDED"
+    newer, older = (place.folder / f"components/logs/a.log{more}" for more in ("", ".1"))
+    await until(lambda: newer.exists() and newer.read_text().endswith("line 19999\n"))
+    lines = (older.read_text() + newer.read_text()).splitlines()
+    assert lines == [f"line {number}" for number in range(20_000 - len(lines), 20_000)]  # none lost, none doubled
+    assert len(lines) < 20_000 and older.stat().st_size <= 10_000 + 65_536
+    await place.core.deployments._nucleus.stop("a")
+    assert state(place, "a") == "FINISHED"
+
+
+async def test_a_core_with_a_broken_component_is_unhealthy_until_it_is_mended(
+    region: RegionPlace, place: CorePlace, tmp_path: Path
+) -> None:
+    async def health() -> str:
+        found = await region.call("greengrassv2", "get_core_device", coreDeviceThingName=CORE)
+        return str(found["status"])
+
+    async def is_(wanted: str) -> bool:
+        return await health() == wanted
+
+    await create(region, "a", run=f"test ! -e broken || exit 1; {IDLE}")
+    await create(region, "a", "2.0.0", run="exit 1")
+    assert await region.outcome(await region.deploy(a={"componentVersion": "1.0.0"})) == "SUCCEEDED"
+    failed = await region.outcome(await region.deploy(a={"componentVersion": "2.0.0"}))
+    assert failed.startswith("FAILED")
+    await until(lambda: is_("HEALTHY"))  # what was before runs again
+    work(place, "a", "broken").touch()
+    await place.core.deployments._nucleus.restart("a")
+    await until(lambda: is_("UNHEALTHY"))
+    work(place, "a", "broken").unlink()
+    await place.core.deployments._nucleus.restart("a")
+    await until(lambda: is_("HEALTHY"))
 
 
 HOG = "import time; held = bytearray({}); open('held', 'w').write('x'); time.sleep(1000)"

@@ -59,6 +59,7 @@ class CoreDeployments:
         self._look = asyncio.Event()
         self._follower: asyncio.Task[None] | None = None
         self._starting: asyncio.Task[None] | None = None
+        self._watcher: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Run what is active. Needs no link."""
@@ -68,10 +69,11 @@ class CoreDeployments:
         for orders in self._orders:
             await orders.start(self._look)
         self._follower = asyncio.create_task(self._follow())
+        self._watcher = asyncio.create_task(self._watch())
         self._look.set()
 
     async def close(self) -> None:
-        for task in (self._follower, self._starting):
+        for task in (self._follower, self._starting, self._watcher):
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
@@ -110,6 +112,18 @@ class CoreDeployments:
         part = reported(arn, status, __version__, self.listed(), PLATFORM, reason, detail)
         topic = f"$aws/things/{self.thing}/shadow/name/{SHADOW}/update"
         await self._link.publish(topic, json.dumps({"state": {"reported": part}}).encode())
+
+    async def _watch(self) -> None:
+        """A component that breaks, or is whole again, is told at once: the core is UNHEALTHY, or HEALTHY again."""
+        told = self._broken()
+        while True:
+            await self._nucleus.changed()
+            if (found := self._broken()) != told:
+                told = found
+                await self._shadow.told()
+
+    def _broken(self) -> set[str]:
+        return {each["name"] for each in self.listed() if each["state"] == "BROKEN"}
 
     async def _follow(self) -> None:
         while True:

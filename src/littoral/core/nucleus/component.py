@@ -172,7 +172,12 @@ class Component:
                 self._lifecycle.ended(name, well=True, now=time.monotonic())
                 return
             program = await Program.begin(
-                prepared.command, self.folder, prepared.environment, self._words, prepared.confine
+                prepared.command,
+                self.folder,
+                prepared.environment,
+                self._words,
+                prepared.confine,
+                rotating=name == "run",
             )
         except (OSError, BadComponent) as problem:
             log.warning("%s of %s cannot be run: %s", name, self.made.name, problem)

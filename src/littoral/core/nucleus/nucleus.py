@@ -161,6 +161,11 @@ class Nucleus:
                 return name
         return None
 
+    async def changed(self) -> None:
+        """Returns at the next change of a component's state."""
+        self._told.clear()
+        await self._told.wait()
+
     def listed(self) -> list[Details]:
         return [Details(name, each.made.version, each.state) for name, each in self._components.items()]
 

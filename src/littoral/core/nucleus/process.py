@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import shutil
 import signal
@@ -11,17 +12,23 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
+logger = logging.getLogger(__name__)
+
 KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "HOME")  # of the core's own environment; nothing else of it is a component's
 LARGEST_LOG = 10 * 1024 * 1024  # bytes; then the log before goes, and this one takes its place
 HELD = ("/bin/sh", "-c", 'read -r go && exec "$@" < /dev/null', "held")  # until a line comes
+CHUNK, MOST_LEFT = 64 * 1024, 16  # bytes of a read; reads after the end
 GRACE = 5.0  # seconds from SIGTERM to SIGKILL
 
 
 class Program:
     """A script that runs. ``wait`` gives its exit status."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, pipe: _Pipe | None = None) -> None:
         self._process = process
+        self._pipe = pipe
+        if pipe is not None:
+            pipe.begun()
 
     @classmethod
     async def begin(
@@ -31,23 +38,31 @@ class Program:
         environment: Mapping[str, str],
         log: Path,
         confine: Callable[[int], str] | None = None,
+        *,
+        rotating: bool = False,
     ) -> Program:
-        """``confine`` is given the process before it runs the command; what it says is written to the log. Raises
-        OSError."""
-        if log.exists() and log.stat().st_size > LARGEST_LOG:
-            log.replace(log.with_suffix(".log.1"))
+        """``rotating``: its log stays within its size while it runs; what it leaves in the background has none any more
+        when it has ended. ``confine`` is given the process before it runs the command; what it says is written to the
+        log. Raises OSError."""
+        _rotate(log)
+        pipe = _Pipe(log) if rotating else None
         kept = {name: os.environ[name] for name in KEPT if name in os.environ}
         with log.open("ab") as words:
-            process = await asyncio.create_subprocess_exec(
-                *(command if confine is None else (*HELD, *command)),
-                cwd=folder,
-                env={**kept, **environment},
-                stdin=asyncio.subprocess.DEVNULL if confine is None else asyncio.subprocess.PIPE,
-                stdout=words,
-                stderr=words,
-                start_new_session=True,
-            )
-            made = cls(process)
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *(command if confine is None else (*HELD, *command)),
+                    cwd=folder,
+                    env={**kept, **environment},
+                    stdin=asyncio.subprocess.DEVNULL if confine is None else asyncio.subprocess.PIPE,
+                    stdout=words if pipe is None else pipe.end,
+                    stderr=words if pipe is None else pipe.end,
+                    start_new_session=True,
+                )
+            except BaseException:
+                if pipe is not None:
+                    pipe.abandon()
+                raise
+            made = cls(process, pipe)
             if confine is not None:
                 await made._release(confine, words)
         return made
@@ -76,10 +91,67 @@ class Program:
             await asyncio.wait_for(self.wait(), GRACE)
         self._signal(signal.SIGKILL)  # children of a script that has ended, too
         await self.wait()
+        if self._pipe is not None:
+            self._pipe.close()
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, number)
+
+
+class _Pipe:
+    """What a program says, on its way into a log that is rotated meanwhile. ``end`` is the program's."""
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+        self._read, self.end = os.pipe()
+        os.set_blocking(self._read, False)
+        self._open = True
+
+    def begun(self) -> None:
+        """The program has its end."""
+        os.close(self.end)
+        asyncio.get_running_loop().add_reader(self._read, self._more)
+
+    def close(self) -> None:
+        """With what is in it still: more than a pipe holds is of somebody who has left the program's group."""
+        for _ in range(MOST_LEFT):
+            if not self._open or not self._more():
+                break
+        self._finish()
+
+    def abandon(self) -> None:
+        """There is no program."""
+        os.close(self.end)
+        os.close(self._read)
+
+    def _more(self) -> bool:
+        """Whether there was any."""
+        try:
+            data = os.read(self._read, CHUNK)
+        except BlockingIOError:
+            return False
+        if not data:
+            self._finish()
+            return False
+        try:
+            _rotate(self._log)
+            with self._log.open("ab") as words:
+                words.write(data)
+        except OSError as problem:  # a full disk ends no program
+            logger.warning("words of %s are lost: %s", self._log.stem, problem)
+        return True
+
+    def _finish(self) -> None:
+        if self._open:
+            self._open = False
+            asyncio.get_running_loop().remove_reader(self._read)
+            os.close(self._read)
+
+
+def _rotate(log: Path) -> None:
+    if log.exists() and log.stat().st_size > LARGEST_LOG:
+        log.replace(log.with_suffix(".log.1"))
 
 
 def skipped(condition: str | None) -> bool:

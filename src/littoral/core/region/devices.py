@@ -26,7 +26,7 @@ class CoreDevices:
         broken = any(each["state"] == "BROKEN" for each in report.components)
         core = {
             "version": report.version,
-            "status": "UNHEALTHY" if broken or report.status == "FAILED" else "HEALTHY",
+            "status": "UNHEALTHY" if broken else "HEALTHY",
             "components": [dict(each) for each in report.components],
             "platform": {"os": report.os, "architecture": report.architecture},
             "seen": now,
