@@ -53,6 +53,7 @@ def killed(folder: Path, run: int, lines: int) -> dict[str, tuple[int, int]]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # beside other work it takes minutes
 async def test_what_was_acknowledged_is_whole_after_kill_9(tmp_path: Path) -> None:
     expected: dict[str, tuple[int, int]] = {}
     chance = random.Random(7)

@@ -174,3 +174,29 @@ def test_the_transfer_manager(s3: Any, bucket: str, tmp_path: Any) -> None:
     s3.download_file(bucket, "k", str(tmp_path / "target"), Config=config)
     assert (tmp_path / "target").read_bytes() == FIRST + SECOND + LAST
     assert zlib.crc32((tmp_path / "target").read_bytes()) == zlib.crc32(FIRST + SECOND + LAST)
+
+
+def test_who_never_heard_that_an_upload_was_completed_asks_again(s3: Any, bucket: str, refusal: Refusal) -> None:
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    upload = begin(s3, bucket, ChecksumAlgorithm="CRC32")
+    asked = {"MultipartUpload": {"Parts": [send(s3, upload, 1, LAST)]}, "IfNoneMatch": "*"}
+    told = ("ETag", "VersionId", "ChecksumCRC32", "ChecksumType")
+    done = s3.complete_multipart_upload(**upload, **asked)
+    again = s3.complete_multipart_upload(**upload, **asked)
+    assert {name: again[name] for name in told} == {name: done[name] for name in told}
+    assert len(s3.list_object_versions(Bucket=bucket)["Versions"]) == 1
+    other = {"MultipartUpload": {"Parts": [{"PartNumber": 1, "ETag": "0" * 32}]}}
+    assert refusal(s3.complete_multipart_upload, **upload, **other) == ("NoSuchUpload", 404)
+    s3.put_object(Bucket=bucket, Key="k", Body=b"newer")
+    late = s3.complete_multipart_upload(**upload, **asked)
+    assert (late["ETag"], late["VersionId"]) == (done["ETag"], done["VersionId"])
+    assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"newer"
+
+
+def test_a_part_comes_with_its_checksum(s3: Any, bucket: str) -> None:
+    upload = begin(s3, bucket, ChecksumAlgorithm="CRC32")
+    parts = [send(s3, upload, 1, FIRST), send(s3, upload, 2, LAST)]
+    s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
+    got = s3.get_object(Bucket=bucket, Key="k", PartNumber=2, ChecksumMode="ENABLED")
+    assert got["Body"].read() == LAST
+    assert (got["ChecksumCRC32"], got["ChecksumType"]) == (parts[1]["ChecksumCRC32"], "COMPOSITE")

@@ -150,6 +150,15 @@ class Upload:
 
 
 @dataclass(frozen=True, slots=True)
+class Completed:
+    """What became of an upload: ``object`` is the id that it got."""
+
+    etag: str
+    object: int
+    version: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class UploadedPart:
     number: int
     piece: Piece

@@ -182,6 +182,8 @@ class Index(UploadRows):
             doomed = unreferenced(connection, doomed)
             if upload is not None:
                 doomed += drop_upload(connection, upload, bucket=bucket, key=key)
+                ended = (upload, bucket, key, content.etag, number, None if state is None else version, origin.now)
+                connection.execute("INSERT INTO completed VALUES(?, ?, ?, ?, ?, ?, ?)", ended)
             told = None if state is None else version
             happened = Happened(event, bucket, key, number, told, content)
             return doomed, self._tell(connection, held.notification, origin, happened), told

@@ -3,7 +3,8 @@
 ``objects`` has the current object of each key and nothing else, so that what most requests ask for is one row of one
 table. ``versions`` has what is behind it in buckets that keep versions, and the delete markers, also where one is the
 newest of its key. Ids count up over both: the newest of a key has the greatest, and a row keeps its id (and so its
-pieces) when it goes from one table to the other. ``retired`` is when it ceased to be the current one.
+pieces) when it goes from one table to the other. ``retired`` is when it ceased to be the current one. ``completed`` is
+what became of uploads, for those who ask again because they never heard.
 """
 
 from __future__ import annotations
@@ -36,6 +37,10 @@ CREATE TABLE IF NOT EXISTS parts(
     upload TEXT NOT NULL, number INTEGER NOT NULL, blob TEXT NOT NULL, size INTEGER NOT NULL, etag TEXT NOT NULL,
     checksum TEXT, modified REAL NOT NULL, PRIMARY KEY(upload, number)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS parts_by_blob ON parts(blob);
+CREATE TABLE IF NOT EXISTS completed(
+    upload TEXT PRIMARY KEY, bucket TEXT NOT NULL, key TEXT NOT NULL, etag TEXT NOT NULL, object INTEGER NOT NULL,
+    version TEXT, at REAL NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS completed_by_time ON completed(at);
 CREATE TABLE IF NOT EXISTS outbox(
     id INTEGER PRIMARY KEY AUTOINCREMENT, function TEXT NOT NULL, event TEXT NOT NULL, made REAL NOT NULL,
     due REAL NOT NULL, attempts INTEGER NOT NULL);

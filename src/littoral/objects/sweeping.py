@@ -19,6 +19,7 @@ from littoral.store.embedded.keys import ceiling
 
 log = logging.getLogger("littoral.objects")
 EVERY = 3600.0  # seconds
+KEPT_COMPLETED = 7 * 86400.0  # seconds for which an upload that is completed again gets its answer
 PAGE = 1000  # rows looked at between two looks at anything else
 
 
@@ -49,6 +50,7 @@ class Sweeper:
 
     async def sweep(self) -> None:
         """Raises ServiceError, StoreError."""
+        await self._index.forget_completed(self._clock() - KEPT_COMPLETED)
         for bucket, text in self._index.lifecycles():
             rules = rules_of(text)
             for prefix in sorted({rule.prefix for rule in rules}):

@@ -8,7 +8,7 @@ import apsw
 
 from littoral.objects.bucketrows import BucketRows
 from littoral.objects.errors import no_such_upload
-from littoral.objects.facts import Facts, Piece, Upload, UploadedPart, dump_tags, load_tags
+from littoral.objects.facts import Completed, Facts, Piece, Upload, UploadedPart, dump_tags, load_tags
 from littoral.objects.locks import load_lock
 from littoral.objects.steps import bucket_state, drop_upload, rows, unreferenced
 
@@ -48,6 +48,15 @@ class UploadRows(BucketRows):
         initiated, facts, tags, algorithm, kind, locked = found[0]
         lock = None if locked is None else load_lock(locked)
         return Upload(upload_id, bucket, key, initiated, Facts.load(facts), load_tags(tags), algorithm, kind, lock)
+
+    def completed(self, bucket: str, key: str, upload_id: str) -> Completed | None:
+        """What became of an upload, for as long as that is kept."""
+        sql = "SELECT etag, object, version FROM completed WHERE upload = ? AND bucket = ? AND key = ?"
+        found = self.read(sql, (upload_id, bucket, key))
+        return Completed(*found[0]) if found else None
+
+    async def forget_completed(self, before: float) -> None:
+        await self._write(lambda connection: connection.execute("DELETE FROM completed WHERE at < ?", (before,)))
 
     def uploads(self, bucket: str, start: str, last: str | None, end: str | bytes, limit: int) -> list[tuple[Any, ...]]:
         """(key, id, initiated, algorithm, kind, facts) with start <= key < end, by key, then as begun; of the key

@@ -27,7 +27,7 @@ from littoral.objects.checksums import ALGORITHMS, Checksum, algorithm_of, joine
 from littoral.objects.conditions import check_write_conditions, matches
 from littoral.objects.encryption import customer_key
 from littoral.objects.errors import error
-from littoral.objects.facts import Bucket, Content, Facts, Part, Upload, UploadedPart, version_member
+from littoral.objects.facts import Bucket, Completed, Content, Facts, Part, Upload, UploadedPart, version_member
 from littoral.objects.listing import Row, check_encoding, encoded, limit_of, list_many
 from littoral.objects.locks import lock_of, no_lock_configuration
 from littoral.objects.names import check_key
@@ -132,10 +132,14 @@ class MultipartOperations(Operations):
     ) -> Output:
         self._check_owner(bucket, expected_bucket_owner)
         check_write_conditions(if_match, if_none_match)
+        asked = (multipart_upload or {}).get("Parts") or []
+        done = self._index.completed(bucket, key, upload_id)
+        if done is not None and done.etag == _joined_etag([part.get("ETag") or "" for part in asked]):
+            return self._completed(call, bucket, key, done)  # asked for again: the first answer was not heard
         upload = self._index.upload(bucket, key, upload_id)
         if customer_key(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5) is not None:
             upload.facts.check_customer(sse_customer_key_md5)
-        parts = _chosen(upload, (multipart_upload or {}).get("Parts") or [], self._index.parts(upload_id))
+        parts = _chosen(upload, asked, self._index.parts(upload_id))
         content = _content(parts)
         if mpu_object_size is not None and mpu_object_size != content.size:
             message = f"The provided 'x-amz-mp-object-size' header value {mpu_object_size} does not match what was"
@@ -161,9 +165,17 @@ class MultipartOperations(Operations):
             upload=upload_id,
             lock=upload.lock,
         )
-        location = f"{call.base_url}/{bucket}/{encoded(key, 'url')}"
-        output: Output = {"Location": location, "Bucket": bucket, "Key": key, "ETag": f'"{content.etag}"'}
-        return output | version_member(version) | _told(upload.facts) | (checksum.members() if checksum else {})
+        told = _told(upload.facts) | (checksum.members() if checksum else {})
+        return _place(call, bucket, key, content.etag) | version_member(version) | told
+
+    def _completed(self, call: Call, bucket: str, key: str, done: Completed) -> Output:
+        """The answer once more. What is told of the object is left out where it has been replaced meanwhile."""
+        stored = self._index.find(bucket, key)
+        told: Output = {}
+        if stored is not None and stored.id == done.object:
+            checksum = stored.facts.checksum
+            told = _told(stored.facts) | (checksum.members() if checksum else {})
+        return _place(call, bucket, key, done.etag) | version_member(done.version) | told
 
     @operation(harmless={"RequestPayer"})
     async def abort_multipart_upload(
@@ -273,6 +285,11 @@ class MultipartOperations(Operations):
         return shown | ({"ChecksumAlgorithm": algorithm, "ChecksumType": kind} if algorithm else {})
 
 
+def _place(call: Call, bucket: str, key: str, etag: str) -> Output:
+    location = f"{call.base_url}/{bucket}/{encoded(key, 'url')}"
+    return {"Location": location, "Bucket": bucket, "Key": key, "ETag": f'"{etag}"'}
+
+
 def _told(facts: Facts) -> dict[str, Any]:
     """CompleteMultipartUpload does not tell of a customer's key."""
     return {} if facts.encryption is None or facts.encryption.key_md5 is not None else facts.encryption_members
@@ -331,8 +348,17 @@ def _content(parts: list[UploadedPart]) -> Content:
     if size > OBJECT_LIMIT:
         message = "Your proposed upload exceeds the maximum allowed size"
         raise error("EntityTooLarge", message, ProposedSize=size, MaxSizeAllowed=OBJECT_LIMIT)
-    md5 = hashlib.md5(b"".join(bytes.fromhex(part.etag) for part in parts), usedforsecurity=False)
-    return Content(size, f"{md5.hexdigest()}-{len(parts)}", None, tuple(part.piece for part in parts))
+    etag = _joined_etag([part.etag for part in parts])
+    return Content(size, etag or "", None, tuple(part.piece for part in parts))
+
+
+def _joined_etag(parts: list[str]) -> str | None:
+    """None where one is no MD5."""
+    try:
+        md5 = hashlib.md5(b"".join(bytes.fromhex(part.strip('"')) for part in parts), usedforsecurity=False)
+    except ValueError:
+        return None
+    return f"{md5.hexdigest()}-{len(parts)}"
 
 
 def _checksum(

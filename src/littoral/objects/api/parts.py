@@ -158,11 +158,10 @@ def header_tags(tagging: str | None) -> Tags:
     """x-amz-tagging: a query string. Raises InvalidArgument."""
     if not tagging:
         return ()
-    try:
-        pairs = parse_qsl(tagging, keep_blank_values=True, strict_parsing=True)
-    except ValueError as problem:
+    pairs = parse_qsl(tagging, keep_blank_values=True)
+    if not pairs or len({name for name, _ in pairs}) != len(pairs):
         message = "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters"
-        raise error("InvalidArgument", f"{message} without tag name duplicates.") from problem
+        raise error("InvalidArgument", f"{message} without tag name duplicates.")
     return tags_of(pairs)
 
 

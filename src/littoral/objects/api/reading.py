@@ -7,6 +7,7 @@ from typing import Any
 
 from littoral.aws.service import Call, Output, operation
 from littoral.objects.api.parts import Operations
+from littoral.objects.checksums import ALGORITHMS
 from littoral.objects.conditions import ReadConditions, Span, span_of
 from littoral.objects.encryption import customer_key
 from littoral.objects.errors import error, invalid_argument
@@ -45,6 +46,7 @@ class ReadOperations(Operations):
         expected_bucket_owner: str | None = None,
     ) -> Output:
         check_version(version_id)
+        _check_asked(call)
         self._check_owner(bucket, expected_bucket_owner)
         customer = customer_key(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)
         conditions = ReadConditions(if_match, if_none_match, if_modified_since, if_unmodified_since)
@@ -98,6 +100,7 @@ class ReadOperations(Operations):
         expected_bucket_owner: str | None = None,
     ) -> Output:
         check_version(version_id)
+        _check_asked(call)
         self._check_owner(bucket, expected_bucket_owner)
         customer = customer_key(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)
         conditions = ReadConditions(if_match, if_none_match, if_modified_since, if_unmodified_since)
@@ -131,6 +134,13 @@ class ReadOperations(Operations):
         if asked is not None:
             raise error("InvalidRequest", "Cannot specify both Range header and partNumber query parameter")
         return stored, _part_span(stored, part_number)
+
+
+def _check_asked(call: Call) -> None:
+    """Which encryption an object has is not for its readers to say. Raises InvalidRequest."""
+    for name in ("x-amz-server-side-encryption", "x-amz-server-side-encryption-aws-kms-key-id"):
+        if name in call.request.headers:
+            raise error("InvalidRequest", f"The header {name} is not applicable to this type of request.")
 
 
 def _given(**members: Any) -> dict[str, Any]:
@@ -171,6 +181,10 @@ def described(stored: Stored, span: Span, *, checksums: bool, part_number: int |
         output["PartsCount"] = len(stored.facts.parts)
     if stored.tags:
         output["TagCount"] = len(stored.tags)
-    if checksums and stored.facts.checksum is not None and span.length == stored.content.size:
-        output |= stored.facts.checksum.members()
+    checksum = stored.facts.checksum
+    if checksums and checksum is not None and span.length == stored.content.size:
+        output |= checksum.members()
+    elif checksums and checksum is not None and part_number is not None and stored.facts.parts:
+        part = stored.facts.parts[part_number - 1].checksum
+        output |= {} if part is None else {ALGORITHMS[checksum.algorithm].member: part, "ChecksumType": checksum.kind}
     return output
