@@ -1,7 +1,7 @@
 """The drain of a spool: what one record costs the core and the region, and how many a second go up.
 
-``.venv/bin/python bench/bench_drain.py [--records 20000] [--size 200] [--durable] [--profile DIR]``: a region as it is
-started by ``littoral up`` and a core's spool and link are a process each, over TLS with client certificates. The records
+``.venv/bin/python bench/bench_drain.py [--records 20000] [--size 200] [--durable] [--profile DIR]``: a region as
+``littoral up`` starts it and a core's spool and link are a process each, over TLS with client certificates. Records
 wait in the spool before the link is there. CPU time per record is the measure: rates are those of the machine's moment.
 The peer is mosquitto's bridge, which drains a queue of as many messages (in memory) to another mosquitto over TLS.
 
@@ -125,9 +125,9 @@ def ours(options: argparse.Namespace, folder: Path, cleanup: ExitStack) -> None:
 
 def _subscribe(port: int, ca: str, certificate: str, key: str) -> None:
     """A session that lasts and is away."""
-    client = paho.Client(CallbackAPIVersion.VERSION2, "checker", protocol=paho.MQTTv5)
+    client: Any = paho.Client(CallbackAPIVersion.VERSION2, "checker", protocol=paho.MQTTv5)
     client.tls_set(ca, certificate, key, tls_version=ssl.PROTOCOL_TLS_CLIENT)
-    lasting = Properties(PacketTypes.CONNECT)
+    lasting: Any = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
     lasting.SessionExpiryInterval = 3600
     there: list[bool] = []
     client.on_connect = lambda *_: client.subscribe("ward7/#", 1)
@@ -161,7 +161,8 @@ def theirs(options: argparse.Namespace, folder: Path, cleanup: ExitStack) -> Non
     bridge = (
         *(f"listener {near} 127.0.0.1", "allow_anonymous true", "connection up", f"address 127.0.0.1:{far}"),
         *("topic # out 1", "cleansession false", "restart_timeout 1", "bridge_protocol_version mqttv50"),
-        *(f"bridge_cafile {folder}/ca.pem", f"bridge_certfile {folder}/bridge.crt", f"bridge_keyfile {folder}/bridge.key"),
+        *(f"bridge_{part}file {folder}/{file}" for part, file in (("ca", "ca.pem"), ("cert", "bridge.crt"))),
+        f"bridge_keyfile {folder}/bridge.key",
     )
     above = (
         *("allow_anonymous true", f"listener {seen} 127.0.0.1", f"listener {far} 127.0.0.1", f"cafile {folder}/ca.pem"),
@@ -170,7 +171,7 @@ def theirs(options: argparse.Namespace, folder: Path, cleanup: ExitStack) -> Non
     below = cleanup.enter_context(mosquitto(folder, "near", *bridge))
     _fill(near, options)
     region = cleanup.enter_context(mosquitto(folder, "far", *above))
-    last = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+    last: Any = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
     arrived: list[float] = []
     last.on_connect = lambda *_: last.subscribe("ward7/last", 1)
     last.on_message = lambda *_: arrived.append(time.perf_counter())

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from littoral.core.bridge import BRIDGE
-from littoral.core.spool import REJECTED, SpoolLimits
+from littoral.core.rejected import STREAM as REJECTED
+from littoral.core.spool import SpoolLimits
 from littoral.core.waiting import PREFIX
 from littoral.net.client import HttpClient
 from littoral.things.broker import NotStored

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.skipif(
 class Mosquitto:
     """A broker whose sessions outlive it, and a durable subscriber; ``inside`` is what they are run by."""
 
-    def __init__(self, folder: Path, host: str, port: int, inside: list[str]) -> None:
+    def __init__(self, folder: Path, host: str, port: int, inside: list[str], *more: str) -> None:
         self.host = host
         self.port = port
         self._inside = inside
@@ -38,7 +38,13 @@ class Mosquitto:
         self.heard = folder / "heard"
         self._configuration = folder / "mosquitto.conf"
         lines = [f"listener {port} {host}", "allow_anonymous true", "persistence true", "autosave_interval 1"]
-        lines += [f"persistence_location {folder}/", "autosave_on_changes true", "user root", "max_queued_messages 0"]
+        lines += [
+            f"persistence_location {folder}/",
+            "autosave_on_changes true",
+            "user root",
+            "max_queued_messages 0",
+            *more,
+        ]
         self._configuration.write_text("\n".join(lines) + "\n")
         folder.chmod(0o777)
 
@@ -122,6 +128,28 @@ async def test_the_spool_drains_into_mosquitto_over_its_restart(tmp_path: Path) 
             above.stop()
         assert above.numbers() == list(range(1000))
         assert link.stats.connects >= 2
+
+
+async def test_a_topic_that_mosquittos_acl_denies_holds_up_nothing(tmp_path: Path) -> None:
+    """It answers PUBACK 0x87 in MQTT 5, so the culprit is known at once."""
+    allowed = tmp_path / "acl"
+    allowed.write_text("topic readwrite ward/#\ntopic readwrite probe\n")
+    allowed.chmod(0o700)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    above = Mosquitto(tmp_path, "127.0.0.1", port, [], f"acl_file {allowed}")
+    try:
+        await above.start()
+        async with linked(tmp_path, Upstream("127.0.0.1", port)) as (spool, link):
+            for number in range(100):
+                await spool.put("forbidden" if number % 25 == 5 else "ward/1", b"%d" % number)
+            await until(lambda: len(above.numbers()) == 96, 60)
+            await until(lambda: _empty(spool), 60)
+            assert not link.draining.denials.alone
+            assert [each.topic for each in spool.set_aside.facts()] == ["forbidden"] * 4
+    finally:
+        above.stop()
+    assert above.numbers() == [number for number in range(100) if number % 25 != 5]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may make network namespaces")

@@ -42,6 +42,7 @@ from littoral.store.embedded import EmbeddedStore
 from littoral.streams import StreamStore
 from littoral.things.access import OpenAccess
 from littoral.things.broker import Broker
+from littoral.things.broker.limits import ProfileName
 from littoral.things.credentials import PREFIX as ROLE_ALIASES
 from littoral.things.facade import Things
 from littoral.things.message import Publication
@@ -118,6 +119,7 @@ class RegionPlace:
         self.device_port = 0
         self.arrived: list[tuple[str, Any]] = []
         self.telemetry: Telemetry = _untold
+        self.rules: ProfileName = "aws"  # of its device port
 
     async def start(self) -> None:
         self.store = await EmbeddedStore.open(self.folder / "store")
@@ -166,7 +168,7 @@ class RegionPlace:
         self.things.broker.tap("#", self._arrive)
         self.api = await listen_http(self.gateway.handle)
         self.http = HttpService(self._device_request)
-        mqtt = self.things.broker.protocol_factory("tls", self.things.access)
+        mqtt = self.things.broker.protocol_factory("tls", self.things.access, self.rules)
         issued = self.authority.issue_server(["127.0.0.1", "localhost"])
         tls = server_context(
             (issued.certificate, issued.private_key),

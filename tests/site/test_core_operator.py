@@ -10,12 +10,15 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from paho.mqtt import publish
 
 from littoral.tour.places import PlaceProcess
+from littoral.tour.provision import BRIDGE, CORE, wait_deployed
 from tests.site.conftest import Running, needs, up
-from tests.site.on_device import NAME, a_core, littoral
+from tests.site.on_device import NAME, a_core, cloud_of, littoral
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +129,51 @@ def test_the_page_is_for_this_machines_browsers_and_only_to_look_at(core: PlaceP
     assert refused(f"{url}/status.json", Host="evil.example") == 403
     assert refused(f"{url}/components/{NAME}/stop", "POST") == 404
     assert refused(f"{url}/logs?component=..%2Fx") == 404
+
+
+def deploy_with(region: Running, more: dict[str, Any]) -> None:
+    cloud = cloud_of(region)
+    made = cloud.client("greengrassv2").create_deployment(
+        targetArn=f"arn:aws:iot:us-east-1:000000000000:thing/{CORE}",
+        components={NAME: {"componentVersion": "1.0.0"}, **more},
+    )
+    wait_deployed(cloud, made["deploymentId"])
+
+
+def test_what_the_region_denies_is_listed_and_sent_again(places: tuple[Running, PlaceProcess]) -> None:
+    region, core = places
+    iot = region.client("iot")
+    assert asked(core, "rejected") == "nothing is set aside\n"
+    mapping = {"up": {"topic": "forbidden/+", "source": "LocalMqtt", "target": "IotCore"}}
+    merge = json.dumps({"mqttTopicMapping": mapping})
+    deploy_with(region, {BRIDGE: {"componentVersion": "2.3.2", "configurationUpdate": {"merge": merge}}})
+    deny = {"Effect": "Deny", "Action": "iot:Publish", "Resource": "arn:aws:iot:*:*:topic/forbidden/1"}
+    iot.create_policy(policyName="deny", policyDocument=json.dumps({"Version": "2012-10-17", "Statement": [deny]}))
+    (target,) = iot.list_thing_principals(thingName=CORE)["principals"]
+    iot.attach_policy(policyName="deny", target=target)
+    publish.single("forbidden/1", "{}", 1, port=core.port("mqtt"))
+    deadline = time.monotonic() + 60
+    while not (found := json.loads(asked(core, "rejected", "--json"))):
+        assert time.monotonic() < deadline
+    assert [(each["topic"], each["reason"], each["size"]) for each in found] == [("forbidden/1", "not authorised", 2)]
+    number = str(found[0]["sequence"])
+    assert asked(core, "rejected", "--payload", number) == "{}"
+    listed = asked(core, "rejected", "--topic", "forbidden/+").split()
+    assert listed[:6] == ["number", "topic", "bytes", "since", "why", number]
+    words = asked(core, "status")
+    assert "1 set aside" in words and "denied" in words and "forbidden/1" in words
+    with urllib.request.urlopen(core.urls["api"] + "/metrics", timeout=30) as answer:
+        assert "littoral_spool_set_aside 1.0" in answer.read().decode()
+    assert asked(core, "rejected", "--retry", "--topic", "else/#") == "0 messages put back into the spool\n"
+
+    iot.detach_policy(policyName="deny", target=target)
+    assert asked(core, "rejected", "--retry") == "1 message put back into the spool\n"
+    while json.loads(asked(core, "status", "--json"))["spool"]["pending"]:
+        assert time.monotonic() < deadline
+    assert asked(core, "rejected", "--drop") == "0 messages dropped\n"
+    assert "topic" in asked(core, "rejected", "--retry", "--topic", "a#", code=1)
+    assert "no message 999 is set aside" in asked(core, "rejected", "--payload", "999", code=1)
+    deploy_with(region, {})
 
 
 RECIPE = """

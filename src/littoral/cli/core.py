@@ -6,6 +6,7 @@ import http.client
 import json
 import socket
 import sys
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -13,6 +14,7 @@ from urllib.parse import quote, urlencode
 from littoral.cli.asking import Failed
 from littoral.cli.sites import ago
 from littoral.cli.table import aligned
+from littoral.protocols.mqtt.topics import matches
 from littoral.site.settings import Loaded
 
 FAILED = ("FAILED", "REJECTED")
@@ -47,13 +49,42 @@ def act(loaded: Loaded, component: str, action: str) -> int:
     return 0
 
 
+def rejected(loaded: Loaded, filter: str, *, as_json: bool) -> int:
+    """What is set aside."""
+    listed = json.loads(asked(loaded, "GET", "/rejected"))
+    found = [each for each in listed if matches(filter, each["topic"])]
+    if as_json:
+        print(json.dumps(found, indent=2))
+        return 0
+    lines = [("number", "topic", "bytes", "since", "why")]
+    for each in found:
+        since = ago(time.time() - each["at"])
+        lines.append((str(each["sequence"]), each["topic"], str(each["size"]), since, each["reason"]))
+    print("".join(aligned(lines, 5)) if found else "nothing is set aside\n", end="")
+    return 0
+
+
+def rejected_payload(loaded: Loaded, number: int) -> int:
+    sys.stdout.buffer.write(asked(loaded, "GET", f"/rejected/{number}"))
+    return 0
+
+
+def rejected_act(loaded: Loaded, filter: str, action: str) -> int:
+    """``retry`` or ``drop`` what is set aside."""
+    done = json.loads(asked(loaded, "POST", f"/rejected/{action}?{urlencode({'topic': filter})}"))["messages"]
+    words = "put back into the spool" if action == "retry" else "dropped"
+    print(f"{done} message{'' if done == 1 else 's'} {words}")
+    return 0
+
+
 def summary(found: Any) -> str:
     """The status for people."""
     link, spool, outcome = found["link"], found["spool"], found["deployment"]["outcome"]
     lines = [
-        ("core", f"{found['name']}, process {found['pid']}, started {ago(found['seconds'])} ago"),
+        ("core", f"{found['name']}, process {found['pid']}, started {ago(found['seconds'])}"),
         ("link", "up" if link["connected"] else f"down: {link['last_problem'] or 'not yet connected'}"),
-        ("spool", f"{spool['pending']} waiting, {spool['dropped']} dropped, {spool['rejected']} rejected"),
+        ("spool", f"{spool['pending']} waiting, {spool['dropped']} dropped, {spool['setAside']} set aside"),
+        *([("denied", ", ".join(spool["denied"]))] if spool["denied"] else []),
         ("deployment", f"{outcome['status']} {outcome['arn']} {outcome['reason']}".strip() if outcome else "none yet"),
     ]
     if group := found["deployment"]["group"]:

@@ -234,6 +234,7 @@ def _core(commands: Any) -> None:
     read.add_argument("--lines", type=_times, default=100, metavar="N", help="the last so many (default: 100)")
     _settings_flags(read)
     read.set_defaults(command=lambda options: core.logs(_loaded(options), options.component, options.lines))
+    _core_rejected(parts)
     for action, words in (("restart", "end a component and run it again"), ("stop", "end a component")):
         done = parts.add_parser(action, help=words, description=f"{words.capitalize()}.")
         done.add_argument("component", help="its name")
@@ -290,6 +291,30 @@ def _deploy(options: argparse.Namespace) -> int:
         options.failure_handling_policy,
     )
     return deploying.deploy(_loaded(options), typed, wait=not options.no_wait)
+
+
+def _core_rejected(parts: Any) -> None:
+    parser = parts.add_parser(
+        "rejected",
+        help="messages that the place above did not take",
+        description="List what the place above refused and the core set aside, or send it again, or drop it.",
+    )
+    parser.add_argument("--topic", default="#", metavar="FILTER", help="those of these topics (default: #)")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--retry", action="store_const", dest="action", const="retry", help="send them again")
+    what.add_argument("--drop", action="store_const", dest="action", const="drop", help="forget them")
+    what.add_argument("--payload", type=_times, metavar="NUMBER", help="write that message's payload")
+    what.add_argument("--json", action="store_true", help="as JSON")
+    _settings_flags(parser)
+    parser.set_defaults(command=_rejected)
+
+
+def _rejected(options: Any) -> int:
+    if options.action is not None:
+        return core.rejected_act(_loaded(options), options.topic, options.action)
+    if options.payload is not None:
+        return core.rejected_payload(_loaded(options), options.payload)
+    return core.rejected(_loaded(options), options.topic, as_json=options.json)
 
 
 def _core_setup(parts: Any) -> None:

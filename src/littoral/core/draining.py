@@ -3,9 +3,10 @@
 The spool is drained in windows: as much is fetched as may be unacknowledged. What the place above acknowledges is
 acknowledged in the spool, several at once; a crash between the two sends it again under the same message id.
 
-What the place above refuses for good (no valid topic, too large, no valid payload) is set aside in the spool's
-``rejected`` stream, so that it holds up nothing; what it refuses for now is sent again. What outlived its message
-expiry in the spool is not sent.
+What the place above refuses for good (no valid topic, too large, no valid payload) is set aside (``rejected``), so that
+it holds up nothing; what it refuses for now is sent again. What it does not authorise is ``denials``' to decide: held
+until it is sent again or set aside, which comes back once its topic is allowed. What outlived its message expiry in the
+spool is not sent.
 """
 
 from __future__ import annotations
@@ -13,8 +14,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
+from littoral.core.denials import Decision, Denials, Target
+from littoral.core.rejected import SetAside
 from littoral.core.session import Session
 from littoral.core.spool import Spool, Spooled
 from littoral.protocols.mqtt.reasons import Reason
@@ -23,17 +27,33 @@ from littoral.store.contract import StoreError
 log = logging.getLogger(__name__)
 
 AGAIN = 1.5  # seconds until a disk that refused is tried again
+LOOK = 5.0  # seconds until the spool is asked again
+WAIT = 0.5  # seconds until it is asked again whether a message may be set aside
+DENIED = "not authorised"  # the reason of what may be allowed one day
 
 
 class Draining:
     """``settle_all`` outlives connections; ``send`` is of one."""
 
-    def __init__(self, spool: Spool, session: Session, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        spool: Spool,
+        session: Session,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._spool = spool
         self._session = session
         self._clock = clock
+        self._monotonic = monotonic
+        self.denials = Denials()
+        for each in spool.set_aside.facts():
+            if each.reason == DENIED:
+                self.denials.restore(each.target)
+        self._held: list[Spooled] = []  # in order; to be decided upon before anything is fetched
+        self._allowed: list[Target] = []  # that were denied; what was set aside of them is not yet put back
         self._acknowledged: list[int] = []  # by the place above, and not yet in the spool
-        self._refused: list[tuple[Spooled, str]] = []  # for good, and why; not yet set aside
+        self._refused: list[tuple[Spooled, str]] = []  # and why; not yet set aside
         self._settle = asyncio.Event()  # there is something in one of these
         self._room = asyncio.Event()  # for more publishes
         self.sent = 0  # acknowledged by the place above
@@ -48,37 +68,106 @@ class Draining:
         """There may be room again."""
         self._room.set()
 
+    # ----------------------------------------------------------------------------- what the place above says
+
     def answered(self, spooled: Spooled, reason: int) -> None:
         """By the place above."""
         if reason < Reason.UNSPECIFIED_ERROR:
             self.sent += 1
             self._acknowledged.append(spooled.sequence)
+            if not self.denials.quiet and self.denials.accepted(spooled, self._monotonic()):
+                log.warning("the place above takes messages to %s again", spooled.topic)
+                self._allowed.append(spooled.target)
+        elif reason == Reason.NOT_AUTHORIZED:
+            self.denials.refused(spooled, self._monotonic())
+            self._hold([spooled])
+            self._decide()
         else:
-            self._refused.append((spooled, f"reason 0x{reason:02x}"))
+            self._refuse(spooled, f"reason 0x{reason:02x}")
+        self._session.alone = self.denials.alone
         self._settle.set()
+
+    def cut(self) -> None:
+        """The connection was ended as not authorised; call before the next begins."""
+        under_way = [each for each in self._session.handles() if isinstance(each, Spooled)]
+        only = self._session.only()
+        denied = self.denials.cut(under_way, only, self._monotonic())
+        if denied is not None:
+            log.error("the place above ends the link at a message to %s: it is denied", denied[0])
+            self._hold(self._session.withdraw(lambda each: isinstance(each, Spooled) and each.target == denied))
+        self._session.alone = self.denials.alone
+
+    def forget(self, topics: Sequence[str]) -> None:
+        """These may be denied no more."""
+        self.denials.forget(topics)
+        self.more()
+
+    def _hold(self, found: list[Spooled]) -> None:
+        self._held = sorted([*self._held, *found])  # by their sequence
+        self.more()
+
+    def _refuse(self, spooled: Spooled, reason: str) -> None:
+        self.denials.dropped(spooled)
+        self._refused.append((spooled, reason))
+        self._settle.set()
+
+    # -------------------------------------------------------------------------------------------- the way up
 
     async def send(self, flush: Callable[[], None], writer: asyncio.StreamWriter) -> None:
         while True:
             while not self._session.room:
                 self._room.clear()
                 await self._room.wait()
-            # No await between this fetch and the session's taking all of it: a cancelled link must lose none.
-            for spooled in await self._spool.fetch(self._session.room, wait=3600.0):
-                self._send(spooled)
+            if self._held:
+                if not self._decide():
+                    await asyncio.sleep(WAIT)
+            else:
+                # No await between this fetch and all of it being taken: a cancelled link must lose none.
+                self.take(await self._spool.fetch(self._session.room, wait=LOOK))
             flush()
             await writer.drain()
+
+    def take(self, found: list[Spooled]) -> None:
+        """The next of the spool."""
+        if self.denials.quiet and not self._held:
+            for spooled in found:
+                self._send(spooled)
+        else:
+            self._hold(found)
+            self._decide()
+
+    def _decide(self) -> bool:
+        """Upon what is held, as far as there is room; False where the first must wait."""
+        while self._held and self._session.room:
+            spooled = self._held[0]
+            decision = self.denials.decide(spooled.target, self._monotonic())
+            if decision is Decision.WAIT:
+                return False
+            del self._held[0]
+            if decision is Decision.ASIDE:
+                self._refuse(spooled, DENIED)
+                continue
+            if decision is Decision.TRY:
+                self.denials.trying(spooled)
+                self._session.alone = True
+            self._send(spooled)
+        return True
 
     def _send(self, spooled: Spooled) -> None:
         block = spooled.block(self._clock())
         if block is None:
             self.expired += 1
             self._acknowledged.append(spooled.sequence)
+            self.denials.dropped(spooled)
             self._settle.set()
         elif self._session.fits(spooled.topic, spooled.payload, block):
             self._session.send(spooled, spooled.topic, spooled.payload, block, retain=spooled.retain)
+            return
         else:
-            self._refused.append((spooled, "larger than the place above takes"))
-            self._settle.set()
+            self._refuse(spooled, "larger than the place above takes")
+        self._session.alone = self.denials.alone
+
+    # --------------------------------------------------------------------------------------------- the spool
 
     async def settle_all(self) -> None:
         """Tell the spool; what comes while that is written is told together."""
@@ -100,6 +189,14 @@ class Draining:
             del self._acknowledged[:count]
         while self._refused:
             spooled, reason = self._refused[0]
-            log.error("%s to %s is refused for good: %s", spooled.message_id, spooled.topic, reason)
+            log.error("%s to %s is set aside: %s", spooled.message_id, spooled.topic, reason)
             await self._spool.reject(spooled, reason)
             del self._refused[0]
+        while self._allowed:
+            target = self._allowed[0]
+            await self._spool.retry(partial(_was_denied, target))
+            del self._allowed[0]
+
+
+def _was_denied(target: Target, each: SetAside) -> bool:
+    return each.reason == DENIED and each.target == target

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from littoral.core.dialing import Backoff, Dialer, Upstream
 from littoral.core.draining import Draining
 from littoral.core.ports import Deliver
-from littoral.core.session import Broken, Happened, Refused, Session, Timing
+from littoral.core.session import Broken, Cut, Happened, Refused, Session, Timing
 from littoral.core.spool import Spool, Spooled
 from littoral.protocols.mqtt.packets import Publish
 from littoral.protocols.mqtt.reasons import Reason
@@ -219,6 +219,8 @@ class Link:
                 self._welcome(group)
             self._take(happened)
             self._flush()
+            if isinstance(happened.broken, Cut):
+                self.draining.cut()
             if happened.broken is not None:
                 raise happened.broken
         raise Broken("the place above closed the connection")

@@ -7,6 +7,7 @@
     GET  /logs?component=NAME&lines=N            GET logs
     POST /components/NAME/restart | stop
     POST /deployments, /deployments/ID/cancel
+    GET, POST /rejected…                         (retrying)
 
 Owns: the form of the status, who may read which log. Whoever may open the socket is the core's user or root;
 whoever can read the token is none of its components. Refuses to know: terminals and browsers (``cli``, ``site``).
@@ -30,6 +31,8 @@ from littoral.core.link import Link
 from littoral.core.local.orders import NoSuchDeployment
 from littoral.core.nucleus.nucleus import Nucleus
 from littoral.core.recipe import BadComponent
+from littoral.core.refusal import Refused
+from littoral.core.retrying import PATH, Retrying
 from littoral.core.spool import Spool
 from littoral.net.message import BodyError, Headers, Request, Response
 from littoral.store.contract import StoreError
@@ -40,14 +43,6 @@ MOST_LINES, MOST_BYTES = 10_000, 4 * 1024 * 1024
 MOST_ASKED = 1024 * 1024  # bytes of a local deployment's request
 _CANCEL = re.compile(r"/deployments/([^/]+)/cancel")
 _ACTION = re.compile(r"/components/([^/]+)/(restart|stop)")
-
-
-class Refused(Exception):
-    """What was asked for cannot be; the message says why."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 class Operator:
@@ -67,6 +62,7 @@ class Operator:
         self._logs = folder / "logs"
         self._link = link
         self._spool = spool
+        self._retrying = Retrying(spool, link.draining)
         self._deployments = deployments
         self._nucleus = nucleus
         self._clock = clock
@@ -84,6 +80,7 @@ class Operator:
                 "pending": await self._spool.pending(),
                 "dropped": self._spool.dropped,
                 "rejected": self._spool.rejected,
+                **self._retrying.summary(),
             },
             "deployment": self._deployments.status,
             "components": self._deployments.listed(),
@@ -155,12 +152,26 @@ class Operator:
         if request.method == "POST" and (canceled := _CANCEL.fullmatch(path)) is not None:
             await self.cancel(unquote(canceled[1]))
             return _json({})
+        if (asked := PATH.fullmatch(path)) is not None:
+            return await self._set_aside(request.method, asked[1] or "", query.get("topic", ["#"])[0])
         found = _ACTION.fullmatch(path)
         if found is None or request.method != "POST":
             raise Refused(404, f"{request.method} {path} is not here")
         act: Callable[[str], Awaitable[None]] = self.restart if found[2] == "restart" else self.stop
         await act(unquote(found[1]))
         return _json({})
+
+    async def _set_aside(self, method: str, what: str, filter: str) -> Response:
+        """Raises Refused."""
+        if method == "POST" and what in ("retry", "drop"):
+            act = self._retrying.retry if what == "retry" else self._retrying.drop
+            return _json({"messages": await act(filter)})
+        if method == "GET" and not what:
+            return _json(self._retrying.listed())
+        if method == "GET" and what.isdecimal():
+            payload = await self._retrying.payload(int(what))
+            return Response(200, Headers.of([("content-type", "application/octet-stream")]), payload)
+        raise Refused(404, f"{method} /rejected/{what} is not here")
 
     def logs(self, query: dict[str, list[str]]) -> Response:
         """The answer to a question about a log. Raises Refused."""

@@ -5,13 +5,15 @@ Owns: packet identifiers, the window of QoS 1 publishes, the keep-alive. Time is
 A publish keeps its identifier until it is acknowledged, over connections too: after a reconnect with the session
 present it goes again with DUP and the same identifier (5.0 s. 4.4), before anything new, in its first order.
 
-A spooled publish that is refused for a reason that time may heal (quota, not authorised, busy) breaks the connection
-and goes again with the next, so that order holds; one that is refused for good comes back with that reason.
+A spooled publish that is refused for a reason that time may heal (quota, busy) breaks the connection and goes again
+with the next, so that order holds; one that is refused for good, or as not authorised, comes back with that reason.
+
+``alone``: no publish is written while another is under way, so that one that ends the connection is known.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,7 +39,12 @@ from littoral.protocols.mqtt.wire import MalformedPacket
 
 PUBACK = 4
 LEVEL = 5
-NEVER = (Reason.TOPIC_NAME_INVALID, Reason.PACKET_TOO_LARGE, Reason.PAYLOAD_FORMAT_INVALID)  # time heals none of these
+TOLD = (  # to whoever sent it; the others break the connection, and the publish goes again
+    Reason.TOPIC_NAME_INVALID,
+    Reason.PACKET_TOO_LARGE,
+    Reason.PAYLOAD_FORMAT_INVALID,
+    Reason.NOT_AUTHORIZED,
+)
 
 
 class Broken(Exception):
@@ -46,6 +53,10 @@ class Broken(Exception):
 
 class Refused(Broken):
     """The place above answered, and did not let us in."""
+
+
+class Cut(Broken):
+    """The place above ended the connection: something that we sent is not authorised. It does not say what."""
 
 
 @dataclass(slots=True)
@@ -65,6 +76,7 @@ class _Sent:
     packet: bytes
     topic: str
     lasting: bool  # it goes again, for as long as what refuses it may be healed
+    written: bool = False  # in this session of the place above
 
 
 @dataclass(slots=True)
@@ -84,9 +96,11 @@ class Session:
         self.timing = timing or Timing()
         self.connected = False
         self.window = window
+        self.alone = False
         self._receive_maximum = 65535  # of the place above
         self._max_packet = 0
         self._unacknowledged: dict[int, _Sent] = {}
+        self._due: dict[int, None] = {}  # of those, in order, what is not yet written on this connection
         self._next_id = 0
         self._asked: set[int] = set()  # identifiers of SUBSCRIBE and UNSUBSCRIBE
         self._decoder = Decoder(LEVEL)
@@ -102,6 +116,7 @@ class Session:
         self._decoder = Decoder(LEVEL)
         self._out.clear()
         self._asked.clear()
+        self._due = dict.fromkeys(self._unacknowledged)
         self._heard = now
         self._pinged = False
         keep_alive = max(1, round(self.timing.dead_after))
@@ -138,6 +153,8 @@ class Session:
 
     def outgoing(self) -> bytes:
         """Bytes to write now."""
+        if self._due and self.connected:
+            self._write_due()
         data = b"".join(self._out)
         self._out.clear()
         return data
@@ -147,7 +164,10 @@ class Session:
     @property
     def room(self) -> int:
         """How many more may be published now."""
-        return max(0, min(self.window, self._receive_maximum) - len(self._unacknowledged)) if self.connected else 0
+        if not self.connected:
+            return 0
+        window = 1 if self.alone else min(self.window, self._receive_maximum)
+        return max(0, window - len(self._unacknowledged))
 
     def fits(self, topic: str, payload: bytes, block: bytes) -> bool:
         """Whether the place above takes packets of this size. 16 bytes are for lengths and the identifier."""
@@ -169,14 +189,27 @@ class Session:
         number = self._identifier()
         sent.packet = publish_with(block, sent.topic, payload, number, retain=retain)
         self._unacknowledged[number] = sent
-        if self.connected:
+        if self.connected and not self.alone and not self._due:
+            sent.written = True
             self._out.append(sent.packet)
+        else:
+            self._due[number] = None
 
     def forget(self, handle: Any) -> None:
         """Not to be sent again, should it be unacknowledged."""
-        for number, sent in list(self._unacknowledged.items()):
-            if sent.handle is handle:
-                del self._unacknowledged[number]
+        self.withdraw(lambda each: each is handle)
+
+    def withdraw(self, which: Callable[[Any], bool]) -> list[Any]:
+        """The handles, in order, of those unacknowledged that are not to be sent again."""
+        found = [number for number, sent in self._unacknowledged.items() if which(sent.handle)]
+        for number in found:
+            self._due.pop(number, None)
+        return [self._unacknowledged.pop(number).handle for number in found]
+
+    def only(self) -> Any:
+        """The handle of the one lasting publish that alone is under way, with no subscription beside it; else None."""
+        written = [sent for number, sent in self._unacknowledged.items() if number not in self._due]
+        return written[0].handle if len(written) == 1 and written[0].lasting and not self._asked else None
 
     def subscribe(self, filters: Iterable[str]) -> int:
         """The packet identifier that SUBACK will have. What we publish ourselves does not come back (no local)."""
@@ -214,6 +247,8 @@ class Session:
                 happened.subscribed.append((packet.packet_id, packet.reasons))
             case Pingresp():
                 pass
+            case Disconnect(reason=Reason.NOT_AUTHORIZED):
+                raise Cut("the place above closed: something that was sent is not authorised (reason 0x87)")
             case Disconnect():
                 raise Broken(f"the place above closed: reason 0x{packet.reason:02x}")
             case _:
@@ -223,9 +258,11 @@ class Session:
         sent = self._unacknowledged.get(packet.packet_id)
         if sent is None:
             return
-        if packet.reason >= Reason.UNSPECIFIED_ERROR and sent.lasting and packet.reason not in NEVER:
+        if packet.reason >= Reason.UNSPECIFIED_ERROR and sent.lasting and packet.reason not in TOLD:
             raise Broken(f"a publish to {sent.topic} was refused for now: reason 0x{packet.reason:02x}")
         del self._unacknowledged[packet.packet_id]
+        if self._due:
+            self._due.pop(packet.packet_id, None)
         happened.acknowledged.append((sent.handle, packet.reason))
 
     def _welcome(self, packet: Connack) -> None:
@@ -237,8 +274,18 @@ class Session:
         self.connected = True
         self._receive_maximum = packet.properties.get("receive_maximum", 65535)
         self._max_packet = packet.properties.get("maximum_packet_size", 0)
-        for sent in self._unacknowledged.values():
-            self._out.append(again(sent.packet) if packet.session_present else sent.packet)
+        if not packet.session_present:
+            for sent in self._unacknowledged.values():
+                sent.written = False
+
+    def _write_due(self) -> None:
+        """In order. Alone: one, when nothing else is under way that may be refused."""
+        while self._due and not (self.alone and (self._asked or len(self._unacknowledged) > len(self._due))):
+            number = next(iter(self._due))
+            del self._due[number]
+            sent = self._unacknowledged[number]
+            self._out.append(again(sent.packet) if sent.written else sent.packet)
+            sent.written = True
 
     def _identifier(self) -> int:
         while True:

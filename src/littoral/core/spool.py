@@ -14,19 +14,21 @@ from __future__ import annotations
 import base64
 import contextlib
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
+from littoral.core.denials import Target
+from littoral.core.rejected import Rejected, SetAside
 from littoral.protocols.mqtt.properties import PublishProperties, properties_block
 from littoral.protocols.mqtt.wire import encode_text
-from littoral.store.contract import Conflict, Consumer, Outgoing, Records, Retention, Streams
+from littoral.store.contract import Conflict, Consumer, Message, Outgoing, Records, Retention, Streams
 
 STREAM = "core/spool"
-REJECTED = "core/rejected"
 EPOCH = "core/spool-epoch"
 MESSAGE_ID = "littoral-message-id"
 _NAME: Final = b"\x26" + encode_text(MESSAGE_ID)  # a user property (5.0 s. 2.2.2.2); its value follows
+PAGE = 500  # messages put back at once
 FOREVER = 10 * 365 * 24 * 3600.0  # seconds; who sends again decides the link, not a timer
 
 
@@ -78,6 +80,15 @@ class Spooled(NamedTuple):
     def retain(self) -> bool:
         return "retain" in self.headers
 
+    @property
+    def target(self) -> Target:
+        return self.topic, self.retain
+
+    @property
+    def since(self) -> float:
+        """When it was spooled first: it may have been set aside meanwhile. Unix seconds."""
+        return float(self.headers.get("since", self.spooled_at))
+
     def block(self, now: float) -> bytes | None:
         """Its properties as on the wire, the message id among them; None once its message expiry is over. What it has
         waited here counts (5.0 s. 3.3.2.3.3)."""
@@ -86,7 +97,7 @@ class Spooled(NamedTuple):
             return named
         expiry = self.headers.get("expiry")
         if expiry is not None:
-            left = int(expiry) - max(0, int(now - self.spooled_at))
+            left = int(expiry) - max(0, int(now - self.since))
             if left <= 0:
                 return None
             named += properties_block({"message_expiry": left})
@@ -96,9 +107,12 @@ class Spooled(NamedTuple):
 class Spool:
     """Open with ``Spool.open``. One link drains it."""
 
-    def __init__(self, streams: Streams, consumer: Consumer, identity: str, limits: SpoolLimits) -> None:
+    def __init__(
+        self, streams: Streams, consumer: Consumer, set_aside: Rejected, identity: str, limits: SpoolLimits
+    ) -> None:
         self._streams = streams
         self._consumer = consumer
+        self.set_aside = set_aside
         self.identity = identity
         self.limits = limits
         self.keep_qos0 = True  # while there is no link; else it is dropped then, and counted
@@ -107,15 +121,15 @@ class Spool:
         self.dropped = (
             0  # never sent: discard="old" (noticed as it is fetched), or of QoS 0 without a link; since the start
         )
-        self.rejected = 0  # refused for good by the place above, since the start
+        self.rejected = 0  # set aside, since the start
 
     @classmethod
     async def open(cls, streams: Streams, records: Records, core: str, limits: SpoolLimits | None = None) -> Spool:
         wanted = limits or SpoolLimits()
         await streams.create(STREAM, wanted.retention())
-        await streams.create(REJECTED, Retention(max_messages=10_000, max_bytes=64 * 1024**2, discard="old"))
         consumer = await streams.consumer(STREAM, "link", ack_wait=FOREVER)
-        return cls(streams, consumer, f"{core}/{await _epoch(records)}", wanted)
+        set_aside = await Rejected.open(streams)
+        return cls(streams, consumer, set_aside, f"{core}/{await _epoch(records)}", wanted)
 
     async def limit(self, limits: SpoolLimits, *, keep_qos0: bool) -> None:
         """From now on. Raises StoreError."""
@@ -138,7 +152,7 @@ class Spool:
             if self._handed_out and message.sequence > self._handed_out + 1:
                 self.dropped += message.sequence - self._handed_out - 1
             self._handed_out = max(self._handed_out, message.sequence)
-            message_id = f"{self.identity}/{message.sequence}"
+            message_id = message.headers.get("id") or f"{self.identity}/{message.sequence}"
             found.append(Spooled(message.sequence, message_id, message.data, message.headers, message.published_at))
         return found
 
@@ -147,15 +161,39 @@ class Spool:
         await self._consumer.ack(sequences)
 
     async def reject(self, spooled: Spooled, reason: str) -> None:
-        """Set aside what will never be taken, so that it holds up nothing; it stays readable in a stream."""
-        headers = {**spooled.headers, "reason": reason}
-        await self._streams.publish(REJECTED, [Outgoing(spooled.payload, spooled.message_id, headers)])
+        """Set aside what is not taken, so that it holds up nothing. A crash in the middle sets it aside twice, which
+        its id tells. Raises StoreError."""
+        since = {} if "expiry" not in spooled.headers else {"since": str(spooled.since)}
+        headers = {**spooled.headers, **since, "id": spooled.message_id, "reason": reason}
+        await self.set_aside.add(spooled.payload, headers)
         await self._consumer.ack([spooled.sequence])
         self.rejected += 1
+
+    async def retry(self, which: Callable[[SetAside], bool]) -> int:
+        """Put these back, behind what waits, under the ids that they had; how many. Raises StoreError: then the rest
+        stays set aside."""
+        chosen = self.set_aside.chosen(which)
+        for start in range(0, len(chosen), PAGE):
+            page = chosen[start : start + PAGE]
+            found = [message for each in page if (message := await self.set_aside.message(each)) is not None]
+            if found:
+                await self._streams.publish(STREAM, [Outgoing(each.data, headers=_again(each)) for each in found])
+            await self.set_aside.done(page)
+        return len(chosen)
+
+    async def drop(self, which: Callable[[SetAside], bool]) -> int:
+        """Of what is set aside; how many. Raises StoreError."""
+        chosen = self.set_aside.chosen(which)
+        await self.set_aside.done(chosen)
+        return len(chosen)
 
     async def pending(self) -> int:
         """How many the place above has not yet acknowledged."""
         return await self._consumer.pending()
+
+
+def _again(message: Message) -> dict[str, str]:
+    return {name: value for name, value in message.headers.items() if name != "reason"}
 
 
 async def _epoch(records: Records) -> str:

@@ -138,7 +138,9 @@ def core_readings(core: Core) -> Callable[[], list[Reading]]:
             Reading("littoral_link_connected", "Link upward", float(link.stats.connected)),
             Reading("littoral_link_sent_total", "Spooled messages acknowledged above", link.draining.sent),
             Reading("littoral_spool_dropped_total", "Spooled messages never sent", core.spool.dropped),
-            Reading("littoral_spool_rejected_total", "Spooled messages refused for good above", core.spool.rejected),
+            Reading("littoral_spool_rejected_total", "Spooled messages set aside, refused above", core.spool.rejected),
+            Reading("littoral_spool_set_aside", "Messages that are set aside now", float(len(core.spool.set_aside))),
+            Reading("littoral_spool_denied_topics", "Topics denied above", float(len(link.draining.denials.denied))),
         ]
 
     return readings

@@ -10,7 +10,8 @@ function summary(status) {
   return [
     ['link', status.link.connected ? 'up' : 'down'],
     ['waiting to go up', String(status.spool.pending)],
-    ['lost', String(status.spool.dropped + status.spool.rejected)],
+    ['dropped', String(status.spool.dropped)],
+    ['set aside', String(status.spool.setAside)],
     ['running for', duration(status.seconds)],
   ];
 }

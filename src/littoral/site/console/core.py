@@ -10,7 +10,8 @@ import json
 from typing import Final
 from urllib.parse import parse_qs
 
-from littoral.core.operator import Operator, Refused
+from littoral.core.operator import Operator
+from littoral.core.refusal import Refused
 from littoral.net.message import Headers, Request, Response
 from littoral.site.console import of_this_machine, page
 
