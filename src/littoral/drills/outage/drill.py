@@ -160,6 +160,7 @@ class Outage:
         seen.drained_in = (time.time() if sent >= due else changed) - began - seen.resumed_after
         self._tell("drained", f"{seen.drained:.0f} messages in {seen.drained_in:.1f} s")
         self._wait(self._done, 300.0)
+        self._wait(lambda: not seen.left, 60.0)  # the last may be on their way still
 
     def check(self) -> None:
         self.seen.alarms = self.probe.stop()
@@ -188,6 +189,7 @@ class Outage:
         store = f"file:{self.ward.core_folder}/store/streams.db?mode=ro"
         with contextlib.closing(sqlite3.connect(store, uri=True)) as opened:
             for (size,) in opened.execute("SELECT bytes FROM streams WHERE name = 'core/spool'"):
+                self.seen.left = size
                 self.seen.spooled_bytes = max(self.seen.spooled_bytes, size)
 
     def _sent(self) -> float:
@@ -207,6 +209,7 @@ class Outage:
 
     def _wait(self, condition: Callable[[], bool], seconds: float) -> None:
         deadline = time.monotonic() + seconds
+        self._look_at_spool()
         while not condition() and time.monotonic() < deadline:
             self.ward.check_alive()
             self._look_at_spool()

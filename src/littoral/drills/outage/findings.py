@@ -66,6 +66,7 @@ def _records(found: Findings, seen: Seen) -> None:
     records = seen.records
     assert records is not None
     found.row("records accepted / at the region", f"{records.accepted} / {records.arrived}")
+    found.row("left in the spool at the end", f"{seen.left} bytes")
     if seen.plan.when_full == "refuse":
         found.check("nothing accepted is lost", not records.lost, f"{records.lost} of {records.accepted}")
     else:

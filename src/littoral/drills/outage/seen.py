@@ -37,7 +37,8 @@ class Seen:
     disk_filled: bool = False
     disk_refused: int = 0
     spool_limit: int = 0
-    spooled_bytes: int = 0
+    spooled_bytes: int = 0  # the most
+    left: int = 0  # bytes, when last looked at
     resumed_after: float = 0.0
     spooled: int = 0  # records that waited when the link came back
     drained_in: float = 0.0
