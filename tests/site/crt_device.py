@@ -1,8 +1,9 @@
 """AWS's device SDK at work, in a process of its own: its native threads stay out of the tests'.
 
-    python crt_device.py tls|alpn|websocket|headers PORT CA CERTIFICATE KEY ACCESS_KEY SECRET_KEY [SESSION_TOKEN]
+    python crt_device.py tls|alpn|websocket|headers|wss PORT CA CERTIFICATE KEY ACCESS_KEY SECRET_KEY [SESSION_TOKEN]
 
-``websocket`` signs in the query, as the SDK's builder does; ``headers`` in the headers.
+``websocket`` signs in the query, as the SDK's builder does; ``headers`` in the headers; ``wss`` in the query, over TLS
+and without a certificate.
 
 Prints one JSON line with what it saw. Not a test itself; see test_mqtt_clients.py.
 """
@@ -26,12 +27,18 @@ WAY, PORT, CA, CERTIFICATE, KEY, ACCESS_KEY, SECRET_KEY, *TOKEN = sys.argv[1:]
 TYPES = {
     "websocket": auth.AwsSignatureType.HTTP_REQUEST_QUERY_PARAMS,
     "headers": auth.AwsSignatureType.HTTP_REQUEST_HEADERS,
+    "wss": auth.AwsSignatureType.HTTP_REQUEST_QUERY_PARAMS,
 }
 WAIT = 20
 
 
 def way_in() -> dict[str, Any]:
     """What the client's options say of how it gets there."""
+    if WAY == "wss":
+        secure = io.TlsContextOptions()
+        secure.override_default_trust_store_from_path(None, CA)
+        way = {"host_name": "localhost", "tls_ctx": io.ClientTlsContext(secure)}
+        return {**way, "websocket_handshake_transform": signed}
     if WAY in TYPES:
         return {"host_name": "127.0.0.1", "websocket_handshake_transform": signed}
     tls = io.TlsContextOptions.create_client_with_mtls_from_path(CERTIFICATE, KEY)
@@ -149,7 +156,8 @@ def publish_by_http(topic: str, payload: str) -> None:
     if WAY in TYPES:
         client = boto3.client(
             "iot-data",
-            endpoint_url=f"http://127.0.0.1:{PORT}",
+            endpoint_url=f"https://localhost:{PORT}" if WAY == "wss" else f"http://127.0.0.1:{PORT}",
+            verify=CA,
             region_name="us-east-1",
             aws_access_key_id=ACCESS_KEY,
             aws_secret_access_key=SECRET_KEY,

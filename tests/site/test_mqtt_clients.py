@@ -10,6 +10,7 @@ import queue
 import ssl
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -302,12 +303,17 @@ def temporary(place: Running, device: Device) -> list[str]:
     return [found["accessKeyId"], found["secretAccessKey"], found["sessionToken"]]
 
 
-@pytest.mark.parametrize("way", ["tls", "alpn", "websocket", "headers", "websocket, temporary", "headers, temporary"])
+WAYS = ["tls", "alpn", "websocket", "headers", "wss", "websocket, temporary", "headers, temporary", "wss, temporary"]
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_awsiotsdk(place: Running, device: Device, way: str) -> None:
     """Its MQTT 5 client: client certificates with and without ALPN as on port 443, and a WebSocket it signs itself, in
-    the query or the headers, by the place's own keys and by those that its certificate is good for."""
+    the query or the headers, over TLS on that port, by the place's own keys and by those that its certificate is good
+    for."""
     how, _, lent = way.partition(", ")
-    port = place.port(f"mqtt-{how}") if how in ("tls", "alpn") else urlsplit(place.api).port
+    ports = {"tls": "mqtt-tls", "alpn": "mqtt-alpn", "wss": "mqtt-alpn"}
+    port = place.port(ports[how]) if how in ports else urlsplit(place.api).port
     keys = temporary(place, device) if lent else [place.access_key, place.secret_key]
     given = [how, port, device.ca, device.certificate, device.key, *keys]
     command = [sys.executable, str(HERE / "crt_device.py"), *map(str, given)]
@@ -330,3 +336,22 @@ def test_awsiotsdk(place: Running, device: Device, way: str) -> None:
         "present": [False, True],
         "will": "gone",
     }
+
+
+def test_without_certificate_and_signature_the_second_port_lets_nobody_in(place: Running, device: Device) -> None:
+    tls = ssl.create_default_context(cafile=device.ca)
+    client: Any = paho.Client(CallbackAPIVersion.VERSION2, client_id="bed", reconnect_on_failure=False)
+    answers: queue.Queue[Any] = queue.Queue()
+    client.tls_set_context(tls)
+    client.on_connect = lambda c, u, f, reason, p: answers.put(reason)
+    client.connect("localhost", place.port("mqtt-alpn"))
+    client.loop_start()
+    try:
+        assert answers.get(timeout=WAIT) == "Not authorized"
+    finally:
+        client.loop_stop()
+    for path, status in (("things/bed/shadow", 401), ("topics/bed", 403), ("mqtt", 403)):
+        request = urllib.request.Request(f"https://localhost:{place.port('mqtt-alpn')}/{path}", b"{}", method="POST")
+        with pytest.raises(urllib.error.HTTPError) as refusal:
+            urllib.request.urlopen(request, context=tls)
+        assert refusal.value.code == status

@@ -144,10 +144,11 @@ class Gateway:
         is known by the signature, has every service, and gets nothing by the certificate: it may be a core's, that
         passes on what its components ask."""
         certificate = request.peer.certificate
+        signed = (request.headers.get("authorization") or "").startswith("AWS4-") and "upgrade" not in request.headers
+        if signed and (certificate is not None or self._identity.verify):
+            return self._respond(request, self._services, None)
         if certificate is None:
             return self._visitors(request)
-        if (request.headers.get("authorization") or "").startswith("AWS4-") and "upgrade" not in request.headers:
-            return self._respond(request, self._services, None)
         for prefix, handler in self._device_routes.items():
             if request.target.startswith(prefix) and (answer := handler(request)) is not None:
                 return answer

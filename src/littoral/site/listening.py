@@ -54,10 +54,13 @@ async def listen_mqtt(
         base.place.listening("mqtt", "mqtt", "127.0.0.1", listener)
     if settings.mqtt_tls_port is not None or settings.mqtt_alpn_port is not None:
         own = base.authority.issue_server(names).pair
-        tls = device_context(own, Certificates(base.authority, [], settings.mqtt_certificates), things, device_cas)
+        certificates = Certificates(base.authority, [], settings.mqtt_certificates)
         mqtt = things.broker.protocol_factory("mqtt-tls", None, PROFILES[settings.mqtt_tls_profile])
         for name, port in (("mqtt-tls", settings.mqtt_tls_port), ("mqtt-alpn", settings.mqtt_alpn_port)):
             if port is not None:
+                tls = device_context(
+                    own, certificates, things, device_cas, signers=name == "mqtt-alpn" and gateway.verifies
+                )
                 devices = await _listen_devices(mqtt, gateway, tls, settings.host, port)
                 base.place.listening(name, "mqtts", settings.host, devices)
 
@@ -72,14 +75,15 @@ async def _listen_devices(mqtt: Factory, gateway: Gateway, tls: ssl.SSLContext, 
 
 
 def device_context(
-    own: Pair, certificates: Certificates, things: Things, device_cas: Sequence[bytes]
+    own: Pair, certificates: Certificates, things: Things, device_cas: Sequence[bytes], *, signers: bool = False
 ) -> ssl.SSLContext:
-    """Of the device port: ``own`` for the place's names, one of ``certificates`` for each domain configuration's."""
+    """Of the device port: ``own`` for the place's names, one of ``certificates`` for each domain configuration's.
+    ``signers`` need no certificate."""
     cas = b"".join(device_cas).decode()
     domains = Contexts(certificates, things.domains.serves, lambda _: cas + things.anchors, ALPN)
     refuses = things.domains.refuses
     tls = server_context(own, names=domains, client_cas=device_cas, clients="required", alpn=ALPN, refuses=refuses)
-    things.trust(tls)
+    things.trust(tls, signers=signers)
     return tls
 
 

@@ -210,7 +210,9 @@ class Settings:
     )
     mqtt_port: int | None = _row(1883, PORT, "MQTT without TLS; loopback only")
     mqtt_tls_port: int | None = _row(8883, PORT, "Devices: MQTT and HTTPS over TLS with client certificates")
-    mqtt_alpn_port: int | None = _row(None, PORT, "The same once more, such as 443 for devices behind firewalls")
+    mqtt_alpn_port: int | None = _row(
+        None, PORT, "The same once more, such as 443; signed requests need no certificate there"
+    )
     mqtt_profile: str = _row("aws", PROFILE, "The rules of `mqtt_port`: AWS IoT Core's limits, or MQTT with QoS 2")
     mqtt_tls_profile: str = _row("aws", PROFILE, "The same for devices, on `mqtt_tls_port` and over WebSocket")
     mqtt_certificates: Path | None = _row(

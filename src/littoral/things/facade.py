@@ -298,9 +298,10 @@ class Things:
             return None
         return known.attributes if self.permissions.active(certificate) else None
 
-    def trust(self, tls: ssl.SSLContext) -> None:
-        """Let this context of a device port take what the registry knows, now and later (``Trust``)."""
-        self._trust.add(tls)
+    def trust(self, tls: ssl.SSLContext, *, signers: bool = False) -> None:
+        """Let this context of a device port take what the registry knows, now and later, and ``signers`` without a
+        certificate (``Trust``)."""
+        self._trust.add(tls, signers=signers)
 
     @property
     def anchors(self) -> str:

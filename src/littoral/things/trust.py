@@ -17,9 +17,13 @@ class Trust:
         self._registry = registry
         self._authorizers = authorizers
         self._contexts: list[tuple[ssl.SSLContext, set[str]]] = []  # with what is loaded into it
+        self._open: set[ssl.SSLContext] = set()
         self.anchors = ""  # PEM, all of them
 
-    def add(self, tls: ssl.SSLContext) -> None:
+    def add(self, tls: ssl.SSLContext, *, signers: bool = False) -> None:
+        """``signers``: clients may come without a certificate at any time, and sign their requests."""
+        if signers:
+            self._open.add(tls)
         tls.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # a device's own certificate may be what is trusted
         self._contexts.append((tls, set()))
         self.renew()
@@ -28,7 +32,7 @@ class Trust:
         """The registry has changed, or an authorizer."""
         needed = ssl.CERT_OPTIONAL if self._authorizers.any_active else ssl.CERT_REQUIRED
         for tls, _ in self._contexts:
-            tls.verify_mode = needed
+            tls.verify_mode = ssl.CERT_OPTIONAL if tls in self._open else needed
         anchors = self._registry.anchors()
         self.anchors = "".join(anchors.values())
         for identifier, pem in anchors.items():
