@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from littoral.store.contract import Records
 from littoral.store.documents import Document, Documents
 
+SHIELD_KINDS = ("shield-attack", "shield-protection", "shield-subscription")
 WAF_KINDS = tuple(f"waf-{noun}" for noun in "webacl rulegroup ipset regexpatternset logging tags policy secret".split())
 LOCATION_LOST = 60.0  # seconds without a word after which a location no longer holds up "Deployed"
 
@@ -76,6 +77,7 @@ class Control:
                 "realtime-log-config",
                 "trust-store",
                 "tags",
+                *SHIELD_KINDS,
                 *WAF_KINDS,
             )
         }
@@ -118,11 +120,13 @@ class Control:
         if deploy:
             await self._publish(document["revision"])
 
-    async def delete(self, kind: str, key: str) -> None:
-        revision = await self._next_revision()
+    async def delete(self, kind: str, key: str, *, deploy: bool = True) -> None:
+        """As ``put``."""
+        revision = await self._next_revision() if deploy else 0
         await self._kinds[kind].documents.delete(key)
         self._kinds[kind].all.pop(key, None)
-        await self._publish(revision)
+        if deploy:
+            await self._publish(revision)
 
     async def _next_revision(self) -> int:
         """Reserved durably; nobody sees it before ``_publish``, when what it stands for is there."""

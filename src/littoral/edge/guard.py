@@ -24,6 +24,7 @@ from littoral.net.message import Answer, Handler, Headers, Request, Response
 from littoral.net.passage import Again, Passage
 from littoral.protocols.http1 import prepared_head
 from littoral.protocols.shield import Shield, client_of
+from littoral.protocols.shield.shield import REQUESTS
 
 log = logging.getLogger("littoral.edge.shield")
 
@@ -38,9 +39,17 @@ LABEL = "LimitExceeded from cloudfront"
 class Guard:
     """A ``net.accepting.Gate`` for connections, and a handler in front of handlers (``before``)."""
 
-    def __init__(self, shield: Shield, pop: str, known: Callable[[str], bool] = lambda _: False) -> None:
-        """``known`` says of an address whether it is another location's, which asks for many viewers."""
+    def __init__(
+        self,
+        shield: Shield,
+        pop: str,
+        known: Callable[[str], bool] = lambda _: False,
+        refused: Callable[[str, str, str], None] = lambda why, client, host: None,
+    ) -> None:
+        """``known`` says of an address whether it is another location's, which asks for many viewers. ``refused`` is
+        told of each refusal: its name, the client, and the host that a request is for."""
         self.shield = shield
+        self._refused = refused
         self._known = known
         self._loop = asyncio.get_running_loop()
         self._left: dict[str, int] = {}  # requests that a client may make before it is looked at again
@@ -66,8 +75,10 @@ class Guard:
     def arrives(self, host: str) -> bool:
         self._wake()
         client = client_of(host)
-        if self.shield.arrives(client, self._loop.time()) and not self._known(host):
+        why = self.shield.arrives(client, self._loop.time())
+        if why and not self._known(host):
             self._latest = client
+            self._refused(why, client, "")
             return False
         return True
 
@@ -84,6 +95,7 @@ class Guard:
             host = request.peer.host
             granted = left.get(host) or self._look(host)
             if not granted:
+                self._refused(REQUESTS, client_of(host), request.host)
                 return self._refusal
             left[host] = granted - 1
             made = enter(request)

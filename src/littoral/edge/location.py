@@ -29,6 +29,7 @@ from urllib.parse import quote
 from littoral.aws.sign import sign
 from littoral.edge import answer
 from littoral.edge.cffunctions.state import FUNCTIONS, STORES, digest, script_from, store_from
+from littoral.edge.ddos.watch import Watch
 from littoral.edge.feed import PREFIX
 from littoral.edge.pipeline import Pipeline
 from littoral.edge.plan import Plan, compile_plan
@@ -145,6 +146,7 @@ class EdgeLocation:
         records: Records,
         functions: Functions,
         deployment: Deployment | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self.name = name
         self._region = region
@@ -157,7 +159,7 @@ class EdgeLocation:
         self._deployment = deployment or Deployment(
             Firewall(time.time, answer.request_id, exempt=RAW), locator=pipeline.locator, records=records
         )
-        self._uplink = Uplink(name, self._deployment.firewall, region.ask)
+        self._uplink = Uplink(name, self._deployment.firewall, region.ask, watch)
         pipeline.firewall = self._deployment.firewall
         self._fetched: list[str] = []  # ARNs of the versions that this location installed; others belong to the place
         self.functions: list[str] = []  # those that triggers name

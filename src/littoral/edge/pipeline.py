@@ -153,6 +153,11 @@ class Pipeline:
         found = self._plans.get(host) or self._plans.get(host := host.partition(":")[0].lower())
         return found or named_by_wildcard(self._plans, host)
 
+    def distribution_of(self, host: str) -> str:
+        """The id of the distribution of that name, or ""."""
+        plan = self.plan_of(host)
+        return plan.id if plan is not None else ""
+
     def plans(self) -> list[Plan]:
         """What is served, each once, in the order of ids."""
         return sorted({plan.id: plan for plan in self._plans.values()}.values(), key=lambda plan: plan.id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from littoral.aws.gateway import Gateway
@@ -10,6 +11,7 @@ from littoral.edge.accesslog.bucket import RegionBuckets
 from littoral.edge.accesslog.delivery import AccessLogs
 from littoral.edge.cffunctions.functions import CloudFrontFunctions
 from littoral.edge.compressing import zstd
+from littoral.edge.ddos.watch import Watch
 from littoral.edge.geo import Database, Locator, NoDatabase
 from littoral.edge.location import EdgeLocation, Region
 from littoral.edge.pipeline import Pipeline
@@ -78,7 +80,8 @@ async def attach(base: Foundation, functions: Functions, region_url: str, key: C
     realtime = RealtimeLogs(name.upper(), streams, server=server, locator=pipeline.locator)
     pipeline.access.readers.append(realtime)
     region = Region(region_url, key, client, settings.region)
-    location = EdgeLocation(name, region, pipeline, base.store.records("edge-location"), functions)
+    watch = Watch(time.time, pipeline.distribution_of)
+    location = EdgeLocation(name, region, pipeline, base.store.records("edge-location"), functions, watch=watch)
     base.metrics.add(lambda: edge_readings(pipeline))
     base.metrics.add(lambda: realtime_readings(realtime))
     await location.start()  # invalidations that came meanwhile are applied before anybody is served
@@ -88,7 +91,7 @@ async def attach(base: Foundation, functions: Functions, region_url: str, key: C
     base.place.quiet(pipeline.access.flush_and_deliver)
     base.place.part(pipeline.access.close)
     base.place.quiet(location.close)
-    await listen_edge(base, pipeline)
+    await listen_edge(base, pipeline, watch)
     if settings.edge_address is not None or settings.edge_port is not None:
         await location.reachable(settings.edge_address or base.place.url("edge"))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable
 
+from littoral.edge.ddos.watch import Watch
 from littoral.edge.entrance import Entrance
 from littoral.edge.guard import Guard
 from littoral.edge.pipeline import Pipeline
@@ -18,11 +19,11 @@ from littoral.site.place import Listening
 from littoral.site.readings import listener_readings, shield_readings
 
 
-async def listen_edge(base: Foundation, pipeline: Pipeline) -> None:
+async def listen_edge(base: Foundation, pipeline: Pipeline, watch: Watch) -> None:
     """The edge over HTTP and TLS; certificates of served names are made by the place's CA when first asked for. TLS is
     the front's where there is one, else our own listener's, which speaks HTTP/1.1. One guard stands before them all."""
     settings = base.place.settings
-    guard = Guard(Shield(settings.client_limits()), pipeline.pop, pipeline.is_location)
+    guard = Guard(Shield(settings.client_limits()), pipeline.pop, pipeline.is_location, watch.refused)
     base.place.part(guard.close)
     base.metrics.add(lambda: shield_readings(guard.shield))
     if settings.edge_port is not None:

@@ -14,6 +14,8 @@ from littoral.aws.sessions import Credentials
 from littoral.core.greengrass import Greengrass
 from littoral.edge.cloudfront import CloudFront
 from littoral.edge.control import Control
+from littoral.edge.ddos.api import Shield
+from littoral.edge.ddos.attacks import Attacks
 from littoral.edge.feed import Feed, replicated
 from littoral.edge.keyvalue import KeyValueStoreData
 from littoral.edge.waf.api import Wafv2
@@ -82,7 +84,8 @@ async def _region(place: Place, *, with_edge: bool) -> None:
     cloudfront.objects = ImportedObjects(local.objects)
     cloudfront.streams = local.streams
     destinations = FirewallLogs(local.objects, functions, local.streams, account)
-    reports = Reports(destinations)
+    attacks = Attacks(control, account)
+    reports = Reports(destinations, attacks=attacks)
     groups = managed_groups(place.settings.waf_rules)
     source = groups.source if groups is not None else None
     services: dict[str, object] = {
@@ -93,6 +96,7 @@ async def _region(place: Place, *, with_edge: bool) -> None:
         "cloudfront-keyvaluestore": KeyValueStoreData(control),
         "greengrassv2": greengrass,
         "secretsmanager": secrets.api,
+        "shield": Shield(control, attacks, account=account),
         "wafv2": Wafv2(
             control, account=account, region=region, reports=reports, destinations=destinations, groups=groups
         ),

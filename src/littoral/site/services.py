@@ -25,6 +25,7 @@ API_CLASSES: dict[str, str] = {
     "s3": "littoral.objects.api:S3Api",
     "scheduler": "littoral.schedules.api:SchedulerApi",
     "secretsmanager": "littoral.secrets.api:SecretsApi",
+    "shield": "littoral.edge.ddos.api:Shield",
     "sts": "littoral.aws.identity:Sts",
     "wafv2": "littoral.edge.waf.api:Wafv2",
 }

@@ -1,8 +1,9 @@
 """What edge locations tell the region of their firewalls, and where it goes: samples, log records, held-back keys.
 
     GET  /_littoral/waf/ruleset/<sha256>   → {"REQUEST-901-….conf": "…", …}, which managed rule groups are made of
-    POST /_littoral/waf/report {"location": "pop1", "samples": […], "logs": […], "blocked": […] | null}
+    POST /_littoral/waf/report {"location": "pop1", "samples": […], "logs": […], "blocked": […] | null, "attack": {…}}
 
+An attack is what the guard saw (``edge.ddos``), where there is news of one.
 Signed, as the feed is. Log records are delivered in the order of a location's reports; a destination that fails loses
 the batch, which is said in the place's log: WAF logs are no ledger, at AWS neither.
 """
@@ -32,11 +33,21 @@ class Deliver(Protocol):
     async def deliver(self, arn: str, records: list[dict[str, Any]]) -> None: ...
 
 
+class Attacks(Protocol):
+    async def take(self, location: str, told: dict[str, Any], now: float) -> None: ...
+
+
 class Reports:
     """The region's side."""
 
-    def __init__(self, destinations: Deliver | None = None, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        destinations: Deliver | None = None,
+        clock: Callable[[], float] = time.time,
+        attacks: Attacks | None = None,
+    ) -> None:
         self.samples = Samples()
+        self._attacks = attacks
         self._destinations = destinations
         self._clock = clock
         self._blocked: dict[str, tuple[float, list[dict[str, Any]]]] = {}  # by location
@@ -48,6 +59,8 @@ class Reports:
             self.samples.add(each, now)
         if report.get("blocked") is not None:
             self._blocked[str(report["location"])] = now, list(report["blocked"])
+        if report.get("attack") is not None and self._attacks is not None:
+            await self._attacks.take(str(report["location"]), report["attack"], now)
         by_destination: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for each in report["logs"]:
             for destination in each["to"]:

@@ -1,4 +1,5 @@
-"""The location's side of reports: what its firewall saw is told to the region every second, when there is something."""
+"""The location's side of reports: what its firewall and its guard saw is told to the region every second, when there is
+something."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from littoral.edge.ddos.watch import Watch
 from littoral.edge.waf.guard import Firewall
 from littoral.edge.waf.reports import PREFIX
 
@@ -22,9 +24,10 @@ Ask = Callable[..., Awaitable[bytes]]  # Region.ask
 class Uplink:
     """Open with ``start``. A report that cannot be told is dropped: samples and logs are no ledger."""
 
-    def __init__(self, location: str, firewall: Firewall, ask: Ask) -> None:
+    def __init__(self, location: str, firewall: Firewall, ask: Ask, watch: Watch | None = None) -> None:
         self._location = location
         self._firewall = firewall
+        self._watch = watch
         self._ask = ask
         self._task: asyncio.Task[None] | None = None
         self._turn = 0
@@ -48,9 +51,11 @@ class Uplink:
         with_keys = self._turn % KEYS_EVERY == 0
         self._turn += 1
         report: dict[str, Any] | None = self._firewall.report(with_keys=with_keys)
-        if report is None:
+        attack = self._watch.report() if self._watch is not None else None
+        if report is None and attack is None:
             return
-        body = json.dumps({"location": self._location, **report}).encode()
+        report = report or {"samples": [], "logs": [], "blocked": None}
+        body = json.dumps({"location": self._location, **report, "attack": attack}).encode()
         try:
             await self._ask("POST", PREFIX + "report", body=body)
         except Exception as problem:  # noqa: BLE001 - whatever the region said, the location goes on

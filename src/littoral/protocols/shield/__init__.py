@@ -2,6 +2,7 @@
 
 from littoral.protocols.shield.buckets import Buckets
 from littoral.protocols.shield.clients import client_of
+from littoral.protocols.shield.contributors import Contributors
 from littoral.protocols.shield.shield import ClientLimits, Shield
 
-__all__ = ["Buckets", "ClientLimits", "Shield", "client_of"]
+__all__ = ["Buckets", "ClientLimits", "Contributors", "Shield", "client_of"]
