@@ -161,3 +161,17 @@ def test_a_bucket_has_a_default(s3: Any, bucket: str, refusal: Refusal) -> None:
     unknown = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": "mine"}}
     wanted = {"Bucket": bucket, "ServerSideEncryptionConfiguration": {"Rules": [unknown]}}
     assert refusal(s3.put_bucket_encryption, **wanted) == ("KMS.NotFoundException", 400)
+
+
+def test_a_copy_in_another_encryption_keeps_its_checksum(s3: Any, bucket: str) -> None:
+    made = s3.create_multipart_upload(Bucket=bucket, Key="parts", ChecksumAlgorithm="CRC32")
+    upload = {"Bucket": bucket, "Key": "parts", "UploadId": made["UploadId"]}
+    part = s3.upload_part(**upload, PartNumber=1, Body=b"wave" * 5000)
+    listed = [{"PartNumber": 1, "ETag": part["ETag"], "ChecksumCRC32": part["ChecksumCRC32"]}]
+    s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": listed})
+    source = {"Bucket": bucket, "Key": "parts"}
+    for kind in ("AES256", "aws:kms"):
+        copied = s3.copy_object(Bucket=bucket, Key=kind, CopySource=source, ServerSideEncryption=kind)
+        assert copied["CopyObjectResult"]["ChecksumCRC32"] == part["ChecksumCRC32"]  # of the whole, not of parts
+        assert copied["CopyObjectResult"]["ChecksumType"] == "FULL_OBJECT"
+        assert s3.get_object(Bucket=bucket, Key=kind)["Body"].read() == b"wave" * 5000

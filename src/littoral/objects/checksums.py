@@ -80,6 +80,7 @@ class Stated:
     md5: bytes | None = None
     algorithm: Algorithm | None = None
     value: str | None = None  # None while it is still to come, as a trailer
+    wanted: bool = False  # the checksum is wanted of us, and stated by nobody
 
     @classmethod
     def of(
@@ -118,6 +119,8 @@ class Stated:
             raise error("BadDigest", "The Content-MD5 you specified did not match what we received.")
         if self.algorithm is None or found.checksum is None:
             return None
+        if self.wanted:
+            return Checksum(self.algorithm.name, found.checksum)
         value = self.value if self.value is not None else trailers.get(self.algorithm.header)
         if value is None:
             raise error("InvalidRequest", f"The trailer {self.algorithm.header} was announced and did not come.")

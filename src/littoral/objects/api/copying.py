@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from littoral.aws.service import Call, Output, operation
@@ -17,15 +18,25 @@ from littoral.objects.api.parts import (
     origin_of,
     source_of,
 )
-from littoral.objects.checksums import Checksum, Digests, Stated, algorithm_of
+from littoral.objects.checksums import ALGORITHMS, Algorithm, Checksum, Digests, Stated, algorithm_of
 from littoral.objects.conditions import ReadConditions, Span, check_write_conditions
-from littoral.objects.content import PUT_LIMIT, Chunks, Received
-from littoral.objects.encryption import Sealing, customer_key
+from littoral.objects.content import PUT_LIMIT, Chunks
+from littoral.objects.encryption import CustomerKey, Encryption, Sealing, customer_key
 from littoral.objects.errors import error, invalid_argument
 from littoral.objects.facts import Content, Facts, Stored, version_member
 from littoral.objects.locks import lock_of
 from littoral.objects.names import check_key
 from littoral.objects.steps import WriteConditions
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """What a copy is of. ``blobs`` are those that are its own."""
+
+    content: Content
+    checksum: Checksum | None
+    encryption: Encryption | None
+    blobs: Sequence[str] = ()
 
 
 class CopyOperations(Operations):
@@ -79,7 +90,7 @@ class CopyOperations(Operations):
         check_storage_class(storage_class)
         check_write_conditions(if_match, if_none_match)
         lock = lock_of(object_lock_mode, object_lock_retain_until_date, object_lock_legal_hold_status, call.now)
-        wanted = algorithm_of(checksum_algorithm)
+        algorithm = algorithm_of(checksum_algorithm)
         replaces_metadata = _replaces(metadata_directive, "x-amz-metadata-directive")
         grants = granted(grant_full_control, grant_read, grant_read_acp, None, grant_write_acp)
         replaces_tags = _replaces(tagging_directive, "x-amz-tagging-directive")
@@ -104,38 +115,31 @@ class CopyOperations(Operations):
         changed = replaces_metadata or storage_class is not None or website_redirect_location is not None
         changed = changed or server_side_encryption is not None or customer is not None
         _check_source(source, (bucket, key), changed=changed or from_version is not None)
-        headers = source.facts.headers
-        if replaces_metadata:
-            headers = headers_of(
-                content_type=content_type,
-                cache_control=cache_control,
-                content_disposition=content_disposition,
-                content_encoding=content_encoding,
-                content_language=content_language,
-                expires=expires,
-            )
-        headers = {name: value for name, value in headers.items() if name != "WebsiteRedirectLocation"}
+        given = headers_of(
+            content_type=content_type,
+            cache_control=cache_control,
+            content_disposition=content_disposition,
+            content_encoding=content_encoding,
+            content_language=content_language,
+            expires=expires,
+        )
+        headers = {**(given if replaces_metadata else source.facts.headers)}
+        headers.pop("WebsiteRedirectLocation", None)  # which is never copied
         if website_redirect_location is not None:
             headers["WebsiteRedirectLocation"] = website_redirect_location
-        content, checksum = await self._whole(source, wanted.name if wanted else None, source_key)
-        fresh: Received | None = None
-        if sealing is not None and source_key is not None:  # the bytes are shared, under the key that they have
-            sealing = self._keys.around(source_key, sealing.kept.kind, customer)
-        elif sealing is not None or source_key is not None:
-            fresh = await self._again(source, source_key, sealing)
-            content = fresh.content
+        copied = await self._copied(source, algorithm, source_key, sealing, customer)
         facts = Facts(
             headers,
             checked_metadata(metadata) if replaces_metadata else source.facts.metadata,
-            checksum,
-            encryption=None if sealing is None else sealing.kept,
+            copied.checksum,
+            encryption=copied.encryption,
             acl=self._acl_of(call, held, acl, grants),
         )
         try:
             version = await self._index.put(
                 bucket,
                 key,
-                content,
+                copied.content,
                 facts,
                 header_tags(tagging) if replaces_tags else source.tags,
                 origin_of(call),
@@ -145,29 +149,46 @@ class CopyOperations(Operations):
                 lock=lock,
             )
         except BaseException:
-            self._shelf.abandon([] if fresh is None else fresh.blobs)
+            self._shelf.abandon(copied.blobs)
             raise
-        result: Output = {"ETag": f'"{content.etag}"', "LastModified": call.now}
+        result: Output = {"ETag": f'"{copied.content.etag}"', "LastModified": call.now}
         told = version_member(version) | ({} if source.version is None else {"CopySourceVersionId": source.version})
-        return {"CopyObjectResult": result | (checksum.members() if checksum else {})} | told | facts.encryption_members
+        return (
+            {"CopyObjectResult": result | (copied.checksum.members() if copied.checksum else {})}
+            | told
+            | facts.encryption_members
+        )
 
-    async def _again(self, source: Stored, key: bytes | None, sealing: Sealing | None) -> Received:
-        """The bytes once more, sealed or open where the source's are not."""
-        body = Chunks(self._shelf.read(source.content, Span(0, source.content.size), key))
-        return await self._shelf.receive(body, Stated(), {}, source.content.size, sealing=sealing)
-
-    async def _whole(self, source: Stored, algorithm: str | None, key: bytes | None) -> tuple[Content, Checksum | None]:
-        """The source's content and checksum as those of an object put in one go: a copy is not in parts, so what
-        was computed by parts is computed again."""
+    async def _copied(
+        self,
+        source: Stored,
+        algorithm: Algorithm | None,
+        key: bytes | None,
+        sealing: Sealing | None,
+        customer: CustomerKey | None,
+    ) -> Copied:
+        """The source's bytes as those of an object put in one go. They are shared where both are encrypted, under the
+        data key that they have, or neither; else they are written anew. What was computed by parts is computed again,
+        for a copy is not in parts."""
         held = source.facts.checksum
-        composite = held is not None and held.kind != "FULL_OBJECT"
-        wanted = algorithm or (held.algorithm if held else None)
-        same = (held is None and wanted is None) or (held is not None and held.algorithm == wanted and not composite)
-        if same and not source.facts.parts:
-            return source.content, held
-        digests = await self._shelf.digest(source.content, Digests(algorithm_of(wanted)), key)
-        checksum = None if wanted is None or digests.checksum is None else Checksum(wanted, digests.checksum)
-        return replace(source.content, etag=digests.md5.hex()), checksum
+        wanted = algorithm or (ALGORITHMS[held.algorithm] if held else None)
+        if (sealing is None) is not (key is None):
+            body = Chunks(self._shelf.read(source.content, Span(0, source.content.size), key))
+            stated = Stated(algorithm=wanted, wanted=True)
+            fresh = await self._shelf.receive(body, stated, {}, source.content.size, sealing=sealing)
+            return Copied(fresh.content, fresh.checksum, None if sealing is None else sealing.kept, fresh.blobs)
+        shared = None
+        if sealing is not None and key is not None:
+            shared = self._keys.around(key, sealing.kept.kind, customer)
+        encryption = None if shared is None else shared.kept
+        name = wanted.name if wanted else None
+        whole = held is None or held.kind == "FULL_OBJECT"
+        if whole and name == (held.algorithm if held else None) and not source.facts.parts:
+            return Copied(source.content, held, encryption)
+        digests = await self._shelf.digest(source.content, Digests(wanted), key)
+        checksum = None if name is None or digests.checksum is None else Checksum(name, digests.checksum)
+        etag = digests.md5 if shared is None else shared.etag(digests.md5)
+        return Copied(replace(source.content, etag=etag.hex()), checksum, encryption)
 
 
 def _replaces(directive: str | None, name: str) -> bool:
