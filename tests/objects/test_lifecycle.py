@@ -155,3 +155,14 @@ async def test_what_was_written_again_or_is_locked_stays(tmp_path: Path) -> None
     assert not isinstance(outcome, Exception)
     assert rules_of(checked({"Rules": [{**ALL, "Status": "Disabled", "Expiration": {"Days": 1}}]})) == ()
     await index.close()
+
+
+def test_answers_tell_when_an_object_expires(s3: Any, bucket: str) -> None:
+    rules = [{"ID": "three days", "Status": "Enabled", "Filter": {"Prefix": "day/"}, "Expiration": {"Days": 3}}]
+    s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": rules})
+    put = s3.put_object(Bucket=bucket, Key="day/1", Body=b"x")
+    assert put["Expiration"].endswith('00:00:00 GMT", rule-id="three%20days"')
+    assert s3.head_object(Bucket=bucket, Key="day/1")["Expiration"] == put["Expiration"]
+    assert s3.copy_object(Bucket=bucket, Key="day/2", CopySource=f"{bucket}/day/1")["Expiration"] == put["Expiration"]
+    assert "Expiration" not in s3.put_object(Bucket=bucket, Key="other", Body=b"x")
+    assert "Expiration" not in s3.head_object(Bucket=bucket, Key="other")

@@ -172,7 +172,7 @@ def test_refused_puts_leave_no_blob(place: S3Place, s3: Any, bucket: str, refusa
     zeros = "AAAAAA=="
     assert refusal(s3.put_object, Bucket=bucket, Key="k", Body=BIG, ChecksumCRC32=zeros) == ("BadDigest", 400)
     assert refusal(s3.put_object, Bucket="absent-bucket", Key="k", Body=BIG) == ("NoSuchBucket", 404)
-    assert place.blobs() == before
+    assert place.blobs() <= before  # what an earlier test overwrote may go meanwhile
 
 
 def test_copy(s3: Any, bucket: str, refusal: Refusal) -> None:

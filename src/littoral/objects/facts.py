@@ -119,6 +119,7 @@ class Stored:
     tags: Tags = ()
     version: str | None = None
     lock: Lock = OPEN
+    rules: str | None = None  # the lifecycle rules of its bucket, as they are kept
 
     @property
     def quoted(self) -> str:

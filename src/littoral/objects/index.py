@@ -48,9 +48,9 @@ from littoral.store.embedded.database import Database
 
 READ = (
     "SELECT id, modified, size, etag, inline, facts, tags, version, locked,"
-    " (SELECT versioning FROM buckets WHERE name = bucket)"
+    " (SELECT versioning FROM buckets WHERE name = bucket), (SELECT lifecycle FROM buckets WHERE name = bucket)"
 )
-WIDTH = 10  # columns of READ
+WIDTH = 11  # columns of READ
 HEAVY = 200  # rows in one transaction from which it runs on the writer's thread
 
 
@@ -95,10 +95,11 @@ class Index(UploadRows):
         row = found[0]
         if len(row) > WIDTH and row[WIDTH]:
             raise is_delete_marker(version)
-        return self._stored(bucket, key, row[:WIDTH])
+        rules = row[WIDTH - 1] if len(row) == WIDTH else None  # of when it expires only the current one is asked
+        return self._stored(bucket, key, (*row[: WIDTH - 1], rules))
 
     def _stored(self, bucket: str, key: str, row: tuple[Any, ...]) -> Stored:
-        number, modified, size, etag, inline, facts, tags, version, locked, state = row
+        number, modified, size, etag, inline, facts, tags, version, locked, state, rules = row
         pieces: tuple[Piece, ...] = ()
         if inline is None:
             found = self.read("SELECT blob, size FROM pieces WHERE object = ? ORDER BY seq", (number,))
@@ -106,7 +107,7 @@ class Index(UploadRows):
         content = Content(size, etag, inline, pieces)
         told = version if state is not None else None
         lock = load_lock(locked)
-        return Stored(number, bucket, key, modified, content, Facts.load(facts), load_tags(tags), told, lock)
+        return Stored(number, bucket, key, modified, content, Facts.load(facts), load_tags(tags), told, lock, rules)
 
     def page(self, bucket: str, start: str, end: str | bytes, limit: int) -> list[tuple[Any, ...]]:
         """(key, size, etag, modified, facts) with start <= key < end, in order."""

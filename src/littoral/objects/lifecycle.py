@@ -11,8 +11,10 @@ import json
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from email.utils import formatdate
 from functools import lru_cache
 from typing import Any
+from urllib.parse import quote
 
 from littoral.objects.errors import error, invalid_argument, malformed, not_implemented
 from littoral.objects.facts import Tags
@@ -48,6 +50,7 @@ class Rule:
     noncurrent_days: int | None = None
     kept_noncurrent: int = 0
     abort_days: int | None = None
+    id: str = ""
 
     def fits(self, held: Held) -> bool:
         large = self.larger is None or held.size > self.larger
@@ -55,9 +58,14 @@ class Rule:
         return self.tags <= set(held.tags) and (held.marker or (large and small))
 
     def expires(self, held: Held, now: float) -> bool:
+        at = self.expiry(held)
+        return at is not None and now >= at
+
+    def expiry(self, held: Held) -> float | None:
+        """When an object that it fits goes; None where it says nothing of current objects."""
         if self.date is not None:
-            return now >= self.date
-        return self.days is not None and now >= _midnight(held.modified, self.days)
+            return self.date
+        return None if self.days is None else _midnight(held.modified, self.days)
 
     def retires(self, held: Held, newer: int, now: float) -> bool:
         """``newer`` is how many versions that are not current, either, came after it."""
@@ -80,6 +88,19 @@ def due(rules: Sequence[Rule], key: str, versions: Sequence[Held], now: float) -
     for place, held in enumerate(older):
         if any(rule.fits(held) and rule.retires(held, place, now) for rule in rules):
             yield Removal(key, held.version)
+
+
+def expiration(rules: str | None, key: str, modified: float, size: int, tags: Tags) -> dict[str, str]:
+    """What answers tell of when a current object goes, by the rules as they are kept (x-amz-expiration)."""
+    if rules is None:
+        return {}
+    held = Held("", modified, size, tags, marker=False, retired=None)
+    fitting = [rule for rule in rules_of(rules) if key.startswith(rule.prefix) and rule.fits(held)]
+    found = [(at, rule.id) for rule in fitting if (at := rule.expiry(held)) is not None]
+    if not found:
+        return {}
+    at, name = min(found)
+    return {"Expiration": f'expiry-date="{formatdate(at, usegmt=True)}", rule-id="{quote(name)}"'}
 
 
 def aborts(rules: Sequence[Rule], initiated: float, now: float) -> bool:
@@ -173,6 +194,7 @@ def _rule(kept: Mapping[str, Any]) -> Rule:
         retirement.get("NoncurrentDays"),
         retirement.get("NewerNoncurrentVersions", 0),
         (kept.get("AbortIncompleteMultipartUpload") or {}).get("DaysAfterInitiation"),
+        kept["ID"],
     )
 
 

@@ -24,6 +24,7 @@ from littoral.objects.content import PUT_LIMIT, Chunks
 from littoral.objects.encryption import CustomerKey, Encryption, Sealing, customer_key
 from littoral.objects.errors import error, invalid_argument
 from littoral.objects.facts import Content, Facts, Stored, version_member
+from littoral.objects.lifecycle import expiration
 from littoral.objects.locks import lock_of
 from littoral.objects.names import check_key
 from littoral.objects.steps import WriteConditions
@@ -135,13 +136,14 @@ class CopyOperations(Operations):
             encryption=copied.encryption,
             acl=self._acl_of(call, held, acl, grants),
         )
+        tags = header_tags(tagging) if replaces_tags else source.tags
         try:
             version = await self._index.put(
                 bucket,
                 key,
                 copied.content,
                 facts,
-                header_tags(tagging) if replaces_tags else source.tags,
+                tags,
                 origin_of(call),
                 "ObjectCreated:Copy",
                 conditions=WriteConditions(if_match, if_none_match),
@@ -152,7 +154,8 @@ class CopyOperations(Operations):
             self._shelf.abandon(copied.blobs)
             raise
         result: Output = {"ETag": f'"{copied.content.etag}"', "LastModified": call.now}
-        told = version_member(version) | ({} if source.version is None else {"CopySourceVersionId": source.version})
+        told = expiration(held.lifecycle, key, call.now, copied.content.size, tags) | version_member(version)
+        told |= {} if source.version is None else {"CopySourceVersionId": source.version}
         return (
             {"CopyObjectResult": result | (copied.checksum.members() if copied.checksum else {})}
             | told

@@ -14,7 +14,7 @@ from littoral.objects.lifecycle import checked
 class LifecycleOperations(Operations):
     @operation(
         harmless={"ChecksumAlgorithm", "TransitionDefaultMinimumObjectSize"},
-        notes="transitions are refused; rules are followed once an hour; no x-amz-expiration in answers",
+        notes="transitions are refused; rules are followed once an hour",
     )
     async def put_bucket_lifecycle_configuration(
         self,

@@ -28,6 +28,7 @@ from littoral.objects.conditions import check_write_conditions, matches
 from littoral.objects.encryption import customer_key
 from littoral.objects.errors import error
 from littoral.objects.facts import Bucket, Completed, Content, Facts, Part, Upload, UploadedPart, version_member
+from littoral.objects.lifecycle import expiration
 from littoral.objects.listing import Row, check_encoding, encoded, limit_of, list_many
 from littoral.objects.locks import lock_of, no_lock_configuration
 from littoral.objects.names import check_key
@@ -166,6 +167,7 @@ class MultipartOperations(Operations):
             lock=upload.lock,
         )
         told = _told(upload.facts) | (checksum.members() if checksum else {})
+        told |= expiration(self._index.bucket(bucket).lifecycle, key, call.now, content.size, upload.tags)
         return _place(call, bucket, key, content.etag) | version_member(version) | told
 
     def _completed(self, call: Call, bucket: str, key: str, done: Completed) -> Output:

@@ -12,6 +12,7 @@ from littoral.objects.conditions import ReadConditions, Span, span_of
 from littoral.objects.encryption import customer_key
 from littoral.objects.errors import error, invalid_argument
 from littoral.objects.facts import Stored
+from littoral.objects.lifecycle import expiration
 from littoral.objects.versions import check_version
 from littoral.store.contract import NotFound
 
@@ -179,6 +180,7 @@ def described(stored: Stored, span: Span, *, checksums: bool, part_number: int |
         output["ResponseMetadata"] = {"HTTPStatusCode": 206}
     if part_number is not None and stored.facts.parts:
         output["PartsCount"] = len(stored.facts.parts)
+    output |= expiration(stored.rules, stored.key, stored.modified, stored.content.size, stored.tags)
     if stored.tags:
         output["TagCount"] = len(stored.tags)
     checksum = stored.facts.checksum

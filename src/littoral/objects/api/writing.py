@@ -23,6 +23,7 @@ from littoral.objects.encryption import customer_key
 from littoral.objects.errors import error
 from littoral.objects.events import Origin
 from littoral.objects.facts import Content, Facts, Tags, version_member
+from littoral.objects.lifecycle import expiration
 from littoral.objects.locks import Lock, lock_of
 from littoral.objects.names import check_key
 from littoral.objects.steps import NO_CONDITIONS, WriteConditions
@@ -127,7 +128,9 @@ class WriteOperations(Operations):
             lock,
             "Post" if call.operation == "PostObject" else "Put",
         )
-        return written(received.content, received.checksum) | version_member(version) | facts.encryption_members
+        told = version_member(version) | facts.encryption_members
+        told |= expiration(held.lifecycle, key, call.now, received.content.size, tags)
+        return written(received.content, received.checksum) | told
 
     async def _keep(
         self,
