@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sys
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from littoral.tour.link import Link as Cable
 from tests.core.programs import IDLE, create
 from tests.core.test_groups import running
 from tests.core.test_local_deployments import add, bring, made, work
@@ -222,3 +224,36 @@ async def test_configurations_of_awss_components_hold_over_revisions(region: Reg
     await place.stop()
     await place.start()
     assert place.core.deployments._applying.active.platform["com.example.Radio"] == "lora"
+
+
+async def test_a_functions_environment_is_that_of_the_deployment_that_is_active(
+    region: RegionPlace, place: CorePlace, cable: Cable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def greeting(word: str) -> dict[str, Any]:
+        merge = {"lambdaExecutionParameters": {"EnvironmentVariables": {"GREETING": word}}}
+        return {"componentVersion": "1.0.0", "configurationUpdate": {"merge": json.dumps(merge)}}
+
+    def environment() -> Any:
+        found = place.functions.describe("notes", "1")
+        return found and found["Environment"]["Variables"].get("GREETING")
+
+    await region.component(await region.function(), "ward.notes", pinned=False)
+    assert await region.outcome(await region.deploy(ward__notes=greeting("one"))) == "SUCCEEDED"
+    assert environment() == "one"
+    await create(region, "broken", run="exit 1")
+    bad = await region.deploy(ward__notes=greeting("two"), broken={"componentVersion": "1.0.0"})
+    assert (await region.outcome(bad)).startswith("FAILED")
+    assert environment() == "one"
+
+    async def for_ever(*_: Any, **__: Any) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(place.core.deployments._nucleus, "change", for_ever)
+    await region.deploy(ward__notes=greeting("three"))
+    await until(lambda: environment() == "three")
+    cable.cut()  # and the power with it
+    await place.stop()
+    await place.start()
+    assert environment() == "one"
+    cable.restore()
+    await until(lambda: environment() == "three")

@@ -14,7 +14,7 @@ import pytest
 
 from littoral.core.ports import Fence
 from littoral.functions.isolation import landlock
-from littoral.site.fencing import fence_of
+from littoral.site.fencing import fence_of, tried
 from littoral.site.settings import Settings
 
 pytestmark = pytest.mark.skipif(
@@ -127,6 +127,10 @@ def test_a_core_that_is_killed_leaves_no_program(device: tuple[Path, Fence]) -> 
     while alive(program):
         assert time.monotonic() < deadline, "the program outlived its core"
         time.sleep(0.01)
+
+
+def test_the_doctor_fences_one_in() -> None:
+    assert tried() == (True, "files: no key of the core; processes: no signals; a user namespace of its own")
 
 
 def test_where_the_fence_cannot_be_had_nothing_runs(device: tuple[Path, Fence]) -> None:

@@ -1,5 +1,5 @@
-"""``littoral doctor``: which layers keep functions apart on this machine, found by running one, and what the kernel
-should be told before the place faces the network."""
+"""``littoral doctor``: which layers keep functions apart on this machine and a core's programs in their fence, found by
+running one of each, and what the kernel should be told before the place faces the network."""
 
 from __future__ import annotations
 
@@ -14,17 +14,26 @@ def run(loaded: Loaded, *, as_json: bool) -> int:
     """0 when every layer that is needed is active."""
     from littoral.functions.doctor import diagnose, report
     from littoral.functions.settings import FunctionSettings
+    from littoral.site.fencing import tried
     from littoral.site.network import advise
 
     chosen = loaded.settings
     diagnosis = asyncio.run(diagnose(FunctionSettings(isolated=not chosen.insecure_no_sandbox, node=chosen.node)))
+    fenced, met = tried() if not chosen.insecure_no_sandbox else (False, "switched off: --insecure-no-sandbox")
     if as_json:
         findings = [asdict(each) for each in diagnosis.findings]
         advice = [asdict(each) for each in advise(chosen)]
-        told = {"healthy": diagnosis.healthy, "refused": diagnosis.refused, "layers": findings, "network": advice}
+        told: dict[str, object] = {
+            "healthy": diagnosis.healthy,
+            "refused": diagnosis.refused,
+            "layers": findings,
+            "network": advice,
+        }
+        told["components"] = {"fenced": fenced, "detail": met}
         print(json.dumps(told, indent=2))
     else:
         report(diagnosis)
+        print(f"  {'fence of components':<22} {'active' if fenced else 'MISSING':<8} {met}")
         for each in advise(chosen):
             state = "unknown" if each.good is None else "good" if each.good else "ADVICE"
             print(f"  {each.name:<22} {state:<8} {each.detail}")

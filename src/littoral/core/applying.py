@@ -3,19 +3,19 @@
 ::
 
     recipes ──▶ artifacts, functions' code ──▶ components asked ──▶ functions installed ──▶ programs run ──▶ ACTIVE kept
-    └────── fails: nothing was changed ──────────────────────┘      └── fails: as it was before ──┘              │
+    └────── fails: nothing was changed ──────────────────────┘      └───────── fails: as it was before ───┘      │
                                                                                 connected, what is not needed removed
 
 ``ACTIVE`` is one document, written in one step: before it a crash finds the old deployment, after it the new one. What
-is changed before that (the configurations of components) stands in ``BEFORE`` until then, and is put back at the next
-start.
+is changed before that (the configurations of components and functions) is put back at the next start, as long as
+``BEFORE`` is there.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from littoral.aws.service import ServiceError
 from littoral.core.choosing import Choosing
@@ -84,6 +84,10 @@ class Applying:
             if not self._taken(before["target"], before["order"]):
                 log.warning("the deployment %s was cut off: back to the one before", before["order"])
                 await self._nucleus.restore(before["configurations"])
+                try:
+                    await self._reconfigure(plan_of(self.active))
+                except (BadComponent, ServiceError) as problem:
+                    log.warning("functions of the active deployment: %s", problem)
             await self._documents.delete(BEFORE)
 
     async def close(self) -> None:
@@ -129,14 +133,13 @@ class Applying:
             archives = await self._fetched(plan, chosen, brought)
             await self._consulting.validate(wanted, await self._nucleus.proposed(plan.programs))
             await self._consulting.notify(wanted)
-            await self._install([each for each in plan.lambdas if each.name in archives], archives)
         except Unreachable as problem:
             if brought is None:
                 raise
             raise Failed(f"the place above is not reached: {problem}", "FAILED_NO_STATE_CHANGE") from problem
         except FAILED as problem:
             raise Failed(str(problem), "FAILED_NO_STATE_CHANGE") from problem
-        wrong = await self._change(wanted, order, plan, before)
+        wrong = await self._change(wanted, order, plan, before, archives)
         await self._documents.put(ACTIVE, active.document())
         self.active = active
         await self._documents.delete(BEFORE)
@@ -209,27 +212,30 @@ class Applying:
 
     # ------------------------------------------------------------------------------------- changing
 
-    async def _install(self, components: list[LambdaComponent], archives: Mapping[str, list[bytes]]) -> None:
-        """All, or what was there before under the same names."""
-        before = {(each.function, each.function_version): each for each in plan_of(self.active).lambdas}
-        done: list[LambdaComponent] = []
-        try:
-            for each in components:
-                done.append(each)
+    async def _install(self, components: Sequence[LambdaComponent], archives: Mapping[str, list[bytes]]) -> None:
+        for each in components:
+            if each.name in archives:
                 archive, *layers = archives[each.name]
                 await self._functions.install(each, archive, layers=layers)
-        except ServiceError:
-            for each in done:
-                old = before.get((each.function, each.function_version))
-                if old is not None and old.code_sha256 == each.code_sha256:
-                    archive, *layers = archives[each.name]
-                    await self._functions.install(old, archive, layers=layers)
-            raise
 
-    async def _change(self, wanted: Deployment, order: str, plan: Plan, before: Plan) -> str:
+    async def _reconfigure(self, before: Plan) -> None:
+        """Functions are again as they were. Raises ServiceError."""
+        for each in before.lambdas:
+            if self._functions.installed(each.function, each.function_version) == each.code_sha256:
+                await self._functions.reconfigure(each)
+
+    async def _change(
+        self, wanted: Deployment, order: str, plan: Plan, before: Plan, archives: Mapping[str, list[bytes]]
+    ) -> str:
         """Run it; where it is not to be rolled back, what went wrong. Raises Failed, StoreError: it is as before."""
         kept = await self._nucleus.configurations()
         await self._documents.put(BEFORE, {"target": wanted.target, "order": order, "configurations": kept})
+        try:
+            await self._install(plan.lambdas, archives)
+        except ServiceError as problem:
+            await self._reconfigure(before)
+            await self._documents.delete(BEFORE)
+            raise Failed(str(problem), "FAILED_NO_STATE_CHANGE") from problem
         try:
             await self._play(plan)
             await self._nucleus.change(plan.programs, bootstrap=True)
@@ -247,12 +253,13 @@ class Applying:
     async def _back(self, kept: Mapping[str, dict[str, object]], before: Plan) -> bool:
         """Whether all that ran before runs again."""
         try:
+            await self._reconfigure(before)
             await self._nucleus.restore(kept)
             await self._play(before)
             await self._nucleus.change(before.programs)
             await self._nucleus.settled()
             await self._documents.delete(BEFORE)
-        except (BadComponent, StoreError) as problem:
+        except (BadComponent, ServiceError, StoreError) as problem:
             log.warning("going back to the deployment before: %s", problem)
             return False
         return True

@@ -102,6 +102,9 @@ class Functions(Protocol):
         """Make its function runnable with these zips and as many instances, durably; the same again changes nothing.
         Raises ServiceError."""
 
+    async def reconfigure(self, component: LambdaComponent) -> bool:
+        """Its function, which is installed, as the component says it; False where it is not. Raises ServiceError."""
+
     def installed(self, name: str, version: str) -> str | None:
         """The CodeSha256 (base64) of what is installed under that name and version."""
 

@@ -86,6 +86,22 @@ class InstalledFunctions:
             self._parts.scheduler.retire(name, keep=keep)
             await self._parts.launcher.prepare(wanted)
 
+    async def reconfigure(
+        self, name: str, version: str, config: Mapping[str, Any], *, placement: Placement | None = None
+    ) -> bool:
+        """What is installed under that name and version, with this configuration; False where it is not here. Raises
+        ServiceError."""
+        found = self._numbered(name, version)
+        if found is None:
+            return False
+        archives = [await self._parts.code.archive(key) for key in (found.code_key, *found.layer_keys)]
+        known = [each for each in archives if each is not None]
+        if len(known) < len(archives):
+            return False
+        archive, *layers = known
+        await self.install(name, version, config, archive, layers=layers, placement=placement)
+        return True
+
     def layers_of(self, function: str, base_url: str) -> list[tuple[str, str]]:
         """SHA-256 (base64) of each layer of a function's version, the lowest first, and where its zip can be fetched
         for a while. Raises ResourceNotFoundException."""

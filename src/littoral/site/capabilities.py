@@ -230,9 +230,16 @@ class CoreFunctions:
         self._begins = begins
 
     async def install(self, component: LambdaComponent, archive: bytes, *, layers: Sequence[bytes]) -> None:
-        most = 1 if component.pinned else component.instances
-        placement = Placement(
-            most,
+        name, version, placement = component.function, component.function_version, self._placement(component)
+        await self._functions.install(name, version, component.config, archive, layers=layers, placement=placement)
+
+    async def reconfigure(self, component: LambdaComponent) -> bool:
+        name, version, placement = component.function, component.function_version, self._placement(component)
+        return await self._functions.reconfigure(name, version, component.config, placement=placement)
+
+    def _placement(self, component: LambdaComponent) -> Placement:
+        return Placement(
+            1 if component.pinned else component.instances,
             component.pinned,
             queue=1000,
             idle=component.idle,
@@ -240,8 +247,6 @@ class CoreFunctions:
             binary=component.binary,
             arguments=component.arguments,
         )
-        name, version = component.function, component.function_version
-        await self._functions.install(name, version, component.config, archive, layers=layers, placement=placement)
 
     def installed(self, name: str, version: str) -> str | None:
         return self._functions.installed(name, version)
