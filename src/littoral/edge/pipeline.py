@@ -28,13 +28,10 @@ from littoral.edge.plan import SAFE_METHODS, Plan
 from littoral.edge.relaying import Relaying
 from littoral.edge.responseheaders import ResponseHeaders
 from littoral.edge.serving import SPECIAL, UNCACHED, Serving
-from littoral.edge.tier import HEADER, RAW, NotTrusted, Tier, inner
+from littoral.edge.shielding import Shielding
+from littoral.edge.tier import HEADER, RAW, Tier
 from littoral.edge.traffic import Traffic
 from littoral.edge.triggering import Triggering
-from littoral.edge.triggers import (
-    About,
-    EdgeRequest,
-)
 from littoral.edge.tunnels import Tunnels
 from littoral.edge.upstream import Upstream
 from littoral.edge.validationlog import ValidationLog
@@ -89,7 +86,6 @@ class Pipeline:
         self._locator = locator or Nowhere()
         self.firewall: Firewall | None = None
         self.tier = tier or Tier(pop.lower())
-        self._shielding = False  # other locations ask this one
         self._fingerprinting = False  # a policy asks for headers that tell of a ClientHello
         self.tier.clock = clock
         self.chance: Callable[[], float] = random.random  # of a request to go to a staging distribution
@@ -101,6 +97,7 @@ class Pipeline:
         self._serving = Serving(
             pop, self.cache, self.fetching, self.tunnels, self._triggering, self._locator, self.results, clock
         )
+        self._shielding = Shielding(self.tier, self._serving, self._any_plan_of)
         self._calling = Calling(self._serving, self._triggering, self._called)
 
     def use(self, plans: Mapping[str, Plan]) -> None:
@@ -119,8 +116,7 @@ class Pipeline:
                 log.warning("distribution %s restricts countries; without --geo-database everybody is served", key)
         self._plans = by_host
         self._staging = {plan.domain.lower(): plan for plan in plans.values() if plan.staging and plan.enabled}
-        origins = (origin for plan in plans.values() for origin in plan.origins.values())
-        self._shielding = any(self.tier.is_shield(origin.shield) for origin in origins)
+        self._shielding.use(plans)
         behaviours = (behaviour for plan in plans.values() for behaviour in plan.behaviours)
         self._fingerprinting = any(not FINGERPRINTS.isdisjoint(behaviour.made) for behaviour in behaviours)
         if self.access is not None:
@@ -138,7 +134,7 @@ class Pipeline:
 
     def is_location(self, address: str) -> bool:
         """Whether another location asks from there, whose shield this one is."""
-        return self._shielding and address in self.tier.hosts
+        return self._shielding.is_location(address)
 
     def asks_for_fingerprints(self) -> bool:
         """Whether a distribution or its web ACL wants to know of viewers' ClientHellos; asked at each handshake."""
@@ -170,8 +166,8 @@ class Pipeline:
 
     def handle(self, request: Request) -> Answer | Awaitable[Answer]:
         """Access logs see whatever is answered to a viewer; another location has looked at its own viewer."""
-        if self._shielding and HEADER in request.headers:
-            return self._inner(request)
+        if self._shielding.active and HEADER in request.headers:
+            return self._shielding.answer(request)
         answered = self._entered(request)
         return answered if self.access is None else self.access.of(request, answered)
 
@@ -194,8 +190,8 @@ class Pipeline:
         return answered
 
     def _asked(self, request: Request) -> Answer | Awaitable[Answer]:
-        """What the firewall hands on: another location's request too, which ``_inner`` trusts or refuses."""
-        return self._inner(request) if RAW in dict(request.headers.raw) else self._admitted(request)
+        """What the firewall hands on: another location's request too, which ``Shielding`` trusts or refuses."""
+        return self._shielding.answer(request) if RAW in dict(request.headers.raw) else self._admitted(request)
 
     def _admitted(self, request: Request) -> Answer | Awaitable[Answer]:
         """A known request (same host, target and Accept-Encoding) for a fresh object is answered from two look-ups."""
@@ -214,7 +210,7 @@ class Pipeline:
                     hit.again = again
                     return hit
         if RAW in headers:
-            return self._inner(request)
+            return self._shielding.answer(request)
         plan = self._plan_of(request)
         if plan is None:
             return self._serving.refuse(403, "Forbidden", "No distribution is configured for this host name.")
@@ -251,7 +247,7 @@ class Pipeline:
     def _deployed(self, request: Request, plan: Plan) -> Answer | Awaitable[Answer]:
         """By the primary distribution, or by its staging distribution, each behind its own web ACL."""
         if RAW in dict(request.headers.raw):
-            return self._inner(request)
+            return self._shielding.answer(request)
         assert plan.deployment is not None
         way = way_of(plan.deployment, request.headers, self.chance(), self._clock())
         staging = self._staging.get(plan.deployment.staging) if way.staged else None
@@ -307,7 +303,7 @@ class Pipeline:
     @property
     def _watched(self) -> bool:
         """Whether each request is to be looked at, as another location's. (The firewall and a log are told.)"""
-        return self._shielding
+        return self._shielding.active
 
     def _quick_hit(
         self, request: Request, plan: Plan, headers: dict[bytes, bytes]
@@ -375,36 +371,16 @@ class Pipeline:
                 return self.plan_of(value.decode("latin-1"))
         return None
 
+    def _any_plan_of(self, request: Request) -> Plan | None:
+        """Of a staging distribution, too: another location has chosen it."""
+        return self._plan_of(request) or self._staging.get(request.host.lower())
+
     # ------------------------------------------------------------------------------------- all the rest
 
     async def _counted(self, answering: Awaitable[Answer], traffic: Traffic, request: Request) -> Answer:
         answered = await answering
         traffic.count(answered, request)
         return answered
-
-    async def _inner(self, request: Request) -> Response:
-        """Another location asks this one, which is the origin's shield (``tier``)."""
-        try:
-            asking = self.tier.asked(request)
-        except NotTrusted as problem:
-            return self._serving.refuse(403, "Forbidden", f"{problem}.")
-        plan = self._plan_of(request) or self._staging.get(request.host.lower())
-        behaviours = [each for each in plan.behaviours if each.pattern == asking.behaviour] if plan is not None else []
-        if plan is None or not behaviours or self.tier.behind(asking):
-            return self._serving.refuse(
-                503, "Service Unavailable", "This location does not serve by that revision yet."
-            )
-        viewer = inner(request, asking)
-        path, _, query = viewer.target.partition("?")
-        made = EdgeRequest(viewer.method, path, query, Headers(list(viewer.headers.raw)), asking.address)
-        about = About(plan.domain, plan.id, answer.request_id())
-        visit = Visit(viewer, plan, behaviours[0], made, about, inner=True)
-        try:
-            response = await self._serving.respond(visit, await self._serving.find(visit))
-        except EdgeFailure as failure:
-            response = self._serving.failed(failure)
-        response.headers.set(HEADER, "1")
-        return response
 
     def _blocked(self, verdict: Verdict) -> Response:
         """What a web ACL answers instead, with the headers that all of the edge's pages have."""
