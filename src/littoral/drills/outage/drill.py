@@ -49,7 +49,6 @@ class Outage:
         self.seen = Seen(plan)
         self.ward = Ward(folder, cleanup)
         self._cleanup = cleanup
-        self._at_cut = 0  # records that were accepted
 
     def run(self) -> Report:
         self.prepare()
@@ -97,7 +96,6 @@ class Outage:
         self._until(0.1)
         self._tell("cut", "the link is cut")
         self.ward.link.cut()
-        self._at_cut = self._accepted()
 
     def kill_core(self) -> None:
         """By SIGKILL, and on with a clock ahead: by less than SigV4 bears, since it is the core's own process that is
@@ -138,18 +136,16 @@ class Outage:
 
     def restore(self) -> None:
         seen = self.seen
-        seen.spooled = self._accepted() - self._at_cut
+        self._look_at_spool()
         cpu, began = self._cpu(), time.time()
         self._tell("restored", "the link is back")
         self.ward.link.restore()
         at_first = self._sent()
-        due = at_first + seen.spooled
+        due = at_first + seen.spooled  # what is dropped now makes room for one that is sent
         changed = began
         while (sent := self._sent()) < due and time.time() < changed + 30:
             if not seen.sent or sent > seen.sent[-1][1]:
                 changed = time.time()
-            if self.plan.when_full != "refuse" and sent > at_first and time.time() > changed + 3:
-                break  # what was dropped never comes
             seen.sent.append((time.time(), sent))
             if sent > at_first and not seen.resumed_after:
                 seen.resumed_after = time.time() - began
@@ -185,11 +181,11 @@ class Outage:
         return self.seen.spooled_bytes > 0.98 * self.seen.spool_limit
 
     def _look_at_spool(self) -> None:
-        """How much is in the spool, by the core's own store; the most is kept."""
+        """How much is in the spool, by the core's own store; the most bytes are kept."""
         store = f"file:{self.ward.core_folder}/store/streams.db?mode=ro"
         with contextlib.closing(sqlite3.connect(store, uri=True)) as opened:
-            for (size,) in opened.execute("SELECT bytes FROM streams WHERE name = 'core/spool'"):
-                self.seen.left = size
+            for size, count in opened.execute("SELECT bytes, count FROM streams WHERE name = 'core/spool'"):
+                self.seen.left, self.seen.spooled = size, count
                 self.seen.spooled_bytes = max(self.seen.spooled_bytes, size)
 
     def _sent(self) -> float:

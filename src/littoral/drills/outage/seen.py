@@ -39,8 +39,8 @@ class Seen:
     spool_limit: int = 0
     spooled_bytes: int = 0  # the most
     left: int = 0  # bytes, when last looked at
+    spooled: int = 0  # messages, likewise
     resumed_after: float = 0.0
-    spooled: int = 0  # records that waited when the link came back
     drained_in: float = 0.0
     drain_cpu: dict[str, float] = field(default_factory=dict)  # seconds, by process, until it had drained
     sent: list[tuple[float, float]] = field(default_factory=list)  # acknowledged above, by moment
