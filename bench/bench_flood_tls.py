@@ -10,7 +10,7 @@ time with a new handshake. After two quiet seconds one attack begins, for seven,
   as soon as the connection ended;
 - ``lines``: heads of 1,000 lines over HTTP/1.1.
 
-    python bench/bench_flood_tls.py [--first] [KIND…]      all kinds, each against a new place, or those
+    python bench/bench_flood_tls.py [--first] [--plot FILE] [KIND…]      all kinds, each against a new place, or those
 
 Prints the share of the good client's requests answered within 50 ms before, during and after, and how much memory and
 time the front used. ``--first`` lets all of this go before whatever else runs on the machine (root), the good client
@@ -135,12 +135,15 @@ def resident(pid: int) -> float:
 
 
 def before_others(pid: int, priority: int) -> None:
+    """Not real time: a kernel whose own threads wait for a core that is never free stands still."""
+    with contextlib.suppress(FileNotFoundError):  # where sessions are groups of the scheduler, those come first
+        Path(f"/proc/{pid}/autogroup").write_text(str(priority))
     for task in Path(f"/proc/{pid}/task").iterdir():
-        os.sched_setscheduler(int(task.name), os.SCHED_RR, os.sched_param(priority))  # and threads that they start
+        os.setpriority(os.PRIO_PROCESS, int(task.name), priority)  # threads that they start inherit it
 
 
-def drill(kind: str, *, first: bool) -> float:
-    """The share of the good client's requests answered in time during that attack."""
+def drill(kind: str, *, first: bool) -> tuple[float, list[tuple[float, float]]]:
+    """The share of the good client's requests answered in time during that attack, and all its latencies."""
     with ExitStack() as running:
         folder = running.enter_context(tempfile.TemporaryDirectory())
         behind = running.enter_context(started([*PROGRAM, "origin"], 1))
@@ -154,7 +157,13 @@ def drill(kind: str, *, first: bool) -> float:
         attacker = running.enter_context(started(["sh", "-c", wait], 1, quiet=True))
         running.callback(attacker.terminate)
         if first:
-            for pid, priority in ((front, 1), (edge.pid, 1), (behind.pid, 1), (attacker.pid, 1), (os.getpid(), 2)):
+            for pid, priority in (
+                (front, -15),
+                (edge.pid, -15),
+                (behind.pid, -15),
+                (attacker.pid, -15),
+                (os.getpid(), -20),
+            ):
                 before_others(pid, priority)
         used, size, time_of_front = cpu(edge.pid), resident(front), cpu(front)
         samples = asyncio.run(bench_flood.drill(port, trusting("http/1.1")))
@@ -164,7 +173,26 @@ def drill(kind: str, *, first: bool) -> float:
         print(f"the front {cpu(front) - time_of_front:.1f} s; it grew by {resident(front) - size:.0f} MiB")
         bench_flood.told(control)
         print(flush=True)
-    return share
+    return share, samples
+
+
+def plot(found: dict[str, list[tuple[float, float]]], file: Path) -> None:
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot
+
+    figure, grid = pyplot.subplots(2, 3, figsize=(11, 5), sharex=True, sharey=True)
+    for axes, (kind, samples) in zip(grid.flat, found.items(), strict=False):
+        axes.axvspan(BEFORE, BEFORE + DURING, color="0.92")
+        axes.scatter([at for at, _ in samples], [taken * 1e3 for _, taken in samples], s=3)
+        axes.axhline(bench_flood.GOOD * 1e3, color="tab:red", linewidth=1)
+        axes.set_yscale("log")
+        axes.set_title(kind, fontsize=10)
+    figure.supxlabel("seconds; the attack is grey")
+    figure.supylabel("milliseconds to the answer")
+    figure.tight_layout()
+    figure.savefig(file, dpi=110)
 
 
 def main() -> int:
@@ -173,8 +201,11 @@ def main() -> int:
         return 0
     os.sched_setaffinity(0, {1})
     kinds = [each for each in sys.argv[1:] if each in ATTACKS] or list(ATTACKS)
-    shares = [drill(kind, first="--first" in sys.argv) for kind in kinds]
-    return 0 if min(shares) >= 0.95 else 1
+    found = {kind: drill(kind, first="--first" in sys.argv) for kind in kinds}
+    if "--plot" in sys.argv:
+        file = Path(sys.argv[sys.argv.index("--plot") + 1])
+        plot({kind: samples for kind, (_, samples) in found.items()}, file)
+    return 0 if min(share for share, _ in found.values()) >= 0.95 else 1
 
 
 if __name__ == "__main__":

@@ -7,8 +7,9 @@ import socket
 
 import pytest
 
+from littoral.net.crowd import A_TURN
 from littoral.net.limits import Limits
-from littoral.net.listen import A_TURN, HttpListener, HttpService
+from littoral.net.listen import HttpListener, HttpService
 from littoral.net.message import BodyError, Request, Response
 from tests.net.wire import Wire, serving, wire
 

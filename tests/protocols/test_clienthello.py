@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from littoral.protocols.clienthello import ClientHello, ja3, ja3_text, ja4, read
+from littoral.protocols.clienthello import ClientHello, ja3, ja3_text, ja4, missing, read
 
 # FoxIO's example of JA4, a Chrome: what is hashed is printed in their technical details.
 CHROME = ClientHello(
@@ -116,3 +116,22 @@ def test_a_changed_byte_breaks_nothing(at: int, byte: int) -> None:
     found = read(HELLO[:at] + bytes([byte]) + HELLO[at + 1 :])
     if isinstance(found, ClientHello):
         assert len(ja4(found)) == 36
+
+
+@given(st.integers(1, 2000), st.integers(0, 2000), st.integers(1, 400))
+def test_what_a_hello_is_short_of_leads_to_its_end_and_no_further(length: int, at: int, step: int) -> None:
+    """However it is cut: asked again and again it comes to exactly the whole, also over several records."""
+    whole = sent()
+    parts = (whole[start : start + length] for start in range(5, len(whole), length))
+    for said in (whole, b"".join(whole[:3] + len(part).to_bytes(2, "big") + part for part in parts)):
+        here = min(at, len(said))
+        while short := missing(said[:here]):
+            assert here + short <= len(said)
+            here += min(step, short)
+        assert (short, here) == (0, len(said))
+
+
+@given(st.binary(max_size=200))
+def test_what_is_no_hello_is_not_waited_for_without_end(said: bytes) -> None:
+    short = missing(said)
+    assert short is None or 0 <= short <= 5 + 65_535

@@ -72,6 +72,10 @@ class Guard:
 
     # connections
 
+    def knows(self, host: str) -> bool:
+        """Whether the address is another location's."""
+        return self._known(host)
+
     def arrives(self, host: str) -> bool:
         self._wake()
         client = client_of(host)

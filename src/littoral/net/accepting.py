@@ -2,7 +2,8 @@
 
 Owns: listening sockets, how many are accepted in a turn of the loop and what happens when descriptors run out. Knows
 no protocol and no limits: a ``Gate`` decides by the address alone. What it refuses is reset at once, which costs three
-system calls and keeps the kernel's queue short. What it lets in gets a transport of ours (``transport``, ``secure``).
+system calls and keeps the kernel's queue short; who is refused all the time is not heard for a while (``silence``).
+What it lets in gets a transport of ours (``transport``, ``secure``).
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from typing import Any, Protocol
 
 from littoral.net.hello import Looks
 from littoral.net.secure import TlsTransport
+from littoral.net.silence import LOOK, Silence
 from littoral.net.transport import SocketTransport, Turns
+from littoral.protocols.shield import client_of
 
 log = logging.getLogger("littoral.net")
 
@@ -59,18 +62,22 @@ class Acceptor:
         tls: ssl.SSLContext | None,
         exhausted: Callable[[], object],
         looks: Looks | None = None,
+        plain: type[SocketTransport] = SocketTransport,
     ) -> None:
         """``exhausted`` is called when there is no descriptor for a connection: whoever can should close some. Where
-        ``looks`` says so, fingerprints are taken of clients that speak TLS."""
+        ``looks`` says so, fingerprints are taken of clients that speak TLS. ``plain`` is the transport without TLS."""
         self.sockets = sockets
         self._factory = factory
         self._gate = gate
         self._tls = tls
         self._exhausted = exhausted
         self._looks = looks
+        self._plain = plain
         self._loop = asyncio.get_running_loop()
         self._turns = Turns.of_loop()
         self._handshakes: set[TlsTransport] = set()
+        self._silence = Silence(sockets)
+        self._looking: asyncio.TimerHandle | None = None
         self._closed = False
         for each in sockets:
             self._loop.add_reader(each.fileno(), self._readable, each)
@@ -92,12 +99,26 @@ class Acceptor:
             else:
                 accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
                 accepted.close()
+                if self._silence.refused(client_of(host), self._loop.time()):
+                    self._look()
+
+    def _look(self) -> None:
+        """Who is refused all the time is not heard at all for a while."""
+        if self._closed:
+            return
+        self._silence.look(self._loop.time())
+        if self._silence and self._looking is None:
+            self._looking = self._loop.call_later(LOOK, self._look_again)
+
+    def _look_again(self) -> None:
+        self._looking = None
+        self._look()
 
     def _adopt(self, accepted: socket.socket, address: Any, host: str) -> None:
         try:
             accepted.setblocking(False)
             if self._tls is None:
-                transport = SocketTransport(self._turns, accepted, address)
+                transport = self._plain(self._turns, accepted, address)
             else:
                 gone = partial(self._gate.leaves, host)
                 transport = TlsTransport(self._turns, accepted, address, self._tls, gone, self._handshakes, self._looks)

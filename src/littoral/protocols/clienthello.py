@@ -69,6 +69,12 @@ class _Reader:
         return self.take(self.number(width))
 
 
+def missing(data: bytes) -> int | None:
+    """How many bytes the ClientHello is short of, as far as can be told; 0: it is whole; None: it is none."""
+    message = _message(data)
+    return max(0, message - len(data)) if isinstance(message, int) else None if message is None else 0
+
+
 def read(data: bytes) -> ClientHello | int | None:
     message = _message(data)
     if not isinstance(message, bytes):

@@ -16,7 +16,7 @@ from littoral.site.certificates import Certificates, Contexts
 from littoral.site.foundation import Foundation
 from littoral.site.front import find_caddy, listen_front
 from littoral.site.place import Listening
-from littoral.site.readings import listener_readings, shield_readings
+from littoral.site.readings import crossing_readings, listener_readings, shield_readings
 
 
 async def listen_edge(base: Foundation, pipeline: Pipeline, watch: Watch) -> None:
@@ -43,7 +43,9 @@ async def _listen_tls(base: Foundation, pipeline: Pipeline, guard: Guard, certif
     assert settings.edge_tls_port is not None
     program = find_caddy(settings)
     if program is not None:
-        return await listen_front(pipeline, guard, program, certificates, settings, settings.edge_tls_port)
+        front = await listen_front(pipeline, guard, program, certificates, settings, settings.edge_tls_port)
+        base.metrics.add(lambda: crossing_readings(front.crossing))
+        return front
     names = Contexts(certificates, pipeline.serves, _authorities(pipeline))
     tls = server_context(certificates.own(), names=names, alpn=["http/1.1"])
     pipeline.on_use.append(lambda: _ask_for_certificates(tls, pipeline))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from littoral.functions.tally import BUCKETS, Tally
-from littoral.net.listen import HttpService
+from littoral.net.crowd import Crowd
 from littoral.protocols.shield import Shield
 from littoral.site.metrics import Distribution, Metrics, Reading
 from littoral.things.facade import Things
@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # a core has no edge, and loads none
     from littoral.edge.pipeline import Pipeline
     from littoral.edge.realtime.delivery import RealtimeLogs
     from littoral.edge.traffic import Traffic
+    from littoral.site.front.crossing import Crossing
 
 MOST_DISTRIBUTIONS = 500
 MOST_VERSIONS = 500  # of functions with readings of their own: a scrape stays bounded
@@ -159,7 +160,14 @@ def shield_readings(shield: Shield) -> Iterable[Reading]:
     yield Reading("littoral_shield_clients", "Clients with a connection to the edge", shield.clients)
 
 
-def listener_readings(name: str, service: HttpService) -> Iterable[Reading]:
+def crossing_readings(crossing: Crossing) -> Iterable[Reading]:
+    yield from listener_readings("edge-tls", crossing.crowd)
+    yield Reading("littoral_front_late_seconds", "What a small request to the front took last", crossing.late)
+    yield Reading("littoral_front_price", "What the front's time counts: 1 while it keeps up", crossing.turnstile.price)
+    yield Reading("littoral_front_waiting", "Connections that wait for their turn at the front", crossing.waiting)
+
+
+def listener_readings(name: str, service: Crowd) -> Iterable[Reading]:
     yield Reading("littoral_listener_connections", "Connections open", len(service), {"listener": name})
     for reason, count in service.refusals.items():
         labels = {"listener": name, "reason": reason}

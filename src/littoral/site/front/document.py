@@ -1,8 +1,8 @@
 """What Caddy is told, as plain data: https://caddyserver.com/docs/json/.
 
-One server on two inherited sockets (TCP and UDP, so that neither a reload nor a crash of the front lets go of the
-port). Which ALPN a name offers is a connection policy by SNI; certificates are asked for at each handshake, so that a
-new one needs no new document.
+One server on two inherited sockets (a Unix socket that TCP's connections are brought to, and UDP, so that neither a
+reload nor a crash of the front lets go of the port). Which ALPN a name offers is a connection policy by SNI;
+certificates are asked for at each handshake, so that a new one needs no new document.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from littoral.site.front.door import CERTIFICATE, REPEATED, VIEWER
 
 Document = dict[str, Any]
 
-ADMIN, DOOR, ORIGINS = "admin.sock", "door.sock", "origins.sock"
+ADMIN, DOOR, ORIGINS, VIEWERS, PROBE = "admin.sock", "door.sock", "origins.sock", "viewers.sock", "probe.sock"
 HEAD_BYTES = 32 * 1024  # of a viewer's head, as on our own listener
 SAYS = (
     "{http.request.remote.host} {http.request.remote.port} {http.request.proto} {http.request.tls.version} "
@@ -42,9 +42,9 @@ class Acme:
 
 @dataclass(frozen=True, slots=True)
 class Sockets:
-    """Descriptors that the child inherits, and what port they are bound to."""
+    """Descriptors that the child inherits, and the port that viewers know."""
 
-    tcp: int
+    viewers: int  # a Unix socket, to which the crossing brings TCP's
     udp: int
     port: int
 
@@ -78,7 +78,11 @@ def document(
             "tls": _certificates(keyring, acme, sockets.port),
             "http": {
                 "grace_period": f"{max(grace, 0.1):g}s",
-                "servers": {"edge": _server(folder, sockets, sites), "origins": _origins(folder)},
+                "servers": {
+                    "edge": _server(folder, sockets, sites),
+                    "origins": _origins(folder),
+                    "probe": _probe(folder),
+                },
             },
         },
     }
@@ -109,7 +113,8 @@ def _server(folder: Path, sockets: Sockets, sites: Sequence[Site]) -> Document:
         routes.append({"match": [{"host": quiet}], "handle": [hide]})
     routes.append({"handle": [_own_via(), _to_core(folder)]})
     return {
-        "listen": [f"fd/{sockets.tcp}", f"fdgram/{sockets.udp}"],
+        "listen": [f"fd/{sockets.viewers}", f"fdgram/{sockets.udp}"],
+        "listener_wrappers": [{"wrapper": "proxy_protocol"}, {"wrapper": "tls"}],
         "listen_protocols": [["h1", "h2"], ["h3"]],
         "automatic_https": {"disable": True},
         "tls_connection_policies": _policies(sites),
@@ -190,6 +195,16 @@ def _origins(folder: Path) -> Document:
             },
             {"handle": [_to_origin(secure)]},
         ],
+    }
+
+
+def _probe(folder: Path) -> Document:
+    """What the front answers by itself, as soon as it comes to it (``probe.Probe``)."""
+    return {
+        "listen": [f"unix/{folder / PROBE}|0600"],
+        "protocols": ["h1"],
+        "automatic_https": {"disable": True},
+        "routes": [{"handle": [{"handler": "static_response", "status_code": 204}]}],
     }
 
 

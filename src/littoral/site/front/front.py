@@ -16,9 +16,21 @@ from littoral.edge.entrance import Entrance
 from littoral.edge.guard import Guard
 from littoral.edge.pipeline import Pipeline
 from littoral.net.limits import Limits
-from littoral.net.listen import HttpListener, PortInUse, listen_unix
+from littoral.net.listen import HttpListener, PortInUse, listen_unix, listening_unix
 from littoral.site.certificates import Certificates
-from littoral.site.front.document import ADMIN, DOOR, ORIGINS, Acme, Document, Site, Sockets, document
+from littoral.site.front.crossing import Crossing
+from littoral.site.front.document import (
+    ADMIN,
+    DOOR,
+    ORIGINS,
+    PROBE,
+    VIEWERS,
+    Acme,
+    Document,
+    Site,
+    Sockets,
+    document,
+)
 from littoral.site.front.door import Door
 from littoral.site.front.keyring import Keyring
 from littoral.site.front.process import FrontFailed, Process
@@ -59,11 +71,15 @@ class Front:
         self._changed = asyncio.Event()
         self._following: asyncio.Task[None] | None = None
         self._door: HttpListener | None = None
+        self._inside: socket.socket | None = None
         self._keyring: Keyring | None = None
         self._process: Process | None = None
+        self._crossing: Crossing | None = None
         self.port: int = bound[0].getsockname()[1]
 
-    async def open(self, program: Path, certificates: Certificates, acme: Acme | None, grace: float) -> None:
+    async def open(
+        self, program: Path, certificates: Certificates, acme: Acme | None, grace: float, viewers: Limits
+    ) -> None:
         pipeline, (tcp, udp) = self._pipeline, self._bound
         limits = Limits()
         limits = replace(limits, max_header_bytes=limits.max_header_bytes + SAID, max_headers=limits.max_headers + 6)
@@ -73,14 +89,18 @@ class Front:
         keyring = Keyring(certificates, pipeline.serves, self._is_alias, acme=acme is not None)
         self._keyring = keyring
         url = await keyring.open()
-        sockets = Sockets(tcp.fileno(), udp.fileno(), self.port)
+        inside = self._inside = listening_unix(self._folder / VIEWERS)
+        sockets = Sockets(inside.fileno(), udp.fileno(), self.port)
 
         def wanted() -> Document:
             sites = [Site(plan.names, plan.http, plan.clients) for plan in pipeline.plans()]
             return document(self._folder, self._state, sockets, url, sites, grace, acme)
 
-        process = self._process = Process(program, self._folder / ADMIN, wanted, (tcp.fileno(), udp.fileno()))
+        process = self._process = Process(program, self._folder / ADMIN, wanted, (inside.fileno(), udp.fileno()))
         await process.start()
+        self._crossing = Crossing(
+            tcp, self._folder / VIEWERS, self._folder / PROBE, self._guard, viewers, lambda: process.pid
+        )
         pipeline.fetching.upstream.front = self._folder / ORIGINS
         self._following = asyncio.create_task(self._follow(process))
         pipeline.on_use.append(self._changed.set)
@@ -106,6 +126,12 @@ class Front:
         return self._process is not None and self._process.current
 
     @property
+    def crossing(self) -> Crossing:
+        """What stands before it, once it is open."""
+        assert self._crossing is not None
+        return self._crossing
+
+    @property
     def pid(self) -> int | None:
         return self._process.pid if self._process is not None else None
 
@@ -115,16 +141,22 @@ class Front:
         if self._following is not None:
             self._following.cancel()
             await asyncio.gather(self._following, return_exceptions=True)
+        if self._crossing is not None:
+            self._crossing.refuse()
         for each in self._bound:
             each.close()
         if self._process is not None:
             await self._process.stop(grace)
+        if self._crossing is not None:
+            await self._crossing.close(0.0)
+        if self._inside is not None:
+            self._inside.close()
         if self._keyring is not None:
             await self._keyring.close()
         if self._door is not None:
             await self._door.close(grace)
         self._pipeline.fetching.upstream.front = None
-        for name in (ADMIN, DOOR, ORIGINS):
+        for name in (ADMIN, DOOR, ORIGINS, VIEWERS, PROBE):
             (self._folder / name).unlink(missing_ok=True)
         if self._folder != self._state.parent:
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -136,7 +168,7 @@ async def listen_front(
     """Bind the port for TCP and UDP and put the front there. Raises PortInUse, FrontFailed."""
     front = Front(pipeline, guard, _bind(settings.host, port), settings.data_dir)
     try:
-        await front.open(program, certificates, _acme(settings), settings.grace)
+        await front.open(program, certificates, _acme(settings), settings.grace, settings.listener_limits())
     except BaseException:
         await front.close(0.0)
         raise
@@ -160,6 +192,7 @@ def _bind(host: str, port: int) -> tuple[socket.socket, socket.socket]:
             tcp.bind(address)
             udp.bind((address[0], tcp.getsockname()[1], *address[2:]))
             tcp.listen(4096)
+            tcp.setblocking(False)
             return tcp, udp
         except OSError as problem:
             for made in filter(None, (tcp, udp)):
