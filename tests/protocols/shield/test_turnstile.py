@@ -209,7 +209,11 @@ def test_the_price_rises_only_when_it_is_late_and_there_are_others(late: float) 
     stile = two()
     stile.passes("a", 10, 0.0)
     stile.passes("b", 10, 0.0)
-    stile.ended(0.001, late, 0.1)
+    stile.ended(late / 2, late, 0.1)
     assert (stile.price > 1.0) is (late > 0)
     stile.ended(0.0, 0.0, 100.0)
+    assert stile.price == 1.0
+    stile.passes("a", 10, 100.0)
+    stile.passes("b", 10, 100.0)
+    stile.ended(0.001, 1.0, 101.0)  # others of the machine keep it from working
     assert stile.price == 1.0

@@ -28,13 +28,14 @@ ENTRY = 4 * 1024  # what a new connection counts for, besides
 QUANTUM, LARGEST = 16 * 1024, 128 * 1024  # bytes of a turn: a TLS record at least
 CHEAP, DEAR = 0.001, 0.004  # seconds of processor time that a turn should take
 KNOWN, STEADY = 3, 8  # cheap turns on end, after which the next may follow at once, and may be larger
-FORFEIT = 0.015  # seconds that one may take while the server is late, before it is cut short
+FORFEIT = 0.015  # seconds that one may take while the server is late, before it is cut short; half after an alarm
 PAUSE = 2.0  # after a turn that was too dear, by what it has cost
 ALARM = 10.0  # seconds after one, in which all turns are the smallest and no two follow each other at once
 SHARE = 0.2  # of a processor
 LIGHT = 0.03  # seconds of processor time owed, beyond which a client waits for its turn
 BURST, MOST = 0.2, 2.0  # beyond which it gets none; what it may owe
 LATE = 0.02  # seconds to an answer of the probe
+BY_ITSELF = 0.3  # of them it must have worked: else it is late because the machine has others to serve
 RISE, HIGHEST, FADE = 2.0, 4.0, 2.0  # of the price; seconds in which it falls to a third
 ANSWERED = 256  # bytes of answers count as one that is asked
 HEARD = 1.0  # seconds for which a client counts as there
@@ -130,11 +131,12 @@ class Turnstile:
     def forfeits(self, client: str, spent: float, late: float, now: float) -> bool:
         """In the midst of a round: whether the last turn, which was this client's, has cost so much, and the client has
         not yet shown that it costs little, that what it began is to be cut off. It owes the most then."""
-        last, taken = self._last, self._taken.get(client, 0.0)
-        if last is None or late < LATE or (last.turn > QUANTUM and not self._alarmed(now)) or len(self._senders) < 2:
+        last, taken, alarmed = self._last, self._taken.get(client, 0.0), self._alarmed(now)
+        strict = 0.5 if alarmed else 1.0
+        if last is None or late < LATE * strict or (last.turn > QUANTUM and not alarmed) or len(self._senders) < 2:
             return False
         others = sum(account.sent for account in self._senders.values() if account is not last)
-        if self._cost + spent - others * self.usual < FORFEIT or taken < QUANTUM / 4:
+        if self._cost + spent - others * self.usual < FORFEIT * strict or taken < QUANTUM / 4:
             return False
         if taken < 0.8 * sum(self._taken.values()):
             return False  # perhaps it is what another began
@@ -146,7 +148,7 @@ class Turnstile:
         elapsed = now - self._round
         self._round = now
         self.price = max(1.0, self.price * math.exp(-elapsed / FADE))
-        if late > LATE and len(self._senders) > 1:
+        if late > LATE and spent > late * BY_ITSELF and len(self._senders) > 1:
             self.price = min(HIGHEST, self.price * RISE)
         rest = self._charge_usual(spent, now)
         if not self._taken:  # nobody's here: QUIC's, and the server's own
@@ -179,7 +181,8 @@ class Turnstile:
         for account in senders:
             if account.sent:
                 usual = min(spent * account.sent / total, account.sent * self.usual)
-                _charge(account, usual, 1.0 if self._taken else self.price, now)
+                dearer = not self._taken and account.sent * len(senders) > total  # who sends more than others do
+                _charge(account, usual, self.price if dearer else 1.0, now)
         return max(0.0, spent - total * self.usual)
 
     def _charge_turns(self, rest: float, now: float) -> None:

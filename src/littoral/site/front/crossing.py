@@ -21,7 +21,7 @@ from littoral.site.front.probe import Probe, processor_time
 from littoral.site.front.viewer import Viewer
 
 ROUND = 0.02  # seconds from one answer of the probe to the next question, while nobody waits
-LOOK = 0.005  # seconds between two looks at a turn that is under way
+LOOK = 0.003  # seconds between two looks at a turn that is under way
 COST = "client-cost"
 
 
