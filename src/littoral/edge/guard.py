@@ -76,6 +76,12 @@ class Guard:
         """Whether the address is another location's."""
         return self._known(host)
 
+    def refuses(self, client: str, why: str) -> None:
+        """Somebody else, who stands before this guard's listeners, has refused a client."""
+        self._wake()
+        self.shield.refused[why] += 1
+        self._latest = client
+
     def arrives(self, host: str) -> bool:
         self._wake()
         client = client_of(host)

@@ -76,8 +76,9 @@ class Crossing:
     # the acceptor's gate
 
     def arrives(self, host: str) -> bool:
-        if self.turnstile.refuses(client_of(host), self._loop.time()) and not self._guard.knows(host):
-            self._guard.shield.refused[COST] += 1
+        client = client_of(host)
+        if self.turnstile.refuses(client, self._loop.time()) and not self._guard.knows(host):
+            self._guard.refuses(client, COST)
             return False
         return self._guard.arrives(host)
 
@@ -152,8 +153,8 @@ class Crossing:
         used, age, now = processor_time(self._pid()), self._probe.age, self._loop.time()
         spent, client = age if used is None else used - self._used, self._served[0].client
         if self._asked and self.turnstile.forfeits(client, spent, age, now):
-            self._guard.shield.refused[COST] += len(self._served)
             for viewer in self._served:
+                self._guard.refuses(client, COST)
                 viewer.cut_off()
             self._served = []
         else:
