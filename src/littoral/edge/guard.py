@@ -81,6 +81,7 @@ class Guard:
         self._wake()
         self.shield.refused[why] += 1
         self._latest = client
+        self._refused(why, client, "")
 
     def arrives(self, host: str) -> bool:
         self._wake()
