@@ -27,6 +27,7 @@ from littoral.store.contract import StoreError
 log = logging.getLogger(__name__)
 
 AGAIN = 1.5  # seconds until a disk that refused is tried again
+AT_ONCE = 200  # messages taken from the spool before others of the core have their turn, alarms among them
 LOOK = 5.0  # seconds until the spool is asked again
 WAIT = 0.5  # seconds until it is asked again whether a message may be set aside
 DENIED = "not authorised"  # the reason of what may be allowed one day
@@ -123,9 +124,10 @@ class Draining:
                     await asyncio.sleep(WAIT)
             else:
                 # No await between this fetch and all of it being taken: a cancelled link must lose none.
-                self.take(await self._spool.fetch(self._session.room, wait=LOOK))
+                self.take(await self._spool.fetch(min(self._session.room, AT_ONCE), wait=LOOK))
             flush()
             await writer.drain()
+            await asyncio.sleep(0)  # neither of the others waits for the loop where there is something and room
 
     def take(self, found: list[Spooled]) -> None:
         """The next of the spool."""

@@ -95,7 +95,8 @@ class PublishProperties:
     topic_alias: int | None = None  # of one connection; never forwarded
 
     def as_mapping(self) -> Properties:
-        return {name: getattr(self, name) for name in PUBLISH_NAMES if getattr(self, name) not in (None, [])}
+        values = ((name, getattr(self, name)) for name in PUBLISH_NAMES)
+        return {name: value for name, value in values if value is not None and value != []}
 
     @classmethod
     def of(cls, found: Properties) -> PublishProperties:
