@@ -39,7 +39,7 @@ async def made(core: CorePlace, folder: Path | None = None, **more: Any) -> Loca
     if folder is not None and (folder / "artifacts").exists():
         paths["artifactsDirectoryPath"] = str(folder / "artifacts")
     identifier = await orders.create({**paths, **more})
-    await until(lambda: orders.get(identifier).status not in ("QUEUED", "IN_PROGRESS"))
+    await until(lambda: orders.get(identifier).status not in ("QUEUED", "IN_PROGRESS"), 90)
     await until(lambda: not (core.folder / "components/local" / identifier).exists())
     return orders.get(identifier)
 

@@ -80,7 +80,7 @@ async def test_a_core_killed_in_a_local_deployment_has_the_old_or_the_new(tmp_pa
         assert len(made) >= len(taken) and {each["status"] for each in made} == {"SUCCEEDED"}, made
         for name in COMPONENTS:
             work = folder / "components/work" / name
-            await until(lambda work=work, name=name: (work / "ran").read_text() == f"{name} 1.1.0" * 50_000)
+            await until(lambda work=work, name=name: (work / "ran").read_text() == f"{name} 1.1.0" * 50_000, 60)
             # at least once for each version that was taken; again only where the kill came before it was noted
             times = len((work / "bootstrapped").read_text().split())
             assert len(taken) <= times <= len(made) + ROUNDS, (times, taken)

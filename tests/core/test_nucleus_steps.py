@@ -64,7 +64,7 @@ async def test_100_restarts_the_core_and_the_deployment_goes_on(
     monkeypatch.setattr(place.core.deployments, "_restart", lambda: asked.append(True))
     folder = bring(tmp_path, "a", bootstrap="echo x >> bootstrapped; exit 100", run=f"echo x > ran; {IDLE}")
     identifier = await orders.create({"recipeDirectoryPath": str(folder / "recipes"), **add(a="1.0.0")})
-    await until(lambda: asked)
+    await until(lambda: asked, 60)
     assert orders.get(identifier).status == "IN_PROGRESS" and not work(place, "a", "ran").exists()
     await place.stop()
     await place.start()
@@ -102,13 +102,13 @@ async def test_a_core_with_a_broken_component_is_unhealthy_until_it_is_mended(
     assert await region.outcome(await region.deploy(a={"componentVersion": "1.0.0"})) == "SUCCEEDED"
     failed = await region.outcome(await region.deploy(a={"componentVersion": "2.0.0"}))
     assert failed.startswith("FAILED")
-    await until(lambda: is_("HEALTHY"))  # what was before runs again
+    await until(lambda: is_("HEALTHY"), 60)  # what was before runs again
     work(place, "a", "broken").touch()
     await place.core.deployments._nucleus.restart("a")
-    await until(lambda: is_("UNHEALTHY"))
+    await until(lambda: is_("UNHEALTHY"), 60)
     work(place, "a", "broken").unlink()
     await place.core.deployments._nucleus.restart("a")
-    await until(lambda: is_("HEALTHY"))
+    await until(lambda: is_("HEALTHY"), 60)
 
 
 HOG = "import time; held = bytearray({}); open('held', 'w').write('x'); time.sleep(1000)"
@@ -250,10 +250,10 @@ async def test_a_functions_environment_is_that_of_the_deployment_that_is_active(
 
     monkeypatch.setattr(place.core.deployments._nucleus, "change", for_ever)
     await region.deploy(ward__notes=greeting("three"))
-    await until(lambda: environment() == "three")
+    await until(lambda: environment() == "three", 60)
     cable.cut()  # and the power with it
     await place.stop()
     await place.start()
     assert environment() == "one"
     cable.restore()
-    await until(lambda: environment() == "three")
+    await until(lambda: environment() == "three", 60)
