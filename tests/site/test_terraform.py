@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -166,3 +167,24 @@ def test_terraform_makes_changes_and_destroys_a_table(place: Running, tmp_path: 
 
     terraform("destroy", "-auto-approve", later="true")
     assert "tf-beds" not in tables.list_tables()["TableNames"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(not WHOLE, reason="LITTORAL_TERRAFORM=whole asks for it: half a minute of a processor")
+def test_terraform_makes_changes_and_destroys_buckets(place: Running, tmp_path: Path) -> None:
+    terraform = Terraform(place, tmp_path)
+    (tmp_path / "buckets.tf").write_text((HERE / "buckets" / "buckets.tf").read_text())
+    page = f"{place.api}/tf-page/index.html"
+    terraform("init")
+    terraform("apply", "-auto-approve")
+    terraform("plan", "-detailed-exitcode")
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(page)
+    changed = terraform("apply", "-auto-approve", open="true")
+    assert "0 added, 2 changed, 0 destroyed" in changed
+    with urllib.request.urlopen(page) as answer:
+        assert answer.read() == b"<h1>Ward 7</h1>"
+    terraform("plan", "-detailed-exitcode", open="true")
+    terraform("destroy", "-auto-approve", open="true")
+    assert place.client("s3").list_buckets()["Buckets"] == []
