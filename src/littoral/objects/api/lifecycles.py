@@ -7,13 +7,15 @@ from typing import Any
 
 from littoral.aws.service import Call, Output, operation
 from littoral.objects.api.parts import Operations
-from littoral.objects.errors import error
+from littoral.objects.errors import error, not_implemented
 from littoral.objects.lifecycle import checked
+
+SMALLEST_TRANSITION = "all_storage_classes_128K"  # AWS's default, which Terraform waits to hear of
 
 
 class LifecycleOperations(Operations):
     @operation(
-        harmless={"ChecksumAlgorithm", "TransitionDefaultMinimumObjectSize"},
+        harmless={"ChecksumAlgorithm"},
         notes="transitions are refused; rules are followed once an hour",
     )
     async def put_bucket_lifecycle_configuration(
@@ -22,11 +24,14 @@ class LifecycleOperations(Operations):
         *,
         bucket: str,
         lifecycle_configuration: dict[str, Any] | None = None,
+        transition_default_minimum_object_size: str | None = None,
         expected_bucket_owner: str | None = None,
     ) -> Output:
         self._check_owner(bucket, expected_bucket_owner)
+        if transition_default_minimum_object_size not in (None, SMALLEST_TRANSITION):
+            raise not_implemented("There are no transitions", "x-amz-transition-default-minimum-object-size")
         await self._index.set_bucket(bucket, "lifecycle", checked(lifecycle_configuration or {}))
-        return {}
+        return {"TransitionDefaultMinimumObjectSize": SMALLEST_TRANSITION}
 
     @operation()
     async def get_bucket_lifecycle_configuration(
@@ -37,7 +42,7 @@ class LifecycleOperations(Operations):
         if kept is None:
             message = "The lifecycle configuration does not exist"
             raise error("NoSuchLifecycleConfiguration", message, BucketName=bucket)
-        return {"Rules": json.loads(kept)}
+        return {"Rules": json.loads(kept), "TransitionDefaultMinimumObjectSize": SMALLEST_TRANSITION}
 
     @operation()
     async def delete_bucket_lifecycle(
