@@ -11,6 +11,7 @@ from typing import Any, Final, TextIO
 from urllib.parse import urlencode
 
 from littoral.cli.asking import Failed, address, ask
+from littoral.cli.flags import seconds, settings_flags, settings_of, times
 from littoral.cli.table import aligned
 from littoral.cli.watching import Look, difference, line, screen
 from littoral.site.settings import Loaded
@@ -107,3 +108,31 @@ def _look(where: str) -> Look:
             return Look.read(time.time(), response.read().decode())
     except (OSError, ValueError) as error:
         raise Failed(f"{where} does not answer: {error}") from None
+
+
+def add(commands: Any) -> None:
+    parser = commands.add_parser(
+        "things",
+        help="who is connected, and what goes on",
+        description="What goes on at the broker of a running place.",
+    )
+    parts = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    watched = parts.add_parser(
+        "watch",
+        help="connections, rates, refusals and rules, until Ctrl-C",
+        description="Connections, messages a second in and out, what was refused and why, and the busiest rules: in a "
+        "terminal one picture that changes, in a pipe a line for each interval.",
+    )
+    watched.add_argument("--interval", type=seconds, default=2.0, metavar="SECONDS", help="between looks (default: 2)")
+    watched.add_argument("--count", type=times, metavar="N", help="end after so many (default: never)")
+    watched.add_argument("--json", action="store_true", help="a JSON object for each interval")
+    settings_flags(watched)
+    watched.set_defaults(
+        command=lambda options: watch(
+            settings_of(options), interval=options.interval, count=options.count, as_json=options.json
+        )
+    )
+    connected = parts.add_parser("clients", help="who is connected", description="Print who is connected.")
+    connected.add_argument("--json", action="store_true", help="as JSON")
+    settings_flags(connected)
+    connected.set_defaults(command=lambda options: clients(settings_of(options), as_json=options.json))
