@@ -269,7 +269,7 @@ SIGNING = "arn:aws:lambda:us-east-1:000000000000:code-signing-config:csc-0123456
     ("service", "operation", "arguments"),
     [
         ("s3", "put_bucket_replication", REPLICATION),
-        ("s3", "get_bucket_website", {"Bucket": "any"}),
+        ("s3", "get_bucket_logging", {"Bucket": "any"}),
         ("s3", "select_object_content", None),
         ("lambda", "list_code_signing_configs", {}),
         ("lambda", "list_functions_by_code_signing_config", {"CodeSigningConfigArn": SIGNING}),

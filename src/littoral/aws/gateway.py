@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 
 from littoral.aws import dynamodbwire, models
 from littoral.aws.asked import Asked
-from littoral.aws.auth import Authenticated, authenticate, authenticated, signer_of_form
+from littoral.aws.auth import Authenticated, authenticate, authenticated
 from littoral.aws.bodies import with_md5
+from littoral.aws.browsing import browsing
 from littoral.aws.errors import error_response, json_error
 from littoral.aws.identity import Identity, Sts
 from littoral.aws.input import input_of, read_body
@@ -30,9 +32,6 @@ log = logging.getLogger("littoral.aws")
 DEVICE_SERVICES = frozenset(("iot-data", "iot-jobs-data", "greengrassv2", "s3"))
 VISITORS_SERVICES = frozenset(("iot-data",))
 
-FORM = "multipart/form-data"
-
-PostForm = Callable[[Request, str, Callable[[Mapping[str, str]], Call]], Awaitable[Response]]
 Observer = Callable[[str, str, int, float], None]
 
 
@@ -49,6 +48,22 @@ class Asking:
         self.asked: Asked | None = None
         self.operation: str | None = None
         self.recognised = False
+
+
+class Visit(Asking):
+    """A browser's request to S3, counted and answered like a call."""
+
+    __slots__ = ("_gateway",)
+
+    def __init__(self, gateway: Gateway, request: Request) -> None:
+        super().__init__(request, "s3")
+        self._gateway = gateway
+
+    def observed(self, response: Response) -> Response:
+        return self._gateway._observed(self, response)
+
+    def refused(self, problem: Exception) -> Response:
+        return self._gateway._refused(self, problem)
 
 
 class Gateway:
@@ -88,6 +103,7 @@ class Gateway:
         self._by_host: Callable[[str], Handler | None] | None = None
         self._clock = clock
         self._observe = observe
+        self._browsing = browsing(self._apis.get("s3"), identity, partial(Visit, self), self._as_call)
 
     def route(self, prefix: str, handler: Handler) -> None:
         """Another path prefix on the API's listener."""
@@ -131,12 +147,9 @@ class Gateway:
             answer = dynamodbwire.preflight(request) if not VIRTUAL_HOST.match(request.host.lower()) else None
             if answer is not None:
                 return answer
-        if request.method == "OPTIONS" and (preflight := getattr(self._apis.get("s3"), "preflight", None)) is not None:
-            return self._preflight(request, preflight)
-        if request.method == "POST" and (request.headers.get("content-type") or "").startswith(FORM):
-            post = getattr(self._apis.get("s3"), "post_object", None)
-            if post is not None:
-                return self._post_form(request, post)
+        browsed = self._browsing.handler(request) if self._browsing is not None else None
+        if browsed is not None:
+            return browsed(request)
         return self._respond(request, self._services, None)
 
     def handle_device(self, request: Request) -> Answer | Awaitable[Answer]:
@@ -175,28 +188,9 @@ class Gateway:
         request.body = found.body
         return found.principal
 
-    def _preflight(self, request: Request, preflight: Callable[[Request, str], None]) -> Response:
-        """A browser asks whether a page of another origin may reach a bucket."""
-        asking = Asking(request, "s3")
-        try:
-            preflight(request, virtual_path(request))
-        except ServiceError as problem:
-            return self._refused(asking, problem)
-        return self._observed(asking, Response(200))
-
-    async def _post_form(self, request: Request, post: PostForm) -> Answer:
-        """A browser uploads by a form, whose fields say who signed it."""
-        asking = Asking(request, "s3")
-
-        def admitted(fields: Mapping[str, str]) -> Call:
-            now = request.received_at or self._clock()
-            principal = signer_of_form(fields, self._identity, now)
-            return Call("s3", "PostObject", self._region, self._account, principal, asking.request_id, request, now)
-
-        try:
-            return self._observed(asking, await post(request, virtual_path(request), admitted))
-        except Exception as problem:  # noqa: BLE001 - as in ``_finish``
-            return self._refused(asking, problem)
+    def _as_call(self, request: Request, operation: str, principal: Principal, request_id: str) -> Call:
+        now = request.received_at or self._clock()
+        return Call("s3", operation, self._region, self._account, principal, request_id, request, now)
 
     def _respond(self, request: Request, served: Services, device: Principal | None) -> Answer | Awaitable[Answer]:
         """Where the body is here nothing waits before the operation, and no task is made unless that needs one."""

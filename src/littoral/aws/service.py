@@ -19,7 +19,8 @@ of (event name, its members). Where an iterator has an ``aclose``, it is called 
 
 An API may have some methods more: ``admit(call, given)`` decides by the principal, whoever it is, before an operation;
 ``preflight(request, path)`` and ``share(request, path, response)`` say what pages of other origins may do, and
-``post_object(request, path, admitted)`` takes browsers' forms. They raise ServiceError.
+``post_object(request, path, admitted)`` and ``website(call, bucket, path)`` take what browsers send (``browsing``).
+They raise ServiceError.
 
 ``{"ResponseMetadata": {"HTTPStatusCode": 206, "HTTPHeaders": {...}}}`` in the result overrides the status and
 adds headers; ``HTTPBody`` is a body that the model does not have.

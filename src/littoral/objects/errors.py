@@ -61,6 +61,7 @@ STATUS = {
     "NoSuchTagSet": 404,
     "NoSuchUpload": 404,
     "NoSuchVersion": 404,
+    "NoSuchWebsiteConfiguration": 404,
     "ServerSideEncryptionConfigurationNotFoundError": 404,
     "NoSuchLifecycleConfiguration": 404,
     "NoSuchObjectLockConfiguration": 404,

@@ -98,6 +98,7 @@ class Bucket:
     policy: str | None = None
     public_block: str | None = None
     cors: str | None = None
+    website: str | None = None
 
     @property
     def lists_apply(self) -> bool:

@@ -17,17 +17,17 @@ from littoral.objects.api.multipart import MultipartOperations
 from littoral.objects.api.notification import NotificationOperations
 from littoral.objects.api.policies import PolicyOperations
 from littoral.objects.api.posting import PostOperations
-from littoral.objects.api.reading import ReadOperations
 from littoral.objects.api.sharing import SharingOperations
 from littoral.objects.api.tagging import TaggingOperations
 from littoral.objects.api.uploads import UploadOperations
 from littoral.objects.api.versioning import VersioningOperations
+from littoral.objects.api.websites import WebsiteOperations
 
 
 class S3Api(
     BucketOperations,
     PostOperations,
-    ReadOperations,
+    WebsiteOperations,
     CopyOperations,
     DeleteOperations,
     ListOperations,
