@@ -15,7 +15,7 @@ from littoral.core.recipe import BadComponent
 from littoral.core.telemetry.configuration import NAME, settings_of
 from littoral.core.telemetry.points import components, cpu_times, memory_used
 from littoral.schedules import Schedules
-from littoral.site.capabilities import CoreTelemetry
+from littoral.site.eventbus import CoreTelemetry
 from littoral.store.embedded import EmbeddedStore
 from tests.core.world import CORE, CorePlace, RegionPlace, until
 

@@ -12,6 +12,7 @@ from urllib.parse import unquote_plus
 
 import pytest
 
+from littoral.aws.service import ServiceError
 from littoral.objects import Objects
 from littoral.objects.facts import Bucket
 from littoral.store.embedded import EmbeddedStore
@@ -101,7 +102,6 @@ def test_a_throttled_function_gets_it_later(place: S3Place, s3: Any, bucket: str
             {"QueueConfigurations": [{"QueueArn": "arn:aws:sqs:us-east-1:0:q", "Events": ["s3:ObjectCreated:*"]}]},
             "NotImplemented",
         ),
-        ({"EventBridgeConfiguration": {}}, "NotImplemented"),
         ({"LambdaFunctionConfigurations": [wanting("s3:ObjectRestore:*")]}, "NotImplemented"),
         ({"LambdaFunctionConfigurations": [wanting("s3:ObjectCreated:*", function="chart")]}, "InvalidArgument"),
         (
@@ -143,7 +143,7 @@ def test_a_function_that_has_not_permitted_s3_is_refused(
 
 
 async def test_what_waits_survives_a_restart_and_is_given_up_in_the_end(tmp_path: Path) -> None:
-    from littoral.objects.events import stored, triggers_of
+    from littoral.objects.events import notifications_of
 
     now = [1_000_000.0]
 
@@ -162,8 +162,8 @@ async def test_what_waits_survives_a_restart_and_is_given_up_in_the_end(tmp_path
         objects = await Objects.open(store, tmp_path / "objects", clock=lambda: now[0])
         await objects.start()
         await objects._index.create_bucket("wards", Bucket(now[0]))
-        triggers = triggers_of({"LambdaFunctionConfigurations": [wanting("s3:ObjectCreated:*")]})
-        await objects._index.set_bucket("wards", "notification", stored(triggers))
+        wanted = notifications_of({"LambdaFunctionConfigurations": [wanting("s3:ObjectCreated:*")]})
+        await objects._index.set_bucket("wards", "notification", wanted.dump())
         await objects.put_bytes("wards", "k", b"x")
         await objects.close()
 
@@ -185,3 +185,38 @@ async def test_what_waits_survives_a_restart_and_is_given_up_in_the_end(tmp_path
         await objects.close()
     finally:
         await store.close()
+
+
+def test_the_event_bus_hears_of_every_change(place: S3Place, s3: Any, bucket: str) -> None:
+    heard: list[dict[str, Any]] = []
+
+    async def bus(event: dict[str, Any]) -> None:
+        if not heard and not refused:
+            refused.append(event)
+            raise ServiceError("InternalError", "not now")
+        heard.append(event)
+
+    refused: list[dict[str, Any]] = []
+    place.objects.send_to(bus)
+    s3.put_bucket_notification_configuration(
+        Bucket=bucket,
+        NotificationConfiguration={
+            "EventBridgeConfiguration": {},
+            "LambdaFunctionConfigurations": [wanting("s3:ObjectCreated:*", prefix="only/")],
+        },
+    )
+    kept = s3.get_bucket_notification_configuration(Bucket=bucket)
+    assert (kept["EventBridgeConfiguration"], len(kept["LambdaFunctionConfigurations"])) == ({}, 1)
+    s3.put_object(Bucket=bucket, Key="a b", Body=b"wave")
+    s3.delete_object(Bucket=bucket, Key="a b")
+    deadline = time.monotonic() + 20
+    while len(heard) < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    created, deleted = sorted(heard, key=lambda event: event["detail"]["object"]["sequencer"])
+    assert (created["detail-type"], created["detail"]["reason"]) == ("Object Created", "PutObject")
+    assert (created["detail"]["object"]["key"], created["detail"]["object"]["size"]) == ("a b", 4)
+    assert created["resources"] == [f"arn:aws:s3:::{bucket}"]
+    assert (deleted["detail-type"], deleted["detail"]["deletion-type"]) == ("Object Deleted", "Permanently Deleted")
+    assert refused[0]["id"] in {created["id"], deleted["id"]}  # sent again under its id
+    s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={})
+    assert "EventBridgeConfiguration" not in s3.get_bucket_notification_configuration(Bucket=bucket)

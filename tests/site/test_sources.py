@@ -115,17 +115,21 @@ def test_a_rule_and_a_notification_with_a_filter_reach_a_function(place: Running
     rules = [{"Name": "prefix", "Value": "in/"}, {"Name": "suffix", "Value": ".csv"}]
     one = {"LambdaFunctionArn": arn, "Events": ["s3:ObjectCreated:*"], "Filter": {"Key": {"FilterRules": rules}}}
     s3.put_bucket_notification_configuration(
-        Bucket="filtered", NotificationConfiguration={"LambdaFunctionConfigurations": [one]}
+        Bucket="filtered",
+        NotificationConfiguration={"LambdaFunctionConfigurations": [one], "EventBridgeConfiguration": {}},
     )
+    pattern = {"source": ["aws.s3"], "detail": {"object": {"key": [{"prefix": "out/"}]}}}
+    events.put_rule(Name="objects", EventPattern=json.dumps(pattern))
+    events.put_targets(Rule="objects", Targets=[{"Id": "1", "Arn": arn, "InputPath": "$.detail.object.key"}])
     for key in ("in/a.txt", "out/a.csv", "in/a.csv"):
         s3.put_object(Bucket="filtered", Key=key, Body=b"x")
     told: list[Any] = []
     at = None
-    while len(told) < 2:
+    while len(told) < 3:
         more, at = seen_in(place, "told", at)
         told += [json.loads(each)["requestPayload"] for each in more]
-    assert {"pulse": 130} in told and len(told) == 2
-    (notification,) = [each for each in told if "Records" in each]
+    assert {"pulse": 130} in told and "out/a.csv" in told and len(told) == 3
+    (notification,) = [each for each in told if isinstance(each, dict) and "Records" in each]
     assert [record["s3"]["object"]["key"] for record in notification["Records"]] == ["in/a.csv"]
 
 

@@ -80,27 +80,37 @@ class Happened:
     content: Content | None = None
 
 
-def triggers_of(configuration: dict[str, Any]) -> tuple[Trigger, ...]:
+@dataclass(frozen=True, slots=True)
+class Notifications:
+    """A bucket's configuration; ``bus`` is whether EventBridge gets every event."""
+
+    triggers: tuple[Trigger, ...] = ()
+    bus: bool = False
+
+    def dump(self) -> str | None:
+        if not self.triggers and not self.bus:
+            return None
+        return json.dumps({"triggers": [each.shown() for each in self.triggers], "bus": self.bus})
+
+
+def notifications_of(configuration: dict[str, Any]) -> Notifications:
     """Raises InvalidArgument, NotImplemented."""
     for member in ("TopicConfigurations", "QueueConfigurations"):
         if configuration.get(member):
-            raise not_implemented(f"{member}: only Lambda functions receive event notifications here")
-    if configuration.get("EventBridgeConfiguration") is not None:
-        raise not_implemented("EventBridgeConfiguration: only Lambda functions receive event notifications here")
+            raise not_implemented(f"{member}: there are neither topics nor queues here")
     made = tuple(_trigger(each) for each in configuration.get("LambdaFunctionConfigurations") or [])
     if len({each.id for each in made}) != len(made):
         raise error("InvalidArgument", "Same ID used for multiple configurations. IDs must be unique")
     _check_overlaps(made)
-    return made
-
-
-def stored(triggers: tuple[Trigger, ...]) -> str:
-    return json.dumps([each.shown() for each in triggers])
+    return Notifications(made, configuration.get("EventBridgeConfiguration") is not None)
 
 
 @lru_cache(maxsize=1024)
-def loaded(text: str) -> tuple[Trigger, ...]:
-    return tuple(_trigger(each) for each in json.loads(text))
+def loaded(text: str) -> Notifications:
+    raw = json.loads(text)
+    if isinstance(raw, list):  # as it was kept before there was a bus
+        raw = {"triggers": raw, "bus": False}
+    return Notifications(tuple(_trigger(each) for each in raw["triggers"]), raw["bus"])
 
 
 def record(trigger: Trigger, origin: Origin, happened: Happened, *, region: str, account: str) -> dict[str, Any]:

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from littoral.aws.invoke import Invoker
 from littoral.aws.service import ServiceError
@@ -100,6 +100,10 @@ class Objects:
     def invoker(self, invoker: Invoker | None) -> None:
         self._outbox.invoker = invoker
         self._outbox.wake()
+
+    def send_to(self, bus: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
+        """Who takes what buckets send to EventBridge (``busevents``); it is durable there when this returns."""
+        self._outbox.bus = bus
 
     @property
     def permits(self) -> Permits | None:

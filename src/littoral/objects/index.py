@@ -26,6 +26,7 @@ import apsw
 
 from littoral.objects import events
 from littoral.objects.access.acl import Acl
+from littoral.objects.busevents import BUS, bus_event
 from littoral.objects.errors import error, is_delete_marker, no_such_key
 from littoral.objects.events import Happened, Origin
 from littoral.objects.facts import Content, Facts, Piece, Stored, Tags, dump_tags, load_tags
@@ -295,19 +296,25 @@ class Index(UploadRows):
             self.queued()
 
     def _tell(self, connection: apsw.Connection, notification: str | None, origin: Origin, happened: Happened) -> bool:
-        """Put the event into the outbox for every trigger that wants it; whether any did."""
+        """Put the event into the outbox for the bus and every trigger that wants it; whether any did."""
         if notification is None:
             return False
-        told = False
-        for trigger in events.loaded(notification):
+        wanted = events.loaded(notification)
+        told = wanted.bus
+        if wanted.bus:
+            self._send(connection, BUS, bus_event(origin, happened), origin.now)
+        for trigger in wanted.triggers:
             if trigger.wants(happened.event, happened.key):
                 made = events.record(trigger, origin, happened, region=self._region, account=self._account)
-                connection.execute(
-                    "INSERT INTO outbox(function, event, made, due, attempts) VALUES(?, ?, ?, ?, 0)",
-                    (trigger.function, json.dumps(made), origin.now, origin.now),
-                )
+                self._send(connection, trigger.function, made, origin.now)
                 told = True
         return told
+
+    def _send(self, connection: apsw.Connection, target: str, event: dict[str, Any], now: float) -> None:
+        connection.execute(
+            "INSERT INTO outbox(function, event, made, due, attempts) VALUES(?, ?, ?, ?, 0)",
+            (target, json.dumps(event), now, now),
+        )
 
 
 def _there(connection: apsw.Connection, number: int) -> bool:

@@ -1,4 +1,4 @@
-"""The outbox: events that the index has noted, handed to functions' durable queues, at least once.
+"""The outbox: events that the index has noted, handed to functions' durable queues and to the event bus, at least once.
 
 An event leaves the outbox after the function's queue has it. What a function cannot take (it is missing, throttled,
 or its queue refuses) is tried again, with a wait that doubles from FIRST to LONGEST seconds, and given up with an
@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from littoral.aws.invoke import Invocation, Invoker
 from littoral.aws.service import ServiceError
+from littoral.objects.busevents import BUS
 from littoral.objects.index import Index
 from littoral.store.contract import StoreError
 
@@ -28,6 +31,7 @@ class Outbox:
 
     def __init__(self, index: Index, clock: Callable[[], float]) -> None:
         self.invoker: Invoker | None = None
+        self.bus: Callable[[dict[str, Any]], Awaitable[None]] | None = None
         self._index = index
         self._clock = clock
         self._awake = asyncio.Event()
@@ -94,7 +98,15 @@ class Outbox:
 
     async def _deliver(self, invoker: Invoker, function: str, event: str) -> Exception | None:
         try:
-            await invoker.invoke_async(Invocation(function, event.encode()))
+            if function == BUS:
+                await self._publish(json.loads(event))
+            else:
+                await invoker.invoke_async(Invocation(function, event.encode()))
         except Exception as problem:  # noqa: BLE001 - whatever it is, the event stays and is tried again
             return problem
         return None
+
+    async def _publish(self, event: dict[str, Any]) -> None:
+        if self.bus is None:
+            raise ServiceError("ResourceNotFoundException", "there is no event bus yet")
+        await self.bus(event)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, Self
 
 from littoral.schedules.api import EventsApi, SchedulerApi
@@ -67,9 +67,19 @@ class Schedules:
         await self._jobs.timekeeper.close()
         await self._outbox.close()
 
-    async def publish(self, detail_type: str, source: str, at: float, detail: Any) -> None:
+    async def publish(
+        self,
+        detail_type: str,
+        source: str,
+        at: float,
+        detail: Any,
+        *,
+        resources: Sequence[str] = (),
+        identity: str | None = None,
+    ) -> None:
         """An event of a service of this place: what a rule wants is durable for its targets when this returns."""
-        await self._rules.publish([self._rules.event(str(uuid.uuid4()), detail_type, source, at, [], detail)])
+        name = identity or str(uuid.uuid4())
+        await self._rules.publish([self._rules.event(name, detail_type, source, at, list(resources), detail)])
 
     def look(self) -> None:
         """The clock was set: see what is due now, not at the next look."""

@@ -26,7 +26,6 @@ from littoral.functions.logs.store import NoGroup
 from littoral.objects import Objects
 from littoral.protocols.mqtt.properties import PublishProperties
 from littoral.protocols.shadow import ShadowError
-from littoral.schedules import Schedules
 from littoral.store.contract import Message
 from littoral.streams import StreamStore
 from littoral.things.broker import Broker, LocalSubscriber
@@ -480,18 +479,3 @@ class ScheduleTargets:
         if service is not None and not self._functions.may_invoke(arn, service=service, source_arn=source):
             raise ServiceError("AccessDeniedException", f"{service} may not invoke {arn} for {source}", status=403)
         await self._functions.invoke_async(Invocation(arn, payload))
-
-
-class CoreTelemetry:
-    """What cores say of their health, as the events that AWS makes of it."""
-
-    def __init__(self, schedules: Schedules) -> None:
-        self._schedules = schedules
-
-    async def take(self, thing: str, payload: bytes) -> None:
-        """Raises ValueError for what is no telemetry."""
-        told = json.loads(payload)
-        if not isinstance(told, dict) or not isinstance(told.get("ADP"), list):
-            raise ValueError("telemetry is an object with a list ADP")  # noqa: TRY004 - of what came, not of a program
-        detail = {"ThingName": thing, "Schema": told.get("Schema"), "ADP": told["ADP"]}
-        await self._schedules.publish("Greengrass Telemetry Data", "aws.greengrass", time.time(), detail)

@@ -10,7 +10,6 @@ from littoral.functions import EventSource, Functions, FunctionSettings
 from littoral.objects import Objects
 from littoral.schedules import Schedules
 from littoral.site.capabilities import (
-    CoreTelemetry,
     JobObjects,
     ObjectCode,
     RuleLogs,
@@ -23,6 +22,7 @@ from littoral.site.capabilities import (
     TableSource,
     TopicSink,
 )
+from littoral.site.eventbus import CoreTelemetry, ObjectEvents
 from littoral.site.foundation import Foundation
 from littoral.site.readings import function_readings, things_readings, version_readings
 from littoral.site.ruleweb import RuleWeb
@@ -83,6 +83,7 @@ async def open_local(
     objects.permits = lambda function, bucket: s3_may_invoke(functions, function, bucket)
     schedules = await Schedules.open(base.store, ScheduleTargets(functions, streams), region=region, account=account)
     place.part(schedules.close)
+    objects.send_to(ObjectEvents(schedules).take)
     web = RuleWeb(base.identity.root, lambda: place.url("api"))
     place.part(web.close)
     things = await Things.open(

@@ -8,7 +8,7 @@ from typing import Any
 from littoral.aws.service import Call, Output, operation
 from littoral.objects.api.parts import Operations
 from littoral.objects.errors import error
-from littoral.objects.events import Trigger, loaded, stored, triggers_of
+from littoral.objects.events import Trigger, loaded, notifications_of
 
 Permits = Callable[[str, str], Awaitable[bool]]
 """Whether S3 may call the function (first argument, an ARN) on behalf of the bucket (second, an ARN)."""
@@ -17,7 +17,7 @@ Permits = Callable[[str, str], Awaitable[bool]]
 class NotificationOperations(Operations):
     permits: Permits | None = None  # handed in by the site; without it only the form of an ARN is checked
 
-    @operation(notes="functions only: topics, queues and EventBridge are refused")
+    @operation(notes="functions and EventBridge: topics and queues are refused")
     async def put_bucket_notification_configuration(
         self,
         call: Call,
@@ -29,10 +29,10 @@ class NotificationOperations(Operations):
     ) -> Output:
         self._index.bucket(bucket)
         self._check_owner(bucket, expected_bucket_owner)
-        triggers = triggers_of(notification_configuration)
+        wanted = notifications_of(notification_configuration)
         if not skip_destination_validation:
-            await self._validate(bucket, triggers)
-        await self._index.set_bucket(bucket, "notification", stored(triggers) if triggers else None)
+            await self._validate(bucket, wanted.triggers)
+        await self._index.set_bucket(bucket, "notification", wanted.dump())
         return {}
 
     async def _validate(self, bucket: str, triggers: tuple[Trigger, ...]) -> None:
@@ -51,4 +51,8 @@ class NotificationOperations(Operations):
     ) -> Output:
         self._check_owner(bucket, expected_bucket_owner)
         text = self._index.bucket(bucket).notification
-        return {"LambdaFunctionConfigurations": [each.shown() for each in loaded(text)]} if text else {}
+        if text is None:
+            return {}
+        kept = loaded(text)
+        functions = {"LambdaFunctionConfigurations": [each.shown() for each in kept.triggers]} if kept.triggers else {}
+        return functions | ({"EventBridgeConfiguration": {}} if kept.bus else {})
