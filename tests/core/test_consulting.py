@@ -11,7 +11,7 @@ import pytest
 from littoral.core.configuration import Configuration, Update, pointed
 from littoral.core.consulting import Consulting
 from littoral.core.document import Deployment
-from littoral.core.planning import folded
+from littoral.core.planning import Active
 from littoral.core.recipe import BadComponent
 
 
@@ -109,7 +109,13 @@ def test_a_configuration_goes_back_to_what_it_was() -> None:
     assert made.value["a"] == 6
 
 
-def test_several_updates_fold_into_one_merge() -> None:
-    updates = [Update((), {"a": {"x": 1, "y": 2}, "b": 1}, 1.0), Update((("a", "x"),), {"b": 2}, 2.0)]
-    assert folded(updates) == '{"a": {"y": 2}, "b": 2}'
-    assert folded([*updates, Update(((),), {}, 3.0)]) is None
+def test_several_revisions_come_to_one_configuration() -> None:
+    def after(*given: dict[str, Any]) -> Any:
+        active = Active()
+        for each in given:
+            active = active.merging(Deployment("arn", "", {"c": each}))
+        return active.merged["c"]
+
+    first, second = {"merge": '{"a": {"x": 1, "y": 2}, "b": 1}'}, {"reset": ["/a/x"], "merge": '{"b": 2}'}
+    assert after(first, second) == {"a": {"y": 2}, "b": 2}
+    assert after(first, second, {"reset": [""]}) == {}

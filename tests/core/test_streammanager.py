@@ -282,7 +282,7 @@ async def test_files_are_uploaded_and_their_status_told(core: CorePlace, region:
 
 
 async def test_who_has_no_token_is_refused(core: CorePlace, region: RegionPlace, monkeypatch: Any) -> None:
-    await deploy(region, STREAM_MANAGER_SERVER_PORT="0")
+    await deploy(region, STREAM_MANAGER_AUTHENTICATE_CLIENT="true")  # the port of the revision before stays
     with pytest.raises(sdk.ConnectFailedException):
         await ask(core, lambda client: client.list_streams())
     core.core.deployments._nucleus._tokens["com.example.A"] = "a-token"

@@ -22,6 +22,7 @@ from littoral.store.embedded import EmbeddedStore
 from littoral.things.asked import AskedFunctions
 from littoral.things.authorizers import Authorizers
 from littoral.things.control import Iot
+from littoral.things.domains import Domains
 from littoral.things.fleet import Fleet
 from littoral.things.iotlogs import Levels
 from littoral.things.message import Publication
@@ -65,7 +66,9 @@ async def build(store: EmbeddedStore, authority: Authority) -> Iot:
     shadows = Shadows(Documents(records, "shadow/"), lambda messages: None, time.time)
     fleet = Fleet(records, registry, names, untold, shadows, nobody, time.time)
     await fleet.open()
-    authorizers = Authorizers(records, names, AskedFunctions())
+    domains = Domains(records)
+    await domains.open()
+    authorizers = Authorizers(records, names, AskedFunctions(), domains)
     await authorizers.open()
     return Iot(
         registry,
@@ -78,6 +81,7 @@ async def build(store: EmbeddedStore, authority: Authority) -> Iot:
         permissions=Permissions(registry, names),
         levels=Levels(registry),
         authorizers=authorizers,
+        domains=domains,
     )
 
 
