@@ -65,9 +65,10 @@ class Browsing:
         """For what a browser sends; None for a call by AWS's tools."""
         if request.method == "OPTIONS":
             return self._preflight
-        if request.method == "POST" and (request.headers.get("content-type") or "").startswith(FORM):
-            return self._form
-        return self._website if ".s3-website" in request.host and WEBSITE_HOST.match(request.host.lower()) else None
+        if request.method == "POST":
+            return self._form if (request.headers.get("content-type") or "").startswith(FORM) else None
+        host = request.host
+        return self._website if ".s3-website" in host and WEBSITE_HOST.match(host.lower()) else None
 
     def _preflight(self, request: Request) -> Response:
         """Whether a page of another origin may reach a bucket."""

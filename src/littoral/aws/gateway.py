@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
-from littoral.aws import dynamodbwire, models
+from littoral.aws import dynamodbwire
 from littoral.aws.asked import Asked
 from littoral.aws.auth import Authenticated, authenticate, authenticated
 from littoral.aws.bodies import with_md5
@@ -87,6 +87,9 @@ class Gateway:
         lazy: bool = False,
     ) -> None:
         self._apis: dict[str, object] = {"sts": Sts(), **services}
+        self._admits = {name: getattr(api, "admit", None) for name, api in self._apis.items()}
+        self._shares = {name: getattr(api, "share", None) for name, api in self._apis.items()}
+        self._own = (f"arn:aws:iam::{account}:", f"arn:aws:sts::{account}:")
         self._operations: dict[str, dict[str, Operation]] = {}
         self._services = Services(self._apis)
         self._devices_services = Services(DEVICE_SERVICES & self._apis.keys())
@@ -183,8 +186,8 @@ class Gateway:
             message = f"Credential should be scoped to {' or '.join(sorted(scopes))}."
             raise ServiceError("InvalidSignatureException", message, status=403)
         found = await authenticate(asked, "littoral", self._identity, self._clock())
-        if found.principal.kind == "key":
-            self._check_whole(found.principal, "AccessDeniedException")
+        if found.principal.kind == "key" and not self._whole(found.principal):
+            raise _not_whole(found.principal, "AccessDeniedException")
         request.body = found.body
         return found.principal
 
@@ -242,10 +245,9 @@ class Gateway:
     def _observed(self, asking: Asking, response: Response) -> Response:
         if asking.service in dynamodbwire.SERVICES and self._identity.verify:
             dynamodbwire.open_to_all(asking.request, response)
-        if "origin" in asking.request.headers:
-            share = getattr(self._apis.get(asking.service), "share", None)
-            if share is not None:
-                share(asking.request, virtual_path(asking.request), response)
+        share = self._shares.get(asking.service)
+        if share is not None and "origin" in asking.request.headers:
+            share(asking.request, virtual_path(asking.request), response)
         if self._observe is not None:
             took = time.perf_counter() - asking.began
             self._observe(asking.service, asking.operation or "unknown", response.status, took)
@@ -301,7 +303,7 @@ class Gateway:
             request.received_at or self._clock(),
             caller.trailers,
         )
-        admit = getattr(self._apis[service], "admit", None)
+        admit = self._admits[service]
         if admit is not None:
             admit(context, given)
         return operation.method(context, **arguments(operation, given))
@@ -314,7 +316,7 @@ class Gateway:
 
     def _who(self, found: Authenticated, service: str, device: Principal | None) -> Authenticated:
         """An API that decides by the principal, whoever it is, has ``admit``, which is asked before its operations."""
-        decides = hasattr(self._apis[service], "admit")
+        decides = self._admits[service] is not None
         if found.principal.kind == "anonymous":
             if device is not None and service != "s3":
                 return Authenticated(device, found.body, found.trailers)
@@ -322,16 +324,18 @@ class Gateway:
                 if service == "s3":
                     raise ServiceError("AccessDenied", "Access Denied", status=403)
                 raise ServiceError("MissingAuthenticationTokenException", "Missing Authentication Token", status=403)
-        elif not decides and service != "sts":
-            query = models.protocol(service) == "query"
-            self._check_whole(found.principal, "AccessDenied" if query else "AccessDeniedException")
+        elif not decides and service != "sts" and not self._whole(found.principal):
+            raise _not_whole(found.principal, "AccessDenied" if named_by_form(service) else "AccessDeniedException")
         return found
 
-    def _check_whole(self, principal: Principal, code: str) -> None:
-        """Raises ServiceError for who may not do all that the place's account may."""
-        if principal.limited or principal.account != self._account:
-            message = f"User: {principal.arn} is not authorized: this key may use S3, as bucket policies grant"
-            raise ServiceError(code, message, status=403)
+    def _whole(self, principal: Principal) -> bool:
+        """Whether it may do all that the place's account may."""
+        return not principal.limited and principal.arn.startswith(self._own)
+
+
+def _not_whole(principal: Principal, code: str) -> ServiceError:
+    message = f"User: {principal.arn} is not authorized: this key may use S3, as bucket policies grant"
+    return ServiceError(code, message, status=403)
 
 
 def _signed(request: Request) -> bool:
