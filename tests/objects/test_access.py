@@ -249,3 +249,13 @@ def test_grants_name_accounts_and_who_writes_an_object_owns_it(
     assert unknown == ("InvalidArgument", 400)
     s3.delete_object(Bucket="shared-by-lists", Key="k")
     s3.delete_bucket(Bucket="shared-by-lists")
+
+
+def test_who_may_write_by_a_list_says_who_may_read(s3: Any, nobody: Any, bucket: str) -> None:
+    s3.put_bucket_ownership_controls(Bucket=bucket, OwnershipControls={"Rules": [{"ObjectOwnership": "ObjectWriter"}]})
+    s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=OPEN)
+    s3.put_bucket_acl(Bucket=bucket, ACL="public-read-write")
+    nobody.put_object(Bucket=bucket, Key="k", Body=b"x", ACL="public-read", Tagging="a=b")
+    assert nobody.get_object(Bucket=bucket, Key="k")["Body"].read() == b"x"
+    upload = nobody.create_multipart_upload(Bucket=bucket, Key="parts")["UploadId"]
+    nobody.abort_multipart_upload(Bucket=bucket, Key="parts", UploadId=upload)

@@ -38,6 +38,10 @@ def _bucket(action: str, acl: str = "") -> Need:
     return Need(f"s3:{action}", "bucket", "", acl)
 
 
+def _stated(need: Need) -> Need:
+    return Need(need.action, need.of, "", "bucket:WRITE")
+
+
 READ_OBJECT = _object("GetObject", "READ")
 WRITE_OBJECT = Need("s3:PutObject", "object", "", "bucket:WRITE")
 REMOVE_OBJECT = Need("s3:DeleteObject", "object", "s3:DeleteObjectVersion", "bucket:WRITE")
@@ -46,7 +50,7 @@ PUT_OBJECT_TAGGING = _object("PutObjectTagging")
 LIST_BUCKET = _bucket("ListBucket", "READ")
 
 NEEDS: dict[str, Need] = {
-    "AbortMultipartUpload": _object("AbortMultipartUpload", versions=False),
+    "AbortMultipartUpload": _object("AbortMultipartUpload", "bucket:WRITE", versions=False),
     "CompleteMultipartUpload": WRITE_OBJECT,
     "CopyObject": WRITE_OBJECT,  # and READ_OBJECT of the source
     "CreateMultipartUpload": WRITE_OBJECT,
@@ -119,9 +123,9 @@ ACTIONS = frozenset(
     for action in (need.action, need.version)
     if action
 ) | {"s3:createbucket"}
-_STATED = (  # what a write may bring beside bytes, and needs a permission of its own for
-    (("ACL", "GrantFullControl", "GrantRead", "GrantReadACP", "GrantWriteACP"), PUT_OBJECT_ACL),
-    (("Tagging",), PUT_OBJECT_TAGGING),
+_STATED = (  # what a write may bring beside bytes, and needs a permission of its own for; a list's WRITE is all of it
+    (("ACL", "GrantFullControl", "GrantRead", "GrantReadACP", "GrantWriteACP"), _stated(PUT_OBJECT_ACL)),
+    (("Tagging",), _stated(PUT_OBJECT_TAGGING)),
     (("ObjectLockMode",), NEEDS["PutObjectRetention"]),
     (("ObjectLockLegalHoldStatus",), NEEDS["PutObjectLegalHold"]),
 )
