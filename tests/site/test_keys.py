@@ -66,3 +66,6 @@ def test_a_key_is_made_used_and_taken_away(start: Start, tmp_path: Path) -> None
     gone = littoral(folder, "keys", "delete", limited.access_key)
     assert (gone.returncode, "there is no key" in gone.stderr) == (1, True)
     assert littoral(folder, "keys", "create", "--of-account", "12").returncode == 1
+    own = littoral(folder, "keys", "delete", place.access_key)
+    assert (own.returncode, "there is no key" in own.stderr) == (1, True)
+    assert place.client("s3").list_buckets()["Buckets"]  # the place's own key is none that can be taken away

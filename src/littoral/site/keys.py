@@ -57,9 +57,10 @@ def keys_handler(
             return shown
         if request.method == "DELETE":
             wanted = dict(split_query(request.query_string)).get("id", "")
-            identity.remove(wanted)  # first: a key that is being deleted is not taken any more
-            if not await records.delete(KEYS + wanted):
+            if await records.get(KEYS + wanted) is None:  # the place's own is none of these
                 raise Refused(f"there is no key {wanted[:40]!r}")
+            identity.remove(wanted)  # first: a key that is being deleted is not taken any more
+            await records.delete(KEYS + wanted)
             return {}
         raise Refused("GET, POST and DELETE are here")
 
