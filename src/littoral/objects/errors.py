@@ -99,6 +99,19 @@ def malformed() -> ServiceError:
     return error("MalformedXML", "The XML you provided was not well-formed or did not validate against our schema")
 
 
+def lists_are_off() -> ServiceError:
+    return error("AccessControlListNotSupported", "The bucket does not allow ACLs")
+
+
+def both_stated() -> ServiceError:
+    return error("InvalidRequest", "Specifying both Canned ACLs and Header Grants is not allowed")
+
+
+def has_lists() -> ServiceError:
+    message = "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting"
+    return error("InvalidBucketAclWithObjectOwnership", message)
+
+
 def no_such_upload(upload_id: str) -> ServiceError:
     message = "The specified upload does not exist. The upload ID may be invalid, or the upload may have been aborted"
     return error("NoSuchUpload", f"{message} or completed.", UploadId=upload_id)

@@ -225,22 +225,16 @@ class Index(UploadRows):
     async def set_tags(self, stored: Stored, tags: Tags) -> None:
         """Raises NoSuchKey where the object has gone or been replaced meanwhile."""
 
-        def work(connection: apsw.Connection) -> None:
-            for table in ("objects", "versions"):
-                connection.execute(f"UPDATE {table} SET tags = ? WHERE id = ?", (dump_tags(tags), stored.id))
-                if connection.changes():
-                    return
-            raise no_such_key(stored.key)
-
-        await self._write(work)
+        await self._set(stored, "tags", dump_tags(tags))
 
     async def set_acl(self, stored: Stored, acl: Acl) -> None:
         """Raises NoSuchKey where the version has gone."""
+        await self._set(stored, "facts", replace(stored.facts, acl=acl).dump())
 
+    async def _set(self, stored: Stored, column: str, value: str | None) -> None:
         def work(connection: apsw.Connection) -> None:
-            facts = replace(stored.facts, acl=acl).dump()
             for table in ("objects", "versions"):
-                connection.execute(f"UPDATE {table} SET facts = ? WHERE id = ?", (facts, stored.id))
+                connection.execute(f"UPDATE {table} SET {column} = ? WHERE id = ?", (value, stored.id))
                 if connection.changes():
                     return
             raise no_such_key(stored.key)

@@ -109,7 +109,7 @@ class Gate:
 
     def _stored(self, matter: _Matter) -> Stored | None:
         """The object as it is, where that may matter."""
-        if matter.need.of == "bucket" or matter.key is None:
+        if matter.key is None or not (matter.need.keepers or _asks_for_tags(matter)):
             return None
         try:
             return self._index.get(matter.bucket, matter.key, matter.version)
@@ -147,7 +147,7 @@ class Gate:
         if matter.held.policy is None:
             return None
         policy = _parsed(matter.held.policy)
-        tags = stored.tags if stored is not None and any(key.startswith(EXISTING) for key in policy.keys) else ()
+        tags = () if stored is None else stored.tags
         caller = matter.caller
         asked = Asked(caller.arn, caller.account, caller.canonical, matter.action, matter.resource)
         return policy.decide(asked, keys_of(matter.call, caller, matter.given, tags))
@@ -176,6 +176,11 @@ class Gate:
         owner = held.owner or self._account
         kept = (held.acl and Acl.read(held.acl)) if stored is None else stored.facts.acl
         return kept if kept and held.lists_apply else lists.private(owner)
+
+
+def _asks_for_tags(matter: _Matter) -> bool:
+    policy = matter.held.policy if matter.need.of == "object" else None
+    return policy is not None and any(key.startswith(EXISTING) for key in _parsed(policy).keys)
 
 
 def denied() -> ServiceError:

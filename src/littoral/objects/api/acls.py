@@ -7,7 +7,7 @@ from typing import Any
 from littoral.aws.service import Call, Output, operation
 from littoral.objects.access import acl as lists
 from littoral.objects.api.parts import Operations
-from littoral.objects.errors import error
+from littoral.objects.errors import both_stated, error, lists_are_off
 from littoral.objects.facts import ENFORCED, Bucket
 from littoral.objects.versions import check_version
 
@@ -43,7 +43,7 @@ class AclOperations(Operations):
 
         def check(now: Bucket) -> None:
             if now.ownership == ENFORCED:
-                raise not_supported()
+                raise lists_are_off()
 
         await self._index.set_bucket(bucket, "acl", None if made == lists.private(owner) else made.dump(), check=check)
         return {}
@@ -93,7 +93,7 @@ class AclOperations(Operations):
     ) -> lists.Acl:
         """Raises AccessControlListNotSupported, MalformedACLError, AccessDenied."""
         if not held.lists_apply:
-            raise not_supported()
+            raise lists_are_off()
         if [acl is not None, bool(grants), document is not None].count(True) != 1:
             if acl is None and not grants:
                 raise error("MissingSecurityHeader", "Your request was missing a required header")
@@ -120,11 +120,3 @@ def granted(
         "WRITE_ACP": write_acp,
     }
     return {permission: value for permission, value in sent.items() if value}
-
-
-def not_supported() -> Exception:
-    return error("AccessControlListNotSupported", "The bucket does not allow ACLs")
-
-
-def both_stated() -> Exception:
-    return error("InvalidRequest", "Specifying both Canned ACLs and Header Grants is not allowed")

@@ -8,10 +8,10 @@ from typing import Any
 from littoral.aws.service import Call, Output, operation
 from littoral.objects.access.acl import canned, from_headers, private
 from littoral.objects.access.public import ALL
-from littoral.objects.api.acls import both_stated, granted
+from littoral.objects.api.acls import granted
 from littoral.objects.api.parts import Operations
 from littoral.objects.api.policies import OWNERSHIPS
-from littoral.objects.errors import error, invalid_argument, not_implemented
+from littoral.objects.errors import both_stated, error, has_lists, invalid_argument, not_implemented
 from littoral.objects.facts import ENFORCED, Bucket
 from littoral.objects.locks import rule_of
 from littoral.objects.names import check_bucket_name
@@ -63,8 +63,7 @@ class BucketOperations(Operations):
             raise both_stated()
         made = from_headers(grants, owner, self._displayed()) if grants else canned(acl or "private", owner, owner)
         if chosen == ENFORCED and not made.private():
-            message = "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting"
-            raise error("InvalidBucketAclWithObjectOwnership", message)
+            raise has_lists()
         block = ALL if self._parts.closed else None
         if block is not None and made.public:
             raise error(

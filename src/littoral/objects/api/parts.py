@@ -14,7 +14,7 @@ from littoral.objects.access.gate import Gate, denied
 from littoral.objects.access.public import Block
 from littoral.objects.content import Shelf
 from littoral.objects.encryption import Keys
-from littoral.objects.errors import error, invalid_argument, not_implemented
+from littoral.objects.errors import both_stated, error, invalid_argument, lists_are_off, not_implemented
 from littoral.objects.events import Origin
 from littoral.objects.facts import Bucket, Facts, Tags
 from littoral.objects.index import Index
@@ -61,10 +61,10 @@ class Operations:
         writer = call.principal.account or owner
         if not held.lists_apply:
             if grants or acl not in (None, "bucket-owner-full-control"):
-                raise error("AccessControlListNotSupported", "The bucket does not allow ACLs")
+                raise lists_are_off()
             return None
         if grants and acl is not None:
-            raise error("InvalidRequest", "Specifying both Canned ACLs and Header Grants is not allowed")
+            raise both_stated()
         if held.ownership == "BucketOwnerPreferred" and acl == "bucket-owner-full-control":
             writer = owner
         made = from_headers(grants, writer, self._displayed()) if grants else canned(acl or "private", writer, owner)

@@ -10,7 +10,7 @@ from littoral.objects.access.gate import denied
 from littoral.objects.access.policies import checked_policy
 from littoral.objects.access.public import Block
 from littoral.objects.api.parts import Operations
-from littoral.objects.errors import error, malformed
+from littoral.objects.errors import error, has_lists, malformed
 from littoral.objects.facts import ENFORCED, Bucket
 
 DIGESTS = {"ContentMD5", "ChecksumAlgorithm"}
@@ -78,8 +78,7 @@ class PolicyOperations(Operations):
 
         def check(held: Bucket) -> None:
             if wanted == ENFORCED and held.acl is not None and not Acl.read(held.acl).private():
-                message = "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting"
-                raise error("InvalidBucketAclWithObjectOwnership", message)
+                raise has_lists()
 
         await self._index.set_bucket(bucket, "ownership", wanted, check=check)
         return {}
