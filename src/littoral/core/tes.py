@@ -8,7 +8,6 @@ through the firewall. What is not signed is never passed on: it would speak as t
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final
@@ -18,7 +17,7 @@ from littoral.core.link import Upstream
 from littoral.core.recipe import BadComponent
 from littoral.net.client import ClientResponse, HttpClient, RequestFailed
 from littoral.net.listen import HttpListener, listen_http
-from littoral.net.message import Headers, Request, Response
+from littoral.net.message import Headers, Request, Response, json_response
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +104,7 @@ class TokenExchangeService:
             log.warning("no credentials for components: %s", problem)
             return _said(403 if problem.refused else 503, str(problem))
         given = {"AccessKeyId": held.access_key, "SecretAccessKey": held.secret, "Token": held.token}
-        return _json(200, {**given, "Expiration": held.expiration})
+        return json_response(200, {**given, "Expiration": held.expiration})
 
     async def _passed_on(self, request: Request) -> Response:
         above = self._upstream
@@ -137,8 +136,4 @@ def _without(headers: Headers) -> Headers:
 
 
 def _said(status: int, message: str) -> Response:
-    return _json(status, {"message": message})
-
-
-def _json(status: int, document: Mapping[str, Any]) -> Response:
-    return Response(status, Headers.of([("content-type", "application/json")]), json.dumps(document).encode())
+    return json_response(status, {"message": message})

@@ -19,7 +19,7 @@ from littoral.edge.cloudfront import documents_of
 from littoral.edge.control import Control
 from littoral.edge.plan import items
 from littoral.edge.waf.bundles import bundles
-from littoral.net.message import Handler, Headers, Request, Response
+from littoral.net.message import Handler, Headers, Request, Response, json_response
 from littoral.protocols.sigv4 import split_query
 
 PREFIX = "/_littoral/edge/"
@@ -57,12 +57,12 @@ class Feed:
             if request.raw_path == PREFIX + "acknowledge" and request.method == "POST":
                 return await self._acknowledge(json.loads(await request.body.read(1024 * 1024)))
             if request.raw_path == PREFIX + "sites" and request.method == "GET":
-                return _json(200, sites(self._control))
+                return json_response(200, sites(self._control))
         except ServiceError as error:
-            return _json(error.status or 400, {"code": error.code, "message": error.message})
+            return json_response(error.status or 400, {"code": error.code, "message": error.message})
         except (ValueError, KeyError, TypeError) as problem:
-            return _json(400, {"code": "InvalidRequest", "message": f"unreadable request: {problem}"})
-        return _json(404, {"code": "NotFound", "message": request.raw_path})
+            return json_response(400, {"code": "InvalidRequest", "message": f"unreadable request: {problem}"})
+        return json_response(404, {"code": "NotFound", "message": request.raw_path})
 
     async def _desired(self, asked: dict[str, str]) -> Response:
         name, after = asked["location"], int(asked.get("after", "-1"))
@@ -71,19 +71,19 @@ class Feed:
         if self._control.revision <= after and wait > 0:
             await self._control.wait_for_change(after, wait)
             self._control.seen(name)
-        return _json(200, desired(self._control, self._ruleset))
+        return json_response(200, desired(self._control, self._ruleset))
 
     def _content(self, digest: str) -> Response:
         found = content_of(self._control, digest)
         if found is None:
-            return _json(404, {"code": "NotFound", "message": "nothing has that content now"})
+            return json_response(404, {"code": "NotFound", "message": "nothing has that content now"})
         return Response(200, Headers.of([("content-type", "application/json")]), found)
 
     async def _acknowledge(self, said: dict[str, Any]) -> Response:
         functions = [str(arn) for arn in said.get("functions", ())]
         address, region = str(said.get("address", "")), str(said.get("region", ""))
         await self._control.acknowledge(str(said["location"]), int(said["revision"]), functions, address, region)
-        return _json(200, {})
+        return json_response(200, {})
 
 
 def desired(control: Control, ruleset: str | None = None) -> dict[str, Any]:
@@ -149,7 +149,3 @@ def functions_of(config: dict[str, Any]) -> set[str]:
         for behaviour in behaviours
         for trigger in items(behaviour, "LambdaFunctionAssociations")
     }
-
-
-def _json(status: int, document: Any) -> Response:
-    return Response(status, Headers.of([("content-type", "application/json")]), json.dumps(document).encode())

@@ -8,14 +8,13 @@ answers ``{"since", "until", "days": [{"day", "function", "requests", …, "gb_s
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable
 from datetime import date
 from typing import Any
 
 from littoral.aws.service import Principal, ServiceError
 from littoral.functions.metering import Meter, Usage, day_of, days_ago
-from littoral.net.message import Handler, Headers, Request, Response
+from littoral.net.message import Handler, Request, Response, json_response
 from littoral.protocols.sigv4 import split_query
 
 PATH = "/_littoral/usage"
@@ -29,21 +28,21 @@ def usage_handler(meter: Meter, clock: Callable[[], float], authenticate: Authen
         try:
             principal = await authenticate(request)
         except ServiceError as error:
-            return _json(error.status or 403, {"code": error.code, "message": error.message})
+            return json_response(error.status or 403, {"code": error.code, "message": error.message})
         if principal.kind != "key":
-            return _json(403, {"code": "AccessDenied", "message": "This address is for signed requests."})
+            return json_response(403, {"code": "AccessDenied", "message": "This address is for signed requests."})
         if request.raw_path != PATH or request.method != "GET":
-            return _json(404, {"code": "NotFound", "message": f"Only GET {PATH} is here."})
+            return json_response(404, {"code": "NotFound", "message": f"Only GET {PATH} is here."})
         asked = dict(split_query(request.query_string))
         unknown = sorted(asked.keys() - {"since", "until"})
         try:
             since = _day(asked.get("since") or days_ago(clock(), DEFAULT_DAYS))
             until = _day(asked.get("until") or day_of(clock()))
         except ValueError as problem:
-            return _json(400, {"code": "InvalidRequest", "message": f"a day is written 2026-11-23: {problem}"})
+            return json_response(400, {"code": "InvalidRequest", "message": f"a day is written 2026-11-23: {problem}"})
         if unknown:
-            return _json(400, {"code": "InvalidRequest", "message": f"unknown: {', '.join(unknown)[:200]}"})
-        return _json(200, await _answer(meter, since, until))
+            return json_response(400, {"code": "InvalidRequest", "message": f"unknown: {', '.join(unknown)[:200]}"})
+        return json_response(200, await _answer(meter, since, until))
 
     return handle
 
@@ -62,7 +61,3 @@ def _day(text: str) -> str:
     if found.isoformat() != text:
         raise ValueError(f"not {text[:40]!r}")
     return text
-
-
-def _json(status: int, document: Any) -> Response:
-    return Response(status, Headers.of([("content-type", "application/json")]), json.dumps(document).encode())

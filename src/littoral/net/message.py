@@ -7,6 +7,7 @@ A handler returns a ``Response`` at once (the hot path: no task is made) or an a
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -224,3 +225,7 @@ class Switching:
 
 Answer = Response | WebSocketUpgrade | Switching | Passage
 Handler = Callable[[Request], Answer | Awaitable[Answer]]
+
+
+def json_response(status: int, document: object) -> Response:
+    return Response(status, Headers.of([("content-type", "application/json")]), json.dumps(document).encode())

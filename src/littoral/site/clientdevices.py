@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from littoral.core.clientdevices.groups import Device
 from littoral.core.clientdevices.ports import Judge, ServerCertificate
 from littoral.core.clientdevices.telling import AUTHORITIES
-from littoral.net.message import Handler, Headers, Request, Response
+from littoral.net.message import Handler, Request, Response, json_response
 from littoral.net.pki import Authority, certificate_id
 from littoral.site.registry import may
 from littoral.things.facade import Things
@@ -39,27 +39,23 @@ def discovery(things: Things, greengrass: Greengrass, region: str, account: str)
     async def discover(request: Request) -> Response:
         thing = named(request, DISCOVER, "greengrass:Discover")
         if thing is None:
-            return _json(403, {"message": "Not allowed: greengrass:Discover"})
+            return json_response(403, {"message": "Not allowed: greengrass:Discover"})
         found = await greengrass.discover(thing, arn)
-        return _json(404, {"message": f"{thing} has no core"}) if found is None else _json(200, found)
+        return json_response(404, {"message": f"{thing} has no core"}) if found is None else json_response(200, found)
 
     async def authorities(request: Request) -> Response:
         core = named(request, AUTHORITIES, "greengrass:PutCertificateAuthorities")
         if core is None:
-            return _json(403, {"message": "Not allowed: greengrass:PutCertificateAuthorities"})
+            return json_response(403, {"message": "Not allowed: greengrass:PutCertificateAuthorities"})
         try:
             told = json.loads(await request.body.read(MOST_PEM))["authorities"]
             pems = [str(each) for each in told]
         except (ValueError, KeyError, TypeError):
-            return _json(400, {"message": "authorities must be a list of PEM texts"})
+            return json_response(400, {"message": "authorities must be a list of PEM texts"})
         await greengrass.keep_authorities(core, pems)
-        return _json(200, {})
+        return json_response(200, {})
 
     return {DISCOVER: discover, AUTHORITIES: authorities}
-
-
-def _json(status: int, document: object) -> Response:
-    return Response(status, Headers.of([("content-type", "application/json")]), json.dumps(document).encode())
 
 
 class CoreClients:

@@ -17,7 +17,7 @@ from typing import Any
 
 from littoral.aws.identity import KEYS, Identity, kept_keys, new_key
 from littoral.aws.service import Principal, ServiceError
-from littoral.net.message import BodyError, Handler, Headers, Request, Response
+from littoral.net.message import BodyError, Handler, Request, Response, json_response
 from littoral.protocols.sigv4 import split_query
 from littoral.store.contract import Records
 
@@ -39,11 +39,11 @@ def keys_handler(
             principal = await authenticate(request)
             if principal.kind != "key":
                 raise ServiceError("AccessDenied", "This address is for signed requests.", status=403)
-            return _json(200, await _answer(request))
+            return json_response(200, await _answer(request))
         except ServiceError as problem:
-            return _json(problem.status or 403, {"code": problem.code, "message": problem.message})
+            return json_response(problem.status or 403, {"code": problem.code, "message": problem.message})
         except Refused as problem:
-            return _json(400, {"code": "InvalidRequest", "message": str(problem)})
+            return json_response(400, {"code": "InvalidRequest", "message": str(problem)})
 
     async def _answer(request: Request) -> dict[str, Any]:
         if request.method == "GET":
@@ -85,7 +85,3 @@ def _wanted(given: Any, own: str) -> dict[str, str]:
     if member == "account" and value == own:
         raise Refused("that is the place's own account, whose key is there (littoral credentials)")
     return {member: value}
-
-
-def _json(status: int, document: dict[str, Any]) -> Response:
-    return Response(status, Headers.of([("content-type", "application/json")]), json.dumps(document).encode())

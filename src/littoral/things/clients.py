@@ -8,12 +8,11 @@ answers ``{"clients": [{"clientId", "protocol", "principal", "authorizer", "addr
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from littoral.aws.service import Principal, ServiceError
-from littoral.net.message import Handler, Headers, Request, Response
+from littoral.net.message import Handler, Request, Response, json_response
 from littoral.protocols.sigv4 import split_query
 from littoral.things.access import Client
 from littoral.things.broker import Broker
@@ -29,16 +28,18 @@ def clients_handler(broker: Broker, authenticate: Authenticate) -> Handler:
         try:
             principal = await authenticate(request)
         except ServiceError as error:
-            return _json(error.status or 403, {"code": error.code, "message": error.message})
+            return json_response(error.status or 403, {"code": error.code, "message": error.message})
         if principal.kind != "key":
-            return _json(403, {"code": "AccessDenied", "message": "This address is for signed requests."})
+            return json_response(403, {"code": "AccessDenied", "message": "This address is for signed requests."})
         if request.raw_path != PATH or request.method != "GET":
-            return _json(404, {"code": "NotFound", "message": f"Only GET {PATH} is here."})
+            return json_response(404, {"code": "NotFound", "message": f"Only GET {PATH} is here."})
         asked = dict(split_query(request.query_string))
         limit = asked.get("limit", str(MOST))
         if asked.keys() - {"after", "limit"} or not limit.isascii() or not limit.isdigit() or not int(limit[:9]):
-            return _json(400, {"code": "InvalidRequest", "message": "after and limit, a number, may be asked for"})
-        return _json(200, _page(broker, asked.get("after", ""), min(int(limit[:9]), MOST)))
+            return json_response(
+                400, {"code": "InvalidRequest", "message": "after and limit, a number, may be asked for"}
+            )
+        return json_response(200, _page(broker, asked.get("after", ""), min(int(limit[:9]), MOST)))
 
     return handle
 
@@ -61,7 +62,3 @@ def _shown(broker: Broker, client: Client) -> dict[str, Any]:
         "keepAlive": client.keep_alive,
         "subscriptions": len(session.grants) if session is not None else 0,
     }
-
-
-def _json(status: int, document: dict[str, Any]) -> Response:
-    return Response(status, Headers.of([("content-type", "application/json")]), json.dumps(document).encode())

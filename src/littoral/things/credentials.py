@@ -7,13 +7,12 @@ https://docs.aws.amazon.com/iot/latest/developerguide/authorizing-direct-aws.htm
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from typing import Final
 
 from littoral.aws.sessions import Credentials
-from littoral.net.message import Headers, Request, Response
+from littoral.net.message import Request, Response, json_response
 from littoral.net.pki import certificate_id
 from littoral.things.permissions import Caller, Permissions
 from littoral.things.refusals import Refusals
@@ -38,18 +37,18 @@ class CredentialsProvider:
         """For the device port, whose peers have shown a certificate."""
         match = _PATH.fullmatch(request.raw_path)
         if match is None or request.method != "GET":
-            return _answer(404, {"message": "There are only GET /role-aliases/ALIAS/credentials here"})
+            return json_response(404, {"message": "There are only GET /role-aliases/ALIAS/credentials here"})
         certificate = certificate_id(request.peer.certificate or b"")
         thing = request.headers.get("x-amzn-iot-thingname")
         if thing is not None and (certificate, thing) not in self._registry.principals:
-            return _answer(403, {"message": "Invalid thing name passed"})
+            return json_response(403, {"message": "Invalid thing name passed"})
         caller = Caller(certificate, thing, request.peer.host)
         alias = self._registry.role_aliases.get(match["alias"])
         if not self._permissions.allows(caller, ACTION, "rolealias", match["alias"]):
             self._refusals.note(caller, ACTION, "rolealias", match["alias"])
-            return _answer(403, {"message": "Access Denied"})
+            return json_response(403, {"message": "Access Denied"})
         if alias is None:
-            return _answer(404, {"message": "Role alias does not exist"})
+            return json_response(404, {"message": "Role alias does not exist"})
         made = self._issue(alias.role, certificate, alias.seconds)
         credentials = {
             "accessKeyId": made.access_key,
@@ -57,8 +56,4 @@ class CredentialsProvider:
             "sessionToken": made.token,
             "expiration": made.expiration,
         }
-        return _answer(200, {"credentials": credentials})
-
-
-def _answer(status: int, body: dict[str, object]) -> Response:
-    return Response(status, Headers.of([("content-type", "application/json")]), json.dumps(body).encode())
+        return json_response(200, {"credentials": credentials})

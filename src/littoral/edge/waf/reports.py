@@ -20,7 +20,7 @@ from typing import Any, Protocol
 from littoral.aws.service import Principal, ServiceError
 from littoral.edge.waf.crs.ruleset import Source
 from littoral.edge.waf.sampling import Samples
-from littoral.net.message import Handler, Headers, Request, Response
+from littoral.net.message import Handler, Headers, Request, Response, json_response
 
 log = logging.getLogger("littoral.edge")
 
@@ -116,18 +116,14 @@ class ReportFeed:
                 raise ServiceError("AccessDenied", message, status=403)
             if request.raw_path == PREFIX + "report" and request.method == "POST":
                 await self._reports.take(json.loads(await request.body.read(MOST_BYTES)))
-                return _json(200, {})
+                return json_response(200, {})
             if request.raw_path.startswith(RULESET) and request.method == "GET":
                 return self._ruleset(request.raw_path.removeprefix(RULESET))
         except ServiceError as error:
-            return _json(error.status or 400, {"code": error.code, "message": error.message})
+            return json_response(error.status or 400, {"code": error.code, "message": error.message})
         except (ValueError, KeyError, TypeError) as problem:
-            return _json(400, {"code": "InvalidRequest", "message": f"unreadable report: {problem}"})
-        return _json(404, {"code": "NotFound", "message": request.raw_path})
+            return json_response(400, {"code": "InvalidRequest", "message": f"unreadable report: {problem}"})
+        return json_response(404, {"code": "NotFound", "message": request.raw_path})
 
 
 RULESET = PREFIX + "ruleset/"
-
-
-def _json(status: int, document: Any) -> Response:
-    return Response(status, Headers.of([("content-type", "application/json")]), json.dumps(document).encode())
