@@ -51,7 +51,7 @@ def certificate_id(certificate: x509.Certificate | bytes) -> str:
 
 
 class Authority:
-    """Use ``Authority.load_or_create``."""
+    """Use ``Authority.load_or_create``, or ``create`` for one that lies in no folder."""
 
     def __init__(self, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
         self._certificate = certificate
@@ -63,18 +63,23 @@ class Authority:
         """The authority of that folder (``ca.pem``, ``ca.key``), made at first use."""
         certificate_file, key_file = folder / "ca.pem", folder / "ca.key"
         if certificate_file.exists() and key_file.exists():
-            key = serialization.load_pem_private_key(key_file.read_bytes(), None)
-            if not isinstance(key, ec.EllipticCurvePrivateKey):
-                raise ValueError(f"{key_file} does not hold an elliptic-curve key")
-            return cls(x509.load_pem_x509_certificate(certificate_file.read_bytes()), key)
+            return cls.of(certificate_file.read_bytes(), key_file.read_bytes())
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        made = cls._create(common_name)
-        write_private(key_file, private_pem(made._key))
+        made = cls.create(common_name)
+        write_private(key_file, made.private_pem)
         certificate_file.write_bytes(made.certificate_pem)
         return made
 
     @classmethod
-    def _create(cls, common_name: str) -> Authority:
+    def of(cls, certificate: bytes, private_key: bytes) -> Authority:
+        """From its PEM forms. Raises ValueError."""
+        key = serialization.load_pem_private_key(private_key, None)
+        if not isinstance(key, ec.EllipticCurvePrivateKey):
+            raise ValueError("an authority's key is an elliptic-curve key")  # noqa: TRY004 - the value of a file
+        return cls(x509.load_pem_x509_certificate(certificate), key)
+
+    @classmethod
+    def create(cls, common_name: str) -> Authority:
         key = ec.generate_private_key(ec.SECP256R1())
         name = _name(common_name)
         builder = _builder(name, name, key.public_key(), LONG)
@@ -83,6 +88,14 @@ class Authority:
         identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
         builder = builder.add_extension(identifier, critical=False)
         return cls(builder.sign(key, hashes.SHA256()), key)
+
+    @property
+    def private_pem(self) -> bytes:
+        return private_pem(self._key)
+
+    def sign(self, data: bytes) -> bytes:
+        """What ``verify_signature`` finds good with this authority's certificate (ECDSA, SHA-256)."""
+        return self._key.sign(data, ec.ECDSA(hashes.SHA256()))
 
     def issue_server(self, names: Sequence[str], days: int = 825) -> Issued:
         """For DNS names and IP addresses; the first is the common name."""
@@ -133,6 +146,19 @@ class Authority:
             alternatives = x509.SubjectAlternativeName([_general_name(name) for name in names])
             builder = builder.add_extension(alternatives, critical=False)
         return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+def verify_signature(certificate: bytes, data: bytes, signature: bytes) -> None:
+    """That the holder of this certificate (PEM) has signed the data. Raises InvalidRequest."""
+    try:
+        public = x509.load_pem_x509_certificate(certificate).public_key()
+        if not isinstance(public, ec.EllipticCurvePublicKey):
+            raise InvalidRequest("an authority's key is an elliptic-curve key")
+        public.verify(signature, data, ec.ECDSA(hashes.SHA256()))
+    except InvalidSignature as problem:
+        raise InvalidRequest("the signature is not that certificate's") from problem
+    except ValueError as problem:
+        raise InvalidRequest(str(problem)) from problem
 
 
 def signing_request(common_name: str, key: ec.EllipticCurvePrivateKey) -> bytes:
