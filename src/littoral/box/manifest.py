@@ -20,7 +20,7 @@ import os
 import secrets
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal
 
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
@@ -162,4 +162,4 @@ def _text(raw: bytes) -> str:
 
 
 def _raw(text: str) -> bytes:
-    return base64.b64decode(cast(str, text), validate=True)
+    return base64.b64decode(text, validate=True)
