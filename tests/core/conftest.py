@@ -7,6 +7,7 @@ import pytest
 
 from littoral.tour.link import Link as Cable
 from tests.core.world import CorePlace, RegionPlace
+from tests.support.notebook import notebook
 
 
 @pytest.fixture
@@ -31,3 +32,15 @@ async def place(region: RegionPlace, cable: Cable, tmp_path: Path) -> AsyncItera
     await made.start()
     yield made
     await made.stop()
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """What functions note by ``port``."""
+    return tmp_path / "notes"
+
+
+@pytest.fixture
+def port(out: Path) -> Iterator[int]:
+    with notebook(out) as opened:
+        yield opened

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -56,3 +57,7 @@ async def deploy_to_group(region: RegionPlace, group: str, components: Mapping[s
     named = {name: {"componentVersion": each} if isinstance(each, str) else each for name, each in components.items()}
     made = await region.call("greengrassv2", "create_deployment", targetArn=group_arn(group), components=named, **more)
     return str(made["deploymentId"])
+
+
+def merge(**configuration: Any) -> dict[str, Any]:
+    return {"componentVersion": "1.0.0", "configurationUpdate": {"merge": json.dumps(configuration)}}

@@ -9,7 +9,6 @@ import io
 import json
 import socket as socket_module
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +20,10 @@ from littoral.core.secretmanager import NAME as SECRETS
 from littoral.protocols.mqtt.properties import PublishProperties
 from littoral.things.message import Publication
 from littoral.tour.link import Link as Cable
+from tests.core.programs import merge
 from tests.core.world import CorePlace, RegionPlace, until
 from tests.functions.deploy import zip_of
-from tests.support.notebook import NOTE, notebook
+from tests.support.notebook import NOTE, notes
 from tests.support.npm import fetched
 
 SHADOWS = "aws.greengrass.ShadowManager"
@@ -93,32 +93,12 @@ def zipped(source: str, *packages: Path, name: str = "app.py") -> bytes:
     return buffer.getvalue()
 
 
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    return tmp_path / "notes"
-
-
-@pytest.fixture
-def port(out: Path) -> Iterator[int]:
-    with notebook(out) as opened:
-        yield opened
-
-
-def notes(file: Path, at: str) -> list[Any]:
-    lines = file.read_text().splitlines() if file.exists() else []
-    return [each for each in map(json.loads, lines) if each["at"] == at]
-
-
 async def asked(place: CorePlace, out: Path, **calls: Any) -> dict[str, Any]:
     """What the function said to these calls of the SDK."""
     before = len(notes(out, "sdk"))
     await place.publish("ask", calls)
     found: dict[str, Any] = await until(lambda: notes(out, "sdk")[before:]) and notes(out, "sdk")[before]
     return found
-
-
-def merge(**configuration: Any) -> dict[str, Any]:
-    return {"componentVersion": "1.0.0", "configurationUpdate": {"merge": json.dumps(configuration)}}
 
 
 def routes(*triples: tuple[str, str, str]) -> dict[str, Any]:
@@ -384,36 +364,6 @@ async def test_payloads_are_bytes_where_the_component_says_so(
     for sent in (payload, b"", b"\xff"):
         result = await place.functions.invoke(Invocation("turn:1", sent, checked=True))
         assert (result.function_error, result.payload) == (None, sent[::-1] + b"|-d|x y")
-
-
-async def test_a_long_lived_function_runs_before_its_first_event_and_again_when_it_ends(
-    region: RegionPlace, place: CorePlace, out: Path, port: int
-) -> None:
-    source = NOTE + "import json, os, threading\nnote(json.dumps({'at': 'began', 'pid': os.getpid()}))\n"
-    source += "def handler(event, context):\n    if event == 'end':\n        os._exit(3)\n"
-    await region.component(
-        await region.function("long", source),
-        "ward.long",
-        environmentVariables={"OUT": str(port)},
-        eventSources=[{"topic": "ask", "type": "PUB_SUB"}],
-    )
-    assert await region.outcome(await region.deploy(ward__long=merge())) == "SUCCEEDED"
-    assert len(notes(out, "began")) == 1
-    await place.stop()
-    await place.start()
-    await until(lambda: len(notes(out, "began")) == 2)
-    await place.publish("ask", "end")
-    await until(lambda: len(notes(out, "began")) == 3)
-    await place.publish("ask", "go on")
-    await until(lambda: place.core.deployments.listed()[0]["state"] == "RUNNING")
-    assert len(notes(out, "began")) == 3, "the event went to the one that was there"
-
-
-async def test_a_long_lived_function_that_cannot_begin_is_broken(region: RegionPlace, place: CorePlace) -> None:
-    await region.component(await region.function("bad", "raise ValueError('at once')\n"), "ward.bad")
-    assert await region.outcome(await region.deploy(ward__bad=merge())) == "SUCCEEDED"
-    installed = await region.call("greengrassv2", "list_installed_components", coreDeviceThingName="ward7-core")
-    assert [each["lifecycleState"] for each in installed["installedComponents"]] == ["BROKEN"]
 
 
 BY_NODE = """

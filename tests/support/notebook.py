@@ -3,11 +3,13 @@ when it is written."""
 
 from __future__ import annotations
 
+import json
 import socketserver
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 # For the source of a handler: ``note(line)`` returns once the line is in the file.
 NOTE = """
@@ -41,3 +43,9 @@ def notebook(file: Path) -> Iterator[int]:
             yield server.server_address[1]
         finally:
             server.shutdown()
+
+
+def notes(file: Path, at: str) -> list[Any]:
+    """Of lines that are JSON, those with that ``at``."""
+    lines = file.read_text().splitlines() if file.exists() else []
+    return [each for each in map(json.loads, lines) if each["at"] == at]

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from littoral.aws.service import ServiceError
 from littoral.core.choosing import Choosing
@@ -38,6 +38,7 @@ from littoral.store.documents import Documents
 log = logging.getLogger(__name__)
 
 ACTIVE, BEFORE = "active", "before"
+TRIES = 3  # of a long-lived function to begin
 FAILED = (BadComponent, Declined, ServiceError)
 
 
@@ -88,6 +89,7 @@ class Applying:
                     await self._reconfigure(plan_of(self.active))
                 except (BadComponent, ServiceError) as problem:
                     log.warning("functions of the active deployment: %s", problem)
+                await self._remove((name, version) for name, version in before.get("installed", ()))
             await self._documents.delete(BEFORE)
 
     async def close(self) -> None:
@@ -118,13 +120,18 @@ class Applying:
 
     def failing(self) -> set[str]:
         """Components whose long-lived function does not run."""
-        return {each.name for each in self._runnable() if each.pinned and self._functions.failure(each)}
+        return self._failing(self._runnable())
+
+    def _failing(self, components: Iterable[LambdaComponent]) -> set[str]:
+        return {each.name for each in components if each.pinned and self._functions.failure(each)}
 
     async def apply(self, wanted: Deployment, order: str, brought: Brought | None = None) -> None:
         """It runs when this returns. Raises Failed, Unreachable, StoreError; after the latter two it is to be tried
         again, and what ran before runs on. ``brought`` came with a local deployment. Raises RestartNeeded, too: after a
         restart of the core it goes on with the same again."""
         if self._taken(wanted.target, order):
+            if wrong := str(self.active.targets[wanted.target].get("wrong", "")):
+                raise Failed(wrong, "FAILED_ROLLBACK_NOT_REQUESTED")
             return
         try:
             active, chosen = await self._resolved(wanted, order, brought)
@@ -140,6 +147,7 @@ class Applying:
         except FAILED as problem:
             raise Failed(str(problem), "FAILED_NO_STATE_CHANGE") from problem
         wrong = await self._change(wanted, order, plan, before, archives)
+        active = active.noted(wanted.target, wrong)
         await self._documents.put(ACTIVE, active.document())
         self.active = active
         await self._documents.delete(BEFORE)
@@ -228,45 +236,72 @@ class Applying:
         self, wanted: Deployment, order: str, plan: Plan, before: Plan, archives: Mapping[str, list[bytes]]
     ) -> str:
         """Run it; where it is not to be rolled back, what went wrong. Raises Failed, StoreError: it is as before."""
-        kept = await self._nucleus.configurations()
-        await self._documents.put(BEFORE, {"target": wanted.target, "order": order, "configurations": kept})
+        kept, new = await self._nucleus.configurations(), sorted(_functions_of(plan) - _functions_of(before))
+        cut_off = {"target": wanted.target, "order": order, "configurations": kept, "installed": new}
+        await self._documents.put(BEFORE, cut_off)
         try:
             await self._install(plan.lambdas, archives)
         except ServiceError as problem:
             await self._reconfigure(before)
+            await self._remove(new)
             await self._documents.delete(BEFORE)
             raise Failed(str(problem), "FAILED_NO_STATE_CHANGE") from problem
         try:
             await self._play(plan)
             await self._nucleus.change(plan.programs, bootstrap=True)
+            await self._try_functions(plan, before)
         except BadComponent as problem:
             if wanted.failure == "DO_NOTHING":
                 return str(problem)
-            well = await self._back(kept, before)
+            well = await self._back(kept, plan, before)
             detail: Detail = "FAILED_ROLLBACK_COMPLETE" if well else "FAILED_UNABLE_TO_ROLLBACK"
             raise Failed(str(problem), detail) from problem
         except StoreError:
-            await self._back(kept, before)
+            await self._back(kept, plan, before)
             raise
         return ""
 
-    async def _back(self, kept: Mapping[str, dict[str, object]], before: Plan) -> bool:
+    async def _try_functions(self, plan: Plan, before: Plan) -> None:
+        """Those that are long-lived run, and get no events yet. Raises BadComponent, StoreError: one has failed thrice
+        to begin, which of a program makes it broken, too."""
+        gone = [each for each in before.lambdas if each not in plan.lambdas]
+        await self._routes.hold_back([each.name for each in gone if each.pinned])
+        leaving = [each for each in gone if each.name not in plan.names]  # whose processes keep their tokens
+        await self._nucleus.functions.change([*plan.lambdas, *leaving])
+        broken = set(plan.names)
+        for _ in range(TRIES):
+            if broken:
+                self._functions.hold(each for each in plan.lambdas if each.pinned)
+                await self._functions.held()
+                broken = self._failing(plan.lambdas)
+        if broken:
+            raise BadComponent(f"broken: {', '.join(sorted(broken))}")
+
+    async def _back(self, kept: Mapping[str, dict[str, object]], plan: Plan, before: Plan) -> bool:
         """Whether all that ran before runs again."""
         try:
             await self._reconfigure(before)
             await self._nucleus.restore(kept)
             await self._play(before)
-            await self._nucleus.change(before.programs)
+            try:
+                await self._nucleus.change(before.programs)
+            finally:
+                await self.connect_active()
+            await self._functions.held()
+            await self._remove(_functions_of(plan) - _functions_of(before))
             await self._nucleus.settled()
             await self._documents.delete(BEFORE)
         except (BadComponent, ServiceError, StoreError) as problem:
             log.warning("going back to the deployment before: %s", problem)
             return False
-        return True
+        return not self.failing()
+
+    async def _remove(self, functions: Iterable[tuple[str, str]]) -> None:
+        for name, version in functions:
+            await self._functions.remove(name, version)
 
     async def _tidy(self, plan: Plan, before: Plan) -> None:
-        for function in {each.function for each in before.lambdas} - {each.function for each in plan.lambdas}:
-            await self._functions.remove(function)
+        await self._remove(_functions_of(before) - _functions_of(plan))
         await self._nucleus.forget(list(before.names - plan.names))
         await self._packages.keep([each.made for each in plan.programs])
 
@@ -288,6 +323,11 @@ class Applying:
             for each in plan_of(self.active).lambdas
             if self._functions.installed(each.function, each.function_version) == each.code_sha256
         ]
+
+
+def _functions_of(plan: Plan) -> set[tuple[str, str]]:
+    """Name and version of each function that its components are made of."""
+    return {(each.function, each.function_version) for each in plan.lambdas}
 
 
 def _check_allowed(active: Active, plan: Plan) -> None:

@@ -52,6 +52,10 @@ class Feed:
         self._stats.dropped = self._waiting.dropped
         return self._stats
 
+    @property
+    def closed(self) -> bool:
+        return self._closing.is_set()
+
     def start(self) -> None:
         for _ in range(min(self.component.instances, MOST_INSTANCES)):
             self._workers.append(asyncio.create_task(self._work()))

@@ -33,7 +33,8 @@ PLATFORM = {
 
 @dataclass(frozen=True, slots=True)
 class Active:
-    """``targets``: {target: {"arn", "order", "at", "components"}}; ``order`` tells the order that it came by."""
+    """``targets``: {target: {"arn", "order", "at", "components", "wrong"?}}; ``order`` tells the order that it came by,
+    ``wrong`` why it has failed and stands all the same."""
 
     arn: str = ""  # of the last
     targets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -84,6 +85,10 @@ class Active:
         }
         components = {name: dict(each) for name, each in wanted.components.items()}
         return {**kept, wanted.target: {"arn": wanted.arn, "order": order, "at": now, "components": components}}
+
+    def noted(self, target: str, wrong: str) -> Active:
+        """What was wrong with it, "" for nothing, so that it is told after a crash, too."""
+        return replace(self, targets={**self.targets, target: {**self.targets[target], "wrong": wrong}})
 
     def merging(self, wanted: Deployment) -> Active:
         """With what it sets. Raises BadComponent."""

@@ -108,7 +108,8 @@ class Functions(Protocol):
     def installed(self, name: str, version: str) -> str | None:
         """The CodeSha256 (base64) of what is installed under that name and version."""
 
-    async def remove(self, name: str) -> bool: ...
+    async def remove(self, name: str, version: str) -> None:
+        """It is not installed any more, and its instances end."""
 
     def surround(self, surroundings: Callable[[str, str], Mapping[str, str] | None]) -> None:
         """Who says which variables a function needs that is that component and sees the core's sockets in that folder;

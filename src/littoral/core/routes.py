@@ -50,12 +50,18 @@ class Routes:
             await self._stop(name)
         for component in components:
             running = self._running.get(component.name)
-            if running is None or running.feed.component != component:
+            if running is None or running.feed.closed or running.feed.component != component:
                 await self._run(component)
         for mapping in mappings:
             if mapping not in self._bridges:
                 self._bridges[mapping] = self._bridge(mapping)
         await self._drop_all_but(keep)
+
+    async def hold_back(self, names: Collection[str]) -> None:
+        """Events of these wait from now on, until the next ``change``; those under way end first."""
+        for name in names:
+            if (running := self._running.get(name)) is not None:
+                await running.feed.close()
 
     def is_full(self, component: str) -> bool:
         """Whether a message for this component would not be taken now."""

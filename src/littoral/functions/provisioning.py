@@ -69,9 +69,19 @@ class Provisioner:
         self._changed.set()
 
     def hold(self, held: Iterable[Reference]) -> None:
-        """These versions, and no others but by provisioned concurrency, have an instance from now on."""
-        self._held = list(held)
+        """These versions, and no others but by provisioned concurrency, have an instance from now on. One that is held
+        no longer ends: nothing else would end it, and it is not to run beside its successor."""
+        before, self._held = self._held, list(held)
+        for reference in before:
+            if reference not in self._held:
+                self._let_go(reference)
         self.changed()
+
+    def _let_go(self, reference: Reference) -> None:
+        with contextlib.suppress(ServiceError):  # it is gone, its instance with it
+            gone, function = self._catalog.version(reference).key, self._catalog.get(reference.name)
+            keep = {each.key for each in (function.latest, *function.versions.values())} - {gone}
+            self._scheduler.retire(reference.name, keep=keep)
 
     async def filled(self) -> None:
         """Returns when all that is wanted is there, or has failed once."""

@@ -265,8 +265,8 @@ class CoreFunctions:
     def failure(self, component: LambdaComponent) -> str:
         return self._functions.failure(component.function, component.function_version)
 
-    async def remove(self, name: str) -> bool:
-        return await self._functions.remove(name)
+    async def remove(self, name: str, version: str) -> None:
+        await self._functions.uninstall(name, version)
 
     def invoke(self, invocation: Invocation) -> Awaitable[InvokeResult]:
         self._begin()

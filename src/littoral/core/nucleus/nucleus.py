@@ -141,9 +141,9 @@ class Nucleus:
             await self._documents.delete(name)
         for name, document in kept.items():
             await self._documents.put(name, document)
-            running = self._components.get(name)
+            running = self.configuration(name)
             if running is not None:
-                running.configuration.replace(document)
+                running.replace(document)
 
     async def forget(self, names: Sequence[str]) -> None:
         """The work and the configuration of components that are no longer deployed."""
