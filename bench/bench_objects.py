@@ -36,26 +36,7 @@ LARGE_REQUESTS = 8
 SMALL_KEYS = 2000
 KEY, SECRET = "AKIDBENCH00000000000", "benchbenchbenchbenchbenchbenchbenchbench"
 
-SERVER = """
-import asyncio, sys, uvloop
-from pathlib import Path
-from littoral.aws.gateway import Gateway
-from littoral.aws.identity import Identity
-from littoral.net.listen import listen_http
-from littoral.objects import Objects
-from littoral.store.embedded import EmbeddedStore
-async def main():
-    folder = Path(sys.argv[1])
-    store = await EmbeddedStore.open(folder / "store")
-    objects = await Objects.open(store, folder / "objects")
-    await objects.start()
-    identity = await Identity.open(store.records("identity"))
-    gateway = Gateway({"s3": objects.api}, identity, region="us-east-1", account="000000000000")
-    listener = await listen_http(gateway.handle)
-    print(listener.port, identity.root.id, identity.root.secret, flush=True)
-    await asyncio.Event().wait()
-uvloop.run(main())
-"""
+SERVER = Path(__file__).with_name("object_server.py")
 
 
 class Connection:
@@ -179,7 +160,7 @@ def gets(place: Place, prefix: str) -> dict[str, float]:
 
 @contextmanager
 def littoral(folder: Path) -> Iterator[Place]:
-    command = ["taskset", "-c", "0", sys.executable, "-c", SERVER, str(folder)]
+    command = ["taskset", "-c", "0", sys.executable, str(SERVER), str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -211,7 +192,13 @@ def seaweed(weed: str, folder: Path) -> Iterator[tuple[Place, list[str]]]:
         for name, _, grpc in [full.partition(".")]
     ]
     command = ["taskset", "-c", "0", weed, "server", "-s3", f"-s3.config={config}", f"-dir={folder}", *flags]
-    command += ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.volumeSizeLimitMB=4096", "-volume.max=16"]
+    command += [
+        "-ip=127.0.0.1",
+        "-ip.bind=127.0.0.1",
+        "-master.volumeSizeLimitMB=4096",
+        "-volume.max=16",
+        "-s3.port.iceberg=0",
+    ]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, cwd=folder)
     try:

@@ -39,14 +39,14 @@ class Cloud:
     access_key: str
     secret_key: str
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, *, retries: dict[str, Any] | None = None) -> Any:
         return boto3.client(
             service,
             endpoint_url=self.endpoint,
             region_name="us-east-1",
             aws_access_key_id=self.access_key,
             aws_secret_access_key=self.secret_key,
-            config=Config(s3={"addressing_style": "path"}, retries={"mode": "standard"}),
+            config=Config(s3={"addressing_style": "path"}, retries=retries or {"mode": "standard"}),
         )
 
 
