@@ -85,9 +85,11 @@ class Shelf:
         length: int | None,
         *,
         inline: bool = True,
+        within: int = INLINE,
         sealing: Sealing | None = None,
     ) -> Received:
-        """Take the whole body in and verify it. ``length`` is what was declared, None where unknown.
+        """Take the whole body in and verify it. ``length`` is what was declared, None where unknown; up to ``within``
+        bytes are kept here, where that may be.
 
         The blob is durable; it is nobody's until the index names it: use ``keep`` around what does.
         Raises BadDigest, IncompleteBody, EntityTooLarge, InternalError, and leaves nothing then.
@@ -95,9 +97,9 @@ class Shelf:
         if length is not None and length > PUT_LIMIT:
             raise _too_large(length)
         digests = stated.digests()
-        if inline and length is not None and length <= INLINE:
+        if inline and length is not None and length <= within:
             with upload():
-                data = await body.read(INLINE)
+                data = await body.read(within)
             digests.update(data)
             _check_length(digests.size, length)
             checksum = stated.verify(digests, trailers)

@@ -15,14 +15,15 @@ from typing import Any
 
 from littoral.aws.service import Call, Output, operation
 from littoral.objects.api.acls import granted
+from littoral.objects.api.extracting import ExtractOperations
 from littoral.objects.api.parts import (
-    Operations,
     check_storage_class,
     checked_metadata,
     header_tags,
     headers_of,
     origin_of,
 )
+from littoral.objects.archives import EXTRACT
 from littoral.objects.checksums import ALGORITHMS, Checksum, algorithm_of, joined, kind_of
 from littoral.objects.conditions import check_write_conditions, matches
 from littoral.objects.encryption import customer_key
@@ -38,7 +39,7 @@ LEAST_PART = 5 * 1024 * 1024  # bytes of every part but the last
 OBJECT_LIMIT = 5 * 1024**4
 
 
-class MultipartOperations(Operations):
+class MultipartOperations(ExtractOperations):
     @operation(harmless={"RequestPayer", "BucketKeyEnabled"}, notes="StorageClass: STANDARD")
     async def create_multipart_upload(
         self,
@@ -153,6 +154,9 @@ class MultipartOperations(Operations):
             "SHA256": checksum_sha256,
         }
         checksum = _checksum(upload, parts, stated, checksum_type)
+        if upload.facts.metadata.get(EXTRACT) == "true":
+            await self._extract_upload(call, upload, content)
+            return _place(call, bucket, key, content.etag) | (checksum.members() if checksum else {})
         described = tuple(Part(number, part.piece.size, part.checksum) for number, part in enumerate(parts, 1))
         version = await self._index.put(
             bucket,

@@ -8,8 +8,8 @@ from datetime import datetime
 from littoral.aws.service import Call, Output, operation
 from littoral.net.message import Body, BytesBody
 from littoral.objects.api.acls import granted
+from littoral.objects.api.extracting import IN_MEMORY, ExtractOperations, Wanted
 from littoral.objects.api.parts import (
-    Operations,
     check_storage_class,
     checked_metadata,
     decoded_length,
@@ -17,22 +17,24 @@ from littoral.objects.api.parts import (
     headers_of,
     origin_of,
 )
+from littoral.objects.archives import EXTRACT
 from littoral.objects.checksums import Checksum, Stated
 from littoral.objects.conditions import check_write_conditions
+from littoral.objects.content import INLINE
 from littoral.objects.encryption import customer_key
 from littoral.objects.errors import error
 from littoral.objects.events import Origin
-from littoral.objects.facts import Content, Facts, Tags, version_member
+from littoral.objects.facts import Content, Facts, version_member
 from littoral.objects.lifecycle import expiration
-from littoral.objects.locks import Lock, lock_of
+from littoral.objects.locks import lock_of
 from littoral.objects.names import check_key
-from littoral.objects.steps import NO_CONDITIONS, WriteConditions
+from littoral.objects.steps import WriteConditions
 
 
-class WriteOperations(Operations):
+class WriteOperations(ExtractOperations):
     @operation(
         harmless={"RequestPayer", "ContentLength", "BucketKeyEnabled"},
-        notes="StorageClass: STANDARD",
+        notes="StorageClass: STANDARD; x-amz-meta-snowball-auto-extract: an archive becomes the objects that it holds",
     )
     async def put_object(
         self,
@@ -114,9 +116,25 @@ class WriteOperations(Operations):
         if lock is not None and stated.algorithm is None and stated.md5 is None:
             message = "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with Object Lock"
             raise error("InvalidRequest", f"{message} parameters")
+        extracts = facts.metadata.get(EXTRACT) == "true"
+        if extracts and (if_match is not None or if_none_match is not None):
+            raise error("InvalidRequest", "An archive that is extracted takes no conditions: it is not one object.")
         received = await self._shelf.receive(
-            body or BytesBody(), stated, call.trailers, decoded_length(call), sealing=sealing
+            body or BytesBody(),
+            stated,
+            call.trailers,
+            decoded_length(call),
+            within=IN_MEMORY if extracts else INLINE,
+            sealing=sealing,
         )
+        if extracts:
+            asked = (server_side_encryption, ssekms_key_id, customer)
+            how = Wanted(held, facts, tags, lock, asked, stated.algorithm)
+            try:
+                await self._extract(call, bucket, received.content, None if sealing is None else sealing.key, how)
+            finally:
+                self._shelf.abandon(received.blobs)
+            return written(received.content, received.checksum) | facts.encryption_members
         version = await self._keep(
             bucket,
             key,
@@ -131,28 +149,6 @@ class WriteOperations(Operations):
         told = version_member(version) | facts.encryption_members
         told |= expiration(held.lifecycle, key, call.now, received.content.size, tags)
         return written(received.content, received.checksum) | told
-
-    async def _keep(
-        self,
-        bucket: str,
-        key: str,
-        content: Content,
-        facts: Facts,
-        tags: Tags,
-        origin: Origin,
-        conditions: WriteConditions = NO_CONDITIONS,
-        lock: Lock | None = None,
-        how: str = "Put",
-    ) -> str | None:
-        """Name a new content in the index; where that fails its blobs go. Its version."""
-        event = f"ObjectCreated:{how}"
-        try:
-            return await self._index.put(
-                bucket, key, content, facts, tags, origin, event, conditions=conditions, lock=lock
-            )
-        except BaseException:
-            self._shelf.abandon([piece.blob for piece in content.pieces])
-            raise
 
     async def put_bytes(self, bucket: str, key: str, data: bytes, facts: Facts, origin: Origin) -> str:
         """The same for callers in this process; the ETag."""

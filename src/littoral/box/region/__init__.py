@@ -1,0 +1,1 @@
+"""A box's jobs at its region: what boxes are made for, where each of them is, and the secrets that open them."""

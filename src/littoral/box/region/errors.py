@@ -1,0 +1,34 @@
+"""Snowball's modelled errors."""
+
+from __future__ import annotations
+
+from littoral.aws.service import ServiceError
+
+
+def not_found(kind: str, name: str) -> ServiceError:
+    message = "The specified resource can't be found. Check the information you provided in your last request, and try"
+    return ServiceError(
+        "InvalidResourceException", f"{message} again. ({kind}: {name[:300]})", fields={"ResourceType": kind}
+    )
+
+
+def wrong_state(message: str) -> ServiceError:
+    return ServiceError("InvalidJobStateException", message)
+
+
+def wrong_combination(message: str) -> ServiceError:
+    return ServiceError("InvalidInputCombinationException", message)
+
+
+def wrong_address(message: str) -> ServiceError:
+    return ServiceError("InvalidAddressException", message)
+
+
+def wrong_token() -> ServiceError:
+    return ServiceError("InvalidNextTokenException", "The NextToken string was altered unexpectedly.")
+
+
+def no_key(arn: str) -> ServiceError:
+    return ServiceError(
+        "KMSRequestFailedException", f"There is no KMS here: a box's key is sealed by its unlock code, not by {arn}."
+    )

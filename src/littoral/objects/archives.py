@@ -1,0 +1,178 @@
+"""Archives of small files that become objects: tar, tar.gz and zip ("Batching small files", Snowball Edge guide).
+
+A name in the archive is the object's key, as AWS has it; the archive's own key says nothing. All entries are looked at
+before any becomes an object. Blocking: for threads. Knows no index.
+"""
+
+from __future__ import annotations
+
+import io
+import lzma
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, Final
+
+from littoral.aws.service import ServiceError
+from littoral.objects.errors import error
+from littoral.objects.names import check_key
+
+EXTRACT: Final = "snowball-auto-extract"
+MOST_MEMBERS: Final = 100_000
+MOST_BYTES: Final = 100 * 1024**3  # of the archive, and of what comes out of it
+BROKEN: Final = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError,
+                 NotImplementedError, RuntimeError)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A regular file. ``modified`` is Unix seconds, ``mode`` its permissions, None where the archive does not say."""
+
+    name: str
+    size: int
+    modified: float | None
+    mode: int | None
+    entry: tarfile.TarInfo | zipfile.ZipInfo
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """As AWS Storage Gateway and DataSync keep them."""
+        kept = {}
+        if self.modified is not None:
+            kept["file-mtime"] = f"{int(self.modified * 1e9)}ns"
+        if self.mode is not None:
+            kept["file-permissions"] = f"{self.mode & 0o7777:04o}"
+        return kept
+
+
+class Archive:
+    """Raises InvalidRequest where it is none, or holds what cannot become an object."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        with _readable():
+            magic = file.read(4)
+            file.seek(0)
+            self._open: tarfile.TarFile | zipfile.ZipFile
+            if magic[:2] == b"PK":
+                self._open = zipfile.ZipFile(file)
+                self.members = list(_of_zip(self._open))
+            else:
+                self._open = tarfile.open(fileobj=file, mode="r:gz" if magic[:2] == b"\x1f\x8b" else "r:")  # noqa: SIM115 - it is kept
+                self.members = list(_of_tar(self._open))
+        if sum(member.size for member in self.members) > MOST_BYTES:
+            raise _refused("more than 100 GiB come out of it")
+
+    def read(self, member: Member) -> bytes:
+        """Raises InvalidRequest where it is not what the archive says."""
+        with self.open(member) as file, _readable():
+            data = file.read(member.size + 1)
+        if len(data) != member.size:
+            raise _refused(f"{member.name[:200]!r} is not as long as the archive says")
+        return data
+
+    def chunks(self, member: Member, stride: int) -> Callable[[], bytes]:
+        """Gives the next bytes of it, b"" at its end. Raises InvalidRequest."""
+        file, left = self.open(member), member.size
+
+        def following() -> bytes:
+            nonlocal left
+            with _readable():
+                data = file.read(min(stride, left))
+            if not data and left:
+                raise _refused(f"{member.name[:200]!r} is shorter than the archive says")
+            left -= len(data)
+            return data
+
+        return following
+
+    def open(self, member: Member) -> IO[bytes]:
+        """One after another: they share the archive's file."""
+        with _readable():
+            if isinstance(self._open, zipfile.ZipFile):
+                assert isinstance(member.entry, zipfile.ZipInfo)
+                return self._open.open(member.entry)
+            assert isinstance(member.entry, tarfile.TarInfo)
+            found = self._open.extractfile(member.entry)
+        assert found is not None
+        return found
+
+
+class Window(io.RawIOBase):
+    """What can be read in spans, as a file. ``read`` gives the bytes from an offset on."""
+
+    def __init__(self, size: int, read: Callable[[int, int], bytes]) -> None:
+        self._size, self._read, self._at = size, read, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        length = max(0, min(len(buffer), self._size - self._at))
+        data = self._read(self._at, length) if length else b""
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+
+def _of_tar(archive: tarfile.TarFile) -> Iterator[Member]:
+    for count, entry in enumerate(archive):
+        _check_count(count)
+        if entry.isdir():
+            continue
+        if not entry.isreg():
+            raise _refused(f"{entry.name[:200]!r} is no regular file")
+        yield Member(_key(entry.name), entry.size, float(entry.mtime), entry.mode, entry)
+
+
+def _of_zip(archive: zipfile.ZipFile) -> Iterator[Member]:
+    for count, entry in enumerate(archive.infolist()):
+        _check_count(count)
+        if entry.is_dir():
+            continue
+        if entry.flag_bits & 1:
+            raise _refused(f"{entry.filename[:200]!r} is encrypted")
+        mode = entry.external_attr >> 16
+        if mode and (mode & 0o170000) not in (0, 0o100000):
+            raise _refused(f"{entry.filename[:200]!r} is no regular file")
+        yield Member(_key(entry.filename), entry.file_size, None, mode & 0o7777 if mode else None, entry)
+
+
+def _key(name: str) -> str:
+    """Raises ServiceError where no object can be named so."""
+    key = name.lstrip("/")
+    while key.startswith("./"):
+        key = key[2:].lstrip("/")
+    if ".." in key.split("/"):
+        raise _refused(f"the name {name[:200]!r} leads out of it")
+    check_key(key)
+    return key
+
+
+def _check_count(count: int) -> None:
+    if count >= MOST_MEMBERS:
+        raise _refused(f"it has more than {MOST_MEMBERS} entries")
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except BROKEN as problem:
+        raise _refused(f"it cannot be read: {problem}") from problem
+
+
+def _refused(reason: str) -> ServiceError:
+    return error("InvalidRequest", f"The archive was not extracted: {reason}.")
