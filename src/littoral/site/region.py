@@ -11,6 +11,7 @@ from littoral.aws.gateway import Gateway
 from littoral.aws.identity import Identity
 from littoral.aws.service import Call
 from littoral.aws.sessions import Credentials
+from littoral.box.region import BoxJobs
 from littoral.core.greengrass import Greengrass
 from littoral.edge.cloudfront import CloudFront
 from littoral.edge.control import Control
@@ -24,6 +25,8 @@ from littoral.edge.waf.crs.ruleset import NoRuleSet, Source
 from littoral.edge.waf.reports import ReportFeed, Reports
 from littoral.secrets import SecretStore
 from littoral.site import edge
+from littoral.site.boxjobs import PATH as BOX_JOBS
+from littoral.site.boxjobs import BoxBuckets, steps_handler
 from littoral.site.capabilities import (
     ComponentFunctions,
     ComponentObjects,
@@ -67,6 +70,15 @@ async def _region(place: Place, *, with_edge: bool) -> None:
         base.store.records("secrets"), base.folder / "secrets.key", region=region, account=account
     )
     local = await open_local(base, tables, secrets)
+    boxes = await BoxJobs.open(
+        base.store.records("box"),
+        base.folder / "box.key",
+        base.authority,
+        BoxBuckets(local.objects, base.identity.root),
+        base.identity.root.secret.encode(),
+        region=region,
+        account=account,
+    )
     functions, things = local.functions, local.things
     control = await Control.open(base.store.records("edge-control"))
     place.quiet(control.close)
@@ -96,6 +108,7 @@ async def _region(place: Place, *, with_edge: bool) -> None:
         "cloudfront-keyvaluestore": KeyValueStoreData(control),
         "greengrassv2": greengrass,
         "secretsmanager": secrets.api,
+        "snowball": boxes.api,
         "shield": Shield(control, attacks, account=account),
         "wafv2": Wafv2(
             control, account=account, region=region, reports=reports, destinations=destinations, groups=groups
@@ -106,6 +119,8 @@ async def _region(place: Place, *, with_edge: bool) -> None:
     routes = functions.routes() | functions.signed_routes(gateway.authenticate)
     feed = Feed(control, gateway.authenticate, source.digest if source is not None else None)
     routes[KEYS] = keys_handler(base.identity, base.store.records("identity"), gateway.authenticate)
+    routes[BOX_JOBS] = steps_handler(boxes.steps, gateway.authenticate)
+    routes |= boxes.links.routes()
     routes |= ReportFeed(reports, gateway.authenticate, source).routes()
     for prefix, handler in (routes | feed.routes()).items():
         gateway.route(prefix, handler)

@@ -26,6 +26,7 @@ API_CLASSES: dict[str, str] = {
     "scheduler": "littoral.schedules.api:SchedulerApi",
     "secretsmanager": "littoral.secrets.api:SecretsApi",
     "shield": "littoral.edge.ddos.api:Shield",
+    "snowball": "littoral.box.region.api:SnowballApi",
     "sts": "littoral.aws.identity:Sts",
     "wafv2": "littoral.edge.waf.api:Wafv2",
 }

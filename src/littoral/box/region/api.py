@@ -13,10 +13,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 from littoral.aws.service import Call, Output, operation
+from littoral.box.manifest import JobType
 from littoral.box.region.book import Book
 from littoral.box.region.errors import no_key, not_found, wrong_combination, wrong_state, wrong_token
 from littoral.box.region.job import KEEPS_CODE, LOGS, Job
-from littoral.box.region.states import CANCELLED, ENDED, NEW, ON_ITS_WAY, RETURNING, WITH_CUSTOMER
+from littoral.box.region.states import CANCELLED, COMPLETE, ENDED, NEW, ON_ITS_WAY, RETURNING, WITH_CUSTOMER
 from littoral.box.region.wanted import HasBucket, check_address, check_device, check_resources
 
 PAGE: Final = 100
@@ -61,7 +62,7 @@ class SnowballApi:
         self,
         call: Call,
         *,
-        job_type: str | None = None,
+        job_type: JobType | None = None,
         resources: dict[str, Any] | None = None,
         description: str = "",
         address_id: str | None = None,
@@ -128,7 +129,7 @@ class SnowballApi:
 
     @operation()
     async def cancel_job(self, call: Call, *, job_id: str) -> Output:
-        await self._book.move(job_id, CANCELLED)
+        await self._book.change(job_id, within=frozenset((NEW,)), state=CANCELLED)
         return {}
 
     @operation()
@@ -149,8 +150,9 @@ class SnowballApi:
 
     @operation()
     async def update_job_shipment_state(self, call: Call, *, job_id: str, shipment_state: str) -> Output:
-        """RECEIVED: the box is with the customer. RETURNED: it is on its way back."""
-        before, after = (ON_ITS_WAY, WITH_CUSTOMER) if shipment_state == "RECEIVED" else (WITH_CUSTOMER, RETURNING)
+        """RECEIVED: the box is with the customer. RETURNED: it is on its way back; what brings nothing is over."""
+        back = RETURNING if self._book.job(job_id).kind == "IMPORT" else COMPLETE
+        before, after = (ON_ITS_WAY, WITH_CUSTOMER) if shipment_state == "RECEIVED" else (WITH_CUSTOMER, back)
         await self._book.change(job_id, within=frozenset((before,)), state=after)
         return {}
 

@@ -13,7 +13,6 @@ from typing import Any
 
 from littoral.box.region.errors import not_found, wrong_state
 from littoral.box.region.job import Job
-from littoral.box.region.states import FOLLOWING, may_follow
 from littoral.store.contract import Records
 from littoral.store.documents import Document, Documents
 from littoral.store.sealed import Seal
@@ -77,11 +76,6 @@ class Book:
             await self._jobs.put(identifier, changed.dump())
             self.jobs[identifier] = changed
             return changed
-
-    async def move(self, identifier: str, state: str, **changes: Any) -> Job:
-        """To another state. Raises as ``change`` does, where it may not follow."""
-        allowed = frozenset(one for one in FOLLOWING if may_follow(one, state))
-        return await self.change(identifier, within=allowed, state=state, **changes)
 
     async def keep_secret(self, identifier: str, secret: dict[str, str]) -> None:
         """What opens the job's box; nowhere in the clear on the disk. Kept before the job is told of it."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
+from littoral.box.manifest import JobType, KeyRange
 from littoral.box.region.states import COMPLETE, IN_PROGRESS, NEW
 from littoral.store.documents import Document
 
@@ -15,18 +16,6 @@ LOGS: Final = {
     "JobSuccessLogURI": "success",
     "JobFailureLogURI": "failure",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class KeyRange:
-    """Keys of a bucket, both ends included, in the order of their UTF-8 bytes. "" is no bound."""
-
-    begin: str = ""
-    end: str = ""
-
-    def __contains__(self, key: object) -> bool:
-        name = str(key).encode()
-        return self.begin.encode() <= name and (not self.end or name <= self.end.encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +39,7 @@ class Moved:
 @dataclass(frozen=True, slots=True)
 class Job:
     id: str
-    kind: str  # IMPORT, EXPORT, LOCAL_USE
+    kind: JobType
     created: float
     address: str
     state: str = NEW
@@ -71,14 +60,15 @@ class Job:
         return cls(**{**document, "moved": Moved(**document["moved"])})
 
     @property
-    def ranges(self) -> list[tuple[str, KeyRange]]:
+    def ranges(self) -> tuple[KeyRange, ...]:
         """The job's buckets, and which of their keys."""
         found = []
         for one in self.resources.get("S3Resources") or []:
             bounds = one.get("KeyRange") or {}
-            wanted = KeyRange(bounds.get("BeginMarker", ""), bounds.get("EndMarker", ""))
-            found.append((bucket_of(one["BucketArn"]), wanted))
-        return found
+            found.append(
+                KeyRange(bucket_of(one["BucketArn"]), bounds.get("BeginMarker", ""), bounds.get("EndMarker", ""))
+            )
+        return tuple(found)
 
     def entry(self) -> dict[str, Any]:
         """As ListJobs tells of it."""

@@ -1,4 +1,4 @@
-"""Where a box is, in Snowball's words, and what may follow. Pure.
+"""Where a box is, in Snowball's words, and what leads where.
 
 ::
 
@@ -14,7 +14,7 @@
     WithCustomer                               the only state that gives manifest and unlock code
      │ UpdateJobShipmentState RETURNED
      ▼
-    InTransitToAWS ──> InProgress ──> Complete     an import is read; others are complete as they come back
+    InTransitToAWS ──> InProgress ──> Complete     an import is read; others are Complete as they are RETURNED
 
 Never here: PreparingShipment, WithAWSSortingFacility, WithAWS, Listing, Pending; nobody else handles the box.
 A box that is read where it stands (``WithCustomer``) is imported all the same: it need not travel.
@@ -22,7 +22,6 @@ A box that is read where it stands (``WithCustomer``) is imported all the same: 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
 NEW: Final = "New"
@@ -34,18 +33,4 @@ IN_PROGRESS: Final = "InProgress"
 COMPLETE: Final = "Complete"
 CANCELLED: Final = "Cancelled"
 
-FOLLOWING: Final[Mapping[str, frozenset[str]]] = {
-    NEW: frozenset((CANCELLED, PREPARING)),
-    PREPARING: frozenset((IN_PROGRESS, ON_ITS_WAY)),
-    ON_ITS_WAY: frozenset((WITH_CUSTOMER,)),
-    WITH_CUSTOMER: frozenset((RETURNING, IN_PROGRESS)),
-    RETURNING: frozenset((IN_PROGRESS, COMPLETE)),
-    IN_PROGRESS: frozenset((COMPLETE, ON_ITS_WAY)),
-    COMPLETE: frozenset(),
-    CANCELLED: frozenset(),
-}
 ENDED: Final = frozenset((COMPLETE, CANCELLED))
-
-
-def may_follow(state: str, wanted: str) -> bool:
-    return wanted in FOLLOWING[state]
