@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from littoral.objects.frames import FRAME, SEALED, CannotOpen, Opener, Sealer, opened, sealed_size, sealed_span
+from littoral.store.frames import FRAME, SEALED, CannotOpen, Opener, Sealer, opened, sealed_size, sealed_span
 from tests.objects.conftest import S3Place
 
 Refusal = Callable[..., tuple[str, int]]

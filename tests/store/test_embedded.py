@@ -14,17 +14,19 @@ import pytest
 from littoral.store.contract import Outgoing, StoreError
 from littoral.store.embedded import EmbeddedStore
 from littoral.store.embedded.database import Database
+from littoral.store.key import StoreKey
 from tests.store.contract_suite import BlobsContract, ConsumerContract, RecordsContract, StreamsContract
 
 
 class EmbeddedPlace:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, key: StoreKey | None = None) -> None:
         self.folder = folder
+        self.key = key
         self.now = 1_000_000_000.0
         self.opened: list[EmbeddedStore] = []
 
     async def open(self) -> EmbeddedStore:
-        store = await EmbeddedStore.open(self.folder, clock=lambda: self.now)
+        store = await EmbeddedStore.open(self.folder, clock=lambda: self.now, key=self.key)
         self.opened.append(store)
         return store
 

@@ -24,7 +24,7 @@ from littoral.core.recipe import BadComponent
 from littoral.core.source import Downloads
 from littoral.core.unpacking import BadArchive, unpack
 from littoral.store.contract import StorageFailed
-from littoral.store.embedded.blobs import fsync_folder
+from littoral.store.durable import fsync_folder
 
 NEW = ".new"
 

@@ -10,7 +10,7 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
-from littoral.store.embedded.blobs import fsync_folder
+from littoral.store.durable import fsync_folder
 
 MOST_FILES = 100_000
 MOST_BYTES = 8 * 1024**3  # of all files together, unpacked

@@ -22,9 +22,9 @@ from littoral.objects.conditions import Span
 from littoral.objects.encryption import Sealing
 from littoral.objects.errors import disk, error, upload
 from littoral.objects.facts import Content, Piece
-from littoral.objects.frames import Opener, Sealer, opened, sealed, sealed_span
 from littoral.objects.index import Index
 from littoral.store.contract import Blobs, BlobWriter, NotFound, StoreError
+from littoral.store.frames import Opener, Sealer, opened, sealed, sealed_span
 
 log = logging.getLogger("littoral.objects")
 INLINE = 16 * 1024  # bytes up to which an object lives in the index

@@ -19,7 +19,7 @@ from typing import Any
 
 from littoral.aws.service import ServiceError
 from littoral.objects.errors import error, invalid_argument, malformed
-from littoral.objects.frames import KEY_BYTES
+from littoral.store.frames import KEY_BYTES
 from littoral.store.sealed import CannotOpen, Seal
 
 AES, KMS, CUSTOMER = "AES256", "aws:kms", "customer"

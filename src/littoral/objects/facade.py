@@ -30,7 +30,6 @@ from littoral.objects.index import Index
 from littoral.objects.outbox import Outbox
 from littoral.objects.sweeping import Sweeper
 from littoral.store.embedded import EmbeddedStore
-from littoral.store.sealed import Seal
 
 
 class Objects:
@@ -70,8 +69,9 @@ class Objects:
     ) -> Self:
         """``folder`` holds the index, the store the blobs. New buckets are ``closed`` to lists and to the public.
         Raises StorageFailed."""
-        index = await Index.open(folder / "objects.db", region, account)
-        keys = Keys(await asyncio.to_thread(Seal.load_or_create, folder / "objects.key"), region, account)
+        file = folder / "objects.db"
+        index = await Index.open(file, region, account, store.key_of(file))
+        keys = Keys(await asyncio.to_thread(store.seal, folder / "objects.key"), region, account)
         shelf = Shelf(store.blobs("objects"), index)
         outbox = Outbox(index, clock)
         outbox.invoker = invoker

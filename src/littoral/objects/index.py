@@ -59,8 +59,9 @@ class Index(UploadRows):
     """Open with ``Index.open``."""
 
     @classmethod
-    async def open(cls, path: Path, region: str, account: str) -> Index:
-        made = cls(await Database.open(path, SCHEMA), region, account)
+    async def open(cls, path: Path, region: str, account: str, key: bytes | None = None) -> Index:
+        """With a ``key`` its file is encrypted."""
+        made = cls(await Database.open(path, SCHEMA, key), region, account)
         await made._write(upgrade)
         made.load_guarded()
         return made

@@ -13,15 +13,12 @@ from typing import Final, Self
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from littoral.store.contract import StoreError
-from littoral.store.embedded.blobs import fsync_folder
+from littoral.store.durable import write_durably
+from littoral.store.frames import KEY_BYTES, CannotOpen
 
-KEY_BYTES: Final = 32
+__all__ = ["KEY_BYTES", "CannotOpen", "Seal"]
 NONCE: Final = 12  # bytes
-
-
-class CannotOpen(StoreError):
-    """It was sealed by another key, for something else, or is not whole."""
+SEALED: Final = NONCE + 16  # bytes that a sealed value has more
 
 
 class Seal:
@@ -32,7 +29,7 @@ class Seal:
     def load_or_create(cls, file: Path) -> Self:
         """The key in that file, which is made, durably, where there is none. Raises OSError, CannotOpen."""
         if not file.exists():
-            _write_durably(file, AESGCM.generate_key(KEY_BYTES * 8))
+            write_durably(file, AESGCM.generate_key(KEY_BYTES * 8))
         key = file.read_bytes()
         if len(key) != KEY_BYTES:
             raise CannotOpen(f"{file} is no key: it has {len(key)} bytes")
@@ -48,17 +45,3 @@ class Seal:
             return self._cipher.decrypt(sealed[:NONCE], sealed[NONCE:], about.encode())
         except (InvalidTag, ValueError) as problem:
             raise CannotOpen(f"{about} cannot be opened with this place's key") from problem
-
-
-def _write_durably(file: Path, key: bytes) -> None:
-    """Whole or not at all: a half key would be taken for one."""
-    new = file.with_suffix(".new")
-    new.unlink(missing_ok=True)
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        os.write(descriptor, key)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    new.rename(file)
-    fsync_folder(file.parent)

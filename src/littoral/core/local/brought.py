@@ -28,7 +28,7 @@ from littoral.core.resolving import Chosen, Requirements, suits
 from littoral.core.source import MOST_DOWNLOADED, Declined
 from littoral.protocols.semver import BadVersion, parse
 from littoral.store.contract import StorageFailed
-from littoral.store.embedded.blobs import fsync_folder
+from littoral.store.durable import fsync_folder
 
 MOST_FILES = 10_000
 MOST_RECIPE = 1024 * 1024  # bytes

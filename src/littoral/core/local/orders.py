@@ -22,7 +22,7 @@ from littoral.core.orders import Order, Outcome
 from littoral.core.recipe import BadComponent
 from littoral.store.contract import StorageFailed, StoreError
 from littoral.store.documents import Documents
-from littoral.store.embedded.blobs import fsync_folder, make_folder
+from littoral.store.durable import fsync_folder, make_folder
 
 log = logging.getLogger(__name__)
 

@@ -29,7 +29,7 @@ from littoral.functions.logs.segment import (
     unquoted,
     written,
 )
-from littoral.store.embedded.blobs import fsync_folder
+from littoral.store.durable import fsync_folder
 
 SETTINGS = "group.json"
 SEGMENTS = 8  # the share of a group's bytes that one file has

@@ -3,6 +3,8 @@
 The way of a commit: fsync of the temporary file, rename, fsync of the folder, then the row. A crash before the row
 leaves a file that no row names; opening the store removes it. A replaced file is unlinked a moment later, so that a
 reader who has just been told its path still finds it. File names say nothing of keys, so a key may hold anything.
+
+Where the store has a key, files lie sealed (``sealing``), and nobody is told their paths.
 """
 
 from __future__ import annotations
@@ -11,15 +13,18 @@ import asyncio
 import contextlib
 import os
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import IO
 
 import apsw
 
 from littoral.store.contract import BlobInfo, NotFound, StorageFailed, StoreError
+from littoral.store.durable import fsync_folder
 from littoral.store.embedded.database import Database
 from littoral.store.embedded.keys import ceiling, check_key
+from littoral.store.embedded.sealing import HEAD, BlobSeal, span
+from littoral.store.frames import CannotOpen, Opener, Sealer
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS blobs(
@@ -33,10 +38,11 @@ LINGER = 30.0  # seconds that a replaced file stays, for readers who know its pa
 class EmbeddedBlobs:
     """One bucket of blobs."""
 
-    def __init__(self, database: Database, bucket: str, folder: Path) -> None:
+    def __init__(self, database: Database, bucket: str, folder: Path, seal: BlobSeal | None = None) -> None:
         self._database = database
         self._bucket = bucket
         self._folder = folder
+        self.seal = seal
         self._leaving: dict[asyncio.TimerHandle, Path] = {}
 
     async def create(self, key: str) -> EmbeddedBlobWriter:
@@ -53,24 +59,26 @@ class EmbeddedBlobs:
             raise
 
     async def info(self, key: str) -> BlobInfo | None:
-        rows = self._database.read("SELECT file, size FROM blobs WHERE bucket = ? AND key = ?", (self._bucket, key))
-        return BlobInfo(key, rows[0][1], self._folder / rows[0][0]) if rows else None
+        found = self._find(key)
+        return self._info(key, found[1], found[0]) if found is not None else None
 
     async def get(self, key: str, *, offset: int = 0, length: int | None = None) -> bytes:
         return b"".join([chunk async for chunk in self.stream(key, offset=offset, length=length)])
 
     async def stream(self, key: str, *, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
-        info = await self.info(key)
-        if info is None or info.path is None:
+        found = self._find(key)
+        if found is None:
             raise NotFound(f"no blob {key}")
-        left = max(0, info.size - offset) if length is None else length
-        file = await asyncio.to_thread(_open_at, info.path, offset)
-        try:
-            while left > 0 and (chunk := await asyncio.to_thread(file.read, min(CHUNK, left))):
-                left -= len(chunk)
+        size = max(0, found[1] - offset)
+        left = size if length is None else min(size, length)
+        path = self._folder / found[0]
+        if self.seal is None:
+            chunks = _plain(path, offset, left)
+        else:
+            chunks = _opened(self.seal, path, found[1], offset, left)
+        async with contextlib.aclosing(chunks):
+            async for chunk in chunks:
                 yield chunk
-        finally:
-            file.close()
 
     async def delete(self, key: str) -> bool:
         def work(connection: apsw.Connection) -> str | None:
@@ -87,7 +95,7 @@ class EmbeddedBlobs:
             " ORDER BY key LIMIT ?",
             (self._bucket, after, prefix, ceiling(prefix), limit),
         )
-        return [BlobInfo(key, size, self._folder / file) for key, size, file in rows]
+        return [self._info(*row) for row in rows]
 
     async def adopt(self, key: str, file: Path, size: int) -> BlobInfo:
         """Make a durable file the content of ``key``; where that fails the file is gone."""
@@ -103,11 +111,19 @@ class EmbeddedBlobs:
             with contextlib.suppress(OSError):  # a disk that is gone; opening the store cleans up
                 await asyncio.to_thread(file.unlink)
             raise
-        return BlobInfo(key, size, file)
+        return self._info(key, size, file.name)
 
     def _leave_replaced(self, file: str | None) -> None:
         if file is not None:
             self.leave(self._folder / file)
+
+    def _find(self, key: str) -> tuple[str, int] | None:
+        """Its file and its size."""
+        rows = self._database.read("SELECT file, size FROM blobs WHERE bucket = ? AND key = ?", (self._bucket, key))
+        return (rows[0][0], rows[0][1]) if rows else None
+
+    def _info(self, key: str, size: int, file: str) -> BlobInfo:
+        return BlobInfo(key, size, self._folder / file if self.seal is None else None)
 
     def leave(self, file: Path) -> None:
         """Unlink after a while."""
@@ -136,6 +152,7 @@ class EmbeddedBlobWriter:
         self._final = folder / secrets.token_hex(16)
         self._temporary = self._final.with_suffix(".part")
         self._size = 0
+        self._sealer: Sealer | None = None
         self._buffer = bytearray()
         self._file: IO[bytes] | None = None
         self._over = False  # committed, aborted or failed
@@ -169,13 +186,16 @@ class EmbeddedBlobWriter:
     def _append(self, data: bytearray) -> None:
         if self._file is None:
             self._file = self._temporary.open("xb", buffering=0)
-        left = memoryview(data)
-        while left:
-            left = left[self._file.write(left) :]
+            if self._blobs.seal is not None:
+                head, self._sealer = self._blobs.seal.sealer(self._final.name)
+                _write_all(self._file, head)
+        _write_all(self._file, data if self._sealer is None else self._sealer.update(data))
 
     def _publish(self, data: bytearray) -> None:
         self._append(data)
         assert self._file is not None
+        if self._sealer is not None:
+            _write_all(self._file, self._sealer.finish())
         os.fsync(self._file.fileno())
         self._file.close()
         self._temporary.rename(self._final)
@@ -219,21 +239,44 @@ def remove_orphans(database: Database, folder: Path) -> None:
                 file.unlink()
 
 
-def make_folder(folder: Path) -> None:
-    """With its parents, and durable: a file in it is only as durable as its name."""
-    if not folder.is_dir():
-        make_folder(folder.parent)
-        folder.mkdir(mode=0o700, exist_ok=True)
-        fsync_folder(folder.parent)
+def _write_all(file: IO[bytes], data: bytes | bytearray) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) :]
 
 
-def fsync_folder(folder: Path) -> None:
-    """Make a rename inside ``folder`` durable."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+async def _plain(path: Path, offset: int, left: int) -> AsyncGenerator[bytes, None]:
+    file = await asyncio.to_thread(_open_at, path, offset)
     try:
-        os.fsync(handle)
+        while left > 0 and (chunk := await asyncio.to_thread(file.read, min(CHUNK, left))):
+            left -= len(chunk)
+            yield chunk
     finally:
-        os.close(handle)
+        file.close()
+
+
+async def _opened(seal: BlobSeal, path: Path, size: int, offset: int, length: int) -> AsyncGenerator[bytes, None]:
+    """Raises StorageFailed where the file is not what was written."""
+    if length <= 0:
+        return
+    begin, left = span(size, offset, length)
+    file = await asyncio.to_thread(_open_at, path, 0)
+    try:
+        opener = seal.opener(await asyncio.to_thread(file.read, HEAD), path.name, size, offset, length)
+        file.seek(begin)
+        while left > 0:
+            taken = min(CHUNK, left)
+            left -= taken
+            yield await asyncio.to_thread(_next, file, taken, opener, last=not left)
+    except CannotOpen as problem:
+        raise StorageFailed(f"blob {path.name} is not what was written: {problem}") from problem
+    finally:
+        file.close()
+
+
+def _next(file: IO[bytes], length: int, opener: Opener, *, last: bool) -> bytes:
+    found = opener.update(file.read(length))
+    return found + opener.finish() if last else found
 
 
 def _open_at(path: Path, offset: int) -> IO[bytes]:

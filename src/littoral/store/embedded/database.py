@@ -100,9 +100,11 @@ class Database:
         self._thread.start()
 
     @classmethod
-    async def open(cls, path: Path, schema: str) -> Database:
-        """Open or create, and apply ``schema`` (statements that may be applied again). Raises StorageFailed."""
-        return cls(path, *await asyncio.to_thread(_open, path, schema))
+    async def open(cls, path: Path, schema: str, key: bytes | None = None) -> Database:
+        """Open or create, and apply ``schema`` (statements that may be applied again). With a ``key`` (32 bytes) every
+        page is encrypted and authenticated, in the file, its WAL and its journal. Raises StorageFailed, also for a
+        file of another key."""
+        return cls(path, *await asyncio.to_thread(_open, path, schema, key))
 
     async def write(
         self,
@@ -229,14 +231,14 @@ def _perform(job: _Job[Any], connection: apsw.Connection) -> None:
     connection.execute("RELEASE work")
 
 
-def _open(path: Path, schema: str) -> tuple[apsw.Connection, apsw.Connection]:
+def _open(path: Path, schema: str, key: bytes | None) -> tuple[apsw.Connection, apsw.Connection]:
     opened: list[apsw.Connection] = []
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        opened.append(_connect(path))
+        opened.append(_connect(path, key))
         for _ in opened[0].execute(f"BEGIN IMMEDIATE; {schema}; COMMIT"):
             pass
-        opened.append(_connect(path))
+        opened.append(_connect(path, key))
         return opened[0], opened[1]
     except (apsw.Error, OSError) as problem:
         for connection in opened:
@@ -246,11 +248,13 @@ def _open(path: Path, schema: str) -> tuple[apsw.Connection, apsw.Connection]:
         raise StorageFailed(f"{path}: {problem}") from problem
 
 
-def _connect(path: Path) -> apsw.Connection:
+def _connect(path: Path, key: bytes | None) -> apsw.Connection:
     connection = apsw.Connection(str(path), statementcachesize=200)
-    settings = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "wal_autocheckpoint=4000")
+    settings: tuple[str, ...] = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "wal_autocheckpoint=4000")
     try:
         connection.set_busy_timeout(5000)
+        if key is not None:  # before anything is read; temporary files would lie in the clear
+            settings = ("cipher='chacha20'", f"key='raw:{key.hex()}'", "temp_store=MEMORY", *settings)
         for pragma in (*settings, "cache_size=-16000"):
             list(connection.execute(f"PRAGMA {pragma}"))
     except apsw.Error:

@@ -19,11 +19,15 @@ from pathlib import Path
 from typing import IO
 
 from littoral.store.contract import StorageFailed, StoreError
+from littoral.store.durable import make_folder
 from littoral.store.embedded import blobs, log, records
 from littoral.store.embedded.blobs import EmbeddedBlobs
 from littoral.store.embedded.database import Database
 from littoral.store.embedded.records import EmbeddedRecords
+from littoral.store.embedded.sealing import BlobSeal
 from littoral.store.embedded.streams import EmbeddedStreams
+from littoral.store.key import StoreKey
+from littoral.store.sealed import Seal
 
 SWITCH = 0.0005  # seconds after which a busy loop lets the committing threads have the interpreter lock
 
@@ -32,9 +36,17 @@ class EmbeddedStore:
     """Open with ``EmbeddedStore.open``; one process at a time."""
 
     def __init__(
-        self, folder: Path, lock: IO[str], database: Database, streams: Database, clock: Callable[[], float]
+        self,
+        folder: Path,
+        lock: IO[str],
+        database: Database,
+        streams: Database,
+        clock: Callable[[], float],
+        key: StoreKey | None,
     ) -> None:
         self.folder = folder
+        self._key = key
+        self._seal = BlobSeal(key.named("blobs")) if key is not None else None
         self._lock = lock
         self._database = database
         self._streams = streams
@@ -43,21 +55,36 @@ class EmbeddedStore:
         self._blobs: dict[str, EmbeddedBlobs] = {}
 
     @classmethod
-    async def open(cls, folder: Path, *, clock: Callable[[], float] = time.time) -> EmbeddedStore:
-        """Raises StoreError where another process has it open, StorageFailed where the disk refuses."""
+    async def open(
+        cls, folder: Path, *, clock: Callable[[], float] = time.time, key: StoreKey | None = None
+    ) -> EmbeddedStore:
+        """With a ``key`` nothing that is kept lies in the clear; a store has one from its first moment or never. Raises
+        StoreError where another process has it open, StorageFailed where the disk refuses or the key is another's."""
         sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH))
         async with contextlib.AsyncExitStack() as undo:
             lock = undo.enter_context(await asyncio.to_thread(_lock, folder))
-            database = await Database.open(folder / "records.db", records.SCHEMA + blobs.SCHEMA)
+            database = await Database.open(
+                folder / "records.db", records.SCHEMA + blobs.SCHEMA, _named(key, "records.db")
+            )
             undo.push_async_callback(database.close)
-            streams = await Database.open(folder / "streams.db", log.SCHEMA)
+            streams = await Database.open(folder / "streams.db", log.SCHEMA, _named(key, "streams.db"))
             undo.push_async_callback(streams.close)
             try:
                 await asyncio.to_thread(blobs.remove_orphans, database, folder / "blobs")
             except OSError as problem:
                 raise StorageFailed(f"{folder}: {problem}") from problem
             undo.pop_all()
-        return cls(folder, lock, database, streams, clock)
+        return cls(folder, lock, database, streams, clock, key)
+
+    def key_of(self, file: Path) -> bytes | None:
+        """Of a database that a capability has beside the store; None where nothing is encrypted."""
+        return _named(self._key, file.name)
+
+    def seal(self, file: Path) -> Seal:
+        """What values are sealed with by a key of that name: in its file, or made of the store's key. Raises OSError,
+        StoreError."""
+        key = self.key_of(file)
+        return Seal(key) if key is not None else Seal.load_or_create(file)
 
     def records(self, bucket: str) -> EmbeddedRecords:
         if bucket not in self._records:
@@ -70,10 +97,10 @@ class EmbeddedStore:
         if bucket not in self._blobs:
             folder = self.folder / "blobs" / bucket
             try:
-                blobs.make_folder(folder)
+                make_folder(folder)
             except OSError as problem:
                 raise StorageFailed(f"{folder}: {problem}") from problem
-            self._blobs[bucket] = EmbeddedBlobs(self._database, bucket, folder)
+            self._blobs[bucket] = EmbeddedBlobs(self._database, bucket, folder, self._seal)
         return self._blobs[bucket]
 
     async def close(self) -> None:
@@ -84,9 +111,13 @@ class EmbeddedStore:
         self._lock.close()
 
 
+def _named(key: StoreKey | None, name: str) -> bytes | None:
+    return key.named(name) if key is not None else None
+
+
 def _lock(folder: Path) -> IO[str]:
     try:
-        blobs.make_folder(folder)
+        make_folder(folder)
         lock = (folder / "lock").open("w")
     except OSError as problem:
         raise StorageFailed(f"{folder}: {problem}") from problem

@@ -11,13 +11,15 @@ from __future__ import annotations
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from littoral.store.contract import StoreError
+
 FRAME = 64 * 1024  # bytes of content in a frame; the last may have fewer
 TAG = 16
 SEALED = FRAME + TAG
 KEY_BYTES = 32
 
 
-class CannotOpen(Exception):
+class CannotOpen(StoreError):
     """It was sealed by another key or for another place, or is not whole."""
 
 
