@@ -26,11 +26,11 @@ from typing import Any, Final
 from littoral.store.contract import Outgoing, Retention, Streams
 from littoral.things.broker import Broker
 from littoral.things.broker.batch import Batch, check
+from littoral.things.broker.naming import PROPERTY
 from littoral.things.broker.router import Route
 from littoral.things.broker.session import Session
 from littoral.things.message import Publication
 
-PROPERTY: Final = "littoral-message-id"
 STREAM: Final = "things.recorded"
 MEMORY: Final = 50_000
 MAX_ID: Final = 256
@@ -55,13 +55,14 @@ class _Together:
     rest: Batch  # what must be done before they are recorded
     done: asyncio.Future[None]
     named: list[tuple[str, int]] = field(default_factory=list)  # id, and how many waits there were before and with it
+    stored: list[str] = field(default_factory=list)  # ids of those that wait for appends only
 
     def delivered(self, results: Sequence[Any]) -> list[str]:
         """The ids of those that nothing failed for."""
         shared = self.rest.appends
         if any(isinstance(each, BaseException) for each in results[:shared]):
             return []
-        found, start = [], shared
+        found, start = self.stored.copy(), shared
         for identity, waits in self.named:
             stop = shared + waits
             if not any(isinstance(each, BaseException) for each in results[start:stop]):
@@ -107,6 +108,15 @@ class Duplicates:
         together.named.append((identity, together.rest.waits))
         self._under_way[identity] = together.done
 
+    def fresh(self, identity: str) -> bool:
+        return identity not in self._seen and identity not in self._under_way
+
+    def record(self, batch: Batch, identities: Iterable[str]) -> Batch:
+        together = self.together(batch)
+        together.stored.extend(identities)
+        self._under_way.update(dict.fromkeys(identities, together.done))
+        return together.rest
+
     async def _finish(self, together: _Together) -> None:
         try:
             await self._record(together)
@@ -115,7 +125,7 @@ class Duplicates:
             together.done.exception()  # who waits for a second copy hears it; there may be nobody
             raise
         finally:
-            for identity, _ in together.named:
+            for identity in (*together.stored, *(identity for identity, _ in together.named)):
                 del self._under_way[identity]
         together.done.set_result(None)
 
@@ -138,6 +148,10 @@ class OnceBroker(Broker):
     """The broker, delivering a QoS 1 message with an id once."""
 
     duplicates: Duplicates | None = None
+
+    @property
+    def recording(self) -> Duplicates | None:
+        return self.duplicates
 
     def distribute(
         self, publication: Publication, sender: Session | None, batch: Batch, once: str | None = None

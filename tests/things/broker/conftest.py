@@ -29,6 +29,7 @@ from littoral.protocols.mqtt.packets import (
 from littoral.store.embedded import EmbeddedStore
 from littoral.things.access import Access, OpenAccess
 from littoral.things.broker import Broker, BrokerLimits
+from littoral.things.duplicates import Duplicates, OnceBroker
 
 PATIENCE = 10.0
 
@@ -107,11 +108,12 @@ class Place:
         self.access: Access = OpenAccess()
         self.limits = BrokerLimits()
         self.profile: Any = "mqtt"
+        self.kind: type[Broker] = Broker
         self.gone: asyncio.Queue[str] = asyncio.Queue()
 
     async def start(self, *, durable: bool = True) -> None:
         self.store = await EmbeddedStore.open(self.folder, clock=lambda: self.now) if durable else None
-        self.broker = Broker(
+        self.broker = self.kind(
             access=self.access,
             streams=self.store.streams if self.store is not None else None,
             records=self.store.records("broker") if self.store is not None else None,
@@ -120,6 +122,9 @@ class Place:
             profile=self.profile,
         )
         self.broker.on_disconnected = lambda client, reason: self.gone.put_nowait(client.client_id)
+        if isinstance(self.broker, OnceBroker) and self.store is not None:
+            self.broker.duplicates = Duplicates(self.store.streams)
+            await self.broker.duplicates.open()
         await self.broker.start()
         self.listener = await listen_stream(self.broker.protocol_factory("tcp"))
 

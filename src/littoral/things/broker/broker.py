@@ -37,6 +37,7 @@ from littoral.things.broker.fanout import Fanout
 from littoral.things.broker.leaving import Leaving
 from littoral.things.broker.limits import PROFILES, BrokerLimits, Profile, ProfileName
 from littoral.things.broker.local import Callback, LocalSubscriber
+from littoral.things.broker.naming import Recording
 from littoral.things.broker.outbound import Outbound
 from littoral.things.broker.session import Session
 from littoral.things.broker.subscribing import Subscribing
@@ -92,6 +93,11 @@ class Broker(Fanout):
         self._tasks: set[asyncio.Task[Any]] = set()
         self._empty = asyncio.Event()  # closing, and the last connection is gone
         self._sweeper: asyncio.Task[None] | None = None
+
+    @property
+    def recording(self) -> Recording | None:
+        """Who knows which messages with an id came before."""
+        return None
 
     # -------------------------------------------------------------------------------------- lifecycle
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, cast
 
 from littoral.protocols.mqtt.decode import decode, decode_publish
@@ -113,14 +114,18 @@ class Handling:
         if packet.qos and not connection.closing:
             self._answer(Owed(4, packet.packet_id, reason))
 
-    def keep(self, route: Route, piece: bytes, numbers: list[bytes]) -> None:
-        """A run of QoS 1 packets of a plain route, for its durable sessions; PUBACKs follow when it is on disk."""
-        self._broker.received += len(numbers)
+    def keep(self, route: Route, piece: bytes, numbers: list[bytes], named: Collection[str]) -> None:
+        """A run of QoS 1 packets of a plain route, for its durable sessions; PUBACKs follow when it is on disk, and the
+        ids recorded."""
+        broker, batch = self._broker, self._batch
+        broker.received += len(numbers)
+        if named and broker.recording is not None:
+            batch = broker.recording.record(batch, named)
         if route.kept:
-            message = outgoing_run(self._connection.level, piece, self._broker.clock())
+            message = outgoing_run(self._connection.level, piece, broker.clock())
             for session in route.kept:
                 if session.backlog is not None:
-                    self._batch.append(session.backlog, message)
+                    batch.append(session.backlog, message)
         self._owe(OwedRun(numbers))
 
     def _publish_once(self, number: int, publication: Publication) -> None:

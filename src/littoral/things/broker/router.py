@@ -1,8 +1,8 @@
 """Routes: for one topic, who gets what. Worked out once, kept until a subscription or a policy changes.
 
-A route is *plain* when all its receivers are connected, of one protocol level and ask for nothing special; then a
-connection forwards the very bytes that it read, or stores them for those whose sessions are durable. ``generation``
-grows with every change; whoever keeps a route compares it.
+A route is *plain* when those of its receivers that are there have one protocol level and ask for nothing special; then
+a connection forwards the very bytes that it read, or stores them for those whose sessions are durable, there or not.
+``generation`` grows with every change; whoever keeps a route compares it.
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ class Route:
     at_qos0: list[Session] = field(default_factory=list)  # of a plain route
     at_qos1: list[Session] = field(default_factory=list)  # and transient
     kept: list[Session] = field(default_factory=list)  # at QoS 1 and durable
-    everyone: list[Session] = field(default_factory=list)
+    everyone: list[Session] = field(default_factory=list)  # of a plain route, that is there
+    receivers: int = 0  # of a plain route at QoS 1: those there, and those that are kept for who is away
 
 
 RESERVED: Final = Route("", 0)  # of a topic that is handled in this process: never plain
@@ -201,14 +202,20 @@ def _simplify(route: Route) -> None:
     levels = set()
     for each in route.deliveries:
         session = each.session
-        special = each.no_local or each.identifiers or session.max_packet or session.most_aliases
-        if special or session.connection is None or (session.expiry and session.backlog is None):
+        if each.no_local or each.identifiers or (session.expiry and session.backlog is None):
             return
-        levels.add(session.level)
+        if session.connection is not None:
+            if session.max_packet or session.most_aliases:
+                return
+            levels.add(session.level)
+        elif session.backlog is None:
+            return
     if len(levels) > 1:
         return
+    there = [each for each in route.deliveries if each.session.connection is not None]
     route.plain = levels.pop() if levels else -1
-    route.at_qos0 = [each.session for each in route.deliveries if each.qos == 0]
-    route.at_qos1 = [each.session for each in route.deliveries if each.qos and each.session.backlog is None]
+    route.at_qos0 = [each.session for each in there if each.qos == 0]
+    route.at_qos1 = [each.session for each in there if each.qos and each.session.backlog is None]
     route.kept = [each.session for each in route.deliveries if each.qos and each.session.backlog is not None]
-    route.everyone = [each.session for each in route.deliveries]
+    route.everyone = [each.session for each in there]
+    route.receivers = len(route.at_qos0) + len(route.at_qos1) + len(route.kept)

@@ -1,9 +1,9 @@
-"""Runs: QoS 1 packets of one read on one topic, stored for durable sessions as they came.
+"""Runs: QoS 1 packets of one read for the same durable sessions, stored for them as they came.
 
 A run is one message of a backlog's stream, up to ``LONGEST`` packets. Nothing is decoded on the way in, and on the way
 out a packet is two slices around its identifier. What is acknowledged of a run is memory until all of it is: after a
 crash the whole run comes again, which at least once allows. Only what is plain is stored so (``router``): no
-properties, no retain flag, receivers that are there and ask for nothing special.
+property but an id (``naming``), no retain flag, receivers that ask for nothing special.
 """
 
 from __future__ import annotations

@@ -3,8 +3,9 @@ PUBACK with nothing special about them, never becomes an object:
 
 ====================  =====================================================================================
 QoS 0, plain route    consecutive packets of one topic are forwarded as one slice of the read
-QoS 1, plain route    the packet's bytes before and after its identifier are shared by every subscriber
-everything else       ``decode`` and ``Handling``: first packets, properties, retained, durable sessions, taps
+QoS 1, plain route    the packet's bytes before and after its identifier are shared by every subscriber; for durable
+                      sessions consecutive packets are stored as one slice, also those with an id (``naming``)
+everything else       ``decode`` and ``Handling``: first packets, other properties, retained, taps
 ====================  =====================================================================================
 
 A topic's bytes lead to its route through ``_routes``, which holds only topics that are well-formed and that this
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Final, cast
 from littoral.protocols.mqtt.reasons import Reason
 from littoral.protocols.mqtt.wire import MalformedPacket, encode_variable
 from littoral.things.access import UserProperties
+from littoral.things.broker.naming import identity_in
 from littoral.things.broker.router import RESERVED
 from littoral.things.broker.runs import LONGEST
 from littoral.things.broker.session import Session
@@ -58,11 +60,13 @@ class Scanning(asyncio.Protocol):
         run_at, run_count = 0, 0
         run: Route | None = None
         numbers: list[bytes] = []  # of a run of QoS 1 that is to be stored
+        named: dict[str, None] = {}  # the ids of all of it, or of none
         key = b""
         route: Route | None = None
         acks: list[bytes] = []
         acked = 0
         handling = self._handling
+        recording = broker.recording
         largest = self.profile.max_payload
         self._check_generation()
         while at < end:
@@ -91,36 +95,46 @@ class Scanning(asyncio.Protocol):
                         if level == 4 or (after < stop and not data[after]):
                             if run is not route or numbers:
                                 if run is not None:
-                                    self._end_run(run, data[run_at:at], run_count, numbers)
-                                run, run_at, run_count, numbers = route, at, 0, []
+                                    self._end_run(run, data[run_at:at], run_count, numbers, named)
+                                run, run_at, run_count, numbers, named = route, at, 0, [], {}
                             run_count += 1
                             at = stop
                             continue
-                    elif after + 2 <= stop and (level == 4 or (after + 2 < stop and not data[after + 2])):
+                    elif after + 2 <= stop and (level == 4 or after + 2 < stop):
                         number = data[after : after + 2]
-                        if number != b"\0\0":
-                            at_once = not (route.kept or numbers or handling.unsettled)
+                        bare = level == 4 or not data[after + 2]
+                        identity = "" if bare or recording is None else identity_in(data, after + 2, stop)
+                        if number != b"\0\0" and (
+                            bare or (identity and recording and identity not in named and recording.fresh(identity))
+                        ):
+                            at_once = not (route.kept or numbers or identity or handling.unsettled)
                             if run is not None and (
-                                at_once or run is not route or not numbers or len(numbers) == LONGEST
+                                at_once
+                                or not numbers
+                                or len(numbers) == LONGEST
+                                or (run is not route and run.kept != route.kept)
+                                or bool(named) != bool(identity)
                             ):
-                                self._end_run(run, data[run_at:at], run_count, numbers)
-                                run, numbers = None, []
+                                self._end_run(run, data[run_at:at], run_count, numbers, named)
+                                run, numbers, named = None, [], {}
                             if route.at_qos1:
                                 share(route.at_qos1, (data[at:after], data[after + 2 : stop]), dirty)
                             if route.at_qos0:
                                 forward(route.at_qos0, without_number(data, body, after, stop), 1, dirty)
-                            broker.sent += len(route.everyone)
+                            broker.sent += route.receivers
                             if at_once:
                                 acks += (b"@\x02", number)
                             else:
                                 if run is None:
                                     run, run_at = route, at
                                 numbers.append(number)
+                                if identity:
+                                    named[identity] = None
                             at = stop
                             continue
             if run is not None:
-                self._end_run(run, data[run_at:at], run_count, numbers)
-                run, numbers = None, []
+                self._end_run(run, data[run_at:at], run_count, numbers, named)
+                run, numbers, named = None, [], {}
             if first == PUBACK and length == 2:
                 acked += session.acknowledged(data[body] << 8 | data[body + 1])
                 at = stop
@@ -134,7 +148,7 @@ class Scanning(asyncio.Protocol):
             key = b""
             at = stop
         if run is not None:
-            self._end_run(run, data[run_at:at], run_count, numbers)
+            self._end_run(run, data[run_at:at], run_count, numbers, named)
         if acks:
             self._acknowledge(session, acks)
         if acked:
@@ -144,10 +158,10 @@ class Scanning(asyncio.Protocol):
         if at < end:
             self._keep(data, at)
 
-    def _end_run(self, run: Route, piece: bytes, count: int, numbers: list[bytes]) -> None:
+    def _end_run(self, run: Route, piece: bytes, count: int, numbers: list[bytes], named: dict[str, None]) -> None:
         """``count`` packets of QoS 0; or those of QoS 1 that bear ``numbers`` and wait for the disk."""
         if numbers:
-            self._handling.keep(run, piece, numbers)
+            self._handling.keep(run, piece, numbers, named)
         else:
             forward(run.everyone, piece, count, self.broker.dirty)
             self.broker.received += count
