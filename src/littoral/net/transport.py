@@ -4,7 +4,8 @@ Owns: reading, writing, pacing and closing of one socket; and the **turn**, in w
 to say are served one kind of work after the other:
 
     readiness of each descriptor    one read a connection, nothing else
-    the turn, first half            every protocol gets what was read for it, and writes answers
+    the turn, first half            every protocol gets what was read for it, and writes answers; at its end those who
+                                    gather what several reads brought (``Turns.at_end``) write that
     the turn, second half           one write a connection
 
 Why not each connection's three steps at once, as loops do: reading, deciding and writing are each more code than a
@@ -37,12 +38,13 @@ NO_ROOM = (*NOTHING, ssl.SSLWantWriteError)
 class Turns:
     """The connections of one loop that have something to do, in the order in which they said so."""
 
-    __slots__ = ("_coming", "_loop", "_received", "_unsent")
+    __slots__ = ("_coming", "_gathered", "_loop", "_received", "_unsent")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._received: list[tuple[SocketTransport, bytes | None]] = []
         self._unsent: list[SocketTransport] = []
+        self._gathered: list[Callable[[], None]] = []
         self._coming = False
 
     @staticmethod
@@ -67,14 +69,24 @@ class Turns:
             self._coming = True
             self._loop.call_soon(self._take)
 
+    def at_end(self, work: Callable[[], None]) -> None:
+        """Once, when all that was read is delivered, before anything is sent. ``work`` raises nothing."""
+        self._gathered.append(work)
+        if not self._coming:
+            self._coming = True
+            self._loop.call_soon(self._take)
+
     def _take(self) -> None:
         received, self._received = self._received, []
         for transport, data in received:
             transport.deliver(data)
+        gathered, self._gathered = self._gathered, []
+        for work in gathered:
+            work()
         unsent, self._unsent = self._unsent, []
         for transport in unsent:
             transport.flush()
-        if self._received or self._unsent:
+        if self._received or self._gathered or self._unsent:
             self._loop.call_soon(self._take)
         else:
             self._coming = False

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 MAX_EARLY: Final = 64 * 1024  # bytes held of a client that sends on before CONNACK
+SMALL: Final = 1024  # bytes of a read that need not be passed on at once, where many are to get them
 UNANSWERED: Final = (bytes([QOS0]), bytes([PUBACK]))  # the first byte of packets to which nothing is said
 
 
@@ -94,7 +95,12 @@ class Connection(Scanning):
             self.fail(problem.reason, str(problem))
         self._handling.end_of_read()  # also where the read ended in DISCONNECT, or badly: what came before it counts
         if self.broker.dirty:
-            self.broker.flush()
+            if len(data) <= SMALL:
+                if self.session is not None and self.session.out:
+                    self.session.flush()
+                self.broker.flush_soon()
+            else:
+                self.broker.flush()
 
     # ---------------------------------------------------------------------------------- before CONNACK
 

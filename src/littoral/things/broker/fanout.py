@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from littoral.net.transport import Turns
 from littoral.protocols.mqtt.reasons import Reason
 from littoral.store.contract import Records, Streams
 from littoral.things.broker.backlog import outgoing
@@ -22,6 +24,10 @@ from littoral.things.broker.sessions import Sessions
 if TYPE_CHECKING:
     from littoral.things.broker.batch import Batch
     from littoral.things.message import Publication
+
+MANY: Final = 25  # sessions written to at once, from which on the next writing waits a little
+GATHER: Final = 40e-6  # seconds that it waits for each of them: three times what a write costs
+MOST_GATHERED: Final = 0.01
 
 
 class Fanout:
@@ -39,6 +45,8 @@ class Fanout:
         self.sessions = Sessions(self.router, streams, records, self.limits, clock)
         self.retained_messages = Retained(records, self.limits)
         self.dirty: list[Session] = []  # sessions with something to write
+        self._flushing = False  # at the end of the turn, or later
+        self._not_before = 0.0  # of the loop's time: until then what is small is gathered
         self.sent = 0  # messages given to subscribers, also those kept for who is away
 
     def distribute(
@@ -112,8 +120,25 @@ class Fanout:
         if not session.out:
             self.dirty.append(session)
 
+    def flush_soon(self) -> None:
+        """At the end of the turn; later where so many were written to just now that it pays to gather."""
+        if not self._flushing:
+            self._flushing = True
+            Turns.of_loop().at_end(self._flush_or_gather)
+
+    def _flush_or_gather(self) -> None:
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._not_before:
+            loop.call_at(self._not_before, self.flush)
+        else:
+            self.flush()
+
     def flush(self) -> None:
         """Write what was gathered: one write per session."""
+        self._flushing = False
+        if len(self.dirty) >= MANY:
+            pause = min(len(self.dirty) * GATHER, MOST_GATHERED)
+            self._not_before = asyncio.get_running_loop().time() + pause
         dirty = self.dirty.copy()
         self.dirty.clear()  # the same list: a read in progress holds it
         for session in dirty:
