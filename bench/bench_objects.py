@@ -11,11 +11,9 @@ with fsync switched on for its buckets (`fs.configure -fsync`): that row is the 
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -28,6 +26,7 @@ from pathlib import Path
 
 from littoral.aws.sign import sign
 from littoral.net.message import Headers
+from seaweed import User, find_weed, seaweed
 
 SMALL, LARGE = 4 * 1024, 64 * 1024 * 1024
 CONNECTIONS = 8
@@ -174,80 +173,18 @@ def littoral(folder: Path) -> Iterator[Place]:
             process.wait(10)
 
 
-@contextmanager
-def seaweed(weed: str, folder: Path) -> Iterator[tuple[Place, list[str]]]:
-    """The place, and the start of a `weed shell` command line for it."""
-    config = folder / "s3.json"
-    identity = {
-        "name": "bench",
-        "credentials": [{"accessKey": KEY, "secretKey": SECRET}],
-        "actions": ["Admin", "Read", "Write", "List", "Tagging"],
-    }
-    config.write_text(json.dumps({"identities": [identity]}))
-    names = ("master", "volume", "filer")
-    ports = dict(zip([*names, *(f"{n}.grpc" for n in names), "s3", "s3.grpc"], free_ports(8), strict=True))
-    flags = [
-        f"-{name}.port{'.grpc' if grpc else ''}={port}"
-        for full, port in ports.items()
-        for name, _, grpc in [full.partition(".")]
-    ]
-    command = ["taskset", "-c", "0", weed, "server", "-s3", f"-s3.config={config}", f"-dir={folder}", *flags]
-    command += [
-        "-ip=127.0.0.1",
-        "-ip.bind=127.0.0.1",
-        "-master.volumeSizeLimitMB=4096",
-        "-volume.max=16",
-        "-s3.port.iceberg=0",
-    ]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, cwd=folder)
-    try:
-        place = Place("seaweedfs", ports["s3"])
-        wait_for(place, process, folder / "log")
-        yield (
-            place,
-            [
-                weed,
-                "shell",
-                f"-master=127.0.0.1:{ports['master']}.{ports['master.grpc']}",
-                f"-filer=127.0.0.1:{ports['filer']}.{ports['filer.grpc']}",
-            ],
-        )
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait(10)
-
-
-def wait_for(place: Place, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 20
-    body = os.urandom(SMALL)
+def bucket_on(place: Place) -> None:
+    """Where puts and gets go. SeaweedFS answers before it can write."""
+    deadline, body = time.monotonic() + 20, os.urandom(SMALL)
     while True:
         try:
             place.make_bucket()
             Connection(place.port).send(place.request("PUT", "/bench/ready", body), body)
             return
-        except (OSError, RuntimeError) as problem:
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"SeaweedFS did not come up: {problem}\n{log.read_text()[-2000:]}") from problem
+        except (OSError, RuntimeError):
+            if time.monotonic() > deadline:
+                raise
             time.sleep(0.3)
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
-
-
-def find_weed() -> str | None:
-    beside = Path(sys.executable).with_name("weed")
-    for candidate in (shutil.which("weed"), str(beside), "/tmp/venv-bench/bin/weed"):
-        if candidate and Path(candidate).exists():
-            return candidate
-    return None
 
 
 def show(rows: dict[str, float], peer: dict[str, float], peer_name: str) -> None:
@@ -275,7 +212,10 @@ def main() -> None:
             show(ours_puts | ours_gets, {}, "")
             return
         (folder / "weed").mkdir()
-        with seaweed(weed, folder / "weed") as (peer, shell):
+        user = User("bench", KEY, SECRET, "bench")
+        with seaweed(weed, folder / "weed", [user], before=("taskset", "-c", "0")) as started:
+            peer, shell = Place("seaweedfs", started.port), started.shell
+            bucket_on(peer)
             theirs_puts, theirs_gets = puts(peer, "a"), gets(peer, "a")
             done = subprocess.run(
                 shell,

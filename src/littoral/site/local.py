@@ -24,6 +24,7 @@ from littoral.site.capabilities import (
 )
 from littoral.site.eventbus import CoreTelemetry, ObjectEvents
 from littoral.site.foundation import Foundation
+from littoral.site.objectstorage import object_blobs
 from littoral.site.readings import function_readings, things_readings, version_readings
 from littoral.site.ruleweb import RuleWeb
 from littoral.streams import StreamStore
@@ -72,7 +73,10 @@ async def open_local(
     place = base.place
     region, account = place.settings.region, place.settings.account
     closed = place.settings.bucket_defaults == "closed"
-    objects = await Objects.open(base.store, base.folder / "objects", region=region, account=account, closed=closed)
+    blobs = await object_blobs(base)
+    objects = await Objects.open(
+        base.store, base.folder / "objects", region=region, account=account, closed=closed, blobs=blobs
+    )
     objects.gate.enforces = base.identity.verify
     objects.gate.accounts = base.identity.accounts
     place.part(objects.close)

@@ -126,6 +126,12 @@ def _url(value: Any) -> str:
     return str(value).rstrip("/")
 
 
+def _bucket(value: Any) -> str:
+    if not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9/_.-]{0,200})?", _text(value)):
+        raise ValueError("must be s3://BUCKET or s3://BUCKET/PREFIX")
+    return str(value).rstrip("/")
+
+
 TEXT = Kind("text", _text)
 NAME = Kind("name", _matching(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}", "1-128 letters, digits, - or _"))
 REGION = Kind("AWS region", _matching(r"[a-z]{2}(-[a-z]+)+-[0-9]{1,2}", "a region name such as us-east-1"))
@@ -137,6 +143,7 @@ SECONDS = Kind("seconds", _seconds)
 SWITCH = Kind("on or off", _switch)
 PATH = Kind("path", _path)
 URL = Kind("URL", _url)
+BUCKET = Kind("s3://BUCKET/PREFIX", _bucket)
 LEVEL = Kind("debug, info, warning or error", _choice("debug", "info", "warning", "error"))
 FORMAT = Kind("text or json", _choice("text", "json"))
 PROFILE = Kind("aws or mqtt", _choice("aws", "mqtt"))
@@ -224,6 +231,18 @@ class Settings:
         "closed",
         DEFAULTS,
         "How buckets are made: without ACLs and closed to the public, as on AWS since April 2023, or open to both",
+    )
+    objects_backend: str | None = _row(
+        None,
+        BUCKET,
+        "Bucket of another S3 endpoint that holds what objects consist of (`littoral[remote]`)",
+        shown="the data folder",
+    )
+    objects_profile: str = _row(
+        "",
+        TEXT,
+        "Profile of AWS's own configuration with its `endpoint_url`, region and keys",
+        shown="what AWS's variables say",
     )
     auth: bool = _row(True, SWITCH, "Verify signatures (SigV4); `off` is for a laptop and listens on loopback only")
     upstream: str | None = _row(

@@ -43,6 +43,10 @@ class StorageFailed(StoreError):
     """The disk refused (full, I/O error). Nothing was acknowledged; the write may be retried later."""
 
 
+class StorageAway(StorageFailed):
+    """What the bytes lie on cannot be reached now: the same may be tried again."""
+
+
 # ---------------------------------------------------------------------------------------------- records
 
 

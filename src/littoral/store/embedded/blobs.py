@@ -17,20 +17,14 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import IO
 
-import apsw
-
 from littoral.store.contract import BlobInfo, NotFound, StorageFailed, StoreError
 from littoral.store.durable import fsync_folder
+from littoral.store.embedded.blobrows import BlobRows
 from littoral.store.embedded.database import Database
-from littoral.store.embedded.keys import ceiling, check_key
+from littoral.store.embedded.keys import check_key
 from littoral.store.embedded.sealing import HEAD, BlobSeal, span
 from littoral.store.frames import CannotOpen, Opener, Sealer
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS blobs(
-    bucket TEXT NOT NULL, key TEXT NOT NULL, file TEXT NOT NULL, size INTEGER NOT NULL,
-    PRIMARY KEY(bucket, key)) WITHOUT ROWID;
-"""
 CHUNK = 1024 * 1024
 LINGER = 30.0  # seconds that a replaced file stays, for readers who know its path
 
@@ -39,8 +33,7 @@ class EmbeddedBlobs:
     """One bucket of blobs."""
 
     def __init__(self, database: Database, bucket: str, folder: Path, seal: BlobSeal | None = None) -> None:
-        self._database = database
-        self._bucket = bucket
+        self._rows = BlobRows(database, bucket)
         self._folder = folder
         self.seal = seal
         self._leaving: dict[asyncio.TimerHandle, Path] = {}
@@ -59,14 +52,14 @@ class EmbeddedBlobs:
             raise
 
     async def info(self, key: str) -> BlobInfo | None:
-        found = self._find(key)
+        found = self._rows.find(key)
         return self._info(key, found[1], found[0]) if found is not None else None
 
     async def get(self, key: str, *, offset: int = 0, length: int | None = None) -> bytes:
         return b"".join([chunk async for chunk in self.stream(key, offset=offset, length=length)])
 
     async def stream(self, key: str, *, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
-        found = self._find(key)
+        found = self._rows.find(key)
         if found is None:
             raise NotFound(f"no blob {key}")
         size = max(0, found[1] - offset)
@@ -81,46 +74,23 @@ class EmbeddedBlobs:
                 yield chunk
 
     async def delete(self, key: str) -> bool:
-        def work(connection: apsw.Connection) -> str | None:
-            rows = list(
-                connection.execute("DELETE FROM blobs WHERE bucket = ? AND key = ? RETURNING file", (self._bucket, key))
-            )
-            return rows[0][0] if rows else None
-
-        return await self._database.write(work, then=self._leave_replaced) is not None
+        return await self._rows.forget(key, self._leave_replaced)
 
     async def scan(self, prefix: str = "", *, after: str = "", limit: int = 1000) -> Sequence[BlobInfo]:
-        rows = self._database.read(
-            "SELECT key, size, file FROM blobs WHERE bucket = ? AND key > ? AND key >= ? AND key < ?"
-            " ORDER BY key LIMIT ?",
-            (self._bucket, after, prefix, ceiling(prefix), limit),
-        )
-        return [self._info(*row) for row in rows]
+        return [self._info(key, size, file) for key, file, size in self._rows.page(prefix, after, limit)]
 
     async def adopt(self, key: str, file: Path, size: int) -> BlobInfo:
         """Make a durable file the content of ``key``; where that fails the file is gone."""
-
-        def work(connection: apsw.Connection) -> str | None:
-            rows = list(connection.execute("SELECT file FROM blobs WHERE bucket = ? AND key = ?", (self._bucket, key)))
-            connection.execute("INSERT OR REPLACE INTO blobs VALUES(?, ?, ?, ?)", (self._bucket, key, file.name, size))
-            return rows[0][0] if rows else None
-
         try:
-            await self._database.write(work, then=self._leave_replaced)
+            await self._rows.adopt(key, file.name, size, self._leave_replaced)
         except StoreError:
             with contextlib.suppress(OSError):  # a disk that is gone; opening the store cleans up
                 await asyncio.to_thread(file.unlink)
             raise
         return self._info(key, size, file.name)
 
-    def _leave_replaced(self, file: str | None) -> None:
-        if file is not None:
-            self.leave(self._folder / file)
-
-    def _find(self, key: str) -> tuple[str, int] | None:
-        """Its file and its size."""
-        rows = self._database.read("SELECT file, size FROM blobs WHERE bucket = ? AND key = ?", (self._bucket, key))
-        return (rows[0][0], rows[0][1]) if rows else None
+    def _leave_replaced(self, gone: tuple[str, int]) -> None:
+        self.leave(self._folder / gone[0])
 
     def _info(self, key: str, size: int, file: str) -> BlobInfo:
         return BlobInfo(key, size, self._folder / file if self.seal is None else None)

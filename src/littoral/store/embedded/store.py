@@ -20,7 +20,8 @@ from typing import IO
 
 from littoral.store.contract import StorageFailed, StoreError
 from littoral.store.durable import make_folder
-from littoral.store.embedded import blobs, log, records
+from littoral.store.embedded import blobrows, blobs, log, records
+from littoral.store.embedded.blobrows import BlobRows
 from littoral.store.embedded.blobs import EmbeddedBlobs
 from littoral.store.embedded.database import Database
 from littoral.store.embedded.records import EmbeddedRecords
@@ -64,7 +65,7 @@ class EmbeddedStore:
         async with contextlib.AsyncExitStack() as undo:
             lock = undo.enter_context(await asyncio.to_thread(_lock, folder))
             database = await Database.open(
-                folder / "records.db", records.SCHEMA + blobs.SCHEMA, _named(key, "records.db")
+                folder / "records.db", records.SCHEMA + blobrows.SCHEMA, _named(key, "records.db")
             )
             undo.push_async_callback(database.close)
             streams = await Database.open(folder / "streams.db", log.SCHEMA, _named(key, "streams.db"))
@@ -102,6 +103,10 @@ class EmbeddedStore:
                 raise StorageFailed(f"{folder}: {problem}") from problem
             self._blobs[bucket] = EmbeddedBlobs(self._database, bucket, folder, self._seal)
         return self._blobs[bucket]
+
+    def blob_rows(self, bucket: str) -> BlobRows:
+        """For blobs whose bytes lie elsewhere."""
+        return BlobRows(self._database, bucket)
 
     async def close(self) -> None:
         for bucket in self._blobs.values():
