@@ -33,17 +33,25 @@ class Report:
     details: Mapping[str, Any] = field(default_factory=dict)  # for report.json
 
 
+class NotHere(Exception):
+    """This machine does not allow the drill; the message is one line for a person."""
+
+
 Drill = Callable[[Console, Path, ExitStack], Report]
 
 
 def carry_out(name: str, drill: Drill, into: Path) -> int:
-    """Exit status: 0 all goals hold, 1 one is missed or a place broke, 130 interrupted."""
+    """Exit status: 0 all goals hold, 1 one is missed or a place broke, 3 not allowed here, 130 interrupted."""
     console = Console()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder = Path(tempfile.mkdtemp(prefix="littoral-drill-"))
     try:
         with ExitStack() as cleanup:
             report = drill(console, folder, cleanup)
+    except NotHere as problem:
+        print(f"littoral drill: {problem}", file=sys.stderr)
+        shutil.rmtree(folder, ignore_errors=True)
+        return 3
     except (PlaceError, NotProvisioned, NotConnected, RecordingError, OSError) as problem:
         console.print(f"[red]The drill broke off:[/red] {problem}", highlight=False)
         console.print(f"Logs are kept in {folder}")
@@ -66,12 +74,26 @@ def carry_out(name: str, drill: Drill, into: Path) -> int:
 
 
 def write(into: Path, name: str, report: Report) -> None:
-    """``report.json`` and the plot, ``NAME.png``."""
+    """``report.json``, ``report.md`` and the plot, ``NAME.png``."""
     into.mkdir(parents=True, exist_ok=True)
     checks = [asdict(check) for check in report.found.checks]
     document = {"checks": checks, "rows": dict(report.found.rows), **report.details}
     (into / "report.json").write_text(json.dumps(document, indent=1))
+    (into / "report.md").write_text(_page(name, report.found))
     _draw(into / f"{name}.png", report.plot)
+
+
+def _page(name: str, found: Findings) -> str:
+    """The report for people, with its picture beside it."""
+    checks = [
+        f"| {check.claim} | {'holds' if check.holds else '**missed**'} | {check.seen} |" for check in found.checks
+    ]
+    rows = [f"| {what} | {value} |" for what, value in found.rows]
+    parts = (
+        *(f"# Drill: {name}", "", "| promised | | seen |", "|---|---|---|", *checks, ""),
+        *("| | |", "|---|---|", *rows, "", f"![{name}]({name}.png)", ""),
+    )
+    return "\n".join(parts)
 
 
 def _draw(file: Path, plot: Callable[[Any], None]) -> None:

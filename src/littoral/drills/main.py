@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from littoral.drills.frame import carry_out
+from littoral.drills.frame import Drill, carry_out
 from littoral.drills.outage.drill import Outage
 from littoral.drills.outage.seen import Plan
+from littoral.drills.powercut import seen as powercut
+from littoral.drills.powercut.drill import PowerCut
 
 FULL = Plan(records=4320)  # six hours at one in five seconds
 SHORT = Plan(records=120, disk=96 * 1024**2)  # ten minutes
@@ -26,13 +28,27 @@ def parser() -> argparse.ArgumentParser:
     outage.add_argument(
         "--report", type=Path, default=Path("outage-report"), help="folder of report.json and outage.png"
     )
+    cut = drills.add_parser(
+        "power-cut", help="a region whose disk loses its power at work (needs root)", description=PowerCut.__doc__
+    )
+    cut.add_argument("--rounds", type=int, default=20, help="cuts (20)")
+    cut.add_argument("--seed", type=int, default=1, help="of the moments and of the clients' choices (1)")
+    cut.add_argument(
+        "--report", type=Path, default=Path("power-cut-report"), help="folder of report.md, report.json, power-cut.png"
+    )
     return options
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Exit status: 0 all goals hold, 1 one is missed or a place broke, 2 bad usage, 130 interrupted."""
+    """Exit status: 0 all goals hold, 1 one is missed or a place broke, 2 bad usage, 3 this machine does not allow the
+    drill, 130 interrupted."""
     options = parser().parse_args(arguments)
+    return carry_out(options.drill, _chosen(options), options.report)
+
+
+def _chosen(options: argparse.Namespace) -> Drill:
+    if options.drill == "power-cut":
+        cuts = powercut.Plan(options.rounds, options.seed)
+        return lambda say, folder, cleanup: PowerCut(say, folder, cuts, cleanup).run()
     plan = replace(SHORT if options.short else FULL, when_full=options.when_full)
-    return carry_out(
-        options.drill, lambda say, folder, cleanup: Outage(say, folder, plan, cleanup).run(), options.report
-    )
+    return lambda say, folder, cleanup: Outage(say, folder, plan, cleanup).run()

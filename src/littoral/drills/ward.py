@@ -47,7 +47,7 @@ class Ward:
         self._cleanup.callback(self.region.stop)
         self.region.wait_ready()
         self.cloud = cloud = Cloud(self.region.urls["api"], *credentials(self.region.folder))
-        _policy(cloud)
+        open_policy(cloud)
         keys = self._keys
         keys.mkdir(mode=0o700)
         region_ca = provision.authority(self.region.urls["api"], keys / "region-ca.pem")
@@ -93,7 +93,7 @@ class Ward:
     def start_core(self, disk: int) -> None:
         """With a disk of that many bytes where root may mount one. What was deployed runs on return."""
         self.link = self._cleanup.enter_context(Link("127.0.0.1", self.region.port("mqtt-tls")))
-        self._core_ports = [word for flag in FREE_PORTS[::2] for word in (flag, str(_free_port()))]
+        self._core_ports = [word for flag in FREE_PORTS[::2] for word in (flag, str(free_port()))]
         self.core_folder.mkdir()
         self._mount(disk)
         self.again({})
@@ -132,12 +132,13 @@ class Ward:
             self._cleanup.callback(subprocess.run, ["umount", "-l", str(self.core_folder)], check=False)
 
 
-def _policy(cloud: Cloud) -> None:
+def open_policy(cloud: Cloud) -> None:
+    """ "all" allows everything."""
     statement = {"Effect": "Allow", "Action": ["iot:*", "greengrass:*"], "Resource": ["*"]}
     document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     cloud.client("iot").create_policy(policyName="all", policyDocument=document)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as free:
         return int(free.getsockname()[1])

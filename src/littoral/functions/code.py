@@ -27,6 +27,7 @@ from littoral.aws.service import ServiceError
 from littoral.functions import opt
 from littoral.functions.names import invalid
 from littoral.store.contract import Blobs, NotFound
+from littoral.store.durable import fsync_tree
 
 MAX_ZIP = 50 * 1024 * 1024  # uploaded directly
 MAX_UNPACKED = 250 * 1024 * 1024
@@ -200,6 +201,7 @@ def _unpack(archive: bytes, folder: Path, key: str) -> Unpacked:
         (aside / "facts.json").write_text(json.dumps({"wants_boto": _wants_boto(task), "size": _size(task)}))
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(final)  # what a crash left without facts
+        fsync_tree(aside)
         aside.rename(final)
     except OSError as error:  # a full disk
         shutil.rmtree(aside, ignore_errors=True)

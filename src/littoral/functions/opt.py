@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from littoral.functions.names import invalid
+from littoral.store.durable import fsync_tree
 
 PREFIX = "opt-"  # of merged folders, beside the folders of single zips
 
@@ -39,6 +40,7 @@ def merge(sources: Sequence[Path], folder: Path, key: str) -> Path:
             _lay_over(source, task)
         _check_links(task)
         aside.chmod(0o755)
+        fsync_tree(aside)
         with contextlib.suppress(FileExistsError):
             aside.rename(final)
     finally:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,15 +59,18 @@ class Authority:
         self.certificate_pem = certificate.public_bytes(serialization.Encoding.PEM)
 
     @classmethod
-    def load_or_create(cls, folder: Path, common_name: str) -> Authority:
-        """The authority of that folder (``ca.pem``, ``ca.key``), made at first use."""
+    def load_or_create(
+        cls, folder: Path, common_name: str, write: Callable[[Path, bytes], None] | None = None
+    ) -> Authority:
+        """The authority of that folder (``ca.pem``, ``ca.key``), made at first use. ``write`` is who makes its files,
+        for their owner only, where they must outlast a power cut."""
         certificate_file, key_file = folder / "ca.pem", folder / "ca.key"
         if certificate_file.exists() and key_file.exists():
             return cls.of(certificate_file.read_bytes(), key_file.read_bytes())
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         made = cls.create(common_name)
-        write_private(key_file, made.private_pem)
-        certificate_file.write_bytes(made.certificate_pem)
+        for file, content in ((key_file, made.private_pem), (certificate_file, made.certificate_pem)):
+            (write or write_private)(file, content)
         return made
 
     @classmethod

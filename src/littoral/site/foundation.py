@@ -16,11 +16,12 @@ from pathlib import Path
 
 from littoral.aws.identity import Identity
 from littoral.net.message import Answer, Handler, Headers, Request, Response
-from littoral.net.pki import Authority, write_private
+from littoral.net.pki import Authority
 from littoral.site.console import PATH as CONSOLE
 from littoral.site.console import console
 from littoral.site.metrics import Metrics
 from littoral.site.place import Place
+from littoral.store.durable import make_folder, write_durably
 from littoral.store.embedded import EmbeddedStore
 
 Handle = Callable[[Request], Answer | Awaitable[Answer]]
@@ -66,7 +67,8 @@ async def lay(place: Place) -> Foundation:
     store = await EmbeddedStore.open(folder / "store")
     place.part(store.close)
     identity = await Identity.open(store.records("identity"), account=settings.account, verify=settings.auth)
-    authority = Authority.load_or_create(folder / "pki", f"Littoral {settings.name}")
+    make_folder(folder / "pki")
+    authority = Authority.load_or_create(folder / "pki", f"Littoral {settings.name}", write_durably)
     (folder / "ca.pem").write_bytes(authority.certificate_pem)
     _write_credentials(folder / "credentials", identity, settings.region)
     env = {
@@ -87,7 +89,7 @@ def _write_credentials(file: Path, identity: Identity, region: str) -> None:
     }
     text = io.StringIO()
     content.write(text)
-    write_private(file, text.getvalue().encode())
+    write_durably(file, text.getvalue().encode())
 
 
 def _raise_open_files() -> None:

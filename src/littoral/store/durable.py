@@ -23,6 +23,18 @@ def fsync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def fsync_tree(folder: Path) -> None:
+    """All that is in it, and its name."""
+    for within, _, names in os.walk(folder):
+        for each in names:
+            file = Path(within) / each
+            if not file.is_symlink():
+                with file.open("rb") as opened:
+                    os.fsync(opened.fileno())
+        fsync_folder(Path(within))
+    fsync_folder(folder.parent)
+
+
 def write_durably(file: Path, content: bytes) -> None:
     """For its owner only; in the place of what was there."""
     new = file.with_suffix(".new")

@@ -28,7 +28,7 @@ from littoral.core.resolving import Chosen, Requirements, suits
 from littoral.core.source import MOST_DOWNLOADED, Declined
 from littoral.protocols.semver import BadVersion, parse
 from littoral.store.contract import StorageFailed
-from littoral.store.durable import fsync_folder
+from littoral.store.durable import fsync_tree
 
 MOST_FILES = 10_000
 MOST_RECIPE = 1024 * 1024  # bytes
@@ -104,11 +104,7 @@ def take(recipes: Path, artifacts: Path | None, into: Path) -> None:
         if place.exists():
             raise BadRecipes(f"{recipes} holds two recipes of {name} {version}")
         place.write_text(json.dumps(_with_artifacts(recipe, found)))
-    for folder, _, names in os.walk(into):
-        for each in names:
-            with (Path(folder) / each).open("rb") as opened:
-                os.fsync(opened.fileno())
-        fsync_folder(Path(folder))
+    fsync_tree(into)
 
 
 def _recipe(file: Path) -> dict[str, Any]:
