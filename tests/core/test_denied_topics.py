@@ -75,7 +75,7 @@ async def test_a_denied_topic_is_set_aside_and_comes_back_when_it_is_allowed(
     await policy(region)
     await put(place, FORBIDDEN, 70)  # its time is not over: not sent, and not lost
     await until(lambda: len(spool.set_aside) == 4)
-    retrying = place.core.operator._retrying
+    retrying = place.core.operator.retrying
     assert await retrying.retry("ward/+") == 4
     await until(lambda: on(region, FORBIDDEN) == [10, 30, 50, 70])
     await until(lambda: not len(spool.set_aside))

@@ -50,6 +50,7 @@ class Spooled(Protocol):
 class _Denied:
     since: float  # when it was last refused
     patience: float
+    told: bool = False  # by ``due``
 
 
 class Denials:
@@ -125,6 +126,16 @@ class Denials:
         """It was not sent, or for another reason will not be again."""
         self._answered(spooled.sequence)
 
+    def due(self, now: float) -> list[Target]:
+        """Denied ones whose next message is to be tried, each told once: one that is set aside may be that message."""
+        found = [each for each, denied in self._denied.items() if not denied.told and self._over(denied, now)]
+        for target in found:
+            self._denied[target].told = True
+        return found
+
+    def _over(self, denied: _Denied, now: float) -> bool:
+        return now - denied.since >= (denied.patience if self._left >= 1 else STALLED)
+
     def forget(self, topics: Sequence[str]) -> None:
         """Somebody says that they may be denied no more: their next messages are tried."""
         for target in [each for each in self._denied if each[0] in topics]:
@@ -137,10 +148,9 @@ class Denials:
         found = self._denied.get(target)
         if found is None:
             return Decision.SEND
-        may = self._left >= 1
-        if now - found.since >= (found.patience if may else STALLED):
+        if self._over(found, now):
             return Decision.TRY
-        if not may:
+        if self._left < 1:
             return Decision.WAIT
         self._left -= 1
         return Decision.ASIDE

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from littoral.core.dialing import Backoff, Dialer, Upstream
 from littoral.core.draining import Draining
+from littoral.core.patience import Patience
 from littoral.core.ports import Deliver
 from littoral.core.session import Broken, Cut, Happened, Refused, Session, Timing
 from littoral.core.spool import Spool, Spooled
@@ -25,14 +26,19 @@ from littoral.store.contract import StorageFailed, StoreError
 
 log = logging.getLogger(__name__)
 
-__all__ = ["Backoff", "Link", "LinkDown", "LinkStats", "Upstream"]
+__all__ = ["Backoff", "Link", "LinkDown", "LinkStats", "TopicDenied", "Upstream"]
 
 FILTERS = 8  # of one SUBSCRIBE; AWS takes no more
+LOOK = 1.0  # seconds between looks for topics whose time has come
 INBOX = 1000  # messages of QoS 0 from above that may wait for their takers
 
 
 class LinkDown(Exception):
     """There is no connection upward just now."""
+
+
+class TopicDenied(LinkDown):
+    """There is one, and the place above has ended it, or another, for a message to this topic."""
 
 
 @dataclass(slots=True)
@@ -87,6 +93,8 @@ class Link:
         self._inbox: asyncio.Queue[tuple[Publish, _Wire | None]] = asyncio.Queue()
         self._up = asyncio.Event()
         self._wire: _Wire | None = None
+        self._own: dict[asyncio.Future[int], str] = {}  # topics of what goes straight up
+        self._patience = Patience()
         self._tasks: list[asyncio.Task[None]] = []
         self.stats = LinkStats()
 
@@ -149,18 +157,43 @@ class Link:
 
     async def publish(self, topic: str, payload: bytes) -> None:
         """Straight up, past the spool; returns when it is acknowledged. Raises LinkDown, also where the link breaks
-        meanwhile: then it may have arrived or not."""
+        meanwhile: then it may have arrived or not; TopicDenied where it is not even tried, for a while."""
         if not self._session.connected:
             raise LinkDown("there is no connection to the place above")
+        if not self._patience.allows(topic, time.monotonic()):
+            raise TopicDenied(f"the place above denies {topic}; it is tried again later")
         waiting: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._own[waiting] = topic
         self._session.publish(waiting, topic, payload)
         self._flush()
         try:
             reason = await waiting
         finally:
             self._session.forget(waiting)
+            del self._own[waiting]
+        if reason == Reason.NOT_AUTHORIZED:
+            self._denied(topic)
+            raise TopicDenied(f"the place above denies {topic}")
         if reason >= Reason.UNSPECIFIED_ERROR:
             raise LinkDown(f"the place above refused a publish to {topic}: reason 0x{reason:02x}")
+        if self._patience.taken(topic):
+            log.warning("the place above takes messages to %s again", topic)
+
+    def _denied(self, topic: str) -> None:
+        self._patience.denied(topic, time.monotonic())
+        self._tell_denied(topic)
+
+    def _tell_denied(self, topic: str) -> None:
+        self.stats.last_problem = f"the place above denies the core's own messages to {topic}"
+        log.error("link of %s: %s", self.client_id, self.stats.last_problem)
+
+    def _cut(self) -> None:
+        """The connection was ended as not authorised: by something of the spool, or of the core itself."""
+        under_way = self._session.under_way()
+        topics = {self._own[each] for each in under_way if isinstance(each, asyncio.Future)}
+        for topic in self._patience.cut(topics, only=len(under_way) == 1, now=time.monotonic()):
+            self._tell_denied(topic)
+        self.draining.cut()
 
     # ------------------------------------------------------------------------------------- the connection
 
@@ -198,6 +231,7 @@ class Link:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._read(reader, group))
                 group.create_task(self._watch_time())
+                group.create_task(self._try_denied())
                 group.create_task(self._drain(writer))
         finally:
             writer.transport.abort()
@@ -220,7 +254,7 @@ class Link:
             self._take(happened)
             self._flush()
             if isinstance(happened.broken, Cut):
-                self.draining.cut()
+                self._cut()
             if happened.broken is not None:
                 raise happened.broken
         raise Broken("the place above closed the connection")
@@ -241,11 +275,25 @@ class Link:
             await waiting
         self._up.set()
         self.draining.online(True)
+        await self._told()
+
+    async def _told(self) -> None:
+        """Everybody who has something to say at a connect."""
         for listener in self._listeners:
             try:
                 await listener()
+            except TopicDenied as problem:
+                log.info("link of %s: %s", self.client_id, problem)
             except LinkDown as problem:
                 raise Broken(str(problem)) from problem
+
+    async def _try_denied(self) -> None:
+        """What was denied is said again when its time has come, as at a connect."""
+        await self._up.wait()
+        while True:
+            await asyncio.sleep(LOOK)
+            if self._patience.over(time.monotonic()):
+                await self._told()
 
     def _take(self, happened: Happened) -> None:
         for number, reasons in happened.subscribed:

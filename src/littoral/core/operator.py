@@ -62,7 +62,7 @@ class Operator:
         self._logs = folder / "logs"
         self._link = link
         self._spool = spool
-        self._retrying = Retrying(spool, link.draining)
+        self.retrying = Retrying(spool, link.draining)
         self._deployments = deployments
         self._nucleus = nucleus
         self._clock = clock
@@ -80,7 +80,7 @@ class Operator:
                 "pending": await self._spool.pending(),
                 "dropped": self._spool.dropped,
                 "rejected": self._spool.rejected,
-                **self._retrying.summary(),
+                **self.retrying.summary(),
             },
             "deployment": self._deployments.status,
             "components": self._deployments.listed(),
@@ -164,12 +164,12 @@ class Operator:
     async def _set_aside(self, method: str, what: str, filter: str) -> Response:
         """Raises Refused."""
         if method == "POST" and what in ("retry", "drop"):
-            act = self._retrying.retry if what == "retry" else self._retrying.drop
+            act = self.retrying.retry if what == "retry" else self.retrying.drop
             return _json({"messages": await act(filter)})
         if method == "GET" and not what:
-            return _json(self._retrying.listed())
+            return _json(self.retrying.listed())
         if method == "GET" and what.isdecimal():
-            payload = await self._retrying.payload(int(what))
+            payload = await self.retrying.payload(int(what))
             return Response(200, Headers.of([("content-type", "application/octet-stream")]), payload)
         raise Refused(404, f"{method} /rejected/{what} is not here")
 

@@ -150,7 +150,7 @@ class ShadowOrders:
 
     async def _connected(self) -> None:
         """Say how things stand and ask what is wanted: whoever waits for a fetch tries now."""
-        await self._tell()
+        await self.told()
         await self._ask()
         self._look.set()
 

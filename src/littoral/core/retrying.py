@@ -10,18 +10,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import re
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Any
 
-from littoral.core.draining import Draining
+from littoral.core.draining import DENIED, Draining
 from littoral.core.refusal import Refused
 from littoral.core.rejected import SetAside
 from littoral.core.spool import Spool
 from littoral.protocols.mqtt.topics import BadTopic, check_filter, matches
 from littoral.store.contract import StoreError
 
+log = logging.getLogger(__name__)
+
+LOOK = 1.0  # seconds between looks for topics whose time has come
 PATH = re.compile(r"/rejected(?:/(retry|drop|\d{1,18}))?")
 
 
@@ -54,6 +60,26 @@ class Retrying:
         which = _matching(filter)
         self._draining.forget([each.topic for each in self._spool.set_aside.chosen(which)])
         return await self._done(self._spool.retry, which)
+
+    async def keep_trying(self) -> None:
+        """Of a denied topic a message that is set aside is tried when its time has come, should nothing new come."""
+        while True:
+            await asyncio.sleep(LOOK)
+            if not self._spool.online:
+                continue
+            for target in self._draining.denials.due(time.monotonic()):
+                first = next(
+                    (each for each in self._spool.set_aside.facts() if (each.target, each.reason) == (target, DENIED)),
+                    None,
+                )
+                if first is not None:
+                    await self._put_back(first)
+
+    async def _put_back(self, fact: SetAside) -> None:
+        try:
+            await self._spool.retry(lambda each: each.sequence == fact.sequence)
+        except StoreError as problem:
+            log.warning("a message to %s, which is set aside, is not tried again: %s", fact.topic, problem)
 
     async def drop(self, filter: str) -> int:
         """Raises Refused."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -86,6 +87,7 @@ class Core:
         self._lambdas = lambdas
         self._shown = shown
         self._listener: HttpListener | None = None
+        self._trying: asyncio.Task[None] | None = None
         self.spool = spool
         self.link = link
         self.deployments = deployments
@@ -183,8 +185,12 @@ class Core:
             self._listener = await listen_unix(self._lambdas.handle, self._shown / LAMBDA_SOCKET_NAME, mode=SHOWN)
         await self.deployments.start()
         await self.link.start()
+        self._trying = asyncio.create_task(self.operator.retrying.keep_trying())
 
     async def close(self) -> None:
+        if self._trying is not None:
+            self._trying.cancel()
+            await asyncio.gather(self._trying, return_exceptions=True)
         await self.deployments.close()
         if self._listener is not None:
             await self._listener.close(0.0)

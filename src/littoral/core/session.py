@@ -208,8 +208,15 @@ class Session:
 
     def only(self) -> Any:
         """The handle of the one lasting publish that alone is under way, with no subscription beside it; else None."""
-        written = [sent for number, sent in self._unacknowledged.items() if number not in self._due]
+        written = self._written()
         return written[0].handle if len(written) == 1 and written[0].lasting and not self._asked else None
+
+    def under_way(self) -> list[Any]:
+        """The handles of all that was written on this connection and is not acknowledged; None for a subscription."""
+        return [*(sent.handle for sent in self._written()), *(None for _ in self._asked)]
+
+    def _written(self) -> list[_Sent]:
+        return [sent for number, sent in self._unacknowledged.items() if number not in self._due]
 
     def subscribe(self, filters: Iterable[str]) -> int:
         """The packet identifier that SUBACK will have. What we publish ourselves does not come back (no local)."""
