@@ -1,0 +1,1 @@
+"""Models: kept, imported, made ready for a place, and served there."""
