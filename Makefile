@@ -40,7 +40,8 @@ system:
 	  /usr/bin/aws --version >/dev/null 2>&1 || echo "no version 2 of the AWS CLI (Debian: awscli); its tests skip"; esac
 
 lock:
-	uv pip compile pyproject.toml --extra tour --extra node --extra front --extra geo --extra remote --extra zstd --group dev \
+	uv pip compile pyproject.toml --extra tour --extra node --extra front --extra geo --extra remote --extra zstd --extra models \
+	  --group dev \
 	  --universal --python-version 3.11 \
 	  --generate-hashes --no-annotate --no-emit-index-url --no-header -q -o requirements.lock
 

@@ -1,8 +1,8 @@
 """Every net of MXNet's own model zoo, imported and held against what MXNet itself answers.
 
-    python3 -m venv /tmp/mx && /tmp/mx/bin/pip install mxnet==1.9.1 numpy==1.23.5
-    mkdir /tmp/zoo && /tmp/mx/bin/python tests/models/mxnet/make.py zoo /tmp/zoo
-    python bench/mxnet_zoo.py /tmp/zoo
+python3 -m venv /tmp/mx && /tmp/mx/bin/pip install mxnet==1.9.1 numpy==1.23.5
+mkdir /tmp/zoo && /tmp/mx/bin/python tests/models/mxnet/make.py zoo /tmp/zoo
+python bench/mxnet_zoo.py /tmp/zoo
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ def main(folder: Path) -> None:
         session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
         (answer,) = session.run(None, {"data": kept["data"]})
         apart = np.abs(answer - kept["out0"]).max() / np.abs(kept["out0"]).max()
-        print(f"{name:18} {len(params) / 1e6:5.0f} {took:9.2f}   {apart:.1e}{'' if apart < 1e-4 else '  APART'}", flush=True)
+        print(
+            f"{name:18} {len(params) / 1e6:5.0f} {took:9.2f}   {apart:.1e}{'' if apart < 1e-4 else '  APART'}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from littoral.cli import corecommands, coverage, credentials, doctor, keys, settings, sites, things, usage
+from littoral.cli import corecommands, coverage, credentials, doctor, keys, models, settings, sites, things, usage
 from littoral.cli.asking import Failed
 from littoral.cli.flags import settings_flags, settings_of
 from littoral.site.settings import KINDS, SettingsError, check_runnable
@@ -108,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
 
     things.add(commands)
     corecommands.add(commands)
+    models.add(commands)
 
     checked = commands.add_parser(
         "doctor",

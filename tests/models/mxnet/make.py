@@ -1,10 +1,10 @@
 """Makes this folder's fixtures: small nets saved by MXNet, and what MXNet itself answers. Not run by the tests.
 
     python3 -m venv /tmp/mx && /tmp/mx/bin/pip install mxnet==1.9.1 numpy==1.23.5
-    /tmp/mx/bin/python tests/models/mxnet/make.py            # the fixtures
-    /tmp/mx/bin/python tests/models/mxnet/make.py zoo FOLDER # the nets of Gluon's model zoo, untrained (they are large)
+    /tmp/mx/bin/python tests/models/mxnet/make.py             # the fixtures
+    /tmp/mx/bin/python tests/models/mxnet/make.py zoo FOLDER  # the nets of the model zoo: large
 
-A fixture NAME is NAME-symbol.json, NAME-0000.params and NAME.npz: the inputs by their names, and answers out0, out1, ...
+A fixture NAME is NAME-symbol.json, NAME-0000.params and NAME.npz: inputs by their names, and answers out0, out1, ...
 """
 
 import sys
@@ -27,13 +27,19 @@ ZOO = (
 def keep(folder, name, symbol, params, inputs):
     """Bind, answer, save."""
     given = {argument: mx.nd.array(value) for argument, value in inputs.items()}
-    shapes, _, _ = symbol.infer_shape(**{n: v.shape for n, v in {**params, **given}.items() if n in symbol.list_arguments()})
+    shapes, _, _ = symbol.infer_shape(
+        **{n: v.shape for n, v in {**params, **given}.items() if n in symbol.list_arguments()}
+    )
     labels = {n: mx.nd.zeros(s) for n, s in zip(symbol.list_arguments(), shapes) if n not in {**params, **given}}
-    executor = symbol.bind(mx.cpu(), {**params, **given, **labels}, aux_states={n: params[n] for n in symbol.list_auxiliary_states()})
+    executor = symbol.bind(
+        mx.cpu(), {**params, **given, **labels}, aux_states={n: params[n] for n in symbol.list_auxiliary_states()}
+    )
     outputs = executor.forward(is_train=False)
     symbol.save(str(folder / f"{name}-symbol.json"))
     auxiliary = set(symbol.list_auxiliary_states())
-    mx.nd.save(str(folder / f"{name}-0000.params"), {("aux:" if n in auxiliary else "arg:") + n: a for n, a in params.items()})
+    mx.nd.save(
+        str(folder / f"{name}-0000.params"), {("aux:" if n in auxiliary else "arg:") + n: a for n, a in params.items()}
+    )
     np.savez_compressed(folder / f"{name}.npz", **inputs, **{f"out{i}": o.asnumpy() for i, o in enumerate(outputs)})
     print(name, [o.shape for o in outputs])
 
@@ -45,7 +51,9 @@ def plain(folder, name, symbol, **inputs):
     for known, names in ((shapes, symbol.list_arguments()), (aux, symbol.list_auxiliary_states())):
         for argument, shape in zip(names, known):
             if argument not in inputs and not argument.endswith("_label"):
-                params[argument] = mx.nd.array(np.random.uniform(0.5, 1.5, shape) if "var" in argument else np.random.normal(0, 0.5, shape))
+                params[argument] = mx.nd.array(
+                    np.random.uniform(0.5, 1.5, shape) if "var" in argument else np.random.normal(0, 0.5, shape)
+                )
     keep(folder, name, symbol, params, inputs)
 
 
@@ -127,10 +135,16 @@ class Numbers(gluon.HybridBlock):
         a = F.sqrt(F.abs(x)) + F.square(x) * 0.5 - 1 / (F.exp(x) + 2)
         b = F.broadcast_div(F.broadcast_maximum(a, F.sigmoid(x)), F.sum(F.abs(a), axis=1, keepdims=True) + 1)
         c = F.clip(F.where(x > 0, b, F.negative(F.softsign(x))), -0.75, 0.75) ** 2
-        d = F.add_n(c, F.zeros_like(c), F.ones_like(c), F.rsqrt(c + 1), F.erf(x), F.hard_sigmoid(x), 2 ** x)
+        d = F.add_n(c, F.zeros_like(c), F.ones_like(c), F.rsqrt(c + 1), F.erf(x), F.hard_sigmoid(x), 2**x)
         d = d + F.broadcast_greater(x, c) + F.cast(F.cast(x, "int32"), "float32")
         e = F.batch_dot(d, d, transpose_b=True)
-        return e, F.max(d, axis=0, exclude=True), F.mean(d), F.norm(d, axis=2), F.dot(F.flatten(d), F.flatten(c), transpose_b=True)
+        return (
+            e,
+            F.max(d, axis=0, exclude=True),
+            F.mean(d),
+            F.norm(d, axis=2),
+            F.dot(F.flatten(d), F.flatten(c), transpose_b=True),
+        )
 
 
 def convolutions(F=sym):
@@ -147,27 +161,58 @@ def convolutions(F=sym):
     f = F.Pooling(e, kernel=(2, 2), stride=(2, 2), pad=(1, 1), pool_type="avg", count_include_pad=False)
     g = F.Pooling(f, kernel=(1, 1), global_pool=True, pool_type="avg")
     h = F.FullyConnected(F.Dropout(g, p=0.5), num_hidden=6, name="fc")
-    return F.SoftmaxOutput(F.concat(h, F.LeakyReLU(h, act_type="gelu"), F.LeakyReLU(h, act_type="selu"), dim=1), name="softmax")
+    return F.SoftmaxOutput(
+        F.concat(h, F.LeakyReLU(h, act_type="gelu"), F.LeakyReLU(h, act_type="selu"), dim=1), name="softmax"
+    )
 
 
 def fixtures(folder):
     plain(folder, "convolutions", convolutions(), data=chance(2, 3, 20, 21))
-    pixels = sym.SoftmaxOutput(sym.Convolution(sym.Variable("data"), kernel=(1, 1), num_filter=4, name="c"), multi_output=True, name="softmax")
+    pixels = sym.SoftmaxOutput(
+        sym.Convolution(sym.Variable("data"), kernel=(1, 1), num_filter=4, name="c"), multi_output=True, name="softmax"
+    )
     plain(folder, "pixels", pixels, data=chance(2, 3, 5, 6))
     data = sym.Variable("data")
-    heads = sym.Group([sym.LogisticRegressionOutput(sym.FullyConnected(data, num_hidden=3, name="a"), name="one"),
-                       sym.LinearRegressionOutput(sym.FullyConnected(data, num_hidden=2, name="b", no_bias=True), name="two"),
-                       sym.SoftmaxActivation(data), sym.SoftmaxOutput(data, name="whole"), sym.L2Normalization(data), sym.log_softmax(data, axis=1, temperature=2.0)])
+    heads = sym.Group(
+        [
+            sym.LogisticRegressionOutput(sym.FullyConnected(data, num_hidden=3, name="a"), name="one"),
+            sym.LinearRegressionOutput(sym.FullyConnected(data, num_hidden=2, name="b", no_bias=True), name="two"),
+            sym.SoftmaxActivation(data),
+            sym.SoftmaxOutput(data, name="whole"),
+            sym.L2Normalization(data),
+            sym.log_softmax(data, axis=1, temperature=2.0),
+        ]
+    )
     plain(folder, "heads", heads, data=chance(3, 2, 4))
-    signal = sequential(nn.Conv1D(6, 5, padding=2), nn.BatchNorm(), nn.Activation("tanh"), nn.MaxPool1D(2), nn.Conv1D(4, 3, groups=2),
-                        nn.Swish(), nn.GlobalAvgPool1D(), nn.Flatten(), nn.Dense(2))
+    signal = sequential(
+        nn.Conv1D(6, 5, padding=2),
+        nn.BatchNorm(),
+        nn.Activation("tanh"),
+        nn.MaxPool1D(2),
+        nn.Conv1D(4, 3, groups=2),
+        nn.Swish(),
+        nn.GlobalAvgPool1D(),
+        nn.Flatten(),
+        nn.Dense(2),
+    )
     block(folder, "signal", signal, 3, 1, 40)
     block(folder, "volume", sequential(nn.Conv3D(3, 2, strides=(1, 2, 1)), nn.AvgPool3D(2), nn.Dense(2)), 2, 1, 5, 6, 7)
     for mode in ("lstm", "gru", "rnn_tanh", "rnn_relu"):
-        layer = {"lstm": rnn.LSTM, "gru": rnn.GRU}.get(mode, lambda *a, **k: rnn.RNN(*a, activation=mode[4:], **k))
-        block(folder, mode, sequential(layer(4, num_layers=2, bidirectional=mode in ("gru", "rnn_relu"))), 6, 2, 3)
-    fused = sym.RNN(sym.Variable("data"), sym.Variable("weights"), sym.Variable("h0"), sym.Variable("c0"), state_size=4, num_layers=2,
-                    mode="lstm", state_outputs=True, name="rnn")
+        kind = {"lstm": rnn.LSTM, "gru": rnn.GRU}.get(mode, rnn.RNN)
+        told = {"activation": mode[4:]} if kind is rnn.RNN else {}
+        layer = kind(4, num_layers=2, bidirectional=mode in ("gru", "rnn_relu"), **told)
+        block(folder, mode, sequential(layer), 6, 2, 3)
+    fused = sym.RNN(
+        sym.Variable("data"),
+        sym.Variable("weights"),
+        sym.Variable("h0"),
+        sym.Variable("c0"),
+        state_size=4,
+        num_layers=2,
+        mode="lstm",
+        state_outputs=True,
+        name="rnn",
+    )
     inputs = {"data": chance(5, 2, 3), "h0": chance(2, 2, 4), "c0": chance(2, 2, 4)}
     size = sum(16 * (width + 4) + 32 for width in (3, 4))
     keep(folder, "states", fused, {"weights": mx.nd.array(chance(size))}, inputs)
@@ -177,7 +222,17 @@ def fixtures(folder):
     block(folder, "words", words, 2, 7)
     block(folder, "shapes", Shapes(), 2, 6, 4, 5)
     block(folder, "numbers", Numbers(), 2, 3, 4)
-    block(folder, "residual", gluon.model_zoo.vision.ResNetV1(gluon.model_zoo.vision.BasicBlockV1, [1, 1], [4, 4, 8], classes=5, thumbnail=True), 2, 3, 16, 16)
+    block(
+        folder,
+        "residual",
+        gluon.model_zoo.vision.ResNetV1(
+            gluon.model_zoo.vision.BasicBlockV1, [1, 1], [4, 4, 8], classes=5, thumbnail=True
+        ),
+        2,
+        3,
+        16,
+        16,
+    )
     block(folder, "squeeze", sequential(*gluon.model_zoo.vision.squeezenet1_1(classes=3).features[:5]), 1, 3, 40, 40)
     # As MXNet saved before 0.9: the words of the file itself are older.
     old = (HERE / "pixels-symbol.json").read_text().replace('"attrs": {"kernel', '"param": {"kernel')
