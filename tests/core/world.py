@@ -145,7 +145,10 @@ class RegionPlace:
         self.things.shadows.on_shadow_changed(self.greengrass.shadow_changed)
         self.kinesis = (await StreamStore.open(self.store, region=REGION, account=ACCOUNT)).api
         secrets = await SecretStore.open(
-            self.store.records("secrets"), self.folder / "secrets.key", region=REGION, account=ACCOUNT
+            self.store.records("secrets"),
+            self.store.seal(self.folder / "secrets.key"),
+            region=REGION,
+            account=ACCOUNT,
         )
         services = {
             "iot": self.things.iot,

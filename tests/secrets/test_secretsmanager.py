@@ -33,10 +33,16 @@ def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("keys") / "secrets.key"
 
 
+async def opened(records: Any, key: Path) -> SecretStore:
+    return await SecretStore.open(records, Seal.load_or_create(key), region="us-east-1", account=ACCOUNT)
+
+
 @pytest.fixture(scope="module")
 def place(key: Path) -> Iterator[Served]:
     async def factory(store: EmbeddedStore) -> dict[str, Any]:
-        made = await SecretStore.open(store.records("secrets"), key, region="us-east-1", account=ACCOUNT)
+        made = await SecretStore.open(
+            store.records("secrets"), Seal.load_or_create(key), region="us-east-1", account=ACCOUNT
+        )
         return {"secretsmanager": made.api}
 
     with served(factory) as running:
@@ -219,12 +225,12 @@ def test_the_aws_cli(place: Served, name: str) -> None:
 async def test_a_restart_keeps_them_and_another_key_opens_none(tmp_path: Path) -> None:
     store = await EmbeddedStore.open(tmp_path / "store")
     records, key = store.records("secrets"), tmp_path / "key"
-    api = (await SecretStore.open(records, key, region="us-east-1", account=ACCOUNT)).api
+    api = (await opened(records, key)).api
     call: Any = type("Call", (), {"now": time.time()})()
     await api.create_secret(call, name="a", secret_string="one")
-    again = (await SecretStore.open(records, key, region="us-east-1", account=ACCOUNT)).api
+    again = (await opened(records, key)).api
     assert (await again.get_secret_value(call, secret_id="a"))["SecretString"] == "one"
-    other = (await SecretStore.open(records, tmp_path / "key2", region="us-east-1", account=ACCOUNT)).api
+    other = (await opened(records, tmp_path / "key2")).api
     with pytest.raises(Exception, match="DecryptionFailure"):
         await other.get_secret_value(call, secret_id="a")
     await store.close()
@@ -233,7 +239,7 @@ async def test_a_restart_keeps_them_and_another_key_opens_none(tmp_path: Path) -
 async def test_whose_time_has_come_is_gone_from_the_disk(tmp_path: Path) -> None:
     store = await EmbeddedStore.open(tmp_path / "store")
     records = store.records("secrets")
-    api = (await SecretStore.open(records, tmp_path / "key", region="us-east-1", account=ACCOUNT)).api
+    api = (await opened(records, tmp_path / "key")).api
     call: Any = type("Call", (), {"now": time.time()})()
     await api.create_secret(call, name="a", secret_string="one")
     await api.delete_secret(call, secret_id="a")

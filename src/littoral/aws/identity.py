@@ -49,17 +49,11 @@ class Identity:
         self._sessions: OrderedDict[str, Principal] = OrderedDict()  # who showed a token lately
 
     @classmethod
-    async def open(cls, records: Records, *, account: str = "000000000000", verify: bool = True) -> Identity:
-        found = await records.get(ROOT)
-        if found is None:
-            root = new_key()
-            try:
-                await records.put(ROOT, json.dumps({"id": root.id, "secret": root.secret}).encode(), expect=0)
-            except Conflict:
-                return await cls.open(records, account=account, verify=verify)
-        else:
-            root = AccessKey(**json.loads(found.value))
-        made = cls(root, account, verify=verify)
+    async def open(
+        cls, records: Records, *, account: str = "000000000000", verify: bool = True, root: AccessKey | None = None
+    ) -> Identity:
+        """``root``: the root key, where it is given and not the place's to make."""
+        made = cls(root or await _own_root(records), account, verify=verify)
         made._keys |= {key.id: key for key in await kept_keys(records)}
         return made
 
@@ -97,6 +91,19 @@ class Identity:
             arn = f"arn:aws:iam::{key.account or self.account}:{who}"
             found = self._principals[access_key] = Principal("key", access_key, arn, limited=bool(key.user))
         return found
+
+
+async def _own_root(records: Records) -> AccessKey:
+    """The one that is kept, made at the first start."""
+    found = await records.get(ROOT)
+    if found is not None:
+        return AccessKey(**json.loads(found.value))
+    root = new_key()
+    try:
+        await records.put(ROOT, json.dumps({"id": root.id, "secret": root.secret}).encode(), expect=0)
+    except Conflict:
+        return await _own_root(records)
+    return root
 
 
 async def kept_keys(records: Records) -> list[AccessKey]:

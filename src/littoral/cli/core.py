@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import http.client
 import json
-import socket
 import sys
 import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from littoral.cli import local
 from littoral.cli.asking import Failed
 from littoral.cli.sites import ago
 from littoral.cli.table import aligned
@@ -105,18 +105,11 @@ def asked(loaded: Loaded, method: str, target: str, body: bytes | None = None) -
     folder = loaded.settings.data_dir
     if loaded.sources["data_dir"] == loaded.sources["name"] == "default":
         folder = the_only_core(folder.parent)
-    connection = _Local(folder / SOCKET)
     try:
-        connection.request(method, target, body=body, headers={"authorization": (folder / TOKEN).read_text()})
-        answer = connection.getresponse()
-        body = answer.read()
+        token = {"authorization": (folder / TOKEN).read_text()}
+        return local.asked(folder / SOCKET, method, target, body, token)
     except (OSError, http.client.HTTPException) as problem:
         raise Failed(f"no core answers in {folder}: {problem}; start it, or name it with --name") from None
-    finally:
-        connection.close()
-    if answer.status != 200:
-        raise Failed(json.loads(body)["message"])
-    return body
 
 
 def the_only_core(folder: Path) -> Path:
@@ -126,14 +119,3 @@ def the_only_core(folder: Path) -> Path:
         names = ", ".join(each.name for each in found)
         raise Failed(f"cores that run here: {names or 'none'}; name one with --name or --data-dir")
     return found[0]
-
-
-class _Local(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=60)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path.resolve(strict=True)))

@@ -11,7 +11,19 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from littoral.cli import corecommands, coverage, credentials, doctor, keys, models, settings, sites, things, usage
+from littoral.cli import (
+    boxcommands,
+    corecommands,
+    coverage,
+    credentials,
+    doctor,
+    keys,
+    models,
+    settings,
+    sites,
+    things,
+    usage,
+)
 from littoral.cli.asking import Failed
 from littoral.cli.flags import settings_flags, settings_of
 from littoral.site.settings import KINDS, SettingsError, check_runnable
@@ -26,6 +38,7 @@ examples:
   littoral sites                           which edge location has what
   littoral things watch                    devices, messages a second, refusals
   littoral core status                     the core on this device
+  littoral box status                      the box on this machine
   littoral tour                            the main job end to end, checked, in a minute
   littoral drill outage                    a hospital without its link for hours, checked, in three minutes
 
@@ -70,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
         "up", help="run a place until SIGTERM or Ctrl-C", description="Run a place until SIGTERM or Ctrl-C."
     )
     up.add_argument(
-        "kind", nargs="?", choices=KINDS, metavar="KIND", help="region, edge or core; without one, region and edge"
+        "kind", nargs="?", choices=KINDS, metavar="KIND", help="region, edge, core or box; without one, region and edge"
     )
     settings_flags(up)
     up.set_defaults(command=_up)
@@ -109,6 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     things.add(commands)
     corecommands.add(commands)
     models.add(commands)
+    boxcommands.add(commands)
 
     checked = commands.add_parser(
         "doctor",

@@ -1,13 +1,13 @@
 """``SecretStore``: the capability as the site sees it.
 
-secrets = await SecretStore.open(records, folder / "secrets.key", region="us-east-1", account="000000000000")
+seal = store.seal(folder / "secrets.key")
+secrets = await SecretStore.open(store.records("secrets"), seal, region="us-east-1", account="000000000000")
 secrets.api                      # for botocore's service "secretsmanager"
 """
 
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Self
 
 from littoral.secrets.api import SecretsApi
@@ -26,9 +26,9 @@ class SecretStore:
         self.api = SecretsApi(catalog, region, account)
 
     @classmethod
-    async def open(cls, records: Records, key: Path, *, region: str, account: str) -> Self:
-        """``key`` is a file that is made where there is none. Raises OSError, StoreError."""
-        catalog = Catalog(records, Seal.load_or_create(key))
+    async def open(cls, records: Records, seal: Seal, *, region: str, account: str) -> Self:
+        """Values are sealed with ``seal``. Raises StoreError."""
+        catalog = Catalog(records, seal)
         await catalog.load()
         async with catalog.lock:
             await catalog.purge(time.time())

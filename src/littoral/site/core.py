@@ -20,7 +20,6 @@ from littoral.core.link import Upstream
 from littoral.core.operator import SOCKET, TOKEN, Operator
 from littoral.core.ports import unfenced
 from littoral.core.runtime import Core, CoreSettings
-from littoral.net.listen import listen_unix
 from littoral.net.pki import write_private
 from littoral.net.tls import client_context
 from littoral.site.capabilities import CoreBroker, CoreFunctions
@@ -37,7 +36,7 @@ from littoral.site.place import Misconfigured, Place
 from littoral.site.readings import gateway_observer
 from littoral.site.registry import RegistryCopy
 from littoral.site.ruleweb import CONFIRM, confirmation_page
-from littoral.site.sockets import shown_folder, socket_folder
+from littoral.site.sockets import listen_linked, shown_folder, socket_folder
 
 log = logging.getLogger("littoral.site")
 
@@ -115,15 +114,12 @@ def prepare_publish() -> None:
 
 async def listen_operator(place: Place, operator: Operator, sockets: Path) -> None:
     """For whoever runs this core, on its device. Where the socket is, a link in the data folder says."""
-    listener = await listen_unix(operator.handle, sockets / SOCKET)
-    link, token = place.settings.data_dir / SOCKET, place.settings.data_dir / TOKEN
+    token = place.settings.data_dir / TOKEN
     write_private(token, operator.token.encode())
-    link.unlink(missing_ok=True)
-    link.symlink_to(sockets / SOCKET)
+    listener = await listen_linked(operator.handle, sockets / SOCKET, place.settings.data_dir / SOCKET)
 
     async def close() -> None:
-        for file in (link, token):
-            file.unlink(missing_ok=True)
+        token.unlink(missing_ok=True)
         await listener.close(0.0)
 
     place.part(close)

@@ -32,6 +32,7 @@ OPEN_FILES = 65536  # wanted: every connection and function instance takes some
 class Foundation:
     place: Place
     folder: Path
+    runtime: Path  # for what must lie as plain files to run, such as functions; a box's is in memory
     store: EmbeddedStore
     identity: Identity
     authority: Authority
@@ -63,7 +64,7 @@ async def lay(place: Place) -> Foundation:
     settings = place.settings
     folder = settings.data_dir
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    _raise_open_files()
+    raise_open_files()
     store = await EmbeddedStore.open(folder / "store")
     place.part(store.close)
     identity = await Identity.open(store.records("identity"), account=settings.account, verify=settings.auth)
@@ -71,13 +72,18 @@ async def lay(place: Place) -> Foundation:
     authority = Authority.load_or_create(folder / "pki", f"Littoral {settings.name}", write_durably)
     (folder / "ca.pem").write_bytes(authority.certificate_pem)
     _write_credentials(folder / "credentials", identity, settings.region)
-    env = {
+    env = function_environment(identity, settings.region)
+    return Foundation(place, folder, folder, store, identity, authority, Metrics(), env)
+
+
+def function_environment(identity: Identity, region: str) -> dict[str, str]:
+    """The place's own credentials."""
+    return {
         "AWS_ACCESS_KEY_ID": identity.root.id,
         "AWS_SECRET_ACCESS_KEY": identity.root.secret,
-        "AWS_REGION": settings.region,
-        "AWS_DEFAULT_REGION": settings.region,
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
     }
-    return Foundation(place, folder, store, identity, authority, Metrics(), env)
 
 
 def _write_credentials(file: Path, identity: Identity, region: str) -> None:
@@ -92,7 +98,8 @@ def _write_credentials(file: Path, identity: Identity, region: str) -> None:
     write_durably(file, text.getvalue().encode())
 
 
-def _raise_open_files() -> None:
+def raise_open_files() -> None:
+    """As far as the system lets this process."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
     if soft < wanted:

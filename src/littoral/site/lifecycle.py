@@ -24,7 +24,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -113,12 +113,17 @@ async def _started(settings: Settings, build: Build) -> Place:
 
 def _announce(place: Place, folder: Path) -> None:
     listeners = list(place.listeners())
-    made = folder / f".{LISTENERS_FILE}.{os.getpid()}"
-    made.write_text(json.dumps(dict(listeners)))
-    made.replace(folder / LISTENERS_FILE)
+    write_listeners(dict(listeners), folder)
     for name, url in listeners:
         print(f"listening {name} {url}")
     print("ready", flush=True)
+
+
+def write_listeners(listeners: Mapping[str, str], folder: Path) -> None:
+    """For commands on this machine."""
+    made = folder / f".{LISTENERS_FILE}.{os.getpid()}"
+    made.write_text(json.dumps(dict(listeners)))
+    made.replace(folder / LISTENERS_FILE)
 
 
 def explain(error: Exception, settings: Settings) -> str:

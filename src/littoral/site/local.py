@@ -117,6 +117,15 @@ async def open_local(
     return Local(objects, functions, things, streams, schedules)
 
 
+async def open_secrets(base: Foundation) -> SecretStore:
+    """A region's, and a box's."""
+    from littoral.secrets import SecretStore
+
+    settings = base.place.settings
+    seal = base.store.seal(base.folder / "secrets.key")
+    return await SecretStore.open(base.store.records("secrets"), seal, region=settings.region, account=settings.account)
+
+
 async def open_functions(
     base: Foundation,
     code: ObjectCode | None = None,
@@ -137,7 +146,7 @@ async def open_functions(
         options["memory"] = settings.functions_memory * 1024 * 1024
     return await Functions.open(
         base.store,
-        base.folder / "functions",
+        base.runtime / "functions",
         region=settings.region,
         account=settings.account,
         settings=FunctionSettings(

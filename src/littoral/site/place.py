@@ -6,8 +6,8 @@
     await place.drain(grace)        # listeners refuse, what runs may finish
     await place.stop()              # everything closed, in the reverse order of its start
 
-``littoral.site.region``, ``.edge`` and ``.core`` say what each kind consists of; they add parts with ``enter`` and
-listeners with ``listen``. This module knows the order, not the parts.
+``littoral.site.region``, ``.edge``, ``.core`` and ``.box`` say what each kind consists of; they add parts with ``part``
+and listeners with ``listening``. This module knows the order, not the parts.
 """
 
 from __future__ import annotations
@@ -118,6 +118,8 @@ async def build(settings: Settings) -> Place:
     """The place that the settings describe. What other kinds consist of is not loaded."""
     if settings.kind == "core":
         from littoral.site.core import compose
+    elif settings.kind == "box":
+        from littoral.site.box import compose
     elif settings.kind == "edge":
         from littoral.site.edge import compose
     elif settings.kind == "region":

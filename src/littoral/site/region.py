@@ -23,7 +23,6 @@ from littoral.edge.waf.api import Wafv2
 from littoral.edge.waf.crs.groups import Groups
 from littoral.edge.waf.crs.ruleset import NoRuleSet, Source
 from littoral.edge.waf.reports import ReportFeed, Reports
-from littoral.secrets import SecretStore
 from littoral.site import edge
 from littoral.site.boxjobs import PATH as BOX_JOBS
 from littoral.site.boxjobs import BoxBuckets, steps_handler
@@ -41,7 +40,7 @@ from littoral.site.foundation import lay
 from littoral.site.keys import PATH as KEYS
 from littoral.site.keys import keys_handler
 from littoral.site.listening import listen_api, listen_mqtt
-from littoral.site.local import open_local
+from littoral.site.local import open_local, open_secrets
 from littoral.site.place import Place
 from littoral.site.readings import gateway_observer
 from littoral.site.registry import CORE_DEVICES, REGISTRY, may, registry_handler, thing_groups_handler
@@ -66,9 +65,7 @@ async def _region(place: Place, *, with_edge: bool) -> None:
     region, account = place.settings.region, place.settings.account
     tables = await TableStore.open(base.folder / "tables", region=region, account=account)
     place.part(tables.close)
-    secrets = await SecretStore.open(
-        base.store.records("secrets"), base.folder / "secrets.key", region=region, account=account
-    )
+    secrets = await open_secrets(base)
     local = await open_local(base, tables, secrets)
     boxes = await BoxJobs.open(
         base.store.records("box"),

@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 from littoral.net.limits import Limits
 from littoral.protocols.shield import ClientLimits
 
-KINDS = ("", "region", "edge", "core")  # "" is a region with an edge location
+KINDS = ("", "region", "edge", "core", "box")  # "" is a region with an edge location
 
 
 class SettingsError(Exception):
@@ -151,7 +151,7 @@ ERROR_STATUS = Kind("503 or 500", _choice("503", "500"))
 DEFAULTS = Kind("closed or classic", _choice("closed", "classic"))
 FRONT = Kind("auto, caddy or off", _choice("auto", "caddy", "off"))
 DIRECTORY = Kind("URL", _directory)
-PLACE = Kind("region, edge or core", _choice(*KINDS))
+PLACE = Kind("region, edge, core or box", _choice(*KINDS))
 
 
 # ------------------------------------------------------------------------------------------------ the table

@@ -6,6 +6,9 @@ import os
 import tempfile
 from pathlib import Path
 
+from littoral.net.listen import HttpListener, listen_unix
+from littoral.net.message import Handler
+
 LONGEST_PATH = 80  # bytes of a folder whose sockets the kernel takes (sockaddr_un has 108)
 
 
@@ -28,3 +31,23 @@ def shown_folder(sockets: Path) -> Path:
     folder.mkdir(exist_ok=True)
     folder.chmod(0o755)
     return folder
+
+
+class Linked:
+    """A listener on a Unix socket, and the link that says where it is."""
+
+    def __init__(self, listener: HttpListener, link: Path) -> None:
+        self._listener = listener
+        self._link = link
+
+    async def close(self, grace: float) -> None:
+        self._link.unlink(missing_ok=True)
+        await self._listener.close(grace)
+
+
+async def listen_linked(handler: Handler, path: Path, link: Path) -> Linked:
+    """HTTP on a Unix socket for this user alone; ``link`` is where whoever looks for it begins."""
+    listener = await listen_unix(handler, path)
+    link.unlink(missing_ok=True)
+    link.symlink_to(path)
+    return Linked(listener, link)

@@ -1,0 +1,197 @@
+"""A box as a process: prepared, locked, unlocked, used by boto3 and the AWS CLI, locked again, erased."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import EndpointConnectionError
+
+from littoral.box import memory, volume
+from littoral.net.pki import verify_signature
+from tests.box.boxes import Box, littoral
+from tests.box.manifests import JOB, issue
+
+
+@pytest.fixture(scope="module")
+def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
+    made = Box.prepared(tmp_path_factory.mktemp("box"))
+    made.start()
+    try:
+        made.unlock()
+        yield made
+    finally:
+        made.stop()
+
+
+def test_a_locked_box_says_so_and_serves_nothing(tmp_path: Path) -> None:
+    made = Box.prepared(tmp_path)
+    made.start()
+    try:
+        found = made.status()
+        assert (found["state"], found["job"], found["listeners"]) == ("LOCKED", JOB, {})
+        assert made.process is not None and made.process.urls == {}
+        assert "the box is locked" in made.asks("credentials", check=False)
+        assert "the box is locked" in made.asks("certificate", check=False)
+        assert "does not open this manifest" in littoral(
+            "box",
+            "unlock",
+            "--manifest",
+            str(made.manifest),
+            "--data-dir",
+            str(made.folder),
+            code=issue().code,
+            check=False,
+        )
+        other = tmp_path / "other.bin"
+        other.write_bytes(issue().file)
+        assert "not of the issuer" in made.asks("unlock", "--manifest", str(other), check=False)
+        assert made.status()["state"] == "LOCKED"
+    finally:
+        made.stop()
+
+
+def test_boto3_works_with_the_boxs_own_credentials_and_certificate(box: Box) -> None:
+    s3 = box.client("s3")
+    s3.create_bucket(Bucket="scans")
+    body = os.urandom(3_000_000)
+    s3.put_object(Bucket="scans", Key="ward7/large", Body=body, Metadata={"patient": "none"})
+    s3.put_object(Bucket="scans", Key="ward7/small", Body=b"small")
+    assert s3.get_object(Bucket="scans", Key="ward7/large")["Body"].read() == body
+    part = s3.get_object(Bucket="scans", Key="ward7/large", Range="bytes=65530-65545")["Body"].read()
+    assert part == body[65530:65546]
+    assert [each["Key"] for each in s3.list_objects_v2(Bucket="scans")["Contents"]] == ["ward7/large", "ward7/small"]
+
+
+def test_the_aws_cli_works(box: Box, tmp_path: Path) -> None:
+    env = dict(line.split("=", 1) for line in box.asks("credentials").splitlines())
+    env |= {**os.environ, **env, "AWS_CA_BUNDLE": str(box.authority()), "AWS_CONFIG_FILE": "/dev/null", "AWS_PAGER": ""}
+    (tmp_path / "film").write_bytes(os.urandom(9_000_000))  # in parts
+
+    def aws(*words: str) -> str:
+        cli = Path(sys.executable).with_name("aws")
+        done = subprocess.run([cli, *words], env=env, capture_output=True, text=True, timeout=100, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    aws("s3", "mb", "s3://films")
+    aws("s3", "cp", str(tmp_path / "film"), "s3://films/film")
+    aws("s3", "cp", "s3://films/film", str(tmp_path / "again"))
+    assert digest(tmp_path / "again") == digest(tmp_path / "film")
+    assert "film" in aws("s3", "ls", "s3://films")
+
+
+def test_what_was_written_is_there_after_it_was_locked_and_unlocked(box: Box) -> None:
+    s3 = box.client("s3")
+    s3.create_bucket(Bucket="kept")
+    s3.put_object(Bucket="kept", Key="a", Body=b"kept" * 10_000)
+    runtime = runtime_of(box)
+    assert runtime.is_dir()
+    before = box.status()["pid"]
+    assert box.asks("lock") == "LOCKED\n"
+    found = box.status()
+    assert (found["state"], found["pid"], found["listeners"]) == ("LOCKED", before, {})  # the same process, anew
+    assert not runtime.exists()
+    with pytest.raises(EndpointConnectionError):
+        s3.list_buckets()
+    box.unlock()
+    assert box.client("s3").get_object(Bucket="kept", Key="a")["Body"].read() == b"kept" * 10_000
+
+
+def runtime_of(box: Box) -> Path:
+    name = f"littoral-box-{hashlib.sha256(os.fsencode(box.folder.resolve())).hexdigest()[:16]}"
+    return Path(os.environ.get("XDG_RUNTIME_DIR") or "/dev/shm") / name
+
+
+def test_no_other_process_of_its_user_reads_its_memory(box: Box) -> None:
+    pid = box.status()["pid"]
+    limits = Path(f"/proc/{pid}/limits").read_text()
+    core = next(line for line in limits.splitlines() if line.startswith("Max core file size"))
+    assert core.split()[4:6] == ["0", "0"]
+    assert Path(f"/proc/{pid}/mem").stat().st_uid == 0  # not dumpable: root's, whoever runs it
+
+
+def test_a_box_is_prepared_in_an_empty_folder_for_a_good_manifest_only(tmp_path: Path) -> None:
+    made = Box.prepared(tmp_path)
+    again = made.asks("prepare", "--manifest", str(made.manifest), check=False)
+    assert "is not empty" in again
+    bad = tmp_path / "bad.bin"
+    bad.write_bytes(b"{}")
+    words = ("box", "prepare", "--data-dir", str(tmp_path / "new"), "--manifest")
+    assert "not a manifest" in littoral(*words, str(bad), check=False)
+    stranger = tmp_path / "stranger.pem"
+    stranger.write_text(issue().manifest.authority_certificate)
+    said = littoral(*words, str(made.manifest), "--issuer", str(stranger), check=False)
+    assert "was not issued by that certificate" in said
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_erased_box_is_not_opened_by_its_manifest_and_code(tmp_path: Path) -> None:
+    made = Box.prepared(tmp_path)
+    made.start()
+    try:
+        made.unlock()
+        s3 = made.client("s3")
+        s3.create_bucket(Bucket="old")
+        s3.put_object(Bucket="old", Key="k", Body=os.urandom(200_000))
+        words = ("erase", "--manifest", str(made.manifest), "--report", str(tmp_path / "report"), "--operator", "Ada")
+        assert "lock it first" in made.asks(*words, check=False)
+        made.asks("lock")
+        before = {file: file.read_bytes() for file in made.folder.rglob("*") if file.is_file()}
+        said = made.asks(*words)
+        assert "Cryptographic Erase" in said and "they do not open it" in said and JOB in said
+        assert "erased" in made.asks("unlock", "--manifest", str(made.manifest), check=False)
+    finally:
+        made.stop()
+    assert not [file for file in made.folder.rglob("*") if file.is_file() and not file.is_symlink()]
+    document = json.loads((tmp_path / "report" / "sanitization.json").read_text())
+    signature = base64.b64decode(document["signature"])
+    verify_signature(document["certificate"].encode(), document["facts"].encode(), signature)
+    facts: dict[str, Any] = json.loads(document["facts"])
+    assert facts["performed by"] == "Ada" and facts["method type"] == "Purge"
+    secret = before.pop(made.folder / "box.secret")
+    for file, content in before.items():  # as if the disk had been copied, all but the secret
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    left = volume.load(made.folder)
+    opening = (made.issued.file, made.issued.code, time.time())
+    with pytest.raises(volume.NotOpened, match="was erased"):
+        left.opened(*opening)
+    (made.folder / "box.secret").write_bytes(os.urandom(32))
+    with pytest.raises(volume.NotOpened, match="the secret of this box is another's"):
+        left.opened(*opening)
+    (made.folder / "box.secret").write_bytes(secret)
+    assert left.opened(*opening)[0] == made.issued.manifest
+
+
+def test_an_expired_manifest_opens_nothing(tmp_path: Path) -> None:
+    issued = issue(expires=time.time() - 1)
+    made = volume.prepare(tmp_path / "disk", issued.file, time.time())
+    with pytest.raises(volume.NotOpened, match="expired on"):
+        made.opened(issued.file, issued.code, time.time())
+    assert not (made.folder / "box.check").exists()
+
+
+def digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def test_swap_that_is_not_encrypted_is_found(tmp_path: Path) -> None:
+    (tmp_path / "swaps").write_text(
+        "Filename Type Size Used\n/dev/zram0 partition 1 0\n/dev/dm-0 partition 1 0\n/swapfile file 1 0\n"
+    )
+    crypt = tmp_path / "sys/class/block/dm-0/dm"
+    crypt.mkdir(parents=True)
+    (crypt / "uuid").write_text("CRYPT-PLAIN-swap\n")
+    assert memory.open_swap(tmp_path, tmp_path / "sys") == ["/swapfile"]
+    (crypt / "uuid").write_text("LVM-x\n")
+    assert memory.open_swap(tmp_path, tmp_path / "sys") == ["/dev/dm-0", "/swapfile"]
