@@ -18,6 +18,7 @@ from botocore.exceptions import ClientError
 
 from tests.site.conftest import ROLE, Running
 from tests.site.test_sources import archive
+from tests.things.test_rule_protobuf import descriptors, message
 
 ACCOUNT = "000000000000"
 RULE = f"arn:aws:iot:us-east-1:{ACCOUNT}:rule/"
@@ -278,6 +279,40 @@ def test_a_statement_asks_functions_shadows_and_the_registry(place: Running) -> 
     assert metric(place, 'littoral_rule_messages_total{result="matched",rule="enrich"}') == "1.0"
     keys = {each["Key"] for each in s3.list_objects_v2(Bucket="enriched")["Contents"]}
     assert keys == {"enrich-bed 3", "failed-enrich", "saved-unknown", "failed-forbidden"}
+
+
+def test_a_protobuf_message_is_decoded_by_a_descriptor_set_in_a_bucket(place: Running) -> None:
+    """Another set under the same key holds at once; what is not there or is none goes to the error action."""
+    s3 = place.client("s3")
+    s3.create_bucket(Bucket="schemas")
+    kept = {"s3": {"roleArn": ROLE, "bucketName": "schemas", "key": "out-${topic()}"}}
+    failed = {"s3": {"roleArn": ROLE, "bucketName": "schemas", "key": "failed-${topic()}"}}
+    decode = "decode(*, 'proto', 'schemas', 'beds.desc', 'beds', 'Reading')"
+    sql = f"SELECT {decode}.bedName AS bed, {decode} AS whole FROM 'proto/+'"
+    rule(place, "proto", kept, sql=sql, errorAction=failed)
+
+    def stored(key: str) -> Any:
+        def look() -> Any:
+            try:
+                return json.loads(s3.get_object(Bucket="schemas", Key=key)["Body"].read())
+            except s3.exceptions.NoSuchKey:
+                return None
+
+        return until(look)
+
+    def why(key: str) -> Any:
+        return stored(key)["failures"][0]["errorMessage"]
+
+    publish(place, "proto/early", message(bed_name="7"))
+    assert "decode() failed: NoSuchKey" in why("failed-proto/early")
+    s3.put_object(Bucket="schemas", Key="beds.desc", Body=bytes(40_000))
+    publish(place, "proto/large", message(bed_name="7"))
+    assert "more than 32768 bytes" in why("failed-proto/large")
+    s3.put_object(Bucket="schemas", Key="beds.desc", Body=descriptors().SerializeToString())
+    publish(place, "proto/1", message(bed_name="7", at=5, samples=[1, -2]))
+    assert stored("out-proto/1") == {"bed": "7", "whole": {"bedName": "7", "at": "5", "samples": [1, -2]}}
+    publish(place, "proto/bad", b"\xff\xff")
+    assert "is not a Reading" in why("failed-proto/bad")
 
 
 # ------------------------------------------------------------------------------------------------------------ HTTP

@@ -49,7 +49,7 @@ class Sink:
         self.objects[key] = data
         self.arrived.put((key, data))
 
-    async def read(self, bucket: str, key: str) -> bytes:
+    async def read(self, bucket: str, key: str, most: int | None = None) -> bytes:
         if bucket == "missing":
             raise ServiceError("NoSuchBucket", "The specified bucket does not exist", status=404)
         return self.objects[key]

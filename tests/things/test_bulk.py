@@ -117,7 +117,7 @@ class Fleet:
         self.registered: list[str] = []
         self.gate = asyncio.Semaphore(0)
 
-    async def read(self, bucket: str, key: str) -> bytes:
+    async def read(self, bucket: str, key: str, most: int | None = None) -> bytes:
         return self.objects[key]
 
     def presign(self, bucket: str, key: str, seconds: int) -> str:

@@ -121,6 +121,22 @@ def test_a_refusal_is_an_error_and_a_failed_action_too(iot: Any, bed: Device, gr
     ]
 
 
+def test_what_a_statement_asks_of_the_place_is_told(iot: Any, bed: Device, groups: Groups) -> None:
+    iot.set_v2_logging_options(roleArn=ROLE, defaultLogLevel="DEBUG")
+    action = {"republish": {"roleArn": ROLE, "topic": "heard"}}
+    for name, call in (("shadow", "get_thing_shadow('bed1'"), ("secret", "get_secret('no', 'SecretString'")):
+        sql = f"SELECT {call}, '{ROLE}') AS it FROM 'ask/{name}'"
+        iot.create_topic_rule(ruleName=f"asks_{name}", topicRulePayload={"sql": sql, "actions": [action]})
+    with bed.connect() as client:
+        client.publish("ask/shadow", {})
+        client.publish("ask/secret", {})
+    well = seen(groups, "FunctionExecution", ruleName="asks_shadow")
+    assert (well["ruleAction"], well["status"], well["logLevel"]) == ("GetThingShadow", "Success", "DEBUG")
+    ill = seen(groups, "FunctionExecution", ruleName="asks_secret")
+    assert (ill["ruleAction"], ill["status"], ill["logLevel"]) == ("GetSecret", "Failure", "ERROR")
+    assert "this place has no secrets" in ill["reason"]
+
+
 def test_levels_of_targets_take_the_place_of_the_default(iot: Any, place: Place, bed: Device, groups: Groups) -> None:
     iot.create_thing_group(thingGroupName="hospital")
     iot.create_thing_group(thingGroupName="ward7", parentGroupName="hospital")

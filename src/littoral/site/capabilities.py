@@ -56,8 +56,15 @@ class JobObjects(RuleObjects):
         self._api = api
         self._region = region
 
-    async def read(self, bucket: str, key: str) -> bytes:
-        return await self._objects.get_bytes(bucket, key)
+    async def read(self, bucket: str, key: str, most: int | None = None) -> bytes:
+        if most is None:
+            return await self._objects.get_bytes(bucket, key)
+        found = b""
+        async for chunk in self._objects.chunks(bucket, key):
+            found += chunk
+            if len(found) > most:
+                break
+        return found
 
     def presign(self, bucket: str, key: str, seconds: int) -> str:
         return _presigned(self._api(), bucket, key, seconds, self._key, self._region)

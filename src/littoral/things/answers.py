@@ -1,4 +1,5 @@
-"""What the place knows, for the external functions of rules: shadows, the registry and secrets."""
+"""What the place knows, for the external functions of rules: shadows, the registry, secrets, and what a bucket says of
+protobuf messages."""
 
 from __future__ import annotations
 
@@ -11,7 +12,9 @@ from littoral.aws.service import Call, Principal, ServiceError
 from littoral.net.message import BytesBody, Headers, Peer, Request
 from littoral.protocols.iotsql.values import UNDEFINED
 from littoral.things.control import Iot
+from littoral.things.jobs import JobObjects
 from littoral.things.names import Names
+from littoral.things.rules.protobuf import MAX_DESCRIPTORS, Schemas
 from littoral.things.shadows import Shadows
 
 
@@ -24,9 +27,17 @@ class Answers:
     """A shadow or a thing that is not there is Undefined; a secret that is not there is a failure."""
 
     def __init__(
-        self, iot: Iot, shadows: Shadows, names: Names, clock: Callable[[], float], secrets: Secrets | None
+        self,
+        iot: Iot,
+        shadows: Shadows,
+        names: Names,
+        clock: Callable[[], float],
+        secrets: Secrets | None,
+        objects: JobObjects | None,
     ) -> None:
         self._secrets = secrets
+        self._objects = objects
+        self._schemas = Schemas()
         self._iot = iot
         self._shadows = shadows
         self._names = names
@@ -37,6 +48,7 @@ class Answers:
             "get_thing_shadow": self.get_thing_shadow,
             "get_registry_data": self.get_registry_data,
             "get_secret": self.get_secret,
+            "decode": self.decode,
         }
 
     async def get_thing_shadow(self, thing: str, shadow: str = "") -> Any:
@@ -68,6 +80,13 @@ class Answers:
             return json.loads(found)[key]
         except (ValueError, KeyError, TypeError):
             raise ServiceError("InvalidRequestException", f"the secret {identifier} has no key {key!r}") from None
+
+    async def decode(self, data: str, bucket: str, key: str, file: str, message: str) -> Any:
+        """A protobuf message in base64 as JSON. Raises ServiceError, BadMessage."""
+        if self._objects is None:
+            raise ServiceError("NoSuchBucket", "this place has no buckets for rules")
+        descriptors = await self._objects.read(bucket, key, most=MAX_DESCRIPTORS)
+        return await self._schemas.decode(descriptors, file, message, data)
 
     def _call(self, api: str) -> Call:
         """As the account itself would call."""

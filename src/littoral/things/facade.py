@@ -119,7 +119,10 @@ class Things:
         self._make_fleet()
         answers = self._make_rules()
         self._make_apis(authority, endpoint)
-        answers.update(Answers(self.iot, self.shadows, self._names, clock, self._outside.secrets).table())
+        told = self._outside
+        answers.update(
+            Answers(self.iot, self.shadows, self._names, clock, told.secrets, told.job_objects).table(),
+        )
         await self._load()
         return self
 

@@ -1,4 +1,5 @@
 """External functions: those that ask the world (AWS's name for them), and how a synchronous evaluation waits for it.
+``decode(x, 'proto', …)`` is one, for what it decodes by lies in a bucket.
 
 Owns: their arguments, and the dialogue. An expression that meets a call nobody has answered raises ``Asked``; who
 evaluates finds the answer, notes it in ``Context.answers`` and evaluates again from the beginning. So a rule without
@@ -8,8 +9,9 @@ Refuses to know: functions, shadows, registries, tables and secrets.
 
 from __future__ import annotations
 
+import base64
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,6 +22,7 @@ from littoral.protocols.iotsql.values import UNDEFINED, Value, to_json
 
 MAX_CALLS: Final = 10  # by one rule for one message; a nested SELECT could ask for each element
 SECRET_TYPES: Final = ("SecretString", "SecretBinary")
+MAX_PROTOS: Final = 2  # "within a single SQL expression up to two times"
 REGISTRY_APIS: Final = ("DescribeThing", "ListThingGroupsForThing")
 
 Row = dict[str, Value]
@@ -65,7 +68,42 @@ ONCE: Final = frozenset({"get_dynamodb"})  # "a maximum of one time per SQL stat
 
 
 def is_external(root: Expression) -> bool:
-    return any(isinstance(node, syntax.FunctionCall) and node.name in EXTERNAL for node in syntax.walk(root))
+    return any(
+        isinstance(node, syntax.FunctionCall) and (node.name in EXTERNAL or is_proto(node))
+        for node in syntax.walk(root)
+    )
+
+
+def is_proto(node: Expression) -> bool:
+    """``decode(x, 'proto', bucket, key, file, message type)``."""
+    if not (isinstance(node, syntax.FunctionCall) and node.name == "decode" and len(node.arguments) > 1):
+        return False
+    scheme = node.arguments[1]
+    return isinstance(scheme, syntax.Literal) and scheme.value == "proto"
+
+
+def check_protos(roots: Iterable[Expression]) -> None:
+    """Of one statement. Raises SqlError."""
+    found = [node for root in roots for node in syntax.walk(root) if is_proto(node)]
+    if len(found) > MAX_PROTOS:
+        raise SqlError(f"decode() with 'proto' may stand {MAX_PROTOS} times in one statement")
+
+
+def ask_proto(node: syntax.FunctionCall, compile_: Compile) -> Closure:
+    """Of ``*`` the payload as it came is decoded, or the base64 text that is all of it; else base64 text."""
+    whole = isinstance(node.arguments[0], syntax.Star)
+    of = compile_(node.arguments[0])
+    names = [compile_(argument) for argument in node.arguments[2:]]
+
+    def proto(row: Row, context: Context) -> Value:
+        data, where = of(row, context), [name(row, context) for name in names]
+        if whole and type(data) is not str:
+            data = base64.b64encode(context.payload).decode()
+        if type(data) is not str or any(type(each) is not str for each in where):
+            return UNDEFINED
+        return _answer(Question("decode", to_json([data, *where])), context)
+
+    return proto
 
 
 def ask(node: syntax.FunctionCall, compile_: Compile) -> Closure:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from littoral.protocols.iotsql import syntax
 from littoral.protocols.iotsql.context import Context, EvaluationError
-from littoral.protocols.iotsql.external import EXTERNAL, ask
+from littoral.protocols.iotsql.external import EXTERNAL, ask, ask_proto, is_proto
 from littoral.protocols.iotsql.plain import PLAIN
 from littoral.protocols.iotsql.syntax import Expression, SqlError
 from littoral.protocols.iotsql.timeformat import TimeFormat
@@ -59,7 +59,7 @@ def call(node: syntax.FunctionCall, compile_: Compile) -> Closure:
 
 
 _REFUSED = {
-    "machinelearning_predict": "machinelearning_predict() is not available: this place has no Amazon ML models",
+    "machinelearning_predict": "machinelearning_predict() is not available: Amazon Machine Learning takes no new users",
 }
 
 
@@ -127,7 +127,7 @@ def _mqtt_property(node: syntax.FunctionCall, compile_: Compile) -> Closure:
 def _encode(node: syntax.FunctionCall, compile_: Compile) -> Closure:
     """``encode(*, 'base64')`` takes the payload as it came, JSON or not."""
     _check_arity(node, 2, 2)
-    _check_base64(node)
+    _check_scheme(node, "base64")
     if isinstance(node.arguments[0], syntax.Star):
         return lambda row, context: base64.b64encode(context.payload).decode()
     of = compile_(node.arguments[0])
@@ -140,8 +140,11 @@ def _encode(node: syntax.FunctionCall, compile_: Compile) -> Closure:
 
 
 def _decode(node: syntax.FunctionCall, compile_: Compile) -> Closure:
+    if is_proto(node):
+        _check_arity(node, 6, 6)
+        return ask_proto(node, compile_)
     _check_arity(node, 2, 2)
-    _check_base64(node)
+    _check_scheme(node, "base64", "proto")
     of = compile_(node.arguments[0])
 
     def decode(row: Row, context: Context) -> Value:
@@ -158,10 +161,10 @@ def _decode(node: syntax.FunctionCall, compile_: Compile) -> Closure:
     return decode
 
 
-def _check_base64(node: syntax.FunctionCall) -> None:
+def _check_scheme(node: syntax.FunctionCall, *known: str) -> None:
     scheme = node.arguments[1]
-    if not (isinstance(scheme, syntax.Literal) and scheme.value == "base64"):
-        raise SqlError(f"{node.name}() knows the scheme 'base64' only", node.position)
+    if not (isinstance(scheme, syntax.Literal) and scheme.value in known):
+        raise SqlError(f"{node.name}() knows the scheme {' and '.join(map(repr, known))} only", node.position)
 
 
 # ------------------------------------------------------------------------------------- regular expressions

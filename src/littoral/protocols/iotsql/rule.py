@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from littoral.protocols.iotsql.compiler import Closure, compile_expression, compile_selection
 from littoral.protocols.iotsql.context import Context, EvaluationError
-from littoral.protocols.iotsql.external import is_external
+from littoral.protocols.iotsql.external import check_protos, is_external
 from littoral.protocols.iotsql.parser import parse_statement, parse_template_expression
 from littoral.protocols.iotsql.syntax import Definition, Expression, SqlError, Variable, walk
 from littoral.protocols.iotsql.values import UNDEFINED, Undefined, Value, boolean, string, to_json
@@ -32,7 +32,9 @@ class Rule:
         self.sql = sql
         self.topic_filter = statement.topic_filter
         self.variables = {each.name: each for each in statement.variables}
-        self.external = any(map(is_external, (select, *(each.expression for each in statement.variables))))
+        asked = (select, *(each.expression for each in statement.variables))
+        self.external = any(map(is_external, asked))
+        check_protos(asked)
         compiled = [(each, compile_expression(each.expression)) for each in statement.variables]
         needed = _needed(select.where)
         self._first = [each for each in compiled if each[0] in needed]

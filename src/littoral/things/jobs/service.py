@@ -42,8 +42,8 @@ NEXT = "$next"
 class JobObjects(Protocol):
     """Where documents and what they point at are kept, and the input and reports of bulk registration."""
 
-    async def read(self, bucket: str, key: str) -> bytes:
-        """Raises ServiceError: NoSuchBucket, NoSuchKey."""
+    async def read(self, bucket: str, key: str, most: int | None = None) -> bytes:
+        """Of what has more than ``most`` bytes a part that is longer. Raises ServiceError: NoSuchBucket, NoSuchKey."""
 
     def presign(self, bucket: str, key: str, seconds: int) -> str:
         """A URL by which anybody may get the object for so long."""

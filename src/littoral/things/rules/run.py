@@ -73,12 +73,17 @@ class Run:
                 return selected
 
     async def _answer(self, question: Question, sinks: Sinks, last: bool) -> Any:
+        called = {"ruleAction": question.function.title().replace("_", "")}
         try:
-            return await answer(question, sinks, self.rule.name)
+            found = await answer(question, sinks, self.rule.name)
         except ActionFailed as failure:
             if failure.passing and not last:
                 raise
-            return NoAnswer(str(failure))
+            why = str(failure)
+            sinks.note("ERROR", "FunctionExecution", self.rule.name, self.context, lambda: {**called, "reason": why})
+            return NoAnswer(why)
+        sinks.note("DEBUG", "FunctionExecution", self.rule.name, self.context, lambda: called)
+        return found
 
     def _count(self, selected: Selected | None) -> None:
         """Whether a message matches a rule that asks is known only now; of others the engine knew before."""
