@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass
 
-from littoral.aws.identity import new_key
+from littoral.box.issuing import drafted
 from littoral.box.manifest import JobType, KeyRange, Manifest, new_code, seal
 from littoral.net.pki import Authority
 
@@ -24,19 +23,7 @@ class Issued:
 
 def issue(kind: JobType = "LOCAL_USE", *, region: Authority | None = None, expires: float | None = None) -> Issued:
     issuer = region or Authority.create("Littoral region")
-    own, key, now, code = Authority.create("Littoral box"), new_key(), time.time(), new_code()
-    manifest = Manifest(
-        job=JOB,
-        kind=kind,
-        ranges=(KeyRange("pictures", "a", "m"),),
-        region="us-east-1",
-        account="000000000000",
-        job_key=os.urandom(32),
-        access_key=key.id,
-        secret_key=key.secret,
-        authority_certificate=own.certificate_pem.decode(),
-        authority_key=own.private_pem.decode(),
-        issued=now,
-        expires=now + 360 * 86400 if expires is None else expires,
-    )
+    now, code = time.time(), new_code()
+    ends = now + 360 * 86400 if expires is None else expires
+    manifest = drafted(JOB, kind, [KeyRange("pictures", "a", "m")], "us-east-1", "000000000000", now, ends)
     return Issued(manifest, seal(manifest, code, issuer.certificate_pem.decode(), issuer.sign), code)

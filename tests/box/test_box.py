@@ -94,7 +94,7 @@ def test_what_was_written_is_there_after_it_was_locked_and_unlocked(box: Box) ->
     s3 = box.client("s3")
     s3.create_bucket(Bucket="kept")
     s3.put_object(Bucket="kept", Key="a", Body=b"kept" * 10_000)
-    runtime = runtime_of(box)
+    runtime = memory.runtime_of(box.folder)
     assert runtime.is_dir()
     before = box.status()["pid"]
     assert box.asks("lock") == "LOCKED\n"
@@ -105,11 +105,6 @@ def test_what_was_written_is_there_after_it_was_locked_and_unlocked(box: Box) ->
         s3.list_buckets()
     box.unlock()
     assert box.client("s3").get_object(Bucket="kept", Key="a")["Body"].read() == b"kept" * 10_000
-
-
-def runtime_of(box: Box) -> Path:
-    name = f"littoral-box-{hashlib.sha256(os.fsencode(box.folder.resolve())).hexdigest()[:16]}"
-    return Path(os.environ.get("XDG_RUNTIME_DIR") or "/dev/shm") / name
 
 
 def test_no_other_process_of_its_user_reads_its_memory(box: Box) -> None:

@@ -56,15 +56,20 @@ def _is_safe(swap: Path, sys: Path) -> bool:
 def runtime_folder(data: Path) -> Path:
     """A new folder in memory, for this user alone, by the box's own folder: what a killed box left there is removed.
     Raises OSError where this machine has no such place."""
+    folder = runtime_of(data)
+    if folder.exists():
+        log.info("removing what a box that did not end in order left in memory: %s", folder)
+        shutil.rmtree(folder)
+    folder.mkdir(mode=0o700)
+    return folder
+
+
+def runtime_of(data: Path) -> Path:
+    """Where it is, or will be. Raises OSError."""
     name = f"littoral-box-{hashlib.sha256(os.fsencode(data.resolve())).hexdigest()[:16]}"
     for base in (Path(os.environ.get("XDG_RUNTIME_DIR") or _SHARED), _SHARED):
         if base.is_dir() and _is_memory(base) and os.access(base, os.W_OK):
-            folder = base / name
-            if folder.exists():
-                log.info("removing what a box that did not end in order left in memory: %s", folder)
-                shutil.rmtree(folder)
-            folder.mkdir(mode=0o700)
-            return folder
+            return base / name
     raise OSError("neither $XDG_RUNTIME_DIR nor /dev/shm is memory (tmpfs) that may be written to")
 
 

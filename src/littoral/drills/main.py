@@ -12,6 +12,7 @@ from littoral.drills.outage.drill import Outage
 from littoral.drills.outage.seen import Plan
 from littoral.drills.powercut import seen as powercut
 from littoral.drills.powercut.drill import PowerCut
+from littoral.drills.stolendisk.drill import StolenDisk
 
 FULL = Plan(records=4320)  # six hours at one in five seconds
 SHORT = Plan(records=120, disk=96 * 1024**2)  # ten minutes
@@ -36,6 +37,12 @@ def parser() -> argparse.ArgumentParser:
     cut.add_argument(
         "--report", type=Path, default=Path("power-cut-report"), help="folder of report.md, report.json, power-cut.png"
     )
+    stolen = drills.add_parser(
+        "stolen-disk", help="a box whose disk a thief reads to the last byte", description=StolenDisk.__doc__
+    )
+    stolen.add_argument(
+        "--report", type=Path, default=Path("stolen-disk-report"), help="folder of report.md and report.json"
+    )
     return options
 
 
@@ -50,5 +57,7 @@ def _chosen(options: argparse.Namespace) -> Drill:
     if options.drill == "power-cut":
         cuts = powercut.Plan(options.rounds, options.seed)
         return lambda say, folder, cleanup: PowerCut(say, folder, cuts, cleanup).run()
+    if options.drill == "stolen-disk":
+        return lambda say, folder, cleanup: StolenDisk(say, folder, cleanup).run()
     plan = replace(SHORT if options.short else FULL, when_full=options.when_full)
     return lambda say, folder, cleanup: Outage(say, folder, plan, cleanup).run()

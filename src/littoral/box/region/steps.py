@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from littoral.aws.identity import new_key
 from littoral.box import manifest
-from littoral.box.manifest import KeyRange, Manifest
+from littoral.box.issuing import drafted
+from littoral.box.manifest import KeyRange
 from littoral.box.region.book import Book
 from littoral.box.region.errors import wrong_combination, wrong_state
 from littoral.box.region.job import KEEPS_CODE, Job, Moved
@@ -24,7 +23,6 @@ from littoral.box.region.states import (
     WITH_CUSTOMER,
 )
 from littoral.net.pki import Authority
-from littoral.store.sealed import KEY_BYTES
 
 READ_FROM: Final = frozenset((WITH_CUSTOMER, RETURNING, IN_PROGRESS))
 FILLED_FROM: Final = frozenset((PREPARING, IN_PROGRESS))
@@ -68,29 +66,15 @@ class Steps:
         return base64.b64decode(secret["manifest"]), secret["code"]
 
     def _made(self, job: Job, now: float) -> dict[str, str]:
-        key, own = new_key(), Authority.create(f"Littoral box {job.id}")
-        content = Manifest(
-            job.id,
-            job.kind,
-            job.ranges,
-            self._region,
-            self._account,
-            os.urandom(KEY_BYTES),
-            key.id,
-            key.secret,
-            own.certificate_pem.decode(),
-            own.private_pem.decode(),
-            now,
-            job.created + KEEPS_CODE,
-        )
+        content = drafted(job.id, job.kind, job.ranges, self._region, self._account, now, job.created + KEEPS_CODE)
         code = manifest.new_code()
         issuer = self._authority.certificate_pem.decode()
         sealed = manifest.seal(content, code, issuer, self._authority.sign)
         return {
             "code": code,
             "manifest": base64.b64encode(sealed).decode(),
-            "access_key": key.id,
-            "secret_key": key.secret,
+            "access_key": content.access_key,
+            "secret_key": content.secret_key,
             "authority": content.authority_certificate,
         }
 

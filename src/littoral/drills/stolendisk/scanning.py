@@ -1,0 +1,64 @@
+"""What is looked for on a disk, in which forms, and where it was found. Pure but for reading files."""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+CHUNK = 8 * 1024 * 1024
+LONGEST = 256  # bytes of a form: chunks overlap by so much
+SAMPLE = 4096  # bytes from which on a file is tried to be compressed
+
+
+def forms(text: str) -> Iterator[bytes]:
+    """As it may lie on a disk: itself, as UTF-16, in hex digits, in base64 at any of its three places."""
+    raw = text.encode()
+    yield raw
+    yield text.encode("utf-16-le")
+    yield raw.hex().encode()
+    yield raw.hex().upper().encode()
+    for place in range(3):
+        yield base64.b64encode(bytes(place) + raw)[4 * (place > 0) + 4 :][: len(raw)]
+
+
+@dataclass(slots=True)
+class Scan:
+    files: int = 0
+    size: int = 0
+    found: dict[str, list[str]] = field(default_factory=dict)  # what was planted: the files that show it
+    compressible: list[str] = field(default_factory=list)  # a file that looks like no chance at all
+
+
+def scan(folder: Path, planted: Mapping[str, str]) -> Scan:
+    """Every byte of every file, and every name. ``planted``: text by what it is."""
+    wanted = {name: tuple(forms(text)) for name, text in planted.items()}
+    seen = Scan()
+    for file in sorted(folder.rglob("*")):
+        name = str(file.relative_to(folder))
+        _look(seen, wanted, name, name.encode())
+        if not file.is_file() or file.is_symlink():
+            continue
+        seen.files += 1
+        squeezed = zlib.compressobj(1)
+        before, size, small = b"", 0, 0
+        with file.open("rb") as content:
+            while chunk := content.read(CHUNK):
+                _look(seen, wanted, name, before + chunk)
+                before, size = chunk[-LONGEST:], size + len(chunk)
+                small += len(squeezed.compress(chunk))
+        small += len(squeezed.flush())
+        seen.size += size
+        if size >= SAMPLE and small < size * 0.97 and not name.endswith("-shm"):  # page numbers of a WAL, no content
+            seen.compressible.append(f"{name} ({small * 100 // size} %)")
+    return seen
+
+
+def _look(seen: Scan, wanted: Mapping[str, tuple[bytes, ...]], name: str, content: bytes) -> None:
+    for what, shapes in wanted.items():
+        if any(shape in content for shape in shapes) and name not in seen.found.setdefault(what, []):
+            seen.found[what].append(name)
+    for what in [what for what, files in seen.found.items() if not files]:
+        del seen.found[what]
