@@ -6,19 +6,20 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from littoral.cli import box
+from littoral.cli import box, boxmoving
 from littoral.cli.flags import settings_flags, settings_of
 
 
 def add(commands: Any) -> None:
     parser = commands.add_parser(
         "box",
-        help="a box on this machine: prepare, unlock, lock, erase",
+        help="a box: prepare, unlock, lock, erase, fill, take in",
         description="A box is a place whose disk shows nothing without the manifest and the unlock code of its job.",
     )
     parts = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _opening(parts)
     _looking(parts)
+    boxmoving.add(parts)
     erased = parts.add_parser(
         "erase",
         help="make it unreadable for good, with a certificate",

@@ -1,0 +1,134 @@
+"""A folder as a source: its regular files by their paths, with time and permissions. Links are not followed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import IO, Final
+
+from littoral.box.transfer.items import About, CannotMove, Changed, Found, Item
+
+PAGE: Final = 1000
+LONGEST: Final = 1024  # bytes of a key
+
+
+class Folder:
+    def __init__(self, root: Path, prefix: str = "") -> None:
+        self._root = root
+        self._prefix = prefix
+        self.name = f"{root.resolve()}"
+
+    def list(self) -> Walk:
+        return Walk(_walk(self._root, self._prefix))
+
+    async def small(self, items: Sequence[Item]) -> Sequence[tuple[bytes, About] | Exception]:
+        return await asyncio.to_thread(lambda: [self._whole(item) for item in items])
+
+    def _whole(self, item: Item) -> tuple[bytes, About] | Exception:
+        try:
+            with self._path(item).open("rb", buffering=0) as file:
+                data = file.read(item.size + 1)
+                _check(file, item)
+        except (Changed, CannotMove) as problem:
+            return problem
+        except OSError as problem:
+            return CannotMove(str(problem))
+        return (data, _about(item)) if len(data) == item.size else Changed(item.key)
+
+    async def open(self, item: Item) -> OpenFile:
+        try:
+            file = await asyncio.to_thread(self._path(item).open, "rb", buffering=0)
+        except FileNotFoundError as problem:
+            raise Changed(item.key) from problem
+        except OSError as problem:
+            raise CannotMove(str(problem)) from problem
+        return OpenFile(file, item)
+
+    def _path(self, item: Item) -> Path:
+        return self._root / item.key.removeprefix(self._prefix)
+
+
+class Walk:
+    def __init__(self, found: Iterator[Found]) -> None:
+        self._found = found
+
+    async def page(self) -> Sequence[Found] | None:
+        return await asyncio.to_thread(lambda: list(islice(self._found, PAGE))) or None
+
+
+class OpenFile:
+    def __init__(self, file: IO[bytes], item: Item) -> None:
+        self._file = file
+        self._item = item
+        self.about = _about(item)
+
+    async def read(self, length: int) -> bytes:
+        return await asyncio.to_thread(self._read, length)
+
+    def _read(self, length: int) -> bytes:
+        try:
+            data = bytearray()
+            while len(data) < length and (more := self._file.read(length - len(data))):
+                data += more
+            _check(self._file, self._item)
+        except OSError as problem:
+            raise CannotMove(str(problem)) from problem
+        return bytes(data)
+
+    async def close(self) -> None:
+        self._file.close()
+
+
+def _walk(root: Path, prefix: str) -> Iterator[Found]:
+    """In the order of names, folder by folder."""
+    folders = [(str(root), prefix)]
+    while folders:
+        path, above = folders.pop()
+        try:
+            with os.scandir(path) as scanned:
+                entries = sorted(scanned, key=lambda entry: entry.name)
+        except OSError as problem:
+            yield above or "/", str(problem)
+            continue
+        below = []
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                below.append((entry.path, f"{above}{entry.name}/"))
+            else:
+                yield _found(entry, f"{above}{entry.name}")
+        folders += reversed(below)
+
+
+def _found(entry: os.DirEntry[str], key: str) -> Found:
+    try:
+        size = len(key.encode())
+        told = entry.stat(follow_symlinks=False)
+    except UnicodeEncodeError:
+        return os.fsencode(key).decode("utf-8", "backslashreplace"), "its name is not UTF-8"
+    except OSError as problem:
+        return key, str(problem)
+    if not stat.S_ISREG(told.st_mode):
+        return key, "it is no regular file"
+    if size > LONGEST:
+        return key, f"its name is longer than {LONGEST} bytes"
+    return Item(key, told.st_size, _stamp(told), int(told.st_mtime), stat.S_IMODE(told.st_mode))
+
+
+def _stamp(told: os.stat_result) -> str:
+    return f"{told.st_size}-{told.st_mtime_ns}-{told.st_ino}"
+
+
+def _check(file: IO[bytes], item: Item) -> None:
+    """Raises Changed."""
+    if _stamp(os.fstat(file.fileno())) != item.stamp:
+        raise Changed(item.key)
+
+
+def _about(item: Item) -> About:
+    """As AWS Storage Gateway and DataSync keep time and permissions."""
+    kept = {"file-mtime": f"{item.modified * 10**9}ns"}
+    return About({}, kept if item.mode is None else kept | {"file-permissions": f"{item.mode:04o}"})

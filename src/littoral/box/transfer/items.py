@@ -1,0 +1,78 @@
+"""What is moved, and what is known of it. Frozen facts, and what a source promises."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """``stamp`` says which content a name had as it was listed: it changes with the content."""
+
+    key: str
+    size: int
+    stamp: str
+    modified: int = 0  # Unix seconds
+    mode: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """What the destination acknowledged. ``sha256`` is of the whole content, hex, as it was read; ``etag`` is the
+    destination's, without quotes."""
+
+    item: Item
+    sha256: str
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What goes with an object's bytes: its headers, by their HTTP names, and its metadata."""
+
+    headers: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    sha256: str | None = None  # hex; what the source says its content is
+
+    def sent(self) -> dict[str, str]:
+        return {**self.headers, **{f"x-amz-meta-{name}": value for name, value in self.metadata.items()}}
+
+
+class CannotMove(Exception):
+    """This one cannot be transferred, now or later; the message says why."""
+
+
+class Changed(Exception):
+    """The content is not any more what was listed."""
+
+
+class Reader(Protocol):
+    """One item's bytes. Blocking where it says so; ``close`` it."""
+
+    about: About
+
+    async def read(self, length: int) -> bytes:
+        """The next bytes, fewer only at the end. Raises Changed, CannotMove, or what the network raises."""
+
+    async def close(self) -> None: ...
+
+
+Found = Item | tuple[str, str]  # or what cannot be moved: its name and the reason
+
+
+class Listing(Protocol):
+    async def page(self) -> Sequence[Found] | None:
+        """The next of all there is, None at the end. Where it was not answered it may be asked again."""
+
+
+class Source(Protocol):
+    name: str  # for people and for the journal
+
+    def list(self) -> Listing: ...
+
+    async def small(self, items: Sequence[Item]) -> Sequence[tuple[bytes, About] | Exception]:
+        """Each whole. Changed and CannotMove stand in the place of those that they concern."""
+
+    async def open(self, item: Item) -> Reader: ...

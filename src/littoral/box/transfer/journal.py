@@ -1,0 +1,101 @@
+"""What arrived, and which uploads are under way, on the disk of whoever transfers: one SQLite file a transfer.
+
+It is asked before anything is sent, and told after it was acknowledged. What a power cut takes of it is sent once more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Self
+
+import apsw
+
+from littoral.box.transfer.items import Arrived, Item
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS arrived(
+    key TEXT NOT NULL, size INTEGER NOT NULL, stamp TEXT NOT NULL, sha256 TEXT NOT NULL, etag TEXT NOT NULL,
+    run INTEGER NOT NULL, PRIMARY KEY(key)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS uploads(key TEXT PRIMARY KEY, stamp TEXT NOT NULL, upload TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS notes(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+"""
+
+
+class Busy(Exception):
+    """Another process carries this transfer out."""
+
+
+class Journal:
+    """Use ``open``. Not for threads."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+        self._run = int(self.noted("run") or 0) + 1
+        self.note("run", str(self._run))
+
+    @classmethod
+    def open(cls, file: Path) -> Self:
+        """Made where there is none. Raises Busy, OSError."""
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        connection = apsw.Connection(str(file))
+        try:
+            connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")
+            connection.execute(SCHEMA)
+        except apsw.BusyError as problem:
+            connection.close()
+            raise Busy(str(file)) from problem
+        return cls(connection)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def missing(self, items: Iterable[Item]) -> list[Item]:
+        """Those that have not arrived as they are now. What has counts for this run, too."""
+        sql = "UPDATE arrived SET run = ? WHERE key = ? AND stamp = ? RETURNING 1"
+        ask = self._connection.execute
+        with self._connection:
+            missing = [one for one in items if not list(ask(sql, (self._run, one.key, one.stamp)))]
+        return missing
+
+    def add(self, arrived: Iterable[Arrived]) -> None:
+        rows = [(one.item.key, one.item.size, one.item.stamp, one.sha256, one.etag, self._run) for one in arrived]
+        with self._connection:
+            self._connection.executemany("INSERT OR REPLACE INTO arrived VALUES(?, ?, ?, ?, ?, ?)", rows)
+            self._connection.executemany("DELETE FROM uploads WHERE key = ?", ((row[0],) for row in rows))
+
+    def forget(self, keys: Iterable[str]) -> None:
+        with self._connection:
+            self._connection.executemany("DELETE FROM arrived WHERE key = ?", ((key,) for key in keys))
+
+    def upload(self, item: Item) -> str | None:
+        """The one under way for this very content."""
+        sql = "SELECT upload FROM uploads WHERE key = ? AND stamp = ?"
+        found = list(self._connection.execute(sql, (item.key, item.stamp)))
+        return found[0][0] if found else None
+
+    def begin(self, item: Item, upload: str) -> None:
+        with self._connection:
+            row = (item.key, item.stamp, upload)
+            self._connection.execute("INSERT OR REPLACE INTO uploads VALUES(?, ?, ?)", row)
+
+    def all(self) -> Iterator[tuple[str, int, str, str]]:
+        """(key, size, sha256, etag) of what this run has found, in the order of keys."""
+        sql = "SELECT key, size, sha256, etag FROM arrived WHERE run = ? ORDER BY key"
+        yield from self._connection.execute(sql, (self._run,))
+
+    def totals(self) -> tuple[int, int]:
+        """Objects and bytes of what this run has found."""
+        sql = "SELECT count(*), ifnull(sum(size), 0) FROM arrived WHERE run = ?"
+        found = list(self._connection.execute(sql, (self._run,)))
+        return found[0]  # type: ignore[no-any-return]
+
+    def note(self, name: str, value: str) -> None:
+        with self._connection:
+            self._connection.execute("INSERT OR REPLACE INTO notes VALUES(?, ?)", (name, value))
+
+    def noted(self, name: str) -> str | None:
+        found = list(self._connection.execute("SELECT value FROM notes WHERE name = ?", (name,)))
+        return found[0][0] if found else None

@@ -1,0 +1,224 @@
+"""The transfer itself: list, leave out what has arrived, send the rest with several at once, look whether all is there.
+
+Everything that is acknowledged is in the journal; whatever is killed or cut goes on from there. While the link is away
+each worker waits and tries again, until nothing has gone on for ``give_up`` seconds. What cannot be moved is told of by
+name; it holds up nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+from littoral.box.transfer.batches import EXTRACT, SMALL, Batch, Content, fits, grouped, pack
+from littoral.box.transfer.bucket import Bucket, Refused, Unanswered
+from littoral.box.transfer.checking import absent
+from littoral.box.transfer.items import About, Arrived, CannotMove, Changed, Item, Source
+from littoral.box.transfer.journal import Journal
+from littoral.box.transfer.large import Large
+from littoral.box.transfer.progress import Progress
+
+T = TypeVar("T")
+ROUNDS: Final = 3  # over what changed, or was not there after all
+PAUSE: Final = (0.1, 5.0)  # seconds before a first and a later attempt
+ARCHIVE: Final = ".littoral-batch"  # the key of archives: nothing is kept under it
+
+
+class LinkLost(Exception):
+    """Nothing has gone on for as long as was allowed. What arrived is in the journal."""
+
+
+@dataclass(slots=True)
+class Mover:
+    source: Source
+    destination: Bucket
+    journal: Journal
+    parallel: int = 6
+    give_up: float = 900.0  # seconds
+    batching: bool | None = None  # None: found out with the first batch
+    prefix: str = ""  # under which the destination's keys are looked for
+    progress: Progress = field(default_factory=Progress)
+    failed: dict[str, str] = field(default_factory=dict)  # key → why
+    _alive: float = 0.0  # when something went on the last time
+    _trying: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _changed: set[str] = field(default_factory=set)
+
+    async def run(self) -> None:
+        """Returns once all that can be moved is there, as far as the destination says. Raises LinkLost, Refused."""
+        self._alive = _now()
+        await self._patiently(self.destination.page)
+        lost: list[str] = []
+        for _ in range(ROUNDS):
+            self._changed.clear()
+            try:
+                await self._move()
+            except ExceptionGroup as group:
+                raise group.exceptions[0] from group
+            lost = await self._patiently(lambda: absent(self.destination, self.journal, self.prefix))
+            self.journal.forget(lost)
+            if not lost and not self._changed:
+                return
+        for key in self._changed:
+            self.failed[key] = "it changes while it is read"
+        for key in lost:
+            self.failed[key] = "it is not at the destination after it was acknowledged"
+
+    # ----------------------------------------------------------------------------------------------- one round
+
+    async def _move(self) -> None:
+        self.failed.clear()
+        progress = self.progress
+        progress.listed = progress.listed_bytes = progress.done = progress.done_bytes = 0
+        progress.whole = False
+        queue: asyncio.Queue[list[Item] | None] = asyncio.Queue(self.parallel * 2)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._list(queue))
+            for _ in range(self.parallel):
+                tasks.create_task(self._work(queue))
+
+    async def _list(self, queue: asyncio.Queue[list[Item] | None]) -> None:
+        listing = self.source.list()
+        while (page := await self._patiently(listing.page)) is not None:
+            items = [one for one in page if isinstance(one, Item)]
+            self.failed.update(one for one in page if not isinstance(one, Item))
+            missing = self.journal.missing(items)
+            self._count_listed(items, missing)
+            for group in grouped(missing):
+                await queue.put(group)
+        self.progress.whole = True
+        for _ in range(self.parallel):
+            await queue.put(None)
+
+    def _count_listed(self, items: Sequence[Item], missing: Sequence[Item]) -> None:
+        volume = sum(item.size for item in items)
+        self.progress.listed += len(items)
+        self.progress.listed_bytes += volume
+        self.progress.done += len(items) - len(missing)
+        self.progress.done_bytes += volume - sum(item.size for item in missing)
+
+    async def _work(self, queue: asyncio.Queue[list[Item] | None]) -> None:
+        while (group := await queue.get()) is not None:
+            if group[0].size > SMALL:
+                await self._alone(group[0], self._large)
+            else:
+                await self._together(group)
+
+    async def _alone(self, item: Item, send: Callable[[Item], Awaitable[Arrived]]) -> None:
+        try:
+            self._count([await self._patiently(lambda: send(item))])
+        except Changed:
+            self._changed.add(item.key)
+        except (CannotMove, Refused) as problem:
+            self.failed[item.key] = str(problem)
+
+    def _count(self, arrived: Sequence[Arrived]) -> None:
+        self.journal.add(arrived)
+        volume = sum(one.item.size for one in arrived)
+        self.progress.done += len(arrived)
+        self.progress.done_bytes += volume
+        self.progress.sent += len(arrived)
+        self.progress.sent_bytes += volume
+
+    # ----------------------------------------------------------------------------------------------- small ones
+
+    async def _together(self, group: Sequence[Item]) -> None:
+        found = await self._patiently(lambda: self.source.small(group))
+        contents = []
+        for item, one in zip(group, found, strict=True):
+            if isinstance(one, Changed):
+                self._changed.add(item.key)
+            elif isinstance(one, Exception):
+                self.failed[item.key] = str(one)
+            else:
+                contents.append(Content(item, *one))
+        batched = [one for one in contents if self.batching is not False and fits(one.item.key, one.about)]
+        if len(batched) > 1 and await self._batch(batched):
+            contents = [one for one in contents if one not in batched]
+        await asyncio.gather(*(self._alone(one.item, _bound(self._small, one)) for one in contents))
+
+    async def _batch(self, contents: Sequence[Content]) -> bool:
+        """False where the destination does not take them so; each then goes alone."""
+        if self.batching is None:
+            async with self._trying:
+                if self.batching is None:
+                    return await self._first_batch(contents)
+        return bool(self.batching) and await self._send_batch(contents) is not None
+
+    async def _first_batch(self, contents: Sequence[Content]) -> bool:
+        """Whether archives are extracted there is seen by the first."""
+        batch = await self._send_batch(contents, keep=False)
+        if batch is None:
+            return False
+        there = await self._patiently(lambda: self.destination.head(contents[0].item.key))
+        self.batching = there is not None and int(there.get("content-length") or -1) == contents[0].item.size
+        if self.batching:
+            self._count(_arrived(contents, batch))
+        else:
+            await self._patiently(lambda: self.destination.delete(ARCHIVE))
+        return self.batching
+
+    async def _send_batch(self, contents: Sequence[Content], *, keep: bool = True) -> Batch | None:
+        batch = await asyncio.to_thread(pack, contents)
+        try:
+            await self._patiently(lambda: self.destination.put(ARCHIVE, batch.archive, batch.sha256, EXTRACT))
+        except Refused:
+            return None
+        if keep:
+            self._count(_arrived(contents, batch))
+        return batch
+
+    async def _small(self, content: Content) -> Arrived:
+        return await self._put(content.item, content.data, content.about)
+
+    async def _put(self, item: Item, data: bytes, about: About) -> Arrived:
+        sha256 = hashlib.sha256(data)
+        if about.sha256 not in (None, sha256.hexdigest()):
+            raise Unanswered(f"{item.key}: what came is not what its checksum says")
+        etag = await self.destination.put(item.key, data, sha256.digest(), about.sent())
+        return Arrived(item, sha256.hexdigest(), etag)
+
+    # ----------------------------------------------------------------------------------------------- large ones
+
+    async def _large(self, item: Item) -> Arrived:
+        return await Large(self.source, self.destination, self.journal, item, self._patiently, self._part).send()
+
+    def _part(self, size: int) -> None:
+        """A part that was acknowledged before its object is."""
+        self._alive = _now()
+
+    # ----------------------------------------------------------------------------------------------- patience
+
+    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask until there is an answer. Raises LinkLost, and whatever is an answer."""
+        pause, longest = PAUSE
+        while True:
+            try:
+                found = await ask()
+            except Unanswered as problem:
+                self.progress.retries += 1
+                self.progress.waiting = str(problem)
+                if _now() - self._alive > self.give_up:
+                    raise LinkLost(str(problem)) from problem
+                await asyncio.sleep(pause * random.uniform(0.5, 1.0))
+                pause = min(pause * 2, longest)
+                continue
+            self._alive = _now()
+            self.progress.waiting = ""
+            return found
+
+
+def _arrived(contents: Sequence[Content], batch: Batch) -> list[Arrived]:
+    digests = zip(contents, batch.digests, strict=True)
+    return [Arrived(one.item, sha256, md5) for one, (sha256, md5) in digests]
+
+
+def _bound(send: Callable[[Content], Awaitable[Arrived]], content: Content) -> Callable[[Item], Awaitable[Arrived]]:
+    return lambda _: send(content)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

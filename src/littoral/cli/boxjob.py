@@ -1,0 +1,193 @@
+"""``littoral box manifest``, ``import`` and ``export``: the region's side of a job, asked of the region that runs here
+(``/_littoral/box/jobs``) and carried out in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import csv
+import shutil
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from littoral.box.manifest import KeyRange
+from littoral.box.transfer import report
+from littoral.box.transfer.bucket import Keys, Refused
+from littoral.box.transfer.folder import Folder
+from littoral.box.transfer.moving import Mover
+from littoral.box.transfer.objects import Objects
+from littoral.cli.asking import Failed, address, ask
+from littoral.cli.credentials import CREDENTIALS_FILE
+from littoral.cli.transfer import End, How, Outcome, carried_out, client, moved, state
+from littoral.net.client import HttpClient
+from littoral.net.pki import Authority
+from littoral.net.tls import client_context
+from littoral.site.settings import Loaded, read_credentials
+
+STEPS: Final = "/_littoral/box/jobs/"
+EVERY: Final = 1.0  # seconds between two words to the region of how far it is
+WHERE: Final = "box-jobs"  # the prefix of reports and logs
+
+
+def manifest(loaded: Loaded, job: str, file: Path | None, *, code: bool, ready: bool) -> int:
+    """What a box is prepared with; or word that it is prepared."""
+    if ready:
+        _step(loaded, job, "ready")
+        print(f"{job} may be carried away")
+        return 0
+    answer = _step(loaded, job, "prepare")
+    file = file or Path(f"{job}.manifest")
+    try:
+        file.write_bytes(base64.b64decode(answer["manifest"]))
+    except OSError as problem:
+        raise Failed(str(problem)) from None
+    print(file)
+    if code:
+        print(answer["code"])
+    return 0
+
+
+def carry(loaded: Loaded, job: str, url: str, how: How, *, into_box: bool) -> int:
+    """Import from the unlocked box at ``url``, or export to it. Exit code 1 where something could not be moved: the job
+    then stays as it is, and the same command tries again."""
+    told = _step(loaded, job, "begin")
+    if (told["kind"] == "EXPORT") != into_box:
+        raise Failed(f"{job} is a job of type {told['kind']}")
+    tls = client_context(ca=told["authority"].encode()) if url.startswith("https://") else None
+    region = loaded.settings.region
+    box = End(url, Keys(told["access_key"], told["secret_key"], region), tls)
+    here = End(address(loaded), Keys(*read_credentials(loaded.settings.data_dir / CREDENTIALS_FILE), region))
+    ranges = [KeyRange(**one) for one in told["ranges"]]
+    return carried_out(Carrying(loaded, job, box, here, ranges, how, into_box).run())
+
+
+@dataclass(slots=True)
+class Carrying:
+    loaded: Loaded
+    job: str
+    box: End
+    here: End
+    ranges: Sequence[KeyRange]
+    how: How
+    into_box: bool
+
+    async def run(self) -> int:
+        """The exit code."""
+        authority = Authority.load_or_create(self.loaded.settings.data_dir / "pki", "")
+        folder = state() / self.job
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        outcomes, began = [], time.time()
+        async with client() as http, Watch(self.loaded, self.job).within() as watch:
+            for number, one in enumerate(self.ranges):
+                file = folder / f"{number}.jsonl"
+                outcomes.append(await self._range(http, one, authority, file, watch))
+            failed = sum(len(one.failed) for one in outcomes)
+            objects, volume = sum(one.objects for one in outcomes), sum(one.bytes for one in outcomes)
+            for outcome in outcomes:
+                for key, reason in list(outcome.failed.items())[:20]:
+                    print(f"littoral: not moved: {key}: {reason}", file=sys.stderr)
+            if failed:
+                print(f"{objects} objects ({volume} bytes) are there, {failed} could not be moved; the job goes on")
+                return 1
+            logs = await self._logs(http, outcomes, authority, folder, began)
+        total = {"objects": objects, "bytes": volume, "total_objects": objects, "total_bytes": volume}
+        await asyncio.to_thread(_step, self.loaded, self.job, "end", moved=total, logs=logs)
+        print(f"{objects} objects ({volume} bytes) are there; report: {logs['report']}")
+        shutil.rmtree(folder)
+        return 0
+
+    async def _range(
+        self, http: HttpClient, wanted: KeyRange, authority: Authority, file: Path, watch: Watch
+    ) -> Outcome:
+        source, target = (self.here, self.box) if self.into_box else (self.box, self.here)
+        origin, destination = source.bucket(http, wanted.bucket, self.how), target.bucket(http, wanted.bucket, self.how)
+        if self.into_box:
+            await destination.make()
+        try:
+            return await moved(Objects(origin, wanted), destination, "", self.how, authority, file, watch.add)
+        except Refused as refused:
+            if refused.code == "NoSuchBucket" and not self.into_box:
+                raise Failed(f"the box has no bucket {wanted.bucket}") from refused
+            raise
+
+    async def _logs(
+        self, http: HttpClient, outcomes: Sequence[Outcome], authority: Authority, folder: Path, began: float
+    ) -> dict[str, str]:
+        """Into the first bucket of the job; where they lie."""
+        parts = [(wanted.bucket, one.file) for wanted, one in zip(self.ranges, outcomes, strict=True)]
+        source, target = (self.here, self.box) if self.into_box else (self.box, self.here)
+        summary = report.Summary(self.job, source.url, target.url, began, time.time())
+        report.join(folder / "report.jsonl", summary, parts, authority)
+        for _, part in parts:
+            part.unlink()
+        _write_csv(folder / "success.csv", ("Bucket", "Key", "FileSize", "SHA256"), _succeeded(folder / "report.jsonl"))
+        _write_csv(folder / "failure.csv", ("Bucket", "Key", "Reason"), ())
+        bucket, prefix = self.ranges[0].bucket, f"{WHERE}/{self.job}/"
+        quiet = How(as_json=True)
+        await moved(
+            Folder(folder, prefix), self.here.bucket(http, bucket, self.how), prefix, quiet, Authority.create("logs")
+        )
+        names = {"report": "report.jsonl", "success": "success.csv", "failure": "failure.csv"}
+        return {name: f"{bucket}/{prefix}{file}" for name, file in names.items()}
+
+
+class Watch:
+    """Tells the region how far it is, about once a second."""
+
+    def __init__(self, loaded: Loaded, job: str) -> None:
+        self._loaded = loaded
+        self._job = job
+        self._movers: list[Mover] = []
+        self.add = self._movers.append
+
+    @asynccontextmanager
+    async def within(self) -> AsyncIterator[Watch]:
+        telling = asyncio.create_task(self._tell())
+        try:
+            yield self
+        finally:
+            telling.cancel()
+            await asyncio.wait([telling])
+
+    async def _tell(self) -> None:
+        while True:
+            await asyncio.sleep(EVERY)
+            try:
+                await asyncio.to_thread(_step, self._loaded, self._job, "moved", moved=self._moved())
+            except Failed as problem:  # of the transfer itself nothing is lost by that
+                print(f"littoral: {problem}", file=sys.stderr)
+
+    def _moved(self) -> dict[str, int]:
+        known = [mover.progress for mover in self._movers]
+        whole = all(one.whole for one in known)
+        return {
+            "objects": sum(one.done for one in known),
+            "bytes": sum(one.done_bytes for one in known),
+            "total_objects": sum(one.listed for one in known) if whole else 0,
+            "total_bytes": sum(one.listed_bytes for one in known) if whole else 0,
+        }
+
+
+def _succeeded(whole: Path) -> Iterator[tuple[Any, ...]]:
+    for told in report.entries(whole):
+        yield told["bucket"], told["key"], told["size"], told["sha256"]
+
+
+def _write_csv(file: Path, head: Sequence[str], rows: Iterator[tuple[Any, ...]] | tuple[()]) -> None:
+    with file.open("w", newline="", encoding="utf-8") as out:
+        writer = csv.writer(out)
+        writer.writerow(head)
+        writer.writerows(rows)
+
+
+def _step(loaded: Loaded, job: str, step: str, **more: Any) -> dict[str, Any]:
+    """Raises Failed."""
+    answer: dict[str, Any] = ask(
+        loaded, STEPS + job, service="littoral", method="POST", document={"step": step, **more}
+    )
+    return answer

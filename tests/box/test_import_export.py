@@ -1,0 +1,159 @@
+"""A job's life in a real region, by boto3 and ``littoral box``: prepared, filled or read, complete."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from littoral.aws.identity import AccessKey
+from littoral.box.manifest import Manifest, open_manifest
+from tests.box.conftest import Depot
+from tests.box.test_snowball_api import ADDRESS
+from tests.site.conftest import Running, start
+
+__all__ = ["start"]
+
+
+@pytest.fixture
+def region(start: Callable[..., Running]) -> Running:
+    return start("region", kind="region")
+
+
+@pytest.fixture
+def littoral(region: Running, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    def run(*words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "littoral", "box", *words],
+            env={
+                **os.environ,
+                "XDG_STATE_HOME": str(tmp_path / "state"),
+                "LITTORAL_DATA_DIR": str(tmp_path / "region"),
+            },
+            cwd=tmp_path,
+            capture_output=True,
+            check=False,
+            text=True,
+        )
+        assert done.returncode == code, done.stderr
+        return done
+
+    return run
+
+
+def ordered(region: Running, kind: str, **bounds: str) -> str:
+    region.client("s3").create_bucket(Bucket="records")
+    snowball = region.client("snowball")
+    address = snowball.create_address(Address=ADDRESS)["AddressId"]
+    wanted: dict[str, Any] = {"BucketArn": "arn:aws:s3:::records"} | ({"KeyRange": bounds} if bounds else {})
+    made = snowball.create_job(
+        JobType=kind,
+        Resources={"S3Resources": [wanted]},
+        AddressId=address,
+        SnowballType="EDGE",
+        ShippingOption="STANDARD",
+    )
+    return str(made["JobId"])
+
+
+def opened(depot: Depot, job: str, told: str, folder: Path) -> Manifest:
+    """The box of the job: a place with S3 that knows the keys in its manifest."""
+    name, code = told.split()
+    manifest = open_manifest((folder / name).read_bytes(), code)
+    depot.served.gateway._identity.add(AccessKey(manifest.access_key, manifest.secret_key, "", ""))
+    assert manifest.job == job
+    return manifest
+
+
+def test_an_import_lands_in_the_region_s_buckets(
+    region: Running, depot: Depot, littoral: Callable[..., Any], tmp_path: Path
+) -> None:
+    job = ordered(region, "IMPORT")
+    manifest = opened(depot, job, littoral("manifest", job, "--code").stdout, tmp_path)
+    assert [one.bucket for one in manifest.ranges] == ["records"]
+    assert littoral("import", job, "--from", depot.served.url, code=1).stderr.count("InvalidJobState")
+    littoral("manifest", job, "--ready")
+    snowball = region.client("snowball")
+    snowball.update_job_shipment_state(JobId=job, ShipmentState="RECEIVED")
+    with urllib.request.urlopen(snowball.get_job_manifest(JobId=job)["ManifestURI"]) as answer:
+        assert open_manifest(answer.read(), snowball.get_job_unlock_code(JobId=job)["UnlockCode"]) == manifest
+    depot.s3.create_bucket(Bucket="records")
+    put = {f"ward/{n}": os.urandom(50 * n) for n in range(30)}
+    for key, data in put.items():
+        depot.s3.put_object(Bucket="records", Key=key, Body=data, Metadata={"n": "1"})
+    snowball.update_job_shipment_state(JobId=job, ShipmentState="RETURNED")
+    littoral("import", job, "--from", depot.served.url, "--json")
+    s3 = region.client("s3")
+    assert {key: s3.get_object(Bucket="records", Key=key)["Body"].read() for key in put} == put
+    told = snowball.describe_job(JobId=job)["JobMetadata"]
+    assert told["JobState"] == "Complete"
+    assert told["DataTransferProgress"]["TotalObjects"] == len(put)
+    for name, count in (("JobCompletionReportURI", 32), ("JobSuccessLogURI", 31), ("JobFailureLogURI", 1)):
+        with urllib.request.urlopen(told["JobLogInfo"][name]) as log:
+            assert len(log.read().splitlines()) == count
+    with urllib.request.urlopen(told["JobLogInfo"]["JobCompletionReportURI"]) as log:
+        (tmp_path / "report.jsonl").write_bytes(log.read())
+    assert "30 objects" in littoral("verify", "report.jsonl", "--signer", str(tmp_path / "region" / "ca.pem")).stdout
+    whole = (tmp_path / "report.jsonl").read_text()
+    (tmp_path / "report.jsonl").write_text(whole.replace('"size":50', '"size":51', 1))
+    assert "not those that were signed" in littoral("verify", "report.jsonl", code=1).stderr
+
+
+def test_an_export_fills_a_box_from_a_range(
+    region: Running, depot: Depot, littoral: Callable[..., Any], tmp_path: Path
+) -> None:
+    job = ordered(region, "EXPORT", BeginMarker="b", EndMarker="c")
+    s3 = region.client("s3")
+    for key in ("a", "b", "ba", "c", "ca"):
+        s3.put_object(Bucket="records", Key=key, Body=key.encode(), ContentType="text/x")
+    opened(depot, job, littoral("manifest", job, "--code").stdout, tmp_path)
+    assert "littoral box export" in littoral("manifest", job, "--ready", code=1).stderr
+    littoral("import", job, "--from", depot.served.url, code=1)
+    littoral("export", job, "--to", depot.served.url)
+    held = depot.held("records")
+    assert {key: held[key] for key in ("b", "ba", "c")} == {"b": b"b", "ba": b"ba", "c": b"c"}
+    assert not {"a", "ca"} & held.keys()
+    snowball = region.client("snowball")
+    assert snowball.describe_job(JobId=job)["JobMetadata"]["JobState"] == "InTransitToCustomer"
+    snowball.update_job_shipment_state(JobId=job, ShipmentState="RECEIVED")
+    snowball.update_job_shipment_state(JobId=job, ShipmentState="RETURNED")
+    assert snowball.describe_job(JobId=job)["JobMetadata"]["JobState"] == "Complete"
+
+
+def test_a_folder_goes_by_the_command_line(depot: Depot, tmp_path: Path) -> None:
+    depot.s3.create_bucket(Bucket="by-cli")
+    (tmp_path / "files").mkdir()
+    for n in range(20):
+        (tmp_path / "files" / f"{n}").write_bytes(os.urandom(n * 100))
+    env = {**os.environ, **depot.served.env, "XDG_STATE_HOME": str(tmp_path)}
+
+    def transfer(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "littoral", "box", "transfer", str(tmp_path / "files"), "s3://by-cli/in"]
+        return subprocess.run(
+            [*command, "--endpoint", depot.served.url, *words], env=env, capture_output=True, check=False, text=True
+        )
+
+    done = transfer("--json", "--report", str(tmp_path / "report.jsonl"))
+    assert done.returncode == 0, done.stderr
+    last = json.loads(done.stderr.splitlines()[-1])
+    assert (last["objects"], last["remaining"], last["allListed"]) == (20, 0, True)
+    assert depot.held("by-cli").keys() == {f"in/{n}" for n in range(20)}
+    lines = [json.loads(line) for line in (tmp_path / "report.jsonl").read_text().splitlines()]
+    assert len(lines) == 22
+    (tmp_path / "files" / "bad").symlink_to("1")
+    again = transfer()
+    assert again.returncode == 1
+    assert "in/bad: it is no regular file" in again.stderr
+    assert "no s3://" in subprocess.run(
+        [sys.executable, "-m", "littoral", "box", "transfer", ".", "nowhere", "--endpoint", depot.served.url],
+        env=env,
+        capture_output=True, check=False,
+        text=True,
+    ).stderr  # fmt: skip
