@@ -120,7 +120,8 @@ def run(suite: Path, config: Path, only: str) -> Path:
     argv += ["--timeout=60", f"--junitxml={report}", "-m", "not fails_on_aws", *(("-k", only) if only else ())]
     env = {**os.environ, "S3TEST_CONF": str(config), "PYTHONPATH": str(suite), "AWS_MAX_ATTEMPTS": "1"}
     files = [f"s3tests/functional/test_{name}.py" for name in ("s3", "headers")]
-    subprocess.run([*argv, *files], cwd=suite, env=env, check=False, stdout=subprocess.DEVNULL)
+    with config.with_name("output").open("wb") as output:
+        subprocess.run([*argv, *files], cwd=suite, env=env, check=False, stdout=output)
     return report
 
 

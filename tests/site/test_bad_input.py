@@ -261,15 +261,15 @@ def test_json_clients_understand_that_a_service_is_not_here(place: Running, serv
     assert code_of(getattr(place.client(service), operation)) == ("NotImplemented", 501)
 
 
-REPLICATION = {"Bucket": "any", "ReplicationConfiguration": {"Role": "r", "Rules": []}}
+ACCELERATION = {"Bucket": "any", "AccelerateConfiguration": {"Status": "Enabled"}}
 SIGNING = "arn:aws:lambda:us-east-1:000000000000:code-signing-config:csc-0123456789abcdef0"
 
 
 @pytest.mark.parametrize(
     ("service", "operation", "arguments"),
     [
-        ("s3", "put_bucket_replication", REPLICATION),
-        ("s3", "get_bucket_logging", {"Bucket": "any"}),
+        ("s3", "put_bucket_accelerate_configuration", ACCELERATION),
+        ("s3", "list_bucket_inventory_configurations", {"Bucket": "any"}),
         ("s3", "select_object_content", None),
         ("lambda", "list_code_signing_configs", {}),
         ("lambda", "list_functions_by_code_signing_config", {"CodeSigningConfigArn": SIGNING}),

@@ -314,6 +314,6 @@ def test_a_browser_shows_the_page(place: Running, site: str, tmp_path: Path) -> 
 
 def test_what_is_not_there_says_so(place: Running) -> None:
     with pytest.raises(ClientError) as refused:
-        place.client("s3").put_bucket_logging(Bucket="site", BucketLoggingStatus={})
+        place.client("s3").list_bucket_inventory_configurations(Bucket="site")
     assert refused.value.response["Error"]["Code"] == "NotImplemented"
     assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 501

@@ -26,6 +26,7 @@ class BucketRows:
         self._region = region
         self._account = account
         self.guarded: set[str] = set()  # buckets in which the place's own account may not simply do everything
+        self.replicating: set[str] = set()  # buckets that replicate to others
         self.doomed: Callable[[Sequence[str]], None] = lambda _: None
         self.queued: Callable[[], None] = lambda: None
 
@@ -62,6 +63,11 @@ class BucketRows:
 
     def load_guarded(self) -> None:
         self.guarded = {name for (name,) in self.read(f"SELECT name FROM buckets WHERE {GUARDED}", (ENFORCED,))}
+        replicating = self.read("SELECT name FROM buckets WHERE replication IS NOT NULL")
+        self.replicating = {name for (name,) in replicating}
+
+    def is_bucket(self, name: str) -> bool:
+        return bool(self.read(BUCKET, (name,)))
 
     async def create_bucket(self, name: str, made: Bucket) -> bool:
         """False where it was there. One with an Object Lock configuration keeps versions."""
@@ -99,6 +105,7 @@ class BucketRows:
 
         self.doomed(await self._write(work, heavy=True))
         self.guarded.discard(name)
+        self.replicating.discard(name)
 
     async def set_bucket(
         self, name: str, column: str, value: str | None, *, check: Callable[[Bucket], None] = lambda _: None
@@ -111,3 +118,5 @@ class BucketRows:
 
         await self._write(work)
         self._guard(name)
+        if column == "replication":
+            (self.replicating.discard if value is None else self.replicating.add)(name)

@@ -64,6 +64,8 @@ STATUS = {
     "NoSuchWebsiteConfiguration": 404,
     "ServerSideEncryptionConfigurationNotFoundError": 404,
     "NoSuchLifecycleConfiguration": 404,
+    "ReplicationConfigurationNotFoundError": 404,
+    "InvalidTargetBucketForLogging": 400,
     "NoSuchObjectLockConfiguration": 404,
     "NotImplemented": 501,
     "ObjectLockConfigurationNotFoundError": 404,

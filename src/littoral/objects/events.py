@@ -65,6 +65,7 @@ class Origin:
     source_ip: str
     request_id: str
     now: float
+    replica: str | None = None  # the version that this replicates, where it does
 
 
 @dataclass(frozen=True, slots=True)

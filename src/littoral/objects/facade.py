@@ -17,6 +17,7 @@ from typing import Any, Self
 
 from littoral.aws.invoke import Invoker
 from littoral.aws.service import ServiceError
+from littoral.net.client import HttpClient
 from littoral.objects.access.gate import Gate
 from littoral.objects.api import S3Api
 from littoral.objects.api.notification import Permits
@@ -28,6 +29,8 @@ from littoral.objects.events import Origin
 from littoral.objects.facts import Facts
 from littoral.objects.index import Index
 from littoral.objects.outbox import Outbox
+from littoral.objects.replication.sending import Replicator
+from littoral.objects.replication.targets import Elsewhere, FarTarget
 from littoral.objects.sweeping import Sweeper
 from littoral.store.contract import Blobs
 from littoral.store.embedded import EmbeddedStore
@@ -43,6 +46,7 @@ class Objects:
         keys: Keys,
         outbox: Outbox,
         sweeper: Sweeper,
+        replicator: Replicator,
         gate: Gate,
         api: S3Api,
         clock: Callable[[], float],
@@ -52,6 +56,7 @@ class Objects:
         self._keys = keys
         self._outbox = outbox
         self.sweeper = sweeper
+        self._replicator = replicator
         self.gate = gate
         self._clock = clock
         self.api = api
@@ -79,15 +84,18 @@ class Objects:
         outbox.invoker = invoker
         gate = Gate(index, account)
         api = S3Api(Parts(index, shelf, keys, gate, region, account, closed))
-        return cls(index, shelf, keys, outbox, Sweeper(index, clock), gate, api, clock)
+        replicator = api.replicator = Replicator(index, clock)
+        return cls(index, shelf, keys, outbox, Sweeper(index, clock), replicator, gate, api, clock)
 
     async def start(self) -> None:
         """Raises StorageFailed."""
         await self._shelf.start()
         self._outbox.start()
         self.sweeper.start()
+        self._replicator.start()
 
     async def close(self) -> None:
+        await self._replicator.close()
         await self.sweeper.close()
         await self._outbox.close()
         await self._shelf.close()
@@ -115,6 +123,12 @@ class Objects:
     @permits.setter
     def permits(self, permits: Permits | None) -> None:
         self.api.permits = permits
+
+    def replicate_to(self, places: Mapping[str, Elsewhere], client: HttpClient) -> None:
+        """Destinations of replications that are not buckets of this place, by the bucket's name."""
+        self._replicator.far = {
+            bucket: FarTarget(client, place, bucket, self._shelf, self._keys) for bucket, place in places.items()
+        }
 
     async def put_bytes(
         self,

@@ -65,6 +65,10 @@ class Facts:
         if self.encryption is None or self.encryption.key_md5 != key_md5:
             raise error("InvalidRequest", "The encryption parameters are not applicable to this object.")
 
+    def without_list(self) -> Facts:
+        """As another bucket's: its owner's alone."""
+        return replace(self, acl=None)
+
     def with_checksum(self, checksum: Checksum | None) -> Facts:
         return replace(self, checksum=checksum)
 
@@ -99,6 +103,8 @@ class Bucket:
     public_block: str | None = None
     cors: str | None = None
     website: str | None = None
+    replication: str | None = None
+    logging: str | None = None
 
     @property
     def lists_apply(self) -> bool:
@@ -121,6 +127,7 @@ class Stored:
     version: str | None = None
     lock: Lock = OPEN
     rules: str | None = None  # the lifecycle rules of its bucket, as they are kept
+    replication: str | None = None  # PENDING, COMPLETED, FAILED or REPLICA
 
     @property
     def quoted(self) -> str:

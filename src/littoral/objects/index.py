@@ -31,6 +31,8 @@ from littoral.objects.errors import error, is_delete_marker, no_such_key
 from littoral.objects.events import Happened, Origin
 from littoral.objects.facts import Content, Facts, Piece, Stored, Tags, dump_tags, load_tags
 from littoral.objects.locks import Lock, load_lock, locked_at_write
+from littoral.objects.replication.rows import PENDING, REPLICA, ReplicationRows, queue
+from littoral.objects.replication.rules import marker_targets_of, targets_of
 from littoral.objects.schema import SCHEMA, upgrade
 from littoral.objects.steps import (
     NO_CONDITIONS,
@@ -43,19 +45,28 @@ from littoral.objects.steps import (
     rows,
     unreferenced,
 )
-from littoral.objects.uploadrows import UploadRows
-from littoral.objects.versions import COLUMNS, ENABLED, NULL, Removal, Removed, make_room, remove, version_of
+from littoral.objects.versions import (
+    COLUMNS,
+    ENABLED,
+    NULL,
+    Removal,
+    Removed,
+    is_there,
+    make_room,
+    remove,
+    version_of,
+)
 from littoral.store.embedded.database import Database
 
 READ = (
-    "SELECT id, modified, size, etag, inline, facts, tags, version, locked,"
+    "SELECT id, modified, size, etag, inline, facts, tags, version, locked, replication,"
     " (SELECT versioning FROM buckets WHERE name = bucket), (SELECT lifecycle FROM buckets WHERE name = bucket)"
 )
-WIDTH = 11  # columns of READ
+WIDTH = 12  # columns of READ
 HEAVY = 200  # rows in one transaction from which it runs on the writer's thread
 
 
-class Index(UploadRows):
+class Index(ReplicationRows):
     """Open with ``Index.open``."""
 
     @classmethod
@@ -101,7 +112,7 @@ class Index(UploadRows):
         return self._stored(bucket, key, (*row[: WIDTH - 1], rules))
 
     def _stored(self, bucket: str, key: str, row: tuple[Any, ...]) -> Stored:
-        number, modified, size, etag, inline, facts, tags, version, locked, state, rules = row
+        number, modified, size, etag, inline, facts, tags, version, locked, replication, state, rules = row
         pieces: tuple[Piece, ...] = ()
         if inline is None:
             found = self.read("SELECT blob, size FROM pieces WHERE object = ? ORDER BY seq", (number,))
@@ -109,7 +120,8 @@ class Index(UploadRows):
         content = Content(size, etag, inline, pieces)
         told = version if state is not None else None
         lock = load_lock(locked)
-        return Stored(number, bucket, key, modified, content, Facts.load(facts), load_tags(tags), told, lock, rules)
+        known = Facts.load(facts), load_tags(tags)
+        return Stored(number, bucket, key, modified, content, *known, told, lock, rules, replication)
 
     def page(self, bucket: str, start: str, end: str | bytes, limit: int) -> list[tuple[Any, ...]]:
         """(key, size, etag, modified, facts) with start <= key < end, in order."""
@@ -132,12 +144,11 @@ class Index(UploadRows):
             (bucket, start, end, rank, limit),
         )
 
-    def rank_of_null(self, bucket: str, key: str) -> int | None:
-        """The id of the version "null" of that key."""
-        where = "bucket = ?1 AND key = ?2 AND version = 'null'"
-        found = self.read(
-            f"SELECT id FROM objects WHERE {where} UNION ALL SELECT id FROM versions WHERE {where}", (bucket, key)
-        )
+    def rank(self, bucket: str, key: str, version: str) -> int | None:
+        """The row's id of a version of that key; None where it is not there."""
+        where = "bucket = ?1 AND key = ?2 AND version = ?3"
+        sql = f"SELECT id FROM objects WHERE {where} UNION ALL SELECT id FROM versions WHERE {where}"
+        found = self.read(sql, (bucket, key, version))
         return found[0][0] if found else None
 
     async def put(
@@ -168,14 +179,25 @@ class Index(UploadRows):
                 raise no_such_key(key)
             if upload is not None:
                 check_parts(connection, upload, content.pieces)
+            if origin.replica is not None:
+                if state != ENABLED:
+                    raise error("InvalidRequest", "The bucket of replicas does not keep versions")
+                if is_there(connection, bucket, key, origin.replica):  # it was sent twice
+                    blobs = [piece.blob for piece in content.pieces]
+                    dropped = [] if upload is None else drop_upload(connection, upload, bucket=bucket, key=key)
+                    return [*unreferenced(connection, blobs), *dropped], False, origin.replica
             doomed = make_room(connection, bucket, key, state, origin.now)
             number = next_id(connection)
-            version = version_of(number) if state == ENABLED else NULL
+            version = (origin.replica or version_of(number)) if state == ENABLED else NULL
+            sent_to = [] if origin.replica else targets_of(held.replication, key, tags, facts)
+            status = REPLICA if origin.replica else PENDING if sent_to else None
+            queue(connection, sent_to, bucket, key, version, False, origin.now)
             connection.execute(
-                f"INSERT INTO objects({COLUMNS}) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                f"INSERT INTO objects({COLUMNS}) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     *(number, bucket, key, content.size, content.etag, origin.now),
-                    *(facts.dump(), dump_tags(tags), content.inline, version, locked.dump() if locked else None),
+                    *(facts.dump(), dump_tags(tags), content.inline, version),
+                    *(locked.dump() if locked else None, status),
                 ),
             )
             connection.executemany(
@@ -192,7 +214,7 @@ class Index(UploadRows):
             return doomed, self._tell(connection, held.notification, origin, happened), told
 
         doomed, told, version = await self._write(work, heavy=len(content.pieces) > HEAVY)
-        self._after(doomed, told)
+        self._after(bucket, doomed, told)
         return version
 
     async def delete(
@@ -207,12 +229,15 @@ class Index(UploadRows):
             outcomes: list[Removed | Exception] = []
             for each in wanted:
                 try:
-                    done = remove(connection, bucket, each, held.versioning, origin.now)
+                    done = remove(connection, bucket, each, held.versioning, origin.now, origin.replica)
                 except Exception as refused:  # noqa: BLE001 - one key's refusal; raised again by whoever asked
                     outcomes.append(refused)
                     continue
                 outcomes.append(done)
                 if done.number is not None:
+                    if done.event == "DeleteMarkerCreated" and family == "ObjectRemoved" and not origin.replica:
+                        sent_to = marker_targets_of(held.replication, each.key)
+                        queue(connection, sent_to, bucket, each.key, done.version or NULL, True, origin.now)
                     sequencer = next_id(connection)
                     happened = Happened(f"{family}:{done.event}", bucket, each.key, sequencer, done.version)
                     told = self._tell(connection, held.notification, origin, happened) or told
@@ -220,7 +245,7 @@ class Index(UploadRows):
             return doomed, told, outcomes
 
         doomed, told, outcomes = await self._write(work, heavy=len(wanted) > HEAVY)
-        self._after(doomed, told)
+        self._after(bucket, doomed, told)
         return outcomes
 
     async def set_tags(self, stored: Stored, tags: Tags) -> None:
@@ -284,7 +309,9 @@ class Index(UploadRows):
         """Which of these no row names, as of all writes that were asked for before."""
         return await self._write(lambda connection: unreferenced(connection, blobs))
 
-    def _after(self, doomed: Sequence[str], told: bool) -> None:
+    def _after(self, bucket: str, doomed: Sequence[str], told: bool) -> None:
+        if bucket in self.replicating:
+            self.replicate()
         if doomed:
             self.doomed(doomed)
         if told:

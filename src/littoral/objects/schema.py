@@ -15,15 +15,15 @@ SCHEMA = """
 CREATE TABLE IF NOT EXISTS buckets(
     name TEXT PRIMARY KEY, created REAL NOT NULL, notification TEXT, tags TEXT, versioning TEXT,
     lock TEXT, encryption TEXT, lifecycle TEXT, owner TEXT, ownership TEXT, acl TEXT, policy TEXT,
-    public_block TEXT, cors TEXT, website TEXT) WITHOUT ROWID;
+    public_block TEXT, cors TEXT, website TEXT, replication TEXT, logging TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS objects(
     id INTEGER PRIMARY KEY AUTOINCREMENT, bucket TEXT NOT NULL, key TEXT NOT NULL, size INTEGER NOT NULL,
     etag TEXT NOT NULL, modified REAL NOT NULL, facts TEXT NOT NULL, tags TEXT, inline BLOB,
-    version TEXT NOT NULL DEFAULT 'null', locked TEXT, UNIQUE(bucket, key));
+    version TEXT NOT NULL DEFAULT 'null', locked TEXT, replication TEXT, UNIQUE(bucket, key));
 CREATE TABLE IF NOT EXISTS versions(
     id INTEGER PRIMARY KEY, bucket TEXT NOT NULL, key TEXT NOT NULL, size INTEGER NOT NULL, etag TEXT NOT NULL,
     modified REAL NOT NULL, facts TEXT NOT NULL, tags TEXT, inline BLOB, version TEXT NOT NULL,
-    marker INTEGER NOT NULL DEFAULT 0, retired REAL NOT NULL, locked TEXT);
+    marker INTEGER NOT NULL DEFAULT 0, retired REAL NOT NULL, locked TEXT, replication TEXT);
 CREATE UNIQUE INDEX IF NOT EXISTS versions_by_key ON versions(bucket, key, id DESC);
 CREATE TABLE IF NOT EXISTS pieces(
     object INTEGER NOT NULL, seq INTEGER NOT NULL, blob TEXT NOT NULL, size INTEGER NOT NULL,
@@ -45,16 +45,20 @@ CREATE TABLE IF NOT EXISTS outbox(
     id INTEGER PRIMARY KEY AUTOINCREMENT, function TEXT NOT NULL, event TEXT NOT NULL, made REAL NOT NULL,
     due REAL NOT NULL, attempts INTEGER NOT NULL);
 CREATE INDEX IF NOT EXISTS outbox_by_due ON outbox(due, id);
+CREATE TABLE IF NOT EXISTS replications(
+    id INTEGER PRIMARY KEY AUTOINCREMENT, target TEXT NOT NULL, bucket TEXT NOT NULL, key TEXT NOT NULL,
+    version TEXT NOT NULL, marker INTEGER NOT NULL, made REAL NOT NULL, due REAL NOT NULL, attempts INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS replications_by_key ON replications(target, bucket, key, id);
 """
 
 ADDED = {  # since the first form
     "buckets": (
         *("versioning TEXT", "lock TEXT", "encryption TEXT", "lifecycle TEXT"),
         *("owner TEXT", "ownership TEXT", "acl TEXT", "policy TEXT", "public_block TEXT", "cors TEXT"),
-        "website TEXT",
+        *("website TEXT", "replication TEXT", "logging TEXT"),
     ),
-    "objects": ("version TEXT NOT NULL DEFAULT 'null'", "locked TEXT"),
-    "versions": ("locked TEXT",),
+    "objects": ("version TEXT NOT NULL DEFAULT 'null'", "locked TEXT", "replication TEXT"),
+    "versions": ("locked TEXT", "replication TEXT"),
     "uploads": ("locked TEXT",),
 }
 

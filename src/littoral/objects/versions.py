@@ -29,7 +29,7 @@ from littoral.objects.steps import drop_pieces, next_id, rows
 
 NULL = "null"
 ENABLED, SUSPENDED = "Enabled", "Suspended"
-COLUMNS = "id, bucket, key, size, etag, modified, facts, tags, inline, version, locked"
+COLUMNS = "id, bucket, key, size, etag, modified, facts, tags, inline, version, locked, replication"
 LENGTH = 24  # bytes of a version id before they are written as 32 characters: 8 are the row's id
 _FORM = re.compile(r"[A-Za-z0-9_-]{32}")
 
@@ -85,8 +85,16 @@ def make_room(connection: apsw.Connection, bucket: str, key: str, state: str | N
     return doomed
 
 
-def remove(connection: apsw.Connection, bucket: str, wanted: Removal, state: str | None, now: float) -> Removed:
-    """Raises what the check does, and NoSuchKey where there is nothing to check."""
+def remove(
+    connection: apsw.Connection,
+    bucket: str,
+    wanted: Removal,
+    state: str | None,
+    now: float,
+    replica: str | None = None,
+) -> Removed:
+    """``replica`` is the version that a delete marker has elsewhere, and is to have here. Raises what the check does,
+    and NoSuchKey where there is nothing to check."""
     if wanted.version is not None:
         return _remove_version(connection, bucket, wanted, wanted.version, now)
     sql = "SELECT id, etag, size, modified FROM objects WHERE bucket = ? AND key = ?"
@@ -99,15 +107,23 @@ def remove(connection: apsw.Connection, bucket: str, wanted: Removal, state: str
         if not found:
             return Removed()
         return Removed(number=found[0][0], doomed=tuple(_remove_current(connection, bucket, wanted.key)))
+    if replica is not None and is_there(connection, bucket, wanted.key, replica):
+        return Removed(replica, True)
     doomed = make_room(connection, bucket, wanted.key, state, now)
     number = next_id(connection)
-    version = version_of(number) if state == ENABLED else NULL
+    version = (replica or version_of(number)) if state == ENABLED else NULL
     connection.execute(
         "INSERT INTO versions(id, bucket, key, size, etag, modified, facts, version, marker, retired)"
         " VALUES(?, ?, ?, 0, '', ?, '', ?, 1, ?)",
         (number, bucket, wanted.key, now, version, now),
     )
     return Removed(version, True, number, "DeleteMarkerCreated", tuple(doomed))
+
+
+def is_there(connection: apsw.Connection, bucket: str, key: str, version: str) -> bool:
+    where = "bucket = ?1 AND key = ?2 AND version = ?3"
+    sql = f"SELECT 1 FROM objects WHERE {where} UNION ALL SELECT 1 FROM versions WHERE {where}"
+    return bool(rows(connection, sql, (bucket, key, version)))
 
 
 def retire(connection: apsw.Connection, bucket: str, key: str, now: float) -> None:

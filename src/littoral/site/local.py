@@ -24,7 +24,7 @@ from littoral.site.capabilities import (
 )
 from littoral.site.eventbus import CoreTelemetry, ObjectEvents
 from littoral.site.foundation import Foundation
-from littoral.site.objectstorage import object_blobs
+from littoral.site.objectstorage import object_blobs, replicate
 from littoral.site.readings import function_readings, things_readings, version_readings
 from littoral.site.ruleweb import RuleWeb
 from littoral.streams import StreamStore
@@ -80,6 +80,7 @@ async def open_local(
     objects.gate.enforces = base.identity.verify
     objects.gate.accounts = base.identity.accounts
     place.part(objects.close)
+    replicate(base, objects)
     streams = await StreamStore.open(base.store, region=region, account=account)
     functions = await open_functions(base, ObjectCode(objects), streams, tables, sockets)
     place.part(functions.close)

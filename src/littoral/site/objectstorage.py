@@ -1,10 +1,13 @@
-"""Where the bytes of objects lie: in the data folder, or in a bucket of another S3 endpoint (``objects_backend``)."""
+"""Where the bytes of objects lie: in the data folder, or in a bucket of another S3 endpoint (``objects_backend``); and
+where replicas of them go (``replicas``)."""
 
 from __future__ import annotations
 
 import json
 import secrets
 
+from littoral.net.client import HttpClient
+from littoral.objects import Objects
 from littoral.site.awsprofiles import Endpoint
 from littoral.site.foundation import Foundation
 from littoral.site.place import Misconfigured
@@ -14,6 +17,15 @@ from littoral.store.remote.far import S3Far, Where
 from littoral.store.remote.outgrown import OutgrownBlobs
 
 HERE, THERE = "objects", "objects-there"  # buckets of blobs
+
+
+def replicate(base: Foundation, objects: Objects) -> None:
+    """To buckets elsewhere (``replicas``). Raises Misconfigured."""
+    replicas = base.place.settings.replicas
+    if replicas:
+        client = HttpClient()
+        base.place.part(client.close)
+        objects.replicate_to({bucket: Endpoint.of(profile) for bucket, profile in replicas}, client)
 
 
 async def object_blobs(base: Foundation) -> Blobs | None:

@@ -132,6 +132,13 @@ def _bucket(value: Any) -> str:
     return str(value).rstrip("/")
 
 
+def _replicas(value: Any) -> tuple[tuple[str, str], ...]:
+    found = [each.strip().partition("=") for each in _text(value).split(",") if each.strip()]
+    if not all(re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", name) for name, _, _ in found):
+        raise ValueError("must be BUCKET=PROFILE, more of them behind commas")
+    return tuple((name, profile) for name, _, profile in found)
+
+
 TEXT = Kind("text", _text)
 NAME = Kind("name", _matching(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}", "1-128 letters, digits, - or _"))
 REGION = Kind("AWS region", _matching(r"[a-z]{2}(-[a-z]+)+-[0-9]{1,2}", "a region name such as us-east-1"))
@@ -143,6 +150,7 @@ SECONDS = Kind("seconds", _seconds)
 SWITCH = Kind("on or off", _switch)
 PATH = Kind("path", _path)
 URL = Kind("URL", _url)
+REPLICAS = Kind("BUCKET=PROFILE, …", _replicas)
 BUCKET = Kind("s3://BUCKET/PREFIX", _bucket)
 LEVEL = Kind("debug, info, warning or error", _choice("debug", "info", "warning", "error"))
 FORMAT = Kind("text or json", _choice("text", "json"))
@@ -243,6 +251,9 @@ class Settings:
         TEXT,
         "Profile of AWS's own configuration with its `endpoint_url`, region and keys",
         shown="what AWS's variables say",
+    )
+    replicas: tuple[tuple[str, str], ...] = _row(
+        (), REPLICAS, "Buckets elsewhere that buckets here replicate to, and such a profile for each", shown="none"
     )
     auth: bool = _row(True, SWITCH, "Verify signatures (SigV4); `off` is for a laptop and listens on loopback only")
     upstream: str | None = _row(

@@ -17,6 +17,7 @@ from littoral.objects.api.multipart import MultipartOperations
 from littoral.objects.api.notification import NotificationOperations
 from littoral.objects.api.policies import PolicyOperations
 from littoral.objects.api.posting import PostOperations
+from littoral.objects.api.replicating import ReplicationOperations
 from littoral.objects.api.sharing import SharingOperations
 from littoral.objects.api.tagging import TaggingOperations
 from littoral.objects.api.uploads import UploadOperations
@@ -40,6 +41,7 @@ class S3Api(
     LockOperations,
     EncryptionOperations,
     LifecycleOperations,
+    ReplicationOperations,
     AclOperations,
     PolicyOperations,
     SharingOperations,

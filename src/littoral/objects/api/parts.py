@@ -21,6 +21,7 @@ from littoral.objects.index import Index
 from littoral.objects.names import check_key
 from littoral.objects.versions import check_version
 
+REPLICA_HEADER = "x-littoral-replica"  # the version that a write replicates
 METADATA_LIMIT = 2048  # bytes of all names and values
 DEFAULT_TYPE = "binary/octet-stream"
 
@@ -85,7 +86,13 @@ class Operations:
 
 
 def origin_of(call: Call) -> Origin:
-    return Origin(call.principal.name or "ANONYMOUS", call.request.peer.host, call.request_id, call.now)
+    """Raises AccessDenied, InvalidArgument: that it is a replica may only one say who may do everything."""
+    replica = call.request.headers.get(REPLICA_HEADER)
+    if replica is not None:
+        if call.principal.limited or call.principal.account != call.account:
+            raise denied()
+        check_version(replica)
+    return Origin(call.principal.name or "ANONYMOUS", call.request.peer.host, call.request_id, call.now, replica)
 
 
 def check_storage_class(storage_class: str | None) -> None:

@@ -181,6 +181,8 @@ def described(stored: Stored, span: Span, *, checksums: bool, part_number: int |
     if part_number is not None and stored.facts.parts:
         output["PartsCount"] = len(stored.facts.parts)
     output |= expiration(stored.rules, stored.key, stored.modified, stored.content.size, stored.tags)
+    if stored.replication is not None:
+        output["ReplicationStatus"] = stored.replication
     if stored.tags:
         output["TagCount"] = len(stored.tags)
     checksum = stored.facts.checksum

@@ -32,6 +32,9 @@ class VersioningOperations(Operations):
             raise error("IllegalVersioningConfigurationException", "The Versioning element must be specified")
 
         def check(held: Bucket) -> None:
+            if held.replication is not None and status != ENABLED:
+                message = "A replication configuration is present on this bucket, so the versioning state cannot be"
+                raise error("InvalidBucketState", f"{message} changed.")
             if held.lock is not None and status != ENABLED:
                 message = "An Object Lock configuration is present on this bucket, so the versioning state cannot be"
                 raise error("InvalidBucketState", f"{message} changed.")
@@ -103,7 +106,8 @@ class VersioningOperations(Operations):
             message = "A version-id marker cannot be specified without a key marker."
             raise invalid_argument(message, "version-id-marker", version)
         check_version(version)
-        return self._index.rank_of_null(bucket, key) if version == NULL else rank_of(version)
+        found = self._index.rank(bucket, key, version)
+        return found if found is not None or version == NULL else rank_of(version)
 
     def _version_entry(self, held: Bucket, row: Row, encoding: str | None, *, newest: bool) -> dict[str, Any]:
         key, _, version, size, etag, modified, facts, marker, *_ = row

@@ -1,0 +1,93 @@
+"""The queue of what is to be replicated: a row for each version and destination, written with the version itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import apsw
+
+from littoral.objects.uploadrows import UploadRows
+
+PENDING, COMPLETED, FAILED, REPLICA = "PENDING", "COMPLETED", "FAILED", "REPLICA"
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """``marker``: the version is a delete marker."""
+
+    id: int
+    target: str
+    bucket: str
+    key: str
+    version: str
+    marker: bool
+    made: float
+    attempts: int
+
+
+def queue(
+    connection: apsw.Connection, targets: Iterable[str], bucket: str, key: str, version: str, marker: bool, now: float
+) -> None:
+    """Within the transaction that makes the version."""
+    connection.executemany(
+        "INSERT INTO replications(target, bucket, key, version, marker, made, due, attempts)"
+        " VALUES(?, ?, ?, ?, ?, ?, ?, 0)",
+        ((target, bucket, key, version, marker, now, now) for target in targets),
+    )
+
+
+class ReplicationRows(UploadRows):
+    """``replicate`` is called when there is something new."""
+
+    replicate: Callable[[], None] = staticmethod(lambda: None)
+
+    def replication_targets(self) -> list[str]:
+        return [target for (target,) in self.read("SELECT DISTINCT target FROM replications")]
+
+    def replications(self, target: str, now: float, limit: int) -> list[Due]:
+        """What is due, of each key the oldest only: versions arrive in the order in which they were made."""
+        found = self.read(
+            "SELECT id, target, bucket, key, version, marker, made, attempts FROM replications AS mine"
+            " WHERE target = ?1 AND due <= ?2 AND NOT EXISTS(SELECT 1 FROM replications AS older WHERE"
+            " older.target = ?1 AND older.bucket = mine.bucket AND older.key = mine.key AND older.id < mine.id)"
+            " ORDER BY id LIMIT ?3",
+            (target, now, limit),
+        )
+        return [
+            Due(number, to, bucket, key, version, bool(marker), made, attempts)
+            for number, to, bucket, key, version, marker, made, attempts in found
+        ]
+
+    def next_replication(self) -> float | None:
+        return self.read("SELECT min(due) FROM replications")[0][0]  # type: ignore[no-any-return]
+
+    async def replicated(self, due: Due) -> None:
+        """It is there, or nothing is left to send. The version is COMPLETED where no destination lacks it."""
+
+        def work(connection: apsw.Connection) -> None:
+            connection.execute("DELETE FROM replications WHERE id = ?", (due.id,))
+            sql = "SELECT 1 FROM replications WHERE bucket = ? AND key = ? AND version = ?"
+            if not list(connection.execute(sql, (due.bucket, due.key, due.version))):
+                _mark(connection, due, COMPLETED)
+
+        await self._write(work)
+
+    async def not_replicated(self, due: Due, again: float | None) -> None:
+        """It was refused: FAILED, and tried again at that time, or never."""
+
+        def work(connection: apsw.Connection) -> None:
+            _mark(connection, due, FAILED)
+            if again is None:
+                connection.execute("DELETE FROM replications WHERE id = ?", (due.id,))
+            else:
+                sql = "UPDATE replications SET due = ?, attempts = attempts + 1 WHERE id = ?"
+                connection.execute(sql, (again, due.id))
+
+        await self._write(work)
+
+
+def _mark(connection: apsw.Connection, due: Due, status: str) -> None:
+    for table in ("objects", "versions"):
+        sql = f"UPDATE {table} SET replication = ? WHERE bucket = ? AND key = ? AND version = ?"
+        connection.execute(sql, (status, due.bucket, due.key, due.version))

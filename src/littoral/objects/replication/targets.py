@@ -1,0 +1,235 @@
+"""Where replicas go. ``HereTarget`` names the same bytes in another bucket of this place; ``FarTarget`` speaks S3.
+
+A far side that is Littoral keeps the version's id (the header ``x-littoral-replica``); any other gives one of its own.
+"""
+
+from __future__ import annotations
+
+import time
+from base64 import b64encode
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, Protocol
+from urllib.parse import quote, urlencode
+from xml.etree import ElementTree
+
+from littoral.aws.service import ServiceError
+from littoral.aws.sign import sign
+from littoral.net.client import HttpClient, RequestFailed
+from littoral.net.message import BodyError, Headers
+from littoral.objects.api.parts import REPLICA_HEADER
+from littoral.objects.conditions import Span
+from littoral.objects.content import Shelf
+from littoral.objects.encryption import Keys
+from littoral.objects.events import Origin
+from littoral.objects.facts import Stored
+from littoral.objects.index import Index
+from littoral.objects.steps import WriteConditions
+from littoral.objects.versions import Removal
+from littoral.store.remote.far import Credentials
+
+MOST_ANSWER = 1024 * 1024
+HEADERS = {
+    "ContentType": "content-type",
+    "CacheControl": "cache-control",
+    "ContentDisposition": "content-disposition",
+    "ContentEncoding": "content-encoding",
+    "ContentLanguage": "content-language",
+    "WebsiteRedirectLocation": "x-amz-website-redirect-location",
+}
+
+
+class Away(Exception):
+    """It cannot be reached now, or is in trouble: later."""
+
+
+class Declined(Exception):
+    """It will not have this."""
+
+
+class Never(Declined):
+    """Nor will it later."""
+
+
+class Target(Protocol):
+    """Raises Away, Declined."""
+
+    async def send(self, stored: Stored) -> None: ...
+    async def mark(self, key: str, version: str) -> None:
+        """A delete marker."""
+
+    async def keeps_versions(self) -> bool: ...
+
+
+class Elsewhere(Protocol):
+    """Another S3 endpoint, and who we are there."""
+
+    @property
+    def url(self) -> str: ...
+    @property
+    def region(self) -> str: ...
+    def credentials(self) -> Credentials: ...
+
+
+class HereTarget:
+    def __init__(self, index: Index, bucket: str, clock: Callable[[], float]) -> None:
+        self._index = index
+        self._bucket = bucket
+        self._clock = clock
+
+    def _origin(self, version: str | None) -> Origin:
+        return Origin("s3.amazonaws.com", "127.0.0.1", "REPLICATION", self._clock(), version)
+
+    async def send(self, stored: Stored) -> None:
+        try:
+            await self._index.put(
+                self._bucket,
+                stored.key,
+                stored.content,
+                stored.facts.without_list(),
+                stored.tags,
+                self._origin(stored.version),
+                "ObjectCreated:Put",
+                conditions=WriteConditions(),
+                source=stored.id,
+            )
+        except ServiceError as refused:
+            raise _as_told(refused.status or 500, refused.code) from refused
+
+    async def mark(self, key: str, version: str) -> None:
+        try:
+            await self._index.delete(self._bucket, [Removal(key)], self._origin(version))
+        except ServiceError as refused:
+            raise _as_told(refused.status or 500, refused.code) from refused
+
+    async def keeps_versions(self) -> bool:
+        try:
+            return self._index.bucket(self._bucket).versioning == "Enabled"
+        except ServiceError:
+            return False
+
+
+class FarTarget:
+    def __init__(
+        self,
+        client: HttpClient,
+        place: Elsewhere,
+        bucket: str,
+        shelf: Shelf,
+        keys: Keys,
+    ) -> None:
+        self._client = client
+        self._base = f"{place.url.rstrip('/')}/{bucket}"
+        self._region = place.region
+        self._credentials = place.credentials
+        self._shelf = shelf
+        self._keys = keys
+
+    async def send(self, stored: Stored) -> None:
+        encryption = stored.facts.encryption
+        if encryption is not None and encryption.key_md5 is not None:
+            raise Never("only its customer can open it (SSE-C)")
+        key = self._keys.opened(encryption, None)
+        if stored.facts.parts:
+            await self._send_parts(stored, key)
+            return
+        headers = _described(stored) | {REPLICA_HEADER: stored.version or ""}
+        if encryption is None and len(stored.content.etag) == 32:
+            headers["content-md5"] = b64encode(bytes.fromhex(stored.content.etag)).decode()
+        await self._put(stored, Span(0, stored.content.size), key, headers, {})
+
+    async def _send_parts(self, stored: Stored, key: bytes | None) -> None:
+        """In the same parts, so that the ETag is the same."""
+        begun = await self._ask("POST", stored.key, {"uploads": ""}, _described(stored))
+        upload = _text(begun, "UploadId")
+        done, at = "", 0
+        for number, part in enumerate(stored.facts.parts, 1):
+            query = {"partNumber": str(number), "uploadId": upload}
+            etag = await self._put(stored, Span(at, part.size), key, {}, query)
+            done += f"<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>"
+            at += part.size
+        document = f"<CompleteMultipartUpload>{done}</CompleteMultipartUpload>".encode()
+        headers = {REPLICA_HEADER: stored.version or "", "content-type": "application/xml"}
+        await self._ask("POST", stored.key, {"uploadId": upload}, headers, document)
+
+    async def _put(
+        self, stored: Stored, span: Span, key: bytes | None, headers: Mapping[str, str], query: Mapping[str, str]
+    ) -> str:
+        """The ETag that it has there."""
+        chunks = self._shelf.read(stored.content, span, key)
+        length = {"content-length": str(span.length)}
+        response = await self._request("PUT", stored.key, query, {**headers, **length}, chunks)
+        return response[0].get("etag") or ""
+
+    async def mark(self, key: str, version: str) -> None:
+        await self._ask("DELETE", key, {}, {REPLICA_HEADER: version})
+
+    async def keeps_versions(self) -> bool:
+        try:
+            return _text(await self._ask("GET", "", {"versioning": ""}, {}), "Status") == "Enabled"
+        except Declined:
+            return False
+
+    async def _ask(
+        self, method: str, key: str, query: Mapping[str, str], headers: Mapping[str, str], body: bytes = b""
+    ) -> bytes:
+        return (await self._request(method, key, query, headers, body))[1]
+
+    async def _request(
+        self,
+        method: str,
+        key: str,
+        query: Mapping[str, str],
+        headers: Mapping[str, str],
+        body: bytes | AsyncIterator[bytes],
+    ) -> tuple[Headers, bytes]:
+        url = f"{self._base}/{quote(key, safe='/-_.~')}" + (f"?{urlencode(query)}" if query else "")
+        signed = Headers.of([(name, value) for name, value in headers.items()])
+        credentials = self._credentials()
+        if credentials.token is not None:
+            signed.set("x-amz-security-token", credentials.token)
+        sign(
+            method,
+            url,
+            signed,
+            access_key=credentials.key,
+            secret=credentials.secret,
+            service="s3",
+            region=self._region,
+            now=time.time(),
+            payload=body if isinstance(body, bytes) else None,
+        )
+        try:
+            response = await self._client.request(method, url, headers=signed, body=body, read_timeout=60.0)
+            async with response:
+                said = await response.body.read(MOST_ANSWER)
+        except (RequestFailed, BodyError) as problem:
+            raise Away(str(problem)) from problem
+        if response.status >= 300 or b"<Error>" in said[:200]:
+            raise _as_told(response.status, _text(said, "Code") or str(response.status))
+        return response.headers, said
+
+
+def _described(stored: Stored) -> dict[str, str]:
+    facts = stored.facts
+    told = {name: str(facts.headers[member]) for member, name in HEADERS.items() if member in facts.headers}
+    if "Expires" in facts.headers:
+        told["expires"] = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(facts.headers["Expires"]))
+    told |= {f"x-amz-meta-{name}": value for name, value in facts.metadata.items()}
+    if stored.tags:
+        told["x-amz-tagging"] = urlencode(stored.tags)
+    if facts.encryption is not None:
+        told["x-amz-server-side-encryption"] = facts.encryption.kind
+    return told
+
+
+def _as_told(status: int, code: str) -> Away | Declined:
+    return Away(f"{status} {code}") if status >= 500 or status in (408, 429) else Declined(f"{status} {code}")
+
+
+def _text(document: bytes, name: str) -> str:
+    """Of the first element of that name, whatever its namespace."""
+    try:
+        root: Any = ElementTree.fromstring(document)  # noqa: S314 - expat of Python 3.11 refuses expanding entities
+    except ElementTree.ParseError:
+        return ""
+    return next((each.text or "" for each in root.iter() if each.tag.rpartition("}")[2] == name), "")

@@ -1,0 +1,241 @@
+"""Replication within a place and to another one, over outages, as boto3 sees it."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from littoral.net.client import HttpClient
+from littoral.objects import Objects
+from littoral.store.embedded import EmbeddedStore
+from littoral.store.remote.far import Credentials
+from littoral.tour.link import Link
+from tests.support.served import Served, served
+
+ROLE = "arn:aws:iam::000000000000:role/replication"
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    url: str
+    region: str
+    held: Credentials
+
+    def credentials(self) -> Credentials:
+        return self.held
+
+
+@dataclass
+class Pair:
+    """``far`` is another place, behind ``link``; its bucket is "elsewhere"."""
+
+    near: Any
+    far: Any
+    link: Link
+    objects: Objects
+
+
+def client(place: Served) -> Any:
+    config = Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1})
+    return boto3.client("s3", **place.client_kwargs, config=config)
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[Pair]:
+    made: list[Objects] = []
+
+    async def factory(store: EmbeddedStore) -> dict[str, Any]:
+        objects = await Objects.open(store, store.folder.parent / "objects")
+        await objects.start()
+        made.append(objects)
+        return {"s3": objects.api, "close": objects.close}
+
+    with served(factory) as far, Link("127.0.0.1", int(far.url.rsplit(":", 1)[1])) as link, served(factory) as near:
+        there = Endpoint(f"http://127.0.0.1:{link.port}", "us-east-1", Credentials(far.access_key, far.secret_key))
+        http = HttpClient()
+
+        async def wire() -> None:
+            made[1].replicate_to({"elsewhere": there}, http)
+
+        near.run(wire())
+        s3 = client(far)
+        s3.create_bucket(Bucket="elsewhere")
+        s3.put_bucket_versioning(Bucket="elsewhere", VersioningConfiguration={"Status": "Enabled"})
+        yield Pair(client(near), s3, link, made[1])
+        near.run(http.close())
+
+
+@pytest.fixture
+def source(pair: Pair) -> str:
+    return versioned(pair.near)
+
+
+def versioned(s3: Any) -> str:
+    name = f"test-{uuid.uuid4().hex[:12]}"
+    s3.create_bucket(Bucket=name)
+    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    return name
+
+
+def rule(target: str, **members: Any) -> dict[str, Any]:
+    newer = {"Filter": {"Prefix": ""}, "DeleteMarkerReplication": {"Status": "Enabled"}, "Priority": 1}
+    return {"Status": "Enabled", "Destination": {"Bucket": f"arn:aws:s3:::{target}"}} | newer | members
+
+
+def replicate(s3: Any, source: str, *rules: dict[str, Any]) -> None:
+    s3.put_bucket_replication(Bucket=source, ReplicationConfiguration={"Role": ROLE, "Rules": list(rules)})
+
+
+def eventually(holds: Callable[[], Any], seconds: float = 30.0) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := holds()):
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.02)
+    return found
+
+
+def status(s3: Any, bucket: str, key: str) -> str | None:
+    return s3.head_object(Bucket=bucket, Key=key).get("ReplicationStatus")  # type: ignore[no-any-return]
+
+
+def completed(s3: Any, bucket: str, key: str) -> None:
+    eventually(lambda: status(s3, bucket, key) == "COMPLETED")
+
+
+def versions(s3: Any, bucket: str, prefix: str) -> list[str]:
+    listed = s3.list_object_versions(Bucket=bucket, Prefix=prefix)
+    return [each["VersionId"] for each in listed.get("DeleteMarkers", []) + listed.get("Versions", [])]
+
+
+def test_another_place_has_the_same_versions_with_all_that_is_said_of_them(pair: Pair, source: str) -> None:
+    replicate(pair.near, source, rule("elsewhere", Filter={"Prefix": f"{source}/"}))
+    key, large = f"{source}/a ü+b", f"{source}/large"
+    said: dict[str, Any] = {
+        "ContentType": "text/plain",
+        "CacheControl": "max-age=5",
+        "Metadata": {"who": "me"},
+        "Tagging": "kind=scan&of=x%20y",
+        "ServerSideEncryption": "AES256",
+    }
+    for body in (b"one", os.urandom(100_000)):
+        last = pair.near.put_object(Bucket=source, Key=key, Body=body, **said)
+    upload = pair.near.create_multipart_upload(Bucket=source, Key=large)["UploadId"]
+    parts = [os.urandom(5 * 1024 * 1024), b"end"]
+    done = [
+        {
+            "PartNumber": n,
+            "ETag": pair.near.upload_part(Bucket=source, Key=large, UploadId=upload, PartNumber=n, Body=part)["ETag"],
+        }
+        for n, part in enumerate(parts, 1)
+    ]
+    whole = pair.near.complete_multipart_upload(
+        Bucket=source, Key=large, UploadId=upload, MultipartUpload={"Parts": done}
+    )
+    pair.near.delete_object(Bucket=source, Key=key)
+    eventually(lambda: versions(pair.far, "elsewhere", source) == versions(pair.near, source, source))
+    completed(pair.near, source, large)
+    there = {"Bucket": "elsewhere", "Key": key, "VersionId": last["VersionId"]}
+    got = pair.far.get_object(**there)
+    assert got["Body"].read() == body
+    assert got["ReplicationStatus"] == "REPLICA"
+    assert (got["ContentType"], got["CacheControl"], got["Metadata"]) == ("text/plain", "max-age=5", {"who": "me"})
+    assert {tag["Key"]: tag["Value"] for tag in pair.far.get_object_tagging(**there)["TagSet"]} == {
+        "kind": "scan",
+        "of": "x y",
+    }
+    replica = pair.far.get_object(Bucket="elsewhere", Key=large)
+    assert (replica["ETag"], replica["VersionId"]) == (whole["ETag"], whole["VersionId"])
+    assert replica["Body"].read() == b"".join(parts)
+
+
+def test_an_outage_is_waited_for_and_versions_come_in_their_order(pair: Pair, source: str) -> None:
+    replicate(pair.near, source, rule("elsewhere"))
+    key = f"{source}-outage"
+    pair.link.cut()
+    for number in range(5):
+        pair.near.put_object(Bucket=source, Key=key, Body=b"%d" % number)
+    assert status(pair.near, source, key) == "PENDING"
+    pair.link.restore()
+    completed(pair.near, source, key)
+    assert pair.far.get_object(Bucket="elsewhere", Key=key)["Body"].read() == b"4"
+    assert versions(pair.far, "elsewhere", key) == versions(pair.near, source, key)
+
+
+def test_within_a_place_bytes_are_shared_and_rules_choose(pair: Pair, source: str) -> None:
+    s3, scans, all_ = pair.near, versioned(pair.near), versioned(pair.near)
+    tagged = {"And": {"Prefix": "in/", "Tags": [{"Key": "kind", "Value": "scan"}]}}
+    off = {"DeleteMarkerReplication": {"Status": "Disabled"}}
+    replicate(s3, source, rule(scans, Filter=tagged, **off), rule(all_, Priority=2))
+    s3.put_object(Bucket=source, Key="in/scan", Body=os.urandom(50_000), Tagging="kind=scan&more=1")
+    s3.put_object(Bucket=source, Key="in/other", Body=b"x", Tagging="kind=note")
+    s3.put_object(Bucket=source, Key="scan", Body=b"x", Tagging="kind=scan")
+    for key in ("in/scan", "in/other", "scan"):
+        completed(s3, source, key)
+    s3.delete_object(Bucket=source, Key="in/scan")
+    eventually(lambda: len(versions(s3, all_, "in/scan")) == 2)
+    assert [each["Key"] for each in s3.list_objects_v2(Bucket=scans)["Contents"]] == ["in/scan"]
+    assert status(s3, scans, "in/scan") == "REPLICA"
+    assert {each["Key"] for each in s3.list_objects_v2(Bucket=all_)["Contents"]} == {"in/other", "scan"}
+
+
+def test_the_older_form_of_rules_takes_delete_markers_along(pair: Pair, source: str) -> None:
+    s3, target = pair.near, versioned(pair.near)
+    older = {"Status": "Enabled", "Prefix": "p/", "Destination": {"Bucket": f"arn:aws:s3:::{target}"}}
+    replicate(s3, source, older)
+    s3.put_object(Bucket=source, Key="p/1", Body=b"1")
+    s3.put_object(Bucket=source, Key="q", Body=b"2")
+    s3.delete_object(Bucket=source, Key="p/1")
+    eventually(lambda: versions(s3, target, "") == versions(s3, source, "p/"))
+    assert "ReplicationStatus" not in s3.head_object(Bucket=source, Key="q")
+    kept = s3.get_bucket_replication(Bucket=source)["ReplicationConfiguration"]
+    assert kept["Role"] == ROLE
+    assert kept["Rules"][0]["ID"]
+    s3.delete_bucket_replication(Bucket=source)
+    with pytest.raises(ClientError, match="ReplicationConfigurationNotFoundError"):
+        s3.get_bucket_replication(Bucket=source)
+
+
+def test_what_the_destination_refuses_is_failed_and_comes_when_it_is_mended(pair: Pair, source: str) -> None:
+    s3, target = pair.near, versioned(pair.near)
+    replicate(s3, source, rule(target))
+    s3.put_bucket_versioning(Bucket=target, VersioningConfiguration={"Status": "Suspended"})
+    s3.put_object(Bucket=source, Key="k", Body=b"1")
+    eventually(lambda: status(s3, source, "k") == "FAILED")
+    s3.put_bucket_versioning(Bucket=target, VersioningConfiguration={"Status": "Enabled"})
+    completed(s3, source, "k")
+
+
+def test_what_cannot_be_configured_says_why(pair: Pair, source: str) -> None:
+    s3, plain = pair.near, f"plain-{uuid.uuid4().hex[:12]}"
+    s3.create_bucket(Bucket=plain)
+    target = versioned(s3)
+    cases: list[tuple[str, str, dict[str, Any]]] = [
+        (plain, "InvalidRequest", rule(target)),
+        (source, "InvalidRequest", rule(plain)),
+        (source, "InvalidRequest", rule(source)),
+        (source, "InvalidRequest", rule("nowhere-at-all")),
+        (source, "InvalidRequest", rule(target, ExistingObjectReplication={"Status": "Enabled"})),
+        (source, "InvalidRequest", rule(target, Filter={"Tag": {"Key": "a", "Value": "b"}})),
+        (source, "InvalidArgument", rule(target, Destination={"Bucket": "no-arn"})),
+        (
+            source,
+            "NotImplemented",
+            rule(target, Destination={"Bucket": f"arn:aws:s3:::{target}", "StorageClass": "GLACIER"}),
+        ),
+    ]
+    for bucket, code, wrong in cases:
+        with pytest.raises(ClientError) as refused:
+            replicate(s3, bucket, wrong)
+        assert refused.value.response["Error"]["Code"] == code, wrong
+    replicate(s3, source, rule(target))
+    with pytest.raises(ClientError, match="InvalidBucketState"):
+        s3.put_bucket_versioning(Bucket=source, VersioningConfiguration={"Status": "Suspended"})
