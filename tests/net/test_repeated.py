@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from littoral.net.alike import AlikeHead
 from littoral.net.limits import Limits
 from littoral.net.listen import HttpService
 from littoral.net.message import Request, Response
@@ -143,7 +144,23 @@ methods = st.sampled_from([b"GET", b"GET", b"GET", b"HEAD", b"POST", b"OPTIONS",
 targets = st.sampled_from(
     [b"/", b"/", b"/a?b=%20", b"/later", b"/#x", b"/ x", b"*", b"http://a/b", b'/"', b"/\xe9", b"/\0", b"", b"/" * 90]
 )
-blocks = st.sampled_from(
+SIGNED = (
+    b" HTTP/1.1\r\nHost: a\r\nX-Amz-Date: %b\r\n"
+    b"Authorization:  AWS4 Credential=a/b, Signature=%b\r\nAmz-Sdk-Request: %b\r\n"
+)
+LENGTH = b"Content-Length: %b\r\n\r\n%b"
+signed = st.builds(
+    lambda date, signature, attempt, length: SIGNED % (date, signature, attempt) + length,
+    st.sampled_from([b"1", b"2", b"", b" 3", b"4 4", b"5  5", b"6\t", b"\xe9", b"7\r\nX: 1", b"8\n", b"9\0"]),
+    st.sampled_from([b"aa", b"bb", b"", b"c Signature=d"]),
+    st.sampled_from([b"attempt=1", b"attempt=2; max=3"]),
+    st.sampled_from(
+        [b"\r\n", b"Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc"]
+        + [LENGTH % (size, b"abc") for size in (b"3", b"3", b"03", b"+3", b"99", b"0", b"2")]
+        + [LENGTH % (b"4", body) for body in (b"abcd", b"abc", b"abcde")]
+    ),
+)
+blocks = signed | st.sampled_from(
     [
         b" HTTP/1.1\r\nHost: a\r\n\r\n",
         b" HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -291,3 +308,83 @@ async def test_a_client_that_repeats_itself_now_and_then_is_not_given_up() -> No
         assert connection._last_head.head == head
     connection.connection_lost(None)
     await service.close(0)
+
+
+def call(target: bytes, date: bytes, signature: bytes, body: bytes) -> bytes:
+    head = b"POST %b HTTP/1.1\r\nHost: a\r\nX-Amz-Date: %b\r\nAuthorization: AWS4 Credential=b, Signature=%b\r\n"
+    return head % (target, date, signature) + LENGTH % (b"%d" % len(body), body)
+
+
+async def test_a_signed_call_like_the_one_before_is_not_parsed() -> None:
+    seen: list[tuple[str, list[tuple[bytes, bytes]], bytes]] = []
+
+    async def handle(request: Request) -> Response:
+        body = await request.body.read()
+        seen.append((request.target, request.headers.raw.copy(), body))
+        request.headers.raw.clear()
+        return Response(200)
+
+    service = HttpService(handle)
+    connection, transport = service.connection(), Recorder()
+    connection.connection_made(transport)
+    calls = [(b"/a", b"1", b"aa", b"{}"), (b"/a", b"2", b"bb", b"{}"), (b"/b", b"2", b"cc", b'{"much": "more"}')]
+    for number, each in enumerate([*calls, *calls]):
+        connection.data_received(call(*each))
+        if not number:
+            connection._parser = None  # type: ignore[assignment] - nobody is to ask it again
+        for _ in range(6):
+            await asyncio.sleep(0)
+    assert seen == [
+        (
+            target.decode(),
+            [
+                (b"host", b"a"),
+                (b"x-amz-date", date),
+                (b"authorization", b"AWS4 Credential=b, Signature=" + signature),
+                (b"content-length", b"%d" % len(body)),
+            ],
+            body,
+        )
+        for target, date, signature, body in [*calls, *calls]
+    ]
+    connection.connection_lost(None)
+    await service.close(0)
+
+
+def test_what_is_like_a_call_and_what_is_not() -> None:
+    def kept(size: int = 2) -> AlikeHead:
+        alike = AlikeHead(300)
+        pairs = [(b"host", b"a"), (b"x-amz-date", b"1"), (b"authorization", b"AWS4 Credential=b, Signature=aa")]
+        alike.keep(one, "POST", "/a", [*pairs, (b"content-length", b"2")], size)
+        return alike
+
+    one = call(b"/a", b"1", b"aa", b"{}")
+    assert kept().read(one) is not None
+    for other in (
+        call(b"/b?x", b"2 2", b"b-b", b"{...}"),
+        call(b"/a", b"1", b"aa", b""),
+        one.replace(b"X-Amz-Date: 1", b"X-Amz-Date: Z"),
+    ):
+        assert kept().read(other) is not None, other
+    for other in (
+        one + b"x",
+        one[:-1],
+        one.replace(b"Host: a", b"Host: b"),
+        one.replace(b"Credential=b", b"Credential=c"),
+        one.replace(b"X-Amz-Date:", b"X-Amz-Dates:"),
+        one.replace(b"X-Amz-Date: 1", b"X-Amz-Date: "),
+        one.replace(b"X-Amz-Date: 1", b"X-Amz-Date:  2"),
+        one.replace(b"X-Amz-Date: 1", b"X-Amz-Date: 2\r\nX: 1"),
+        one.replace(b"X-Amz-Date: 1", b"X-Amz-Date: 2\nX: 1"),
+        one.replace(b"X-Amz-Date: 1", b"X-Amz-Date: 2\0"),
+        one.replace(b"X-Amz-Date: 1", b"X-Amz-Date: \xe9"),
+        one.replace(b"Length: 2", b"Length: 02"),
+        one.replace(b"Length: 2", b"Length: 3"),
+        one.replace(b"POST", b"PUT"),
+        one.replace(b"/a", b"/#"),
+        one.replace(b"/a", b"http://b/"),
+        one.replace(b"1.1", b"1.0"),
+        one.replace(b"/a", b"/" + b"a" * 300),
+    ):
+        assert kept().read(other) is None, other
+    assert kept(3).read(one) is None  # there was more in the read than this request

@@ -26,20 +26,18 @@ class Asked:
     @classmethod
     def of(cls, request: Request) -> Asked:
         query = sigv4.split_query(request.query_string) if "?" in request.target else []
-        asked = cls(request, Parts(sigv4.fields_of(request.headers.raw), query, {}, {}))
+        fields = sigv4.fields_of(request.headers.raw)
+        asked = cls(request, Parts(fields, query, {}, {}))
+        header = fields.get(b"authorization")
         try:
-            asked.signed = asked._signed()
+            if header is not None:
+                date = fields.get(b"x-amz-date", b"")
+                asked.signed = sigv4.parse_authorization(header.decode("latin-1"), date.decode("latin-1"))
+            elif query and any(name in _PRESIGNED for name, _ in query):
+                asked.signed = sigv4.parse_presigned(query)
         except MalformedSignature as problem:
             asked.malformed = str(problem)
         return asked
-
-    def _signed(self) -> Signed | None:
-        header = self.field(b"authorization")
-        if header is not None:
-            return sigv4.parse_authorization(header, self.field(b"x-amz-date") or "")
-        if any(name in _PRESIGNED for name, _ in self.parts.query):
-            return sigv4.parse_presigned(self.parts.query)
-        return None
 
     def field(self, name: bytes) -> str | None:
         value = self.parts.fields.get(name)

@@ -227,7 +227,7 @@ def _signs(asked: Asked, signed: Signed, secret: str, payload_hash: str, query: 
     canonical = sigv4.canonical_request(
         request.method,
         sigv4.canonical_path(request.raw_path, claim.credential.service),
-        sigv4.canonical_query(query),
+        sigv4.canonical_query(query) if query else "",
         sigv4.canonical_headers(asked.parts.fields, claim.headers),
         claim.headers,
         payload_hash,

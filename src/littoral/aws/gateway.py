@@ -22,7 +22,7 @@ from littoral.aws.registry import Operation, arguments, operations
 from littoral.aws.requestid import new_request_id
 from littoral.aws.service import Call, Later, Output, Principal, ServiceError
 from littoral.aws.underway import Underway, without_waiting
-from littoral.aws.wire.plan import plan_of
+from littoral.aws.wire.plan import Plan, plan_of
 from littoral.net.message import Answer, BodyError, BytesBody, Handler, Headers, Request, Response
 from littoral.net.pki import certificate_id
 from littoral.store.contract import StorageFailed
@@ -38,7 +38,7 @@ Observer = Callable[[str, str, int, float], None]
 class Asking:
     """One call, and what is known of it so far."""
 
-    __slots__ = ("asked", "began", "operation", "recognised", "request", "request_id", "service")
+    __slots__ = ("asked", "began", "operation", "plan", "recognised", "request", "request_id", "service")
 
     def __init__(self, request: Request, service: str) -> None:
         self.request = request
@@ -47,6 +47,7 @@ class Asking:
         self.service = service  # until it is recognised, in whose words it is refused
         self.asked: Asked | None = None
         self.operation: str | None = None
+        self.plan: Plan | None = None
         self.recognised = False
 
 
@@ -225,9 +226,9 @@ class Gateway:
             return self._refused(asking, problem)
 
     def _made(self, asking: Asking, result: Output) -> Response:
-        service, name, asked = asking.service, asking.operation, asking.asked
-        assert name is not None and asked is not None
-        response = response_of(service, plan_of(service, name), result, asking.request_id)
+        service, plan, asked = asking.service, asking.plan, asking.asked
+        assert plan is not None and asked is not None
+        response = response_of(service, plan, result, asking.request_id)
         if service in dynamodbwire.SERVICES:
             dynamodbwire.deflated(asked, response)
         return self._observed(asking, response)
@@ -283,7 +284,7 @@ class Gateway:
             raise ServiceError(
                 "NotImplemented", f"The operation {name} of {service} is not implemented here.", status=501
             )
-        plan = plan_of(service, name)
+        plan = asking.plan = plan_of(service, name)
         body = caller.body if service != "s3" else with_md5(asked, caller.body, name)
         if service in dynamodbwire.SERVICES:
             body = dynamodbwire.inflated(asked, body)

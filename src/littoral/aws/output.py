@@ -12,7 +12,7 @@ from littoral.net.message import Headers, Response
 
 def response_of(service: str, plan: Plan, result: Mapping[str, Any], request_id: str) -> Response:
     """Headers, status and body for a result in the model's names."""
-    response = Response(plan.status)
+    response = Response(plan.status, Headers([]))
     override = result.get("ResponseMetadata")
     if override is not None:
         response.status = override.get("HTTPStatusCode", plan.status)

@@ -63,7 +63,7 @@ def whole_hit(entry: Entry, now: float) -> bytes | None:
     if int(now - entry.born) != entry.aged or not isinstance(body, bytes) or len(body) > AT_ONCE:
         return None
     head = entry.aged_head
-    if b"\r\ndate: " not in head:
+    if head.find(b"\r\ndate: ") < 0:
         return None
     return b"%b%010x==\r\ncontent-length: %d\r\n\r\n%b" % (head, next(_numbers), len(body), body)
 

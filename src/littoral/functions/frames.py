@@ -9,7 +9,8 @@ from typing import Protocol
 ABOUT = struct.Struct(">dHHHH")  # seconds, lengths of ARN, client context, X-Ray header, log group
 ANSWER = struct.Struct(">IBII")  # length, kind, KiB, µs
 LETTER = 4096  # bytes of a frame without its length that fits into the mailbox: PIPE_BUF, the most that is one packet
-NAMED = 37  # bytes of kind and request id, before what an event is about
+ID = 36  # characters of a request id
+NAMED = 1 + ID  # bytes of kind and request id, before what an event is about
 MAX_FRAME = 8 * 1024 * 1024
 LENGTH = 4  # bytes in front of each frame; a letter of the mailbox has none
 OK, ERROR, LAST_ERROR, BOOTED, READY, FAILED, STREAM, PIECE, NO_PROGRAM = b"OEXBRFSDN"

@@ -10,12 +10,12 @@ import asyncio
 import os
 from typing import Protocol
 
+from littoral.functions.frames import ID
 from littoral.functions.line import Line
 from littoral.functions.turn import Turn
 
 PIPE_READ = 65536
 MARK = b"\x00\x1alittoral "  # then the id of the event whose words follow
-ID = 36
 
 
 class Hearer(Protocol):

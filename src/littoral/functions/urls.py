@@ -27,6 +27,7 @@ from littoral.net.message import BodyError, BodyTooLarge, Handler, Headers, Requ
 
 log = logging.getLogger(__name__)
 
+ID = 32  # characters of a URL's
 HOST = r"([a-z0-9]{32})\.lambda-url\.%s\.(localhost|on\.aws)(:\d{1,5})?"
 Authenticate = Callable[[Request], Awaitable[Principal]]
 
@@ -44,7 +45,7 @@ class FunctionUrls:
 
     def handler(self, host: str) -> Handler | None:
         """For a host of this form; None for all others."""
-        return self._handle if self._host.fullmatch(host) else None
+        return self._handle if host[ID : ID + 1] == "." and self._host.fullmatch(host) else None
 
     async def _handle(self, request: Request) -> Response:
         host = request.headers.get("host") or ""

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, cast
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
 
+from littoral.net.alike import AlikeHead
 from littoral.net.incoming import IncomingBody
 from littoral.net.message import Body, BodyError, BytesBody, Headers, RawHeaders, Request
 from littoral.net.repeated import PATIENCE, LastHead
@@ -37,6 +38,7 @@ class HttpConnection(Upgrading):
     """Made by ``HttpService.connection`` for each accepted socket."""
 
     __slots__ = (
+        "_alike",
         "_fed",
         "_head_fed",
         "_headers",
@@ -57,7 +59,8 @@ class HttpConnection(Upgrading):
         self._target = b""
         self._host = b""  # last Host found valid
         self._last_head = LastHead(server.longest_repeat)
-        self._plain: tuple[str, str, RawHeaders] | None = None  # a head of this read that LastHead may keep
+        self._alike: AlikeHead | None = None  # once there was one to be kept
+        self._plain: tuple[str, str, RawHeaders, int] | None = None  # a head of this read to be kept, its body's length
         self._fed = 0  # bytes of the read being parsed
         self._head_fed = 0  # bytes of whole reads that brought nothing but head, trailers or chunk framing
         self._spans = False  # the head being received began in an earlier read
@@ -91,6 +94,8 @@ class HttpConnection(Upgrading):
         if self._stopped:
             self._rest += data  # reading is paused; this was on its way
             return
+        if self._alike is not None and not (self._in_head or self._in_body) and self._read_alike(self._alike, data):
+            return
         self._fed = len(data)
         between = not (self._in_head or self._in_body)
         try:
@@ -113,8 +118,33 @@ class HttpConnection(Upgrading):
             self._check_unfinished()
         elif self._plain is not None:
             if between:
-                last.keep(data, *self._plain)
+                self._keep(data, *self._plain)
             self._plain = None  # an idle connection need not hold a large head
+
+    def _read_alike(self, alike: AlikeHead, data: bytes) -> bool:
+        found = alike.read(data)
+        if found is None:
+            return False
+        headers, body = found
+        content = BytesBody(body) if body else _EMPTY
+        request = Request(alike.method, alike.target, Headers(headers), content, self._peer, "1.1", time())
+        self._arrived(request, True, None)
+        return True
+
+    def _keeps(self, size: int) -> bool:
+        """Whether a head of which the body has that size is worth keeping."""
+        if not size and self._last_head.in_vain < PATIENCE:
+            return True
+        return self._alike.in_vain < PATIENCE if self._alike is not None else self._server.longest_repeat > 0
+
+    def _keep(self, data: bytes, method: str, target: str, headers: RawHeaders, size: int) -> None:
+        """A head comes again as it is, or, where it is signed or has a body, changed a little."""
+        if not size and self._last_head.in_vain < PATIENCE:
+            self._last_head.keep(data, method, target, headers)
+            return
+        if self._alike is None:
+            self._alike = AlikeHead(self._server.longest_repeat)
+        self._alike.keep(data, method, target, headers, size)
 
     def eof_received(self) -> bool | None:
         self._eof = True
@@ -189,6 +219,8 @@ class HttpConnection(Upgrading):
             self._in_body = self._served = True
             request = Request(method, text, Headers(headers), BytesBody(), self._peer, version, time())
             self._small = request, keep, size
+            if keep and self._keeps(size):
+                self._plain = method, text, headers.copy(), size
             return
         body: IncomingBody | None = None
         if size:
@@ -202,8 +234,8 @@ class HttpConnection(Upgrading):
             if body is not None:  # the parser will say that it ends here
                 self._reframed = framing(size), body
                 self._body = None
-        elif keep and body is None and self._last_head.in_vain < PATIENCE:
-            self._plain = method, text, headers.copy()
+        elif keep and body is None and self._keeps(0):
+            self._plain = method, text, headers.copy(), 0
         self._served = True
         self._arrived(request, keep, body)
 

@@ -22,9 +22,9 @@ LONGEST = 2048
 # Heads kept in a row of which none came again; then no more are (a client that signs its requests never repeats one).
 PATIENCE = 8
 
-_VERSION = b" HTTP/1.1\r\n"
+VERSION = b" HTTP/1.1"
 # Origin form without "#" and without what is odd in a URL: a subset of what llhttp and the checks accept.
-_PLAIN_TARGET = re.compile(rb"/[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*\Z").match
+PLAIN_TARGET = re.compile(rb"/[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*\Z").match
 
 
 class LastHead:
@@ -55,7 +55,7 @@ class LastHead:
             not data.endswith(self._tail)
             or not data.startswith(self._start)
             # Up to where the tail begins, and no byte of the target can end a line: so this is one head, and all of it.
-            or not _PLAIN_TARGET(data, start, end)
+            or not PLAIN_TARGET(data, start, end)
         ):
             return False
         self.head = data
@@ -77,7 +77,7 @@ class LastHead:
             len(data) <= self._limit
             and data.find(b"\r\n\r\n") == len(data) - 4
             and data.startswith(start)
-            and data.startswith(_VERSION, end)
+            and data.startswith(VERSION + b"\r\n", end)
         ):
             self.head, self.method, self.target, self.headers = data, method, target, headers
             self._start, self._tail, self._room = start, data[end:], self._limit

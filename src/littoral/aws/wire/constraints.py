@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import cache, lru_cache
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:  # botocore is loaded with the first call
@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # botocore is loaded with the first call
 
 MOST = 3  # problems that are told
 SHORT = 256  # characters of a text whose verdict is kept
+MOST_KEPT = 1024  # verdicts of one shape
 ENUMS_CHECKED = frozenset(("lambda", "iot", "iot-data", "greengrassv2", "cloudfront", "shield", "wafv2"))
 
 
@@ -150,10 +151,11 @@ def _map_checker(size: Checker | None, item: Checker | None) -> Checker | None:
 
 def _text_checker(size: Checker | None, allowed: tuple[str, ...], pattern: str | None) -> Checker:
     choice = frozenset(allowed)
+    good: set[str] = set()  # short texts that were found so
 
     def check(value: Any) -> Problems:
-        if not isinstance(value, str):
-            return GOOD  # a stream
+        if not isinstance(value, str) or value in good:  # or a stream
+            return GOOD
         wrong_size = size(value) if size is not None else GOOD
         problems = wrong_size
         if choice and value not in choice:
@@ -161,6 +163,10 @@ def _text_checker(size: Checker | None, allowed: tuple[str, ...], pattern: str |
         # some patterns take long over a text that is too long
         if pattern is not None and not wrong_size and not _fits(pattern, value):
             problems = [*problems, Problem("", f"satisfy regular expression pattern: {pattern}", value[:100])]
+        if not problems and len(value) <= SHORT:
+            if len(good) >= MOST_KEPT:
+                good.clear()
+            good.add(value)
         return problems
 
     return check
@@ -202,15 +208,8 @@ def _range_checker(low: float | None, high: float | None) -> Checker | None:
 
 
 def _fits(pattern: str, value: str) -> bool:
-    return _fits_kept(pattern, value) if len(value) <= SHORT else _matches(pattern, value)
-
-
-def _matches(pattern: str, value: str) -> bool:
     compiled = _compiled(pattern)
     return compiled is None or compiled.search(value) is not None
-
-
-_fits_kept = lru_cache(maxsize=4096)(_matches)
 
 
 @cache

@@ -91,7 +91,7 @@ def _reading(codecs: Codecs, kind: str, shape: Shape | None) -> tuple[int | None
         return most_of(codecs.service), lambda parts: document(jsonbody.load(parts.data))
     outside, within = rest.located(shape.members)
     payload = shape.serialization.get("payload")
-    readers = rest.readers(outside)
+    readers = [rest.remembered(outside)] if outside else []
     holds = None
     if payload is not None:
         holds, body = _payload_reader(codecs, payload, shape.members[payload], xml=kind == "rest-xml")

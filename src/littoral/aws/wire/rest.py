@@ -16,6 +16,10 @@ from littoral.net.message import Response
 if TYPE_CHECKING:  # botocore is loaded with the first call
     from botocore.model import Shape
 
+_CHANGEABLE = frozenset(("list", "map", "structure"))  # values that who is given them might change
+MOST_KEPT = 256  # ways to ask for one operation that are remembered
+SHORT = 512  # characters of one
+
 Reader = Callable[[Parts, dict[str, Any]], None]  # puts what it finds
 Writer = Callable[[Any, Response], None]
 
@@ -39,6 +43,50 @@ def readers(members: Mapping[str, Shape]) -> list[Reader]:
     for name, member in members.items():
         by_place.setdefault(member.serialization["location"], {})[name] = member
     return [_PLACES[place](those) for place, those in by_place.items()]
+
+
+def remembered(members: Mapping[str, Shape]) -> Reader:
+    """One for all of them. A client's calls have the same outside the body again and again: where it is a path and
+    headers, it is read once."""
+    by_place = readers(members)
+    places = {member.serialization["location"] for member in members.values()}
+    if not places <= {"uri", "header", "querystring"} or any(
+        member.type_name in _CHANGEABLE or member.serialization.get("jsonvalue") for member in members.values()
+    ):
+        return _one_by_one(by_place)
+    names = [
+        _wire(member, name).lower().encode()
+        for name, member in members.items()
+        if member.serialization["location"] == "header"
+    ]
+    none_of = frozenset(names).isdisjoint
+    kept: dict[tuple[str | bytes | None, ...], dict[str, Any]] = {}
+
+    def read(parts: Parts, found: dict[str, Any]) -> None:
+        fields = parts.fields
+        key: tuple[str | bytes | None, ...] = tuple(parts.labels.values())
+        if not none_of(fields):
+            key += tuple(map(fields.get, names))
+        known = kept.get(key) if not parts.query else None
+        if known is not None:
+            found.update(known)
+            return
+        for reader in by_place:
+            reader(parts, found)
+        if not parts.query and sum(map(len, filter(None, key))) <= SHORT:
+            if len(kept) >= MOST_KEPT:
+                kept.clear()
+            kept[key] = found.copy()
+
+    return read
+
+
+def _one_by_one(by_place: list[Reader]) -> Reader:
+    def read(parts: Parts, found: dict[str, Any]) -> None:
+        for reader in by_place:
+            reader(parts, found)
+
+    return read
 
 
 def _path_reader(members: Mapping[str, Shape]) -> Reader:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import re
 from collections.abc import AsyncIterator, Awaitable
 from typing import Any
 
@@ -13,14 +12,13 @@ from littoral.aws.invoke import InvokeResult
 from littoral.aws.service import Call, Later, Output, ServiceError, operation
 from littoral.functions.api.parts import Operations
 from littoral.functions.catalog import Target
+from littoral.functions.frames import ID
 from littoral.functions.lineage import MOST, followed, recursive, trace_of
 from littoral.functions.names import Reference, invalid, new_request_id
 from littoral.functions.payload import MAX_EVENT, MAX_SYNC, check_context, check_payload, check_small, too_large
 from littoral.functions.streaming import ResponseStream
 from littoral.net.message import Body, BodyTooLarge
 from littoral.protocols.eventstream import CONTENT_TYPE
-
-_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
 class InvokeOperations(Operations):
@@ -41,7 +39,11 @@ class InvokeOperations(Operations):
         if (
             plain and isinstance(payload, bytes) and check_small(payload)
         ):  # most calls: nothing to wait for but the event
-            _, target = self._invocable(function_name, qualifier)
+            if qualifier is not None:
+                _, target = self._invocable(function_name, qualifier)
+            else:
+                target = self._catalog.called(function_name)
+                self._parts.readiness.check_invocable(target.function.name)
             return self._run(call, target, payload, b"", tail=tail)
         return self._check_and_run(call, function_name, qualifier, invocation_type, client_context, payload, tail=tail)
 
@@ -188,15 +190,18 @@ async def _whole(payload: bytes | Body, limit: int, kind: str) -> bytes:
 
 def _trace(call: Call, target: Target) -> str:
     """The X-Ray header for the function. Raises RecursiveInvocationException."""
-    trace, count = followed(trace_of(call.request.headers.get("x-amzn-trace-id")), target.function.name)
+    header = call.request.headers.get("x-amzn-trace-id")
+    if header is None:
+        return ""
+    trace, count = followed(trace_of(header), target.function.name)
     if count > MOST and target.function.recursive_loop != "Allow":
         raise recursive()
     return trace
 
 
 def _request_id(call: Call) -> str:
-    """The call's own, as in AWS, when it has the form that frames and records need."""
-    return call.request_id if _UUID.fullmatch(call.request_id) else new_request_id()
+    """The call's own, as in AWS, when it has the length that frames and records need."""
+    return call.request_id if len(call.request_id) == ID else new_request_id()
 
 
 def _client_context(text: str | None) -> bytes:

@@ -508,12 +508,12 @@ function makeContext(requestId, arn, context, group, deadline) {
   };
 }
 
-/** The X-Ray header of an event that came without one. The request's id is random enough for both numbers in it. */
+/** The X-Ray header of an event that came without one. Of the request's id the first group is of this event alone. */
 function newTrace(id) {
   const now = Math.floor(Date.now() / 1000).toString(16).padStart(8, '0');
   const middle = id.slice(19, 23);
   const root = id.slice(0, 8) + id.slice(9, 13) + id.slice(14, 18) + middle + id.slice(24, 28);
-  return `Root=1-${now}-${root};Parent=${middle}${id.slice(24)};Sampled=0`;
+  return `Root=1-${now}-${root};Parent=${id.slice(0, 8)}${id.slice(28)};Sampled=0`;
 }
 
 function invoke(frame) {

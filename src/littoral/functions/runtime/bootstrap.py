@@ -317,10 +317,10 @@ def settle(spec: dict[str, Any]) -> None:
 
 
 def new_trace(request_id: str) -> str:
-    """The header of an event that came without one. The request's id is random enough for both numbers in it."""
+    """The header of an event that came without one. Of the request's id the first group is of this event alone."""
     first, second, third, middle, last = request_id.split("-")
     root = f"{first}{second}{third}{middle}{last[:4]}"
-    return f"Root=1-{int(time.time()):08x}-{root};Parent={middle}{last};Sampled=0"
+    return f"Root=1-{int(time.time()):08x}-{root};Parent={first}{last[4:]};Sampled=0"
 
 
 class Instance:
