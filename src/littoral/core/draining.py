@@ -71,14 +71,22 @@ class Draining:
 
     # ----------------------------------------------------------------------------- what the place above says
 
+    def accepted(self, found: Sequence[Spooled]) -> None:
+        """By the place above."""
+        self.sent += len(found)
+        self._acknowledged += [spooled.sequence for spooled in found]
+        if not self.denials.quiet:
+            for spooled in found:
+                if self.denials.accepted(spooled, self._monotonic()):
+                    log.warning("the place above takes messages to %s again", spooled.topic)
+                    self._allowed.append(spooled.target)
+        self._session.alone = self.denials.alone
+        self._settle.set()
+
     def answered(self, spooled: Spooled, reason: int) -> None:
         """By the place above."""
         if reason < Reason.UNSPECIFIED_ERROR:
-            self.sent += 1
-            self._acknowledged.append(spooled.sequence)
-            if not self.denials.quiet and self.denials.accepted(spooled, self._monotonic()):
-                log.warning("the place above takes messages to %s again", spooled.topic)
-                self._allowed.append(spooled.target)
+            self.accepted([spooled])
         elif reason == Reason.NOT_AUTHORIZED:
             self.denials.refused(spooled, self._monotonic())
             self._hold([spooled])

@@ -303,12 +303,19 @@ class Link:
                 self.stats.lost_from_above += 1
                 continue
             self._inbox.put_nowait((message, self._wire))
+        accepted: list[Spooled] = []
         for handle, reason in happened.acknowledged:
-            if isinstance(handle, Spooled):
+            if not isinstance(handle, Spooled):
+                if not handle.done():
+                    handle.set_result(reason)
+            elif reason:
+                self.draining.accepted(accepted)  # in their order
                 self.draining.answered(handle, reason)
-            elif not handle.done():
-                handle.set_result(reason)
+                accepted = []
+            else:
+                accepted.append(handle)
         if happened.acknowledged:
+            self.draining.accepted(accepted)
             self.draining.more()
 
     def _confirm(self, number: int, refused: list[int]) -> None:

@@ -128,7 +128,10 @@ class Session:
         self._pinged = False
         happened = Happened()
         try:
-            for packet in self._decoder.feed(data):
+            if self.connected:
+                numbers, data = self._decoder.acknowledged(data)
+                self._accepted(numbers, happened)
+            for packet in self._decoder.feed(data) if data else ():
                 self._take(packet, happened)
         except MalformedPacket as problem:
             happened.broken = Broken(f"the place above sent what is no MQTT: {problem}")
@@ -171,7 +174,8 @@ class Session:
 
     def fits(self, topic: str, payload: bytes, block: bytes) -> bool:
         """Whether the place above takes packets of this size. 16 bytes are for lengths and the identifier."""
-        return not self._max_packet or len(payload) + len(topic.encode()) + len(block) + 16 <= self._max_packet
+        left = self._max_packet - 16 - len(payload) - len(block)
+        return not self._max_packet or 4 * len(topic) <= left or len(topic.encode()) <= left
 
     def handles(self) -> list[Any]:
         """Of what is not acknowledged yet, in order."""
@@ -260,6 +264,14 @@ class Session:
                 raise Broken(f"the place above closed: reason 0x{packet.reason:02x}")
             case _:
                 raise Broken(f"{type(packet).__name__} from the place above")
+
+    def _accepted(self, numbers: Iterable[int], happened: Happened) -> None:
+        for number in numbers:
+            sent = self._unacknowledged.pop(number, None)
+            if sent is not None:
+                if self._due:
+                    self._due.pop(number, None)
+                happened.acknowledged.append((sent.handle, 0))
 
     def _acknowledged(self, packet: Ack, happened: Happened) -> None:
         sent = self._unacknowledged.get(packet.packet_id)

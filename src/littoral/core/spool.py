@@ -16,18 +16,17 @@ import contextlib
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple
+from functools import cache
+from typing import Literal, NamedTuple
 
 from littoral.core.denials import Target
 from littoral.core.rejected import Rejected, SetAside
 from littoral.protocols.mqtt.properties import PublishProperties, properties_block
-from littoral.protocols.mqtt.wire import encode_text
 from littoral.store.contract import Conflict, Consumer, Message, Outgoing, Records, Retention, Streams
 
 STREAM = "core/spool"
 EPOCH = "core/spool-epoch"
 MESSAGE_ID = "littoral-message-id"
-_NAME: Final = b"\x26" + encode_text(MESSAGE_ID)  # a user property (5.0 s. 2.2.2.2); its value follows
 PAGE = 500  # messages put back at once
 FOREVER = 10 * 365 * 24 * 3600.0  # seconds; who sends again decides the link, not a timer
 
@@ -65,6 +64,12 @@ class Extras:
 PLAIN = Extras()
 
 
+@cache
+def _name(size: int) -> bytes:
+    """The user property (5.0 s. 2.2.2.2) of a message id of so many bytes, up to these."""
+    return properties_block({"user_properties": [(MESSAGE_ID, "x" * size)]})[:-size]
+
+
 class Spooled(NamedTuple):
     sequence: int
     message_id: str
@@ -92,7 +97,8 @@ class Spooled(NamedTuple):
     def block(self, now: float) -> bytes | None:
         """Its properties as on the wire, the message id among them; None once its message expiry is over. What it has
         waited here counts (5.0 s. 3.3.2.3.3)."""
-        named = _NAME + encode_text(self.message_id)
+        identity = self.message_id.encode()
+        named = _name(len(identity)) + identity
         if len(self.headers) == 1:
             return named
         expiry = self.headers.get("expiry")
@@ -147,14 +153,16 @@ class Spool:
 
     async def fetch(self, limit: int, *, wait: float) -> list[Spooled]:
         """The next in order, each once in this process; after a restart, all that were not acknowledged."""
-        found = []
-        for message in await self._consumer.fetch(limit, wait=wait):
-            if self._handed_out and message.sequence > self._handed_out + 1:
-                self.dropped += message.sequence - self._handed_out - 1
-            self._handed_out = max(self._handed_out, message.sequence)
-            message_id = message.headers.get("id") or f"{self.identity}/{message.sequence}"
-            found.append(Spooled(message.sequence, message_id, message.data, message.headers, message.published_at))
-        return found
+        found = await self._consumer.fetch(limit, wait=wait)
+        if found:  # in order, and nothing comes again: what is not among them is gone
+            before = self._handed_out or found[0].sequence - 1
+            self._handed_out = found[-1].sequence
+            self.dropped += self._handed_out - before - len(found)
+        identity = self.identity
+        return [
+            Spooled(sequence, headers.get("id") or f"{identity}/{sequence}", data, headers, at)
+            for sequence, data, headers, at, _ in found
+        ]
 
     async def ack(self, sequences: Sequence[int]) -> None:
         """The place above has them."""

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 
 class StoreError(Exception):
@@ -123,8 +123,7 @@ class Extent:
     size: int = 0  # bytes of data
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     sequence: int  # 1, 2, 3 … within the stream, without gaps at publication
     data: bytes
     headers: Mapping[str, str]

@@ -168,3 +168,24 @@ def test_malformed(level: int, raw: str, reason: Reason) -> None:
     with pytest.raises(MalformedPacket) as caught:
         Decoder(level, max_packet=100_000).feed(bytes.fromhex(raw))
     assert caught.value.reason == reason
+
+
+@given(st.lists(st.sampled_from([1, 2, 0x4002, 65535, -1])), st.lists(st.integers(0, 60), max_size=3))
+def test_plain_acknowledgements_need_not_become_packets(numbers: list[int], cuts: list[int]) -> None:
+    """-1 has a reason, so it is none of these."""
+    acks = [p.Ack(4, 7, 0x10) if each < 0 else p.Ack(4, each) for each in numbers]
+    data = b"".join(encode(each, 5) for each in acks)
+    decoder, told = Decoder(5), []
+    for start, stop in itertools.pairwise(sorted([0, *cuts, len(data)])):
+        found, rest = decoder.acknowledged(data[start:stop])
+        told += [p.Ack(4, each) for each in found]
+        told += decoder.feed(rest)
+    assert told == acks
+
+
+def test_an_acknowledgement_of_nothing_is_left_to_be_refused() -> None:
+    decoder = Decoder(5)
+    found, rest = decoder.acknowledged(b"@\x02\0\1@\x02\0\0@\x02\0\2")
+    assert found == (1,)
+    with pytest.raises(MalformedPacket):
+        decoder.feed(rest)

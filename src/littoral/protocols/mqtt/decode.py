@@ -6,6 +6,8 @@ here for what is not an ordinary PUBLISH or PUBACK.
 
 from __future__ import annotations
 
+import re
+import struct
 from collections.abc import Callable
 from typing import Final
 
@@ -31,6 +33,8 @@ from littoral.protocols.mqtt.properties import Properties, PublishProperties, re
 from littoral.protocols.mqtt.reasons import Reason
 from littoral.protocols.mqtt.wire import MAX_REMAINING, MalformedPacket, ProtocolViolation, Reader
 
+_PUBACKS: Final = re.compile(rb"(?:@\x02(?!\0\0)..)*", re.DOTALL)
+
 
 class Decoder:
     """Feed it what arrives; it returns the packets that are complete.
@@ -43,6 +47,14 @@ class Decoder:
         self.level = level
         self.max_packet = max_packet
         self._rest = b""
+
+    def acknowledged(self, data: bytes) -> tuple[tuple[int, ...], bytes]:
+        """What arrives, to be fed: the identifiers of the PUBACKs of success that it begins with, and the rest. A
+        thousand of these need not become packets."""
+        data, self._rest = self._rest + data, b""
+        found = _PUBACKS.match(data)
+        end = found.end() if found is not None else 0
+        return struct.unpack(">" + "2xH" * (end // 4), data[:end]), data[end:]
 
     def feed(self, data: bytes) -> list[Packet]:
         self._rest = data = self._rest + data

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from littoral.protocols.mqtt.packets import (
     Ack,
     Auth,
@@ -51,8 +53,16 @@ def publish_parts(packet: Publish, level: int) -> tuple[bytes, bytes]:
 
 def publish_with(block: bytes, topic: str, payload: bytes, packet_id: int, *, retain: bool = False) -> bytes:
     """A PUBLISH of MQTT 5 and QoS 1 whose properties are encoded already (``properties_block``)."""
-    head = encode_text(topic) + packet_id.to_bytes(2, "big") + encode_variable(len(block)) + block
-    return (b"3" if retain else b"2") + encode_variable(len(head) + len(payload)) + head + payload
+    rest = encode_variable(len(block))
+    head = _head(b"3" if retain else b"2", topic, 2 + len(rest) + len(block) + len(payload))
+    return b"".join((head, packet_id.to_bytes(2, "big"), rest, block, payload))
+
+
+@lru_cache(maxsize=1024)
+def _head(first: bytes, topic: str, rest: int) -> bytes:
+    """Of a PUBLISH, up to the packet identifier: ``rest`` bytes follow. A sender has few topics and sizes."""
+    name = encode_text(topic)
+    return first + encode_variable(len(name) + rest) + name
 
 
 def again(publish: bytes) -> bytes:

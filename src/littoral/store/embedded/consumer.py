@@ -11,14 +11,17 @@ import asyncio
 import heapq
 import json
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 
 import apsw
 
 from littoral.store.contract import Message, NotFound
 from littoral.store.embedded import log
 from littoral.store.embedded.database import Database
+
+# When, the sequence, deliveries so far; and sequences before it that were handed out with it.
+_Due = tuple[float, int, int, tuple[int, ...]]
 
 
 class EmbeddedConsumer:
@@ -32,7 +35,7 @@ class EmbeddedConsumer:
         self._clock = clock
         self.ack_wait = 30.0  # seconds
         self._in_flight: dict[int, tuple[int, float]] = {}  # sequence -> (deliveries, when it comes again)
-        self._due: list[tuple[float, int, int]] = []  # heap of (when, sequence, deliveries so far)
+        self._due: list[_Due] = []  # heap
         above = "SELECT sequence FROM acknowledged WHERE consumer = ?"
         self._acknowledged = {row[0] for row in database.read(above, (number,))}  # beyond the cursor
         retried = "SELECT sequence, deliveries, due FROM retries WHERE consumer = ?"
@@ -124,11 +127,14 @@ class EmbeddedConsumer:
         now = self._clock()
         found: list[Message] = []
         while self._due and len(found) < limit:
-            due, sequence, deliveries = self._due[0]
+            due, sequence, deliveries, before = self._due[0]
             current = self._in_flight.get(sequence) == (deliveries, due)
             if current and due > now:
                 break
             heapq.heappop(self._due)
+            for each in before:
+                if self._in_flight.get(each) == (deliveries, due):
+                    heapq.heappush(self._due, (due, each, deliveries, ()))
             if current:  # else acknowledged, handed out or scheduled anew meanwhile
                 found += self._hand_out_again(sequence, deliveries, now)
         return found
@@ -147,6 +153,10 @@ class EmbeddedConsumer:
             page = messages_after(self._database, self._stream, self._cursor, limit - len(found))
             if not page:
                 break
+            if not (self._acknowledged or self._retries):
+                self._hand_out_all([message.sequence for message in page], now + self.ack_wait)
+                found += page
+                continue
             for message in page:
                 self._cursor = message.sequence
                 if message.sequence in self._acknowledged:
@@ -161,12 +171,18 @@ class EmbeddedConsumer:
 
     def _hand_out(self, message: Message, deliveries: int, now: float) -> Message:
         self._schedule(message.sequence, deliveries, now + self.ack_wait)
-        return message if deliveries == 1 else replace(message, deliveries=deliveries)
+        return message if deliveries == 1 else message._replace(deliveries=deliveries)
+
+    def _hand_out_all(self, sequences: list[int], due: float) -> None:
+        """The first time: they are due at once, so one entry of the heap stands for all."""
+        self._cursor = sequences[-1]
+        self._in_flight.update(dict.fromkeys(sequences, (1, due)))
+        heapq.heappush(self._due, (due, sequences[-1], 1, tuple(sequences[:-1])))
 
     def _schedule(self, sequence: int, deliveries: int, due: float) -> None:
         """Hand it out again at ``due``, unless it is acknowledged or scheduled anew before."""
         self._in_flight[sequence] = (deliveries, due)
-        heapq.heappush(self._due, (due, sequence, deliveries))
+        heapq.heappush(self._due, (due, sequence, deliveries, ()))
 
 
 def messages_after(database: Database, stream: int, after: int, limit: int) -> list[Message]:
@@ -175,4 +191,11 @@ def messages_after(database: Database, stream: int, after: int, limit: int) -> l
         " ORDER BY sequence LIMIT ?",
         (stream, after, limit),
     )
-    return [Message(row[0], row[1], json.loads(row[2]) if row[2] else {}, row[3]) for row in rows]
+    return [Message(sequence, data, _headers_of(text), at) for sequence, data, text, at in rows]
+
+
+@lru_cache(maxsize=256)
+def _headers_of(text: str) -> Mapping[str, str]:
+    """The messages of one page mostly have the same."""
+    found: dict[str, str] = json.loads(text) if text else {}
+    return found

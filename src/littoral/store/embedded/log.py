@@ -160,10 +160,11 @@ def drop(connection: apsw.Connection, stream: int, state: Extent, upto: int) -> 
     """Remove the head of the stream; ``state`` is brought up to date but not saved."""
     if upto <= state.before:
         return
-    gone = "DELETE FROM messages WHERE stream = ? AND sequence <= ? RETURNING length(data)"
-    for (length,) in connection.execute(gone, (stream, upto)):
-        state.count -= 1
-        state.size -= length
+    head = "FROM messages WHERE stream = ? AND sequence <= ?"
+    for count, size in connection.execute(f"SELECT count(*), total(length(data)) {head}", (stream, upto)):
+        state.count -= count
+        state.size -= int(size)
+    connection.execute(f"DELETE {head}", (stream, upto))
 
 
 def _save(connection: apsw.Connection, stream: int, state: Extent) -> None:
