@@ -10,11 +10,11 @@ from littoral.site.capabilities import CoreFunctions
 def test_what_first_runs_is_told_of_once() -> None:
     told: list[str] = []
     functions: Any = SimpleNamespace(
-        invoke=lambda invocation: told.append("invoked"), hold=lambda held: told.append(f"held {len(held)}")
+        invoke=lambda invocation: told.append("invoked"), hold=lambda held, tell: told.append(f"held {len(held)}")
     )
     core = CoreFunctions(functions, lambda: told.append("begins"))
-    core.hold([])
-    core.hold([cast(Any, SimpleNamespace(function="f", function_version="1"))])
+    core.hold([], print)
+    core.hold([cast(Any, SimpleNamespace(function="f", function_version="1"))], print)
     for _ in range(2):
         cast(Any, core.invoke)(Invocation("f", b"{}"))
     assert told == ["held 0", "begins", "held 1", "invoked", "invoked"]

@@ -22,6 +22,7 @@ from tests.core.world import CORE, CorePlace, until
 
 DEPLOYMENT = "AWSManagedGreengrassV2Deployment"
 OF_JOBS = "namespace-aws-gg-deployment"  # of jobs that are Greengrass's: AWS's nucleus has it in its topics of jobs
+HEALTH = f"$aws/things/{CORE}/greengrassv2/health/json"  # AWS's nucleus: FleetStatusService
 SESSION = 7 * 24 * 3600  # seconds that AWS keeps a session at most
 FILTERS, SLASHES, TOPIC, CLIENT_ID = 8, 7, 256, 128  # of one SUBSCRIBE, of a topic, bytes of a topic and of a client id
 
@@ -107,7 +108,7 @@ async def test_a_core_speaks_as_aws_s_sdk_and_within_aws_s_quotas(tmp_path: Path
     place.upstream = Upstream("127.0.0.1", above.port)
     await place.start()
     of_sdk = {each.replace("$next/get", f"$next/{OF_JOBS}/get") for each in topics_of_the_sdk()}
-    wanted = {*of_sdk, f"$aws/things/{CORE}/jobs/notify-{OF_JOBS}", "ward/1"}  # the SDK knows no namespaces
+    wanted = {*of_sdk, f"$aws/things/{CORE}/jobs/notify-{OF_JOBS}", "ward/1", HEALTH}  # the SDK knows no namespaces
 
     def topics() -> set[str]:
         filters = {each.filter for packet in heard.subscribes for each in packet.filters}

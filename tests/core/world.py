@@ -143,6 +143,7 @@ class RegionPlace:
             self._allows,
         )
         self.things.shadows.on_shadow_changed(self.greengrass.shadow_changed)
+        self.things.on_fleet_status(self.greengrass.fleet_status)
         self.kinesis = (await StreamStore.open(self.store, region=REGION, account=ACCOUNT)).api
         secrets = await SecretStore.open(
             self.store.records("secrets"),

@@ -116,7 +116,7 @@ class Applying:
         if self.broken:
             log.error("components whose function is not here: %s", ", ".join(sorted(self.broken)))
         await self._routes.change(tuple(runnable), plan.bridges, keep={each.name for each in plan.lambdas})
-        self._functions.hold(each for each in runnable if each.pinned)
+        self._functions.hold((each for each in runnable if each.pinned), self._nucleus.tell)
 
     def failing(self) -> set[str]:
         """Components whose long-lived function does not run."""
@@ -271,7 +271,7 @@ class Applying:
         broken = set(plan.names)
         for _ in range(TRIES):
             if broken:
-                self._functions.hold(each for each in plan.lambdas if each.pinned)
+                self._functions.hold((each for each in plan.lambdas if each.pinned), self._nucleus.tell)
                 await self._functions.held()
                 broken = self._failing(plan.lambdas)
         if broken:

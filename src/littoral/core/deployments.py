@@ -17,13 +17,14 @@ from typing import Any
 from littoral import __version__
 from littoral.core.applying import Applying, Failed
 from littoral.core.document import SHADOW, Status, reported
+from littoral.core.fleetstatus.message import Component, Trigger
+from littoral.core.fleetstatus.service import FleetStatusService
 from littoral.core.link import Link
 from littoral.core.local.brought import Brought
 from littoral.core.local.orders import LocalOrders
 from littoral.core.nucleus.bootstrap import RestartNeeded
 from littoral.core.nucleus.nucleus import Nucleus
 from littoral.core.orders import JobOrders, Order, Orders, Outcome, ShadowOrders
-from littoral.core.planning import PLATFORM
 from littoral.core.source import Unreachable
 from littoral.store.contract import StoreError
 from littoral.store.documents import Documents
@@ -44,6 +45,7 @@ class CoreDeployments:
         link: Link,
         applying: Applying,
         nucleus: Nucleus,
+        fleet: FleetStatusService,
         restart: Callable[[], None],
     ) -> None:
         """``folder`` is for what comes with local deployments; ``restart`` ends this core, to be started again."""
@@ -52,9 +54,16 @@ class CoreDeployments:
         self._link = link
         self._applying = applying
         self._nucleus = nucleus
+        self._fleet = fleet
+        fleet.components = self._health
         self._shadow = ShadowOrders(thing, documents, link, self._report)
-        self._jobs = JobOrders(thing, documents, link, self._shadow.told)
-        self.local = LocalOrders(folder, documents, self._standing, self._shadow.told)
+        self._jobs = JobOrders(thing, documents, link)
+        self.local = LocalOrders(folder, documents, self._standing)
+        self._triggers: dict[int, Trigger] = {
+            id(self._shadow): "THING_DEPLOYMENT",
+            id(self._jobs): "THING_GROUP_DEPLOYMENT",
+            id(self.local): "LOCAL_DEPLOYMENT",
+        }
         self._orders: tuple[Orders, ...] = (self.local, self._shadow, self._jobs)  # one from above may wait for long
         self._look = asyncio.Event()
         self._follower: asyncio.Task[None] | None = None
@@ -109,21 +118,22 @@ class CoreDeployments:
         ]
 
     async def _report(self, arn: str, status: Status | None, reason: str, detail: str | None) -> None:
-        part = reported(arn, status, __version__, self.listed(), PLATFORM, reason, detail)
+        part = reported(arn, status, __version__, reason, detail)
         topic = f"$aws/things/{self.thing}/shadow/name/{SHADOW}/update"
         await self._link.publish(topic, json.dumps({"state": {"reported": part}}).encode())
 
+    def _health(self) -> list[Component]:
+        arns = self._applying.active.arns()
+        return [
+            Component(each["name"], each["version"], each["state"], each["root"], tuple(arns[each["name"]]))
+            for each in self.listed()
+        ]
+
     async def _watch(self) -> None:
-        """A component that breaks, or is whole again, is told at once: the core is UNHEALTHY, or HEALTHY again."""
-        told = self._broken()
+        """A component that breaks, or is whole again, is told soon: the core is UNHEALTHY, or HEALTHY again."""
         while True:
             await self._nucleus.changed()
-            if (found := self._broken()) != told:
-                told = found
-                await self._shadow.told()
-
-    def _broken(self) -> set[str]:
-        return {each["name"] for each in self.listed() if each["state"] == "BROKEN"}
+            self._fleet.changed()
 
     async def _follow(self) -> None:
         while True:
@@ -142,6 +152,7 @@ class CoreDeployments:
                 asyncio.get_running_loop().call_later(RETRY, self._look.set)
             else:
                 log.info("deployment %s: %s %s", order.deployment.arn, outcome.status, outcome.reason)
+                await self._fleet.deployed(self._triggers[id(order.orders)], _information(order, outcome))
                 await order.orders.finished(outcome)
                 self._look.set()
 
@@ -168,3 +179,19 @@ class CoreDeployments:
             log.exception("deployment %s failed by our own fault", arn)
             return Outcome(order.key, "FAILED", f"internal error: {problem!r}", "FAILED_UNABLE_TO_ROLLBACK")
         return Outcome(order.key, "SUCCEEDED", "", "SUCCESSFUL")
+
+
+def _information(order: Order, outcome: Outcome) -> dict[str, Any]:
+    """Of a deployment that has ended, as the fleet status tells it."""
+    return {
+        "status": outcome.status,
+        "statusDetails": {
+            "detailedStatus": outcome.detail,
+            "failureCause": outcome.reason or None,
+            "errorStack": None,
+            "errorTypes": None,
+        },
+        "fleetConfigurationArnForStatus": order.deployment.arn,
+        "deploymentId": order.deployment.deployment_id,
+        "unchangedRootComponents": [],
+    }

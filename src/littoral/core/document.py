@@ -2,8 +2,8 @@
 
 AWS's nucleus listens to the named shadow ``AWSManagedGreengrassV2Deployment``: ``desired.fleetConfig`` is the
 deployment as JSON text (of a deployment to a thing group, the same is the document of a job); ``reported`` answers with
-``fleetConfigurationArnForStatus``, ``status``, ``statusDetails`` and ``ggcVersion``. Ours adds ``components`` and
-``platform`` (AWS's core tells these through its fleet status service).
+``fleetConfigurationArnForStatus``, ``status``, ``statusDetails`` and ``ggcVersion``. How components fare is told
+by the fleet status service (``fleetstatus``).
 """
 
 from __future__ import annotations
@@ -124,13 +124,7 @@ def _component(each: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def reported(
-    arn: str,
-    status: Status | None,
-    version: str,
-    components: list[dict[str, Any]],
-    platform: Mapping[str, str],
-    reason: str = "",
-    detail: str | None = None,
+    arn: str, status: Status | None, version: str, reason: str = "", detail: str | None = None
 ) -> dict[str, Any]:
     """``reported`` as a core writes it; a None removes what an earlier one left."""
     return {
@@ -138,51 +132,25 @@ def reported(
         "fleetConfigurationArnForStatus": arn,
         "status": status,
         "statusDetails": {"detailedStatus": detail or None, "failureCause": reason or None},
-        "components": components,
-        "platform": dict(platform),
+        "components": None,  # which, with the platform, an earlier version of Littoral wrote
+        "platform": None,
     }
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a core said of itself, as far as it can be read. A device writes what it likes into its shadow."""
+    """How a deployment stands on a core, as far as it can be read. A device writes what it likes into its shadow."""
 
     arn: str
     status: str
     reason: str
-    version: str
-    components: tuple[Mapping[str, Any], ...]
-    os: str
-    architecture: str
-
-
-STATES = ("NEW", "INSTALLED", "STARTING", "RUNNING", "STOPPING", "ERRORED", "BROKEN", "FINISHED")
 
 
 def parse_reported(part: Mapping[str, Any]) -> Report:
-    details, machine = _mapping(part.get("statusDetails")), _mapping(part.get("platform"))
-    listed = part.get("components")
-    found = [
-        {**{key: each[key] for key in ("name", "version", "state")}, "root": each.get("root") is not False}
-        for each in (listed if isinstance(listed, list) else [])
-        if isinstance(each, dict)
-        and all(isinstance(each.get(key), str) and each[key] for key in ("name", "version"))
-        and each.get("state") in STATES
-    ]
-    return Report(
-        _text(part.get("fleetConfigurationArnForStatus")),
-        _text(part.get("status")),
-        _text(details.get("failureCause")),
-        _text(part.get("ggcVersion")),
-        tuple(found),
-        _text(machine.get("os")),
-        _text(machine.get("architecture")),
-    )
+    details = part.get("statusDetails")
+    reason = details.get("failureCause") if isinstance(details, dict) else ""
+    return Report(_text(part.get("fleetConfigurationArnForStatus")), _text(part.get("status")), _text(reason))
 
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from littoral.core.document import SHADOW, Report, parse_reported
+from littoral.core.fleetstatus.message import parse
 from littoral.core.ports import Allows, ArtifactObjects, DeploymentJobs, FunctionCatalog, Shadows
 from littoral.core.region.clients import ClientDevices
 from littoral.core.region.components import Components
@@ -64,6 +65,10 @@ class Greengrass(Components, Deployments, CoreDevices, ClientDevices):
             reported = (document.get("state") or {}).get("reported")
             if isinstance(reported, dict):
                 self._reports.put_nowait((thing, parse_reported(reported)))
+
+    async def fleet_status(self, thing: str, payload: bytes) -> None:
+        """What a core publishes to its topic of that; durable on return. Raises ValueError for what is none."""
+        await self.record_health(thing, parse(payload), self._clock())
 
     async def _record_all(self) -> None:
         while True:

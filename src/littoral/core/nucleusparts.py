@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from littoral.core.public import Played
 
 NAME = telemetry.NAME
-MQTT, PLATFORM = "mqtt", "platformOverride"
+MQTT, PLATFORM, FLEET = "mqtt", "platformOverride", "fleetStatus"
+INTERVAL, DAY = "periodicStatusPublishIntervalSeconds", 86_400.0
 
 
 def check(configuration: Mapping[str, Any]) -> None:
@@ -23,6 +24,19 @@ def check(configuration: Mapping[str, Any]) -> None:
     mqttsettings.settings_of(mqtt)
     telemetry.settings_of(rest)
     platform_override(configuration)
+    every(configuration.get(FLEET))
+
+
+def every(fleet: Any) -> float:
+    """Seconds between two messages that tell how all fare: a day, as with AWS, or more. Raises BadComponent."""
+    if fleet is None:
+        return DAY
+    if not isinstance(fleet, Mapping) or fleet.keys() - {INTERVAL}:
+        raise BadComponent(f"{NAME}: {FLEET} has {INTERVAL}, and nothing else")
+    seconds = fleet.get(INTERVAL, DAY)
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < 10**9:
+        raise BadComponent(f"{NAME}: {FLEET}.{INTERVAL} must be a number of seconds, and more than 0")
+    return max(DAY, float(seconds))
 
 
 def platform_override(configuration: Mapping[str, Any]) -> dict[str, str]:
@@ -35,19 +49,22 @@ def platform_override(configuration: Mapping[str, Any]) -> dict[str, str]:
 
 def parted(configuration: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     mqtt = {MQTT: configuration[MQTT]} if MQTT in configuration else {}
-    return mqtt, {name: value for name, value in configuration.items() if name not in (MQTT, PLATFORM)}
+    return mqtt, {name: value for name, value in configuration.items() if name not in (MQTT, PLATFORM, FLEET)}
 
 
 class NucleusParts:
-    def __init__(self, mqtt: Played, telemetry: Played) -> None:
+    def __init__(self, mqtt: Played, telemetry: Played, fleet: Played) -> None:
         self._mqtt = mqtt
         self._telemetry = telemetry
+        self._fleet = fleet
 
     async def play(self, configuration: Mapping[str, Any] | None) -> None:
         mqtt, rest = (None, None) if configuration is None else parted(configuration)
         await self._mqtt.play(mqtt)
         await self._telemetry.play(rest)
+        await self._fleet.play(configuration)
 
     async def close(self) -> None:
         await self._mqtt.close()
         await self._telemetry.close()
+        await self._fleet.close()

@@ -1,7 +1,7 @@
 """How a core is told what to run, and where it answers: its own deployments by the shadow, its groups' as jobs.
 
 ==============  ===========================================================  =====================================
-``ShadowOrders``  the named shadow ``AWSManagedGreengrassV2Deployment``        ``reported``, with the core's health
+``ShadowOrders``  the named shadow ``AWSManagedGreengrassV2Deployment``        ``reported``
 ``JobOrders``     jobs of the namespace ``aws-gg-deployment``, one at a time   the execution's status
 ``LocalOrders``   asked for on the device (``local/orders.py``)                kept, for who asks
 ==============  ===========================================================  =====================================
@@ -33,7 +33,7 @@ NAMESPACE = "namespace-aws-gg-deployment"
 MOST_SAID = 1024  # characters of a job's status detail
 
 Report = Callable[[str, Status | None, str, str | None], Awaitable[None]]
-"""Writes arn, status, reason and detail into the shadow, with the core's health. Raises LinkDown."""
+"""Writes arn, status, reason and detail into the shadow. Raises LinkDown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ class ShadowOrders:
         await self.told()
 
     async def told(self) -> None:
-        """How things stand, the health of the core with it; if there is no link, at the next connect."""
+        """How things stand; if there is no link, at the next connect."""
         try:
             await self._tell()
         except LinkDown as problem:
@@ -178,12 +178,9 @@ class ShadowOrders:
 
 
 class JobOrders:
-    """``also`` is told when a job is finished: the core's health is another then."""
-
-    def __init__(self, thing: str, documents: Documents, link: Link, also: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, thing: str, documents: Documents, link: Link) -> None:
         self._thing = thing
         self._link = link
-        self._also = also
         self._prefix = f"$aws/things/{thing}/jobs"
         self._next: tuple[str, str, Mapping[str, Any]] | None = None  # job, key, its document
         self._outcome = _Kept(documents, JOB_OUTCOME)
@@ -217,7 +214,6 @@ class JobOrders:
     async def finished(self, outcome: Outcome) -> None:
         await self._outcome.keep(outcome)
         await self._tell_outcome(outcome)
-        await self._also()
 
     async def _tell_outcome(self, outcome: Outcome) -> None:
         details = {"detailed-deployment-status": outcome.detail or "", "deployment-failure-cause": outcome.reason}

@@ -117,6 +117,21 @@ class Active:
         ]
         return sorted(found, key=lambda update: update.at)
 
+    def arns(self) -> dict[str, list[str]]:
+        """Of each component the deployments that name it, or one that needs it; all of them where that is not known."""
+        found: dict[str, list[str]] = {name: [] for name in self.components}
+        every = [one["arn"] for one in self.targets.values()]
+        for one in self.targets.values():
+            reached, ahead = set(), [each for each in one["components"] if each in self.components]
+            while ahead:
+                name = ahead.pop()
+                reached.add(name)
+                needs = (self.recipes.get(name) or {}).get("ComponentDependencies") or {}
+                ahead += [each for each in needs if each in self.components and each not in reached]
+            for name in reached:
+                found[name].append(one["arn"])
+        return {name: arns or every for name, arns in found.items()}
+
     def run_with(self, name: str) -> Mapping[str, Any]:
         """As whom and within what limits: of the latest deployment that says so."""
         found: Mapping[str, Any] = {}

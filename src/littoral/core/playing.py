@@ -14,6 +14,7 @@ from littoral.core.clientdevices.auth import ClientDeviceAuth
 from littoral.core.clientdevices.ports import ClientPlace
 from littoral.core.clientdevices.telling import Telling
 from littoral.core.exchange import TokenExchange
+from littoral.core.fleetstatus.service import FleetStatusService
 from littoral.core.ipc.calls import Handler
 from littoral.core.ipc.ports import LocalShadows
 from littoral.core.lambdamanager import subscriptions
@@ -62,6 +63,7 @@ class Surroundings:
     nucleus: Nucleus
     shadows: LocalShadows
     routes: Routes
+    fleet: FleetStatusService
     pace: Pace  # of components' requests of shadows
     clients: ClientPlace
 
@@ -96,7 +98,7 @@ class Players:
                 subscriptions.NAME: router,
                 logmanager.NAME: logs,
                 secretmanager.NAME: secrets,
-                NUCLEUS: NucleusParts(MqttNucleus(core.spool, core.link), telemetry),
+                NUCLEUS: NucleusParts(MqttNucleus(core.spool, core.link), telemetry, core.fleet),
                 groups.NAME: auth,
                 detector.NAME: detector.IpDetector(telling, core.link, core.clients),
                 streammanager.NAME: _stream_manager(core, upward),

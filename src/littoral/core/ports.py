@@ -115,8 +115,9 @@ class Functions(Protocol):
         """Who says which variables a function needs that is that component and sees the core's sockets in that folder;
         None where no such component runs."""
 
-    def hold(self, components: Iterable[LambdaComponent]) -> None:
-        """These run from now on, event or not, and are started again when they end; no others are."""
+    def hold(self, components: Iterable[LambdaComponent], tell: Callable[[], None]) -> None:
+        """These run from now on, event or not, and are started again when they end; no others are. ``tell`` is called
+        when ``failure`` of one is another."""
 
     async def held(self) -> None:
         """Returns when each of them runs, or has failed to begin."""

@@ -16,6 +16,7 @@ from littoral.core.clientdevices.ports import ClientPlace
 from littoral.core.consulting import Consulting
 from littoral.core.deployments import CoreDeployments
 from littoral.core.exchange import ALIAS
+from littoral.core.fleetstatus.service import FleetStatusService
 from littoral.core.ipc.configuring import Configuring
 from littoral.core.ipc.deploying import Deploying
 from littoral.core.ipc.messaging import Messaging
@@ -29,6 +30,7 @@ from littoral.core.nucleus.limits import Confine, unconfined
 from littoral.core.nucleus.nucleus import LAMBDA_SOCKET_NAME, Nucleus
 from littoral.core.operator import Operator
 from littoral.core.packages import Packages
+from littoral.core.planning import PLATFORM
 from littoral.core.playing import Players, Surroundings
 from littoral.core.ports import Broker, Deliver, Fence, Functions, Subscription, unfenced
 from littoral.core.routes import Routes
@@ -126,6 +128,8 @@ class Core:
             settings.confine,
         )
         packages = Packages(settings.folder)
+        documents, consulting = Documents(records, "deployment/"), Consulting()
+        fleet = FleetStatusService(settings.thing, documents, link, PLATFORM)
         pace = Pace(time.time)
         players = Players.of(
             Surroundings(
@@ -144,11 +148,11 @@ class Core:
                 nucleus,
                 shadows,
                 routes,
+                fleet,
                 pace,
                 clients,
             )
         )
-        documents, consulting = Documents(records, "deployment/"), Consulting()
         applying = Applying(
             settings.thing,
             documents,
@@ -161,7 +165,7 @@ class Core:
             consulting,
         )
         deployments = CoreDeployments(
-            settings.thing, settings.folder / "local", documents, link, applying, nucleus, settings.restart
+            settings.thing, settings.folder / "local", documents, link, applying, nucleus, fleet, settings.restart
         )
         served = (
             Messaging(nucleus, broker, _Above(link, spool)),

@@ -235,9 +235,10 @@ class Functions(InstalledFunctions):
         """Who says what a function that is a component of a core needs to be one."""
         self._parts.launcher.around.component = component
 
-    def hold(self, functions: Iterable[tuple[str, str]]) -> None:
-        """Names and versions of the pinned functions that run from now on, event or not; no others do."""
-        self._parts.provisioner.hold(Reference(name, version) for name, version in functions)
+    def hold(self, functions: Iterable[tuple[str, str]], tell: Callable[[], None]) -> None:
+        """Names and versions of the pinned functions that run from now on, event or not; no others do. ``tell`` is
+        called when one cannot begin, and when it does after all."""
+        self._parts.provisioner.hold((Reference(name, version) for name, version in functions), tell)
 
     async def held(self) -> None:
         """Returns when each of them runs, or has failed to begin."""

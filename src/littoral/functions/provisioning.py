@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from littoral.aws.service import ServiceError
@@ -50,6 +50,7 @@ class Provisioner:
         self._changed = asyncio.Event()
         self._failures: dict[str, tuple[str, float]] = {}  # version key → why, until when it is left alone
         self._held: list[Reference] = []  # of each one instance, from now on
+        self._tell: Callable[[], None] = lambda: None
         self._filled = asyncio.Event()  # what is wanted is there, or has failed
         self._task: asyncio.Task[None] | None = None
 
@@ -68,10 +69,11 @@ class Provisioner:
         self._scheduler.provision({version.key: count for version, count in self._wanted()})
         self._changed.set()
 
-    def hold(self, held: Iterable[Reference]) -> None:
+    def hold(self, held: Iterable[Reference], tell: Callable[[], None]) -> None:
         """These versions, and no others but by provisioned concurrency, have an instance from now on. One that is held
-        no longer ends: nothing else would end it, and it is not to run beside its successor."""
-        before, self._held = self._held, list(held)
+        no longer ends: nothing else would end it, and it is not to run beside its successor. ``tell`` is called when
+        one cannot begin, and when it does after all."""
+        before, self._held, self._tell = self._held, list(held), tell
         for reference in before:
             if reference not in self._held:
                 self._let_go(reference)
@@ -142,9 +144,11 @@ class Provisioner:
                 if pinned and pool.starting:  # for an event: of a pinned version there is never a second one
                     return
                 await self._scheduler.starts.ahead(pool, launch)
-                self._failures.pop(version.key, None)
+                if self._failures.pop(version.key, None) is not None:
+                    self._tell()
         except (InitFailed, KeeperGone, ServiceError) as error:
             self._failures[version.key] = (_reason(error), now + PAUSE)
+            self._tell()
             log.warning("an instance of %s:%s ahead of need: %s", version.name, version.version, _reason(error))
 
 

@@ -260,11 +260,11 @@ class CoreFunctions:
     def surround(self, surroundings: Callable[[str, str], Mapping[str, str] | None]) -> None:
         self._functions.surround(surroundings)
 
-    def hold(self, components: Iterable[LambdaComponent]) -> None:
+    def hold(self, components: Iterable[LambdaComponent], tell: Callable[[], None]) -> None:
         held = [(each.function, each.function_version) for each in components]
         if held:
             self._begin()
-        self._functions.hold(held)
+        self._functions.hold(held, tell)
 
     async def held(self) -> None:
         await self._functions.held()

@@ -36,11 +36,11 @@ from littoral.site.capabilities import (
 )
 from littoral.site.clientdevices import discovery
 from littoral.site.firewalllogs import FirewallLogs
-from littoral.site.foundation import lay
+from littoral.site.foundation import Foundation, lay
 from littoral.site.keys import PATH as KEYS
 from littoral.site.keys import keys_handler
 from littoral.site.listening import listen_api, listen_mqtt
-from littoral.site.local import open_local, open_secrets
+from littoral.site.local import Local, open_local, open_secrets
 from littoral.site.place import Place
 from littoral.site.readings import gateway_observer
 from littoral.site.registry import CORE_DEVICES, REGISTRY, may, registry_handler, thing_groups_handler
@@ -58,6 +58,22 @@ async def compose(place: Place) -> None:
 async def compose_with_edge(place: Place) -> None:
     """``littoral up``: a region and an edge location in one process. The location uses the same feed as any other."""
     await _region(place, with_edge=True)
+
+
+def _greengrass(base: Foundation, local: Local) -> Greengrass:
+    """With its ears: what cores write into their shadows, and what they tell of their components."""
+    functions, things = local.functions, local.things
+    greengrass = Greengrass(
+        base.store.records("greengrass"),
+        DeploymentShadows(things),
+        ComponentFunctions(functions),
+        ComponentObjects(local.objects, base.identity.root),
+        GroupDeployments(things),
+        allows(things),
+    )
+    things.shadows.on_shadow_changed(greengrass.shadow_changed)
+    things.on_fleet_status(greengrass.fleet_status)
+    return greengrass
 
 
 async def _region(place: Place, *, with_edge: bool) -> None:
@@ -80,15 +96,7 @@ async def _region(place: Place, *, with_edge: bool) -> None:
     control = await Control.open(base.store.records("edge-control"))
     place.quiet(control.close)
     functions.replicas(partial(replicated, control))
-    greengrass = Greengrass(
-        base.store.records("greengrass"),
-        DeploymentShadows(things),
-        ComponentFunctions(functions),
-        ComponentObjects(local.objects, base.identity.root),
-        GroupDeployments(things),
-        allows(things),
-    )
-    things.shadows.on_shadow_changed(greengrass.shadow_changed)
+    greengrass = _greengrass(base, local)
     cloudfront = CloudFront(control, account=account, functions=EdgeFunctions(functions))
     cloudfront.objects = ImportedObjects(local.objects)
     cloudfront.streams = local.streams

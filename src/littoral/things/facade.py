@@ -54,7 +54,7 @@ from littoral.things.presence import Presence
 from littoral.things.refusals import Refusals
 from littoral.things.registry import Registry
 from littoral.things.registry.snapshot import import_snapshot
-from littoral.things.reserved import Reserved, dispatcher
+from littoral.things.reserved import Reserved, Telemetry, dispatcher
 from littoral.things.rules import Destinations, MetricData, Metrics, RuleEngine, Sinks
 from littoral.things.shadows import Shadows
 from littoral.things.trust import Trust
@@ -199,6 +199,7 @@ class Things:
         reserved = Reserved(
             self.shadows, self._intake, fleet.job_requests, fleet.provisioning_requests, self._reply, outside.telemetry
         )
+        self._reserved = reserved
         self._dispatch = dispatcher(reserved, self.broker.publish)
         self.broker.reserved = reserved.of_client
         return answers
@@ -318,6 +319,10 @@ class Things:
     async def import_registry(self, snapshot: Mapping[str, Any]) -> bool:
         """Make the registry equal to the snapshot; False when it already is. Raises BadSnapshot, StoreError."""
         return await import_snapshot(self._registry, snapshot, self._applied)
+
+    def on_fleet_status(self, take: Telemetry) -> None:
+        """Who takes what Greengrass cores tell of their components."""
+        self._reserved.fleet_status = take
 
     def credentials(self, issue: Issue) -> CredentialsProvider:
         """For the device port, under ``credentials.PREFIX``."""

@@ -5,6 +5,7 @@
 ``$aws/things/{thing}/jobs/…``                       jobs, which answer to who asked
 ``$aws/certificates/…``, ``$aws/provisioning-templates/…``  provisioning, likewise
 ``$aws/things/{thing}/greengrass/health/json``       a core's telemetry, an event for whoever wants it
+``$aws/things/{thing}/greengrassv2/health/json``     how a core and its components fare, for Greengrass
 ``$aws/rules/{rule}/{topic}``                        Basic Ingest: that rule alone, no subscriber
 ==================================================  ====================================================
 
@@ -31,7 +32,7 @@ log = logging.getLogger(__name__)
 
 _DEFENDER = re.compile(rf"\$aws/things/{THING_NAME.pattern}/defender/metrics/json")
 BASIC_INGEST = "$aws/rules/"
-_HEALTH = re.compile(rf"\$aws/things/(?P<thing>{THING_NAME.pattern})/greengrass/health/json")
+_HEALTH = re.compile(rf"\$aws/things/(?P<thing>{THING_NAME.pattern})/greengrass(?P<v2>v2)?/health/json")
 Telemetry = Callable[[str, bytes], Awaitable[None]]
 """Takes what a core (a thing) says of its health; durable when it returns. Raises ValueError for what is none."""
 Reply = Callable[[str, str, bytes], Awaitable[None]]
@@ -59,6 +60,7 @@ class Reserved:
         self._provisioning = provisioning
         self._reply = reply
         self._telemetry = telemetry
+        self.fleet_status: Telemetry | None = None  # takes what cores tell of their components
 
     def of_client(self, client: Client, publication: Publication) -> Awaitable[None] | None:
         """The broker's hook: what is returned is awaited before PUBACK."""
@@ -79,8 +81,9 @@ class Reserved:
             asked = self._provisioning.take(publication.topic, publication.payload, who, reply)
         if asked is None and _DEFENDER.fullmatch(publication.topic):
             return reply(f"{publication.topic}/rejected", _no_defender(publication))
-        if asked is None and self._telemetry is not None and (health := _HEALTH.fullmatch(publication.topic)):
-            return self._telemetry(health["thing"], publication.payload)
+        if asked is None and (health := _HEALTH.fullmatch(publication.topic)):
+            taker = self.fleet_status if health["v2"] else self._telemetry
+            return taker(health["thing"], publication.payload) if taker is not None else _refuse(publication.topic)
         return _refuse(publication.topic) if asked is None else asked
 
 

@@ -60,13 +60,11 @@ class LocalOrders:
         folder: Path,
         documents: Documents,
         standing: Callable[[str], Mapping[str, Mapping[str, Any]]],
-        also: Callable[[], Awaitable[None]],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._folder = folder
         self._documents = documents
         self._standing = standing
-        self._also = also
         self._clock = clock
         self._kept: list[LocalDeployment] = []
         self._look = asyncio.Event()
@@ -143,7 +141,6 @@ class LocalOrders:
         except StoreError as problem:  # after a restart it is found to be active, or fails again
             log.warning("the outcome of %s is not kept: %s", done.id, problem)
         await self._drop(done.id)
-        await self._also()
 
     # ------------------------------------------------------------------------------------------------
 

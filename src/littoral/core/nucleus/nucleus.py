@@ -166,6 +166,10 @@ class Nucleus:
         self._told.clear()
         await self._told.wait()
 
+    def tell(self) -> None:
+        """Of a component that is a function the state is another."""
+        self._told.set()
+
     def listed(self) -> list[Details]:
         return [Details(name, each.made.version, each.state) for name, each in self._components.items()]
 

@@ -1,4 +1,4 @@
-"""Core devices as they report themselves in their deployment shadows."""
+"""Core devices as they tell of themselves: their health by the fleet status, their deployments by shadow and jobs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 from littoral.aws.service import Call, Output, operation
 from littoral.core.document import Report
+from littoral.core.fleetstatus.message import Component, FleetStatus
 from littoral.core.ports import DeploymentJobs, JobExecution
 from littoral.core.region.names import listing, not_found, operators_only, page
 from littoral.core.region.state import State, everything
@@ -21,18 +22,26 @@ class CoreDevices:
         self._state = state
         self._jobs = jobs
 
-    async def record(self, thing: str, report: Report, now: float) -> None:
-        """Take what a core reported: its health, its components, the outcome of its deployment."""
-        broken = any(each["state"] == "BROKEN" for each in report.components)
-        core = {
-            "version": report.version,
-            "status": "UNHEALTHY" if broken else "HEALTHY",
-            "components": [dict(each) for each in report.components],
-            "platform": {"os": report.os, "architecture": report.architecture},
-            "seen": now,
-        }
+    async def record_health(self, thing: str, told: FleetStatus, now: float) -> None:
+        """Take what a core says of itself and its components."""
         async with self._state.lock:
+            known = await self._state.cores.get(thing) or {"components": []}
+            before = {each["name"]: each for each in known["components"]}
+            named = {each.name: _kept(each, told, before.get(each.name), now) for each in told.components}
+            gone = set() if told.whole else {each.name for each in told.components if not (each.arns or each.root)}
+            components = named if told.whole else {**before, **named}
+            core = {
+                "version": told.version,
+                "status": "HEALTHY" if told.healthy else "UNHEALTHY",
+                "components": [each for name, each in components.items() if name not in gone],
+                "platform": {"os": told.platform, "architecture": told.architecture},
+                "seen": now,
+            }
             await self._state.cores.put(thing, core)
+
+    async def record(self, thing: str, report: Report, now: float) -> None:
+        """Take what a core reported of its deployment."""
+        async with self._state.lock:
             target = await self._state.targets.get(thing)
             made = await self._state.deployments.get(target["deploymentId"]) if target else None
             if made is not None and made["arn"] == report.arn:
@@ -92,7 +101,10 @@ class CoreDevices:
                     "componentVersion": each["version"],
                     "lifecycleState": each["state"],
                     "isRoot": each.get("root", True),
-                    "lastReportedTimestamp": core["seen"],
+                    "lastReportedTimestamp": each.get("seen", core["seen"]),
+                    "lastStatusChangeTimestamp": each.get("since", core["seen"]),
+                    "lifecycleStatusCodes": each.get("codes", []),
+                    **({"lastInstallationSource": each["source"]} if each.get("source") else {}),
                 },
             )
             for each in core["components"]
@@ -129,6 +141,22 @@ class CoreDevices:
         if found is None:
             raise not_found(thing, KIND)
         return found
+
+
+def _kept(each: Component, told: FleetStatus, before: Document | None, now: float) -> Document:
+    """What is kept of a component: since when it is in its state, and which deployment was the last to bring it."""
+    same = before is not None and (before["state"], before["version"]) == (each.state, each.version)
+    source = told.source if told.source and told.arn in each.arns else (before or {}).get("source", "")
+    return {
+        "name": each.name,
+        "version": each.version,
+        "state": each.state,
+        "root": each.root,
+        "codes": list(each.codes),
+        "source": source,
+        "since": before.get("since", now) if same and before is not None else now,
+        "seen": now,
+    }
 
 
 def _described(thing: str, core: Document) -> dict[str, Any]:
