@@ -51,8 +51,8 @@ class Box:
         made.asks("prepare", "--manifest", str(manifest))
         return made
 
-    def start(self) -> None:
-        self.process = PlaceProcess("box", "box", self.folder, PORTS, {})
+    def start(self, *options: str) -> None:
+        self.process = PlaceProcess("box", "box", self.folder, options or PORTS, {})
         self.process.wait_ready()
 
     def asks(self, *words: str, check: bool = True) -> str:

@@ -27,6 +27,7 @@ from littoral.site.metrics import Metrics
 from littoral.site.place import Misconfigured, Place
 from littoral.site.readings import gateway_observer
 from littoral.site.sockets import listen_linked, socket_folder
+from littoral.site.webdav import WebDav
 from littoral.store.embedded import EmbeddedStore
 from littoral.store.key import StoreKey
 
@@ -50,10 +51,13 @@ async def compose(place: Place) -> None:
 
 
 async def unlock(place: Place, manifest: Manifest, key: StoreKey) -> dict[str, str]:
-    """Start what the box serves; its listeners. Raises what the failing part raises; nothing is left then."""
+    """Start what the box serves; its listeners. Raises NotOpened, StoreError, OSError; nothing is left then."""
     settings = dataclasses.replace(place.settings, region=manifest.region, account=manifest.account)
     within = Place(settings, partial(serve, manifest=manifest, key=key))
-    await within.start()
+    try:
+        await within.start()
+    except Misconfigured as problem:
+        raise volume.NotOpened(str(problem)) from problem
     place.part(within.stop)
     place.quiet(partial(within.drain, settings.grace))
     listeners = dict(within.listeners())
@@ -115,12 +119,24 @@ def _temporary_files_in(runtime: Path) -> None:
 
 
 async def listen_sealed(base: Foundation, gateway: Gateway, names: list[str]) -> None:
-    """Every AWS API over TLS, under a certificate of the job's authority; in the clear for this machine's functions."""
-    settings = base.place.settings
+    """Every AWS API over TLS, under a certificate of the job's authority; in the clear for what this machine runs."""
+    settings, pair = base.place.settings, base.authority.issue_server(names).pair
     if settings.port is not None:
-        tls = plain_server_context(base.authority.issue_server(names).pair)
+        tls = plain_server_context(pair)
         listener = await listen_http(gateway.handle, host=settings.host, port=settings.port, tls=tls)
         base.place.listening("api", "https", settings.host, listener)
     inside = await listen_http(gateway.handle, host="127.0.0.1", port=0)
     base.place.listening("inside", "http", "127.0.0.1", inside)
     base.function_env["AWS_ENDPOINT_URL"] = base.place.url("inside")
+    if settings.webdav_port is not None:
+        files = WebDav(
+            settings.host,
+            settings.webdav_port,
+            pair,
+            base.identity.root,
+            base.place.url("inside"),
+            settings.region,
+            base.runtime / "webdav",
+        )
+        await files.start()
+        base.place.listening("webdav", "https", settings.host, files)

@@ -228,6 +228,7 @@ class Settings:
     mqtt_alpn_port: int | None = _row(
         None, PORT, "The same once more, such as 443; signed requests need no certificate there"
     )
+    webdav_port: int | None = _row(None, PORT, "A box's objects as files: WebDAV over TLS, by `rclone`")
     mqtt_profile: str = _row("aws", PROFILE, "The rules of `mqtt_port`: AWS IoT Core's limits, or MQTT with QoS 2")
     mqtt_tls_profile: str = _row("aws", PROFILE, "The same for devices, on `mqtt_tls_port` and over WebSocket")
     mqtt_certificates: Path | None = _row(

@@ -35,7 +35,7 @@ class FrontFailed(Exception):
     """The front did not start, or refused a document; the message holds its reason."""
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """In the child: SIGKILL when the place is gone."""
     if _libc is not None:
         _libc.prctl(1, signal.SIGKILL)
@@ -81,7 +81,7 @@ class Process:
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
             pass_fds=self._descriptors,
-            preexec_fn=_end_with_parent,
+            preexec_fn=end_with_parent,
             start_new_session=True,  # Ctrl-C is the place's: it ends the front in its turn
         )
         self._child = child

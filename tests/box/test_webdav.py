@@ -1,0 +1,72 @@
+"""The objects of a box as files: what curl does by WebDAV is what boto3 sees, and the other way round."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from littoral.box import memory
+from tests.box.boxes import PORTS, Box
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("rclone") is None or shutil.which("curl") is None, reason="needs rclone and curl (apt)"
+)
+
+
+@pytest.fixture(scope="module")
+def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
+    made = Box.prepared(tmp_path_factory.mktemp("files"))
+    made.start(*PORTS, "--webdav-port", "0")
+    try:
+        made.unlock()
+        made.authority()
+        yield made
+    finally:
+        made.stop()
+
+
+def curl(box: Box, path: str, *options: str, user: str = "") -> tuple[int, str]:
+    """Status and body."""
+    held = box.issued.manifest
+    words = ["curl", "-sS", "--cacert", str(box.folder.parent / "ca.pem"), "-w", "\n%{http_code}", *options]
+    words += ["-u", user or f"{held.access_key}:{held.secret_key}", box.urls["webdav"] + path]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True)
+    body, _, status = done.stdout.rpartition("\n")
+    return int(status), body
+
+
+def test_a_file_is_an_object_both_ways(box: Box, tmp_path: Path) -> None:
+    s3 = box.client("s3")
+    assert [curl(box, path, "-X", "MKCOL")[0] for path in ("/shared", "/shared/ward7")] == [201, 201]
+    film = tmp_path / "film"
+    film.write_bytes(os.urandom(7_000_000))
+    assert curl(box, "/shared/ward7/film", "-T", str(film))[0] == 201
+    assert s3.get_object(Bucket="shared", Key="ward7/film")["Body"].read() == film.read_bytes()
+    s3.put_object(Bucket="shared", Key="note", Body=b"from boto3")
+    assert curl(box, "/shared/note") == (200, "from boto3")
+    status, listing = curl(box, "/shared/", "-X", "PROPFIND", "-H", "Depth: 1")
+    assert status == 207 and "/shared/note" in listing and "/shared/ward7/" in listing
+    moved = box.urls["webdav"] + "/shared/moved"
+    assert curl(box, "/shared/note", "-X", "MOVE", "-H", f"Destination: {moved}")[0] in (201, 204)
+    assert {each["Key"] for each in s3.list_objects_v2(Bucket="shared")["Contents"]} == {"moved", "ward7/film"}
+    assert curl(box, "/shared/moved", "-X", "DELETE")[0] == 204
+    assert {each["Key"] for each in s3.list_objects_v2(Bucket="shared")["Contents"]} == {"ward7/film"}
+
+
+def test_nobody_comes_in_without_the_boxs_key(box: Box) -> None:
+    assert curl(box, "/", user="a:b")[0] == 401
+
+
+def test_it_keeps_nothing_on_the_disk_and_ends_with_the_lock(box: Box) -> None:
+    runtime = memory.runtime_of(box.folder)
+    kept = sorted(file.name for file in (runtime / "webdav").rglob("*") if file.is_file())
+    assert kept == ["webdav.crt", "webdav.key"]
+    box.asks("lock")
+    with pytest.raises(subprocess.CalledProcessError):
+        curl(box, "/")
+    assert not runtime.exists()
