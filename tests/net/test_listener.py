@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import socket
 from collections.abc import AsyncIterator
 from itertools import pairwise
@@ -17,7 +18,7 @@ from littoral.net.connection import HttpConnection
 from littoral.net.incoming import IncomingBody
 from littoral.net.limits import Limits
 from littoral.net.listen import HttpService, PortInUse, listen_http
-from littoral.net.message import Answer, BodyError, FileSlice, Headers, Request, Response
+from littoral.net.message import Answer, BodyError, FileSlice, Headers, Proof, Request, Response
 from tests.net.wire import Recorder, serving, wire
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -201,6 +202,50 @@ async def test_file_slices(tmp_path: Path, size: int) -> None:
         assert (await client.reply()).body == content
         assert (await client.reply(bodiless=True)).headers["content-length"] == str(len(content))
         assert (await client.reply()).body == content
+
+
+BLOCK = 100_000
+
+
+def proof_of(content: bytes) -> Proof:
+    """That each block is of this content."""
+
+    def sound(number: int, block: memoryview) -> bool:
+        return bytes(block) == content[number * BLOCK : (number + 1) * BLOCK]
+
+    return Proof(BLOCK, sound)
+
+
+@pytest.mark.parametrize(
+    ("offset", "length"), [(0, 1_234_567), (0, 1000), (99_999, 2), (100_000, 100_000), (250_001, 900_000)]
+)
+async def test_a_slice_with_a_proof_is_what_it_should_be(tmp_path: Path, offset: int, length: int) -> None:
+    path = tmp_path / "file"
+    content = os.urandom(1_234_567)
+    path.write_bytes(content)
+    part = FileSlice(path, offset, length, proof_of(content))
+    async with serving(lambda _: Response(200, body=part)) as listener, wire(listener.port) as client:
+        client.send(GET + GET)
+        for _ in range(2):
+            assert (await client.reply()).body == content[offset : offset + length]
+
+
+async def test_a_block_that_is_not_sound_ends_the_response_before_it(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    content = bytearray(os.urandom(10 * BLOCK))
+    proof = proof_of(bytes(content))
+    content[5 * BLOCK + 7] ^= 1
+    path.write_bytes(content)
+    whole, small = FileSlice(path, 0, len(content), proof), FileSlice(path, 5 * BLOCK, 10, proof)
+    slices = {"/whole": whole, "/small": small}
+    async with serving(lambda r: Response(200, body=slices[r.target])) as listener:
+        async with wire(listener.port) as client:
+            client.send(get("/small"))
+            assert (await client.reply()).status == 500
+        async with wire(listener.port) as client:
+            client.send(get("/whole"))
+            _, _, rest = (await client.reader.read()).partition(b"\r\n\r\n")
+            assert rest == content[: 5 * BLOCK]
 
 
 async def test_a_file_slice_that_is_not_there_gets_500(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from cryptography.x509.oid import NameOID
 from littoral.net.client import ConnectFailed, HttpClient, RequestFailed
 from littoral.net.firstbyte import FirstByte, is_http
 from littoral.net.listen import http_service, listen_stream
-from littoral.net.message import FileSlice, Headers, Request, Response
+from littoral.net.message import BodyError, FileSlice, Headers, Proof, Request, Response
 from littoral.net.pki import Authority, InvalidRequest, Issued, certificate_id
 from littoral.net.tls import Pair, client_context, plain_server_context, server_context
 from tests.net.wire import serving, wire
@@ -112,6 +112,25 @@ async def test_files_go_over_tls_whole(authority: Authority, tmp_path: Path) -> 
     async with serving(lambda _: Response(200, body=FileSlice(path, 3, 2_000_000)), tls=context) as listener:
         response = await http.request("GET", f"https://localhost:{listener.port}/", tls=trust)
         assert await response.body.read() == path.read_bytes()[3:]
+        await http.close()
+
+
+async def test_files_with_a_proof_go_over_tls_as_far_as_they_are_sound(authority: Authority, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    content = os.urandom(500_000)
+    path.write_bytes(content)
+    proof = Proof(100_000, lambda number, block: block == content[number * 100_000 : (number + 1) * 100_000])
+    context = server_context(pair(authority.issue_server(["localhost"])))
+    trust = client_context(ca=authority.certificate_pem)
+    http = HttpClient()
+    part = FileSlice(path, 150_000, 340_000, proof)
+    async with serving(lambda _: Response(200, body=part), tls=context) as listener:
+        response = await http.request("GET", f"https://localhost:{listener.port}/", tls=trust)
+        assert await response.body.read() == content[150_000:490_000]
+        path.write_bytes(content[:300_000] + b"?" + content[300_001:])
+        response = await http.request("GET", f"https://localhost:{listener.port}/", tls=trust)
+        with pytest.raises(BodyError):
+            await response.body.read()
         await http.close()
 
 

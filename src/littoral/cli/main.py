@@ -19,6 +19,7 @@ from littoral.cli import (
     doctor,
     keys,
     models,
+    objects,
     settings,
     sites,
     things,
@@ -96,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     own.set_defaults(command=lambda options: credentials.run(settings_of(options), export=options.export))
 
     keys.add(commands)
+    objects.add(commands)
 
     used = commands.add_parser(
         "usage",

@@ -154,12 +154,22 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Proof:
+    """How to see that a file is what it should be, a block at a time; blocks are of one size but for the last."""
+
+    block: int
+    sound: Callable[[int, memoryview], bool]
+
+
+@dataclass(frozen=True, slots=True)
 class FileSlice:
-    """Part of a file, sent by the kernel (sendfile) where the transport allows."""
+    """Part of a file, sent by the kernel (sendfile) where the transport allows. With a ``proof`` each block is looked
+    at just before it goes out, and one that is not sound ends the response there."""
 
     path: Path
     offset: int
     length: int
+    proof: Proof | None = None
 
 
 ResponseBody = bytes | FileSlice | AsyncIterator[bytes]

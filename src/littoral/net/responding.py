@@ -160,7 +160,7 @@ class Responder(asyncio.Protocol):
             self._responding = True
             self._transport.write(head + self._head_end(request, keep))
             if not has_no_body(answer.status, request.method):
-                await send_file(self, descriptor, part.offset, part.length)
+                await send_file(self, descriptor, part)
         finally:
             os.close(descriptor)
         return keep

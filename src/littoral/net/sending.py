@@ -11,7 +11,7 @@ import os
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from littoral.net.message import FileSlice, Headers
+from littoral.net.message import FileSlice, Headers, Proof
 from littoral.protocols.http1 import last_chunk
 
 WHOLE = 64 * 1024  # a file part up to this is read and sent with its head in one write
@@ -80,6 +80,9 @@ def read_slice(part: FileSlice) -> bytes:
     """A small part at once; raises OSError or Broken."""
     descriptor = open_slice(part)
     try:
+        if part.proof is not None:
+            for number in _blocks(part.proof, part.offset, part.length):
+                _check(part.proof, number, os.pread(descriptor, part.proof.block, number * part.proof.block))
         data = os.pread(descriptor, part.length, part.offset)
     finally:
         os.close(descriptor)
@@ -88,17 +91,24 @@ def read_slice(part: FileSlice) -> bytes:
     return data
 
 
-async def send_file(outlet: Outlet, descriptor: int, offset: int, length: int) -> None:
-    """Send that part of an open file; raises Broken when the file shrinks meanwhile, ConnectionError, OSError."""
+async def send_file(outlet: Outlet, descriptor: int, part: FileSlice) -> None:
+    """Send that part of an open file; raises Broken when the file shrinks meanwhile or is not sound, ConnectionError,
+    OSError."""
     socket = outlet.kernel_socket()
     if socket is None:
-        await _send_by_reads(outlet, descriptor, offset, length)
+        await _send_by_reads(outlet, descriptor, part)
         return
     await outlet.drained(empty=True)  # the head first: the kernel would overtake what the transport still holds
     # uvloop has no loop.sendfile and guards its transports' descriptors: a duplicate may be watched.
     duplicate = os.dup(socket)
     try:
-        await _send_by_kernel(outlet, duplicate, descriptor, offset, length)
+        if part.proof is None:
+            await _send_by_kernel(outlet, duplicate, descriptor, part.offset, part.length)
+            return
+        room = memoryview(bytearray(part.proof.block))
+        for number in _blocks(part.proof, part.offset, part.length):
+            _check(part.proof, number, await _read_block(descriptor, room, number))
+            await _send_by_kernel(outlet, duplicate, descriptor, *_of_block(part, number))
     finally:
         os.close(duplicate)
 
@@ -128,12 +138,54 @@ def _set(waiter: asyncio.Future[None]) -> None:
         waiter.set_result(None)
 
 
-async def _send_by_reads(outlet: Outlet, descriptor: int, offset: int, length: int) -> None:
-    while length:
-        data = await asyncio.to_thread(os.pread, descriptor, min(length, _READ_STEP), offset)
-        if not data:
-            raise Broken("the file shrank while it was sent")
-        offset += len(data)
-        length -= len(data)
-        outlet.write(data)
-        await outlet.drained()
+async def _send_by_reads(outlet: Outlet, descriptor: int, part: FileSlice) -> None:
+    if part.proof is None:
+        offset, end = part.offset, part.offset + part.length
+        stretches = [(at, min(_READ_STEP, end - at)) for at in range(offset, end, _READ_STEP)]
+        for at, length in stretches:
+            await _write(outlet, await asyncio.to_thread(os.pread, descriptor, length, at), length)
+        return
+    for number in _blocks(part.proof, part.offset, part.length):
+        block = await asyncio.to_thread(os.pread, descriptor, part.proof.block, number * part.proof.block)
+        _check(part.proof, number, block)
+        at, length = _of_block(part, number)
+        begin = at - number * part.proof.block
+        await _write(outlet, block[begin : begin + length], length)
+
+
+async def _write(outlet: Outlet, data: bytes, length: int) -> None:
+    if len(data) != length:
+        raise Broken("the file shrank while it was sent")
+    outlet.write(data)
+    await outlet.drained()
+
+
+# ------------------------------------------------------------------------------------------------------ blocks
+
+
+def _blocks(proof: Proof, offset: int, length: int) -> range:
+    return range(offset // proof.block, -(-(offset + length) // proof.block))
+
+
+def _of_block(part: FileSlice, number: int) -> tuple[int, int]:
+    """Offset and length of what the part has of that block."""
+    assert part.proof is not None
+    begin = max(part.offset, number * part.proof.block)
+    return begin, min(part.offset + part.length, (number + 1) * part.proof.block) - begin
+
+
+async def _read_block(descriptor: int, room: memoryview, number: int) -> memoryview:
+    """At once what the kernel has in memory; what the disk must be asked for is read in a thread."""
+    at = number * len(room)
+    try:
+        size = os.preadv(descriptor, [room], at, os.RWF_NOWAIT)
+    except OSError:  # not in memory, or a file system that cannot say
+        size = 0
+    if size < len(room):
+        size = await asyncio.to_thread(os.preadv, descriptor, [room], at)
+    return room[:size]
+
+
+def _check(proof: Proof, number: int, block: bytes | memoryview) -> None:
+    if not proof.sound(number, memoryview(block)):
+        raise Broken(f"block {number} of the file is not sound")

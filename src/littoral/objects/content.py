@@ -9,22 +9,26 @@ who stream it have ended; the store keeps its file for some more seconds, for th
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import secrets
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from littoral.aws.service import ServiceError
-from littoral.net.message import Body, FileSlice, ResponseBody
+from littoral.net.message import Body, FileSlice, Proof, ResponseBody
+from littoral.net.sending import WHOLE, Broken, read_slice
 from littoral.objects.checksums import Checksum, Digests, Stated
 from littoral.objects.conditions import Span
+from littoral.objects.damage import Damage
 from littoral.objects.encryption import Sealing
-from littoral.objects.errors import disk, error, upload
-from littoral.objects.facts import Content, Piece
+from littoral.objects.errors import damaged, disk, error, upload
+from littoral.objects.facts import Content, Piece, Stored
 from littoral.objects.index import Index
-from littoral.store.contract import Blobs, BlobWriter, NotFound, StoreError
-from littoral.store.frames import Opener, Sealer, opened, sealed, sealed_span
+from littoral.store.contract import BlobInfo, Blobs, BlobWriter, Damaged, NotFound, StoreError, Sums
+from littoral.store.frames import CannotOpen, Opener, Sealer, opened, sealed, sealed_span
 
 log = logging.getLogger("littoral.objects")
 INLINE = 16 * 1024  # bytes up to which an object lives in the index
@@ -54,6 +58,7 @@ class Shelf:
         self._reading: Counter[str] = Counter()
         self._waiting: set[str] = set()  # doomed, and still being read
         self._remover: asyncio.Task[None] | None = None
+        self.damage = Damage(index)
         index.doomed = self.remove
 
     async def start(self) -> None:
@@ -137,10 +142,12 @@ class Shelf:
         """The bytes of the span: sent by the kernel where they lie in one file and nobody has to open them. ``key`` is
         the object's data key, None where it is not encrypted. Raises NotFound where they went."""
         if content.inline is not None:
-            return _inline(content, key)[span.start : span.start + span.length]
+            with disk():
+                return inline_bytes(content, key)[span.start : span.start + span.length]
         cuts = cut(content.pieces, span)
         if not cuts:
             return b""
+        self.damage.check(piece.blob for piece, _, _ in cuts)
         if len(cuts) == 1 and key is None:
             piece, offset, length = cuts[0]
             with disk():
@@ -148,8 +155,29 @@ class Shelf:
             if info is None:
                 raise NotFound(piece.blob)
             if info.path is not None:
-                return FileSlice(info.path, offset, length)
+                return self._file(info, offset, length)
         return await begun(self.stream(cuts, key))
+
+    def _file(self, info: BlobInfo, offset: int, length: int) -> bytes | FileSlice:
+        """Little of it at once; of more its first block is looked at here, the others as they are sent."""
+        assert info.path is not None
+        proof = None if info.sums is None else Proof(info.sums.block, partial(self._sound, info))
+        first = FileSlice(info.path, offset, min(length, WHOLE), proof)
+        try:
+            data = read_slice(first)
+        except FileNotFoundError as problem:
+            raise NotFound(info.key) from problem
+        except (OSError, Broken) as problem:
+            self.damage.found(info.key, problem)
+            raise damaged() from problem
+        return data if length <= WHOLE else FileSlice(info.path, offset, length, proof)
+
+    def _sound(self, info: BlobInfo, number: int, block: memoryview) -> bool:
+        assert info.sums is not None
+        if info.sums.sound(number, block):
+            return True
+        self.damage.found(info.key, f"block {number} is not what was written")
+        return False
 
     async def stream(self, cuts: Sequence[tuple[Piece, int, int]], key: bytes | None) -> AsyncGenerator[bytes, None]:
         """The bytes of the cuts in order. What is overwritten meanwhile stays until this ends."""
@@ -169,31 +197,71 @@ class Shelf:
                 self._doomed.put_nowait(free)
 
     async def _cut(self, piece: Piece, offset: int, length: int, key: bytes | None) -> AsyncIterator[bytes]:
-        """Raises NotFound where bytes are missing, CannotOpen where they are not what was written."""
+        """Raises NotFound where bytes are missing, Damaged where they are not what was written."""
         opener = None if key is None else Opener(key, piece.blob, piece.size, offset, length)
         begin, left = (offset, length) if opener is None else sealed_span(piece.size, offset, length)
-        async for chunk in self._blobs.stream(piece.blob, offset=begin, length=left):
-            left -= len(chunk)
-            yield chunk if opener is None else opener.update(chunk)
+        try:
+            async for chunk in self._blobs.stream(piece.blob, offset=begin, length=left):
+                left -= len(chunk)
+                yield chunk if opener is None else opener.update(chunk)
+            if not left and opener is not None:
+                yield opener.finish()
+        except (Damaged, CannotOpen) as problem:
+            self.damage.found(piece.blob, problem)
+            raise Damaged(f"blob {piece.blob}: {problem}") from problem
         if left:
             raise NotFound(f"blob {piece.blob} is shorter than the index says")
-        if opener is not None:
-            yield opener.finish()
 
     async def read(self, content: Content, span: Span, key: bytes | None) -> AsyncIterator[bytes]:
-        """The bytes of the span, here."""
-        if content.inline is not None:
-            yield _inline(content, key)[span.start : span.start + span.length]
-        else:
+        """The bytes of the span, here. Raises InternalError, ServiceUnavailable, NotFound."""
+        with disk():
+            if content.inline is not None:
+                yield inline_bytes(content, key)[span.start : span.start + span.length]
+                return
             async for chunk in self.stream(cut(content.pieces, span), key):
                 yield chunk
 
     async def digest(self, content: Content, digests: Digests, key: bytes | None) -> Digests:
         """Compute over the whole content."""
-        with disk():
-            async for chunk in self.read(content, Span(0, content.size), key):
-                await asyncio.to_thread(digests.update, chunk)
+        async for chunk in self.read(content, Span(0, content.size), key):
+            await asyncio.to_thread(digests.update, chunk)
         return digests
+
+    # ----------------------------------------------------------------------------------------------- mending
+
+    def inspect(self, name: str) -> AsyncIterator[bytes]:
+        """A blob as it lies on the disk. Raises NotFound, Damaged."""
+        return self._blobs.stream(name, fresh=True)
+
+    async def mend(self, name: str, size: int, chunks: AsyncIterator[bytes], key: bytes | None) -> bool:
+        """Write the blob anew where the bytes prove to be those that it had. Raises StorageFailed."""
+        info = await self._blobs.info(name)
+        if info is None or info.sums is None:
+            return False
+        proving = Proving(info.sums)
+        writer = await self._blobs.create(name)
+        try:
+            sealer = None if key is None else Sealer(key, name)
+            async for chunk in chunks:
+                await writer.write(proving.update(chunk if sealer is None else sealer.update(chunk)))
+            if sealer is not None:
+                await writer.write(proving.update(sealer.finish()))
+            if not proving.finish(info.size):
+                return False
+            await writer.commit()
+        finally:
+            await writer.abort()
+        return True
+
+    async def mend_row(self, stored: Stored, data: bytes, key: bytes | None) -> bool:
+        """The same of an object whose bytes lie in the index."""
+        kept = data if key is None else sealed(key, IN_INDEX, data)
+        try:
+            inline_bytes(replace(stored.content, inline=kept), key)
+        except Damaged:
+            return False
+        await self._index.mend_row(stored, kept)
+        return True
 
     # ---------------------------------------------------------------------------------------------- removal
 
@@ -214,6 +282,34 @@ class Shelf:
                 await self._blobs.delete(blob)
         except (ServiceError, StoreError):
             log.exception("%d blobs could not be removed; the next start does it", len(blobs))
+
+
+class Proving:
+    """Bytes as they come, held against the sums of what was written."""
+
+    def __init__(self, sums: Sums) -> None:
+        self._sums = sums
+        self._held = bytearray()
+        self._number = self._size = 0
+        self._sound = True
+
+    def update(self, data: bytes) -> bytes:
+        self._held += data
+        self._size += len(data)
+        while len(self._held) >= self._sums.block:
+            self._close()
+        return data
+
+    def finish(self, size: int) -> bool:
+        if self._held:
+            self._close()
+        return self._sound and self._size == size
+
+    def _close(self) -> None:
+        block = bytes(self._held[: self._sums.block])
+        del self._held[: self._sums.block]
+        self._sound = self._sound and self._sums.sound(self._number, block)
+        self._number += 1
 
 
 class Chunks:
@@ -266,9 +362,17 @@ def cut(pieces: Sequence[Piece], span: Span) -> list[tuple[Piece, int, int]]:
     return cuts
 
 
-def _inline(content: Content, key: bytes | None) -> bytes:
+def inline_bytes(content: Content, key: bytes | None) -> bytes:
+    """Of what lies in the index. Raises Damaged: its ETag is its MD5, or its frame is authenticated."""
     data = content.inline or b""
-    return data if key is None else opened(key, IN_INDEX, content.size, data)
+    if key is None:
+        if hashlib.md5(data, usedforsecurity=False).hexdigest() != content.etag:
+            raise Damaged("the row of an object is not what was written")
+        return data
+    try:
+        return opened(key, IN_INDEX, content.size, data)
+    except CannotOpen as problem:
+        raise Damaged(f"the row of an object cannot be opened: {problem}") from problem
 
 
 def _etag(digests: Digests, sealing: Sealing | None) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from littoral.aws.service import ServiceError
 from littoral.net.message import BodyError
-from littoral.store.contract import StorageAway, StorageFailed
+from littoral.store.contract import Damaged, StorageAway, StorageFailed
 
 STATUS = {
     "AccessControlListNotSupported": 400,
@@ -133,6 +133,11 @@ def not_implemented(message: str, header: str = "") -> ServiceError:
     return ServiceError("NotImplemented", message, status=501, fields=fields)
 
 
+def damaged() -> ServiceError:
+    message = "The stored bytes of the object are damaged, so they are not given out. The place's log says which."
+    return error("InternalError", message)
+
+
 @contextmanager
 def disk() -> Iterator[None]:
     """What the disk refuses is our fault and may be tried again: S3's InternalError, which every SDK retries. So is
@@ -142,6 +147,8 @@ def disk() -> Iterator[None]:
     except StorageAway as problem:
         message = "The storage behind this place cannot be reached now; nothing was changed. Please try again."
         raise error("ServiceUnavailable", message) from problem
+    except Damaged as problem:
+        raise damaged() from problem
     except StorageFailed as problem:
         raise error("InternalError", "The storage could not take the request; nothing was changed") from problem
 

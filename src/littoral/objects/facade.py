@@ -31,6 +31,7 @@ from littoral.objects.index import Index
 from littoral.objects.outbox import Outbox
 from littoral.objects.replication.sending import Replicator
 from littoral.objects.replication.targets import Elsewhere, FarTarget
+from littoral.objects.scrub import Scrub
 from littoral.objects.sweeping import Sweeper
 from littoral.store.contract import Blobs
 from littoral.store.embedded import EmbeddedStore
@@ -47,6 +48,7 @@ class Objects:
         outbox: Outbox,
         sweeper: Sweeper,
         replicator: Replicator,
+        scrub: Scrub,
         gate: Gate,
         api: S3Api,
         clock: Callable[[], float],
@@ -57,6 +59,7 @@ class Objects:
         self._outbox = outbox
         self.sweeper = sweeper
         self._replicator = replicator
+        self.scrub = scrub
         self.gate = gate
         self._clock = clock
         self.api = api
@@ -80,12 +83,13 @@ class Objects:
         index = await Index.open(file, region, account, store.key_of(file))
         keys = Keys(await asyncio.to_thread(store.seal, folder / "objects.key"), region, account)
         shelf = Shelf(blobs or store.blobs("objects"), index)
+        scrub = Scrub(index, shelf, keys, clock)
         outbox = Outbox(index, clock)
         outbox.invoker = invoker
         gate = Gate(index, account)
         api = S3Api(Parts(index, shelf, keys, gate, region, account, closed))
         replicator = api.replicator = Replicator(index, clock)
-        return cls(index, shelf, keys, outbox, Sweeper(index, clock), replicator, gate, api, clock)
+        return cls(index, shelf, keys, outbox, Sweeper(index, clock), replicator, scrub, gate, api, clock)
 
     async def start(self) -> None:
         """Raises StorageFailed."""
@@ -93,8 +97,10 @@ class Objects:
         self._outbox.start()
         self.sweeper.start()
         self._replicator.start()
+        self.scrub.start()
 
     async def close(self) -> None:
+        await self.scrub.close()
         await self._replicator.close()
         await self.sweeper.close()
         await self._outbox.close()

@@ -63,6 +63,7 @@ READ = (
     " (SELECT versioning FROM buckets WHERE name = bucket), (SELECT lifecycle FROM buckets WHERE name = bucket)"
 )
 WIDTH = 12  # columns of READ
+OWNED = READ.replace("SELECT", "SELECT bucket, key,", 1)
 HEAVY = 200  # rows in one transaction from which it runs on the writer's thread
 
 
@@ -257,7 +258,7 @@ class Index(ReplicationRows):
         """Raises NoSuchKey where the version has gone."""
         await self._set(stored, "facts", replace(stored.facts, acl=acl).dump())
 
-    async def _set(self, stored: Stored, column: str, value: str | None) -> None:
+    async def _set(self, stored: Stored, column: str, value: str | bytes | None) -> None:
         def work(connection: apsw.Connection) -> None:
             for table in ("objects", "versions"):
                 connection.execute(f"UPDATE {table} SET {column} = ? WHERE id = ?", (value, stored.id))
@@ -280,6 +281,36 @@ class Index(ReplicationRows):
             raise no_such_key(stored.key)
 
         await self._write(work)
+
+    def inline_rows(self, table: str, after: int, limit: int) -> list[Stored]:
+        """Of ``objects`` or ``versions`` those whose bytes lie in the row, by id."""
+        found = self.read(
+            f"{OWNED} FROM {table} WHERE id > ? AND inline IS NOT NULL AND facts != '' ORDER BY id LIMIT ?",
+            (after, limit),
+        )
+        return [self._stored(bucket, key, tuple(row)) for bucket, key, *row in found]
+
+    def owners(self, blob: str) -> list[Stored]:
+        """Objects and versions that consist of it, among others perhaps."""
+        return [
+            self._stored(bucket, key, tuple(row))
+            for table in ("objects", "versions")
+            for bucket, key, *row in self.read(
+                f"{OWNED} FROM {table} WHERE id IN (SELECT object FROM pieces WHERE blob = ?)", (blob,)
+            )
+        ]
+
+    def by_id(self, number: int) -> list[Stored]:
+        """The object or version of that id, if there is one."""
+        return [
+            self._stored(bucket, key, tuple(row))
+            for table in ("objects", "versions")
+            for bucket, key, *row in self.read(f"{OWNED} FROM {table} WHERE id = ?", (number,))
+        ]
+
+    async def mend_row(self, stored: Stored, data: bytes) -> None:
+        """The bytes of an object in the index, as they were. Raises NoSuchKey."""
+        await self._set(stored, "inline", data)
 
     # ------------------------------------------------------------------------------------------- the outbox
 

@@ -49,6 +49,8 @@ CREATE TABLE IF NOT EXISTS replications(
     id INTEGER PRIMARY KEY AUTOINCREMENT, target TEXT NOT NULL, bucket TEXT NOT NULL, key TEXT NOT NULL,
     version TEXT NOT NULL, marker INTEGER NOT NULL, made REAL NOT NULL, due REAL NOT NULL, attempts INTEGER NOT NULL);
 CREATE INDEX IF NOT EXISTS replications_by_key ON replications(target, bucket, key, id);
+CREATE TABLE IF NOT EXISTS damaged(name TEXT PRIMARY KEY, since REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS scrub(one INTEGER PRIMARY KEY CHECK(one = 1), state TEXT NOT NULL);
 """
 
 ADDED = {  # since the first form

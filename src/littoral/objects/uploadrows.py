@@ -6,14 +6,14 @@ from typing import Any
 
 import apsw
 
-from littoral.objects.bucketrows import BucketRows
+from littoral.objects.damagerows import DamageRows
 from littoral.objects.errors import no_such_upload
 from littoral.objects.facts import Completed, Facts, Piece, Upload, UploadedPart, dump_tags, load_tags
 from littoral.objects.locks import load_lock
 from littoral.objects.steps import bucket_state, drop_upload, rows, unreferenced
 
 
-class UploadRows(BucketRows):
+class UploadRows(DamageRows):
     async def create_upload(self, upload: Upload) -> None:
         def work(connection: apsw.Connection) -> None:
             bucket_state(connection, upload.bucket)

@@ -27,6 +27,7 @@ from littoral.site.foundation import Foundation
 from littoral.site.objectstorage import object_blobs, replicate
 from littoral.site.readings import function_readings, things_readings, version_readings
 from littoral.site.ruleweb import RuleWeb
+from littoral.site.scrubbing import scrub_readings
 from littoral.streams import StreamStore
 from littoral.things.control.tunneling import SecureTunneling
 from littoral.things.facade import Things
@@ -79,6 +80,9 @@ async def open_local(
     )
     objects.gate.enforces = base.identity.verify
     objects.gate.accounts = base.identity.accounts
+    objects.scrub.interval = place.settings.scrub_interval
+    objects.scrub.pace = place.settings.scrub_pace * 1024 * 1024
+    base.metrics.add(lambda: scrub_readings(objects.scrub))
     place.part(objects.close)
     replicate(base, objects)
     streams = await StreamStore.open(base.store, region=region, account=account)

@@ -45,6 +45,8 @@ from littoral.site.place import Place
 from littoral.site.readings import gateway_observer
 from littoral.site.registry import CORE_DEVICES, REGISTRY, may, registry_handler, thing_groups_handler
 from littoral.site.ruleweb import CONFIRM, confirmation_page
+from littoral.site.scrubbing import PATH as SCRUB
+from littoral.site.scrubbing import scrub_handler
 from littoral.tables import TableStore
 from littoral.things.credentials import PREFIX as ROLE_ALIASES
 from littoral.things.facade import Things
@@ -123,8 +125,11 @@ async def _region(place: Place, *, with_edge: bool) -> None:
     gateway = Gateway(services, base.identity, region=region, account=account, routes=base.routes(), observe=observer)
     routes = functions.routes() | functions.signed_routes(gateway.authenticate)
     feed = Feed(control, gateway.authenticate, source.digest if source is not None else None)
-    routes[KEYS] = keys_handler(base.identity, base.store.records("identity"), gateway.authenticate)
-    routes[BOX_JOBS] = steps_handler(boxes.steps, gateway.authenticate)
+    routes |= {
+        KEYS: keys_handler(base.identity, base.store.records("identity"), gateway.authenticate),
+        SCRUB: scrub_handler(local.objects.scrub, gateway.authenticate),
+        BOX_JOBS: steps_handler(boxes.steps, gateway.authenticate),
+    }
     routes |= boxes.links.routes()
     routes |= ReportFeed(reports, gateway.authenticate, source).routes()
     for prefix, handler in (routes | feed.routes()).items():

@@ -256,6 +256,12 @@ class Settings:
     replicas: tuple[tuple[str, str], ...] = _row(
         (), REPLICAS, "Buckets elsewhere that buckets here replicate to, and such a profile for each", shown="none"
     )
+    scrub_interval: float = _row(
+        604800.0,
+        SECONDS,
+        "From one begin of a scrub to the next: all objects are read and held against their checksums",
+    )
+    scrub_pace: int = _row(32, COUNT, "MiB a second that the scrub reads at most")
     auth: bool = _row(True, SWITCH, "Verify signatures (SigV4); `off` is for a laptop and listens on loopback only")
     upstream: str | None = _row(
         None, URL, "The region above: its API for an edge location (http, https), its devices' port for a core (mqtts)"

@@ -43,6 +43,10 @@ class StorageFailed(StoreError):
     """The disk refused (full, I/O error). Nothing was acknowledged; the write may be retried later."""
 
 
+class Damaged(StorageFailed):
+    """What is read is not what was written, or the disk does not read it. What was given out before was right."""
+
+
 class StorageAway(StorageFailed):
     """What the bytes lie on cannot be reached now: the same may be tried again."""
 
@@ -175,11 +179,22 @@ class Streams(Protocol):
 # ------------------------------------------------------------------------------------------------ blobs
 
 
+class Sums(Protocol):
+    """Of the blocks of a content, which are of one size but for the last."""
+
+    @property
+    def block(self) -> int: ...
+
+    def sound(self, number: int, block: bytes | bytearray | memoryview) -> bool:
+        """Whether this is that block as it was written."""
+
+
 @dataclass(frozen=True, slots=True)
 class BlobInfo:
     key: str
     size: int
     path: Path | None  # where a local engine keeps it, for sendfile; None elsewhere
+    sums: Sums | None = None  # of its content; None where nothing was kept
 
 
 class BlobWriter(Protocol):
@@ -200,10 +215,13 @@ class Blobs(Protocol):
     async def info(self, key: str) -> BlobInfo | None: ...
 
     async def get(self, key: str, *, offset: int = 0, length: int | None = None) -> bytes:
-        """Raises NotFound."""
+        """Raises NotFound, Damaged."""
 
-    def stream(self, key: str, *, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
-        """The same in chunks of at most 1 MiB; a replaced blob goes on reading what it began with."""
+    def stream(
+        self, key: str, *, offset: int = 0, length: int | None = None, fresh: bool = False
+    ) -> AsyncIterator[bytes]:
+        """The same in chunks of at most 1 MiB; ``fresh``: from the disk, though memory has it. A replaced blob goes on
+        reading what it began with."""
 
     async def delete(self, key: str) -> bool: ...
 

@@ -5,6 +5,9 @@ leaves a file that no row names; opening the store removes it. A replaced file i
 reader who has just been told its path still finds it. File names say nothing of keys, so a key may hold anything.
 
 Where the store has a key, files lie sealed (``sealing``), and nobody is told their paths.
+
+The row has checksums of the content, too (``sums``), which are made as it is written, on the thread that writes. Who
+reads through here reads what was written or is told ``Damaged``; who is told the path looks by ``BlobInfo.sums``.
 """
 
 from __future__ import annotations
@@ -17,15 +20,16 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import IO
 
-from littoral.store.contract import BlobInfo, NotFound, StorageFailed, StoreError
+from littoral.store.contract import BlobInfo, Damaged, NotFound, StorageFailed, StoreError
 from littoral.store.durable import fsync_folder
-from littoral.store.embedded.blobrows import BlobRows
+from littoral.store.embedded.blobrows import BlobRows, Row
 from littoral.store.embedded.database import Database
 from littoral.store.embedded.keys import check_key
 from littoral.store.embedded.sealing import HEAD, BlobSeal, span
+from littoral.store.embedded.sums import BLOCK, Summing, Sums
 from littoral.store.frames import CannotOpen, Opener, Sealer
 
-CHUNK = 1024 * 1024
+CHUNK = 1024 * 1024  # of whole blocks
 LINGER = 30.0  # seconds that a replaced file stays, for readers who know its path
 
 
@@ -53,12 +57,14 @@ class EmbeddedBlobs:
 
     async def info(self, key: str) -> BlobInfo | None:
         found = self._rows.find(key)
-        return self._info(key, found[1], found[0]) if found is not None else None
+        return self._info(key, found) if found is not None else None
 
     async def get(self, key: str, *, offset: int = 0, length: int | None = None) -> bytes:
         return b"".join([chunk async for chunk in self.stream(key, offset=offset, length=length)])
 
-    async def stream(self, key: str, *, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+    async def stream(
+        self, key: str, *, offset: int = 0, length: int | None = None, fresh: bool = False
+    ) -> AsyncIterator[bytes]:
         found = self._rows.find(key)
         if found is None:
             raise NotFound(f"no blob {key}")
@@ -66,7 +72,7 @@ class EmbeddedBlobs:
         left = size if length is None else min(size, length)
         path = self._folder / found[0]
         if self.seal is None:
-            chunks = _plain(path, offset, left)
+            chunks = _plain(path, _sums(found), found[1], offset, left, fresh)
         else:
             chunks = _opened(self.seal, path, found[1], offset, left)
         async with contextlib.aclosing(chunks):
@@ -77,23 +83,24 @@ class EmbeddedBlobs:
         return await self._rows.forget(key, self._leave_replaced)
 
     async def scan(self, prefix: str = "", *, after: str = "", limit: int = 1000) -> Sequence[BlobInfo]:
-        return [self._info(key, size, file) for key, file, size in self._rows.page(prefix, after, limit)]
+        return [self._info(key, row) for key, row in self._rows.page(prefix, after, limit)]
 
-    async def adopt(self, key: str, file: Path, size: int) -> BlobInfo:
+    async def adopt(self, key: str, file: Path, size: int, sums: bytes) -> BlobInfo:
         """Make a durable file the content of ``key``; where that fails the file is gone."""
+        row = (file.name, size, sums)
         try:
-            await self._rows.adopt(key, file.name, size, self._leave_replaced)
+            await self._rows.adopt(key, row, self._leave_replaced)
         except StoreError:
             with contextlib.suppress(OSError):  # a disk that is gone; opening the store cleans up
                 await asyncio.to_thread(file.unlink)
             raise
-        return self._info(key, size, file.name)
+        return self._info(key, row)
 
     def _leave_replaced(self, gone: tuple[str, int]) -> None:
         self.leave(self._folder / gone[0])
 
-    def _info(self, key: str, size: int, file: str) -> BlobInfo:
-        return BlobInfo(key, size, self._folder / file if self.seal is None else None)
+    def _info(self, key: str, row: Row) -> BlobInfo:
+        return BlobInfo(key, row[1], self._folder / row[0] if self.seal is None else None, _sums(row))
 
     def leave(self, file: Path) -> None:
         """Unlink after a while."""
@@ -122,6 +129,7 @@ class EmbeddedBlobWriter:
         self._final = folder / secrets.token_hex(16)
         self._temporary = self._final.with_suffix(".part")
         self._size = 0
+        self._sums = Summing()
         self._sealer: Sealer | None = None
         self._buffer = bytearray()
         self._file: IO[bytes] | None = None
@@ -141,7 +149,7 @@ class EmbeddedBlobWriter:
         self._check()
         await self._on_disk(self._publish, self._buffer)
         self._over = True
-        return await self._blobs.adopt(self._key, self._final, self._size)
+        return await self._blobs.adopt(self._key, self._final, self._size, self._sums.finish())
 
     async def abort(self) -> None:
         """Harmless after a commit. Never fails: what a broken disk does not let go, opening the store cleans up."""
@@ -159,6 +167,7 @@ class EmbeddedBlobWriter:
             if self._blobs.seal is not None:
                 head, self._sealer = self._blobs.seal.sealer(self._final.name)
                 _write_all(self._file, head)
+        self._sums.update(data)
         _write_all(self._file, data if self._sealer is None else self._sealer.update(data))
 
     def _publish(self, data: bytearray) -> None:
@@ -215,18 +224,48 @@ def _write_all(file: IO[bytes], data: bytes | bytearray) -> None:
         left = left[file.write(left) :]
 
 
-async def _plain(path: Path, offset: int, left: int) -> AsyncGenerator[bytes, None]:
-    file = await asyncio.to_thread(_open_at, path, offset)
+def _sums(row: Row) -> Sums | None:
+    return None if row[2] is None else Sums(row[1], row[2])
+
+
+async def _plain(
+    path: Path, sums: Sums | None, size: int, offset: int, left: int, fresh: bool
+) -> AsyncGenerator[bytes, None]:
+    """Whole blocks are read, and looked at. Raises Damaged."""
+    if left <= 0:
+        return
+    at, end = offset - offset % BLOCK, offset + left
+    file = await asyncio.to_thread(_open_at, path, at)
+    if fresh:
+        os.posix_fadvise(file.fileno(), offset, left, os.POSIX_FADV_DONTNEED)
     try:
-        while left > 0 and (chunk := await asyncio.to_thread(file.read, min(CHUNK, left))):
-            left -= len(chunk)
-            yield chunk
+        while at < end:
+            wanted = min(size, at + min(CHUNK, -(-(end - at) // BLOCK) * BLOCK)) - at
+            chunk = await asyncio.to_thread(_read_sound, file, sums, at, wanted)
+            yield chunk if offset <= at and at + wanted <= end else chunk[max(0, offset - at) : end - at]
+            at += wanted
     finally:
         file.close()
 
 
+def _read_sound(file: IO[bytes], sums: Sums | None, at: int, length: int) -> bytes:
+    """From the begin of a block on. Raises Damaged."""
+    try:
+        chunk = file.read(length)
+    except OSError as problem:
+        raise Damaged(f"blob {file.name}: {problem}") from problem
+    if len(chunk) < length:
+        raise Damaged(f"blob {file.name} is shorter than it was written")
+    if sums is not None:
+        view = memoryview(chunk)
+        for start in range(0, length, BLOCK):
+            if not sums.sound((at + start) // BLOCK, view[start : start + BLOCK]):
+                raise Damaged(f"blob {file.name} is not what was written, at {at + start}")
+    return chunk
+
+
 async def _opened(seal: BlobSeal, path: Path, size: int, offset: int, length: int) -> AsyncGenerator[bytes, None]:
-    """Raises StorageFailed where the file is not what was written."""
+    """Raises Damaged."""
     if length <= 0:
         return
     begin, left = span(size, offset, length)
@@ -239,7 +278,7 @@ async def _opened(seal: BlobSeal, path: Path, size: int, offset: int, length: in
             left -= taken
             yield await asyncio.to_thread(_next, file, taken, opener, last=not left)
     except CannotOpen as problem:
-        raise StorageFailed(f"blob {path.name} is not what was written: {problem}") from problem
+        raise Damaged(f"blob {path.name} is not what was written: {problem}") from problem
     finally:
         file.close()
 

@@ -85,8 +85,9 @@ class _Job(Generic[T]):
 class Database:
     """Open with ``Database.open``, use from that event loop only, close with ``close``."""
 
-    def __init__(self, path: Path, writer: apsw.Connection, reader: apsw.Connection) -> None:
+    def __init__(self, path: Path, key: bytes | None, writer: apsw.Connection, reader: apsw.Connection) -> None:
         self.path = path
+        self._key = key
         self._writer = writer
         self._reader = reader
         self._loop = asyncio.get_running_loop()
@@ -104,7 +105,7 @@ class Database:
         """Open or create, and apply ``schema`` (statements that may be applied again). With a ``key`` (32 bytes) every
         page is encrypted and authenticated, in the file, its WAL and its journal. Raises StorageFailed, also for a
         file of another key."""
-        return cls(path, *await asyncio.to_thread(_open, path, schema, key))
+        return cls(path, key, *await asyncio.to_thread(_open, path, schema, key))
 
     async def write(
         self,
@@ -135,6 +136,23 @@ class Database:
             return list(self._reader.execute(sql, params))
         except DISK_ERRORS as problem:
             raise StorageFailed(f"{self.path.name}: {problem}") from problem
+
+    async def check_pages(self) -> str:
+        """What SQLite finds wrong with the file, in a thread; "" where all is well. Raises StorageFailed."""
+        return await asyncio.to_thread(self._check_pages)
+
+    def _check_pages(self) -> str:
+        try:
+            connection = _connect(self.path, self._key)
+            try:
+                found = [str(row[0]) for row in connection.execute("PRAGMA quick_check(5)")]
+            finally:
+                connection.close(True)
+        except apsw.CorruptError as problem:
+            return str(problem)
+        except apsw.Error as problem:
+            raise StorageFailed(f"{self.path.name}: {problem}") from problem
+        return "" if found == ["ok"] else "; ".join(found)
 
     async def close(self) -> None:
         """Finish what waits, then close. What is written later raises StoreError."""

@@ -68,6 +68,7 @@ class EmbeddedStore:
                 folder / "records.db", records.SCHEMA + blobrows.SCHEMA, _named(key, "records.db")
             )
             undo.push_async_callback(database.close)
+            await database.write(blobrows.upgrade)
             streams = await Database.open(folder / "streams.db", log.SCHEMA, _named(key, "streams.db"))
             undo.push_async_callback(streams.close)
             try:

@@ -72,11 +72,13 @@ class RemoteBlobs:
     async def get(self, key: str, *, offset: int = 0, length: int | None = None) -> bytes:
         return b"".join([chunk async for chunk in self.stream(key, offset=offset, length=length)])
 
-    async def stream(self, key: str, *, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+    async def stream(
+        self, key: str, *, offset: int = 0, length: int | None = None, fresh: bool = False
+    ) -> AsyncIterator[bytes]:
         found = self._rows.find(key)
         if found is None:
             raise NotFound(f"no blob {key}")
-        file, size = found
+        file, size, _ = found
         end = size if length is None else min(size, offset + length)
         self._reading[file] += 1
         try:
@@ -112,13 +114,13 @@ class RemoteBlobs:
         return await self._rows.forget(key, self._leave)
 
     async def scan(self, prefix: str = "", *, after: str = "", limit: int = 1000) -> Sequence[BlobInfo]:
-        return [BlobInfo(key, size, None) for key, _, size in self._rows.page(prefix, after, limit)]
+        return [BlobInfo(key, size, None) for key, (_, size, _) in self._rows.page(prefix, after, limit)]
 
     # ------------------------------------------------------------------------------------------- for the writer
 
     async def adopt(self, key: str, file: str, size: int) -> BlobInfo:
         """Also where its caller goes away meanwhile the row is written, or not, before anybody sweeps."""
-        adopting = asyncio.ensure_future(self._rows.adopt(key, file, size, self._leave))
+        adopting = asyncio.ensure_future(self._rows.adopt(key, (file, size, None), self._leave))
         adopting.add_done_callback(lambda _: self._writing.discard(file))
         await asyncio.shield(adopting)
         return BlobInfo(key, size, None)

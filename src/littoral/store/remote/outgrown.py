@@ -24,8 +24,10 @@ class OutgrownBlobs:
     async def get(self, key: str, *, offset: int = 0, length: int | None = None) -> bytes:
         return await (await self._of(key)).get(key, offset=offset, length=length)
 
-    async def stream(self, key: str, *, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
-        async for chunk in (await self._of(key)).stream(key, offset=offset, length=length):
+    async def stream(
+        self, key: str, *, offset: int = 0, length: int | None = None, fresh: bool = False
+    ) -> AsyncIterator[bytes]:
+        async for chunk in (await self._of(key)).stream(key, offset=offset, length=length, fresh=fresh):
             yield chunk
 
     async def delete(self, key: str) -> bool:
