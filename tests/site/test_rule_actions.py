@@ -312,7 +312,7 @@ def test_a_protobuf_message_is_decoded_by_a_descriptor_set_in_a_bucket(place: Ru
     publish(place, "proto/1", message(bed_name="7", at=5, samples=[1, -2]))
     assert stored("out-proto/1") == {"bed": "7", "whole": {"bedName": "7", "at": "5", "samples": [1, -2]}}
     publish(place, "proto/bad", b"\xff\xff")
-    assert "is not a Reading" in why("failed-proto/bad")
+    assert "cannot be read as Reading" in why("failed-proto/bad")
 
 
 # ------------------------------------------------------------------------------------------------------------ HTTP

@@ -76,7 +76,7 @@ async def test_a_long_message_is_decoded_as_well() -> None:
 @pytest.mark.parametrize(
     ("raw", "more", "why"),
     [
-        (b"\xff\xff", {}, "is not a Reading"),
+        (b"\xff\xff", {}, "cannot be read as Reading"),
         (b"", {"file": "wards"}, "no 'wards' in the descriptor set"),
         (b"", {"name": "Writing"}, "no message 'Writing' in beds.proto"),
         (b"", {"name": "Kind"}, "no message 'Kind'"),
@@ -101,6 +101,25 @@ async def test_a_set_that_lacks_an_import_is_refused() -> None:
     lacking.file[0].dependency.append("other.proto")
     with pytest.raises(BadMessage, match="invalid protobuf file descriptor"):
         await decoded(b"", by=lacking.SerializeToString())
+
+
+@pytest.mark.parametrize("field", ["seconds", "second6"])
+async def test_a_set_has_its_own_idea_of_a_time(field: str) -> None:
+    """Protobuf's JSON takes that message by its name for what it knows."""
+    odd = descriptors()
+    time = odd.file.add(name="google/protobuf/timestamp.proto", package="google.protobuf", syntax="proto3")
+    time.message_type.add(name="Timestamp").field.add(name=field, number=1, type=Field.TYPE_INT64, label=1)
+    time.message_type[0].field.add(name="nanos", number=2, type=Field.TYPE_INT32, label=1)
+    more = odd.file.add(name="more.proto", syntax="proto3", dependency=[time.name])
+    more.message_type.add(name="At").field.add(
+        name="at", number=1, type=Field.TYPE_MESSAGE, type_name=".google.protobuf.Timestamp", label=1
+    )
+    reading = decoded(b"\x0a\x02\x08\x01", by=odd.SerializeToString(), file="more", name="At")
+    if field == "seconds":
+        assert await reading == {"at": "1970-01-01T00:00:01Z"}
+    else:
+        with pytest.raises(BadMessage, match="cannot be read as At"):
+            await reading
 
 
 async def test_what_is_no_base64_is_refused() -> None:

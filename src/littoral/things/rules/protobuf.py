@@ -53,7 +53,7 @@ class Schema:
 
     def __init__(self, descriptors: bytes) -> None:
         # Here and not above: only a place with such a rule pays for it.
-        from google.protobuf import descriptor_pb2, descriptor_pool, message
+        from google.protobuf import descriptor_pb2, descriptor_pool
 
         if len(descriptors) > MAX_DESCRIPTORS:
             raise BadMessage(f"the descriptor set has more than {MAX_DESCRIPTORS} bytes")
@@ -63,19 +63,18 @@ class Schema:
             for each in found.file:  # protoc --include_imports writes what a file imports before it
                 self._pool.Add(each)
             self._files = {each.name: self._pool.FindFileByName(each.name).package for each in found.file}
-        except (message.DecodeError, TypeError, KeyError) as error:
+        except Exception as error:  # noqa: BLE001 - as below
             raise BadMessage(f"invalid protobuf file descriptor: {error}") from None
 
     def decode(self, file: str, message: str, raw: bytes) -> Any:
         """``file``: with or without ".proto"; ``message``: with or without its package. Raises BadMessage."""
         from google.protobuf import json_format, message_factory
-        from google.protobuf.message import DecodeError
 
         described = message_factory.GetMessageClass(self._described(file, message))
         try:
             found = json_format.MessageToDict(described.FromString(raw), descriptor_pool=self._pool)
-        except (DecodeError, TypeError, ValueError, RecursionError) as error:
-            raise BadMessage(f"the message is not a {message}: {error}") from None
+        except Exception as error:  # noqa: BLE001 - a set may say of google.protobuf.Timestamp what it likes
+            raise BadMessage(f"the message cannot be read as {message}: {error}") from None
         if len(json.dumps(found)) > MAX_PAYLOAD:
             raise BadMessage(f"the message as JSON has more than {MAX_PAYLOAD} bytes")
         return found
