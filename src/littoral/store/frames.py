@@ -54,15 +54,15 @@ class Sealer(_Frames):
 
     def update(self, data: bytes | bytearray | memoryview) -> bytes:
         """All frames but the last, which ``finish`` makes."""
-        held = self._held + data
+        held = memoryview(self._held + data if self._held else data)
         whole = max(0, len(held) - 1) // FRAME * FRAME
         self._held = bytes(held[whole:])
-        return b"".join(self._sealed(held[at : at + FRAME], last=False) for at in range(0, whole, FRAME))
+        return b"".join([self._sealed(held[at : at + FRAME], last=False) for at in range(0, whole, FRAME)])
 
     def finish(self) -> bytes:
         return self._sealed(self._held, last=True)
 
-    def _sealed(self, frame: bytes, *, last: bool) -> bytes:
+    def _sealed(self, frame: bytes | memoryview, *, last: bool) -> bytes:
         nonce, about = self._place(last=last)
         return self._cipher.encrypt(nonce, frame, about)
 
@@ -76,26 +76,24 @@ class Opener(_Frames):
         self._last = max(0, size - 1) // FRAME
         self._skip = offset % FRAME
         self._left = length
-        self._held = bytearray()
+        self._held = b""
 
     def update(self, data: bytes) -> bytes:
         """Raises CannotOpen."""
-        self._held += data
-        found = bytearray()
-        while len(self._held) >= SEALED:
-            found += self._opened(SEALED)
-        return bytes(found)
+        held = memoryview(self._held + data if self._held else data)
+        whole = len(held) // SEALED * SEALED
+        self._held = bytes(held[whole:])
+        return b"".join([self._opened(held[at : at + SEALED]) for at in range(0, whole, SEALED)])
 
     def finish(self) -> bytes:
         """Raises CannotOpen, also where bytes are missing."""
-        found = self._opened(len(self._held)) if self._held else b""
+        found = self._opened(self._held) if self._held else b""
         if self._left:
             raise CannotOpen("the sealed content is too short")
         return found
 
-    def _opened(self, size: int) -> bytes:
+    def _opened(self, frame: bytes | memoryview) -> bytes:
         nonce, about = self._place(last=self._number == self._last)
-        frame, self._held = bytes(self._held[:size]), self._held[size:]
         try:
             content = self._cipher.decrypt(nonce, frame, about)
         except InvalidTag as problem:
