@@ -9,7 +9,8 @@ import pytest
 
 from littoral.core.bridge import BRIDGE, TopicMapping, mappings
 from littoral.core.document import Deployment, desired, parse_desired
-from littoral.core.recipe import BadComponent, EventSource, component_of, function_of, lambda_recipe
+from littoral.core.recipe import BadComponent, EventSource, component_of, function_of, is_aws, lambda_recipe
+from littoral.core.recipetext import read
 
 ARN = "arn:aws:lambda:us-east-1:000000000000:function:vitals:3"
 FUNCTION = {
@@ -143,3 +144,32 @@ def test_a_deployment_goes_through_the_shadow_unchanged() -> None:
     for text in ("{", "[]", '{"components": {"x": {}}}', '{"configurationArn": "a", "components": []}'):
         with pytest.raises(BadComponent):
             parse_desired({"fleetConfig": text})
+
+
+def test_yaml_is_read_as_aws_reads_it() -> None:
+    text = b"""
+RecipeFormatVersion: 2020-01-25
+a: {from: 12:30, switch: off, well: true, nothing: ~, many: 0x10, old: 010, number: -7, share: 0.5, big: 1_000}
+"""
+    found = read(text)
+    assert found["RecipeFormatVersion"] == "2020-01-25"
+    assert found["a"] == {
+        "from": "12:30",
+        "switch": "off",
+        "well": True,
+        "nothing": None,
+        "many": "0x10",
+        "old": "010",
+        "number": -7,
+        "share": 0.5,
+        "big": "1_000",
+    }
+    assert read(b'{"a": [1, 2.5, "x", null, false]}') == {"a": [1, 2.5, "x", None, False]}
+    for broken in (b"a: b: c", b"\xff\xfe\xff", b"!!python/object:os.system {}"):
+        with pytest.raises(ValueError, match=r"."):
+            read(broken)
+
+
+def test_whose_name_it_is() -> None:
+    names = ("aws.greengrass.Nucleus", "aws.greengrass.labs.nodered", "com.example.One")
+    assert [is_aws(each) for each in names] == [True, False, False]

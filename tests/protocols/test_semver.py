@@ -7,7 +7,7 @@ import itertools
 
 import pytest
 
-from littoral.protocols.semver import BadVersion, least, parse, satisfies
+from littoral.protocols.semver import BadVersion, lowest, parse, satisfies
 
 VERSIONS = ["0.0.1", "0.2.0", "0.2.9", "0.3.0", "1.0.0", "1.1.9", "1.2.0", "1.2.3", "1.10.0", "2.0.0", "2.0.5", "3.1.0"]
 
@@ -80,8 +80,10 @@ def test_what_is_no_version_is_refused(wrong: str) -> None:
         parse(wrong)
 
 
-def test_the_least_version_that_a_range_names() -> None:
-    assert [least(each) for each in ("^1.2", ">=2.0.0 <2.1.0", "*", "1.x || 0.5.0")] == [
+def test_the_lowest_version_that_satisfies_all() -> None:
+    assert lowest([">0.0.0", "^2.9.0 || ^1.0.0", ">=2.10.0"]) == "2.10.0"
+    assert (lowest(["<1.0.0", ">1.0.0"]), lowest([">1.2.3"]), lowest([])) == (None, "1.2.4", "0.0.0")
+    assert [lowest([each]) for each in ("^1.2", ">=2.0.0 <2.1.0", "*", "1.x || 0.5.0")] == [
         "1.2.0",
         "2.0.0",
         "0.0.0",

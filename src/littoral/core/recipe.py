@@ -42,6 +42,12 @@ class BadComponent(ValueError):
     """A component or configuration that Littoral cannot run as it says."""
 
 
+def is_aws(name: str) -> bool:
+    """Whether AWS alone makes components of such a name. Of ``aws.greengrass.labs.*`` it gives away the source, and
+    everybody builds them for himself."""
+    return name.startswith("aws.") and not name.startswith("aws.greengrass.labs.")
+
+
 @dataclass(frozen=True, slots=True)
 class EventSource:
     topic: str  # a filter

@@ -16,7 +16,7 @@ from typing import Any
 from littoral.core.nucleus.recipe import dependencies_of
 from littoral.core.public import PUBLIC
 from littoral.core.recipe import BadComponent
-from littoral.protocols.semver import BadVersion, least, satisfies
+from littoral.protocols.semver import BadVersion, lowest, satisfies
 
 NUCLEUS = "aws.greengrass.Nucleus"  # the core itself: counted where a deployment names it
 MOST_ROUNDS = 100
@@ -139,9 +139,9 @@ def _of_public(name: str, asked: Requirements) -> str:
     """What a core plays by itself is there in the version that is asked for, if that is one version."""
     pins = [each.removeprefix("=") for each in asked.values() if each.startswith("=")]
     try:
-        version = pins[0] if pins else max(least(each) for each in asked.values())
+        version = pins[0] if pins else lowest(asked.values())
     except BadVersion as problem:
         raise BadComponent(str(problem)) from problem
-    if not suits(version, asked):
+    if version is None or not suits(version, asked):
         raise BadComponent(f"no version of {name} is at once {said(asked)}")
     return version

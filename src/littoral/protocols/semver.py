@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -80,10 +81,15 @@ def ranges(requirement: str) -> tuple[tuple[Comparator, ...], ...]:
     return tuple(_range(each.strip(), requirement) for each in requirement.split("||"))
 
 
-def least(requirement: str) -> str:
-    """The lowest version that a range names. Raises BadVersion."""
-    bounds = [each.bound for comparators in ranges(requirement) for each in comparators if each.operator[0] in ">="]
-    return ".".join(str(part) for part in min(bounds, default=Version(0, 0, 0)).triple)
+def lowest(requirements: Iterable[str]) -> str | None:
+    """The lowest release that satisfies all; None where none does. Raises BadVersion."""
+    wanted = [ranges(each) for each in requirements]
+    found = {Version(0, 0, 0)}
+    for comparator in (each for alternatives in wanted for comparators in alternatives for each in comparators):
+        major, minor, patch = comparator.bound.triple
+        found |= {Version(major, minor, patch), Version(major, minor, patch + 1)}
+    suiting = (each for each in sorted(found) if all(any(_holds(each, one) for one in every) for every in wanted))
+    return next((".".join(map(str, each.triple)) for each in suiting), None)
 
 
 def _range(text: str, whole: str) -> tuple[Comparator, ...]:

@@ -23,7 +23,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from littoral.core.nucleus.recipe import GENERIC, LOCAL_SCHEME, written
-from littoral.core.recipe import BadComponent
+from littoral.core.recipe import BadComponent, is_aws
+from littoral.core.recipetext import read
 from littoral.core.resolving import Chosen, Requirements, suits
 from littoral.core.source import MOST_DOWNLOADED, Declined
 from littoral.protocols.semver import BadVersion, parse
@@ -109,18 +110,16 @@ def take(recipes: Path, artifacts: Path | None, into: Path) -> None:
 
 def _recipe(file: Path) -> dict[str, Any]:
     """Of which name and version are as they must be; the rest is looked at when it is deployed. Raises BadRecipes."""
-    import yaml  # here: some MiB of a core's memory, for those alone who deploy by hand
-
     if file.is_symlink() or file.stat().st_size > MOST_RECIPE:
         raise BadRecipes(f"{file.name} is a link, or has more than {MOST_RECIPE} bytes")
     try:
-        found = json.loads(json.dumps(yaml.safe_load(file.read_bytes())))  # of YAML, JSON is a part
-    except (yaml.YAMLError, UnicodeDecodeError, TypeError, ValueError) as problem:
+        found = read(file.read_bytes())
+    except ValueError as problem:
         raise BadRecipes(f"{file.name} is neither JSON nor YAML: {problem}") from problem
     if not isinstance(found, dict) or found.get("ComponentType", GENERIC) != GENERIC:
         raise BadRecipes(f"{file.name} must be an object, of ComponentType {GENERIC}")
     name, version = found.get("ComponentName"), found.get("ComponentVersion")
-    if not isinstance(name, str) or not _NAME.fullmatch(name) or name in (".", "..") or name.startswith("aws."):
+    if not isinstance(name, str) or not _NAME.fullmatch(name) or name in (".", "..") or is_aws(name):
         raise BadRecipes(f"{file.name}: ComponentName must match {_NAME.pattern}, and not begin with aws.")
     try:
         parse(version if isinstance(version, str) else "")

@@ -6,14 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import yaml
-
 from littoral.aws.service import Call, Output, ServiceError, operation
 from littoral.core.nucleus.manifest import EVERYWHERE
 from littoral.core.nucleus.recipe import GENERIC, Artifact, artifacts_of, dependencies_of, generic_of
 from littoral.core.ports import Allows, ArtifactObjects, FunctionCatalog
 from littoral.core.public import PUBLIC
-from littoral.core.recipe import ARTIFACT, LAMBDA, LAYER, BadComponent, lambda_recipe
+from littoral.core.recipe import ARTIFACT, LAMBDA, LAYER, BadComponent, is_aws, lambda_recipe
+from littoral.core.recipetext import read
 from littoral.core.region.names import (
     check_name,
     check_version,
@@ -257,8 +256,8 @@ class Components:
 def _inline(recipe: bytes) -> Mapping[str, Any]:
     """A recipe as JSON or YAML, checked. Raises ValidationException."""
     try:
-        found = yaml.safe_load(recipe)  # of which JSON is a part
-    except yaml.YAMLError as problem:
+        found = read(recipe)
+    except ValueError as problem:
         raise invalid(f"The recipe is neither JSON nor YAML: {problem}") from problem
     if not isinstance(found, dict):
         raise invalid("The recipe is not an object")
@@ -267,16 +266,15 @@ def _inline(recipe: bytes) -> Mapping[str, Any]:
     check_name(str(found.get("ComponentName", "")))
     check_version(str(found.get("ComponentVersion", "")))
     try:
-        plain: dict[str, Any] = json.loads(json.dumps(found))
-        made = generic_of(plain, {"os": "linux", **EVERYWHERE})
-        for manifest in plain.get("Manifests") or ():
-            generic_of({**plain, "Manifests": [{**manifest, "Platform": {}}]}, EVERYWHERE)
+        made = generic_of(found, {"os": "linux", **EVERYWHERE})
+        for manifest in found.get("Manifests") or ():
+            generic_of({**found, "Manifests": [{**manifest, "Platform": {}}]}, EVERYWHERE)
             if not all(each.bucket for each in artifacts_of(made.name, manifest)):
                 raise BadComponent("the URI of an artifact must be s3://BUCKET/KEY")
     except (BadComponent, TypeError, ValueError) as problem:
         raise invalid(f"The recipe cannot be run: {problem}") from problem
-    _check_dependencies(made.name, plain)
-    return plain
+    _check_dependencies(made.name, found)
+    return found
 
 
 def _check_dependencies(name: str, recipe: Mapping[str, Any]) -> None:
@@ -286,7 +284,7 @@ def _check_dependencies(name: str, recipe: Mapping[str, Any]) -> None:
     except BadComponent as problem:
         raise invalid(str(problem)) from problem
     for other in {*hard, *soft} - PROVIDED:
-        if other.startswith("aws."):
+        if is_aws(other):
             raise invalid(f"{other} is not served by Littoral; of AWS's public components {', '.join(PUBLIC)} are")
 
 

@@ -12,7 +12,7 @@ from littoral.core import document as wire
 from littoral.core.nucleus.limits import limits_of
 from littoral.core.ports import DeploymentJobs, Shadows
 from littoral.core.public import PUBLIC
-from littoral.core.recipe import LAMBDA, BadComponent, component_of, parse_merge
+from littoral.core.recipe import LAMBDA, BadComponent, component_of, is_aws, parse_merge
 from littoral.core.region.names import (
     Target,
     conflict,
@@ -162,7 +162,7 @@ class Deployments:
         if name in PUBLIC:
             PUBLIC[name].configured(merge)
             return None
-        if name.startswith("aws."):
+        if is_aws(name):
             raise invalid(f"{name} is not served by Littoral; of AWS's public components {', '.join(PUBLIC)} are")
         document = await self._state.components.get(f"{name}/{version}")
         if document is None:

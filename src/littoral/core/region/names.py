@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from littoral.aws.service import Call, ServiceError
+from littoral.core.recipe import is_aws
 from littoral.protocols.semver import BadVersion, parse
 
 _NAME = re.compile(r"[a-zA-Z0-9-_.]{1,128}")
@@ -46,8 +47,8 @@ def operators_only(call: Call) -> None:
 def check_name(name: str | None) -> str:
     if not name or not _NAME.fullmatch(name):
         raise invalid(f"componentName must match {_NAME.pattern}")
-    if name.startswith("aws."):
-        raise invalid("Component names that begin with aws. are AWS's own")
+    if is_aws(name):
+        raise invalid("Component names that begin with aws. are AWS's own, but for aws.greengrass.labs.")
     return name
 
 
