@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from html import escape
 from http import HTTPStatus
 from typing import Any, Protocol
 
 from littoral.aws.auth import ANONYMOUS, signer_of_form
+from littoral.aws.escaping import escape
 from littoral.aws.identity import Identity
 from littoral.aws.output import response_of
 from littoral.aws.recognise import virtual_path

@@ -20,7 +20,6 @@ from littoral.aws.service import ServiceError
 from littoral.objects.errors import error
 from littoral.objects.names import check_key
 
-EXTRACT: Final = "snowball-auto-extract"
 MOST_MEMBERS: Final = 100_000
 MOST_BYTES: Final = 100 * 1024**3  # of the archive, and of what comes out of it
 BROKEN: Final = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError,

@@ -26,7 +26,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 UNITS = {"minute": 60, "hour": 3600, "day": 86_400}
 FIRST_YEAR, LAST_YEAR = 1970, 2199
@@ -153,9 +152,11 @@ def parse(text: str) -> Schedule:
 
 def zone_of(name: str) -> tzinfo:
     """Raises ScheduleError for a zone that the IANA database does not have."""
+    from zoneinfo import ZoneInfo  # it reads all of sysconfig, for who says a zone
+
     try:
         return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
+    except (KeyError, ValueError, OSError):
         raise ScheduleError(f"{name[:50]} is not a time zone of the IANA database") from None
 
 

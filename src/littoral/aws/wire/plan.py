@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
-from xml.sax.saxutils import quoteattr
 
 from littoral.aws import models
+from littoral.aws.escaping import quoteattr
 from littoral.aws.wire import formbody, jsonbody, rest, xmlbody
 from littoral.aws.wire.constraints import Checker, Checkers
 from littoral.aws.wire.events import EventBody, event_writers

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
-from xml.sax.saxutils import escape, quoteattr
 
+from littoral.aws.escaping import escape, quoteattr
 from littoral.aws.wire.scalars import text_reader, text_writer
 from littoral.aws.wire.unreadable import Unreadable, bounded
 
@@ -259,4 +259,4 @@ def _namespace(shape: Shape) -> str:
 def xml_text(text: str) -> str:
     """Escaped; a carriage return as a reference, or a parser would make it a line feed. What XML cannot say at all
     (control characters) becomes U+FFFD."""
-    return escape(_UNSAYABLE.sub("\ufffd", text), {"\r": "&#13;"})
+    return escape(_UNSAYABLE.sub("\ufffd", text)).replace("\r", "&#13;")

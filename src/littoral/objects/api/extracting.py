@@ -12,13 +12,12 @@ import asyncio
 import io
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from littoral.aws.service import Call
 from littoral.net.message import Body, BytesBody
 from littoral.objects.access.needs import WRITE_OBJECT
 from littoral.objects.api.parts import DEFAULT_TYPE, Operations, origin_of
-from littoral.objects.archives import Archive, Member, Window
 from littoral.objects.checksums import ALGORITHMS, Algorithm, Stated
 from littoral.objects.conditions import Span
 from littoral.objects.content import STRIDE, Chunks
@@ -28,6 +27,10 @@ from littoral.objects.facts import Bucket, Content, Facts, Tags, Upload
 from littoral.objects.locks import Lock
 from littoral.objects.steps import NO_CONDITIONS, WriteConditions
 
+if TYPE_CHECKING:
+    from littoral.objects.archives import Archive, Member
+
+EXTRACT: Final = "snowball-auto-extract"  # of an object's own metadata
 IN_MEMORY: Final = 32 * 1024 * 1024  # bytes of an archive that need not be on the disk first
 GROUP: Final = 4 * 1024 * 1024  # bytes of entries that are read before they are written
 SMALL: Final = 1024 * 1024
@@ -48,6 +51,8 @@ class Wanted:
 class ExtractOperations(Operations):
     async def _extract(self, call: Call, bucket: str, content: Content, key: bytes | None, how: Wanted) -> None:
         """``key`` is the archive's data key. Raises InvalidRequest, AccessDenied before anything is written."""
+        from littoral.objects.archives import Archive  # it loads tarfile, for few places
+
         archive = await asyncio.to_thread(Archive, await self._file(content, key))
         for member in archive.members:
             self._gate.check(call, WRITE_OBJECT, bucket, member.name)
@@ -76,6 +81,8 @@ class ExtractOperations(Operations):
 
         def read(offset: int, length: int) -> bytes:
             return asyncio.run_coroutine_threadsafe(span(offset, length), loop).result()
+
+        from littoral.objects.archives import Window
 
         return io.BufferedReader(Window(content.size, read), STRIDE)
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from littoral.aws.service import Call, Output, operation
 from littoral.objects.api.acls import granted
-from littoral.objects.api.extracting import ExtractOperations
+from littoral.objects.api.extracting import EXTRACT, ExtractOperations
 from littoral.objects.api.parts import (
     check_storage_class,
     checked_metadata,
@@ -23,7 +23,6 @@ from littoral.objects.api.parts import (
     headers_of,
     origin_of,
 )
-from littoral.objects.archives import EXTRACT
 from littoral.objects.checksums import ALGORITHMS, Checksum, algorithm_of, joined, kind_of
 from littoral.objects.conditions import check_write_conditions, matches
 from littoral.objects.encryption import customer_key

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import unquote, urlencode
-from xml.sax.saxutils import escape
 
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 
+from littoral.aws.escaping import escape
 from littoral.aws.service import Call, Output
 from littoral.aws.wire.xmlbody import BadDocument, load
 from littoral.net.message import Body, BodyError, Headers, Request, Response

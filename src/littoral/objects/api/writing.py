@@ -8,7 +8,7 @@ from datetime import datetime
 from littoral.aws.service import Call, Output, operation
 from littoral.net.message import Body, BytesBody
 from littoral.objects.api.acls import granted
-from littoral.objects.api.extracting import IN_MEMORY, ExtractOperations, Wanted
+from littoral.objects.api.extracting import EXTRACT, IN_MEMORY, ExtractOperations, Wanted
 from littoral.objects.api.parts import (
     check_storage_class,
     checked_metadata,
@@ -17,7 +17,6 @@ from littoral.objects.api.parts import (
     headers_of,
     origin_of,
 )
-from littoral.objects.archives import EXTRACT
 from littoral.objects.checksums import Checksum, Stated
 from littoral.objects.conditions import check_write_conditions
 from littoral.objects.content import INLINE

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from datetime import UTC, datetime, timedelta, tzinfo
 
 _PART = re.compile(r"'(?P<quoted>(?:[^']|'')*)'|(?P<letters>([A-Za-z])\3*)|(?P<plain>[^A-Za-z']+)|(?P<open>')")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -17,6 +16,13 @@ MONTHS += ["August", "September", "October", "November", "December"]
 DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 
 Piece = Callable[[datetime], str]
+
+
+def zone_called(name: str) -> tzinfo:
+    """Raises KeyError, ValueError, OSError where there is none."""
+    from zoneinfo import ZoneInfo  # it reads all of sysconfig, for few statements
+
+    return ZoneInfo(name)
 
 
 def _padded(count: int, of: Callable[[datetime], int]) -> Piece:
@@ -96,7 +102,7 @@ class TimeFormat:
     def format(self, milliseconds: int, zone: str) -> str | None:
         """None when the time or the zone does not exist."""
         try:
-            moment = (EPOCH + timedelta(milliseconds=milliseconds)).astimezone(ZoneInfo(zone))
-        except (ZoneInfoNotFoundError, ValueError, OverflowError, OSError):
+            moment = (EPOCH + timedelta(milliseconds=milliseconds)).astimezone(zone_called(zone))
+        except (KeyError, ValueError, OverflowError, OSError):
             return None
         return "".join(piece(moment) for piece in self._pieces)

@@ -10,9 +10,8 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from littoral.protocols.iotsql.timeformat import DAYS, EPOCH, MONTHS
+from littoral.protocols.iotsql.timeformat import DAYS, EPOCH, MONTHS, zone_called
 
 MAX_TEXT: Final = 256
 _PART = re.compile(
@@ -115,7 +114,7 @@ class TimePattern:
             if "E" in fields and not DAYS[moment.weekday()].startswith(fields["E"]):
                 return None
             return (moment - EPOCH) // timedelta(milliseconds=1)
-        except (KeyError, ValueError, OverflowError, ZoneInfoNotFoundError, OSError):
+        except (KeyError, ValueError, OverflowError, OSError):
             return None
 
 
@@ -164,7 +163,7 @@ def _zone(text: str) -> tzinfo:
     if bare in ("", "Z"):
         return UTC
     if bare[0] not in "+-":
-        return ZoneInfo(_NAMED_ZONES.get(text, text))
+        return zone_called(_NAMED_ZONES.get(text, text))
     digits = bare[1:].replace(":", "")
     if len(digits) % 2:
         digits = "0" + digits
