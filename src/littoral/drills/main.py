@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from littoral.drills.cablepull.drill import CablePull
+from littoral.drills.cablepull.drill import Plan as CableCuts
 from littoral.drills.frame import Drill, carry_out
 from littoral.drills.outage.drill import Outage
 from littoral.drills.outage.seen import Plan
@@ -43,6 +45,17 @@ def parser() -> argparse.ArgumentParser:
     stolen.add_argument(
         "--report", type=Path, default=Path("stolen-disk-report"), help="folder of report.md and report.json"
     )
+    pulled = drills.add_parser(
+        "cable-pull", help="a transfer into a box that is cut again and again", description=CablePull.__doc__
+    )
+    pulled.add_argument("--rounds", type=int, default=4, help="cuts of each of three kinds (4)")
+    pulled.add_argument("--seed", type=int, default=1, help="of the moments (1)")
+    pulled.add_argument(
+        "--report",
+        type=Path,
+        default=Path("cable-pull-report"),
+        help="folder of report.md, .json and cable-pull.png",
+    )
     return options
 
 
@@ -59,5 +72,8 @@ def _chosen(options: argparse.Namespace) -> Drill:
         return lambda say, folder, cleanup: PowerCut(say, folder, cuts, cleanup).run()
     if options.drill == "stolen-disk":
         return lambda say, folder, cleanup: StolenDisk(say, folder, cleanup).run()
+    if options.drill == "cable-pull":
+        pulls = CableCuts(options.rounds, options.seed)
+        return lambda say, folder, cleanup: CablePull(say, folder, pulls, cleanup).run()
     plan = replace(SHORT if options.short else FULL, when_full=options.when_full)
     return lambda say, folder, cleanup: Outage(say, folder, plan, cleanup).run()

@@ -45,7 +45,12 @@ class Facts:
     acl: Acl | None = None  # None: its bucket's owner has it to themselves
 
     def dump(self) -> str:
-        return json.dumps(asdict(self), separators=(",", ":"))
+        kept: dict[str, Any] = {"headers": self.headers, "metadata": self.metadata}
+        for name in ("checksum", "encryption", "acl"):  # ``asdict`` of the whole took a sixth of a small object's PUT
+            part = getattr(self, name)
+            kept[name] = None if part is None else asdict(part)
+        kept["parts"] = [asdict(part) for part in self.parts]
+        return json.dumps(kept, separators=(",", ":"))
 
     @classmethod
     def load(cls, text: str) -> Facts:

@@ -15,10 +15,12 @@ from urllib.parse import quote, unquote_plus, urlencode
 from xml.etree import ElementTree
 
 from littoral.aws.sign import sign
-from littoral.net.client import ClientResponse, HttpClient, RequestFailed
+from littoral.net.client import ClientResponse, HttpClient, RequestFailed, Timeout
 from littoral.net.message import BodyError, Headers
 
 MOST_ANSWER: Final = 16 * 1024 * 1024  # bytes of a document
+MORE, LESS = 1.5, 0.9  # how patience changes with each request that met silence, and each that did not
+MOST_PATIENCE: Final = 120.0  # seconds
 AGAIN: Final = frozenset((408, 429, 500, 502, 503, 504))
 
 
@@ -63,7 +65,7 @@ class Bucket:
         self._base = f"{url.rstrip('/')}/{name}"
         self._keys = keys
         self._tls = tls
-        self._patience = patience  # seconds of silence
+        self._least = self._patience = patience  # seconds of silence
         self.name = name
         self.place = self._base
 
@@ -194,7 +196,7 @@ class Bucket:
             now=time.time(),
         )
         try:
-            return await self._client.request(
+            response = await self._client.request(
                 method,
                 url,
                 headers=asked,
@@ -203,8 +205,13 @@ class Bucket:
                 connect_timeout=min(10.0, self._patience),
                 read_timeout=self._patience,
             )
+        except Timeout as problem:  # it may be dead, or have much to do: who asks again in haste gives it more
+            self._patience = min(self._patience * MORE, max(self._least, MOST_PATIENCE))
+            raise Unanswered(str(problem)) from problem
         except RequestFailed as problem:
             raise Unanswered(str(problem)) from problem
+        self._patience = max(self._least, self._patience * LESS)
+        return response
 
     async def _finish(self, response: ClientResponse) -> tuple[Headers, ElementTree.Element]:
         """Raises Refused, Unanswered."""

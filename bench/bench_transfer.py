@@ -1,0 +1,103 @@
+"""How quickly a folder gets into a bucket: small files a second, large files against a plain copy, and ``aws s3 sync``.
+
+Place, transfer and peer are processes on this machine, so they share its processors; the ratios of one run count.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from littoral.tour.places import PlaceProcess
+
+SMALL, SMALL_SIZE = 5000, 2048
+LARGE, LARGE_SIZE = 4, 128 * 1024 * 1024
+PORTS = ("--port", "0", "--mqtt-port", "off", "--mqtt-tls-port", "off")
+
+
+def main() -> None:
+    folder = Path(tempfile.mkdtemp(prefix="littoral-bench-"))
+    region = PlaceProcess("bench", "region", folder / "region", PORTS, {})
+    try:
+        region.wait_ready()
+        _measure(folder, region.urls["api"])
+    finally:
+        region.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _measure(folder: Path, url: str) -> None:
+    small = _files(folder / "small", SMALL, SMALL_SIZE)
+    large = _files(folder / "large", LARGE, LARGE_SIZE)
+    env = {**os.environ, **_keys(folder / "region"), "AWS_ENDPOINT_URL": url, "XDG_STATE_HOME": str(folder)}
+    ours = _timed(lambda: _transfer(small, "s3://small-ours", url, env))
+    theirs = _timed(lambda: _sync(small, "s3://small-aws", env))
+    print(f"small files ({SMALL} of {SMALL_SIZE} bytes): {SMALL / ours:8.0f} a second")
+    print(f"  aws s3 sync:                          {SMALL / theirs:8.0f} a second, ratio {theirs / ours:.1f}")
+    volume = LARGE * LARGE_SIZE / 1e6
+    copied = _timed(lambda: _copy(large, folder / "copy"))
+    ours = _timed(lambda: _transfer(large, "s3://large-ours", url, env))
+    theirs = _timed(lambda: _sync(large, "s3://large-aws", env))
+    print(f"large files ({volume:.0f} MB):                 {volume / ours:8.0f} MB/s")
+    print(f"  copied and synced to the same disk:   {volume / copied:8.0f} MB/s, ratio {copied / ours:.2f}")
+    print(f"  aws s3 sync:                          {volume / theirs:8.0f} MB/s, ratio {theirs / ours:.1f}")
+
+
+def _files(folder: Path, count: int, size: int) -> Path:
+    for number in range(count):
+        file = folder / f"{number % 50}" / f"{number}"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(os.urandom(size))
+    return folder
+
+
+def _keys(place: Path) -> dict[str, str]:
+    command = [sys.executable, "-m", "littoral", "credentials", "--export", "--data-dir", str(place)]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    pairs = (line.removeprefix("export ").split("=", 1) for line in told.splitlines() if "=" in line)
+    return {name: value.strip("'\"") for name, value in pairs}
+
+
+def _timed(work: Callable[[], None]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def _transfer(folder: Path, bucket: str, url: str, env: dict[str, str]) -> None:
+    _aws("s3", "mb", bucket, env=env)
+    _run([sys.executable, "-m", "littoral", "box", "transfer", str(folder), bucket, "--endpoint", url], env)
+
+
+def _sync(folder: Path, bucket: str, env: dict[str, str]) -> None:
+    _aws("s3", "mb", bucket, env=env)
+    _aws("s3", "sync", "--only-show-errors", str(folder), bucket, env=env)
+
+
+def _aws(*words: str, env: dict[str, str]) -> None:
+    _run([sys.executable, "-m", "awscli", *words], env)
+
+
+def _run(command: list[str], env: dict[str, str]) -> None:
+    subprocess.run(command, env=env, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Each file durable, as objects are."""
+    for file in source.rglob("*"):
+        if file.is_file():
+            copy = target / file.relative_to(source)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, copy)
+            with copy.open("rb") as written:
+                os.fsync(written.fileno())
+
+
+if __name__ == "__main__":
+    main()
