@@ -20,7 +20,7 @@ from littoral.aws.output import response_of
 from littoral.aws.recognise import VIRTUAL_HOST, Services, named_by_form, operation_of, read_form, virtual_path
 from littoral.aws.registry import Operation, arguments, operations
 from littoral.aws.requestid import new_request_id
-from littoral.aws.service import Call, Later, Output, Principal, ServiceError
+from littoral.aws.service import Answered, Call, Later, Output, Principal, ServiceError
 from littoral.aws.underway import Underway, without_waiting
 from littoral.aws.wire.plan import Plan, plan_of
 from littoral.net.message import Answer, BodyError, BytesBody, Handler, Headers, Request, Response
@@ -38,7 +38,10 @@ Observer = Callable[[str, str, int, float], None]
 class Asking:
     """One call, and what is known of it so far."""
 
-    __slots__ = ("asked", "began", "operation", "plan", "recognised", "request", "request_id", "service")
+    __slots__ = (
+        *("asked", "began", "error", "operation", "plan", "principal", "recognised", "request", "request_id"),
+        "service",
+    )
 
     def __init__(self, request: Request, service: str) -> None:
         self.request = request
@@ -49,6 +52,8 @@ class Asking:
         self.operation: str | None = None
         self.plan: Plan | None = None
         self.recognised = False
+        self.principal: Principal | None = None
+        self.error = ""
 
 
 class Visit(Asking):
@@ -89,6 +94,7 @@ class Gateway:
     ) -> None:
         self._apis: dict[str, object] = {"sts": Sts(), **services}
         self._admits = {name: getattr(api, "admit", None) for name, api in self._apis.items()}
+        self._tells = {name: getattr(api, "answered", None) for name, api in self._apis.items()}
         self._shares = {name: getattr(api, "share", None) for name, api in self._apis.items()}
         self._own = (f"arn:aws:iam::{account}:", f"arn:aws:sts::{account}:")
         self._operations: dict[str, dict[str, Operation]] = {}
@@ -235,6 +241,7 @@ class Gateway:
 
     def _refused(self, asking: Asking, problem: Exception) -> Response:
         error = self._as_error(problem, asking.service, asking.operation, asking.request_id)
+        asking.error = error.code
         request = asking.request
         if asking.recognised or "x-amz-target" not in request.headers:
             response = error_response(asking.service, asking.operation, error, asking.request_id, request.raw_path)
@@ -249,6 +256,10 @@ class Gateway:
         share = self._shares.get(asking.service)
         if share is not None and "origin" in asking.request.headers:
             share(asking.request, virtual_path(asking.request), response)
+        tell = self._tells.get(asking.service)
+        if tell is not None:
+            took, now = time.perf_counter() - asking.began, self._clock()
+            tell(Answered(asking.request, asking.principal, asking.request_id, asking.error, took, now), response)
         if self._observe is not None:
             took = time.perf_counter() - asking.began
             self._observe(asking.service, asking.operation or "unknown", response.status, took)
@@ -279,6 +290,7 @@ class Gateway:
         if found is None:
             found = await authenticate(asked, service, self._identity, self._clock())
         caller = self._who(found, service, device)
+        asking.principal = caller.principal
         operation = self._operations_of(service).get(name)
         if operation is None:
             raise ServiceError(

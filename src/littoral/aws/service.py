@@ -20,7 +20,7 @@ of (event name, its members). Where an iterator has an ``aclose``, it is called 
 An API may have some methods more: ``admit(call, given)`` decides by the principal, whoever it is, before an operation;
 ``preflight(request, path)`` and ``share(request, path, response)`` say what pages of other origins may do, and
 ``post_object(request, path, admitted)`` and ``website(call, bucket, path)`` take what browsers send (``browsing``).
-They raise ServiceError.
+They raise ServiceError. ``answered(asked, response)`` is told of every answer, for its log.
 
 ``{"ResponseMetadata": {"HTTPStatusCode": 206, "HTTPHeaders": {...}}}`` in the result overrides the status and
 adds headers; ``HTTPBody`` is a body that the model does not have.
@@ -75,6 +75,18 @@ class Call:
         """How the caller reached us, to build links it can follow: ``http://127.0.0.1:4566``."""
         scheme = "https" if self.request.peer.tls else "http"
         return f"{scheme}://{self.request.host}"
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A request that was answered, for an API that has ``answered``."""
+
+    request: Request
+    principal: Principal | None  # None where it was refused before anybody knew
+    request_id: str
+    error: str  # the code; "" where there was none
+    took: float  # seconds
+    now: float
 
 
 class Later(Generic[T]):

@@ -27,6 +27,7 @@ class BucketRows:
         self._account = account
         self.guarded: set[str] = set()  # buckets in which the place's own account may not simply do everything
         self.replicating: set[str] = set()  # buckets that replicate to others
+        self.logging: dict[str, str] = {}  # buckets with server access logs, and where these go, as kept
         self.doomed: Callable[[Sequence[str]], None] = lambda _: None
         self.queued: Callable[[], None] = lambda: None
 
@@ -65,6 +66,7 @@ class BucketRows:
         self.guarded = {name for (name,) in self.read(f"SELECT name FROM buckets WHERE {GUARDED}", (ENFORCED,))}
         replicating = self.read("SELECT name FROM buckets WHERE replication IS NOT NULL")
         self.replicating = {name for (name,) in replicating}
+        self.logging.update(self.read("SELECT name, logging FROM buckets WHERE logging IS NOT NULL"))
 
     def is_bucket(self, name: str) -> bool:
         return bool(self.read(BUCKET, (name,)))
@@ -106,6 +108,7 @@ class BucketRows:
         self.doomed(await self._write(work, heavy=True))
         self.guarded.discard(name)
         self.replicating.discard(name)
+        self.logging.pop(name, None)
 
     async def set_bucket(
         self, name: str, column: str, value: str | None, *, check: Callable[[Bucket], None] = lambda _: None
@@ -120,3 +123,6 @@ class BucketRows:
         self._guard(name)
         if column == "replication":
             (self.replicating.discard if value is None else self.replicating.add)(name)
+        if column == "logging":
+            self.logging.pop(name, None)
+            self.logging.update({} if value is None else {name: value})

@@ -32,6 +32,7 @@ from littoral.objects.outbox import Outbox
 from littoral.objects.replication.sending import Replicator
 from littoral.objects.replication.targets import Elsewhere, FarTarget
 from littoral.objects.scrub import Scrub
+from littoral.objects.serverlogs.delivery import ServerLogs
 from littoral.objects.sweeping import Sweeper
 from littoral.store.contract import Blobs
 from littoral.store.embedded import EmbeddedStore
@@ -60,6 +61,7 @@ class Objects:
         self.sweeper = sweeper
         self._replicator = replicator
         self.scrub = scrub
+        self.logs = api.logs
         self.gate = gate
         self._clock = clock
         self.api = api
@@ -89,6 +91,7 @@ class Objects:
         gate = Gate(index, account)
         api = S3Api(Parts(index, shelf, keys, gate, region, account, closed))
         replicator = api.replicator = Replicator(index, clock)
+        api.logs = ServerLogs(index.logging, api.put_bytes, region, account, clock)
         return cls(index, shelf, keys, outbox, Sweeper(index, clock), replicator, scrub, gate, api, clock)
 
     async def start(self) -> None:
@@ -98,10 +101,12 @@ class Objects:
         self.sweeper.start()
         self._replicator.start()
         self.scrub.start()
+        self.logs.start()
 
     async def close(self) -> None:
         await self.scrub.close()
         await self._replicator.close()
+        await self.logs.close()
         await self.sweeper.close()
         await self._outbox.close()
         await self._shelf.close()

@@ -13,6 +13,7 @@ from littoral.objects.api.encrypting import EncryptionOperations
 from littoral.objects.api.lifecycles import LifecycleOperations
 from littoral.objects.api.listings import ListOperations
 from littoral.objects.api.locking import LockOperations
+from littoral.objects.api.logging import LoggingOperations
 from littoral.objects.api.multipart import MultipartOperations
 from littoral.objects.api.notification import NotificationOperations
 from littoral.objects.api.policies import PolicyOperations
@@ -42,6 +43,7 @@ class S3Api(
     EncryptionOperations,
     LifecycleOperations,
     ReplicationOperations,
+    LoggingOperations,
     AclOperations,
     PolicyOperations,
     SharingOperations,

@@ -1,0 +1,1 @@
+"""Server access logs of buckets: ``line`` writes an entry, ``delivery`` gathers them and brings them away."""
