@@ -70,6 +70,7 @@ peers: setup
 	  else echo "not installed (install them for the whole comparison):$$missing"; fi; fi
 	-$(BIN)/pip install --quiet --disable-pip-version-check $(SEAWEEDFS)
 	-$(BIN)/pip install --quiet --disable-pip-version-check $(MOTO)
+	-$(BIN)/pip install --quiet --disable-pip-version-check --upgrade --target .peers/s3fs s3fs
 	-npm install --silent --no-audit --no-fund --prefix .peers workerd
 
 bench: peers

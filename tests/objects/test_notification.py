@@ -100,7 +100,7 @@ def test_a_throttled_function_gets_it_later(place: S3Place, s3: Any, bucket: str
     [
         (
             {"QueueConfigurations": [{"QueueArn": "arn:aws:sqs:us-east-1:0:q", "Events": ["s3:ObjectCreated:*"]}]},
-            "NotImplemented",
+            "InvalidArgument",
         ),
         ({"LambdaFunctionConfigurations": [wanting("s3:ObjectRestore:*")]}, "NotImplemented"),
         ({"LambdaFunctionConfigurations": [wanting("s3:ObjectCreated:*", function="chart")]}, "InvalidArgument"),

@@ -96,9 +96,11 @@ class Notifications:
 
 def notifications_of(configuration: dict[str, Any]) -> Notifications:
     """Raises InvalidArgument, NotImplemented."""
-    for member in ("TopicConfigurations", "QueueConfigurations"):
-        if configuration.get(member):
-            raise not_implemented(f"{member}: there are neither topics nor queues here")
+    for member, named in (("TopicConfigurations", "TopicArn"), ("QueueConfigurations", "QueueArn")):
+        for each in configuration.get(member) or []:
+            message = "Unable to validate the following destination configurations"
+            because = "The destination queue or topic does not exist: there are none here"
+            raise error("InvalidArgument", message, ArgumentName=each.get(named) or member, ArgumentValue=because)
     made = tuple(_trigger(each) for each in configuration.get("LambdaFunctionConfigurations") or [])
     if len({each.id for each in made}) != len(made):
         raise error("InvalidArgument", "Same ID used for multiple configurations. IDs must be unique")

@@ -16,6 +16,7 @@ from littoral.aws.wire import formbody, jsonbody, rest, xmlbody
 from littoral.aws.wire.constraints import Checker, Checkers
 from littoral.aws.wire.events import EventBody, event_writers
 from littoral.aws.wire.parts import Parts
+from littoral.aws.wire.s3roots import ROOTS
 from littoral.net.message import Response, ResponseBody
 from littoral.protocols import eventstream
 
@@ -245,7 +246,8 @@ def _document(codecs: Codecs, model: OperationModel, shape: Shape, members: Mapp
         text = xmlbody.xml_text
         start, end = f"{xmlbody.HEAD}<LocationConstraint{space}>", "</LocationConstraint>"
         return "application/xml", lambda result: f"{start}{text(result.get('LocationConstraint') or '')}{end}".encode()
-    name = shape.serialization.get("name") or shape.name
+    root = ROOTS.get(model.name) if codecs.service == "s3" else None
+    name = root or shape.serialization.get("name") or shape.name
     content = codecs.to_xml.members(members)
     start, end = f"{xmlbody.HEAD}<{name}{space}>", f"</{name}>"
     return "application/xml", lambda result: f"{start}{content(result)[1]}{end}".encode()
