@@ -42,6 +42,7 @@ class Pair:
     far: Any
     link: Link
     objects: Objects
+    place: Served
 
 
 def client(place: Served) -> Any:
@@ -70,7 +71,7 @@ def pair() -> Iterator[Pair]:
         s3 = client(far)
         s3.create_bucket(Bucket="elsewhere")
         s3.put_bucket_versioning(Bucket="elsewhere", VersioningConfiguration={"Status": "Enabled"})
-        yield Pair(client(near), s3, link, made[1])
+        yield Pair(client(near), s3, link, made[1], near)
         near.run(http.close())
 
 
@@ -239,3 +240,31 @@ def test_what_cannot_be_configured_says_why(pair: Pair, source: str) -> None:
     replicate(s3, source, rule(target))
     with pytest.raises(ClientError, match="InvalidBucketState"):
         s3.put_bucket_versioning(Bucket=source, VersioningConfiguration={"Status": "Suspended"})
+
+
+def test_damage_is_mended_from_the_other_place(pair: Pair, source: str) -> None:
+    replicate(pair.near, source, rule("elsewhere"))
+    key = f"{source}/scan"
+    old, new = os.urandom(700_000), os.urandom(900_000)
+    first = pair.near.put_object(Bucket=source, Key=key, Body=old)["VersionId"]
+    completed(pair.near, source, key)
+    pair.near.put_object(Bucket=source, Key=key, Body=new)
+    completed(pair.near, source, key)
+
+    async def spoil() -> None:
+        for version in (first, None):
+            (piece,) = pair.objects._index.get(source, key, version).content.pieces
+            info = await pair.objects._shelf._blobs.info(piece.blob)
+            assert info is not None
+            assert info.path is not None
+            with info.path.open("r+b") as file:
+                file.seek(100_000)
+                file.write(b"not what was written")
+
+    pair.place.run(spoil())
+    with pytest.raises(ClientError, match="damaged"):
+        pair.near.get_object(Bucket=source, Key=key)
+    pair.place.run(pair.objects.scrub.scrub())
+    assert pair.near.get_object(Bucket=source, Key=key)["Body"].read() == new
+    assert pair.near.get_object(Bucket=source, Key=key, VersionId=first)["Body"].read() == old
+    assert pair.objects.scrub.known == frozenset()

@@ -64,6 +64,11 @@ class Bed(threading.Thread):
     def done(self) -> bool:
         return len(self.accepted) >= self._count
 
+    @property
+    def to_go_again(self) -> list[int]:
+        """Refused, and not yet sent again."""
+        return list(self._due_again)
+
     def stop(self) -> None:
         self._halt.set()
 

@@ -29,6 +29,7 @@ from littoral.objects.events import Origin
 from littoral.objects.facts import Facts
 from littoral.objects.index import Index
 from littoral.objects.outbox import Outbox
+from littoral.objects.replication.fetching import Destinations, FarBucket
 from littoral.objects.replication.sending import Replicator
 from littoral.objects.replication.targets import Elsewhere, FarTarget
 from littoral.objects.scrub import Scrub
@@ -85,7 +86,7 @@ class Objects:
         index = await Index.open(file, region, account, store.key_of(file))
         keys = Keys(await asyncio.to_thread(store.seal, folder / "objects.key"), region, account)
         shelf = Shelf(blobs or store.blobs("objects"), index)
-        scrub = Scrub(index, shelf, keys, clock)
+        scrub = Scrub(index, shelf, keys, Destinations(index, shelf, keys), clock)
         outbox = Outbox(index, clock)
         outbox.invoker = invoker
         gate = Gate(index, account)
@@ -140,6 +141,9 @@ class Objects:
         self._replicator.far = {
             bucket: FarTarget(client, place, bucket, self._shelf, self._keys) for bucket, place in places.items()
         }
+        back = Destinations(self._index, self._shelf, self._keys)
+        back.far = {bucket: FarBucket(client, place, bucket) for bucket, place in places.items()}
+        self.scrub.replica = back
 
     async def put_bytes(
         self,

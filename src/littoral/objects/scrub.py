@@ -60,12 +60,12 @@ class Pass:
 
 
 class Scrub:
-    """``start`` and ``close`` it. ``replica`` is asked where there is one."""
+    """``start`` and ``close`` it. ``replica`` is asked for what is damaged."""
 
-    def __init__(self, index: Index, shelf: Shelf, keys: Keys, clock: Callable[[], float]) -> None:
+    def __init__(self, index: Index, shelf: Shelf, keys: Keys, replica: Replica, clock: Callable[[], float]) -> None:
         self.interval = INTERVAL
         self.pace = PACE
-        self.replica: Replica | None = None
+        self.replica = replica
         self._index, self._shelf, self._keys, self._clock = index, shelf, keys, clock
         self._damage = shelf.damage
         state = index.scrub_state()
@@ -217,13 +217,13 @@ class Scrub:
         for name in sorted(self._damage.known):
             if not name.startswith("row-") and await self._index.unknown([name]):
                 self._damage.is_whole(name)  # nobody has it any more
-            elif self.replica is not None and await self._mend(name, self.replica):
+            elif await self._mend(name):
                 log.warning("the stored bytes %s are whole again, from the replica", name)
                 self._damage.is_whole(name)
                 self.mended_total += 1
                 self.current = replace(self.current, mended=self.current.mended + 1)
 
-    async def _mend(self, name: str, replica: Replica) -> bool:
+    async def _mend(self, name: str) -> bool:
         row = name.removeprefix("row-")
         owners = self._index.owners(name) if row == name else self._index.by_id(int(row))
         if not owners and row != name:
@@ -231,7 +231,7 @@ class Scrub:
         for stored in owners:
             with suppress(ServiceError, StoreError):
                 key = self._keys.opened(stored.facts.encryption, None)
-                chunks = await replica.fetch(stored.bucket, stored.key, stored.version, stored.content.etag)
+                chunks = await self.replica.fetch(stored.bucket, stored.key, stored.version, stored.content.etag)
                 if chunks is not None and await self._write_anew(stored, name, chunks, key):
                     return True
         return False

@@ -37,7 +37,8 @@ class Records:
     def dead(self) -> None:
         """Nobody answers any more."""
         for bed in self._beds:
-            self._doubtful[bed.bed].update(bed.accepted[self._sure[bed.bed] :])
+            said = bed.accepted[self._sure[bed.bed] :], bed.to_go_again  # a refusal is in doubt as well
+            self._doubtful[bed.bed].update(*said)
 
     def accepted(self) -> dict[str, list[int]]:
         return {bed.bed: [each for each in bed.accepted if each not in self._doubtful[bed.bed]] for bed in self._beds}

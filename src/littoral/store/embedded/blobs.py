@@ -18,7 +18,7 @@ import os
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from littoral.store.contract import BlobInfo, Damaged, NotFound, StorageFailed, StoreError
 from littoral.store.durable import fsync_folder
@@ -138,8 +138,11 @@ class EmbeddedBlobWriter:
     async def write(self, chunk: bytes | memoryview) -> None:
         """Raises StorageFailed, after which the writer is aborted."""
         self._check()
-        self._buffer += chunk
         self._size += len(chunk)
+        if not self._buffer and len(chunk) >= CHUNK:
+            await self._on_disk(self._append, chunk)
+            return
+        self._buffer += chunk
         if len(self._buffer) >= CHUNK:
             data, self._buffer = self._buffer, bytearray()
             await self._on_disk(self._append, data)
@@ -161,7 +164,7 @@ class EmbeddedBlobWriter:
         if self._over:
             raise StoreError("this blob writer is done with")
 
-    def _append(self, data: bytearray) -> None:
+    def _append(self, data: bytes | bytearray | memoryview) -> None:
         if self._file is None:
             self._file = self._temporary.open("xb", buffering=0)
             if self._blobs.seal is not None:
@@ -188,7 +191,7 @@ class EmbeddedBlobWriter:
             for leftover in (self._temporary, self._final):
                 leftover.unlink(missing_ok=True)
 
-    async def _on_disk(self, step: Callable[[bytearray], None], data: bytearray) -> None:
+    async def _on_disk(self, step: Callable[[Any], None], data: bytes | bytearray | memoryview) -> None:
         """An error of the disk ends this writer: what was written is not to be trusted after a failed fsync."""
         try:
             await _to_the_end(step, data)
@@ -218,7 +221,7 @@ def remove_orphans(database: Database, folder: Path) -> None:
                 file.unlink()
 
 
-def _write_all(file: IO[bytes], data: bytes | bytearray) -> None:
+def _write_all(file: IO[bytes], data: bytes | bytearray | memoryview) -> None:
     left = memoryview(data)
     while left:
         left = left[file.write(left) :]

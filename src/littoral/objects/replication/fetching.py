@@ -1,0 +1,107 @@
+"""Objects asked back from where they were replicated to: what the scrub mends damage with.
+
+A version is asked for by its id, which another Littoral keeps; a bucket of another kind of endpoint, or of this place,
+has ids of its own, so there the current object is asked for, if it has the ETag. What comes is not trusted here: the
+scrub holds it against the checksums of what was lost.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from urllib.parse import quote
+
+from littoral.aws.service import ServiceError
+from littoral.aws.sign import sign
+from littoral.net.client import ClientResponse, HttpClient, RequestFailed
+from littoral.net.message import BodyError, Headers
+from littoral.objects.conditions import Span
+from littoral.objects.content import Shelf
+from littoral.objects.encryption import Keys
+from littoral.objects.index import Index
+from littoral.objects.replication.rules import rules_of
+from littoral.objects.replication.targets import Elsewhere
+from littoral.store.contract import StorageAway
+
+
+class Destinations:
+    """The buckets that a bucket replicates to. Implements the scrub's ``Replica``."""
+
+    def __init__(self, index: Index, shelf: Shelf, keys: Keys) -> None:
+        self._index, self._shelf, self._keys = index, shelf, keys
+        self.far: Mapping[str, FarBucket] = {}
+
+    async def fetch(self, bucket: str, key: str, version: str | None, etag: str) -> AsyncIterator[bytes] | None:
+        """Raises StorageAway where it breaks off."""
+        for target in self._targets(bucket, key):
+            far = self.far.get(target)
+            found = self._here(target, key, etag) if far is None else await far.fetch(key, version, etag)
+            if found is not None:
+                return found
+        return None
+
+    def _targets(self, bucket: str, key: str) -> Sequence[str]:
+        """Those elsewhere first."""
+        kept = self._index.bucket(bucket).replication
+        fitting = [rule.target for rule in rules_of(kept) if key.startswith(rule.prefix)] if kept is not None else []
+        return sorted(dict.fromkeys(fitting), key=lambda target: target not in self.far)
+
+    def _here(self, target: str, key: str, etag: str) -> AsyncIterator[bytes] | None:
+        """A replica at this place shares blobs, unless it was written by itself."""
+        try:
+            stored = self._index.get(target, key)
+        except ServiceError:
+            return None
+        if stored.content.etag != etag:
+            return None
+        data_key = self._keys.opened(stored.facts.encryption, None)
+        return self._shelf.read(stored.content, Span(0, stored.content.size), data_key)
+
+
+class FarBucket:
+    """A bucket of another S3 endpoint, to read from."""
+
+    def __init__(
+        self, client: HttpClient, place: Elsewhere, bucket: str, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._client, self._place, self._clock = client, place, clock
+        self._base = f"{place.url.rstrip('/')}/{bucket}"
+
+    async def fetch(self, key: str, version: str | None, etag: str) -> AsyncIterator[bytes] | None:
+        """None where there is no such thing, or nobody answers."""
+        queries = ["", *([f"?versionId={quote(version, safe='')}"] if version is not None else [])]
+        for query in reversed(queries):
+            try:
+                response = await self._get(f"{self._base}/{quote(key, safe='/-_.~')}{query}")
+            except RequestFailed:
+                return None
+            if response.status == 200 and (response.headers.get("etag") or "").strip('"') == etag:
+                return _chunks(response)
+            response.release()
+        return None
+
+    async def _get(self, url: str) -> ClientResponse:
+        headers = Headers()
+        credentials = self._place.credentials()
+        if credentials.token is not None:
+            headers.set("x-amz-security-token", credentials.token)
+        sign(
+            "GET",
+            url,
+            headers,
+            access_key=credentials.key,
+            secret=credentials.secret,
+            service="s3",
+            region=self._place.region,
+            now=self._clock(),
+        )
+        return await self._client.request("GET", url, headers=headers, read_timeout=60.0)
+
+
+async def _chunks(response: ClientResponse) -> AsyncIterator[bytes]:
+    try:
+        async with response:
+            async for chunk in response.body:
+                yield chunk
+    except BodyError as problem:
+        raise StorageAway(f"the replica broke off: {problem}") from problem
