@@ -18,7 +18,8 @@ from botocore.exceptions import EndpointConnectionError
 
 from littoral.box import memory, volume
 from littoral.net.pki import verify_signature
-from tests.box.boxes import Box, littoral
+from littoral.tour.places import PlaceError, PlaceProcess
+from tests.box.boxes import PORTS, Box, littoral
 from tests.box.manifests import JOB, issue
 
 
@@ -113,6 +114,19 @@ def test_no_other_process_of_its_user_reads_its_memory(box: Box) -> None:
     core = next(line for line in limits.splitlines() if line.startswith("Max core file size"))
     assert core.split()[4:6] == ["0", "0"]
     assert Path(f"/proc/{pid}/mem").stat().st_uid == 0  # not dumpable: root's, whoever runs it
+
+
+def test_its_memory_is_locked_where_it_may_be(box: Box) -> None:
+    status = Path(f"/proc/{box.status()['pid']}/status").read_text()
+    locked = int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmLck")))
+    assert box.status()["memoryLocked"] == (locked > 10_000)  # kB: the whole of it, or nothing
+
+
+def test_what_is_no_box_does_not_start_as_one(tmp_path: Path) -> None:
+    started = PlaceProcess("box", "box", tmp_path / "empty", PORTS, {})
+    with pytest.raises(PlaceError, match="is no box: littoral box prepare makes it one"):
+        started.wait_ready()
+    started.stop()
 
 
 def test_a_box_is_prepared_in_an_empty_folder_for_a_good_manifest_only(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 log = logging.getLogger("littoral.box")
 
 _SET_DUMPABLE = 4
-_CURRENT_AND_FUTURE = 3
+_ALL_AS_TOUCHED = 1 | 2 | 4  # MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT: a thread's stack is not filled for it
 _SHARED = Path("/dev/shm")  # noqa: S108 - memory; the folder made there is of this user alone
 
 
@@ -32,7 +32,7 @@ def confine() -> bool:
         resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     except (ValueError, OSError):
         return False  # a limit that is reached later would fail whatever needs memory then
-    return bool(libc.mlockall(_CURRENT_AND_FUTURE) == 0)
+    return bool(libc.mlockall(_ALL_AS_TOUCHED) == 0)
 
 
 def open_swap(proc: Path = Path("/proc"), sys: Path = Path("/sys")) -> list[str]:

@@ -21,7 +21,8 @@ def run(loaded: Loaded, *, export: bool) -> int:
     settings = loaded.settings
     file = settings.data_dir / CREDENTIALS_FILE
     if not file.exists():
-        print(f"littoral: no credentials in {settings.data_dir}: start the place first (littoral up)", file=sys.stderr)
+        hint = "start the place first (littoral up); a box's are told by littoral box credentials"
+        print(f"littoral: no credentials in {settings.data_dir}: {hint}", file=sys.stderr)
         return 1
     try:
         access, secret = read_credentials(file)
