@@ -75,7 +75,7 @@ class WebDav:
         self._child = await asyncio.create_subprocess_exec(
             *(self._program, "serve", "webdav", "box:", "--addr", f"{self._host}:{self.port}"),
             *("--cert", str(self._folder / "webdav.crt"), "--key", str(self._folder / "webdav.key")),
-            *("--min-tls-version", "tls1.2", "--vfs-cache-mode", "off", "--dir-cache-time", "1s"),
+            *("--min-tls-version", "tls1.2", "--vfs-cache-mode", "off", "--dir-cache-time", "0s"),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,  # it names files
