@@ -5,7 +5,9 @@ Place, transfer and peer are processes on this machine, so they share its proces
 
 from __future__ import annotations
 
+import configparser
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -14,6 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from littoral.drills.cpu import spent
 from littoral.tour.places import PlaceProcess
 
 SMALL, SMALL_SIZE = 5000, 2048
@@ -26,19 +29,23 @@ def main() -> None:
     region = PlaceProcess("bench", "region", folder / "region", PORTS, {})
     try:
         region.wait_ready()
-        _measure(folder, region.urls["api"])
+        _measure(folder, region)
     finally:
         region.stop()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _measure(folder: Path, url: str) -> None:
+def _measure(folder: Path, region: PlaceProcess) -> None:
+    url = region.urls["api"]
     small = _files(folder / "small", SMALL, SMALL_SIZE)
     large = _files(folder / "large", LARGE, LARGE_SIZE)
     env = {**os.environ, **_keys(folder / "region"), "AWS_ENDPOINT_URL": url, "XDG_STATE_HOME": str(folder)}
+    before = spent(region.pid), _children()
     ours = _timed(lambda: _transfer(small, "s3://small-ours", url, env))
+    place, client = (after - began for after, began in zip((spent(region.pid), _children()), before, strict=True))
     theirs = _timed(lambda: _sync(small, "s3://small-aws", env))
     print(f"small files ({SMALL} of {SMALL_SIZE} bytes): {SMALL / ours:8.0f} a second")
+    print(f"  processor time each: place {place / SMALL * 1e6:.0f} µs, client {client / SMALL * 1e6:.0f} µs")
     print(f"  aws s3 sync:                          {SMALL / theirs:8.0f} a second, ratio {theirs / ours:.1f}")
     volume = LARGE * LARGE_SIZE / 1e6
     copied = _timed(lambda: _copy(large, folder / "copy"))
@@ -47,6 +54,11 @@ def _measure(folder: Path, url: str) -> None:
     print(f"large files ({volume:.0f} MB):                 {volume / ours:8.0f} MB/s")
     print(f"  copied and synced to the same disk:   {volume / copied:8.0f} MB/s, ratio {copied / ours:.2f}")
     print(f"  aws s3 sync:                          {volume / theirs:8.0f} MB/s, ratio {theirs / ours:.1f}")
+
+
+def _children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _files(folder: Path, count: int, size: int) -> Path:
@@ -58,10 +70,14 @@ def _files(folder: Path, count: int, size: int) -> Path:
 
 
 def _keys(place: Path) -> dict[str, str]:
-    command = [sys.executable, "-m", "littoral", "credentials", "--export", "--data-dir", str(place)]
-    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    pairs = (line.removeprefix("export ").split("=", 1) for line in told.splitlines() if "=" in line)
-    return {name: value.strip("'\"") for name, value in pairs}
+    kept = configparser.ConfigParser()
+    kept.read(place / "credentials")
+    own = kept["default"]
+    return {
+        "AWS_ACCESS_KEY_ID": own["aws_access_key_id"],
+        "AWS_SECRET_ACCESS_KEY": own["aws_secret_access_key"],
+        "AWS_DEFAULT_REGION": own["region"],
+    }
 
 
 def _timed(work: Callable[[], None]) -> float:

@@ -9,12 +9,14 @@ import socket
 import threading
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from littoral.box.manifest import KeyRange
+from littoral.box.transfer import objects
 from littoral.box.transfer.bucket import Refused
 from littoral.box.transfer.folder import Folder
 from littoral.box.transfer.moving import LinkLost
@@ -224,3 +226,24 @@ def test_a_link_that_stays_away_ends_it_and_what_arrived_is_kept(
     assert move(parts(depot.served.url)).failed == {}
     assert depot.held(bucket) == files
     assert "Uploads" not in depot.s3.list_multipart_uploads(Bucket=bucket)
+
+
+def test_what_is_damaged_at_its_source_is_given_up_by_name(
+    depot: Depot, bucket: str, move: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("littoral.box.transfer.moving.PAUSE", (0.0, 0.0))
+    target = f"{bucket}-b"
+    depot.s3.create_bucket(Bucket=target)
+    for key in ("a", "b", "c"):
+        depot.s3.put_object(Bucket=bucket, Key=key, Body=key.encode())
+    about = objects.about_of
+
+    def lying(headers: Any) -> Any:
+        told = about(headers)
+        return replace(told, sha256="0" * 64) if headers.get("etag") == f'"{hashlib.md5(b"b").hexdigest()}"' else told
+
+    monkeypatch.setattr(objects, "about_of", lying)
+    wanted = KeyRange(bucket)
+    done = move(lambda client: (Objects(depot.bucket(client, bucket), wanted), depot.bucket(client, target)))
+    assert done.failed.keys() == {"b"}
+    assert depot.held(target).keys() == {"a", "c"}

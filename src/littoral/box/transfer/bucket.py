@@ -34,6 +34,10 @@ class Unanswered(Exception):
     """The link is cut, or the other side is not well."""
 
 
+class Unwell(Unanswered):
+    """It answered, and could not, or what came is damaged. It may be so with this one alone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Keys:
     access: str
@@ -222,7 +226,7 @@ class Bucket:
             raise Unanswered(str(problem)) from problem
         document = _document(body)
         if response.status in AGAIN:
-            raise Unanswered(f"{response.status} {_text(document, 'Code')}: {_text(document, 'Message')}")
+            raise Unwell(f"{response.status} {_text(document, 'Code')}: {_text(document, 'Message')}")
         if not 200 <= response.status < 300:
             code = _text(document, "Code") or str(response.status)
             raise Refused(response.status, code, _text(document, "Message"))

@@ -73,6 +73,6 @@ class Source(Protocol):
     def list(self) -> Listing: ...
 
     async def small(self, items: Sequence[Item]) -> Sequence[tuple[bytes, About] | Exception]:
-        """Each whole. Changed and CannotMove stand in the place of those that they concern."""
+        """Each whole. Changed, CannotMove and Unwell stand in the place of those that they concern."""
 
     async def open(self, item: Item) -> Reader: ...

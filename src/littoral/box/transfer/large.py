@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from littoral.box.transfer.bucket import Bucket, Refused, Unanswered
+from littoral.box.transfer.bucket import Bucket, Refused, Unanswered, Unwell
 from littoral.box.transfer.items import Arrived, CannotMove, Item, Reader, Source
 from littoral.box.transfer.journal import Journal
 
@@ -116,7 +116,7 @@ class Large:
 
     def _check(self, reader: Reader, size: int, sha256: str) -> None:
         if size != self.item.size or reader.about.sha256 not in (None, sha256):
-            raise Unanswered(f"{self.item.key}: what came is not what its source says")
+            raise Unwell(f"{self.item.key}: what came is not what its source says")
 
 
 def _digests(whole: Any, data: bytes) -> bytes:

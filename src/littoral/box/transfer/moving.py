@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from littoral.box.transfer.batches import EXTRACT, SMALL, Batch, Content, fits, grouped, pack
-from littoral.box.transfer.bucket import Bucket, Refused, Unanswered
+from littoral.box.transfer.bucket import Bucket, Refused, Unanswered, Unwell
 from littoral.box.transfer.checking import absent
 from littoral.box.transfer.items import About, Arrived, CannotMove, Changed, Item, Source
 from littoral.box.transfer.journal import Journal
@@ -24,6 +24,7 @@ from littoral.box.transfer.progress import Progress
 
 T = TypeVar("T")
 ROUNDS: Final = 3  # over what changed, or was not there after all
+TRIES: Final = 8  # of what is answered and cannot be read or taken
 PAUSE: Final = (0.1, 5.0)  # seconds before a first and a later attempt
 ARCHIVE: Final = ".littoral-batch"  # the key of archives: nothing is kept under it
 
@@ -108,8 +109,20 @@ class Mover:
                 await self._together(group)
 
     async def _alone(self, item: Item, send: Callable[[Item], Awaitable[Arrived]]) -> None:
+        tries = 0
+
+        async def attempt() -> Arrived:
+            nonlocal tries
+            try:
+                return await send(item)
+            except Unwell as problem:
+                tries += 1
+                if tries == TRIES:
+                    raise CannotMove(str(problem)) from problem
+                raise
+
         try:
-            self._count([await self._patiently(lambda: send(item))])
+            self._count([await self._patiently(attempt)])
         except Changed:
             self._changed.add(item.key)
         except (CannotMove, Refused) as problem:
@@ -131,6 +144,8 @@ class Mover:
         for item, one in zip(group, found, strict=True):
             if isinstance(one, Changed):
                 self._changed.add(item.key)
+            elif isinstance(one, Unwell):
+                await self._alone(item, self._large)
             elif isinstance(one, Exception):
                 self.failed[item.key] = str(one)
             else:
@@ -153,8 +168,7 @@ class Mover:
         batch = await self._send_batch(contents, keep=False)
         if batch is None:
             return False
-        there = await self._patiently(lambda: self.destination.head(contents[0].item.key))
-        self.batching = there is not None and int(there.get("content-length") or -1) == contents[0].item.size
+        self.batching = await self._patiently(lambda: self.destination.head(ARCHIVE)) is None
         if self.batching:
             self._count(_arrived(contents, batch))
         else:
@@ -177,7 +191,7 @@ class Mover:
     async def _put(self, item: Item, data: bytes, about: About) -> Arrived:
         sha256 = hashlib.sha256(data)
         if about.sha256 not in (None, sha256.hexdigest()):
-            raise Unanswered(f"{item.key}: what came is not what its checksum says")
+            raise Unwell(f"{item.key}: what came is not what its checksum says")
         etag = await self.destination.put(item.key, data, sha256.digest(), about.sent())
         return Arrived(item, sha256.hexdigest(), etag)
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Final
 
 from littoral.box.manifest import KeyRange
-from littoral.box.transfer.bucket import Bucket, Refused, Unanswered
+from littoral.box.transfer.bucket import Bucket, Refused, Unanswered, Unwell
 from littoral.box.transfer.items import About, CannotMove, Changed, Found, Item
 from littoral.net.client import ClientResponse
 from littoral.net.message import BodyError, Headers
@@ -51,13 +51,13 @@ class Objects:
                     reader = await self.open(item)
                     data = await reader.read(item.size + 1)
                     await reader.close()
-                except (Changed, CannotMove) as problem:
+                except (Changed, CannotMove, Unwell) as problem:
                     return problem
             return data, reader.about
 
         found = await asyncio.gather(*map(whole, items), return_exceptions=True)
         for one in found:
-            if isinstance(one, BaseException) and not isinstance(one, Changed | CannotMove):
+            if isinstance(one, BaseException) and not isinstance(one, Changed | CannotMove | Unwell):
                 raise one
         return found  # type: ignore[return-value]
 
@@ -105,7 +105,7 @@ class Body:
         self._held = bytearray()
         self._came = 0
         self._md5 = hashlib.md5(usedforsecurity=False) if _is_md5(item.stamp) else None
-        self.about = _about(response.headers)
+        self.about = about_of(response.headers)
         if self.about.sha256 is not None or response.headers.get("x-amz-server-side-encryption") == "aws:kms":
             self._md5 = None
 
@@ -129,13 +129,13 @@ class Body:
         if self._came != self._item.size:
             raise Unanswered(f"{self._item.key}: {self._came} of {self._item.size} bytes came")
         if self._md5 is not None and self._md5.hexdigest() != self._item.stamp:
-            raise Unanswered(f"{self._item.key}: what came is not what its ETag says")
+            raise Unwell(f"{self._item.key}: what came is not what its ETag says")
 
     async def close(self) -> None:
         self._response.release()
 
 
-def _about(headers: Headers) -> About:
+def about_of(headers: Headers) -> About:
     found = {name.lower(): value for name, value in headers.items()}
     kept: dict[str, str] = {name: found[name] for name in KEPT if name in found}
     if kept.get("content-type") == "binary/octet-stream":
