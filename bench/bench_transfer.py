@@ -40,6 +40,8 @@ def _measure(folder: Path, region: PlaceProcess) -> None:
     small = _files(folder / "small", SMALL, SMALL_SIZE)
     large = _files(folder / "large", LARGE, LARGE_SIZE)
     env = {**os.environ, **_keys(folder / "region"), "AWS_ENDPOINT_URL": url, "XDG_STATE_HOME": str(folder)}
+    for bucket in ("small-ours", "small-aws", "large-ours", "large-aws"):
+        _aws("s3", "mb", f"s3://{bucket}", env=env)
     before = spent(region.pid), _children()
     ours = _timed(lambda: _transfer(small, "s3://small-ours", url, env))
     place, client = (after - began for after, began in zip((spent(region.pid), _children()), before, strict=True))
@@ -87,12 +89,10 @@ def _timed(work: Callable[[], None]) -> float:
 
 
 def _transfer(folder: Path, bucket: str, url: str, env: dict[str, str]) -> None:
-    _aws("s3", "mb", bucket, env=env)
     _run([sys.executable, "-m", "littoral", "box", "transfer", str(folder), bucket, "--endpoint", url], env)
 
 
 def _sync(folder: Path, bucket: str, env: dict[str, str]) -> None:
-    _aws("s3", "mb", bucket, env=env)
     _aws("s3", "sync", "--only-show-errors", str(folder), bucket, env=env)
 
 
