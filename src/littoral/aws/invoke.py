@@ -6,7 +6,7 @@ The site hands an ``Invoker`` to edge (triggers), objects (notifications), thing
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 
@@ -21,13 +21,12 @@ class InvokeResult(NamedTuple):
     duration: float = 0.0  # seconds in the handler
 
 
-@dataclass(frozen=True, slots=True)
-class Invocation:
+class Invocation(NamedTuple):
     """One call to a function. ``function`` is a name, a name:qualifier, or an ARN (qualified or not)."""
 
     function: str
     payload: bytes
-    client_context: Mapping[str, Any] = field(default_factory=dict)
+    client_context: Mapping[str, Any] = MappingProxyType({})
     tail_log: bool = False
     checked: bool = False  # the payload is known to be JSON of a size that is taken: who calls has written it
     replica_of: str = ""  # region: the call is of a function's replica at an edge location, and is logged as one

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+from array import array
+from fcntl import ioctl
+from termios import FIONREAD
 from typing import Protocol
 
 from littoral.functions.frames import ID
@@ -29,6 +32,7 @@ class LogPipe:
         self._speaker: Turn | None = None  # whose words are read next, where a mark has said it
         self._line = line
         self._fd = -1
+        self._there = array("i", (0,))  # bytes, when it was asked last
         self._cut = b""  # maybe the beginning of a mark
 
     def watch(self, fd: int) -> None:
@@ -48,10 +52,15 @@ class LogPipe:
             self.close()
 
     def drain(self) -> None:
-        """Take what is in the pipe, at most the little more than a pipe holds."""
+        """Take what is in the pipe, at most the little more than a pipe holds. Most events print nothing, and to ask
+        how much there is costs half of a read that finds nothing and raises."""
         for _ in range(32):
             if self._fd < 0:
                 return
+            if not self._cut:
+                ioctl(self._fd, FIONREAD, self._there)
+                if not self._there[0]:
+                    return
             try:
                 data = os.read(self._fd, PIPE_READ)
             except BlockingIOError:
