@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -201,3 +202,16 @@ def _origin() -> Any:
     from littoral.objects.events import Origin
 
     return Origin("test", "127.0.0.1", "TEST", 1e9)
+
+
+async def test_a_copy_of_the_stopped_folder_is_a_backup(tmp_path: Path) -> None:
+    async with opened(tmp_path / "place") as objects:
+        await filled(objects, json.dumps({"SSEAlgorithm": "AES256"}))
+    shutil.copytree(tmp_path / "place", tmp_path / "restored")
+    shutil.rmtree(tmp_path / "place")
+    async with opened(tmp_path / "restored") as objects:
+        await objects._shelf.start()
+        done = await objects.scrub.scrub()
+        assert (done.checked, done.damaged, done.index) == (2, 0, "")
+        assert await objects.get_bytes("b", "large") == LARGE
+        assert await objects.get_bytes("b", "small") == SMALL
