@@ -22,6 +22,7 @@ Row = Sequence[Any]  # its first member is the key
 Fetch = Callable[[str, str | bytes, int], Sequence[Row]]  # rows with start <= key < end, at most so many
 FetchMany = Callable[[str, Any, str | bytes, int], Sequence[Row]]  # of the key ``start`` only those behind the id
 MOST = 1000
+FEW = 4  # rows
 
 
 @dataclass(slots=True)
@@ -52,11 +53,14 @@ def list_many(
     page = Page()
     end = ceiling(prefix)
     start, last = _begin(prefix, delimiter, *after)
+    most = MOST + 1
     while isinstance(start, str) and limit > 0 and not page.truncated:
-        rows = fetch(start, last, end, min(limit - page.count + 1, MOST + 1))
+        rows = fetch(start, last, end, min(limit - page.count + 1, most))
         if not rows:
             break
         start, last = _take(page, rows, prefix, delimiter, limit)
+        rolled = bool(page.prefixes) and page.last == page.prefixes[-1]
+        most = FEW if rolled else min(most * FEW, MOST + 1)  # behind a rolled-up entry is perhaps another
     return page
 
 
