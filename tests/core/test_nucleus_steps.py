@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from littoral.functions.isolation import cgroup
+from littoral.site.confining import ControlGroups
 from littoral.tour.link import Link as Cable
 from tests.core.programs import IDLE, create
 from tests.core.test_groups import running
@@ -132,6 +134,21 @@ async def test_memory_and_processors_are_limited(place: CorePlace, tmp_path: Pat
     assert "MemoryError" in (place.folder / "components/logs/a.log").read_text()
     wide = {"componentToRunWithInfo": {"a": {"systemResourceLimits": {"memory": 400 * 1024}}}}
     assert (await made(place, hog("1.1.0", 200 * 1024 * 1024), **wide, **add(a="1.1.0"))).status == "SUCCEEDED"
+
+
+@pytest.mark.skipif(cgroup.home() is None, reason="no control groups may be made here")
+async def test_control_groups_limit_all_processes_together(place: CorePlace, tmp_path: Path) -> None:
+    hog = f'{sys.executable} -c "{HOG.format(70 * 1024 * 1024)}"'
+    both = f"{hog} & a=$!; {hog} & b=$!; while kill -0 $a && kill -0 $b; do sleep 0.1; done; exit 1"
+    one, two = bring(tmp_path / "1", "a", run=f"exec {hog}"), bring(tmp_path / "2", "a", "2.0.0", run=both)
+    await place.stop()
+    place.confine = ControlGroups().confine
+    await place.start()
+    limits = {"componentToRunWithInfo": {"a": {"systemResourceLimits": {"memory": 110 * 1024}}}}
+    assert (await made(place, one, **limits, **add(a="1.0.0"))).status == "SUCCEEDED"
+    too_many = await made(place, two, **add(a="2.0.0"))
+    assert too_many.detail == "FAILED_ROLLBACK_COMPLETE"
+    assert "for each process" not in (place.folder / "components/logs/a.log").read_text()
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from littoral.core.clientdevices.ports import Judge, ServerCertificate
 from littoral.core.exchange import ALIAS
 from littoral.core.greengrass import Greengrass
 from littoral.core.link import Backoff, Upstream
+from littoral.core.nucleus.limits import Confine, unconfined
 from littoral.core.runtime import Core, CoreSettings
 from littoral.core.session import Timing
 from littoral.core.spool import SpoolLimits
@@ -338,6 +339,7 @@ class CorePlace:
         self.upstream = Upstream("127.0.0.1", port, self.tls)
         self.limits = SpoolLimits()
         self.backoff = Backoff(first=0.01, cap=0.1)
+        self.confine: Confine = unconfined
 
     async def start(self) -> None:
         self.store = await EmbeddedStore.open(self.folder / "store")
@@ -355,6 +357,7 @@ class CorePlace:
             self.folder / "components",
             sockets / "ipc.socket",
             shown,
+            confine=self.confine,
             spool=self.limits,
             window=32,
             timing=Timing(ping_every=0.5, dead_after=2.0),

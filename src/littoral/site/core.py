@@ -24,6 +24,7 @@ from littoral.net.pki import write_private
 from littoral.net.tls import client_context
 from littoral.site.capabilities import CoreBroker, CoreFunctions
 from littoral.site.clientdevices import CoreClients
+from littoral.site.confining import ControlGroups
 from littoral.site.console.core import PATH as PAGE
 from littoral.site.console.core import CorePage
 from littoral.site.fencing import fence_of
@@ -79,6 +80,7 @@ async def compose(place: Place) -> None:
             settings.region,
             settings.role_alias,
             unfenced if settings.insecure_no_sandbox else fence_of(settings),
+            confine=ControlGroups().confine,
             restart=place.restart,
             log_form=JsonForm(),
         ),

@@ -1,9 +1,9 @@
 """What a deployment allows a component of this device (``runWith``): its user, memory and processors.
 
-The user is the core's own and no other. Where the site can make control groups (``Confine``) a limit counts for all
-processes of the component together; elsewhere memory is limited for each process (RLIMIT_DATA), processors are whole
-ones (affinity), and a fraction is rounded up, which the component's log says. Source: "Configure system resource limits
-for components" in the AWS IoT Greengrass V2 guide.
+The user is the core's own and no other. Where the site can make control groups (``Confine``) the limit of memory
+counts for all processes of the component together, elsewhere for each (RLIMIT_DATA). Processors are whole ones
+(affinity), a fraction is rounded up. The component's log says what is less than was asked for. Source: "Configure
+system resource limits for components" in the AWS IoT Greengrass V2 guide.
 """
 
 from __future__ import annotations

@@ -35,18 +35,30 @@ def name(pid: int) -> str:
     return f"littoral-{pid}"
 
 
-def make(uid: int | None) -> str | None:
-    """The keeper's group, with this process in it; given to ``uid``. None where there is no ``home``."""
+def make_empty() -> str | None:
+    """A group named by this process, which does not join it, for groups of others. None where there is no ``home``."""
     folder = home()
     if folder is None:
         return None
     _sweep(folder)
     group = f"{folder}/{name(os.getpid())}"
-    keeper = f"{group}/keeper"
     try:
         os.mkdir(group)  # noqa: PTH102
         if os.path.exists(f"{group}/cgroup.subtree_control"):  # noqa: PTH110
             _write(f"{group}/cgroup.subtree_control", "+memory")
+    except OSError:
+        remove(group)
+        return None
+    return group
+
+
+def make(uid: int | None) -> str | None:
+    """The keeper's group, with this process in it; given to ``uid``. None where there is no ``home``."""
+    group = make_empty()
+    if group is None:
+        return None
+    keeper = f"{group}/keeper"
+    try:
         os.mkdir(keeper)  # noqa: PTH102
         _write(f"{keeper}/cgroup.procs", "0")
         if uid is not None:
@@ -58,10 +70,11 @@ def make(uid: int | None) -> str | None:
     return group
 
 
-def join(group: str, label: str) -> None:
-    """Make an instance's group and move this process into it. Raises OSError."""
-    os.mkdir(f"{group}/{label}")  # noqa: PTH102
-    _write(f"{group}/{label}/cgroup.procs", "0")
+def join(group: str, label: str, process: int = 0) -> None:
+    """Make an instance's group and move a process, this one if none is named, into it. Raises OSError."""
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(f"{group}/{label}")  # noqa: PTH102
+    _write(f"{group}/{label}/cgroup.procs", str(process))
 
 
 def limit(group: str, label: str, size: int) -> None:
