@@ -246,6 +246,29 @@ def test_buckets(s3: Any, refusal: Refusal) -> None:
     assert refused_code == "IllegalLocationConstraintException"
 
 
+def test_storage_classes_are_kept(s3: Any, bucket: str, refusal: Refusal) -> None:
+    s3.put_object(Bucket=bucket, Key="plain", Body=b"x")
+    s3.put_object(Bucket=bucket, Key="rare", Body=b"x", StorageClass="STANDARD_IA")
+    upload = s3.create_multipart_upload(Bucket=bucket, Key="large", StorageClass="ONEZONE_IA")["UploadId"]
+    part = {"Bucket": bucket, "Key": "large", "UploadId": upload}
+    etag = s3.upload_part(**part, PartNumber=1, Body=b"x")["ETag"]
+    s3.complete_multipart_upload(**part, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": etag}]})
+    s3.copy_object(Bucket=bucket, Key="copied", CopySource=f"{bucket}/rare")
+    s3.copy_object(Bucket=bucket, Key="plain", CopySource=f"{bucket}/plain", StorageClass="INTELLIGENT_TIERING")
+    listed = s3.list_objects_v2(Bucket=bucket)["Contents"]
+    classes = {"copied": "STANDARD", "large": "ONEZONE_IA", "plain": "INTELLIGENT_TIERING", "rare": "STANDARD_IA"}
+    assert {entry["Key"]: entry["StorageClass"] for entry in listed} == classes
+    versions = s3.list_object_versions(Bucket=bucket)["Versions"]
+    assert {entry["Key"]: entry["StorageClass"] for entry in versions} == classes
+    assert s3.head_object(Bucket=bucket, Key="rare")["StorageClass"] == "STANDARD_IA"
+    assert "StorageClass" not in s3.get_object(Bucket=bucket, Key="copied")
+    asked = s3.get_object_attributes(Bucket=bucket, Key="large", ObjectAttributes=["StorageClass"])
+    assert asked["StorageClass"] == "ONEZONE_IA"
+    put = {"Bucket": bucket, "Key": "k", "Body": b"x"}
+    assert refusal(s3.put_object, **put, StorageClass="DEEP_ARCHIVE") == ("NotImplemented", 501)
+    assert refusal(s3.put_object, **put, StorageClass="LOUD") == ("InvalidStorageClass", 400)
+
+
 def test_what_is_not_honoured_is_refused(s3: Any, bucket: str, refusal: Refusal) -> None:
     put = {"Bucket": bucket, "Key": "k", "Body": b"x"}
     assert refusal(s3.put_object, **put, ACL="public-read") == ("AccessControlListNotSupported", 400)

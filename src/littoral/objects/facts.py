@@ -13,6 +13,7 @@ from littoral.objects.errors import error
 from littoral.objects.locks import OPEN, Lock
 
 Tags = tuple[tuple[str, str], ...]
+PLAIN_CLASS = "STANDARD"  # the storage class of objects that name none
 ENFORCED = "BucketOwnerEnforced"
 
 
@@ -60,6 +61,10 @@ class Facts:
         parts = tuple(Part(**part) for part in raw["parts"])
         acl = Acl.load(raw["acl"]) if raw.get("acl") else None
         return cls(raw["headers"], raw["metadata"], checksum, parts, encryption, acl)
+
+    @property
+    def storage_class(self) -> str:
+        return str(self.headers.get("StorageClass", PLAIN_CLASS))
 
     @property
     def encryption_members(self) -> dict[str, Any]:

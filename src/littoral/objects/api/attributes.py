@@ -44,7 +44,7 @@ class AttributeOperations(Operations):
         checksum = stored.facts.checksum
         every = {
             "ETag": stored.content.etag,
-            "StorageClass": "STANDARD",
+            "StorageClass": stored.facts.storage_class,
             "ObjectSize": stored.content.size,
             "Checksum": checksum.members() if checksum else None,
             "ObjectParts": _parts(stored, limit_of(max_parts, "max-parts"), part_number_marker or 0),

@@ -11,10 +11,10 @@ from littoral.objects.access.needs import READ_OBJECT
 from littoral.objects.api.acls import granted
 from littoral.objects.api.parts import (
     Operations,
-    check_storage_class,
     checked_metadata,
     header_tags,
     headers_of,
+    kept_class,
     origin_of,
     source_of,
 )
@@ -41,7 +41,7 @@ class Copied:
 
 
 class CopyOperations(Operations):
-    @operation(harmless={"RequestPayer", "BucketKeyEnabled"}, notes="StorageClass: STANDARD")
+    @operation(harmless={"RequestPayer", "BucketKeyEnabled"}, notes="StorageClass: kept, without archives")
     async def copy_object(
         self,
         call: Call,
@@ -88,7 +88,7 @@ class CopyOperations(Operations):
         expected_source_bucket_owner: str | None = None,
     ) -> Output:
         check_key(key)
-        check_storage_class(storage_class)
+        kept = kept_class(storage_class)
         check_write_conditions(if_match, if_none_match)
         lock = lock_of(object_lock_mode, object_lock_retain_until_date, object_lock_legal_hold_status, call.now)
         algorithm = algorithm_of(checksum_algorithm)
@@ -125,7 +125,9 @@ class CopyOperations(Operations):
             expires=expires,
         )
         headers = {**(given if replaces_metadata else source.facts.headers)}
-        headers.pop("WebsiteRedirectLocation", None)  # which is never copied
+        for never_copied in ("WebsiteRedirectLocation", "StorageClass"):
+            headers.pop(never_copied, None)
+        headers |= kept
         if website_redirect_location is not None:
             headers["WebsiteRedirectLocation"] = website_redirect_location
         copied = await self._copied(source, algorithm, source_key, sealing, customer)

@@ -17,10 +17,10 @@ from littoral.aws.service import Call, Output, operation
 from littoral.objects.api.acls import granted
 from littoral.objects.api.extracting import EXTRACT, ExtractOperations
 from littoral.objects.api.parts import (
-    check_storage_class,
     checked_metadata,
     header_tags,
     headers_of,
+    kept_class,
     origin_of,
 )
 from littoral.objects.checksums import ALGORITHMS, Checksum, algorithm_of, joined, kind_of
@@ -39,7 +39,7 @@ OBJECT_LIMIT = 5 * 1024**4
 
 
 class MultipartOperations(ExtractOperations):
-    @operation(harmless={"RequestPayer", "BucketKeyEnabled"}, notes="StorageClass: STANDARD")
+    @operation(harmless={"RequestPayer", "BucketKeyEnabled"}, notes="StorageClass: kept, without archives")
     async def create_multipart_upload(
         self,
         call: Call,
@@ -74,7 +74,7 @@ class MultipartOperations(ExtractOperations):
         checksum_type: str | None = None,
     ) -> Output:
         check_key(key)
-        check_storage_class(storage_class)
+        kept = kept_class(storage_class)
         self._check_owner(bucket, expected_bucket_owner)
         lock = lock_of(object_lock_mode, object_lock_retain_until_date, object_lock_legal_hold_status, call.now)
         algorithm = algorithm_of(checksum_algorithm)
@@ -96,7 +96,8 @@ class MultipartOperations(ExtractOperations):
                 content_language=content_language,
                 expires=expires,
                 website_redirect_location=website_redirect_location,
-            ),
+            )
+            | kept,
             checked_metadata(metadata),
             encryption=None if sealing is None else sealing.kept,
             acl=self._acl_of(call, held, acl, grants),

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from littoral.aws.service import Call, Output, operation
-from littoral.objects.api.listings import checksum_members
+from littoral.objects.api.listings import told_in_lists
 from littoral.objects.api.parts import Operations
 from littoral.objects.errors import error, invalid_argument, not_implemented
 from littoral.objects.facts import Bucket, Facts
@@ -120,4 +120,4 @@ class VersioningOperations(Operations):
         }
         if marker:
             return entry
-        return entry | {"ETag": f'"{etag}"', "Size": size, "StorageClass": "STANDARD"} | checksum_members(facts)
+        return entry | {"ETag": f'"{etag}"', "Size": size} | told_in_lists(facts)

@@ -10,11 +10,11 @@ from littoral.net.message import Body, BytesBody
 from littoral.objects.api.acls import granted
 from littoral.objects.api.extracting import EXTRACT, IN_MEMORY, ExtractOperations, Wanted
 from littoral.objects.api.parts import (
-    check_storage_class,
     checked_metadata,
     decoded_length,
     header_tags,
     headers_of,
+    kept_class,
     origin_of,
 )
 from littoral.objects.checksums import Checksum, Stated
@@ -33,7 +33,7 @@ from littoral.objects.steps import WriteConditions
 class WriteOperations(ExtractOperations):
     @operation(
         harmless={"RequestPayer", "ContentLength", "BucketKeyEnabled"},
-        notes="StorageClass: STANDARD; x-amz-meta-snowball-auto-extract: an archive becomes the objects that it holds",
+        notes="StorageClass: kept, without archives; x-amz-meta-snowball-auto-extract: archives are taken apart",
     )
     async def put_object(
         self,
@@ -77,7 +77,7 @@ class WriteOperations(ExtractOperations):
         expected_bucket_owner: str | None = None,
     ) -> Output:
         check_key(key)
-        check_storage_class(storage_class)
+        kept = kept_class(storage_class)
         check_write_conditions(if_match, if_none_match)
         lock = lock_of(object_lock_mode, object_lock_retain_until_date, object_lock_legal_hold_status, call.now)
         held = self._index.bucket(bucket)
@@ -94,7 +94,8 @@ class WriteOperations(ExtractOperations):
                 content_language=content_language,
                 expires=expires,
                 website_redirect_location=website_redirect_location,
-            ),
+            )
+            | kept,
             checked_metadata(metadata),
             encryption=None if sealing is None else sealing.kept,
             acl=self._acl_of(call, held, acl, grants),
