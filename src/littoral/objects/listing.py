@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +24,7 @@ Fetch = Callable[[str, str | bytes, int], Sequence[Row]]  # rows with start <= k
 FetchMany = Callable[[str, Any, str | bytes, int], Sequence[Row]]  # of the key ``start`` only those behind the id
 MOST = 1000
 FEW = 4  # rows
+_PLAIN = re.compile(r"[\w.~/*-]*", re.ASCII).fullmatch  # what EncodingType=url leaves as it is
 
 
 @dataclass(slots=True)
@@ -108,7 +110,7 @@ def _next(key: str) -> str:
 
 def encoded(text: str, encoding: str | None) -> str:
     """EncodingType=url, as S3 does it and botocore undoes it."""
-    return quote_plus(text, safe="/*") if encoding == "url" else text
+    return quote_plus(text, safe="/*") if encoding == "url" and not _PLAIN(text) else text
 
 
 def check_encoding(encoding: str | None) -> None:

@@ -139,9 +139,10 @@ def as_moment(value: Any) -> datetime.datetime:
 
 
 def time_text(moment: datetime.datetime, format_: str) -> str:
-    moment = moment.astimezone(datetime.UTC)
+    if moment.tzinfo is not datetime.UTC:
+        moment = moment.astimezone(datetime.UTC)
     if format_ == "rfc822":
         return format_datetime(moment, usegmt=True)
     if format_ == "unixTimestamp":
         return str(int(moment.timestamp()))
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # botocore is loaded with the first call
 
 HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
 _UNSAYABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+_PLAIN = re.compile("[^\x00-\x08\x0b-\x1f\ufffe\uffff&<>]*").fullmatch  # what stands in a document as it is
 _XSI = "{http://www.w3.org/2001/XMLSchema-instance}"
 
 Element = ElementTree.Element
@@ -185,8 +186,10 @@ class Writers:
         if kind == "map":
             entry = self._entry(shape, "entry")
             return lambda value: f"{start}>{''.join(map(entry, value.items()))}{end}"
-        text = text_writer(shape)
-        return lambda value: f"{start}>{xml_text(text(value))}{end}"
+        text, start = text_writer(shape), f"{start}>"
+        if kind == "string":
+            return lambda value: f"{start}{xml_text(value if type(value) is str else str(value))}{end}"
+        return lambda value: f"{start}{text(value)}{end}"  # numbers, flags, times, base64: nothing to escape
 
     def members(self, members: Mapping[str, Shape]) -> Content:
         """Of those members that are in the body."""
@@ -259,4 +262,6 @@ def _namespace(shape: Shape) -> str:
 def xml_text(text: str) -> str:
     """Escaped; a carriage return as a reference, or a parser would make it a line feed. What XML cannot say at all
     (control characters) becomes U+FFFD."""
+    if _PLAIN(text):
+        return text
     return escape(_UNSAYABLE.sub("\ufffd", text)).replace("\r", "&#13;")
