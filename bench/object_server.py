@@ -13,6 +13,7 @@ from littoral.aws.gateway import Gateway
 from littoral.aws.identity import Identity
 from littoral.net.listen import listen_http
 from littoral.objects import Objects
+from littoral.site.lifecycle import settle
 from littoral.store.embedded import EmbeddedStore
 
 
@@ -22,6 +23,7 @@ async def serve(folder: Path, port: int) -> None:
     await objects.start()
     identity = await Identity.open(store.records("identity"))
     gateway = Gateway({"s3": objects.api}, identity, region="us-east-1", account="000000000000")
+    settle()  # as a place does
     listener = await listen_http(gateway.handle, port=port)
     print(listener.port, identity.root.id, identity.root.secret, flush=True)
     await asyncio.Event().wait()

@@ -103,17 +103,17 @@ class Functions(InstalledFunctions):
     ) -> Self:
         """Load what is stored; no process is started. ``folder`` holds unpacked code and logs. ``sources`` are what
         event source mappings may follow, by the beginning of the ARNs."""
-        settings = settings or FunctionSettings()
+        settings, folder = settings or FunctionSettings(), folder.absolute()
         home = Home(region, account)
         records = store.records("functions")
         catalog = Catalog(records, home)
         await catalog.load()
         layers = Layers(records, home)
         await layers.load()
-        code = CodeStore(store.blobs("functions-code"), (folder / "code").absolute())
+        code = CodeStore(store.blobs("functions-code"), folder / "code")
         runtimes = Runtimes(settings, folder / "runtime")
         logs = Logs(folder / "logs", clock=clock, bytes_per_group=settings.log_bytes_per_group)
-        ground = Ground(folder.absolute(), (folder / "code").absolute(), settings.isolated, settings.sockets)
+        ground = Ground(folder, folder / "code", settings.isolated, settings.sockets, settings.prepared_cells)
         launcher = Launcher(code, ground, runtimes, settings, home, clock)
         scheduler = Scheduler(launcher.launch, logs, settings, clock, region)
         for name in catalog.names():

@@ -33,7 +33,8 @@ class Ground:
     folder: Path
     code: Path
     isolated: bool
-    sockets: Path | None = None  # of a core, for those of its components that are functions
+    sockets: Path | None  # of a core, for those of its components that are functions
+    prepared: int  # cells that wait for cold starts
 
     def task(self, unpacked: Unpacked) -> str:
         return template.TASK if self.isolated else str(unpacked.task)
@@ -111,7 +112,7 @@ class Ground:
     ) -> list[str]:
         """How the keeper of a Python is started. ``programs``: further interpreters that instances may need; ``jars``:
         AWS's client for Java; ``node_modules``: what Node.js functions find beside their own packages."""
-        kind = "cells" if self.isolated else "bare"
+        kind = str(self.prepared) if self.isolated else "bare"
         zygote = ["-I", "-S", self.ours("runtime/zygote.py"), CONTROL, kind, *([self.bundle(bundle)] if boto else [])]
         if not self.isolated:
             return [str(python), *zygote]

@@ -31,6 +31,7 @@ class FunctionSettings:
     java_runtime: Path | None = None  # folder with the jars of AWS's client for Java; None: ~/.m2
     pythons: Mapping[str, Path] = field(default_factory=dict)  # "python3.12" → interpreter; else this one or PATH
     node_spares: int = 1  # booted Node.js processes kept waiting once a Node.js function exists
+    prepared_cells: int = 4  # that wait for the next cold starts of a Python; each holds some 2 MiB
     sockets: Path | None = None  # a core's: folder of the sockets that functions which are its components are shown
     function_env: Mapping[str, str] = field(default_factory=dict)  # AWS_ENDPOINT_URL, credentials, …
     retry_delays: tuple[float, ...] = (60.0, 120.0)  # before the first and second retry of an asynchronous event

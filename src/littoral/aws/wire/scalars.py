@@ -8,6 +8,7 @@ import datetime
 import re
 from collections.abc import Callable
 from email.utils import format_datetime, parsedate_to_datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from littoral.aws.wire.unreadable import Unreadable
@@ -145,4 +146,9 @@ def time_text(moment: datetime.datetime, format_: str) -> str:
         return format_datetime(moment, usegmt=True)
     if format_ == "unixTimestamp":
         return str(int(moment.timestamp()))
-    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+    return f"{_minute(moment.date(), moment.hour, moment.minute)}{moment.second:02}.{moment.microsecond // 1000:03}Z"
+
+
+@lru_cache(4096)
+def _minute(date: datetime.date, hour: int, minute: int) -> str:
+    return f"{date.isoformat()}T{hour:02}:{minute:02}:"

@@ -1,6 +1,6 @@
 """The keeper of function instances: a small process of one thread that forks Python instances and starts others.
 
-Usage: ``python -I -S zygote.py CONTROL_FD cells|bare [PATH_TO_PRELOAD_BOTO3_FROM]``
+Usage: ``python -I -S zygote.py CONTROL_FD PREPARED|bare [PATH_TO_PRELOAD_BOTO3_FROM]``
 
 It exists for three reasons. A fork of it has Python booted and the common modules imported, so an instance costs a
 few milliseconds. It is the parent, so it alone may kill and reap instances without racing against reused process
@@ -61,7 +61,6 @@ else:
     from _littoral_runtime import becoming, child, preloads
 
 MAX_MESSAGE = 1 << 18
-PREPARED = 4  # cells that wait for the next cold starts
 QUIET = 5  # ms without a message before another is prepared
 CHILDREN = "/proc/self/task/{tid}/children"
 
@@ -75,9 +74,11 @@ class Made(NamedTuple):
 
 
 class Keeper:
-    def __init__(self, control: socket.socket, *, cells: bool) -> None:
+    def __init__(self, control: socket.socket, prepared: int | None) -> None:
+        """``prepared``: how many cells wait for the next cold starts; None: instances have no cells."""
         self.control = control
-        self.cells = cells
+        self.cells = prepared is not None
+        self.most = prepared or 0
         self.who = (os.geteuid(), os.getegid())
         self.pids: dict[int, int] = {}  # instance id → process id
         self.ids: dict[int, int] = {}  # process id → instance id
@@ -86,7 +87,7 @@ class Keeper:
         self.words: dict[int, bytes] = {}  # instance id → what its init said last
         self.labels: dict[int, str] = {}  # instance id → name of its control group
         self.prepared: list[Made] = []
-        self.wanted = PREPARED if cells else 0  # how many cells are kept prepared
+        self.wanted = self.most  # how many cells are kept prepared
         self.serials = itertools.count(1)
         self.poll = select.poll()
         self.wakeup, self._wakeup_in = os.pipe()
@@ -294,7 +295,7 @@ class Keeper:
         os.close(fd)
         if self.cells:
             cell.forget(self.labels[number])
-            self.wanted = PREPARED
+            self.wanted = self.most
         del self.labels[number]
         word = self.words.pop(number, b"")
         if word[:1] == b"E":
@@ -350,8 +351,8 @@ def main() -> None:
     control.set_inheritable(False)
     child.become_subreaper()
     preloads.preload(preloads.COMMON)
-    cells = sys.argv[2] == "cells"
-    if cells:
+    prepared = None if sys.argv[2] == "bare" else int(sys.argv[2])
+    if prepared is not None:
         cell.prepare()
     if len(sys.argv) > 3:
         sys.path.insert(0, sys.argv[3])
@@ -360,7 +361,7 @@ def main() -> None:
     sys.dont_write_bytecode = True  # code folders are shared by instances and read-only by promise
     gc.collect()
     gc.freeze()  # the collector does not touch, and so copy, the pages that instances share
-    keeper = Keeper(control, cells=cells)
+    keeper = Keeper(control, prepared)
     try:
         keeper.run()
     finally:

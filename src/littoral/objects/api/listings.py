@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from littoral.aws.service import Call, Output, operation
 from littoral.objects.api.parts import Operations
 from littoral.objects.facts import PLAIN_CLASS, Bucket, Facts
 from littoral.objects.listing import Page, Row, check_encoding, encoded, limit_of, list_page, marker_of, token
+
+# Of ``Facts.dump``: names of members stand in quotes, which texts within have only behind a backslash.
+_CHECKSUM = re.compile(r'"checksum":(?:null|{"algorithm":"(\w+)","value":"[^"\\]*","kind":"(\w+)"})').search
 
 
 class ListOperations(Operations):
@@ -119,7 +123,12 @@ class ListOperations(Operations):
 
 
 def told_in_lists(facts: str) -> dict[str, Any]:
-    """What a listing says of an entry's class and checksum. Not by ``Facts.load``: a page has a thousand."""
+    """What a listing says of an entry's class and checksum. A page has a thousand, so most are not read as JSON."""
+    found = None if '"StorageClass"' in facts else _CHECKSUM(facts)
+    if found is not None:
+        algorithm, kind = found.groups()
+        plain: dict[str, Any] = {"StorageClass": PLAIN_CLASS}
+        return plain if kind is None else plain | {"ChecksumAlgorithm": [algorithm], "ChecksumType": kind}
     kept = json.loads(facts)
     told: dict[str, Any] = {"StorageClass": kept["headers"].get("StorageClass", PLAIN_CLASS)}
     if checksum := kept["checksum"]:
