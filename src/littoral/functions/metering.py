@@ -21,6 +21,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from littoral.functions.tally import Tallies, Tally
+from littoral.net.ongoing import Ongoing
 from littoral.store.contract import Records, StoreError
 
 log = logging.getLogger(__name__)
@@ -68,29 +69,23 @@ class Used:
     usage: Usage
 
 
-class Meter:
+class Meter(Ongoing):
     def __init__(self, records: Records, tallies: Tallies, clock: Callable[[], float]) -> None:
         self._records = records
         self._tallies = tallies
         self._clock = clock
         self._written: dict[int, Usage] = {}  # id of a tally → what of it is in the sums
         self._lock = asyncio.Lock()
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def close(self) -> None:
         """What was counted is durable when it returns, unless the disk refuses."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await super().close()
         try:
             await self.write()
         except StoreError as error:
             log.warning("the latest usage of functions could not be written: %s", error)
 
-    async def _run(self) -> None:
+    async def _work(self) -> None:
         while True:
             await asyncio.sleep(WRITE_EVERY)
             try:

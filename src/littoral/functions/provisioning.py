@@ -21,6 +21,7 @@ from littoral.functions.names import Reference
 from littoral.functions.scheduler import Scheduler
 from littoral.functions.turn import InitFailed
 from littoral.functions.version import FunctionVersion
+from littoral.net.ongoing import Ongoing
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class Allocation:
         return "FAILED" if self.failure else "IN_PROGRESS"
 
 
-class Provisioner:
+class Provisioner(Ongoing):
     def __init__(self, catalog: Catalog, scheduler: Scheduler, launcher: Launcher) -> None:
         self._catalog = catalog
         self._scheduler = scheduler
@@ -52,15 +53,6 @@ class Provisioner:
         self._held: list[Reference] = []  # of each one instance, from now on
         self._tell: Callable[[], None] = lambda: None
         self._filled = asyncio.Event()  # what is wanted is there, or has failed
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._run())
-
-    async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
 
     def changed(self) -> None:
         """Something that was asked for is different; failures are forgotten."""
@@ -119,7 +111,7 @@ class Provisioner:
                 wanted.append((self._catalog.version(reference), 1))
         return wanted
 
-    async def _run(self) -> None:
+    async def _work(self) -> None:
         self.changed()
         while True:
             self._changed.clear()

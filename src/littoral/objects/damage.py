@@ -25,7 +25,6 @@ class Damage:
         self._index = index
         self._known = set(index.damaged())
         self._unwritten: set[str] = set()
-        self.found_total = 0
 
     def check(self, blobs: Iterable[str]) -> None:
         """Raises InternalError for what is known to be damaged."""
@@ -38,7 +37,6 @@ class Damage:
             log.error("the stored bytes %s are damaged: %s", name, why)
             self._known.add(name)
             self._unwritten.add(name)
-            self.found_total += 1
 
     def is_whole(self, name: str) -> None:
         """Again, or gone."""

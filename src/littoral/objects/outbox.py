@@ -16,6 +16,7 @@ from typing import Any
 
 from littoral.aws.invoke import Invocation, Invoker
 from littoral.aws.service import ServiceError
+from littoral.net.ongoing import Ongoing
 from littoral.objects.busevents import BUS
 from littoral.objects.index import Index
 from littoral.store.contract import StoreError
@@ -26,7 +27,7 @@ PATIENCE = 6 * 3600.0  # as long as Lambda's own queue keeps an event
 TOGETHER = 100
 
 
-class Outbox:
+class Outbox(Ongoing):
     """``start`` and ``close`` it; ``wake`` it when there is something new or the invoker has come."""
 
     def __init__(self, index: Index, clock: Callable[[], float]) -> None:
@@ -35,22 +36,12 @@ class Outbox:
         self._index = index
         self._clock = clock
         self._awake = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
         index.queued = self.wake
-
-    def start(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._drain())
-
-    async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-            self._task = None
 
     def wake(self) -> None:
         self._awake.set()
 
-    async def _drain(self) -> None:
+    async def _work(self) -> None:
         while True:
             self._awake.clear()
             try:

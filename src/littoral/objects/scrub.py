@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Protocol
 
 from littoral.aws.service import ServiceError
+from littoral.net.ongoing import Ongoing
 from littoral.objects.conditions import Span
 from littoral.objects.content import Shelf, cut, inline_bytes
 from littoral.objects.encryption import Keys
@@ -59,7 +60,7 @@ class Pass:
     index: str = ""  # what SQLite found wrong with its pages
 
 
-class Scrub:
+class Scrub(Ongoing):
     """``start`` and ``close`` it. ``replica`` is asked for what is damaged."""
 
     def __init__(self, index: Index, shelf: Shelf, keys: Keys, replica: Replica, clock: Callable[[], float]) -> None:
@@ -72,16 +73,9 @@ class Scrub:
         self.current = Pass(**json.loads(state)) if state else Pass()
         self.bytes_total = self.mended_total = 0
         self._asked = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._always())
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-            self._task = None
+        await super().close()
         with suppress(StoreError, ServiceError):
             await self._damage.write(self._clock())
 
@@ -105,7 +99,7 @@ class Scrub:
             "known": sorted(self._damage.known),
         }
 
-    async def _always(self) -> None:
+    async def _work(self) -> None:
         if not self.current.began:  # a place that is new, or was made before there was a scrub
             await self._note(Pass(began=self._clock()))
         while True:

@@ -9,6 +9,7 @@ from itertools import groupby
 from typing import Any
 
 from littoral.aws.service import ServiceError
+from littoral.net.ongoing import Ongoing
 from littoral.objects.events import Origin
 from littoral.objects.facts import load_tags
 from littoral.objects.index import Index
@@ -23,24 +24,14 @@ KEPT_COMPLETED = 7 * 86400.0  # seconds for which an upload that is completed ag
 PAGE = 1000  # rows looked at between two looks at anything else
 
 
-class Sweeper:
+class Sweeper(Ongoing):
     """``start`` and ``close`` it."""
 
     def __init__(self, index: Index, clock: Callable[[], float]) -> None:
         self._index = index
         self._clock = clock
-        self._task: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._every_hour())
-
-    async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-            self._task = None
-
-    async def _every_hour(self) -> None:
+    async def _work(self) -> None:
         while True:
             try:
                 await self.sweep()

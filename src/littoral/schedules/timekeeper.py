@@ -13,6 +13,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from littoral.aws.service import ServiceError
+from littoral.net.ongoing import Ongoing
 from littoral.store.contract import StoreError
 
 log = logging.getLogger(__name__)
@@ -20,22 +21,13 @@ LOOK = 30.0  # seconds between looks at the clock, whatever is due: it may have 
 AGAIN = 5.0  # seconds until what could not be kept is tried again
 
 
-class Timekeeper:
+class Timekeeper(Ongoing):
     def __init__(self, clock: Callable[[], float], fire: Callable[[str, float], Awaitable[None]]) -> None:
         self._clock = clock
         self._fire = fire
         self._due: dict[str, tuple[float, float]] = {}  # key → when to fire, and the moment it stands for
         self._heap: list[tuple[float, float, str]] = []
         self._awake = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._work())
-
-    async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
 
     def set(self, key: str, due: float | None, *, delay: float = 0.0) -> None:
         """``delay`` seconds later than ``due`` (a flexible window); None: not any more."""

@@ -10,12 +10,11 @@ import configparser
 import io
 import os
 import resource
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from littoral.aws.identity import Identity
-from littoral.net.message import Answer, Handler, Headers, Request, Response
+from littoral.net.message import Handler, Headers, Response
 from littoral.net.pki import Authority
 from littoral.site.console import PATH as CONSOLE
 from littoral.site.console import console
@@ -24,7 +23,6 @@ from littoral.site.place import Place
 from littoral.store.durable import make_folder, write_durably
 from littoral.store.embedded import EmbeddedStore
 
-Handle = Callable[[Request], Answer | Awaitable[Answer]]
 OPEN_FILES = 65536  # wanted: every connection and function instance takes some
 
 

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 from littoral.core.link import Upstream
 from littoral.net.client import HttpClient, RequestFailed
 from littoral.net.message import BodyError, Handler, Headers, Request, Response
+from littoral.net.ongoing import Ongoing
 from littoral.net.pki import certificate_id
 from littoral.protocols.sigv4 import split_query
 from littoral.things.facade import Things
@@ -49,7 +50,7 @@ def may(things: Things, certificate: str, action: str, resource: str, host: str)
     return permissions.allows_arn(Caller(certificate, None, host), action, resource)
 
 
-class RegistryCopy:
+class RegistryCopy(Ongoing):
     """The core's copy of things, certificates and policies: fetched at each connect, and looked at now and then."""
 
     def __init__(self, above: Upstream, things: Things, verified: Callable[[], None]) -> None:
@@ -59,18 +60,12 @@ class RegistryCopy:
         self._verified = verified
         self._client = HttpClient()
         self._revision = ""
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        self._task = asyncio.ensure_future(self._follow())
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await super().close()
         await self._client.close()
 
-    async def _follow(self) -> None:
+    async def _work(self) -> None:
         while True:
             await asyncio.sleep(REGISTRY_EVERY)
             await self.refresh()

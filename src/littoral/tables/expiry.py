@@ -11,6 +11,7 @@ from functools import partial
 import apsw
 
 from littoral.aws.service import ServiceError
+from littoral.net.ongoing import Ongoing
 from littoral.store.contract import StoreError
 from littoral.tables import entries
 from littoral.tables.index import Index, current
@@ -23,21 +24,12 @@ AGAIN = 5.0  # seconds after a disk refused
 LONGEST = 600.0  # seconds between two looks at the clock: it may be set
 
 
-class Expiry:
+class Expiry(Ongoing):
     def __init__(self, index: Index, clock: Callable[[], float] = time.time) -> None:
         self._index = index
         self._clock = clock
-        self._task: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._run())
-
-    async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-
-    async def _run(self) -> None:
+    async def _work(self) -> None:
         while True:
             self._index.expiring.clear()
             try:

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Mapping
 
 from littoral.aws.service import ServiceError
+from littoral.net.ongoing import Ongoing
 from littoral.objects.index import Index
 from littoral.objects.replication.rows import Due
 from littoral.objects.replication.targets import Away, Declined, HereTarget, Never, Target
@@ -23,7 +24,7 @@ FIRST, LONGEST = 0.5, 300.0  # seconds between two tries
 PATIENCE = 7 * 86400.0
 
 
-class Replicator:
+class Replicator(Ongoing):
     """``start`` and ``close`` it. ``far`` are destinations elsewhere, by the bucket's name."""
 
     def __init__(self, index: Index, clock: Callable[[], float]) -> None:
@@ -31,23 +32,13 @@ class Replicator:
         self._index = index
         self._clock = clock
         self._awake = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
         self._away: dict[str, tuple[float, float]] = {}  # by destination: asked again when, and the pause after that
         index.replicate = self._awake.set
-
-    def start(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._always())
-
-    async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-            self._task = None
 
     def target(self, bucket: str) -> Target:
         return self.far.get(bucket) or HereTarget(self._index, bucket, self._clock)
 
-    async def _always(self) -> None:
+    async def _work(self) -> None:
         while True:
             self._awake.clear()
             try:

@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from littoral.aws.service import ServiceError
+from littoral.net.ongoing import Ongoing
 from littoral.objects.events import Origin
 from littoral.objects.facts import Facts
 from littoral.objects.serverlogs.line import Access, line
@@ -27,7 +28,7 @@ MOST = 100_000  # lines of a bucket that may wait
 Put = Callable[[str, str, bytes, Facts, Origin], Awaitable[object]]
 
 
-class ServerLogs:
+class ServerLogs(Ongoing):
     """``start`` and ``close`` it. ``configured`` has the buckets that log, with their LoggingEnabled as kept."""
 
     def __init__(
@@ -39,16 +40,10 @@ class ServerLogs:
         self._account = account
         self._clock = clock
         self._lines: dict[tuple[str, str], list[str]] = defaultdict(list)  # by bucket and day
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._always())
 
     async def close(self) -> None:
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-            self._task = None
+            await super().close()
             await self.deliver()
 
     def note(self, access: Access) -> None:
@@ -59,7 +54,7 @@ class ServerLogs:
             del lines[: MOST // 10]
             log.warning("server access logs of %s wait for their bucket; the oldest are lost", access.bucket)
 
-    async def _always(self) -> None:
+    async def _work(self) -> None:
         while True:
             await asyncio.sleep(EVERY)
             await self.deliver()
