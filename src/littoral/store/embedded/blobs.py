@@ -28,12 +28,13 @@ from littoral.store.embedded.keys import check_key
 from littoral.store.embedded.sealing import HEAD, BlobSeal, span
 from littoral.store.embedded.sums import BLOCK, Summing, Sums
 from littoral.store.frames import CannotOpen, Opener, Sealer
+from littoral.store.whole import WholeBlobs
 
 CHUNK = 1024 * 1024  # of whole blocks
 LINGER = 30.0  # seconds that a replaced file stays, for readers who know its path
 
 
-class EmbeddedBlobs:
+class EmbeddedBlobs(WholeBlobs):
     """One bucket of blobs."""
 
     def __init__(self, database: Database, bucket: str, folder: Path, seal: BlobSeal | None = None) -> None:
@@ -46,21 +47,9 @@ class EmbeddedBlobs:
         check_key(key)
         return EmbeddedBlobWriter(self, key, self._folder)
 
-    async def put(self, key: str, data: bytes) -> BlobInfo:
-        writer = await self.create(key)
-        try:
-            await writer.write(data)
-            return await writer.commit()
-        except BaseException:
-            await writer.abort()
-            raise
-
     async def info(self, key: str) -> BlobInfo | None:
         found = self._rows.find(key)
         return self._info(key, found) if found is not None else None
-
-    async def get(self, key: str, *, offset: int = 0, length: int | None = None) -> bytes:
-        return b"".join([chunk async for chunk in self.stream(key, offset=offset, length=length)])
 
     async def stream(
         self, key: str, *, offset: int = 0, length: int | None = None, fresh: bool = False

@@ -18,6 +18,7 @@ from littoral.store.contract import BlobInfo, NotFound, StorageFailed, StoreErro
 from littoral.store.embedded.blobrows import BlobRows
 from littoral.store.embedded.keys import check_key
 from littoral.store.remote.far import Far
+from littoral.store.whole import WholeBlobs
 
 log = logging.getLogger("littoral.store")
 SEGMENT = 8 * 1024 * 1024  # bytes; part of how blobs are kept: never to be changed
@@ -27,7 +28,7 @@ LINGER = 30.0  # seconds that what was replaced stays, for readers who are about
 EVERY = 24 * 3600.0  # seconds between two sweeps
 
 
-class RemoteBlobs:
+class RemoteBlobs(WholeBlobs):
     """One bucket of blobs. ``start`` and ``close`` it."""
 
     def __init__(self, rows: BlobRows, far: Far, *, linger: float = LINGER) -> None:
@@ -56,21 +57,9 @@ class RemoteBlobs:
         self._writing.add(file)
         return RemoteBlobWriter(self, self._far, key, file)
 
-    async def put(self, key: str, data: bytes) -> BlobInfo:
-        writer = await self.create(key)
-        try:
-            await writer.write(data)
-            return await writer.commit()
-        except BaseException:
-            await writer.abort()
-            raise
-
     async def info(self, key: str) -> BlobInfo | None:
         found = self._rows.find(key)
         return None if found is None else BlobInfo(key, found[1], None)
-
-    async def get(self, key: str, *, offset: int = 0, length: int | None = None) -> bytes:
-        return b"".join([chunk async for chunk in self.stream(key, offset=offset, length=length)])
 
     async def stream(
         self, key: str, *, offset: int = 0, length: int | None = None, fresh: bool = False
