@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 from littoral.aws.invoke import Invocation, InvokeResult
+from littoral.aws.signedonly import Authenticate
 from littoral.functions.api import LambdaApi
 from littoral.functions.api.parts import CodeSource, Parts
 from littoral.functions.catalog import Catalog, Target
@@ -52,7 +53,7 @@ from littoral.functions.surroundings import Component
 from littoral.functions.tally import Tally
 from littoral.functions.urls import FunctionUrls
 from littoral.functions.usage import PATH as USAGE
-from littoral.functions.usage import Authenticate, usage_handler
+from littoral.functions.usage import usage_handler
 from littoral.functions.validation import replica_group
 from littoral.net.message import Handler
 from littoral.store.contract import Blobs, Conflict, Records, Streams

@@ -8,11 +8,11 @@ answers ``{"since", "until", "days": [{"day", "function", "requests", …, "gb_s
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import date
 from typing import Any
 
-from littoral.aws.service import Principal, ServiceError
+from littoral.aws.signedonly import Authenticate, signed_only
 from littoral.functions.metering import Meter, Usage, day_of, days_ago
 from littoral.net.message import Handler, Request, Response, json_response
 from littoral.protocols.sigv4 import split_query
@@ -20,17 +20,9 @@ from littoral.protocols.sigv4 import split_query
 PATH = "/_littoral/usage"
 DEFAULT_DAYS = 30
 
-Authenticate = Callable[[Request], Awaitable[Principal]]
-
 
 def usage_handler(meter: Meter, clock: Callable[[], float], authenticate: Authenticate) -> Handler:
-    async def handle(request: Request) -> Response:
-        try:
-            principal = await authenticate(request)
-        except ServiceError as error:
-            return json_response(error.status or 403, {"code": error.code, "message": error.message})
-        if principal.kind != "key":
-            return json_response(403, {"code": "AccessDenied", "message": "This address is for signed requests."})
+    async def answer(request: Request) -> Response:
         if request.raw_path != PATH or request.method != "GET":
             return json_response(404, {"code": "NotFound", "message": f"Only GET {PATH} is here."})
         asked = dict(split_query(request.query_string))
@@ -44,7 +36,7 @@ def usage_handler(meter: Meter, clock: Callable[[], float], authenticate: Authen
             return json_response(400, {"code": "InvalidRequest", "message": f"unknown: {', '.join(unknown)[:200]}"})
         return json_response(200, await _answer(meter, since, until))
 
-    return handle
+    return signed_only(authenticate, answer)
 
 
 async def _answer(meter: Meter, since: str, until: str) -> dict[str, Any]:

@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from littoral.aws.identity import KEYS, Identity, kept_keys, new_key
-from littoral.aws.service import Principal, ServiceError
+from littoral.aws.signedonly import Authenticate, signed_only
 from littoral.net.message import BodyError, Handler, Request, Response, json_response
 from littoral.protocols.sigv4 import split_query
 from littoral.store.contract import Records
@@ -31,17 +30,10 @@ class Refused(Exception):
     """What is asked for is wrong; the message is for people."""
 
 
-def keys_handler(
-    identity: Identity, records: Records, authenticate: Callable[[Request], Awaitable[Principal]]
-) -> Handler:
-    async def handle(request: Request) -> Response:
+def keys_handler(identity: Identity, records: Records, authenticate: Authenticate) -> Handler:
+    async def answer(request: Request) -> Response:
         try:
-            principal = await authenticate(request)
-            if principal.kind != "key":
-                raise ServiceError("AccessDenied", "This address is for signed requests.", status=403)
             return json_response(200, await _answer(request))
-        except ServiceError as problem:
-            return json_response(problem.status or 403, {"code": problem.code, "message": problem.message})
         except Refused as problem:
             return json_response(400, {"code": "InvalidRequest", "message": str(problem)})
 
@@ -64,7 +56,7 @@ def keys_handler(
             return {}
         raise Refused("GET, POST and DELETE are here")
 
-    return handle
+    return signed_only(authenticate, answer)
 
 
 async def _document(request: Request) -> Any:

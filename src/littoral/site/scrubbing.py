@@ -6,9 +6,9 @@ POST /_littoral/scrub    → the same; a pass begins, or goes on
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 
-from littoral.aws.service import Principal, ServiceError
+from littoral.aws.signedonly import Authenticate, signed_only
 from littoral.net.message import Handler, Request, Response, json_response
 from littoral.objects.scrub import Scrub
 from littoral.site.metrics import Reading
@@ -16,21 +16,15 @@ from littoral.site.metrics import Reading
 PATH = "/_littoral/scrub"
 
 
-def scrub_handler(scrub: Scrub, authenticate: Callable[[Request], Awaitable[Principal]]) -> Handler:
-    async def handle(request: Request) -> Response:
-        try:
-            principal = await authenticate(request)
-        except ServiceError as problem:
-            return json_response(problem.status or 403, {"code": problem.code, "message": problem.message})
-        if principal.kind != "key":
-            return json_response(403, {"code": "AccessDenied", "message": "This address is for signed requests."})
+def scrub_handler(scrub: Scrub, authenticate: Authenticate) -> Handler:
+    async def answer(request: Request) -> Response:
         if request.method not in ("GET", "POST"):
             return json_response(405, {"code": "MethodNotAllowed", "message": "GET, or POST to begin"})
         if request.method == "POST":
             scrub.now()
         return json_response(200, scrub.status())
 
-    return handle
+    return signed_only(authenticate, answer)
 
 
 def scrub_readings(scrub: Scrub) -> Iterable[Reading]:

@@ -8,10 +8,9 @@ answers ``{"clients": [{"clientId", "protocol", "principal", "authorizer", "addr
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from littoral.aws.service import Principal, ServiceError
+from littoral.aws.signedonly import Authenticate, signed_only
 from littoral.net.message import Handler, Request, Response, json_response
 from littoral.protocols.sigv4 import split_query
 from littoral.things.access import Client
@@ -20,17 +19,9 @@ from littoral.things.broker import Broker
 PATH: Final = "/_littoral/things/clients"
 MOST: Final = 1000
 
-Authenticate = Callable[[Request], Awaitable[Principal]]
-
 
 def clients_handler(broker: Broker, authenticate: Authenticate) -> Handler:
-    async def handle(request: Request) -> Response:
-        try:
-            principal = await authenticate(request)
-        except ServiceError as error:
-            return json_response(error.status or 403, {"code": error.code, "message": error.message})
-        if principal.kind != "key":
-            return json_response(403, {"code": "AccessDenied", "message": "This address is for signed requests."})
+    async def answer(request: Request) -> Response:
         if request.raw_path != PATH or request.method != "GET":
             return json_response(404, {"code": "NotFound", "message": f"Only GET {PATH} is here."})
         asked = dict(split_query(request.query_string))
@@ -41,7 +32,7 @@ def clients_handler(broker: Broker, authenticate: Authenticate) -> Handler:
             )
         return json_response(200, _page(broker, asked.get("after", ""), min(int(limit[:9]), MOST)))
 
-    return handle
+    return signed_only(authenticate, answer)
 
 
 def _page(broker: Broker, after: str, limit: int) -> dict[str, Any]:

@@ -21,6 +21,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from littoral.aws.signedonly import Authenticate
 from littoral.net.message import Handler
 from littoral.net.pki import Authority
 from littoral.protocols.mqtt.reasons import Reason
@@ -31,7 +32,7 @@ from littoral.things.authorizers import Authorizers, Renewing, Visitors
 from littoral.things.broker import BrokerLimits, LocalSubscriber, NotStored
 from littoral.things.broker.limits import ProfileName
 from littoral.things.clients import PATH as CLIENTS
-from littoral.things.clients import Authenticate, clients_handler
+from littoral.things.clients import clients_handler
 from littoral.things.connections import Connections
 from littoral.things.control import Iot
 from littoral.things.control.placejobs import PlaceJobs
