@@ -7,6 +7,7 @@ import resource
 import socket
 import ssl
 from collections import Counter
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,21 @@ async def test_a_port_that_is_taken_is_named() -> None:
         with pytest.raises(PortInUse) as raised:
             await listen_http(lambda request: Response(200), port=listener.port, gate=Gate())
         assert raised.value.port == listener.port
+
+
+async def test_of_the_equally_idle_the_first_to_come_goes_first() -> None:
+    """The clock of the connections is coarse: what was just accepted and not yet read is no older for it."""
+    async with serving(lambda request: Response(200)) as listener, AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(wire(listener.port)) for _ in range(20)]
+        async with asyncio.timeout(20):
+            while len(listener.service) < 20:
+                await asyncio.sleep(0.005)
+            for client in clients[:5]:
+                assert listener.service.shed()
+                assert await client.ended()
+            for client in clients[5:]:
+                client.send(GET)
+                assert (await client.reply()).status == 200
 
 
 async def test_without_descriptors_idle_connections_make_room() -> None:

@@ -207,7 +207,7 @@ async def test_a_sweep_lets_others_have_their_turn_and_looks_at_each_once() -> N
     service, clock = HttpService(lambda request: Response(200)), Clock()
     service.loop = clock  # type: ignore[assignment]
     many = [Slow(clock) for _ in range(10)]
-    service._connections.update(many)  # type: ignore[arg-type]
+    service._connections.update(dict.fromkeys(many))  # type: ignore[arg-type]
     service._tick()
     assert sum(one.seen for one in many) in (3, 4)
     service._tick()  # the last sweep goes on

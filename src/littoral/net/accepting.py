@@ -83,7 +83,7 @@ class Acceptor:
             self._loop.add_reader(each.fileno(), self._readable, each)
 
     def _readable(self, listening: socket.socket) -> None:
-        for _ in range(A_TURN):
+        for taken in range(A_TURN):
             try:
                 accepted, address = listening.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -91,7 +91,8 @@ class Acceptor:
             except OSError as problem:
                 if problem.errno not in _EXHAUSTED:
                     raise
-                self._rest(listening, problem)
+                if not taken:  # the kernel wants a descriptor before it looks whether anybody waits
+                    self._rest(listening, problem)
                 return
             host = address[0] if isinstance(address, tuple) else ""
             if self._gate.arrives(host):

@@ -61,7 +61,7 @@ class Crowd:
         self.now = self.loop.time()
         self._begun = self.now  # when the last sweep was
         self._left: list[Connection] = []  # what it has not yet looked at
-        self._connections: set[Connection] = set()
+        self._connections: dict[Connection, None] = {}  # in the order of their coming
         self._empty = asyncio.Event()
         self._empty.set()
         self._timer: asyncio.TimerHandle | None = None
@@ -102,18 +102,20 @@ class Crowd:
         """Count a connection in; False when there are too many (it must end itself)."""
         if self._timer is None and not self.closing:
             self._tick()
-        self._connections.add(connection)
+        self._connections[connection] = None
         self._empty.clear()
         if len(self._connections) - len(self._leaving) > self.limits.max_connections:
             return self.shed(connection)
         return True
 
     def shed(self, newest: Connection | None = None) -> bool:
-        """Close a hundredth of all connections, those that are idle the longest; False when none is idle."""
+        """Close a hundredth of all connections, those that are idle the longest, of equals the first to have come: what
+        was just accepted has not been read yet, and goes last. False when none is idle."""
         idle = [
             (since, number, connection)
-            for number, connection in enumerate(self._connections - self._leaving)
-            if connection is not newest and (since := connection.idle_since) is not None
+            for number, connection in enumerate(self._connections)
+            if connection is not newest and connection not in self._leaving
+            if (since := connection.idle_since) is not None
         ]
         chosen = heapq.nsmallest(max(1, len(self._connections) // SHED), idle)
         for _, _, connection in chosen:
@@ -123,7 +125,7 @@ class Crowd:
         return bool(chosen)
 
     def forget(self, connection: Connection) -> None:
-        self._connections.discard(connection)
+        self._connections.pop(connection, None)
         self._leaving.discard(connection)
         if self._gate is not None:
             self._gate.leaves(connection.host)
@@ -132,8 +134,8 @@ class Crowd:
 
     def replace(self, connection: Connection, successor: Successor) -> None:
         successor.host = connection.host
-        self._connections.discard(connection)
-        self._connections.add(successor)
+        self._connections.pop(connection, None)
+        self._connections[successor] = None
 
     def _tick(self) -> None:
         now = self.loop.time()
