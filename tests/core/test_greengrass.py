@@ -13,6 +13,7 @@ from littoral.aws.service import Call, Principal, ServiceError
 from littoral.core.bridge import BRIDGE
 from littoral.core.document import SHADOW
 from littoral.core.greengrass import Greengrass
+from littoral.core.recipetext import read
 from littoral.net.message import BytesBody, Headers, Peer, Request
 from littoral.store.embedded import EmbeddedStore
 from tests.core.world import ACCOUNT, CORE, REGION, RegionPlace
@@ -48,6 +49,8 @@ async def test_component_versions_are_made_shown_listed_and_deleted(region: Regi
     shown = await region.call("greengrassv2", "get_component", arn=made["arn"], recipeOutputFormat="JSON")
     recipe = json.loads(shown["recipe"])
     assert (recipe["ComponentType"], recipe["ComponentSource"]) == ("aws.greengrass.lambda", arn)
+    shown = await region.call("greengrassv2", "get_component", arn=made["arn"], recipeOutputFormat="YAML")
+    assert (shown["recipeOutputFormat"], read(shown["recipe"])) == ("YAML", recipe)
     versions = await region.call("greengrassv2", "list_component_versions", arn=f"{COMPONENTS}:ward.notes")
     assert [each["componentVersion"] for each in versions["componentVersions"]] == ["1.10.0", "1.2.0"]
 

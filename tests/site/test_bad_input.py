@@ -276,7 +276,6 @@ SIGNING = "arn:aws:lambda:us-east-1:000000000000:code-signing-config:csc-0123456
         ("iot", "list_detect_mitigation_actions_tasks", {"startTime": 0, "endTime": 1}),
         ("iot", "list_audit_findings", {}),
         ("cloudfront", "list_anycast_ip_lists", {}),
-        ("greengrassv2", "delete_core_device", {"coreDeviceThingName": "c"}),
         ("sts", "get_session_token", {}),
     ],
 )

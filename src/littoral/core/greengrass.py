@@ -23,12 +23,13 @@ from littoral.core.region.components import Components
 from littoral.core.region.deployments import Deployments
 from littoral.core.region.devices import CoreDevices
 from littoral.core.region.state import State
+from littoral.core.region.tags import TagsAndRole
 from littoral.store.contract import Records, StoreError
 
 log = logging.getLogger(__name__)
 
 
-class Greengrass(Components, Deployments, CoreDevices, ClientDevices):
+class Greengrass(Components, Deployments, CoreDevices, ClientDevices, TagsAndRole):
     """``allows`` decides what a calling certificate may do on the data plane. ``start`` before the listeners open."""
 
     def __init__(
@@ -46,6 +47,7 @@ class Greengrass(Components, Deployments, CoreDevices, ClientDevices):
         ClientDevices.__init__(self, state, allows)
         Deployments.__init__(self, state, shadows, jobs)
         CoreDevices.__init__(self, state, jobs)
+        TagsAndRole.__init__(self, state)
         self._clock = clock
         self._reports: asyncio.Queue[tuple[str, Report]] = asyncio.Queue()
         self._recorder: asyncio.Task[None] | None = None

@@ -31,3 +31,14 @@ def read(text: bytes) -> Any:
         return json.loads(json.dumps(yaml.load(text, Loader)))  # noqa: S506 - it is a SafeLoader
     except (yaml.YAMLError, UnicodeDecodeError, TypeError) as problem:
         raise ValueError(str(problem)) from problem
+
+
+def as_json(recipe: Any) -> bytes:
+    return json.dumps(recipe).encode()
+
+
+def as_yaml(recipe: Any) -> bytes:
+    """``read`` gives the same of it again."""
+    import yaml
+
+    return bytes(yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, encoding="utf-8"))

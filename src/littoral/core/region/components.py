@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ from littoral.core.nucleus.recipe import GENERIC, Artifact, artifacts_of, depend
 from littoral.core.ports import Allows, ArtifactObjects, FunctionCatalog
 from littoral.core.public import PUBLIC
 from littoral.core.recipe import ARTIFACT, LAMBDA, LAYER, BadComponent, is_aws, lambda_recipe
-from littoral.core.recipetext import read
+from littoral.core.recipetext import as_json, as_yaml, read
 from littoral.core.region.names import (
     check_name,
     check_version,
@@ -29,6 +28,7 @@ from littoral.core.region.names import (
     version_arn,
 )
 from littoral.core.region.state import State, everything
+from littoral.core.region.tags import checked_tags
 from littoral.core.resolving import said, suits
 from littoral.store.documents import Document
 
@@ -122,20 +122,18 @@ class Components:
             "created": call.now,
             "recipe": recipe,
             "platforms": platforms,
-            "tags": dict(tags or {}),
+            "tags": checked_tags(tags or {}),
         }
         await self._state.components.put(f"{name}/{version}", document, expect=0)
         return {**_summary(call, document), "status": {"componentState": "DEPLOYABLE"}}
 
-    @operation(notes="recipeOutputFormat: JSON only")
-    async def get_component(self, call: Call, *, arn: str, recipe_output_format: str | None = None) -> Output:
+    @operation()
+    async def get_component(self, call: Call, *, arn: str, recipe_output_format: str = "JSON") -> Output:
         operators_only(call)
-        if recipe_output_format == "YAML":
-            raise invalid("Littoral gives recipes as JSON only")
         document = await self._component(arn)
         return {
-            "recipeOutputFormat": "JSON",
-            "recipe": json.dumps(document["recipe"]).encode(),
+            "recipeOutputFormat": recipe_output_format,
+            "recipe": (as_yaml if recipe_output_format == "YAML" else as_json)(document["recipe"]),
             "tags": document["tags"],
         }
 
@@ -145,8 +143,7 @@ class Components:
         document = await self._component(arn)
         return {
             **_summary(call, document),
-            "publisher": document["recipe"].get("ComponentPublisher", ""),
-            "description": document["recipe"].get("ComponentDescription", ""),
+            **_words(document),
             "status": {"componentState": "DEPLOYABLE"},
             "platforms": document["platforms"],
             "tags": document["tags"],
@@ -163,7 +160,7 @@ class Components:
             latest = (await self._state.versions(name))[0]
             summary = _summary(call, latest)
             summary.pop("componentName")
-            described = {**summary, "platforms": latest["platforms"]}
+            described = {**summary, **_words(latest), "platforms": latest["platforms"]}
             rows.append((name, {"arn": component_arn(call, name), "componentName": name, "latestVersion": described}))
         return listing("components", *page(rows, next_token, max_results))
 
@@ -210,7 +207,7 @@ class Components:
             self._admit(call, "greengrass:ResolveComponentCandidates", arn)
             for document in await self._state.versions(name):
                 if _suits(document["version"], candidate) and _runs_on(document["recipe"], platform):
-                    recipe = json.dumps(document["recipe"]).encode()
+                    recipe = as_json(document["recipe"])
                     summary = _summary(call, document)
                     summary.pop("creationTimestamp")
                     resolved.append({**summary, "recipe": recipe, "vendorGuidance": "ACTIVE"})
@@ -295,6 +292,11 @@ def _summary(call: Call, document: Document) -> dict[str, Any]:
         "componentVersion": document["version"],
         "creationTimestamp": document["created"],
     }
+
+
+def _words(document: Document) -> dict[str, str]:
+    recipe = document["recipe"]
+    return {"publisher": recipe.get("ComponentPublisher", ""), "description": recipe.get("ComponentDescription", "")}
 
 
 def _suits(version: str, candidate: Mapping[str, Any]) -> bool:

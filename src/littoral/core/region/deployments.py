@@ -24,6 +24,7 @@ from littoral.core.region.names import (
     parse_target,
 )
 from littoral.core.region.state import State, everything
+from littoral.core.region.tags import checked_tags
 from littoral.store.documents import Document
 
 KIND = "deployment"
@@ -76,7 +77,7 @@ class Deployments:
             "policies": dict(deployment_policies or {}),
             "jobConfiguration": dict(iot_job_configuration or {}),
             "parent": parent_target_arn or "",
-            "tags": dict(tags or {}),
+            "tags": checked_tags(tags or {}),
             "created": call.now,
             "modified": call.now,
             "status": "ACTIVE",

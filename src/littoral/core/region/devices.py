@@ -36,6 +36,7 @@ class CoreDevices:
                 "components": [each for name, each in components.items() if name not in gone],
                 "platform": {"os": told.platform, "architecture": told.architecture},
                 "seen": now,
+                "tags": known.get("tags", {}),
             }
             await self._state.cores.put(thing, core)
 
@@ -78,7 +79,20 @@ class CoreDevices:
     async def get_core_device(self, call: Call, *, core_device_thing_name: str) -> Output:
         operators_only(call)
         core = await self._core(core_device_thing_name)
-        return {**_described(core_device_thing_name, core), "coreVersion": core["version"], "tags": {}}
+        return {
+            **_described(core_device_thing_name, core),
+            "coreVersion": core["version"],
+            "tags": core.get("tags", {}),
+        }
+
+    @operation()
+    async def delete_core_device(self, call: Call, *, core_device_thing_name: str) -> Output:
+        """What is known of it; its thing stays, and a core that tells of itself again is there again."""
+        operators_only(call)
+        async with self._state.lock:
+            if not await self._state.cores.delete(core_device_thing_name):
+                raise not_found(core_device_thing_name, KIND)
+        return {}
 
     @operation()
     async def list_installed_components(

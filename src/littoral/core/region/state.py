@@ -22,6 +22,7 @@ class State:
         self.associations = Documents(records, "association/")  # <core>/<client device>
         self.connectivity = Documents(records, "connectivity/")  # <core>: where its broker is
         self.authorities = Documents(records, "authorities/")  # <core>: who signs its broker's certificate
+        self.account = Documents(records, "account/")  # service-role
         self._tokens = Documents(records, "token/")
         self.lock = asyncio.Lock()
 
