@@ -13,6 +13,7 @@ is changed before that (the configurations of components and functions) is put b
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -76,6 +77,7 @@ class Applying:
         self._packages = packages
         self._played = played
         self._consulting = consulting
+        self._changing = asyncio.Lock()  # what runs
 
     async def load(self) -> None:
         """What is active, with what an end in the middle of a deployment left undone."""
@@ -118,6 +120,18 @@ class Applying:
         await self._routes.change(tuple(runnable), plan.bridges, keep={each.name for each in plan.lambdas})
         self._functions.hold((each for each in runnable if each.pinned), self._nucleus.tell)
 
+    async def restart(self, name: str) -> None:
+        """A long-lived function that is active: its event under way ends, then its instance, and another begins. Raises
+        BadComponent: it is none."""
+        async with self._changing:
+            held = [each for each in self._runnable() if each.pinned]
+            if name not in {each.name for each in held}:
+                raise BadComponent(f"{name} is no long-lived function: it runs when it is called")
+            await self._routes.hold_back([name])
+            self._functions.hold((each for each in held if each.name != name), self._nucleus.tell)
+            await self.connect_active()
+            await self._functions.held()
+
     def failing(self) -> set[str]:
         """Components whose long-lived function does not run."""
         return self._failing(self._runnable())
@@ -146,6 +160,22 @@ class Applying:
             raise Failed(f"the place above is not reached: {problem}", "FAILED_NO_STATE_CHANGE") from problem
         except FAILED as problem:
             raise Failed(str(problem), "FAILED_NO_STATE_CHANGE") from problem
+        async with self._changing:
+            wrong = await self._carry_out(active, wanted, order, plan, before, archives)
+        self._consulting.updated(wanted)
+        if wrong:
+            raise Failed(wrong, "FAILED_ROLLBACK_NOT_REQUESTED")
+
+    async def _carry_out(
+        self,
+        active: Active,
+        wanted: Deployment,
+        order: str,
+        plan: Plan,
+        before: Plan,
+        archives: Mapping[str, list[bytes]],
+    ) -> str:
+        """What went wrong, and stands. Raises Failed, StoreError, RestartNeeded."""
         wrong = await self._change(wanted, order, plan, before, archives)
         active = active.noted(wanted.target, wrong)
         await self._documents.put(ACTIVE, active.document())
@@ -154,9 +184,7 @@ class Applying:
         await self.connect_active()
         await self._functions.held()
         await self._tidy(plan, before)
-        self._consulting.updated(wanted)
-        if wrong:
-            raise Failed(wrong, "FAILED_ROLLBACK_NOT_REQUESTED")
+        return wrong
 
     def _taken(self, target: str, order: str) -> bool:
         known = self.active.targets.get(target)
@@ -307,6 +335,7 @@ class Applying:
 
     async def _play(self, plan: Plan) -> None:
         """All of them are told. Raises BadComponent, naming those that cannot."""
+        self._nucleus.play(plan.public)
         problems = []
         for name, played in self._played.items():
             try:

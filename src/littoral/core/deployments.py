@@ -19,12 +19,15 @@ from littoral.core.applying import Applying, Failed
 from littoral.core.document import SHADOW, Status, reported
 from littoral.core.fleetstatus.message import Component, Trigger
 from littoral.core.fleetstatus.service import FleetStatusService
+from littoral.core.ipc.ports import Details
 from littoral.core.link import Link
 from littoral.core.local.brought import Brought
 from littoral.core.local.orders import LocalOrders
 from littoral.core.nucleus.bootstrap import RestartNeeded
 from littoral.core.nucleus.nucleus import Nucleus
 from littoral.core.orders import JobOrders, Order, Orders, Outcome, ShadowOrders
+from littoral.core.public import PUBLIC
+from littoral.core.recipe import BadComponent
 from littoral.core.source import Unreachable
 from littoral.store.contract import StoreError
 from littoral.store.documents import Documents
@@ -116,6 +119,42 @@ class CoreDeployments:
             }
             for name, each in self._applying.active.components.items()
         ]
+
+    def details(self) -> list[Details]:
+        """Of all components, as the IPC shows them."""
+        return [Details(each["name"], each["version"], each["state"]) for each in self.listed()]
+
+    async def restart(self, name: str) -> None:
+        """A program, or a long-lived function. Raises BadComponent."""
+        if self._program(name):
+            await self._nucleus.restart(name)
+        elif name in PUBLIC:
+            raise BadComponent(f"{name} is played by the core itself: it is not restarted alone")
+        else:
+            await self._applying.restart(name)
+
+    async def stop(self, name: str) -> None:
+        """A program, until it is restarted, or the core is. Raises BadComponent."""
+        self._only_program(name, "stopped")
+        await self._nucleus.stop(name)
+
+    def pause(self, name: str) -> None:
+        """Raises BadComponent."""
+        self._only_program(name, "paused")
+        self._nucleus.pause(name)
+
+    def resume(self, name: str) -> None:
+        """Raises BadComponent."""
+        self._only_program(name, "resumed")
+        self._nucleus.resume(name)
+
+    def _program(self, name: str) -> bool:
+        return any(each.name == name for each in self._nucleus.listed())
+
+    def _only_program(self, name: str, what: str) -> None:
+        """Raises BadComponent."""
+        if not self._program(name):
+            raise BadComponent(f"{name} is not a program: only programs are {what}")
 
     async def _report(self, arn: str, status: Status | None, reason: str, detail: str | None) -> None:
         part = reported(arn, status, __version__, reason, detail)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from littoral.core.dialing import Backoff, Dialer, Upstream
 from littoral.core.draining import Draining
+from littoral.core.following import Followers
 from littoral.core.patience import Patience
 from littoral.core.ports import Deliver
 from littoral.core.session import Broken, Cut, Happened, Refused, Session, Timing
@@ -56,7 +57,7 @@ class _Subscription:
 
     link: Link
     filter: str
-    deliver: Deliver
+    taker: Callable[[Publish], Awaitable[None] | None]
 
     def close(self) -> None:
         self.link.remove(self)
@@ -90,6 +91,7 @@ class Link:
         self.draining = Draining(spool, self._session)
         self._subscriptions: list[_Subscription] = []
         self._listeners: list[Callable[[], Awaitable[None]]] = []
+        self.followers = Followers()
         self._inbox: asyncio.Queue[tuple[Publish, _Wire | None]] = asyncio.Queue()
         self._up = asyncio.Event()
         self._wire: _Wire | None = None
@@ -139,7 +141,11 @@ class Link:
     def subscribe(self, filter: str, deliver: Deliver) -> _Subscription:
         """Messages from above, at least once: each is acknowledged upward after what ``deliver`` returned is done.
         Holds over reconnects until closed."""
-        made = _Subscription(self, filter, deliver)
+        return self.hear(filter, lambda message: deliver(message.topic, message.payload, message.qos))
+
+    def hear(self, filter: str, taker: Callable[[Publish], Awaitable[None] | None]) -> _Subscription:
+        """As ``subscribe``, for whoever takes messages whole."""
+        made = _Subscription(self, filter, taker)
         known = any(each.filter == filter for each in self._subscriptions)
         self._subscriptions.append(made)
         if not known and self._session.connected:
@@ -242,6 +248,7 @@ class Link:
         self.draining.online(False)
         self._up.clear()
         self.stats.connected = False
+        self.followers.say(False)
         for handle in self._session.handles():
             if isinstance(handle, asyncio.Future) and not handle.done():
                 handle.set_exception(LinkDown("the link broke"))
@@ -274,6 +281,7 @@ class Link:
         for waiting in list(self._wire.subscribed.values()):
             await waiting
         self._up.set()
+        self.followers.say(True)
         self.draining.online(True)
         await self._told()
 
@@ -357,7 +365,7 @@ class Link:
         """Returns when the taker has it, or never will. A disk that refuses is waited for."""
         while True:
             try:
-                waiting = subscription.deliver(message.topic, message.payload, message.qos)
+                waiting = subscription.taker(message)
                 if waiting is not None:
                     await waiting
             except StorageFailed as problem:

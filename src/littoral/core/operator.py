@@ -29,7 +29,6 @@ from urllib.parse import parse_qs, unquote
 from littoral.core.deployments import CoreDeployments
 from littoral.core.link import Link
 from littoral.core.local.orders import NoSuchDeployment
-from littoral.core.nucleus.nucleus import Nucleus
 from littoral.core.recipe import BadComponent
 from littoral.core.refusal import Refused
 from littoral.core.retrying import PATH, Retrying
@@ -55,7 +54,6 @@ class Operator:
         link: Link,
         spool: Spool,
         deployments: CoreDeployments,
-        nucleus: Nucleus,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._thing = thing
@@ -64,7 +62,6 @@ class Operator:
         self._spool = spool
         self.retrying = Retrying(spool, link.draining)
         self._deployments = deployments
-        self._nucleus = nucleus
         self._clock = clock
         self._began = clock()
         self.token = secrets.token_urlsafe(32)
@@ -102,13 +99,13 @@ class Operator:
 
     async def restart(self, component: str) -> None:
         """Raises Refused."""
-        self._program(component)
-        await self._nucleus.restart(component)
+        self._known(component)
+        await _may(self._deployments.restart(component))
 
     async def stop(self, component: str) -> None:
         """Until it is restarted, or the core is. Raises Refused."""
-        self._program(component)
-        await self._nucleus.stop(component)
+        self._known(component)
+        await _may(self._deployments.stop(component))
 
     async def deploy(self, request: Request) -> str:
         """The id of a local deployment, asked for as a component asks by the IPC. Raises Refused."""
@@ -186,10 +183,13 @@ class Operator:
         if component not in {each["name"] for each in self._deployments.listed()}:
             raise Refused(404, f"there is no component {component!r}")
 
-    def _program(self, component: str) -> None:
-        self._known(component)
-        if component not in {each.name for each in self._nucleus.listed()}:
-            raise Refused(409, f"{component} is not a program: it runs when it is called")
+
+async def _may(doing: Awaitable[None]) -> None:
+    """Raises Refused."""
+    try:
+        await doing
+    except BadComponent as problem:
+        raise Refused(409, str(problem)) from problem
 
 
 def _json(value: Any, status: int = 200) -> Response:

@@ -89,7 +89,11 @@ class Players:
         core.link.on_connected(secrets.refresh)
         logs = LogManager(core.records, upward, core.folder / "logs", core.thing, core.region, core.log_form)
         core.link.on_connected(logs.connected)
-        telemetry = TelemetryAgent(core.thing, nucleus, exchange, upward.publish)
+
+        def states() -> list[str]:
+            return [each.state for each in core.fleet.components()]
+
+        telemetry = TelemetryAgent(core.thing, nucleus, exchange, upward.publish, states)
         telling = Telling(core.thing, core.client, core.upstream)
         auth = ClientDeviceAuth(core.clients, nucleus, telling, core.link, time.monotonic)
         router = SubscriptionRouter(nucleus.functions, core.routes, core.spool)

@@ -14,8 +14,8 @@ from littoral.core.recipe import LambdaComponent
 Deliver = Callable[[str, bytes, int], Awaitable[None] | None]
 """Takes a message's topic, payload and QoS (0 or 1). What it returns is awaited where the giver promises so."""
 
-Heard = Callable[[str, bytes, str | None], None]
-"""Takes a message's topic, payload and content type."""
+Heard = Callable[[str, bytes, str | None, str], None]
+"""Takes a message's topic, payload, content type and which component said it; "" for whoever is none."""
 
 Fence = Callable[[Sequence[Path], Sequence[Path], Sequence[str]], Sequence[str]]
 """Folders that are a program's, folders that it may read, and its command: the command that runs it so confined."""
@@ -144,5 +144,5 @@ class Broker(Protocol):
 
     def listen(self, filter: str, heard: Heard) -> Subscription: ...
 
-    async def say(self, topic: str, payload: bytes, content_type: str | None) -> None:
-        """With QoS 1."""
+    async def say(self, topic: str, payload: bytes, content_type: str | None, component: str) -> None:
+        """With QoS 1, in that component's name."""

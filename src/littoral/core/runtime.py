@@ -23,6 +23,7 @@ from littoral.core.ipc.messaging import Messaging
 from littoral.core.ipc.ports import LocalShadows
 from littoral.core.ipc.server import SHOWN, IpcServer
 from littoral.core.ipc.shadowing import Shadowing
+from littoral.core.ipc.states import States
 from littoral.core.ipc.updating import Updating
 from littoral.core.lambdamanager.server import LambdaManager
 from littoral.core.link import Backoff, Link, Upstream
@@ -32,7 +33,7 @@ from littoral.core.operator import Operator
 from littoral.core.packages import Packages
 from littoral.core.planning import PLATFORM
 from littoral.core.playing import Players, Surroundings
-from littoral.core.ports import Broker, Deliver, Fence, Functions, Subscription, unfenced
+from littoral.core.ports import Broker, Fence, Functions, Subscription, unfenced
 from littoral.core.routes import Routes
 from littoral.core.session import Timing
 from littoral.core.shadowmanager.pace import Pace
@@ -40,6 +41,7 @@ from littoral.core.source import Source
 from littoral.core.spool import Extras, Spool, SpoolLimits
 from littoral.net.client import HttpClient
 from littoral.net.listen import HttpListener, listen_unix
+from littoral.protocols.mqtt.packets import Publish
 from littoral.store.contract import Records, Streams
 from littoral.store.documents import Documents
 
@@ -170,6 +172,7 @@ class Core:
         served = (
             Messaging(nucleus, broker, _Above(link, spool)),
             Configuring(nucleus),
+            States(nucleus, deployments),
             Shadowing(nucleus, shadows, pace.admits),
             Updating(consulting),
             Deploying(nucleus, deployments.local, nucleus.copy),
@@ -179,7 +182,7 @@ class Core:
         lambdas = LambdaManager(nucleus, functions, routes, players.router, players.secrets, operations)
         functions.surround(nucleus.surroundings)
         ipc = IpcServer(settings.socket, nucleus, operations, settings.shown)
-        operator = Operator(settings.thing, settings.folder, link, spool, deployments, nucleus)
+        operator = Operator(settings.thing, settings.folder, link, spool, deployments)
         return cls(spool, link, source, routes, deployments, ipc, operator, players.auth, lambdas, settings.shown)
 
     async def start(self) -> None:
@@ -222,8 +225,11 @@ class _Above:
         self._spool = spool
         self._link = link
 
-    def subscribe(self, filter: str, deliver: Deliver) -> Subscription:
-        return self._link.subscribe(filter, deliver)
+    def hear(self, filter: str, taker: Callable[[Publish], None]) -> Subscription:
+        return self._link.hear(filter, taker)
+
+    def follow(self, told: Callable[[bool], None]) -> Subscription:
+        return self._link.followers.add(told)
 
     async def put(self, topic: str, payload: bytes, qos: int, extras: Extras) -> None:
         await self._spool.put(topic, payload, qos, extras)

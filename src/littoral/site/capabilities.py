@@ -285,6 +285,9 @@ class CoreFunctions:
             begins()
 
 
+COMPONENT = "component "  # before its name, as a client id: no thing is called so
+
+
 class CoreBroker:
     """For the core: its local broker."""
 
@@ -299,18 +302,21 @@ class CoreBroker:
     async def publish(self, topic: str, payload: bytes, qos: int) -> None:
         await self._broker.publish(Publication(topic, payload, qos))
 
-    def listen(self, filter: str, heard: Callable[[str, bytes, str | None], None]) -> LocalSubscriber:
-        """For components: with the content type."""
+    def listen(self, filter: str, heard: Callable[[str, bytes, str | None, str], None]) -> LocalSubscriber:
+        """For components: with the content type, and which component said it."""
 
         def taken(publication: Publication) -> None:
             told = publication.properties
-            heard(publication.topic, publication.payload, told.content_type if told is not None else None)
+            sender = publication.client_id
+            component = sender.removeprefix(COMPONENT) if sender.startswith(COMPONENT) else ""
+            heard(publication.topic, publication.payload, told.content_type if told is not None else None, component)
 
         return self._broker.tap(filter, taken)
 
-    async def say(self, topic: str, payload: bytes, content_type: str | None) -> None:
+    async def say(self, topic: str, payload: bytes, content_type: str | None, component: str) -> None:
         properties = PublishProperties(content_type=content_type) if content_type is not None else None
-        await self._broker.publish(Publication(topic, payload, 1, properties=properties))
+        said = Publication(topic, payload, 1, client_id=COMPONENT + component, properties=properties)
+        await self._broker.publish(said)
 
 
 class StreamSink:

@@ -1,4 +1,4 @@
-"""Reading, changing and watching configuration; components' states. A component changes its own configuration only."""
+"""Reading, changing and watching configuration. A component changes its own only."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import time
 from collections.abc import Callable, Mapping
 
 from littoral.core.configuration import Configuration, NoSuchKey, Outdated, Path
-from littoral.core.ipc.authorising import authorise
 from littoral.core.ipc.calls import Call, Document, Fault, Handler, invalid, not_found
-from littoral.core.ipc.ports import Components, Details
-from littoral.core.public import CLI
+from littoral.core.ipc.ports import Components
 from littoral.store.contract import StoreError
 
 
@@ -23,14 +21,7 @@ class Configuring:
             "GetConfiguration": self.get_configuration,
             "UpdateConfiguration": self.update_configuration,
             "SubscribeToConfigurationUpdate": self.subscribe_to_configuration_update,
-            "UpdateState": self.update_state,
-            "ListComponents": self.list_components,
-            "GetComponentDetails": self.get_component_details,
-            "RestartComponent": self.restart_component,
-            "StopComponent": self.stop_component,
         }
-
-    # ------------------------------------------------------------------------------------------------ configuration
 
     def get_configuration(self, call: Call) -> Document:
         name = call.optional_text("componentName") or call.component
@@ -74,47 +65,3 @@ class Configuring:
         if found is None:
             raise not_found("component", name)
         return found
-
-    # ------------------------------------------------------------------------------------------------ states
-
-    def update_state(self, call: Call) -> Document:
-        state = call.text("state")
-        if state not in ("RUNNING", "ERRORED"):
-            raise invalid("state must be RUNNING or ERRORED")
-        self._components.report(call.component, state)
-        return {}
-
-    def list_components(self, call: Call) -> Document:
-        self._authorise(call, "*")
-        return {"components": [self._shown(each) for each in self._components.listed()]}
-
-    def get_component_details(self, call: Call) -> Document:
-        return {"componentDetails": self._shown(self._detailed(self._named(call)))}
-
-    async def restart_component(self, call: Call) -> Document:
-        await self._components.restart(self._named(call))
-        return {"restartStatus": "SUCCEEDED"}
-
-    async def stop_component(self, call: Call) -> Document:
-        await self._components.stop(self._named(call))
-        return {"stopStatus": "SUCCEEDED"}
-
-    def _named(self, call: Call) -> str:
-        """The component that the call is about. Raises Fault."""
-        name = call.text("componentName")
-        self._authorise(call, name)
-        return self._detailed(name).name
-
-    def _detailed(self, name: str) -> Details:
-        for each in self._components.listed():
-            if each.name == name:
-                return each
-        raise not_found("component", name)
-
-    def _shown(self, each: Details) -> Document:
-        configuration = self._components.configuration(each.name)
-        shown = {"componentName": each.name, "version": each.version, "state": each.state}
-        return {**shown, "configuration": dict(configuration.value) if configuration is not None else {}}
-
-    def _authorise(self, call: Call, resource: str) -> None:
-        authorise(self._components, call, CLI, resource)

@@ -16,12 +16,14 @@ from littoral.core.ipc.calls import Call, Document, Fault, Handler, invalid
 from littoral.core.ipc.ports import Cloud, Components
 from littoral.core.ports import Broker
 from littoral.core.spool import MESSAGE_ID, Extras
+from littoral.protocols.mqtt.packets import Publish
 from littoral.protocols.mqtt.properties import MAX_USER_PROPERTIES, PublishProperties
-from littoral.protocols.mqtt.topics import BadTopic, check_filter, check_name
+from littoral.protocols.mqtt.topics import BadTopic, check_filter, check_name, has_wildcard
 from littoral.store.contract import StoreError
 
 PUBSUB, PROXY = "aws.greengrass.ipc.pubsub", "aws.greengrass.ipc.mqttproxy"
 JSON = "application/json"
+ALL, OTHERS = "RECEIVE_ALL_MESSAGES", "RECEIVE_MESSAGES_FROM_OTHERS"
 FORMATS = {"0": 0, "1": 1}  # bytes, UTF-8 text
 
 
@@ -39,6 +41,7 @@ class Messaging:
             "SubscribeToTopic": self.subscribe_to_topic,
             "PublishToIoTCore": self.publish_to_iot_core,
             "SubscribeToIoTCore": self.subscribe_to_iot_core,
+            "SubscribeToIoTCoreConnectionStatus": self.subscribe_to_iot_core_connection_status,
         }
 
     # ------------------------------------------------------------------------------------------------ local
@@ -52,17 +55,18 @@ class Messaging:
         if not isinstance(content, dict) or kind not in ("jsonMessage", "binaryMessage"):
             raise invalid("publishMessage must have jsonMessage or binaryMessage")
         if kind == "jsonMessage":
-            await self._broker.say(topic, json.dumps(content.get("message")).encode(), JSON)
+            await self._broker.say(topic, json.dumps(content.get("message")).encode(), JSON, call.component)
         else:
-            await self._broker.say(topic, call.blob("message", content), None)
+            await self._broker.say(topic, call.blob("message", content), None, call.component)
         return {}
 
     def subscribe_to_topic(self, call: Call) -> Document:
         topic = self._topic(call, "topic", PUBSUB, check_filter)
-        if call.document.get("receiveMode") == "RECEIVE_MESSAGES_FROM_OTHERS":
-            raise invalid("receiveMode: this core does not tell a component's own messages from others'")
+        others = _receive_mode(call, topic) == OTHERS
 
-        def heard(topic: str, payload: bytes, content_type: str | None) -> None:
+        def heard(topic: str, payload: bytes, content_type: str | None, component: str) -> None:
+            if others and component == call.component:
+                return
             context = {"topic": topic}
             if content_type == JSON:
                 try:
@@ -91,11 +95,20 @@ class Messaging:
         topic = self._topic(call, "topicName", PROXY, check_filter)
         _qos(call)
 
-        def deliver(topic: str, payload: bytes, _qos: int) -> None:
-            message = {"topicName": topic, "payload": base64.b64encode(payload).decode()}
-            call.send("IoTCoreMessage", {"message": message})
+        def heard(message: Publish) -> None:
+            call.send("IoTCoreMessage", {"message": _shown(message)})
 
-        call.ended.append(self._cloud.subscribe(topic, deliver).close)
+        call.ended.append(self._cloud.hear(topic, heard).close)
+        return {}
+
+    def subscribe_to_iot_core_connection_status(self, call: Call) -> Document:
+        """Needs no policy. It says what is, then each change."""
+
+        def told(connected: bool) -> None:
+            status = {"status": "CONNECTED" if connected else "DISCONNECTED"}
+            call.send("IoTCoreConnectionStatusEvent", {"connectionStatusEvent": status})
+
+        call.ended.append(self._cloud.follow(told).close)
         return {}
 
     def _topic(self, call: Call, member: str, service: str, check: Callable[[str], None]) -> str:
@@ -107,6 +120,15 @@ class Messaging:
             raise invalid(f"{member}: {problem}") from problem
         authorise(self._components, call, service, topic, topic=True)
         return topic
+
+
+def _receive_mode(call: Call, filter: str) -> str:
+    """AWS's nucleus does not give a component its own messages back where it subscribes with a wildcard and does not
+    say what it wants. Raises Fault."""
+    mode = call.optional_text("receiveMode") or (OTHERS if has_wildcard(filter) else ALL)
+    if mode not in (OTHERS, ALL):
+        raise invalid(f"receiveMode must be {ALL} or {OTHERS}")
+    return mode
 
 
 def _qos(call: Call) -> int:
@@ -157,6 +179,25 @@ def _user_properties(found: Any) -> list[tuple[str, str]]:
             raise invalid("a user property must have key and value")
         pairs.append((key, value))
     return pairs
+
+
+def _shown(message: Publish) -> Document:
+    """A message from above, with what MQTT 5 says beside it."""
+    said = message.properties or PublishProperties()
+    more = {
+        "userProperties": [{"key": key, "value": value} for key, value in said.user_properties] or None,
+        "messageExpiryIntervalSeconds": said.message_expiry,
+        "correlationData": None if said.correlation_data is None else base64.b64encode(said.correlation_data).decode(),
+        "responseTopic": said.response_topic,
+        "payloadFormat": None if said.payload_format is None else str(said.payload_format),
+        "contentType": said.content_type,
+    }
+    return {
+        "topicName": message.topic,
+        "payload": base64.b64encode(message.payload).decode(),
+        "retain": message.retain,
+        **{name: value for name, value in more.items() if value is not None},
+    }
 
 
 def _binary(payload: bytes, context: Mapping[str, str]) -> Document:

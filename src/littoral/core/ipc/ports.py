@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from littoral.core.configuration import Configuration
-from littoral.core.ports import Deliver, Subscription
+from littoral.core.ports import Subscription
 from littoral.core.spool import Extras
+from littoral.protocols.mqtt.packets import Publish
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,25 +23,23 @@ class Components(Protocol):
     def of_token(self, token: str) -> str | None:
         """The component whose process was given that token."""
 
-    def listed(self) -> Sequence[Details]: ...
-
     def configuration(self, name: str) -> Configuration | None: ...
 
     async def save(self, name: str) -> None:
         """Make the configuration durable. Raises StoreError."""
 
-    async def restart(self, name: str) -> None: ...
-
-    async def stop(self, name: str) -> None: ...
-
-    def report(self, name: str, state: str) -> None:
-        """A component says that it is RUNNING or ERRORED."""
+    def report(self, name: str, state: str) -> bool:
+        """A component says that it is RUNNING or ERRORED; False where it is none that is a program."""
 
 
 class Cloud(Protocol):
     """The place above."""
 
-    def subscribe(self, filter: str, deliver: Deliver) -> Subscription: ...
+    def hear(self, filter: str, taker: Callable[[Publish], None]) -> Subscription:
+        """Messages from there, whole."""
+
+    def follow(self, told: Callable[[bool], None]) -> Subscription:
+        """Whether there is a link: now, and whenever that changes."""
 
     async def put(self, topic: str, payload: bytes, qos: int, extras: Extras) -> None:
         """Durably kept when it returns; sent when there is a link. Raises StoreError."""

@@ -61,6 +61,8 @@ class Component:
         self._idle = asyncio.Event()  # no program that was to be ended is left
         self._task: asyncio.Task[None] | None = None
         self._began = 0.0
+        self._program: Program | None = None  # of the step that runs now
+        self.paused = False
 
     @property
     def state(self) -> State:
@@ -98,6 +100,7 @@ class Component:
     async def stop(self) -> None:
         """Run no longer; its programs have ended when this returns."""
         if self._lifecycle.stopping():
+            self.resume()  # or it could not end by itself
             self._idle.clear()
             self._notice()
             await self._idle.wait()
@@ -113,6 +116,19 @@ class Component:
         await self.stop()
         self._lifecycle.restart()
         self._changed.set()
+
+    def pause(self) -> bool:
+        """Its processes stand still until ``resume``, or their end; False where none runs."""
+        if self.state == "RUNNING" and self._program is not None:
+            self._program.pause()
+            self.paused = True
+            return True
+        return False
+
+    def resume(self) -> None:
+        if self._program is not None and self.paused:
+            self._program.resume()
+        self.paused = False
 
     def reported(self, state: Literal["RUNNING", "ERRORED"]) -> None:
         self._lifecycle.reported(state, time.monotonic())
@@ -185,6 +201,7 @@ class Component:
             return
         self._lifecycle.began(name)
         self._began = time.monotonic()
+        self._program = program
         self._notice()
         try:
             status = await self._until_it_ends(name, program, prepared.timeout)
@@ -192,6 +209,7 @@ class Component:
                 await self._run("shutdown")  # while what it is to end still runs
                 self._lifecycle.stopped()
         finally:
+            self._program, self.paused = None, False
             await program.end()
             if self.state != "STOPPING":
                 self._idle.set()

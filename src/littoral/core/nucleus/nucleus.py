@@ -75,6 +75,7 @@ class Nucleus:
         self.environment: dict[str, str] = {}  # of every program, what services of the core add to its own
         self._components: dict[str, Component] = {}
         self._tokens: dict[str, str] = {}
+        self._played: dict[str, Configuration] = {}
         self._told = asyncio.Event()
         self._lock = asyncio.Lock()
         self._holding = Holding(self._components, self._told)
@@ -175,7 +176,16 @@ class Nucleus:
 
     def configuration(self, name: str) -> Configuration | None:
         found = self._components.get(name)
-        return found.configuration if found is not None else self.functions.configuration(name)
+        if found is not None:
+            return found.configuration
+        return self.functions.configuration(name) or self._played.get(name)
+
+    def play(self, public: Mapping[str, Mapping[str, Any]]) -> None:
+        """How those of AWS's components are configured that the core plays, for others to read."""
+        for name in self._played.keys() - public.keys():
+            del self._played[name]
+        for name, value in public.items():
+            self._played.setdefault(name, Configuration()).replace(Configuration(value).document())
 
     async def save(self, name: str) -> None:
         if name in self._components:
@@ -189,8 +199,22 @@ class Nucleus:
     async def stop(self, name: str) -> None:
         await self._components[name].stop()
 
-    def report(self, name: str, state: str) -> None:
-        self._components[name].reported(cast("Literal['RUNNING', 'ERRORED']", state))
+    def pause(self, name: str) -> None:
+        """Its processes stand still. Raises BadComponent: none runs."""
+        if not self._components[name].pause():
+            raise BadComponent(f"{name} is not running")
+
+    def resume(self, name: str) -> None:
+        """Raises BadComponent: it is not paused."""
+        if not self._components[name].paused:
+            raise BadComponent(f"{name} is not paused")
+        self._components[name].resume()
+
+    def report(self, name: str, state: str) -> bool:
+        component = self._components.get(name)
+        if component is not None:
+            component.reported(cast("Literal['RUNNING', 'ERRORED']", state))
+        return component is not None
 
     async def copy(self, name: str, folder: Path, to: Path) -> None:
         """A folder, with no more rights than that component has. Raises BadComponent."""

@@ -84,9 +84,17 @@ class Program:
     async def wait(self) -> int:
         return await self._process.wait()
 
+    def pause(self) -> None:
+        """All of its group stand still."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._signal(signal.SIGCONT)
+
     async def end(self) -> None:
         """SIGTERM for the group, SIGKILL for what does not go."""
         self._signal(signal.SIGTERM)
+        self.resume()  # who stands still does not hear
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.wait(), GRACE)
         self._signal(signal.SIGKILL)  # children of a script that has ended, too

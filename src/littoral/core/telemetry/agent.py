@@ -36,14 +36,23 @@ Publish = Callable[[str, bytes], Awaitable[None]]
 
 
 class TelemetryAgent:
-    """``publish`` brings a message to the place above; ``exchange`` is told of another role alias."""
+    """``publish`` brings a message to the place above; ``exchange`` is told of another role alias; ``states`` is how
+    all components fare."""
 
-    def __init__(self, thing: str, components: Components, exchange: TokenExchange, publish: Publish) -> None:
+    def __init__(
+        self,
+        thing: str,
+        components: Components,
+        exchange: TokenExchange,
+        publish: Publish,
+        states: Callable[[], list[str]],
+    ) -> None:
         self._topic = f"$aws/things/{thing}/greengrass/health/json"
         self._components = components
         self._exchange = exchange
         self._alias = exchange.alias
         self._publish_above = publish
+        self._states = states
         self._settings: Settings | None = None
         self._task: asyncio.Task[None] | None = None
         self._gathered: deque[points.Point] = deque(maxlen=MOST_POINTS)
@@ -84,7 +93,7 @@ class TelemetryAgent:
         cpu, self._ticks = 100.0 * (busy - self._ticks[0]) / passed, (busy, every)
         used = points.memory_used(Path("/proc/meminfo").read_text())
         self._gathered.append(points.system(at, cpu, used, sum(1 for _ in Path("/proc/self/fd").iterdir())))
-        self._gathered.append(points.components(at, [each.state for each in self._components.listed()]))
+        self._gathered.append(points.components(at, self._states()))
         self._gathered.extend(points.put(at, name, sums) for name, sums in self._sums.items())
         self._sums.clear()
 
