@@ -88,7 +88,7 @@ class Applying:
                 log.warning("the deployment %s was cut off: back to the one before", before["order"])
                 await self._nucleus.restore(before["configurations"])
                 try:
-                    await self._reconfigure(plan_of(self.active))
+                    await self._reconfigure(self._plan(self.active))
                 except (BadComponent, ServiceError) as problem:
                     log.warning("functions of the active deployment: %s", problem)
                 await self._remove((name, version) for name, version in before.get("installed", ()))
@@ -103,7 +103,7 @@ class Applying:
 
     async def run_active(self) -> None:
         """Programs are started beside everything else: one that takes its time holds nothing up."""
-        plan = plan_of(self.active)
+        plan = self._plan(self.active)
         for step in (self._play(plan), self._nucleus.change(plan.programs)):
             try:
                 await step
@@ -111,7 +111,8 @@ class Applying:
                 log.warning("of the active deployment: %s", problem)
 
     async def connect_active(self) -> None:
-        plan = plan_of(self.active)
+        plan = self._plan(self.active)
+        self._nucleus.play(plan.public, plan.interpolates)
         await self._nucleus.functions.change(plan.lambdas)
         runnable = self._runnable()
         self.broken = {each.name for each in plan.lambdas if each not in runnable}
@@ -149,10 +150,10 @@ class Applying:
             return
         try:
             active, chosen = await self._resolved(wanted, order, brought)
-            plan, before = plan_of(active), plan_of(self.active)
+            plan, before = self._plan(active), self._plan(self.active)
             _check_allowed(active, plan)
             archives = await self._fetched(plan, chosen, brought)
-            await self._consulting.validate(wanted, await self._nucleus.proposed(plan.programs))
+            await self._consulting.validate(wanted, await self._nucleus.proposed(plan.programs, plan.interpolates))
             await self._consulting.notify(wanted)
         except Unreachable as problem:
             if brought is None:
@@ -185,6 +186,10 @@ class Applying:
         await self._functions.held()
         await self._tidy(plan, before)
         return wrong
+
+    def _plan(self, active: Active) -> Plan:
+        """Raises BadComponent."""
+        return plan_of(active, self._nucleus.variable)
 
     def _taken(self, target: str, order: str) -> bool:
         known = self.active.targets.get(target)
@@ -335,7 +340,7 @@ class Applying:
 
     async def _play(self, plan: Plan) -> None:
         """All of them are told. Raises BadComponent, naming those that cannot."""
-        self._nucleus.play(plan.public)
+        self._nucleus.play(plan.public, plan.interpolates)
         problems = []
         for name, played in self._played.items():
             try:
@@ -349,7 +354,7 @@ class Applying:
         """Of what is active: what is installed as it should be."""
         return [
             each
-            for each in plan_of(self.active).lambdas
+            for each in self._plan(self.active).lambdas
             if self._functions.installed(each.function, each.function_version) == each.code_sha256
         ]
 

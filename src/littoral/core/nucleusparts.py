@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 NAME = telemetry.NAME
 MQTT, PLATFORM, FLEET = "mqtt", "platformOverride", "fleetStatus"
+INTERPOLATE = "interpolateComponentConfiguration"
+OWN = (MQTT, PLATFORM, FLEET, INTERPOLATE)  # what is not telemetry's
 INTERVAL, DAY = "periodicStatusPublishIntervalSeconds", 86_400.0
 
 
@@ -24,6 +26,7 @@ def check(configuration: Mapping[str, Any]) -> None:
     mqttsettings.settings_of(mqtt)
     telemetry.settings_of(rest)
     platform_override(configuration)
+    interpolates(configuration)
     every(configuration.get(FLEET))
 
 
@@ -39,6 +42,14 @@ def every(fleet: Any) -> float:
     return max(DAY, float(seconds))
 
 
+def interpolates(configuration: Mapping[str, Any]) -> bool:
+    """Whether recipe variables are filled in in components' configurations, too. Raises BadComponent."""
+    found = str(configuration.get(INTERPOLATE, False)).lower()
+    if found not in ("true", "false"):
+        raise BadComponent(f"{NAME}: {INTERPOLATE} must be true or false")
+    return found == "true"
+
+
 def platform_override(configuration: Mapping[str, Any]) -> dict[str, str]:
     """Attributes by name. Raises BadComponent."""
     found = configuration.get(PLATFORM) or {}
@@ -49,7 +60,7 @@ def platform_override(configuration: Mapping[str, Any]) -> dict[str, str]:
 
 def parted(configuration: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     mqtt = {MQTT: configuration[MQTT]} if MQTT in configuration else {}
-    return mqtt, {name: value for name, value in configuration.items() if name not in (MQTT, PLATFORM, FLEET)}
+    return mqtt, {name: value for name, value in configuration.items() if name not in OWN}
 
 
 class NucleusParts:

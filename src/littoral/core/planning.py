@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -16,13 +16,15 @@ from littoral.core.bridge import BRIDGE, TopicMapping, mappings
 from littoral.core.configuration import Path, Update, pointed
 from littoral.core.document import Deployment
 from littoral.core.nucleus.nucleus import Wanted
-from littoral.core.nucleus.recipe import generic_of
+from littoral.core.nucleus.recipe import filled_in, generic_of
 from littoral.core.nucleusparts import NAME as NUCLEUS
-from littoral.core.nucleusparts import platform_override
+from littoral.core.nucleusparts import interpolates, platform_override
 from littoral.core.public import PUBLIC
 from littoral.core.recipe import LAMBDA, LambdaComponent, component_of, merged, parse_merge
 from littoral.core.resolving import Resolution
 
+Variable = Callable[[str, str, str], str | None]
+CONFIGURATION = "ComponentConfiguration"
 AWS_NAMES = {"x86_64": "amd64", "i386": "x86", "i686": "x86", "armv7l": "arm", "armv6l": "arm"}
 PLATFORM = {
     "os": platform.system().lower(),
@@ -48,6 +50,20 @@ class Active:
     def platform(self) -> dict[str, str]:
         """This device's attributes, with what aws.greengrass.Nucleus says of them (``platformOverride``)."""
         return PLATFORM | platform_override(self.merged.get(NUCLEUS, {}))
+
+    @property
+    def interpolates(self) -> bool:
+        return interpolates(self.merged.get(NUCLEUS, {}))
+
+    def filling(self, name: str, variable: Variable) -> Callable[[Any], Any]:
+        """Fills in what a function's or an AWS component's configuration names; of a program the nucleus does it."""
+        if not self.interpolates:
+            return lambda value: value
+
+        def known(other: str, kind: str, key: str) -> str | None:
+            return variable(name, kind, key) if other in ("", name) else None
+
+        return lambda value: filled_in(value, known)
 
     @classmethod
     def of_document(cls, document: Mapping[str, Any] | None) -> Active:
@@ -147,6 +163,7 @@ class Plan:
     lambdas: tuple[LambdaComponent, ...]
     programs: tuple[Wanted, ...]
     public: Mapping[str, Mapping[str, Any]]  # AWS's components with their configuration
+    interpolates: bool = False  # programs' configurations
 
     @property
     def bridges(self) -> tuple[TopicMapping, ...]:
@@ -158,22 +175,25 @@ class Plan:
         return {each.made.name for each in self.programs} | {each.name for each in self.lambdas}
 
 
-def plan_of(active: Active) -> Plan:
-    """Raises BadComponent."""
+def plan_of(active: Active, variable: Variable) -> Plan:
+    """``variable`` gives what a component's configuration may name, where the deployment says that it may (component,
+    kind, key). Raises BadComponent."""
     lambdas: list[LambdaComponent] = []
     programs: list[Wanted] = []
     public: dict[str, Mapping[str, Any]] = {}
     platform = active.platform
     for name in active.components:
-        merge = json.dumps(active.merged[name]) if name in active.merged else None
+        fill = active.filling(name, variable)
+        merge = json.dumps(fill(active.merged[name])) if name in active.merged else None
         if name in PUBLIC:
             public[name] = PUBLIC[name].configured(merge)
         elif (recipe := active.recipes[name]).get("ComponentType") == LAMBDA:
-            lambdas.append(component_of(recipe, merge, tuple(active.updates(name))))
+            made_of = {**recipe, CONFIGURATION: fill(recipe.get(CONFIGURATION))}
+            lambdas.append(component_of(made_of, merge, tuple(active.updates(name))))
         else:
             made = generic_of(recipe, platform)
             programs.append(Wanted(made, tuple(active.updates(name)), active.run_with(name)))
-    return Plan(tuple(lambdas), tuple(programs), public)
+    return Plan(tuple(lambdas), tuple(programs), public, active.interpolates)
 
 
 def _update(given: Mapping[str, Any], at: float) -> Update:

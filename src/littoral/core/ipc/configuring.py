@@ -32,7 +32,7 @@ class Configuring:
             raise not_found("key", "/".join(path)) from missing
         if path and not isinstance(found, dict):
             found = {path[-1]: found}
-        return {"componentName": name, "value": found}
+        return {"componentName": name, "value": self._components.filled(name, found)}
 
     async def update_configuration(self, call: Call) -> Document:
         path, value = call.path("keyPath"), call.document.get("valueToMerge")

@@ -25,6 +25,9 @@ class Components(Protocol):
 
     def configuration(self, name: str) -> Configuration | None: ...
 
+    def filled(self, name: str, value: Any) -> Any:
+        """A part of a component's configuration, with recipe variables filled in where the deployment says so."""
+
     async def save(self, name: str) -> None:
         """Make the configuration durable. Raises StoreError."""
 

@@ -106,7 +106,8 @@ class States:
     def _shown(self, each: Details) -> Document:
         configuration = self._components.configuration(each.name)
         shown = {"componentName": each.name, "version": each.version, "state": each.state}
-        return {**shown, "configuration": dict(configuration.value) if configuration is not None else {}}
+        whole = dict(configuration.value) if configuration is not None else {}
+        return {**shown, "configuration": self._components.filled(each.name, whole)}
 
 
 async def _done(doing: Awaitable[None]) -> None:

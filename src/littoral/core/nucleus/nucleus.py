@@ -26,7 +26,7 @@ from littoral.core.nucleus.component import Component, Prepared
 from littoral.core.nucleus.functions import FunctionComponents
 from littoral.core.nucleus.holding import Holding
 from littoral.core.nucleus.limits import Confine, Limits, check_privilege, impose, limits_of, unconfined
-from littoral.core.nucleus.recipe import Generic, Step, filled, seconds_of
+from littoral.core.nucleus.recipe import Generic, Step, filled, filled_in, seconds_of
 from littoral.core.packages import packed, unpacked
 from littoral.core.ports import Fence, unfenced
 from littoral.core.recipe import BadComponent
@@ -76,6 +76,7 @@ class Nucleus:
         self._components: dict[str, Component] = {}
         self._tokens: dict[str, str] = {}
         self._played: dict[str, Configuration] = {}
+        self._interpolates = False
         self._told = asyncio.Event()
         self._lock = asyncio.Lock()
         self._holding = Holding(self._components, self._told)
@@ -116,7 +117,7 @@ class Nucleus:
         if broken:
             raise BadComponent(f"broken: {', '.join(broken)}")
 
-    async def proposed(self, wanted: Sequence[Wanted]) -> dict[str, Mapping[str, Any]]:
+    async def proposed(self, wanted: Sequence[Wanted], interpolates: bool) -> dict[str, Mapping[str, Any]]:
         """The configurations of components that run which ``wanted`` would make others of."""
         found: dict[str, Mapping[str, Any]] = {}
         for each in wanted:
@@ -125,7 +126,7 @@ class Nucleus:
                 trial = Configuration.of_document(running.configuration.document())
                 self._configure(trial, each)
                 if trial.value != running.configuration.value:
-                    found[each.made.name] = trial.value
+                    found[each.made.name] = self._interpolated(each.made, trial.value, interpolates)
         return found
 
     async def settled(self) -> None:
@@ -180,8 +181,15 @@ class Nucleus:
             return found.configuration
         return self.functions.configuration(name) or self._played.get(name)
 
-    def play(self, public: Mapping[str, Mapping[str, Any]]) -> None:
-        """How those of AWS's components are configured that the core plays, for others to read."""
+    def filled(self, name: str, value: Any) -> Any:
+        """A part of its configuration as it is to be read."""
+        component = self._components.get(name)
+        return self._interpolated(name if component is None else component.made, value, self._interpolates)
+
+    def play(self, public: Mapping[str, Mapping[str, Any]], interpolates: bool) -> None:
+        """How those of AWS's components are configured that the core plays, for others to read; and whether recipe
+        variables are filled in where configurations are read."""
+        self._interpolates = interpolates
         for name in self._played.keys() - public.keys():
             del self._played[name]
         for name, value in public.items():
@@ -351,21 +359,43 @@ class Nucleus:
 
     def _value(self, asking: Generic, name: str, kind: str, key: str) -> str | None:
         """Of the component itself and of those that it names as its dependencies."""
-        if name != asking.name and name not in asking.hard and name not in asking.soft:
-            return None
         component = self._components.get(name)
-        if kind == "configuration" and component is not None:
+        if kind == "configuration" and component is not None and _names(asking, name):
             try:
                 found = within(component.configuration.value, pointed(key if key.startswith("/") else f"/{key}"))
             except NoSuchKey:
                 return None
+            found = self.filled(name, found)
             return found if isinstance(found, str) else json.dumps(found)
+        return self._place(asking, name, kind, key)
+
+    def _interpolated(self, of: Generic | str, value: Any, interpolates: bool) -> Any:
+        """Without variables of configurations, as AWS's nucleus has it: these would name each other."""
+        if not interpolates:
+            return value
+        if isinstance(of, str):
+            return filled_in(value, lambda other, kind, key: self.variable(of, kind, key) if not other else None)
+        return filled_in(value, lambda other, kind, key: self._place(of, other or of.name, kind, key))
+
+    def _place(self, asking: Generic, name: str, kind: str, key: str) -> str | None:
+        """All but of configurations."""
+        component = self._components.get(name)
+        if not _names(asking, name):
+            return None
         if kind == "artifacts" and component is not None:
             places = {"path": packed, "decompressedPath": unpacked}
             return str(places[key](self._folder, component.made)) if key in places else None
+        return self.variable(name, kind, key)
+
+    def variable(self, name: str, kind: str, key: str) -> str | None:
+        """Those that every component has."""
         known = {
             ("work", "path"): str(self._folder / "work" / name),
             ("iot", "thingName"): self._thing,
             ("kernel", "rootPath"): str(self._folder),
         }
         return known.get((kind, key))
+
+
+def _names(asking: Generic, name: str) -> bool:
+    return name == asking.name or name in asking.hard or name in asking.soft

@@ -119,6 +119,15 @@ def filled(text: str, value: Callable[[str, str, str], str | None]) -> str:
     return _VARIABLE.sub(replaced, text)
 
 
+def filled_in(value: Any, known: Callable[[str, str, str], str | None]) -> Any:
+    """A JSON value of which every text, and no name, is ``filled``."""
+    if isinstance(value, str):
+        return filled(value, known) if "{" in value else value
+    if isinstance(value, Mapping):
+        return {name: filled_in(each, known) for name, each in value.items()}
+    return [filled_in(each, known) for each in value] if isinstance(value, list) else value
+
+
 def _steps(name: str, lifecycle: Mapping[str, Any]) -> dict[str, Step]:
     common = _environment(name, lifecycle.get("Setenv") or lifecycle.get("setenv") or {})
     steps = {
