@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from littoral.aws.service import Call, Principal, ServiceError
 from littoral.core.bridge import BRIDGE
-from littoral.core.document import SHADOW
+from littoral.core.document import SHADOW, parse_desired
 from littoral.core.greengrass import Greengrass
 from littoral.core.recipetext import read
 from littoral.net.message import BytesBody, Headers, Peer, Request
@@ -314,3 +314,37 @@ async def test_what_a_core_reports_is_shown_and_nonsense_is_survived(region: Reg
     }
     await region.things.shadows.update(CORE, SHADOW, {"reported": report})
     assert await region.outcome(deployment) == "FAILED: because"
+
+
+async def test_policies_are_shown_with_their_defaults_and_zero_seconds_are_none(region: RegionPlace) -> None:
+    policies = {"componentUpdatePolicy": {"timeoutInSeconds": 0}}
+    made = await region.call("greengrassv2", "create_deployment", targetArn=TARGET, deploymentPolicies=policies)
+    shown = await region.call("greengrassv2", "get_deployment", deploymentId=made["deploymentId"])
+    assert shown["deploymentPolicies"] == {
+        "failureHandlingPolicy": "ROLLBACK",
+        "componentUpdatePolicy": {"timeoutInSeconds": 0, "action": "NOTIFY_COMPONENTS"},
+        "configurationValidationPolicy": {"timeoutInSeconds": 30},
+    }
+    kept = await region.things.shadows.get(CORE, SHADOW)
+    assert kept is not None
+    wanted = parse_desired(kept["state"]["desired"])
+    assert wanted is not None and (wanted.notify_timeout, wanted.validation_timeout) == (0.0, 30.0)
+    negative = {"configurationValidationPolicy": {"timeoutInSeconds": -1}}
+    code, _ = await refusal(region, "create_deployment", targetArn=TARGET, deploymentPolicies=negative)
+    assert code == "ValidationException"
+
+
+async def test_a_function_for_other_devices_is_no_candidate(region: RegionPlace, arn: str) -> None:
+    for version, architecture in (("1.0.0", "amd64"), ("2.0.0", "aarch64")):
+        platforms = [{"name": "bed", "attributes": {"os": "linux", "architecture": architecture}}]
+        source = {**_source(arn, version), "componentPlatforms": platforms}
+        made = await region.call("greengrassv2", "create_component_version", lambdaFunction=source)
+        shown = await region.call("greengrassv2", "get_component", arn=made["arn"])
+        assert [each["Platform"] for each in json.loads(shown["recipe"])["Manifests"]] == [platforms[0]["attributes"]]
+    resolved = await region.call(
+        "greengrassv2",
+        "resolve_component_candidates",
+        platform={"attributes": {"os": "linux", "architecture": "amd64"}},
+        componentCandidates=[{"componentName": "ward.notes", "versionRequirements": {"thing": "*"}}],
+    )
+    assert [each["componentVersion"] for each in resolved["resolvedComponentVersions"]] == ["1.0.0"]

@@ -104,12 +104,16 @@ def parse_fleet(fleet: Any, *, canceled: bool = False) -> Deployment:
             canceled,
             "DO_NOTHING" if fleet.get("failureHandlingPolicy") == "DO_NOTHING" else "ROLLBACK",
             notice.get("action") != "SKIP_NOTIFY_COMPONENTS",
-            float(notice.get("timeout") or 60.0),
-            float(validation.get("timeout") or 30.0),
+            _seconds(notice.get("timeout"), 60.0),
+            _seconds(validation.get("timeout"), 30.0),
             str(fleet.get("onBehalfOf") or ""),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as problem:
         raise BadComponent(f"the deployment cannot be read: {problem!r}") from problem
+
+
+def _seconds(given: Any, otherwise: float) -> float:
+    return otherwise if given is None else float(given)
 
 
 def _component(each: Mapping[str, Any]) -> dict[str, Any]:

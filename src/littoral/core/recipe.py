@@ -17,6 +17,7 @@ from littoral.core.configuration import Update
 
 LAMBDA = "aws.greengrass.lambda"
 ARTIFACT = "lambda-artifact.zip"
+LINUX: Mapping[str, str] = {"os": "linux"}
 LAYER = "layer-{}.zip"  # of the function's layers, counted from 1, the lowest first
 SHOWN = ("Runtime", "Handler", "MemorySize", "Timeout", "Environment", "EphemeralStorage", "Architectures", "Layers")
 
@@ -92,9 +93,10 @@ def lambda_recipe(
     function: Mapping[str, Any],
     parameters: Mapping[str, Any],
     layers: Sequence[str] = (),
+    platforms: Sequence[Mapping[str, str]] = (LINUX,),
 ) -> dict[str, Any]:
-    """The recipe of a component version, of the function's configuration, ``componentLambdaParameters`` and the SHA-256
-    (base64) of its layers.
+    """The recipe of a component version, of the function's configuration, ``componentLambdaParameters``, the SHA-256
+    (base64) of its layers and the attributes of devices that it is for.
 
     Raises BadComponent."""
     function_of(lambda_arn)
@@ -110,12 +112,13 @@ def lambda_recipe(
         "ComponentConfiguration": {"DefaultConfiguration": _configuration(parameters)},
         "Manifests": [
             {
-                "Platform": {"os": "linux"},
+                "Platform": dict(attributes),
                 "Artifacts": [
                     {"Uri": f"greengrass:{file}", "Digest": digest, "Algorithm": "SHA-256", "Unarchive": "ZIP"}
                     for file, digest in artifacts.items()
                 ],
             }
+            for attributes in platforms
         ],
         "Lifecycle": {"littoral": {key: function[key] for key in SHOWN if function.get(key) is not None}},
     }

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from littoral.aws.service import Call, Output, ServiceError, operation
-from littoral.core.nucleus.manifest import EVERYWHERE
+from littoral.core.nucleus.manifest import EVERYWHERE, manifest_of
 from littoral.core.nucleus.recipe import GENERIC, Artifact, artifacts_of, dependencies_of, generic_of
 from littoral.core.ports import Allows, ArtifactObjects, FunctionCatalog
 from littoral.core.public import PUBLIC
-from littoral.core.recipe import ARTIFACT, LAMBDA, LAYER, BadComponent, is_aws, lambda_recipe
+from littoral.core.recipe import ARTIFACT, LAMBDA, LAYER, LINUX, BadComponent, is_aws, lambda_recipe
 from littoral.core.recipetext import as_json, as_yaml, read
 from littoral.core.region.names import (
     check_name,
@@ -33,7 +33,7 @@ from littoral.core.resolving import said, suits
 from littoral.store.documents import Document
 
 KIND = "component"
-LINUX = [{"name": "Linux", "attributes": {"os": "linux"}}]
+PLATFORMS: Sequence[Mapping[str, Any]] = [{"name": "Linux", "attributes": LINUX}]
 PROVIDED = frozenset(PUBLIC)  # what a core plays by itself
 
 
@@ -62,7 +62,7 @@ class Components:
             if lambda_function is not None:
                 return await self._create_of_function(call, lambda_function, tags)
             recipe = await self._with_digests(_inline(inline_recipe or b""))
-            return await self._create(call, recipe, LINUX, tags)
+            return await self._create(call, recipe, PLATFORMS, tags)
 
         async with self._state.lock:
             return await self._state.once(client_token, create)
@@ -77,7 +77,9 @@ class Components:
         try:
             parameters = source.get("componentLambdaParameters") or {}
             layers = [digest for digest, _ in await self._functions.layers(call, arn)]
-            recipe = lambda_recipe(name, version, arn, function, parameters, layers)
+            platforms = source.get("componentPlatforms") or PLATFORMS
+            attributes = [each.get("attributes") or {} for each in platforms]
+            recipe = lambda_recipe(name, version, arn, function, parameters, layers, attributes)
             recipe["ComponentDependencies"] = {
                 other: {
                     "VersionRequirement": each.get("versionRequirement", "*"),
@@ -88,7 +90,7 @@ class Components:
             _check_dependencies(name, recipe)
         except BadComponent as problem:
             raise invalid(str(problem)) from problem
-        return await self._create(call, recipe, source.get("componentPlatforms") or LINUX, tags)
+        return await self._create(call, recipe, platforms, tags)
 
     async def _with_digests(self, recipe: Mapping[str, Any]) -> Mapping[str, Any]:
         """With what the artifacts are now, as AWS notes it. Raises ValidationException."""
@@ -313,10 +315,14 @@ def _suits(version: str, candidate: Mapping[str, Any]) -> bool:
 def _runs_on(recipe: Mapping[str, Any], platform: Mapping[str, Any] | None) -> bool:
     """A core that does not say what it is may have any."""
     attributes = (platform or {}).get("attributes") or {}
-    if not attributes or recipe.get("ComponentType") == LAMBDA:
+    if not attributes:
         return True
+    device = {key: str(each) for key, each in attributes.items()}
     try:
-        generic_of(recipe, {key: str(each) for key, each in attributes.items()})
+        if recipe.get("ComponentType") == LAMBDA:
+            manifest_of(recipe["ComponentName"], recipe["Manifests"], device)
+        else:
+            generic_of(recipe, device)
     except BadComponent:
         return False
     return True

@@ -74,7 +74,7 @@ class Deployments:
             "target": target.key,
             "deploymentName": deployment_name or "",
             "components": await self._components(components or {}),
-            "policies": dict(deployment_policies or {}),
+            "policies": _policies(deployment_policies or {}),
             "jobConfiguration": dict(iot_job_configuration or {}),
             "parent": parent_target_arn or "",
             "tags": checked_tags(tags or {}),
@@ -284,6 +284,19 @@ def _wired(made: Document) -> wire.Deployment:
         validation_timeout=float(validation.get("timeoutInSeconds", 30)),
         behalf=made.get("parent", ""),
     )
+
+
+def _policies(given: Mapping[str, Any]) -> dict[str, Any]:
+    """With AWS's defaults. Raises ValidationException."""
+    notice, validation = given.get("componentUpdatePolicy") or {}, given.get("configurationValidationPolicy") or {}
+    for name, policy in (("componentUpdatePolicy", notice), ("configurationValidationPolicy", validation)):
+        if policy.get("timeoutInSeconds", 0) < 0:
+            raise invalid(f"{name}.timeoutInSeconds must not be negative")
+    return {
+        "failureHandlingPolicy": given.get("failureHandlingPolicy", "ROLLBACK"),
+        "componentUpdatePolicy": {"timeoutInSeconds": 60, "action": "NOTIFY_COMPONENTS", **notice},
+        "configurationValidationPolicy": {"timeoutInSeconds": 30, **validation},
+    }
 
 
 def _key(made: Document) -> str:
