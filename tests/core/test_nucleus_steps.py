@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
-from littoral.functions.isolation import cgroup
+from littoral.functions.isolation import cgroup, landlock
 from littoral.site.confining import ControlGroups
+from littoral.site.fencing import fence_of
+from littoral.site.settings import Settings
 from littoral.tour.link import Link as Cable
 from tests.core.programs import IDLE, create
 from tests.core.test_groups import running
@@ -274,3 +276,32 @@ async def test_a_functions_environment_is_that_of_the_deployment_that_is_active(
     assert environment() == "one"
     cable.restore()
     await until(lambda: environment() == "three", 60)
+
+
+@pytest.mark.skipif(not landlock.scopes(landlock.abi()), reason="no fence here")
+async def test_steps_of_a_fenced_component_find_each_other(place: CorePlace, tmp_path: Path) -> None:
+    await place.stop()
+    place.fence = fence_of(Settings(kind="core", data_dir=place.folder))
+    await place.start()
+    steps: dict[str, Any] = {
+        "install": "echo $AWS_IOT_THING_NAME > installed",
+        "startup": "setsid sh -c 'echo $$ > pid; exec sleep 1000' & until test -s pid; do sleep 0.05; done",
+        "shutdown": "kill $(cat pid) && echo $(cat pid) >> shut && rm pid",
+        "recover": "echo once >> recovered; touch mended",
+    }
+    limits = {"componentToRunWithInfo": {"a": {"systemResourceLimits": {"memory": 500 * 1024}}}}
+    done = await made(place, bring(tmp_path / "1", "a", **steps), **limits, **add(a="1.0.0"))
+    assert done.status == "SUCCEEDED", done.reason
+    assert work(place, "a", "installed").read_text() == f"{CORE}\n"
+    assert "memory is limited for each process" in (place.folder / "components/logs/a.log").read_text()
+    first = work(place, "a", "pid").read_text()
+    nucleus = place.core.deployments._nucleus
+    await nucleus.restart("a")
+    await until(lambda: state(place, "a") == "RUNNING")
+    second = work(place, "a", "pid").read_text()
+    await nucleus.stop("a")
+    assert work(place, "a", "shut").read_text() == first + second and state(place, "a") == "FINISHED"
+    again = {**steps, "run": f"test -e mended || exit 3; {IDLE}"}
+    del again["startup"]
+    done = await made(place, bring(tmp_path / "2", "a", "2.0.0", **again), **add(a="2.0.0"))
+    assert done.status == "SUCCEEDED" and work(place, "a", "recovered").read_text() == "once\n"

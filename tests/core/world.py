@@ -23,6 +23,8 @@ from littoral.core.exchange import ALIAS
 from littoral.core.greengrass import Greengrass
 from littoral.core.link import Backoff, Upstream
 from littoral.core.nucleus.limits import Confine, unconfined
+from littoral.core.nucleus.rooms import Bare
+from littoral.core.ports import Fence
 from littoral.core.runtime import Core, CoreSettings
 from littoral.core.session import Timing
 from littoral.core.spool import SpoolLimits
@@ -340,6 +342,7 @@ class CorePlace:
         self.limits = SpoolLimits()
         self.backoff = Backoff(first=0.01, cap=0.1)
         self.confine: Confine = unconfined
+        self.fence: Fence = Bare
 
     async def start(self) -> None:
         self.store = await EmbeddedStore.open(self.folder / "store")
@@ -357,6 +360,7 @@ class CorePlace:
             self.folder / "components",
             sockets / "ipc.socket",
             shown,
+            fence=self.fence,
             confine=self.confine,
             spool=self.limits,
             window=32,

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import json
+import asyncio
+import ctypes
+import os
+import re
 import signal
+import socket
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from littoral.core.ports import Fence
+from littoral.core.ports import Enclosure, Fence, Running
 from littoral.functions.isolation import landlock
-from littoral.site.fencing import fence_of, tried
+from littoral.site.fencing import SEEN, fence_of, tried
 from littoral.site.settings import Settings
 
 pytestmark = pytest.mark.skipif(
@@ -23,7 +27,7 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture
-def device(tmp_path: Path) -> Iterator[tuple[Path, Fence]]:
+def device(tmp_path: Path) -> tuple[Path, Fence]:
     data = tmp_path / "data"
     for each in ("components/work/mine", "components/work/other", "components/artifacts/mine"):
         (data / each).mkdir(parents=True)
@@ -33,21 +37,36 @@ def device(tmp_path: Path) -> Iterator[tuple[Path, Fence]]:
     (tmp_path / "core.key").write_text("secret")
     (tmp_path / "beside").write_text("seen")
     (tmp_path / "link").symlink_to(data)
-    yield data, fence_of(Settings(kind="core", data_dir=data, private_key=tmp_path / "core.key"))
+    return data, fence_of(Settings(kind="core", data_dir=data, private_key=tmp_path / "core.key"))
 
 
-def run(device: tuple[Path, Fence], script: str) -> subprocess.CompletedProcess[str]:
+@dataclass
+class Done:
+    returncode: int
+    words: str
+
+
+def run(device: tuple[Path, Fence], script: str) -> Done:
     data, fence = device
     own, read = [data / "components/work/mine"], [data / "components/artifacts/mine", data / "nothing"]
-    return subprocess.run(
-        fence(own, read, ["/bin/sh", "-c", script]), cwd=own[0], capture_output=True, text=True, timeout=60, check=False
-    )
+    return asyncio.run(ran_in(fence(own, read, None), own[0], "/bin/sh", "-c", script))
+
+
+async def ran_in(cell: Enclosure, folder: Path, *command: str) -> Done:
+    with tempfile.TemporaryFile() as words:
+        try:
+            async with asyncio.timeout(60):
+                program = await cell.begin(command, folder, {"PATH": os.environ["PATH"]}, words.fileno())
+                status = await program.wait()
+        finally:
+            await cell.close()
+        words.seek(0)
+        return Done(status, words.read().decode())
 
 
 def test_its_own_folder_its_artifacts_and_the_system_are_there(device: tuple[Path, Fence]) -> None:
     script = f"echo 1 > made && cat made ../../artifacts/mine/file ../../../../beside && {sys.executable} -c 'print(2)'"
-    done = run(device, script)
-    assert (done.stdout, done.returncode) == ("1\nartifactseen2\n", 0), done.stderr
+    assert run(device, script) == Done(0, "1\nartifactseen2\n")
 
 
 @pytest.mark.parametrize(
@@ -67,23 +86,86 @@ def test_its_own_folder_its_artifacts_and_the_system_are_there(device: tuple[Pat
     ],
 )
 def test_nothing_of_the_core_or_of_others_is(device: tuple[Path, Fence], command: str) -> None:
-    done = run(device, f"{command} && echo out")
-    assert "out" not in done.stdout and done.returncode != 0
-    assert "denied" in done.stderr or "cross-device" in done.stderr, done.stderr
+    done = run(device, f"{command} && echo it is")
+    assert "it is" not in done.words and done.returncode != 0
+    assert "denied" in done.words or "cross-device" in done.words, done
 
 
-def test_no_process_beyond_the_fence_can_be_signalled_or_looked_into(device: tuple[Path, Fence]) -> None:
+def test_no_process_beyond_the_fence_is_seen(device: tuple[Path, Fence]) -> None:
     with subprocess.Popen(["sleep", "100"], env={"SVCUID": "token"}) as other:
-        done = run(device, f"kill {other.pid}; cat /proc/{other.pid}/environ; ls /proc/{other.pid}/root/")
+        done = run(device, f"kill {other.pid}; ls /proc/{other.pid}; kill -9 -1; true")
         assert other.poll() is None
         other.send_signal(signal.SIGKILL)
-    assert "token" not in done.stdout and done.returncode != 0
-    assert done.stderr.count("denied") + done.stderr.count("not permitted") == 3, done.stderr
-    own = run(device, "sleep 100 & kill $! && wait $!; echo $?")
-    assert own.stdout.split() == ["143"], own.stderr
+    assert "No such process" in done.words and "No such file" in done.words, done
+    names = "for each in /proc/[0-9]*/comm; do cat $each; done"
+    seen = run(device, names).words.split()
+    assert len(seen) <= 3 and all(each in ("sh", "cat") or each.startswith("python") for each in seen), seen
+    assert run(device, "sleep 100 & kill $! && wait $!; echo $?").words.split()[-1:] == ["143"]
 
 
-def test_a_folder_is_copied_for_a_component_as_far_as_it_may_read(device: tuple[Path, Fence]) -> None:
+ESCAPES = """
+import ctypes, errno, os, signal, socket, sys
+libc = ctypes.CDLL(None, use_errno=True)
+
+def said(name, result):
+    print(name, errno.errorcode.get(ctypes.get_errno()) if result < 0 else "DONE")
+
+def tried(name, attempt):
+    try:
+        attempt()
+        print(name, "DONE")
+    except OSError as refused:
+        print(name, errno.errorcode[refused.errno])
+
+def abstract():
+    with socket.socket(socket.AF_UNIX) as beyond:
+        beyond.connect("\\0" + sys.argv[2])
+
+shared = int(sys.argv[1])
+said("ptrace", libc.ptrace(16, 1, None, None))
+said("mount", libc.mount(b"x", b"/mnt", b"tmpfs", 0, None))
+said("umount", libc.umount2(b"/proc", 2))
+said("unshare", libc.unshare(0x10000000))
+said("vm_readv", libc.process_vm_readv(1, None, 0, None, 0, 0))
+said("shmat", libc.shmget(shared, 0, 0))
+said("chown", libc.chown(b"mine", 12345, 12345))
+tried("mem", lambda: os.open("/proc/1/mem", os.O_RDONLY))
+tried("environ", lambda: os.open("/proc/1/environ", os.O_RDONLY))
+tried("fd", lambda: os.open("/proc/1/fd/0", os.O_RDWR))
+tried("root", lambda: os.listdir("/proc/1/root/"))
+tried("abstract", abstract)
+os.kill(1, signal.SIGKILL)
+os.kill(1, signal.SIGTERM)
+print(*(line.split()[1] for line in open("/proc/self/status") if line.startswith(("Cap", "NoNewPrivs", "Seccomp:"))))
+"""
+IPC_PRIVATE_KEY = 0x11770  # of a segment of this test's own
+
+
+def test_who_means_harm_gets_nowhere(device: tuple[Path, Fence]) -> None:
+    data, _ = device
+    mine = data / "components/work/mine"
+    (mine / "escapes.py").write_text(ESCAPES)
+    (mine / "mine").touch()
+    libc = ctypes.CDLL(None, use_errno=True)
+    key = IPC_PRIVATE_KEY + os.getpid()
+    segment = libc.shmget(key, 4096, 0o1666)
+    name = f"littoral-test-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX) as door:
+        door.bind(f"\0{name}")
+        door.listen()
+        done = run(device, f"ulimit -c 0; exec {sys.executable} escapes.py {key} {name}")
+    libc.shmctl(segment, 0, None)
+    assert segment >= 0 and done.returncode == 0, done
+    *attempts, rights = done.words.splitlines()
+    assert rights.split() == ["0000000000000000"] * 5 + ["1", "2"], done
+    refused = dict(each.split() for each in attempts)
+    assert refused.pop("shmat") == "ENOENT"
+    assert refused.pop("chown") in ("EPERM", "EINVAL")
+    reached = [name for name, how in refused.items() if how not in ("EPERM", "EACCES")]
+    assert len(refused) == 10 and not reached
+
+
+async def test_a_folder_is_copied_for_a_component_as_far_as_it_may_read(device: tuple[Path, Fence]) -> None:
     data, fence = device
     mine, copies = data / "components/work/mine", data / "components/local/1.copy"
     copies.mkdir(parents=True)
@@ -91,51 +173,107 @@ def test_a_folder_is_copied_for_a_component_as_far_as_it_may_read(device: tuple[
     (mine / "recipes/one").write_text("mine")
     for source, well in ((mine / "recipes", True), (data / "components/work/other", False), (data, False)):
         command = ["/bin/cp", "-RP", "--", str(source), str(copies / source.name)]
-        done = subprocess.run(fence([mine, copies], [], command), capture_output=True, text=True, check=False)
-        assert (done.returncode == 0) is well, done.stderr
-        assert ("denied" in done.stderr) is not well
+        done = await ran_in(fence([mine, copies], [], None), mine, *command)
+        assert (done.returncode == 0) is well, done
+        assert ("denied" in done.words) is not well
     assert (copies / "recipes/one").read_text() == "mine" and not list(copies.glob("**/secret"))
 
 
-PARENT = """
-import json, subprocess, sys
-running = subprocess.Popen(json.loads(sys.argv[1]))
-print(running.pid, flush=True)
-running.wait()
+async def gone(folder: Path) -> None:
+    """No process is left that has that folder as its own."""
+    async with asyncio.timeout(30):
+        while any(True for _ in processes_in(folder)):
+            await asyncio.sleep(0.02)
+
+
+def processes_in(folder: Path) -> list[int]:
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if (process / "cwd").readlink() == folder:
+                found.append(int(process.name))
+        except OSError:  # it has just ended
+            continue
+    return found
+
+
+async def test_programs_of_one_component_find_each_other_and_all_end_with_it(device: tuple[Path, Fence]) -> None:
+    data, fence = device
+    mine = data / "components/work/mine"
+    cell = fence([mine], [], None)
+    environment = {"PATH": os.environ["PATH"]}
+    with tempfile.TemporaryFile() as words:
+
+        async def begin(script: str) -> Running:
+            return await cell.begin(("/bin/sh", "-c", script), mine, environment, words.fileno())
+
+        main = await begin("trap 'echo told; exit 7' TERM; echo $$ > pid; while :; do sleep 0.05; done")
+        startup = await begin("setsid sleep 1000 & setsid sh -c 'trap : TERM; while :; do sleep 1; done' & exit 3")
+        assert await startup.wait() == 3
+        shutdown = await begin("until test -s pid; do sleep 0.01; done; kill $(cat pid)")
+        assert (await shutdown.wait(), await main.wait()) == (0, 7)
+        for each in (startup, shutdown, main):
+            each.signal(signal.SIGKILL)
+        assert not await cell.rest() and len(processes_in(mine)) >= 2  # what was left in the background is there
+        killed = await begin("kill -9 $$")
+        assert await killed.wait() == -signal.SIGKILL
+        with pytest.raises(FileNotFoundError):
+            await cell.begin(("/no/such/program",), mine, environment, words.fileno())
+        await cell.close()
+        assert not processes_in(mine)
+        again = await begin("exit 5")
+        assert await again.wait() == 5 and await cell.rest()
+        await cell.close()
+
+
+CORE = """
+import asyncio, sys
+from pathlib import Path
+from littoral.site.fencing import fence_of
+from littoral.site.settings import Settings
+
+async def main():
+    data = Path(sys.argv[1])
+    mine = data / "components/work/mine"
+    cell = fence_of(Settings(kind="core", data_dir=data))([mine], [], None)
+    script = "setsid sleep 300 & exec sleep 300"
+    program = await cell.begin(("/bin/sh", "-c", script), mine, {"PATH": "/usr/bin:/bin"}, 1)
+    print("begun", flush=True)
+    await program.wait()
+
+asyncio.run(main())
 """
 
 
-def alive(program: Path) -> bool:
-    try:
-        return "State:\tZ" not in (program / "status").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
+async def test_a_core_that_is_killed_leaves_no_program(device: tuple[Path, Fence]) -> None:
+    data, _ = device
+    mine = data / "components/work/mine"
+    with subprocess.Popen([sys.executable, "-c", CORE, str(data)], stdout=subprocess.PIPE, text=True) as core:
+        assert core.stdout is not None and core.stdout.readline() == "begun\n"
+        assert processes_in(mine)
+        core.send_signal(signal.SIGKILL)
+        core.stdout.close()
+    await gone(mine)
 
 
-def test_a_core_that_is_killed_leaves_no_program(device: tuple[Path, Fence]) -> None:
+async def test_a_cell_that_is_killed_takes_its_programs_along_and_there_is_another(device: tuple[Path, Fence]) -> None:
     data, fence = device
-    command = fence([data / "components/work/mine"], [], ["/bin/sh", "-c", "echo fenced > ran; exec sleep 300"])
-    script = [sys.executable, "-c", PARENT, json.dumps(list(command))]
-    with subprocess.Popen(script, cwd=data / "components/work/mine", stdout=subprocess.PIPE, text=True) as parent:
-        assert parent.stdout is not None
-        program = Path("/proc") / parent.stdout.readline().strip()
-        deadline = time.monotonic() + 30
-        while not (data / "components/work/mine/ran").exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        parent.send_signal(signal.SIGKILL)
-    while alive(program):
-        assert time.monotonic() < deadline, "the program outlived its core"
-        time.sleep(0.01)
+    mine = data / "components/work/mine"
+    cell = fence([mine], [], None)
+    with tempfile.TemporaryFile() as words:
+        program = await cell.begin(("/bin/sleep", "300"), mine, {}, words.fileno())
+        (sleeper,) = processes_in(mine)
+        (init,) = re.findall(r"^PPid:\t(\d+)$", Path(f"/proc/{sleeper}/status").read_text(), re.MULTILINE)
+        os.kill(int(init), signal.SIGKILL)
+        assert await program.wait() == -signal.SIGKILL
+        assert (await ran_in(cell, mine, "/bin/sh", "-c", "echo again")).words == "again\n"
 
 
-def test_the_doctor_fences_one_in() -> None:
-    assert tried() == (True, "files: no key of the core; processes: no signals; a user namespace of its own")
+async def test_the_doctor_fences_one_in() -> None:
+    assert await tried() == (True, SEEN)
 
 
-def test_where_the_fence_cannot_be_had_nothing_runs(device: tuple[Path, Fence]) -> None:
+async def test_where_the_fence_cannot_be_had_nothing_runs(device: tuple[Path, Fence]) -> None:
     _, fence = device
-    command = list(fence([Path("/nowhere/at/all")], [], ["/bin/sh", "-c", "echo ran"]))
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stdout) == (70, "") and "littoral doctor" in done.stderr
-    assert json.loads(command[4])["own"] == ["/nowhere/at/all"]
+    with pytest.raises(OSError, match=r"cannot be made: .*/nowhere/at/all.*littoral doctor"):
+        await ran_in(fence([Path("/nowhere/at/all")], [], None), Path("/"), "/bin/sh", "-c", "echo ran")

@@ -19,7 +19,8 @@ def run(loaded: Loaded, *, as_json: bool) -> int:
 
     chosen = loaded.settings
     diagnosis = asyncio.run(diagnose(FunctionSettings(isolated=not chosen.insecure_no_sandbox, node=chosen.node)))
-    fenced, met = tried() if not chosen.insecure_no_sandbox else (False, "switched off: --insecure-no-sandbox")
+    off = chosen.insecure_no_sandbox
+    fenced, met = (False, "switched off: --insecure-no-sandbox") if off else asyncio.run(tried())
     if as_json:
         findings = [asdict(each) for each in diagnosis.findings]
         advice = [asdict(each) for each in advise(chosen)]

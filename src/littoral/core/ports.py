@@ -17,13 +17,36 @@ Deliver = Callable[[str, bytes, int], Awaitable[None] | None]
 Heard = Callable[[str, bytes, str | None, str], None]
 """Takes a message's topic, payload, content type and which component said it; "" for whoever is none."""
 
-Fence = Callable[[Sequence[Path], Sequence[Path], Sequence[str]], Sequence[str]]
-"""Folders that are a program's, folders that it may read, and its command: the command that runs it so confined."""
+
+class Running(Protocol):
+    """A program that has begun."""
+
+    async def wait(self) -> int:
+        """Its exit status, negative for a signal."""
+
+    def signal(self, number: int) -> None:
+        """For all processes of its group, when it has ended itself, too; the last one is SIGKILL."""
 
 
-def unfenced(_own: Sequence[Path], _read: Sequence[Path], command: Sequence[str]) -> Sequence[str]:
-    """A program that is confined to nothing: ``--insecure-no-sandbox``."""
-    return command
+class Enclosure(Protocol):
+    """Where the programs of one component run. They see and signal each other."""
+
+    async def begin(self, command: Sequence[str], folder: Path, environment: Mapping[str, str], words: int) -> Running:
+        """In a process group of its own; ``words`` is a descriptor for what it says. Raises OSError."""
+
+    async def rest(self) -> bool:
+        """Whether nobody is in it; then it has ended, and begins anew with the next program."""
+
+    async def close(self) -> None:
+        """SIGTERM for whatever is in it, then SIGKILL."""
+
+
+Limit = Callable[[int], str]
+"""Puts a process, before it does anything, within limits that hold for what it starts; says in words what is less than
+was asked for. Raises OSError."""
+
+Fence = Callable[[Sequence[Path], Sequence[Path], Limit | None], Enclosure]
+"""Folders that are a component's, and folders that it may read: where its programs are confined to these."""
 
 
 class Shadows(Protocol):

@@ -29,11 +29,12 @@ from littoral.core.lambdamanager.server import LambdaManager
 from littoral.core.link import Backoff, Link, Upstream
 from littoral.core.nucleus.limits import Confine, unconfined
 from littoral.core.nucleus.nucleus import LAMBDA_SOCKET_NAME, Nucleus
+from littoral.core.nucleus.rooms import Bare
 from littoral.core.operator import Operator
 from littoral.core.packages import Packages
 from littoral.core.planning import PLATFORM
 from littoral.core.playing import Players, Surroundings
-from littoral.core.ports import Broker, Fence, Functions, Subscription, unfenced
+from littoral.core.ports import Broker, Fence, Functions, Subscription
 from littoral.core.routes import Routes
 from littoral.core.session import Timing
 from littoral.core.shadowmanager.pace import Pace
@@ -61,7 +62,7 @@ class CoreSettings:
     shown: Path | None = None  # folder of the sockets for components that are functions; None: these have none
     region: str = "us-east-1"
     role_alias: str = ALIAS  # by which it asks for credentials
-    fence: Fence = unfenced  # around programs
+    fence: Fence = Bare  # around programs
     confine: Confine = unconfined  # their limits
     restart: Callable[[], None] = _stays  # ends this core, to be started again
     spool: SpoolLimits = field(default_factory=SpoolLimits)

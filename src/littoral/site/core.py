@@ -17,8 +17,8 @@ from littoral.aws.gateway import Gateway
 from littoral.aws.wire.plan import plan_of
 from littoral.core.clientdevices.detector import addresses
 from littoral.core.link import Upstream
+from littoral.core.nucleus.rooms import Bare
 from littoral.core.operator import SOCKET, TOKEN, Operator
-from littoral.core.ports import unfenced
 from littoral.core.runtime import Core, CoreSettings
 from littoral.net.pki import write_private
 from littoral.net.tls import client_context
@@ -79,7 +79,7 @@ async def compose(place: Place) -> None:
             shown,
             settings.region,
             settings.role_alias,
-            unfenced if settings.insecure_no_sandbox else fence_of(settings),
+            Bare if settings.insecure_no_sandbox else fence_of(settings),
             confine=ControlGroups().confine,
             restart=place.restart,
             log_form=JsonForm(),

@@ -2,48 +2,52 @@
 
 from __future__ import annotations
 
-import json
+import asyncio
 import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
-from littoral.core.ports import Fence
+from littoral.core.ports import Fence, Limit
+from littoral.site.enclosing import Cell
 from littoral.site.settings import Settings
 
-LAUNCHER = Path(__file__).parents[1] / "functions/isolation/fence.py"
+SEEN = "files: no key of the core; processes: its own only; no tracing, no mounts; no capabilities"
+TRIAL = """echo it > mine && cat mine; cat ../key; kill -0 {outside} && echo signalled
+test $(ls /proc | grep -c '^[0-9]') -lt 9 || echo processes seen
+grep -q '^Seccomp:.*2' /proc/self/status || echo no filter of system calls
+grep -q '^CapBnd:.*[1-9a-f]' /proc/self/status && echo capabilities"""
 
 
 def fence_of(settings: Settings) -> Fence:
     """Hidden are the core's data folder, with everything of other components, and its key."""
     secret = (settings.private_key, settings.certificate, settings.upstream_credentials)
-    return partial(_fenced, [settings.data_dir, *(each for each in secret if each is not None)])
+    hidden = [settings.data_dir, *(each for each in secret if each is not None)]
+
+    def fence(own: Sequence[Path], read: Sequence[Path], limit: Limit | None) -> Cell:
+        return Cell(hidden, own, read, limit)
+
+    return fence
 
 
-def tried() -> tuple[bool, str]:
-    """Whether a program can be fenced in here, found by fencing one in; and what it met, in a line."""
-    with tempfile.TemporaryDirectory(prefix="littoral-doctor-") as name:
+async def tried() -> tuple[bool, str]:
+    """Whether programs can be fenced in here, found by fencing one in; and what it met, in a line."""
+    with tempfile.TemporaryDirectory(prefix="littoral-doctor-") as name, tempfile.TemporaryFile() as words:
         data, mine = Path(name) / "data", Path(name) / "data/mine"
         mine.mkdir(parents=True)
         (data / "key").write_text("of the core")
-        script = f"echo it > mine && cat mine; cat ../key; kill -0 {os.getpid()} && echo signalled"
-        fence = fence_of(Settings(kind="core", data_dir=data))
-        done = subprocess.run(
-            fence([mine], [], ["/bin/sh", "-c", script]),
-            cwd=mine,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-    if done.stdout == "it\n":
-        return True, "files: no key of the core; processes: no signals; a user namespace of its own"
-    return False, (done.stderr.strip() or done.stdout.strip()).splitlines()[0]
-
-
-def _fenced(hidden: Sequence[Path], own: Sequence[Path], read: Sequence[Path], command: Sequence[str]) -> list[str]:
-    plan = {"hidden": [*map(str, hidden)], "own": [*map(str, own)], "read": [*map(str, read)]}
-    return [sys.executable, "-I", "-S", str(LAUNCHER), json.dumps(plan), *command]
+        cell = fence_of(Settings(kind="core", data_dir=data))([mine], [], None)
+        script = TRIAL.format(outside=os.getpid())
+        try:
+            program = await cell.begin(
+                ("/bin/sh", "-c", f"exec 2> /dev/null; {script}"), mine, {"PATH": os.defpath}, words.fileno()
+            )
+            async with asyncio.timeout(60):
+                await program.wait()
+        except OSError as problem:
+            return False, str(problem)
+        finally:
+            await cell.close()
+        words.seek(0)
+        met = words.read().decode().split("\n")
+    return (True, SEEN) if met == ["it", ""] else (False, ", ".join(each for each in met[1:] if each))

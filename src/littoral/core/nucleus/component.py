@@ -15,6 +15,7 @@ from littoral.core.nucleus.lifecycle import Lifecycle, State
 from littoral.core.nucleus.limits import Limits
 from littoral.core.nucleus.process import Program, skipped
 from littoral.core.nucleus.recipe import Generic, Step
+from littoral.core.nucleus.rooms import Rooms
 from littoral.core.recipe import BadComponent
 
 log = logging.getLogger(__name__)
@@ -28,8 +29,9 @@ class Prepared:
     environment: Mapping[str, str]
     timeout: float | None
     skip_if: str | None
-    confine: Callable[[int], str] | None
     script: str
+    readable: Sequence[Path]
+    privileged: bool
 
 
 SETTLED = ("RUNNING", "FINISHED", "BROKEN")
@@ -48,9 +50,11 @@ class Component:
         prepare: Callable[[Component, Step], Prepared],
         told: Callable[[], None],
         limits: Limits,
+        rooms: Rooms,
     ) -> None:
         self.made = made
         self.limits = limits
+        self._rooms = rooms
         self.configuration = configuration
         self.folder = folder
         self._words = words
@@ -104,6 +108,8 @@ class Component:
             self._idle.clear()
             self._notice()
             await self._idle.wait()
+        if self.state == "FINISHED":
+            await self._rooms.close()
 
     async def close(self) -> None:
         await self.stop()
@@ -111,6 +117,7 @@ class Component:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
+        await self._rooms.close()
 
     async def restart(self) -> None:
         await self.stop()
@@ -138,9 +145,7 @@ class Component:
         """A step beside the lifecycle, before it is started: its exit status; None where it was too slow. Raises
         OSError, BadComponent."""
         prepared = self.prepared(name)
-        program = await Program.begin(
-            prepared.command, self.folder, prepared.environment, self._words, prepared.confine
-        )
+        program = await self._begin(prepared)
         try:
             async with asyncio.timeout(prepared.timeout):
                 return await program.wait()
@@ -154,6 +159,13 @@ class Component:
         return self._prepare(self, self.made.steps[name])
 
     # ------------------------------------------------------------------------------------------------
+
+    async def _begin(self, prepared: Prepared, *, rotating: bool = False) -> Program:
+        """Raises OSError."""
+        room = await self._rooms.of(prepared.readable, privileged=prepared.privileged)
+        return await Program.begin(
+            room, prepared.command, self.folder, prepared.environment, self._words, rotating=rotating
+        )
 
     async def _live(self) -> None:
         try:
@@ -172,6 +184,8 @@ class Component:
             step = self._lifecycle.next()
             self._told()
             if step is None:
+                if self.state not in ("STARTING", "RUNNING"):
+                    await self._rooms.rest()
                 await self._changed.wait()
                 continue
             await self._run(step)
@@ -187,14 +201,7 @@ class Component:
                 self._lifecycle.began(name)
                 self._lifecycle.ended(name, well=True, now=time.monotonic())
                 return
-            program = await Program.begin(
-                prepared.command,
-                self.folder,
-                prepared.environment,
-                self._words,
-                prepared.confine,
-                rotating=name == "run",
-            )
+            program = await self._begin(prepared, rotating=name == "run")
         except (OSError, BadComponent) as problem:
             log.warning("%s of %s cannot be run: %s", name, self.made.name, problem)
             self._lifecycle.ended(name, well=False, now=time.monotonic())

@@ -12,6 +12,7 @@ import json
 import logging
 import secrets
 import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,8 +28,9 @@ from littoral.core.nucleus.functions import FunctionComponents
 from littoral.core.nucleus.holding import Holding
 from littoral.core.nucleus.limits import Confine, Limits, check_privilege, impose, limits_of, unconfined
 from littoral.core.nucleus.recipe import Generic, Step, filled, filled_in, seconds_of
+from littoral.core.nucleus.rooms import Bare, Rooms
 from littoral.core.packages import packed, unpacked
-from littoral.core.ports import Fence, unfenced
+from littoral.core.ports import Fence
 from littoral.core.recipe import BadComponent
 from littoral.core.resolving import ordered
 from littoral.store.contract import Records
@@ -60,7 +62,7 @@ class Nucleus:
         thing: str,
         region: str,
         socket: Path,
-        fence: Fence = unfenced,
+        fence: Fence = Bare,
         confine: Confine = unconfined,
     ) -> None:
         self._folder = folder
@@ -227,19 +229,19 @@ class Nucleus:
     async def copy(self, name: str, folder: Path, to: Path) -> None:
         """A folder, with no more rights than that component has. Raises BadComponent."""
         component = self._components[name]
-        command = self._fence(
-            [component.folder, to.parent], self._readable(component), ("/bin/cp", "-RP", "--", str(folder), str(to))
-        )
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            env={},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        said, _ = await process.communicate()
-        if process.returncode:
-            raise BadComponent(f"{folder} cannot be copied: {said[-500:].decode('utf-8', 'replace').strip()}")
+        room = self._fence([component.folder, to.parent], self._readable(component), None)
+        command = ("/bin/cp", "-RP", "--", str(folder.absolute()), str(to))
+        with tempfile.TemporaryFile() as words:
+            try:
+                status = await (await room.begin(command, component.folder, {}, words.fileno())).wait()
+            except OSError as problem:
+                raise BadComponent(f"{folder} cannot be copied: {problem}") from problem
+            finally:
+                await room.close()
+            words.seek(0)
+            if status:
+                said = words.read()[-500:].decode("utf-8", "replace").strip()
+                raise BadComponent(f"{folder} cannot be copied: {said}")
 
     # ------------------------------------------------------------------------------------- one component
 
@@ -253,6 +255,8 @@ class Nucleus:
             work, words = self._folder / "work" / name, self._folder / "logs"
             for each in (work, words):
                 each.mkdir(mode=0o700, parents=True, exist_ok=True)
+            limits = limits_of(name, wanted.run_with)
+            limit = partial(self._limited, name, limits) if limits else None
             component = Component(
                 wanted.made,
                 configuration,
@@ -260,7 +264,8 @@ class Nucleus:
                 words / f"{name}.log",
                 self._filled,
                 partial(self._heard, name),
-                limits_of(name, wanted.run_with),
+                limits,
+                Rooms(self._fence, work, limit),
             )
             self._components[name] = component
             self._tokens[name] = secrets.token_urlsafe(32)
@@ -338,15 +343,13 @@ class Nucleus:
         environment = self._variables(self._socket, self._tokens[name])
         environment |= {key: text(given) for key, given in step.environment.items()}
         script = text(step.script)
-        command: Sequence[str] = ("/bin/sh", "-c", script)
-        if text(step.privileged) == "true":
+        privileged = text(step.privileged) == "true"
+        if privileged:
             check_privilege(name)
-        else:
-            command = self._fence([component.folder], self._readable(component), command)
         timeout = seconds_of(name, text(step.timeout)) if isinstance(step.timeout, str) else step.timeout
         skip_if = None if step.skip_if is None else text(step.skip_if)
-        confine = partial(self._limited, name, component.limits) if component.limits else None
-        return Prepared(command, environment, timeout, skip_if, confine, script)
+        command = ("/bin/sh", "-c", script)
+        return Prepared(command, environment, timeout, skip_if, script, self._readable(component), privileged)
 
     def _limited(self, name: str, limits: Limits, process: int) -> str:
         return impose(self._confine(name, process, limits), process)

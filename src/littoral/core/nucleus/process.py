@@ -8,15 +8,15 @@ import logging
 import os
 import shutil
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO
+
+from littoral.core.ports import Enclosure, Running
 
 logger = logging.getLogger(__name__)
 
 KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "HOME")  # of the core's own environment; nothing else of it is a component's
 LARGEST_LOG = 10 * 1024 * 1024  # bytes; then the log before goes, and this one takes its place
-HELD = ("/bin/sh", "-c", 'read -r go && exec "$@" < /dev/null', "held")  # until a line comes
 CHUNK, MOST_LEFT = 64 * 1024, 16  # bytes of a read; reads after the end
 GRACE = 5.0  # seconds from SIGTERM to SIGKILL
 
@@ -24,8 +24,8 @@ GRACE = 5.0  # seconds from SIGTERM to SIGKILL
 class Program:
     """A script that runs. ``wait`` gives its exit status."""
 
-    def __init__(self, process: asyncio.subprocess.Process, pipe: _Pipe | None = None) -> None:
-        self._process = process
+    def __init__(self, running: Running, pipe: _Pipe | None = None) -> None:
+        self._running = running
         self._pipe = pipe
         if pipe is not None:
             pipe.begun()
@@ -33,78 +33,51 @@ class Program:
     @classmethod
     async def begin(
         cls,
+        room: Enclosure,
         command: Sequence[str],
         folder: Path,
         environment: Mapping[str, str],
         log: Path,
-        confine: Callable[[int], str] | None = None,
         *,
         rotating: bool = False,
     ) -> Program:
         """``rotating``: its log stays within its size while it runs; what it leaves in the background has none any more
-        when it has ended. ``confine`` is given the process before it runs the command; what it says is written to the
-        log. Raises OSError."""
+        when it has ended. Raises OSError."""
         _rotate(log)
         pipe = _Pipe(log) if rotating else None
         kept = {name: os.environ[name] for name in KEPT if name in os.environ}
         with log.open("ab") as words:
             try:
-                process = await asyncio.create_subprocess_exec(
-                    *(command if confine is None else (*HELD, *command)),
-                    cwd=folder,
-                    env={**kept, **environment},
-                    stdin=asyncio.subprocess.DEVNULL if confine is None else asyncio.subprocess.PIPE,
-                    stdout=words if pipe is None else pipe.end,
-                    stderr=words if pipe is None else pipe.end,
-                    start_new_session=True,
-                )
-            except BaseException:
+                end = words.fileno() if pipe is None else pipe.end
+                running = await room.begin(command, folder, {**kept, **environment}, end)
+            except BaseException as problem:
                 if pipe is not None:
                     pipe.abandon()
+                if isinstance(problem, OSError):
+                    words.write(f"littoral: {problem}\n".encode())
                 raise
-            made = cls(process, pipe)
-            if confine is not None:
-                await made._release(confine, words)
-        return made
-
-    async def _release(self, confine: Callable[[int], str], words: IO[bytes]) -> None:
-        """Raises OSError: it has been ended."""
-        try:
-            said = confine(self._process.pid)
-        except OSError:
-            await self.end()
-            raise
-        if said:
-            words.write(f"littoral: {said}\n".encode())
-            words.flush()
-        assert self._process.stdin is not None
-        self._process.stdin.write(b"\n")
-        self._process.stdin.close()
+        return cls(running, pipe)
 
     async def wait(self) -> int:
-        return await self._process.wait()
+        return await self._running.wait()
 
     def pause(self) -> None:
         """All of its group stand still."""
-        self._signal(signal.SIGSTOP)
+        self._running.signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        self._signal(signal.SIGCONT)
+        self._running.signal(signal.SIGCONT)
 
     async def end(self) -> None:
         """SIGTERM for the group, SIGKILL for what does not go."""
-        self._signal(signal.SIGTERM)
+        self._running.signal(signal.SIGTERM)
         self.resume()  # who stands still does not hear
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.wait(), GRACE)
-        self._signal(signal.SIGKILL)  # children of a script that has ended, too
+        self._running.signal(signal.SIGKILL)  # children of a script that has ended, too
         await self.wait()
         if self._pipe is not None:
             self._pipe.close()
-
-    def _signal(self, number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, number)
 
 
 class _Pipe:

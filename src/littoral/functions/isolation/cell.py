@@ -20,7 +20,6 @@ The way of one cell:
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import resource
@@ -28,14 +27,13 @@ import select
 import signal
 import socket
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-from . import cgroup, kernel, landlock, seccomp, template
+from . import cgroup, first, kernel, landlock, seccomp, template
 
 NAMESPACES = kernel.CLONE_NEWUSER | kernel.CLONE_NEWNS | kernel.CLONE_NEWPID | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
 PROCESSES = 1024  # Lambda's quota of processes and threads
-MAX_WORD = 1 << 18
 INODE = 4096  # bytes of /tmp for each file that may be in it
 STATUS = struct.Struct("<ci")
 Payload = Callable[[dict[str, Any], list[int]], None]
@@ -73,7 +71,7 @@ def init(
     or one that ends at its own loopback. Never returns."""
     try:
         kernel.die_with_parent()
-        _leave_if_alone(lifeline)
+        first.leave_if_alone(lifeline)
         kernel.map_user(*keeper, inside=(template.UID, template.GID))
         kernel.mount("proc", "/proc", "proc", _DATA | kernel.MS_NOEXEC)
         kernel.mount("tmp", template.TMP, "tmpfs", _DATA, "mode=1777,size=4k")
@@ -89,8 +87,8 @@ def init(
             os.close(ours)
             _be_payload(theirs, payload)
         kernel.prctl(kernel.PR_SET_DUMPABLE, 0, "PR_SET_DUMPABLE")  # the payload shall not look into us
-        _close_all_but(lifeline, ours)
-        data, fds = _hear(lifeline)
+        first.close_all_but(lifeline, ours)
+        data, fds = first.hear(lifeline)
         message = json.loads(data)
         cell = message["cell"]
         if "task" in cell:
@@ -100,7 +98,7 @@ def init(
         beside = _start_beside(message, attend, fds[1]) if message.get("beside") else {}
         _pass_on(ours, data, fds)
     except BaseException as error:  # noqa: BLE001 - nothing may fall back into the keeper's code
-        _tell(lifeline, b"E" + str(error).encode())
+        first.tell(lifeline, b"E" + str(error).encode())
         os._exit(1)
     try:
         _watch(lifeline, cell, child, label, beside)
@@ -111,19 +109,11 @@ def init(
 def _be_payload(line: int, payload: Payload) -> None:
     """Give everything up, wait for what to be, be it. Never returns."""
     kernel.die_with_parent()
-    _leave_if_alone(line)
+    first.leave_if_alone(line)
     _confine()
-    data, fds = _hear(line)
+    data, fds = first.hear(line)
     os.close(line)
     payload(json.loads(data), fds)
-
-
-def _hear(line: int) -> tuple[bytes, list[int]]:
-    with socket.socket(fileno=os.dup(line)) as listening:
-        data, fds, _, _ = socket.recv_fds(listening, MAX_WORD, 3)
-    if not data:
-        os._exit(0)  # the other end is gone
-    return data, fds
 
 
 def _pass_on(line: int, data: bytes, fds: list[int]) -> None:
@@ -140,22 +130,10 @@ def _hand_out(lifeline: int, port: int) -> None:
         socket.send_fds(line, [b"L"], [listener.fileno()])
 
 
-def _leave_if_alone(lifeline: int) -> None:
-    """The keeper may have died before its death was ours. (A parent outside the namespace has no number here.)"""
-    poll = select.poll()
-    poll.register(lifeline, 0)
-    if poll.poll(0):  # the other end is closed
-        os._exit(0)
-
-
 def _confine() -> None:
     """Nothing of this can be undone, here or in what is started from here."""
-    kernel.no_new_privileges()
     resource.setrlimit(resource.RLIMIT_NPROC, (PROCESSES, PROCESSES))
-    kernel.drop_bounding_set()
-    kernel.drop_capabilities()
-    landlock.restrict(_abi, (template.TMP,))
-    kernel.set_seccomp(_filter)
+    first.give_up(_filter, lambda: landlock.restrict(_abi, (template.TMP,)))
 
 
 def _lay(cell: dict[str, Any], label: str) -> None:
@@ -195,47 +173,25 @@ def _watch(lifeline: int, cell: dict[str, Any], child: int, label: str, beside: 
     if "task" not in cell:
         _specialise(lifeline, child, label)
     kernel.drop_capabilities()
-    wakeup = _woken_by_ends()
+    wakeup = first.woken_by_ends()
     leaving, status = False, None
     while True:
-        for pid, how in _ends():
+        for pid, how in first.ends():
             if pid == child:
                 status = how
             elif pid in beside:
-                _tell(lifeline, b"X" + json.dumps([beside.pop(pid), how]).encode())
+                first.tell(lifeline, b"X" + json.dumps([beside.pop(pid), how]).encode())
         if status is not None and not (leaving and beside):
-            _tell(lifeline, STATUS.pack(b"S", status))
+            first.tell(lifeline, STATUS.pack(b"S", status))
             return
         ready, _, _ = select.select([lifeline, wakeup], [], [])
         if wakeup in ready:
             os.read(wakeup, 4096)
         if lifeline in ready:
-            _hear(lifeline)
+            first.hear(lifeline)
             leaving = True
             if status is None:
                 os.kill(child, signal.SIGTERM)
-
-
-def _woken_by_ends() -> int:
-    """A descriptor that is readable when a process of ours has ended."""
-    wakeup, woken = os.pipe()
-    for fd in (wakeup, woken):
-        os.set_blocking(fd, False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
-    return wakeup
-
-
-def _ends() -> Iterator[tuple[int, int]]:
-    """Processes that have ended, orphans of the payload among them, and their wait statuses."""
-    while True:
-        try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return
-        if pid == 0:
-            return
-        yield pid, status
 
 
 def _specialise(lifeline: int, child: int, label: str) -> None:
@@ -245,29 +201,12 @@ def _specialise(lifeline: int, child: int, label: str) -> None:
     os.close(end)
     if lifeline not in ready:
         return
-    data, _ = _hear(lifeline)
+    data, _ = first.hear(lifeline)
     cell = json.loads(data)["cell"]
     try:
         _lay(cell, label)
         resource.prlimit(child, resource.RLIMIT_DATA, (cell["data"], cell["data"]))
     except (OSError, KeyError) as error:
-        _tell(lifeline, b"E" + str(error).encode())
+        first.tell(lifeline, b"E" + str(error).encode())
         os._exit(1)
-    _tell(lifeline, b"R")
-
-
-def _close_all_but(*keep: int) -> None:
-    at = 3
-    for fd in sorted(keep):
-        os.closerange(at, fd)
-        at = fd + 1
-    os.closerange(at, 1 << 20)
-    null = os.open("/dev/null", os.O_RDWR)
-    for fd in (0, 1, 2):
-        os.dup2(null, fd)
-    os.close(null)
-
-
-def _tell(lifeline: int, word: bytes) -> None:
-    with contextlib.suppress(OSError):  # the keeper is gone, and at once so are we
-        os.write(lifeline, word)
+    first.tell(lifeline, b"R")
