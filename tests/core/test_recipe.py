@@ -132,6 +132,27 @@ def test_a_mapping_that_cannot_be_kept_is_refused(entry: Any) -> None:
         mappings({"mqttTopicMapping": {"name": entry}})
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        "text",
+        {"other": {"noLocal": True}},
+        {"up": {"noLocal": "yes"}},
+        {"up": {"qos": 1}},
+        {"up": {"retainAsPublished": True}},
+        {"down": {"noLocal": True}},
+    ],
+)
+def test_route_options_that_cannot_be_kept_are_refused(options: Any) -> None:
+    up = {"topic": "a", "source": "LocalMqtt", "target": "IotCore"}
+    table = {"up": up, "down": {"topic": "a", "source": "IotCore", "target": "LocalMqtt"}}
+    good = {"up": {"noLocal": True, "retainAsPublished": False}, "down": {"noLocal": False}}
+    made = mappings({"mqttTopicMapping": table, "mqtt5RouteOptions": good})
+    assert [each.no_local for each in made] == [True, False]
+    with pytest.raises(BadComponent, match=BRIDGE.replace(".", r"\.")):
+        mappings({"mqttTopicMapping": table, "mqtt5RouteOptions": options})
+
+
 def test_a_deployment_goes_through_the_shadow_unchanged() -> None:
     components: dict[str, dict[str, Any]] = {
         "x": {"version": "1.0.0", "merge": '{"a": 1}'},

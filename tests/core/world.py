@@ -335,8 +335,10 @@ class Clients:
 
 
 class CorePlace:
-    def __init__(self, folder: Path, port: int, identity: tuple[bytes, bytes], ca: bytes) -> None:
+    def __init__(self, folder: Path, port: int, identity: tuple[bytes, bytes], ca: bytes, name: str = CORE) -> None:
         self.folder = folder
+        self.name = name
+        self.identity = identity
         self.tls: ssl.SSLContext = client_context(ca=ca, pair=identity)
         self.upstream = Upstream("127.0.0.1", port, self.tls)
         self.limits = SpoolLimits()
@@ -355,7 +357,7 @@ class CorePlace:
         self.broker = Broker(access=OpenAccess(), streams=self.store.streams, records=self.store.records("broker"))
         await self.broker.start()
         settings = CoreSettings(
-            CORE,
+            self.name,
             self.upstream,
             self.folder / "components",
             sockets / "ipc.socket",

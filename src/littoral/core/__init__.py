@@ -3,7 +3,7 @@
 ==================  ====================================================================================
 ``greengrass``      the API of botocore's service ``greengrassv2``; ``region/`` its parts by noun
 ``recipe``          a Lambda function as a component: recipe, configuration, what the core runs
-``bridge``          the topic mappings of ``aws.greengrass.clientdevices.mqtt.Bridge``
+``bridge``          the topic mappings of ``aws.greengrass.clientdevices.mqtt.Bridge``; ``bridging``: they at work
 ``public``          AWS's public components that a core plays by itself
 ``document``        a deployment as it travels in the shadow ``AWSManagedGreengrassV2Deployment``
 ``spool``           what is on its way up, durable

@@ -7,6 +7,8 @@ Configuration, as AWS documents it (and the ``merge`` of a deployment gives it):
 
 On a Littoral core, local publish/subscribe *is* the local broker, so Pubsub and LocalMqtt are one, and a mapping
 between these two has nothing to do.
+
+``mqtt5RouteOptions`` names mappings: with ``noLocal`` a message that the bridge brought is not sent on by that mapping.
 """
 
 from __future__ import annotations
@@ -31,21 +33,37 @@ class TopicMapping:
     filter: str
     up: bool
     prefix: str = ""  # set before the topic at the target
+    no_local: bool = False  # nothing that the bridge itself brought
 
 
 def mappings(configuration: Mapping[str, Any]) -> tuple[TopicMapping, ...]:
     """Those that move messages. Raises BadComponent."""
-    unknown = set(configuration) - {"mqttTopicMapping"}
+    unknown = set(configuration) - {"mqttTopicMapping", "mqtt5RouteOptions"}
     if unknown:
         raise BadComponent(f"{BRIDGE}: the configuration {', '.join(sorted(unknown))} is not served by Littoral")
     table = configuration.get("mqttTopicMapping", {})
     if not isinstance(table, dict):
         raise BadComponent(f"{BRIDGE}: mqttTopicMapping must be an object")
-    found = (_mapping(name, entry) for name, entry in table.items())
+    options = configuration.get("mqtt5RouteOptions", {})
+    if not isinstance(options, dict) or options.keys() - table.keys():
+        raise BadComponent(f"{BRIDGE}: mqtt5RouteOptions must be an object with names of mqttTopicMapping")
+    for name, entry in options.items():
+        _check_options(name, entry, table[name])
+    found = (_mapping(name, entry, options.get(name, {}).get("noLocal", False)) for name, entry in table.items())
     return tuple(mapping for mapping in found if mapping is not None)
 
 
-def _mapping(name: str, entry: Any) -> TopicMapping | None:
+def _check_options(name: str, options: Any, mapping: Any) -> None:
+    known = isinstance(options, dict) and not options.keys() - {"noLocal", "retainAsPublished"}
+    if not known or not all(isinstance(each, bool) for each in options.values()):
+        raise BadComponent(f"{BRIDGE}: mqtt5RouteOptions of {name} are noLocal and retainAsPublished, true or false")
+    if options.get("retainAsPublished"):
+        raise BadComponent(f"{BRIDGE}: {name}: retainAsPublished is not served by Littoral")
+    if options.get("noLocal") and not (isinstance(mapping, dict) and mapping.get("source") == LOCAL[0]):
+        raise BadComponent(f"{BRIDGE}: {name}: noLocal is of mappings whose source is {LOCAL[0]}")
+
+
+def _mapping(name: str, entry: Any, no_local: bool) -> TopicMapping | None:
     if not isinstance(entry, dict) or set(entry) - {"topic", "source", "target", "targetTopicPrefix"}:
         raise BadComponent(f"{BRIDGE}: {name} must have topic, source, target and at most targetTopicPrefix")
     topic, source, target = (entry.get(key) for key in ("topic", "source", "target"))
@@ -63,4 +81,4 @@ def _mapping(name: str, entry: Any) -> TopicMapping | None:
         if prefix:
             raise BadComponent(f"{BRIDGE}: {name}: LocalMqtt and Pubsub are one here, so a prefix between them is not")
         return None
-    return TopicMapping(name, str(topic), up=target == CLOUD, prefix=prefix)
+    return TopicMapping(name, str(topic), up=target == CLOUD, prefix=prefix, no_local=no_local)

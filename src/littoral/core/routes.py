@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from littoral.core.bridge import TopicMapping
+from littoral.core.bridging import Bridges
 from littoral.core.events import Feed
 from littoral.core.link import Link
 from littoral.core.ports import Broker, Functions, Subscription
@@ -27,12 +28,11 @@ class Routes:
     def __init__(self, broker: Broker, link: Link, spool: Spool, functions: Functions, streams: Streams) -> None:
         self._broker = broker
         self._link = link
-        self._spool = spool
         self._functions = functions
         self._streams = streams
         self._waiting: dict[str, Waiting] = {}
         self._running: dict[str, _Running] = {}
-        self._bridges: dict[TopicMapping, Subscription] = {}
+        self._bridges = Bridges(broker, link, spool)
 
     @property
     def feeds(self) -> list[Feed]:
@@ -44,17 +44,13 @@ class Routes:
         """``keep`` names the components whose waiting events stay, those that cannot run just now too; what waits
         for any other is dropped. Raises StoreError: then it is to be tried again."""
         wanted = {component.name: component for component in components}
-        for mapping in [each for each in self._bridges if each not in mappings]:
-            self._bridges.pop(mapping).close()
         for name in [each for each in self._running if each not in wanted]:
             await self._stop(name)
         for component in components:
             running = self._running.get(component.name)
             if running is None or running.feed.closed or running.feed.component != component:
                 await self._run(component)
-        for mapping in mappings:
-            if mapping not in self._bridges:
-                self._bridges[mapping] = self._bridge(mapping)
+        self._bridges.change(mappings)
         await self._drop_all_but(keep)
 
     async def hold_back(self, names: Collection[str]) -> None:
@@ -76,9 +72,7 @@ class Routes:
 
     async def close(self) -> None:
         """What waits stays for the next start."""
-        for subscription in self._bridges.values():
-            subscription.close()
-        self._bridges.clear()
+        self._bridges.change(())
         for name in list(self._running):
             await self._stop(name)
         for waiting in self._waiting.values():
@@ -118,12 +112,3 @@ class Routes:
         for stream in await self._streams.names(PREFIX):
             if stream.removeprefix(PREFIX) not in keep:
                 await self._streams.delete(stream)
-
-    def _bridge(self, mapping: TopicMapping) -> Subscription:
-        def up(topic: str, payload: bytes, qos: int) -> Awaitable[None]:
-            return self._spool.put(mapping.prefix + topic, payload, qos)
-
-        def down(topic: str, payload: bytes, qos: int) -> Awaitable[None]:
-            return self._broker.publish(mapping.prefix + topic, payload, 1)
-
-        return self._broker.tap(mapping.filter, up) if mapping.up else self._link.subscribe(mapping.filter, down)
