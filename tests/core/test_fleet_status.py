@@ -120,7 +120,11 @@ async def test_a_core_tells_its_launch_its_deployments_and_its_components_in_aws
         return await status() == "UNHEALTHY"
 
     await until(unhealthy)
-    assert (await installed(region))[ONE]["lifecycleState"] == "BROKEN"
+    broken = (await installed(region))[ONE]
+    assert (broken["lifecycleState"], broken["lifecycleStatusCodes"]) == ("BROKEN", ["RUN_ERROR"])
+    assert broken["lifecycleStateDetails"] == "run ended with 1"
+    details = {"statusCodes": ["RUN_ERROR"], "statusReason": "run ended with 1"}
+    assert details in [each["componentStatusDetails"] for told in heard for each in told["components"]]
     numbers = [each["sequenceNumber"] for each in heard]
     assert numbers == sorted(set(numbers))
 
@@ -172,12 +176,13 @@ async def test_the_region_takes_what_aws_s_nucleus_tells(region: RegionPlace) ->
     assert set(await installed(region)) == {"com.example.Hello"}
     assert set(await installed(region, topologyFilter="ALL")) == {"com.example.Hello", "TelemetryAgent"}
 
-    details = {"statusCodes": ["RUN_ERROR"], "statusReason": None}
+    details = {"statusCodes": ["RUN_ERROR"], "statusReason": "The run script exited."}
     broken = {**HELLO, "status": "BROKEN", "componentStatusDetails": details}
     partial = {"messageType": "PARTIAL", "trigger": "COMPONENT_STATUS_CHANGE"}
     await tell(**partial, overallDeviceStatus="UNHEALTHY", components=[broken])
     shown = (await installed(region, topologyFilter="ALL"))["com.example.Hello"]
     assert (shown["lifecycleState"], shown["lifecycleStatusCodes"]) == ("BROKEN", ["RUN_ERROR"])
+    assert shown["lifecycleStateDetails"] == "The run script exited."
     listed = await region.call("greengrassv2", "list_core_devices", status="UNHEALTHY")
     assert [each["coreDeviceThingName"] for each in listed["coreDevices"]] == [CORE]
 

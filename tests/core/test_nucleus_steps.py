@@ -305,3 +305,26 @@ async def test_steps_of_a_fenced_component_find_each_other(place: CorePlace, tmp
     del again["startup"]
     done = await made(place, bring(tmp_path / "2", "a", "2.0.0", **again), **add(a="2.0.0"))
     assert done.status == "SUCCEEDED" and work(place, "a", "recovered").read_text() == "once\n"
+
+
+@pytest.mark.parametrize(
+    ("steps", "code", "reason"),
+    [
+        ({"install": "exit 4", "run": IDLE}, "INSTALL_ERROR", "install ended with 4"),
+        ({"startup": {"Script": IDLE, "Timeout": 1}}, "STARTUP_TIMEOUT", "startup took longer than 1 s"),
+        ({"run": "kill -9 $$"}, "RUN_ERROR", "run was ended by SIGKILL"),
+        (
+            {"run": {"Script": "exit 0", "Timeout": "{configuration:/none}"}},
+            "RUN_CONFIG_NOT_VALID",
+            "run cannot be run",
+        ),
+    ],
+)
+async def test_a_broken_component_has_a_code_and_a_reason(
+    place: CorePlace, tmp_path: Path, steps: dict[str, Any], code: str, reason: str
+) -> None:
+    done = await made(place, bring(tmp_path, "a", **steps), failureHandlingPolicy="DO_NOTHING", **add(a="1.0.0"))
+    assert done.status == "FAILED"
+    (told,) = place.core.deployments._health()
+    assert (told.state, told.codes) == ("BROKEN", (code,)) and reason in told.reason, told
+    await place.core.deployments._nucleus.stop("a")

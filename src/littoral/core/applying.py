@@ -25,6 +25,7 @@ from littoral.core.document import Deployment, Detail
 from littoral.core.local.brought import Brought
 from littoral.core.nucleus.limits import check_privilege, check_user, limits_of
 from littoral.core.nucleus.nucleus import Nucleus
+from littoral.core.nucleus.trouble import Trouble, of_function
 from littoral.core.packages import Packages
 from littoral.core.planning import Active, Plan, plan_of
 from littoral.core.ports import Functions
@@ -136,6 +137,14 @@ class Applying:
     def failing(self) -> set[str]:
         """Components whose long-lived function does not run."""
         return self._failing(self._runnable())
+
+    def trouble(self, name: str) -> Trouble | None:
+        """Why a component is ERRORED or BROKEN."""
+        if name in self.broken:
+            return of_function("its function is not on this core")
+        failing = (self._functions.failure(each) for each in self._runnable() if each.name == name and each.pinned)
+        why = next(failing, "")
+        return of_function(why) if why else self._nucleus.trouble(name)
 
     def _failing(self, components: Iterable[LambdaComponent]) -> set[str]:
         return {each.name for each in components if each.pinned and self._functions.failure(each)}

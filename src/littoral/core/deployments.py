@@ -11,6 +11,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -163,10 +164,14 @@ class CoreDeployments:
 
     def _health(self) -> list[Component]:
         arns = self._applying.active.arns()
-        return [
-            Component(each["name"], each["version"], each["state"], each["root"], tuple(arns[each["name"]]))
-            for each in self.listed()
-        ]
+        made = []
+        for each in self.listed():
+            name = each["name"]
+            made.append(Component(name, each["version"], each["state"], each["root"], tuple(arns[name])))
+            if (trouble := self._applying.trouble(name)) is not None:
+                codes = (trouble.code,) if trouble.code else ()
+                made[-1] = replace(made[-1], codes=codes, reason=trouble.reason)
+        return made
 
     async def _watch(self) -> None:
         """A component that breaks, or is whole again, is told soon: the core is UNHEALTHY, or HEALTHY again."""

@@ -37,6 +37,7 @@ class Component:
     root: bool = True  # a deployment names it
     arns: tuple[str, ...] = ()  # of the deployments that it is of
     codes: tuple[str, ...] = ()  # why it is ERRORED or BROKEN, as far as is known
+    reason: str = ""  # the same in words
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,8 @@ def _written(document: Mapping[str, Any]) -> bytes:
 
 
 def _shown(each: Component) -> dict[str, Any]:
-    details = {"statusCodes": list(each.codes), "statusReason": None} if each.codes else None
+    known = each.codes or each.reason
+    details = {"statusCodes": list(each.codes), "statusReason": each.reason or None} if known else None
     return {
         "componentName": each.name,
         "version": each.version,
@@ -112,14 +114,15 @@ def _is_component(each: Any) -> bool:
 
 
 def _component(each: Mapping[str, Any]) -> Component:
-    codes = _mapping(each.get("componentStatusDetails")).get("statusCodes")
+    details = _mapping(each.get("componentStatusDetails"))
     return Component(
         each["componentName"],
         _text(each.get("version")),
         each["status"],
         each.get("isRoot") is True,
         tuple(_texts(each.get("fleetConfigArns"))),
-        tuple(_texts(codes)),
+        tuple(_texts(details.get("statusCodes"))),
+        _text(details.get("statusReason")),
     )
 
 

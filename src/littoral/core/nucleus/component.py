@@ -16,6 +16,7 @@ from littoral.core.nucleus.limits import Limits
 from littoral.core.nucleus.process import Program, skipped
 from littoral.core.nucleus.recipe import Generic, Step
 from littoral.core.nucleus.rooms import Rooms
+from littoral.core.nucleus.trouble import Trouble, ended, not_begun, reported, too_slow
 from littoral.core.recipe import BadComponent
 
 log = logging.getLogger(__name__)
@@ -67,10 +68,16 @@ class Component:
         self._began = 0.0
         self._program: Program | None = None  # of the step that runs now
         self.paused = False
+        self._trouble: Trouble | None = None  # the last
 
     @property
     def state(self) -> State:
         return self._lifecycle.state
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """Why it is ERRORED or BROKEN; None where it is not."""
+        return self._trouble if self.state in ("ERRORED", "BROKEN") else None
 
     @property
     def ready(self) -> bool:
@@ -138,6 +145,8 @@ class Component:
         self.paused = False
 
     def reported(self, state: Literal["RUNNING", "ERRORED"]) -> None:
+        if state == "ERRORED" and self.state in ("STARTING", "RUNNING"):
+            self._trouble = reported("startup" if self.state == "STARTING" else "run")
         self._lifecycle.reported(state, time.monotonic())
         self._notice()
 
@@ -204,6 +213,8 @@ class Component:
             program = await self._begin(prepared, rotating=name == "run")
         except (OSError, BadComponent) as problem:
             log.warning("%s of %s cannot be run: %s", name, self.made.name, problem)
+            self._trouble = not_begun(name, problem)
+            self._lifecycle.began(name)  # else it would count as no error, and be tried for ever
             self._lifecycle.ended(name, well=False, now=time.monotonic())
             return
         self._lifecycle.began(name)
@@ -220,6 +231,8 @@ class Component:
             await program.end()
             if self.state != "STOPPING":
                 self._idle.set()
+        if status and name in ("install", "startup", "run"):
+            self._trouble = ended(name, status)
         if name != "shutdown":
             self._lifecycle.ended(name, well=status == 0, now=time.monotonic())
         if status:
@@ -238,6 +251,7 @@ class Component:
             self._changed.clear()
             if not done:
                 log.warning("%s of %s took longer than %s s", name, self.made.name, timeout)
+                self._trouble = too_slow(name, timeout)
                 break
             if name in ("run", "startup") and self.state in ("STOPPING", "ERRORED", "BROKEN"):
                 break

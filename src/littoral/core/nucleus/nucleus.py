@@ -29,6 +29,7 @@ from littoral.core.nucleus.holding import Holding
 from littoral.core.nucleus.limits import Confine, Limits, check_privilege, impose, limits_of, unconfined
 from littoral.core.nucleus.recipe import Generic, Step, filled, filled_in, seconds_of
 from littoral.core.nucleus.rooms import Bare, Rooms
+from littoral.core.nucleus.trouble import Trouble
 from littoral.core.packages import packed, unpacked
 from littoral.core.ports import Fence
 from littoral.core.recipe import BadComponent
@@ -176,6 +177,10 @@ class Nucleus:
 
     def listed(self) -> list[Details]:
         return [Details(name, each.made.version, each.state) for name, each in self._components.items()]
+
+    def trouble(self, name: str) -> Trouble | None:
+        """Why that program is ERRORED or BROKEN."""
+        return self._components[name].trouble if name in self._components else None
 
     def configuration(self, name: str) -> Configuration | None:
         found = self._components.get(name)

@@ -118,6 +118,7 @@ class CoreDevices:
                     "lastReportedTimestamp": each.get("seen", core["seen"]),
                     "lastStatusChangeTimestamp": each.get("since", core["seen"]),
                     "lifecycleStatusCodes": each.get("codes", []),
+                    **({"lifecycleStateDetails": each["reason"]} if each.get("reason") else {}),
                     **({"lastInstallationSource": each["source"]} if each.get("source") else {}),
                 },
             )
@@ -167,6 +168,7 @@ def _kept(each: Component, told: FleetStatus, before: Document | None, now: floa
         "state": each.state,
         "root": each.root,
         "codes": list(each.codes),
+        "reason": each.reason,
         "source": source,
         "since": before.get("since", now) if same and before is not None else now,
         "seen": now,
