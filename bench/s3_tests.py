@@ -1,7 +1,7 @@
 """How objects do in Ceph's tests of the S3 API, ceph/s3-tests: boto3 and pytest.
 
     git clone --depth 1 https://github.com/ceph/s3-tests
-    .venv/bin/pip install munch isodate httplib2 pytz lxml gevent
+    .venv/bin/pip install munch isodate httplib2 pytz lxml gevent requests
     .venv/bin/python bench/s3_tests.py s3-tests [--failed] [--only test_versioning]
 
 Runs what the suite says of S3 and its headers, without what it knows AWS to fail (``fails_on_aws``), against a place

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from littoral.objects import crc
+from awscrt import checksums as crt
+
 from littoral.objects.errors import error
 
 
@@ -23,22 +24,29 @@ class Digest(Protocol):
     def digest(self) -> bytes: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Crc:
+    size: int  # bytes of it
+    update: Callable[[Any, int], int]  # (data, CRC of what came before) to CRC
+    join: Callable[[int, int, int], int]  # (CRC, CRC of what follows, bytes of what follows) to CRC of both
+
+
 class CrcDigest:
-    def __init__(self, update: Callable[[Any, int], int], size: int) -> None:
-        self._update, self._size, self._value = update, size, 0
+    def __init__(self, crc: Crc) -> None:
+        self._crc, self._value = crc, 0
 
     def update(self, data: Any, /) -> None:
-        self._value = self._update(data, self._value)
+        self._value = self._crc.update(data, self._value)
 
     def digest(self) -> bytes:
-        return self._value.to_bytes(self._size, "big")
+        return self._value.to_bytes(self._crc.size, "big")
 
 
 @dataclass(frozen=True, slots=True)
 class Algorithm:
     name: str  # as in ChecksumAlgorithm
     new: Callable[[], Digest]
-    joins: crc.Crc | None = None  # how checksums of parts make the whole object's; only CRCs can
+    joins: Crc | None = None  # how checksums of parts make the whole object's; only CRCs can
     full_by_default: bool = False  # of a multipart object
 
     @property
@@ -50,12 +58,15 @@ class Algorithm:
         return f"x-amz-checksum-{self.name.lower()}"
 
 
+CRC32 = Crc(4, zlib.crc32, crt.combine_crc32)
+CRC32C = Crc(4, crt.crc32c, crt.combine_crc32c)
+CRC64NVME = Crc(8, crt.crc64nvme, crt.combine_crc64nvme)
 ALGORITHMS = {
     each.name: each
     for each in (
-        Algorithm("CRC32", lambda: CrcDigest(zlib.crc32, 4), crc.CRC32),
-        Algorithm("CRC32C", lambda: CrcDigest(crc.CRC32C.update, 4), crc.CRC32C),
-        Algorithm("CRC64NVME", lambda: CrcDigest(crc.CRC64NVME.update, 8), crc.CRC64NVME, full_by_default=True),
+        Algorithm("CRC32", lambda: CrcDigest(CRC32), CRC32),
+        Algorithm("CRC32C", lambda: CrcDigest(CRC32C), CRC32C),
+        Algorithm("CRC64NVME", lambda: CrcDigest(CRC64NVME), CRC64NVME, full_by_default=True),
         Algorithm("SHA1", lambda: hashlib.sha1(usedforsecurity=False)),
         Algorithm("SHA256", hashlib.sha256),
     )
@@ -194,8 +205,8 @@ def joined(algorithm: Algorithm, kind: str, parts: Iterable[tuple[str, int]]) ->
     assert algorithm.joins is not None
     whole = 0
     for raw, size in values:
-        whole = algorithm.joins.combine(whole, int.from_bytes(raw, "big"), size)
-    return Checksum(algorithm.name, base64.b64encode(whole.to_bytes(algorithm.joins.width // 8, "big")).decode(), kind)
+        whole = algorithm.joins.join(whole, int.from_bytes(raw, "big"), size)
+    return Checksum(algorithm.name, base64.b64encode(whole.to_bytes(algorithm.joins.size, "big")).decode(), kind)
 
 
 def _check_known(name: str) -> None:
