@@ -118,7 +118,13 @@ def run(suite: Path, config: Path, only: str) -> Path:
     report = config.with_name("report.xml")
     argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:randomly", "-p", "no:cacheprovider", "--tb=line"]
     argv += ["--timeout=60", f"--junitxml={report}", "-m", "not fails_on_aws", *(("-k", only) if only else ())]
-    env = {**os.environ, "S3TEST_CONF": str(config), "PYTHONPATH": str(suite), "AWS_MAX_ATTEMPTS": "1"}
+    env = {
+        **os.environ,
+        "S3TEST_CONF": str(config),
+        "PYTHONPATH": str(suite),
+        "AWS_MAX_ATTEMPTS": "1",
+        "BOTO_DISABLE_CRT": "true",
+    }
     files = [f"s3tests/functional/test_{name}.py" for name in ("s3", "headers")]
     with config.with_name("output").open("wb") as output:
         subprocess.run([*argv, *files], cwd=suite, env=env, check=False, stdout=output)

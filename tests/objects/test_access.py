@@ -142,6 +142,28 @@ def test_a_public_policy_needs_public_access_and_is_undone_by_the_block(
     assert s3.get_object(Bucket=bucket, Key="page.html")["Body"].read() == b"<p>"
 
 
+def test_other_accounts_say_that_they_would_pay_where_requesters_do(
+    s3: Any, other: Any, nobody: Any, bucket: str, refusal: Refusal
+) -> None:
+    assert s3.get_bucket_request_payment(Bucket=bucket)["Payer"] == "BucketOwner"
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=OPEN)
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy(allow("*", "s3:GetObject", f"arn:aws:s3:::{bucket}/*")))
+    assert nobody.get_object(Bucket=bucket, Key="k")["Body"].read() == b"x"
+    s3.put_bucket_request_payment(Bucket=bucket, RequestPaymentConfiguration={"Payer": "Requester"})
+    assert s3.get_bucket_request_payment(Bucket=bucket)["Payer"] == "Requester"
+    named = {"Bucket": bucket, "Key": "k"}
+    assert refusal(nobody.get_object, **named, RequestPayer="requester") == DENIED
+    assert refusal(other.get_object, **named) == DENIED
+    assert other.get_object(**named, RequestPayer="requester")["Body"].read() == b"x"
+    signed = other.generate_presigned_url("get_object", Params={**named, "RequestPayer": "requester"})
+    with urllib.request.urlopen(signed) as answer:
+        assert answer.read() == b"x"
+    assert s3.get_object(**named)["Body"].read() == b"x"
+    s3.put_bucket_request_payment(Bucket=bucket, RequestPaymentConfiguration={"Payer": "BucketOwner"})
+    assert other.get_object(**named)["Body"].read() == b"x"
+
+
 def test_conditions_of_prefix_tags_encryption_and_address(s3: Any, camera: Any, bucket: str, refusal: Refusal) -> None:
     who, everything = {"AWS": "000000000000"}, f"arn:aws:s3:::{bucket}/*"
     tagged = {"StringEquals": {"s3:ExistingObjectTag/ward": "7"}}

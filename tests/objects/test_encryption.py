@@ -138,6 +138,8 @@ def test_parts_are_sealed_by_the_key_of_their_upload(s3: Any, bucket: str, refus
     named = {"Bucket": bucket, "Key": "m", "UploadId": upload["UploadId"]}
     assert refusal(s3.upload_part, **named, PartNumber=1, Body=b"x") == ("InvalidRequest", 400)
     bodies = [os.urandom(5 * 1024 * 1024), b"the rest"]
+    other = {**CUSTOMER, "SSECustomerKey": OTHER}
+    assert refusal(s3.upload_part, **named, PartNumber=1, Body=b"x", **other) == ("InvalidArgument", 400)
     parts = [
         {"PartNumber": number, "ETag": s3.upload_part(**named, PartNumber=number, Body=body, **CUSTOMER)["ETag"]}
         for number, body in enumerate(bodies, 1)

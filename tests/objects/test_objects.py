@@ -175,6 +175,25 @@ def test_refused_puts_leave_no_blob(place: S3Place, s3: Any, bucket: str, refusa
     assert place.blobs() <= before  # what an earlier test overwrote may go meanwhile
 
 
+def test_the_encoding_is_kept_without_the_framing(s3: Any, bucket: str) -> None:
+    for given, kept in (("deflate, gzip", "deflate, gzip"), ("gzip, aws-chunked", "gzip"), ("aws-chunked", None)):
+        s3.put_object(Bucket=bucket, Key="k", Body=b"x", ContentEncoding=given)
+        assert s3.head_object(Bucket=bucket, Key="k").get("ContentEncoding") == kept
+
+
+def test_a_plus_in_the_source_of_a_copy_is_a_space(s3: Any, bucket: str) -> None:
+    """As PHP's and Go's clients escape it, and as S3 has it: aws/aws-cli #614, aws/aws-sdk-php #236."""
+    s3.put_object(Bucket=bucket, Key="a b+c", Body=b"x")
+    sources = ["a+b%2Bc", "a%20b%2Bc"]
+
+    def escaped_so(params: dict[str, Any], **_: Any) -> None:
+        params["headers"]["x-amz-copy-source"] = f"{bucket}/{sources.pop()}"
+
+    s3.meta.events.register("before-call.s3.CopyObject", escaped_so)
+    while sources:
+        s3.copy_object(Bucket=bucket, Key="to", CopySource="by/the hook")
+
+
 def test_copy(s3: Any, bucket: str, refusal: Refusal) -> None:
     for body in (b"small", BIG):
         s3.put_object(Bucket=bucket, Key="from ü", Body=body, Metadata={"a": "1"}, ContentType="text/x", Tagging="t=1")

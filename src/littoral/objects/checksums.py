@@ -12,9 +12,8 @@ import hashlib
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Protocol
-
-from awscrt import checksums as crt
 
 from littoral.objects.errors import error
 
@@ -58,9 +57,17 @@ class Algorithm:
         return f"x-amz-checksum-{self.name.lower()}"
 
 
-CRC32 = Crc(4, zlib.crc32, crt.combine_crc32)
-CRC32C = Crc(4, crt.crc32c, crt.combine_crc32c)
-CRC64NVME = Crc(8, crt.crc64nvme, crt.combine_crc64nvme)
+@cache
+def _crt() -> Any:
+    """Loaded when first asked for: a core whose clients ask for no such checksum is a megabyte smaller."""
+    from awscrt import checksums
+
+    return checksums
+
+
+CRC32 = Crc(4, zlib.crc32, lambda *both: _crt().combine_crc32(*both))
+CRC32C = Crc(4, lambda data, crc: _crt().crc32c(data, crc), lambda *both: _crt().combine_crc32c(*both))
+CRC64NVME = Crc(8, lambda data, crc: _crt().crc64nvme(data, crc), lambda *both: _crt().combine_crc64nvme(*both))
 ALGORITHMS = {
     each.name: each
     for each in (

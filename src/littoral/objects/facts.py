@@ -115,6 +115,7 @@ class Bucket:
     website: str | None = None
     replication: str | None = None
     logging: str | None = None
+    payer: str | None = None
 
     @property
     def lists_apply(self) -> bool:

@@ -15,7 +15,7 @@ SCHEMA = """
 CREATE TABLE IF NOT EXISTS buckets(
     name TEXT PRIMARY KEY, created REAL NOT NULL, notification TEXT, tags TEXT, versioning TEXT,
     lock TEXT, encryption TEXT, lifecycle TEXT, owner TEXT, ownership TEXT, acl TEXT, policy TEXT,
-    public_block TEXT, cors TEXT, website TEXT, replication TEXT, logging TEXT) WITHOUT ROWID;
+    public_block TEXT, cors TEXT, website TEXT, replication TEXT, logging TEXT, payer TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS objects(
     id INTEGER PRIMARY KEY AUTOINCREMENT, bucket TEXT NOT NULL, key TEXT NOT NULL, size INTEGER NOT NULL,
     etag TEXT NOT NULL, modified REAL NOT NULL, facts TEXT NOT NULL, tags TEXT, inline BLOB,
@@ -57,7 +57,7 @@ ADDED = {  # since the first form
     "buckets": (
         *("versioning TEXT", "lock TEXT", "encryption TEXT", "lifecycle TEXT"),
         *("owner TEXT", "ownership TEXT", "acl TEXT", "policy TEXT", "public_block TEXT", "cors TEXT"),
-        *("website TEXT", "replication TEXT", "logging TEXT"),
+        *("website TEXT", "replication TEXT", "logging TEXT", "payer TEXT"),
     ),
     "objects": ("version TEXT NOT NULL DEFAULT 'null'", "locked TEXT", "replication TEXT"),
     "versions": ("locked TEXT", "replication TEXT"),

@@ -25,7 +25,7 @@ class WriteConditions:
 NO_CONDITIONS = WriteConditions()
 BUCKET = (
     "SELECT created, notification, tags, versioning, lock, encryption, lifecycle, owner, ownership, acl, policy,"
-    " public_block, cors, website, replication, logging FROM buckets WHERE name = ?"
+    " public_block, cors, website, replication, logging, payer FROM buckets WHERE name = ?"
 )
 
 

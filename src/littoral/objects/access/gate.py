@@ -7,6 +7,7 @@ Owns: the order in which policy, ownership and lists are asked. ("How Amazon S3 
 3. The bucket's account may do everything, but for objects that another account wrote and kept (ObjectWriter).
 4. An Allow of the policy grants, unless public access is restricted and the policy is public.
 5. Where lists are not switched off (BucketOwnerEnforced), a grant of the bucket's or the object's list does.
+6. Where the bucket's requesters pay, one of another account must say that they will.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from littoral.objects.index import Index
 from littoral.protocols.iam.resourcepolicy import Asked, ResourcePolicy, Verdict
 
 _OWN_POLICY = frozenset(("s3:PutBucketPolicy", "s3:GetBucketPolicy", "s3:DeleteBucketPolicy"))
+PAYER = "x-amz-request-payer"
 _parsed = lru_cache(maxsize=256)(ResourcePolicy.parse)
 
 
@@ -101,11 +103,20 @@ class Gate:
 
     def _check(self, matter: _Matter) -> None:
         stored = self._stored(matter)
-        if not self._allowed(matter, stored):
+        if not self._allowed(matter, stored) or self._owes(matter):
             raise denied()
         reads = matter.need.of == "object" and matter.action.startswith("s3:Get")
         if reads and stored is None and not self._lists(matter):
             raise denied()  # who may not list is not told what is not there
+
+    def _owes(self, matter: _Matter) -> bool:
+        """Whether the bucket's requesters pay, and this one is of another account and did not say that they would."""
+        caller, request = matter.caller, matter.call.request
+        if matter.held.payer is None or caller.account == (matter.held.owner or self._account):
+            return False
+        return not caller.account or not (
+            request.headers.get(PAYER) == "requester" or f"{PAYER}=requester" in request.query_string.split("&")
+        )
 
     def _stored(self, matter: _Matter) -> Stored | None:
         """The object as it is, where that may matter."""

@@ -16,6 +16,7 @@ from littoral.objects.api.locking import LockOperations
 from littoral.objects.api.logging import LoggingOperations
 from littoral.objects.api.multipart import MultipartOperations
 from littoral.objects.api.notification import NotificationOperations
+from littoral.objects.api.paying import PaymentOperations
 from littoral.objects.api.policies import PolicyOperations
 from littoral.objects.api.posting import PostOperations
 from littoral.objects.api.replicating import ReplicationOperations
@@ -46,6 +47,7 @@ class S3Api(
     LoggingOperations,
     AclOperations,
     PolicyOperations,
+    PaymentOperations,
     SharingOperations,
 ):
     """All operations of botocore's service "s3" that Littoral has."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, unquote_plus
 
 from littoral.aws.service import Call
 from littoral.objects.access.acl import Acl, canned, canonical_id, from_headers, private
@@ -133,11 +133,11 @@ def headers_of(
 
 
 def _without_framing(encoding: str | None) -> str | None:
-    """``aws-chunked`` is how the body travelled, not what the object is."""
+    """``aws-chunked`` is how the body travelled, not what the object is; the rest stays as it was written."""
     if encoding is None:
         return None
-    kept = [token.strip() for token in encoding.split(",") if token.strip().lower() not in ("aws-chunked", "")]
-    return ",".join(kept) or None
+    kept = [token for token in encoding.split(",") if token.strip().lower() not in ("aws-chunked", "")]
+    return ",".join(kept).strip() or None
 
 
 def checked_metadata(metadata: Mapping[str, str] | None) -> dict[str, str]:
@@ -182,9 +182,9 @@ def header_tags(tagging: str | None) -> Tags:
 
 
 def source_of(copy_source: str) -> tuple[str, str, str | None]:
-    """Bucket, key and version of CopySource. Raises InvalidArgument."""
+    """Bucket, key and version of CopySource, where a plus stands for a space. Raises InvalidArgument."""
     path, _, query = copy_source.partition("?versionId=")
-    bucket, slash, key = unquote(path).removeprefix("/").partition("/")
+    bucket, slash, key = unquote_plus(path).removeprefix("/").partition("/")
     if not slash or not bucket or not key or bucket.startswith("arn:"):
         message = "Invalid copy source object key"
         raise error("InvalidArgument", message, ArgumentName="x-amz-copy-source", ArgumentValue=copy_source[:200])

@@ -11,7 +11,7 @@ from littoral.objects.api.parts import Operations, decoded_length, source_of
 from littoral.objects.checksums import ALGORITHMS, Checksum, Digests, Stated
 from littoral.objects.conditions import ReadConditions, copy_span
 from littoral.objects.content import PUT_LIMIT, Chunks, Received
-from littoral.objects.encryption import CustomerKey, Sealing, customer_key
+from littoral.objects.encryption import CUSTOMER, CustomerKey, Sealing, customer_key
 from littoral.objects.errors import error, invalid_argument
 from littoral.objects.facts import Upload, UploadedPart
 
@@ -126,8 +126,11 @@ class UploadOperations(Operations):
         return {"CopyPartResult": result | _member(checksum)} | told | upload.facts.encryption_members
 
     def _sealing(self, upload: Upload, customer: CustomerKey | None) -> Sealing | None:
-        """With the upload's own data key. Raises InvalidRequest, AccessDenied."""
+        """With the upload's own data key. Raises InvalidRequest, InvalidArgument."""
         kept = upload.facts.encryption
+        if kept is not None and customer is not None and kept.key_md5 not in (None, customer.md5):
+            message = "The provided encryption parameters did not match the ones used originally."
+            raise invalid_argument(message, "x-amz-server-side-encryption", CUSTOMER)
         key = self._keys.opened(kept, customer)
         return None if kept is None or key is None else Sealing(key, kept)
 
