@@ -66,7 +66,7 @@ def test_what_is_no_policy(document: str) -> None:
 
 def send(post: dict[str, Any], file: Path, **more: str) -> tuple[int, str]:
     """Status, and head and body of the answer."""
-    words = [word for name, value in (post["fields"] | more).items() for word in ("-F", f"{name}={value}")]
+    words = [word for name, value in (post["fields"] | more).items() for word in ("--form-string", f"{name}={value}")]
     argv = ["curl", "-sS", "-i", *words, "-F", f"file=@{file};filename=C:\\pictures\\1.jpg", post["url"]]
     printed = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=30).stdout
     head = printed.rpartition("100 Continue\r\n\r\n")[2] or printed
@@ -80,11 +80,13 @@ def test_a_presigned_post(place: S3Place, s3: Any, bucket: str, tmp_path: Path, 
     signing = place.client(signature_version=version)
     (tmp_path / "small").write_bytes(b"p" * 100)
     (tmp_path / "large").write_bytes(b"p" * 300_000)
+    tags = "<Tagging><TagSet><Tag><Key>ward</Key><Value>7 &amp; 8</Value></Tag></TagSet></Tagging>"
     conditions = [["content-length-range", 10, 200_000], ["starts-with", "$x-amz-meta-bed", ""]]
+    conditions += [["starts-with", "$tagging", ""], ["starts-with", "$key", "in/1"]]
     fields = {"success_action_status": "201", "Content-Type": "image/jpeg"}
     allowed = [*conditions, {"success_action_status": "201"}, {"Content-Type": "image/jpeg"}]
     post = signing.generate_presigned_post(bucket, "in/${filename}", Fields=fields, Conditions=allowed)
-    status, answer = send(post, tmp_path / "small", **{"x-amz-meta-bed": "7"})
+    status, answer = send(post, tmp_path / "small", **{"x-amz-meta-bed": "7"}, tagging=tags)
     assert (status, "<Key>in/1.jpg</Key>" in answer) == (201, True)
     stored = s3.get_object(Bucket=bucket, Key="in/1.jpg")
     assert (stored["Body"].read(), stored["ContentType"], stored["Metadata"]) == (
@@ -92,6 +94,7 @@ def test_a_presigned_post(place: S3Place, s3: Any, bucket: str, tmp_path: Path, 
         "image/jpeg",
         {"bed": "7"},
     )
+    assert s3.get_object_tagging(Bucket=bucket, Key="in/1.jpg")["TagSet"] == [{"Key": "ward", "Value": "7 & 8"}]
     assert "EntityTooLarge" in send(post, tmp_path / "large")[1]
     (tmp_path / "tiny").write_bytes(b"p")
     assert "EntityTooSmall" in send(post, tmp_path / "tiny")[1]

@@ -62,7 +62,7 @@ class Policy:
         return cls(_moment(document["expiration"]), tuple(conditions), least, most)
 
     def check(self, fields: Mapping[str, str], bucket: str, now: float) -> None:
-        """``fields`` by lower-case name. Raises AccessDenied."""
+        """``fields`` by lower-case name, their variables replaced. Raises AccessDenied."""
         if now > self.expires:
             raise _denied("Policy expired.")
         found = {**fields, "bucket": bucket}

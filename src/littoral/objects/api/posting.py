@@ -122,7 +122,7 @@ class PostOperations(WriteOperations):
         call = admitted(form.fields)
         if "policy" in form.fields:
             form.policy = Policy.parse(form.fields["policy"])
-            form.policy.check(form.fields, bucket, call.now)
+            form.policy.check({**form.fields, "key": key}, bucket, call.now)
         given = _members(form.fields)
         asked = {name: given[member] for member, name in GATED.items() if member in given}
         self._gate.admit(call, {"Bucket": bucket, "Key": key, **asked})
@@ -158,7 +158,7 @@ def _tagging(text: str) -> str:
         root = load(text.encode())
     except BadDocument:
         raise malformed() from None
-    pairs = [(tag.findtext("{*}Key") or "", tag.findtext("{*}Value") or "") for tag in root.iter("{*}Tag")]
+    pairs = [(tag.findtext("{*}Key") or "", tag.findtext("{*}Value") or "") for tag in root.findall(".//{*}Tag")]
     return urlencode(pairs)
 
 
