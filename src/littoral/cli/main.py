@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from littoral.cli import (
+    backup,
     boxcommands,
     corecommands,
     coverage,
@@ -36,6 +37,7 @@ examples:
   littoral up core --name ward7 --upstream mqtts://region.example:8883 \\
       --certificate ward7.crt --private-key ward7.key --ca region-ca.pem
   littoral usage --since 7d                what functions used
+  littoral backup monday                   a copy of the place as of now, while it runs
   littoral sites                           which edge location has what
   littoral things watch                    devices, messages a second, refusals
   littoral core status                     the core on this device
@@ -96,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     settings_flags(own)
     own.set_defaults(command=lambda options: credentials.run(settings_of(options), export=options.export))
 
+    backup.add(commands)
     keys.add(commands)
     objects.add(commands)
 
