@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 
 OnInterim = Callable[[int, Headers], None]
+COPIED = 64 * 1024  # bytes of a body that go with their head
 
 
 class ClientConnection(Paced):
@@ -84,7 +85,11 @@ class ClientConnection(Paced):
         self._wait_for(timeout)
         try:
             if body is None or isinstance(body, bytes):
-                self._transport.write(head + body if body else head)
+                if body and len(body) > COPIED:
+                    self._transport.write(head)
+                    self._transport.write(body)
+                else:
+                    self._transport.write(head + body if body else head)
             else:
                 self._transport.write(head)
                 self._upload = self._loop.create_task(self._send(body, length))

@@ -9,43 +9,31 @@ who stream it have ended; the store keeps its file for some more seconds, for th
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import secrets
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from littoral.aws.service import ServiceError
 from littoral.net.message import Body, FileSlice, Proof, ResponseBody
 from littoral.net.sending import WHOLE, Broken, read_slice
-from littoral.objects.checksums import Checksum, Digests, Stated
+from littoral.objects.checksums import Digests, Stated
 from littoral.objects.conditions import Span
 from littoral.objects.damage import Damage
 from littoral.objects.encryption import Sealing
 from littoral.objects.errors import damaged, disk, error, upload
 from littoral.objects.facts import Content, Piece, Stored
 from littoral.objects.index import Index
+from littoral.objects.inline import IN_INDEX, INLINE, Received, check_length, etag, inline_bytes, inlined
 from littoral.store.contract import BlobInfo, Blobs, BlobWriter, Damaged, NotFound, StoreError, Sums
-from littoral.store.frames import CannotOpen, Opener, Sealer, opened, sealed, sealed_span
+from littoral.store.frames import CannotOpen, Opener, Sealer, sealed, sealed_span
 
 log = logging.getLogger("littoral.objects")
-INLINE = 16 * 1024  # bytes up to which an object lives in the index
 STRIDE = 1024 * 1024
 PUT_LIMIT = 5 * 1024**3  # bytes in one PutObject or UploadPart
 SWEEP = 1000
-IN_INDEX = "0" * 32  # stands for the name of a blob where there is none
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    content: Content
-    checksum: Checksum | None
-
-    @property
-    def blobs(self) -> list[str]:
-        return [piece.blob for piece in self.content.pieces]
 
 
 class Shelf:
@@ -101,27 +89,23 @@ class Shelf:
         """
         if length is not None and length > PUT_LIMIT:
             raise _too_large(length)
-        digests = stated.digests()
         if inline and length is not None and length <= within:
             with upload():
                 data = await body.read(within)
-            digests.update(data)
-            _check_length(digests.size, length)
-            checksum = stated.verify(digests, trailers)
-            kept = data if sealing is None else sealed(sealing.key, IN_INDEX, data)
-            return Received(Content(len(data), _etag(digests, sealing), kept), checksum)
+            return inlined(data, length, stated, trailers, sealing)
+        digests = stated.digests()
         name = secrets.token_hex(16)
         with upload():
             writer = await self._blobs.create(name)
             try:
                 await _pour(body, digests, writer, None if sealing is None else Sealer(sealing.key, name))
-                _check_length(digests.size, length)
+                check_length(digests.size, length)
                 checksum = stated.verify(digests, trailers)
                 await writer.commit()
             except BaseException:
                 await self._abandon(writer, name)
                 raise
-        content = Content(digests.size, _etag(digests, sealing), None, (Piece(name, digests.size),))
+        content = Content(digests.size, etag(digests, sealing), None, (Piece(name, digests.size),))
         return Received(content, checksum)
 
     def abandon(self, blobs: Sequence[str]) -> None:
@@ -362,23 +346,6 @@ def cut(pieces: Sequence[Piece], span: Span) -> list[tuple[Piece, int, int]]:
     return cuts
 
 
-def inline_bytes(content: Content, key: bytes | None) -> bytes:
-    """Of what lies in the index. Raises Damaged: its ETag is its MD5, or its frame is authenticated."""
-    data = content.inline or b""
-    if key is None:
-        if hashlib.md5(data, usedforsecurity=False).hexdigest() != content.etag:
-            raise Damaged("the row of an object is not what was written")
-        return data
-    try:
-        return opened(key, IN_INDEX, content.size, data)
-    except CannotOpen as problem:
-        raise Damaged(f"the row of an object cannot be opened: {problem}") from problem
-
-
-def _etag(digests: Digests, sealing: Sealing | None) -> str:
-    return (digests.md5 if sealing is None else sealing.etag(digests.md5)).hex()
-
-
 async def _pour(body: Body, digests: Digests, writer: BlobWriter, sealer: Sealer | None) -> None:
     stride, size = bytearray(), 0
     hashing: asyncio.Future[None] | None = None
@@ -406,12 +373,6 @@ async def _pour(body: Body, digests: Digests, writer: BlobWriter, sealer: Sealer
 
 async def _as_kept(stride: bytearray, sealer: Sealer | None) -> memoryview:
     return memoryview(stride if sealer is None else await asyncio.to_thread(sealer.update, stride))
-
-
-def _check_length(size: int, declared: int | None) -> None:
-    if declared is not None and size != declared:
-        message = "You did not provide the number of bytes specified by the Content-Length HTTP header"
-        raise error("IncompleteBody", message)
 
 
 def _too_large(size: int) -> ServiceError:

@@ -15,6 +15,7 @@ from littoral.objects.locks import OPEN, Lock
 Tags = tuple[tuple[str, str], ...]
 PLAIN_CLASS = "STANDARD"  # the storage class of objects that name none
 ENFORCED = "BucketOwnerEnforced"
+_text = json.JSONEncoder(separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +48,12 @@ class Facts:
 
     def dump(self) -> str:
         kept: dict[str, Any] = {"headers": self.headers, "metadata": self.metadata}
-        for name in ("checksum", "encryption", "acl"):  # ``asdict`` of the whole took a sixth of a small object's PUT
+        for name in ("checksum", "encryption"):
             part = getattr(self, name)
-            kept[name] = None if part is None else asdict(part)
-        kept["parts"] = [asdict(part) for part in self.parts]
-        return json.dumps(kept, separators=(",", ":"))
+            kept[name] = None if part is None else _members(part)
+        kept["acl"] = None if self.acl is None else asdict(self.acl)
+        kept["parts"] = [_members(part) for part in self.parts]
+        return _text(kept)
 
     @classmethod
     def load(cls, text: str) -> Facts:
@@ -147,6 +149,11 @@ class Stored:
     @property
     def version_member(self) -> dict[str, str]:
         return version_member(self.version)
+
+
+def _members(part: Checksum | Encryption | Part) -> dict[str, Any]:
+    """``asdict``, which copies what nobody changes, took a sixth of a small object's PUT."""
+    return {name: getattr(part, name) for name in part.__slots__}
 
 
 def version_member(version: str | None) -> dict[str, str]:

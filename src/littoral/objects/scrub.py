@@ -24,10 +24,11 @@ from typing import Protocol
 from littoral.aws.service import ServiceError
 from littoral.net.ongoing import Ongoing
 from littoral.objects.conditions import Span
-from littoral.objects.content import Shelf, cut, inline_bytes
+from littoral.objects.content import Shelf, cut
 from littoral.objects.encryption import Keys
 from littoral.objects.facts import Stored
 from littoral.objects.index import Index
+from littoral.objects.inline import inline_bytes
 from littoral.store.contract import Damaged, NotFound, StoreError
 
 log = logging.getLogger("littoral.objects")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,11 +41,10 @@ def fits(key: str, about: About) -> bool:
 
 
 def pack(contents: Sequence[Content]) -> Batch:
-    made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w", format=tarfile.GNU_FORMAT) as archive:
-        for one in contents:
-            archive.addfile(_entry(one), io.BytesIO(one.data))
-    data = made.getvalue()
+    blocks: list[bytes] = []
+    for one in contents:
+        blocks += _entry(one).tobuf(tarfile.GNU_FORMAT), one.data, bytes(-len(one.data) % tarfile.BLOCKSIZE)
+    data = b"".join((*blocks, bytes(2 * tarfile.BLOCKSIZE)))
     digests = [
         (hashlib.sha256(one.data).hexdigest(), hashlib.md5(one.data, usedforsecurity=False).hexdigest())
         for one in contents

@@ -136,16 +136,7 @@ class Bucket:
         """Up to a thousand keys after ``after``, and whether there are more."""
         asked = {"list-type": "2", "encoding-type": "url", "prefix": prefix, "start-after": after}
         _, document = await self._ask("GET", "", _query(**{name: value for name, value in asked.items() if value}))
-        found = [
-            Listed(
-                unquote_plus(_text(one, "Key")),
-                int(_text(one, "Size")),
-                _text(one, "ETag").strip('"'),
-                _text(one, "LastModified"),
-            )
-            for one in document.iterfind("{*}Contents")
-        ]
-        return found, _text(document, "IsTruncated") == "true"
+        return [_listed(one) for one in document.iterfind("{*}Contents")], _text(document, "IsTruncated") == "true"
 
     async def head(self, key: str) -> Headers | None:
         """None where there is no such object."""
@@ -238,6 +229,11 @@ def _document(body: bytes) -> ElementTree.Element:
         return ElementTree.fromstring(body)  # noqa: S314 - of a place that we have the keys of
     except ElementTree.ParseError:
         return ElementTree.Element("nothing")
+
+
+def _listed(element: ElementTree.Element) -> Listed:
+    told = {child.tag.rpartition("}")[2]: child.text or "" for child in element}
+    return Listed(unquote_plus(told["Key"]), int(told["Size"]), told["ETag"].strip('"'), told["LastModified"])
 
 
 def _text(element: ElementTree.Element, name: str) -> str:

@@ -150,10 +150,14 @@ class Mover:
                 self.failed[item.key] = str(one)
             else:
                 contents.append(Content(item, *one))
-        batched = [one for one in contents if self.batching is not False and fits(one.item.key, one.about)]
-        if len(batched) > 1 and await self._batch(batched):
-            contents = [one for one in contents if one not in batched]
-        await asyncio.gather(*(self._alone(one.item, _bound(self._small, one)) for one in contents))
+        batched: list[Content] = []
+        alone: list[Content] = []
+        for content in contents:
+            batches = self.batching is not False and fits(content.item.key, content.about)
+            (batched if batches else alone).append(content)
+        if len(batched) < 2 or not await self._batch(batched):
+            alone += batched
+        await asyncio.gather(*(self._alone(one.item, _bound(self._small, one)) for one in alone))
 
     async def _batch(self, contents: Sequence[Content]) -> bool:
         """False where the destination does not take them so; each then goes alone."""

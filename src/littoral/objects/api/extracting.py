@@ -21,10 +21,12 @@ from littoral.objects.api.parts import DEFAULT_TYPE, Operations, origin_of
 from littoral.objects.checksums import ALGORITHMS, Algorithm, Stated
 from littoral.objects.conditions import Span
 from littoral.objects.content import STRIDE, Chunks
-from littoral.objects.encryption import CustomerKey
+from littoral.objects.encryption import CustomerKey, Sealing
 from littoral.objects.events import Origin
 from littoral.objects.facts import Bucket, Content, Facts, Tags, Upload
+from littoral.objects.inline import INLINE, Received, inlined
 from littoral.objects.locks import Lock
+from littoral.objects.placing import New
 from littoral.objects.steps import NO_CONDITIONS, WriteConditions
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ EXTRACT: Final = "snowball-auto-extract"  # of an object's own metadata
 IN_MEMORY: Final = 32 * 1024 * 1024  # bytes of an archive that need not be on the disk first
 GROUP: Final = 4 * 1024 * 1024  # bytes of entries that are read before they are written
 SMALL: Final = 1024 * 1024
+AT_ONCE: Final = 128  # rows that are written in one turn of the loop
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,15 @@ class Wanted:
     lock: Lock | None
     encryption: tuple[str | None, str | None, CustomerKey | None]
     algorithm: Algorithm | None
+
+    @property
+    def stated(self) -> Stated:
+        return Stated(algorithm=self.algorithm, wanted=True)
+
+    def facts_of(self, member: Member, received: Received, sealing: Sealing | None) -> Facts:
+        kept = None if sealing is None else sealing.kept
+        headers = {"ContentType": DEFAULT_TYPE}
+        return Facts(headers, member.metadata, received.checksum, encryption=kept, acl=self.facts.acl)
 
 
 class ExtractOperations(Operations):
@@ -90,26 +102,39 @@ class ExtractOperations(Operations):
         if group[0].size > SMALL:
             await self._write(call, bucket, group[0], Chunks(_chunks(archive, group[0])), how)
             return
-        bodies = await asyncio.to_thread(lambda: [archive.read(member) for member in group])
-        writes = (
-            self._write(call, bucket, member, BytesBody(data), how) for member, data in zip(group, bodies, strict=True)
-        )
-        for outcome in await asyncio.gather(*writes, return_exceptions=True):
+        few, bodies = await asyncio.to_thread(self._taken, archive, group, how)
+        origin, event = replace(origin_of(call), replica=None), "ObjectCreated:Put"  # it is no version of elsewhere
+        writes = [self._write(call, bucket, member, BytesBody(data), how) for member, data in bodies]
+        rows = [
+            self._index.put_all(bucket, few[start : start + AT_ONCE], how.tags, how.lock, origin, event)
+            for start in range(0, len(few), AT_ONCE)
+        ]
+        for outcome in await asyncio.gather(*rows, *writes, return_exceptions=True):
             if isinstance(outcome, BaseException):
                 raise outcome
 
+    def _taken(
+        self, archive: Archive, group: list[Member], how: Wanted
+    ) -> tuple[list[New], list[tuple[Member, bytes]]]:
+        """Those that lie in the index, ready for it, and the bodies of the others. Blocking."""
+        few, bodies = [], []
+        for member in group:
+            data = archive.read(member)
+            if member.size > INLINE:
+                bodies.append((member, data))
+                continue
+            sealing = self._sealing_of(how)
+            received = inlined(data, member.size, how.stated, {}, sealing)
+            few.append(New(member.name, received.content, how.facts_of(member, received, sealing)))
+        return few, bodies
+
+    def _sealing_of(self, how: Wanted) -> Sealing | None:
+        return self._keys.sealing(*how.encryption, how.held.encryption)
+
     async def _write(self, call: Call, bucket: str, member: Member, body: Body, how: Wanted) -> None:
-        kind, kms_key, customer = how.encryption
-        sealing = self._keys.sealing(kind, kms_key, customer, how.held.encryption)
-        stated = Stated(algorithm=how.algorithm, wanted=True)
-        received = await self._shelf.receive(body, stated, {}, member.size, sealing=sealing)
-        facts = replace(
-            how.facts,
-            headers={"ContentType": DEFAULT_TYPE},
-            metadata=member.metadata,
-            checksum=received.checksum,
-            encryption=None if sealing is None else sealing.kept,
-        )
+        sealing = self._sealing_of(how)
+        received = await self._shelf.receive(body, how.stated, {}, member.size, sealing=sealing)
+        facts = how.facts_of(member, received, sealing)
         await self._keep(bucket, member.name, received.content, facts, how.tags, origin_of(call), lock=how.lock)
 
     async def _keep(

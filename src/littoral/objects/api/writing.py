@@ -19,11 +19,11 @@ from littoral.objects.api.parts import (
 )
 from littoral.objects.checksums import Checksum, Stated
 from littoral.objects.conditions import check_write_conditions
-from littoral.objects.content import INLINE
 from littoral.objects.encryption import customer_key
 from littoral.objects.errors import error
 from littoral.objects.events import Origin
 from littoral.objects.facts import Content, Facts, version_member
+from littoral.objects.inline import INLINE
 from littoral.objects.lifecycle import expiration
 from littoral.objects.locks import lock_of
 from littoral.objects.names import check_key
