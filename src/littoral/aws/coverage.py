@@ -25,7 +25,7 @@ class ServiceCoverage:
 
 
 def of(service: str, api: type | object) -> ServiceCoverage:
-    """Coverage of an API object."""
+    """Coverage of an API object, or of a tuple of those that share a service."""
     found = operations(service, api)
     there = []
     for name, operation in sorted(found.items()):

@@ -75,9 +75,10 @@ class Visit(Asking):
 class Gateway:
     """Every AWS API of a place on one address.
 
-    ``services`` maps botocore's service name to an API object; ``routes`` a path prefix to a handler of its own
-    (``/_littoral/…``, ``/metrics``). Raises NotInTheModel where a service disagrees with its model. With ``lazy``
-    that is seen at the service's first call, which loads the model: where few calls come, few models take memory.
+    ``services`` maps botocore's service name to an API object, or to a tuple of those that share it, which are no more
+    than operations; ``routes`` a path prefix to a handler of its own (``/_littoral/…``, ``/metrics``). Raises
+    NotInTheModel where a service disagrees with its model. With ``lazy`` that is seen at the service's first call,
+    which loads the model: where few calls come, few models take memory.
     """
 
     def __init__(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,24 +27,31 @@ class Operation:
 
 
 def operations(service: str, api: object) -> dict[str, Operation]:
-    """The operations of an API object by name. Raises NotInTheModel."""
+    """The operations of an API object by name; of several, as a tuple, where capabilities share a service. Raises
+    NotInTheModel, also where two have the same."""
     model = models.service_model(service)
     names = {models.python_name(name): name for name in model.operation_names}
     found: dict[str, Operation] = {}
-    problems: list[str] = []
+    for each in api if isinstance(api, tuple) else (api,):
+        problems: list[str] = []
+        for attribute, honours in _marked(each):
+            name = names.get(attribute)
+            if name is None:
+                problems.append(f"{attribute} is not an operation")
+            elif name in found:
+                problems.append(f"{name} is another one's")
+            else:
+                found[name] = _bind(service, name, getattr(each, attribute), honours, problems)
+        if problems:
+            raise NotInTheModel(f"{type(each).__name__} for {service}: " + "; ".join(problems))
+    return found
+
+
+def _marked(api: object) -> Iterator[tuple[str, Honours]]:
     for attribute in dir(type(api)):
         honours = getattr(getattr(type(api), attribute, None), "__littoral_operation__", None)
-        if not isinstance(honours, Honours):
-            continue
-        if attribute not in names:
-            problems.append(f"{attribute} is not an operation")
-            continue
-        name = names[attribute]
-        method = getattr(api, attribute)
-        found[name] = _bind(service, name, method, honours, problems)
-    if problems:
-        raise NotInTheModel(f"{type(api).__name__} for {service}: " + "; ".join(problems))
-    return found
+        if isinstance(honours, Honours):
+            yield attribute, honours
 
 
 def _bind(service: str, name: str, method: Callable[..., Any], honours: Honours, problems: list[str]) -> Operation:

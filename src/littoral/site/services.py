@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from importlib import import_module
 
-# botocore's name of the service → where its class is. Imported when asked for: printing one must not load all.
+# botocore's name of the service → where its class is, or its classes, by spaces, where capabilities share a service.
+# Imported when asked for: printing one must not load all.
 API_CLASSES: dict[str, str] = {
     "cloudfront": "littoral.edge.cloudfront:CloudFront",
     "cloudfront-keyvaluestore": "littoral.edge.keyvalue:KeyValueStoreData",
@@ -32,8 +33,18 @@ API_CLASSES: dict[str, str] = {
 }
 
 
-def api_class(service: str) -> type:
+def api_classes(service: str) -> tuple[type, ...]:
     """Raises KeyError for a service that is not there."""
-    module, _, name = API_CLASSES[service].partition(":")
+    return tuple(_class(each) for each in API_CLASSES[service].split())
+
+
+def api_class(service: str) -> type:
+    """Of a service that is one class. Raises KeyError, ValueError."""
+    (found,) = api_classes(service)
+    return found
+
+
+def _class(where: str) -> type:
+    module, _, name = where.partition(":")
     found: type = getattr(import_module(module), name)
     return found
