@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,17 +112,10 @@ class Ground:
     ) -> list[str]:
         """How the keeper of a Python is started. ``programs``: further interpreters that instances may need; ``jars``:
         AWS's client for Java; ``node_modules``: what Node.js functions find beside their own packages."""
-        kind = str(self.prepared) if self.isolated else "bare"
-        zygote = ["-I", "-S", self.ours("runtime/zygote.py"), CONTROL, kind, *([self.bundle(bundle)] if boto else [])]
+        zygote = [*self._zygote, *([self.bundle(bundle)] if boto else [])]
         if not self.isolated:
             return [str(python), *zygote]
-        base = self.folder / "root"
-        base.mkdir(parents=True, exist_ok=True)
-        self.code.mkdir(parents=True, exist_ok=True)
-        real = Path(os.path.realpath(python))
-        binds = [(str(self.code), template.CODE)]
-        binds += [(str(HERE / name), f"{INSIDE}/{name}") for name in OURS]
-        binds += [(os.path.realpath(each), f"{RUNTIME}/{each.name}") for each in bundle.iterdir()]
+        binds = [(os.path.realpath(each), f"{RUNTIME}/{each.name}") for each in bundle.iterdir()]
         binds += [(os.path.realpath(each), self.jar(each)) for each in jars]
         if self.sockets is not None:
             binds.append((str(self.sockets), template.SOCKETS))
@@ -131,12 +124,36 @@ class Ground:
         for each in programs:
             if not _is_system(Path(os.path.realpath(each))):
                 binds.append((os.path.realpath(each), self.program(each)))
+        return self._entering(python, zygote, binds)
+
+    def job_command(self, python: Path, shown: Iterable[Path], job: Path) -> list[str]:
+        """How the keeper of a training job is started: ``shown`` are folders that are seen at their own paths,
+        read-only, ``job`` is its own, at ``template.JOB``."""
+        if not self.isolated:
+            return [str(python), *self._zygote]
+        binds = [(str(each), str(each)) for each in shown if not _is_system(each)]
+        return self._entering(python, self._zygote, binds, {"job": str(job)})
+
+    @property
+    def _zygote(self) -> list[str]:
+        return ["-I", "-S", self.ours("runtime/zygote.py"), CONTROL, str(self.prepared) if self.isolated else "bare"]
+
+    def _entering(
+        self, python: Path, zygote: list[str], further: list[tuple[str, str]], plan: Mapping[str, Any] | None = None
+    ) -> list[str]:
+        base = self.folder / "root"
+        base.mkdir(parents=True, exist_ok=True)
+        self.code.mkdir(parents=True, exist_ok=True)
+        real = Path(os.path.realpath(python))
+        binds = [(str(self.code), template.CODE)]
+        binds += [(str(HERE / name), f"{INSIDE}/{name}") for name in OURS]
+        binds += further
         inside, env = str(real), dict(ENVIRONMENT)
         if not _is_system(real):
             binds.append((str(real.parents[1]), LANGUAGE))
             inside, env["LD_LIBRARY_PATH"] = f"{LANGUAGE}/bin/{real.name}", f"{LANGUAGE}/lib"
-        plan = {"base": str(base), "binds": binds, "uid": FUNCTION_USER, "argv": [inside, *zygote], "env": env}
-        return [_own(), "-I", "-S", str(HERE / "isolation" / "enter.py"), json.dumps(plan)]
+        common = {"base": str(base), "binds": binds, "uid": FUNCTION_USER, "argv": [inside, *zygote], "env": env}
+        return [_own(), "-I", "-S", str(HERE / "isolation" / "enter.py"), json.dumps({**common, **(plan or {})})]
 
 
 def modules_in_layers(runtime: str) -> tuple[str, ...]:

@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 from littoral.aws.invoke import Invoker
 from littoral.aws.service import ServiceError
 from littoral.net.client import HttpClient
+from littoral.net.message import Body
 from littoral.objects.access.gate import Gate
 from littoral.objects.api import S3Api
 from littoral.objects.api.notification import Permits
@@ -28,6 +30,7 @@ from littoral.objects.encryption import Keys
 from littoral.objects.events import Origin
 from littoral.objects.facts import Facts
 from littoral.objects.index import Index
+from littoral.objects.listing import list_page
 from littoral.objects.outbox import Outbox
 from littoral.objects.replication.fetching import Destinations, FarBucket
 from littoral.objects.replication.sending import Replicator
@@ -159,6 +162,21 @@ class Objects:
         facts = Facts({"ContentType": content_type}, checked_metadata(metadata))
         origin = Origin("littoral", "127.0.0.1", "INPROCESS", self._clock())
         return await self.api.put_bytes(bucket, key, data, facts, origin)
+
+    async def put_body(self, bucket: str, key: str, body: Body, size: int) -> None:
+        """The same of a body of ``size`` bytes that need not be in memory."""
+        origin = Origin("littoral", "127.0.0.1", "INPROCESS", self._clock())
+        await self.api.put_body(bucket, key, body, size, Facts({"ContentType": DEFAULT_TYPE}), origin)
+
+    def keys(self, bucket: str, prefix: str) -> Iterator[tuple[str, int]]:
+        """All keys under a prefix, in order, with their sizes; what changes meanwhile may be seen or not. Raises
+        ServiceError: NoSuchBucket."""
+        self._index.bucket(bucket)
+        more, after = True, ""
+        while more:
+            page = list_page(partial(self._index.page, bucket), prefix=prefix, after=after)
+            more, after = page.truncated, page.last
+            yield from ((row[0], row[1]) for row in page.rows)
 
     def has_bucket(self, bucket: str) -> bool:
         try:

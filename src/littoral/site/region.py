@@ -47,6 +47,7 @@ from littoral.site.registry import CORE_DEVICES, REGISTRY, may, registry_handler
 from littoral.site.ruleweb import CONFIRM, confirmation_page
 from littoral.site.scrubbing import PATH as SCRUB
 from littoral.site.scrubbing import scrub_handler
+from littoral.site.training import open_training
 from littoral.tables import TableStore
 from littoral.things.credentials import PREFIX as ROLE_ALIASES
 from littoral.things.facade import Things
@@ -95,6 +96,7 @@ async def _region(place: Place, *, with_edge: bool) -> None:
         account=account,
     )
     functions, things = local.functions, local.things
+    training = await open_training(base, local)
     control = await Control.open(base.store.records("edge-control"))
     place.quiet(control.close)
     functions.replicas(partial(replicated, control))
@@ -114,6 +116,7 @@ async def _region(place: Place, *, with_edge: bool) -> None:
         "cloudfront": cloudfront,
         "cloudfront-keyvaluestore": KeyValueStoreData(control),
         "greengrassv2": greengrass,
+        "sagemaker": training.api,
         "secretsmanager": secrets.api,
         "snowball": boxes.api,
         "shield": Shield(control, attacks, account=account),
@@ -151,6 +154,7 @@ async def _region(place: Place, *, with_edge: bool) -> None:
     await local.objects.start()
     await local.schedules.start()
     tables.start()
+    await training.begin()
     await listen_mqtt(base, things, gateway, [base.authority.certificate_pem], base.names())
     place.ready = True
     if with_edge:

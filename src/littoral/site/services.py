@@ -24,6 +24,7 @@ API_CLASSES: dict[str, str] = {
     "lambda": "littoral.functions.api:LambdaApi",
     "logs": "littoral.functions.logs.api:LogsApi",
     "s3": "littoral.objects.api:S3Api",
+    "sagemaker": "littoral.training.api:TrainingApi",
     "scheduler": "littoral.schedules.api:SchedulerApi",
     "secretsmanager": "littoral.secrets.api:SecretsApi",
     "shield": "littoral.edge.ddos.api:Shield",

@@ -288,6 +288,15 @@ class Settings:
         None, COUNT, "MiB that function instances may take, all together", shown="80 % of what is free at the start"
     )
     functions_idle: float = _row(300.0, SECONDS, "An instance without work for so long is ended")
+    train_python: Path | None = _row(
+        None, PATH, "The Python that training scripts run in, with its packages", shown="the place's own"
+    )
+    train_workers: int | None = _row(
+        None, COUNT, "Workers of training jobs at once, all jobs together", shown="one a processor"
+    )
+    train_memory: int | None = _row(
+        None, COUNT, "MiB that one training job may take", shown="80 % of what is free at the start"
+    )
     edge_address: str | None = _row(
         None,
         URL,

@@ -133,7 +133,8 @@ def _hand_out(lifeline: int, port: int) -> None:
 def _confine() -> None:
     """Nothing of this can be undone, here or in what is started from here."""
     resource.setrlimit(resource.RLIMIT_NPROC, (PROCESSES, PROCESSES))
-    first.give_up(_filter, lambda: landlock.restrict(_abi, (template.TMP,)))
+    # the second folder is there for training jobs alone
+    first.give_up(_filter, lambda: landlock.restrict(_abi, (template.TMP, template.JOB)))
 
 
 def _lay(cell: dict[str, Any], label: str) -> None:

@@ -1,7 +1,7 @@
 """From the place's world into the keeper's: make the template root, give up every privilege, become the keeper.
 
 Usage: ``python -I -S enter.py PLAN``, a JSON object: ``base`` (an empty folder), ``binds`` ([[outside, inside], …]),
-``uid`` (whom to become when this is root), ``argv`` and ``env`` (what runs then, seen from inside).
+``uid`` (whom to become when this is root), ``argv`` and ``env`` (what runs then, seen from inside), perhaps ``job``.
 
 Ends with status 70 and one line on standard error when a layer cannot be put on: nothing runs without.
 """
@@ -39,7 +39,7 @@ def enter(plan: dict[str, Any]) -> None:
     privileged = os.geteuid() == 0
     group = cgroup.make(plan["uid"] if privileged else None)
     own(privileged=privileged)
-    template.build(plan["base"], [(source, target) for source, target in plan["binds"]], group)
+    template.build(plan["base"], [(source, target) for source, target in plan["binds"]], group, plan.get("job"))
     template.enter(plan["base"])
     if privileged:
         os.setgroups([])

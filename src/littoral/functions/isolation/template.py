@@ -21,6 +21,7 @@ SOCKETS, NUCLEUS = "/.nucleus", "/greengrass"  # a core's sockets, and where its
 HIDDEN = (CODE, GROUPS, SOCKETS)  # from instances, beneath EMPTY
 EMPTY = "/.empty"
 TASK, OPT, TMP = "/var/task", "/opt", "/tmp"  # noqa: S108 - the instance's own
+JOB = "/opt/ml"  # of a training job, which may write there; SageMaker's own path
 UID, GID = 993, 990  # inside; Lambda's own numbers
 
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store")
@@ -40,9 +41,10 @@ _ACCOUNTS = {
 }
 
 
-def build(base: str, binds: Sequence[tuple[str, str]], group: str | None = None) -> None:
+def build(base: str, binds: Sequence[tuple[str, str]], group: str | None = None, job: str | None = None) -> None:
     """Make the root on the empty folder ``base``; ``binds`` are (source outside, target inside), read-only;
-    ``group`` is the control group in which the keeper makes its instances'."""
+    ``group`` is the control group in which the keeper makes its instances'; ``job`` the folder of a training job, which
+    has shared memory, too: in its /tmp, where it counts."""
     kernel.mount(None, "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
     kernel.mount("littoral", base, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=0755,size=1m,nr_inodes=4k")
     for folder in (*HIDDEN, NUCLEUS, EMPTY, TASK, OPT, TMP, LAYER_MODULES, "/proc", "/dev", "/etc"):
@@ -66,6 +68,9 @@ def build(base: str, binds: Sequence[tuple[str, str]], group: str | None = None)
         _show(source, base + target)
     if group is not None:
         _bind(group, base + GROUPS)
+    if job is not None:
+        _bind(job, base + JOB)
+        os.symlink(TMP, f"{base}/dev/shm")  # noqa: PTH211, S108
     _bind("/proc", f"{base}/proc")  # a later one is only granted where a whole one is seen
 
 

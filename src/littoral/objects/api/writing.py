@@ -152,9 +152,13 @@ class WriteOperations(ExtractOperations):
 
     async def put_bytes(self, bucket: str, key: str, data: bytes, facts: Facts, origin: Origin) -> str:
         """The same for callers in this process; the ETag."""
+        return await self.put_body(bucket, key, BytesBody(data), len(data), facts, origin)
+
+    async def put_body(self, bucket: str, key: str, body: Body, size: int, facts: Facts, origin: Origin) -> str:
+        """And of what is no longer than ``size`` bytes, nor shorter."""
         check_key(key)
         sealing = self._keys.sealing(None, None, None, self._index.bucket(bucket).encryption)
-        received = await self._shelf.receive(BytesBody(data), Stated(), {}, len(data), sealing=sealing)
+        received = await self._shelf.receive(body, Stated(), {}, size, sealing=sealing)
         facts = replace(facts, encryption=None if sealing is None else sealing.kept)
         await self._keep(bucket, key, received.content, facts, (), origin)
         return received.content.etag
