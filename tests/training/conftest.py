@@ -43,7 +43,7 @@ class Lab:
     place: Running
 
     def __post_init__(self) -> None:
-        self.sagemaker = self.place.client("sagemaker")
+        self.sagemaker = self.place.client("sagemaker", parameter_validation=False)
         self.s3 = self.place.client("s3")
         self.logs = self.place.client("logs")
 

@@ -72,7 +72,7 @@ def files(folder: int | None) -> list[Left]:
 
 @contextmanager
 def opened(folder: int, left: Left) -> Iterator[BinaryIO]:
-    """One of ``files``. Raises OSError where it has become something else."""
+    """The file of that name. Raises OSError where it is something else by now."""
     *steps, name = left.name.split("/")
     at = os.dup(folder)
     try:
@@ -115,13 +115,12 @@ def read(root: Path, *steps: str, most: int) -> bytes | None:
     """The first bytes of a file; None where it is not there."""
     *folders, name = steps
     with beneath(root, *folders) as folder:
-        left = next((each for each in files(folder) if each.name == name), None)
-        if folder is None or left is None:
+        if folder is None:
             return None
         try:
-            with opened(folder, left) as file:
+            with opened(folder, Left(name, 0, 0)) as file:
                 return file.read(most)
-        except OSError:  # gone since
+        except OSError:  # not there, or a link
             return None
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 HOST = "algo-1"  # this machine; however many workers, it is one host
+LOOPBACK = "127.0.0.1"  # where workers meet: the sandbox's own name leads nowhere
 OWN = "sagemaker_"  # begins the names of hyperparameters that are not the script's
 
 
@@ -84,6 +85,7 @@ def environment(root: str, config: dict[str, Any], given: dict[str, Any]) -> dic
     told |= {f"channel_{name}": folder for name, folder in _folders(root, channels).items()}
     told |= {f"hp_{name}": value for name, value in own.items()}
     found = {f"SM_{name.upper()}": _text(value) for name, value in told.items()}
+    found["GLOO_SOCKET_IFNAME"] = "lo"
     found |= {"TRAINING_JOB_NAME": config["job"]["name"], "TRAINING_JOB_ARN": config["job"]["arn"]}
     found |= config["job"]["environment"]
     return found
@@ -111,7 +113,8 @@ def command(root: str, config: dict[str, Any], given: dict[str, Any]) -> list[st
         return ["/bin/sh", program, *own] if program.endswith(".sh") else [sys.executable, program, *own]
     if not _has_torch():
         raise Wrong(f"{sys.executable} has no torch, which several workers need: pip install 'littoral[train]'")
-    return [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={workers}", program, *own]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--local-addr={LOOPBACK}"]
+    return [*launcher, f"--nproc-per-node={workers}", program, *own]
 
 
 def _has_torch() -> bool:
