@@ -41,6 +41,7 @@ from littoral.site.keys import PATH as KEYS
 from littoral.site.keys import keys_handler
 from littoral.site.listening import listen_api, listen_mqtt
 from littoral.site.local import Local, open_local, open_secrets
+from littoral.site.models import open_models
 from littoral.site.place import Place
 from littoral.site.readings import gateway_observer
 from littoral.site.registry import CORE_DEVICES, REGISTRY, may, registry_handler, thing_groups_handler
@@ -95,6 +96,7 @@ async def _region(place: Place, *, with_edge: bool) -> None:
         region=region,
         account=account,
     )
+    models = await open_models(base, local.objects)
     functions, things = local.functions, local.things
     training = await open_training(base, local)
     control = await Control.open(base.store.records("edge-control"))
@@ -118,6 +120,7 @@ async def _region(place: Place, *, with_edge: bool) -> None:
         "greengrassv2": greengrass,
         "sagemaker": training.api,
         "secretsmanager": secrets.api,
+        "sagemaker": models.api,
         "snowball": boxes.api,
         "shield": Shield(control, attacks, account=account),
         "wafv2": Wafv2(

@@ -1,0 +1,112 @@
+"""What the operations share: names in ARNs, pages of lists, where a model's bytes are, the errors of the service."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, TypeVar
+
+from littoral.aws.service import ServiceError
+from littoral.models.registry.refusal import RegistryError
+
+PAGE: Final = 10
+Item = TypeVar("Item")
+
+
+class Buckets(Protocol):
+    """The place's objects."""
+
+    async def read(self, bucket: str, key: str, most: int) -> bytes:
+        """Raises ServiceError as GetObject does, and where there are more than ``most`` bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """Where this is, for ARNs."""
+
+    region: str
+    account: str
+
+    def arn(self, kind: str, name: str) -> str:
+        return f"arn:aws:sagemaker:{self.region}:{self.account}:{kind}/{name}"
+
+    def name(self, kind: str, given: str) -> str:
+        """Of a name or an ARN. Raises ValidationException for another kind's or place's."""
+        if not given.startswith("arn:"):
+            return given
+        before = self.arn(kind, "")
+        if not given.startswith(before):
+            raise invalid(f"{given} is no {kind} of this region and account.")
+        return given.removeprefix(before)
+
+
+def invalid(message: str) -> ServiceError:
+    return ServiceError("ValidationException", message, status=400)
+
+
+@contextmanager
+def worded() -> Iterator[None]:
+    """What the registry refuses, in the service's words."""
+    try:
+        yield
+    except RegistryError as problem:
+        raise invalid(str(problem)) from problem
+
+
+def bucket_and_key(url: str) -> tuple[str, str]:
+    """Of ``s3://bucket/key``. Raises ValidationException."""
+    scheme, _, rest = url.partition("://")
+    bucket, _, key = rest.partition("/")
+    if scheme != "s3" or not bucket or not key or key.endswith("/"):
+        raise invalid(f"ModelDataUrl {url}: here it is an object of this place, as s3://bucket/model.onnx.")
+    return bucket, key
+
+
+def only(given: Mapping[str, Any], honoured: Iterable[str], where: str) -> None:
+    """Raises NotImplemented where a nested member says what is not done here."""
+    more = sorted(key for key, value in given.items() if key not in honoured and value not in (None, "", [], {}, False))
+    if more:
+        raise ServiceError("NotImplemented", f"{where}: the field {more[0]} is not implemented here.", status=501)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What every List operation of the service takes."""
+
+    most: int = PAGE
+    token: str = ""
+    named: str = ""
+    after: float | None = None
+    before: float | None = None
+    by: str = "CreationTime"
+    order: str = "Ascending"
+
+
+def page(
+    found: Iterable[Item], asked: Asked, name: Callable[[Item], str], created: Callable[[Item], float]
+) -> tuple[list[Item], dict[str, str]]:
+    """The items asked for, and ``NextToken`` where there are more. Raises ValidationException for another token."""
+    kept = [
+        each
+        for each in found
+        if asked.named.lower() in name(each).lower()
+        and (asked.after is None or created(each) > asked.after)
+        and (asked.before is None or created(each) < asked.before)
+    ]
+    kept.sort(key=name if asked.by == "Name" else created, reverse=asked.order == "Descending")
+    if asked.token and not (asked.token.isascii() and asked.token.isdigit()):
+        raise invalid("NextToken is not one that was given.")
+    start = int(asked.token or 0)
+    more = {"NextToken": str(start + asked.most)} if start + asked.most < len(kept) else {}
+    return kept[start : start + asked.most], more
+
+
+def tags_of(tags: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """Raises ValidationException."""
+    found = {each["Key"]: each["Value"] for each in tags}
+    if len(found) != len(tags):
+        raise invalid("A tag key is given twice.")
+    if any(key.lower().startswith("aws:") for key in found):
+        raise invalid("Tag keys that begin with aws: are reserved.")
+    return found

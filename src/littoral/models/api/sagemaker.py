@@ -1,0 +1,9 @@
+"""The class for botocore's service "sagemaker", as far as models go."""
+
+from __future__ import annotations
+
+from littoral.models.api.packages import Packages
+
+
+class ModelsApi(Packages):
+    """https://docs.aws.amazon.com/sagemaker/latest/APIReference/"""
