@@ -6,32 +6,38 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
 
-from littoral.models.facade import Models
+from littoral.models.facade import Models, Serving
 from littoral.objects import Objects
-from littoral.site.models import ModelObjects
+from littoral.site.models import ModelObjects, confined, route_inference
 from littoral.store.embedded import EmbeddedStore
+from tests.models.clients import client
 from tests.support.served import Served, served
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder: Path = tmp_path_factory.mktemp("models")
+    made: list[Models] = []
 
     async def factory(store: EmbeddedStore) -> dict[str, Any]:
         objects = await Objects.open(store, folder / "objects")
-        models = await Models.open(store, folder, ModelObjects(objects), region="us-east-1", account="000000000000")
-        return {"s3": objects.api, "sagemaker": models.api, "close": [objects.close]}
+        serving = Serving(confined, 2 << 30)
+        models = await Models.open(
+            store, folder, ModelObjects(objects), serving, region="us-east-1", account="000000000000"
+        )
+        made.append(models)
+        return {
+            "s3": objects.api,
+            "sagemaker-runtime": models.runtime,
+            "sagemaker": models.api,
+            "close": [models.close, objects.close],
+        }
 
     with served(factory) as running:
+        route_inference(running.gateway, made[0], running.gateway._identity)
         yield running
-
-
-def client(place: Served, service: str) -> Any:
-    return boto3.client(service, config=Config(retries={"total_max_attempts": 1}), **place.client_kwargs)
 
 
 @pytest.fixture(scope="module")
@@ -44,3 +50,8 @@ def s3(place: Served) -> Any:
 @pytest.fixture(scope="module")
 def sagemaker(place: Served) -> Any:
     return client(place, "sagemaker")
+
+
+@pytest.fixture(scope="module")
+def runtime(place: Served) -> Any:
+    return client(place, "sagemaker-runtime")

@@ -108,6 +108,7 @@ class Gateway:
         self._region = region
         self._account = account
         self._routes = dict(routes or {})
+        self._exact: dict[str, Handler] = {}
         self._unsigned_routes: dict[str, Handler] = {}
         self._device_routes: dict[str, Callable[[Request], Answer | Awaitable[Answer] | None]] = {}
         self._visitors: Handler = _certificate_required
@@ -119,6 +120,10 @@ class Gateway:
     def route(self, prefix: str, handler: Handler) -> None:
         """Another path prefix on the API's listener."""
         self._routes[prefix] = handler
+
+    def exact_route(self, target: str, handler: Handler) -> None:
+        """One more address on the API's listener, and none beneath it."""
+        self._exact[target] = handler
 
     def unsigned_route(self, prefix: str, handler: Handler) -> None:
         """A path prefix that people open in a browser; a signed request on it is the API's."""
@@ -148,6 +153,9 @@ class Gateway:
             special = self._by_host(request.headers.get("host") or "")
             if special is not None:
                 return special(request)
+        exact = self._exact.get(request.target)
+        if exact is not None:
+            return exact(request)
         for prefix, handler in self._routes.items():
             if request.target.startswith(prefix):
                 return handler(request)

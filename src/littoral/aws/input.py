@@ -24,6 +24,7 @@ _INVALID = {
     "cloudfront": "InvalidArgument",
     "iot": "InvalidRequestException",
     "iot-data": "InvalidRequestException",
+    "sagemaker-runtime": "ValidationError",
     "shield": "InvalidParameterException",
 }
 

@@ -1,31 +1,92 @@
 """``Models``: the capability as the site sees it.
 
-models = await Models.open(store, folder, buckets, region="us-east-1", account="000000000000")
+models = await Models.open(store, folder, buckets, serving, region="us-east-1", account="000000000000")
+models.start()
 models.registry                  # Registry: what other parts of the place register with
-models.api                       # for botocore's service "sagemaker"
+models.api, models.runtime       # for botocore's services "sagemaker" and "sagemaker-runtime"
+models.inference(authenticate)   # a handler for /v2 and all beneath it
+await models.close()
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from littoral.aws.service import Principal
 from littoral.models.api.parts import Buckets, Here
+from littoral.models.api.runtime import RuntimeApi
 from littoral.models.api.sagemaker import ModelsApi
-from littoral.models.registry import Registry
+from littoral.models.registry import Registry, Version
+from littoral.models.registry.refusal import BadModel
 from littoral.models.registry.signing import Signer
+from littoral.models.serving.answers import CannotServe
+from littoral.models.serving.book import Book
+from littoral.models.serving.inference import Inference, artifact_of
+from littoral.models.serving.process import Limits
+from littoral.models.serving.server import Confine, Server
+from littoral.net.message import Handler, Request
 from littoral.store.embedded import EmbeddedStore
+
+log = logging.getLogger("littoral.models")
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """``confine`` makes the command of a model's process one that runs in its sandbox; ``memory``: bytes for all
+    models; ``threads`` of one model, 0 for one a processor."""
+
+    confine: Confine
+    memory: int
+    threads: int = 0
 
 
 class Models:
-    def __init__(self, registry: Registry, buckets: Buckets, here: Here) -> None:
+    """Made by ``open``."""
+
+    def __init__(self, registry: Registry, buckets: Buckets, here: Here, server: Server, book: Book) -> None:
         self.registry = registry
-        self.api = ModelsApi(registry, buckets, here)
+        self._server = server
+        self._book = book
+        self.api = ModelsApi(registry, buckets, here, book)
+        self.runtime = RuntimeApi(server, book)
+        registry.tried = self._tried
 
     @classmethod
-    async def open(cls, store: EmbeddedStore, folder: Path, buckets: Buckets, *, region: str, account: str) -> Self:
+    async def open(
+        cls, store: EmbeddedStore, folder: Path, buckets: Buckets, serving: Serving, *, region: str, account: str
+    ) -> Self:
         """``folder`` holds the key that versions are signed with. Raises StoreError, OSError."""
         signer = await asyncio.to_thread(Signer.load_or_create, folder / "signing.key")
-        registry = await Registry.open(store.records("models"), store.blobs("models"), signer)
-        return cls(registry, buckets, Here(region, account))
+        records = store.records("models")
+        registry = await Registry.open(records, store.blobs("models"), signer)
+        server = Server(serving.confine, serving.memory, Limits(serving.memory, serving.threads))
+        book = await Book.open(records, registry, server)
+        return cls(registry, buckets, Here(region, account), server, book)
+
+    def start(self) -> None:
+        """Endpoints that were on their way go on. Processes start with the first request."""
+        self._book.start()
+
+    async def close(self) -> None:
+        await self._book.close()
+        await self._server.close()
+
+    def inference(self, authenticate: Callable[[Request], Awaitable[Principal]]) -> Handler:
+        """``authenticate`` raises ServiceError."""
+        return Inference(self.registry, self._server, authenticate).handle
+
+    async def _tried(self, version: Version) -> None:
+        """What cannot be loaded is not approved, so what served before goes on. Raises BadModel."""
+        try:
+            await self._server.load(artifact_of(self.registry, version))
+        except CannotServe as problem:
+            if problem.kind == "model":
+                raise BadModel(f"it cannot be approved: {problem}") from problem
+            log.warning(
+                "version %s/%d is approved without having been loaded: %s", version.name, version.number, problem
+            )

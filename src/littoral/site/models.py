@@ -1,12 +1,43 @@
-"""A region's models: opened and wired to its objects."""
+"""A region's models: opened, wired to its objects, kept in their sandbox, and asked by who may ask."""
 
 from __future__ import annotations
 
-from littoral.aws.service import ServiceError
-from littoral.models.facade import Models
+import base64
+import hmac
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import littoral
+from littoral.aws.gateway import Gateway
+from littoral.aws.identity import Identity
+from littoral.aws.service import Principal, ServiceError
+from littoral.aws.signedonly import Authenticate
+from littoral.models.facade import Models, Serving
+from littoral.net.message import Request
 from littoral.objects import Objects
 from littoral.site.foundation import Foundation
 from littoral.store.durable import make_folder
+
+READER = Path(__file__).parents[1] / "functions/isolation/reader.py"
+SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache", "/etc/ld.so.conf", "/proc", "/sys/devices", "/sys/bus")
+
+
+def confined(command: Sequence[str]) -> list[str]:
+    """A model's process, that reads Python, its packages and what the system has of libraries; devices are GPUs'."""
+    python = {sys.prefix, sys.exec_prefix, sys.base_prefix, str(Path(sys.executable).resolve().parents[1])}
+    packages = {str(Path(littoral.__file__).parents[1]), *(each for each in sys.path if each.endswith("-packages"))}
+    plan = {
+        "read": sorted(python | packages | set(SYSTEM)),
+        "use": ["/dev/null", "/dev/urandom", "/dev/zero", *map(str, sorted(Path("/dev").glob("nvidia*")))],
+    }
+    return [sys.executable, "-I", "-S", str(READER), json.dumps(plan), *command]
+
+
+def unconfined(command: Sequence[str]) -> Sequence[str]:
+    """With ``--insecure-no-sandbox``."""
+    return command
 
 
 class ModelObjects:
@@ -34,6 +65,47 @@ async def open_models(base: Foundation, objects: Objects) -> Models:
     folder = base.folder / "models"
     make_folder(folder)
     settings = base.place.settings
-    return await Models.open(
-        base.store, folder, ModelObjects(objects), region=settings.region, account=settings.account
+    serving = Serving(
+        unconfined if settings.insecure_no_sandbox else confined,
+        settings.models_memory * 1024 * 1024,
+        settings.models_threads or 0,
     )
+    models = await Models.open(
+        base.store, folder, ModelObjects(objects), serving, region=settings.region, account=settings.account
+    )
+    base.place.part(models.close)
+    models.start()
+    return models
+
+
+def route_inference(gateway: Gateway, models: Models, identity: Identity) -> None:
+    """The Open Inference Protocol, for requests that are signed or have an access key by HTTP's Basic scheme, for
+    clients that sign nothing."""
+    handler = models.inference(signed_or_basic(identity, gateway.authenticate))
+    gateway.route("/v2/", handler)
+    gateway.exact_route("/v2", handler)
+
+
+def signed_or_basic(identity: Identity, authenticate: Authenticate) -> Authenticate:
+    async def decide(request: Request) -> Principal:
+        scheme, _, given = (request.headers.get("authorization") or "").partition(" ")
+        if scheme.lower() != "basic":
+            principal = await authenticate(request)
+            if principal.kind == "anonymous" and identity.verify:
+                raise ServiceError("MissingAuthenticationToken", "a signature, or an access key is needed", status=401)
+            return principal
+        try:
+            name, _, secret = base64.b64decode(given, validate=True).decode().partition(":")
+        except ValueError:
+            name, secret = "", ""
+        known = identity.secret_of(name)
+        if known is None or not hmac.compare_digest(known.encode(), secret.encode()):
+            raise ServiceError(
+                "UnrecognizedClientException", "the access key is not known or its secret another", status=401
+            )
+        principal = identity.principal(name)
+        if principal.limited or principal.account != identity.account:
+            raise ServiceError("AccessDeniedException", "this key may use S3, as bucket policies grant", status=403)
+        return principal
+
+    return decide

@@ -41,7 +41,7 @@ from littoral.site.keys import PATH as KEYS
 from littoral.site.keys import keys_handler
 from littoral.site.listening import listen_api, listen_mqtt
 from littoral.site.local import Local, open_local, open_secrets
-from littoral.site.models import open_models
+from littoral.site.models import open_models, route_inference
 from littoral.site.place import Place
 from littoral.site.readings import gateway_observer
 from littoral.site.registry import CORE_DEVICES, REGISTRY, may, registry_handler, thing_groups_handler
@@ -120,6 +120,7 @@ async def _region(place: Place, *, with_edge: bool) -> None:
         "greengrassv2": greengrass,
         "sagemaker": training.api,
         "secretsmanager": secrets.api,
+        "sagemaker-runtime": models.runtime,  # before the next, which signs alike and is told by its target
         "sagemaker": models.api,
         "snowball": boxes.api,
         "shield": Shield(control, attacks, account=account),
@@ -141,6 +142,7 @@ async def _region(place: Place, *, with_edge: bool) -> None:
     for prefix, handler in (routes | feed.routes()).items():
         gateway.route(prefix, handler)
     gateway.host_route(functions.by_host(partial(gateway.authenticate, scopes=frozenset(("lambda",)))))
+    route_inference(gateway, models, base.identity)
     gateway.unsigned_route(CONFIRM, confirmation_page(things))
     gateway.device_route(REGISTRY, registry_handler(things))
     for prefix, handler in discovery(things, greengrass, region, account).items():

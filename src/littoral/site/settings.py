@@ -321,6 +321,8 @@ class Settings:
     insecure_no_sandbox: bool = _row(
         False, SWITCH, "Run functions without isolation, as plain processes of the place's user (`littoral doctor`)"
     )
+    models_memory: int = _row(2048, COUNT, "MiB that models at work may take, all together")
+    models_threads: int | None = _row(None, COUNT, "Threads of one model at work", shown="one a processor")
     node: Path | None = _row(
         None,
         PATH,

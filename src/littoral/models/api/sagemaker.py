@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from littoral.models.api.packages import Packages
+from littoral.models.api.endpoints import Endpoints
 
 
-class ModelsApi(Packages):
+class ModelsApi(Endpoints):
     """https://docs.aws.amazon.com/sagemaker/latest/APIReference/"""

@@ -30,7 +30,6 @@ KINDS: Final = {  # TensorProto.DataType → the Open Inference Protocol's datat
     11: "FP64",
     12: "UINT32",
     13: "UINT64",
-    16: "BF16",
 }
 
 # the fields that lead to tensors, by the message: number → the message it holds

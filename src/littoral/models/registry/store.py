@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Self
 
@@ -63,7 +63,8 @@ class Registry:
         self._groups: dict[str, Group] = {}
         self._versions: dict[str, dict[int, Version]] = {}
         self._lock = asyncio.Lock()
-        self.held: list[Any] = []  # asked whether they still need the bytes of a digest: ``(sha256) -> bool``
+        self.held: list[Callable[[str], bool]] = []  # asked whether they still need the bytes of a digest
+        self.tried: Callable[[Version], Awaitable[None]] | None = None  # before a version is approved; raises BadModel
 
     @classmethod
     async def open(cls, records: Records, blobs: Blobs, signer: Signer) -> Self:
@@ -178,6 +179,8 @@ class Registry:
                 token,
             )
             made.signature = self._signer.sign(made.statement)
+            if stage == APPROVED and self.tried is not None:
+                await self.tried(made)
             await self._save_group(replace(group, last=number))  # first: a number that was given is never given again
             await self._save(made)
         return made
@@ -207,9 +210,13 @@ class Registry:
     async def data(self, version: Version) -> bytes:
         """Its ONNX file. Raises Untrue where it is not what was signed, StoreError."""
         check(version.statement, version.signature, self.key)
-        data = await self._blobs.get(version.sha256)
-        if await asyncio.to_thread(_sha256, data) != version.sha256:
-            raise Untrue(f"the file of {version.name}/{version.number} is not what was registered")
+        return await self.bytes_of(version.sha256)
+
+    async def bytes_of(self, sha256: str) -> bytes:
+        """Raises Untrue where they are others, StoreError."""
+        data = await self._blobs.get(sha256)
+        if await asyncio.to_thread(_sha256, data) != sha256:
+            raise Untrue(f"the file {sha256} is not what was registered")
         return data
 
     async def change(
@@ -237,6 +244,8 @@ class Registry:
                 said={**version.said, **(said or {})},
                 changed=time.time(),
             )
+            if stage == APPROVED and version.stage != APPROVED and self.tried is not None:
+                await self.tried(changed)
             await self._save(changed)
         return changed
 
@@ -249,6 +258,14 @@ class Registry:
             await self.forget(version.sha256)
 
     # ------------------------------------------------------------------------------------------------ bytes
+
+    async def keep(self, data: bytes) -> tuple[str, int]:
+        """The model in these bytes, for who has them without a version; digest and size. Raises BadModel."""
+        model, _, sha256 = await asyncio.to_thread(_read, data)
+        async with self._lock:
+            if await self._blobs.info(sha256) is None:
+                await self._blobs.put(sha256, model)
+        return sha256, len(model)
 
     async def forget(self, sha256: str) -> None:
         """The bytes of that digest, where nobody needs them any more."""

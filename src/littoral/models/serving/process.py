@@ -1,0 +1,216 @@
+"""A model's process, as the place has it: started, given a model, asked, ended. One batch at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+from littoral.models import frames
+from littoral.models.serving.answers import MOST_ROWS, USUAL_ROWS, Answer, Artifact, Ask, CannotServe
+
+BOOT: Final = 60.0  # seconds
+TAIL: Final = 2000  # of what it says at its end
+MODULE: Final = "littoral.models.runtime.worker"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    memory: int  # bytes that one model may allocate
+    threads: int = 0  # of one model; 0: one a processor
+    gpu: bool | None = None  # None: where ONNX Runtime offers one
+    seconds: float = 60.0  # for a batch, and for loading
+
+
+class Gone(Exception):
+    """The process has ended, or did not answer in time and was ended; the message says which."""
+
+
+class _Frames(asyncio.BufferedProtocol):
+    """Whole frames, read into place."""
+
+    def __init__(self) -> None:
+        self.heard: asyncio.Future[tuple[frames.Head, list[memoryview]]] | None = None
+        self.transport: Any = None
+        self._reset()
+
+    def _reset(self) -> None:
+        self._buffer, self._at, self._head = bytearray(frames.PREFIX.size), 0, -1
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return memoryview(self._buffer)[self._at :]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._at += nbytes
+        if self._at < len(self._buffer):
+            return
+        try:
+            if self._head < 0:
+                self._head, body = frames.lengths(self._buffer)
+                self._buffer, self._at = bytearray(self._head + body), 0
+                return
+            whole = memoryview(self._buffer)
+            said = frames.decoded(whole[: self._head], whole[self._head :])
+        except (ValueError, KeyError, TypeError, MemoryError):  # it is hostile, or broken
+            self.transport.abort()
+            return
+        self._reset()
+        if self.heard is not None and not self.heard.done():
+            self.heard.set_result(said)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.heard is not None and not self.heard.done():
+            self.heard.set_exception(Gone("the model's process has ended"))
+
+
+class ModelProcess:
+    def __init__(self, child: asyncio.subprocess.Process, protocol: _Frames, side: socket.socket) -> None:
+        self._child = child
+        self._protocol = protocol
+        self._side = side
+        self._tail = b""
+        self._told = asyncio.ensure_future(self._listen())
+
+    @classmethod
+    async def start(cls, confine: Callable[[Sequence[str]], Sequence[str]]) -> Self:
+        """Ready for a model. Raises CannotServe."""
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        side = ours.dup()
+        try:
+            command = confine([sys.executable, "-I", "-m", MODULE, str(theirs.fileno())])
+            child = await asyncio.create_subprocess_exec(
+                *command,
+                pass_fds=(theirs.fileno(),),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.PIPE,
+                env={"PATH": os.defpath, "LANG": "C.UTF-8"},
+                cwd="/",
+            )
+            protocol = _Frames()
+            protocol.heard = asyncio.get_running_loop().create_future()
+            await asyncio.get_running_loop().create_unix_connection(lambda: protocol, sock=ours)
+        except BaseException:
+            ours.close()
+            side.close()
+            raise
+        finally:
+            theirs.close()
+        made = cls(child, protocol, side)
+        try:
+            await made._hear(BOOT)
+        except Gone as problem:
+            await made.close()
+            raise CannotServe("gone", f"models cannot be run here: {made.last_words or problem}") from problem
+        except BaseException:
+            await made.close()
+            raise
+        return made
+
+    async def _listen(self) -> None:
+        assert self._child.stderr is not None
+        while chunk := await self._child.stderr.read(4096):
+            self._tail = (self._tail + chunk)[-TAIL:]
+
+    @property
+    def last_words(self) -> str:
+        lines = self._tail.decode("utf-8", "replace").strip().splitlines()
+        missing = "No module named" in (lines[-1] if lines else "")
+        return f"{lines[-1]}: pip install 'littoral[models]'" if missing else (lines[-1] if lines else "")
+
+    async def _hear(self, seconds: float) -> tuple[frames.Head, list[memoryview]]:
+        assert self._protocol.heard is not None
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._protocol.heard
+        except TimeoutError:
+            self.kill()
+            raise Gone(f"the model did not answer in {seconds:g} seconds") from None
+        except Gone:
+            code = await self._child.wait()
+            await self._told
+            how = f"by signal {-code}" if code < 0 else f"with status {code}"
+            raise Gone(f"the model's process has ended {how}") from None
+        finally:
+            self._protocol.heard = None
+
+    async def _ask(
+        self, head: frames.Head, parts: Sequence[frames.Bytes], seconds: float
+    ) -> tuple[frames.Head, list[memoryview]]:
+        if self._protocol.transport.is_closing():
+            raise Gone("the model's process has ended")
+        self._protocol.heard = asyncio.get_running_loop().create_future()
+        self._protocol.transport.writelines(frames.encoded(head, parts))
+        return await self._hear(seconds)
+
+    async def load(self, artifact: Artifact, limits: Limits) -> list[str]:
+        """The providers that it runs on. Raises CannotServe, Gone, and what reading raises."""
+        data = await artifact.read()
+        descriptor = os.memfd_create("model", os.MFD_CLOEXEC)
+        try:
+            with os.fdopen(os.dup(descriptor), "wb") as file:
+                await asyncio.to_thread(file.write, data)
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            socket.send_fds(self._side, [b"m"], [descriptor])
+        except OSError as problem:
+            raise Gone(f"the model's process cannot be given the model: {problem}") from problem
+        finally:
+            os.close(descriptor)
+        head = {
+            "memory": limits.memory,
+            "threads": limits.threads,
+            "gpu": limits.gpu,
+            "rows": artifact.rows,
+            "usual_rows": USUAL_ROWS,
+            "most_rows": MOST_ROWS,
+        }
+        said, _ = await self._ask(head, (), limits.seconds)
+        if "error" in said:
+            raise CannotServe("model", str(said["message"]))
+        return [str(each) for each in said["loaded"]]
+
+    async def batch(self, asks: Sequence[Ask], seconds: float) -> list[Answer | CannotServe]:
+        """An answer for each. Raises Gone."""
+        said, parts = await self._ask({"requests": [each.head for each in asks]}, [each.body for each in asks], seconds)
+        found: list[Answer | CannotServe] = []
+        at = 0
+        for each in said["answers"]:
+            if "error" in each:
+                found.append(CannotServe(str(each["error"]), str(each["message"])))
+            else:
+                found.append(Answer(parts[at : at + each["parts"]], each.get("header")))
+            at += each["parts"]
+        if len(found) != len(asks):
+            self.kill()
+            raise Gone("the model's process answered something else than was asked")
+        return found
+
+    @property
+    def memory(self) -> int:
+        """Bytes that it holds now; 0 where it has ended."""
+        try:
+            resident = Path(f"/proc/{self._child.pid}/statm").read_text().split()[1]
+        except (OSError, IndexError):
+            return 0
+        return int(resident) * os.sysconf("SC_PAGE_SIZE")
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self._child.kill()
+
+    async def close(self) -> None:
+        self.kill()
+        self._protocol.transport.abort()
+        self._side.close()
+        await self._child.wait()
+        await self._told
