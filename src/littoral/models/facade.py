@@ -29,7 +29,7 @@ from littoral.models.serving.book import Book
 from littoral.models.serving.inference import Inference, artifact_of
 from littoral.models.serving.process import Limits
 from littoral.models.serving.server import Confine, Server
-from littoral.net.message import Handler, Request
+from littoral.net.message import Handler, Headers, Request, Response, json_response
 from littoral.store.embedded import EmbeddedStore
 
 log = logging.getLogger("littoral.models")
@@ -79,6 +79,13 @@ class Models:
     def inference(self, authenticate: Callable[[Request], Awaitable[Principal]]) -> Handler:
         """``authenticate`` raises ServiceError."""
         return Inference(self.registry, self._server, authenticate).handle
+
+    async def file(self, request: Request) -> Response:
+        """For requests that are signed: the file of the digest that ends the path."""
+        stream = await self.registry.stream(request.raw_path.rpartition("/")[2])
+        if stream is None:
+            return json_response(404, {"message": "there is no model of this digest"})
+        return Response(200, Headers.of([("content-type", "application/octet-stream")]), stream)
 
     async def _tried(self, version: Version) -> None:
         """What cannot be loaded is not approved, so what served before goes on. Raises BadModel."""

@@ -13,8 +13,9 @@ import littoral
 from littoral.aws.gateway import Gateway
 from littoral.aws.identity import Identity
 from littoral.aws.service import Principal, ServiceError
-from littoral.aws.signedonly import Authenticate
+from littoral.aws.signedonly import Authenticate, signed_only
 from littoral.models.facade import Models, Serving
+from littoral.models.remote import FILES
 from littoral.net.message import Request
 from littoral.objects import Objects
 from littoral.site.foundation import Foundation
@@ -81,6 +82,7 @@ async def open_models(base: Foundation, objects: Objects) -> Models:
 def route_inference(gateway: Gateway, models: Models, identity: Identity) -> None:
     """The Open Inference Protocol, for requests that are signed or have an access key by HTTP's Basic scheme, for
     clients that sign nothing."""
+    gateway.route(FILES, signed_only(gateway.authenticate, models.file))
     handler = models.inference(signed_or_basic(identity, gateway.authenticate))
     gateway.route("/v2/", handler)
     gateway.exact_route("/v2", handler)

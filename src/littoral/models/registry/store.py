@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Self
 
@@ -211,6 +211,10 @@ class Registry:
         """Its ONNX file. Raises Untrue where it is not what was signed, StoreError."""
         check(version.statement, version.signature, self.key)
         return await self.bytes_of(version.sha256)
+
+    async def stream(self, sha256: str) -> AsyncIterator[bytes] | None:
+        """The file of that digest as it lies there; None where there is none. Whoever gets it checks it."""
+        return self._blobs.stream(sha256) if await self._blobs.info(sha256) is not None else None
 
     async def bytes_of(self, sha256: str) -> bytes:
         """Raises Untrue where they are others, StoreError."""
