@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from littoral.cli import quantising
 from littoral.cli.asking import Failed
 from littoral.site.settings import SettingsError
 
@@ -30,6 +31,7 @@ def add(commands: Any) -> None:
     )
     imported.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="where the ONNX model goes")
     imported.set_defaults(command=_import_mxnet)
+    quantising.add(what)
 
 
 def _import_mxnet(options: argparse.Namespace) -> int:
