@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from littoral.edge.plan.behaviour import pattern_matcher
 from littoral.edge.storable import end_to_end
 from littoral.net.message import Headers, Request, Response
 from littoral.protocols.httpcache.directives import date_text
@@ -158,6 +159,45 @@ async def test_the_cache_key_is_what_the_policy_selects(place: Edge) -> None:
     assert label(await place.get("/a?page=1", x_ward="7", cookie="bed=4")) == "Miss"
     first = place.origin.asked[0]
     assert (first.target, first.headers.get("x-ward"), first.headers.get("cookie")) == ("/a?page=1", "7", "bed=3")
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+async def test_names_of_cookies_have_wildcards(place: Edge, legacy: bool) -> None:
+    """Applications put a hash into them: wordpress_logged_in_…"""
+    names = listed(["wordpress_*", "s?d"])
+    if legacy:
+        values = {"QueryString": False, "Cookies": {"Forward": "whitelist", "WhitelistedNames": names}}
+        place.configure(behaviour={"CachePolicyId": "", "ForwardedValues": values})
+    else:
+        place.policies["own"] = cache_policy(CookiesConfig={"CookieBehavior": "whitelist", "Cookies": names})
+        place.configure(behaviour={"CachePolicyId": "own"})
+    await place.get("/a", cookie="wordpress_f00=1; noise=2; sid=3; side=4")
+    assert place.origin.asked[0].headers.get("cookie") == "wordpress_f00=1; sid=3"
+    assert label(await place.get("/a", cookie="wordpress_f00=1; noise=9; sid=3")) == "Hit"
+    assert label(await place.get("/a", cookie="wordpress_f01=1; sid=3")) == "Miss"
+
+
+async def test_all_cookies_but_those_of_a_pattern(place: Edge) -> None:
+    names = listed(["_ga*"])
+    place.policies["own"] = cache_policy(CookiesConfig={"CookieBehavior": "allExcept", "Cookies": names})
+    place.configure(behaviour={"CachePolicyId": "own"})
+    await place.get("/a", cookie="_ga=1; _ga_X=2; cart=3")
+    assert place.origin.asked[0].headers.get("cookie") == "cart=3"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "matches"),
+    [
+        ("*/a/*/a/*.jpg", "/img/" + "/a/" * 2700, False),  # minutes, where each star may take any of the others' part
+        ("*/a/*/a/*.jpg", "/img/a/b/a/c.jpg", True),
+        ("img/*.jp?g", "/img/x/y.jpeg", True),
+        ("img/*.jp?g", "/img/x.jpg", False),
+        ("/img/*", "/x/img/a", False),
+        ("*.css", "/a.css", True),
+    ],
+)
+def test_path_patterns(pattern: str, path: str, matches: bool) -> None:
+    assert pattern_matcher(pattern)(path) is matches
 
 
 async def test_key_parts_do_not_run_into_each_other(place: Edge) -> None:

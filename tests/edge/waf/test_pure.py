@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from typing import Any
 
@@ -60,6 +61,19 @@ CASES: list[tuple[str, bytes, bytes]] = [
 @pytest.mark.parametrize(("name", "given_value", "expected"), CASES)
 def test_transformations(name: str, given_value: bytes, expected: bytes) -> None:
     assert WAF[name](given_value) == expected
+
+
+@pytest.mark.parametrize("name", sorted(WAF))
+@pytest.mark.parametrize("unit", [b" ", b";", b"\\", b"../"])
+def test_the_time_of_a_transformation_is_linear(name: str, unit: bytes) -> None:
+    """Two minutes a core for 64 KiB of spaces, where it is not: this test then runs out of time."""
+    WAF[name](b"a" + unit * (65536 // len(unit)) + b"!")
+
+
+@given(st.text("a ;,/(\t^'", max_size=40))
+def test_a_command_line_has_no_spaces_before_slashes_and_brackets(text: str) -> None:
+    spaced = re.sub(r"[ ;,\t]", " ", text.replace("^", "").replace("'", ""))
+    assert WAF["CMD_LINE"](text.encode()).decode() == re.sub(r" {2,}", " ", re.sub(r" +(?=[/(])", "", spaced))
 
 
 def test_each_transformation_of_the_model_is_there() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import unquote
@@ -10,6 +11,7 @@ from urllib.parse import unquote
 from littoral.edge.plan.document import Document, items
 from littoral.net.message import Headers
 from littoral.protocols.httpcache import Ttl
+from littoral.protocols.iam.wildcards import wildcard
 
 REFUSED = re.compile(r";\s*q\s*=\s*0(\.0*)?\s*$", re.IGNORECASE)  # of an encoding (RFC 9110 s. 12.4.2)
 
@@ -20,13 +22,24 @@ class Selection:
 
     mode: str = "none"  # none, whitelist, allExcept, all, allViewer, allViewerAndWhitelistCloudFront
     names: frozenset[str] = frozenset()
+    pattern: re.Pattern[str] | None = None  # of those names that have wildcards
 
     def takes(self, name: str) -> bool:
         if self.mode in {"all", "allViewer", "allViewerAndWhitelistCloudFront"}:
             return True
         if self.mode == "whitelist":
-            return name in self.names
-        return self.mode == "allExcept" and name not in self.names
+            return self._names(name)
+        return self.mode == "allExcept" and not self._names(name)
+
+    def _names(self, name: str) -> bool:
+        return name in self.names or (self.pattern is not None and self.pattern.fullmatch(name) is not None)
+
+
+def of_cookies(mode: str, names: Iterable[str]) -> Selection:
+    """Names of cookies have wildcards: ``*`` is any characters, ``?`` is one."""
+    names = frozenset(names)
+    wild = [wildcard(name) for name in sorted(names) if "*" in name or "?" in name]
+    return Selection(mode, names, re.compile("|".join(wild)) if wild else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +55,16 @@ class Choice:
 
 
 def choice_of(config: Document) -> Choice:
-    def selection(part: str, kind: str, lower: bool) -> Selection:
+    def chosen(part: str) -> tuple[str, list[str]]:
         found = config.get(f"{part}Config") or {}
-        names = (found.get(kind) or {}).get("Items") or ()
-        mode = found.get(f"{part[:-1]}Behavior", "none")
-        return Selection(mode, frozenset(name.lower() if lower else name for name in names))
+        return found.get(f"{part[:-1]}Behavior", "none"), items(found, part)
 
+    headers, names = chosen("Headers")
+    query, parameters = chosen("QueryStrings")
     return Choice(
-        selection("Headers", "Headers", True),
-        selection("Cookies", "Cookies", False),
-        selection("QueryStrings", "QueryStrings", False),
+        Selection(headers, frozenset(name.lower() for name in names)),
+        of_cookies(*chosen("Cookies")),
+        Selection(query, frozenset(parameters)),
         bool(config.get("EnableAcceptEncodingGzip")),
         bool(config.get("EnableAcceptEncodingBrotli")),
     )
@@ -60,13 +73,12 @@ def choice_of(config: Document) -> Choice:
 def forwarded_values(item: Document) -> tuple[Choice, Choice, Ttl]:
     values = item.get("ForwardedValues") or {}
     cookies = values.get("Cookies") or {}
-    names = frozenset((cookies.get("WhitelistedNames") or {}).get("Items") or ())
     headers = [name.lower() for name in items(values, "Headers")]
     query_keys = frozenset(items(values, "QueryStringCacheKeys"))
     all_query = Selection("all") if values.get("QueryString") else Selection()
     choice = Choice(
         Selection("whitelist", frozenset(headers)) if headers and headers != ["*"] else Selection(),
-        Selection(cookies.get("Forward", "none"), names),
+        of_cookies(cookies.get("Forward", "none"), items(cookies, "WhitelistedNames")),
         Selection("whitelist", query_keys) if query_keys and values.get("QueryString") else all_query,
         gzip=bool(item.get("Compress")),
     )

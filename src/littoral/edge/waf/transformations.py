@@ -279,12 +279,13 @@ def remove_comments_char(data: bytes) -> bytes:
 
 def _command(deleted: bytes) -> Transformation:
     separators = bytes.maketrans(b",;\t\n\r\f\v", b"       ")
-    before = re.compile(rb" +(?=[/(])")
     runs = re.compile(rb" {2,}")
 
     def apply(data: bytes) -> bytes:
         text = data.translate(separators, deleted).lower()
-        return runs.sub(b" ", before.sub(b"", text)) if b" " in text else text
+        if b" " not in text:
+            return text
+        return runs.sub(b" ", text).replace(b" /", b"/").replace(b" (", b"(")
 
     return apply
 

@@ -6,7 +6,9 @@ import re
 from datetime import UTC, datetime
 from email.utils import formatdate
 
-DIRECTIVE = re.compile(r"\s*([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*(?:=\s*(\"(?:[^\"\\]|\\.)*\"|[^\s,;]*))?\s*(?:,|$)")
+DIRECTIVE = re.compile(  # possessive: what is no directive is seen in one pass, however many spaces it has
+    r"\s*+([!#$%&'*+.^_`|~0-9A-Za-z-]++)\s*+(?:=\s*+(\"(?:[^\"\\]|\\.)*+\"|[^\s,;]*+))?\s*+(?:,|$)"
+)
 BARE = "|".join(  # RFC 8941 s. 3.3: number, string, token, bytes, boolean
     (
         r"-?\d{1,15}(?:\.\d{1,3})?",
