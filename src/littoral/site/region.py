@@ -80,6 +80,31 @@ def _greengrass(base: Foundation, local: Local) -> Greengrass:
     return greengrass
 
 
+async def _boxes(base: Foundation, local: Local) -> BoxJobs:
+    return await BoxJobs.open(
+        base.store.records("box"),
+        base.folder / "box.key",
+        base.authority,
+        BoxBuckets(local.objects, base.identity.root),
+        base.identity.root.secret.encode(),
+        region=base.place.settings.region,
+        account=base.place.settings.account,
+    )
+
+
+def _device_routes(base: Foundation, gateway: Gateway, local: Local, greengrass: Greengrass) -> None:
+    """What devices and cores ask by their certificates."""
+    functions, things = local.functions, local.things
+    region, account = base.place.settings.region, base.place.settings.account
+    gateway.device_route(REGISTRY, registry_handler(things))
+    for prefix, handler in discovery(things, greengrass, region, account).items():
+        gateway.device_route(prefix, handler)
+    gateway.device_route(CORE_DEVICES, thing_groups_handler(things, f"arn:aws:greengrass:{region}:{account}"))
+    gateway.device_route(ROLE_ALIASES, things.credentials(partial(assume, base.identity)).handle)
+    for prefix, handler in functions.routes().items():
+        gateway.device_route(prefix, handler)
+
+
 async def _region(place: Place, *, with_edge: bool) -> None:
     base = await lay(place)
     region, account = place.settings.region, place.settings.account
@@ -87,15 +112,7 @@ async def _region(place: Place, *, with_edge: bool) -> None:
     place.part(tables.close)
     secrets = await open_secrets(base)
     local = await open_local(base, tables, secrets)
-    boxes = await BoxJobs.open(
-        base.store.records("box"),
-        base.folder / "box.key",
-        base.authority,
-        BoxBuckets(local.objects, base.identity.root),
-        base.identity.root.secret.encode(),
-        region=region,
-        account=account,
-    )
+    boxes = await _boxes(base, local)
     models = await open_models(base, local.objects)
     functions, things = local.functions, local.things
     training = await open_training(base, local)
@@ -118,10 +135,9 @@ async def _region(place: Place, *, with_edge: bool) -> None:
         "cloudfront": cloudfront,
         "cloudfront-keyvaluestore": KeyValueStoreData(control),
         "greengrassv2": greengrass,
-        "sagemaker": training.api,
         "secretsmanager": secrets.api,
         "sagemaker-runtime": models.runtime,  # before the next, which signs alike and is told by its target
-        "sagemaker": models.api,
+        "sagemaker": (models.api, training.api),
         "snowball": boxes.api,
         "shield": Shield(control, attacks, account=account),
         "wafv2": Wafv2(
@@ -144,13 +160,7 @@ async def _region(place: Place, *, with_edge: bool) -> None:
     gateway.host_route(functions.by_host(partial(gateway.authenticate, scopes=frozenset(("lambda",)))))
     route_inference(gateway, models, base.identity)
     gateway.unsigned_route(CONFIRM, confirmation_page(things))
-    gateway.device_route(REGISTRY, registry_handler(things))
-    for prefix, handler in discovery(things, greengrass, region, account).items():
-        gateway.device_route(prefix, handler)
-    gateway.device_route(CORE_DEVICES, thing_groups_handler(things, f"arn:aws:greengrass:{region}:{account}"))
-    gateway.device_route(ROLE_ALIASES, things.credentials(partial(assume, base.identity)).handle)
-    for prefix, handler in functions.routes().items():
-        gateway.device_route(prefix, handler)
+    _device_routes(base, gateway, local, greengrass)
     await things.start()
     await greengrass.start()
     place.part(greengrass.close)
