@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 from littoral.core.logmanager.configuration import NAME, Upload, settings_of
 from littoral.core.logmanager.events import LARGEST, MOST_EVENTS, LogEvent, batches_of, events_of
 from littoral.core.recipe import BadComponent
+from littoral.core.refusal import Refused
 from littoral.tour.link import Link as Cable
 from tests.core.world import CORE, CorePlace, RegionPlace, until
 
@@ -94,6 +95,50 @@ async def test_words_of_a_component_arrive_once_with_the_cable_out_meanwhile(
     assert await until(lambda: arrived(5)) == [*wanted, "three", "four"]
     await until(lambda: not older.exists())  # it was sent, and is not to stay
     assert words.exists()
+
+
+async def test_words_of_a_function_arrive_once_too_and_are_there_on_the_device(
+    region: RegionPlace, place: CorePlace, cable: Cable
+) -> None:
+    name = "ward.Speaking"
+    source = "def handler(event, context):\n    print('heard', event)\n"
+    await region.role_alias()
+    arn = await region.function(source=source)
+    await region.component(arn, name, eventSources=[{"topic": "ask", "type": "PUB_SUB"}])
+    merge = {
+        "logsUploaderConfiguration": {"componentLogsConfigurationMap": {name: {"minimumLogLevel": "INFO"}}},
+        "periodicUploadIntervalSec": OFTEN,
+    }
+    wanted = {NAME: {"componentVersion": "2.3.0", "configurationUpdate": {"merge": json.dumps(merge)}}}
+    assert (
+        await region.outcome(await region.deploy(**wanted, ward__Speaking={"componentVersion": "1.0.0"})) == "SUCCEEDED"
+    )
+
+    async def heard() -> list[str]:
+        group = f"/aws/greengrass/UserComponent/us-east-1/{name}"
+        return [each for each in await told(region, group) if each.startswith("heard")]
+
+    async def here() -> list[str]:
+        return [each for each in (await place.core.operator.log(name, 100)).splitlines() if each.startswith("heard")]
+
+    async def said(where: Any, count: int) -> bool:
+        return len(await where()) == count
+
+    await place.publish("ask", 1)
+    await until(lambda: said(heard, 1))
+    cable.cut()
+    await until(lambda: not place.core.link.stats.connected)
+    await place.publish("ask", 2)
+    await until(lambda: said(here, 2))
+    await place.stop()
+    await place.start()
+    cable.restore()
+    await until(lambda: said(heard, 2))
+    await place.publish("ask", 3)
+    await until(lambda: said(heard, 3))
+    assert await heard() == await here() == ["heard 1", "heard 2", "heard 3"]
+    with pytest.raises(Refused, match="the core's own log"):
+        await place.core.operator.log(NAME, 1)
 
 
 async def test_the_core_s_own_log(region: RegionPlace, place: CorePlace) -> None:

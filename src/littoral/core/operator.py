@@ -20,7 +20,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from urllib.parse import parse_qs, unquote
 from littoral.core.deployments import CoreDeployments
 from littoral.core.link import Link
 from littoral.core.local.orders import NoSuchDeployment
+from littoral.core.public import PUBLIC
 from littoral.core.recipe import BadComponent
 from littoral.core.refusal import Refused
 from littoral.core.retrying import PATH, Retrying
@@ -45,7 +46,8 @@ _ACTION = re.compile(r"/components/([^/]+)/(restart|stop)")
 
 
 class Operator:
-    """``handle`` is for the socket, ``status`` and ``log`` for whoever else may look."""
+    """``handle`` is for the socket, ``status`` and ``log`` for whoever else may look. ``last_words`` gives what a
+    function said; None for what is no function."""
 
     def __init__(
         self,
@@ -54,6 +56,7 @@ class Operator:
         link: Link,
         spool: Spool,
         deployments: CoreDeployments,
+        last_words: Callable[[str, int], Awaitable[Sequence[str] | None]],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._thing = thing
@@ -62,6 +65,7 @@ class Operator:
         self._spool = spool
         self.retrying = Retrying(spool, link.draining)
         self._deployments = deployments
+        self._last_words = last_words
         self._clock = clock
         self._began = clock()
         self.token = secrets.token_urlsafe(32)
@@ -83,11 +87,19 @@ class Operator:
             "components": self._deployments.listed(),
         }
 
-    def log(self, component: str, lines: int) -> str:
-        """The last lines of a component that is a program. Raises Refused."""
+    async def log(self, component: str, lines: int) -> str:
+        """The last lines that a program or a function said. Raises Refused."""
         if not 1 <= lines <= MOST_LINES:
             raise Refused(400, f"lines must be from 1 to {MOST_LINES}")
         self._known(component)
+        if component in PUBLIC:
+            raise Refused(409, f"{component} is played by the core itself: what it says is in the core's own log")
+        try:
+            said = await self._last_words(component, lines)
+        except StoreError as problem:
+            raise Refused(503, str(problem)) from problem
+        if said is not None:
+            return "".join(f"{line}\n" for line in said)
         file = self._logs / f"{component}.log"
         try:
             with file.open("rb") as words:
@@ -143,7 +155,7 @@ class Operator:
         if request.method == "GET" and path == "/status":
             return _json(await self.status())
         if request.method == "GET" and path == "/logs":
-            return self.logs(query)
+            return await self.logs(query)
         if request.method == "POST" and path == "/deployments":
             return _json({"deploymentId": await self.deploy(request)})
         if request.method == "POST" and (canceled := _CANCEL.fullmatch(path)) is not None:
@@ -170,12 +182,12 @@ class Operator:
             return Response(200, Headers.of([("content-type", "application/octet-stream")]), payload)
         raise Refused(404, f"{method} /rejected/{what} is not here")
 
-    def logs(self, query: dict[str, list[str]]) -> Response:
+    async def logs(self, query: dict[str, list[str]]) -> Response:
         """The answer to a question about a log. Raises Refused."""
         given = query.get("lines", ["100"])[0]
         if not given.isdecimal():
             raise Refused(400, "lines must be a number")
-        text = self.log(query.get("component", [""])[0], int(given[:9]))
+        text = await self.log(query.get("component", [""])[0], int(given[:9]))
         return Response(200, Headers.of([("content-type", "text/plain; charset=utf-8")]), text.encode())
 
     def _known(self, component: str) -> None:

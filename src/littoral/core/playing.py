@@ -21,11 +21,13 @@ from littoral.core.lambdamanager import subscriptions
 from littoral.core.lambdamanager.router import SubscriptionRouter
 from littoral.core.link import Backoff, Link, Upstream
 from littoral.core.logmanager import configuration as logmanager
+from littoral.core.logmanager.speakers import Speakers
 from littoral.core.logmanager.uploads import LogManager
 from littoral.core.mqttsettings import NAME as NUCLEUS
 from littoral.core.mqttsettings import MqttNucleus
 from littoral.core.nucleus.nucleus import Nucleus
 from littoral.core.nucleusparts import NucleusParts
+from littoral.core.ports import Functions
 from littoral.core.public import Played
 from littoral.core.routes import Routes
 from littoral.core.shadowmanager import settings as shadowmanager
@@ -66,6 +68,7 @@ class Surroundings:
     fleet: FleetStatusService
     pace: Pace  # of components' requests of shadows
     clients: ClientPlace
+    functions: Functions
 
 
 @dataclass(slots=True)
@@ -87,7 +90,8 @@ class Players:
             core.records, core.folder / "secrets.key", upward, nucleus, lambda: core.link.stats.connected
         )
         core.link.on_connected(secrets.refresh)
-        logs = LogManager(core.records, upward, core.folder / "logs", core.thing, core.region, core.log_form)
+        speakers = Speakers(core.nucleus.functions, core.functions)
+        logs = LogManager(core.records, upward, core.folder / "logs", core.thing, core.region, core.log_form, speakers)
         core.link.on_connected(logs.connected)
 
         def states() -> list[str]:

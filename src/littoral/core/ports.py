@@ -118,6 +118,15 @@ Allows = Callable[[Call, str, str], bool]
 """(call, action, resource ARN): whether the policies of the calling certificate allow it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A line that a function said. ``mark`` is its place: what is asked for after it comes later."""
+
+    mark: str
+    at: int  # Unix milliseconds
+    text: str
+
+
 class Functions(Protocol):
     """The functions of the core."""
 
@@ -147,6 +156,12 @@ class Functions(Protocol):
 
     def failure(self, component: LambdaComponent) -> str:
         """Why one of them does not run; "" where it does."""
+
+    async def words(self, component: LambdaComponent, after: str, limit: int) -> Sequence[Word]:
+        """What its function has said, the oldest first; ``after`` "" is from the beginning. Raises StoreError."""
+
+    async def last_words(self, component: LambdaComponent, limit: int) -> Sequence[str]:
+        """The last of it. Raises StoreError."""
 
     def invoke(self, invocation: Invocation) -> Awaitable[InvokeResult]: ...
 

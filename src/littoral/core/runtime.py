@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -154,6 +154,7 @@ class Core:
                 fleet,
                 pace,
                 clients,
+                functions,
             )
         )
         applying = Applying(
@@ -182,8 +183,13 @@ class Core:
         operations |= players.operations
         lambdas = LambdaManager(nucleus, functions, routes, players.router, players.secrets, operations)
         functions.surround(nucleus.surroundings)
+
+        async def last_words(name: str, lines: int) -> Sequence[str] | None:
+            function = nucleus.functions.component(name)
+            return None if function is None else await functions.last_words(function, lines)
+
         ipc = IpcServer(settings.socket, nucleus, operations, settings.shown)
-        operator = Operator(settings.thing, settings.folder, link, spool, deployments)
+        operator = Operator(settings.thing, settings.folder, link, spool, deployments, last_words)
         return cls(spool, link, source, routes, deployments, ipc, operator, players.auth, lambdas, settings.shown)
 
     async def start(self) -> None:

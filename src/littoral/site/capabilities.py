@@ -17,11 +17,11 @@ from littoral.aws.identity import AccessKey
 from littoral.aws.invoke import Invocation, InvokeResult
 from littoral.aws.service import Call, ServiceError
 from littoral.aws.sign import presign
-from littoral.core.ports import JobExecution
+from littoral.core.ports import JobExecution, Word
 from littoral.core.recipe import LambdaComponent
 from littoral.functions import Functions, Placement, SourceRecord
-from littoral.functions.logs.group import Settings
-from littoral.functions.logs.segment import Entry
+from littoral.functions.logs.group import Query, Settings
+from littoral.functions.logs.segment import Entry, Key
 from littoral.functions.logs.store import NoGroup
 from littoral.objects import Objects
 from littoral.protocols.mqtt.properties import PublishProperties
@@ -275,6 +275,17 @@ class CoreFunctions:
     async def remove(self, name: str, version: str) -> None:
         await self._functions.uninstall(name, version)
 
+    async def words(self, component: LambdaComponent, after: str, limit: int) -> list[Word]:
+        query = Query(after=Key.of(after) if after else None, limit=limit)
+        try:
+            page = await self._functions.logs.select(_words_of(component), query)
+        except NoGroup:
+            return []
+        return [Word(each.key.text(), each.timestamp, each.message) for each in page.events]
+
+    async def last_words(self, component: LambdaComponent, limit: int) -> list[str]:
+        return [each.message for each in await self._functions.logs.read(_words_of(component), limit=limit)]
+
     def invoke(self, invocation: Invocation) -> Awaitable[InvokeResult]:
         self._begin()
         return self._functions.invoke(invocation)
@@ -283,6 +294,10 @@ class CoreFunctions:
         if self._begins is not None:
             begins, self._begins = self._begins, None
             begins()
+
+
+def _words_of(component: LambdaComponent) -> str:
+    return f"/aws/lambda/{component.function}"
 
 
 COMPONENT = "component "  # before its name, as a client id: no thing is called so

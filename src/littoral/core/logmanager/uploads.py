@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from littoral.core.logmanager.configuration import Settings, Upload, settings_of
-from littoral.core.logmanager.events import LARGEST, LogEvent, batches_of, events_of
+from littoral.core.logmanager.events import LARGEST, MOST_EVENTS, LogEvent, batches_of, events_of
+from littoral.core.logmanager.speakers import Speakers
 from littoral.core.logmanager.systemlog import FILE, SystemLog
 from littoral.core.upward import Declined, Unreachable, Upward
 from littoral.store.contract import Records, StoreError
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 
 CHUNK: Final = 1024 * 1024  # bytes read at once
 HEAD: Final = 1024  # bytes that tell one file from another
+WORDS: Final = "words/"  # before the name of a function's component: how far its words are uploaded
 SYSTEM: Final = "System"  # the group of the core's own log
 Position = dict[str, int]
 """How many bytes of each file are done, by its identity."""
@@ -37,13 +39,21 @@ class LogManager:
     """``folder`` is where the logs are."""
 
     def __init__(
-        self, records: Records, upward: Upward, folder: Path, thing: str, region: str, form: logging.Formatter
+        self,
+        records: Records,
+        upward: Upward,
+        folder: Path,
+        thing: str,
+        region: str,
+        form: logging.Formatter,
+        speakers: Speakers,
     ) -> None:
         self._positions = Documents(records, "logmanager/")
         self._upward = upward
         self._folder = folder
         self._thing = thing
         self._region = region
+        self._speakers = speakers
         self._system = SystemLog(folder, form)
         self._settings: Settings | None = None
         self._task: asyncio.Task[None] | None = None
@@ -104,6 +114,9 @@ class LogManager:
 
     async def _upload(self, name: str, group: str, upload: Upload) -> None:
         """Raises Declined, Unreachable, StoreError, OSError."""
+        if self._speakers.known(name):
+            await self._upload_words(name, group, upload)
+            return
         position: Position = await self._positions.get(name) or {}
         there = {}
         for file in (self._folder / f"{name}.log.1", self._folder / f"{name}.log"):
@@ -113,6 +126,17 @@ class LogManager:
         for identity, file in there.items():
             await self._upload_file(name, group, upload, file, identity, position)
         self._make_room(name, upload, position)
+
+    async def _upload_words(self, name: str, group: str, upload: Upload) -> None:
+        """Of a function."""
+        key = f"{WORDS}{name}"
+        after = str((await self._positions.get(key) or {}).get("after", ""))
+        while words := await self._speakers.words(name, after, MOST_EVENTS):
+            events = [event for word in words for event in events_of(word.text.encode(), upload, word.at)]
+            for day, batch in batches_of(events):
+                await self._put(group, f"/{day}/thing/{self._thing}", batch)
+            after = words[-1].mark
+            await self._positions.put(key, {"after": after})
 
     async def _upload_file(
         self, name: str, group: str, upload: Upload, file: Path, identity: str, position: Position

@@ -41,7 +41,7 @@ class CorePage:
             )
         if request.method == "GET" and request.raw_path == f"{PATH}/logs":
             try:
-                return self._operator.logs(parse_qs(request.query_string))
+                return await self._operator.logs(parse_qs(request.query_string))
             except Refused as refused:
                 return _text(refused.status, str(refused))
         return page(request, _FILES)
