@@ -233,7 +233,7 @@ def test_with_the_region_gone_the_device_still_answers(places: tuple[Running, Pl
     deadline = time.monotonic() + 60
     while json.loads(asked(core, "status", "--json"))["link"]["connected"]:
         assert time.monotonic() < deadline
-    assert "down: " in asked(core, "status")
+    assert "down for " in asked(core, "status")
     assert NAME in asked(core, "components")
     assert asked(core, "stop", NAME) == f"{NAME}: stopped\n"
     assert asked(core, "restart", NAME) == f"{NAME}: restarted\n"
@@ -241,5 +241,6 @@ def test_with_the_region_gone_the_device_still_answers(places: tuple[Running, Pl
         assert time.monotonic() < deadline
     assert "awake as " in asked(core, "logs", NAME)
     page = page_in_a_browser(core, tmp_path / "profile")
-    assert '<dt>link</dt><dd class="down">down' in page and '<td class="RUNNING">RUNNING</td>' in page, page
+    assert '<dt>link</dt><dd class="down">down' in page and "<dt>down for</dt>" in page, page
+    assert "the place above is not reached: " in page and '<td class="RUNNING">RUNNING</td>' in page, page
     deployed_here(core, tmp_path)

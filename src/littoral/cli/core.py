@@ -82,7 +82,7 @@ def summary(found: Any) -> str:
     link, spool, outcome = found["link"], found["spool"], found["deployment"]["outcome"]
     lines = [
         ("core", f"{found['name']}, process {found['pid']}, started {ago(found['seconds'])}"),
-        ("link", "up" if link["connected"] else f"down: {link['last_problem'] or 'not yet connected'}"),
+        ("link", linked(link)),
         ("spool", f"{spool['pending']} waiting, {spool['dropped']} dropped, {spool['setAside']} set aside"),
         *([("denied", ", ".join(spool["denied"]))] if spool["denied"] else []),
         ("deployment", f"{outcome['status']} {outcome['arn']} {outcome['reason']}".strip() if outcome else "none yet"),
@@ -92,6 +92,14 @@ def summary(found: Any) -> str:
     if made := found["deployment"]["local"]:
         lines.append(("made here", f"{made[0]['status']} {made[0]['id']} {made[0]['reason']}".strip()))
     return "".join(aligned(lines, 2)) + table(found["components"])
+
+
+def linked(link: dict[str, Any]) -> str:
+    """How long it is up, or down and why."""
+    lasts = ago(time.time() - link["since"]).removesuffix(" ago")
+    return (
+        f"up for {lasts}" if link["connected"] else f"down for {lasts}: {link['last_problem'] or 'not yet connected'}"
+    )
 
 
 def table(found: list[dict[str, str]]) -> str:

@@ -31,6 +31,7 @@ __all__ = ["Backoff", "Link", "LinkDown", "LinkStats", "TopicDenied", "Upstream"
 
 FILTERS = 8  # of one SUBSCRIBE; AWS takes no more
 LOOK = 1.0  # seconds between looks for topics whose time has come
+MOST_SAID = 20  # problems that are remembered as told
 INBOX = 1000  # messages of QoS 0 from above that may wait for their takers
 
 
@@ -45,6 +46,7 @@ class TopicDenied(LinkDown):
 @dataclass(slots=True)
 class LinkStats:
     connected: bool = False
+    since: float = 0.0  # Unix seconds
     connects: int = 0
     received: int = 0
     lost_from_above: int = 0  # QoS 0, because the takers were slow
@@ -97,6 +99,7 @@ class Link:
         self._wire: _Wire | None = None
         self._own: dict[asyncio.Future[int], str] = {}  # topics of what goes straight up
         self._patience = Patience()
+        self._said: set[str] = set()  # of this outage: its hours are no hours of log
         self._tasks: list[asyncio.Task[None]] = []
         self.stats = LinkStats()
 
@@ -118,6 +121,7 @@ class Link:
         self.draining.more()
 
     async def start(self) -> None:
+        self.stats.since = time.time()
         for step in (self._keep_connected, self._deliver_all, self.draining.settle_all):
             self._tasks.append(asyncio.create_task(step()))
 
@@ -219,11 +223,11 @@ class Link:
     def _tell(self, problem: Exception) -> None:
         while isinstance(problem, ExceptionGroup):
             problem = problem.exceptions[0]
-        self.stats.last_problem = str(problem) or type(problem).__name__
-        if isinstance(problem, Refused):
-            log.warning("link of %s: %s", self.client_id, problem)
-        elif isinstance(problem, Broken | OSError | StoreError):  # TimeoutError and SSLError are OSErrors
-            log.info("link of %s: %s", self.client_id, self.stats.last_problem)
+        said = self.stats.last_problem = str(problem) or type(problem).__name__
+        if isinstance(problem, Broken | OSError | StoreError):  # TimeoutError and SSLError are OSErrors
+            level = logging.WARNING if isinstance(problem, Refused) else logging.INFO
+            log.log(logging.DEBUG if said in self._said else level, "link of %s: %s", self.client_id, said)
+            self._said = {said} if self.stats.connected or len(self._said) > MOST_SAID else {*self._said, said}
         else:
             log.error("link of %s broke by our own fault", self.client_id, exc_info=problem)
 
@@ -247,7 +251,8 @@ class Link:
         self._session.connected = False
         self.draining.online(False)
         self._up.clear()
-        self.stats.connected = False
+        if self.stats.connected:
+            self.stats.connected, self.stats.since = False, time.time()
         self.followers.say(False)
         for handle in self._session.handles():
             if isinstance(handle, asyncio.Future) and not handle.done():
@@ -267,7 +272,8 @@ class Link:
         raise Broken("the place above closed the connection")
 
     def _welcome(self, group: asyncio.TaskGroup) -> None:
-        self.stats.connected = True
+        self.stats.connected, self.stats.since = True, time.time()
+        self._said.clear()
         self.stats.connects += 1
         filters = sorted({each.filter for each in self._subscriptions})
         assert self._wire is not None

@@ -9,6 +9,7 @@ const STATES = ['up', 'down', 'RUNNING', 'ERRORED', 'BROKEN']; // words that hav
 function summary(status) {
   return [
     ['link', status.link.connected ? 'up' : 'down'],
+    [status.link.connected ? 'up for' : 'down for', duration(Math.max(0, Math.round(Date.now() / 1000 - status.link.since)))],
     ['waiting to go up', String(status.spool.pending)],
     ['dropped', String(status.spool.dropped)],
     ['set aside', String(status.spool.setAside)],
@@ -48,7 +49,8 @@ function show(status) {
   const {arn, status: outcome, reason} = status.deployment.outcome;
   document.getElementById('deployment').textContent = arn
     ? `last deployment: ${outcome} ${arn} ${reason || ''}` : 'nothing was deployed yet';
-  document.getElementById('problem').textContent = status.link.connected ? '' : status.link.last_problem;
+  document.getElementById('problem').textContent = status.link.connected
+    ? '' : `the place above is not reached: ${status.link.last_problem || 'not yet connected'}`;
   const made = status.deployment.local.map((one) => [
     new Date(one.created * 1000).toLocaleString(), one.id, one.status, one.reason,
   ]);
@@ -73,7 +75,7 @@ async function log() {
   const name = document.getElementById('which').value;
   if (!name) return;
   const answer = await fetch(`/_littoral/core/logs?component=${encodeURIComponent(name)}&lines=${LINES}`);
-  if (answer.ok) document.getElementById('log').textContent = await answer.text();
+  document.getElementById('log').textContent = await answer.text();
 }
 
 async function look() {
