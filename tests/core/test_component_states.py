@@ -168,6 +168,14 @@ async def test_all_kinds_of_components_are_seen_and_changed(
     assert (await ask("validate_authorization_token", token="x"))["error"] == "UnauthorizedError"
 
 
+async def test_every_operation_that_awsiotsdk_knows_is_answered(place: CorePlace) -> None:
+    from awsiot.greengrasscoreipc import model  # type: ignore[import-untyped]
+
+    known = {name[1:].removesuffix("Operation") for name in vars(model) if name.startswith("_") and "Operation" in name}
+    assert len(known) >= 35
+    assert set(place.core.ipc.operations) == known
+
+
 async def test_a_paused_component_can_be_stopped_and_runs_again_when_restarted(
     region: RegionPlace, place: CorePlace
 ) -> None:
