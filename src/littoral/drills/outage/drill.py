@@ -141,10 +141,11 @@ class Outage:
         self._tell("restored", "the link is back")
         self.ward.link.restore()
         at_first = self._sent()
-        due = at_first + seen.spooled  # what is dropped now makes room for one that is sent
+        seen.sent.append((time.time(), at_first))
+        seen.due = at_first + seen.spooled  # what is dropped now makes room for one that is sent
         changed = began
-        while (sent := self._sent()) < due and time.time() < changed + 30:
-            if not seen.sent or sent > seen.sent[-1][1]:
+        while (sent := self._sent()) < seen.due and time.time() < changed + 30:
+            if sent > seen.sent[-1][1]:
                 changed = time.time()
             seen.sent.append((time.time(), sent))
             if sent > at_first and not seen.resumed_after:
@@ -153,8 +154,7 @@ class Outage:
             time.sleep(LOOK)
         seen.sent.append((time.time(), sent))
         seen.drain_cpu = {name: after - cpu[name] for name, after in self._cpu().items()}
-        seen.drained_in = (time.time() if sent >= due else changed) - began - seen.resumed_after
-        self._tell("drained", f"{seen.drained:.0f} messages in {seen.drained_in:.1f} s")
+        self._tell("drained", f"{seen.drained:.0f} of {seen.spooled} messages that waited")
         self._wait(self._done, 300.0)
         self._wait(lambda: not seen.left, 60.0)  # the last may be on their way still
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from littoral.drills.checking import Compared
 
 SKEW = 600  # seconds that the core's clock is ahead after its restart
+LEAST = 1.0  # seconds of draining, looked at ten times each, that a rate needs
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class Seen:
     left: int = 0  # bytes, when last looked at
     spooled: int = 0  # messages, likewise
     resumed_after: float = 0.0
-    drained_in: float = 0.0
+    due: float = 0.0  # what ``sent`` is when all has drained that waited
     drain_cpu: dict[str, float] = field(default_factory=dict)  # seconds, by process, until it had drained
     sent: list[tuple[float, float]] = field(default_factory=list)  # acknowledged above, by moment
     alarms: list[tuple[float, float | None]] = field(default_factory=list)  # (asked, heard)
@@ -54,6 +56,14 @@ class Seen:
         return self.sent[-1][1] - self.sent[0][1] if self.sent else 0.0
 
     @property
-    def drain_rate(self) -> float:
-        """Messages a second over the time in which the link drained."""
-        return self.drained / self.drained_in if self.drained_in > 0 else 0.0
+    def draining(self) -> tuple[float, float]:
+        """Seconds from the first look at which it drained to the last at which it had not finished, and messages in
+        them. Neither the wait for the link nor the time from its end to the look that found it counts."""
+        steps = [each for before, each in pairwise(self.sent) if before[1] < each[1] < self.due]
+        return (steps[-1][0] - steps[0][0], steps[-1][1] - steps[0][1]) if steps else (0.0, 0.0)
+
+    @property
+    def drain_rate(self) -> float | None:
+        """Messages a second; None where it was over too soon to say."""
+        seconds, messages = self.draining
+        return messages / seconds if seconds >= LEAST else None
