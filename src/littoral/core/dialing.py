@@ -8,24 +8,59 @@ import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
+class Endpoint(NamedTuple):
+    url: str  # without a slash at its end
+    server_name: str | None  # that TLS asks for; None: the URL's host
+
+
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """Where the place above is. ``tls`` holds the core's certificate and trusts the authority of the place above."""
+    """Where the place above is. ``tls`` holds the core's certificate and trusts the authority of the place above.
+
+    A region of Littoral answers everything at one port. AWS has MQTT there; ``data`` answers HTTPS by the certificate
+    (Greengrass's data plane, publish, shadows), ``credentials`` is its credentials provider, ``apis`` (with
+    ``{service}`` in it) its APIs: URLs without a slash at their end.
+    """
 
     host: str
     port: int
     tls: ssl.SSLContext | None = None
     server_name: str | None = None
+    data: str = ""
+    credentials: str = ""
+    apis: str = ""
+
+    @property
+    def apart(self) -> bool:
+        """Whether it is spoken to by AWS's own protocols alone, each at its own address."""
+        return bool(self.apis)
 
     @property
     def url(self) -> str:
         """Of the device port, without a slash at its end."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{'https' if self.tls is not None else 'http'}://{host}:{self.port}"
+
+    @property
+    def device_port(self) -> Endpoint:
+        return Endpoint(self.url, self.server_name)
+
+    @property
+    def by_certificate(self) -> Endpoint:
+        return Endpoint(self.data, None) if self.data else self.device_port
+
+    @property
+    def provider(self) -> Endpoint:
+        """Of credentials."""
+        return Endpoint(self.credentials, None) if self.credentials else self.device_port
+
+    def api(self, service: str) -> Endpoint:
+        return Endpoint(self.apis.format(service=service), None) if self.apis else self.device_port
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,12 +84,13 @@ class TokenExchange:
 
     async def _ask(self) -> Credentials:
         above = self._upstream
-        url = f"{above.url}/role-aliases/{quote(self.alias, safe='')}/credentials"
+        if above.apart and not above.credentials:
+            raise NotExchanged("no credentials endpoint of the place above is set", refused=True)
+        base, server_name = above.provider
+        url = f"{base}/role-aliases/{quote(self.alias, safe='')}/credentials"
         headers = Headers.of([("x-amzn-iot-thingname", self._thing)])
         try:
-            response = await self._client.request(
-                "GET", url, headers=headers, tls=above.tls, server_name=above.server_name
-            )
+            response = await self._client.request("GET", url, headers=headers, tls=above.tls, server_name=server_name)
             async with response:
                 body = await response.body.read(64 * 1024)
         except (RequestFailed, BodyError, OSError) as problem:

@@ -80,6 +80,7 @@ class Players:
     auth: ClientDeviceAuth
     secrets: secretmanager.SecretManager
     router: SubscriptionRouter
+    upward: Upward
 
     @classmethod
     def of(cls, core: Surroundings) -> Players:
@@ -126,6 +127,7 @@ class Players:
             auth,
             secrets,
             router,
+            upward,
         )
 
 

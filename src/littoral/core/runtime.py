@@ -119,7 +119,6 @@ class Core:
             above, settings.thing, spool, window=settings.window, timing=settings.timing, backoff=settings.backoff
         )
         client = HttpClient()
-        source = Source(above.url, above.tls, above.server_name, client)
         routes = Routes(broker, link, spool, functions, streams)
         nucleus = Nucleus(
             settings.folder,
@@ -157,6 +156,7 @@ class Core:
                 functions,
             )
         )
+        source = Source(above.by_certificate, above.tls, client, players.upward if above.apart else None)
         applying = Applying(
             settings.thing,
             documents,

@@ -19,8 +19,11 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
 
+from littoral.core import upward
+from littoral.core.dialing import Endpoint
 from littoral.core.recipe import ARTIFACT
 from littoral.core.resolving import Chosen, Requirements, said, suits
+from littoral.core.upward import Upward
 from littoral.net.client import ClientResponse, HttpClient, RequestFailed
 from littoral.net.message import BodyError, Headers
 from littoral.store.contract import StorageFailed
@@ -46,19 +49,20 @@ class Downloads(Protocol):
 
 
 class Source:
-    """``base_url`` is the device port of the place above, ``https://host:8883``."""
+    """``objects`` asks S3 for the artifacts of programs, in the core's own name, as AWS's nucleus does; None: the place
+    above gives addresses of them, as it does of functions' archives."""
 
     def __init__(
         self,
-        base_url: str,
+        endpoint: Endpoint,
         tls: ssl.SSLContext | None,
-        server_name: str | None = None,
         client: HttpClient | None = None,
+        objects: Upward | None = None,
     ) -> None:
-        self._base = base_url.rstrip("/")
+        self._base, self._server_name = endpoint
         self._tls = tls
-        self._server_name = server_name
         self._client = client or HttpClient()
+        self._objects = objects
 
     async def close(self) -> None:
         await self._client.close()
@@ -116,7 +120,7 @@ class Source:
         if start and digest.hexdigest() == sha256:
             return True
         wanted = Headers.of([("range", f"bytes={start}-")] if start else [])
-        async with self._opened("GET", await self._location(arn, name), wanted, None) as response:
+        async with self._opened("GET", await self._object(arn, name, wanted), wanted, None) as response:
             if response.status == 416 or (start and response.status != 206):
                 return False  # from the beginning
             await self._well(response)
@@ -132,6 +136,16 @@ class Source:
             except OSError as problem:
                 raise StorageFailed(f"{into}: {problem}") from problem
         return digest.hexdigest() == sha256
+
+    async def _object(self, arn: str, name: str, headers: Headers) -> str:
+        """The address of ``bucket/key``; ``headers`` are what it is to be asked with."""
+        if self._objects is None:
+            return await self._location(arn, name)
+        path = f"/{quote(name)}"
+        try:
+            return (await self._objects.signed("s3", "GET", path, headers, b"")).url + path
+        except upward.Unreachable as problem:
+            raise Unreachable(str(problem)) from problem
 
     async def _location(self, arn: str, name: str) -> str:
         path = f"/greengrass/v2/components/{quote(arn, safe='')}/artifacts/{quote(name)}"

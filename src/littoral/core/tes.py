@@ -78,7 +78,9 @@ class TokenExchangeService:
             raise BadComponent(f"port {port} cannot be listened on: {problem}") from problem
         self._asked = port
         address = f"http://{HOST}:{self._listener.port}"
-        self._environment |= {URI: address + PROVIDER, ENDPOINT: address}
+        self._environment |= {URI: address + PROVIDER}
+        if not self._upstream.apart:
+            self._environment[ENDPOINT] = address
 
     async def close(self) -> None:
         self._asked = None
@@ -90,7 +92,7 @@ class TokenExchangeService:
 
     async def handle(self, request: Request) -> Response:
         authorization = request.headers.get("authorization") or ""
-        if authorization.startswith(SIGNED):
+        if authorization.startswith(SIGNED) and not self._upstream.apart:
             return await self._passed_on(request)
         if request.raw_path != PROVIDER:
             return _said(404, f"there are only GET {PROVIDER} and signed requests here")

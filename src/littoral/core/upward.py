@@ -1,4 +1,5 @@
-"""Calls of the core to the AWS APIs of the place above: signed with its temporary credentials, at the device port.
+"""Calls of the core to the AWS APIs of the place above: signed with its temporary credentials, at the device port (or
+at AWS's own addresses, ``Upstream.api``).
 
 One path through a firewall is enough: the device port serves whatever is signed. Told apart: no answer that counts
 (``Unreachable``: try again later) and an error of the service (``Declined``, with its code).
@@ -13,6 +14,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from littoral.aws.sign import sign
+from littoral.core.dialing import Endpoint
 from littoral.core.exchange import NotExchanged, TokenExchange
 from littoral.core.link import Upstream
 from littoral.net.client import HttpClient, RequestFailed
@@ -66,7 +68,30 @@ class Upward:
 
     async def publish(self, topic: str, payload: bytes) -> None:
         """A message to the place above in the core's own name, by its certificate. Raises Unreachable, Declined."""
-        await self._answer("POST", f"/topics/{quote(topic, safe='')}?qos=1", Headers(), payload)
+        path = f"/topics/{quote(topic, safe='')}?qos=1"
+        await self._answer("POST", self._upstream.by_certificate, path, Headers(), payload)
+
+    async def signed(self, service: str, method: str, path: str, headers: Headers, payload: bytes | None) -> Endpoint:
+        """Where to ask, with ``headers`` signed for it; ``payload`` None: it is not part of what is signed. Raises
+        Unreachable."""
+        try:
+            held = await self._exchange.credentials()
+        except NotExchanged as problem:
+            raise Unreachable(str(problem)) from problem
+        headers.set("x-amz-security-token", held.token)
+        endpoint = self._upstream.api(service)
+        sign(
+            method,
+            endpoint.url + path,
+            headers,
+            access_key=held.access_key,
+            secret=held.secret,
+            service=service,
+            region=self._region,
+            now=time.time(),
+            payload=payload,
+        )
+        return endpoint
 
     async def _ask(
         self,
@@ -78,30 +103,17 @@ class Upward:
         payload: bytes | None,
     ) -> bytes:
         """Signed. Raises Unreachable, Declined."""
-        try:
-            held = await self._exchange.credentials()
-        except NotExchanged as problem:
-            raise Unreachable(str(problem)) from problem
-        headers.set("x-amz-security-token", held.token)
-        sign(
-            method,
-            self._upstream.url + path,
-            headers,
-            access_key=held.access_key,
-            secret=held.secret,
-            service=service,
-            region=self._region,
-            now=time.time(),
-            payload=payload,
-        )
-        return await self._answer(method, path, headers, body)
+        endpoint = await self.signed(service, method, path, headers, payload)
+        return await self._answer(method, endpoint, path, headers, body)
 
-    async def _answer(self, method: str, path: str, headers: Headers, body: AsyncIterator[bytes] | bytes) -> bytes:
+    async def _answer(
+        self, method: str, endpoint: Endpoint, path: str, headers: Headers, body: AsyncIterator[bytes] | bytes
+    ) -> bytes:
         """Raises Unreachable, Declined."""
-        above = self._upstream
+        tls = self._upstream.tls
         try:
             response = await self._client.request(
-                method, above.url + path, headers=headers, body=body, tls=above.tls, server_name=above.server_name
+                method, endpoint.url + path, headers=headers, body=body, tls=tls, server_name=endpoint.server_name
             )
             async with response:
                 said = await response.body.read(MOST_ANSWER)

@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from cryptography import x509
-from cryptography.x509.oid import NameOID
-
 from littoral.aws.gateway import Gateway
 from littoral.aws.wire.plan import plan_of
 from littoral.core.clientdevices.detector import addresses
-from littoral.core.link import Upstream
 from littoral.core.nucleus.rooms import Bare
 from littoral.core.operator import SOCKET, TOKEN, Operator
 from littoral.core.runtime import Core, CoreSettings
 from littoral.net.pki import write_private
-from littoral.net.tls import client_context
 from littoral.site.capabilities import CoreBroker, CoreFunctions
 from littoral.site.clientdevices import CoreClients
 from littoral.site.confining import ControlGroups
@@ -33,11 +27,12 @@ from littoral.site.listening import listen_api, listen_mqtt
 from littoral.site.local import open_local
 from littoral.site.logs import JsonForm
 from littoral.site.metrics import Reading
-from littoral.site.place import Misconfigured, Place
+from littoral.site.place import Place
 from littoral.site.readings import gateway_observer
 from littoral.site.registry import RegistryCopy
 from littoral.site.ruleweb import CONFIRM, confirmation_page
 from littoral.site.sockets import listen_linked, shown_folder, socket_folder
+from littoral.site.upstream import upstream_of
 
 log = logging.getLogger("littoral.site")
 
@@ -99,12 +94,14 @@ async def compose(place: Place) -> None:
     if settings.mqtt_tls_port is not None:
         clients.port = urlsplit(place.url("mqtt-tls")).port or clients.port
     registry = RegistryCopy(above, things, core.clients.verified)
-    core.link.on_connected(registry.refresh)
+    if not above.apart:  # AWS hands out no copy of its registry
+        core.link.on_connected(registry.refresh)
     gateway.route(PAGE, CorePage(core.operator).handle)
     await core.start()
     place.part(core.close)
     await listen_operator(place, core.operator, sockets)
-    registry.start()
+    if not above.apart:
+        registry.start()
     place.part(registry.close)
 
 
@@ -142,28 +139,3 @@ def core_readings(core: Core) -> Callable[[], list[Reading]]:
         ]
 
     return readings
-
-
-def upstream_of(place: Place) -> Upstream:
-    """Where the place above is, and the certificate that this core shows it. Raises Misconfigured."""
-    settings = place.settings
-    if settings.upstream is None or settings.certificate is None or settings.private_key is None:
-        raise Misconfigured("a core needs --upstream, --certificate and --private-key")
-    parts = urlsplit(settings.upstream)
-    try:
-        pair = settings.certificate.read_bytes(), settings.private_key.read_bytes()
-        ca = settings.ca.read_bytes() if settings.ca is not None else None
-        tls = client_context(ca=ca, pair=pair)
-    except (OSError, ssl.SSLError, ValueError) as problem:
-        raise Misconfigured(f"the core's certificate, key or CA cannot be used: {problem}") from problem
-    _check_pem(settings.certificate)
-    return Upstream(parts.hostname or "", parts.port or 8883, tls, parts.hostname)
-
-
-def _check_pem(file: Path) -> None:
-    try:
-        certificate = x509.load_pem_x509_certificate(file.read_bytes())
-    except ValueError as problem:
-        raise Misconfigured(f"{file} is not a certificate: {problem}") from problem
-    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    log.info("this core's certificate: %s", names[0].value if names else "without a common name")

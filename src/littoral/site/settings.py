@@ -278,6 +278,24 @@ class Settings:
     )
     private_key: Path | None = _row(None, PATH, "Its private key (PEM)")
     ca: Path | None = _row(None, PATH, "CA that the server above must be signed by (PEM)", shown="the system's CAs")
+    data_endpoint: str | None = _row(
+        None,
+        URL,
+        "Where the place above answers HTTPS by the core's certificate",
+        shown="the upstream itself; of AWS its host, port 8443",
+    )
+    credentials_endpoint: str | None = _row(
+        None,
+        URL,
+        "The credentials provider of the place above (AWS: `describe-endpoint --endpoint-type iot:CredentialProvider`)",
+        shown="the upstream itself; with AWS there is none until it is set",
+    )
+    api_endpoint: str | None = _row(
+        None,
+        TEXT,
+        "URL of the place above's AWS APIs, with `{service}` in it; then it is spoken to as AWS is",
+        shown="the upstream itself; of AWS `https://{service}.REGION.amazonaws.com`",
+    )
     role_alias: str = _row(
         "GreengrassV2TokenExchangeRoleAlias", TEXT, "Role alias by which a core asks for temporary credentials"
     )

@@ -26,6 +26,9 @@ class Telling:
         self._upstream = upstream
 
     async def authorities(self, pems: Sequence[str]) -> bool:
+        """Nobody is there to be told where the place above is AWS: its way is in no public model."""
+        if self._upstream.apart:
+            return True
         return await self._put(AUTHORITIES + self._thing, {"authorities": list(pems)})
 
     async def addresses(self, hosts: Sequence[str], port: int) -> bool:
@@ -35,14 +38,15 @@ class Telling:
 
     async def _put(self, path: str, document: Any) -> bool:
         above, headers = self._upstream, Headers.of([("content-type", "application/json")])
+        endpoint = above.by_certificate
         try:
             response = await self._client.request(
                 "PUT",
-                above.url + path,
+                endpoint.url + path,
                 headers=headers,
                 body=json.dumps(document).encode(),
                 tls=above.tls,
-                server_name=above.server_name,
+                server_name=endpoint.server_name,
             )
             async with response:
                 said = await response.body.read(64 * 1024)

@@ -52,11 +52,12 @@ class ShadowsAbove:
     async def _ask(self, method: str, thing: str, name: str, body: bytes | None = None) -> tuple[int, Any]:
         """With 200, 404 and 409 only."""
         above = self._upstream
-        url = f"{above.url}/things/{quote(thing, safe='')}/shadow" + (f"?name={quote(name, safe='')}" if name else "")
+        base, server_name = above.by_certificate
+        url = f"{base}/things/{quote(thing, safe='')}/shadow" + (f"?name={quote(name, safe='')}" if name else "")
         headers = Headers.of([("content-type", "application/json")] if body is not None else [])
         try:
             response = await self._client.request(
-                method, url, headers=headers, body=body, tls=above.tls, server_name=above.server_name
+                method, url, headers=headers, body=body, tls=above.tls, server_name=server_name
             )
             async with response:
                 said = await response.body.read(MOST_ANSWER)
