@@ -164,6 +164,8 @@ def test_aws_s_own_addresses_follow_from_its_endpoint() -> None:
     above = Upstream(host, 8883, None, host, *made)
     assert above.api("s3").url == "https://s3.eu-central-1.amazonaws.com" and above.apart
     assert _apart(Settings(kind="core"), "region.example") == ("", "", "")
-    for wrong in ({"data_endpoint": "http://x"}, {"api_endpoint": "https://{other}.x"}, {"api_endpoint": "x"}):
+    wrongs: tuple[dict[str, Any], ...]
+    wrongs = ({"data_endpoint": "http://x"}, {"api_endpoint": "https://{other}.x"}, {"api_endpoint": "x"})
+    for wrong in wrongs:
         with pytest.raises(Misconfigured):
             _apart(Settings(kind="core", **wrong), "region.example")

@@ -2,6 +2,9 @@
 
 Makes through the place's own AWS APIs: the thing, a certificate, a policy, and, where asked, the membership of a thing
 group that is deployed to. The file holds the private key: mode 0600; ``littoral core install`` removes it.
+
+The region may be AWS's (``AWS_ENDPOINT_URL=https://iot.REGION.amazonaws.com``): then the core trusts the device's own
+CAs and learns where the credentials provider is.
 """
 
 from __future__ import annotations
@@ -33,10 +36,14 @@ def run(loaded: Loaded, name: str, *, group: str | None, endpoint: str | None, o
     elsewhere = os.environ.get(ELSEWHERE) if loaded.sources["data_dir"] == "default" else None
     where = elsewhere or address(loaded)
     iot = _client(where, loaded)
-    upstream = endpoint or f"mqtts://{_devices(iot)}"
+    upstream = endpoint or f"mqtts://{_endpoint(iot, 'iot:Data-ATS')}"
     if urlsplit(upstream).scheme != "mqtts" or not urlsplit(upstream).hostname:
         raise Failed(f"--endpoint {upstream} is no address such as mqtts://region.example:8883")
-    made = make(iot, name, group)
+    from littoral.site.upstream import AWS
+
+    of_aws = AWS.fullmatch(urlsplit(upstream).hostname or "") is not None
+    provider = f"https://{_endpoint(iot, 'iot:CredentialProvider')}" if of_aws else None
+    made = make(iot, name, group, loaded.settings.role_alias)
     bundle = {
         "form": FORM,
         "name": name,
@@ -45,7 +52,8 @@ def run(loaded: Loaded, name: str, *, group: str | None, endpoint: str | None, o
         "account": loaded.settings.account,
         "certificatePem": made["certificatePem"],
         "privateKey": made["keyPair"]["PrivateKey"],
-        "ca": _authority(where),
+        "ca": None if of_aws else _authority(where),
+        "credentialsEndpoint": provider,
     }
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as written:
         json.dump(bundle, written)
@@ -56,24 +64,28 @@ def run(loaded: Loaded, name: str, *, group: str | None, endpoint: str | None, o
     return 0
 
 
-def _devices(iot: Any) -> str:
-    """The port that devices connect to, as the region knows it. Raises Failed."""
+def _endpoint(iot: Any, kind: str) -> str:
+    """Where that is, as the region knows it. Raises Failed."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
-        return str(iot.describe_endpoint(endpointType="iot:Data-ATS")["endpointAddress"])
+        return str(iot.describe_endpoint(endpointType=kind)["endpointAddress"])
     except (ClientError, BotoCoreError) as problem:
         raise Failed(str(problem)) from None
 
 
-def make(iot: Any, name: str, group: str | None) -> Any:
+def make(iot: Any, name: str, group: str | None, role_alias: str) -> Any:
     """The thing and an active certificate of it; that one goes again where a later step fails. Raises Failed."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
         with contextlib.suppress(iot.exceptions.ResourceAlreadyExistsException):
-            statement = {"Effect": "Allow", "Action": ALLOWED, "Resource": "*"}
-            document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+            aliases = f"arn:aws:iot:*:*:rolealias/{role_alias}"
+            statements = [
+                {"Effect": "Allow", "Action": ALLOWED, "Resource": "*"},
+                {"Effect": "Allow", "Action": "iot:AssumeRoleWithCertificate", "Resource": aliases},
+            ]
+            document = json.dumps({"Version": "2012-10-17", "Statement": statements})
             iot.create_policy(policyName=POLICY, policyDocument=document)
         iot.create_thing(thingName=name)
         if group is not None:

@@ -25,6 +25,7 @@ from littoral.cli.bundle import FORM
 from littoral.site.settings import NAME, TABLE, URL, Loaded
 
 CERTIFICATE, KEY, CA = "core.crt", "core.key", "upstream-ca.pem"
+WORDS: Final = ("name", "upstream", "certificatePem", "privateKey")  # of a bundle
 # Written by the command line or a variable, these are the core's for good; the others of the table are set below.
 _OURS: Final = ("kind", "name", "data_dir", "upstream", "certificate", "private_key", "ca")
 
@@ -52,6 +53,7 @@ class Identity:
     ca: str | None
     region: str | None = None
     account: str | None = None
+    credentials_endpoint: str | None = None
 
 
 def run(loaded: Loaded, typed: Installing, environ: Mapping[str, str], home: Path) -> int:
@@ -91,7 +93,7 @@ def _identity(loaded: Loaded, typed: Installing, environ: Mapping[str, str], hom
         raise Failed("--claim needs --upstream, the devices' port of the region: mqtts://region.example:8883")
     there = _data(loaded, environ, home, loaded.settings.name)
     if loaded.sources["name"] != "default" and (there / CERTIFICATE).exists():
-        return _kept(there, loaded.settings.name, loaded.settings.upstream, None, None)
+        return _kept(there, loaded.settings.name, loaded.settings.upstream)
     return _by_claim(loaded, typed)
 
 
@@ -100,8 +102,9 @@ def _by_bundle(file: Path) -> Identity:
         found = json.loads(file.read_text("utf-8"))
         if found.get("form") != FORM:
             raise Failed(f"{file} is no bundle of this version")
-        words = ("name", "upstream", "certificatePem", "privateKey", "ca", "region", "account")
-        return Identity(*(str(found[word]) for word in words))
+        name, upstream, certificate, key = (str(found[word]) for word in WORDS)
+        ca, provider = (None if each is None else str(each) for each in (found["ca"], found.get("credentialsEndpoint")))
+        return Identity(name, upstream, certificate, key, ca, str(found["region"]), str(found["account"]), provider)
     except (OSError, ValueError, AttributeError, KeyError) as problem:
         raise Failed(f"{file} is no bundle: {problem!r}") from None
 
@@ -111,16 +114,16 @@ def _again(loaded: Loaded, environ: Mapping[str, str], home: Path, bundle: Path)
     name = loaded.settings.name if loaded.sources["name"] != "default" else bundle.name.removesuffix(".bundle")
     try:
         written = tomllib.loads(_config(environ, home, name).read_text("utf-8"))
-        facts = written["upstream"], written.get("region"), written.get("account")
+        facts = [written["upstream"], *(written.get(each) for each in ("region", "account", "credentials_endpoint"))]
         return _kept(_data(loaded, environ, home, name), name, *facts)
     except (OSError, ValueError, KeyError):
         raise Failed(f"there is no file {bundle}, and no core {name} is installed") from None
 
 
-def _kept(folder: Path, name: str, upstream: str, region: str | None, account: str | None) -> Identity:
+def _kept(folder: Path, name: str, upstream: str, *more: str | None) -> Identity:
     """Raises OSError."""
     ca = (folder / CA).read_text() if (folder / CA).exists() else None
-    return Identity(name, upstream, (folder / CERTIFICATE).read_text(), (folder / KEY).read_text(), ca, region, account)
+    return Identity(name, upstream, (folder / CERTIFICATE).read_text(), (folder / KEY).read_text(), ca, *more)
 
 
 def _config(environ: Mapping[str, str], home: Path, name: str) -> Path:
@@ -204,7 +207,7 @@ def configuration(loaded: Loaded, identity: Identity, data: Path) -> str:
     }
     if identity.ca is not None:
         values["ca"] = str(data / CA)
-    for name in ("region", "account"):
+    for name in ("region", "account", "credentials_endpoint"):
         if getattr(identity, name) is not None:
             values[name] = getattr(identity, name)
     for row in TABLE:
