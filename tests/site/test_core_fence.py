@@ -208,7 +208,9 @@ async def test_programs_of_one_component_find_each_other_and_all_end_with_it(dev
             return await cell.begin(("/bin/sh", "-c", script), mine, environment, words.fileno())
 
         main = await begin("trap 'echo told; exit 7' TERM; echo $$ > pid; while :; do sleep 0.05; done")
-        startup = await begin("setsid sleep 1000 & setsid sh -c 'trap : TERM; while :; do sleep 1; done' & exit 3")
+        deaf = "setsid sh -c 'trap : TERM; echo x > deaf; while :; do sleep 1; done'"
+        away = "setsid sh -c 'echo x > away; exec sleep 1000'"
+        startup = await begin(f"{away} & {deaf} & until test -s away && test -s deaf; do sleep 0.01; done; exit 3")
         assert await startup.wait() == 3
         shutdown = await begin("until test -s pid; do sleep 0.01; done; kill $(cat pid)")
         assert (await shutdown.wait(), await main.wait()) == (0, 7)
