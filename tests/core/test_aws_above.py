@@ -159,13 +159,16 @@ async def test_what_aws_deploys_runs_and_is_told_by_aws_s_protocols_alone(
 def test_aws_s_own_addresses_follow_from_its_endpoint() -> None:
     host = "a1b2c3-ats.iot.eu-central-1.amazonaws.com"
     provider = "https://c1.credentials.iot.eu-central-1.amazonaws.com"
-    made = _apart(Settings(kind="core", credentials_endpoint=provider), host)
+    made = _apart(Settings(kind="core", credentials_endpoint=provider, region="eu-central-1"), host)
     assert made == (f"https://{host}:8443", provider, "https://{service}.eu-central-1.amazonaws.com")
     above = Upstream(host, 8883, None, host, *made)
     assert above.api("s3").url == "https://s3.eu-central-1.amazonaws.com" and above.apart
     assert _apart(Settings(kind="core"), "region.example") == ("", "", "")
     wrongs: tuple[dict[str, Any], ...]
     wrongs = ({"data_endpoint": "http://x"}, {"api_endpoint": "https://{other}.x"}, {"api_endpoint": "x"})
+    wrongs += ({"api_endpoint": "https://{service"}, {"api_endpoint": "https://{}.x"}, {"api_endpoint": "https://[x"})
     for wrong in wrongs:
         with pytest.raises(Misconfigured):
             _apart(Settings(kind="core", **wrong), "region.example")
+    with pytest.raises(Misconfigured, match="eu-central-1"):
+        _apart(Settings(kind="core"), host)

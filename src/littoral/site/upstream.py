@@ -44,16 +44,26 @@ def _apart(settings: Settings, host: str) -> tuple[str, str, str]:
     """Where the place above answers what is not MQTT, as ``Upstream`` has it. Raises Misconfigured."""
     data, credentials, apis = settings.data_endpoint, settings.credentials_endpoint, settings.api_endpoint
     if (aws := AWS.fullmatch(host)) is not None:
+        if aws["region"] != settings.region:
+            raise Misconfigured(f"{host} is in {aws['region']}, so region must be that, not {settings.region}")
         data = data or f"https://{host}:8443"
         apis = apis or f"https://{{service}}.{aws['region']}.{aws['domain']}"
         if credentials is None:
             log.warning("no credentials-endpoint is set: artifacts in S3, logs, secrets and exports need it")
     for each in (data, credentials, apis):
-        if each is not None and (not each.startswith("https://") or not urlsplit(each).hostname):
-            raise Misconfigured(f"{each} must be a URL that begins with https://")
-    if apis and set(re.findall(r"{(.*?)}", apis)) - {"service"}:
-        raise Misconfigured(f"{apis}: the only thing to be filled in is {{service}}")
+        if each is not None and not _is_address(each):
+            raise Misconfigured(
+                f"{each} must be a URL that begins with https://, with nothing to fill in but {{service}}"
+            )
     return (data or "").rstrip("/"), (credentials or "").rstrip("/"), (apis or "").rstrip("/")
+
+
+def _is_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text.format(service="s3"))
+    except (ValueError, LookupError):
+        return False
+    return parts.scheme == "https" and bool(parts.hostname)
 
 
 def _check_pem(file: Path) -> None:
