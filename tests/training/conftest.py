@@ -8,6 +8,7 @@ import tarfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,6 +42,7 @@ class Lab:
     """A region with a bucket for training."""
 
     place: Running
+    folder: Path
 
     def __post_init__(self) -> None:
         self.sagemaker = self.place.client("sagemaker", parameter_validation=False)
@@ -118,14 +120,16 @@ class Lab:
         return json.loads(self.model(name)["told.json"])
 
 
-def lab_of(place: Running) -> Lab:
-    lab = Lab(place)
+def lab_of(place: Running, folder: Path) -> Lab:
+    """A place in its data folder, with a bucket."""
+    lab = Lab(place, folder)
     lab.s3.create_bucket(Bucket="lab")
     return lab
 
 
 @pytest.fixture(scope="package")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    running = up(tmp_path_factory.mktemp("training") / "place", "--train-workers", "2")
-    yield lab_of(running)
+    folder = tmp_path_factory.mktemp("training") / "place"
+    running = up(folder, "--train-workers", "2")
+    yield lab_of(running, folder)
     assert running.process.stop() == 0, running.process.log_end()

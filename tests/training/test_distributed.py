@@ -60,8 +60,9 @@ if world > 1:
 def torch_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     if subprocess.run([PYTHON, "-c", "import torch"], capture_output=True, check=False).returncode:
         pytest.skip(f"{PYTHON} has no torch: littoral[train], or name another by LITTORAL_TRAIN_PYTHON")
-    running = up(tmp_path_factory.mktemp("torch") / "place", "--train-workers", "2", "--train-python", PYTHON)
-    yield lab_of(running)
+    folder = tmp_path_factory.mktemp("torch") / "place"
+    running = up(folder, "--train-workers", "2", "--train-python", PYTHON)
+    yield lab_of(running, folder)
     assert running.process.stop() == 0, running.process.log_end()
 
 
@@ -91,7 +92,7 @@ def test_two_workers_train_what_one_does(torch_lab: Lab, monkeypatch: pytest.Mon
 
 
 def test_several_workers_need_torch(lab: Lab) -> None:
-    if not subprocess.run([sys.executable, "-c", "import torch"], capture_output=True, check=False).returncode:
+    if not subprocess.run([PYTHON, "-c", "import torch"], capture_output=True, check=False).returncode:
         pytest.skip("this Python has torch")
     lab.create("several", "print(1)", ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 2})
     assert "has no torch" in lab.ended("several")["FailureReason"]

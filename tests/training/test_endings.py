@@ -168,17 +168,17 @@ def test_a_place_that_is_killed_and_one_that_is_stopped_lose_no_job(tmp_path: Pa
     folder = tmp_path / "place"
     running = up(folder, "--train-workers", "1")
     try:
-        lab = lab_of(running)
+        lab = lab_of(running, folder)
         resumable(lab, "long", 3)
         checkpointed(lab, "long", 3)
         os.kill(running.process.pid, signal.SIGKILL)
         running.process.stop()
         running = up(folder, "--train-workers", "1")
-        lab = Lab(running)
+        lab = Lab(running, folder)
         checkpointed(lab, "long", 6)
         assert running.process.stop() == 0
         running = up(folder, "--train-workers", "1")
-        lab = Lab(running)
+        lab = Lab(running, folder)
         job = lab.ended("long")
         assert job["TrainingJobStatus"] == "Completed", job
         assert lab.told("long") == {"step": 9, "lives": [0, 3, 6]}

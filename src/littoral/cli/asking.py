@@ -6,10 +6,13 @@ import json
 import time
 import urllib.error
 import urllib.request
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 from littoral.cli.credentials import CREDENTIALS_FILE, endpoint
 from littoral.site.settings import Loaded, read_credentials
+
+_NOTHING: Final[Mapping[str, str]] = {}
 
 
 class Failed(Exception):
@@ -28,14 +31,30 @@ def address(loaded: Loaded) -> str:
 def ask(loaded: Loaded, target: str, *, service: str = "lambda", method: str = "GET", document: Any = None) -> Any:
     """The JSON at that path (and query) of the place's API, signed for ``service``; ``document`` is sent as JSON.
     Raises Failed, SettingsError."""
+    body = b"" if document is None else json.dumps(document).encode()
+    fields = {"content-type": "application/json"} if body else {}
+    return _json(loaded, send(loaded, target, service=service, method=method, body=body, fields=fields))
+
+
+def call(loaded: Loaded, service: str, target: str, **members: Any) -> Any:
+    """An operation of a service that speaks AWS's JSON 1.1; ``target`` is its X-Amz-Target. Raises Failed,
+    SettingsError."""
+    fields = {"content-type": "application/x-amz-json-1.1", "x-amz-target": target}
+    body = json.dumps(members).encode()
+    return _json(loaded, send(loaded, "/", service=service, method="POST", body=body, fields=fields))
+
+
+def send(
+    loaded: Loaded, target: str, *, service: str, method: str, body: bytes = b"", fields: Mapping[str, str] = _NOTHING
+) -> bytes:
+    """A request of the place's API, signed; the body of its answer. Raises Failed, SettingsError."""
     from littoral.aws.sign import sign
     from littoral.net.message import Headers
 
     settings = loaded.settings
     url = address(loaded)
     access, secret = read_credentials(settings.data_dir / CREDENTIALS_FILE)
-    body = b"" if document is None else json.dumps(document).encode()
-    headers = Headers.of([("content-type", "application/json")] if body else [])
+    headers = Headers.of(fields.items())
     sign(
         method,
         url + target,
@@ -50,9 +69,17 @@ def ask(loaded: Loaded, target: str, *, service: str = "lambda", method: str = "
     request = urllib.request.Request(url + target, body or None, dict(headers.items()), method=method)
     try:
         with urllib.request.urlopen(request, timeout=30) as response:
-            return json.loads(response.read())
+            answer: bytes = response.read()
+            return answer
     except urllib.error.HTTPError as error:
         with error:
             raise Failed(f"{url} refused: {error.code} {error.read(1000).decode('utf-8', 'replace')}") from None
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise Failed(f"{url} does not answer: {error}") from None
+
+
+def _json(loaded: Loaded, answer: bytes) -> Any:
+    try:
+        return json.loads(answer or b"{}")
+    except ValueError as error:
+        raise Failed(f"{address(loaded)} does not answer: {error}") from None

@@ -24,6 +24,7 @@ from littoral.cli import (
     settings,
     sites,
     things,
+    train,
     usage,
 )
 from littoral.cli.asking import Failed
@@ -42,6 +43,7 @@ examples:
   littoral things watch                    devices, messages a second, refusals
   littoral core status                     the core on this device
   littoral box status                      the box on this machine
+  littoral train train.py --data ./data    a training job, followed
   littoral tour                            the main job end to end, checked, in a minute
   littoral drill outage                    a hospital without its link for hours, checked, in three minutes
 
@@ -127,6 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     things.add(commands)
     corecommands.add(commands)
     models.add(commands)
+    train.add(commands)
     boxcommands.add(commands)
 
     checked = commands.add_parser(
