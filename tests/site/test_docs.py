@@ -137,6 +137,19 @@ def test_objects(place: Running, tmp_path: Path) -> None:
     assert "user camera7" in printed and "the camera may not look" in printed, printed
 
 
+def test_training(place: Running, tmp_path: Path) -> None:
+    printed = typed("training.md", place, tmp_path, LITTORAL_DATA_DIR=str(place.process.folder))
+    for expected in (
+        "training job first-fit",
+        "\nloss         ",
+        '{"slope": 3.0',
+        '"MetricName": "loss"',
+        "epoch 4 loss:",
+    ):
+        assert expected in printed, f"{expected!r} is not in:\n{printed}"
+    assert "model.tar.gz" in printed and (tmp_path / "lab" / "loss.png").exists()
+
+
 def test_tables(place: Running, tmp_path: Path) -> None:
     printed = typed("tables.md", place, tmp_path)
     assert "70\t170" in printed, printed
