@@ -21,7 +21,14 @@ def test_a_core_loads_neither_an_edge_nor_tables_nor_what_botocore_needs_to_ask_
     done = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
     assert "littoral.core.runtime" in loaded
-    for other in ("littoral.edge", "littoral.tables", "littoral.core.region.components", "botocore.model", "urllib3"):
+    for other in (
+        "littoral.edge",
+        "littoral.tables",
+        "littoral.training",
+        "littoral.core.region.components",
+        "botocore.model",
+        "urllib3",
+    ):
         assert other not in loaded, other
     for other in ("awscrt", "yaml", "prometheus_client", "re2", "quickjs", "rich", "littoral.site.region"):
         assert other not in loaded, other

@@ -7,8 +7,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from littoral.cli.asking import Failed
 from littoral.site.settings import SettingsError
 
@@ -59,6 +57,8 @@ def _quantise(options: argparse.Namespace) -> int:
     if not 0 <= options.bound < math.inf:
         raise SettingsError(f"--bound must be 0 or more, not {options.bound:g}")
     lengths = dict(_length(text) for text in options.fix)
+    from rich.console import Console
+
     try:
         from littoral.models.optimising import CannotOptimise, optimise
     except ModuleNotFoundError as missing:

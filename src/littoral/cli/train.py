@@ -20,7 +20,6 @@ from urllib.parse import quote
 from littoral.cli.asking import Failed, call, send
 from littoral.cli.curve import draw, sparkline
 from littoral.cli.flags import pair, settings_flags, settings_of
-from littoral.cli.following import Follower
 from littoral.site.settings import Loaded, SettingsError
 
 BUCKET: Final = "sagemaker-{region}-{account}"  # as SageMaker's own SDK calls its default
@@ -112,6 +111,8 @@ def run(loaded: Loaded, options: argparse.Namespace) -> int:
 
 
 def _followed(loaded: Loaded, options: argparse.Namespace, name: str, definitions: list[dict[str, str]]) -> int:
+    from littoral.cli.following import Follower  # which reads by regular expressions: a core loads none
+
     follower = Follower(loaded, name, definitions)
     print(f"training job {name}", flush=True)
     interrupted = False
