@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,11 +56,9 @@ def export(
         agreed = Agreement(_difference(model, whole, example, answers, tolerance), BATCHES, len(whole))
     finally:
         model.train(was_training)
-    with tempfile.NamedTemporaryFile(dir=file.parent, prefix=file.name, delete=False) as new:
-        new.write(whole)
-        new.flush()
-        os.fsync(new.fileno())
-    Path(new.name).replace(file)
+    new = file.with_name(file.name + ".new")
+    new.write_bytes(whole)
+    new.replace(file)
     return agreed
 
 

@@ -124,24 +124,25 @@ class Heard:
     vitals: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
     alarms: list[dict[str, Any]] = field(default_factory=list)
     aggregates: list[dict[str, Any]] = field(default_factory=list)
+    rhythm: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
 
 
 class Station:
-    """Subscribes on the core's broker to what the function publishes (MQTT 5)."""
+    """Subscribes on the core's broker to what the functions publish (MQTT 5)."""
 
     def __init__(self, ward: str, identity: Identity, port: int) -> None:
         self.heard = Heard()
         self._changed = threading.Condition()
         self._client = connect(identity, port, version=paho.MQTTv5, on_message=self._on_message)
-        self._client.subscribe([(f"{ward}/bed/+/{kind}", 1) for kind in ("vitals", "alarm", "aggregate")])
+        self._client.subscribe([(f"{ward}/bed/+/{kind}", 1) for kind in ("vitals", "rhythm", "alarm", "aggregate")])
 
     def _on_message(self, message: Any) -> None:
         now = time.time()
         kind = message.topic.rsplit("/", 1)[1]
         body = {**json.loads(message.payload), "heard_at": now}
         with self._changed:
-            if kind == "vitals":
-                self.heard.vitals[body["bed"]].append(body)
+            if kind in {"vitals", "rhythm"}:
+                getattr(self.heard, kind)[body["bed"]].append(body)
             elif kind == "alarm":
                 self.heard.alarms.append(body)
             else:

@@ -7,9 +7,10 @@ import json
 import time
 import urllib.request
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ BUCKET = "ward7-data"
 CORE = "ward7-core"
 ROLE = "arn:aws:iam::000000000000:role/littoral-tour"
 COMPONENT = "ward.vitals"
+WATCH = "ward.rhythm"  # the ward's model
+MODEL = ("pulse.py", "model.onnx", "lineage.json")  # of littoral.tour.ward, into the function's zip
 BRIDGE = "aws.greengrass.clientdevices.mqtt.Bridge"
 CACHING_OPTIMIZED = "658327ea-f89d-4fab-a63d-7e88639e58f6"
 
@@ -50,12 +53,12 @@ class Cloud:
         )
 
 
-def zipped(function: str, package: str = "littoral.tour") -> bytes:
-    """The deployment package of one of that package's functions, the same bytes every time."""
+def zipped(function: str, package: str = "littoral.tour", also: Iterable[Traversable] = ()) -> bytes:
+    """The deployment package of one of that package's functions, with other files, the same bytes every time."""
     archive = io.BytesIO()
     folder = resources.files(package) / "functions" / function
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as bundle:
-        for item in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        for item in sorted((*folder.iterdir(), *also), key=lambda entry: entry.name):
             if item.is_file():
                 entry = zipfile.ZipInfo(item.name, date_time=(2020, 1, 1, 0, 0, 0))
                 entry.external_attr = 0o644 << 16
@@ -64,7 +67,14 @@ def zipped(function: str, package: str = "littoral.tour") -> bytes:
 
 
 def function(
-    cloud: Cloud, name: str, runtime: str, handler: str, *, package: str = "littoral.tour", **configuration: Any
+    cloud: Cloud,
+    name: str,
+    runtime: str,
+    handler: str,
+    *,
+    package: str = "littoral.tour",
+    also: Iterable[Traversable] = (),
+    **configuration: Any,
 ) -> str:
     """Create a function, publish version 1, return the version's ARN."""
     client = cloud.client("lambda")
@@ -73,7 +83,7 @@ def function(
         Runtime=runtime,
         Handler=handler,
         Role=ROLE,
-        Code={"ZipFile": zipped(name, package)},
+        Code={"ZipFile": zipped(name, package, also)},
         **configuration,
     )
     client.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1})
@@ -181,28 +191,35 @@ def authority(url: str, file: Path) -> Path:
     return file
 
 
-def deployment(cloud: Cloud, vitals_arn: str) -> str:
-    """The function as a component, deployed to the core with the bridge that carries aggregates up."""
+def model_files() -> list[Traversable]:
+    """The ward's model, and how a pulse is shown to it."""
+    folder = resources.files("littoral.tour") / "ward"
+    return [folder / name for name in MODEL]
+
+
+def deployment(cloud: Cloud, functions: Mapping[str, str]) -> str:
+    """The functions (components to ARNs), deployed to the core with the bridge that carries aggregates up."""
     greengrass = cloud.client("greengrassv2")
-    greengrass.create_component_version(
-        lambdaFunction={
-            "lambdaArn": vitals_arn,
-            "componentName": COMPONENT,
-            "componentVersion": "1.0.0",
-            "componentLambdaParameters": {
-                "eventSources": [{"topic": f"{WARD}/bed/+/waveform", "type": "PUB_SUB"}],
-                "pinned": True,
-                "maxInstancesCount": 1,
-                "timeoutInSeconds": 10,
-            },
-        }
-    )
+    for component, arn in functions.items():
+        greengrass.create_component_version(
+            lambdaFunction={
+                "lambdaArn": arn,
+                "componentName": component,
+                "componentVersion": "1.0.0",
+                "componentLambdaParameters": {
+                    "eventSources": [{"topic": f"{WARD}/bed/+/waveform", "type": "PUB_SUB"}],
+                    "pinned": True,
+                    "maxInstancesCount": 1,
+                    "timeoutInSeconds": 10,
+                },
+            }
+        )
     mapping = {"aggregates": {"topic": f"{WARD}/bed/+/aggregate", "source": "LocalMqtt", "target": "IotCore"}}
     created = greengrass.create_deployment(
         targetArn=f"arn:aws:iot:us-east-1:000000000000:thing/{CORE}",
         deploymentName="ward 7",
         components={
-            COMPONENT: {"componentVersion": "1.0.0"},
+            **{component: {"componentVersion": "1.0.0"} for component in functions},
             BRIDGE: {
                 "componentVersion": "2.3.2",
                 "configurationUpdate": {"merge": json.dumps({"mqttTopicMapping": mapping})},

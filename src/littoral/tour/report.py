@@ -7,6 +7,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -51,13 +52,21 @@ def plot(curves: Sequence[Curve], outage: Outage | None) -> str:
     axes.set_ylabel("points, cumulative")
     axes.legend(loc="upper left")
     axes.grid(alpha=0.3)
-    drawn = io.StringIO()
-    figure.savefig(drawn, format="svg", bbox_inches="tight")
+    return drawn(figure)
+
+
+def drawn(figure: Any) -> str:
+    """The SVG element of a matplotlib figure, which is closed."""
+    import matplotlib.pyplot as plt
+
+    text = io.StringIO()
+    figure.savefig(text, format="svg", bbox_inches="tight")
     plt.close(figure)
-    return drawn.getvalue()[drawn.getvalue().index("<svg") :]
+    return text.getvalue()[text.getvalue().index("<svg") :]
 
 
-def write(file: Path, findings: Findings, curves: Sequence[Curve], outage: Outage | None) -> None:
+def write(file: Path, findings: Findings, curves: Sequence[Curve], outage: Outage | None, *plots: str) -> None:
+    """``plots``: further SVG elements, shown below that of the curves."""
     rows = "".join(f"<tr><th>{html.escape(a)}<td>{html.escape(b)}" for a, b in findings.rows)
     checks = "".join(
         f"<tr><td class={'ok' if c.holds else 'bad'}>{'ok' if c.holds else 'FAILED'}"
@@ -73,7 +82,7 @@ def write(file: Path, findings: Findings, curves: Sequence[Curve], outage: Outag
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(
         f"<!doctype html><html lang=en><meta charset=utf-8><title>Littoral tour</title><style>{style}</style>"
-        f"<h1>Littoral tour</h1>{plot(curves, outage)}<h2>Figures</h2><table>{rows}</table>"
+        f"<h1>Littoral tour</h1>{plot(curves, outage)}{''.join(plots)}<h2>Figures</h2><table>{rows}</table>"
         f"<h2>Checks</h2><table>{checks}</table></html>",
         encoding="utf-8",
     )

@@ -94,7 +94,7 @@ class Tour:
         self.identities = {bed: provision.thing(cloud, bed, "bed", keys, core_ca) for bed in self.beds}
         self.identities["station"] = provision.thing(cloud, "station", "station", keys, core_ca)
         self.control_room_identity = provision.thing(cloud, "control-room", "station", keys, self.region_ca)
-        self.deployment = provision.deployment(cloud, self.vitals_arn)
+        self.deployment = provision.deployment(cloud, {provision.COMPONENT: self.vitals_arn})
         self.distribution, self.domain = provision.distribution(cloud, viewer_request, origin_response)
         self.say.print(f"     {len(self.beds)} beds, 4 functions, bucket, rule, deployment, distribution {self.domain}")
 
