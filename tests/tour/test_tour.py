@@ -53,6 +53,8 @@ def test_the_tour_holds_what_it_claims(tmp_path: Path) -> None:
     report = (tmp_path / "report" / "index.html").read_text()
     assert "<svg" in report
     assert "link down" in report
+    assert "2 of 3 marked stretches flagged, 0 of 4" in said, said  # the model is the same everywhere; it judges 52 s
+    assert report.count("<svg") == 2
     assert not processes_of(tmp_path)
 
 

@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import subprocess
 import sys
 from importlib import resources
 from pathlib import Path
@@ -184,6 +185,15 @@ def test_a_bed_that_starts_again_forgets_what_was(function: ModuleType) -> None:
 def test_a_waveform_alone_is_judged(function: ModuleType) -> None:
     answer = function.lambda_handler({"waveform": [512.0] * 1000, "rate": 100}, None)
     assert answer["flag"] == "artefact"
+
+
+def test_it_loads_in_the_memory_that_its_function_has() -> None:
+    limited = (
+        "import resource; resource.setrlimit(resource.RLIMIT_DATA, (512 << 20,) * 2)\n"
+        f"from littoral.models import load; print(load({str(WARD / 'model.onnx')!r}, threads=1).inputs[0].name)"
+    )
+    done = subprocess.run([sys.executable, "-c", limited], capture_output=True, text=True, timeout=100, check=False)
+    assert done.stdout == "pulse\n", done.stderr
 
 
 # ------------------------------------------------------------------------------------------- what the tour says of it

@@ -30,6 +30,9 @@ PROVIDED = ("provided", "provided.al2", "provided.al2023")
 NODES = ("nodejs18.x", "nodejs20.x", "nodejs22.x", "nodejs24.x", "nodejs26.x")
 # What AWS's Python runtime brings, as far as this machine has it; nothing else of our environment is shown.
 BUNDLED = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "urllib3", "six")
+# For ``from littoral.models import load``, where models can be run here (littoral[models]); each with what lies beside
+# it of libraries. A Python of another version finds them and cannot use them.
+MODELS = ("onnxruntime", "numpy", "littoral", "cryptography", "cffi", "_cffi_backend")
 PROBE_SECONDS = 15.0
 
 
@@ -145,17 +148,19 @@ class Runtimes:
     def _link_bundle(self) -> Path:
         self._folder.mkdir(parents=True, exist_ok=True)
         missing = []
-        for name in BUNDLED:
+        for name in (*BUNDLED, *(MODELS if importlib.util.find_spec(MODELS[0]) is not None else ())):
             spec = importlib.util.find_spec(name)
             if spec is None or spec.origin is None:
                 missing.append(name)
                 continue
             origin = Path(spec.origin)
             target = origin.parent if origin.name == "__init__.py" else origin
-            link = self._folder / target.name
-            with contextlib.suppress(FileNotFoundError):
-                link.unlink()
-            link.symlink_to(target)
+            for each in (target, target.with_name(f"{name}.libs")):
+                link = self._folder / each.name
+                with contextlib.suppress(FileNotFoundError):
+                    link.unlink()
+                if each.exists():
+                    link.symlink_to(each)
         if missing:
             log.warning("Python functions cannot import %s: not installed beside Littoral", ", ".join(missing))
         return self._folder

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from littoral.tour import provision
+from littoral.tour import provision, rhythm
 from littoral.tour.findings import Findings, Outage, doubled, gaps, latency, points
 from littoral.tour.link import Link
 from littoral.tour.monitors import Monitor, Station
@@ -28,7 +28,6 @@ from littoral.tour.recordings import Recording
 from littoral.tour.report import Curve, write
 
 FREE_PORTS = ("--port", "0", "--edge-port", "0", "--edge-tls-port", "0", "--mqtt-port", "0", "--mqtt-tls-port", "0")
-KINDS = ("vitals", "alarm", "aggregate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +78,15 @@ class Tour:
         self.vitals_arn = provision.function(
             cloud, "vitals", "python3.11", "index.lambda_handler", Timeout=10, Environment=limits
         )
+        rhythm_arn = provision.function(
+            cloud,
+            "rhythm",
+            "python3.11",
+            "index.lambda_handler",
+            also=provision.model_files(),
+            Timeout=10,
+            MemorySize=512,
+        )
         chart_arn = provision.function(cloud, "chart", "python3.11", "index.lambda_handler", Timeout=30)
         viewer_request = provision.function(cloud, "personalise", "nodejs20.x", "index.handler", Timeout=5)
         origin_response = provision.function(cloud, "security", "nodejs20.x", "index.handler", Timeout=5)
@@ -94,9 +102,10 @@ class Tour:
         self.identities = {bed: provision.thing(cloud, bed, "bed", keys, core_ca) for bed in self.beds}
         self.identities["station"] = provision.thing(cloud, "station", "station", keys, core_ca)
         self.control_room_identity = provision.thing(cloud, "control-room", "station", keys, self.region_ca)
-        self.deployment = provision.deployment(cloud, {provision.COMPONENT: self.vitals_arn})
+        functions = {provision.COMPONENT: self.vitals_arn, provision.WATCH: rhythm_arn}
+        self.deployment = provision.deployment(cloud, functions)
         self.distribution, self.domain = provision.distribution(cloud, viewer_request, origin_response)
-        self.say.print(f"     {len(self.beds)} beds, 4 functions, bucket, rule, deployment, distribution {self.domain}")
+        self.say.print(f"     {len(self.beds)} beds, 5 functions, bucket, rule, deployment, distribution {self.domain}")
 
     # ---------------------------------------------------------------------------------------- 3 the core
 
@@ -218,6 +227,7 @@ class Tour:
         for monitor in self.monitors:
             findings.check(f"{monitor.bed} replayed to its end", monitor.problem is None, monitor.problem or "yes")
         self._compare_alarms()
+        self._compare_rhythm()
         self._compare_drain(at_region)
 
     def _compare_alarms(self) -> None:
@@ -234,6 +244,16 @@ class Tour:
         self.findings.check("local vitals kept coming while the link was down", bool(vitals), f"{len(vitals)} vitals")
         if self.ward.shipped and (self.ward.low, self.ward.high) == (50.0, 100.0):
             self.findings.check("local alarms kept coming while the link was down", bool(down), f"{len(down)} alarms")
+
+    def _compare_rhythm(self) -> None:
+        assert self.outage is not None
+        heard = self.station.heard
+        rhythm.compare(self.findings, heard.rhythm, self.outage)
+        if self.ward.shipped and len(self.beds) > rhythm.HELD_OUT:
+            rhythm.compare_marks(self.findings, heard.rhythm[self.beds[rhythm.HELD_OUT]])
+        rates = {bed: patient.rate for bed, patient in zip(self.beds, self.patients, strict=True)}
+        doubtful = rhythm.doubtful(heard.alarms, heard.rhythm, rates, history=10.0)
+        self.findings.row("alarms from seconds that the model flagged", doubtful)
 
     def _compare_drain(self, at_region: list[dict[str, Any]]) -> None:
         assert self.outage is not None
@@ -332,7 +352,10 @@ class Tour:
             Curve("at the core", self._cumulative(self.station.heard.aggregates)),
             Curve("at the region", self._cumulative(self.control_room.heard.aggregates)),
         ]
-        write(folder / "index.html", self.findings, curves, self.outage)
+        shown = rhythm.HELD_OUT if self.ward.shipped and len(self.beds) > rhythm.HELD_OUT else 0
+        marked = rhythm.marks(shown) if self.ward.shipped else []
+        pulse = rhythm.plot(self.patients[shown], self.station.heard.rhythm[self.beds[shown]], marked)
+        write(folder / "index.html", self.findings, curves, self.outage, pulse)
 
     def _cumulative(self, aggregates: list[dict[str, Any]]) -> list[tuple[float, int]]:
         """Distinct windows' points over time, from the moment at which the monitors began."""

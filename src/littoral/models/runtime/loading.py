@@ -82,7 +82,8 @@ def _found(source: str | Path, key: str) -> tuple[bytes, str]:
         return _registered(name, int(number) if number else None, key)
     _unsigned(text, key)
     with Path(source).open("rb") as file:
-        return model_in(file.read(MOST_BYTES + 1)), ""
+        size = os.fstat(file.fileno()).st_size
+        return model_in(file.read(min(size, MOST_BYTES) + 1)), ""  # read takes all the memory that it is asked for
 
 
 def _unsigned(source: str, key: str) -> None:

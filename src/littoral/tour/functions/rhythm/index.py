@@ -17,15 +17,14 @@ from pathlib import Path
 
 import boto3
 import numpy as np
-import onnxruntime
 from pulse import ANSWERS, JUDGED, RATE, SECONDS, resampled, window
+
+from littoral.models import load
 
 HERE = Path(__file__).parent
 LEVELS = json.loads((HERE / "lineage.json").read_text())["levels"]
 
-options = onnxruntime.SessionOptions()
-options.intra_op_num_threads = 1  # an answer takes a fraction of a millisecond
-model = onnxruntime.InferenceSession(HERE / "model.onnx", options, providers=["CPUExecutionProvider"])
+model = load(HERE / "model.onnx", threads=1)  # an answer takes a fraction of a millisecond
 beds = {}
 iot_data = boto3.client("iot-data")
 
@@ -68,7 +67,7 @@ class Bed:
 def judge(samples, rate):
     """The probabilities, and the larger one's name where it reaches its level. Needs eight seconds of samples."""
     seen = resampled(samples, rate)[-SECONDS * RATE :]
-    (told,) = model.run(["probabilities"], {"pulse": window(seen)[np.newaxis, np.newaxis]})[0]
+    (told,) = model(window(seen)[np.newaxis, np.newaxis])
     found = {name: round(float(p), 4) for name, p in zip(ANSWERS, told, strict=True)}
     over = [name for name in ANSWERS if told[ANSWERS.index(name)] >= LEVELS[name]]
     return {**found, "flag": max(over, key=found.get) if over else None}
