@@ -92,6 +92,7 @@ def test_ctrl_c_stops_the_job(lab: Lab, tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
         env=clean(),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # as at a terminal, also beneath nohup
     )
     try:
         assert running.stdout is not None

@@ -120,6 +120,15 @@ def test_the_volume_is_bounded(place: Served) -> None:
     assert "took more than the 1 GB of its volume" in job["FailureReason"]
 
 
+def test_who_prints_much_waits_and_loses_nothing(place: Served) -> None:
+    script = "for at in range(3000):\n    print('much', at, 'x' * 1000)\nprint('the end', end='')"
+    job = ended(create(place, "prints", script), "prints")
+    assert job["TrainingJobStatus"] == "Completed"
+    much = [line.split() for line in SAID if line.startswith(b"much")]
+    assert [int(words[1]) for words in much] == list(range(3000)) and all(len(words[2]) == 1000 for words in much)
+    assert SAID[-1] == b"the end"
+
+
 SHARES = """
 from multiprocessing import Process, Queue
 from multiprocessing.shared_memory import SharedMemory

@@ -10,9 +10,11 @@ import asyncio
 import os
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from littoral.functions.ground import FUNCTION_USER, Ground
 from littoral.functions.isolation import template
@@ -21,6 +23,8 @@ from littoral.functions.process import Process
 
 MOST_LINE = 64 * 1024  # bytes; what is longer is told in pieces
 LOOK = 1.0  # seconds between looks at the memory of all its processes
+PACE = 4 * 1024 * 1024  # bytes a second that are heard of what it prints; who prints more waits
+BURST = PACE // 4
 SHARED = 4  # of its memory one such part may be in /tmp and /dev/shm
 
 Heard = Callable[[bytes], None]  # a line without its end; raises nothing
@@ -191,20 +195,38 @@ class Program:
 
 
 class _Lines(asyncio.Protocol):
-    """What comes by the log pipe, line by line."""
+    """What comes by the log pipe, line by line, no faster than PACE: a script that prints without end must not take
+    the place's time from others."""
 
     def __init__(self, heard: Heard) -> None:
         self.heard = heard
         self.ended = asyncio.Event()
         self._rest = b""
+        self._pipe: asyncio.ReadTransport | None = None
+        self._lately = 0  # bytes since the last pause
+        self._since = time.monotonic()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._pipe = cast("asyncio.ReadTransport", transport)  # uvloop's is none by its class
 
     def data_received(self, data: bytes) -> None:
+        self._lately += len(data)
+        if self._lately >= BURST and self._pipe is not None:
+            early = self._lately / PACE - (time.monotonic() - self._since)
+            self._lately, self._since = 0, time.monotonic() + max(0.0, early)
+            if early > 0:
+                self._pipe.pause_reading()
+                asyncio.get_running_loop().call_later(early, self._go_on, self._pipe)
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             self._tell(line)
         while len(self._rest) >= MOST_LINE:
             self._tell(self._rest[:MOST_LINE])
             self._rest = self._rest[MOST_LINE:]
+
+    def _go_on(self, pipe: asyncio.ReadTransport) -> None:
+        if not pipe.is_closing():
+            pipe.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._rest:

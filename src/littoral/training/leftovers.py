@@ -55,7 +55,7 @@ def beneath(root: Path, *steps: str) -> Iterator[int | None]:
 
 
 def files(folder: int | None) -> list[Left]:
-    """All files beneath a folder, by name. What vanishes meanwhile is not there."""
+    """All files beneath a folder, by name. What vanishes meanwhile, or cannot be looked at, is not there."""
     if folder is None:
         return []
     found = []
@@ -63,7 +63,7 @@ def files(folder: int | None) -> list[Left]:
         for name in names:
             try:
                 about = os.stat(name, dir_fd=at, follow_symlinks=False)
-            except FileNotFoundError:
+            except OSError:  # gone, or closed to us
                 continue
             if stat.S_ISREG(about.st_mode):
                 found.append(Left(f"{path}/{name}"[2:], about.st_size, about.st_mtime_ns))
@@ -131,7 +131,7 @@ def occupied(root: Path) -> int:
         for name in names:
             try:
                 total += os.stat(name, dir_fd=at, follow_symlinks=False).st_blocks * 512
-            except FileNotFoundError:
+            except OSError:  # gone, or closed to us
                 continue
     return total
 
