@@ -8,6 +8,7 @@ import pytest
 
 from littoral.edge.cloudfront import documents_of
 from littoral.edge.plan import compile_plan
+from littoral.edge.policies import MANAGED_CACHE
 from tests.edge.place import OPTIMIZED, behaving, cache_policy, listed
 from tests.edge.test_control import Place, config, refused, there  # noqa: F401 - a fixture
 
@@ -124,6 +125,30 @@ REFUSED = [
     (geo("whitelist"), "InvalidGeoRestrictionParameter"),
     (geo("none", "DE"), "InvalidGeoRestrictionParameter"),
     (geo("blacklist", "ZZ"), "InvalidLocationCode"),
+    # what would be taken and not held to
+    ({"DefaultCacheBehavior": behaving(TrustedKeyGroups={"Enabled": True, "Quantity": 0})}, "InvalidArgument"),
+    ({"DefaultCacheBehavior": behaving(TrustedSigners={"Enabled": False, **listed(["self"])})}, "NotImplemented"),
+    ({"DefaultCacheBehavior": behaving(MinTTL=7)}, "InvalidArgument"),
+    ({"DefaultCacheBehavior": behaving(GrpcConfig={"Enabled": True})}, "InvalidArgument"),
+    (
+        {"DefaultCacheBehavior": behaving(methods=ALL, GrpcConfig={"Enabled": True}), "HttpVersion": "http3"},
+        "InvalidArgument",
+    ),
+    ({"Logging": {"Enabled": True}}, "InvalidArgument"),
+    ({"ViewerCertificate": {"CloudFrontDefaultCertificate": False}}, "InvalidViewerCertificate"),
+    ({"ViewerCertificate": {"Certificate": "x", "CertificateSource": "acm"}}, "NotImplemented"),
+    ({"ViewerMtlsConfig": {"TrustStoreConfig": {"TrustStoreId": "none"}}}, "InvalidArgument"),
+    ({"Aliases": listed(["a.test", "A.test"])}, "InvalidArgument"),
+    ({"CustomErrorResponses": listed([page()["CustomErrorResponses"]["Items"][0]] * 2)}, "InvalidArgument"),
+    (origin(custom={"OriginMtlsConfig": {"ClientCertificateArn": "arn:a"}}), "NotImplemented"),
+    (origin(custom={"IpAddressType": "ipv6"}), "NotImplemented"),
+    (origin(S3OriginConfig={"OriginAccessIdentity": ""}), "InvalidOrigin"),
+    ({"Origins": listed([S3 | {"DomainName": "a.test"}])}, "InvalidArgument"),
+    ({"Origins": listed([S3 | {"DomainName": "a.s3-website-us-east-1.amazonaws.com"}])}, "InvalidArgument"),
+    (
+        {"Origins": listed([S3 | {"S3OriginConfig": {"OriginAccessIdentity": "", "OriginReadTimeout": 121}}])},
+        "InvalidOriginReadTimeout",
+    ),
 ]
 
 
@@ -140,6 +165,30 @@ def test_what_it_may_say(there: Place) -> None:  # noqa: F811
     assert made["OriginGroups"]["Items"][0]["FailoverCriteria"]["StatusCodes"]["Items"] == [500, 404]
     assert made["Restrictions"]["GeoRestriction"]["Items"] == ["DE", "XK"]
     assert create(DistributionConfig=config(reference="2", **legacy(DefaultTTL=5, MaxTTL=6)))
+    default = {"CloudFrontDefaultCertificate": True, "SSLSupportMethod": "vip", "CertificateSource": "cloudfront"}
+    calls = behaving(methods=ALL, GrpcConfig={"Enabled": True}, MinTTL=0)
+    told = {"DefaultCacheBehavior": calls, "ViewerCertificate": default | {"MinimumProtocolVersion": "TLSv1"}}
+    assert create(DistributionConfig=config(reference="3", **told))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"SigningBehavior": "always-amz-auth"},
+        {"SigningProtocol": "sigv4a"},
+        {"OriginAccessControlOriginType": "mediastore"},
+    ],
+)
+def test_access_controls_that_nobody_signs_for(there: Place, change: dict[str, str]) -> None:  # noqa: F811
+    usual = {"Name": "a", "SigningProtocol": "sigv4", "SigningBehavior": "always"}
+    asked = usual | {"OriginAccessControlOriginType": "s3"} | change
+    refused("NotImplemented", there.cloudfront.create_origin_access_control, OriginAccessControlConfig=asked)
+
+
+def test_how_long_s3_may_take() -> None:
+    slow = S3 | {"S3OriginConfig": {"OriginAccessIdentity": "", "OriginReadTimeout": 7}}
+    plan = compile_plan("E1", "a.test", config(Origins=listed([slow])), MANAGED_CACHE)
+    assert plan.origins["o"].read_timeout == 7
 
 
 @pytest.mark.parametrize(

@@ -177,6 +177,23 @@ async def test_names_of_cookies_have_wildcards(place: Edge, legacy: bool) -> Non
     assert label(await place.get("/a", cookie="wordpress_f01=1; sid=3")) == "Miss"
 
 
+async def test_the_origin_gets_what_either_policy_names(place: Edge) -> None:
+    """What is in the cache key goes to the origin, whatever the origin request policy names beside it."""
+    place.policies["key"] = cache_policy(
+        CookiesConfig={"CookieBehavior": "whitelist", "Cookies": listed(["bed"])},
+        QueryStringsConfig={"QueryStringBehavior": "whitelist", "QueryStrings": listed(["page"])},
+    )
+    place.policies["origin"] = {
+        "HeadersConfig": {"HeaderBehavior": "none"},
+        "CookiesConfig": {"CookieBehavior": "whitelist", "Cookies": listed(["who"])},
+        "QueryStringsConfig": {"QueryStringBehavior": "whitelist", "QueryStrings": listed(["lang"])},
+    }
+    place.configure(behaviour={"CachePolicyId": "key", "OriginRequestPolicyId": "origin"})
+    await place.get("/a?lang=de&noise=1&page=2", cookie="noise=1; bed=3; who=me")
+    asked = place.origin.asked[0]
+    assert (asked.target, asked.headers.get("cookie")) == ("/a?lang=de&page=2", "bed=3; who=me")
+
+
 async def test_all_cookies_but_those_of_a_pattern(place: Edge) -> None:
     names = listed(["_ga*"])
     place.policies["own"] = cache_policy(CookiesConfig={"CookieBehavior": "allExcept", "Cookies": names})

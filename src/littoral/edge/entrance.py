@@ -6,11 +6,13 @@ check                                                      answer
 SNI and Host name the same distribution                    421 Misdirected Request
 the viewer speaks what the distribution's HttpVersion has  421, and it connects anew
 it has shown a certificate where one is required           403 (in truth the handshake has failed before)
+its TLS is as new as the distribution's least              403
 =========================================================  =====================================================
 
 Sources: CloudFront developer guide, "Requirements for using alternate domain names" (a Host other than the one that
-TLS was set up for gets 421); RFC 9110 s. 15.5.20; DistributionConfig.HttpVersion. A connection whose SNI is no
-distribution's name, or that has none, is taken: it was shown this place's own certificate, and its Host decides.
+TLS was set up for gets 421); RFC 9110 s. 15.5.20; DistributionConfig.HttpVersion, ViewerCertificate's
+MinimumProtocolVersion. A connection whose SNI is no distribution's name, or that has none, is taken: it was shown this
+place's own certificate, and its Host decides.
 """
 
 from __future__ import annotations
@@ -32,12 +34,13 @@ class Entrance:
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
-        self._known: dict[tuple[str | None, str, str | None, bool], Refusal | None] = {}
+        self._known: dict[tuple[str | None, str, str | None, bool, bool], Refusal | None] = {}
         pipeline.on_use.append(self._known.clear)
 
     def handle(self, request: Request) -> Answer | Awaitable[Answer]:
         peer = request.peer
-        key = peer.server_name, request.host, peer.http_version, peer.certificate is not None
+        old = peer.handshake.startswith("TLSv1.2")
+        key = peer.server_name, request.host, peer.http_version, peer.certificate is not None, old
         try:
             refusal = self._known[key]
         except KeyError:
@@ -46,7 +49,9 @@ class Entrance:
             refusal = self._known[key] = self._why_not(*key)
         return self._pipeline.handle(request) if refusal is None else self._refused(refusal)
 
-    def _why_not(self, server_name: str | None, host: str, version: str | None, certified: bool) -> Refusal | None:
+    def _why_not(
+        self, server_name: str | None, host: str, version: str | None, certified: bool, old: bool
+    ) -> Refusal | None:
         plan = self._pipeline.plan_of(host)
         shown = self._pipeline.plan_of(server_name) if server_name else None
         if shown is not None and shown is not plan:
@@ -56,6 +61,8 @@ class Entrance:
             return 421, "Misdirected Request", f"This distribution is not served over HTTP/{version}."
         if plan is not None and plan.clients is not None and plan.clients.required and not certified:
             return 403, "Forbidden", "This distribution is for viewers with a certificate."
+        if plan is not None and plan.newest_tls and old:
+            return 403, "Forbidden", "This distribution is for viewers that speak TLS 1.3."
         return None
 
     def _refused(self, refusal: Refusal) -> Response:

@@ -17,6 +17,8 @@ ORIGIN, DEFAULT, OTHERS = "Origins.Items.*.", "DefaultCacheBehavior.", "CacheBeh
 REFUSED: list[tuple[str, tuple[Any, ...], str]] = [
     ("ViewerCertificate.ACMCertificateArn", NOTHING, "certificates of your own"),
     ("ViewerCertificate.IAMCertificateId", NOTHING, "certificates of your own"),
+    ("ViewerCertificate.Certificate", NOTHING, "certificates of your own"),
+    ("ViewerCertificate.CertificateSource", (*NOTHING, "cloudfront"), "certificates of your own"),
     ("AnycastIpListId", NOTHING, "anycast IPs"),
     ("ConnectionMode", (*NOTHING, "direct"), "tenants"),
     ("TenantConfig", NOTHING, "tenants"),
@@ -24,12 +26,15 @@ REFUSED: list[tuple[str, tuple[Any, ...], str]] = [
     ("ViewerMtlsConfig.TrustStoreConfig.IgnoreCertificateExpiry", NOTHING, "expired certificates of viewers"),
     ("ConnectionFunctionAssociation", NOTHING, "connection functions"),
     (ORIGIN + "VpcOriginConfig", NOTHING, "VPC origins"),
+    (ORIGIN + "CustomOriginConfig.OriginMtlsConfig", NOTHING, "client certificates towards origins"),
+    (ORIGIN + "CustomOriginConfig.IpAddressType", (*NOTHING, "ipv4", "dualstack"), "origins over IPv6 alone"),
     (ORIGIN + "ResponseCompletionTimeout", NOTHING, "response completion timeouts"),
     *(
         (prefix + field, allowed, what)
         for prefix in (DEFAULT, OTHERS)
         for field, allowed, what in (
             ("TrustedSigners.Enabled", NOTHING, "trusted signers (accounts; use trusted key groups)"),
+            ("TrustedSigners.Items", NOTHING, "trusted signers (accounts; use trusted key groups)"),
             ("FieldLevelEncryptionId", NOTHING, "field-level encryption"),
             ("SmoothStreaming", NOTHING, "smooth streaming"),
         )
@@ -39,8 +44,8 @@ NOTES = (
     "Refused when asked for: " + ", ".join(sorted({what for _, _, what in REFUSED})) + ". "
     "The headers CloudFront-Viewer-JA3-Fingerprint and -JA4-Fingerprint are not made behind a front. "
     "Geo restriction needs a database at each location (--geo-database): without one everybody is served. "
-    "Taken without effect: PriceClass, IsIPV6Enabled, "
-    "MinimumProtocolVersion, OriginSslProtocols."
+    "Taken without effect: PriceClass, IsIPV6Enabled, IpAddressType (whatever address answers), OriginSslProtocols "
+    "(1.2 or newer). Of MinimumProtocolVersion TLS 1.3 is held to; otherwise it is 1.2, with our own choice of ciphers."
 )
 
 

@@ -234,7 +234,7 @@ def forwarded(behaviour: Behaviour, request: EdgeRequest, peer: Peer, pop: str) 
     headers = Headers.of(kept)
     if "user-agent" not in headers:
         headers.set("user-agent", AGENT)
-    cookie = cookie_text(request.headers, chosen.cookies) or cookie_text(request.headers, key.cookies)
+    cookie = cookie_text(request.headers, chosen.cookies, key.cookies)
     if cookie:
         headers.set("cookie", cookie)
     offered = accepted_encoding(request.headers, key)
@@ -248,11 +248,7 @@ def forwarded(behaviour: Behaviour, request: EdgeRequest, peer: Peer, pop: str) 
 
 def forwarded_query(behaviour: Behaviour, query: str) -> str:
     """What the key selects is always forwarded, and what the origin request policy adds."""
-    if not query:
-        return ""
-    if behaviour.forward.query.mode != "none":
-        return query_text(query, behaviour.forward.query)
-    return query_text(query, behaviour.key.query)
+    return query_text(query, behaviour.forward.query, behaviour.key.query) if query else ""
 
 
 def escaped(path: str) -> str:

@@ -75,7 +75,10 @@ class Checks(Operations):
 
     def _check_clients(self, config: Mapping[str, Any]) -> None:
         """Viewer mTLS: with a trust store that is there, and over HTTPS only."""
-        if not (config.get("ViewerMtlsConfig") or {}).get("Mode"):
+        asked = config.get("ViewerMtlsConfig") or {}
+        if not asked.get("Mode"):
+            if asked.get("TrustStoreConfig"):
+                raise invalid("A trust store of ViewerMtlsConfig goes with its Mode, required or optional.")
             return
         if self._control.get("trust-store", trust_store_of(config) or "") is None:
             raise ServiceError("EntityNotFound", "The trust store of ViewerMtlsConfig does not exist.", status=404)
@@ -147,8 +150,6 @@ class Checks(Operations):
             message = "One or more of your cache behaviors refer to an origin that does not exist."
             raise ServiceError("NoSuchOrigin", message, status=404)
         policy = behaviour.get("CachePolicyId")
-        if policy and behaviour.get("ForwardedValues"):
-            raise invalid("A cache behavior has either a cache policy or ForwardedValues, not both.")
         if not policy and not behaviour.get("ForwardedValues"):
             raise invalid("A cache behavior needs a cache policy or ForwardedValues.")
         self._check_scripts(behaviour)
@@ -181,10 +182,11 @@ class Checks(Operations):
     async def _check_logging(self, logging: Mapping[str, Any]) -> None:
         if not logging.get("Enabled"):
             return
-        found = LOG_BUCKET.match(logging["Bucket"])
+        found = LOG_BUCKET.match(logging.get("Bucket") or "")
         if found is None:
             raise invalid("The bucket of access logs is named as NAME.s3.amazonaws.com.")
-        if logging["Prefix"].startswith("/") or len(logging["Prefix"]) > 256:
+        prefix = logging.get("Prefix") or ""
+        if prefix.startswith("/") or len(prefix) > 256:
             raise invalid("The prefix of access logs has at most 256 characters and does not begin with a slash.")
         if self.objects is not None and not await self.objects.has(found["bucket"]):
             message = f"The S3 bucket that you specified for CloudFront logs does not exist: {logging['Bucket']}"

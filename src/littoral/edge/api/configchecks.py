@@ -13,6 +13,8 @@ from littoral.aws.service import ServiceError
 from littoral.edge.api.parts import invalid
 from littoral.edge.geo import COUNTRIES
 from littoral.edge.plan import FAILS_OVER, items
+from littoral.edge.plan.distribution import HTTP_VERSIONS
+from littoral.edge.plan.origin import bucket_of
 
 MOST_GROUPS = 10
 MOST_ORIGIN_HEADERS = 30
@@ -44,18 +46,33 @@ def check_alone(config: Mapping[str, Any]) -> None:
     root = config.get("DefaultRootObject") or ""
     if root.startswith("/") or len(root) > 255:
         raise ServiceError("InvalidDefaultRootObject", "The default root object is a name of at most 255 characters.")
-    for name in items(config, "Aliases"):
+    aliases = items(config, "Aliases")
+    for name in aliases:
         if not ALIAS.match(name):
             raise invalid(f"{name} is not a domain name that a distribution can have.")
+    _check_once("an alternate domain name", [name.lower() for name in aliases])
     for origin in items(config, "Origins"):
         _check_origin(origin)
     _check_groups(config)
     groups = {group["Id"] for group in items(config, "OriginGroups")}
     for behaviour in behaviours_of(config):
         _check_behaviour(behaviour, groups)
-    for page in items(config, "CustomErrorResponses"):
+    http = HTTP_VERSIONS[str(config.get("HttpVersion") or "http2").lower()]
+    if "2" not in http and any((each.get("GrpcConfig") or {}).get("Enabled") for each in behaviours_of(config)):
+        raise invalid("gRPC needs a distribution that speaks HTTP/2.")
+    if (config.get("ViewerCertificate") or {}).get("CloudFrontDefaultCertificate") is False:
+        message = "A viewer certificate that is not CloudFront's own names a certificate."
+        raise ServiceError("InvalidViewerCertificate", message, status=400)
+    pages = items(config, "CustomErrorResponses")
+    for page in pages:
         _check_error_page(page)
+    _check_once("an error code", [page["ErrorCode"] for page in pages])
     _check_geo((config.get("Restrictions") or {}).get("GeoRestriction") or {})
+
+
+def _check_once(what: str, listed: list[Any]) -> None:
+    if len(set(listed)) != len(listed):
+        raise invalid(f"The configuration has {what} twice.")
 
 
 def behaviours_of(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -73,8 +90,12 @@ def _check_origin(origin: Mapping[str, Any]) -> None:
         raise invalid("An origin path begins with a slash and does not end with one.")
     _check_between(origin, "ConnectionAttempts", 1, 3, "InvalidArgument")
     _check_between(origin, "ConnectionTimeout", 1, 10, "InvalidArgument")
-    custom = origin.get("CustomOriginConfig") or {}
-    _check_between(custom, "OriginReadTimeout", 1, 120, "InvalidOriginReadTimeout")
+    custom, bucket = origin.get("CustomOriginConfig") or {}, origin.get("S3OriginConfig")
+    if custom and bucket is not None:
+        raise ServiceError("InvalidOrigin", f"The origin {identifier} is either S3 or custom, not both.", status=400)
+    if bucket is not None and bucket_of(origin["DomainName"]) is None:
+        raise invalid("The parameter Origin DomainName does not refer to a valid S3 bucket.")
+    _check_between(custom or bucket or {}, "OriginReadTimeout", 1, 120, "InvalidOriginReadTimeout")
     _check_between(custom, "OriginKeepaliveTimeout", 1, 120, "InvalidOriginKeepaliveTimeout")
     for name in ("HTTPPort", "HTTPSPort"):
         _check_between(custom, name, 1, 65535, "InvalidArgument")
@@ -135,6 +156,16 @@ def _check_behaviour(behaviour: Mapping[str, Any], groups: set[str]) -> None:
             "The parameter AllowedMethods cannot include POST, PUT, PATCH, or DELETE for a cached behavior associated "
             "with an origin group."
         )
+    if (behaviour.get("GrpcConfig") or {}).get("Enabled") and "POST" not in allowed:
+        raise invalid("gRPC needs a cache behavior that allows POST.")
+    groups_of_keys = behaviour.get("TrustedKeyGroups") or {}
+    if bool(groups_of_keys.get("Enabled")) != bool(groups_of_keys.get("Items")):
+        raise invalid("TrustedKeyGroups are enabled where key groups are listed, and only there.")
+    for name in ("ForwardedValues", "MinTTL", "DefaultTTL", "MaxTTL") if behaviour.get("CachePolicyId") else ():
+        if behaviour.get(name):
+            raise invalid(
+                f"The parameter {name} cannot be used when a cache policy is associated to the cache behavior."
+            )
     if behaviour.get("ForwardedValues"):
         _check_forwarded(behaviour, behaviour["ForwardedValues"])
 

@@ -92,7 +92,10 @@ class ControlOperations(Operations):
 
 
 def check_control(config: dict[str, Any]) -> None:
-    """Raises NotImplemented for origins that are neither S3 nor function URLs."""
+    """Raises NotImplemented for origins that are neither S3 nor function URLs, and for signatures that nobody makes."""
     kind = config["OriginAccessControlOriginType"]
     if kind not in {"s3", "lambda"}:
         raise ServiceError("NotImplemented", f"Access controls for {kind} are not implemented here.", status=501)
+    for name, known in (("SigningProtocol", {"sigv4"}), ("SigningBehavior", {"always", "never", "no-override"})):
+        if config[name] not in known:
+            raise ServiceError("NotImplemented", f"{name} {config[name]} is not implemented here.", status=501)

@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 from littoral.aws.service import Call, Output, ServiceError, operation
-from littoral.edge.api.parts import Operations, invalid, listing, match_etag, page_of, plain
+from littoral.edge.api.parts import Operations, check_quantities, invalid, listing, match_etag, page_of, plain
 from littoral.edge.cffunctions.engine import MAX_CODE, DoesNotCompile, Engine, Ran, check
 from littoral.edge.cffunctions.functions import CloudFrontFunctions
 from littoral.edge.cffunctions.state import scripts_of, store_of
@@ -156,6 +156,7 @@ class FunctionOperations(Operations):
             raise ServiceError(
                 "FunctionSizeLimitExceeded", f"A function may have {MAX_CODE} bytes of code.", status=413
             )
+        check_quantities(config)
         associations = items(config, "KeyValueStoreAssociations")
         if associations and config["Runtime"] != "cloudfront-js-2.0":
             raise invalid("A key value store needs the runtime cloudfront-js-2.0.")

@@ -9,7 +9,7 @@ from littoral.edge.api.parts import Operations, plain
 from littoral.store.documents import Document
 
 KIND = "monitoring"
-NOTES = "kept and shown; the metrics of every distribution are at /_littoral/metrics, whatever it says"
+NOTES = "kept and shown; the metrics of every distribution are at /metrics, whatever it says"
 
 
 class MonitoringOperations(Operations):

@@ -44,6 +44,7 @@ class Plan:
     logging: tuple[str, str, bool] | None = None  # bucket, prefix and whether cookies are shown, of access logs
     http: frozenset[str] = HTTP_VERSIONS["http2"]  # what viewers may speak over TLS: 1, 2, 3
     clients: ClientCertificates | None = None  # what viewers must show
+    newest_tls: bool = False  # viewers over TLS speak 1.3; less than 1.2 is spoken nowhere
     staging: bool = False  # asked by no name of its own
     deployment: Deployment | None = None  # what of its requests the staging distribution answers
     traffic: Traffic = field(default_factory=Traffic)  # the pipeline puts in the one that goes on over changes
@@ -113,6 +114,7 @@ def compile_plan(identifier: str, domain: str, config: Document, policies: Mappi
         _logging(config.get("Logging") or {}),
         HTTP_VERSIONS[str(config.get("HttpVersion") or "http2").lower()],
         clients,
+        ((config.get("ViewerCertificate") or {}).get("MinimumProtocolVersion") or "").startswith("TLSv1.3"),
         bool(config.get("Staging")),
         deployment_of(config, policies),
     )

@@ -29,6 +29,7 @@ class Origin:
     signing: str = "no"  # always, never, no-override, or no (no access control)
 
 
+BUCKET = re.compile(r"^(?P<bucket>[a-z0-9][a-z0-9.-]*?)\.s3[.-](?!website[.-])(?:[a-z0-9-]+\.)?amazonaws\.com$")
 FUNCTION_URL = re.compile(r"^[a-z0-9]{32}\.lambda-url\.[a-z0-9-]+\.(on\.aws|localhost)$")
 
 
@@ -36,24 +37,30 @@ def is_function_url(domain: str) -> bool:
     return FUNCTION_URL.match(domain) is not None
 
 
+def bucket_of(domain: str) -> str | None:
+    """The bucket that an S3 origin's domain names; None where it names none. Websites are custom origins."""
+    found = BUCKET.match(domain)
+    return None if found is None else found["bucket"]
+
+
 def origin_of(item: Document, policies: Mapping[str, Document]) -> Origin:
     domain = item["DomainName"]
-    found = re.match(r"^(?P<bucket>[a-z0-9][a-z0-9.-]*?)\.s3[.-](?:[a-z0-9-]+\.)?amazonaws\.com$", domain)
     custom, shield = item.get("CustomOriginConfig") or {}, item.get("OriginShield") or {}
-    identity = (item.get("S3OriginConfig") or {}).get("OriginAccessIdentity")
+    files = item.get("S3OriginConfig") or {}
+    identity = files.get("OriginAccessIdentity")
     control = policies.get(item.get("OriginAccessControlId") or "", {})
     kind = control.get("OriginAccessControlOriginType")
     return Origin(
         id=item["Id"],
         domain=domain,
         path=item.get("OriginPath") or "",
-        bucket=found["bucket"] if found and not custom else None,
+        bucket=None if custom else bucket_of(domain),
         protocol_policy=custom.get("OriginProtocolPolicy", "http-only"),
         http_port=int(custom.get("HTTPPort", 80)),
         https_port=int(custom.get("HTTPSPort", 443)),
         connect_timeout=float(item.get("ConnectionTimeout") or 10),
         attempts=int(item.get("ConnectionAttempts") or 3),
-        read_timeout=float(custom.get("OriginReadTimeout") or 30),
+        read_timeout=float((custom or files).get("OriginReadTimeout") or 30),
         keepalive_timeout=int(custom.get("OriginKeepaliveTimeout") or 5),
         shield=shield.get("OriginShieldRegion") if shield.get("Enabled") else None,
         function_url=is_function_url(domain) and (domain.endswith(".localhost") or kind == "lambda"),

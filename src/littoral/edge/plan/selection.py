@@ -92,21 +92,27 @@ def forwarded_values(item: Document) -> tuple[Choice, Choice, Ttl]:
     return choice, forward, ttl
 
 
-def query_text(query: str, selection: Selection) -> str:
-    """The selected parameters in the order and spelling of the request."""
-    if selection.mode == "all":
+def query_text(query: str, *selections: Selection) -> str:
+    """The parameters that any of them selects, in the order and spelling of the request."""
+    asked = [each for each in selections if each.mode != "none"]
+    if any(each.mode == "all" for each in asked):
         return query
-    if selection.mode == "none":
+    if not asked:
         return ""
-    return "&".join(part for part in query.split("&") if selection.takes(unquote(part.partition("=")[0])))
+    return "&".join(part for part in query.split("&") if _taken(unquote(part.partition("=")[0]), asked))
 
 
-def cookie_text(headers: Headers, selection: Selection) -> str:
-    """The selected cookies, as one Cookie header would hold them."""
-    if selection.mode == "none":
+def cookie_text(headers: Headers, *selections: Selection) -> str:
+    """The cookies that any of them selects, as one Cookie header would hold them."""
+    asked = [each for each in selections if each.mode != "none"]
+    if not asked:
         return ""
     pairs = [part.strip() for line in headers.get_all("cookie") for part in line.split(";")]
-    return "; ".join(part for part in pairs if part and selection.takes(part.partition("=")[0].strip()))
+    return "; ".join(part for part in pairs if part and _taken(part.partition("=")[0].strip(), asked))
+
+
+def _taken(name: str, selections: list[Selection]) -> bool:
+    return any(each.takes(name) for each in selections)
 
 
 def accepted_encoding(headers: Headers, choice: Choice) -> str:

@@ -153,8 +153,10 @@ def _clients(asked: ClientCertificates) -> Document:
 
 
 def _own_via() -> Document:
-    """The core's Via is the edge's; the front between is no station of its own."""
-    return {"handler": "headers", "response": {"deferred": True, "set": {"Via": ["{http.reverse_proxy.header.Via}"]}}}
+    """The core's Via is the edge's; the front between is no station of its own. An interim response has none."""
+    final = {"status_code": [101, 2, 3, 4, 5]}
+    via = {"deferred": True, "require": final, "set": {"Via": ["{http.reverse_proxy.header.Via}"]}}
+    return {"handler": "headers", "response": via}
 
 
 def _to_core(folder: Path) -> Document:
