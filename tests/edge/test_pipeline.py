@@ -552,6 +552,25 @@ async def test_custom_error_pages(place: Edge) -> None:
     assert (await place.get("/sorry.html")).status == 200
 
 
+async def test_a_custom_error_page_that_cannot_be_had_is_the_answer_itself(place: Edge) -> None:
+    """With the status of the origin of the page, not with one that says all is well."""
+    place.origin.respond = lambda request: answer(b"none", 403 if request.target == "/sorry.html" else 404)
+    page = {"ErrorCode": 404, "ResponsePagePath": "/sorry.html", "ResponseCode": "200", "ErrorCachingMinTTL": 30}
+    place.configure(CustomErrorResponses=listed([page]))
+    assert (await place.get("/a")).status == 403
+
+
+async def test_what_the_edge_says_itself_is_said_as_cloudfront_does(place: Edge) -> None:
+    await place.origin.stop()
+    reply = await place.get("/a")
+    assert reply.status == 502
+    assert b"<h1>502 ERROR</h1>" in reply.body
+    assert b"CloudFront wasn't able to connect to the origin." in reply.body
+    assert b"Request ID" not in reply.body  # others get the same page, for it is stored
+    reply = await place.get("/a", method="PUT")
+    assert f"Request ID: {reply.headers['x-amz-cf-id']}".encode() in reply.body
+
+
 async def test_bounded_in_bytes(place: Edge) -> None:
     place.pipeline.cache.max_bytes = 130_000
     place.pipeline.cache.disk.limit = 60_000

@@ -281,6 +281,13 @@ def test_answers_that_are_nothing(kind: str, payload: bytes) -> None:
         {"custom": {"domainName": "x", "protocol": "http", "readTimeout": "long"}},
         {"custom": {"domainName": "x", "protocol": "http", "path": 5}},
         {"custom": {"domainName": "x", "protocol": "http", "customHeaders": 5}},
+        {"custom": {"domainName": "x", "protocol": "http", "customHeaders": {"connection": [{"value": "x"}]}}},
+        {"custom": {"domainName": "x", "protocol": "http", "customHeaders": {"content-length": [{"value": "5"}]}}},
+        {"custom": {"domainName": "x", "protocol": "http", "keepaliveTimeout": 121}},
+        {"custom": {"domainName": "x", "protocol": "http", "sslProtocols": ["TLSv9"]}},
+        {"custom": {"domainName": "x", "protocol": "http", "sslProtocols": "TLSv1.2"}},
+        {"s3": {"domainName": "b.s3.amazonaws.com", "authMethod": "always"}},
+        {"s3": {"domainName": "b.s3.amazonaws.com", "customHeaders": {"via": [{"value": "x"}]}}},
         5,
     ],
 )
@@ -309,6 +316,15 @@ def test_generated_responses() -> None:
     for kind, size in (("viewer-request", 40 * 1024), ("origin-request", 1024 * 1024)):
         with pytest.raises(InvalidAnswer):
             generated(kind, status="200", body="x" * (size + 1))
+
+
+def test_encodings_that_are_none() -> None:
+    with pytest.raises(InvalidAnswer):
+        generated("viewer-request", status=200, body="a", bodyEncoding="zip")
+    with pytest.raises(InvalidAnswer):
+        changed_request(
+            "viewer-request", lambda d: d.update(body={"action": "replace", "data": "a", "encoding": "zip"})
+        )
 
 
 def test_viewer_response_changes_neither_status_nor_body() -> None:
@@ -496,6 +512,36 @@ async def test_what_was_wrong_is_in_the_log_group_of_the_distribution(tmp_path: 
         f"{reply.headers['x-amz-cf-id']} ERROR Validation error: the {kind} function {kind}:1 returned an invalid "
         "result: status must be a number from 200 to 599"
     )
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (InvokeResult(b"oops"), "The Lambda function returned invalid JSON: The JSON output is not parsable."),
+        ("text", "The Lambda function returned invalid JSON: The JSON output must be an object type."),
+        (
+            {"status": "200", "headers": {"a": "b"}},
+            "The Lambda function returned an invalid entry in the headers object: ",
+        ),
+        ({"status": "200", "body": 5}, "The Lambda function result failed validation: "),
+        (
+            InvokeResult(b"{}", function_error="Unhandled"),
+            "The Lambda function associated with the CloudFront distribution is invalid or doesn't have the required "
+            "permissions.",
+        ),
+        (
+            ServiceError("TooManyRequestsException", "busy", status=429),
+            "The Lambda function associated with the CloudFront distribution was throttled.",
+        ),
+    ],
+)
+async def test_the_page_says_it_as_cloudfront_does(place: Edge, made: Any, said: str) -> None:
+    place.configure(behaviour={"triggers": [place.trigger("viewer-request", lambda _: made)]})
+    reply = await place.get("/a")
+    text = reply.body.decode()
+    assert f"<h1>{reply.status} ERROR</h1>" in text and "The request could not be satisfied." in text
+    assert said in text
+    assert f"Request ID: {reply.headers['x-amz-cf-id']}" in text
 
 
 async def test_a_uri_and_a_query_have_less_than_8192_characters(place: Edge) -> None:

@@ -47,6 +47,16 @@ _READ_ONLY = {kind: frozenset(name.encode() for name in names) for kind, names i
 class InvalidAnswer(Exception):
     """The function's result is not what it may be; the message says which rule."""
 
+    page = "The Lambda function result failed validation"  # as CloudFront says it to viewers, before the message
+
+
+class InvalidJson(InvalidAnswer):
+    page = "The Lambda function returned invalid JSON"
+
+
+class InvalidEntry(InvalidAnswer):
+    page = "The Lambda function returned an invalid entry in the headers object"
+
 
 def disallowed(name: str) -> bool:
     return name in DISALLOWED or name.startswith(DISALLOWED_PREFIXES)
@@ -137,14 +147,14 @@ def _read(name: str, value: str) -> tuple[bytes, bytes]:
     try:
         wire = value.encode("latin-1")
     except UnicodeEncodeError as problem:
-        raise InvalidAnswer("a header value is not Latin-1") from problem
+        raise InvalidEntry("a header value is not Latin-1") from problem
     if LINE_END.search(wire):
-        raise InvalidAnswer("a header value holds a line end")
+        raise InvalidEntry("a header value holds a line end")
     return name.lower().encode("ascii"), wire
 
 
-def _misshapen(name: str) -> InvalidAnswer:
-    return InvalidAnswer(f"the header {name!r} must hold a list of key and value")
+def _misshapen(name: str) -> InvalidEntry:
+    return InvalidEntry(f"the header {name!r} must hold a list of key and value")
 
 
 _read_before = lru_cache(maxsize=2048)(_read)
@@ -164,7 +174,7 @@ class Allowed:
         """Raises InvalidAnswer for a header that may not be set."""
         for name, _ in headers.raw:
             if _shown(name) is None:
-                raise InvalidAnswer(f"the header {name.decode('latin-1')} may not be set")
+                raise InvalidEntry(f"the header {name.decode('latin-1')} may not be set")
         countries = [pair for pair in headers.raw if pair[0] == COUNTRY] if kind == "viewer-request" else []
         fixed = _READ_ONLY[kind]
         return cls(kind, headers.raw, [pair for pair in headers.raw if pair[0] in fixed], countries)
@@ -173,7 +183,7 @@ class Allowed:
         """What becomes of the headers before: those that a function was not shown stay as they were. Raises
         InvalidAnswer for one that may not be changed."""
         if self.countries and not all(pair in before.raw for pair in self.countries):
-            raise InvalidAnswer(f"the header {COUNTRY.decode()} may not be set at viewer-request")
+            raise InvalidEntry(f"the header {COUNTRY.decode()} may not be set at viewer-request")
         fixed = _READ_ONLY[self.kind]
         old = [pair for pair in before.raw if pair[0] in fixed]
         if old != self.fixed:
@@ -201,7 +211,7 @@ def _check_fixed(kind: str, old: RawHeaders, new: RawHeaders) -> None:
     """Their order among each other does not matter."""
     for name in {name for name, _ in old + new}:
         if [value for key, value in old if key == name] != [value for key, value in new if key == name]:
-            raise InvalidAnswer(f"the header {name.decode('latin-1')} is read-only at {kind}")
+            raise InvalidEntry(f"the header {name.decode('latin-1')} is read-only at {kind}")
 
 
 def with_hidden(before: Headers, after: Headers) -> Headers:

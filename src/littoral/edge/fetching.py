@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from littoral.edge import grpc
+from littoral.edge.answer import page_text
 from littoral.edge.bodies import Uploading
 from littoral.edge.cache import Cache, Entry, Key, variation
 from littoral.edge.keeping import Keeping
@@ -36,6 +37,11 @@ if TYPE_CHECKING:
     from littoral.edge.visit import Visit
 
 EARLY_HINTS = 103
+UNREACHABLE = {  # what viewers are told, in CloudFront's words
+    502: "CloudFront wasn't able to connect to the origin.",
+    504: "CloudFront attempted to establish a connection with the origin, but either the attempt failed or the origin "
+    "closed the connection.",
+}
 
 log = logging.getLogger("littoral.edge")
 
@@ -326,7 +332,7 @@ class Fetching:
         if entry is not None and self._keeping.may_be_stale(entry, self._clock()):
             return self._keeping.stale(visit, entry, status)
         title = "Gateway Timeout" if status == 504 else "Bad Gateway"
-        text = f"<!doctype html><h1>{status} {title}</h1><p>The origin could not be reached.</p>".encode()
+        text = page_text(status, title, UNREACHABLE[status])
         headers = Headers.of([("content-type", "text/html")])
         if key is not None:
             now = self._clock()

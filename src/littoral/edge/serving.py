@@ -245,7 +245,8 @@ class Serving:
         instead.request.method, instead.request.uri, instead.request.querystring = "GET", page.path, ""
         instead.behaviour = visit.plan.behaviour(page.path)
         found = await self.find(instead)
-        found.status = page.status or outcome.status
+        if found.status < 400:  # else there is no such page, and what its origin says is the answer
+            found.status = page.status or outcome.status
         found.label = "Error from cloudfront"
         return found
 

@@ -22,6 +22,10 @@ from littoral.net.message import BytesBody, Response
 log = logging.getLogger("littoral.edge")
 
 T = TypeVar("T")
+# What viewers are told, in CloudFront's words
+_FUNCTION = "The Lambda function associated with the CloudFront distribution"
+FAILED = f"{_FUNCTION} is invalid or doesn't have the required permissions."
+THROTTLED = f"{_FUNCTION} was throttled."
 REGION = "us-east-1"  # of every Lambda@Edge function
 
 
@@ -140,18 +144,17 @@ class Triggering:
             result = await (called or self.call(function, payload))
         except ServiceError as error:
             log.warning("%s of %s: %s", kind, visit.plan.id, error)
-            label = "LambdaLimitExceeded" if error.code == "TooManyRequestsException" else "LambdaExecutionError"
-            reason = "The Lambda function associated with the distribution could not be run."
+            throttled = error.code == "TooManyRequestsException"
+            label, reason = ("LambdaLimitExceeded", THROTTLED) if throttled else ("LambdaExecutionError", FAILED)
             raise EdgeFailure(
                 503, "Service Unavailable", reason, f"{label} from cloudfront", identifier=visit.about.request_id
             ) from error
         if result.function_error is not None:
             log.warning("%s of %s failed: %s", kind, visit.plan.id, result.payload[:500].decode(errors="replace"))
-            reason = "The Lambda function associated with the distribution failed or timed out."
             status = 503 if b"Sandbox.Timedout" in result.payload else self._execution_error
             title = "Service Unavailable" if status == 503 else "Internal Server Error"
             label = "LambdaExecutionError from cloudfront"
-            raise EdgeFailure(status, title, reason, label, identifier=visit.about.request_id)
+            raise EdgeFailure(status, title, FAILED, label, identifier=visit.about.request_id)
         return result.payload
 
     def _checked(self, visit: Visit, kind: str, trigger: Trigger, apply: Callable[[], T]) -> T:
@@ -160,7 +163,7 @@ class Triggering:
         except InvalidAnswer as problem:
             log.warning("a function's answer is not valid: %s", problem)
             self._validation.say(visit.plan.id, visit.about.request_id, kind, trigger.function, str(problem))
-            reason = f"The Lambda function returned an invalid result: {problem}."
+            reason = f"{problem.page}: {problem}."
             label, identifier = "LambdaValidationError from cloudfront", visit.about.request_id
             raise EdgeFailure(502, "Bad Gateway", reason, label, identifier=identifier) from problem
 

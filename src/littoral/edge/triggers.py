@@ -20,8 +20,11 @@ from littoral.edge.edgeheaders import (
     FRAMING,
     LONGEST_BLOCK,
     NAME,
+    READ_ONLY,
     Allowed,
     InvalidAnswer,
+    InvalidJson,
+    disallowed,
     encode,
     headers_document,
     headers_text,
@@ -38,6 +41,7 @@ REPLACED_TEXT = {"viewer-request": 40 * 1024, "origin-request": 1024 * 1024}
 GENERATED = {"viewer-request": 40 * 1024, "origin-request": 1024 * 1024, "origin-response": 1024 * 1024}
 GENERATED["viewer-response"] = 40 * 1024
 MAX_URI = 8192
+SSL_PROTOCOLS = ("SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2")
 UNFIT = re.compile(r"[\x00-\x20\x7f#]")  # for a URI
 
 _decode = json.JSONDecoder().raw_decode
@@ -219,16 +223,25 @@ def check_origin(document: Any) -> None:
     path = inner.get("path", "")
     if not isinstance(path, str) or (path and (not path.startswith("/") or path.endswith("/"))):
         raise InvalidAnswer("the origin's path begins with a slash and does not end with one")
-    read_headers(inner.get("customHeaders"))
+    for name, _ in read_headers(inner.get("customHeaders")).items():
+        if disallowed(name) or name in READ_ONLY["origin-request"]:
+            raise InvalidAnswer(f"the origin's customHeaders may not hold {name}")
     if "custom" not in document:
+        if inner.get("authMethod", "none") not in {"none", "origin-access-identity"}:
+            raise InvalidAnswer("the origin's authMethod is none or origin-access-identity")
         return
     if inner.get("protocol") not in {"http", "https"}:
         raise InvalidAnswer("a custom origin's protocol is http or https")
-    port, timeout = inner.get("port", 80), inner.get("readTimeout", 30)
+    port = inner.get("port", 80)
     if not isinstance(port, int) or not 0 < port < 65536:
         raise InvalidAnswer("the origin's port is a number up to 65535")
-    if not isinstance(timeout, int) or not 0 < timeout <= 120:
-        raise InvalidAnswer("the origin's readTimeout is 1 to 120 seconds")
+    for name in ("readTimeout", "keepaliveTimeout"):
+        seconds = inner.get(name, 5)
+        if not isinstance(seconds, int) or not 0 < seconds <= 120:
+            raise InvalidAnswer(f"the origin's {name} is 1 to 120 seconds")
+    versions = inner.get("sslProtocols", [])
+    if not isinstance(versions, list) or not all(each in SSL_PROTOCOLS for each in versions):
+        raise InvalidAnswer(f"the origin's sslProtocols are some of {', '.join(SSL_PROTOCOLS)}")
 
 
 def switched_origin(document: Mapping[str, Any], before: Origin) -> Origin:
@@ -281,9 +294,9 @@ def _object(payload: bytes) -> dict[str, Any]:
         if end < len(text):
             answer = json.loads(text)
     except (ValueError, RecursionError) as problem:
-        raise InvalidAnswer("the result is not JSON") from problem
+        raise InvalidJson("The JSON output is not parsable") from problem
     if not isinstance(answer, dict):
-        raise InvalidAnswer("the result is not a request or response object")
+        raise InvalidJson("The JSON output must be an object type")
     return answer
 
 
@@ -313,16 +326,21 @@ def _body(kind: str, answer: Mapping[str, Any]) -> bytes:
     text = answer.get("body", "")
     if not isinstance(text, str):
         raise InvalidAnswer("body must be text")
-    if answer.get("bodyEncoding", "text") == "base64":
-        try:
-            body = base64.b64decode(text, validate=True)
-        except (binascii.Error, ValueError) as problem:
-            raise InvalidAnswer("body is not base64") from problem
-    else:
-        body = text.encode()
+    body = _decoded("body", text, answer.get("bodyEncoding"))
     if len(body) > GENERATED[kind]:
         raise InvalidAnswer(f"a body made at {kind} may have at most {GENERATED[kind]} bytes")
     return body
+
+
+def _decoded(name: str, text: str, encoding: Any) -> bytes:
+    if encoding not in {None, "text", "base64"}:
+        raise InvalidAnswer(f"the encoding of {name} is text or base64")
+    if encoding != "base64":
+        return text.encode()
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as problem:
+        raise InvalidAnswer(f"{name} is not base64") from problem
 
 
 def _take_body(kind: str, document: Any, request: EdgeRequest) -> None:
@@ -331,13 +349,7 @@ def _take_body(kind: str, document: Any, request: EdgeRequest) -> None:
     data = document.get("data", "")
     if not isinstance(data, str):
         raise InvalidAnswer("body.data must be text")
-    if document.get("encoding", "text") == "base64":
-        try:
-            body = base64.b64decode(data, validate=True)
-        except (binascii.Error, ValueError) as problem:
-            raise InvalidAnswer("body.data is not base64") from problem
-    else:
-        body = data.encode()
+    body = _decoded("body.data", data, document.get("encoding"))
     if len(body) > REPLACED_TEXT[kind]:
         raise InvalidAnswer(f"a replaced body may have at most {REPLACED_TEXT[kind]} bytes")
     request.body, request.body_truncated = body, False
