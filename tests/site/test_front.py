@@ -92,6 +92,15 @@ async def test_http_version_says_what_a_distribution_speaks(place: Fronted) -> N
         assert (await viewer.ask("/", "three.example")).status == 200
 
 
+async def test_a_name_that_is_there_twice_does_not_keep_the_front_from_the_others(place: Fronted) -> None:
+    """The API refuses it today; a place's state may be older."""
+    needs("curl")
+    twice = place.edge.config(Aliases={"Items": ["a.example", "a.example"]}, HttpVersion="http1.1")
+    await place.serve(twice, place.edge.config(HttpVersion="http2") | {"domain": "b.example"})
+    assert (await place.curl("/", host="a.example"))[0][":version"] == "HTTP/1.1"
+    assert (await place.curl("/", "--http2", host="b.example"))[0][":version"] == "HTTP/2"
+
+
 async def test_the_least_tls_version_is_held_to(place: Fronted) -> None:
     needs("curl")
     newest = place.edge.config(ViewerCertificate={"MinimumProtocolVersion": "TLSv1.3_2025"}) | {"domain": "new.example"}

@@ -51,7 +51,7 @@ class Sockets:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Names that are served alike."""
+    """Names that are served alike. One that is there twice counts once: Caddy would refuse the whole document."""
 
     names: tuple[str, ...]
     http: frozenset[str]  # 1, 2, 3
@@ -106,7 +106,7 @@ def _certificates(keyring: str, acme: Acme | None, port: int) -> Document:
 
 
 def _server(folder: Path, sockets: Sockets, sites: Sequence[Site]) -> Document:
-    quiet = sorted(name for site in sites if "3" not in site.http for name in site.names)
+    quiet = sorted({name for site in sites if "3" not in site.http for name in site.names})
     routes: list[Document] = []
     if quiet:  # Caddy announces HTTP/3 for every name
         hide = {"handler": "headers", "response": {"deferred": True, "delete": ["Alt-Svc"]}}
@@ -131,14 +131,14 @@ def _policies(sites: Sequence[Site]) -> list[Document]:
     """By SNI where a distribution does not speak HTTP/2 or asks for certificates, and the one for all others."""
     asking = [
         {
-            "match": {"sni": sorted(site.names)},
+            "match": {"sni": sorted(set(site.names))},
             "alpn": ALPN["2" in site.http],
             "client_authentication": _clients(site.clients),
         }
         for site in sites
         if site.clients is not None
     ]
-    old = sorted(name for site in sites if "2" not in site.http and site.clients is None for name in site.names)
+    old = sorted({name for site in sites if "2" not in site.http and site.clients is None for name in site.names})
     special = [{"match": {"sni": old}, "alpn": ALPN[False]}] if old else []
     return [*asking, *special, {"alpn": ALPN[True]}]
 
