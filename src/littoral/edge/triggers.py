@@ -33,6 +33,7 @@ from littoral.edge.edgeheaders import (
     text_of,
 )
 from littoral.edge.plan import Origin, Trigger
+from littoral.edge.plan.origin import is_website
 from littoral.net.message import Headers
 from littoral.protocols.http1 import reason_phrase
 
@@ -263,6 +264,7 @@ def switched_origin(document: Mapping[str, Any], before: Origin) -> Origin:
         port,
         read_timeout=float(inner.get("readTimeout", 30)),
         headers=headers,
+        website=is_website(inner["domainName"]),
     )
 
 

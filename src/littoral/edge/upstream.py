@@ -66,7 +66,7 @@ class Upstream:
     def outgoing(self, origin: Origin, behaviour: Behaviour, request: EdgeRequest, peer: Peer) -> EdgeRequest:
         """The request as it would go to the origin: what an origin-request function sees, and may change."""
         headers = forwarded(behaviour, request, peer, self.pop)
-        if "host" not in headers or origin.bucket is not None or origin.function_url:
+        if "host" not in headers or origin.bucket is not None or origin.here:
             headers.set("host", authority(origin, secure=is_secure(origin, peer)))
         query = forwarded_query(behaviour, request.querystring)
         asked, changed = request, request.origin_document
@@ -144,7 +144,7 @@ class Upstream:
             if self.s3_endpoint is None:
                 raise ConnectFailed(f"{origin.domain}: this edge location knows no S3 endpoint")
             return f"{self.s3_endpoint}/{origin.bucket}{path}"
-        if origin.function_url and self.s3_endpoint is not None:
+        if origin.here and self.s3_endpoint is not None:
             return f"{self.s3_endpoint}{path}"
         return self.base(origin, peer) + path
 
@@ -212,7 +212,7 @@ def is_secure(origin: Origin, peer: Peer) -> bool:
 def authority(origin: Origin, *, secure: bool) -> str:
     """The Host of an origin; the port only where it is not the scheme's own."""
     port = origin.https_port if secure else origin.http_port
-    usual = origin.bucket is not None or origin.function_url or port == (443 if secure else 80)
+    usual = origin.bucket is not None or origin.here or port == (443 if secure else 80)
     return origin.domain if usual else f"{origin.domain}:{port}"
 
 

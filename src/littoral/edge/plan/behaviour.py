@@ -74,7 +74,7 @@ class Behaviour:
         self.called = self.direct and triggered and not (self.functions or self.signers or self.made)
         seen = bool(self.triggers or self.functions or self.signers or self.failover or self.grpc or self.made)
         varies = timed or (self.response_headers is not None and self.response_headers.cors is not None)
-        plain = self.origin.bucket is None and not self.origin.function_url
+        plain = self.origin.bucket is None and not self.origin.here
         self.relayed = plain and not (self.caches or seen or varies)
         self.keyed_by_target = self.key.headers.mode == "none" and self.key.cookies.mode == "none"
 

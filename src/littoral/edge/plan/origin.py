@@ -26,11 +26,23 @@ class Origin:
     shield: str | None = None  # the location that is asked before it (``tier``)
     ssl_protocols: tuple[str, ...] = ("TLSv1.2",)  # as functions are told; the connection negotiates the best there is
     function_url: bool = False  # of a Lambda function of the region: it is reached at the region's API
+    website: bool = False  # of a bucket: there, too
     signing: str = "no"  # always, never, no-override, or no (no access control)
+
+    @property
+    def here(self) -> bool:
+        """Whether it is reached at the region's API, under its own name."""
+        return self.function_url or self.website
 
 
 BUCKET = re.compile(r"^(?P<bucket>[a-z0-9][a-z0-9.-]*?)\.s3[.-](?!website[.-])(?:[a-z0-9-]+\.)?amazonaws\.com$")
+WEBSITE = re.compile(r"^[a-z0-9][a-z0-9.-]*\.s3-website[.-][a-z0-9-]+\.amazonaws\.com$")
 FUNCTION_URL = re.compile(r"^[a-z0-9]{32}\.lambda-url\.[a-z0-9-]+\.(on\.aws|localhost)$")
+
+
+def is_website(domain: str) -> bool:
+    """Of a bucket."""
+    return WEBSITE.match(domain) is not None
 
 
 def is_function_url(domain: str) -> bool:
@@ -64,6 +76,7 @@ def origin_of(item: Document, policies: Mapping[str, Document]) -> Origin:
         keepalive_timeout=int(custom.get("OriginKeepaliveTimeout") or 5),
         shield=shield.get("OriginShieldRegion") if shield.get("Enabled") else None,
         function_url=is_function_url(domain) and (domain.endswith(".localhost") or kind == "lambda"),
+        website=is_website(domain),
         ssl_protocols=tuple(items(custom, "OriginSslProtocols")) or ("TLSv1.2",),
         headers=tuple((h["HeaderName"], h["HeaderValue"]) for h in items(item, "CustomHeaders")),
         signing="always" if identity else control.get("SigningBehavior", "no"),

@@ -65,16 +65,19 @@ def replace_nulls(data: bytes) -> bytes:
 # ------------------------------------------------------------------------------------ URLs and markup
 
 
-_PERCENT = re.compile(rb"%([0-9a-fA-F]{2})|\+")
-_PERCENT_UNI = re.compile(rb"%[uU]([0-9a-fA-F]{4})|%([0-9a-fA-F]{2})|\+")
+_PERCENT = re.compile(rb"%([0-9a-fA-F]{2})")
+_PERCENT_UNI = re.compile(rb"%[uU]([0-9a-fA-F]{4})|%([0-9a-fA-F]{2})")
+_DIGITS = "0123456789abcdefABCDEF"
+_BYTES = {(high + low).encode(): bytes((int(high + low, 16),)) for high in _DIGITS for low in _DIGITS}
 
 
 def _percent(found: re.Match[bytes]) -> bytes:
-    return bytes((int(found[1], 16),)) if found[1] else b" "
+    return _BYTES[found[1]]
 
 
 def url_decode(data: bytes) -> bytes:
-    return _PERCENT.sub(_percent, data) if b"%" in data or b"+" in data else data
+    data = data.replace(b"+", b" ")
+    return _PERCENT.sub(_percent, data) if b"%" in data else data
 
 
 def _narrow(code: int) -> bytes:
@@ -86,12 +89,13 @@ def _narrow(code: int) -> bytes:
 def _percent_uni(found: re.Match[bytes]) -> bytes:
     if found[1]:
         return _narrow(int(found[1], 16))
-    return bytes((int(found[2], 16),)) if found[2] else b" "
+    return _BYTES[found[2]]
 
 
 def url_decode_uni(data: bytes) -> bytes:
     """And Microsoft's %uHHHH."""
-    return _PERCENT_UNI.sub(_percent_uni, data) if b"%" in data or b"+" in data else data
+    data = data.replace(b"+", b" ")
+    return _PERCENT_UNI.sub(_percent_uni, data) if b"%" in data else data
 
 
 _ENTITY = re.compile(rb"&(?:#[xX]([0-9a-fA-F]{1,8});?|#([0-9]{1,9});?|([A-Za-z][A-Za-z0-9]{1,31});?)")

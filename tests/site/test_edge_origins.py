@@ -1,16 +1,17 @@
-"""A function URL that only the edge may ask, as CloudFront's access control for Lambda has it."""
+"""Origins at the region itself: a function URL that only the edge may ask, and a bucket's website."""
 
 from __future__ import annotations
 
 import hashlib
 import http.client
+import json
 import urllib.error
 import urllib.parse
 import urllib.request
 
 import pytest
 
-from tests.edge.place import DISABLED, behaving, listed
+from tests.edge.place import ALL_VIEWER, DISABLED, behaving, listed
 from tests.edge.test_control import config, refused
 
 from .conftest import Running
@@ -72,3 +73,28 @@ def test_only_the_edge_may_ask_the_function(place: Running, suffix: str) -> None
     status, said = ask(edge, host, "POST", "/form", b"tide", **digest)
     assert (status, '"body": "tide"' in said, '"signed": true' in said) == (200, True, True)
     assert ask(edge, host, "POST", "/form", b"tide")[0] == 403  # who posts says what he posts
+
+
+def test_a_bucket_s_website_is_this_place_s(place: Running) -> None:
+    """A custom origin, as with AWS: it has index documents, redirects and pages for errors, and nobody signs for it."""
+    s3, cf = place.client("s3"), place.client("cloudfront")
+    s3.create_bucket(Bucket="tides")
+    s3.delete_public_access_block(Bucket="tides")
+    s3.put_bucket_website(Bucket="tides", WebsiteConfiguration={"IndexDocument": {"Suffix": "index.html"}})
+    s3.put_object(Bucket="tides", Key="ward/index.html", Body=b"ward", ContentType="text/html")
+    parts = {"Action": ["s3:GetObject", "s3:ListBucket"], "Resource": ["arn:aws:s3:::tides", "arn:aws:s3:::tides/*"]}
+    everyone = {"Effect": "Allow", "Principal": "*"} | parts
+    s3.put_bucket_policy(Bucket="tides", Policy=json.dumps({"Version": "2012-10-17", "Statement": [everyone]}))
+    custom = {"HTTPPort": 80, "HTTPSPort": 443, "OriginProtocolPolicy": "http-only"}
+    domain = "tides.s3-website-us-east-1.amazonaws.com"
+    for number, policies in enumerate(({}, {"OriginRequestPolicyId": ALL_VIEWER})):
+        origin = {"Id": "o", "DomainName": domain, "CustomOriginConfig": custom}
+        asked = config(
+            reference=f"tides{number}",
+            Origins=listed([origin]),
+            DefaultCacheBehavior=behaving(CachePolicyId=DISABLED, **policies),
+        )
+        made = cf.create_distribution(DistributionConfig=asked)["Distribution"]
+        cf.get_waiter("distribution_deployed").wait(Id=made["Id"], WaiterConfig={"Delay": 0.05, "MaxAttempts": 600})
+        assert ask(place.port("edge"), made["DomainName"], "GET", "/ward/") == (200, "ward")
+        assert ask(place.port("edge"), made["DomainName"], "GET", "/ward")[0] == 302
