@@ -45,7 +45,8 @@ NOTES = (
     "The headers CloudFront-Viewer-JA3-Fingerprint and -JA4-Fingerprint are not made behind a front. "
     "Geo restriction needs a database at each location (--geo-database): without one everybody is served. "
     "Taken without effect: PriceClass, IsIPV6Enabled, IpAddressType (whatever address answers), OriginSslProtocols "
-    "(1.2 or newer). Of MinimumProtocolVersion TLS 1.3 is held to; otherwise it is 1.2, with our own choice of ciphers."
+    "(1.2 or newer), OriginKeepaliveTimeout (20 s), AdvertiseTrustStoreCaNames. "
+    "Of MinimumProtocolVersion TLS 1.3 is held to; otherwise it is 1.2, with our own choice of ciphers."
 )
 
 
