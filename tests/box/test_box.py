@@ -108,6 +108,25 @@ def test_what_was_written_is_there_after_it_was_locked_and_unlocked(box: Box) ->
     assert box.client("s3").get_object(Bucket="kept", Key="a")["Body"].read() == b"kept" * 10_000
 
 
+def test_the_scrub_of_a_box_is_asked_for_at_its_control_socket(tmp_path: Path) -> None:
+    box = Box.prepared(tmp_path)
+    box.start()
+    try:
+        assert "the box is locked" in box.asks("scrub", check=False)
+        box.unlock()
+        s3 = box.client("s3")
+        s3.create_bucket(Bucket="catch")
+        s3.put_object(Bucket="catch", Key="k", Body=bytes(600_000))
+        assert "600,000" in box.asks("scrub", "--now")  # and its exit status is 0
+        (file,) = (box.folder / "store" / "blobs" / "objects").iterdir()
+        with file.open("r+b") as blob:
+            blob.seek(300_000)
+            blob.write(b"!")
+        assert "damaged: " in box.asks("scrub", "--now", check=False)
+    finally:
+        box.stop()
+
+
 def test_no_other_process_of_its_user_reads_its_memory(box: Box) -> None:
     pid = box.status()["pid"]
     limits = Path(f"/proc/{pid}/limits").read_text()

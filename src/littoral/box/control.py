@@ -6,6 +6,7 @@
     POST /unlock {manifest, code}      hands the key over, into memory
     POST /lock                         ends everything; the process begins anew, locked
     GET  /credentials, /certificate    of an unlocked box
+    GET, POST /scrub                   of an unlocked box: how far the scrub of its objects is; POST begins a pass
 
 Owns: the state, and what is refused in which. Refuses to know what an unlocked box serves: ``Opening`` is handed in.
 """
@@ -34,10 +35,18 @@ LOCKED, OPENING, UNLOCKED, LOCKING = "LOCKED", "UNLOCKING", "UNLOCKED", "LOCKING
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
-    """Starts what an unlocked box serves and says where it listens; ``end`` begins the process anew."""
+class Opened:
+    """What an unlocked box serves: its addresses by name, and its scrub, which is told whether to begin a pass."""
 
-    begin: Callable[[Manifest, StoreKey], Awaitable[dict[str, str]]]
+    listeners: dict[str, str]
+    scrub: Callable[[bool], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """Starts what an unlocked box serves; ``end`` begins the process anew."""
+
+    begin: Callable[[Manifest, StoreKey], Awaitable[Opened]]
     end: Callable[[], None]
 
 
@@ -51,7 +60,7 @@ class Control:
         self._clock = clock
         self._state = LOCKED
         self._manifest: Manifest | None = None
-        self._listeners: dict[str, str] = {}
+        self._opened: Opened | None = None
 
     async def handle(self, request: Request) -> Response:
         try:
@@ -74,6 +83,8 @@ class Control:
                 return {"accessKeyId": held.access_key, "secretAccessKey": held.secret_key, "region": held.region}
             case ("GET", "/certificate"):
                 return {"certificate": self._held().authority_certificate}
+            case ("GET" | "POST" as method, "/scrub"):
+                return self._scrub(now=method == "POST")
             case _:
                 raise NotOpened(f"{request.method} {request.raw_path} is not here")
 
@@ -83,7 +94,7 @@ class Control:
             "state": self._state,
             "job": self._volume.job,
             "pid": os.getpid(),
-            "listeners": self._listeners,
+            "listeners": {} if self._opened is None else self._opened.listeners,
             "totalSpace": space.total,
             "freeSpace": space.free,
             "memoryLocked": self._memory_locked,
@@ -107,7 +118,7 @@ class Control:
             manifest, key = await asyncio.to_thread(
                 self._volume.opened, _text(asked, "manifest").encode(), _text(asked, "code"), self._clock()
             )
-            self._listeners = await self._opening.begin(manifest, key)
+            self._opened = await self._opening.begin(manifest, key)
         except BaseException:
             self._state = LOCKED
             raise
@@ -122,6 +133,12 @@ class Control:
             self._state = LOCKING
             self._opening.end()
         return self.status()
+
+    def _scrub(self, *, now: bool) -> dict[str, Any]:
+        """Raises NotOpened."""
+        if self._opened is None or self._state != UNLOCKED:
+            raise NotOpened("the box is locked")
+        return self._opened.scrub(now)
 
     def _held(self) -> Manifest:
         if self._manifest is None or self._state != UNLOCKED:

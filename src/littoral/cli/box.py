@@ -13,7 +13,7 @@ from typing import Any
 
 from littoral.box import erasing, volume
 from littoral.box.control import LOCKED, SOCKET
-from littoral.cli import local
+from littoral.cli import local, objects
 from littoral.cli.asking import Failed
 from littoral.cli.table import aligned
 from littoral.site.settings import Loaded
@@ -61,6 +61,11 @@ def summary(found: dict[str, Any]) -> str:
     if found["openSwap"]:
         lines.append(("swap", f"not encrypted: {', '.join(found['openSwap'])}"))
     return "".join(aligned(lines, 2))
+
+
+def scrub(loaded: Loaded, *, now: bool) -> int:
+    """Of an unlocked box. Raises Failed."""
+    return objects.told(lambda method: ask(loaded, method, "/scrub"), now=now)
 
 
 def lock(loaded: Loaded) -> int:

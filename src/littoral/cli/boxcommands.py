@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from littoral.cli import box, boxmoving
+from littoral.cli import box, boxmoving, objects
 from littoral.cli.flags import settings_flags, settings_of
 
 
@@ -75,6 +75,7 @@ def _looking(parts: Any) -> None:
     shown.add_argument("--json", action="store_true", help="as JSON")
     settings_flags(shown)
     shown.set_defaults(command=lambda options: box.status(settings_of(options), as_json=options.json))
+    objects.add_scrub(parts, box.scrub)
     keys = parts.add_parser(
         "credentials", help="its access key and address", description="Print the credentials of an unlocked box."
     )

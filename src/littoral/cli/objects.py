@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,11 +18,16 @@ LOOK = 0.5  # seconds between two looks
 
 
 def scrub(loaded: Loaded, *, now: bool) -> int:
-    """Exit status 1 where something is damaged. ``now`` begins a pass and waits for its end. Raises Failed."""
-    found = ask(loaded, PATH, service="littoral", method="POST" if now else "GET")
+    """Of a region or a core. Raises Failed."""
+    return told(lambda method: ask(loaded, PATH, service="littoral", method=method), now=now)
+
+
+def told(asked: Callable[[str], Any], *, now: bool) -> int:
+    """Exit status 1 where something is damaged. ``now`` begins a pass (``asked`` by POST) and waits for its end."""
+    found = asked("POST" if now else "GET")
     while now and found["running"]:
         time.sleep(LOOK)
-        found = ask(loaded, PATH, service="littoral")
+        found = asked("GET")
     print("".join(aligned(list(_lines(found)), 1)), end="")
     for name in found["known"]:
         print(f"damaged: {name}", file=sys.stderr)
@@ -51,6 +57,11 @@ def _moment(seconds: float) -> str:
 def add(commands: Any) -> None:
     group = commands.add_parser("objects", help="look after the objects of a running place")
     within = group.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    add_scrub(within, scrub)
+
+
+def add_scrub(within: Any, run: Callable[..., int]) -> None:
+    """``run`` takes the settings and ``now``."""
     command = within.add_parser(
         "scrub",
         help="what the scrub found, or a pass of it now",
@@ -58,5 +69,5 @@ def add(commands: Any) -> None:
         "something is damaged.",
     )
     command.add_argument("--now", action="store_true", help="begin a pass and wait for its end")
-    command.set_defaults(command=lambda options: scrub(settings_of(options), now=options.now))
+    command.set_defaults(command=lambda options: run(settings_of(options), now=options.now))
     settings_flags(command)

@@ -13,12 +13,13 @@ from pathlib import Path
 from littoral.aws.gateway import Gateway
 from littoral.aws.identity import AccessKey, Identity
 from littoral.box import memory, volume
-from littoral.box.control import SOCKET, Control, Opening
+from littoral.box.control import SOCKET, Control, Opened, Opening
 from littoral.box.manifest import Manifest
 from littoral.core.clientdevices.detector import addresses
 from littoral.net.listen import listen_http
 from littoral.net.pki import Authority
 from littoral.net.tls import plain_server_context
+from littoral.objects.scrub import Scrub
 from littoral.site.foundation import Foundation, function_environment, raise_open_files
 from littoral.site.lifecycle import write_listeners
 from littoral.site.listening import listen_mqtt
@@ -26,6 +27,7 @@ from littoral.site.local import open_local, open_secrets
 from littoral.site.metrics import Metrics
 from littoral.site.place import Misconfigured, Place
 from littoral.site.readings import gateway_observer
+from littoral.site.scrubbing import asked
 from littoral.site.sockets import listen_linked, socket_folder
 from littoral.site.webdav import WebDav
 from littoral.store.embedded import EmbeddedStore
@@ -50,10 +52,11 @@ async def compose(place: Place) -> None:
     log.info("the box of %s is locked", found.job)
 
 
-async def unlock(place: Place, manifest: Manifest, key: StoreKey) -> dict[str, str]:
-    """Start what the box serves; its listeners. Raises NotOpened, StoreError, OSError; nothing is left then."""
+async def unlock(place: Place, manifest: Manifest, key: StoreKey) -> Opened:
+    """Start what the box serves. Raises NotOpened, StoreError, OSError; nothing is left then."""
     settings = dataclasses.replace(place.settings, region=manifest.region, account=manifest.account)
-    within = Place(settings, partial(serve, manifest=manifest, key=key))
+    scrubs: list[Scrub] = []
+    within = Place(settings, partial(serve, manifest=manifest, key=key, scrubs=scrubs))
     try:
         await within.start()
     except Misconfigured as problem:
@@ -63,16 +66,17 @@ async def unlock(place: Place, manifest: Manifest, key: StoreKey) -> dict[str, s
     listeners = dict(within.listeners())
     await asyncio.to_thread(write_listeners, listeners, settings.data_dir)
     log.info("the box of %s is unlocked", manifest.job)
-    return listeners
+    return Opened(listeners, partial(asked, scrubs[0]))
 
 
-async def serve(place: Place, *, manifest: Manifest, key: StoreKey) -> None:
-    """The composition of an unlocked box."""
+async def serve(place: Place, *, manifest: Manifest, key: StoreKey, scrubs: list[Scrub]) -> None:
+    """The composition of an unlocked box; its scrub is added to ``scrubs``."""
     base = await lay_sealed(place, manifest, key)
     region, account = place.settings.region, place.settings.account
     secrets = await open_secrets(base)
     local = await open_local(base, secrets=secrets)
     functions, things = local.functions, local.things
+    scrubs.append(local.objects.scrub)
     gateway = Gateway(
         {**local.services(), "secretsmanager": secrets.api},
         base.identity,

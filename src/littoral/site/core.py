@@ -31,6 +31,8 @@ from littoral.site.place import Place
 from littoral.site.readings import gateway_observer
 from littoral.site.registry import RegistryCopy
 from littoral.site.ruleweb import CONFIRM, confirmation_page
+from littoral.site.scrubbing import PATH as SCRUB
+from littoral.site.scrubbing import scrub_handler
 from littoral.site.sockets import listen_linked, shown_folder, socket_folder
 from littoral.site.upstream import upstream_of
 
@@ -59,6 +61,7 @@ async def compose(place: Place) -> None:
         gateway.route(prefix, handler)
     gateway.host_route(functions.by_host(partial(gateway.authenticate, scopes=frozenset(("lambda",)))))
     gateway.unsigned_route(CONFIRM, confirmation_page(things))
+    gateway.route(SCRUB, scrub_handler(local.objects.scrub, gateway.authenticate))
     await things.start()
     await listen_api(base, gateway)
     await functions.start()

@@ -7,6 +7,7 @@ POST /_littoral/scrub    → the same; a pass begins, or goes on
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from littoral.aws.signedonly import Authenticate, signed_only
 from littoral.net.message import Handler, Request, Response, json_response
@@ -20,11 +21,16 @@ def scrub_handler(scrub: Scrub, authenticate: Authenticate) -> Handler:
     async def answer(request: Request) -> Response:
         if request.method not in ("GET", "POST"):
             return json_response(405, {"code": "MethodNotAllowed", "message": "GET, or POST to begin"})
-        if request.method == "POST":
-            scrub.now()
-        return json_response(200, scrub.status())
+        return json_response(200, asked(scrub, request.method == "POST"))
 
     return signed_only(authenticate, answer)
+
+
+def asked(scrub: Scrub, now: bool) -> dict[str, Any]:
+    """The answer; ``now`` begins a pass."""
+    if now:
+        scrub.now()
+    return scrub.status()
 
 
 def scrub_readings(scrub: Scrub) -> Iterable[Reading]:
