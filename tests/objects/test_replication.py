@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import boto3
@@ -169,6 +170,39 @@ def test_an_outage_is_waited_for_and_versions_come_in_their_order(pair: Pair, so
     completed(pair.near, source, key)
     assert pair.far.get_object(Bucket="elsewhere", Key=key)["Body"].read() == b"4"
     assert versions(pair.far, "elsewhere", key) == versions(pair.near, source, key)
+
+
+@pytest.mark.parametrize("where", ["there", "here"])
+def test_later_changes_of_tags_and_locks_go_along(pair: Pair, where: str) -> None:
+    far = pair.far if where == "there" else pair.near
+    source = f"test-{uuid.uuid4().hex[:12]}"
+    target = "elsewhere" if where == "there" else f"{source}-copy"
+    pair.near.create_bucket(Bucket=source, ObjectLockEnabledForBucket=True)
+    if where == "here":
+        far.create_bucket(Bucket=target, ObjectLockEnabledForBucket=True)
+    locks = {"ObjectLockEnabled": "Enabled"}
+    far.put_object_lock_configuration(Bucket=target, ObjectLockConfiguration=locks)
+    replicate(pair.near, source, rule(target))
+    until = datetime(2099, 1, 1, tzinfo=UTC)
+    held = {"ObjectLockMode": "GOVERNANCE", "ObjectLockRetainUntilDate": until}
+    made = pair.near.put_object(Bucket=source, Key=f"{source}/k", Body=b"1", Tagging="a=1", **held)
+    named = {"Key": f"{source}/k", "VersionId": made["VersionId"]}
+    pair.near.put_object(Bucket=source, Key=f"{source}/k", Body=b"2")
+    completed(pair.near, source, f"{source}/k")
+    assert far.get_object_retention(Bucket=target, **named)["Retention"]["Mode"] == "GOVERNANCE"
+
+    tags = [{"Key": "a", "Value": "2 < 3"}, {"Key": "b", "Value": ""}]
+    pair.near.put_object_tagging(Bucket=source, **named, Tagging={"TagSet": tags})
+    eventually(lambda: far.get_object_tagging(Bucket=target, **named)["TagSet"] == tags)
+    pair.near.put_object_legal_hold(Bucket=source, **named, LegalHold={"Status": "ON"})
+    earlier = {"Mode": "GOVERNANCE", "RetainUntilDate": until.replace(year=2098)}
+    pair.near.put_object_retention(Bucket=source, **named, Retention=earlier, BypassGovernanceRetention=True)
+    eventually(lambda: far.get_object_retention(Bucket=target, **named)["Retention"] == earlier)
+    assert far.get_object_legal_hold(Bucket=target, **named)["LegalHold"]["Status"] == "ON"
+    pair.near.delete_object_tagging(Bucket=source, **named)
+    eventually(lambda: not far.get_object_tagging(Bucket=target, **named)["TagSet"])
+    eventually(lambda: pair.near.head_object(Bucket=source, **named)["ReplicationStatus"] == "COMPLETED")
+    assert far.get_object(Bucket=target, **named)["Body"].read() == b"1"
 
 
 def test_within_a_place_bytes_are_shared_and_rules_choose(pair: Pair, source: str) -> None:

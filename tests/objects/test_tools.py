@@ -213,3 +213,5 @@ def test_what_is_not_here_is_refused_and_what_changes_nothing_is_taken(s3: Any, 
         "OutputSerialization": {"CSV": {}},
     }
     assert refusal(s3.select_object_content, **selecting) == ("NotImplemented", 501)
+    with pytest.raises(s3.exceptions.ClientError, match="S3 Select is retired"):
+        s3.select_object_content(**selecting)

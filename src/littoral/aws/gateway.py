@@ -302,9 +302,9 @@ class Gateway:
         asking.principal = caller.principal
         operation = self._operations_of(service).get(name)
         if operation is None:
-            raise ServiceError(
-                "NotImplemented", f"The operation {name} of {service} is not implemented here.", status=501
-            )
+            retired = getattr(self._apis[service], "retired", {}).get(name, "")
+            message = f"The operation {name} of {service} is not implemented here. {retired}".rstrip()
+            raise ServiceError("NotImplemented", message, status=501)
         plan = asking.plan = plan_of(service, name)
         body = caller.body if service != "s3" else with_md5(asked, caller.body, name)
         if service in dynamodbwire.SERVICES:

@@ -32,7 +32,7 @@ from littoral.objects.events import Happened, Origin
 from littoral.objects.facts import Content, Facts, Piece, Stored, Tags, dump_tags, load_tags
 from littoral.objects.locks import Lock, load_lock, locked_at_write
 from littoral.objects.placing import New, place
-from littoral.objects.replication.rows import ReplicationRows, queue
+from littoral.objects.replication.rows import MARKER, ReplicationRows, queue, queue_change
 from littoral.objects.replication.rules import marker_targets_of
 from littoral.objects.schema import SCHEMA, upgrade
 from littoral.objects.steps import (
@@ -237,7 +237,7 @@ class Index(ReplicationRows):
                 if done.number is not None:
                     if done.event == "DeleteMarkerCreated" and family == "ObjectRemoved" and not origin.replica:
                         sent_to = marker_targets_of(held.replication, each.key)
-                        queue(connection, sent_to, bucket, each.key, done.version or NULL, True, origin.now)
+                        queue(connection, sent_to, bucket, each.key, done.version or NULL, MARKER, origin.now)
                     sequencer = next_id(connection)
                     happened = Happened(f"{family}:{done.event}", bucket, each.key, sequencer, done.version)
                     told = self._tell(connection, held.notification, origin, happened) or told
@@ -248,38 +248,38 @@ class Index(ReplicationRows):
         self._after(bucket, doomed, told)
         return outcomes
 
-    async def set_tags(self, stored: Stored, tags: Tags) -> None:
+    async def set_tags(self, stored: Stored, tags: Tags, now: float) -> None:
         """Raises NoSuchKey where the object has gone or been replaced meanwhile."""
 
-        await self._set(stored, "tags", dump_tags(tags))
+        def work(connection: apsw.Connection) -> None:
+            held = bucket_state(connection, stored.bucket)
+            _update(connection, stored, "tags", dump_tags(tags))
+            queue_change(connection, held.replication, stored, tags, now)
+
+        await self._write(work)
+        self._after(stored.bucket, (), told=False)
 
     async def set_acl(self, stored: Stored, acl: Acl) -> None:
         """Raises NoSuchKey where the version has gone."""
         await self._set(stored, "facts", replace(stored.facts, acl=acl).dump())
 
     async def _set(self, stored: Stored, column: str, value: str | bytes | None) -> None:
-        def work(connection: apsw.Connection) -> None:
-            for table in ("objects", "versions"):
-                connection.execute(f"UPDATE {table} SET {column} = ? WHERE id = ?", (value, stored.id))
-                if connection.changes():
-                    return
-            raise no_such_key(stored.key)
+        await self._write(lambda connection: _update(connection, stored, column, value))
 
-        await self._write(work)
-
-    async def set_lock(self, stored: Stored, change: Callable[[Lock], Lock]) -> None:
+    async def set_lock(self, stored: Stored, change: Callable[[Lock], Lock], now: float) -> None:
         """``change`` is asked in the transaction, and may refuse. Raises NoSuchKey where the version has gone."""
 
         def work(connection: apsw.Connection) -> None:
-            for table in ("objects", "versions"):
-                found = rows(connection, f"SELECT locked FROM {table} WHERE id = ?", (stored.id,))
-                if found:
-                    changed = change(load_lock(found[0][0])).dump()
-                    connection.execute(f"UPDATE {table} SET locked = ? WHERE id = ?", (changed, stored.id))
-                    return
+            held = bucket_state(connection, stored.bucket)
+            sql = "SELECT locked FROM objects WHERE id = ?1 UNION ALL SELECT locked FROM versions WHERE id = ?1"
+            for (locked,) in rows(connection, sql, (stored.id,))[:1]:
+                _update(connection, stored, "locked", change(load_lock(locked)).dump())
+                queue_change(connection, held.replication, stored, stored.tags, now)
+                return
             raise no_such_key(stored.key)
 
         await self._write(work)
+        self._after(stored.bucket, (), told=False)
 
     def inline_rows(self, table: str, after: int, limit: int) -> list[Stored]:
         """Of ``objects`` or ``versions`` those whose bytes lie in the row, by id."""
@@ -367,6 +367,15 @@ class Index(ReplicationRows):
             "INSERT INTO outbox(function, event, made, due, attempts) VALUES(?, ?, ?, ?, 0)",
             (target, json.dumps(event), now, now),
         )
+
+
+def _update(connection: apsw.Connection, stored: Stored, column: str, value: str | bytes | None) -> None:
+    """Raises NoSuchKey where it has gone."""
+    for table in ("objects", "versions"):
+        connection.execute(f"UPDATE {table} SET {column} = ? WHERE id = ?", (value, stored.id))
+        if connection.changes():
+            return
+    raise no_such_key(stored.key)
 
 
 def _there(connection: apsw.Connection, number: int) -> bool:

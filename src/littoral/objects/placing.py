@@ -9,7 +9,7 @@ import apsw
 from littoral.objects.events import Origin
 from littoral.objects.facts import Bucket, Content, Facts, Tags, dump_tags
 from littoral.objects.locks import Lock
-from littoral.objects.replication.rows import PENDING, REPLICA, queue
+from littoral.objects.replication.rows import PENDING, REPLICA, VERSION, queue
 from littoral.objects.replication.rules import targets_of
 from littoral.objects.steps import next_id, unreferenced
 from littoral.objects.versions import COLUMNS, ENABLED, NULL, make_room, version_of
@@ -41,7 +41,7 @@ def place(
     sent_to = [] if origin.replica else targets_of(held.replication, key, tags, facts)
     status = REPLICA if origin.replica else PENDING if sent_to else None
     if sent_to:
-        queue(connection, sent_to, bucket, key, version, False, origin.now)
+        queue(connection, sent_to, bucket, key, version, VERSION, origin.now)
     connection.execute(
         f"INSERT INTO objects({COLUMNS}) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (

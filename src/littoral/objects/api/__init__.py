@@ -52,6 +52,11 @@ class S3Api(
 ):
     """All operations of botocore's service "s3" that Littoral has."""
 
+    retired = {  # noqa: RUF012 - what is told of operations that AWS, too, gives to no new customer
+        "SelectObjectContent": "S3 Select is retired: AWS has closed it to new customers.",
+        "GetObjectTorrent": "Torrents are retired: AWS does not make them any more.",
+    }
+
     def admit(self, call: Call, given: Mapping[str, Any]) -> None:
         """Raises AccessDenied, NoSuchBucket."""
         self._gate.admit(call, given)

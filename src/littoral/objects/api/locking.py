@@ -65,7 +65,7 @@ class LockOperations(Operations):
         stored = self._lockable(bucket, key, version_id, expected_bucket_owner)
         mode, until = retention_of(retention or {}, call.now)
         await self._index.set_lock(
-            stored, lambda lock: lock.retained(mode, until, call.now, bypass=bypass_governance_retention)
+            stored, lambda lock: lock.retained(mode, until, call.now, bypass=bypass_governance_retention), call.now
         )
         return {}
 
@@ -99,7 +99,7 @@ class LockOperations(Operations):
         status = (legal_hold or {}).get("Status")
         if status not in ("ON", "OFF"):
             raise malformed()
-        await self._index.set_lock(stored, lambda lock: replace(lock, hold=status == "ON"))
+        await self._index.set_lock(stored, lambda lock: replace(lock, hold=status == "ON"), call.now)
         return {}
 
     @operation(harmless={"RequestPayer"})

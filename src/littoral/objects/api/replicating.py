@@ -22,7 +22,7 @@ class ReplicationOperations(Operations):
         harmless={"ContentMD5", "ChecksumAlgorithm", "Token"},
         notes="of objects written from then on; the role is kept and not asked; ReplicationTime, Metrics,"
         " AccessControlTranslation, EncryptionConfiguration, ReplicaModifications and ExistingObjectReplication are"
-        " refused; changes of tags and locks are not replicated",
+        " refused; later changes of tags and locks go, too, those of ACLs do not",
     )
     async def put_bucket_replication(
         self,

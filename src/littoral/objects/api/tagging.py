@@ -31,7 +31,7 @@ class TaggingOperations(Operations):
         check_version(version_id)
         self._check_owner(bucket, expected_bucket_owner)
         stored = self._index.get(bucket, key, version_id)
-        await self._index.set_tags(stored, tag_set(tagging))
+        await self._index.set_tags(stored, tag_set(tagging), call.now)
         return stored.version_member
 
     @operation(harmless={"RequestPayer"})
@@ -62,7 +62,7 @@ class TaggingOperations(Operations):
         check_version(version_id)
         self._check_owner(bucket, expected_bucket_owner)
         stored = self._index.get(bucket, key, version_id)
-        await self._index.set_tags(stored, ())
+        await self._index.set_tags(stored, (), call.now)
         return stored.version_member
 
     @operation(harmless=DIGESTS, notes=NOTES)

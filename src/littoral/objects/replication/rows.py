@@ -7,33 +7,36 @@ from dataclasses import dataclass
 
 import apsw
 
+from littoral.objects.facts import Stored, Tags
+from littoral.objects.replication.rules import targets_of
 from littoral.objects.uploadrows import UploadRows
 
 PENDING, COMPLETED, FAILED, REPLICA = "PENDING", "COMPLETED", "FAILED", "REPLICA"
+VERSION, MARKER, CHANGE = 0, 1, 2  # what a row of the queue is of: a change is of the tags and the lock of a version
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """``marker``: the version is a delete marker."""
+    """``kind`` is VERSION, MARKER or CHANGE."""
 
     id: int
     target: str
     bucket: str
     key: str
     version: str
-    marker: bool
+    kind: int
     made: float
     attempts: int
 
 
 def queue(
-    connection: apsw.Connection, targets: Iterable[str], bucket: str, key: str, version: str, marker: bool, now: float
+    connection: apsw.Connection, targets: Iterable[str], bucket: str, key: str, version: str, kind: int, now: float
 ) -> None:
-    """Within the transaction that makes the version."""
+    """Within the transaction that makes or changes the version."""
     connection.executemany(
         "INSERT INTO replications(target, bucket, key, version, marker, made, due, attempts)"
         " VALUES(?, ?, ?, ?, ?, ?, ?, 0)",
-        ((target, bucket, key, version, marker, now, now) for target in targets),
+        ((target, bucket, key, version, kind, now, now) for target in targets),
     )
 
 
@@ -55,8 +58,8 @@ class ReplicationRows(UploadRows):
             (target, now, limit),
         )
         return [
-            Due(number, to, bucket, key, version, bool(marker), made, attempts)
-            for number, to, bucket, key, version, marker, made, attempts in found
+            Due(number, to, bucket, key, version, kind, made, attempts)
+            for number, to, bucket, key, version, kind, made, attempts in found
         ]
 
     def next_replication(self) -> float | None:
@@ -85,6 +88,17 @@ class ReplicationRows(UploadRows):
                 connection.execute(sql, (again, due.id))
 
         await self._write(work)
+
+
+def queue_change(connection: apsw.Connection, replication: str | None, stored: Stored, tags: Tags, now: float) -> None:
+    """Within the transaction that changes it: of a version that was replicated, or is about to be."""
+    if stored.replication in (None, REPLICA) or stored.version is None:
+        return
+    targets = targets_of(replication, stored.key, tags, stored.facts)
+    queue(connection, targets, stored.bucket, stored.key, stored.version, CHANGE, now)
+    if targets:
+        for table in ("objects", "versions"):
+            connection.execute(f"UPDATE {table} SET replication = ? WHERE id = ?", (PENDING, stored.id))
 
 
 def _mark(connection: apsw.Connection, due: Due, status: str) -> None:

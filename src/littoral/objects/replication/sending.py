@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from littoral.aws.service import ServiceError
 from littoral.net.ongoing import Ongoing
 from littoral.objects.index import Index
-from littoral.objects.replication.rows import Due
+from littoral.objects.replication.rows import CHANGE, MARKER, Due
 from littoral.objects.replication.targets import Away, Declined, HereTarget, Never, Target
 from littoral.store.contract import StoreError
 
@@ -80,8 +80,10 @@ class Replicator(Ongoing):
     async def _send(self, due: Due) -> Away | None:
         target = self.target(due.target)
         try:
-            if due.marker:
+            if due.kind == MARKER:
                 await target.mark(due.key, due.version)
+            elif due.kind == CHANGE:
+                await target.change(self._index.get(due.bucket, due.key, due.version))
             else:
                 await target.send(self._index.get(due.bucket, due.key, due.version))
         except Away as problem:

@@ -8,9 +8,12 @@ from __future__ import annotations
 import time
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import UTC, datetime
+from hashlib import md5
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode
 from xml.etree import ElementTree
+from xml.sax.saxutils import escape
 
 from littoral.aws.service import ServiceError
 from littoral.aws.sign import sign
@@ -23,6 +26,7 @@ from littoral.objects.encryption import Keys
 from littoral.objects.events import Origin
 from littoral.objects.facts import Stored
 from littoral.objects.index import Index
+from littoral.objects.locks import OPEN
 from littoral.objects.steps import WriteConditions
 from littoral.objects.versions import Removal
 from littoral.store.remote.far import Credentials
@@ -56,6 +60,9 @@ class Target(Protocol):
     async def send(self, stored: Stored) -> None: ...
     async def mark(self, key: str, version: str) -> None:
         """A delete marker."""
+
+    async def change(self, stored: Stored) -> None:
+        """The tags and the lock that a version has now, where it is there."""
 
     async def keeps_versions(self) -> bool: ...
 
@@ -91,9 +98,25 @@ class HereTarget:
                 "ObjectCreated:Put",
                 conditions=WriteConditions(),
                 source=stored.id,
+                lock=stored.lock if stored.lock != OPEN and self._locks() else None,
             )
         except ServiceError as refused:
             raise _as_told(refused.status or 500, refused.code) from refused
+
+    async def change(self, stored: Stored) -> None:
+        try:
+            try:
+                replica = self._index.get(self._bucket, stored.key, stored.version)
+            except ServiceError:  # it never came here, or was removed: there is nothing to change
+                return
+            await self._index.set_tags(replica, stored.tags, self._clock())
+            if self._locks():
+                await self._index.set_lock(replica, lambda _: stored.lock, self._clock())
+        except ServiceError as refused:
+            raise _as_told(refused.status or 500, refused.code) from refused
+
+    def _locks(self) -> bool:
+        return self._index.bucket(self._bucket).lock is not None
 
     async def mark(self, key: str, version: str) -> None:
         try:
@@ -129,9 +152,12 @@ class FarTarget:
         if encryption is not None and encryption.key_md5 is not None:
             raise Never("only its customer can open it (SSE-C)")
         key = self._keys.opened(encryption, None)
-        if stored.facts.parts:
-            await self._send_parts(stored, key)
-            return
+        await (self._send_parts(stored, key) if stored.facts.parts else self._send_whole(stored, key))
+        if stored.lock != OPEN:
+            await self._lock(stored)
+
+    async def _send_whole(self, stored: Stored, key: bytes | None) -> None:
+        encryption = stored.facts.encryption
         headers = _described(stored) | {REPLICA_HEADER: stored.version or ""}
         if encryption is None and len(stored.content.etag) == 32:
             headers["content-md5"] = b64encode(bytes.fromhex(stored.content.etag)).decode()
@@ -162,6 +188,40 @@ class FarTarget:
 
     async def mark(self, key: str, version: str) -> None:
         await self._ask("DELETE", key, {}, {REPLICA_HEADER: version})
+
+    async def change(self, stored: Stored) -> None:
+        """By the version's id, which another Littoral keeps. Raises Never where it is not known there."""
+        tags = "".join(f"<Tag><Key>{escape(k)}</Key><Value>{escape(v)}</Value></Tag>" for k, v in stored.tags)
+        await self._set(stored, "tagging", f"<Tagging><TagSet>{tags}</TagSet></Tagging>")
+        if stored.lock != OPEN:
+            await self._lock(stored)
+
+    async def _lock(self, stored: Stored) -> None:
+        """Where the bucket over there has locks."""
+        try:
+            await self._ask("GET", "", {"object-lock": ""}, {})
+        except Declined:
+            return
+        lock = stored.lock
+        if lock.until is not None:
+            until = datetime.fromtimestamp(lock.until, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            held = f"<Mode>{lock.mode}</Mode><RetainUntilDate>{until}</RetainUntilDate>"
+            await self._set(stored, "retention", f"<Retention>{held}</Retention>")
+        if lock.hold is not None:
+            hold = f"<LegalHold><Status>{'ON' if lock.hold else 'OFF'}</Status></LegalHold>"
+            await self._set(stored, "legal-hold", hold)
+
+    async def _set(self, stored: Stored, what: str, document: str) -> None:
+        body = document.encode()
+        headers = {"content-md5": b64encode(md5(body, usedforsecurity=False).digest()).decode()}
+        if what == "retention":
+            headers["x-amz-bypass-governance-retention"] = "true"
+        try:
+            await self._ask("PUT", stored.key, {what: "", "versionId": stored.version or ""}, headers, body)
+        except Declined as problem:
+            if "NoSuchVersion" in str(problem) or "InvalidArgument" in str(problem):
+                raise Never(f"the version has another id over there: {problem}") from problem
+            raise
 
     async def keeps_versions(self) -> bool:
         try:
