@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import boto3
@@ -51,8 +53,8 @@ class Box:
         made.asks("prepare", "--manifest", str(manifest))
         return made
 
-    def start(self, *options: str) -> None:
-        self.process = PlaceProcess("box", "box", self.folder, options or PORTS, {})
+    def start(self, *options: str, env: Mapping[str, str] = MappingProxyType({})) -> None:
+        self.process = PlaceProcess("box", "box", self.folder, options or PORTS, env)
         self.process.wait_ready()
 
     def asks(self, *words: str, check: bool = True) -> str:

@@ -15,7 +15,10 @@ from littoral.aws.invoke import Invocation, InvokeResult
 from littoral.aws.service import ServiceError
 from littoral.objects import Objects
 from littoral.store.embedded import EmbeddedStore
+from tests.objects.pairs import pair
 from tests.support.served import Served, served
+
+__all__ = ["pair"]
 
 
 class Recorder:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from littoral.cli.credentials import CREDENTIALS_FILE, endpoint
 from littoral.site.settings import Loaded, read_credentials
 
+Keys = tuple[str, str, str]  # access key, secret, region
 _NOTHING: Final[Mapping[str, str]] = {}
 
 
@@ -31,9 +32,14 @@ def address(loaded: Loaded) -> str:
 def ask(loaded: Loaded, target: str, *, service: str = "lambda", method: str = "GET", document: Any = None) -> Any:
     """The JSON at that path (and query) of the place's API, signed for ``service``; ``document`` is sent as JSON.
     Raises Failed, SettingsError."""
+    return signed(address(loaded), target, _keys(loaded), service=service, method=method, document=document)
+
+
+def signed(url: str, target: str, keys: Keys, *, service: str, method: str = "GET", document: Any = None) -> Any:
+    """The same of the API at ``url``. Raises Failed."""
     body = b"" if document is None else json.dumps(document).encode()
     fields = {"content-type": "application/json"} if body else {}
-    return _json(loaded, send(loaded, target, service=service, method=method, body=body, fields=fields))
+    return _json(url, _sent(url, target, keys, service=service, method=method, body=body, fields=fields))
 
 
 def call(loaded: Loaded, service: str, target: str, **members: Any) -> Any:
@@ -41,19 +47,28 @@ def call(loaded: Loaded, service: str, target: str, **members: Any) -> Any:
     SettingsError."""
     fields = {"content-type": "application/x-amz-json-1.1", "x-amz-target": target}
     body = json.dumps(members).encode()
-    return _json(loaded, send(loaded, "/", service=service, method="POST", body=body, fields=fields))
+    return _json(address(loaded), send(loaded, "/", service=service, method="POST", body=body, fields=fields))
 
 
 def send(
     loaded: Loaded, target: str, *, service: str, method: str, body: bytes = b"", fields: Mapping[str, str] = _NOTHING
 ) -> bytes:
     """A request of the place's API, signed; the body of its answer. Raises Failed, SettingsError."""
+    return _sent(address(loaded), target, _keys(loaded), service=service, method=method, body=body, fields=fields)
+
+
+def _keys(loaded: Loaded) -> Keys:
+    settings = loaded.settings
+    return *read_credentials(settings.data_dir / CREDENTIALS_FILE), settings.region
+
+
+def _sent(
+    url: str, target: str, keys: Keys, *, service: str, method: str, body: bytes, fields: Mapping[str, str]
+) -> bytes:
     from littoral.aws.sign import sign
     from littoral.net.message import Headers
 
-    settings = loaded.settings
-    url = address(loaded)
-    access, secret = read_credentials(settings.data_dir / CREDENTIALS_FILE)
+    access, secret, region = keys
     headers = Headers.of(fields.items())
     sign(
         method,
@@ -63,7 +78,7 @@ def send(
         access_key=access,
         secret=secret,
         service=service,
-        region=settings.region,
+        region=region,
         now=time.time(),
     )
     request = urllib.request.Request(url + target, body or None, dict(headers.items()), method=method)
@@ -78,8 +93,8 @@ def send(
         raise Failed(f"{url} does not answer: {error}") from None
 
 
-def _json(loaded: Loaded, answer: bytes) -> Any:
+def _json(url: str, answer: bytes) -> Any:
     try:
         return json.loads(answer or b"{}")
     except ValueError as error:
-        raise Failed(f"{address(loaded)} does not answer: {error}") from None
+        raise Failed(f"{url} does not answer: {error}") from None

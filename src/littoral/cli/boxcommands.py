@@ -6,8 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from littoral.cli import box, boxmoving, objects
+from littoral.cli import box, boxmoving, tiering
 from littoral.cli.flags import settings_flags, settings_of
+from littoral.cli.objects import add_scrub, add_tier
 
 
 def add(commands: Any) -> None:
@@ -20,6 +21,7 @@ def add(commands: Any) -> None:
     _opening(parts)
     _looking(parts)
     boxmoving.add(parts)
+    add_tier(parts, tiering.of_box)
     erased = parts.add_parser(
         "erase",
         help="make it unreadable for good, with a certificate",
@@ -75,7 +77,7 @@ def _looking(parts: Any) -> None:
     shown.add_argument("--json", action="store_true", help="as JSON")
     settings_flags(shown)
     shown.set_defaults(command=lambda options: box.status(settings_of(options), as_json=options.json))
-    objects.add_scrub(parts, box.scrub)
+    add_scrub(parts, box.scrub)
     keys = parts.add_parser(
         "credentials", help="its access key and address", description="Print the credentials of an unlocked box."
     )

@@ -42,6 +42,11 @@ class BucketRows:
         with disk():
             return await self._database.write(work, heavy=heavy)
 
+    async def _aside(self, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """What takes long to read, in a thread."""
+        with disk():
+            return await self._database.aside(sql, params)
+
     def bucket(self, name: str) -> Bucket:
         """Raises NoSuchBucket."""
         found = self.read(BUCKET, (name,))

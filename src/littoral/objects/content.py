@@ -13,8 +13,10 @@ import logging
 import secrets
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
+from typing import Protocol
 
 from littoral.aws.service import ServiceError
 from littoral.net.message import Body, FileSlice, Proof, ResponseBody
@@ -36,8 +38,20 @@ PUT_LIMIT = 5 * 1024**3  # bytes in one PutObject or UploadPart
 SWEEP = 1000
 
 
+class Above(Protocol):
+    """Who has blobs that are not here any more."""
+
+    def read(self, blob: str, offset: int, length: int) -> AsyncGenerator[bytes, None]:
+        """As readers get it, not sealed. Raises NotFound where it has no such thing, StorageAway."""
+
+    def touched(self, blobs: list[str]) -> None:
+        """They are being read."""
+
+
 class Shelf:
     """Where the bytes are. ``start`` and ``close`` it."""
+
+    above: Above | None = None
 
     def __init__(self, blobs: Blobs, index: Index) -> None:
         self._blobs = blobs
@@ -46,6 +60,7 @@ class Shelf:
         self._reading: Counter[str] = Counter()
         self._waiting: set[str] = set()  # doomed, and still being read
         self._remover: asyncio.Task[None] | None = None
+        self._settling = asyncio.Lock()  # a blob's file goes, or comes back
         self.damage = Damage(index)
         index.doomed = self.remove
 
@@ -54,9 +69,10 @@ class Shelf:
         after = ""
         while page := await self._blobs.scan(after=after, limit=SWEEP):
             after = page[-1].key
-            for blob in await self._index.unknown([info.key for info in page]):
+            for blob in await self._index.removable([info.key for info in page]):
                 await self._blobs.delete(blob)
                 log.info("removed blob %s, which a crash left without an object", blob)
+        await self._index.forget_ownerless()
         self._remover = asyncio.get_running_loop().create_task(self._remove_doomed())
 
     async def close(self) -> None:
@@ -136,9 +152,11 @@ class Shelf:
             piece, offset, length = cuts[0]
             with disk():
                 info = await self._blobs.info(piece.blob)
-            if info is None:
+            if info is None and self.above is None:
                 raise NotFound(piece.blob)
-            if info.path is not None:
+            if info is not None and info.path is not None:
+                if self.above is not None:
+                    self.above.touched([piece.blob])
                 return self._file(info, offset, length)
         return await begun(self.stream(cuts, key))
 
@@ -167,6 +185,8 @@ class Shelf:
         """The bytes of the cuts in order. What is overwritten meanwhile stays until this ends."""
         names = [piece.blob for piece, _, _ in cuts]
         self._reading.update(names)
+        if self.above is not None:
+            self.above.touched(names)
         try:
             for piece, offset, length in cuts:
                 async for chunk in self._cut(piece, offset, length, key):
@@ -181,7 +201,12 @@ class Shelf:
                 self._doomed.put_nowait(free)
 
     async def _cut(self, piece: Piece, offset: int, length: int, key: bytes | None) -> AsyncIterator[bytes]:
-        """Raises NotFound where bytes are missing, Damaged where they are not what was written."""
+        """Raises NotFound where bytes are missing, Damaged where they are not what was written, StorageAway."""
+        if self.above is not None and await self._blobs.info(piece.blob) is None:
+            async with aclosing(self.above.read(piece.blob, offset, length)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+            return
         opener = None if key is None else Opener(key, piece.blob, piece.size, offset, length)
         begin, left = (offset, length) if opener is None else sealed_span(piece.size, offset, length)
         try:
@@ -237,6 +262,26 @@ class Shelf:
             await writer.abort()
         return True
 
+    async def take_back(self, name: str, chunks: AsyncIterator[bytes], key: bytes | None) -> bool:
+        """Write a blob that was above; it is here from then on. False where it is nobody's meanwhile. Raises what
+        ``chunks`` do, StorageFailed."""
+        writer = await self._blobs.create(name)
+        try:
+            sealer = None if key is None else Sealer(key, name)
+            async for chunk in chunks:
+                await writer.write(memoryview(chunk if sealer is None else sealer.update(chunk)))
+            if sealer is not None:
+                await writer.write(memoryview(sealer.finish()))
+            async with self._settling:
+                if await self._index.unknown([name]):
+                    return False
+                await writer.commit()
+                await self._index.came_back([name])
+        finally:
+            await writer.abort()
+        self.abandon([name])  # where it became nobody's in this moment
+        return True
+
     async def mend_row(self, stored: Stored, data: bytes, key: bytes | None) -> bool:
         """The same of an object whose bytes lie in the index."""
         kept = data if key is None else sealed(key, IN_INDEX, data)
@@ -262,8 +307,11 @@ class Shelf:
     async def _delete(self, blobs: list[str]) -> None:
         """Ask the index once more: a blob that was abandoned may after all have been taken."""
         try:
-            for blob in await self._index.unknown(blobs):
-                await self._blobs.delete(blob)
+            async with self._settling:
+                for blob in await self._index.removable(blobs):
+                    await self._blobs.delete(blob)
+                if self.above is not None and (gone := await self._index.unknown(blobs)):
+                    await self._index.came_back(gone)
         except (ServiceError, StoreError):
             log.exception("%d blobs could not be removed; the next start does it", len(blobs))
 

@@ -37,6 +37,7 @@ class DamageRows(BucketRows):
             return await self._database.check_pages()
 
     def blob_names(self, after: str, limit: int) -> list[str]:
-        """Of the blobs that objects and parts consist of, in order."""
+        """Of the blobs here that objects and parts consist of, in order."""
         sql = "SELECT blob FROM pieces WHERE blob > ?1 UNION SELECT blob FROM parts WHERE blob > ?1"
-        return [row[0] for row in self.read(f"{sql} ORDER BY blob LIMIT ?2", (after, limit))]
+        sql = f"SELECT blob FROM ({sql}) WHERE blob NOT IN (SELECT blob FROM away) ORDER BY blob LIMIT ?2"
+        return [row[0] for row in self.read(sql, (after, limit))]

@@ -38,6 +38,7 @@ from littoral.objects.replication.targets import Elsewhere, FarTarget
 from littoral.objects.scrub import Scrub
 from littoral.objects.serverlogs.delivery import ServerLogs
 from littoral.objects.sweeping import Sweeper
+from littoral.objects.tiering.tier import Tier
 from littoral.store.contract import Blobs
 from littoral.store.embedded import EmbeddedStore
 
@@ -54,6 +55,7 @@ class Objects:
         sweeper: Sweeper,
         replicator: Replicator,
         scrub: Scrub,
+        tier: Tier,
         gate: Gate,
         api: S3Api,
         clock: Callable[[], float],
@@ -65,6 +67,7 @@ class Objects:
         self.sweeper = sweeper
         self._replicator = replicator
         self.scrub = scrub
+        self.tier = tier
         self.logs = api.logs
         self.gate = gate
         self._clock = clock
@@ -90,13 +93,14 @@ class Objects:
         keys = Keys(await asyncio.to_thread(store.seal, folder / "objects.key"), region, account)
         shelf = Shelf(blobs or store.blobs("objects"), index)
         scrub = Scrub(index, shelf, keys, Destinations(index, shelf, keys), clock)
+        tier = Tier(index, shelf, keys, clock)
         outbox = Outbox(index, clock)
         outbox.invoker = invoker
         gate = Gate(index, account)
         api = S3Api(Parts(index, shelf, keys, gate, region, account, closed))
         replicator = api.replicator = Replicator(index, clock)
         api.logs = ServerLogs(index.logging, api.put_bytes, region, account, clock)
-        return cls(index, shelf, keys, outbox, Sweeper(index, clock), replicator, scrub, gate, api, clock)
+        return cls(index, shelf, keys, outbox, Sweeper(index, clock), replicator, scrub, tier, gate, api, clock)
 
     async def start(self) -> None:
         """Raises StorageFailed."""
@@ -105,9 +109,11 @@ class Objects:
         self.sweeper.start()
         self._replicator.start()
         self.scrub.start()
+        self.tier.start()
         self.logs.start()
 
     async def close(self) -> None:
+        await self.tier.close()
         await self.scrub.close()
         await self._replicator.close()
         await self.logs.close()
@@ -147,6 +153,13 @@ class Objects:
         back = Destinations(self._index, self._shelf, self._keys)
         back.far = {bucket: FarBucket(client, place, bucket) for bucket, place in places.items()}
         self.scrub.replica = back
+        self.tier.far = back.far
+        self._shelf.above = self.tier
+
+    @property
+    def lie_above(self) -> set[str]:
+        """The buckets elsewhere that have bytes of objects which are no more here."""
+        return self._index.away_targets()
 
     async def put_bytes(
         self,

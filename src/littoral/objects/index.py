@@ -46,6 +46,7 @@ from littoral.objects.steps import (
     rows,
     unreferenced,
 )
+from littoral.objects.tiering.rows import TierRows
 from littoral.objects.versions import (
     ENABLED,
     NULL,
@@ -65,7 +66,7 @@ OWNED = READ.replace("SELECT", "SELECT bucket, key,", 1)
 HEAVY = 200  # rows in one transaction from which it runs on the writer's thread
 
 
-class Index(ReplicationRows):
+class Index(TierRows, ReplicationRows):
     """Open with ``Index.open``."""
 
     @classmethod

@@ -161,7 +161,7 @@ class Scrub(Ongoing):
                 size += len(chunk)
                 await self._wait(began, size)
         except (Damaged, NotFound) as problem:
-            if not await self._index.unknown([name]):
+            if not await self._index.removable([name]):  # it may have gone meanwhile, or gone up
                 self._damage.found(name, problem)
                 return None
         else:

@@ -29,6 +29,8 @@ from littoral.site.place import Misconfigured, Place
 from littoral.site.readings import gateway_observer
 from littoral.site.scrubbing import asked
 from littoral.site.sockets import listen_linked, socket_folder
+from littoral.site.tiering import PATH as TIER
+from littoral.site.tiering import tier_handler
 from littoral.site.webdav import WebDav
 from littoral.store.embedded import EmbeddedStore
 from littoral.store.key import StoreKey
@@ -86,6 +88,7 @@ async def serve(place: Place, *, manifest: Manifest, key: StoreKey, scrubs: list
         observe=gateway_observer(base.metrics),
         lazy=True,
     )
+    gateway.route(TIER, tier_handler(local.objects.tier, gateway.authenticate))
     for prefix, handler in (functions.routes() | functions.signed_routes(gateway.authenticate)).items():
         gateway.route(prefix, handler)
     gateway.host_route(functions.by_host(partial(gateway.authenticate, scopes=frozenset(("lambda",)))))

@@ -11,6 +11,7 @@ from littoral.objects import Objects
 from littoral.site.awsprofiles import Endpoint
 from littoral.site.foundation import Foundation
 from littoral.site.place import Misconfigured
+from littoral.site.tiering import tier_readings
 from littoral.store.contract import Blobs
 from littoral.store.remote.blobs import RemoteBlobs
 from littoral.store.remote.far import S3Far, Where
@@ -20,8 +21,16 @@ HERE, THERE = "objects", "objects-there"  # buckets of blobs
 
 
 def replicate(base: Foundation, objects: Objects) -> None:
-    """To buckets elsewhere (``replicas``). Raises Misconfigured."""
-    replicas = base.place.settings.replicas
+    """To buckets elsewhere (``replicas``), whose bytes may then go from here (``tier_keep``). Raises Misconfigured."""
+    settings = base.place.settings
+    replicas = settings.replicas
+    if missing := objects.lie_above - {bucket for bucket, _ in replicas}:
+        raise Misconfigured(f"bytes of objects lie in {', '.join(sorted(missing))}, which replicas must name")
+    if settings.tier_keep is not None:
+        if not replicas or settings.objects_backend is not None:
+            raise Misconfigured("tier-keep is for a place with replicas and without objects-backend")
+        objects.tier.keep = settings.tier_keep * 1024 * 1024
+    base.metrics.add(lambda: tier_readings(objects.tier))
     if replicas:
         client = HttpClient()
         base.place.part(client.close)

@@ -48,6 +48,8 @@ from littoral.site.registry import CORE_DEVICES, REGISTRY, may, registry_handler
 from littoral.site.ruleweb import CONFIRM, confirmation_page
 from littoral.site.scrubbing import PATH as SCRUB
 from littoral.site.scrubbing import scrub_handler
+from littoral.site.tiering import PATH as TIER
+from littoral.site.tiering import tier_handler
 from littoral.site.training import open_training
 from littoral.tables import TableStore
 from littoral.things.credentials import PREFIX as ROLE_ALIASES
@@ -150,6 +152,7 @@ async def _region(place: Place, *, with_edge: bool) -> None:
     feed = Feed(control, gateway.authenticate, source.digest if source is not None else None)
     routes |= {
         KEYS: keys_handler(base.identity, base.store.records("identity"), gateway.authenticate),
+        TIER: tier_handler(local.objects.tier, gateway.authenticate),
         SCRUB: scrub_handler(local.objects.scrub, gateway.authenticate),
         BOX_JOBS: steps_handler(boxes.steps, gateway.authenticate),
     }

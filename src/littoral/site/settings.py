@@ -146,6 +146,7 @@ ACCOUNT = Kind("AWS account", _matching(r"[0-9]{12}", "twelve digits"))
 HOST = Kind("host or IP address", _matching(r"[A-Za-z0-9.:_-]{1,253}", "a host name or IP address"))
 PORT = Kind("port or off", _port)
 COUNT = Kind("number", _integer(1, 1_000_000, "a number from 1 to 1000000"))
+MEBIBYTES = Kind("number", _integer(0, 10**9, "a number up to 1000000000"))
 SECONDS = Kind("seconds", _seconds)
 SWITCH = Kind("on or off", _switch)
 PATH = Kind("path", _path)
@@ -255,6 +256,12 @@ class Settings:
     )
     replicas: tuple[tuple[str, str], ...] = _row(
         (), REPLICAS, "Buckets elsewhere that buckets here replicate to, and such a profile for each", shown="none"
+    )
+    tier_keep: int | None = _row(
+        None,
+        MEBIBYTES,
+        "MiB of objects that stay here; beyond it goes what `replicas` have, too, the longest unread first",
+        shown="all stay",
     )
     scrub_interval: float = _row(
         604800.0,

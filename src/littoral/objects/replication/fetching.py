@@ -1,4 +1,5 @@
-"""Objects asked back from where they were replicated to: what the scrub mends damage with.
+"""Objects asked back from where they were replicated to: what the scrub mends damage with, and whose bytes lie there
+only.
 
 A version is asked for by its id, which another Littoral keeps; a bucket of another kind of endpoint, or of this place,
 has ids of its own, so there the current object is asked for, if it has the ETag. What comes is not trusted here: the
@@ -8,20 +9,25 @@ scrub holds it against the checksums of what was lost.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from types import MappingProxyType
 from urllib.parse import quote
 
 from littoral.aws.service import ServiceError
 from littoral.aws.sign import sign
 from littoral.net.client import ClientResponse, HttpClient, RequestFailed
 from littoral.net.message import BodyError, Headers
+from littoral.objects.checksums import ALGORITHMS
 from littoral.objects.conditions import Span
 from littoral.objects.content import Shelf
-from littoral.objects.encryption import Keys
+from littoral.objects.encryption import AES, Keys
+from littoral.objects.facts import Stored
 from littoral.objects.index import Index
 from littoral.objects.replication.rules import rules_of
 from littoral.objects.replication.targets import Elsewhere
-from littoral.store.contract import StorageAway
+from littoral.objects.tiering.rows import Away
+from littoral.store.contract import NotFound, StorageAway
 
 
 class Destinations:
@@ -72,7 +78,7 @@ class FarBucket:
         queries = ["", *([f"?versionId={quote(version, safe='')}"] if version is not None else [])]
         for query in reversed(queries):
             try:
-                response = await self._get(f"{self._base}/{quote(key, safe='/-_.~')}{query}")
+                response = await self._ask("GET", f"{self._url(key)}{query}")
             except RequestFailed:
                 return None
             if response.status == 200 and (response.headers.get("etag") or "").strip('"') == etag:
@@ -80,13 +86,49 @@ class FarBucket:
             response.release()
         return None
 
-    async def _get(self, url: str) -> ClientResponse:
-        headers = Headers()
+    async def confirm(self, stored: Stored) -> tuple[str, str] | None:
+        """Id and ETag there of that version, where the far side says it is the same by a checksum. Raises
+        StorageAway."""
+        wanted = {"x-amz-checksum-mode": "ENABLED"}
+        for query in (f"?versionId={quote(stored.version or '', safe='')}", ""):
+            try:
+                response = await self._ask("HEAD", f"{self._url(stored.key)}{query}", wanted)
+            except RequestFailed as problem:
+                raise StorageAway(str(problem)) from problem
+            response.release()
+            _check_well(response)
+            version = response.headers.get("x-amz-version-id")
+            if response.status == 200 and version and _same(stored, response.headers):
+                return version, (response.headers.get("etag") or "").strip('"')
+        return None
+
+    async def span(self, away: Away, offset: int, length: int) -> AsyncGenerator[bytes, None]:
+        """Raises NotFound where that version is no more, StorageAway."""
+        first = away.offset + offset
+        wanted = {"if-match": f'"{away.etag}"', "range": f"bytes={first}-{first + length - 1}"}
+        try:
+            url = f"{self._url(away.key)}?versionId={quote(away.version, safe='')}"
+            response = await self._ask("GET", url, wanted)
+        except RequestFailed as problem:
+            raise StorageAway(str(problem)) from problem
+        if response.status != 206:
+            response.release()
+            _check_well(response)
+            raise NotFound(f"{away.key} is no more in {away.target}, which had it: {response.status}")
+        async with aclosing(_chunks(response)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    def _url(self, key: str) -> str:
+        return f"{self._base}/{quote(key, safe='/-_.~')}"
+
+    async def _ask(self, method: str, url: str, wanted: Mapping[str, str] = MappingProxyType({})) -> ClientResponse:
+        headers = Headers.of(list(wanted.items()))
         credentials = self._place.credentials()
         if credentials.token is not None:
             headers.set("x-amz-security-token", credentials.token)
         sign(
-            "GET",
+            method,
             url,
             headers,
             access_key=credentials.key,
@@ -95,10 +137,28 @@ class FarBucket:
             region=self._place.region,
             now=self._clock(),
         )
-        return await self._client.request("GET", url, headers=headers, read_timeout=60.0)
+        return await self._client.request(method, url, headers=headers, read_timeout=60.0)
 
 
-async def _chunks(response: ClientResponse) -> AsyncIterator[bytes]:
+def _check_well(response: ClientResponse) -> None:
+    """Raises StorageAway."""
+    if response.status >= 500 or response.status in (401, 403, 408, 429):
+        raise StorageAway(f"{response.status} from above")
+
+
+def _same(stored: Stored, there: Headers) -> bool:
+    """By the checksum that both keep, else by the ETag where it is of the bytes (MD5, or of parts) on both sides."""
+    if there.get("content-length") != str(stored.content.size):
+        return False
+    checksum = stored.facts.checksum
+    if checksum is not None and (said := there.get(ALGORITHMS[checksum.algorithm].header)):
+        return said == checksum.value
+    kept = stored.facts.encryption
+    of_bytes = (kept is None or kept.kind == AES) and there.get("x-amz-server-side-encryption") in (None, AES)
+    return of_bytes and (there.get("etag") or "").strip('"') == stored.content.etag
+
+
+async def _chunks(response: ClientResponse) -> AsyncGenerator[bytes, None]:
     try:
         async with response:
             async for chunk in response.body:

@@ -137,6 +137,20 @@ class Database:
         except DISK_ERRORS as problem:
             raise StorageFailed(f"{self.path.name}: {problem}") from problem
 
+    async def aside(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """As ``read``, for what takes long: in a thread, by a connection of its own. Raises StorageFailed."""
+        return await asyncio.to_thread(self._aside, sql, params)
+
+    def _aside(self, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+        try:
+            connection = _connect(self.path, self._key)
+            try:
+                return list(connection.execute(sql, params))
+            finally:
+                connection.close(True)
+        except apsw.Error as problem:
+            raise StorageFailed(f"{self.path.name}: {problem}") from problem
+
     async def check_pages(self) -> str:
         """What SQLite finds wrong with the file, in a thread; "" where all is well. Raises StorageFailed."""
         return await asyncio.to_thread(self._check_pages)

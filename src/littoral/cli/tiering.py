@@ -1,0 +1,47 @@
+"""What of a place's objects lies here and what above: ``littoral objects tier``, and ``littoral box tier`` of a box."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from littoral.cli import box
+from littoral.cli.asking import Failed, ask, signed
+from littoral.cli.table import aligned
+from littoral.site.settings import Loaded
+
+PATH = "/_littoral/tier"
+
+
+def of_place(loaded: Loaded, *, now: bool, as_json: bool) -> int:
+    """Exit code 1 where the place above does not answer. Raises Failed."""
+    return _shown(ask(loaded, PATH, service="littoral", method="POST" if now else "GET"), as_json=as_json)
+
+
+def of_box(loaded: Loaded, *, now: bool, as_json: bool) -> int:
+    """The same of an unlocked box, whose keys its control socket gives. Raises Failed."""
+    keys = box.ask(loaded, "GET", "/credentials")
+    if "accessKeyId" not in keys:
+        raise Failed(str(keys.get("message")))
+    url = box.ask(loaded, "GET", "/status")["listeners"]["inside"]
+    held = keys["accessKeyId"], keys["secretAccessKey"], keys["region"]
+    return _shown(signed(url, PATH, held, service="littoral", method="POST" if now else "GET"), as_json=as_json)
+
+
+def _shown(found: dict[str, Any], *, as_json: bool) -> int:
+    if as_json:
+        print(json.dumps(found, indent=2))
+        return 1 if found["waiting"] else 0
+    keep = found["keepBytes"]
+    lines = [
+        ("kept here", "all" if keep is None else f"up to {keep:,} bytes"),
+        ("here", f"{found['hereBytes']:,} bytes"),
+        ("above", f"{found['aboveBytes']:,} bytes in {found['aboveBlobs']:,} files"),
+        ("let go", f"{found['letGo']:,}"),
+        ("recalled", f"{found['recalled']:,}"),
+        ("read through", f"{found['readThrough']:,}"),
+    ]
+    if found["waiting"]:
+        lines.append(("waiting", found["waiting"]))
+    print("".join(aligned(lines, 1)), end="")
+    return 1 if found["waiting"] else 0
