@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,15 @@ from littoral.aws.identity import AccessKey
 from littoral.box.manifest import Manifest, open_manifest
 from tests.box.conftest import Depot
 from tests.box.test_snowball_api import ADDRESS
+from tests.objects.pairs import eventually
 from tests.site.conftest import Running, start
 
 __all__ = ["start"]
 
 
 @pytest.fixture
-def region(start: Callable[..., Running]) -> Running:
+def region(start: Callable[..., Running], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Running:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))  # of what it carries out itself
     return start("region", kind="region")
 
 
@@ -48,14 +50,16 @@ def littoral(region: Running, tmp_path: Path) -> Callable[..., subprocess.Comple
     return run
 
 
-def ordered(region: Running, kind: str, **bounds: str) -> str:
-    region.client("s3").create_bucket(Bucket="records")
+def ordered(region: Running, kind: str, buckets: Sequence[str] = ("records",), **bounds: str) -> str:
+    for bucket in buckets:
+        region.client("s3").create_bucket(Bucket=bucket)
     snowball = region.client("snowball")
     address = snowball.create_address(Address=ADDRESS)["AddressId"]
-    wanted: dict[str, Any] = {"BucketArn": "arn:aws:s3:::records"} | ({"KeyRange": bounds} if bounds else {})
+    more: dict[str, Any] = {"KeyRange": bounds} if bounds else {}
+    wanted: Any = [{"BucketArn": f"arn:aws:s3:::{bucket}", **more} for bucket in buckets]
     made = snowball.create_job(
         JobType=kind,
-        Resources={"S3Resources": [wanted]},
+        Resources={"S3Resources": wanted},
         AddressId=address,
         SnowballType="EDGE",
         ShippingOption="STANDARD",
@@ -104,6 +108,69 @@ def test_an_import_lands_in_the_region_s_buckets(
     whole = (tmp_path / "report.jsonl").read_text()
     (tmp_path / "report.jsonl").write_text(whole.replace('"size":50', '"size":51', 1))
     assert "not those that were signed" in littoral("verify", "report.jsonl", code=1).stderr
+
+
+@pytest.mark.timeout(300)
+def test_an_import_goes_on_in_the_background_over_a_restart(
+    start: Callable[..., Running], depot: Depot, littoral: Callable[..., Any], tmp_path: Path, region: Running
+) -> None:
+    job = ordered(region, "IMPORT", ("later", "last"))
+    opened(depot, job, littoral("manifest", job, "--code").stdout, tmp_path)
+    littoral("manifest", job, "--ready")
+    for state in ("RECEIVED", "RETURNED"):
+        region.client("snowball").update_job_shipment_state(JobId=job, ShipmentState=state)
+    told_of(region)
+    put = {f"ward/{n}": os.urandom(100 * n) for n in range(60)}
+    filled(depot, "later", put)
+    box = depot.served.url
+    assert "is a job of type IMPORT" in littoral("export", job, "--to", box, "--background", code=1).stderr
+    assert "goes on in the background" in littoral("import", job, "--from", box, "--background").stdout
+    found = eventually(lambda: failed_so_far(littoral, job), 60)
+    assert (found["state"], found["problem"]) == ("InProgress", "littoral: the box has no bucket last")
+    assert found["running"]
+    region.process.kill()
+    again = start("region", kind="region")
+    filled(depot, "last", {"z": b"z"})
+    snowball = again.client("snowball")
+    eventually(lambda: snowball.describe_job(JobId=job)["JobMetadata"]["JobState"] == "Complete", 100)
+    assert snowball.describe_job(JobId=job)["JobMetadata"]["DataTransferProgress"]["ObjectsTransferred"] == 61
+    s3 = again.client("s3")
+    assert {key: s3.get_object(Bucket="later", Key=key)["Body"].read() for key in put} == put
+    assert s3.get_object(Bucket="last", Key="z")["Body"].read() == b"z"
+    assert "Complete" in littoral("progress", job).stdout
+    eventually(lambda: put.keys() <= heard(again))
+
+
+def filled(depot: Depot, bucket: str, put: dict[str, bytes]) -> None:
+    depot.s3.create_bucket(Bucket=bucket)
+    for key, data in put.items():
+        depot.s3.put_object(Bucket=bucket, Key=key, Body=data)
+
+
+def failed_so_far(littoral: Callable[..., Any], job: str) -> Any:
+    """How it is, once a try of it has ended."""
+    found = json.loads(littoral("progress", job, "--json", code=1).stdout)
+    return found if found["problem"] else None
+
+
+def heard(region: Running) -> set[str]:
+    """Keys that the stream was told of."""
+    kinesis = region.client("kinesis")
+    (shard,) = kinesis.list_shards(StreamName="landed")["Shards"]
+    where = {"StreamName": "landed", "ShardId": shard["ShardId"], "ShardIteratorType": "TRIM_HORIZON"}
+    records = kinesis.get_records(ShardIterator=kinesis.get_shard_iterator(**where)["ShardIterator"])["Records"]
+    return {json.loads(one["Data"])["detail"]["object"]["key"] for one in records}
+
+
+def told_of(region: Running) -> None:
+    """What lands in the bucket is told by way of EventBridge."""
+    region.client("kinesis").create_stream(StreamName="landed", ShardCount=1)
+    events = region.client("events")
+    events.put_rule(Name="landed", EventPattern=json.dumps({"source": ["aws.s3"]}))
+    arn = "arn:aws:kinesis:us-east-1:000000000000:stream/landed"
+    events.put_targets(Rule="landed", Targets=[{"Id": "landed", "Arn": arn}])
+    configuration: dict[str, Any] = {"EventBridgeConfiguration": {}}
+    region.client("s3").put_bucket_notification_configuration(Bucket="later", NotificationConfiguration=configuration)
 
 
 def test_an_export_fills_a_box_from_a_range(

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import csv
+import json
 import shutil
 import sys
 import time
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from littoral.box.manifest import KeyRange
+from littoral.box.region.states import IN_PROGRESS
 from littoral.box.transfer import report
 from littoral.box.transfer.bucket import Keys, Refused
 from littoral.box.transfer.folder import Folder
@@ -23,6 +25,7 @@ from littoral.box.transfer.moving import Mover
 from littoral.box.transfer.objects import Objects
 from littoral.cli.asking import Failed, address, ask
 from littoral.cli.credentials import CREDENTIALS_FILE
+from littoral.cli.table import aligned
 from littoral.cli.transfer import End, How, Outcome, carried_out, client, moved, state
 from littoral.net.client import HttpClient
 from littoral.net.pki import Authority
@@ -64,6 +67,44 @@ def carry(loaded: Loaded, job: str, url: str, how: How, *, into_box: bool) -> in
     here = End(address(loaded), Keys(*read_credentials(loaded.settings.data_dir / CREDENTIALS_FILE), region))
     ranges = [KeyRange(**one) for one in told["ranges"]]
     return carried_out(Carrying(loaded, job, box, here, ranges, how, into_box).run())
+
+
+def leave(loaded: Loaded, job: str, url: str, *, into_box: bool) -> int:
+    """To the region, which carries it out in the background."""
+    kind = _asked(loaded, job)["job"]["kind"]
+    if (kind == "EXPORT") != into_box:
+        raise Failed(f"{job} is a job of type {kind}")
+    _step(loaded, job, "carry", url=url)
+    print(f"{job} goes on in the background; littoral box progress {job} shows how far it is")
+    return 0
+
+
+def progress(loaded: Loaded, job: str, *, stop: bool, as_json: bool) -> int:
+    """Exit code 1 while it is not over."""
+    if stop:
+        _step(loaded, job, "carry", url="")
+    found = _asked(loaded, job)
+    held, moved = found["job"], found["job"]["moved"]
+    over = held["state"] != IN_PROGRESS
+    if as_json:
+        told = {"state": held["state"], **moved, "running": found["running"], "problem": found["problem"]}
+        print(json.dumps(told, indent=2))
+        return 0 if over else 1
+    whole = f" of {moved['total_objects']:,}" if moved["total_objects"] else ""
+    lines = [("job", f"{job} {held['kind']}"), ("state", held["state"])]
+    lines.append(("objects", f"{moved['objects']:,}{whole}"))
+    lines.append(("bytes", f"{moved['bytes']:,}" + (f" of {moved['total_bytes']:,}" if whole else "")))
+    lines.append(("background", f"with {held['carried']}" if found["running"] else "no"))
+    if found["problem"]:
+        lines.append(("last try", found["problem"]))
+    print("".join(aligned(lines, 1)), end="")
+    return 0 if over else 1
+
+
+def _asked(loaded: Loaded, job: str) -> dict[str, Any]:
+    """Raises Failed."""
+    answer: dict[str, Any] = ask(loaded, STEPS + job, service="littoral")
+    return answer
 
 
 @dataclass(slots=True)

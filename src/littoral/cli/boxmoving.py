@@ -108,7 +108,22 @@ def _jobs(parts: Any) -> None:
         moved.add_argument(word, dest="url", required=True, metavar="URL", help="the box's S3 endpoint")
         _how(moved)
         settings_flags(moved)
+        moved.add_argument(
+            "--background",
+            action="store_true",
+            help="the region carries it out, also over restarts of its own; littoral box progress shows it",
+        )
         moved.set_defaults(command=_run_job, into_box=into_box)
+    shown = parts.add_parser(
+        "progress",
+        help="in the region: how far a job's import or export is",
+        description="Of a job of the region that runs here. Exit code 1 while it is not over.",
+    )
+    shown.add_argument("job", metavar="JOB")
+    shown.add_argument("--stop", action="store_true", help="end the transfer that goes on in the background")
+    shown.add_argument("--json", action="store_true", help="as JSON")
+    settings_flags(shown)
+    shown.set_defaults(command=_run_progress)
 
 
 def _run_manifest(options: argparse.Namespace) -> int:
@@ -120,4 +135,12 @@ def _run_manifest(options: argparse.Namespace) -> int:
 def _run_job(options: argparse.Namespace) -> int:
     from littoral.cli import boxjob
 
+    if options.background:
+        return boxjob.leave(settings_of(options), options.job, options.url, into_box=options.into_box)
     return boxjob.carry(settings_of(options), options.job, options.url, _chosen(options), into_box=options.into_box)
+
+
+def _run_progress(options: argparse.Namespace) -> int:
+    from littoral.cli import boxjob
+
+    return boxjob.progress(settings_of(options), options.job, stop=options.stop, as_json=options.json)

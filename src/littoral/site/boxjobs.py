@@ -1,9 +1,10 @@
 """``/_littoral/box/jobs/JID``: the steps of a box's job, for those who hold the region's own key.
 
-GET  …                                → {"job": {…}}
+GET  …                                → {"job": {…}, "running", "problem"}     whether the region carries it out now
 POST … {"step": "prepare"}            → {"manifest": base64, "code"}     the box can be prepared with both
 POST … {"step": "ready"}              → {}                               it may be carried away
 POST … {"step": "begin"}              → {"kind", "ranges", "access_key", "secret_key", "authority"}
+POST … {"step": "carry", "url": …}    → {}                               the region carries it out; "": not any more
 POST … {"step": "moved", "moved": …}  → {}                               how far its transfer is
 POST … {"step": "end", "moved": …, "logs": {"report": "BUCKET/KEY", …}} → {}
 """
@@ -25,6 +26,7 @@ from littoral.box.region.job import Moved
 from littoral.box.region.steps import Steps
 from littoral.net.message import BodyError, Handler, Request, Response, json_response
 from littoral.objects import Objects
+from littoral.site.boxcarrying import Carriers
 
 PATH: Final = "/_littoral/box/jobs/"
 MOST_BODY: Final = 16 * 1024
@@ -44,7 +46,7 @@ class BoxBuckets:
         return presign(url, access_key=key.id, secret=key.secret, region=call.region, now=call.now, seconds=HOUR)
 
 
-def steps_handler(steps: Steps, authenticate: Callable[[Request], Awaitable[Principal]]) -> Handler:
+def steps_handler(steps: Steps, carriers: Carriers, authenticate: Callable[[Request], Awaitable[Principal]]) -> Handler:
     async def handle(request: Request) -> Response:
         try:
             principal = await authenticate(request)
@@ -52,9 +54,9 @@ def steps_handler(steps: Steps, authenticate: Callable[[Request], Awaitable[Prin
                 raise ServiceError("AccessDenied", "This address is for the region's own key.", status=403)
             job = request.raw_path.removeprefix(PATH)
             if request.method == "GET":
-                return json_response(200, {"job": steps.job(job).dump()})
+                return json_response(200, {"job": steps.job(job).dump(), **carriers.status(job)})
             document = json.loads(await request.body.read(MOST_BODY))
-            return json_response(200, await _step(steps, job, document))
+            return json_response(200, await _step(steps, carriers, job, document))
         except ServiceError as problem:
             return json_response(problem.status or 400, {"code": problem.code, "message": problem.message})
         except (BodyError, ValueError, KeyError, TypeError, AttributeError):
@@ -63,7 +65,7 @@ def steps_handler(steps: Steps, authenticate: Callable[[Request], Awaitable[Prin
     return handle
 
 
-async def _step(steps: Steps, job: str, asked: dict[str, Any]) -> dict[str, Any]:
+async def _step(steps: Steps, carriers: Carriers, job: str, asked: dict[str, Any]) -> dict[str, Any]:
     match asked["step"]:
         case "prepare":
             manifest, code = await steps.prepare(job, time.time())
@@ -72,6 +74,9 @@ async def _step(steps: Steps, job: str, asked: dict[str, Any]) -> dict[str, Any]
             await steps.ready(job)
         case "begin":
             return asdict(await steps.begin(job))
+        case "carry":
+            url = str(asked["url"])
+            await (carriers.begin(job, url) if url else carriers.stop(job))
         case "moved":
             await steps.moved(job, Moved(**asked["moved"]))
         case "end":

@@ -24,6 +24,7 @@ from littoral.edge.waf.crs.groups import Groups
 from littoral.edge.waf.crs.ruleset import NoRuleSet, Source
 from littoral.edge.waf.reports import ReportFeed, Reports
 from littoral.site import edge
+from littoral.site.boxcarrying import Carriers
 from littoral.site.boxjobs import PATH as BOX_JOBS
 from littoral.site.boxjobs import BoxBuckets, steps_handler
 from littoral.site.capabilities import (
@@ -150,11 +151,12 @@ async def _region(place: Place, *, with_edge: bool) -> None:
     gateway = Gateway(services, base.identity, region=region, account=account, routes=base.routes(), observe=observer)
     routes = functions.routes() | functions.signed_routes(gateway.authenticate)
     feed = Feed(control, gateway.authenticate, source.digest if source is not None else None)
+    carriers = Carriers(boxes.steps, base.folder, region)
     routes |= {
         KEYS: keys_handler(base.identity, base.store.records("identity"), gateway.authenticate),
         TIER: tier_handler(local.objects.tier, gateway.authenticate),
         SCRUB: scrub_handler(local.objects.scrub, gateway.authenticate),
-        BOX_JOBS: steps_handler(boxes.steps, gateway.authenticate),
+        BOX_JOBS: steps_handler(boxes.steps, carriers, gateway.authenticate),
     }
     routes |= boxes.links.routes()
     routes |= ReportFeed(reports, gateway.authenticate, source).routes()
@@ -174,6 +176,7 @@ async def _region(place: Place, *, with_edge: bool) -> None:
     tables.start()
     await training.begin()
     await listen_mqtt(base, things, gateway, [base.authority.certificate_pem], base.names())
+    carriers.start(place)
     place.ready = True
     if with_edge:
         await edge.attach(base, functions, place.url("api"), base.identity.root)

@@ -51,6 +51,7 @@ class Job:
     resources: Mapping[str, Any] = field(default_factory=dict)  # as the model has them
     moved: Moved = Moved()
     logs: Mapping[str, str] = field(default_factory=dict)  # report, success, failure → where it lies: BUCKET/KEY
+    carried: str = ""  # the address of its box while the region itself carries the transfer out
 
     def dump(self) -> Document:
         return asdict(self)

@@ -98,6 +98,14 @@ class Steps:
             raise wrong_state("This job's box has never been prepared.")
         return Access(job.kind, job.ranges, secret["access_key"], secret["secret_key"], secret["authority"])
 
+    async def carry(self, identifier: str, url: str) -> None:
+        """The region itself carries it out, with the box at ``url``; "": it does not any more."""
+        await self._book.change(identifier, within=frozenset((IN_PROGRESS,)), carried=url)
+
+    def carried(self) -> list[str]:
+        """Jobs whose transfers the region carries out."""
+        return [job.id for job in self._book.jobs.values() if job.carried and job.state == IN_PROGRESS]
+
     async def moved(self, identifier: str, moved: Moved) -> None:
         await self._book.change(identifier, within=frozenset((IN_PROGRESS,)), moved=moved)
 
@@ -107,5 +115,5 @@ class Steps:
         after = COMPLETE if job.kind == "IMPORT" else ON_ITS_WAY
         if job.state == after and dict(job.logs) == dict(logs):
             return job
-        known: dict[str, Any] = {"moved": moved, "logs": dict(logs)}
+        known: dict[str, Any] = {"moved": moved, "logs": dict(logs), "carried": ""}
         return await self._book.change(identifier, within=frozenset((IN_PROGRESS,)), state=after, **known)
