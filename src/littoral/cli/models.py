@@ -1,4 +1,4 @@
-"""``littoral models``: models in files. Needs ``littoral[models]``."""
+"""``littoral models``: models in files, and those of a running place. Files need ``littoral[models]``."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from littoral.cli import quantising
+from littoral.cli import quantising, registry
 from littoral.cli.asking import Failed
 from littoral.site.settings import SettingsError
 
 
 def add(commands: Any) -> None:
-    models = commands.add_parser("models", help="models for functions and devices", description="Models in files.")
+    models = commands.add_parser("models", help="models for functions and devices", description="Models.")
     what = models.add_subparsers(title="commands", metavar="COMMAND", required=True)
     imported = what.add_parser(
         "import-mxnet",
@@ -32,6 +32,7 @@ def add(commands: Any) -> None:
     imported.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="where the ONNX model goes")
     imported.set_defaults(command=_import_mxnet)
     quantising.add(what)
+    registry.add(what)
 
 
 def _import_mxnet(options: argparse.Namespace) -> int:

@@ -22,10 +22,10 @@ REJECTED: Final = "Rejected"
 STAGES: Final = (PENDING, APPROVED, REJECTED)
 NAME: Final = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
 
-OWN: Final = "littoral."  # properties that the place writes: sha256, size, signature, key
+OWN: Final = "littoral."  # properties that the place writes
 METRIC: Final = "metric."
 LINEAGE: Final = ("data", "code", "training-job", "parent")
-MOST_PROPERTIES: Final = 50
+MOST_PROPERTIES: Final = 44  # of the 50 that SageMaker has; the others are the place's own
 LONGEST_KEY: Final = 128
 LONGEST_VALUE: Final = 256
 
@@ -94,7 +94,14 @@ class Version:
     @property
     def shown(self) -> dict[str, str]:
         """Its properties, with the place's own."""
-        own = {"sha256": self.sha256, "size": str(self.size), "signature": self.signature, "key": self.key}
+        own = {
+            "sha256": self.sha256,
+            "size": str(self.size),
+            "signature": self.signature,
+            "key": self.key,
+            "inputs": ", ".join(map(str, self.inputs))[:LONGEST_VALUE],
+            "outputs": ", ".join(map(str, self.outputs))[:LONGEST_VALUE],
+        }
         return {**self.properties, **{OWN + key: value for key, value in own.items()}}
 
 
@@ -113,8 +120,8 @@ def checked(properties: Mapping[str, str]) -> dict[str, str]:
             )
         if key.startswith(METRIC) and not _finite(value):
             raise BadName(f"the metric {key.removeprefix(METRIC)} is no finite number: {value}")
-    if len(properties) > MOST_PROPERTIES - 4:
-        raise BadName(f"a version has at most {MOST_PROPERTIES - 4} properties")
+    if len(properties) > MOST_PROPERTIES:
+        raise BadName(f"a version has at most {MOST_PROPERTIES} properties")
     return dict(properties)
 
 
