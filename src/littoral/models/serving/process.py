@@ -86,34 +86,28 @@ class ModelProcess:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         side = ours.dup()
+        protocol = _Frames()
         try:
-            command = confine([sys.executable, "-I", "-m", MODULE, str(theirs.fileno())])
-            child = await asyncio.create_subprocess_exec(
-                *command,
-                pass_fds=(theirs.fileno(),),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.PIPE,
-                env={"PATH": os.defpath, "LANG": "C.UTF-8"},
-                cwd="/",
-            )
-            protocol = _Frames()
-            protocol.heard = asyncio.get_running_loop().create_future()
-            await asyncio.get_running_loop().create_unix_connection(lambda: protocol, sock=ours)
-        except BaseException:
+            child = await _executed(confine, theirs)
+        except BaseException as problem:
             ours.close()
             side.close()
+            if isinstance(problem, OSError):
+                raise CannotServe("gone", f"models cannot be run here: {problem}") from problem
             raise
         finally:
             theirs.close()
         made = cls(child, protocol, side)
         try:
+            protocol.heard = asyncio.get_running_loop().create_future()
+            await asyncio.get_running_loop().create_unix_connection(lambda: protocol, sock=ours)
             await made._hear(BOOT)
-        except Gone as problem:
+        except BaseException as problem:
+            if protocol.transport is None:
+                ours.close()
             await made.close()
-            raise CannotServe("gone", f"models cannot be run here: {made.last_words or problem}") from problem
-        except BaseException:
-            await made.close()
+            if isinstance(problem, Gone):
+                raise CannotServe("gone", f"models cannot be run here: {made.last_words or problem}") from problem
             raise
         return made
 
@@ -210,7 +204,22 @@ class ModelProcess:
 
     async def close(self) -> None:
         self.kill()
-        self._protocol.transport.abort()
+        if self._protocol.transport is not None:
+            self._protocol.transport.abort()
         self._side.close()
         await self._child.wait()
         await self._told
+
+
+async def _executed(
+    confine: Callable[[Sequence[str]], Sequence[str]], theirs: socket.socket
+) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *confine([sys.executable, "-I", "-m", MODULE, str(theirs.fileno())]),
+        pass_fds=(theirs.fileno(),),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        env={"PATH": os.defpath, "LANG": "C.UTF-8"},
+        cwd="/",
+    )

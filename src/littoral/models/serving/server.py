@@ -75,8 +75,9 @@ class Server:
         spare, self._spare = self._spare, None
         if spare is not None:
             spare.cancel()
-            with contextlib.suppress(asyncio.CancelledError, CannotServe):
-                await (await spare).close()
+            (found,) = await asyncio.gather(spare, return_exceptions=True)
+            if isinstance(found, ModelProcess):
+                await found.close()
         await asyncio.gather(*self._ending)
 
     # ------------------------------------------------------------------------------------------------ parts
