@@ -68,28 +68,45 @@ async def test_a_process_that_ends_takes_nothing_with_it(server: Server) -> None
     await server.load(model)
     (pid,) = processes(server)
     os.kill(pid, signal.SIGSTOP)
-    first = asyncio.ensure_future(server.infer(model, ask([1, 1, 1, 1])))
+    asked = [asyncio.ensure_future(server.infer(model, ask([number, 1, 1, 1]))) for number in range(5)]
     while not server._served[model.key]._at_work:
         await asyncio.sleep(0.01)
-    others = [asyncio.ensure_future(server.infer(model, ask([number, 1, 1, 1]))) for number in range(3)]
     os.kill(pid, signal.SIGKILL)
-    with pytest.raises(CannotServe, match="by signal 9") as raised:
-        await first
-    assert raised.value.kind == "model"
-    assert [rows_of(each)[0][0] for each in await asyncio.gather(*others)] == [1.0, 3.0, 5.0]
+    assert [rows_of(each)[0][0] for each in await asyncio.gather(*asked)] == [1.0, 3.0, 5.0, 7.0, 9.0]
     assert processes(server) != [pid]
 
 
-async def test_a_batch_that_ends_its_process_is_tried_again_one_by_one(server: Server) -> None:
-    model = artifact(nets.linear(), wait=0.5)
+DEADLY = """
+import os, signal, sys
+from littoral.models.runtime import session, worker
+answer = session.Session.answer
+def deadly(self, feeds):
+    if (feeds["x"] == 66).any():
+        os.kill(os.getpid(), signal.SIGKILL)
+    return answer(self, feeds)
+session.Session.answer = deadly
+worker.main(int(sys.argv[1]))
+"""
+
+
+async def test_what_ends_processes_harms_itself_alone() -> None:
+    server = Server(lambda command: [command[0], "-I", "-c", DEADLY, command[-1]], 2 << 30)
+    model = artifact(nets.linear(), wait=0.2)
+    try:
+        asked = [server.infer(model, ask([number, 1, 1, 1])) for number in range(3)]
+        answers = await asyncio.gather(*asked, server.infer(model, ask([66] * 4)), return_exceptions=True)
+        assert [rows_of(each)[0][0] for each in answers if isinstance(each, Answer)] == [1.0, 3.0, 5.0]
+        assert isinstance(answers[3], CannotServe) and answers[3].kind == "model" and "signal 9" in str(answers[3])
+    finally:
+        await server.close()
+
+
+async def test_one_that_ended_while_nobody_asked_is_not_missed(server: Server) -> None:
+    model = artifact(nets.linear())
     await server.load(model)
     (pid,) = processes(server)
-    os.kill(pid, signal.SIGSTOP)
-    asked = [asyncio.ensure_future(server.infer(model, ask([number, 1, 1, 1]))) for number in range(3)]
-    while not server._served[model.key]._at_work:
-        await asyncio.sleep(0.01)
     os.kill(pid, signal.SIGKILL)
-    assert [rows_of(each)[0][0] for each in await asyncio.gather(*asked)] == [1.0, 3.0, 5.0]
+    assert rows_of(await server.infer(model, ask([1, 1, 1, 1]))) == [[3.0] * 4]
 
 
 async def test_what_does_not_answer_in_time_is_ended() -> None:

@@ -63,6 +63,6 @@ def test_what_failed_together_comes_again_alone_and_first() -> None:
     assert not batcher.add("c", 1, 0.0)
     batch = batcher.take(1.0)
     batcher.add("d", 1, 1.0)
-    batcher.again(batch, 1.0)
+    batcher.again(batch, 1.0, alone=True)
     assert [batcher.take(1.0) for _ in range(2)] == [[("a", 1)], [("b", 1)]]
     assert batcher.take(1.0) == [] and batcher.take(2.0) == [("d", 1)]

@@ -44,9 +44,9 @@ class Batcher(Generic[Item]):
         self._size += size
         return True
 
-    def again(self, items: list[tuple[Item, int]], now: float) -> None:
-        """Those of a batch that failed as a whole: before all others, each alone."""
-        self._queue.extendleft(_Waiting(item, size, now, True) for item, size in reversed(items))
+    def again(self, items: list[tuple[Item, int]], now: float, *, alone: bool) -> None:
+        """Those of a batch that came to nothing, before all others: ``alone``, each by itself."""
+        self._queue.extendleft(_Waiting(item, size, now, alone) for item, size in reversed(items))
         self._size += sum(size for _, size in items)
 
     def due(self) -> float | None:

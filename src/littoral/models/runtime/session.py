@@ -6,6 +6,7 @@ sum over it, in which a NaN or an infinity shows.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -64,6 +65,7 @@ class Session:
         self.outputs = self.known.outputs
         self._names = [each.name for each in self.outputs]
         self._checks = [_Check(each) for each in self.inputs]
+        self._several = len(self._checks) > 1  # whose open lengths may have to be the same
 
     def run(self, feeds: Mapping[str, Any]) -> Feeds:
         """Every output by its name. Raises BadInput, ModelFailed."""
@@ -77,7 +79,11 @@ class Session:
             value = feeds.get(check.name)
             if value is None:
                 raise BadInput(f"the input {check.name} is missing: the model takes {_told(self.inputs)}")
-            found[check.name] = check.take(value, lengths, self.most_rows)
+            array = found[check.name] = check.take(value, self.most_rows)
+            for at, name in check.named if self._several else ():
+                length = array.shape[at]
+                if lengths.setdefault(name, length) != length:
+                    raise BadInput(f"the inputs do not fit together: {name} is {lengths[name]} and {length}")
         if len(feeds) != len(found):
             unknown = ", ".join(sorted(set(feeds) - set(found)))
             raise BadInput(f"the model has no input {unknown}: it takes {_told(self.inputs)}")
@@ -93,37 +99,41 @@ class Session:
 
 
 class _Check:
-    """Of one input."""
+    """Of one input. It is asked at every call, so what is known beforehand is."""
 
-    __slots__ = ("_dtype", "_fixed", "_float", "_named", "_rank", "_tensor", "name")
+    __slots__ = ("_dtype", "_float", "_open", "_shape", "_tensor", "name", "named")
 
     def __init__(self, tensor: Tensor) -> None:
         self.name = tensor.name
+        self.named = [(at, length) for at, length in enumerate(tensor.shape) if isinstance(length, str) and length]
         self._tensor = tensor
         self._dtype = DTYPES[tensor.datatype]
         self._float = self._dtype.kind == "f"
-        self._rank = len(tensor.shape)
-        self._fixed = [(at, length) for at, length in enumerate(tensor.shape) if isinstance(length, int)]
-        self._named = [(at, length) for at, length in enumerate(tensor.shape) if isinstance(length, str) and length]
+        self._shape = tuple(length if isinstance(length, int) else None for length in tensor.shape)
+        self._open = self._shape[:1] == (None,)  # and so counted against the rows that are taken at once
 
-    def take(self, value: Any, lengths: dict[str, int], most_rows: int) -> Array:
+    def take(self, value: Any, most_rows: int) -> Array:
         array = value if type(value) is np.ndarray else self._array(value)
-        if array.dtype != self._dtype:
+        if array.dtype is not self._dtype and array.dtype != self._dtype:
             if self._dtype.kind != "O" or array.dtype.kind not in _TEXT_KINDS:
                 given = DATATYPES.get(array.dtype, str(array.dtype))
                 raise BadInput(f"the input {self.name} is {given}, where the model takes {self._tensor}")
             array = array.astype(object)
         shape = array.shape
-        if len(shape) != self._rank or any(shape[at] != length for at, length in self._fixed):
-            raise BadInput(f"the input {self.name} has the shape {list(shape)}, where the model takes {self._tensor}")
-        for at, name in self._named:
-            if lengths.setdefault(name, shape[at]) != shape[at]:
-                raise BadInput(f"the inputs do not fit together: {name} is {lengths[name]} and {shape[at]}")
-        if shape and shape[0] > most_rows and not isinstance(self._tensor.shape[0], int):
+        if len(shape) != len(self._shape):
+            raise self._misshapen(shape)
+        for length, wanted in zip(shape, self._shape, strict=True):
+            if length != wanted and wanted is not None:
+                raise self._misshapen(shape)
+        if self._open and shape[0] > most_rows:
             raise BadInput(f"{shape[0]} rows at once, where {most_rows} are taken")
-        if self._float and not np.isfinite(np.add.reduce(array, axis=None)) and not np.isfinite(array).all():
+        # a NaN or an infinity shows in the sum; so may large numbers, which are looked at one by one
+        if self._float and not math.isfinite(np.add.reduce(array, None)) and not np.isfinite(array).all():
             raise BadInput(f"the input {self.name} has a NaN or an infinity in it")
         return array
+
+    def _misshapen(self, shape: tuple[int, ...]) -> BadInput:
+        return BadInput(f"the input {self.name} has the shape {list(shape)}, where the model takes {self._tensor}")
 
     def _array(self, value: Any) -> Array:
         """Of lists and numbers; an array of another library as it is."""

@@ -7,9 +7,11 @@ reads, checks, runs and answers. Nothing of what others wrote is read anywhere e
 from __future__ import annotations
 
 import os
+import queue
 import resource
 import socket
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -54,24 +56,29 @@ class Answer:
         return cls({"error": "input" if isinstance(problem, BadInput) else "model", "message": str(problem)[:1000]})
 
 
+Batch = list[Asked | Answer]
+
+
 class Worker:
     def __init__(self, session: Session, said: frames.Head) -> None:
         self._session = session
         self._together = bool(said["rows"]) or counts_rows(session.inputs, session.outputs)
         self._most = int(said["rows"] or said["usual_rows"])
 
-    def batch(self, heads: Sequence[frames.Head], bodies: Sequence[memoryview]) -> list[Answer]:
-        """One answer for each request."""
-        answers: list[Answer | None] = [None] * len(heads)
-        read: list[Asked] = []
+    def read(self, heads: Sequence[frames.Head], bodies: Sequence[memoryview]) -> list[Asked | Answer]:
+        """A batch's requests, or the answers of those that cannot be read."""
+        found: list[Asked | Answer] = []
         for number, (said, body) in enumerate(zip(heads, bodies, strict=True)):
             try:
-                read.append(self._read(number, said, body))
+                found.append(self._read(number, said, body))
             except (InferenceError, MemoryError) as problem:
-                answers[number] = Answer.refused(_said(problem))
-        for asked, answer in self._run(read):
-            answers[asked.number] = answer
-        return [each for each in answers if each is not None]
+                found.append(Answer.refused(_said(problem)))
+        return found
+
+    def answers(self, batch: Sequence[Asked | Answer]) -> list[Answer]:
+        """One for each request."""
+        ran = {each.number: answer for each, answer in self._run([one for one in batch if isinstance(one, Asked)])}
+        return [each if isinstance(each, Answer) else ran[each.number] for each in batch]
 
     def _read(self, number: int, said: frames.Head, body: memoryview) -> Asked:
         feeds: Mapping[str, Any]
@@ -151,11 +158,22 @@ def main(descriptor: int) -> None:
             return
         _say(place, {"loaded": session.providers})
         worker = Worker(session, said)
-        while (heard := _hear(place)) is not None:
-            head, bodies = heard
-            answers = worker.batch(head["requests"], bodies)
+        batches: queue.Queue[Batch | None] = queue.Queue(1)
+        threading.Thread(target=_listen, args=(place, worker, batches), daemon=True).start()
+        while (batch := batches.get()) is not None:
+            answers = worker.answers(batch)
             parts = [part for each in answers for part in each.parts]
             _say(place, {"answers": [{**each.head, "parts": len(each.parts)} for each in answers]}, parts)
+
+
+def _listen(place: socket.socket, worker: Worker, batches: queue.Queue[Batch | None]) -> None:
+    """Hears and reads the next batch while one runs; None at the end."""
+    try:
+        while (heard := _hear(place)) is not None:
+            head, bodies = heard
+            batches.put(worker.read(head["requests"], bodies))
+    finally:
+        batches.put(None)
 
 
 def _limit(memory: int) -> None:

@@ -1,4 +1,4 @@
-"""A model's process, as the place has it: started, given a model, asked, ended. One batch at a time."""
+"""A model's process, as the place has it: started, given a model, asked, ended."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import contextlib
 import os
 import socket
 import sys
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,13 +33,25 @@ class Gone(Exception):
     """The process has ended, or did not answer in time and was ended; the message says which."""
 
 
+Heard = tuple[frames.Head, list[memoryview]]
+
+
 class _Frames(asyncio.BufferedProtocol):
-    """Whole frames, read into place."""
+    """Whole frames, read into place, for those who wait for them in the order of their asking."""
 
     def __init__(self) -> None:
-        self.heard: asyncio.Future[tuple[frames.Head, list[memoryview]]] | None = None
+        self.waiting: deque[asyncio.Future[Heard]] = deque()
         self.transport: Any = None
         self._reset()
+
+    def expect(self) -> asyncio.Future[Heard]:
+        future: asyncio.Future[Heard] = asyncio.get_running_loop().create_future()
+        if self.transport is not None and self.transport.is_closing():
+            future.set_exception(Gone("the model's process has ended"))
+            future.exception()
+        else:
+            self.waiting.append(future)
+        return future
 
     def _reset(self) -> None:
         self._buffer, self._at, self._head = bytearray(frames.PREFIX.size), 0, -1
@@ -64,12 +77,17 @@ class _Frames(asyncio.BufferedProtocol):
             self.transport.abort()
             return
         self._reset()
-        if self.heard is not None and not self.heard.done():
-            self.heard.set_result(said)
+        if self.waiting:
+            future = self.waiting.popleft()
+            if not future.done():
+                future.set_result(said)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self.heard is not None and not self.heard.done():
-            self.heard.set_exception(Gone("the model's process has ended"))
+        waiting, self.waiting = self.waiting, deque()
+        for future in waiting:
+            if not future.done():
+                future.set_exception(Gone("the model's process has ended"))
+                future.exception()  # whoever waits gets it; one that nobody waits for any more is no accident
 
 
 class ModelProcess:
@@ -99,9 +117,9 @@ class ModelProcess:
             theirs.close()
         made = cls(child, protocol, side)
         try:
-            protocol.heard = asyncio.get_running_loop().create_future()
+            greeting = protocol.expect()
             await asyncio.get_running_loop().create_unix_connection(lambda: protocol, sock=ours)
-            await made._hear(BOOT)
+            await made._hear(greeting, BOOT)
         except BaseException as problem:
             if protocol.transport is None:
                 ours.close()
@@ -122,30 +140,28 @@ class ModelProcess:
         missing = "No module named" in (lines[-1] if lines else "")
         return f"{lines[-1]}: pip install 'littoral[models]'" if missing else (lines[-1] if lines else "")
 
-    async def _hear(self, seconds: float) -> tuple[frames.Head, list[memoryview]]:
-        assert self._protocol.heard is not None
+    async def _hear(self, future: asyncio.Future[Heard], seconds: float) -> Heard:
         try:
             async with asyncio.timeout(seconds):
-                return await self._protocol.heard
+                return await future
         except TimeoutError:
             self.kill()
-            raise Gone(f"the model did not answer in {seconds:g} seconds") from None
+            raise late(seconds) from None
         except Gone:
-            code = await self._child.wait()
-            await self._told
-            how = f"by signal {-code}" if code < 0 else f"with status {code}"
-            raise Gone(f"the model's process has ended {how}") from None
-        finally:
-            self._protocol.heard = None
+            raise await self.ended() from None
 
-    async def _ask(
-        self, head: frames.Head, parts: Sequence[frames.Bytes], seconds: float
-    ) -> tuple[frames.Head, list[memoryview]]:
-        if self._protocol.transport.is_closing():
-            raise Gone("the model's process has ended")
-        self._protocol.heard = asyncio.get_running_loop().create_future()
-        self._protocol.transport.writelines(frames.encoded(head, parts))
-        return await self._hear(seconds)
+    async def ended(self) -> Gone:
+        """How, once it has."""
+        self.kill()
+        code = await self._child.wait()
+        await self._told
+        return Gone(f"the model's process has ended {f'by signal {-code}' if code < 0 else f'with status {code}'}")
+
+    def _ask(self, head: frames.Head, parts: Sequence[frames.Bytes]) -> asyncio.Future[Heard]:
+        future = self._protocol.expect()
+        if not future.done():
+            self._protocol.transport.writelines(frames.encoded(head, parts))
+        return future
 
     async def load(self, artifact: Artifact, limits: Limits) -> list[str]:
         """The providers that it runs on. Raises CannotServe, Gone, and what reading raises."""
@@ -168,26 +184,14 @@ class ModelProcess:
             "usual_rows": USUAL_ROWS,
             "most_rows": MOST_ROWS,
         }
-        said, _ = await self._ask(head, (), limits.seconds)
+        said, _ = await self._hear(self._ask(head, ()), limits.seconds)
         if "error" in said:
             raise CannotServe("model", str(said["message"]))
         return [str(each) for each in said["loaded"]]
 
-    async def batch(self, asks: Sequence[Ask], seconds: float) -> list[Answer | CannotServe]:
-        """An answer for each. Raises Gone."""
-        said, parts = await self._ask({"requests": [each.head for each in asks]}, [each.body for each in asks], seconds)
-        found: list[Answer | CannotServe] = []
-        at = 0
-        for each in said["answers"]:
-            if "error" in each:
-                found.append(CannotServe(str(each["error"]), str(each["message"])))
-            else:
-                found.append(Answer(parts[at : at + each["parts"]], each.get("header")))
-            at += each["parts"]
-        if len(found) != len(asks):
-            self.kill()
-            raise Gone("the model's process answered something else than was asked")
-        return found
+    def batch(self, asks: Sequence[Ask]) -> asyncio.Future[Heard]:
+        """Sent; ``answers`` reads what comes. Fails with Gone."""
+        return self._ask({"requests": [each.head for each in asks]}, [each.body for each in asks])
 
     @property
     def memory(self) -> int:
@@ -209,6 +213,29 @@ class ModelProcess:
         self._side.close()
         await self._child.wait()
         await self._told
+
+
+def answers(heard: Heard, count: int) -> list[Answer | CannotServe]:
+    """An answer for each of so many requests. Raises Gone where it is something else."""
+    said, parts = heard
+    found: list[Answer | CannotServe] = []
+    at = 0
+    try:
+        for each in said["answers"]:
+            if "error" in each:
+                found.append(CannotServe(str(each["error"]), str(each["message"])))
+            else:
+                found.append(Answer(parts[at : at + each["parts"]], each.get("header")))
+            at += each["parts"]
+    except (KeyError, TypeError, AttributeError) as problem:
+        raise Gone("the model's process answered something else than was asked") from problem
+    if len(found) != count:
+        raise Gone("the model's process answered something else than was asked")
+    return found
+
+
+def late(seconds: float) -> Gone:
+    return Gone(f"the model did not answer in {seconds:g} seconds")
 
 
 async def _executed(

@@ -1,7 +1,7 @@
 """The models that a place serves: loaded when they are asked for, as many as memory holds, each in its own process.
 
-A process that ends takes nothing with it: its model is loaded anew for those who wait, and a batch that it ended with
-is tried again one by one, so that a request that ends processes harms itself alone.
+A process that ends takes nothing with it: its model is loaded anew for those who wait, and whoever was in the batch
+that it ended with is tried once more, each by itself, so that a request that ends processes harms itself alone.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from littoral.models.serving.answers import Answer, Artifact, Ask, CannotServe
-from littoral.models.serving.process import Gone, Limits, ModelProcess
+from littoral.models.serving.process import Gone, Heard, Limits, ModelProcess, answers, late
 from littoral.models.serving.shelf import Full, Shelf
 from littoral.protocols.batching import Batcher
 from littoral.store.contract import StoreError
@@ -26,10 +28,10 @@ BASE: Final = 96 * MiB  # that a process takes without a model
 MOST_ASKS: Final = 64  # in one batch
 MOST_BATCH: Final = 64 * MiB  # of bodies
 ROOM: Final = 1024  # requests that wait for one model
+AHEAD: Final = 2  # batches that a process has: the one that runs, and the next
 MEASURED: Final = 64  # batches between two looks at the memory
 
 Confine = Callable[[Sequence[str]], Sequence[str]]
-Waiting = tuple[Ask, asyncio.Future[Answer]]
 
 
 class Server:
@@ -48,7 +50,7 @@ class Server:
         """Raises CannotServe."""
         served = self._of(artifact)
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        if not served.add((ask, future)):
+        if not served.add(Waiting(ask, future)):
             raise CannotServe("busy", f"{ROOM} requests wait for this model already")
         return await future
 
@@ -139,8 +141,24 @@ class Server:
         return self._limits.seconds
 
 
+@dataclass(eq=False, slots=True)
+class Waiting:
+    ask: Ask
+    future: asyncio.Future[Answer]
+    tried: bool = False  # a process ended with it
+
+
+@dataclass(slots=True)
+class _AtWork:
+    """A batch that was sent."""
+
+    batch: list[tuple[Waiting, int]]
+    heard: asyncio.Future[Heard]
+    since: float  # when it was sent, or the one before was answered
+
+
 class _Served:
-    """One model: who waits for it, and its process."""
+    """One model: who waits for it, and its process. While a batch runs the next is there already."""
 
     def __init__(self, server: Server, artifact: Artifact) -> None:
         self._server = server
@@ -148,7 +166,7 @@ class _Served:
         self.providers: list[str] = []
         self._batcher: Batcher[Waiting] = Batcher(most=MOST_ASKS, most_size=MOST_BATCH, room=ROOM, wait=artifact.wait)
         self._process: ModelProcess | None = None
-        self._at_work: list[tuple[Waiting, int]] = []
+        self._at_work: deque[_AtWork] = deque()
         self._batches = 0
         self._more = asyncio.Event()
         self.loaded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -164,7 +182,7 @@ class _Served:
         return bool(self._at_work) or len(self._batcher) > 0 or not self.loaded.done()
 
     def add(self, waiting: Waiting) -> bool:
-        taken = self._batcher.add(waiting, len(waiting[0].body), time.monotonic())
+        taken = self._batcher.add(waiting, len(waiting.ask.body), time.monotonic())
         self._more.set()
         return taken
 
@@ -172,79 +190,110 @@ class _Served:
         try:
             while True:
                 if self._process is None:
-                    await self._begin()
-                await self._due()
-                await self._batch()
+                    self._process = await self._begun()
+                await self._turn(self._process)
         except CannotServe as problem:
             self._server.unload(self.artifact.key, problem)
         except Exception as problem:  # whoever waits is told, and the next request begins anew
             log.exception("serving a model failed")
             self._server.unload(self.artifact.key, CannotServe("gone", f"the model cannot be served: {problem}"))
 
-    async def _begin(self) -> None:
+    async def _begun(self) -> ModelProcess:
         """Raises CannotServe."""
         try:
-            self._process, self.providers = await self._server.process(self.artifact)
+            process, self.providers = await self._server.process(self.artifact)
         except Gone as problem:
             raise CannotServe("model", f"the model cannot be loaded: {problem}") from problem
-        self._server.measured(self.artifact.key, self._process.memory)
+        self._server.measured(self.artifact.key, process.memory)
         if not self.loaded.done():
             self.loaded.set_result(None)
+        return process
 
-    async def _due(self) -> None:
-        while (due := self._batcher.due()) is None or due > time.monotonic():
-            self._more.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(None if due is None else due - time.monotonic()):
-                    await self._more.wait()
-
-    async def _batch(self) -> None:
-        assert self._process is not None
-        batch = [each for each in self._batcher.take(time.monotonic()) if not each[0][1].done()]
-        if not batch:
-            return
-        self._at_work = batch
+    async def _turn(self, process: ModelProcess) -> None:
+        """What was answered is handed out, what is due is sent; then nothing until there is more."""
+        self._more.clear()
+        now = time.monotonic()
         try:
-            answers = await self._process.batch([ask for (ask, _), _ in batch], self._server.seconds)
+            while self._at_work and self._at_work[0].heard.done():
+                self._answered(self._at_work[0], process)
+                self._at_work.popleft()
+                if self._at_work:
+                    self._at_work[0].since = now
+            if self._at_work and self._at_work[0].since + self._server.seconds <= now:
+                raise late(self._server.seconds)
         except Gone as problem:
-            self._at_work = []
-            await self._lost(batch, problem)
+            await self._lost(process, problem)
             return
-        self._at_work = []  # but not where this was cancelled: ``end`` tells them
-        for ((_, future), _), answer in zip(batch, answers, strict=True):
-            if future.done():
+        while len(self._at_work) < AHEAD and (taken := self._batcher.take(now)):
+            batch = [each for each in taken if not each[0].future.done()]
+            if batch:
+                heard = process.batch([waiting.ask for waiting, _ in batch])
+                heard.add_done_callback(lambda _: self._more.set())
+                self._at_work.append(_AtWork(batch, heard, now))
+        await self._until(now)
+
+    async def _until(self, now: float) -> None:
+        """Something was answered or asked, or it is time."""
+        times = [self._at_work[0].since + self._server.seconds] if self._at_work else []
+        due = self._batcher.due() if len(self._at_work) < AHEAD else None
+        if due is not None:
+            times.append(due)
+        if not times:
+            await self._more.wait()
+            return
+        timer = asyncio.get_running_loop().call_later(max(0.0, min(times) - now), self._more.set)
+        try:
+            await self._more.wait()
+        finally:
+            timer.cancel()
+
+    def _answered(self, done: _AtWork, process: ModelProcess) -> None:
+        """Raises Gone."""
+        for (waiting, _), answer in zip(done.batch, answers(done.heard.result(), len(done.batch)), strict=True):
+            if waiting.future.done():
                 continue
             if isinstance(answer, CannotServe):
-                future.set_exception(answer)
+                waiting.future.set_exception(answer)
             else:
-                future.set_result(answer)
+                waiting.future.set_result(answer)
         self._batches += 1
         if self._batches % MEASURED == 1:
-            self._server.measured(self.artifact.key, self._process.memory)
+            self._server.measured(self.artifact.key, process.memory)
 
-    async def _lost(self, batch: list[tuple[Waiting, int]], problem: Gone) -> None:
-        """The process is gone: one request is told so, several are tried again one by one."""
-        process, self._process = self._process, None
-        if process is not None:
-            await process.close()
-        if len(batch) > 1:
-            self._batcher.again(batch, time.monotonic())
-        elif not batch[0][0][1].done():
-            batch[0][0][1].set_exception(CannotServe("model", str(problem)))
+    async def _lost(self, process: ModelProcess, problem: Gone) -> None:
+        """The process is gone. It was at its oldest batch: whoever was in that is tried again once, by itself; what it
+        had not begun comes again as it was."""
+        overdue = self._at_work[0].since + self._server.seconds <= time.monotonic()
+        why = CannotServe("model", str(problem if overdue else await process.ended()))
+        self._process = None
+        await process.close()
+        first, *others = self._at_work
+        self._at_work.clear()
+        now = time.monotonic()
+        for other in reversed(others):
+            self._batcher.again(other.batch, now, alone=False)
+        if overdue and len(first.batch) == 1:
+            first.batch[0][0].tried = True
+        for waiting, _ in first.batch:
+            if waiting.tried and not waiting.future.done():
+                waiting.future.set_exception(why)
+        again = [each for each in first.batch if not each[0].tried]
+        for waiting, _ in again:
+            waiting.tried = True
+        self._batcher.again(again, now, alone=True)
 
     async def end(self, why: CannotServe) -> None:
         """Whoever waits is told why."""
-        if self._task is not asyncio.current_task():
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-        at_work, self._at_work = self._at_work, []
-        waiting = [each for each, _ in at_work]
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+        left = [each for at_work in self._at_work for each, _ in at_work.batch]
+        self._at_work.clear()
         while batch := self._batcher.take(float("inf")):
-            waiting += [each for each, _ in batch]
-        for _, future in waiting:
-            if not future.done():
-                future.set_exception(why)
+            left += [each for each, _ in batch]
+        for each in left:
+            if not each.future.done():
+                each.future.set_exception(why)
         if not self.loaded.done():
             self.loaded.set_exception(why)
         if self._process is not None:
