@@ -136,7 +136,10 @@ def test_a_broken_model_leaves_the_old_one_serving(s3: Any, sagemaker: Any, runt
 def test_what_cannot_be_loaded_is_not_approved(s3: Any, sagemaker: Any) -> None:
     name = f"m-{uuid.uuid4().hex[:8]}"
     registered(s3, sagemaker, name, nets.linear())
+    with pytest.raises(ClientError, match=r"ValidationException.*cannot be approved"):
+        registered(s3, sagemaker, name, broken())
     arn = registered(s3, sagemaker, name, broken(), stage="PendingManualApproval")
+    assert arn.endswith("/2")
     with pytest.raises(ClientError, match=r"ValidationException.*cannot be approved"):
         sagemaker.update_model_package(ModelPackageArn=arn, ModelApprovalStatus="Approved")
     told = sagemaker.describe_model_package(ModelPackageName=arn)

@@ -21,12 +21,12 @@ from littoral.aws.service import Principal
 from littoral.models.api.parts import Buckets, Here
 from littoral.models.api.runtime import RuntimeApi
 from littoral.models.api.sagemaker import ModelsApi
-from littoral.models.registry import Registry, Version
+from littoral.models.registry import Registry
 from littoral.models.registry.refusal import BadModel
 from littoral.models.registry.signing import Signer
 from littoral.models.serving.answers import CannotServe
-from littoral.models.serving.book import Book
-from littoral.models.serving.inference import Inference, artifact_of
+from littoral.models.serving.book import Book, artifact_of
+from littoral.models.serving.inference import Inference
 from littoral.models.serving.process import Limits
 from littoral.models.serving.server import Confine, Server
 from littoral.net.message import Handler, Headers, Request, Response, json_response
@@ -87,13 +87,11 @@ class Models:
             return json_response(404, {"message": "there is no model of this digest"})
         return Response(200, Headers.of([("content-type", "application/octet-stream")]), stream)
 
-    async def _tried(self, version: Version) -> None:
+    async def _tried(self, sha256: str, size: int) -> None:
         """What cannot be loaded is not approved, so what served before goes on. Raises BadModel."""
         try:
-            await self._server.load(artifact_of(self.registry, version))
+            await self._server.load(artifact_of(self.registry, sha256, size))
         except CannotServe as problem:
             if problem.kind == "model":
                 raise BadModel(f"it cannot be approved: {problem}") from problem
-            log.warning(
-                "version %s/%d is approved without having been loaded: %s", version.name, version.number, problem
-            )
+            log.warning("a model is approved without having been loaded: %s", problem)

@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 
 from littoral.models.registry.container import model_in
 from littoral.models.registry.onnxfile import inspect
-from littoral.models.registry.refusal import BadName, NoSuch, Untrue
+from littoral.models.registry.refusal import BadModel, BadName, NoSuch, Untrue
 from littoral.models.registry.signing import Signer, check
 from littoral.models.registry.version import (
     APPROVED,
@@ -64,7 +64,8 @@ class Registry:
         self._versions: dict[str, dict[int, Version]] = {}
         self._lock = asyncio.Lock()
         self.held: list[Callable[[str], bool]] = []  # asked whether they still need the bytes of a digest
-        self.tried: Callable[[Version], Awaitable[None]] | None = None  # before a version is approved; raises BadModel
+        # asked before a version is approved, with digest and size; raises BadModel
+        self.tried: Callable[[str, int], Awaitable[None]] | None = None
 
     @classmethod
     async def open(cls, records: Records, blobs: Blobs, signer: Signer) -> Self:
@@ -150,6 +151,8 @@ class Registry:
         if not NAME.fullmatch(name):
             raise BadName(f"{name!r}: a model's name is 1 to 63 letters, digits and hyphens")
         model, known, sha256 = await asyncio.to_thread(_read, data)
+        if stage == APPROVED:
+            await self._try_new(model, sha256)
         async with self._lock:
             group = self._groups.get(name) or Group(name, time.time())
             before = next(
@@ -179,11 +182,22 @@ class Registry:
                 token,
             )
             made.signature = self._signer.sign(made.statement)
-            if stage == APPROVED and self.tried is not None:
-                await self.tried(made)
             await self._save_group(replace(group, last=number))  # first: a number that was given is never given again
             await self._save(made)
         return made
+
+    async def _try_new(self, model: bytes, sha256: str) -> None:
+        """Without holding the lock: it may take long. What failed leaves nothing. Raises BadModel."""
+        if self.tried is None:
+            return
+        if await self._blobs.info(sha256) is None:
+            await self._blobs.put(sha256, model)
+        try:
+            await self.tried(sha256, len(model))
+        except BadModel:
+            async with self._lock:
+                await self.forget(sha256)
+            raise
 
     async def _save(self, version: Version) -> None:
         await self._versions_kept.put(_key(version.name, version.number), version.document)
@@ -234,7 +248,11 @@ class Registry:
         without: tuple[str, ...] = (),
         said: Mapping[str, Any] | None = None,
     ) -> Version:
-        """Another stage; properties more, others and less. Raises NoSuch, BadName."""
+        """Another stage; properties more, others and less. Raises NoSuch, BadName; BadModel for one that is not to be
+        approved."""
+        known = self.version(name, number)
+        if stage == APPROVED != known.stage and self.tried is not None:
+            await self.tried(known.sha256, known.size)
         async with self._lock:
             version = self.version(name, number)
             if stage is not None and stage not in STAGES:
@@ -248,8 +266,6 @@ class Registry:
                 said={**version.said, **(said or {})},
                 changed=time.time(),
             )
-            if stage == APPROVED and version.stage != APPROVED and self.tried is not None:
-                await self.tried(changed)
             await self._save(changed)
         return changed
 

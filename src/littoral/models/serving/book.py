@@ -126,10 +126,7 @@ class Book:
     # ------------------------------------------------------------------------------------------------ what serves
 
     def artifact(self, model: Model) -> Artifact:
-        async def read() -> bytes:
-            return await self._registry.bytes_of(model.sha256)
-
-        return Artifact(model.sha256, model.size, read, model.rows, model.wait)
+        return artifact_of(self._registry, model.sha256, model.size, model.rows, model.wait)
 
     def chosen(self, endpoint: Endpoint, variant: str = "") -> tuple[str, Model] | None:
         """The variant that gets a request, by the variants' weights, and its model; None where there is none so called
@@ -183,3 +180,12 @@ class Book:
 
     async def forget_bytes(self, sha256: str) -> None:
         await self._registry.forget(sha256)
+
+
+def artifact_of(registry: Registry, sha256: str, size: int, rows: int = 0, wait: float = 0.0) -> Artifact:
+    """What the registry has of that digest."""
+
+    async def read() -> bytes:
+        return await registry.bytes_of(sha256)
+
+    return Artifact(sha256, size, read, rows, wait)

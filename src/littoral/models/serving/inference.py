@@ -18,6 +18,7 @@ from littoral.models.registry.refusal import NoSuch
 from littoral.models.registry.store import Registry
 from littoral.models.registry.version import APPROVED, Version
 from littoral.models.serving.answers import Artifact, Ask, CannotServe
+from littoral.models.serving.book import artifact_of
 from littoral.models.serving.server import Server
 from littoral.net.message import BodyError, BodyTooLarge, Headers, Request, Response, json_response
 
@@ -94,7 +95,7 @@ class Inference:
         raise Refused(404, f"there is no {request.raw_path}")
 
     def _artifact(self, version: Version) -> Artifact:
-        return artifact_of(self.registry, version)
+        return artifact_of(self.registry, version.sha256, version.size)
 
     def _metadata(self, version: Version) -> dict[str, Any]:
         return {
@@ -135,13 +136,6 @@ class Inference:
         if answer.header is not None:
             headers.append((HEADER_LENGTH, str(answer.header)))
         return Response(200, Headers.of(headers), answer.body)
-
-
-def artifact_of(registry: Registry, version: Version) -> Artifact:
-    async def read() -> bytes:
-        return await registry.data(version)
-
-    return Artifact(version.sha256, version.size, read)
 
 
 def _health(request: Request, words: list[str]) -> Response:
