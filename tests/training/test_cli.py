@@ -86,13 +86,12 @@ def test_a_script_that_fails_says_so_in_the_exit_code(lab: Lab, tmp_path: Path) 
 def test_ctrl_c_stops_the_job(lab: Lab, tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(WAITS)
     running = subprocess.Popen(
-        command(lab, "train.py", "--job", "by-ctrl-c"),
+        ["env", "--default-signal=INT", *command(lab, "train.py", "--job", "by-ctrl-c")],  # also beneath nohup
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=clean(),
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # as at a terminal, also beneath nohup
     )
     try:
         assert running.stdout is not None
