@@ -59,6 +59,7 @@ def add(commands: Any) -> None:
     group = commands.add_parser("objects", help="look after the objects of a running place")
     within = group.add_subparsers(title="commands", metavar="COMMAND", required=True)
     add_scrub(within, scrub)
+    add_tier(within, tiering.of_place)
 
 
 def add_scrub(within: Any, run: Callable[..., int]) -> None:
@@ -72,7 +73,6 @@ def add_scrub(within: Any, run: Callable[..., int]) -> None:
     command.add_argument("--now", action="store_true", help="begin a pass and wait for its end")
     command.set_defaults(command=lambda options: run(settings_of(options), now=options.now))
     settings_flags(command)
-    add_tier(within, tiering.of_place)
 
 
 def add_tier(parts: Any, command: Callable[..., int]) -> None:
