@@ -22,10 +22,8 @@ def tier_handler(tier: Tier, authenticate: Authenticate) -> Handler:
     async def answer(request: Request) -> Response:
         if request.method not in ("GET", "POST"):
             return json_response(405, {"code": "MethodNotAllowed", "message": "GET, or POST to make room"})
-        if request.method == "GET":
-            return json_response(200, tier.status())
         try:
-            await tier.make_room()
+            await (tier.make_room() if request.method == "POST" else tier.count())
         except (StoreError, ServiceError) as problem:
             return json_response(200, tier.status() | {"waiting": str(problem)})
         return json_response(200, tier.status())

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing, suppress
 from typing import Protocol
@@ -86,10 +87,10 @@ class Tier(Ongoing):
         """Now. Raises StorageAway, StoreError, ServiceError."""
         async with self._turn:
             await self._note_used()
-            await self._count()
+            await self.count()
             if self.keep is not None and self.here_bytes > self.keep:
                 await self._let_go_of(self.here_bytes - self.keep)
-                await self._count()
+                await self.count()
             self.problem = ""
 
     async def _work(self) -> None:
@@ -102,17 +103,19 @@ class Tier(Ongoing):
             except (ServiceError, StoreError) as problem:
                 self.problem = str(problem)
                 log.exception("the tier broke off; it goes on in a while")
+            idle = self.keep is None or not self.far
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._asked.wait(), self.interval)
+                await asyncio.wait_for(self._asked.wait(), None if idle else self.interval)
 
     async def _look(self) -> None:
         """What was asked for comes back; where it is time, what is too much goes."""
         await self._recall()
-        if self._clock() >= self._due:
-            self._due = self._clock() + self.interval
+        if self.far and self._clock() >= self._due:  # a place without a tier has no work of it
+            self._due = math.inf if self.keep is None else self._clock() + self.interval
             await self.make_room()
 
-    async def _count(self) -> None:
+    async def count(self) -> None:
+        """What is here and what above. Raises ServiceError."""
         self.here_bytes, self.away_blobs, self.away_bytes = await self._index.tier_totals()
 
     async def _note_used(self) -> None:
