@@ -31,6 +31,19 @@ def linear(scale: float = 2.0, rows: int | str = "N", width: int = 4) -> bytes:
     )
 
 
+def tiled(times: int) -> bytes:
+    """A row of four becomes one of four times so many."""
+    return model(
+        helper.make_graph(
+            [helper.make_node("Tile", ["x", "times"], ["y"])],
+            "tiled",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 4])],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 4 * times])],
+            [numpy_helper.from_array(np.array([1, times], np.int64), "times")],
+        )
+    )
+
+
 def two_inputs() -> bytes:
     """sum = a + b (FP32), same = words (BYTES)."""
     return model(

@@ -151,6 +151,14 @@ async def test_a_model_without_memory_says_so() -> None:
         await server.close()
 
 
+async def test_an_answer_that_is_too_large_says_so(server: Server) -> None:
+    model = artifact(nets.tiled(17_000_000))
+    request = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1, 2, 3, 4]}]}
+    body = json.dumps({**request, "parameters": {"binary_data_output": True}}).encode()
+    with pytest.raises(CannotServe, match="too much"):
+        await server.infer(model, Ask("oip", body, about={"model_name": "m", "model_version": "1"}))
+
+
 async def test_its_process_reads_nothing_and_has_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not the model is asked here but Python, in its place."""
     (tmp_path / "secret").write_text("of the place")

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 PREFIX: Final = struct.Struct("!IQ")  # how long the head is, and all the bytes behind it
 MOST_HEAD: Final = 16 << 20
+MOST_ANSWERS: Final = 256 << 20  # of bodies in what a process answers
 
 Head = dict[str, Any]
 Bytes = bytes | bytearray | memoryview

@@ -78,7 +78,17 @@ class Worker:
     def answers(self, batch: Sequence[Asked | Answer]) -> list[Answer]:
         """One for each request."""
         ran = {each.number: answer for each, answer in self._run([one for one in batch if isinstance(one, Asked)])}
-        return [each if isinstance(each, Answer) else ran[each.number] for each in batch]
+        left = frames.MOST_ANSWERS
+        found = []
+        for each in batch:
+            answer = each if isinstance(each, Answer) else ran[each.number]
+            size = sum(map(len, answer.parts))
+            if size > left:
+                answer = Answer.refused(ModelFailed(f"the answer has {size} bytes, which is too much"))
+            else:
+                left -= size
+            found.append(answer)
+        return found
 
     def _read(self, number: int, said: frames.Head, body: memoryview) -> Asked:
         feeds: Mapping[str, Any]

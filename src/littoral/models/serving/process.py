@@ -69,6 +69,8 @@ class _Frames(asyncio.BufferedProtocol):
         try:
             if self._head < 0:
                 self._head, body = frames.lengths(self._buffer)
+                if body > frames.MOST_ANSWERS:
+                    raise ValueError(f"an answer of {body} bytes")
                 self._buffer, self._at = bytearray(self._head + body), 0
                 return
             whole = memoryview(self._buffer)
