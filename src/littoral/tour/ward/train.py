@@ -20,10 +20,11 @@ import torch
 from torch import nn
 
 from littoral.models.export import export
+from littoral.tour.ward import recorded
 from littoral.tour.ward.examples import Examples, examples
 from littoral.tour.ward.recorded import CHOOSING, FILES, TRAINING, part, shipped_folder
 
-CODE = ("disturbed.py", "examples.py", "pulse.py", "recorded.py", "train.py")  # what the model is made by
+CODE = ("disturbed.py", "examples.py", "pulse.py", "recorded.py")  # what the model is made by, beside this script
 TOLERANCE = 1e-4  # between what PyTorch and ONNX Runtime answer; both are probabilities
 
 
@@ -100,8 +101,10 @@ def main(arguments: list[str]) -> int:
     np.savez_compressed(
         told.model_dir / "calibration.npz", pulse=kept.windows[sure][:2000], labels=kept.truth[sure][:2000]
     )
+    beside = Path(recorded.__file__)  # the script itself may have been brought elsewhere
+    code = [Path(__file__), *(beside.with_name(file) for file in CODE)]
     lineage = {
-        "code": {"files": list(CODE), "sha256": digest(Path(__file__).with_name(file) for file in CODE)},
+        "code": {"files": [*CODE, "train.py"], "sha256": digest(code)},
         "data": {
             "from": "heartpy 1.2.7 (PyPI, MIT licence)",
             "files": sorted(file for file, _ in FILES.values()),
