@@ -23,7 +23,7 @@ from tests.edge.test_control import Location, Place, config, origin_of, refused,
 RSA = rsa.generate_private_key(65537, 2048)
 OTHER = rsa.generate_private_key(65537, 2048)
 ECDSA = ec.generate_private_key(ec.SECP256R1())
-PAST, SOON = 1_000_000_000, int(time.time()) + 3600
+PAST, SOON = 1_000_000_000, int(time.time()) + 86_400
 
 
 def pem(key: Any) -> str:

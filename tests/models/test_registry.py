@@ -128,6 +128,7 @@ def test_a_token_makes_a_version_once_and_no_number_comes_twice(s3: Any, sagemak
         (nets.archive({"model.pt": b"x"}), "one .onnx file"),
         (nets.archive({"model.onnx": nets.linear()})[:-20], "cannot be read"),
     ],
+    ids=("pickle", "torch", "empty", "text", "half", "above", "beside", "two", "none", "cut"),
 )
 def test_what_is_no_model_is_not_registered(s3: Any, sagemaker: Any, name: str, data: bytes, said: str) -> None:
     assert said in refused(sagemaker, name, put(s3, f"{name}.bin", data))
