@@ -69,7 +69,7 @@ def test_defender_operations_say_so(place: Place, operation: str) -> None:
 def test_those_are_all_of_them() -> None:
     """What else of ``iot`` is missing has nothing to do with Device Defender; nothing of it is half there."""
     assert len(DEFENDER) >= 60 and len(TUNNELS) >= 8
-    assert set(DEFENDER) <= set(coverage.of("iot", api_class("iot")).missing)
+    assert set(DEFENDER) <= set(coverage.of("iot", object.__new__(api_class("iot"))).missing)
 
 
 def test_a_metrics_report_is_rejected_in_defenders_words(place: Place) -> None:
@@ -94,6 +94,6 @@ def test_tunnels_are_not_opened(tunneling: Any, operation: str) -> None:
 
 def test_coverage_names_what_is_missing() -> None:
     assert "iotsecuretunneling" in API_CLASSES
-    missing = coverage.of("iotsecuretunneling", api_class("iotsecuretunneling")).missing
+    missing = coverage.of("iotsecuretunneling", object.__new__(api_class("iotsecuretunneling"))).missing
     assert "OpenTunnel" in missing
-    assert "CreateSecurityProfile" in coverage.of("iot", api_class("iot")).missing
+    assert "CreateSecurityProfile" in coverage.of("iot", object.__new__(api_class("iot"))).missing

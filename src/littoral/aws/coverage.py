@@ -24,7 +24,7 @@ class ServiceCoverage:
     missing: tuple[str, ...]
 
 
-def of(service: str, api: type | object) -> ServiceCoverage:
+def of(service: str, api: object) -> ServiceCoverage:
     """Coverage of an API object, or of a tuple of those that share a service."""
     found = operations(service, api)
     there = []

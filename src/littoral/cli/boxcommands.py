@@ -8,7 +8,7 @@ from typing import Any
 
 from littoral.cli import box, boxmoving, tiering
 from littoral.cli.flags import settings_flags, settings_of
-from littoral.cli.objects import add_scrub, add_tier
+from littoral.cli.objectcommands import add_scrub, add_tier
 
 
 def add(commands: Any) -> None:

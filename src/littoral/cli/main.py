@@ -20,7 +20,7 @@ from littoral.cli import (
     doctor,
     keys,
     models,
-    objects,
+    objectcommands,
     settings,
     sites,
     things,
@@ -102,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
 
     backup.add(commands)
     keys.add(commands)
-    objects.add(commands)
+    objectcommands.add(commands)
 
     used = commands.add_parser(
         "usage",

@@ -8,9 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from littoral.cli import tiering
 from littoral.cli.asking import ask
-from littoral.cli.flags import settings_flags, settings_of
 from littoral.cli.table import aligned
 from littoral.site.settings import Loaded
 
@@ -53,37 +51,3 @@ def _lines(found: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _moment(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S") if seconds else "-"
-
-
-def add(commands: Any) -> None:
-    group = commands.add_parser("objects", help="look after the objects of a running place")
-    within = group.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    add_scrub(within, scrub)
-    add_tier(within, tiering.of_place)
-
-
-def add_scrub(within: Any, run: Callable[..., int]) -> None:
-    """``run`` takes the settings and ``now``."""
-    command = within.add_parser(
-        "scrub",
-        help="what the scrub found, or a pass of it now",
-        description="The scrub reads all that objects consist of and holds it against its checksums. Exit status 1: "
-        "something is damaged.",
-    )
-    command.add_argument("--now", action="store_true", help="begin a pass and wait for its end")
-    command.set_defaults(command=lambda options: run(settings_of(options), now=options.now))
-    settings_flags(command)
-
-
-def add_tier(parts: Any, command: Callable[..., int]) -> None:
-    """``tier``, of a place or a box."""
-    made = parts.add_parser(
-        "tier",
-        help="what lies here and what above, or make room now",
-        description="Beyond --tier-keep the bytes of objects go that the place above has, too. Exit status 1: it does "
-        "not answer.",
-    )
-    made.add_argument("--now", action="store_true", help="let go what is too much, and wait for it")
-    made.add_argument("--json", action="store_true", help="as JSON")
-    made.set_defaults(command=lambda options: command(settings_of(options), now=options.now, as_json=options.json))
-    settings_flags(made)

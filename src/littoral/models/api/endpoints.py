@@ -18,7 +18,7 @@ from littoral.models.registry.container import MOST_BYTES
 from littoral.models.registry.store import Registry
 from littoral.models.registry.version import APPROVED
 from littoral.models.serving.answers import MOST_ROWS
-from littoral.models.serving.book import UPDATING, Book, Config, Endpoint, Model
+from littoral.models.serving.book import UPDATING, Book, Config, Endpoint, Entries, Entry, Model
 
 MODEL: Final = "model"
 CONFIG: Final = "endpoint-config"
@@ -96,18 +96,15 @@ class Endpoints(Packages):
         if there is not None:
             raise invalid(f'Cannot create already existing {kind} "{self._here.arn(kind, name)}".')
 
-    def _missing(self, kind: str, name: str) -> Exception:
-        return invalid(f'Could not find {kind} "{self._here.arn(kind, name)}".')
-
-    def _model(self, name: str) -> Model:
-        found = self._book.models.get(name)
+    def _known(self, kind: str, there: Entries[Entry], name: str) -> Entry:
+        found = there.get(name)
         if found is None:
-            raise self._missing(MODEL, name)
+            raise invalid(f'Could not find {kind} "{self._here.arn(kind, name)}".')
         return found
 
     @operation()
     async def describe_model(self, call: Call, *, model_name: str) -> Output:
-        model = self._model(model_name)
+        model = self._known(MODEL, self._book.models, model_name)
         return {**self._summary(MODEL, "Model", model), "PrimaryContainer": model.container}
 
     @operation()
@@ -126,13 +123,13 @@ class Endpoints(Packages):
         asked = Asked(
             max_results, next_token, name_contains, creation_time_after, creation_time_before, sort_by, sort_order
         )
-        found, more = page(self._book.models.all(), asked, lambda each: each.name, lambda each: each.created)
+        found, more = page(self._book.models.all(), asked)
         return {"Models": [self._summary(MODEL, "Model", each) for each in found], **more}
 
     @operation()
     async def delete_model(self, call: Call, *, model_name: str) -> Output:
         async with self._book.lock:
-            model = self._model(model_name)
+            model = self._known(MODEL, self._book.models, model_name)
             await self._book.models.delete(model_name)
             await self._book.forget_bytes(model.sha256)
         return {}
@@ -158,7 +155,7 @@ class Endpoints(Packages):
             raise invalid("ProductionVariants: a variant's name is there twice.")
         for each in production_variants:
             only(each, VARIANT, "ProductionVariants")
-            self._model(str(each.get("ModelName", "")))
+            self._known(MODEL, self._book.models, str(each.get("ModelName", "")))
         async with self._book.lock:
             self._free(endpoint_config_name, self._book.configs.get(endpoint_config_name), CONFIG)
             await self._book.configs.put(
@@ -170,15 +167,9 @@ class Endpoints(Packages):
             )
         return {"EndpointConfigArn": self._here.arn(CONFIG, endpoint_config_name)}
 
-    def _config(self, name: str) -> Config:
-        found = self._book.configs.get(name)
-        if found is None:
-            raise self._missing(CONFIG, name)
-        return found
-
     @operation()
     async def describe_endpoint_config(self, call: Call, *, endpoint_config_name: str) -> Output:
-        config = self._config(endpoint_config_name)
+        config = self._known(CONFIG, self._book.configs, endpoint_config_name)
         return {**self._summary(CONFIG, "EndpointConfig", config), "ProductionVariants": config.variants}
 
     @operation()
@@ -197,13 +188,13 @@ class Endpoints(Packages):
         asked = Asked(
             max_results, next_token, name_contains, creation_time_after, creation_time_before, sort_by, sort_order
         )
-        found, more = page(self._book.configs.all(), asked, lambda each: each.name, lambda each: each.created)
+        found, more = page(self._book.configs.all(), asked)
         return {"EndpointConfigs": [self._summary(CONFIG, "EndpointConfig", each) for each in found], **more}
 
     @operation()
     async def delete_endpoint_config(self, call: Call, *, endpoint_config_name: str) -> Output:
         async with self._book.lock:
-            self._config(endpoint_config_name)
+            self._known(CONFIG, self._book.configs, endpoint_config_name)
             users = [
                 each.name for each in self._book.endpoints.all() if endpoint_config_name in {each.config, each.wanted}
             ]
@@ -218,7 +209,7 @@ class Endpoints(Packages):
     async def create_endpoint(self, call: Call, *, endpoint_name: str, endpoint_config_name: str) -> Output:
         async with self._book.lock:
             self._free(endpoint_name, self._book.endpoints.get(endpoint_name), ENDPOINT)
-            self._config(endpoint_config_name)
+            self._known(CONFIG, self._book.configs, endpoint_config_name)
             made = Endpoint(endpoint_name, call.now, call.now, "", endpoint_config_name)
             await self._book.endpoints.put(made)
             self._book.change(made)
@@ -229,8 +220,8 @@ class Endpoints(Packages):
         """The new configuration counts once all of its models are loaded; where one cannot be, the old one goes on, and
         FailureReason says why."""
         async with self._book.lock:
-            before = self._endpoint(endpoint_name)
-            self._config(endpoint_config_name)
+            before = self._known(ENDPOINT, self._book.endpoints, endpoint_name)
+            self._known(CONFIG, self._book.configs, endpoint_config_name)
             if before.wanted:
                 raise invalid(f"Cannot update in-progress endpoint {self._here.arn(ENDPOINT, endpoint_name)}.")
             after = replace(before, wanted=endpoint_config_name, status=UPDATING, failure="", changed=time.time())
@@ -238,15 +229,9 @@ class Endpoints(Packages):
             self._book.change(after)
         return {"EndpointArn": self._here.arn(ENDPOINT, endpoint_name)}
 
-    def _endpoint(self, name: str) -> Endpoint:
-        found = self._book.endpoints.get(name)
-        if found is None:
-            raise self._missing(ENDPOINT, name)
-        return found
-
     @operation()
     async def describe_endpoint(self, call: Call, *, endpoint_name: str) -> Output:
-        endpoint = self._endpoint(endpoint_name)
+        endpoint = self._known(ENDPOINT, self._book.endpoints, endpoint_name)
         config = self._book.configs.get(endpoint.config)
         shown = {**self._endpoint_shown(endpoint), "EndpointConfigName": endpoint.config or endpoint.wanted}
         if config is not None:
@@ -288,13 +273,13 @@ class Endpoints(Packages):
         asked = Asked(
             max_results, next_token, name_contains, creation_time_after, creation_time_before, sort_by, sort_order
         )
-        found, more = page(known, asked, lambda each: each.name, lambda each: each.created)
+        found, more = page(known, asked)
         return {"Endpoints": [self._endpoint_shown(each) for each in found], **more}
 
     @operation()
     async def delete_endpoint(self, call: Call, *, endpoint_name: str) -> Output:
         async with self._book.lock:
-            self._endpoint(endpoint_name)
+            self._known(ENDPOINT, self._book.endpoints, endpoint_name)
             await self._book.endpoints.delete(endpoint_name)
         return {}
 

@@ -71,7 +71,7 @@ class Packages:
         asked = Asked(
             max_results, next_token, name_contains, creation_time_after, creation_time_before, sort_by, sort_order
         )
-        found, more = page(self._registry.groups(), asked, lambda each: each.name, lambda each: each.created)
+        found, more = page(self._registry.groups(), asked)
         return {"ModelPackageGroupSummaryList": [self._group_shown(each) for each in found], **more}
 
     @operation()
@@ -208,7 +208,7 @@ class Packages:
         asked = Asked(
             max_results, next_token, name_contains, creation_time_after, creation_time_before, sort_by, sort_order
         )
-        found, more = page(staged, asked, lambda each: each.name, lambda each: each.created)
+        found, more = page(staged, asked)
         return {"ModelPackageSummaryList": [self._package_shown(each) for each in found], **more}
 
     @operation()

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Final, Protocol, TypeVar
 
 from littoral.aws.service import ServiceError
 from littoral.models.registry.refusal import RegistryError
 
 PAGE: Final = 10
-Item = TypeVar("Item")
+
+
+class Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def created(self) -> float: ...
+
+
+Item = TypeVar("Item", bound=Named)
 
 
 class Buckets(Protocol):
@@ -83,18 +94,17 @@ class Asked:
     order: str = "Ascending"
 
 
-def page(
-    found: Iterable[Item], asked: Asked, name: Callable[[Item], str], created: Callable[[Item], float]
-) -> tuple[list[Item], dict[str, str]]:
+def page(found: Iterable[Item], asked: Asked) -> tuple[list[Item], dict[str, str]]:
     """The items asked for, and ``NextToken`` where there are more. Raises ValidationException for another token."""
     kept = [
         each
         for each in found
-        if asked.named.lower() in name(each).lower()
-        and (asked.after is None or created(each) > asked.after)
-        and (asked.before is None or created(each) < asked.before)
+        if asked.named.lower() in each.name.lower()
+        and (asked.after is None or each.created > asked.after)
+        and (asked.before is None or each.created < asked.before)
     ]
-    kept.sort(key=name if asked.by == "Name" else created, reverse=asked.order == "Descending")
+    key = attrgetter("name" if asked.by == "Name" else "created")
+    kept.sort(key=key, reverse=asked.order == "Descending")
     if asked.token and not (asked.token.isascii() and asked.token.isdigit()):
         raise invalid("NextToken is not one that was given.")
     start = int(asked.token or 0)
