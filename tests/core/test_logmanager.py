@@ -98,7 +98,7 @@ async def test_words_of_a_component_arrive_once_with_the_cable_out_meanwhile(
 
 
 async def test_words_of_a_function_arrive_once_too_and_are_there_on_the_device(
-    region: RegionPlace, place: CorePlace, cable: Cable
+    region: RegionPlace, place: CorePlace, cable: Cable, caplog: pytest.LogCaptureFixture
 ) -> None:
     name = "ward.Speaking"
     source = "def handler(event, context):\n    print('heard', event)\n"
@@ -106,7 +106,9 @@ async def test_words_of_a_function_arrive_once_too_and_are_there_on_the_device(
     arn = await region.function(source=source)
     await region.component(arn, name, eventSources=[{"topic": "ask", "type": "PUB_SUB"}])
     merge = {
-        "logsUploaderConfiguration": {"componentLogsConfigurationMap": {name: {"minimumLogLevel": "INFO"}}},
+        "logsUploaderConfiguration": {
+            "componentLogsConfigurationMap": {name: {"minimumLogLevel": "INFO", "diskSpaceLimit": 1}}
+        },
         "periodicUploadIntervalSec": OFTEN,
     }
     wanted = {NAME: {"componentVersion": "2.3.0", "configurationUpdate": {"merge": json.dumps(merge)}}}
@@ -137,6 +139,7 @@ async def test_words_of_a_function_arrive_once_too_and_are_there_on_the_device(
     await place.publish("ask", 3)
     await until(lambda: said(heard, 3))
     assert await heard() == await here() == ["heard 1", "heard 2", "heard 3"]
+    assert f"mean nothing for the function {name}" in caplog.text
     with pytest.raises(Refused, match="the core's own log"):
         await place.core.operator.log(NAME, 1)
 

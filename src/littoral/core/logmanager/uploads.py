@@ -59,6 +59,7 @@ class LogManager:
         self._task: asyncio.Task[None] | None = None
         self._now = asyncio.Event()
         self._problem = ""
+        self._warned: set[str] = set()  # names of functions
 
     async def play(self, configuration: Mapping[str, Any] | None) -> None:
         settings = None if configuration is None else settings_of(configuration)
@@ -129,6 +130,9 @@ class LogManager:
 
     async def _upload_words(self, name: str, group: str, upload: Upload) -> None:
         """Of a function."""
+        if (upload.deletes or upload.limit is not None) and name not in self._warned:
+            self._warned.add(name)
+            log.warning("diskSpaceLimit and deleteLogFileAfterCloudUpload mean nothing for the function %s", name)
         key = f"{WORDS}{name}"
         after = str((await self._positions.get(key) or {}).get("after", ""))
         while words := await self._speakers.words(name, after, MOST_EVENTS):
