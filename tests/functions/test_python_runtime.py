@@ -72,7 +72,7 @@ async def test_the_environment_is_the_functions_and_lambdas_and_nothing_of_the_p
     assert not {"HOME", "VIRTUAL_ENV", "PYTEST_CURRENT_TEST", "USER"} & environment.keys()
 
 
-async def test_only_what_lambda_brings_can_be_imported_beside_the_functions_own(place: Place) -> None:
+async def test_only_what_lambda_brings_and_models_need_can_be_imported_beside_the_functions_own(place: Place) -> None:
     source = (
         "import importlib.util, boto3, own\n"
         "def handler(event, context):\n"
@@ -81,7 +81,7 @@ async def test_only_what_lambda_brings_can_be_imported_beside_the_functions_own(
     )
     await place.create("f", zip_of(app__py=source, own__py="x = 5"), "python3.11", "app.handler", timeout=20)
     found, service, own = (await place.invoke()).result
-    assert found == {"littoral": False, "numpy": False, "pytest": False, "botocore": True}
+    assert found == {"littoral": True, "numpy": True, "pytest": False, "botocore": True}
     assert (service, own) == ("s3", 5)
 
 

@@ -60,6 +60,9 @@ def handler(event, context):
 """
 
 
+OURS = "/var/runtime/littoral/"  # everybody's: ``littoral.models.load`` comes from there
+
+
 @pytest_asyncio.fixture
 async def neighbours(tmp_path: Path) -> AsyncIterator[tuple[Place, Any]]:
     """A place with secrets of its own, and a victim at work in it."""
@@ -90,7 +93,7 @@ async def test_nothing_of_others_can_be_read(neighbours: tuple[Place, Any]) -> N
     assert read > 50
     assert found == []
     own = (await place.invoke(["def handler(event, ", "context)"], "search")).result[1]
-    assert own == ["/var/task/app.py"]  # a search that finds what is there
+    assert [each for each in own if not each.startswith(OURS)] == ["/var/task/app.py"]  # it finds what is there
 
 
 NODE_SEARCH = """
@@ -126,7 +129,8 @@ async def test_nothing_of_others_can_be_read_from_node(neighbours: tuple[Place, 
     place, _ = neighbours
     await place.node(NODE_SEARCH, "search", timeout=60, memory_size=1024)
     assert (await place.invoke([TOLD[:30], TOLD[30:]], "search")).result == []
-    assert (await place.invoke(["exports.", "handler"], "search")).result == ["/var/task/index.js"]
+    own = (await place.invoke(["exports.", "handler"], "search")).result
+    assert [each for each in own if not each.startswith(OURS)] == ["/var/task/index.js"]
 
 
 ATTACKS = """

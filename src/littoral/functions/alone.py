@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from littoral.functions.ground import FUNCTION_USER, Ground
+from littoral.functions.ground import FUNCTION_USER, Ground, seen
 from littoral.functions.isolation import template
 from littoral.functions.keeper import Keeper, KeeperGone
 from littoral.functions.process import Process
@@ -35,13 +35,14 @@ class Python:
     """An interpreter of this machine, with the folders that it and its packages are in."""
 
     program: Path
-    shown: tuple[Path, ...]
+    prefix: Path  # where its packages are
+    base: Path  # where it is installed; the same but for a virtual environment
 
 
 async def python_of(program: Path | None) -> Python:
     """The place's own where none is named. Raises KeeperGone for what is no Python."""
     if program is None:
-        return Python(Path(sys.executable), (Path(sys.prefix), Path(sys.base_prefix)))
+        return Python(Path(sys.executable), Path(sys.prefix), Path(sys.base_prefix))
     try:
         asked = await asyncio.create_subprocess_exec(
             program,
@@ -55,7 +56,7 @@ async def python_of(program: Path | None) -> Python:
     told, _ = await asked.communicate()
     if asked.returncode:
         raise KeeperGone(f"{program} is no Python")
-    return Python(program, tuple(map(Path, told.decode().splitlines())))
+    return Python(program, *map(Path, told.decode().splitlines()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,10 @@ class Bench:
     @property
     def task(self) -> str:
         return template.TASK if self.isolated else str(self.toolkit)
+
+    def seen(self, python: Python) -> Path:
+        """Where a job finds its Python."""
+        return seen(python.program) if self.isolated else python.program
 
     def give(self, folder: Path) -> None:
         """To the user whom programs run as, with all that is in it."""
@@ -98,16 +103,17 @@ class Bench:
         """Run the Python with these arguments. ``work`` is a folder of ours, ``job`` the job's. Raises KeeperGone."""
         if not network and not self.isolated:
             raise KeeperGone("a job without a network needs isolation, which --insecure-no-sandbox turned off")
-        for each in python.shown if self.isolated else ():
-            if each.is_relative_to(template.TMP):
-                raise KeeperGone(f"{each} cannot be seen from a sandbox, which has a {template.TMP} of its own")
+        if self.isolated and python.base.is_relative_to(template.TMP):
+            raise KeeperGone(f"{python.base} cannot be seen from a sandbox, which has a {template.TMP} of its own")
         ground = Ground(work, self.toolkit, self.isolated, None, 0)
-        keeper = Keeper(ground.job_command(Path(sys.executable), python.shown, job), cells=self.isolated)
+        keeper = Keeper(
+            ground.job_command(Path(sys.executable), (python.prefix, python.base), job), cells=self.isolated
+        )
         program = Program(keeper, self.memory, heard)
         shared = self.memory // SHARED
         cell = {"data": self.memory - shared, "tmp": shared, "network": network, "task": "."}
         try:
-            await program.start(cell, [str(python.program), *arguments], dict(environment))
+            await program.start(cell, [str(self.seen(python)), *arguments], dict(environment))
         except BaseException:
             await keeper.close()
             raise

@@ -127,11 +127,11 @@ class Ground:
         return self._entering(python, zygote, binds)
 
     def job_command(self, python: Path, shown: Iterable[Path], job: Path) -> list[str]:
-        """How the keeper of a training job is started: ``shown`` are folders that are seen at their own paths,
-        read-only, ``job`` is its own, at ``template.JOB``."""
+        """How the keeper of a training job is started: ``shown`` are folders that it sees (``seen``), read-only;
+        ``job`` is its own, at ``template.JOB``."""
         if not self.isolated:
             return [str(python), *self._zygote]
-        binds = [(str(each), str(each)) for each in shown if not _is_system(each)]
+        binds = [(str(each), str(seen(each))) for each in shown if not _is_system(each)]
         return self._entering(python, self._zygote, binds, {"job": str(job)})
 
     @property
@@ -162,6 +162,11 @@ def modules_in_layers(runtime: str) -> tuple[str, ...]:
         return ()
     major = runtime.removeprefix("nodejs").removesuffix(".x")
     return f"nodejs/node{major}/node_modules", "nodejs/node_modules"
+
+
+def seen(path: Path) -> Path:
+    """Where a training job sees what it is shown: at its own path, but for what is in /tmp, of which it has its own."""
+    return Path("/opt/python", *path.parts[1:]) if path.is_relative_to(template.TMP) else path
 
 
 def _is_system(path: Path) -> bool:

@@ -69,14 +69,14 @@ class TrainingSandbox:
         try:
             if self._python is None:
                 self._python = await python_of(self._program)
-            environment = {**environment, **_surroundings(self._python)}
+            environment = {**environment, **_surroundings(self._bench.seen(self._python))}
             return await self._bench.start(self._python, work, job, words, environment, heard, network=network)
         except KeeperGone as problem:
             raise CannotRun(str(problem)) from problem
 
 
-def _surroundings(python: Python) -> dict[str, str]:
-    path = f"{python.program.parent}{os.pathsep}{ENVIRONMENT['PATH']}"
+def _surroundings(python: Path) -> dict[str, str]:
+    path = f"{python.parent}{os.pathsep}{ENVIRONMENT['PATH']}"
     return {"PATH": path, "HOME": "/tmp", "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"}  # noqa: S108 - the cell's own
 
 
