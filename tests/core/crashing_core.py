@@ -18,6 +18,7 @@ from littoral.core.runtime import Core, CoreSettings
 from littoral.functions import Functions, FunctionSettings
 from littoral.net.listen import listen_stream
 from littoral.site.capabilities import CoreBroker, CoreFunctions
+from littoral.site.coremodels import CoreModels
 from littoral.site.sockets import socket_folder
 from littoral.store.documents import Documents
 from littoral.store.embedded import EmbeddedStore
@@ -67,7 +68,7 @@ async def main(folder: Path, out: str) -> None:
     settings = CoreSettings("core", nowhere, folder / "components", socket_folder(folder, "components") / "ipc.socket")
     records, shadows = store.records("core"), local_shadows(store, broker)
     own, local = CoreFunctions(functions), CoreBroker(broker)
-    core = await Core.open(settings, records, store.streams, own, local, shadows, Clients(folder))
+    core = await Core.open(settings, records, store.streams, own, local, shadows, Clients(folder), CoreModels(1 << 30))
     await core.start()
     listener = await listen_stream(broker.protocol_factory("open", OpenAccess()), "127.0.0.1", 0)
     print(listener.port, flush=True)

@@ -37,6 +37,7 @@ from littoral.net.tls import client_context, server_context
 from littoral.objects import Objects
 from littoral.secrets import SecretStore
 from littoral.site.capabilities import ComponentObjects, CoreBroker, CoreFunctions, GroupDeployments
+from littoral.site.coremodels import CoreModels
 from littoral.site.region import assume
 from littoral.site.registry import CORE_DEVICES, thing_groups_handler
 from littoral.site.sockets import shown_folder, socket_folder
@@ -288,14 +289,14 @@ class RegionPlace:
         effective: dict[str, Any] = found["effectiveDeployments"][0]
         return effective
 
-    async def outcome(self, deployment_id: str) -> str:
+    async def outcome(self, deployment_id: str, seconds: float = 20.0) -> str:
         async def finished() -> str:
             found = await self.effective()
             assert found["deploymentId"] == deployment_id
             status = str(found["coreDeviceExecutionStatus"])
             return f"FAILED: {found['reason']}" if status == "FAILED" else status if status == "SUCCEEDED" else ""
 
-        return str(await until(finished))
+        return str(await until(finished, seconds))
 
 
 def local_shadows(store: EmbeddedStore, broker: Broker) -> Shadows:
@@ -379,6 +380,7 @@ class CorePlace:
             broker,
             self.shadows,
             self.clients,
+            CoreModels(1 << 30, 1),
         )
         await self.core.start()
 

@@ -10,7 +10,8 @@ import pytest
 
 from littoral.models.facade import Models, Serving
 from littoral.objects import Objects
-from littoral.site.models import ModelObjects, confined, route_inference
+from littoral.site.modelroom import confined
+from littoral.site.models import ModelObjects, route_inference
 from littoral.store.embedded import EmbeddedStore
 from tests.models.clients import client
 from tests.support.served import Served, served

@@ -17,7 +17,7 @@ from littoral.models.serving import process
 from littoral.models.serving.answers import Answer, Artifact, Ask, CannotServe
 from littoral.models.serving.process import Limits
 from littoral.models.serving.server import BASE, Server
-from littoral.site.models import confined, unconfined
+from littoral.site.modelroom import confined, unconfined
 from tests.models import nets
 
 JSON = "application/json"

@@ -26,6 +26,10 @@ def test_a_core_loads_neither_an_edge_nor_tables_nor_what_botocore_needs_to_ask_
         "littoral.tables",
         "littoral.training",
         "littoral.core.region.components",
+        "littoral.models.facade",
+        "littoral.models.runtime",
+        "numpy",
+        "onnxruntime",
         "botocore.model",
         "urllib3",
     ):

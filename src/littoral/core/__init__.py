@@ -7,6 +7,7 @@
 ``public``          AWS's public components that a core plays by itself
 ``document``        a deployment as it travels in the shadow ``AWSManagedGreengrassV2Deployment``
 ``spool``           what is on its way up, durable
+``modelserver``     models that a deployment carries, asked over the local broker
 ``link``            one MQTT 5 connection upward; ``session`` one life of it
 ``deployments``     the core follows its desired state; ``source`` fetches what it needs
 ``events``          messages to functions, in order

@@ -27,11 +27,12 @@ from littoral.store.contract import StorageFailed
 from littoral.store.durable import fsync_folder
 
 NEW = ".new"
+PACKED = "packages/artifacts"  # of a core's folder of components
 
 
 def packed(folder: Path, made: Generic) -> Path:
     """What ``{artifacts:path}`` is, of a core's folder of components."""
-    return folder / "packages/artifacts" / made.home
+    return folder / PACKED / made.home
 
 
 def unpacked(folder: Path, made: Generic) -> Path:

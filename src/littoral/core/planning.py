@@ -15,6 +15,7 @@ from typing import Any
 from littoral.core.bridge import BRIDGE, TopicMapping, mappings
 from littoral.core.configuration import Path, Update, pointed
 from littoral.core.document import Deployment
+from littoral.core.modelserver import settings as modelserver
 from littoral.core.nucleus.nucleus import Wanted
 from littoral.core.nucleus.recipe import filled_in, generic_of
 from littoral.core.nucleusparts import NAME as NUCLEUS
@@ -193,6 +194,8 @@ def plan_of(active: Active, variable: Variable) -> Plan:
         else:
             made = generic_of(recipe, platform)
             programs.append(Wanted(made, tuple(active.updates(name)), active.run_with(name)))
+    if (models := public.get(modelserver.NAME)) is not None:
+        public[modelserver.NAME] = modelserver.placed(models, (each.made for each in programs))
     return Plan(tuple(lambdas), tuple(programs), public, active.interpolates)
 
 

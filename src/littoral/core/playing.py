@@ -23,11 +23,15 @@ from littoral.core.link import Backoff, Link, Upstream
 from littoral.core.logmanager import configuration as logmanager
 from littoral.core.logmanager.speakers import Speakers
 from littoral.core.logmanager.uploads import LogManager
+from littoral.core.modelserver import settings as modelserver
+from littoral.core.modelserver.component import ModelServer
+from littoral.core.modelserver.ports import ModelPlace
 from littoral.core.mqttsettings import NAME as NUCLEUS
 from littoral.core.mqttsettings import MqttNucleus
 from littoral.core.nucleus.nucleus import Nucleus
 from littoral.core.nucleusparts import NucleusParts
-from littoral.core.ports import Functions
+from littoral.core.packages import PACKED
+from littoral.core.ports import Broker, Functions
 from littoral.core.public import Played
 from littoral.core.routes import Routes
 from littoral.core.shadowmanager import settings as shadowmanager
@@ -69,6 +73,8 @@ class Surroundings:
     pace: Pace  # of components' requests of shadows
     clients: ClientPlace
     functions: Functions
+    broker: Broker
+    models: ModelPlace
 
 
 @dataclass(slots=True)
@@ -119,6 +125,7 @@ class Players:
                     core.link,
                     core.pace,
                 ),
+                modelserver.NAME: ModelServer(core.folder / PACKED, core.broker, core.models),
                 tes.NAME: tes.TokenExchangeService(
                     exchange, core.client, core.upstream, nucleus.of_token, nucleus.environment
                 ),

@@ -14,8 +14,9 @@ from littoral.core.recipe import LambdaComponent
 Deliver = Callable[[str, bytes, int], Awaitable[None] | None]
 """Takes a message's topic, payload and QoS (0 or 1). What it returns is awaited where the giver promises so."""
 
-Heard = Callable[[str, bytes, str | None, str], None]
-"""Takes a message's topic, payload, content type and which component said it; "" for whoever is none."""
+Heard = Callable[[str, bytes, str | None, str], Awaitable[None] | None]
+"""Takes a message's topic, payload, content type and which component said it; "" for whoever is none. A publisher with
+QoS 1 is acknowledged when what it returns is done."""
 
 
 class Running(Protocol):

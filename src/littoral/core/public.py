@@ -1,4 +1,5 @@
-"""AWS's public components that a core plays by itself: a deployment names them and configures them as it does with AWS.
+"""AWS's public components that a core plays by itself (and a model server of Littoral's own): a deployment names them
+and configures them as it does with AWS.
 
 ``Public`` is what both ends know of one (pure): the region checks a deployment by it, the core fills in what the
 deployment leaves out. ``Played`` is what the core does with it. A version is taken as the deployment asks for it, since
@@ -17,6 +18,7 @@ from littoral.core.clientdevices import auth, detector, groups
 from littoral.core.configuration import Configuration
 from littoral.core.lambdamanager import subscriptions
 from littoral.core.logmanager import configuration as logmanager
+from littoral.core.modelserver import settings as modelserver
 from littoral.core.recipe import BadComponent, parse_merge
 from littoral.core.shadowmanager import settings as shadowmanager
 from littoral.core.streammanager import component as streammanager
@@ -81,6 +83,7 @@ PUBLIC: Mapping[str, Public] = {
         Public(CLI, nothing_to_say(CLI, "the core's own user, and components by their policy, may deploy")),
         Public(subscriptions.NAME, subscriptions.subscriptions),
         Public(shadowmanager.NAME, shadowmanager.settings_of),
+        Public(modelserver.NAME, modelserver.models_of),
     )
 }
 """The bridge is not ``Played``: it is connected last, with the functions' topics (``routes``)."""

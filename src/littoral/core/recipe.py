@@ -36,6 +36,7 @@ DEFAULTS: Mapping[str, Any] = {
 }
 ARGUMENTS = "execArgs"  # in the configuration: a list of texts
 NO_ARGUMENTS = ("java", "dotnet")  # runtimes whose program is not the function's own
+OWN = "littoral."  # begins the names of components that are Littoral's own
 KIB, MIB = 1024, 1024 * 1024
 
 

@@ -27,6 +27,7 @@ from littoral.core.ipc.states import States
 from littoral.core.ipc.updating import Updating
 from littoral.core.lambdamanager.server import LambdaManager
 from littoral.core.link import Backoff, Link, Upstream
+from littoral.core.modelserver.ports import ModelPlace
 from littoral.core.nucleus.limits import Confine, unconfined
 from littoral.core.nucleus.nucleus import LAMBDA_SOCKET_NAME, Nucleus
 from littoral.core.nucleus.rooms import Bare
@@ -111,6 +112,7 @@ class Core:
         broker: Broker,
         shadows: LocalShadows,
         clients: ClientPlace,
+        models: ModelPlace,
     ) -> Core:
         """``records`` is a bucket of the core's own. Raises StoreError."""
         above = settings.upstream
@@ -154,6 +156,8 @@ class Core:
                 pace,
                 clients,
                 functions,
+                broker,
+                models,
             )
         )
         source = Source(above.by_certificate, above.tls, client, players.upward if above.apart else None)

@@ -17,7 +17,7 @@ from littoral.aws.identity import AccessKey
 from littoral.aws.invoke import Invocation, InvokeResult
 from littoral.aws.service import Call, ServiceError
 from littoral.aws.sign import presign
-from littoral.core.ports import JobExecution, Word
+from littoral.core.ports import Heard, JobExecution, Word
 from littoral.core.recipe import LambdaComponent
 from littoral.functions import Functions, Placement, SourceRecord
 from littoral.functions.logs.group import Query, Settings
@@ -317,14 +317,15 @@ class CoreBroker:
     async def publish(self, topic: str, payload: bytes, qos: int) -> None:
         await self._broker.publish(Publication(topic, payload, qos))
 
-    def listen(self, filter: str, heard: Callable[[str, bytes, str | None, str], None]) -> LocalSubscriber:
+    def listen(self, filter: str, heard: Heard) -> LocalSubscriber:
         """For components: with the content type, and which component said it."""
 
-        def taken(publication: Publication) -> None:
+        def taken(publication: Publication) -> Awaitable[None] | None:
             told = publication.properties
             sender = publication.client_id
             component = sender.removeprefix(COMPONENT) if sender.startswith(COMPONENT) else ""
-            heard(publication.topic, publication.payload, told.content_type if told is not None else None, component)
+            content_type = told.content_type if told is not None else None
+            return heard(publication.topic, publication.payload, content_type, component)
 
         return self._broker.tap(filter, taken)
 

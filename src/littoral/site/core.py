@@ -21,6 +21,7 @@ from littoral.site.clientdevices import CoreClients
 from littoral.site.confining import ControlGroups
 from littoral.site.console.core import PATH as PAGE
 from littoral.site.console.core import CorePage
+from littoral.site.coremodels import CoreModels
 from littoral.site.fencing import fence_of
 from littoral.site.foundation import lay
 from littoral.site.listening import listen_api, listen_mqtt
@@ -41,6 +42,7 @@ log = logging.getLogger("littoral.site")
 
 async def compose(place: Place) -> None:
     settings = place.settings
+    sandbox = not settings.insecure_no_sandbox
     above = upstream_of(place)
     base = await lay(place)
     sockets = socket_folder(settings.data_dir, "components")
@@ -77,7 +79,7 @@ async def compose(place: Place) -> None:
             shown,
             settings.region,
             settings.role_alias,
-            Bare if settings.insecure_no_sandbox else fence_of(settings),
+            fence_of(settings) if sandbox else Bare,
             confine=ControlGroups().confine,
             restart=place.restart,
             log_form=JsonForm(),
@@ -88,6 +90,7 @@ async def compose(place: Place) -> None:
         CoreBroker(things.broker),
         things.shadows,
         clients,
+        CoreModels(settings.models_memory * 1024 * 1024, settings.models_threads or 0, sandbox=sandbox),
     )
     base.metrics.add(core_readings(core))
     device_cas = [base.authority.certificate_pem]

@@ -23,7 +23,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from littoral.core.nucleus.recipe import GENERIC, LOCAL_SCHEME, written
-from littoral.core.recipe import BadComponent, is_aws
+from littoral.core.recipe import OWN, BadComponent, is_aws
 from littoral.core.recipetext import read
 from littoral.core.resolving import Chosen, Requirements, suits
 from littoral.core.source import MOST_DOWNLOADED, Declined
@@ -119,8 +119,10 @@ def _recipe(file: Path) -> dict[str, Any]:
     if not isinstance(found, dict) or found.get("ComponentType", GENERIC) != GENERIC:
         raise BadRecipes(f"{file.name} must be an object, of ComponentType {GENERIC}")
     name, version = found.get("ComponentName"), found.get("ComponentVersion")
-    if not isinstance(name, str) or not _NAME.fullmatch(name) or name in (".", "..") or is_aws(name):
-        raise BadRecipes(f"{file.name}: ComponentName must match {_NAME.pattern}, and not begin with aws.")
+    if not isinstance(name, str) or not _NAME.fullmatch(name) or name in (".", ".."):
+        raise BadRecipes(f"{file.name}: ComponentName must match {_NAME.pattern}")
+    if is_aws(name) or name.startswith(OWN):
+        raise BadRecipes(f"{file.name}: ComponentName must not begin with aws. or {OWN}")
     try:
         parse(version if isinstance(version, str) else "")
     except BadVersion as problem:

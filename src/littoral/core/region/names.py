@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from littoral.aws.service import Call, ServiceError
-from littoral.core.recipe import is_aws
+from littoral.core.recipe import OWN, is_aws
 from littoral.protocols.semver import BadVersion, parse
 
 _NAME = re.compile(r"[a-zA-Z0-9-_.]{1,128}")
@@ -49,6 +49,8 @@ def check_name(name: str | None) -> str:
         raise invalid(f"componentName must match {_NAME.pattern}")
     if is_aws(name):
         raise invalid("Component names that begin with aws. are AWS's own, but for aws.greengrass.labs.")
+    if name.startswith(OWN):
+        raise invalid(f"Component names that begin with {OWN} are those of a core's own components")
     return name
 
 

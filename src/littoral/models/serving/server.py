@@ -35,10 +35,11 @@ Confine = Callable[[Sequence[str]], Sequence[str]]
 
 
 class Server:
-    """``memory`` bytes for all models together."""
+    """``memory`` bytes for all models together; ``spare``: a process is at hand for the next model, always."""
 
-    def __init__(self, confine: Confine, memory: int, limits: Limits | None = None) -> None:
+    def __init__(self, confine: Confine, memory: int, limits: Limits | None = None, *, spare: bool = True) -> None:
         self._confine = confine
+        self._ahead = spare
         self._limits = limits or Limits(memory)
         self._shelf = Shelf(memory)
         self._served: dict[str, _Served] = {}
@@ -129,7 +130,8 @@ class Server:
             if isinstance(problem, StoreError):
                 raise CannotServe("gone", f"the model's file cannot be read: {problem}") from problem
             raise
-        self.prepare()
+        if self._ahead:
+            self.prepare()
         return found, providers
 
     def measured(self, key: str, memory: int) -> None:

@@ -1,0 +1,1 @@
+"""littoral.ModelServer: models that a deployment carries to the core, asked over its broker."""

@@ -1,0 +1,35 @@
+"""What the site hands in: processes in which models work."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+
+class NotServed(Exception):
+    """A model cannot be loaded, or did not answer; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """An ONNX file that is to have this SHA-256 (hexadecimal)."""
+
+    path: Path
+    sha256: str
+    name: str
+    version: str
+
+
+class ModelPlace(Protocol):
+    async def load(self, file: ModelFile) -> None:
+        """It can be asked, and is in memory now. Raises NotServed."""
+
+    async def infer(self, file: ModelFile, body: bytes) -> bytes:
+        """The answer to a request of the Open Inference Protocol (JSON). Raises NotServed."""
+
+    async def keep(self, digests: Collection[str]) -> None:
+        """Whatever else is in memory goes."""
+
+    async def close(self) -> None: ...

@@ -1,0 +1,86 @@
+"""A core's models: in processes like a region's, begun with the first of them; a core without models has none."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Collection
+from functools import partial
+from pathlib import Path
+
+from littoral.core.modelserver.ports import ModelFile, NotServed
+from littoral.models.serving.answers import Answer, Artifact, Ask, CannotServe
+from littoral.models.serving.process import Limits
+from littoral.models.serving.server import Server
+from littoral.site.modelroom import confined, unconfined
+
+
+class CoreModels:
+    """``memory``: bytes for all models together; ``threads`` of one, 0 for one a processor."""
+
+    def __init__(self, memory: int, threads: int = 0, *, sandbox: bool = True) -> None:
+        self._memory = memory
+        self._threads = threads
+        self._confine = confined if sandbox else unconfined
+        self._server: Server | None = None
+        self._known: dict[str, Artifact] = {}  # by digest
+        self._paths: dict[str, Path] = {}  # where the file of a digest is now
+
+    async def load(self, file: ModelFile) -> None:
+        try:
+            await self._begun().load(self._artifact(file))
+        except (CannotServe, OSError) as problem:
+            raise NotServed(str(problem)) from problem
+
+    async def infer(self, file: ModelFile, body: bytes) -> bytes:
+        ask = Ask("oip", body, about={"model_name": file.name, "model_version": file.version})
+        try:
+            answer: Answer = await self._begun().infer(self._artifact(file), ask)
+        except (CannotServe, OSError) as problem:
+            raise NotServed(str(problem)) from problem
+        if answer.header is not None:
+            raise NotServed("binary tensors are not for messages: ask without binary_data")
+        return answer.body
+
+    async def keep(self, digests: Collection[str]) -> None:
+        for digest in self._known.keys() - set(digests):
+            artifact = self._known.pop(digest)
+            del self._paths[digest]
+            if self._server is not None:
+                self._server.unload(artifact.key, CannotServe("gone", "the model is not deployed any more"))
+        if not self._known:
+            await self.close()
+
+    async def close(self) -> None:
+        server, self._server = self._server, None
+        if server is not None:
+            await server.close()
+
+    def _begun(self) -> Server:
+        if self._server is None:
+            self._server = Server(self._confine, self._memory, Limits(self._memory, self._threads), spare=False)
+        return self._server
+
+    def _artifact(self, file: ModelFile) -> Artifact:
+        """Raises OSError."""
+        self._paths[file.sha256] = file.path
+        if file.sha256 not in self._known:
+            size = file.path.stat().st_size
+            self._known[file.sha256] = Artifact(file.sha256, size, partial(self._read, file.sha256))
+        return self._known[file.sha256]
+
+    async def _read(self, sha256: str) -> bytes:
+        """Raises CannotServe."""
+        path = self._paths[sha256]
+        try:
+            data, digest = await asyncio.to_thread(_whole, path)
+        except OSError as problem:
+            raise CannotServe("gone", f"its file cannot be read: {problem}") from problem
+        if digest != sha256:
+            raise CannotServe("model", "its file is damaged: the SHA-256 differs")
+        return data
+
+
+def _whole(path: Path) -> tuple[bytes, str]:
+    data = path.read_bytes()
+    return data, hashlib.sha256(data).hexdigest()

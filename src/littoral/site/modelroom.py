@@ -1,0 +1,29 @@
+"""The room in which a model's process is: it sees Python and libraries, and nothing of the place."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import littoral
+
+READER = Path(__file__).parents[1] / "functions/isolation/reader.py"
+SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache", "/etc/ld.so.conf", "/proc", "/sys/devices", "/sys/bus")
+
+
+def confined(command: Sequence[str]) -> list[str]:
+    """A model's process, that reads Python, its packages and what the system has of libraries; devices are GPUs'."""
+    python = {sys.prefix, sys.exec_prefix, sys.base_prefix, str(Path(sys.executable).resolve().parents[1])}
+    packages = {str(Path(littoral.__file__).parents[1]), *(each for each in sys.path if each.endswith("-packages"))}
+    plan = {
+        "read": sorted(python | packages | set(SYSTEM)),
+        "use": ["/dev/null", "/dev/urandom", "/dev/zero", *map(str, sorted(Path("/dev").glob("nvidia*")))],
+    }
+    return [sys.executable, "-I", "-S", str(READER), json.dumps(plan), *command]
+
+
+def unconfined(command: Sequence[str]) -> Sequence[str]:
+    """With ``--insecure-no-sandbox``."""
+    return command

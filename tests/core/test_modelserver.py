@@ -1,0 +1,205 @@
+"""Models on a core: a deployment brings them, devices ask them over the core's broker by paho, the link up or down."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as mqtt
+import pytest
+import yaml
+from botocore.exceptions import ClientError
+from paho.mqtt.enums import CallbackAPIVersion
+
+from littoral.core.modelserver.settings import NAME, models_of
+from littoral.core.recipe import BadComponent
+from littoral.net.listen import listen_stream
+from littoral.protocols.mqtt.topics import BadTopic
+from littoral.things.access import OpenAccess
+from littoral.tour.link import Link as Cable
+from tests.core.world import CorePlace, RegionPlace, until
+from tests.models.nets import linear
+
+ROWS = {"inputs": [{"name": "x", "shape": [1, 4], "datatype": "FP32", "data": [1, 2, 3, 4]}]}
+TOPICS = {"component": "ward.model", "in": "ward/bed/+/window", "out": "ward/bed/$1/rhythm"}
+
+PATIENT = 90.0  # seconds, for a process that loads a model on a machine that has other work
+
+
+class Device:
+    """Asks, and hears what is said of all beds."""
+
+    def __init__(self, port: int) -> None:
+        self.heard: list[tuple[str, Any]] = []
+        self._ready = False
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, "monitor", protocol=mqtt.MQTTv5)
+        self._client.on_message = lambda _c, _u, got: self.heard.append((got.topic, json.loads(got.payload)))
+        self._client.on_connect = lambda *_: self._client.subscribe([("ward/bed/+/rhythm", 1)])
+        self._client.on_subscribe = lambda *_: setattr(self, "_ready", True)
+        self._client.connect("127.0.0.1", port)
+        self._client.loop_start()
+
+    async def asks(self, body: bytes, bed: str = "7") -> Any:
+        """The answer, and after it the PUBACK."""
+        await until(lambda: self._ready)
+        before = len(self.heard)
+        said = self._client.publish(f"ward/bed/{bed}/window", body, 1)
+        await until(lambda: len(self.heard) > before and said.is_published(), PATIENT)
+        topic, answer = self.heard[-1]
+        assert topic == f"ward/bed/{bed}/rhythm"
+        return answer
+
+    def say(self, topic: str, body: bytes) -> None:
+        self._client.publish(topic, body, 1)
+
+    async def answered(self, body: bytes) -> None:
+        """Somebody answers by now: a core that starts has its models a little later than its broker."""
+        while not self.heard:
+            self._client.publish("ward/bed/0/window", body, 1)
+            await asyncio.sleep(0.2)
+
+    async def close(self) -> None:
+        self._client.disconnect()
+        await asyncio.to_thread(self._client.loop_stop)
+
+
+class at:
+    """A device at the core's broker."""
+
+    def __init__(self, place: CorePlace) -> None:
+        self._place = place
+
+    async def __aenter__(self) -> Device:
+        factory = self._place.broker.protocol_factory("open", OpenAccess())
+        self._listener = await listen_stream(factory, "127.0.0.1", 0)
+        self._device = await asyncio.to_thread(Device, self._listener.port)
+        return self._device
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._device.close()
+        await self._listener.close(0.0)
+
+
+async def bring(region: RegionPlace, version: str, data: bytes, later: bytes = b"") -> None:
+    """A version of the component that has the model; ``later``: what the object is after that."""
+    recipe = {
+        "RecipeFormatVersion": "2020-01-25",
+        "ComponentName": "ward.model",
+        "ComponentVersion": version,
+        "Manifests": [{"Artifacts": [{"URI": f"s3://models/{version}/ward.onnx"}]}],
+    }
+    place = {"Bucket": "models", "Key": f"{version}/ward.onnx"}
+    await region.call("s3", "put_object", **place, Body=data)
+    await region.call("greengrassv2", "create_component_version", inlineRecipe=yaml.safe_dump(recipe).encode())
+    if later:
+        await region.call("s3", "put_object", **place, Body=later)
+
+
+async def deployed(region: RegionPlace, version: str, **entry: str) -> str:
+    """The outcome; without a version the server alone."""
+    update = {"merge": json.dumps({"models": {"ward": TOPICS | entry}})}
+    components: dict[str, Any] = {NAME: {"componentVersion": "1.0.0", "configurationUpdate": update}}
+    if version:
+        components["ward.model"] = {"componentVersion": version}
+    return await region.outcome(await region.deploy(**components), PATIENT)
+
+
+def processes() -> list[str]:
+    """Of models, that this one has begun."""
+    found = []
+    for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
+        command = Path(f"/proc/{pid}/cmdline")
+        found += [pid] if command.exists() and b"models.runtime.worker" in command.read_bytes() else []
+    return found
+
+
+async def test_a_deployment_brings_a_model_that_is_asked_by_messages_with_the_link_down_too(
+    region: RegionPlace, place: CorePlace, cable: Cable
+) -> None:
+    await region.call("s3", "create_bucket", Bucket="models")
+    assert "ward.model, which is not deployed" in await deployed(region, "")
+    await bring(region, "1.0.0", linear(2.0))
+    assert await deployed(region, "1.0.0") == "SUCCEEDED"
+    body = json.dumps({"id": "a", **ROWS}).encode()
+    async with at(place) as device:
+        answer = await device.asks(body, "9")
+        assert (answer["id"], answer["model_name"], answer["model_version"]) == ("a", "ward", "1.0.0")
+        assert answer["outputs"][0]["data"] == [3, 5, 7, 9]
+        for wrong, word in (
+            (b"{", "JSON"),
+            (body.replace(b"FP32", b"INT8"), "FP32"),
+            (body.replace(b"[1, 4]", b"[1, 3]"), "3"),
+            (body.replace(b"[1, 2", b"[NaN, 2"), "NaN"),
+        ):
+            said = await device.asks(wrong)
+            assert list(said) == ["error"] and word in said["error"]
+
+        await bring(region, "2.0.0", b"no model at all")
+        outcome = await deployed(region, "2.0.0")
+        assert outcome.startswith("FAILED") and "ward of ward.model 2.0.0" in outcome
+        await bring(region, "2.0.1", linear(5.0), later=linear(6.0))
+        assert "SHA-256 differs" in await deployed(region, "2.0.1")
+        assert (await device.asks(body))["model_version"] == "1.0.0"
+
+        await bring(region, "3.0.0", linear(3.0))
+        assert await deployed(region, "3.0.0") == "SUCCEEDED"
+        assert (await device.asks(body))["outputs"][0]["data"] == [4, 7, 10, 13]
+        assert len(processes()) == 1
+    cable.cut()
+    await place.stop()
+    assert processes() == []
+    await place.start()
+    async with at(place) as device:
+        await device.answered(body)
+        assert (await device.asks(body))["model_version"] == "3.0.0"
+        cable.restore()
+        assert await deployed(region, "3.0.0", **{"in": "ward/#"}) == "SUCCEEDED"
+        before = len(device.heard)
+        for number in range(3):  # the server hears all of these topics, but not itself
+            device.say("ward/9", body)
+            await until(lambda: len(device.heard) > before + number)  # noqa: B023 - in this turn
+        assert len(device.heard) == before + 3
+    await region.outcome(await region.deploy())
+    await until(lambda: not processes())
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"component": ""},
+        {"component": 7},
+        {"more": "x"},
+        {"in": "ward/#/x"},
+        {"in": ""},
+        {"in": "$aws/things/+/x"},
+        {"out": "ward/+"},
+        {"out": "ward/$2"},
+        {"out": "ward/$0"},
+        {"out": "$aws/$1"},
+        {"out": ""},
+    ],
+)
+def test_a_configuration_that_cannot_be_is_refused(entry: dict[str, Any]) -> None:
+    assert models_of({"models": {"ward": TOPICS}})
+    with pytest.raises(BadComponent, match="ward"):
+        models_of({"models": {"ward": TOPICS | entry}})
+
+
+async def test_the_region_refuses_it_before_it_is_a_deployment(region: RegionPlace, place: CorePlace) -> None:
+    with pytest.raises(ClientError, match="no wildcard") as refused:
+        await deployed(region, "", out="ward/$3")
+    assert refused.value.response["Error"]["Code"] == "ValidationException"
+    with pytest.raises(ClientError, match="begin with littoral"):
+        recipe = {"RecipeFormatVersion": "2020-01-25", "ComponentName": NAME, "ComponentVersion": "1.0.0"}
+        await region.call("greengrassv2", "create_component_version", inlineRecipe=json.dumps(recipe).encode())
+
+
+def test_an_answer_goes_where_the_wildcards_lead_and_never_to_topics_of_the_place() -> None:
+    (model,) = models_of({"models": {"ward": TOPICS | {"in": "a/+/b/#", "out": "$2/of/$1"}}})
+    assert model.topic_of("a/1/b/2/3") == "2/3/of/1"
+    assert model.topic_of("a//b") == "/of/"
+    with pytest.raises(BadTopic, match="the place's own"):
+        model.topic_of("a/1/b/$aws/things")
