@@ -68,7 +68,9 @@ async def main(folder: Path, out: str) -> None:
     settings = CoreSettings("core", nowhere, folder / "components", socket_folder(folder, "components") / "ipc.socket")
     records, shadows = store.records("core"), local_shadows(store, broker)
     own, local = CoreFunctions(functions), CoreBroker(broker)
-    core = await Core.open(settings, records, store.streams, own, local, shadows, Clients(folder), CoreModels(1 << 30))
+    core = await Core.open(
+        settings, records, store.streams, own, local, shadows, Clients(folder), lambda: CoreModels(1 << 30)
+    )
     await core.start()
     listener = await listen_stream(broker.protocol_factory("open", OpenAccess()), "127.0.0.1", 0)
     print(listener.port, flush=True)

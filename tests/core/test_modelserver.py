@@ -107,6 +107,19 @@ async def deployed(region: RegionPlace, version: str, **entry: str) -> str:
     return await region.outcome(await region.deploy(**components), PATIENT)
 
 
+async def asked_until(device: Device, body: bytes, over: asyncio.Task[str]) -> list[Any]:
+    """The answers to what is asked, twenty at a time, until a change is over, and once after it."""
+    answers: list[Any] = []
+    last = False
+    while not last:
+        last, before = over.done(), len(device.heard)
+        for _ in range(20):
+            device.say("ward/bed/7/window", body)
+        await until(lambda: len(device.heard) == before + 20, PATIENT)  # noqa: B023 - in this turn
+        answers += [each for _, each in device.heard[before:]]
+    return answers
+
+
 def processes() -> list[str]:
     """Of models, that this one has begun."""
     found = []
@@ -145,7 +158,10 @@ async def test_a_deployment_brings_a_model_that_is_asked_by_messages_with_the_li
         assert (await device.asks(body))["model_version"] == "1.0.0"
 
         await bring(region, "3.0.0", linear(3.0))
-        assert await deployed(region, "3.0.0") == "SUCCEEDED"
+        changing = asyncio.create_task(deployed(region, "3.0.0"))
+        versions = [each["model_version"] for each in await asked_until(device, body, changing)]
+        assert await changing == "SUCCEEDED"
+        assert {"1.0.0", "3.0.0"} >= set(versions) and versions[-1] == "3.0.0"  # and no error among them
         assert (await device.asks(body))["outputs"][0]["data"] == [4, 7, 10, 13]
         assert len(processes()) == 1
     cable.cut()

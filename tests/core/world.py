@@ -380,7 +380,7 @@ class CorePlace:
             broker,
             self.shadows,
             self.clients,
-            CoreModels(1 << 30, 1),
+            lambda: CoreModels(1 << 30, 1),
         )
         await self.core.start()
 

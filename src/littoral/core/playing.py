@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,7 +74,7 @@ class Surroundings:
     clients: ClientPlace
     functions: Functions
     broker: Broker
-    models: ModelPlace
+    models: Callable[[], ModelPlace]
 
 
 @dataclass(slots=True)

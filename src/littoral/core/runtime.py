@@ -112,9 +112,9 @@ class Core:
         broker: Broker,
         shadows: LocalShadows,
         clients: ClientPlace,
-        models: ModelPlace,
+        models: Callable[[], ModelPlace],
     ) -> Core:
-        """``records`` is a bucket of the core's own. Raises StoreError."""
+        """``records`` is a bucket of the core's own; ``models`` is called with the first model. Raises StoreError."""
         above = settings.upstream
         spool = await Spool.open(streams, records, settings.thing, settings.spool)
         link = Link(

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from littoral.aws.gateway import Gateway
 from littoral.aws.wire.plan import plan_of
 from littoral.core.clientdevices.detector import addresses
+from littoral.core.modelserver.ports import ModelPlace
 from littoral.core.nucleus.rooms import Bare
 from littoral.core.operator import SOCKET, TOKEN, Operator
 from littoral.core.runtime import Core, CoreSettings
@@ -21,7 +22,6 @@ from littoral.site.clientdevices import CoreClients
 from littoral.site.confining import ControlGroups
 from littoral.site.console.core import PATH as PAGE
 from littoral.site.console.core import CorePage
-from littoral.site.coremodels import CoreModels
 from littoral.site.fencing import fence_of
 from littoral.site.foundation import lay
 from littoral.site.listening import listen_api, listen_mqtt
@@ -34,6 +34,7 @@ from littoral.site.registry import RegistryCopy
 from littoral.site.ruleweb import CONFIRM, confirmation_page
 from littoral.site.scrubbing import PATH as SCRUB
 from littoral.site.scrubbing import scrub_handler
+from littoral.site.settings import Settings
 from littoral.site.sockets import listen_linked, shown_folder, socket_folder
 from littoral.site.upstream import upstream_of
 
@@ -90,7 +91,7 @@ async def compose(place: Place) -> None:
         CoreBroker(things.broker),
         things.shadows,
         clients,
-        CoreModels(settings.models_memory * 1024 * 1024, settings.models_threads or 0, sandbox=sandbox),
+        partial(models_of, settings, sandbox),
     )
     base.metrics.add(core_readings(core))
     device_cas = [base.authority.certificate_pem]
@@ -109,6 +110,12 @@ async def compose(place: Place) -> None:
     if not above.apart:
         registry.start()
     place.part(registry.close)
+
+
+def models_of(settings: Settings, sandbox: bool) -> ModelPlace:
+    from littoral.site.coremodels import CoreModels  # a core without models does not have that in memory
+
+    return CoreModels(settings.models_memory * 1024 * 1024, settings.models_threads or 0, sandbox=sandbox)
 
 
 def prepare_publish() -> None:

@@ -6,10 +6,11 @@ does not hear what it says itself: no answer goes round.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -25,69 +26,108 @@ log = logging.getLogger(__name__)
 MOST_ANSWER: Final = 1024 * 1024  # bytes of a message
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class _Running:
     served: Served
-    subscription: Subscription
+    subscription: Subscription | None = None
+    asked: int = 0  # messages that have no answer yet
+    idle: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def end(self) -> None:
+        """When what was asked before is answered."""
+        if self.subscription is not None:
+            self.subscription.close()
+        if self.asked:
+            self.idle.clear()
+            await self.idle.wait()
 
 
 class ModelServer:
-    """``folder`` is that of all artifacts. A model whose new version cannot be loaded goes on as it was."""
+    """``folder`` is that of all artifacts; ``begin`` is called with the first model. A model whose new version cannot
+    be loaded goes on as it was."""
 
-    def __init__(self, folder: Path, broker: Broker, place: ModelPlace) -> None:
+    def __init__(self, folder: Path, broker: Broker, begin: Callable[[], ModelPlace]) -> None:
         self._folder = folder
         self._broker = broker
-        self._place = place
+        self._begin = begin
+        self._place: ModelPlace | None = None
         self._running: dict[str, _Running] = {}
 
     async def play(self, configuration: Mapping[str, Any] | None) -> None:
         wanted = {each.model.name: each for each in served_of(configuration or {})}
-        problems = []
+        if self._place is None:
+            if not wanted:
+                return
+            self._place = self._begin()
+        place, problems = self._place, []
+        leaving = [self._running.pop(name) for name in self._running.keys() - wanted.keys()]
         for name, served in wanted.items():
-            if (running := self._running.get(name)) is not None and running.served == served:
+            before = self._running.get(name)
+            if before is not None and before.served == served:
                 continue
             try:
-                await self._place.load(self._file(served))
+                await place.load(self._file(served))
             except NotServed as problem:
                 problems.append(f"the model {name} of {served.model.component} {served.version}: {problem}")
-            else:
-                self._serve(served)
-        for name in self._running.keys() - wanted.keys():
-            self._running.pop(name).subscription.close()
-        await self._place.keep({each.served.sha256 for each in self._running.values()})
+                continue
+            self._serve(place, served)
+            leaving += [before] if before is not None else []
+        for each in leaving:
+            await each.end()
+        await place.keep({each.served.sha256 for each in self._running.values()})
         if problems:
             raise BadComponent("; ".join(problems))
 
     async def close(self) -> None:
         for each in self._running.values():
-            each.subscription.close()
+            if each.subscription is not None:
+                each.subscription.close()
         self._running.clear()
-        await self._place.close()
+        if self._place is not None:
+            await self._place.close()
 
-    def _serve(self, served: Served) -> None:
-        """In place of what served: no message falls between the two."""
+    def _serve(self, place: ModelPlace, served: Served) -> None:
+        """In place of what served: a message is taken by one of the two."""
         before = self._running.get(served.model.name)
-        subscription = self._broker.listen(served.model.asked, partial(self._heard, served))
-        self._running[served.model.name] = _Running(served, subscription)
-        if before is not None:
+        running = self._running[served.model.name] = _Running(served)
+        running.subscription = self._broker.listen(served.model.asked, partial(self._heard, place, running))
+        if before is not None and before.subscription is not None:
             before.subscription.close()
 
     def _file(self, served: Served) -> ModelFile:
         return ModelFile(self._folder / served.file, served.sha256, served.model.name, served.version)
 
     def _heard(
-        self, served: Served, topic: str, payload: bytes, _content_type: str | None, component: str
+        self,
+        place: ModelPlace,
+        running: _Running,
+        topic: str,
+        payload: bytes,
+        _content_type: str | None,
+        component: str,
     ) -> Awaitable[None] | None:
-        return None if component == NAME else self._answer(served, topic, payload)
+        if component == NAME:
+            return None
+        running.asked += 1  # from now on, not from when the broker comes to it
+        return self._asked(place, running, topic, payload)
 
-    async def _answer(self, served: Served, topic: str, payload: bytes) -> None:
+    async def _asked(self, place: ModelPlace, running: _Running, topic: str, payload: bytes) -> None:
         try:
-            to = served.model.topic_of(topic)
+            await self._answer(place, running.served, topic, payload)
+        finally:
+            running.asked -= 1
+            if not running.asked:
+                running.idle.set()
+
+    async def _answer(self, place: ModelPlace, served: Served, topic: str, payload: bytes) -> None:
+        model = served.model
+        try:
+            to = model.topic_of(topic)
         except BadTopic as problem:
-            log.warning("the model %s does not answer what came on %s: %s", served.model.name, topic, problem)
+            log.warning("the model %s does not answer what came on %s: %s", model.name, topic, problem)
             return
         try:
-            answer = await self._place.infer(self._file(served), payload)
+            answer = await place.infer(self._file(served), payload)
             if len(answer) > MOST_ANSWER:
                 raise NotServed(f"the answer has {len(answer)} bytes, and a message at most {MOST_ANSWER}")
         except NotServed as problem:
