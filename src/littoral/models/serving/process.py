@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 import sys
 from collections import deque
@@ -95,6 +96,7 @@ class _Frames(asyncio.BufferedProtocol):
 class ModelProcess:
     def __init__(self, child: asyncio.subprocess.Process, protocol: _Frames, side: socket.socket) -> None:
         self._child = child
+        self._handle = _handle_of(child.pid)
         self._protocol = protocol
         self._side = side
         self._tail = b""
@@ -205,8 +207,11 @@ class ModelProcess:
         return int(resident) * os.sysconf("SC_PAGE_SIZE")
 
     def kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            self._child.kill()
+        """By its descriptor: ``Process.kill`` looks first whether it has ended, and may so take the status away from
+        asyncio, which then says 255."""
+        if self._handle is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._handle, signal.SIGKILL)
 
     async def close(self) -> None:
         self.kill()
@@ -214,6 +219,9 @@ class ModelProcess:
             self._protocol.transport.abort()
         self._side.close()
         await self._child.wait()
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            os.close(handle)
         await self._told
 
 
@@ -234,6 +242,14 @@ def answers(heard: Heard, count: int) -> list[Answer | CannotServe]:
     if len(found) != count:
         raise Gone("the model's process answered something else than was asked")
     return found
+
+
+def _handle_of(pid: int) -> int | None:
+    """A descriptor of a child; None where it has ended already."""
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None
 
 
 def late(seconds: float) -> Gone:
