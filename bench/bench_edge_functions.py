@@ -16,7 +16,6 @@ stands what two processes of nothing but a socket pair need for a byte there and
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
 import statistics
@@ -25,12 +24,12 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 from edge_server import edge, origin
-from servers import HOST, Load, get, workerd, wrk
+from servers import HOST, Load, awake, get, workerd, wrk
 
 SECONDS = 4
 CONNECTIONS = 32
@@ -87,21 +86,6 @@ def _answered(client: socket.socket, asked: bytes) -> float:
     while not got.endswith(b"x" * 1024):
         got += client.recv(65536)
     return time.perf_counter() - began
-
-
-@contextmanager
-def awake() -> Iterator[None]:
-    """No processor sleeps; whatever else wants one has it at once."""
-    spinning = [
-        subprocess.Popen(["taskset", "-c", str(each), "chrt", "-i", "0", sys.executable, "-c", "while True: pass"])
-        for each in sorted(os.sched_getaffinity(0))
-    ]
-    try:
-        yield
-    finally:
-        for each in spinning:
-            each.kill()
-            each.wait()
 
 
 def hop(requests: int = 3000) -> float:

@@ -8,6 +8,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.request
@@ -231,3 +232,18 @@ def wrk(
     number, unit = re.findall(r"50%\s+([\d.]+)(us|ms|s)", shown)[0]
     median = float(number) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[unit]
     return Load(float(re.findall(r"Requests/sec:\s+([\d.]+)", shown)[0]), median, used / count * 1e6)
+
+
+@contextmanager
+def awake() -> Iterator[None]:
+    """No processor sleeps; whatever else wants one has it at once."""
+    spinning = [
+        subprocess.Popen(["taskset", "-c", str(each), "chrt", "-i", "0", sys.executable, "-c", "while True: pass"])
+        for each in sorted(os.sched_getaffinity(0))
+    ]
+    try:
+        yield
+    finally:
+        for each in spinning:
+            each.kill()
+            each.wait()
