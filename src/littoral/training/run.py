@@ -80,7 +80,9 @@ class Run:
         self._clock = clock
         self._patience = patience
         self._preparing: asyncio.Task[None] | None = None
+        self._checkpoints: Checkpoints | None = None
         self._program: Program | None = None
+        self._full = False  # its folder took more than the volume has
         self._began = 0.0  # of the script
         self._killed_at: float | None = None
         self._last: deque[str] = deque(maxlen=LAST_LINES)
@@ -123,8 +125,8 @@ class Run:
                 self._preparing.cancel()
                 raise
         status = None if self.asked else await self._train()
-        if status is not None:
-            await self._checkpoints.look(last=True) if self._checkpoints is not None else None
+        if status is not None and self._checkpoints is not None:
+            await self._checkpoints.look(last=True)
         if self._interrupted(status):
             return False
         if status is None:
@@ -174,8 +176,6 @@ class Run:
         await asyncio.to_thread(self._hand_over)
         if self._checkpoints is not None:
             self._checkpoints.begin()
-
-    _checkpoints: Checkpoints | None = None
 
     def _lay(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -282,8 +282,6 @@ class Run:
             self._program.kill()
         if self._killed_at is not None and time.monotonic() > self._killed_at:
             self._program.kill()
-
-    _full = False  # its folder took more than the volume has
 
     def _interrupted(self, status: int | None) -> bool:
         """Also by whoever kills the program of a spot job from outside: so a machine takes back what it lent."""

@@ -6,7 +6,8 @@ deployments and components" and "IPC: Interact with component lifecycle" in the 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Final, Protocol
 
 from littoral.core.ipc.authorising import authorise
@@ -66,27 +67,23 @@ class States:
         return {"componentDetails": self._shown(self._named(call, CLI))}
 
     async def restart_component(self, call: Call) -> Document:
-        await _done(self._deployed.restart(self._named(call, CLI).name))
+        with _refused():
+            await self._deployed.restart(self._named(call, CLI).name)
         return {"restartStatus": "SUCCEEDED"}
 
     async def stop_component(self, call: Call) -> Document:
-        await _done(self._deployed.stop(self._named(call, CLI).name))
+        with _refused():
+            await self._deployed.stop(self._named(call, CLI).name)
         return {"stopStatus": "SUCCEEDED"}
 
     def pause_component(self, call: Call) -> Document:
-        name = self._named(call, LIFECYCLE).name
-        try:
-            self._deployed.pause(name)
-        except BadComponent as problem:
-            raise invalid(str(problem)) from problem
+        with _refused():
+            self._deployed.pause(self._named(call, LIFECYCLE).name)
         return {}
 
     def resume_component(self, call: Call) -> Document:
-        name = self._named(call, LIFECYCLE).name
-        try:
-            self._deployed.resume(name)
-        except BadComponent as problem:
-            raise invalid(str(problem)) from problem
+        with _refused():
+            self._deployed.resume(self._named(call, LIFECYCLE).name)
         return {}
 
     def validate_authorization_token(self, call: Call) -> Document:
@@ -110,9 +107,10 @@ class States:
         return {**shown, "configuration": self._components.filled(each.name, whole)}
 
 
-async def _done(doing: Awaitable[None]) -> None:
-    """Raises Fault."""
+@contextmanager
+def _refused() -> Iterator[None]:
+    """What cannot be done to a component, as a Fault."""
     try:
-        await doing
+        yield
     except BadComponent as problem:
         raise invalid(str(problem)) from problem
