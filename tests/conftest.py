@@ -1,6 +1,8 @@
-"""What holds for every test: none of hypothesis fails because the machine is busy, and gRPC keeps out of forks."""
+"""What holds for every test: none of hypothesis fails because the machine is busy, gRPC keeps out of forks, and what
+Python compiled is kept."""
 
 import os
+import sys
 
 from hypothesis import settings
 
@@ -10,3 +12,8 @@ settings.load_profile("littoral")
 # grpcio's fork handlers abort one child in a hundred where another thread of it works (measured: 8 of 800, without
 # them 0). The tests start programs by fork, and none of those children uses gRPC.
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+
+# Container images like to set this. Then each of the hundreds of places that tests start compiles a thousand modules,
+# which is as much work as all the rest of a start.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
