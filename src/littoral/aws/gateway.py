@@ -76,9 +76,9 @@ class Gateway:
     """Every AWS API of a place on one address.
 
     ``services`` maps botocore's service name to an API object, or to a tuple of those that share it, which are no more
-    than operations; ``routes`` a path prefix to a handler of its own (``/_littoral/…``, ``/metrics``). Raises
-    NotInTheModel where a service disagrees with its model. With ``lazy`` that is seen at the service's first call,
-    which loads the model: where few calls come, few models take memory.
+    than operations; ``routes`` a path prefix to a handler of its own (``/_littoral/…``, ``/metrics``). The model
+    of a service is loaded at its first call: of twenty most places are asked for a few. That each agrees with it is
+    what `littoral coverage` and its test see.
     """
 
     def __init__(
@@ -91,7 +91,6 @@ class Gateway:
         routes: Mapping[str, Handler] | None = None,
         clock: Callable[[], float] = time.time,
         observe: Observer | None = None,
-        lazy: bool = False,
     ) -> None:
         self._apis: dict[str, object] = {"sts": Sts(), **services}
         self._admits = {name: getattr(api, "admit", None) for name, api in self._apis.items()}
@@ -102,8 +101,6 @@ class Gateway:
         self._services = Services(self._apis)
         self._devices_services = Services(DEVICE_SERVICES & self._apis.keys())
         self._visitors_services = Services(VISITORS_SERVICES & self._apis.keys())
-        for name in () if lazy else self._apis:
-            self._operations_of(name)
         self._identity = identity
         self._region = region
         self._account = account

@@ -1,4 +1,4 @@
-"""Which methods of an API class are operations, checked against the model at start-up, and how one is called."""
+"""Which methods of an API class are operations, held against the model, and how one is called."""
 
 from __future__ import annotations
 

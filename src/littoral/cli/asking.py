@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -65,6 +63,9 @@ def _keys(loaded: Loaded) -> Keys:
 def _sent(
     url: str, target: str, keys: Keys, *, service: str, method: str, body: bytes, fields: Mapping[str, str]
 ) -> bytes:
+    import urllib.error
+    import urllib.request
+
     from littoral.aws.sign import sign
     from littoral.net.message import Headers
 

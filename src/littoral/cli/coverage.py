@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 
 def run(service: str | None) -> int:
@@ -18,3 +19,14 @@ def run(service: str | None) -> int:
     found = {name: coverage.of(name, tuple(map(object.__new__, api_classes(name)))) for name in chosen}
     print(coverage.text(found), end="")
     return 0
+
+
+def add(commands: Any) -> None:
+    command = commands.add_parser(
+        "coverage",
+        help="which AWS operations are there",
+        description="Print, per service, the operations that are there, those that are not, and the input fields "
+        "that an operation does not honour.",
+    )
+    command.add_argument("service", nargs="?", help="one service, as boto3 calls it (s3, lambda, iot, …)")
+    command.set_defaults(command=lambda options: run(options.service))

@@ -10,7 +10,9 @@ import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from littoral.cli.flags import settings_flags, settings_of
 from littoral.site.settings import Loaded, Settings, SettingsError, read_credentials
 
 CREDENTIALS_FILE = "credentials"
@@ -62,3 +64,12 @@ def _running(file: Path) -> str | None:
     except (OSError, ValueError):
         return None
     return url if isinstance(url, str) else None
+
+
+def add(commands: Any) -> None:
+    command = commands.add_parser(
+        "credentials", help="the access keys of a place", description="Print the access keys of a place."
+    )
+    command.add_argument("--export", action="store_true", help="as shell commands, with region and endpoint, for eval")
+    settings_flags(command)
+    command.set_defaults(command=lambda options: run(settings_of(options), export=options.export))

@@ -6,7 +6,9 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import asdict
+from typing import Any
 
+from littoral.cli.flags import settings_flags, settings_of
 from littoral.site.settings import Loaded
 
 
@@ -39,3 +41,15 @@ def run(loaded: Loaded, *, as_json: bool) -> int:
             state = "unknown" if each.good is None else "good" if each.good else "ADVICE"
             print(f"  {each.name:<22} {state:<8} {each.detail}")
     return 0 if diagnosis.healthy else 1
+
+
+def add(commands: Any) -> None:
+    command = commands.add_parser(
+        "doctor",
+        help="what isolates functions here",
+        description="Run a function and print which layers keep it apart from the place and from other functions; "
+        "exit code 1 when one that is needed is missing.",
+    )
+    command.add_argument("--json", action="store_true", help="as JSON")
+    settings_flags(command)
+    command.set_defaults(command=lambda options: run(settings_of(options), as_json=options.json))

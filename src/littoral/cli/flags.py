@@ -11,7 +11,24 @@ from typing import Any
 from littoral.site.settings import TABLE, Loaded, load
 
 
-def settings_flags(parser: argparse.ArgumentParser) -> None:
+class Parser(argparse.ArgumentParser):
+    """One that makes the flags of the settings once it is used: some forty commands have them, and one is typed."""
+
+    with_settings = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        if self.with_settings:
+            self.with_settings = False
+            _add_settings(self)
+        return super().parse_known_args(args, namespace)
+
+
+def settings_flags(parser: Parser) -> None:
+    """Let this command take every setting as a flag."""
+    parser.with_settings = True
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
     flags = parser.add_argument_group("settings")
     flags.add_argument("--config", metavar="FILE", help="TOML file with settings")
     for row in TABLE:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from littoral.cli.asking import Failed, address
 from littoral.cli.credentials import CREDENTIALS_FILE
-from littoral.cli.flags import pair, settings_flags, settings_of
+from littoral.cli.flags import Parser, pair, settings_flags, settings_of
 from littoral.cli.table import aligned
 from littoral.site.settings import Loaded, read_credentials
 
@@ -69,7 +69,7 @@ def add(what: Any) -> None:
         _verb(staged, _stage)
 
 
-def _verb(parser: argparse.ArgumentParser, act: Callable[[argparse.Namespace, Loaded], str]) -> None:
+def _verb(parser: Parser, act: Callable[[argparse.Namespace, Loaded], str]) -> None:
     parser.add_argument("--json", action="store_true", help="as JSON")
     settings_flags(parser)
     parser.set_defaults(command=lambda options: _told(options, act))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from littoral.cli.flags import settings_flags, settings_of
 from littoral.site.settings import TABLE, Loaded, Row
 
 INTRODUCTION = """\
@@ -67,3 +68,12 @@ def _text(value: Any, *, port: bool) -> str:
     if value is None or value in ("", Path()):
         return "off" if port else "-"
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def add(commands: Any) -> None:
+    command = commands.add_parser(
+        "settings", help="what is set, and from where", description="Print every setting, its value and its source."
+    )
+    command.add_argument("--markdown", action="store_true", help="the table of docs/settings.md instead")
+    settings_flags(command)
+    command.set_defaults(command=lambda options: run(None if options.markdown else settings_of(options)))

@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 from littoral.cli.asking import Failed, ask
+from littoral.cli.flags import settings_flags, settings_of
 from littoral.cli.table import aligned
 from littoral.site.settings import Loaded
 
@@ -41,3 +42,15 @@ def ago(seconds: float) -> str:
         if seconds >= size:
             return f"{int(seconds // size)} {unit} ago"
     return f"{max(0, int(seconds))} s ago"
+
+
+def add(commands: Any) -> None:
+    command = commands.add_parser(
+        "sites",
+        help="the edge locations, and which function runs where",
+        description="Print the edge locations of a region: whether each is current, behind or lost, and which "
+        "function versions it holds.",
+    )
+    command.add_argument("--json", action="store_true", help="as JSON")
+    settings_flags(command)
+    command.set_defaults(command=lambda options: run(settings_of(options), as_json=options.json))

@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from littoral.cli.asking import Failed, ask
+from littoral.cli.flags import settings_flags, settings_of
 from littoral.cli.table import aligned
 from littoral.site.settings import Loaded, SettingsError
 
@@ -90,3 +91,17 @@ def table(answer: Any, *, by_day: bool) -> str:
 
 def _shown(row: Any) -> Iterable[str]:
     return (f"{row[name]:,.3f}" if name == "gb_seconds" else f"{row[name]:,}" for name, _ in COLUMNS)
+
+
+def add(commands: Any) -> None:
+    command = commands.add_parser(
+        "usage",
+        help="what functions used",
+        description="Print what the functions of a place used: requests, billed time, GB-seconds (days are UTC)",
+    )
+    command.add_argument("--since", metavar="DAY", help="2026-11-01, or 7d for the last seven days (default: 30d)")
+    command.add_argument("--until", metavar="DAY", help="the last day (default: today)")
+    command.add_argument("--by-day", action="store_true", help="a line for each day and function")
+    command.add_argument("--json", action="store_true", help="everything, as JSON")
+    settings_flags(command)
+    command.set_defaults(command=lambda options: run(settings_of(options), Asked.of(options)))

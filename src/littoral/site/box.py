@@ -86,7 +86,6 @@ async def serve(place: Place, *, manifest: Manifest, key: StoreKey, scrubs: list
         account=account,
         routes=base.routes(),
         observe=gateway_observer(base.metrics),
-        lazy=True,
     )
     gateway.route(TIER, tier_handler(local.objects.tier, gateway.authenticate))
     for prefix, handler in (functions.routes() | functions.signed_routes(gateway.authenticate)).items():

@@ -58,7 +58,6 @@ async def compose(place: Place) -> None:
         account=settings.account,
         routes=base.routes(),
         observe=observer,
-        lazy=True,
     )
     for prefix, handler in (functions.routes() | functions.signed_routes(gateway.authenticate)).items():
         gateway.route(prefix, handler)
