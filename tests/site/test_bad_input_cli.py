@@ -17,7 +17,7 @@ def littoral(*words: str, cwd: Path, env: dict[str, str] | None = None) -> subpr
         [sys.executable, "-m", "littoral", *words],
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
         check=False,
         cwd=cwd,
         env={**clean, "HOME": str(cwd), **(env or {})},

@@ -8,6 +8,7 @@ import re
 import time
 import zipfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,7 @@ def test_megabytes_of_output_do_not_hurt(place: Running, language: str) -> None:
     assert len(answer["LogResult"]) <= 4 * 4096 / 3 + 8
 
 
+@cache
 def broken_zips() -> dict[str, bytes]:
     good = zipped(m__py="def handler(event, context): return 1")
     with_dots, link, bomb = io.BytesIO(), io.BytesIO(), io.BytesIO()

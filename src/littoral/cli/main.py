@@ -104,12 +104,13 @@ def _add_others(commands: Any) -> None:
 
 
 def _tour(words: Sequence[str]) -> int:
+    from littoral.tour.main import run as tour
+
     try:
-        from littoral.tour.main import run as tour
+        return tour(words)
     except ModuleNotFoundError as error:
         print(f"littoral: the tour needs {error.name}: pip install 'littoral[tour]'", file=sys.stderr)
         return 1
-    return tour(words)
 
 
 def _drill(words: Sequence[str]) -> int:
