@@ -57,7 +57,7 @@ lint: $(VENV)/.ready
 
 # A test that fails is tried once more, and named by -rR when it then passes: docs/decisions/2026-11-28-reruns.md
 test: setup lint
-	$(BIN)/pytest -n 2 --dist loadfile --reruns 1 -rR
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --reruns 1 -rR
 
 tour: setup
 	$(BIN)/littoral tour

@@ -3,7 +3,9 @@ Python compiled is kept."""
 
 import os
 import sys
+from collections import Counter
 
+import pytest
 from hypothesis import settings
 
 settings.register_profile("littoral", deadline=None)
@@ -17,3 +19,14 @@ os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 # which is as much work as all the rest of a start.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Workers get files with slow tests first and small ones last, so that none is left with a long one at the end.
+
+    xdist's own order, by number alone, has the drills last: a file and a test, and a minute each."""
+    if not hasattr(config, "workerinput"):
+        return
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    count = Counter(item.path for item in items)
+    items.sort(key=lambda item: (item.path not in slow, -count[item.path]))

@@ -32,6 +32,19 @@ def test_help_names_every_command_and_up_every_setting(tmp_path: Path) -> None:
     assert littoral(tmp_path, "tour", "--help").returncode == 0
 
 
+def test_help_of_a_command_names_its_own_flags_and_where_the_others_are(tmp_path: Path) -> None:
+    shown = littoral(tmp_path, "core", "status", "--help").stdout
+    assert "--data-dir" in shown and "littoral up --help" in shown and "--edge-slowest" not in shown
+    assert (
+        littoral(tmp_path, "settings", "--edge-slowest", "7").stdout.count("--edge-slowest") == 1
+    )  # taken all the same
+
+
+def test_a_mistyped_flag_is_told_from_its_value(tmp_path: Path) -> None:
+    done = littoral(tmp_path, "up", "--prot", "1")
+    assert done.stderr.splitlines()[-1] == "littoral up: error: there is no --prot; did you mean --port?"
+
+
 @pytest.mark.parametrize(
     "words",
     [

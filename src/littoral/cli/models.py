@@ -12,7 +12,9 @@ from littoral.site.settings import SettingsError
 
 
 def add(commands: Any) -> None:
-    models = commands.add_parser("models", help="models for functions and devices", description="Models.")
+    models = commands.add_parser(
+        "models", help="models for functions and devices", description="Make models ready, and keep those of a place."
+    )
     what = models.add_subparsers(title="commands", metavar="COMMAND", required=True)
     imported = what.add_parser(
         "import-mxnet",

@@ -10,7 +10,8 @@ from littoral.cli.flags import settings_flags, settings_of
 
 
 def add(commands: Any) -> None:
-    group = commands.add_parser("objects", help="look after the objects of a running place")
+    what = "look after the objects of a running place"
+    group = commands.add_parser("objects", help=what, description=f"{what.capitalize()}.")
     within = group.add_subparsers(title="commands", metavar="COMMAND", required=True)
     add_scrub(within, objects.scrub)
     add_tier(within, tiering.of_place)
