@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import errno
 import os
 import re
 import signal
@@ -269,6 +270,81 @@ async def test_a_cell_that_is_killed_takes_its_programs_along_and_there_is_anoth
         os.kill(int(init), signal.SIGKILL)
         assert await program.wait() == -signal.SIGKILL
         assert (await ran_in(cell, mine, "/bin/sh", "-c", "echo again")).words == "again\n"
+
+
+def parent(process: int) -> int:
+    (found,) = re.findall(r"^PPid:\t(\d+)$", Path(f"/proc/{process}/status").read_text(), re.MULTILINE)
+    return int(found)
+
+
+async def test_one_launcher_is_there_for_all_cells_and_as_long_as_one_is(device: tuple[Path, Fence]) -> None:
+    data, fence = device
+    folders = [data / "components/work/mine", data / "components/work/other"]
+    cells = [fence([each], [], None) for each in folders]
+    with tempfile.TemporaryFile() as words:
+
+        async def begun() -> list[Running]:
+            begin = [
+                cell.begin(("/bin/sleep", "300"), own, {}, words.fileno())
+                for cell, own in zip(cells, folders, strict=True)
+            ]
+            return await asyncio.gather(*begin)
+
+        async def gone_from(launcher: int) -> None:
+            async with asyncio.timeout(30):
+                while Path(f"/proc/{launcher}").exists():
+                    await asyncio.sleep(0.02)
+
+        await begun()
+        (launcher,) = {parent(parent(processes_in(each)[0])) for each in folders}
+        await cells[0].close()
+        assert not processes_in(folders[0]) and processes_in(folders[1])
+        await cells[1].close()
+        await gone_from(launcher)
+        programs = await begun()
+        (launcher,) = {parent(parent(processes_in(each)[0])) for each in folders}
+        os.kill(launcher, signal.SIGKILL)  # as for want of memory
+        assert [await each.wait() for each in programs] == [-signal.SIGKILL] * 2
+        assert not any(processes_in(each) for each in folders)
+        await begun()
+        for each in cells:
+            await each.close()
+
+
+async def test_a_cell_that_is_refused_leaves_the_others(device: tuple[Path, Fence]) -> None:
+    data, fence = device
+    mine = data / "components/work/mine"
+    cell, refused = fence([mine], [], None), fence([Path("/nowhere")], [], None)
+
+    def unlimited(_process: int) -> str:
+        raise OSError(errno.EPERM, "no limit can be had")
+
+    with tempfile.TemporaryFile() as words:
+        program = await cell.begin(("/bin/sleep", "300"), mine, {}, words.fileno())
+        for wrong, why in ((refused, "/nowhere"), (fence([mine], [], unlimited), "no limit")):
+            with pytest.raises(OSError, match=why):
+                await wrong.begin(("/bin/sleep", "300"), mine, {}, words.fileno())
+        assert len(processes_in(mine)) == 1
+        program.signal(signal.SIGTERM)
+        assert await program.wait() == -signal.SIGTERM
+        await cell.close()
+
+
+LEAN = """
+import sys
+sys.path.append(sys.argv[1])
+from isolation import fence
+print(*sys.modules)
+"""
+
+
+def test_what_each_cell_has_in_memory_is_little() -> None:
+    """Each of these is between 0.3 and 1.5 MiB."""
+    folder = Path(landlock.__file__).parents[1]
+    command = [sys.executable, "-I", "-S", "-c", LEAN, str(folder)]
+    loaded = set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+    assert "isolation.holder" in loaded
+    assert not loaded & {"asyncio", "collections", "contextlib", "enum", "json", "platform", "re", "socket", "typing"}
 
 
 async def test_the_doctor_fences_one_in() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from littoral.core.ports import Fence, Limit
+from littoral.site.celllauncher import Launchers
 from littoral.site.enclosing import Cell
 from littoral.site.settings import Settings
 
@@ -24,8 +25,10 @@ def fence_of(settings: Settings) -> Fence:
     secret = (settings.private_key, settings.certificate, settings.upstream_credentials)
     hidden = [settings.data_dir, *(each for each in secret if each is not None)]
 
+    launchers = Launchers()
+
     def fence(own: Sequence[Path], read: Sequence[Path], limit: Limit | None) -> Cell:
-        return Cell(hidden, own, read, limit)
+        return Cell(launchers, hidden, own, read, limit)
 
     return fence
 

@@ -148,7 +148,7 @@ async def open_functions(
     if settings.functions_concurrency is not None:
         options["concurrency"] = settings.functions_concurrency
     if settings.kind == "core":  # a small machine, where few functions begin at once
-        options["prepared_cells"] = 2
+        options["prepared_cells"] = 1
     if settings.functions_memory is not None:
         options["memory"] = settings.functions_memory * 1024 * 1024
     return await Functions.open(

@@ -1,21 +1,26 @@
 """What the first process of a pid namespace does, whoever is in it: gives rights up, hears orders, reaps.
 
 The first process of a pid namespace ignores signals that it has no handler for; when it ends, the kernel kills whatever
-is left.
+is left. Each cell has one, and what this imports is in the memory of each.
 """
 
 from __future__ import annotations
 
-import contextlib
+import _socket
 import os
 import select
-import signal
-import socket
-from collections.abc import Callable, Iterator
 
 from . import kernel
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal
+    from collections.abc import Callable, Iterator
+else:
+    import _signal as signal
+
 MAX_WORD = 1 << 18
+_FDS = 3  # at most, with a message
 
 
 def give_up(seccomp: bytes, fence: Callable[[], None]) -> None:
@@ -39,16 +44,26 @@ def leave_if_alone(line: int) -> None:
 
 def hear(line: int) -> tuple[bytes, list[int]]:
     """The next message and the descriptors with it; ends this process when the other end is gone."""
-    with socket.socket(fileno=os.dup(line)) as listening:
-        data, fds, _, _ = socket.recv_fds(listening, MAX_WORD, 3)
+    listening = _socket.socket(fileno=line)
+    try:
+        data, beside, _, _ = listening.recvmsg(MAX_WORD, _socket.CMSG_SPACE(_FDS * 4))
+    finally:
+        listening.detach()
     if not data:
         os._exit(0)
-    return data, fds
+    return data, [fd for _, kind, raw in beside if kind == _socket.SCM_RIGHTS for fd in memoryview(raw).cast("i")]
 
 
 def tell(line: int, word: bytes) -> None:
-    with contextlib.suppress(OSError):  # the other end is gone, and at once so are we
+    try:
         os.write(line, word)
+    except OSError:  # the other end is gone, and at once so are we
+        return
+
+
+def worded(problem: OSError) -> bytes:
+    """Its number and what it is."""
+    return b"%d %s" % (problem.errno or 0, str(problem).encode("utf-8", "replace"))
 
 
 def close_all_but(*keep: int) -> None:

@@ -7,10 +7,7 @@ lock back from a thread that does not exist there.
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import os
-import platform
-import socket
 import struct
 
 CLONE_NEWNS = 0x00020000
@@ -54,7 +51,7 @@ _MACHINES = {  # audit architecture, then numbers of calls that have no wrapper 
 _EVERYWHERE = {"mount_setattr": 442, "landlock_create_ruleset": 444, "landlock_add_rule": 445}
 _EVERYWHERE["landlock_restrict_self"] = 446
 
-MACHINE = platform.machine()
+MACHINE = os.uname().machine
 SUPPORTED = MACHINE in _MACHINES
 AUDIT_ARCH, _NUMBERS = _MACHINES.get(MACHINE, (0, {}))
 _NUMBERS = {**_NUMBERS, **_EVERYWHERE}
@@ -169,6 +166,9 @@ def set_hostname(name: str) -> None:
 
 def loopback_up() -> None:
     """In a fresh network namespace: 127.0.0.1, which is all that there is."""
+    import fcntl
+    import socket  # not for who never asks: it is much
+
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", IFF_UP))
 
