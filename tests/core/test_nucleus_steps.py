@@ -115,12 +115,12 @@ async def test_a_core_with_a_broken_component_is_unhealthy_until_it_is_mended(
     await until(lambda: is_("HEALTHY"), 60)
 
 
-HOG = "import time; held = bytearray({}); open('held', 'w').write('x'); time.sleep(1000)"
+HOG = "import time; held = bytearray({}); open('held', 'a').write('x'); time.sleep(1000)"
 
 
 async def test_memory_and_processors_are_limited(place: CorePlace, tmp_path: Path) -> None:
     def hog(version: str, size: int) -> Path:
-        return bring(tmp_path / version, "a", version, run=f'exec {sys.executable} -c "{HOG.format(size)}"')
+        return bring(tmp_path / version, "a", version, startup=f'exec {sys.executable} -c "bytearray({size})"')
 
     limits = {"componentToRunWithInfo": {"a": {"systemResourceLimits": {"memory": 100 * 1024, "cpus": 1}}}}
     done = await made(place, hog("1.0.0", 1000), **limits, **add(a="1.0.0"))
@@ -141,8 +141,9 @@ async def test_memory_and_processors_are_limited(place: CorePlace, tmp_path: Pat
 @pytest.mark.skipif(cgroup.home() is None, reason="no control groups may be made here")
 async def test_control_groups_limit_all_processes_together(place: CorePlace, tmp_path: Path) -> None:
     hog = f'{sys.executable} -c "{HOG.format(70 * 1024 * 1024)}"'
-    both = f"{hog} & a=$!; {hog} & b=$!; while kill -0 $a && kill -0 $b; do sleep 0.1; done; exit 1"
-    one, two = bring(tmp_path / "1", "a", run=f"exec {hog}"), bring(tmp_path / "2", "a", "2.0.0", run=both)
+    alive = "kill -0 $a && kill -0 $b || exit 1; sleep 0.1"
+    both = f": > held; {hog} & a=$!; {hog} & b=$!; until test $(wc -c < held) = 2; do {alive}; done"
+    one, two = bring(tmp_path / "1", "a", run=f"exec {hog}"), bring(tmp_path / "2", "a", "2.0.0", startup=both)
     await place.stop()
     place.confine = ControlGroups().confine
     await place.start()
