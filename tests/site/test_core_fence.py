@@ -13,12 +13,15 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from littoral.core.nucleus.limits import Limits, impose
 from littoral.core.ports import Enclosure, Fence, Running
-from littoral.functions.isolation import landlock
+from littoral.functions.isolation import cgroup, landlock
+from littoral.site.confining import ControlGroups
 from littoral.site.fencing import SEEN, fence_of, tried
 from littoral.site.settings import Settings
 
@@ -139,6 +142,51 @@ os.kill(1, signal.SIGKILL)
 os.kill(1, signal.SIGTERM)
 print(*(line.split()[1] for line in open("/proc/self/status") if line.startswith(("Cap", "NoNewPrivs", "Seccomp:"))))
 """
+FORKS = """
+import os, time
+begun = 0
+try:
+    while begun < 100:
+        if os.fork() == 0:
+            time.sleep(1000)
+        begun += 1
+except OSError as refused:
+    print(begun, refused.strerror)
+"""
+
+
+async def test_who_forks_without_end_is_stopped_and_nobody_else(device: tuple[Path, Fence]) -> None:
+    data, _ = device
+    work = data / "components/work"
+    fence = fence_of(Settings(kind="core", data_dir=data, component_processes=20))
+    groups = ControlGroups(20)
+
+    def limited(name: str, process: int) -> str:
+        return impose(groups.confine(name, process, Limits()), process)
+
+    (work / "mine/forks.py").write_text(FORKS)
+    mine, other = (fence([work / name], [], partial(limited, name)) for name in ("mine", "other"))
+    with tempfile.TemporaryFile() as words:
+        script = f"grep processes /proc/self/limits; exec {sys.executable} forks.py"
+        program = await mine.begin(
+            ("/bin/sh", "-c", script), work / "mine", {"PATH": os.environ["PATH"]}, words.fileno()
+        )
+        try:
+            assert await program.wait() == 0
+            words.seek(0)
+            limit, *refused = words.read().decode().splitlines()
+            assert limit.split()[2:4] == ["20", "20"]
+            if os.geteuid() != 0 or cgroup.home(cgroup.PROCESSES) is not None:  # the kernel holds root to no such limit
+                assert refused == ["18 Resource temporarily unavailable"]  # and it itself, and the cell's first
+                with pytest.raises(BlockingIOError):
+                    for _ in range(2):  # it itself has ended
+                        await mine.begin(("/bin/sleep", "1000"), work / "mine", {}, words.fileno())
+            assert (await ran_in(other, work / "other", "/bin/sh", "-c", "echo well | cat")).words == "well\n"
+        finally:
+            await mine.close()
+    assert not processes_in(work / "mine")
+
+
 IPC_PRIVATE_KEY = 0x11770  # of a segment of this test's own
 
 

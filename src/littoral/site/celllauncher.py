@@ -13,6 +13,7 @@ import socket
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 LAUNCHER = Path(__file__).parents[1] / "functions/isolation/fence.py"
 LARGEST = 4096  # bytes of what it says at once
@@ -59,7 +60,7 @@ class Launcher:
         except OSError:
             return True
 
-    async def cell(self, plan: dict[str, list[str]], line: socket.socket) -> tuple[int, int]:
+    async def cell(self, plan: dict[str, Any], line: socket.socket) -> tuple[int, int]:
         """The first process of a cell that has this line, and a pidfd for it, the caller's. Raises OSError."""
         asked = asyncio.ensure_future(self._ask(marshal.dumps(plan), line))
         try:

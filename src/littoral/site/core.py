@@ -80,7 +80,7 @@ async def compose(place: Place) -> None:
             settings.region,
             settings.role_alias,
             fence_of(settings) if sandbox else Bare,
-            confine=ControlGroups().confine,
+            confine=ControlGroups(settings.component_processes).confine,
             restart=place.restart,
             log_form=JsonForm(),
         ),

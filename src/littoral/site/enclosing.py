@@ -37,9 +37,12 @@ class Cell:
         own: Sequence[Path],
         read: Sequence[Path],
         limit: Limit | None,
+        processes: int,
     ) -> None:
+        """``processes``: how many may be in it, threads among them."""
         self._launchers = launchers
-        self._plan = {"hidden": [*map(str, hidden)], "own": [*map(str, own)], "read": [*map(str, read)]}
+        self._plan: dict[str, Any] = {"hidden": [*map(str, hidden)], "processes": processes}
+        self._plan |= {"own": [*map(str, own)], "read": [*map(str, read)]}
         self._limit = limit
         self._lock = asyncio.Lock()
         self._made: _Made | None = None
@@ -97,7 +100,7 @@ class _Made:
         self._hearing = asyncio.create_task(self._hear())
 
     @classmethod
-    async def open(cls, launchers: Launchers, plan: dict[str, list[str]], limit: Limit | None, words: int) -> _Made:
+    async def open(cls, launchers: Launchers, plan: dict[str, Any], limit: Limit | None, words: int) -> _Made:
         """Raises OSError where it cannot be made."""
         launcher = launchers.take()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

@@ -28,7 +28,7 @@ def fence_of(settings: Settings) -> Fence:
     launchers = Launchers()
 
     def fence(own: Sequence[Path], read: Sequence[Path], limit: Limit | None) -> Cell:
-        return Cell(launchers, hidden, own, read, limit)
+        return Cell(launchers, hidden, own, read, limit, settings.component_processes)
 
     return fence
 

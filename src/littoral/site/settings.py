@@ -306,6 +306,7 @@ class Settings:
     role_alias: str = _row(
         "GreengrassV2TokenExchangeRoleAlias", TEXT, "Role alias by which a core asks for temporary credentials"
     )
+    component_processes: int = _row(4096, COUNT, "Processes and threads that one component of a core may have at once")
     functions_concurrency: int | None = _row(
         None, COUNT, "Function executions at once, all functions together", shown="by the machine's memory, 16-1000"
     )

@@ -261,7 +261,8 @@ class Nucleus:
             for each in (work, words):
                 each.mkdir(mode=0o700, parents=True, exist_ok=True)
             limits = limits_of(name, wanted.run_with)
-            limit = partial(self._limited, name, limits) if limits else None
+            limited = limits or self._confine is not unconfined
+            limit = partial(self._limited, name, limits) if limited else None
             component = Component(
                 wanted.made,
                 configuration,

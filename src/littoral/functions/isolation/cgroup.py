@@ -1,4 +1,5 @@
-"""A memory limit on all that an instance holds, where the system lets the place make control groups (v1 or v2).
+"""Limits on all that an instance, or a core's component, holds together, where the system lets the place make control
+groups (v1 or v2): memory, and for components that run as root how many processes.
 
 Beneath the group ``littoral-<keeper's pid>`` is ``keeper``, where the keeper lives, and one group an instance. What the
 limit counts is more than a process shows: files in /tmp, shared memory, page tables, all children. Without it there is
@@ -12,19 +13,20 @@ from __future__ import annotations
 import contextlib
 import os
 
-_LIMITS = ("memory.max", "memory.limit_in_bytes")  # v2, v1
+MEMORY, PROCESSES = "memory", "pids"  # controllers
+_LIMITS = {MEMORY: ("memory.max", "memory.limit_in_bytes"), PROCESSES: ("pids.max",)}  # v2, v1
 
 
-def home() -> str | None:
-    """The folder in which this process may make groups that limit memory; None where it may not."""
-    for folder in _candidates():
+def home(controller: str = MEMORY) -> str | None:
+    """The folder in which this process may make groups that limit it; None where it may not."""
+    for folder in _candidates(controller):
         trial = f"{folder}/littoral-trial-{os.getpid()}"
         try:
             os.mkdir(trial)  # noqa: PTH102
         except OSError:
             continue
         try:
-            if _limit(trial) is not None:
+            if _limit(trial, controller) is not None:
                 return folder
         finally:
             os.rmdir(trial)  # noqa: PTH106
@@ -35,17 +37,18 @@ def name(pid: int) -> str:
     return f"littoral-{pid}"
 
 
-def make_empty() -> str | None:
+def make_empty(controller: str = MEMORY) -> str | None:
     """A group named by this process, which does not join it, for groups of others. None where there is no ``home``."""
-    folder = home()
+    folder = home(controller)
     if folder is None:
         return None
     _sweep(folder)
     group = f"{folder}/{name(os.getpid())}"
     try:
-        os.mkdir(group)  # noqa: PTH102
+        with contextlib.suppress(FileExistsError):  # v2 has one for all controllers
+            os.mkdir(group)  # noqa: PTH102
         if os.path.exists(f"{group}/cgroup.subtree_control"):  # noqa: PTH110
-            _write(f"{group}/cgroup.subtree_control", "+memory")
+            _write(f"{group}/cgroup.subtree_control", f"+{controller}")
     except OSError:
         remove(group)
         return None
@@ -77,10 +80,10 @@ def join(group: str, label: str, process: int = 0) -> None:
     _write(f"{group}/{label}/cgroup.procs", str(process))
 
 
-def limit(group: str, label: str, size: int) -> None:
-    """Bytes that all of the group may hold. Raises OSError."""
+def limit(group: str, label: str, most: int, controller: str = MEMORY) -> None:
+    """Bytes, or processes and threads, that all of the group may hold. Raises OSError."""
     folder = f"{group}/{label}"
-    _write(f"{folder}/{_limit(folder)}", str(size))
+    _write(f"{folder}/{_limit(folder, controller)}", str(most))
 
 
 def leave(group: str, label: str) -> None:
@@ -107,28 +110,28 @@ def _sweep(folder: str) -> None:
             remove(entry.path)
 
 
-def _candidates() -> list[str]:
-    """Our own group and the one above, of the hierarchy that counts memory."""
+def _candidates(controller: str) -> list[str]:
+    """Our own group and the one above, of the hierarchy that counts it."""
     mounts = {}
     with open("/proc/self/mountinfo") as file:  # noqa: PTH123
         for line in file:
             before, after = line.split(" - ")
             kind, _, options = after.split()[:3]
-            if kind == "cgroup2" or (kind == "cgroup" and "memory" in options.split(",")):
+            if kind == "cgroup2" or (kind == "cgroup" and controller in options.split(",")):
                 mounts[kind] = before.split()[4]
     found = []
     with open("/proc/self/cgroup") as file:  # noqa: PTH123
         for line in file:
             _, controllers, path = line.rstrip("\n").split(":", 2)
-            kind = "cgroup" if "memory" in controllers.split(",") else "cgroup2" if not controllers else ""
+            kind = "cgroup" if controller in controllers.split(",") else "cgroup2" if not controllers else ""
             if kind in mounts:
                 own = mounts[kind] + path.rstrip("/")
                 found += [own, os.path.dirname(own)] if path.count("/") > 1 or len(path) > 1 else [own]  # noqa: PTH120
     return [each for each in found if os.path.isdir(each)]  # noqa: PTH112
 
 
-def _limit(folder: str) -> str | None:
-    return next((each for each in _LIMITS if os.path.exists(f"{folder}/{each}")), None)  # noqa: PTH110
+def _limit(folder: str, controller: str) -> str | None:
+    return next((each for each in _LIMITS[controller] if os.path.exists(f"{folder}/{each}")), None)  # noqa: PTH110
 
 
 def _write(path: str, text: str) -> None:

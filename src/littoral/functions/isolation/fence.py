@@ -2,11 +2,13 @@
 folders, and no process but theirs.
 
 Usage: ``python -I -S fence.py``; standard input is a socket (SOCK_SEQPACKET), and the process ends when that does. A
-message is a plan (``marshal``) and a descriptor, the cell's own line: ``hidden`` (folders and files), ``own`` (folders
-in them that are the component's), ``read`` (what of them it may read and execute). The answer is the process id of the
-cell's first process and a pidfd for it, readable once nothing of the cell is left; or an error's number and what it
-is. That process is a fork of this one and shares its memory: so little is imported here, and nothing of Python that
-is not needed. What it does is said in ``holder``; what goes over the cell's line, too.
+message is a plan (``marshal``) and a descriptor, the cell's own line. A plan has ``hidden`` (folders and files),
+``own`` (folders in them that are the component's), ``read`` (what of them it may read and execute) and ``processes``
+(how many may be in the cell, threads among them: its user namespace counts them; who is root outside is held to none).
+
+The answer is the process id of the cell's first process and a pidfd for it, readable once nothing of the cell is left;
+or an error's number and what it is. That process is a fork of this one and shares its memory: so little is imported
+here, and nothing of Python that is not needed. What it does is said in ``holder``; what goes over the cell's line, too.
 
 User, pid and IPC namespace are the cell's own; the mount namespace only for the sake of its /proc. Everything is given
 up before the first program starts (``first.give_up``, as functions do).
@@ -27,7 +29,7 @@ import sys
 TYPE_CHECKING = False  # that of ``typing`` costs as much memory as all that is imported here
 if TYPE_CHECKING:
     import signal
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
     from littoral.functions.isolation import first, holder, kernel, landlock
 else:
@@ -60,7 +62,7 @@ def launch() -> NoReturn:
         os.close(theirs)
 
 
-def _made(theirs: int, plan: dict[str, list[str]], ground: holder.Ground) -> tuple[bytes, list[int]]:
+def _made(theirs: int, plan: dict[str, Any], ground: holder.Ground) -> tuple[bytes, list[int]]:
     try:
         child = kernel.clone(NAMESPACES)
         if child == 0:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import marshal
 import os
+import resource
 import select
 
 from . import first, kernel, landlock, seccomp
@@ -41,7 +42,7 @@ class Ground:
         self.calls = seccomp.program()
 
 
-def be(line: int, plan: dict[str, list[str]], ground: Ground) -> NoReturn:
+def be(line: int, plan: dict[str, Any], ground: Ground) -> NoReturn:
     """Straight from the clone."""
     try:
         kernel.die_with_parent()
@@ -56,9 +57,12 @@ def be(line: int, plan: dict[str, list[str]], ground: Ground) -> NoReturn:
         os._exit(0)
 
 
-def _confine(plan: dict[str, list[str]], ground: Ground) -> None:
+def _confine(plan: dict[str, Any], ground: Ground) -> None:
     kernel.map_user(*ground.user, inside=ground.user)
     kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
+    _, hard = resource.getrlimit(resource.RLIMIT_NPROC)
+    most = plan["processes"] if hard == resource.RLIM_INFINITY else min(plan["processes"], hard)
+    resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
     rules = _rules(plan, landlock.rights(ground.version))
     first.give_up(ground.calls, lambda: landlock.fence(ground.version, rules))
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0, "PR_SET_DUMPABLE")  # nobody in here looks into us
@@ -75,7 +79,7 @@ def beside(hidden: list[str], folder: str = "/") -> Iterator[str]:
             yield entry.path
 
 
-def _rules(plan: dict[str, list[str]], everything: int) -> list[tuple[str, int]]:
+def _rules(plan: dict[str, Any], everything: int) -> list[tuple[str, int]]:
     """What is allowed beneath which path. Raises OSError."""
     for each in plan["own"]:
         os.stat(each)  # noqa: PTH116
