@@ -111,6 +111,8 @@ async def test_what_cannot_be_had_together_fails_and_says_who_asks(region: Regio
     components = {"app": {"componentVersion": "1.0.0"}, "lib": {"componentVersion": "2.0.0"}}
     outcome = await region.outcome(await region.deploy(**components))
     assert outcome.startswith("FAILED") and "^1.0 for app" in outcome and f"=2.0.0 for thing/{CORE}" in outcome
+    unmet = ["NO_AVAILABLE_COMPONENT_VERSION", "COMPONENT_VERSION_REQUIREMENTS_NOT_MET"]
+    assert (await region.effective())["statusDetails"]["errorStack"] == ["DEPLOYMENT_FAILURE", *unmet]
     assert place.core.deployments._nucleus.listed() == []
 
 
@@ -119,6 +121,9 @@ async def test_components_that_need_each_other_fail_the_deployment(region: Regio
     await create(region, "b", needs={"a": "*"})
     outcome = await region.outcome(await region.deploy(a={"componentVersion": "1.0.0"}))
     assert outcome.startswith("FAILED") and "depends on itself" in outcome
+    stack = ["DEPLOYMENT_FAILURE", "COMPONENT_CIRCULAR_DEPENDENCY_ERROR"]
+    told = (await region.effective())["statusDetails"]
+    assert told == {"errorStack": stack, "errorTypes": ["REQUEST_ERROR"]}
     assert place.core.deployments._nucleus.listed() == []
 
 

@@ -310,10 +310,11 @@ async def test_what_a_core_reports_is_shown_and_nonsense_is_survived(region: Reg
         "ggcVersion": "0.1",
         "fleetConfigurationArnForStatus": arn,
         "status": "FAILED",
-        "statusDetails": {"failureCause": "because"},
+        "statusDetails": {"failureCause": "because", "errorStack": ["A_CODE", 5, "no code"], "errorTypes": "x"},
     }
     await region.things.shadows.update(CORE, SHADOW, {"reported": report})
     assert await region.outcome(deployment) == "FAILED: because"
+    assert (await region.effective())["statusDetails"] == {"errorStack": ["A_CODE"], "errorTypes": []}
 
 
 async def test_policies_are_shown_with_their_defaults_and_zero_seconds_are_none(region: RegionPlace) -> None:

@@ -143,6 +143,8 @@ async def test_failures_abort_the_job_and_the_core_says_why(region: RegionPlace,
     )
     done = await outcome(region, made)
     assert (done["coreDeviceExecutionStatus"], "broken: a" in done["reason"]) == ("FAILED", True)
+    broken = ["DEPLOYMENT_FAILURE", "COMPONENT_UPDATE_ERROR", "COMPONENT_BROKEN"]
+    assert done["statusDetails"] == {"errorStack": broken, "errorTypes": ["USER_COMPONENT_ERROR"]}
     await until(lambda: status_is(region, made, "CANCELED"))
     assert running(place) == {}
 

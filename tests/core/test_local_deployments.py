@@ -104,6 +104,8 @@ async def test_local_components_stay_through_deployments_from_above(
     bring(folder, "cloudy", "1.0.0")  # what the group pins, one cannot have otherwise
     refused = await made(place, folder, **add(cloudy="1.0.0"))
     assert (refused.status, refused.detail) == ("FAILED", "FAILED_NO_STATE_CHANGE")
+    unmet = ("NO_AVAILABLE_COMPONENT_VERSION", "COMPONENT_VERSION_REQUIREMENTS_NOT_MET")
+    assert refused.stack == ("DEPLOYMENT_FAILURE", *unmet)
     assert "=1.0.0 for LOCAL_DEPLOYMENT" in refused.reason and "=2.0.0 for thinggroup/ward" in refused.reason
 
     of_group = await made(place, rootComponentsToRemove=["cloudy"], groupName="ward", **add(part="1.2.0"))
@@ -116,10 +118,12 @@ async def test_what_is_nowhere_fails_at_once_with_the_cable_out(place: CorePlace
     cable.cut()
     done = await made(place, **add(com__example__Nowhere="1.0.0"))
     assert (done.status, done.detail) == ("FAILED", "FAILED_NO_STATE_CHANGE")
+    assert done.stack == ("DEPLOYMENT_FAILURE", "NO_AVAILABLE_COMPONENT_VERSION", "NETWORK_ERROR")
     assert "not on this device" in done.reason and "=1.0.0 for LOCAL_DEPLOYMENT" in done.reason
     folder = bring(tmp_path, HELLO, artifacts=[{"URI": "s3://some-bucket/missing"}])
     done = await made(place, folder, **add(com__example__Hello="1.0.0"))
     assert done.status == "FAILED" and "some-bucket/missing" in done.reason
+    assert done.stack == ("DEPLOYMENT_FAILURE", "ARTIFACT_DOWNLOAD_ERROR", "IO_ERROR", "IO_READ_ERROR")
 
 
 async def test_a_recipe_of_the_place_above_is_fetched_for_a_local_deployment(
@@ -150,6 +154,7 @@ async def test_configurations_are_merged_and_reset_one_after_the_other(place: Co
     assert configuration(HELLO) == {"limit": 6, "of": {"a": 1, "b": 2}} and configuration("part") == {"rate": 9}
     stranger = await made(place, componentToConfiguration={"nobody": {"MERGE": {"x": 1}}})
     assert stranger.status == "FAILED" and "nobody" in stranger.reason
+    assert stranger.stack == ("DEPLOYMENT_FAILURE", "COMPONENT_METADATA_NOT_VALID_IN_DEPLOYMENT")
 
 
 async def test_what_breaks_is_rolled_back_or_left_as_is_asked(place: CorePlace, tmp_path: Path) -> None:
@@ -160,9 +165,10 @@ async def test_what_breaks_is_rolled_back_or_left_as_is_asked(place: CorePlace, 
     bad = bring(tmp_path / "bad", HELLO, "1.1.0", run="echo bad > ran; exit 1")
     done = await made(place, bad, **add(com__example__Hello="1.1.0"))
     assert (done.status, done.detail) == ("FAILED", "FAILED_ROLLBACK_COMPLETE")
+    assert done.stack == ("DEPLOYMENT_FAILURE", "COMPONENT_UPDATE_ERROR", "COMPONENT_BROKEN")
     await until(lambda: running(place) == {HELLO: "1.0.0"} and work(place, HELLO, "ran").read_text() == "good")
     left = await made(place, bad, failureHandlingPolicy="DO_NOTHING", **add(com__example__Hello="1.1.0"))
-    assert (left.status, left.detail) == ("FAILED", "FAILED_ROLLBACK_NOT_REQUESTED")
+    assert (left.status, left.detail, left.stack) == ("FAILED", "FAILED_ROLLBACK_NOT_REQUESTED", done.stack)
     assert running(place) == {HELLO: "1.1.0"}
     assert (await made(place, good, **add(com__example__Hello="1.0.0"))).status == "SUCCEEDED"  # it can be mended
 

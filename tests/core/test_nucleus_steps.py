@@ -57,6 +57,7 @@ async def test_a_bootstrap_that_does_not_end_well_fails_the_deployment(
     bad = bring(tmp_path / "2", "a", "2.0.0", bootstrap=f"exit {code}", run=IDLE)
     done = await made(place, bad, **add(a="2.0.0"))
     assert (done.status, done.detail) == ("FAILED", "FAILED_ROLLBACK_COMPLETE") and word in done.reason
+    assert done.stack == ("DEPLOYMENT_FAILURE", "COMPONENT_UPDATE_ERROR", "COMPONENT_BOOTSTRAP_ERROR")
     await until(lambda: running(place) == {"a": "1.0.0"} and state(place, "a") == "RUNNING")
 
 
@@ -170,6 +171,7 @@ async def test_what_a_core_cannot_allow_is_refused(
     folder = bring(tmp_path, "a")
     done = await made(place, folder, componentToRunWithInfo={"a": run_with}, **add(a="1.0.0"))
     assert (done.status, done.detail) == ("FAILED", "FAILED_NO_STATE_CHANGE") and word in done.reason, done.reason
+    assert done.stack == ("DEPLOYMENT_FAILURE", "RUN_WITH_CONFIG_NOT_VALID")
     own = {"componentToRunWithInfo": {"a": {"posixUser": str(os.geteuid())}}}
     assert (await made(place, folder, **own, **add(a="1.0.0"))).status == "SUCCEEDED"
 

@@ -19,6 +19,7 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from littoral.aws.service import ServiceError
+from littoral.core import deploymenterrors as errors
 from littoral.core.choosing import Choosing
 from littoral.core.consulting import Consulting
 from littoral.core.document import Deployment, Detail
@@ -40,16 +41,18 @@ from littoral.store.documents import Documents
 log = logging.getLogger(__name__)
 
 ACTIVE, BEFORE = "active", "before"
+NOT_DEPLOYED = "COMPONENT_METADATA_NOT_VALID_IN_DEPLOYMENT"
 TRIES = 3  # of a long-lived function to begin
 FAILED = (BadComponent, Declined, ServiceError)
 
 
 class Failed(Exception):
-    """The deployment has failed; ``detail`` says what that left."""
+    """The deployment has failed; ``detail`` says what that left, ``stack`` why in AWS's codes."""
 
-    def __init__(self, reason: str, detail: Detail) -> None:
+    def __init__(self, reason: str, detail: Detail, stack: Sequence[str]) -> None:
         super().__init__(reason)
         self.detail = detail
+        self.stack = tuple(stack)
 
 
 class Applying:
@@ -154,27 +157,32 @@ class Applying:
         again, and what ran before runs on. ``brought`` came with a local deployment. Raises RestartNeeded, too: after a
         restart of the core it goes on with the same again."""
         if self._taken(wanted.target, order):
-            if wrong := str(self.active.targets[wanted.target].get("wrong", "")):
-                raise Failed(wrong, "FAILED_ROLLBACK_NOT_REQUESTED")
+            if known := str(self.active.targets[wanted.target].get("wrong", "")):
+                raise Failed(known, "FAILED_ROLLBACK_NOT_REQUESTED", (errors.FAILURE, errors.UPDATE))
             return
+        at: tuple[str, ...] = ()
         try:
             active, chosen = await self._resolved(wanted, order, brought)
             plan, before = self._plan(active), self._plan(self.active)
-            _check_allowed(active, plan)
+            with errors.coded(errors.RUN_WITH):
+                _check_allowed(active, plan)
+            at = (errors.DOWNLOAD,)
             archives = await self._fetched(plan, chosen, brought)
+            at = (errors.CONFIGURATION,)
             await self._consulting.validate(wanted, await self._nucleus.proposed(plan.programs, plan.interpolates))
             await self._consulting.notify(wanted)
         except Unreachable as problem:
             if brought is None:
                 raise
-            raise Failed(f"the place above is not reached: {problem}", "FAILED_NO_STATE_CHANGE") from problem
+            stack = (errors.FAILURE, *at, "NETWORK_ERROR")
+            raise Failed(f"the place above is not reached: {problem}", "FAILED_NO_STATE_CHANGE", stack) from problem
         except FAILED as problem:
-            raise Failed(str(problem), "FAILED_NO_STATE_CHANGE") from problem
+            raise Failed(str(problem), "FAILED_NO_STATE_CHANGE", _stack(problem, *at)) from problem
         async with self._changing:
             wrong = await self._carry_out(active, wanted, order, plan, before, archives)
         self._consulting.updated(wanted)
-        if wrong:
-            raise Failed(wrong, "FAILED_ROLLBACK_NOT_REQUESTED")
+        if wrong is not None:
+            raise Failed(str(wrong), "FAILED_ROLLBACK_NOT_REQUESTED", _stack(wrong))
 
     async def _carry_out(
         self,
@@ -184,10 +192,10 @@ class Applying:
         plan: Plan,
         before: Plan,
         archives: Mapping[str, list[bytes]],
-    ) -> str:
+    ) -> BadComponent | None:
         """What went wrong, and stands. Raises Failed, StoreError, RestartNeeded."""
         wrong = await self._change(wanted, order, plan, before, archives)
-        active = active.noted(wanted.target, wrong)
+        active = active.noted(wanted.target, "" if wrong is None else str(wrong))
         await self._documents.put(ACTIVE, active.document())
         self.active = active
         await self._documents.delete(BEFORE)
@@ -221,7 +229,7 @@ class Applying:
             resolution.take(await choosing.choose(asked))
         active = merging.resolved(wanted.arn, targets, resolution)
         if unknown := wanted.components.keys() - active.components.keys():
-            raise BadComponent(f"{', '.join(sorted(unknown))}: to be configured, and not deployed")
+            raise BadComponent(f"{', '.join(sorted(unknown))}: to be configured, and not deployed", NOT_DEPLOYED)
         return active, resolution.chosen
 
     async def _groups(self, *, must: bool) -> Collection[str]:
@@ -276,7 +284,7 @@ class Applying:
 
     async def _change(
         self, wanted: Deployment, order: str, plan: Plan, before: Plan, archives: Mapping[str, list[bytes]]
-    ) -> str:
+    ) -> BadComponent | None:
         """Run it; where it is not to be rolled back, what went wrong. Raises Failed, StoreError: it is as before."""
         kept, new = await self._nucleus.configurations(), sorted(_functions_of(plan) - _functions_of(before))
         cut_off = {"target": wanted.target, "order": order, "configurations": kept, "installed": new}
@@ -287,21 +295,22 @@ class Applying:
             await self._reconfigure(before)
             await self._remove(new)
             await self._documents.delete(BEFORE)
-            raise Failed(str(problem), "FAILED_NO_STATE_CHANGE") from problem
+            raise Failed(str(problem), "FAILED_NO_STATE_CHANGE", _stack(problem, errors.UPDATE)) from problem
         try:
             await self._play(plan)
-            await self._nucleus.change(plan.programs, bootstrap=True)
-            await self._try_functions(plan, before)
+            with errors.coded(errors.UPDATE, errors.BROKEN):
+                await self._nucleus.change(plan.programs, bootstrap=True)
+                await self._try_functions(plan, before)
         except BadComponent as problem:
             if wanted.failure == "DO_NOTHING":
-                return str(problem)
+                return problem
             well = await self._back(kept, plan, before)
             detail: Detail = "FAILED_ROLLBACK_COMPLETE" if well else "FAILED_UNABLE_TO_ROLLBACK"
-            raise Failed(str(problem), detail) from problem
+            raise Failed(str(problem), detail, _stack(problem)) from problem
         except StoreError:
             await self._back(kept, plan, before)
             raise
-        return ""
+        return None
 
     async def _try_functions(self, plan: Plan, before: Plan) -> None:
         """Those that are long-lived run, and get no events yet. Raises BadComponent, StoreError: one has failed thrice
@@ -357,7 +366,7 @@ class Applying:
             except BadComponent as problem:
                 problems.append(f"{name}: {problem}")
         if problems:
-            raise BadComponent("; ".join(problems))
+            raise BadComponent("; ".join(problems), errors.UPDATE)
 
     def _runnable(self) -> list[LambdaComponent]:
         """Of what is active: what is installed as it should be."""
@@ -366,6 +375,11 @@ class Applying:
             for each in self._plan(self.active).lambdas
             if self._functions.installed(each.function, each.function_version) == each.code_sha256
         ]
+
+
+def _stack(problem: BadComponent | Declined | ServiceError, *at: str) -> tuple[str, ...]:
+    codes = () if isinstance(problem, ServiceError) else problem.codes
+    return tuple(dict.fromkeys((errors.FAILURE, *at, *codes)))
 
 
 def _functions_of(plan: Plan) -> set[tuple[str, str]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from littoral.core.deploymenterrors import VERSION
 from littoral.core.local.brought import Brought
 from littoral.core.local.request import LOCAL
 from littoral.core.planning import Active
@@ -53,4 +54,6 @@ class Choosing:
             if self._brought is None:
                 raise
             wanted = "; ".join(f"{name}: {said(each)}" for name, each in asked.items())
-            raise BadComponent(f"not on this device, and the place above is not reached: {wanted}") from problem
+            raise BadComponent(
+                f"not on this device, and the place above is not reached: {wanted}", VERSION, "NETWORK_ERROR"
+            ) from problem

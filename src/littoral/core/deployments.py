@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from littoral import __version__
+from littoral.core import deploymenterrors as errors
 from littoral.core.applying import Applying, Failed
 from littoral.core.document import SHADOW, Status, reported
 from littoral.core.fleetstatus.message import Component, Trigger
@@ -157,8 +158,10 @@ class CoreDeployments:
         if not self._program(name):
             raise BadComponent(f"{name} is not a program: only programs are {what}")
 
-    async def _report(self, arn: str, status: Status | None, reason: str, detail: str | None) -> None:
-        part = reported(arn, status, __version__, reason, detail)
+    async def _report(
+        self, arn: str, status: Status | None, reason: str, detail: str | None, stack: Sequence[str]
+    ) -> None:
+        part = reported(arn, status, __version__, reason, detail, stack)
         topic = f"$aws/things/{self.thing}/shadow/name/{SHADOW}/update"
         await self._link.publish(topic, json.dumps({"state": {"reported": part}}).encode())
 
@@ -218,10 +221,11 @@ class CoreDeployments:
         except RestartNeeded:
             raise
         except Failed as problem:
-            return Outcome(order.key, "FAILED", str(problem), problem.detail)
+            return Outcome(order.key, "FAILED", str(problem), problem.detail, problem.stack)
         except Exception as problem:
             log.exception("deployment %s failed by our own fault", arn)
-            return Outcome(order.key, "FAILED", f"internal error: {problem!r}", "FAILED_UNABLE_TO_ROLLBACK")
+            why = f"internal error: {problem!r}"
+            return Outcome(order.key, "FAILED", why, "FAILED_UNABLE_TO_ROLLBACK", (errors.FAILURE,))
         return Outcome(order.key, "SUCCEEDED", "", "SUCCESSFUL")
 
 
@@ -232,8 +236,8 @@ def _information(order: Order, outcome: Outcome) -> dict[str, Any]:
         "statusDetails": {
             "detailedStatus": outcome.detail,
             "failureCause": outcome.reason or None,
-            "errorStack": None,
-            "errorTypes": None,
+            "errorStack": list(outcome.stack) or None,
+            "errorTypes": list(errors.types_of(outcome.stack)) or None,
         },
         "fleetConfigurationArnForStatus": order.deployment.arn,
         "deploymentId": order.deployment.deployment_id,

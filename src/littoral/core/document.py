@@ -9,12 +9,14 @@ by the fleet status service (``fleetstatus``).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from littoral.core.deploymenterrors import read, types_of
 from littoral.core.recipe import BadComponent
 
+STACK, TYPES = "deployment-error-stack", "deployment-error-types"  # of a job's status details
 SHADOW = "AWSManagedGreengrassV2Deployment"
 Status = Literal["QUEUED", "IN_PROGRESS", "SUCCEEDED", "FAILED", "REJECTED", "CANCELED"]
 Detail = Literal[
@@ -128,14 +130,24 @@ def _component(each: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def reported(
-    arn: str, status: Status | None, version: str, reason: str = "", detail: str | None = None
+    arn: str,
+    status: Status | None,
+    version: str,
+    reason: str = "",
+    detail: str | None = None,
+    stack: Sequence[str] = (),
 ) -> dict[str, Any]:
     """``reported`` as a core writes it; a None removes what an earlier one left."""
     return {
         "ggcVersion": version,
         "fleetConfigurationArnForStatus": arn,
         "status": status,
-        "statusDetails": {"detailedStatus": detail or None, "failureCause": reason or None},
+        "statusDetails": {
+            "detailedStatus": detail or None,
+            "failureCause": reason or None,
+            "errorStack": list(stack) or None,
+            "errorTypes": list(types_of(stack)) or None,
+        },
         "components": None,  # which, with the platform, an earlier version of Littoral wrote
         "platform": None,
     }
@@ -148,12 +160,20 @@ class Report:
     arn: str
     status: str
     reason: str
+    stack: Sequence[str] = ()
+    types: Sequence[str] = ()
 
 
 def parse_reported(part: Mapping[str, Any]) -> Report:
-    details = part.get("statusDetails")
-    reason = details.get("failureCause") if isinstance(details, dict) else ""
-    return Report(_text(part.get("fleetConfigurationArnForStatus")), _text(part.get("status")), _text(reason))
+    given = part.get("statusDetails")
+    details = given if isinstance(given, dict) else {}
+    return Report(
+        _text(part.get("fleetConfigurationArnForStatus")),
+        _text(part.get("status")),
+        _text(details.get("failureCause")),
+        read(details.get("errorStack")),
+        read(details.get("errorTypes")),
+    )
 
 
 def _text(value: Any) -> str:

@@ -15,12 +15,13 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from littoral.core.document import SHADOW, Deployment, Status, parse_desired, parse_fleet
+from littoral.core import deploymenterrors as errors
+from littoral.core.document import SHADOW, STACK, TYPES, Deployment, Status, parse_desired, parse_fleet
 from littoral.core.link import Link, LinkDown
 from littoral.core.recipe import BadComponent
 from littoral.store.contract import StoreError
@@ -30,10 +31,11 @@ log = logging.getLogger(__name__)
 
 DESIRED, OUTCOME, JOB_OUTCOME = "desired", "outcome", "job-outcome"
 NAMESPACE = "namespace-aws-gg-deployment"
+UNREADABLE = errors.REJECTED, "DEPLOYMENT_DOCUMENT_PARSE_ERROR"
 MOST_SAID = 1024  # characters of a job's status detail
 
-Report = Callable[[str, Status | None, str, str | None], Awaitable[None]]
-"""Writes arn, status, reason and detail into the shadow. Raises LinkDown."""
+Report = Callable[[str, Status | None, str, str | None, Sequence[str]], Awaitable[None]]
+"""Writes arn, status, reason, detail and error stack into the shadow. Raises LinkDown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class Outcome:
     status: Status
     reason: str = ""
     detail: str | None = None
+    stack: Sequence[str] = ()  # of AWS's error codes
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +145,11 @@ class ShadowOrders:
     async def _tell(self) -> None:
         due, last = self.due, self._outcome.last
         if due is not None:
-            await self._report(due.key, "IN_PROGRESS", "", None)
+            await self._report(due.key, "IN_PROGRESS", "", None, ())
         elif last is not None:
-            await self._report(last.order, last.status, last.reason, last.detail)
+            await self._report(last.order, last.status, last.reason, last.detail, last.stack)
         else:
-            await self._report("", None, "", None)
+            await self._report("", None, "", None, ())
 
     async def _connected(self) -> None:
         """Say how things stand and ask what is wanted: whoever waits for a fetch tries now."""
@@ -216,7 +219,12 @@ class JobOrders:
         await self._tell_outcome(outcome)
 
     async def _tell_outcome(self, outcome: Outcome) -> None:
-        details = {"detailed-deployment-status": outcome.detail or "", "deployment-failure-cause": outcome.reason}
+        details = {
+            "detailed-deployment-status": outcome.detail or "",
+            "deployment-failure-cause": outcome.reason,
+            STACK: errors.written(outcome.stack),
+            TYPES: errors.written(errors.types_of(outcome.stack)),
+        }
         said = {name: _printable(each) for name, each in details.items() if each}
         await self._tell(outcome.order, outcome.status, said)
 
@@ -251,7 +259,7 @@ class JobOrders:
         try:
             parse_fleet(document)
         except BadComponent as problem:
-            await self.finished(Outcome(key, "REJECTED", str(problem), "REJECTED"))
+            await self.finished(Outcome(key, "REJECTED", str(problem), "REJECTED", UNREADABLE))
             return
         known = self._outcome.of(key)
         if known is not None:  # it did not get through

@@ -56,7 +56,9 @@ class Packages:
             kept = [await self._kept(arn, each, source) for each in made.artifacts]
             await asyncio.to_thread(self._lay, made, kept)
         except BadArchive as problem:
-            raise BadComponent(f"{made.name} {made.version}: an artifact cannot be unpacked: {problem}") from problem
+            raise BadComponent(
+                f"{made.name} {made.version}: an artifact cannot be unpacked: {problem}", "IO_ERROR", "IO_UNZIP_ERROR"
+            ) from problem
         except OSError as problem:
             raise StorageFailed(f"the artifacts of {made.name}: {problem}") from problem
 

@@ -14,6 +14,8 @@ from typing import Any
 
 from littoral.core.bridge import BRIDGE, TopicMapping, mappings
 from littoral.core.configuration import Path, Update, pointed
+from littoral.core.deploymenterrors import CONFIGURATION as CONFIGURATION_NOT_VALID
+from littoral.core.deploymenterrors import RECIPE, coded
 from littoral.core.document import Deployment
 from littoral.core.modelserver import settings as modelserver
 from littoral.core.nucleus.nucleus import Wanted
@@ -187,15 +189,19 @@ def plan_of(active: Active, variable: Variable) -> Plan:
         fill = active.filling(name, variable)
         merge = json.dumps(fill(active.merged[name])) if name in active.merged else None
         if name in PUBLIC:
-            public[name] = PUBLIC[name].configured(merge)
+            with coded(CONFIGURATION_NOT_VALID):
+                public[name] = PUBLIC[name].configured(merge)
         elif (recipe := active.recipes[name]).get("ComponentType") == LAMBDA:
             made_of = {**recipe, CONFIGURATION: fill(recipe.get(CONFIGURATION))}
-            lambdas.append(component_of(made_of, merge, tuple(active.updates(name))))
+            with coded(RECIPE):
+                lambdas.append(component_of(made_of, merge, tuple(active.updates(name))))
         else:
-            made = generic_of(recipe, platform)
+            with coded(RECIPE):
+                made = generic_of(recipe, platform)
             programs.append(Wanted(made, tuple(active.updates(name)), active.run_with(name)))
     if (models := public.get(modelserver.NAME)) is not None:
-        public[modelserver.NAME] = modelserver.placed(models, (each.made for each in programs))
+        with coded(CONFIGURATION_NOT_VALID):
+            public[modelserver.NAME] = modelserver.placed(models, (each.made for each in programs))
     return Plan(tuple(lambdas), tuple(programs), public, active.interpolates)
 
 

@@ -41,7 +41,12 @@ KIB, MIB = 1024, 1024 * 1024
 
 
 class BadComponent(ValueError):
-    """A component or configuration that Littoral cannot run as it says."""
+    """A component or configuration that Littoral cannot run as it says. ``codes``: AWS's, of a deployment that fails
+    for it (``deploymenterrors``), the least specific first."""
+
+    def __init__(self, reason: str, *codes: str) -> None:
+        super().__init__(reason)
+        self.codes = codes
 
 
 def is_aws(name: str) -> bool:

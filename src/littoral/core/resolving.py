@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from littoral.core.deploymenterrors import CIRCULAR, NO_VERSION
 from littoral.core.nucleus.recipe import dependencies_of
 from littoral.core.public import PUBLIC
 from littoral.core.recipe import BadComponent
@@ -46,7 +47,7 @@ class Resolution:
         """Components without a version that suits, and what each must satisfy. Raises BadComponent."""
         self._rounds += 1
         if self._rounds > MOST_ROUNDS:
-            raise BadComponent(f"the dependencies of {', '.join(sorted(self.roots))} come to no end")
+            raise BadComponent(f"the dependencies of {', '.join(sorted(self.roots))} come to no end", CIRCULAR)
         return {
             name: asked
             for name, asked in self._requirements().items()
@@ -110,7 +111,7 @@ def ordered(needs: Mapping[str, Iterable[Iterable[str]]]) -> list[str]:
         if name in found or name not in needs:
             return
         if name in begun:
-            raise BadComponent(f"{name} depends on itself")
+            raise BadComponent(f"{name} depends on itself", CIRCULAR)
         begun.add(name)
         for kind in needs[name]:
             for other in kind:
@@ -127,7 +128,7 @@ def suits(version: str, asked: Requirements) -> bool:
     try:
         return all(satisfies(version, each) for each in asked.values())
     except BadVersion as problem:
-        raise BadComponent(str(problem)) from problem
+        raise BadComponent(str(problem), "COMPONENT_VERSION_NOT_VALID") from problem
 
 
 def said(asked: Mapping[str, str]) -> str:
@@ -141,7 +142,7 @@ def _of_public(name: str, asked: Requirements) -> str:
     try:
         version = pins[0] if pins else lowest(asked.values())
     except BadVersion as problem:
-        raise BadComponent(str(problem)) from problem
+        raise BadComponent(str(problem), "COMPONENT_VERSION_NOT_VALID") from problem
     if version is None or not suits(version, asked):
-        raise BadComponent(f"no version of {name} is at once {said(asked)}")
+        raise BadComponent(f"no version of {name} is at once {said(asked)}", *NO_VERSION)
     return version

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 from urllib.parse import quote
 
 from littoral.core import upward
+from littoral.core.deploymenterrors import MISMATCH, NO_VERSION, NOT_FOUND, answered
 from littoral.core.dialing import Endpoint
 from littoral.core.recipe import ARTIFACT
 from littoral.core.resolving import Chosen, Requirements, said, suits
@@ -39,7 +40,11 @@ class Unreachable(Exception):
 
 
 class Declined(Exception):
-    """The place above says no, or gave what is not as it should be."""
+    """The place above says no, or gave what is not as it should be. ``codes`` as a BadComponent has them."""
+
+    def __init__(self, reason: str, *codes: str) -> None:
+        super().__init__(reason)
+        self.codes = codes
 
 
 class Downloads(Protocol):
@@ -71,7 +76,10 @@ class Source:
         """Of each component the version that suits all that is required. Raises Unreachable, Declined."""
         candidates = [{"componentName": name, "versionRequirements": asked} for name, asked in wanted.items()]
         asked = {"componentCandidates": candidates, "platform": {"name": platform["os"], "attributes": platform}}
-        answer = await self._json("POST", "/greengrass/v2/resolveComponentCandidates", json.dumps(asked).encode())
+        try:
+            answer = await self._json("POST", "/greengrass/v2/resolveComponentCandidates", json.dumps(asked).encode())
+        except Declined as refused:
+            raise Declined(str(refused), *(NO_VERSION if NOT_FOUND in refused.codes else refused.codes)) from refused
         try:
             found = {
                 each["componentName"]: Chosen(
@@ -83,7 +91,8 @@ class Source:
             raise Declined(f"the recipes from above cannot be read: {problem!r}") from problem
         for name, requirements in wanted.items():
             if name not in found or not suits(found[name].version, requirements):
-                raise Declined(f"the place above has no version of {name} that is {said(requirements)}")
+                why = f"the place above has no version of {name} that is {said(requirements)}"
+                raise Declined(why, *NO_VERSION)
         return {name: found[name] for name in wanted}
 
     async def groups(self, thing: str) -> list[str]:
@@ -99,7 +108,7 @@ class Source:
         """A zip of a component version, of that SHA-256 (base64). Raises Unreachable, Declined."""
         data = await self._get("GET", await self._location(arn, name), None, MAX_ARTIFACT)
         if base64.b64encode(hashlib.sha256(data).digest()).decode() != sha256:
-            raise Declined(f"the artifact of {arn} is not what its recipe says: its SHA-256 differs")
+            raise Declined(f"the artifact of {arn} is not what its recipe says: its SHA-256 differs", MISMATCH)
         return data
 
     async def download(self, arn: str, name: str, sha256: str, into: Path) -> None:
@@ -112,7 +121,7 @@ class Source:
             into.unlink(missing_ok=True)
             if not start:
                 break
-        raise Declined(f"the artifact {name} of {arn} is not what its recipe says: its SHA-256 differs")
+        raise Declined(f"the artifact {name} of {arn} is not what its recipe says: its SHA-256 differs", MISMATCH)
 
     async def _downloaded(self, arn: str, name: str, sha256: str, into: Path, start: int) -> bool:
         """Whether the file is that now."""
@@ -192,7 +201,7 @@ class Source:
             raise Unreachable(f"the place above answered {response.status}")
         if response.status not in (200, 206):
             said = (await response.body.read(MAX_ANSWER))[:300].decode("utf-8", "replace")
-            raise Declined(f"the place above answered {response.status}: {said}")
+            raise Declined(f"the place above answered {response.status}: {said}", *answered(response.status))
 
 
 def _digest(file: Path) -> hashlib._Hash:

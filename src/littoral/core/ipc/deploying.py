@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
 
+from littoral.core.deploymenterrors import types_of
 from littoral.core.ipc.authorising import authorise
 from littoral.core.ipc.calls import Call, Document, Fault, Handler, invalid, not_found
 from littoral.core.ipc.ports import Components
@@ -85,7 +86,12 @@ class Deploying:
 
 
 def _shown(each: LocalDeployment) -> Document:
-    details = {"detailedDeploymentStatus": each.detail, "deploymentFailureCause": each.reason}
+    details = {
+        "detailedDeploymentStatus": each.detail,
+        "deploymentErrorStack": list(each.stack),
+        "deploymentErrorTypes": list(types_of(each.stack)),
+        "deploymentFailureCause": each.reason,
+    }
     said = {name: value for name, value in details.items() if value}
     return {
         "deploymentId": each.id,

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from littoral.core.deploymenterrors import MISMATCH, UNREAD
 from littoral.core.nucleus.recipe import GENERIC, LOCAL_SCHEME, written
 from littoral.core.recipe import OWN, BadComponent, is_aws
 from littoral.core.recipetext import read
@@ -75,7 +76,7 @@ class Brought:
     async def download(self, arn: str, name: str, sha256: str, into: Path) -> None:
         """One file of ``NAME/VERSION/…``, as ``Source.download`` gives one. Raises Declined, StorageFailed."""
         if self.folder is None or not name.startswith("/"):
-            raise Declined(f"the artifact {name} is not in the artifact folder of the local deployment")
+            raise Declined(f"the artifact {name} is not in the artifact folder of the local deployment", *UNREAD)
         try:
             shutil.copyfile(self.folder / "artifacts" / arn / name[1:], into)
             with into.open("rb+") as file:
@@ -84,7 +85,7 @@ class Brought:
         except OSError as problem:
             raise StorageFailed(f"the artifact {name}: {problem}") from problem
         if digest != sha256:
-            raise Declined(f"the artifact {name} has changed since the local deployment was made")
+            raise Declined(f"the artifact {name} has changed since the local deployment was made", MISMATCH)
 
 
 def take(recipes: Path, artifacts: Path | None, into: Path) -> None:

@@ -11,7 +11,7 @@ import logging
 import shutil
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,7 @@ class LocalDeployment:
     status: str = "QUEUED"  # or IN_PROGRESS, SUCCEEDED, FAILED, CANCELED
     detail: str = ""
     reason: str = ""
+    stack: Sequence[str] = ()  # of AWS's error codes
 
     @property
     def shown(self) -> dict[str, Any]:
@@ -136,6 +137,7 @@ class LocalOrders:
     async def finished(self, outcome: Outcome) -> None:
         known = self.get(outcome.order)
         done = replace(known, status=outcome.status, detail=outcome.detail or "", reason=outcome.reason)
+        done = replace(done, stack=tuple(outcome.stack))
         try:
             await self._changed(done)
         except StoreError as problem:  # after a restart it is found to be active, or fails again

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
+from littoral.core.deploymenterrors import BOOTSTRAP, UPDATE
 from littoral.core.nucleus.component import Component
 from littoral.core.recipe import BadComponent
 from littoral.store.contract import Records
@@ -51,12 +52,15 @@ class Bootstraps:
         try:
             status = await component.once(STEP)
         except OSError as problem:
-            raise BadComponent(f"bootstrap of {name} cannot be run: {problem}") from problem
+            raise BadComponent(f"bootstrap of {name} cannot be run: {problem}", UPDATE, BOOTSTRAP) from problem
+        if status is None:
+            raise BadComponent(f"bootstrap of {name} took too long", UPDATE, "COMPONENT_BOOTSTRAP_TIMEOUT")
         if status not in (0, RESTART, REBOOT):
-            raise BadComponent(f"bootstrap of {name} {'took too long' if status is None else f'ended with {status}'}")
+            raise BadComponent(f"bootstrap of {name} ended with {status}", UPDATE, BOOTSTRAP)
         await self._kept.put(name, _mark(component))
         if status == REBOOT:
-            raise BadComponent(f"bootstrap of {name} asks for a reboot, which a core does not do: reboot, deploy again")
+            why = f"bootstrap of {name} asks for a reboot, which a core does not do: reboot, deploy again"
+            raise BadComponent(why, UPDATE, BOOTSTRAP)
         return status == RESTART
 
 

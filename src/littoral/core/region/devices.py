@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from littoral.aws.service import Call, Output, operation
-from littoral.core.document import Report
+from littoral.core.deploymenterrors import read
+from littoral.core.document import STACK, TYPES, Report
 from littoral.core.fleetstatus.message import Component, FleetStatus
 from littoral.core.ports import DeploymentJobs, JobExecution
 from littoral.core.region.names import listing, not_found, operators_only, page
@@ -53,6 +54,7 @@ class CoreDevices:
         if made["status"] == "CANCELED" or status not in ("IN_PROGRESS", *FINAL) or status == made["execution"]:
             return
         made |= {"execution": status, "reason": report.reason, "modified": now, "status": FINAL.get(status, "ACTIVE")}
+        made |= {"stack": list(report.stack), "types": list(report.types)}
         await self._state.deployments.put(made["deploymentId"], made)
 
     @operation()
@@ -190,6 +192,7 @@ def _of_job(made: Document, execution: JobExecution) -> dict[str, Any]:
     """A group's deployment as it stands on one core."""
     reason = execution.details.get("deployment-failure-cause", "")
     own = {"execution": execution.status, "reason": reason, "modified": execution.updated}
+    own |= {"stack": read(execution.details.get(STACK)), "types": read(execution.details.get(TYPES))}
     return {**_effective({**made, **own}), "iotJobId": execution.job}
 
 
@@ -202,4 +205,5 @@ def _effective(made: Document) -> dict[str, Any]:
         **({"reason": made["reason"]} if made["reason"] else {}),
         "creationTimestamp": made["created"],
         "modifiedTimestamp": made["modified"],
+        **({"statusDetails": {"errorStack": made["stack"], "errorTypes": made["types"]}} if made.get("stack") else {}),
     }
