@@ -59,6 +59,9 @@ def changed(event):
 client.subscribe_to_topic(topic="beds/+", on_stream_event=heard)
 client.subscribe_to_iot_core(topic_name="down/#", qos="1", on_stream_event=above)
 client.subscribe_to_configuration_update(key_path=[], on_stream_event=changed)
+topics = set()
+client.subscribe_to_topic(
+    topic="$aws/things/bed1/shadow/#", on_stream_event=lambda event: topics.add(event.binary_message.context.topic))
 refused = []
 for act in (
     lambda: client.subscribe_to_topic(topic="other/+", on_stream_event=heard),
@@ -74,8 +77,8 @@ for act in (
         refused.append(type(problem).__name__)
 def shadow(operation, **members):
     try:
-        found = getattr(client, operation)(thing_name="bed1", **members)
-        return json.loads(found.payload) if hasattr(found, "payload") else found.results
+        found = getattr(client, operation)(**{"thing_name": "bed1", **members})
+        return json.loads(found.payload or b"null") if hasattr(found, "payload") else found.results
     except Exception as problem:
         return type(problem).__name__
 
@@ -83,19 +86,23 @@ shadows = [
     shadow("update_thing_shadow", payload=b'{"state": {"desired": {"on": 1}}}')["version"],
     shadow("update_thing_shadow", payload=b'{"state": {"desired": {"on": 2}}, "version": 7}'),
     shadow("update_thing_shadow", payload=b"no"),
-    shadow("get_thing_shadow")["state"]["desired"],
+    shadow("get_thing_shadow", shadow_name="")["state"]["desired"],
+    shadow("get_thing_shadow", thing_name="bed1/shadow", shadow_name="a"),
+    shadow("get_thing_shadow", thing_name="b" * 129),
     shadow("update_thing_shadow", shadow_name="a", payload=b'{"state": {}}')["version"],
     shadow("list_named_shadows_for_thing"),
-    shadow("delete_thing_shadow")["version"],
+    shadow("delete_thing_shadow"),
     shadow("get_thing_shadow"),
     shadow("get_thing_shadow", shadow_name="other"),
+    shadow("get_thing_shadow", shadow_name="a/b"),
+    shadow("list_named_shadows_for_thing", page_size=0),
 ]
 say(shadows=shadows)
 whole = client.get_configuration().value
 say(refused=refused, whole=whole, thing=os.environ["AWS_IOT_THING_NAME"], argument=sys.argv[1])
 client.update_configuration(key_path=["rate"], value_to_merge={"high": 9})
 ended.wait()
-say(ended=True)
+say(ended=sorted(each.removeprefix("$aws/things/bed1/shadow/") for each in topics))
 client.close()
 """
 
@@ -107,7 +114,7 @@ def recipe(script: str | None = None, version: str = "1.0.0", name: str = NAME, 
         "aws.greengrass.ipc.pubsub": {
             "1": {
                 "operations": ["aws.greengrass#PublishToTopic", "aws.greengrass#SubscribeToTopic"],
-                "resources": ["said", "beds/*"],
+                "resources": ["said", "beds/*", "$aws/things/bed1/*"],
             }
         },
         "aws.greengrass.ShadowManager": {
@@ -171,8 +178,9 @@ async def test_a_program_talks_to_the_core_by_awsiotsdk(region: RegionPlace, pla
     assert (changed["changed"], changed["now"]) == (["rate", "high"], {"low": 1, "middle": 5, "high": 9})
     assert (core.folder / "components/work" / NAME / "made/it").exists()
     told = next(each["shadows"] for each in said if "shadows" in each)
-    refused = ["ConflictError", "InvalidArgumentsError", "ResourceNotFoundError", "UnauthorizedError"]
-    assert told == [1, refused[0], refused[1], {"on": 1}, 1, ["a"], 1, refused[2], refused[3]]
+    conflict, invalid, missing = "ConflictError", "InvalidArgumentsError", "ResourceNotFoundError"
+    assert told[:6] == [1, conflict, invalid, {"on": 1}, invalid, invalid]
+    assert told[6:] == [1, ["a"], None, missing, "UnauthorizedError", invalid, invalid]
 
     await core.broker.publish(Publication("beds/1", b"plain", 1))
     await until(lambda: {"binary": "plain", "topic": "beds/1"} in said)
@@ -190,7 +198,11 @@ async def test_a_program_talks_to_the_core_by_awsiotsdk(region: RegionPlace, pla
         NAME: "RUNNING"
     }
     await core.broker.publish(Publication("beds/1", b"end", 1))
-    await until(lambda: {"ended": True} in said)
+    (topics,) = await until(lambda: [each["ended"] for each in said if "ended" in each])
+    updates = ["update/accepted", "update/delta", "update/documents"]
+    whole = ["delete/accepted", "get/accepted", "get/rejected", *updates, "update/rejected"]
+    named = ["name/a/update/accepted", "name/a/update/documents", "name/other/get/rejected"]
+    assert topics == sorted(whole + named)
     await until(lambda: core.core.deployments._nucleus.listed()[0].state == "FINISHED")
 
 

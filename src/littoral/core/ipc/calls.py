@@ -47,7 +47,8 @@ class Call:
         return found
 
     def optional_text(self, name: str) -> str | None:
-        return self.text(name) if self.document.get(name) is not None else None
+        """None where it is not given, or empty: AWS's guide names the classic shadow by an empty shadowName."""
+        return self.text(name) if self.document.get(name) not in (None, "") else None
 
     def path(self, name: str) -> list[str]:
         """A key path, empty where it is not given. Raises Fault."""

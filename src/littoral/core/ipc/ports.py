@@ -65,3 +65,6 @@ class LocalShadows(Protocol):
 
     async def names(self, thing: str, after: str, limit: int) -> Sequence[str]:
         """In order; one more than ``limit`` where there are more."""
+
+    async def told(self, thing: str, name: str, end: str, document: Mapping[str, Any]) -> None:
+        """Publish that on a topic of the shadow (``end``: ``get/accepted``) if anybody hears it. Raises StoreError."""

@@ -110,6 +110,13 @@ class Shadows:
                     found.append(start)
         return found[: limit + 1]
 
+    async def told(self, thing: str, name: str, end: str, document: Mapping[str, Any]) -> None:
+        """Publish that on a topic of the shadow (``end``: ``get/accepted``) if anybody hears it: what an operation in
+        process came to that changed nothing. Raises StorageFailed."""
+        telling = self._changes.tell(f"{prefix(thing, name)}/{end}", dict(document))
+        if telling is not None:
+            await telling
+
     # ------------------------------------------------------------------------------------------------- MQTT
 
     def answer(self, request: ShadowRequest, payload: bytes) -> Awaitable[None] | None:
