@@ -3,11 +3,14 @@ APIs each at its own address, where nothing is answered that AWS does not answer
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -30,6 +33,16 @@ DATA = ("/greengrass/v2/resolveComponentCandidates", f"/greengrass/v2/coreDevice
 PROVIDER = "/role-aliases/"
 
 
+def rewritten(answer: Response) -> Response:
+    """ResolveComponentCandidates' answer, as AWS's is of its own components."""
+    assert isinstance(answer.body, bytes)
+    document = json.loads(answer.body)
+    for each in document["resolvedComponentVersions"]:
+        recipe = base64.b64decode(each["recipe"]).replace(b"s3://parts/deep/model", f"greengrass:{OWN}".encode())
+        each["recipe"] = base64.b64encode(recipe).decode()
+    return json_response(answer.status, document)
+
+
 class Doors:
     """The region's, as AWS has them; ``strange`` is what came to one that AWS does not have there."""
 
@@ -38,16 +51,31 @@ class Doors:
         self._stack = stack
         self.strange: list[str] = []
         self.asked: list[str] = []
+        self.kept = ""  # where what Greengrass keeps itself may be fetched
+
+    def _of_its_own(self, request: Request) -> Response | None:
+        """AWS's answer to GetComponentVersionArtifact, by botocore's model."""
+        asked = re.fullmatch(r"/greengrass/v2/components/([^/]+)/artifacts/(.+)", request.raw_path)
+        if not self.kept or asked is None:
+            return None
+        assert (request.method, unquote(asked[2])) == ("GET", OWN)
+        assert unquote(asked[1]).startswith("arn:aws:greengrass:") and unquote(asked[1]).endswith(
+            ":components:a:versions:2.0.0"
+        )
+        return json_response(200, {"preSignedUrl": f"{self.kept}?X-Amz-Signature=7"})
 
     async def https(self, known: Callable[[Request], bool], *, certificate: bool) -> str:
         async def handle(request: Request) -> Response:
             self.asked.append(f"{request.method} {request.raw_path}")
+            if certificate and (own := self._of_its_own(request)) is not None:
+                return own
             if not known(request):
                 self.strange.append(self.asked[-1])
                 return json_response(404, {"message": "AWS has no such thing here"})
             gateway = self._region.gateway
             answer = gateway.handle_device(request) if certificate else gateway.handle(request)
-            return await answer if not isinstance(answer, Response) else answer
+            found: Any = await answer if not isinstance(answer, Response) else answer
+            return rewritten(found) if self.kept and request.raw_path == DATA[0] else found
 
         service = HttpService(handle)
         self._stack.push_async_callback(service.close, 0)
@@ -95,6 +123,19 @@ async def place(region: RegionPlace, doors: Doors, tmp_path: Path) -> AsyncItera
 
 
 MODEL = b"weights of a model"
+OWN = "774pP05xtua=/model"  # as Greengrass names what it keeps itself
+
+
+async def keeps_itself(doors: Doors) -> None:
+    """From now on: recipes have no objects of S3, but artifacts of Greengrass's own."""
+
+    async def handle(request: Request) -> Response:
+        known = request.target == "/kept/model?X-Amz-Signature=7" and "authorization" not in request.headers
+        return Response(200, body=MODEL) if known else Response(403)
+
+    service = HttpService(handle)
+    doors._stack.push_async_callback(service.close, 0)
+    doors.kept = f"https://localhost:{await doors._listen(lambda: service.connection, certificate=False)}/kept/model"
 
 
 async def create(region: RegionPlace, version: str) -> None:
@@ -136,14 +177,18 @@ async def test_what_aws_deploys_runs_and_is_told_by_aws_s_protocols_alone(
 
     assert await region.outcome(await region.deploy(**public)) == "SUCCEEDED"  # the group's is to bring it alone
     await group(region, "ward", CORE)
+    await keeps_itself(doors)
     made = await region.call(
         "greengrassv2",
         "create_deployment",
         targetArn=group_arn("ward"),
         components={"a": {"componentVersion": "2.0.0"}},
     )
-    assert (await group_outcome(region, made["deploymentId"]))["coreDeviceExecutionStatus"] == "SUCCEEDED"
+    found = await group_outcome(region, made["deploymentId"])
+    assert found["coreDeviceExecutionStatus"] == "SUCCEEDED", found["reason"]
     await until(lambda: (work / "version").read_text() == "2.0.0\n")
+    assert (work / "model").read_bytes() == MODEL
+    assert any("/artifacts/774pP05xtua" in each for each in doors.asked)
     assert await region.outcome(await region.deploy(**public)) == "SUCCEEDED"  # beside what the group brought
     assert f"GET /greengrass/v2/coreDevices/{CORE}/thingGroups" in doors.asked
 

@@ -84,6 +84,8 @@ def test_variables_are_the_devices_own() -> None:
         {"deviceGroups": groups(operations=["mqtt:fly"])},
         {"deviceGroups": groups(effect="MAYBE")},
         {"deviceGroups": groups(resources=[])},
+        {"deviceGroups": groups(resources=["mqtt:topic:${iot:ClientId}"])},
+        {"deviceGroups": groups(resources=["mqtt:topic:${}"], effect="DENY")},
         {"deviceGroups": {"definitions": {"a": {"selectionRule": "thingName: a", "policyName": "none"}}}},
         {"deviceGroups": {"formatVersion": "2020"}},
         {"security": {"clientDeviceTrustDurationMinutes": -1}},
@@ -129,11 +131,13 @@ def renewed(event):
     say(update=[each.split("-----")[1] for each in (update.certificate, update.private_key, update.public_key)],
         authorities=len(update.ca_certificates))
 
-certificate, other = open("device.pem").read(), open("other.pem").read()
+certificate, other, old = (open(name + ".pem").read() for name in ("device", "other", "old"))
 mine = token("bed1")
-say(valid=[valid(certificate), valid(other), valid("no")],
-    may=[may(mine, "mqtt:publish", "mqtt:topic:ward/7"), may(mine, "mqtt:publish", "mqtt:topic:icu/7")],
-    refused=[refused(lambda: token("bed2")), refused(lambda: may("no", "mqtt:connect", "mqtt:clientId:bed1"))])
+say(valid=[valid(certificate), valid("".join(certificate.splitlines()[1:-1])), valid(other), valid(old), valid("no")],
+    may=[may(mine, "mqtt:publish", "mqtt:topic:ward/7"), may(mine, "mqtt:publish", "mqtt:topic:icu/7"),
+         may(mine, "mqtt:receive", "mqtt:topic:ward/7")],
+    refused=[refused(lambda: token("bed2")), refused(lambda: may("no", "mqtt:connect", "mqtt:clientId:bed1")),
+             refused(lambda: valid(""))])
 client.subscribe_to_certificate_updates(
     certificate_options=CertificateOptions(certificate_type="SERVER"), on_stream_event=renewed)
 import time
@@ -145,12 +149,14 @@ async def test_a_broker_of_a_component_asks_by_awsiotsdk(region: RegionPlace, pl
     said: list[dict[str, Any]] = []
     place.broker.tap("said", lambda publication: said.append(json.loads(publication.payload)))
     device, other = (place.clients.authority.issue_client(name) for name in ("bed1", "other"))
-    place.clients.known.add((device.certificate_id, "bed1"))
+    old = place.clients.authority.issue_client("bed1", days=-1)
+    place.clients.known |= {(each.certificate_id, "bed1") for each in (device, old)}
     access = {
         "aws.greengrass.ipc.pubsub": {"1": {"operations": ["*"], "resources": ["said"]}},
         NAME: {"1": {"operations": ["*"], "resources": ["*"]}},
     }
-    files = {"device.pem": device.certificate.decode(), "other.pem": other.certificate.decode(), "broker.py": PROGRAM}
+    files = {"device.pem": device, "other.pem": other, "old.pem": old}
+    files = {name: each.certificate.decode() for name, each in files.items()} | {"broker.py": PROGRAM}
     written = "".join(f"cat > {name} <<'EOF'\n{content}\nEOF\n" for name, content in files.items())
     recipe = {
         "RecipeFormatVersion": "2020-01-25",
@@ -166,9 +172,9 @@ async def test_a_broker_of_a_component_asks_by_awsiotsdk(region: RegionPlace, pl
     await until(lambda: len(said) >= 2)
     first, second = said
     assert first == {
-        "valid": [True, False, False],
-        "may": [True, False],
-        "refused": ["InvalidCredentialError", "InvalidClientDeviceAuthTokenError"],
+        "valid": [True, True, False, False, False],
+        "may": [True, False, False],
+        "refused": ["InvalidCredentialError", "InvalidClientDeviceAuthTokenError", "InvalidArgumentsError"],
     }
     assert second["authorities"] == 1
     assert second["update"][0] == "BEGIN CERTIFICATE"

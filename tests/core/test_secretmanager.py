@@ -10,7 +10,8 @@ import pytest
 import yaml
 from botocore.exceptions import ClientError
 
-from littoral.core.secretmanager import NAME
+from littoral.core.recipe import BadComponent
+from littoral.core.secretmanager import NAME, settings_of
 from littoral.tour.link import Link as Cable
 from tests.core.world import CorePlace, RegionPlace, until
 
@@ -42,10 +43,11 @@ async def prepare(region: RegionPlace) -> tuple[str, str]:
     return str(one["ARN"]), str(two["ARN"])
 
 
-async def deploy(region: RegionPlace, secrets: list[Any], version: str = "", asked: Any = (), allowed: Any = ()) -> str:
-    wanted: dict[str, Any] = {
-        NAME: {"componentVersion": "2.1.0", "configurationUpdate": {"merge": json.dumps({"cloudSecrets": secrets})}}
-    }
+async def deploy(
+    region: RegionPlace, secrets: list[Any], version: str = "", asked: Any = (), allowed: Any = (), every: Any = 0
+) -> str:
+    merge = json.dumps({"cloudSecrets": secrets, "periodicRefreshIntervalMin": every})
+    wanted: dict[str, Any] = {NAME: {"componentVersion": "2.1.0", "configurationUpdate": {"merge": merge}}}
     if version:
         run = f"cat > program.py <<'EOF'\n{PROGRAM}\nEOF\nexec {sys.executable} program.py '{json.dumps(asked)}'"
         policy = {"1": {"operations": ["aws.greengrass#GetSecretValue"], "resources": list(allowed)}}
@@ -98,10 +100,26 @@ async def test_a_component_gets_what_it_may(
     cable.restore()
     await until(lambda: place.core.link.stats.connected)
 
-    asked = [{"secret_id": pump, "refresh": True}, {"secret_id": "other"}]
+    asked = [
+        {"secret_id": pump, "refresh": True},
+        {"secret_id": "other", "version_id": ""},
+        {"secret_id": pump, "version_id": "x", "version_stage": "AWSCURRENT"},
+    ]
     assert await deploy(region, secrets, "1.0.1", asked, [pump, other]) == "SUCCEEDED"
-    assert await said(place) == [["newer-rare-word", ["AWSCURRENT"], pump], ["0102", ["AWSCURRENT"], other]]
+    assert await said(place) == [
+        ["newer-rare-word", ["AWSCURRENT"], pump],
+        ["0102", ["AWSCURRENT"], other],
+        ["ServiceError"],
+    ]
 
+    assert await deploy(region, secrets[:1], every=0.001) == "SUCCEEDED"
+    last = await region.call("secretsmanager", "put_secret_value", SecretId=pump, SecretString="newest-rare-word")
+
+    async def fetched() -> bool:
+        found = await place.store.records("core").scan("secretmanager/")
+        return any(last["VersionId"].encode() in each.value for each in found)
+
+    await until(fetched)  # with the link up all the time, and nobody asking
     assert await deploy(region, []) == "SUCCEEDED"
     assert not list(await place.store.records("core").scan("secretmanager/"))
     stored = [each for each in (place.folder / "store").iterdir() if each.is_file()]
@@ -121,3 +139,9 @@ async def test_a_secret_that_is_not_there_fails_the_deployment(region: RegionPla
 async def test_what_is_no_configuration_is_refused(region: RegionPlace, secrets: Any) -> None:
     with pytest.raises(ClientError, match="cloudSecrets"):
         await deploy(region, secrets)
+
+
+@pytest.mark.parametrize("configuration", [{"periodicRefreshIntervalMin": each} for each in (-1, "5", True, 1e9)])
+def test_a_period_that_is_none(configuration: Any) -> None:
+    with pytest.raises(BadComponent, match="periodicRefreshIntervalMin"):
+        settings_of(configuration)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
 
 import pytest
 
 from littoral.core.streammanager import component
+from littoral.net.listen import listen_http
+from littoral.net.message import Request, Response
 from littoral.tour.link import Link as Cable
 from tests.core.world import CorePlace, RegionPlace, until
 
@@ -97,6 +101,13 @@ async def test_streams_are_made_changed_told_and_deleted(core: CorePlace) -> Non
         assert client.describe_message_stream("a").definition.max_size == 8192
         with pytest.raises(sdk.UpdateNotAllowedException):
             client.update_message_stream(definition("a", persistence=sdk.Persistence.Memory))
+        client.append_message("a", b"x" * 2000)
+        with pytest.raises(sdk.UpdateNotAllowedException, match="maxSize"):
+            client.update_message_stream(definition("a", max_size=1024))
+        with pytest.raises(sdk.UpdateNotAllowedException, match="startSequenceNumber"):
+            late = sdk.ExportDefinition(kinesis=[to_kinesis(start_sequence_number=2, disabled=True)])
+            client.update_message_stream(definition("a", max_size=8192, export_definition=late))
+        assert client.describe_message_stream("a").definition.export_definition is None
         client.delete_message_stream("a")
         for gone in (client.delete_message_stream, client.describe_message_stream):
             with pytest.raises(sdk.ResourceNotFoundException):
@@ -113,7 +124,6 @@ async def test_what_no_core_exports_to_is_refused_by_name(core: CorePlace) -> No
     def work(client: Any) -> list[str]:
         said = []
         for export in (
-            sdk.ExportDefinition(http=[sdk.HTTPConfig(identifier="x", uri="http://a.test")]),
             sdk.ExportDefinition(iot_analytics=[sdk.IoTAnalyticsConfig(identifier="x", iot_channel="c")]),
             sdk.ExportDefinition(iot_sitewise=[sdk.IoTSiteWiseConfig(identifier="x")]),
         ):
@@ -122,8 +132,50 @@ async def test_what_no_core_exports_to_is_refused_by_name(core: CorePlace) -> No
             said.append(str(refused.value))
         return said
 
-    http, analytics, sitewise = await ask(core, work)
-    assert "HTTP" in http and "IoT Analytics" in analytics and "SiteWise" in sitewise
+    analytics, sitewise = await ask(core, work)
+    assert "IoT Analytics" in analytics and "SiteWise" in sitewise
+
+
+async def test_http_servers_take_messages_one_by_one_or_in_batches(core: CorePlace) -> None:
+    taken: list[tuple[str, bytes]] = []
+    refusals = [503]
+
+    async def handle(request: Request) -> Response:
+        body = await request.body.read(1 << 20)
+        if request.raw_path == "/one" and len(taken) == 1 and refusals:
+            return Response(refusals.pop())
+        taken.append((request.raw_path, body))
+        return Response(200)
+
+    listener = await listen_http(handle)
+    address = f"http://127.0.0.1:{listener.port}"
+    formats = {"one": sdk.ExportFormat.RAW_NOT_BATCHED, "all": sdk.ExportFormat.JSON_BATCHED}
+
+    def fill(client: Any) -> None:
+        for name, form in formats.items():
+            export = sdk.HTTPConfig(identifier=name, uri=f"{address}/{name}", batch_size=2, export_format=form)
+            client.create_message_stream(definition(name, export_definition=sdk.ExportDefinition(http=[export])))
+            for each in (b"a", b"b"):
+                client.append_message(name, each)
+            until_exported(client, name)
+        with pytest.raises(sdk.InvalidRequestException):
+            export = sdk.HTTPConfig(identifier="x", uri="ftp://elsewhere")
+            client.create_message_stream(definition("x", export_definition=sdk.ExportDefinition(http=[export])))
+
+    def until_exported(client: Any, name: str) -> None:
+        deadline = time.monotonic() + 20
+        while statuses(client, name)[0].exported_messages_count < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    try:
+        await ask(core, fill)
+    finally:
+        await listener.close(0)
+    assert [body for path, body in taken if path == "/one"] == [b"a", b"b"]
+    batches = [json.loads(body) for path, body in taken if path == "/all"]
+    found = [(each["sequenceNumber"], base64.b64decode(each["payload"])) for batch in batches for each in batch]
+    assert found == [(0, b"a"), (1, b"b")]
 
 
 async def test_reading(core: CorePlace) -> None:

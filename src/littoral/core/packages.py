@@ -80,7 +80,7 @@ class Packages:
         twin = next((self._packages / "kept").glob(f"{digest}.*"), None)
         if twin is not None and not partial.exists():  # the same with another permission
             await asyncio.to_thread(shutil.copyfile, twin, partial)
-        await source.download(arn, artifact.name, digest, partial)
+        await source.download(arn, artifact.name, digest, partial, own=artifact.own)
         partial.chmod(artifact.mode)
         partial.replace(place)
         await asyncio.to_thread(fsync_folder, place.parent)

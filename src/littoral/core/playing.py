@@ -41,6 +41,7 @@ from littoral.core.shadowmanager.pace import Pace
 from littoral.core.spool import Spool
 from littoral.core.streammanager import component as streammanager
 from littoral.core.streammanager.exports import Destination, Exports
+from littoral.core.streammanager.http import HttpServers
 from littoral.core.streammanager.kinesis import Kinesis
 from littoral.core.streammanager.s3 import S3Tasks
 from littoral.core.streammanager.streams import MessageStreams
@@ -142,6 +143,7 @@ def _stream_manager(core: Surroundings, upward: Upward) -> Played:
     streams = MessageStreams(core.records, core.streams)
     destinations: dict[str, Destination] = {
         "kinesis": Kinesis(upward, core.thing),
+        "http": HttpServers(core.client),
         "s3TaskExecutor": S3Tasks(upward, streams, core.folder / "work"),
     }
     exports = Exports(streams, destinations, core.backoff)

@@ -73,7 +73,7 @@ PUBLIC: Mapping[str, Public] = {
     for each in (
         Public(BRIDGE, mappings),
         Public(logmanager.NAME, logmanager.settings_of),
-        Public(secretmanager.NAME, secretmanager.wanted_of),
+        Public(secretmanager.NAME, secretmanager.settings_of),
         Public(mqttsettings.NAME, nucleusparts.check),
         Public(streammanager.NAME, streammanager.settings_of, streammanager.DEFAULTS),
         Public(tes.NAME, tes.check),

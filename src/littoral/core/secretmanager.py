@@ -1,7 +1,8 @@
 """aws.greengrass.SecretManager: secrets of the place above, kept here encrypted, readable with the cable out.
 
-They are fetched when they are deployed, at every connect, and when a component asks so; without a link what is here is
-what there is, and nobody waits. What the deployment does not name any more is forgotten. Values are sealed with a key
+They are fetched when they are deployed, at every connect, when a component asks so, and every
+``periodicRefreshIntervalMin`` minutes where that is configured; without a link what is here is what there is, and
+nobody waits. What the deployment does not name any more is forgotten. Values are sealed with a key
 of the core, and opened for a component that its ``accessControl`` allows to have them. No value is ever in a log, an
 error or an exception's text.
 Source: "Secret manager" and "IPC: Retrieve secret values" in the AWS IoT Greengrass V2 guide.
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 NAME: Final = "aws.greengrass.SecretManager"
 CURRENT: Final = "AWSCURRENT"
 ARN: Final = "arn:aws:secretsmanager:"
+PERIOD: Final = "periodicRefreshIntervalMin"
+MOST_MINUTES: Final = 10**7
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +45,23 @@ class Wanted:
     labels: tuple[str, ...]
 
 
-def wanted_of(configuration: Mapping[str, Any]) -> tuple[Wanted, ...]:
+@dataclass(frozen=True, slots=True)
+class Settings:
+    wanted: tuple[Wanted, ...] = ()
+    every: float | None = None  # seconds between looks at what is above
+
+
+def settings_of(configuration: Mapping[str, Any]) -> Settings:
     """Raises BadComponent."""
-    if unknown := configuration.keys() - {"cloudSecrets"}:
-        raise BadComponent(f"{NAME}: {', '.join(sorted(unknown))} is not served by Littoral's cores; cloudSecrets is")
-    secrets = configuration.get("cloudSecrets", [])
+    if unknown := configuration.keys() - {"cloudSecrets", PERIOD}:
+        known = f"cloudSecrets and {PERIOD} are"
+        raise BadComponent(f"{NAME}: {', '.join(sorted(unknown))} is not served by Littoral's cores; {known}")
+    secrets, minutes = configuration.get("cloudSecrets", []), configuration.get(PERIOD, 0)
     if not isinstance(secrets, list):
         raise BadComponent(f"{NAME}: cloudSecrets must be a list")
-    return tuple(_wanted(each) for each in secrets)
+    if isinstance(minutes, bool) or not isinstance(minutes, int | float) or not 0 <= minutes < MOST_MINUTES:
+        raise BadComponent(f"{NAME}: {PERIOD} must be a number of minutes, 0 for never")
+    return Settings(tuple(_wanted(each) for each in secrets), minutes * 60.0 or None)
 
 
 def _wanted(value: Any) -> Wanted:
@@ -75,16 +87,20 @@ class SecretManager:
         self._components = components
         self._connected = connected  # whether there is a link now
         self._kept: dict[str, dict[str, Any]] = {}  # by the whole ARN
-        self._wanted: tuple[Wanted, ...] = ()
+        self._settings = Settings()
+        self._follower: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
         self._loaded = False
 
     # ------------------------------------------------------------------------------------------------ deployed
 
     async def play(self, configuration: Mapping[str, Any] | None) -> None:
-        wanted = () if configuration is None else wanted_of(configuration)
+        self._settings = Settings() if configuration is None else settings_of(configuration)
+        await self.close()
         await self._load()
-        self._wanted = wanted
+        wanted, every = self._settings.wanted, self._settings.every
+        if every is not None:
+            self._follower = asyncio.create_task(self._follow(every))
         if self._connected():
             problems = await self._fetch(wanted)
         else:
@@ -97,11 +113,23 @@ class SecretManager:
                 await self._documents.delete(arn)
 
     async def close(self) -> None:
-        """Nothing runs."""
+        if self._follower is not None:
+            self._follower.cancel()
+            await asyncio.gather(self._follower, return_exceptions=True)
+            self._follower = None
+
+    async def _follow(self, every: float) -> None:
+        while True:
+            await asyncio.sleep(every)
+            if self._connected():
+                try:
+                    await self.refresh()
+                except (StoreError, OSError) as problem:
+                    log.warning("secrets from above cannot be kept: %s", problem)
 
     async def refresh(self) -> None:
-        """The link is back: what was changed above meanwhile."""
-        for problem in await self._fetch(self._wanted):
+        """The link is back, or it is time: what was changed above meanwhile. Raises StoreError, OSError."""
+        for problem in await self._fetch(self._settings.wanted):
             log.warning("%s", problem)
 
     async def _load(self) -> None:
@@ -158,6 +186,15 @@ class SecretManager:
         return {"GetSecretValue": self.get_secret_value}
 
     async def get_secret_value(self, call: Call) -> Document:
+        """AWS's model of it has no InvalidArgumentsError: what is wrong with the request is a ServiceError."""
+        try:
+            return await self._asked(call)
+        except Fault as fault:
+            if fault.code == "InvalidArgumentsError":
+                raise Fault("ServiceError", str(fault)) from fault
+            raise
+
+    async def _asked(self, call: Call) -> Document:
         identifier = call.text("secretId")
         version, stage = call.optional_text("versionId"), call.optional_text("versionStage")
         if version is not None and stage is not None:
@@ -191,7 +228,7 @@ class SecretManager:
     async def _refreshed(self, identifier: str) -> None:
         """Out of reach it stays as it is. Raises Fault."""
         kept = self._find(identifier)
-        wanted = [each for each in self._wanted if kept is not None and _is(each.arn, kept["arn"])]
+        wanted = [each for each in self._settings.wanted if kept is not None and _is(each.arn, kept["arn"])]
         if problems := await self._fetch(wanted):
             raise Fault("ServiceError", "; ".join(problems))
 

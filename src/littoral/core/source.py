@@ -50,12 +50,13 @@ class Declined(Exception):
 class Downloads(Protocol):
     """Where artifacts come from."""
 
-    async def download(self, arn: str, name: str, sha256: str, into: Path) -> None: ...
+    async def download(self, arn: str, name: str, sha256: str, into: Path, *, own: bool = False) -> None:
+        """``own``: the place above keeps it itself, and not in a bucket of somebody's."""
 
 
 class Source:
-    """``objects`` asks S3 for the artifacts of programs, in the core's own name, as AWS's nucleus does; None: the place
-    above gives addresses of them, as it does of functions' archives."""
+    """``objects`` asks S3 for the artifacts of programs, in the core's own name, as AWS's nucleus does, but for those
+    that Greengrass keeps; None: the place above gives addresses of all, as it does of functions' archives."""
 
     def __init__(
         self,
@@ -111,25 +112,26 @@ class Source:
             raise Declined(f"the artifact of {arn} is not what its recipe says: its SHA-256 differs", MISMATCH)
         return data
 
-    async def download(self, arn: str, name: str, sha256: str, into: Path) -> None:
+    async def download(self, arn: str, name: str, sha256: str, into: Path, *, own: bool = False) -> None:
         """An artifact of that SHA-256 (hexadecimal) into a file, which may hold its beginning already; whole, verified
         and durable on return. A download that breaks off leaves what came. Raises Unreachable, Declined,
         StorageFailed."""
         for start in (into.stat().st_size if into.exists() else 0, 0):
-            if await self._downloaded(arn, name, sha256, into, start):
+            if await self._downloaded(arn, name, sha256, into, start, own):
                 return
             into.unlink(missing_ok=True)
             if not start:
                 break
         raise Declined(f"the artifact {name} of {arn} is not what its recipe says: its SHA-256 differs", MISMATCH)
 
-    async def _downloaded(self, arn: str, name: str, sha256: str, into: Path, start: int) -> bool:
+    async def _downloaded(self, arn: str, name: str, sha256: str, into: Path, start: int, own: bool) -> bool:
         """Whether the file is that now."""
         digest = await asyncio.to_thread(_digest, into) if start else hashlib.sha256()
         if start and digest.hexdigest() == sha256:
             return True
         wanted = Headers.of([("range", f"bytes={start}-")] if start else [])
-        async with self._opened("GET", await self._object(arn, name, wanted), wanted, None) as response:
+        address = await (self._location(arn, name) if own else self._object(arn, name, wanted))
+        async with self._opened("GET", address, wanted, None) as response:
             if response.status == 416 or (start and response.status != 206):
                 return False  # from the beginning
             await self._well(response)

@@ -25,6 +25,7 @@ NAME: Final = "aws.greengrass.clientdevices.Auth"
 OPERATIONS: Final = ("mqtt:connect", "mqtt:publish", "mqtt:subscribe")
 _VARIABLE: Final = "iot:connection.thing.thingname"
 _ATTRIBUTE: Final = re.compile(r"iot:connection\.thing\.attributes\[([^\]]+)\]", re.IGNORECASE)
+_THEMSELVES: Final = ("*", "?", "$")
 _PIECES: Final = re.compile(r"\$\{([^}]*)\}|(\*)|([^*$]+|\$)")
 _TOKENS: Final = re.compile(r"\s*(?:([()])|thingName\s*:\s*(\"[^\"]*\"|(?:\\.|[^\s()])+)|(\w+))")
 
@@ -97,6 +98,8 @@ def _policy(name: str, found: Any) -> tuple[Statement, ...]:
         for operation in operations:
             if operation not in (*OPERATIONS, "mqtt:*", "*"):
                 raise _bad(f"{operation} of statement {identifier} is none of {', '.join(OPERATIONS)}")
+        for resource in resources:
+            _check_variables(resource, identifier)
         made.append(Statement(operations, resources, effect == "DENY"))
     return tuple(made)
 
@@ -163,8 +166,18 @@ def _matches(pattern: str, resource: str, device: Device) -> bool:
     return re.fullmatch("".join(parts), resource, re.DOTALL) is not None
 
 
+def _check_variables(resource: str, identifier: str) -> None:
+    """Raises BadComponent: a statement with a variable that nobody fills in would allow nothing, and deny nothing."""
+    for piece in _PIECES.finditer(resource):
+        variable = piece[1]
+        if variable is None or variable in _THEMSELVES or variable.lower() == _VARIABLE:
+            continue
+        if not _ATTRIBUTE.fullmatch(variable):
+            raise _bad(f"{piece[0]} in the resources of statement {identifier} is no variable that is known here")
+
+
 def _value(variable: str, device: Device) -> str | None:
-    if variable in ("*", "?", "$"):
+    if variable in _THEMSELVES:
         return variable
     if variable.lower() == _VARIABLE:
         return device.thing

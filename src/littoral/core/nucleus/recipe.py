@@ -30,6 +30,7 @@ STEPS: Mapping[str, float | None] = {
 _KNOWN_OF_STEP = {"script", "setenv", "timeout", "skipif", "requiresprivilege"}
 _SKIP_IF = re.compile(r"(?:onpath|exists) +\S.*")
 LOCAL_SCHEME = "file:"  # of an artifact that came with a local deployment: its place in that one's folder
+OWN_SCHEME = "greengrass:"  # of one that AWS's Greengrass keeps, by the name that comes after
 _OBJECT = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(?P<key>.{1,1024})")
 _VARIABLE = re.compile(r"\{((?:[A-Za-z0-9._-]+:)?(?:configuration|artifacts|work|iot|kernel):[^{}\s]*)\}")
 
@@ -47,24 +48,26 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """An object in a bucket of the place above, or (``bucket`` is empty) a file of a local deployment. ``mode`` is what
-    its Permission comes to, for files."""
+    """An object in a bucket of the place above, or (``bucket`` is empty) a file of a local deployment, or what AWS's
+    Greengrass itself keeps (``own``): its public components have such. ``mode`` is what its Permission comes to, for
+    files."""
 
     bucket: str
     key: str
     sha256: str  # base64; empty before the region has filled it in
     unpack: bool
     mode: int
+    own: bool = field(default=False, repr=False)  # ``Generic.home`` is made of what is shown
 
     @property
     def name(self) -> str:
         """Of GetComponentVersionArtifact: the URI after its scheme."""
-        return f"{self.bucket}/{self.key}"
+        return self.key if self.own else f"{self.bucket}/{self.key}"
 
     @property
     def file(self) -> str:
         """Its place below ``{artifacts:path}``."""
-        return PurePosixPath(self.key).name if self.bucket else self.key
+        return PurePosixPath(self.key).name if self.bucket or self.own else self.key
 
     @property
     def stem(self) -> str:
@@ -212,31 +215,36 @@ def written(value: Mapping[str, Any]) -> dict[str, Any]:
 def _artifact(name: str, value: Any) -> Artifact:
     said = written(_mapping(name, "Artifacts", value))
     unpack, algorithm = said.get("unarchive", "NONE"), said.get("algorithm", "SHA-256")
-    bucket, key = _place(name, said.get("uri"))
+    bucket, key, own = _place(name, said.get("uri"))
     if unpack not in ("NONE", "ZIP") or algorithm != "SHA-256":
         raise BadComponent(f"{name}: Unarchive of an artifact is NONE or ZIP, its Algorithm SHA-256")
     unknown = set(said) - {"uri", "unarchive", "algorithm", "digest", "permission"}
     if unknown:
         raise BadComponent(f"{name}: an artifact has no {', '.join(sorted(unknown))}")
     mode = _mode(name, written(_mapping(name, "Permission", said.get("permission") or {})))
-    return Artifact(bucket, key, str(said.get("digest") or ""), unpack == "ZIP", mode)
+    return Artifact(bucket, key, str(said.get("digest") or ""), unpack == "ZIP", mode, own)
 
 
-def _place(name: str, uri: Any) -> tuple[str, str]:
-    """Bucket and key."""
+def _place(name: str, uri: Any) -> tuple[str, str, bool]:
+    """Bucket, key, and whether Greengrass itself keeps it."""
+    if isinstance(uri, str) and uri.startswith(OWN_SCHEME):
+        return "", _file_of(name, uri, uri.removeprefix(OWN_SCHEME)), True
     if isinstance(uri, str) and uri.startswith(LOCAL_SCHEME):
         key = uri.removeprefix(LOCAL_SCHEME)
         parts = PurePosixPath(key).parts
         if not parts or parts[0] == "/" or ".." in parts or "\0" in key:
             raise BadComponent(f"{name}: {uri!r} leads out of the artifact folder")
-        return "", key
+        return "", key, False
     found = _OBJECT.fullmatch(uri) if isinstance(uri, str) else None
     if found is None:
         raise BadComponent(f"{name}: the URI of an artifact must be s3://BUCKET/KEY here, not {uri!r}")
-    key = found["key"]
-    if PurePosixPath(key).name in ("", ".", "..") or key.endswith("/") or "\0" in key:
+    return found["bucket"], _file_of(name, uri, found["key"]), False
+
+
+def _file_of(name: str, uri: str, key: str) -> str:
+    if PurePosixPath(key).name in ("", ".", "..") or key.endswith("/") or key.startswith("//") or "\0" in key:
         raise BadComponent(f"{name}: {uri!r} ends in no file name")
-    return found["bucket"], key
+    return key
 
 
 def _mode(name: str, permission: Mapping[str, Any]) -> int:

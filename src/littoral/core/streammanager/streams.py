@@ -107,7 +107,7 @@ class MessageStreams:
         """Raises Refused, StoreError."""
         async with self._lock:
             stream = self.named(definition.name)
-            check_update(stream.definition, definition)
+            check_update(stream.definition, definition, (await stream.log.extent()).size, stream.newest)
             self._check_status_streams(definition)
             document = {"uid": stream.uid, "definition": dict(definition.document)}
             await self._definitions.put(definition.name, document)

@@ -1,7 +1,7 @@
 """What a message stream may be: its MessageStreamDefinition, read from the wire, checked, and written again. Pure.
 
-Members, bounds and defaults are those of the SDK's data classes. Exports to anything but Kinesis and S3 are refused by
-name, for there is nothing here that would take them.
+Members, bounds and defaults are those of the SDK's data classes. Exports to anything but Kinesis, S3 and HTTP servers
+are refused by name, for there is nothing here that would take them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MiB: Final = 1024 * 1024
 LARGE: Final = 2**63 - 1
 LONGEST: Final = 9_223_372_036_854  # milliseconds
 LOWEST: Final = 10  # priority
-NOT_SERVED: Final = {"http": "HTTP", "iotAnalytics": "AWS IoT Analytics", "IotSitewise": "AWS IoT SiteWise"}
+NOT_SERVED: Final = {"iotAnalytics": "AWS IoT Analytics", "IotSitewise": "AWS IoT SiteWise"}
 
 
 class OnFull(enum.IntEnum):
@@ -43,10 +43,10 @@ class Level(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """One way out of a stream. ``target`` is the Kinesis stream; an S3 task executor has none, but maybe a stream that
-    it tells how it goes."""
+    """One way out of a stream. ``target`` is the Kinesis stream or the HTTP server's address; an S3 task executor has
+    none, but maybe a stream that it tells how it goes."""
 
-    kind: Literal["kinesis", "s3TaskExecutor"]
+    kind: Literal["kinesis", "s3TaskExecutor", "http"]
     identifier: str
     target: str = ""
     batch: int = 500  # messages at most at once
@@ -56,6 +56,7 @@ class Export:
     disabled: bool = False
     status_stream: str | None = None
     status_level: Level = Level.INFO
+    batched: bool = False  # over HTTP: a batch is one request
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +92,9 @@ def _exports(value: object) -> tuple[Export, ...]:
     given = _object(value, "exportDefinition")
     for member, what in NOT_SERVED.items():
         if given.get(member):
-            raise _invalid(f"exports to {what} are not served by this core; there are kinesis and s3TaskExecutor")
+            raise _invalid(f"exports to {what} are not served by this core; there are kinesis, s3TaskExecutor and http")
     found = [_kinesis(each) for each in _list(given, "kinesis")]
+    found += [_http(each) for each in _list(given, "http")]
     found += [_tasks(each) for each in _list(given, "s3TaskExecutor")]
     names = [each.identifier for each in found]
     if len(set(names)) < len(names):
@@ -105,8 +107,22 @@ def _kinesis(value: object) -> Export:
     target = given.get("kinesisStreamName")
     if not isinstance(target, str) or not re.fullmatch(r"[A-Za-z0-9_.-]{1,128}", target):
         raise _invalid("kinesisStreamName must be 1 to 128 of A-Z a-z 0-9 _ . -")
+    return _batches(given, "kinesis", target)
+
+
+def _http(value: object) -> Export:
+    given = _object(value, "http")
+    address = given.get("uri")
+    if not isinstance(address, str) or not re.fullmatch(r"https?://[^/\s]+(/\S*)?", address):
+        raise _invalid("uri must be an address, http:// or https://")
+    return _batches(given, "http", address, batched=_number(given, "exportFormat", 0, 1, 0) == 1)
+
+
+def _batches(
+    given: Mapping[str, Any], kind: Literal["kinesis", "http"], target: str, *, batched: bool = False
+) -> Export:
     return Export(
-        "kinesis",
+        kind,
         name_of(given.get("identifier"), "identifier"),
         target,
         _number(given, "batchSize", 1, 500, 500),
@@ -114,6 +130,7 @@ def _kinesis(value: object) -> Export:
         _number(given, "priority", 1, LOWEST, LOWEST),
         _number(given, "startSequenceNumber", 0, LARGE, 0),
         _flag(given, "disabled"),
+        batched=batched,
     )
 
 
@@ -133,10 +150,17 @@ def _tasks(value: object) -> Export:
     )
 
 
-def check_update(before: Definition, after: Definition) -> None:
-    """Raises Refused for what cannot be changed."""
+def check_update(before: Definition, after: Definition, size: int, newest: int) -> None:
+    """``size``: bytes of the messages that the stream has; ``newest``: the last one's sequence number. Raises Refused
+    for what cannot be changed. Source: "Constraints for updating streams" in the Greengrass V2 guide."""
     if before.persistence != after.persistence:
         raise Refused(Status.UPDATE_NOT_ALLOWED, "the persistence of a stream cannot be changed")
+    if after.max_size < size:
+        raise Refused(Status.UPDATE_NOT_ALLOWED, f"maxSize must not be less than the {size} bytes that are there")
+    starts = {each.identifier: each.start for each in before.exports}
+    for export in after.exports:
+        if export.start != starts.get(export.identifier, 0) and 0 < export.start >= newest:
+            raise Refused(Status.UPDATE_NOT_ALLOWED, f"startSequenceNumber must be less than the last one, {newest}")
 
 
 # ------------------------------------------------------------------------------------------------ members
