@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
 
-from littoral.core.clientdevices.auth import check
 from littoral.core.clientdevices.detector import addresses
 from littoral.core.clientdevices.groups import NAME, Device, groups_of, selection
+from littoral.core.clientdevices.settings import Own, settings_of
 from littoral.core.recipe import BadComponent
-from tests.core.world import CorePlace, RegionPlace, until
+from littoral.net.pki import Authority
+from littoral.tour.link import Link as Cable
+from tests.core.world import CORE, CorePlace, RegionPlace, until
 
 AUTH = NAME.replace(".", "__")
 
@@ -90,11 +94,33 @@ def test_variables_are_the_devices_own() -> None:
         {"deviceGroups": {"formatVersion": "2020"}},
         {"security": {"clientDeviceTrustDurationMinutes": -1}},
         {"certificateAuthority": {"certificateUri": "file:///x"}},
+        {"certificateAuthority": {"certificateUri": "pkcs11:x", "privateKeyUri": "file:///x"}},
+        {"certificates": {"serverCertificateValiditySeconds": 59}},
+        {"certificates": {"disableCertificateRotation": 1}},
+        {"metrics": {"disableMetrics": False}},
+        {"performance": {"maxActiveAuthTokens": 0}},
+        {"performance": {"threads": 1}},
     ],
 )
 def test_what_is_not_served_is_said(configuration: Any) -> None:
     with pytest.raises(BadComponent):
-        check(configuration)
+        settings_of(configuration)
+
+
+def test_the_configuration_of_the_guide() -> None:
+    made = settings_of(
+        {
+            "deviceGroups": groups(),
+            "certificateAuthority": {"certificateUri": "file:///ca/a%20b.pem", "privateKeyUri": "file:///ca/key.pem"},
+            "certificates": {"serverCertificateValiditySeconds": 86400, "disableCertificateRotation": "true"},
+            "performance": {"cloudRequestQueueSize": 5, "maxConcurrentCloudRequests": 2, "maxActiveAuthTokens": 7},
+            "security": {"clientDeviceTrustDurationMinutes": 3},
+            "metrics": {"disableMetrics": True, "aggregatePeriodSeconds": 60},
+            "startupTimeoutSeconds": 120,
+        }
+    )
+    assert (made.trusted_for, made.most_tokens, made.lasts, made.rotates) == (180.0, 7, 86400.0, False)
+    assert made.authority == Own(Path("/ca/a b.pem"), Path("/ca/key.pem"))
 
 
 PROGRAM = """
@@ -129,7 +155,7 @@ def valid(pem):
 def renewed(event):
     update = event.certificate_update
     say(update=[each.split("-----")[1] for each in (update.certificate, update.private_key, update.public_key)],
-        authorities=len(update.ca_certificates))
+        authorities=len(update.ca_certificates), pem=update.certificate)
 
 certificate, other, old = (open(name + ".pem").read() for name in ("device", "other", "old"))
 mine = token("bed1")
@@ -145,7 +171,12 @@ time.sleep(600)
 """
 
 
-async def test_a_broker_of_a_component_asks_by_awsiotsdk(region: RegionPlace, place: CorePlace) -> None:
+def names_of(pem: str) -> list[str]:
+    found = x509.load_pem_x509_certificate(pem.encode()).extensions
+    return found.get_extension_for_class(x509.SubjectAlternativeName).value.get_values_for_type(x509.DNSName)
+
+
+async def test_a_broker_of_a_component_asks_by_awsiotsdk(region: RegionPlace, place: CorePlace, cable: Cable) -> None:
     said: list[dict[str, Any]] = []
     place.broker.tap("said", lambda publication: said.append(json.loads(publication.payload)))
     device, other = (place.clients.authority.issue_client(name) for name in ("bed1", "other"))
@@ -155,8 +186,8 @@ async def test_a_broker_of_a_component_asks_by_awsiotsdk(region: RegionPlace, pl
         "aws.greengrass.ipc.pubsub": {"1": {"operations": ["*"], "resources": ["said"]}},
         NAME: {"1": {"operations": ["*"], "resources": ["*"]}},
     }
-    files = {"device.pem": device, "other.pem": other, "old.pem": old}
-    files = {name: each.certificate.decode() for name, each in files.items()} | {"broker.py": PROGRAM}
+    issued = {"device.pem": device, "other.pem": other, "old.pem": old}
+    files = {name: each.certificate.decode() for name, each in issued.items()} | {"broker.py": PROGRAM}
     written = "".join(f"cat > {name} <<'EOF'\n{content}\nEOF\n" for name, content in files.items())
     recipe = {
         "RecipeFormatVersion": "2020-01-25",
@@ -179,6 +210,50 @@ async def test_a_broker_of_a_component_asks_by_awsiotsdk(region: RegionPlace, pl
     assert second["authorities"] == 1
     assert second["update"][0] == "BEGIN CERTIFICATE"
     assert second["update"][1:] == ["BEGIN PRIVATE KEY", "BEGIN PUBLIC KEY"]
+    assert names_of(second["pem"]) == ["localhost"]
+
+    addresses = [{"id": each, "hostAddress": each, "portNumber": 8883} for each in ("core.ward7", "no host")]
+    await region.call("greengrassv2", "update_connectivity_info", thingName=CORE, connectivityInfo=addresses)
+    cable.cut()
+    await until(lambda: not place.core.link.stats.connected)
+    cable.restore()
+    await until(lambda: len(said) >= 3)
+    assert sorted(names_of(said[2]["pem"])) == ["core.ward7", "localhost"]
+    hosts, lasts = place.clients.shown[-1]
+    assert "core.ward7" in hosts and "no host" not in hosts and lasts is None
+
+
+async def test_certificates_last_as_long_as_it_is_said_and_are_renewed_by_then(
+    region: RegionPlace, place: CorePlace, tmp_path: Path
+) -> None:
+    other = Authority.create("somebody's")
+    (tmp_path / "ca.pem").write_bytes(other.certificate_pem)
+    (tmp_path / "ca.key").write_bytes(other.private_pem)
+    files = {"certificateUri": f"file://{tmp_path}/ca.pem", "privateKeyUri": f"file://{tmp_path}/ca.key"}
+    configuration = {"certificateAuthority": files, "certificates": {"serverCertificateValiditySeconds": 600}}
+
+    async def deployed(merge: Any) -> str:
+        update = {"merge": json.dumps(merge)}
+        return await region.outcome(
+            await region.deploy(**{AUTH: {"componentVersion": "2.5.0", "configurationUpdate": update}})
+        )
+
+    assert await deployed(configuration) == "SUCCEEDED"
+    assert place.clients.signs == (other.certificate_pem, other.private_pem)
+    auth: Any = place.core.deployments._applying._played[NAME]
+    certificates = auth._certificates
+    assert [lasts for _, lasts in place.clients.shown] == [600.0]
+    certificates._clock = lambda: certificates._made + 399
+    certificates._look()
+    assert len(place.clients.shown) == 1
+    certificates._clock = lambda: certificates._made + 401
+    certificates._look()
+    assert [lasts for _, lasts in place.clients.shown] == [600.0, 600.0]
+
+    (tmp_path / "ca.key").unlink()
+    missing = {"certificateAuthority": files | {"privateKeyUri": f"file://{tmp_path}/none.key"}}
+    assert "none.key" in await deployed(missing)
+    assert place.clients.signs == (other.certificate_pem, other.private_pem)
 
 
 def test_addresses_are_this_machines() -> None:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -316,6 +316,8 @@ class Clients:
     def __init__(self, folder: Path) -> None:
         self.authority = Authority.load_or_create(folder / "clients", "core")
         self.known: set[tuple[str, str]] = set()
+        self.shown: list[tuple[set[str], float | None]] = []
+        self.signs: tuple[bytes, bytes] | None = None
 
     def device(self, certificate: str, thing: str) -> Device | None:
         return Device(thing, {}) if (certificate, thing) in self.known else None
@@ -326,10 +328,16 @@ class Clients:
     def judge_by(self, judge: Judge | None) -> None:
         """This broker is open to all."""
 
-    def issue(self) -> ServerCertificate:
-        made = self.authority.issue_server(["localhost"])
+    def issue(self, hosts: Collection[str], lasts: float | None) -> ServerCertificate:
+        made = self.authority.issue_server(["localhost", *hosts])
         parts = made.certificate.decode(), made.private_key.decode(), made.public_key.decode()
         return ServerCertificate(*parts, tuple(self.authorities()))
+
+    def show(self, hosts: Collection[str], lasts: float | None) -> None:
+        self.shown.append((set(hosts), lasts))
+
+    def sign_by(self, authority: tuple[bytes, bytes] | None) -> None:
+        self.signs = authority
 
     def authorities(self) -> list[str]:
         return [self.authority.certificate_pem.decode()]

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 import json
+import socket
 import ssl
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -22,11 +26,18 @@ from awscrt.io import (
 )
 from awsiot.greengrass_discovery import DiscoveryClient, DiscoveryException
 from botocore.exceptions import ClientError
-from paho.mqtt.enums import CallbackAPIVersion
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from littoral.tour.link import Link as Cable
 from tests.site.conftest import Running, up
+from tests.things import sdk_device
 
+MQTTv311, MQTTv5 = MQTTProtocolVersion.MQTTv311, MQTTProtocolVersion.MQTTv5
 CORE, BED, STRANGER = "ward7-core", "bed1", "visitor1"
 AUTH, DETECTOR = "aws.greengrass.clientdevices.Auth", "aws.greengrass.clientdevices.IPDetector"
 
@@ -52,9 +63,11 @@ def thing(region: Running, folder: Path, name: str) -> tuple[Path, Path]:
     return files
 
 
-def connect(name: str, pair: tuple[Path, Path], ca: str, host: str, port: int) -> mqtt.Client | None:
+def connect(
+    name: str, pair: tuple[Path, Path], ca: str, host: str, port: int, protocol: MQTTProtocolVersion = MQTTv5
+) -> mqtt.Client | None:
     """None where it is not let in."""
-    client = mqtt.Client(CallbackAPIVersion.VERSION2, name, protocol=mqtt.MQTTv5, reconnect_on_failure=False)
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, name, protocol=protocol, reconnect_on_failure=False)
     tls = ssl.create_default_context(cadata=ca)
     tls.load_cert_chain(*pair)
     client.tls_set_context(tls)
@@ -73,6 +86,39 @@ def connect(name: str, pair: tuple[Path, Path], ca: str, host: str, port: int) -
         client.loop_stop()
         return None
     return client
+
+
+def by_awscrt(pair: tuple[Path, Path], ca: Path, host: str, port: int) -> Any:
+    """What AWS's device SDK sees of a shadow of the bed at its core, over MQTT 5."""
+    asked = ["shadow", host, str(port), str(ca), *map(str, pair), BED, "dose"]
+    command = [sys.executable, sdk_device.__file__, *asked]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    return json.loads(done.stdout or "null"), done.stderr
+
+
+def authority(folder: Path) -> tuple[dict[str, str], str]:
+    """Of somebody's own, as an RSA key: where a deployment says that it is, and its certificate."""
+    key = rsa.generate_private_key(65537, 2048)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "the hospital")])
+    now = datetime.datetime.now(datetime.UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 7, now, now + datetime.timedelta(days=9))
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    builder = builder.add_extension(x509.SubjectKeyIdentifier(b"by a rule of its own"), critical=False)
+    pem = builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
+    (folder / "own.pem").write_bytes(pem)
+    (folder / "own.key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return {"certificateUri": f"file://{folder}/own.pem", "privateKeyUri": f"file://{folder}/own.key"}, pem.decode()
+
+
+def shown(pair: tuple[Path, Path], ca: str, host: str, port: int, name: str) -> bool:
+    """Whether the broker's certificate is of that authority and for that name."""
+    tls = ssl.create_default_context(cadata=ca)
+    tls.load_cert_chain(*pair)
+    try:
+        with socket.create_connection((host, port)) as plain, tls.wrap_socket(plain, server_hostname=name):
+            return True
+    except ssl.SSLCertVerificationError:
+        return False
 
 
 def ended(client: mqtt.Client) -> threading.Event:
@@ -146,8 +192,26 @@ def test_a_device_finds_its_core_and_is_judged_by_groups(folder: Path) -> None:
             assert published(client, f"ward/{BED}/pulse")
             assert not published(client, "ward/bed2/pulse")
             client.loop_stop()
+            client = connect(BED, pairs[BED], ca, told.host_address, told.port, MQTTv311)
+            assert client is not None and published(client, f"ward/{BED}/pulse")
+            client.loop_stop()
+            (folder / "core.pem").write_text(ca)
+            seen, trouble = by_awscrt(pairs[BED], folder / "core.pem", told.host_address, told.port)
+            assert seen == {"version": 1, "delta": {"rate": 5}, "refused": 409, "desired": {"rate": 5}} | {
+                "timed": True,
+                "deleted": 1,
+            }, trouble
             assert connect(STRANGER, pairs[STRANGER], ca, told.host_address, told.port) is None
             assert connect("bed2", pairs[BED], ca, told.host_address, told.port) is None  # not attached to it
+
+            files, own = authority(folder)
+            deployed(greengrass, BED, certificateAuthority=files)
+            until(lambda: own in ready(discovery).gg_groups[0].certificate_authorities)
+            assert not shown(pairs[BED], ca, told.host_address, told.port, "localhost")
+            assert shown(pairs[BED], own, told.host_address, told.port, "localhost")
+            ca, name = own, {"id": "x", "hostAddress": "core.ward7", "portNumber": told.port}
+            assert not shown(pairs[BED], ca, told.host_address, told.port, "core.ward7")
+            greengrass.update_connectivity_info(thingName=CORE, connectivityInfo=[name])
 
             cable.cut()
             client = connect(BED, pairs[BED], ca, told.host_address, told.port)
@@ -159,17 +223,17 @@ def test_a_device_finds_its_core_and_is_judged_by_groups(folder: Path) -> None:
             cable.restore()
             assert gone.wait(30)
             client.loop_stop()
+            until(lambda: shown(pairs[BED], ca, told.host_address, told.port, "core.ward7"))
             assert connect(BED, pairs[BED], ca, told.host_address, told.port) is None
 
         gone = greengrass.batch_disassociate_client_device_from_core_device(
             coreDeviceThingName=CORE, entries=[{"thingName": BED}, {"thingName": "nobody"}]
         )
         assert [each["thingName"] for each in gone["errorEntries"]] == ["nobody"]
-        greengrass.update_connectivity_info(
-            thingName=CORE, connectivityInfo=[{"id": "x", "hostAddress": "core.ward7", "portNumber": 8883}]
-        )
         info = greengrass.get_connectivity_info(thingName=CORE)["connectivityInfo"]
-        assert [(each["id"], each["hostAddress"], each["portNumber"]) for each in info] == [("x", "core.ward7", 8883)]
+        assert [(each["id"], each["hostAddress"], each["portNumber"]) for each in info] == [
+            ("x", "core.ward7", told.port)
+        ]
         with pytest.raises(ClientError, match="ValidationException"):
             greengrass.update_connectivity_info(thingName=CORE, connectivityInfo=[{"id": "x"}])
     finally:
@@ -178,19 +242,21 @@ def test_a_device_finds_its_core_and_is_judged_by_groups(folder: Path) -> None:
         region.process.stop()
 
 
-def deployed(greengrass: Any, selected: str) -> None:
+def deployed(greengrass: Any, selected: str, **more: Any) -> None:
     own = "mqtt:topic:ward/${iot:Connection.Thing.ThingName}/*"
+    shadow = "$aws/things/${iot:Connection.Thing.ThingName}/shadow/*"
     policy = {
         "connect": {"operations": ["mqtt:connect"], "resources": ["*"]},
-        "speak": {"operations": ["mqtt:publish"], "resources": [own]},
+        "speak": {"operations": ["mqtt:publish"], "resources": [own, f"mqtt:topic:{shadow}"]},
+        "hear": {"operations": ["mqtt:subscribe"], "resources": [f"mqtt:topicfilter:{shadow}"]},
     }
     groups = {
         "formatVersion": "2021-03-05",
         "definitions": {"beds": {"selectionRule": f"thingName: {selected} OR thingName: bed*", "policyName": "ward"}},
         "policies": {"ward": policy},
     }
-    components = {AUTH: {"deviceGroups": groups}, DETECTOR: {"includeIPv4LoopbackAddrs": True}}
-    greengrass.create_deployment(
+    components = {AUTH: {"deviceGroups": groups, **more}, DETECTOR: {"includeIPv4LoopbackAddrs": True}}
+    made = greengrass.create_deployment(
         targetArn=f"arn:aws:iot:us-east-1:000000000000:thing/{CORE}",
         components={
             name: {"componentVersion": "2.5.0", "configurationUpdate": {"merge": json.dumps(each)}}
@@ -199,7 +265,9 @@ def deployed(greengrass: Any, selected: str) -> None:
     )
 
     def outcome() -> Any:
-        (found,) = greengrass.list_effective_deployments(coreDeviceThingName=CORE)["effectiveDeployments"]
+        found = greengrass.list_effective_deployments(coreDeviceThingName=CORE)["effectiveDeployments"][0]
+        if found["deploymentId"] != made["deploymentId"]:
+            return False
         assert found["coreDeviceExecutionStatus"] != "FAILED", found
         return found["coreDeviceExecutionStatus"] == "SUCCEEDED"
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from littoral.core import secretmanager, tes
 from littoral.core.clientdevices import detector, groups
 from littoral.core.clientdevices.auth import ClientDeviceAuth
+from littoral.core.clientdevices.certificates import BrokerCertificates
 from littoral.core.clientdevices.ports import ClientPlace
 from littoral.core.clientdevices.telling import Telling
 from littoral.core.exchange import TokenExchange
@@ -49,6 +50,7 @@ from littoral.core.telemetry.agent import TelemetryAgent
 from littoral.core.upward import Upward
 from littoral.net.client import HttpClient
 from littoral.store.contract import Records, Streams
+from littoral.store.documents import Documents
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,9 @@ class Players:
 
         telemetry = TelemetryAgent(core.thing, nucleus, exchange, upward.publish, states)
         telling = Telling(core.thing, core.client, core.upstream)
-        auth = ClientDeviceAuth(core.clients, nucleus, telling, core.link, time.monotonic)
+        documents = Documents(core.records, "clientdevices/")
+        certificates = BrokerCertificates(documents, core.clients, telling, core.link)
+        auth = ClientDeviceAuth(core.clients, nucleus, telling, certificates, core.link, time.monotonic)
         router = SubscriptionRouter(nucleus.functions, core.routes, core.spool)
         return cls(
             {

@@ -14,7 +14,8 @@ from typing import Any, Protocol
 
 from littoral.core import mqttsettings, nucleusparts, secretmanager, tes
 from littoral.core.bridge import BRIDGE, mappings
-from littoral.core.clientdevices import auth, detector, groups
+from littoral.core.clientdevices import detector, groups
+from littoral.core.clientdevices import settings as clientdevices
 from littoral.core.configuration import Configuration
 from littoral.core.lambdamanager import subscriptions
 from littoral.core.logmanager import configuration as logmanager
@@ -77,7 +78,7 @@ PUBLIC: Mapping[str, Public] = {
         Public(mqttsettings.NAME, nucleusparts.check),
         Public(streammanager.NAME, streammanager.settings_of, streammanager.DEFAULTS),
         Public(tes.NAME, tes.check),
-        Public(groups.NAME, auth.check),
+        Public(groups.NAME, clientdevices.settings_of),
         Public(detector.NAME, detector.check),
         *(Public(name, nothing_to_say(name, "the broker is the core's own")) for name in BROKERS),
         Public(CLI, nothing_to_say(CLI, "the core's own user, and components by their policy, may deploy")),

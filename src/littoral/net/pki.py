@@ -1,7 +1,7 @@
 """The place's own certificate authority: it signs the place's servers and its devices.
 
-ECDSA P-256 throughout. The key lies in the data folder with mode 0600. ``certificate_id`` is AWS IoT's: the SHA-256
-of the DER form, in hex.
+ECDSA P-256 throughout, but for an authority that somebody brings. The key lies in the data folder with mode 0600.
+``certificate_id`` is AWS IoT's: the SHA-256 of the DER form, in hex.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 DAY = datetime.timedelta(days=1)
 LONG = 3650  # days: devices in the field outlive a place's administrator
+
+
+PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
 class InvalidRequest(ValueError):
@@ -53,7 +56,7 @@ def certificate_id(certificate: x509.Certificate | bytes) -> str:
 class Authority:
     """Use ``Authority.load_or_create``, or ``create`` for one that lies in no folder."""
 
-    def __init__(self, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
+    def __init__(self, certificate: x509.Certificate, key: PrivateKey) -> None:
         self._certificate = certificate
         self._key = key
         self.certificate_pem = certificate.public_bytes(serialization.Encoding.PEM)
@@ -75,11 +78,20 @@ class Authority:
 
     @classmethod
     def of(cls, certificate: bytes, private_key: bytes) -> Authority:
-        """From its PEM forms. Raises ValueError."""
+        """From its PEM forms; of several certificates the first is its own. Raises ValueError."""
         key = serialization.load_pem_private_key(private_key, None)
-        if not isinstance(key, ec.EllipticCurvePrivateKey):
-            raise ValueError("an authority's key is an elliptic-curve key")  # noqa: TRY004 - the value of a file
-        return cls(x509.load_pem_x509_certificate(certificate), key)
+        if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
+            raise ValueError("an authority's key is an elliptic-curve or RSA key")  # noqa: TRY004 - a file's value
+        found = x509.load_pem_x509_certificate(certificate)
+        if found.public_key() != key.public_key():
+            raise ValueError("the key is not that of the certificate")
+        try:
+            signs = found.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+        except x509.ExtensionNotFound:
+            signs = False
+        if not signs:
+            raise ValueError("the certificate is not that of an authority")
+        return cls(found, key)
 
     @classmethod
     def create(cls, common_name: str) -> Authority:
@@ -98,9 +110,11 @@ class Authority:
 
     def sign(self, data: bytes) -> bytes:
         """What ``verify_signature`` finds good with this authority's certificate (ECDSA, SHA-256)."""
+        if not isinstance(self._key, ec.EllipticCurvePrivateKey):
+            raise TypeError("only an elliptic-curve key signs")
         return self._key.sign(data, ec.ECDSA(hashes.SHA256()))
 
-    def issue_server(self, names: Sequence[str], days: int = 825) -> Issued:
+    def issue_server(self, names: Sequence[str], days: float = 825) -> Issued:
         """For DNS names and IP addresses; the first is the common name."""
         return self._issue(names[0][:64], days, ExtendedKeyUsageOID.SERVER_AUTH, names)
 
@@ -123,7 +137,7 @@ class Authority:
             raise InvalidRequest("an RSA key must have at least 2048 bits")
         return Issued(self._sign(request.subject, public, days, ExtendedKeyUsageOID.CLIENT_AUTH, ()))
 
-    def _issue(self, common_name: str, days: int, purpose: x509.ObjectIdentifier, names: Sequence[str]) -> Issued:
+    def _issue(self, common_name: str, days: float, purpose: x509.ObjectIdentifier, names: Sequence[str]) -> Issued:
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = self._sign(_name(common_name), key.public_key(), days, purpose, names)
         public = key.public_key().public_bytes(
@@ -135,7 +149,7 @@ class Authority:
         self,
         subject: x509.Name,
         public: ec.EllipticCurvePublicKey | rsa.RSAPublicKey,
-        days: int,
+        days: float,
         purpose: x509.ObjectIdentifier,
         names: Sequence[str],
     ) -> bytes:
@@ -143,12 +157,19 @@ class Authority:
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         builder = builder.add_extension(_usage(sign_certificates=False), critical=True)
         builder = builder.add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
-        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
-        builder = builder.add_extension(issuer, critical=False)
+        builder = builder.add_extension(self._identifier(), critical=False)
         if names:
             alternatives = x509.SubjectAlternativeName([_general_name(name) for name in names])
             builder = builder.add_extension(alternatives, critical=False)
         return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+    def _identifier(self) -> x509.AuthorityKeyIdentifier:
+        """As the certificate has it, which somebody else may have made by another rule than ours."""
+        try:
+            known = self._certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
+        except x509.ExtensionNotFound:
+            return x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(known.value)
 
 
 def verify_signature(certificate: bytes, data: bytes, signature: bytes) -> None:
@@ -176,7 +197,7 @@ def write_private(file: Path, content: bytes) -> None:
     file.write_bytes(content)
 
 
-def private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+def private_pem(key: PrivateKey) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
@@ -194,7 +215,7 @@ def _general_name(name: str) -> x509.GeneralName:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePublicKey | rsa.RSAPublicKey, days: int
+    subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePublicKey | rsa.RSAPublicKey, days: float
 ) -> x509.CertificateBuilder:
     now = datetime.datetime.now(datetime.UTC)
     return (

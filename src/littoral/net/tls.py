@@ -65,7 +65,7 @@ def plain_server_context(pair: Pair) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION  # a client could make a server do it without end (TLS 1.2)
-    _load(context, pair)
+    load_pair(context, pair)
     return context
 
 
@@ -80,7 +80,7 @@ def client_context(
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     if pair is not None:
-        _load(context, pair)
+        load_pair(context, pair)
     if alpn:
         context.set_alpn_protocols(list(alpn))
     return context
@@ -104,8 +104,9 @@ def peer_of(transport: asyncio.Transport) -> Peer:
     return peer
 
 
-def _load(context: ssl.SSLContext, pair: Pair) -> None:
-    """The ssl module reads certificates from files only; the file is ours alone and gone at once."""
+def load_pair(context: ssl.SSLContext, pair: Pair) -> None:
+    """What a context shows from its next handshake on. The ssl module reads certificates from files only; the file is
+    ours alone and gone at once."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "pair.pem"
         file.touch(mode=0o600)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from littoral.core.clientdevices.groups import Device
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from littoral.core.clientdevices.groups import NAME, Device
 from littoral.core.clientdevices.ports import Judge, ServerCertificate
 from littoral.core.clientdevices.telling import AUTHORITIES
+from littoral.core.recipe import BadComponent
 from littoral.net.message import Handler, Request, Response, json_response
-from littoral.net.pki import Authority, certificate_id
+from littoral.net.pki import Authority, Issued, certificate_id
+from littoral.net.tls import Pair
 from littoral.site.registry import may
 from littoral.things.facade import Things
 
@@ -58,12 +63,19 @@ def discovery(things: Things, greengrass: Greengrass, region: str, account: str)
     return {DISCOVER: discover, AUTHORITIES: authorities}
 
 
+def _nowhere(_pair: Pair) -> None:
+    """There is no broker for devices."""
+
+
 class CoreClients:
-    """A ``ClientPlace``. ``port`` is set once the broker listens."""
+    """A ``ClientPlace``. ``port``, and ``shows`` (what gives the broker another certificate), are set once it
+    listens."""
 
     def __init__(self, things: Things, authority: Authority, names: Sequence[str]) -> None:
         self._things = things
-        self._authority = authority
+        self._authority = self._signer = authority
+        self._chain = b""  # certificates of an authority that is not the place's
+        self.shows: Callable[[Pair], None] = _nowhere
         self.names = names  # of the broker, for its certificate
         self.port = PORT
 
@@ -81,14 +93,32 @@ class CoreClients:
 
         self._things.judge_by(decide if judge is not None else None)
 
-    def issue(self) -> ServerCertificate:
-        issued = self._authority.issue_server(self.names)
+    def issue(self, hosts: Collection[str], lasts: float | None) -> ServerCertificate:
+        issued = self._issued(hosts, lasts)
         return ServerCertificate(
-            issued.certificate.decode(),
+            (issued.certificate + self._chain).decode(),
             issued.private_key.decode(),
             issued.public_key.decode(),
             tuple(self.authorities()),
         )
 
+    def show(self, hosts: Collection[str], lasts: float | None) -> None:
+        issued = self._issued(hosts, lasts)
+        self.shows((issued.certificate + self._chain, issued.private_key))
+
+    def _issued(self, hosts: Collection[str], lasts: float | None) -> Issued:
+        names = [*self.names, *sorted(set(hosts) - set(self.names))]
+        return self._signer.issue_server(names, *(() if lasts is None else (lasts / 86400,)))
+
+    def sign_by(self, authority: tuple[bytes, bytes] | None) -> None:
+        if authority is None:
+            self._signer, self._chain = self._authority, b""
+            return
+        try:
+            self._signer, self._chain = Authority.of(*authority), authority[0]
+        except ValueError as problem:
+            raise BadComponent(f"{NAME}: the certificateAuthority cannot be used: {problem}") from problem
+
     def authorities(self) -> Sequence[str]:
-        return [self._authority.certificate_pem.decode()]
+        pems = self._chain or self._signer.certificate_pem
+        return [each.public_bytes(Encoding.PEM).decode() for each in x509.load_pem_x509_certificates(pems)]

@@ -96,7 +96,7 @@ async def compose(place: Place) -> None:
     device_cas = [base.authority.certificate_pem]
     if settings.ca is not None:
         device_cas.append(settings.ca.read_bytes())
-    await listen_mqtt(base, things, gateway, device_cas, clients.names)
+    clients.shows = await listen_mqtt(base, things, gateway, device_cas, clients.names)
     if settings.mqtt_tls_port is not None:
         clients.port = urlsplit(place.url("mqtt-tls")).port or clients.port
     registry = RegistryCopy(above, things, core.clients.verified)

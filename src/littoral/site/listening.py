@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from littoral.aws.gateway import Gateway
 from littoral.net.firstbyte import Factory, FirstByte, is_http
 from littoral.net.listen import HttpService, Listener, http_service, listen_http, listen_stream
-from littoral.net.tls import Pair, server_context
+from littoral.net.tls import Pair, load_pair, server_context
 from littoral.site.certificates import Certificates, Contexts
 from littoral.site.foundation import Foundation
 from littoral.site.visitors import WEBSOCKET, websocket_mqtt, without_certificate
@@ -39,8 +39,9 @@ async def listen_api(base: Foundation, gateway: Gateway) -> None:
 
 async def listen_mqtt(
     base: Foundation, things: Things, gateway: Gateway, device_cas: Sequence[bytes], names: Sequence[str]
-) -> None:
-    """Cleartext for this machine alone, and the device port, whose certificate is for ``names``."""
+) -> Callable[[Pair], None]:
+    """Cleartext for this machine alone, and the device port, whose certificate is for ``names``: what is returned gives
+    it another one, from the next handshake on."""
     settings = base.place.settings
     websocket = websocket_mqtt(gateway, things, PROFILES[settings.mqtt_tls_profile])
     gateway.route(WEBSOCKET, websocket)
@@ -52,6 +53,7 @@ async def listen_mqtt(
         factory = things.broker.protocol_factory("mqtt", OpenAccess(), PROFILES[settings.mqtt_profile])
         listener = await listen_stream(factory, host="127.0.0.1", port=settings.mqtt_port)
         base.place.listening("mqtt", "mqtt", "127.0.0.1", listener)
+    contexts: list[ssl.SSLContext] = []
     if settings.mqtt_tls_port is not None or settings.mqtt_alpn_port is not None:
         own = base.authority.issue_server(names).pair
         certificates = Certificates(base.authority, [], settings.mqtt_certificates)
@@ -61,8 +63,15 @@ async def listen_mqtt(
                 tls = device_context(
                     own, certificates, things, device_cas, signers=name == "mqtt-alpn" and gateway.verifies
                 )
+                contexts.append(tls)
                 devices = await _listen_devices(mqtt, gateway, tls, settings.host, port)
                 base.place.listening(name, "mqtts", settings.host, devices)
+
+    def show(pair: Pair) -> None:
+        for context in contexts:
+            load_pair(context, pair)
+
+    return show
 
 
 async def _listen_devices(mqtt: Factory, gateway: Gateway, tls: ssl.SSLContext, host: str, port: int) -> DevicePort:

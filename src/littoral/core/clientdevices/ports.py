@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -34,8 +34,16 @@ class ClientPlace(Protocol):
     def judge_by(self, judge: Judge | None) -> None:
         """Devices at the broker are judged so from now on, who is connected too; None: by their IoT policies."""
 
-    def issue(self) -> ServerCertificate:
-        """A certificate for a broker that a component has."""
+    def issue(self, hosts: Collection[str], lasts: float | None) -> ServerCertificate:
+        """A certificate for a broker that a component has: for the core's own names and ``hosts``; ``lasts`` so many
+        seconds, None: as long as any of the place's."""
+
+    def show(self, hosts: Collection[str], lasts: float | None) -> None:
+        """The core's broker shows such a certificate, from the next handshake on."""
+
+    def sign_by(self, authority: tuple[bytes, bytes] | None) -> None:
+        """Who signs them from now on: certificate (and those above it) and private key, PEM; None: the place's own.
+        Raises BadComponent where they are none."""
 
     def authorities(self) -> Sequence[str]:
         """PEM of those that sign the broker's certificate."""
