@@ -161,7 +161,7 @@ class LambdaManager:
             answer = await self._asked(caller, SHADOW_OPERATIONS[parts[4]], document)
         except Fault as fault:
             return _json({"code": CODES.get(fault.code, 400), "message": fault.document["message"]})
-        return Response(200, body=base64.b64decode(answer["payload"]))
+        return Response(200, body=base64.b64decode(answer["payload"]) or b"{}")  # the SDK of V1 wants JSON
 
     async def _secret(self, caller: LambdaComponent, payload: bytes) -> Response:
         asked = _object_of(payload)
