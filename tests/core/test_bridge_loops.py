@@ -12,6 +12,8 @@ from typing import Any
 import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from littoral.core.bridge import mappings
 from littoral.net.listen import listen_stream
@@ -25,11 +27,12 @@ class Paho:
 
     def __init__(self, name: str, port: int, tls: Any = None) -> None:
         self.heard: list[tuple[str, str]] = []
+        self.said: dict[str, Properties] = {}  # beside the last message to a topic
         self._subscribed = False
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, name, protocol=mqtt.MQTTv5)
         if tls is not None:
             self._client.tls_set_context(tls)
-        self._client.on_message = lambda _c, _u, got: self.heard.append((got.topic, json.loads(got.payload)))
+        self._client.on_message = lambda _c, _u, got: self._hear(got)
         self._client.on_connect = lambda *_: self._client.subscribe([("round/#", 1), ("x/#", 1), ("end/#", 1)])
         self._client.on_subscribe = lambda *_: setattr(self, "_subscribed", True)
         self._client.connect_async("localhost", port)
@@ -39,8 +42,14 @@ class Paho:
         await until(lambda: self._subscribed)
         return self
 
-    def say(self, topic: str, word: str) -> None:
-        self._client.publish(topic, json.dumps(word), 1)  # the region of the tests reads JSON
+    def _hear(self, got: mqtt.MQTTMessage) -> None:
+        if got.properties is not None:
+            self.said[got.topic] = got.properties
+        self.heard.append((got.topic, json.loads(got.payload)))
+
+    def say(self, topic: str, word: str, retain: bool = False, properties: Properties | None = None) -> None:
+        # the region of the tests reads JSON
+        self._client.publish(topic, json.dumps(word), 1, retain, properties)
 
     async def close(self) -> None:
         self._client.disconnect()
@@ -133,9 +142,28 @@ async def test_what_comes_down_goes_up_elsewhere_unless_no_local_is_said(region:
         await ready(above, here)
         above.say("round/1", "passed on")
         await until(lambda: ("x/round/1", "passed on") in above.heard)
-        await connect(place, mqttTopicMapping=table, mqtt5RouteOptions={"up": {"noLocal": True}})
+        options = {"up": {"noLocal": True, "retainAsPublished": True}}
+        await connect(place, mqttTopicMapping=table, mqtt5RouteOptions=options)
         above.say("round/2", "not passed on")
         here.say("round/3", "from here")
         await until(lambda: ("x/round/3", "from here") in above.heard and ("round/2", "not passed on") in here.heard)
         await rounds(above, here)
         assert ("x/round/2", "not passed on") not in above.heard
+
+        asks = Properties(PacketTypes.PUBLISH)
+        asks.ContentType, asks.ResponseTopic, asks.CorrelationData = "application/json", "round/answer", b"7"
+        asks.UserProperty = [("ward", "7")]
+        here.say("round/4", "kept", True, asks)
+        above.say("round/5", "asked", True, asks)
+        await until(lambda: "x/round/4" in above.said and "round/5" in here.said)
+        for found in (above.said["x/round/4"], here.said["round/5"]):
+            assert (found.ContentType, found.ResponseTopic, found.CorrelationData) == (
+                "application/json",
+                "round/answer",
+                b"7",
+            )
+            assert ("ward", "7") in found.UserProperty
+        assert here.said["round/5"].UserProperty == [("ward", "7")]
+        assert region.things.broker.retained("x/round/4") is not None
+        assert region.things.broker.retained("x/round/3") is None
+        assert place.broker.retained("round/5") is None

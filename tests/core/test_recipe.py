@@ -139,16 +139,16 @@ def test_a_mapping_that_cannot_be_kept_is_refused(entry: Any) -> None:
         {"other": {"noLocal": True}},
         {"up": {"noLocal": "yes"}},
         {"up": {"qos": 1}},
-        {"up": {"retainAsPublished": True}},
+        {"down": {"retainAsPublished": True}},
         {"down": {"noLocal": True}},
     ],
 )
 def test_route_options_that_cannot_be_kept_are_refused(options: Any) -> None:
     up = {"topic": "a", "source": "LocalMqtt", "target": "IotCore"}
     table = {"up": up, "down": {"topic": "a", "source": "IotCore", "target": "LocalMqtt"}}
-    good = {"up": {"noLocal": True, "retainAsPublished": False}, "down": {"noLocal": False}}
+    good = {"up": {"noLocal": True, "retainAsPublished": True}, "down": {"noLocal": False}}
     made = mappings({"mqttTopicMapping": table, "mqtt5RouteOptions": good})
-    assert [each.no_local for each in made] == [True, False]
+    assert [(each.no_local, each.retain) for each in made] == [(True, True), (False, False)]
     with pytest.raises(BadComponent, match=BRIDGE.replace(".", r"\.")):
         mappings({"mqttTopicMapping": table, "mqtt5RouteOptions": options})
 

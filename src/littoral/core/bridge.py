@@ -8,7 +8,8 @@ Configuration, as AWS documents it (and the ``merge`` of a deployment gives it):
 On a Littoral core, local publish/subscribe *is* the local broker, so Pubsub and LocalMqtt are one, and a mapping
 between these two has nothing to do.
 
-``mqtt5RouteOptions`` names mappings: with ``noLocal`` a message that the bridge brought is not sent on by that mapping.
+``mqtt5RouteOptions`` names mappings from the local broker: with ``noLocal`` a message that the bridge brought is not
+sent on by that mapping, with ``retainAsPublished`` one that is to be retained is to be so above, too.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class TopicMapping:
     up: bool
     prefix: str = ""  # set before the topic at the target
     no_local: bool = False  # nothing that the bridge itself brought
+    retain: bool = False  # as it was published
 
 
 def mappings(configuration: Mapping[str, Any]) -> tuple[TopicMapping, ...]:
@@ -49,7 +51,7 @@ def mappings(configuration: Mapping[str, Any]) -> tuple[TopicMapping, ...]:
         raise BadComponent(f"{BRIDGE}: mqtt5RouteOptions must be an object with names of mqttTopicMapping")
     for name, entry in options.items():
         _check_options(name, entry, table[name])
-    found = (_mapping(name, entry, options.get(name, {}).get("noLocal", False)) for name, entry in table.items())
+    found = (_mapping(name, entry, options.get(name, {})) for name, entry in table.items())
     return tuple(mapping for mapping in found if mapping is not None)
 
 
@@ -57,13 +59,11 @@ def _check_options(name: str, options: Any, mapping: Any) -> None:
     known = isinstance(options, dict) and not options.keys() - {"noLocal", "retainAsPublished"}
     if not known or not all(isinstance(each, bool) for each in options.values()):
         raise BadComponent(f"{BRIDGE}: mqtt5RouteOptions of {name} are noLocal and retainAsPublished, true or false")
-    if options.get("retainAsPublished"):
-        raise BadComponent(f"{BRIDGE}: {name}: retainAsPublished is not served by Littoral")
-    if options.get("noLocal") and not (isinstance(mapping, dict) and mapping.get("source") == LOCAL[0]):
-        raise BadComponent(f"{BRIDGE}: {name}: noLocal is of mappings whose source is {LOCAL[0]}")
+    if any(options.values()) and not (isinstance(mapping, dict) and mapping.get("source") == LOCAL[0]):
+        raise BadComponent(f"{BRIDGE}: {name}: {' and '.join(options)} is of mappings whose source is {LOCAL[0]}")
 
 
-def _mapping(name: str, entry: Any, no_local: bool) -> TopicMapping | None:
+def _mapping(name: str, entry: Any, options: Mapping[str, bool]) -> TopicMapping | None:
     if not isinstance(entry, dict) or set(entry) - {"topic", "source", "target", "targetTopicPrefix"}:
         raise BadComponent(f"{BRIDGE}: {name} must have topic, source, target and at most targetTopicPrefix")
     topic, source, target = (entry.get(key) for key in ("topic", "source", "target"))
@@ -81,4 +81,5 @@ def _mapping(name: str, entry: Any, no_local: bool) -> TopicMapping | None:
         if prefix:
             raise BadComponent(f"{BRIDGE}: {name}: LocalMqtt and Pubsub are one here, so a prefix between them is not")
         return None
-    return TopicMapping(name, str(topic), up=target == CLOUD, prefix=prefix, no_local=no_local)
+    no_local, retain = options.get("noLocal", False), options.get("retainAsPublished", False)
+    return TopicMapping(name, str(topic), target == CLOUD, prefix, no_local, retain)

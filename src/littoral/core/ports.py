@@ -10,9 +10,26 @@ from typing import Any, Protocol
 from littoral.aws.invoke import Invocation, InvokeResult
 from littoral.aws.service import Call
 from littoral.core.recipe import LambdaComponent
+from littoral.protocols.mqtt.properties import PublishProperties
 
 Deliver = Callable[[str, bytes, int], Awaitable[None] | None]
 """Takes a message's topic, payload and QoS (0 or 1). What it returns is awaited where the giver promises so."""
+
+
+class Said(Protocol):
+    """A message whole."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def payload(self) -> bytes: ...
+    @property
+    def qos(self) -> int: ...
+    @property
+    def retain(self) -> bool: ...
+    @property
+    def properties(self) -> PublishProperties | None: ...
+
 
 Heard = Callable[[str, bytes, str | None, str], Awaitable[None] | None]
 """Takes a message's topic, payload, content type and which component said it; "" for whoever is none. A publisher with
@@ -179,7 +196,12 @@ class Broker(Protocol):
         """Messages in order; a QoS 1 publisher is acknowledged when what the callback returned is done, and not
         at all when it raised."""
 
-    async def publish(self, topic: str, payload: bytes, qos: int) -> None: ...
+    def relay(self, filter: str, callback: Callable[[Said], Awaitable[None] | None]) -> Subscription:
+        """As ``tap``, for whoever takes messages whole."""
+
+    async def publish(
+        self, topic: str, payload: bytes, qos: int, properties: PublishProperties | None = None
+    ) -> None: ...
 
     def listen(self, filter: str, heard: Heard) -> Subscription: ...
 

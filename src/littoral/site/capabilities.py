@@ -314,8 +314,11 @@ class CoreBroker:
             filter, lambda publication: callback(publication.topic, publication.payload, publication.qos)
         )
 
-    async def publish(self, topic: str, payload: bytes, qos: int) -> None:
-        await self._broker.publish(Publication(topic, payload, qos))
+    def relay(self, filter: str, callback: Callable[[Publication], Awaitable[None] | None]) -> LocalSubscriber:
+        return self._broker.tap(filter, callback)
+
+    async def publish(self, topic: str, payload: bytes, qos: int, properties: PublishProperties | None = None) -> None:
+        await self._broker.publish(Publication(topic, payload, qos, properties=properties))
 
     def listen(self, filter: str, heard: Heard) -> LocalSubscriber:
         """For components: with the content type, and which component said it."""
