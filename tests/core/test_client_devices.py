@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from littoral.core.clientdevices.detector import addresses
+from littoral.core.clientdevices import detector
+from littoral.core.clientdevices.detector import Which, addresses, ipv6_of
 from littoral.core.clientdevices.groups import NAME, Device, groups_of, selection
 from littoral.core.clientdevices.settings import Own, settings_of
 from littoral.core.recipe import BadComponent
@@ -257,5 +258,26 @@ async def test_certificates_last_as_long_as_it_is_said_and_are_renewed_by_then(
 
 
 def test_addresses_are_this_machines() -> None:
-    assert "127.0.0.1" in addresses(loopback=True)
-    assert "127.0.0.1" not in addresses()
+    assert "127.0.0.1" in addresses(Which(any=True, loopback=True))
+    assert "127.0.0.1" not in addresses(Which(any=True))
+    assert addresses(Which(any=False, loopback=True)) == []
+
+
+def test_addresses_of_ipv6_are_those_that_can_be_used() -> None:
+    table = (
+        "fe8000000000000000fc00fffe000001 04 40 20 80     eth0\n"
+        "fd000000000000000000000000000002 04 40 00 82     eth0\n"
+        "fd000000000000000000000000000003 04 40 00 c0     eth0\n"  # tentative
+        "00000000000000000000000000000001 01 80 10 80       lo\n"
+    )
+    found = list(ipv6_of(table))
+    assert [str(each) for each in found] == ["fe80::fc:ff:fe00:1", "fd00::2", "::1"]
+    wanted = detector.settings_of({"includeIPv6Addrs": "true", "includeIPv6LoopbackAddrs": True})
+    assert [wanted.ipv6.has(each) for each in found] == [False, True, True]
+    assert wanted.ipv4 == Which(any=True)
+
+
+@pytest.mark.parametrize("configuration", [{"defaultPort": 0}, {"includeIPv6Addrs": 1}, {"includeIPv5Addrs": True}])
+def test_what_is_no_configuration_of_the_detector(configuration: Any) -> None:
+    with pytest.raises(BadComponent, match="IPDetector"):
+        detector.settings_of(configuration)

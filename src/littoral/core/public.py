@@ -79,7 +79,7 @@ PUBLIC: Mapping[str, Public] = {
         Public(streammanager.NAME, streammanager.settings_of, streammanager.DEFAULTS),
         Public(tes.NAME, tes.check),
         Public(groups.NAME, clientdevices.settings_of),
-        Public(detector.NAME, detector.check),
+        Public(detector.NAME, detector.settings_of),
         *(Public(name, nothing_to_say(name, "the broker is the core's own")) for name in BROKERS),
         Public(CLI, nothing_to_say(CLI, "the core's own user, and components by their policy, may deploy")),
         Public(subscriptions.NAME, subscriptions.subscriptions),

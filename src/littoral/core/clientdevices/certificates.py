@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Collection
 from typing import Final
 
-from littoral.core.clientdevices.detector import addresses
+from littoral.core.clientdevices.detector import Which, addresses
 from littoral.core.clientdevices.groups import NAME
 from littoral.core.clientdevices.ports import ClientPlace, ServerCertificate
 from littoral.core.clientdevices.settings import Own, Settings
@@ -131,7 +131,8 @@ class BrokerCertificates:
 
 
 def _here() -> frozenset[str]:
-    return frozenset(addresses(loopback=True, link_local=True))
+    every = Which(any=True, loopback=True, link_local=True)
+    return frozenset(addresses(every, every))
 
 
 def _is_host(text: str) -> bool:
