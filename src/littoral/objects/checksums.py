@@ -162,7 +162,7 @@ class Digests:
         if self.algorithm is not None:
             self._other = self.algorithm.new()
 
-    def update(self, data: bytes | bytearray) -> None:
+    def update(self, data: bytes | bytearray | memoryview) -> None:
         self.size += len(data)
         self._md5.update(data)
         if self._other is not None:

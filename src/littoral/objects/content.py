@@ -1,7 +1,6 @@
 """Bytes in and out: bodies become inline bytes or blobs, objects become response bodies, doomed blobs go.
 
-Theory. A body is read in strides of 1 MiB; while one stride is hashed in a thread and handed to the blob writer the
-next is on its way in, so a body of any size costs a few MiB. Blobs never change and have names of chance: an object
+Theory. A body of any size costs a few MiB (``pouring``). Blobs never change and have names of chance: an object
 that is overwritten while it is read goes on reading its own. A blob that nobody names any more is removed once those
 who stream it have ended; the store keeps its file for some more seconds, for those who were just given its path.
 """
@@ -25,16 +24,15 @@ from littoral.objects.checksums import Digests, Stated
 from littoral.objects.conditions import Span
 from littoral.objects.damage import Damage
 from littoral.objects.encryption import Sealing
-from littoral.objects.errors import damaged, disk, error, upload
+from littoral.objects.errors import damaged, disk, upload
 from littoral.objects.facts import Content, Piece, Stored
 from littoral.objects.index import Index
 from littoral.objects.inline import IN_INDEX, INLINE, Received, check_length, etag, inline_bytes, inlined
+from littoral.objects.pouring import PUT_LIMIT, pour, too_large
 from littoral.store.contract import BlobInfo, Blobs, BlobWriter, Damaged, NotFound, StoreError, Sums
 from littoral.store.frames import CannotOpen, Opener, Sealer, sealed, sealed_span
 
 log = logging.getLogger("littoral.objects")
-STRIDE = 1024 * 1024
-PUT_LIMIT = 5 * 1024**3  # bytes in one PutObject or UploadPart
 SWEEP = 1000
 
 
@@ -104,7 +102,7 @@ class Shelf:
         Raises BadDigest, IncompleteBody, EntityTooLarge, InternalError, and leaves nothing then.
         """
         if length is not None and length > PUT_LIMIT:
-            raise _too_large(length)
+            raise too_large(length)
         if inline and length is not None and length <= within:
             with upload():
                 data = await body.read(within)
@@ -114,7 +112,7 @@ class Shelf:
         with upload():
             writer = await self._blobs.create(name)
             try:
-                await _pour(body, digests, writer, None if sealing is None else Sealer(sealing.key, name))
+                await pour(body, digests, writer, None if sealing is None else Sealer(sealing.key, name))
                 check_length(digests.size, length)
                 checksum = stated.verify(digests, trailers)
                 await writer.commit()
@@ -392,37 +390,3 @@ def cut(pieces: Sequence[Piece], span: Span) -> list[tuple[Piece, int, int]]:
             cuts.append((piece, first - at, last - first))
         at += piece.size
     return cuts
-
-
-async def _pour(body: Body, digests: Digests, writer: BlobWriter, sealer: Sealer | None) -> None:
-    stride, size = bytearray(), 0
-    hashing: asyncio.Future[None] | None = None
-    try:
-        async for chunk in body:
-            size += len(chunk)
-            if size > PUT_LIMIT:
-                raise _too_large(size)
-            stride += chunk
-            if len(stride) >= STRIDE:
-                if hashing is not None:
-                    await hashing
-                hashing = asyncio.ensure_future(asyncio.to_thread(digests.update, stride))
-                await writer.write(await _as_kept(stride, sealer))
-                stride = bytearray()
-    finally:
-        if hashing is not None:
-            await asyncio.wait([hashing])
-    if stride:
-        await asyncio.to_thread(digests.update, stride)
-        await writer.write(await _as_kept(stride, sealer))
-    if sealer is not None:
-        await writer.write(memoryview(sealer.finish()))
-
-
-async def _as_kept(stride: bytearray, sealer: Sealer | None) -> memoryview:
-    return memoryview(stride if sealer is None else await asyncio.to_thread(sealer.update, stride))
-
-
-def _too_large(size: int) -> ServiceError:
-    message = "Your proposed upload exceeds the maximum allowed size"
-    return error("EntityTooLarge", message, ProposedSize=size, MaxSizeAllowed=PUT_LIMIT)

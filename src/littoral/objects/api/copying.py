@@ -20,13 +20,14 @@ from littoral.objects.api.parts import (
 )
 from littoral.objects.checksums import ALGORITHMS, Algorithm, Checksum, Digests, Stated, algorithm_of
 from littoral.objects.conditions import ReadConditions, Span, check_write_conditions
-from littoral.objects.content import PUT_LIMIT, Chunks
+from littoral.objects.content import Chunks
 from littoral.objects.encryption import CustomerKey, Encryption, Sealing, customer_key
 from littoral.objects.errors import error, invalid_argument
 from littoral.objects.facts import Content, Facts, Stored, version_member
 from littoral.objects.lifecycle import expiration
 from littoral.objects.locks import lock_of
 from littoral.objects.names import check_key
+from littoral.objects.pouring import PUT_LIMIT
 from littoral.objects.steps import WriteConditions
 
 

@@ -20,7 +20,7 @@ from littoral.objects.access.needs import WRITE_OBJECT
 from littoral.objects.api.parts import DEFAULT_TYPE, Operations, origin_of
 from littoral.objects.checksums import ALGORITHMS, Algorithm, Stated
 from littoral.objects.conditions import Span
-from littoral.objects.content import STRIDE, Chunks
+from littoral.objects.content import Chunks
 from littoral.objects.encryption import CustomerKey, Sealing
 from littoral.objects.events import Origin
 from littoral.objects.facts import Bucket, Content, Facts, Tags, Upload
@@ -28,6 +28,7 @@ from littoral.objects.inline import INLINE, Received, inlined
 from littoral.objects.locks import Lock
 from littoral.objects.placing import New
 from littoral.objects.steps import NO_CONDITIONS, WriteConditions
+from littoral.store.strides import STRIDE
 
 if TYPE_CHECKING:
     from littoral.objects.archives import Archive, Member

@@ -10,11 +10,12 @@ from littoral.objects.access.needs import READ_OBJECT
 from littoral.objects.api.parts import Operations, decoded_length, source_of
 from littoral.objects.checksums import ALGORITHMS, Checksum, Digests, Stated
 from littoral.objects.conditions import ReadConditions, copy_span
-from littoral.objects.content import PUT_LIMIT, Chunks
+from littoral.objects.content import Chunks
 from littoral.objects.encryption import CUSTOMER, CustomerKey, Sealing, customer_key
 from littoral.objects.errors import error, invalid_argument
 from littoral.objects.facts import Upload, UploadedPart
 from littoral.objects.inline import Received
+from littoral.objects.pouring import PUT_LIMIT
 
 MOST_PARTS = 10_000
 

@@ -25,6 +25,7 @@ from littoral.store.durable import fsync_folder
 from littoral.store.embedded.blobrows import BlobRows, Row
 from littoral.store.embedded.database import Database
 from littoral.store.embedded.keys import check_key
+from littoral.store.embedded.past import NewFile
 from littoral.store.embedded.sealing import HEAD, BlobSeal, span
 from littoral.store.embedded.sums import BLOCK, Summing, Sums
 from littoral.store.frames import CannotOpen, Opener, Sealer
@@ -121,7 +122,7 @@ class EmbeddedBlobWriter:
         self._sums = Summing()
         self._sealer: Sealer | None = None
         self._buffer = bytearray()
-        self._file: IO[bytes] | None = None
+        self._file: NewFile | None = None
         self._over = False  # committed, aborted or failed
 
     async def write(self, chunk: bytes | memoryview) -> None:
@@ -155,19 +156,19 @@ class EmbeddedBlobWriter:
 
     def _append(self, data: bytes | bytearray | memoryview) -> None:
         if self._file is None:
-            self._file = self._temporary.open("xb", buffering=0)
+            self._file = NewFile(self._temporary)
             if self._blobs.seal is not None:
                 head, self._sealer = self._blobs.seal.sealer(self._final.name)
-                _write_all(self._file, head)
+                self._file.write(head)
         self._sums.update(data)
-        _write_all(self._file, data if self._sealer is None else self._sealer.update(data))
+        self._file.write(data if self._sealer is None else self._sealer.update(data))
 
     def _publish(self, data: bytearray) -> None:
         self._append(data)
         assert self._file is not None
         if self._sealer is not None:
-            _write_all(self._file, self._sealer.finish())
-        os.fsync(self._file.fileno())
+            self._file.write(self._sealer.finish())
+        self._file.sync()
         self._file.close()
         self._temporary.rename(self._final)
         fsync_folder(self._final.parent)
@@ -208,12 +209,6 @@ def remove_orphans(database: Database, folder: Path) -> None:
         for file in bucket.iterdir():
             if file.name not in known:
                 file.unlink()
-
-
-def _write_all(file: IO[bytes], data: bytes | bytearray | memoryview) -> None:
-    left = memoryview(data)
-    while left:
-        left = left[file.write(left) :]
 
 
 def _sums(row: Row) -> Sums | None:
