@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from urllib.parse import parse_qsl
 
 from littoral.aws import models, routes
@@ -108,7 +109,9 @@ def _by_route(asked: Asked, service: str) -> str:
     if service == "s3" and path.count("/") == 2 and path.endswith("/"):
         path = path[:-1]  # "/bucket/" is the bucket
     found = routes.only_route(service, request.method, path)
-    if found is None:
+    if found is None and not asked.parts.query:
+        found = routes.bare_route(service, request.method, path, asked.parts.fields)
+    elif found is None:
         names = {name.decode("latin-1") for name in asked.parts.fields}
         found = routes.match(service, request.method, path, dict(asked.parts.query), names)
     if found is None:
@@ -130,5 +133,11 @@ def _by_action(asked: Asked, service: str) -> str:
 
 def virtual_path(request: Request) -> str:
     """The path with the bucket in front, whether the client put it there or into the host name."""
-    found = VIRTUAL_HOST.match(request.host.lower())
-    return f"/{found['bucket']}{request.raw_path}" if found else request.raw_path
+    bucket = _bucket_of(request.host)
+    return f"/{bucket}{request.raw_path}" if bucket is not None else request.raw_path
+
+
+@lru_cache(256)
+def _bucket_of(host: str) -> str | None:
+    found = VIRTUAL_HOST.match(host.lower())
+    return None if found is None else found["bucket"]

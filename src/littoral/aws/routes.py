@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
@@ -83,11 +84,25 @@ def _route(service: str, operation: OperationModel) -> Route:
 def only_route(service: str, method: str, path: str) -> tuple[str, dict[str, str]] | None:
     """What ``match`` finds whatever the query and the headers are: where the path is one operation's alone. None where
     it must be asked."""
-    found = _on_path(service, method, path)
+    found = _on_path(service, method, path).routes
     if len(found) != 1 or found[0][0].literal_query:
         return None
     route, labels = found[0]
     return route.operation, labels.copy()
+
+
+def bare_route(service: str, method: str, path: str, fields: Collection[bytes]) -> tuple[str, dict[str, str]] | None:
+    """What ``match`` finds where there is no query. Of the headers only those count that a route of the path requires,
+    so what was found before is found again."""
+    found = _on_path(service, method, path)
+    telling = found.telling.intersection(fields) if found.telling else found.telling
+    known = found.bare.get(telling)
+    if known is None:
+        known = match(service, method, path, {}, {name.decode("latin-1") for name in telling})
+        if known is None:
+            return None
+        found.bare[telling] = known
+    return known[0], known[1].copy()
 
 
 def match(
@@ -100,7 +115,7 @@ def match(
     """
     best: tuple[tuple[int, ...], Route, dict[str, str]] | None = None
     lower = {name.lower() for name in query}
-    for route, labels in _on_path(service, method, path):
+    for route, labels in _on_path(service, method, path).routes:
         if not all(name in query and (value is None or query[name] == value) for name, value in route.literal_query):
             continue
         lacking = len(route.required_query - lower) + len(route.required_headers - headers)
@@ -113,14 +128,29 @@ def match(
     return best[1].operation, dict(best[2])
 
 
+@dataclass(frozen=True, slots=True)
+class OnPath:
+    """The routes that a path fits, with its labels decoded."""
+
+    routes: list[tuple[Route, dict[str, str]]]
+    telling: frozenset[bytes]  # the headers that one of them requires
+    bare: dict[frozenset[bytes], tuple[str, dict[str, str]]]  # what was found without a query, by those that came
+
+
 @lru_cache(maxsize=4096)
-def _on_path(service: str, method: str, path: str) -> list[tuple[Route, dict[str, str]]]:
-    """The routes that a path fits, with its labels decoded. Kept: a hot function's path is asked for all the time, and
-    matching it against every route of its service took 40 µs."""
-    found = []
+def _on_path(service: str, method: str, path: str) -> OnPath:
+    """Kept: a hot function's path is asked for all the time, and matching it against every route of its service took
+    40 µs. Of S3's routes many have the same form, which is tried once."""
+    found: list[tuple[Route, dict[str, str]]] = []
+    tried: dict[tuple[re.Pattern[str], tuple[str, ...]], dict[str, str] | None] = {}
     for route in routes(service).get(method, ()):
-        match_ = route.path.match(path)
-        if match_ is not None:
-            values = [unquote(value) for value in match_.groups()]
-            found.append((route, dict(zip(route.labels, values, strict=True))))
-    return found
+        form = route.path, route.labels
+        if form not in tried:
+            match_ = route.path.match(path)
+            values = [] if match_ is None else [unquote(value) for value in match_.groups()]
+            tried[form] = None if match_ is None else dict(zip(route.labels, values, strict=True))
+        labels = tried[form]
+        if labels is not None:
+            found.append((route, labels))
+    telling = frozenset(name.encode("latin-1") for route, _ in found for name in route.required_headers)
+    return OnPath(found, telling, {})

@@ -136,12 +136,22 @@ class Shelf:
 
     # --------------------------------------------------------------------------------------------------- out
 
+    def at_hand(self, content: Content, span: Span, key: bytes | None) -> bytes | None:
+        """What ``body`` gives, where the bytes came with the index. Raises InternalError where they are damaged."""
+        if content.inline is None:
+            return None
+        try:
+            data = inline_bytes(content, key)
+        except Damaged as problem:
+            raise damaged() from problem
+        return data if span.length == len(data) else data[span.start : span.start + span.length]
+
     async def body(self, content: Content, span: Span, key: bytes | None) -> ResponseBody:
         """The bytes of the span: sent by the kernel where they lie in one file and nobody has to open them. ``key`` is
         the object's data key, None where it is not encrypted. Raises NotFound where they went."""
-        if content.inline is not None:
-            with disk():
-                return inline_bytes(content, key)[span.start : span.start + span.length]
+        at_hand = self.at_hand(content, span, key)
+        if at_hand is not None:
+            return at_hand
         cuts = cut(content.pieces, span)
         if not cuts:
             return b""

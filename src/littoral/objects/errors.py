@@ -144,13 +144,18 @@ def disk() -> Iterator[None]:
     ServiceUnavailable, where the disk is another endpoint's and cannot be reached."""
     try:
         yield
-    except StorageAway as problem:
-        message = "The storage behind this place cannot be reached now; nothing was changed. Please try again."
-        raise error("ServiceUnavailable", message) from problem
-    except Damaged as problem:
-        raise damaged() from problem
     except StorageFailed as problem:
-        raise error("InternalError", "The storage could not take the request; nothing was changed") from problem
+        raise refused(problem) from problem
+
+
+def refused(problem: StorageFailed) -> ServiceError:
+    """As ``disk`` says it."""
+    if isinstance(problem, StorageAway):
+        message = "The storage behind this place cannot be reached now; nothing was changed. Please try again."
+        return error("ServiceUnavailable", message)
+    if isinstance(problem, Damaged):
+        return damaged()
+    return error("InternalError", "The storage could not take the request; nothing was changed")
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 from littoral.objects.access.acl import Acl
@@ -13,6 +14,7 @@ from littoral.objects.errors import error
 from littoral.objects.locks import OPEN, Lock
 
 Tags = tuple[tuple[str, str], ...]
+SHORT = 512  # characters of facts that are remembered
 PLAIN_CLASS = "STANDARD"  # the storage class of objects that name none
 ENFORCED = "BucketOwnerEnforced"
 _text = json.JSONEncoder(separators=(",", ":")).encode
@@ -57,6 +59,11 @@ class Facts:
 
     @classmethod
     def load(cls, text: str) -> Facts:
+        """What many objects have alike is read once: nobody changes it."""
+        return _loaded(text) if len(text) <= SHORT else cls._load(text)
+
+    @classmethod
+    def _load(cls, text: str) -> Facts:
         raw = json.loads(text)
         checksum = Checksum(**raw["checksum"]) if raw["checksum"] else None
         encryption = Encryption(**raw["encryption"]) if raw.get("encryption") else None
@@ -83,6 +90,11 @@ class Facts:
 
     def with_checksum(self, checksum: Checksum | None) -> Facts:
         return replace(self, checksum=checksum)
+
+
+@lru_cache(256)
+def _loaded(text: str) -> Facts:
+    return Facts._load(text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,7 @@ READ = (
     " (SELECT versioning FROM buckets WHERE name = bucket), (SELECT lifecycle FROM buckets WHERE name = bucket)"
 )
 WIDTH = 12  # columns of READ
+FIND = f"{READ} FROM objects WHERE bucket = ? AND key = ?"
 OWNED = READ.replace("SELECT", "SELECT bucket, key,", 1)
 HEAVY = 200  # rows in one transaction from which it runs on the writer's thread
 
@@ -79,7 +80,7 @@ class Index(TierRows, ReplicationRows):
 
     def find(self, bucket: str, key: str) -> Stored | None:
         """Raises NoSuchBucket."""
-        found = self.read(f"{READ} FROM objects WHERE bucket = ? AND key = ?", (bucket, key))
+        found = self.read(FIND, (bucket, key))
         if not found:
             self.bucket(bucket)
             return None

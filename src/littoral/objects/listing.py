@@ -68,6 +68,12 @@ def list_many(
 
 def _take(page: Page, rows: Sequence[Row], prefix: str, delimiter: str, limit: int) -> tuple[str | bytes, Any]:
     """Add rows to the page until it is full; where to go on, and behind which id."""
+    if not delimiter:
+        room = limit - page.count
+        page.rows += rows[:room]
+        page.truncated = len(rows) > room
+        page.last, page.last_id = page.rows[-1][:2]
+        return page.last, page.last_id
     group = page.prefixes[-1] if page.prefixes else None
     for row in rows:
         key: str = row[0]

@@ -221,16 +221,17 @@ def _rest_writer(codecs: Codecs, model: OperationModel, shape: Shape, *, xml: bo
     elif within:
         body = _document(codecs, model, shape, within, xml=xml)
     content_type = (b"content-type", body[0].encode()) if body is not None else (b"", b"")
-    says_type = any(member.serialization.get("name", "").lower() == "content-type" for member in outside.values())
+    types = [each for each, member in outside.items() if member.serialization.get("name", "").lower() == "content-type"]
+    typed = types[0] if types else ""
 
     def write(result: Mapping[str, Any], response: Response, request_id: str) -> None:
         for name, value in result.items():
-            if value is not None and name in headers:
-                headers[name](value, response)
+            if value is not None and (writer := headers.get(name)) is not None:
+                writer(value, response)
         given = result if payload is None else result.get(payload)
         if body is not None and given is not None:
             response.body = body[1](given)
-            if not says_type or "content-type" not in response.headers:
+            if result.get(typed) is None:
                 response.headers.raw.append(content_type)
 
     return write

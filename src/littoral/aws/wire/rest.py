@@ -198,7 +198,11 @@ def writer(member: Shape, name: str) -> Writer:
         return _status
     if place == "headers":
         return _prefix_writer(wire)
-    return _header_writer(wire.lower().encode(), _header_text(member))
+    name_of_it = wire.lower().encode()
+    if member.type_name in ("integer", "long"):
+        return _number_writer(name_of_it)
+    text = _header_text(member)
+    return _text_writer(name_of_it) if text is str else _header_writer(name_of_it, text)
 
 
 def _status(value: Any, response: Response) -> None:
@@ -220,6 +224,22 @@ def _header_text(member: Shape) -> TextWriter:
         item = text_writer(member.member, "rfc822")
         return lambda value: ", ".join(map(item, value))
     return text_writer(member, "rfc822")
+
+
+def _number_writer(wire: bytes) -> Writer:
+    def write(value: Any, response: Response) -> None:
+        response.headers.raw.append((wire, b"%d" % value))
+
+    return write
+
+
+def _text_writer(wire: bytes) -> Writer:
+    def write(value: Any, response: Response) -> None:
+        text = str(value)
+        plain = text.isascii() and text.isprintable()
+        response.headers.raw.append((wire, text.encode() if plain else header_value(text)))
+
+    return write
 
 
 def _header_writer(wire: bytes, text: TextWriter) -> Writer:

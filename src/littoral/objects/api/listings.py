@@ -115,8 +115,8 @@ class ListOperations(Operations):
             "LastModified": modified,
             "ETag": f'"{etag}"',
             "Size": size,
+            **told_in_lists(facts),
         }
-        entry |= told_in_lists(facts)
         if owners is not None:
             entry["Owner"] = self._owner_of(owners, Facts.load(facts))
         return entry
@@ -127,8 +127,9 @@ def told_in_lists(facts: str) -> dict[str, Any]:
     found = None if '"StorageClass"' in facts else _CHECKSUM(facts)
     if found is not None:
         algorithm, kind = found.groups()
-        plain: dict[str, Any] = {"StorageClass": PLAIN_CLASS}
-        return plain if kind is None else plain | {"ChecksumAlgorithm": [algorithm], "ChecksumType": kind}
+        if kind is None:
+            return {"StorageClass": PLAIN_CLASS}
+        return {"StorageClass": PLAIN_CLASS, "ChecksumAlgorithm": [algorithm], "ChecksumType": kind}
     kept = json.loads(facts)
     told: dict[str, Any] = {"StorageClass": kept["headers"].get("StorageClass", PLAIN_CLASS)}
     if checksum := kept["checksum"]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any
 
 from littoral.aws.service import Call, Output, operation
+from littoral.net.message import ResponseBody
 from littoral.objects.api.parts import Operations
 from littoral.objects.checksums import ALGORITHMS
 from littoral.objects.conditions import ReadConditions, Span, span_of
@@ -21,7 +23,7 @@ LAST_ATTEMPT = (False, False, True)  # an object may be overwritten between inde
 
 class ReadOperations(Operations):
     @operation(harmless={"RequestPayer"})
-    async def get_object(
+    def get_object(
         self,
         call: Call,
         *,
@@ -45,7 +47,8 @@ class ReadOperations(Operations):
         sse_customer_key: str | None = None,
         sse_customer_key_md5: str | None = None,
         expected_bucket_owner: str | None = None,
-    ) -> Output:
+    ) -> Output | Awaitable[Output]:
+        """At once where the bytes lie in the index."""
         check_version(version_id)
         _check_asked(call)
         self._check_owner(bucket, expected_bucket_owner)
@@ -59,23 +62,39 @@ class ReadOperations(Operations):
             ContentType=response_content_type,
             Expires=response_expires,
         )
-        for last in LAST_ATTEMPT:
+
+        def find() -> tuple[Stored, Span, bytes | None]:
             stored, span = self._found(bucket, key, version_id, conditions, range, part_number)
-            data_key = self._keys.opened(stored.facts.encryption, customer)
-            try:
-                body = await self._shelf.body(stored.content, span, data_key)
-            except NotFound as problem:
-                if last:
-                    raise error("InternalError", "The object's bytes are not where the index says") from problem
-                continue
+            return stored, span, self._keys.opened(stored.facts.encryption, customer)
+
+        def answer(stored: Stored, span: Span, body: ResponseBody) -> Output:
             output = described(stored, span, checksums=checksum_mode == "ENABLED", part_number=part_number)
             output |= overrides
             output["Body"] = body
             return output
+
+        stored, span, data_key = find()
+        at_hand = self._shelf.at_hand(stored.content, span, data_key)
+        if at_hand is not None:
+            return answer(stored, span, at_hand)
+        return self._from_shelf(find, answer)
+
+    async def _from_shelf(
+        self,
+        find: Callable[[], tuple[Stored, Span, bytes | None]],
+        answer: Callable[[Stored, Span, ResponseBody], Output],
+    ) -> Output:
+        for last in LAST_ATTEMPT:
+            stored, span, data_key = find()
+            try:
+                return answer(stored, span, await self._shelf.body(stored.content, span, data_key))
+            except NotFound as problem:
+                if last:
+                    raise error("InternalError", "The object's bytes are not where the index says") from problem
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     @operation(harmless={"RequestPayer"})
-    async def head_object(
+    def head_object(
         self,
         call: Call,
         *,

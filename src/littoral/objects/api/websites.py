@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -74,9 +75,10 @@ class WebsiteOperations(ReadOperations):
         self._gate.admit(call, {"Bucket": bucket, "Key": key})
         headers = call.request.headers
         read = self.head_object if call.operation == "HeadObject" else self.get_object
-        output: Output = await read(
+        reading: Output | Awaitable[Output] = read(
             call, bucket=bucket, key=key, range=headers.get("range"), if_none_match=headers.get("if-none-match")
         )
+        output = await reading if isinstance(reading, Awaitable) else reading
         elsewhere = output.pop("WebsiteRedirectLocation", None)
         return output if elsewhere is None else _moved(elsewhere, 301)
 
