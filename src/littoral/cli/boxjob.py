@@ -23,6 +23,7 @@ from littoral.box.transfer.bucket import Keys, Refused
 from littoral.box.transfer.folder import Folder
 from littoral.box.transfer.moving import Mover
 from littoral.box.transfer.objects import Objects
+from littoral.box.transfer.sums import CRC64, SHA256
 from littoral.cli.asking import Failed, address, ask
 from littoral.cli.credentials import CREDENTIALS_FILE
 from littoral.cli.table import aligned
@@ -35,6 +36,7 @@ from littoral.site.settings import Loaded, read_credentials
 STEPS: Final = "/_littoral/box/jobs/"
 EVERY: Final = 1.0  # seconds between two words to the region of how far it is
 WHERE: Final = "box-jobs"  # the prefix of reports and logs
+SUMS: Final = (SHA256, CRC64)  # columns of a log: of each object there is one
 
 
 def manifest(loaded: Loaded, job: str, file: Path | None, *, code: bool, ready: bool) -> int:
@@ -166,7 +168,7 @@ class Carrying:
         report.join(folder / "report.jsonl", summary, parts, authority)
         for _, part in parts:
             part.unlink()
-        _write_csv(folder / "success.csv", ("Bucket", "Key", "FileSize", "SHA256"), _succeeded(folder / "report.jsonl"))
+        _write_csv(folder / "success.csv", ("Bucket", "Key", "FileSize", *SUMS), _succeeded(folder / "report.jsonl"))
         _write_csv(folder / "failure.csv", ("Bucket", "Key", "Reason"), ())
         bucket, prefix = self.ranges[0].bucket, f"{WHERE}/{self.job}/"
         quiet = How(as_json=True)
@@ -216,7 +218,7 @@ class Watch:
 
 def _succeeded(whole: Path) -> Iterator[tuple[Any, ...]]:
     for told in report.entries(whole):
-        yield told["bucket"], told["key"], told["size"], told["sha256"]
+        yield told["bucket"], told["key"], told["size"], *(told.get(name.lower(), "") for name in SUMS)
 
 
 def _write_csv(file: Path, head: Sequence[str], rows: Iterator[tuple[Any, ...]] | tuple[()]) -> None:

@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 Idle = deque[ClientConnection]
-RequestBody = bytes | AsyncIterator[bytes] | Body | None
+RequestBody = bytes | AsyncIterator[bytes] | AsyncIterator[memoryview] | Body | None
 UNIX = -1  # as a port: the host is the path of a Unix socket
 _IDEMPOTENT = frozenset(("GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"))
 

@@ -67,7 +67,7 @@ class ClientConnection(Paced):
         self,
         method: str,
         head: bytes,
-        body: bytes | AsyncIterator[bytes] | Body | None,
+        body: bytes | AsyncIterator[bytes] | AsyncIterator[memoryview] | Body | None,
         length: int | None,
         timeout: float,
         *,
@@ -148,7 +148,7 @@ class ClientConnection(Paced):
             upload.cancel()
             await asyncio.gather(upload, return_exceptions=True)
 
-    async def _send(self, body: AsyncIterator[bytes] | Body, length: int | None) -> None:
+    async def _send(self, body: AsyncIterator[bytes] | AsyncIterator[memoryview] | Body, length: int | None) -> None:
         """The request body, paced by the server. An iterator's own failure becomes the request's."""
         sent = 0
         try:
@@ -157,7 +157,9 @@ class ClientConnection(Paced):
                 if length is not None and sent > length:
                     raise ValueError(f"the request body goes on after its {length} bytes")
                 if data:
-                    self._transport.write(data if length is not None else b"%x\r\n%b\r\n" % (len(data), data))
+                    self._transport.write(
+                        data if length is not None else b"".join((b"%x\r\n" % len(data), data, b"\r\n"))
+                    )
                 self._progress = self._loop.time()
                 if self._blocked is not None:
                     await self._blocked

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from littoral.box.transfer.items import About, Item
+from littoral.box.transfer.sums import SHA256, Sum, sum_of
 
 SMALL: Final = 256 * 1024  # bytes up to which a file goes with others
 MOST: Final = 500  # files in a batch
@@ -27,8 +28,8 @@ class Content:
 @dataclass(frozen=True, slots=True)
 class Batch:
     archive: bytes
-    sha256: bytes
-    digests: Sequence[tuple[str, str]]  # SHA-256 and MD5 of each, hex
+    known: Sum
+    digests: Sequence[tuple[Sum, str]]  # SHA-256 of each, and its MD5 in hex digits
 
 
 def fits(key: str, about: About) -> bool:
@@ -45,11 +46,8 @@ def pack(contents: Sequence[Content]) -> Batch:
     for one in contents:
         blocks += _entry(one).tobuf(tarfile.GNU_FORMAT), one.data, bytes(-len(one.data) % tarfile.BLOCKSIZE)
     data = b"".join((*blocks, bytes(2 * tarfile.BLOCKSIZE)))
-    digests = [
-        (hashlib.sha256(one.data).hexdigest(), hashlib.md5(one.data, usedforsecurity=False).hexdigest())
-        for one in contents
-    ]
-    return Batch(data, hashlib.sha256(data).digest(), digests)
+    digests = [(sum_of(SHA256, one.data), hashlib.md5(one.data, usedforsecurity=False).hexdigest()) for one in contents]
+    return Batch(data, sum_of(SHA256, data), digests)
 
 
 def _entry(content: Content) -> tarfile.TarInfo:

@@ -1,27 +1,37 @@
 """A bucket at an S3 endpoint: what a transfer asks of one, as a source and as a destination. Each call is one request.
 
 Raises Refused for an answer that says no, Unanswered where none came and it may be asked again.
+
+What is written has a checksum that the other side holds against what it got: CRC64NVME, and the signature leaves the
+body out, where nobody on the way can change it (TLS, or this very machine) and the endpoint knows of it, which its
+answers show. Else SHA-256, which the signature is over, and which every S3 endpoint verifies.
 """
 
 from __future__ import annotations
 
-import base64
 import ssl
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
-from urllib.parse import quote, unquote_plus, urlencode
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+from urllib.parse import quote, unquote_plus, urlencode, urlsplit
 from xml.etree import ElementTree
 
 from littoral.aws.sign import sign
+from littoral.box.transfer.sums import CRC64, SHA256, Bytes, Sum, sum_of
 from littoral.net.client import ClientResponse, HttpClient, RequestFailed, Timeout
 from littoral.net.message import BodyError, Headers
 
+T = TypeVar("T")
 MOST_ANSWER: Final = 16 * 1024 * 1024  # bytes of a document
 MORE, LESS = 1.5, 0.9  # how patience changes with each request that met silence, and each that did not
 MOST_PATIENCE: Final = 120.0  # seconds
 AGAIN: Final = frozenset((408, 429, 500, 502, 503, 504))
+SPOILED: Final = frozenset(("BadDigest", "XAmzContentSHA256Mismatch"))  # on its way
+STRIDE: Final = 256 * 1024  # bytes that are written at once
+UNKNOWN: Final = frozenset((400, 501))  # as those answer who do not know a checksum
+SHOWN: Final = {"x-amz-checksum-mode": "ENABLED"}
+HERE: Final = frozenset(("localhost", "127.0.0.1", "::1"))
 
 
 class Refused(Exception):
@@ -53,6 +63,16 @@ class Listed:
     modified: str
 
 
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """One in parts. ``algorithm`` is "" where the endpoint keeps no checksums; ``parts`` are those that are there, by
+    number: size, ETag, and checksum as base64."""
+
+    id: str
+    algorithm: str
+    parts: Mapping[int, tuple[int, str, str]] = field(default_factory=dict)
+
+
 class Bucket:
     """``url`` is the endpoint's."""
 
@@ -72,6 +92,8 @@ class Bucket:
         self._least = self._patience = patience  # seconds of silence
         self.name = name
         self.place = self._base
+        parts = urlsplit(url)
+        self.algorithm = CRC64 if parts.scheme == "https" or parts.hostname in HERE else SHA256
 
     # ------------------------------------------------------------------------------------------------ written
 
@@ -83,46 +105,82 @@ class Bucket:
             if refused.code != "BucketAlreadyOwnedByYou":
                 raise
 
-    async def put(self, key: str, data: bytes, sha256: bytes, headers: Mapping[str, str]) -> str:
+    async def put(self, key: str, data: Bytes, headers: Mapping[str, str]) -> tuple[str, Sum]:
+        """The ETag, and the checksum that was verified."""
+        if self.algorithm == CRC64:
+            known = sum_of(CRC64, data)
+            told = await self._unless_unknown(self._ask("PUT", key, data=data, known=known, headers=headers))
+            if told is not None and told[0].get(known.header) == known.value:
+                return _etag(told[0]), known
+        known = sum_of(SHA256, data)
+        etag = await self.put_signed(key, data, known, headers)
+        self.algorithm = SHA256
+        return etag, known
+
+    async def put_signed(self, key: str, data: Bytes, known: Sum, headers: Mapping[str, str]) -> str:
+        """The ETag. ``known`` is its SHA-256."""
+        told, _ = await self._ask("PUT", key, data=data, known=known, headers=headers)
+        return _etag(told)
+
+    async def begin(self, key: str, headers: Mapping[str, str]) -> Upload:
+        if self.algorithm == CRC64:
+            made = await self._unless_unknown(self._begin(key, headers, CRC64))
+            if made is not None and made.algorithm == CRC64:
+                return made
+            if made is not None:
+                await self.abort(key, made.id)
+        made = await self._begin(key, headers, SHA256)
+        self.algorithm = SHA256
+        return made
+
+    async def _begin(self, key: str, headers: Mapping[str, str], algorithm: str) -> Upload:
+        asked = {**headers, "x-amz-checksum-algorithm": algorithm}
+        told, document = await self._ask("POST", key, "uploads", headers=asked)
+        return Upload(_text(document, "UploadId"), told.get("x-amz-checksum-algorithm") or "")
+
+    async def _unless_unknown(self, asked: Awaitable[T]) -> T | None:
+        """None where it is refused as those do who do not know of such a checksum."""
+        try:
+            return await asked
+        except Refused as refused:
+            if refused.status not in UNKNOWN:
+                raise
+            return None
+
+    async def part(self, key: str, upload: Upload, number: int, data: Bytes, known: Sum) -> str:
         """The ETag."""
-        told, _ = await self._ask("PUT", key, data=data, sha256=sha256, headers=headers)
+        query = _query(partNumber=number, uploadId=upload.id)
+        told, _ = await self._ask("PUT", key, query, data=data, known=known, stated=bool(upload.algorithm))
         return _etag(told)
 
-    async def begin(self, key: str, headers: Mapping[str, str]) -> str:
-        """The upload's id."""
-        asked = {**headers, "x-amz-checksum-algorithm": "SHA256"}
-        _, document = await self._ask("POST", key, "uploads", headers=asked)
-        return _text(document, "UploadId")
-
-    async def part(self, key: str, upload: str, number: int, data: bytes, sha256: bytes) -> str:
-        told, _ = await self._ask("PUT", key, _query(partNumber=number, uploadId=upload), data=data, sha256=sha256)
-        return _etag(told)
-
-    async def parts(self, key: str, upload: str) -> dict[int, tuple[int, str, str]]:
-        """Size, ETag and checksum (base64) of those that are there, by number. Raises Refused: NoSuchUpload."""
+    async def resumed(self, key: str, upload: str) -> Upload:
+        """One that is under way. Raises Refused: NoSuchUpload."""
         found: dict[int, tuple[int, str, str]] = {}
         marker = 0
         while True:
             asked = _query(**{"part-number-marker": marker, "uploadId": upload})
             _, document = await self._ask("GET", key, asked)
+            algorithm = _text(document, "ChecksumAlgorithm")
             for part in document.iterfind("{*}Part"):
                 marker = int(_text(part, "PartNumber"))
                 etag = _text(part, "ETag").strip('"')
-                found[marker] = int(_text(part, "Size")), etag, _text(part, "ChecksumSHA256")
+                found[marker] = (int(_text(part, "Size")), etag, _text(part, f"Checksum{algorithm}"))
             if _text(document, "IsTruncated") != "true":
-                return found
+                return Upload(upload, algorithm, found)
 
-    async def complete(self, key: str, upload: str, parts: Sequence[tuple[str, str]]) -> tuple[str, str]:
-        """ETag and checksum of the whole, from (ETag, checksum) of each part."""
+    async def complete(self, key: str, upload: Upload, parts: Sequence[tuple[str, Sum]]) -> tuple[str, str]:
+        """The ETag, and the checksum of the whole as the endpoint has it, "" where it keeps none."""
+        member = f"Checksum{upload.algorithm}"
+        sums = [f"<{member}>{known.value}</{member}>" if upload.algorithm else "" for _, known in parts]
         listed = "".join(
-            f"<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag><ChecksumSHA256>{checksum}</ChecksumSHA256></Part>"
-            for number, (etag, checksum) in enumerate(parts, 1)
+            f"<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag>{known}</Part>"
+            for number, ((etag, _), known) in enumerate(zip(parts, sums, strict=True), 1)
         )
         body = f"<CompleteMultipartUpload>{listed}</CompleteMultipartUpload>".encode()
-        _, document = await self._ask("POST", key, _query(uploadId=upload), data=body)
+        _, document = await self._ask("POST", key, _query(uploadId=upload.id), data=body)
         if document.tag.endswith("Error"):
             raise Refused(200, _text(document, "Code"), _text(document, "Message"))
-        return _text(document, "ETag").strip('"'), _text(document, "ChecksumSHA256")
+        return _text(document, "ETag").strip('"'), _text(document, member)
 
     async def abort(self, key: str, upload: str) -> None:
         await self._ask("DELETE", key, _query(uploadId=upload))
@@ -141,7 +199,7 @@ class Bucket:
     async def head(self, key: str) -> Headers | None:
         """None where there is no such object."""
         try:
-            told, _ = await self._ask("HEAD", key, headers={"x-amz-checksum-mode": "ENABLED"})
+            told, _ = await self._ask("HEAD", key, headers=SHOWN)
         except Refused as refused:
             if refused.status == 404:
                 return None
@@ -150,8 +208,8 @@ class Bucket:
 
     async def get(self, key: str, etag: str) -> ClientResponse:
         """With its head; the body is to be read, and released. Raises Refused (412 where it is another by now)."""
-        headers = {"if-match": f'"{etag}"', "x-amz-checksum-mode": "ENABLED"}
-        response = await self._send("GET", key, "", None, b"", headers)
+        headers = {"if-match": f'"{etag}"', **SHOWN}
+        response = await self._send("GET", key, "", None, b"", Headers.of(list(headers.items())))
         if response.status != 200:
             await self._finish(response)
         return response
@@ -164,38 +222,43 @@ class Bucket:
         key: str,
         query: str = "",
         *,
-        data: bytes = b"",
-        sha256: bytes | None = None,
+        data: Bytes = b"",
+        known: Sum | None = None,
+        stated: bool = True,
         headers: Mapping[str, str] | None = None,
     ) -> tuple[Headers, ElementTree.Element]:
-        response = await self._send(method, key, query, sha256, data, headers or {})
+        """``known`` is of ``data``; ``stated``: it goes as a header, too, and not for the signature alone."""
+        asked = Headers.of(list((headers or {}).items()))
+        if known is not None and stated:
+            asked.set(known.header, known.value)
+        response = await self._send(method, key, query, known, data, asked)
         return await self._finish(response)
 
     async def _send(
-        self, method: str, key: str, query: str, sha256: bytes | None, data: bytes, headers: Mapping[str, str]
+        self, method: str, key: str, query: str, known: Sum | None, data: Bytes, asked: Headers
     ) -> ClientResponse:
         url = self._base + (f"/{quote(key, safe='/~')}" if key else "") + (f"?{query}" if query else "")
-        asked = Headers.of(list(headers.items()))
-        if sha256 is not None:
-            asked.set("x-amz-checksum-sha256", base64.b64encode(sha256).decode())
+        hashed = known.digest.hex() if known is not None and known.algorithm == SHA256 else ""
         sign(
             method,
             url,
             asked,
-            payload=data,
-            payload_hash=sha256.hex() if sha256 is not None else "",
+            payload=bytes(data) if known is None else None,
+            payload_hash=hashed,
             access_key=self._keys.access,
             secret=self._keys.secret,
             service="s3",
             region=self._keys.region,
             now=time.time(),
         )
+        if len(data) > STRIDE:
+            asked.set("content-length", str(len(data)))
         try:
             response = await self._client.request(
                 method,
                 url,
                 headers=asked,
-                body=data or None,
+                body=_strides(data) if len(data) > STRIDE else bytes(data) or None,
                 tls=self._tls,
                 connect_timeout=min(10.0, self._patience),
                 read_timeout=self._patience,
@@ -220,8 +283,17 @@ class Bucket:
             raise Unwell(f"{response.status} {_text(document, 'Code')}: {_text(document, 'Message')}")
         if not 200 <= response.status < 300:
             code = _text(document, "Code") or str(response.status)
+            if code in SPOILED:
+                raise Unwell(f"{code}: {_text(document, 'Message')}")
             raise Refused(response.status, code, _text(document, "Message"))
         return response.headers, document
+
+
+async def _strides(data: Bytes) -> AsyncIterator[memoryview]:
+    """TLS makes a copy of what it is given at once; so it is little."""
+    view = memoryview(data)
+    for at in range(0, len(view), STRIDE):
+        yield view[at : at + STRIDE]
 
 
 def _document(body: bytes) -> ElementTree.Element:

@@ -8,7 +8,7 @@ from typing import Final
 
 from littoral.box.transfer.bucket import Bucket, Listed, pages
 from littoral.box.transfer.journal import Journal
-from littoral.box.transfer.objects import sha256_of
+from littoral.box.transfer.sums import Sum, stated
 
 AT_ONCE: Final = 16
 
@@ -18,27 +18,27 @@ async def absent(destination: Bucket, journal: Journal, prefix: str) -> list[str
     listing = _listed(destination, prefix)
     found = await anext(listing, None)
     lost: list[str] = []
-    unclear: list[tuple[str, str]] = []
-    for key, size, sha256, etag in journal.all():
+    unclear: list[tuple[str, Sum]] = []
+    for key, size, known, etag in journal.all():
         while found is not None and found.key.encode() < key.encode():
             found = await anext(listing, None)
         if found is None or found.key != key or found.size != size:
             lost.append(key)
         elif found.etag != etag:
-            unclear.append((key, sha256))
+            unclear.append((key, known))
     return lost + await _different(destination, unclear)
 
 
-async def _different(destination: Bucket, unclear: list[tuple[str, str]]) -> list[str]:
+async def _different(destination: Bucket, unclear: list[tuple[str, Sum]]) -> list[str]:
     """By their checksums: where objects are encrypted their ETags say nothing."""
     room = asyncio.Semaphore(AT_ONCE)
 
-    async def same(key: str, sha256: str) -> bool:
+    async def same(key: str, known: Sum) -> bool:
         async with room:
             told = await destination.head(key)
-        return told is not None and sha256_of(told.get("x-amz-checksum-sha256", "") or "") == sha256
+        return told is not None and stated(dict(told.items())) == known
 
-    found = await asyncio.gather(*(same(key, sha256) for key, sha256 in unclear))
+    found = await asyncio.gather(*(same(key, known) for key, known in unclear))
     return [key for (key, _), is_same in zip(unclear, found, strict=True) if not is_same]
 
 

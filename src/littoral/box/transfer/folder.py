@@ -6,6 +6,7 @@ import asyncio
 import os
 import stat
 from collections.abc import Iterator, Sequence
+from io import FileIO
 from itertools import islice
 from pathlib import Path
 from typing import IO, Final
@@ -41,7 +42,7 @@ class Folder:
 
     async def open(self, item: Item) -> OpenFile:
         try:
-            file = await asyncio.to_thread(open, self._path(item), "rb", buffering=0)
+            file = await asyncio.to_thread(FileIO, self._path(item))
         except FileNotFoundError as problem:
             raise Changed(item.key) from problem
         except OSError as problem:
@@ -61,23 +62,23 @@ class Walk:
 
 
 class OpenFile:
-    def __init__(self, file: IO[bytes], item: Item) -> None:
+    def __init__(self, file: FileIO, item: Item) -> None:
         self._file = file
         self._item = item
         self.about = _about(item)
 
-    async def read(self, length: int) -> bytes:
-        return await asyncio.to_thread(self._read, length)
+    async def fill(self, buffer: memoryview) -> int:
+        return await asyncio.to_thread(self._fill, buffer)
 
-    def _read(self, length: int) -> bytes:
+    def _fill(self, buffer: memoryview) -> int:
+        filled = 0
         try:
-            data = self._file.read(length)  # all of it in one, as a rule: a copy of a part costs as much as its hash
-            while len(data) < length and (more := self._file.read(length - len(data))):
-                data += more
+            while filled < len(buffer) and (more := self._file.readinto(buffer[filled:])):
+                filled += more
             _check(self._file, self._item)
         except OSError as problem:
             raise CannotMove(str(problem)) from problem
-        return data
+        return filled
 
     async def close(self) -> None:
         self._file.close()

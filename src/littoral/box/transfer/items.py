@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from littoral.box.transfer.sums import Sum
+
 
 @dataclass(frozen=True, slots=True)
 class Item:
@@ -20,11 +22,11 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """What the destination acknowledged. ``sha256`` is of the whole content, hex, as it was read; ``etag`` is the
+    """What the destination acknowledged. ``known`` is of the whole content, as it was read; ``etag`` is the
     destination's, without quotes."""
 
     item: Item
-    sha256: str
+    known: Sum
     etag: str
 
 
@@ -34,7 +36,6 @@ class About:
 
     headers: Mapping[str, str] = field(default_factory=dict)
     metadata: Mapping[str, str] = field(default_factory=dict)
-    sha256: str | None = None  # hex; what the source says its content is
 
     def sent(self) -> dict[str, str]:
         return {**self.headers, **{f"x-amz-meta-{name}": value for name, value in self.metadata.items()}}
@@ -53,8 +54,9 @@ class Reader(Protocol):
 
     about: About
 
-    async def read(self, length: int) -> bytes:
-        """The next bytes, fewer only at the end. Raises Changed, CannotMove, or what the network raises."""
+    async def fill(self, buffer: memoryview) -> int:
+        """With the next bytes; how many, fewer only at the end, where they are held against what the source says of
+        them. Raises Changed, CannotMove, or what the network raises."""
 
     async def close(self) -> None: ...
 

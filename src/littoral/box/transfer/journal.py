@@ -11,11 +11,13 @@ from typing import Self
 
 import apsw
 
+from littoral.box.transfer import sums
 from littoral.box.transfer.items import Arrived, Item
+from littoral.box.transfer.sums import Sum
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS arrived(
-    key TEXT NOT NULL, size INTEGER NOT NULL, stamp TEXT NOT NULL, sha256 TEXT NOT NULL, etag TEXT NOT NULL,
+    key TEXT NOT NULL, size INTEGER NOT NULL, stamp TEXT NOT NULL, checksum TEXT NOT NULL, etag TEXT NOT NULL,
     run INTEGER NOT NULL, PRIMARY KEY(key)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS uploads(key TEXT PRIMARY KEY, stamp TEXT NOT NULL, upload TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS notes(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -43,6 +45,7 @@ class Journal:
             connection.execute("PRAGMA locking_mode=EXCLUSIVE")
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")
+            _renew(connection)
             connection.execute(SCHEMA)
         except apsw.BusyError as problem:
             connection.close()
@@ -61,7 +64,7 @@ class Journal:
         return missing
 
     def add(self, arrived: Iterable[Arrived]) -> None:
-        rows = [(one.item.key, one.item.size, one.item.stamp, one.sha256, one.etag, self._run) for one in arrived]
+        rows = [(one.item.key, one.item.size, one.item.stamp, str(one.known), one.etag, self._run) for one in arrived]
         with self._connection:
             self._connection.executemany("INSERT OR REPLACE INTO arrived VALUES(?, ?, ?, ?, ?, ?)", rows)
             self._connection.executemany("DELETE FROM uploads WHERE key = ?", ((row[0],) for row in rows))
@@ -81,10 +84,11 @@ class Journal:
             row = (item.key, item.stamp, upload)
             self._connection.execute("INSERT OR REPLACE INTO uploads VALUES(?, ?, ?)", row)
 
-    def all(self) -> Iterator[tuple[str, int, str, str]]:
-        """(key, size, sha256, etag) of what this run has found, in the order of keys."""
-        sql = "SELECT key, size, sha256, etag FROM arrived WHERE run = ? ORDER BY key"
-        yield from self._connection.execute(sql, (self._run,))
+    def all(self) -> Iterator[tuple[str, int, Sum, str]]:
+        """(key, size, checksum, etag) of what this run has found, in the order of keys."""
+        sql = "SELECT key, size, checksum, etag FROM arrived WHERE run = ? ORDER BY key"
+        for key, size, checksum, etag in self._connection.execute(sql, (self._run,)):
+            yield key, size, sums.read(checksum), etag
 
     def totals(self) -> tuple[int, int]:
         """Objects and bytes of what this run has found."""
@@ -99,3 +103,11 @@ class Journal:
     def noted(self, name: str) -> str | None:
         found = list(self._connection.execute("SELECT value FROM notes WHERE name = ?", (name,)))
         return found[0][0] if found else None
+
+
+def _renew(connection: apsw.Connection) -> None:
+    """One that knew SHA-256 only."""
+    if any(column[1] == "sha256" for column in connection.execute("PRAGMA table_info(arrived)")):
+        with connection:
+            connection.execute("ALTER TABLE arrived RENAME COLUMN sha256 TO checksum")
+            connection.execute("UPDATE arrived SET checksum = 'SHA256:' || checksum")

@@ -8,7 +8,6 @@ name; it holds up nothing else.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,15 +15,18 @@ from typing import Final, TypeVar
 
 from littoral.box.transfer.batches import EXTRACT, SMALL, Batch, Content, fits, grouped, pack
 from littoral.box.transfer.bucket import Bucket, Refused, Unanswered, Unwell
+from littoral.box.transfer.buffers import Buffers
 from littoral.box.transfer.checking import absent
-from littoral.box.transfer.items import About, Arrived, CannotMove, Changed, Item, Source
+from littoral.box.transfer.items import Arrived, CannotMove, Changed, Item, Source
 from littoral.box.transfer.journal import Journal
 from littoral.box.transfer.large import Large
 from littoral.box.transfer.progress import Progress
+from littoral.box.transfer.sums import SHA256, sum_of
 
 T = TypeVar("T")
 ROUNDS: Final = 3  # over what changed, or was not there after all
 TRIES: Final = 8  # of what is answered and cannot be read or taken
+READING: Final = 2  # parts that are read while as many as may be are on their way
 PAUSE: Final = (0.1, 5.0)  # seconds before a first and a later attempt
 ARCHIVE: Final = ".littoral-batch"  # the key of archives: nothing is kept under it
 
@@ -47,6 +49,10 @@ class Mover:
     _alive: float = 0.0  # when something went on the last time
     _trying: asyncio.Lock = field(default_factory=asyncio.Lock)
     _changed: set[str] = field(default_factory=set)
+    _buffers: Buffers = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._buffers = Buffers(self.parallel + READING)
 
     async def run(self) -> None:
         """Returns once all that can be moved is there, as far as the destination says. Raises LinkLost, Refused."""
@@ -182,7 +188,7 @@ class Mover:
     async def _send_batch(self, contents: Sequence[Content], *, keep: bool = True) -> Batch | None:
         batch = await asyncio.to_thread(pack, contents)
         try:
-            await self._patiently(lambda: self.destination.put(ARCHIVE, batch.archive, batch.sha256, EXTRACT))
+            await self._patiently(lambda: self.destination.put_signed(ARCHIVE, batch.archive, batch.known, EXTRACT))
         except Refused:
             return None
         if keep:
@@ -190,19 +196,16 @@ class Mover:
         return batch
 
     async def _small(self, content: Content) -> Arrived:
-        return await self._put(content.item, content.data, content.about)
-
-    async def _put(self, item: Item, data: bytes, about: About) -> Arrived:
-        sha256 = hashlib.sha256(data)
-        if about.sha256 not in (None, sha256.hexdigest()):
-            raise Unwell(f"{item.key}: what came is not what its checksum says")
-        etag = await self.destination.put(item.key, data, sha256.digest(), about.sent())
-        return Arrived(item, sha256.hexdigest(), etag)
+        known = sum_of(SHA256, content.data)
+        etag = await self.destination.put_signed(content.item.key, content.data, known, content.about.sent())
+        return Arrived(content.item, known, etag)
 
     # ----------------------------------------------------------------------------------------------- large ones
 
     async def _large(self, item: Item) -> Arrived:
-        return await Large(self.source, self.destination, self.journal, item, self._patiently, self._part).send()
+        return await Large(
+            self.source, self.destination, self.journal, self._buffers, item, self._patiently, self._part
+        ).send()
 
     def _part(self, size: int) -> None:
         """A part that was acknowledged before its object is."""
@@ -231,7 +234,7 @@ class Mover:
 
 def _arrived(contents: Sequence[Content], batch: Batch) -> list[Arrived]:
     digests = zip(contents, batch.digests, strict=True)
-    return [Arrived(one.item, sha256, md5) for one, (sha256, md5) in digests]
+    return [Arrived(one.item, known, md5) for one, (known, md5) in digests]
 
 
 def _bound(send: Callable[[Content], Awaitable[Arrived]], content: Content) -> Callable[[Item], Awaitable[Arrived]]:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import calendar
-import hashlib
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
@@ -14,6 +11,7 @@ from typing import Final
 from littoral.box.manifest import KeyRange
 from littoral.box.transfer.bucket import Bucket, Refused, Unanswered, Unwell
 from littoral.box.transfer.items import About, CannotMove, Changed, Found, Item
+from littoral.box.transfer.sums import Running, Sum, stated
 from littoral.net.client import ClientResponse
 from littoral.net.message import BodyError, Headers
 
@@ -26,6 +24,7 @@ KEPT: Final = (
     "expires",
 )
 META: Final = "x-amz-meta-"
+AT_HAND: Final = 256 * 1024  # bytes; more are hashed on a thread
 AT_ONCE: Final = 16  # small ones asked for together
 
 
@@ -49,11 +48,12 @@ class Objects:
             async with limit:
                 try:
                     reader = await self.open(item)
-                    data = await reader.read(item.size + 1)
+                    data = bytearray(item.size + 1)
+                    size = await reader.fill(memoryview(data))
                     await reader.close()
                 except (Changed, CannotMove, Unwell) as problem:
                     return problem
-            return data, reader.about
+            return bytes(data[:size]), reader.about
 
         found = await asyncio.gather(*map(whole, items), return_exceptions=True)
         for one in found:
@@ -102,34 +102,45 @@ class Body:
         self._response = response
         self._chunks = aiter(response.body)
         self._item = item
-        self._held = bytearray()
+        self._held = memoryview(b"")
         self._came = 0
-        self._md5 = hashlib.md5(usedforsecurity=False) if _is_md5(item.stamp) else None
         self.about = about_of(response.headers)
-        if self.about.sha256 is not None or response.headers.get("x-amz-server-side-encryption") == "aws:kms":
-            self._md5 = None
+        self._said = proof_of(response.headers, item.stamp)
+        self._proof = None if self._said is None else Running(self._said.algorithm)
 
-    async def read(self, length: int) -> bytes:
+    async def fill(self, buffer: memoryview) -> int:
+        filled = 0
         try:
-            while len(self._held) < length and (chunk := await anext(self._chunks, None)) is not None:
-                self._held += chunk
-                self._came += len(chunk)
+            while filled < len(buffer):
+                if not self._held:
+                    if (chunk := await anext(self._chunks, None)) is None:
+                        break
+                    self._held = memoryview(chunk)
+                taken, self._held = self._held[: len(buffer) - filled], self._held[len(buffer) - filled :]
+                buffer[filled : filled + len(taken)] = taken
+                filled += len(taken)
         except BodyError as problem:
             raise Unanswered(str(problem)) from problem
-        data = bytes(self._held[:length])
-        del self._held[:length]
-        if self._md5 is not None:
-            self._md5.update(data)
-        if len(data) < length:
+        self._came += filled
+        await self._prove(buffer[:filled])
+        if filled < len(buffer):
             self._check()
-        return data
+        return filled
+
+    async def _prove(self, data: memoryview) -> None:
+        if self._proof is None:
+            return
+        if len(data) < AT_HAND:
+            self._proof.update(data)
+        else:
+            await asyncio.to_thread(self._proof.update, data)
 
     def _check(self) -> None:
         """At the end. Raises Unanswered, for it may be right the next time."""
         if self._came != self._item.size:
             raise Unanswered(f"{self._item.key}: {self._came} of {self._item.size} bytes came")
-        if self._md5 is not None and self._md5.hexdigest() != self._item.stamp:
-            raise Unwell(f"{self._item.key}: what came is not what its ETag says")
+        if self._proof is not None and self._said is not None and self._proof.digest() != self._said.digest:
+            raise Unwell(f"{self._item.key}: what came is not what its {self._said.algorithm} says")
 
     async def close(self) -> None:
         self._response.release()
@@ -141,16 +152,16 @@ def about_of(headers: Headers) -> About:
     if kept.get("content-type") == "binary/octet-stream":
         del kept["content-type"]  # which is what an object has that says nothing
     metadata = {name.removeprefix(META): value for name, value in found.items() if name.startswith(META)}
-    return About(kept, metadata, sha256_of(found.get("x-amz-checksum-sha256", "")))
+    return About(kept, metadata)
 
 
-def sha256_of(text: str) -> str | None:
-    """None for one of parts, "…-N"."""
-    try:
-        raw = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        return None
-    return raw.hex() if len(raw) == hashlib.sha256().digest_size else None
+def proof_of(headers: Headers, etag: str) -> Sum | None:
+    """What the source says of the whole content: its checksum, or its ETag where that is an MD5."""
+    found = {name.lower(): value for name, value in headers.items()}
+    if (known := stated(found)) is not None:
+        return known
+    plain = found.get("x-amz-server-side-encryption") != "aws:kms"
+    return Sum("MD5", bytes.fromhex(etag)) if plain and _is_md5(etag) else None
 
 
 def _is_md5(etag: str) -> bool:

@@ -3,7 +3,8 @@
 ::
 
     {"transfer": …, "source": …, "destination": …, "began": …, "ended": …, "objects": …, "bytes": …, "failed": …}
-    {"key": …, "size": …, "sha256": …, "etag": …}          an object that is at the destination
+    {"key": …, "size": …, "sha256": …, "etag": …}          an object that is at the destination; a large one has its
+                                                           "crc64nvme" (base64, as S3 has it) where that was verified
     {"key": …, "failed": …}                                what could not be moved, and why
     {"lines": …, "sha256": …, "signature": …, "signer": …} of all lines above; ECDSA by the signer's certificate (PEM)
 
@@ -26,6 +27,7 @@ from typing import Any
 from cryptography import x509
 
 from littoral.box.transfer.journal import Journal
+from littoral.box.transfer.sums import CRC64, SHA256, Sum, header_of, stated
 from littoral.net.pki import Authority, InvalidRequest, certificate_id, verify_signature
 
 
@@ -56,7 +58,7 @@ class Verified:
 
 def write(file: Path, summary: Summary, journal: Journal, failed: Mapping[str, str], signer: Authority) -> None:
     """Whole or not at all. Raises OSError."""
-    moved = ({"key": key, "size": size, "sha256": sha256, "etag": etag} for key, size, sha256, etag in journal.all())
+    moved = ({"key": key, "size": size, **known.told, "etag": etag} for key, size, known, etag in journal.all())
     left = ({"key": key, "failed": reason} for key, reason in sorted(failed.items()))
     _write(file, summary, (*journal.totals(), len(failed)), chain(moved, left), signer)
 
@@ -111,7 +113,7 @@ def verify(file: Path) -> Verified:
                 lines += 1
                 told = _read(last)
                 head = head or told
-                objects += "sha256" in told
+                objects += "etag" in told
                 failed += "key" in told and "failed" in told
             last = line
     end = _read(last)
@@ -135,6 +137,13 @@ def entries(file: Path) -> Iterator[dict[str, Any]]:
             told = _read(line)
             if "key" in told:
                 yield told
+
+
+def stated_in(entry: Mapping[str, Any]) -> Sum | None:
+    """The checksum of an object's line; None in one of a failure."""
+    if "sha256" in entry:
+        return Sum(SHA256, bytes.fromhex(entry["sha256"]))
+    return stated({header_of(CRC64): entry.get(CRC64.lower(), "")})
 
 
 def _read(line: bytes) -> dict[str, Any]:

@@ -1,0 +1,126 @@
+"""Checksums of what is moved, by the names that S3 gives them. Pure.
+
+CRC64NVME is what AWS's own clients state for what they upload: it costs a fifteenth of SHA-256, and those of parts join
+to the whole object's. It finds whatever happens to bytes by chance. Against somebody on the way who changes them it is
+nothing: there TLS is, or a signature over their SHA-256. ("Checking object integrity in Amazon S3")
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from awscrt.checksums import combine_crc64nvme, crc64nvme
+
+CRC64: Final = "CRC64NVME"
+SHA256: Final = "SHA256"
+SIZES: Final = {CRC64: 8, SHA256: 32}  # bytes of a digest
+
+Bytes = bytes | bytearray | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    algorithm: str  # CRC64 or SHA256
+    digest: bytes
+
+    def __str__(self) -> str:
+        return f"{self.algorithm}:{self.digest.hex()}"
+
+    @property
+    def header(self) -> str:
+        return header_of(self.algorithm)
+
+    @property
+    def value(self) -> str:
+        """Base64, as S3 has it."""
+        return base64.b64encode(self.digest).decode()
+
+    @property
+    def told(self) -> dict[str, str]:
+        """A report's member: SHA-256 in hex digits, as people compare them."""
+        return {"sha256": self.digest.hex()} if self.algorithm == SHA256 else {self.algorithm.lower(): self.value}
+
+
+def read(text: str) -> Sum:
+    """What ``str`` of one is."""
+    algorithm, _, digest = text.partition(":")
+    return Sum(algorithm, bytes.fromhex(digest))
+
+
+def sum_of(algorithm: str, data: Bytes) -> Sum:
+    if algorithm == CRC64:
+        return Sum(CRC64, crc64nvme(data).to_bytes(SIZES[CRC64]))
+    return Sum(SHA256, hashlib.sha256(data).digest())
+
+
+class Running:
+    """One over bytes as they come. ``algorithm`` is also MD5."""
+
+    def __init__(self, algorithm: str) -> None:
+        self._crc = 0
+        self._hash = None if algorithm == CRC64 else hashlib.new(algorithm, usedforsecurity=algorithm == SHA256)
+
+    def update(self, data: Bytes) -> None:
+        if self._hash is None:
+            self._crc = crc64nvme(data, self._crc)
+        else:
+            self._hash.update(data)
+
+    def digest(self) -> bytes:
+        return self._crc.to_bytes(SIZES[CRC64]) if self._hash is None else self._hash.digest()
+
+
+class Whole:
+    """Parts as they come: the checksum of each, and of all of them."""
+
+    def __init__(self, algorithm: str) -> None:
+        self.algorithm = algorithm
+        self.parts: list[Sum] = []
+        self.size = 0  # bytes
+        self._crc = 0
+        self._running = None if algorithm == CRC64 else Running(algorithm)
+
+    def update(self, data: Bytes) -> Sum:
+        part = sum_of(self.algorithm, data)
+        if self._running is None:
+            self._crc = combine_crc64nvme(self._crc, int.from_bytes(part.digest), len(data))
+        else:
+            self._running.update(data)
+        self.parts.append(part)
+        self.size += len(data)
+        return part
+
+    @property
+    def known(self) -> Sum:
+        """Of the whole content."""
+        digest = self._crc.to_bytes(SIZES[CRC64]) if self._running is None else self._running.digest()
+        return Sum(self.algorithm, digest)
+
+    @property
+    def value(self) -> str:
+        """As S3 has it of an object of these parts: of SHA-256 that of theirs, "…-N"."""
+        if self._running is None:
+            return self.known.value
+        digest = hashlib.sha256(b"".join(part.digest for part in self.parts)).digest()
+        return f"{Sum(self.algorithm, digest).value}-{len(self.parts)}"
+
+
+def header_of(algorithm: str) -> str:
+    return f"x-amz-checksum-{algorithm.lower()}"
+
+
+def stated(headers: Mapping[str, str]) -> Sum | None:
+    """What a head (names in small letters) says of the whole content; None where it is of parts, "…-N", or nothing."""
+    for algorithm, size in SIZES.items():
+        try:
+            digest = base64.b64decode(headers.get(header_of(algorithm), ""), validate=True)
+        except (binascii.Error, ValueError):
+            continue
+        if len(digest) == size:
+            return Sum(algorithm, digest)
+    return None
