@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -183,6 +185,7 @@ def test_an_export_fills_a_box_from_a_range(
     opened(depot, job, littoral("manifest", job, "--code").stdout, tmp_path)
     assert "littoral box export" in littoral("manifest", job, "--ready", code=1).stderr
     littoral("import", job, "--from", depot.served.url, code=1)
+    _left_and_stopped(littoral, job)
     littoral("export", job, "--to", depot.served.url)
     held = depot.held("records")
     assert {key: held[key] for key in ("b", "ba", "c")} == {"b": b"b", "ba": b"ba", "c": b"c"}
@@ -192,6 +195,41 @@ def test_an_export_fills_a_box_from_a_range(
     snowball.update_job_shipment_state(JobId=job, ShipmentState="RECEIVED")
     snowball.update_job_shipment_state(JobId=job, ShipmentState="RETURNED")
     assert snowball.describe_job(JobId=job)["JobMetadata"]["JobState"] == "Complete"
+
+
+def _left_and_stopped(littoral: Callable[..., Any], job: str) -> None:
+    """In the background towards a box that does not answer; by hand it goes on from there."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        assert "is a job of type EXPORT" in littoral("import", job, "--from", url, "--background", code=1).stderr
+        assert "goes on in the background" in littoral("export", job, "--to", url, "--background").stdout
+        silent.settimeout(60)
+        asked, _ = silent.accept()  # it is under way
+        with asked:
+            assert json.loads(littoral("progress", job, "--json", code=1).stdout)["running"]
+            told = littoral("progress", job, "--stop", code=1).stdout
+            assert re.search(r"background +no\n", told) and re.search(r"state +InProgress\n", told)
+            asked.settimeout(60)
+            while asked.recv(65536):
+                pass  # until whoever asked is gone
+    assert not json.loads(littoral("progress", job, "--json", code=1).stdout)["running"]
+
+
+def test_an_export_goes_on_in_the_background(
+    region: Running, depot: Depot, littoral: Callable[..., Any], tmp_path: Path
+) -> None:
+    job = ordered(region, "EXPORT", ("outward",))
+    s3 = region.client("s3")
+    put = {f"k{n}": os.urandom(300 * n) for n in range(20)} | {"large": os.urandom(17 * 1024 * 1024)}
+    for key, data in put.items():
+        s3.put_object(Bucket="outward", Key=key, Body=data)
+    opened(depot, job, littoral("manifest", job, "--code").stdout, tmp_path)
+    littoral("export", job, "--to", depot.served.url, "--background")
+    snowball = region.client("snowball")
+    eventually(lambda: snowball.describe_job(JobId=job)["JobMetadata"]["JobState"] == "InTransitToCustomer", 100)
+    assert depot.held("outward") == put
+    told = json.loads(littoral("progress", job, "--json").stdout)
+    assert (told["state"], told["objects"], told["problem"]) == ("InTransitToCustomer", 21, "")
 
 
 def test_a_folder_goes_by_the_command_line(depot: Depot, tmp_path: Path) -> None:
