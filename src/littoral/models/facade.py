@@ -60,8 +60,11 @@ class Models:
     async def open(
         cls, store: EmbeddedStore, folder: Path, buckets: Buckets, serving: Serving, *, region: str, account: str
     ) -> Self:
-        """``folder`` holds the key that versions are signed with. Raises StoreError, OSError."""
-        signer = await asyncio.to_thread(Signer.load_or_create, folder / "signing.key")
+        """``folder`` holds the key that versions are signed with, unless that is made of the store's. Raises
+        StoreError, OSError."""
+        file = folder / "signing.key"
+        key = store.key_of(file)
+        signer = Signer.of(key) if key is not None else await asyncio.to_thread(Signer.load_or_create, file)
         records = store.records("models")
         registry = await Registry.open(records, store.blobs("models"), signer)
         server = Server(serving.confine, serving.memory, Limits(serving.memory, serving.threads))

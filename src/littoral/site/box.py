@@ -25,6 +25,7 @@ from littoral.site.lifecycle import write_listeners
 from littoral.site.listening import listen_mqtt
 from littoral.site.local import open_local, open_secrets
 from littoral.site.metrics import Metrics
+from littoral.site.models import open_models, route_inference
 from littoral.site.place import Misconfigured, Place
 from littoral.site.readings import gateway_observer
 from littoral.site.scrubbing import asked
@@ -77,10 +78,16 @@ async def serve(place: Place, *, manifest: Manifest, key: StoreKey, scrubs: list
     region, account = place.settings.region, place.settings.account
     secrets = await open_secrets(base)
     local = await open_local(base, secrets=secrets)
+    models = await open_models(base, local.objects)
     functions, things = local.functions, local.things
     scrubs.append(local.objects.scrub)
     gateway = Gateway(
-        {**local.services(), "secretsmanager": secrets.api},
+        {
+            **local.services(),
+            "secretsmanager": secrets.api,
+            "sagemaker-runtime": models.runtime,
+            "sagemaker": models.api,
+        },
         base.identity,
         region=region,
         account=account,
@@ -91,6 +98,7 @@ async def serve(place: Place, *, manifest: Manifest, key: StoreKey, scrubs: list
     for prefix, handler in (functions.routes() | functions.signed_routes(gateway.authenticate)).items():
         gateway.route(prefix, handler)
     gateway.host_route(functions.by_host(partial(gateway.authenticate, scopes=frozenset(("lambda",)))))
+    route_inference(gateway, models, base.identity)
     await things.start()
     names = [*base.names(), *addresses()]
     await listen_sealed(base, gateway, names)

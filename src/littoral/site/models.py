@@ -1,4 +1,4 @@
-"""A region's models: opened, wired to its objects, kept in their sandbox, and asked by who may ask."""
+"""The models of a region or a box: opened, wired to its objects, kept in their sandbox, and asked by who may ask."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from littoral.net.message import Request
 from littoral.objects import Objects
 from littoral.site.foundation import Foundation
 from littoral.site.modelroom import confined, unconfined
-from littoral.store.durable import make_folder
 
 
 class ModelObjects:
@@ -40,8 +39,6 @@ class ModelObjects:
 
 
 async def open_models(base: Foundation, objects: Objects) -> Models:
-    folder = base.folder / "models"
-    make_folder(folder)
     settings = base.place.settings
     serving = Serving(
         unconfined if settings.insecure_no_sandbox else confined,
@@ -49,7 +46,12 @@ async def open_models(base: Foundation, objects: Objects) -> Models:
         settings.models_threads or 0,
     )
     models = await Models.open(
-        base.store, folder, ModelObjects(objects), serving, region=settings.region, account=settings.account
+        base.store,
+        base.folder / "models",
+        ModelObjects(objects),
+        serving,
+        region=settings.region,
+        account=settings.account,
     )
     base.place.part(models.close)
     models.start()

@@ -16,7 +16,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from littoral.models.registry.refusal import Untrue
-from littoral.store.durable import write_durably
+from littoral.store.durable import make_folder, write_durably
 
 
 def statement(name: str, version: int, sha256: str, size: int) -> bytes:
@@ -34,8 +34,13 @@ class Signer:
     def load_or_create(cls, file: Path) -> Self:
         """The 32 bytes of the key, durable and readable by their owner alone."""
         if not file.exists():
+            make_folder(file.parent)
             write_durably(file, os.urandom(32))
-        return cls(Ed25519PrivateKey.from_private_bytes(file.read_bytes()))
+        return cls.of(file.read_bytes())
+
+    @classmethod
+    def of(cls, key: bytes) -> Self:
+        return cls(Ed25519PrivateKey.from_private_bytes(key))
 
     def sign(self, said: bytes) -> str:
         return base64.b64encode(self._key.sign(said)).decode()
