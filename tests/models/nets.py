@@ -44,6 +44,19 @@ def tiled(times: int) -> bytes:
     )
 
 
+def failing() -> bytes:
+    """Takes what ``linear`` takes, and fails at every row: four numbers are no rows of three."""
+    return model(
+        helper.make_graph(
+            [helper.make_node("Reshape", ["x", "three"], ["y"])],
+            "failing",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 4])],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["M", 3])],
+            [numpy_helper.from_array(np.array([-1, 3], np.int64), "three")],
+        )
+    )
+
+
 def two_inputs() -> bytes:
     """sum = a + b (FP32), same = words (BYTES)."""
     return model(

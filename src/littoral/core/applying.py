@@ -106,13 +106,18 @@ class Applying:
             await played.close()
 
     async def run_active(self) -> None:
-        """Programs are started beside everything else: one that takes its time holds nothing up."""
+        """Programs are started beside everything else: one that takes its time holds nothing up. What is played is
+        there before a deployment changes it."""
         plan = self._plan(self.active)
-        for step in (self._play(plan), self._nucleus.change(plan.programs)):
+        for step in (self._play_active(plan), self._nucleus.change(plan.programs)):
             try:
                 await step
             except (BadComponent, StoreError) as problem:
                 log.warning("of the active deployment: %s", problem)
+
+    async def _play_active(self, plan: Plan) -> None:
+        async with self._changing:
+            await self._play(plan)
 
     async def connect_active(self) -> None:
         plan = self._plan(self.active)

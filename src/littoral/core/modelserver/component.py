@@ -1,7 +1,8 @@
 """littoral.ModelServer at work: a message on a model's topic in is a request, its answer goes to the topic out.
 
 A publisher with QoS 1 is acknowledged after the answer was published, so what a crash cuts off comes again. The server
-does not hear what it says itself: no answer goes round.
+does not hear what it says itself: no answer goes round. A new version may have to stand a trial beside the one that
+serves (``trial``); until that is over the deployment is, too, in progress.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any, Final
 
 from littoral.core.modelserver.ports import ModelFile, ModelPlace, NotServed
 from littoral.core.modelserver.settings import NAME, Served, served_of
+from littoral.core.modelserver.trial import Trial
 from littoral.core.ports import Broker, Subscription
 from littoral.core.recipe import BadComponent
 from littoral.protocols.mqtt.topics import BadTopic
@@ -32,6 +34,7 @@ class _Running:
     subscription: Subscription | None = None
     asked: int = 0  # messages that have no answer yet
     idle: asyncio.Event = field(default_factory=asyncio.Event)
+    trial: Trial | None = None  # of the next version
 
     async def end(self) -> None:
         """When what was asked before is answered."""
@@ -52,6 +55,7 @@ class ModelServer:
         self._begin = begin
         self._place: ModelPlace | None = None
         self._running: dict[str, _Running] = {}
+        self._alike: set[tuple[str, frozenset[str]]] = set()  # digests that stood trial: going back needs none
 
     async def play(self, configuration: Mapping[str, Any] | None) -> None:
         wanted = {each.model.name: each for each in served_of(configuration or {})}
@@ -67,6 +71,8 @@ class ModelServer:
                 continue
             try:
                 await place.load(self._file(served))
+                if before is not None:
+                    await self._try(place, before, served)
             except NotServed as problem:
                 problems.append(f"the model {name} of {served.model.component} {served.version}: {problem}")
                 continue
@@ -77,6 +83,21 @@ class ModelServer:
         await place.keep({each.served.sha256 for each in self._running.values()})
         if problems:
             raise BadComponent("; ".join(problems))
+
+    async def _try(self, place: ModelPlace, before: _Running, served: Served) -> None:
+        """The new version answers as the one that serves, within what its trial allows. Raises NotServed."""
+        bounds, digests = served.model.trial, frozenset((before.served.sha256, served.sha256))
+        tried = (served.model.name, digests)
+        if bounds is None or len(digests) == 1 or tried in self._alike:
+            return
+        samples = self._folder / served.samples if served.samples else None
+        ask = [partial(place.infer, self._file(each)) for each in (before.served, served)]
+        before.trial = Trial(bounds, ask[0], ask[1], samples)
+        try:
+            await before.trial.passed()
+        finally:
+            before.trial = None
+        self._alike.add(tried)
 
     async def close(self) -> None:
         for each in self._running.values():
@@ -113,23 +134,25 @@ class ModelServer:
 
     async def _asked(self, place: ModelPlace, running: _Running, topic: str, payload: bytes) -> None:
         try:
-            await self._answer(place, running.served, topic, payload)
+            await self._answer(place, running, topic, payload)
         finally:
             running.asked -= 1
             if not running.asked:
                 running.idle.set()
 
-    async def _answer(self, place: ModelPlace, served: Served, topic: str, payload: bytes) -> None:
-        model = served.model
+    async def _answer(self, place: ModelPlace, running: _Running, topic: str, payload: bytes) -> None:
+        model = running.served.model
         try:
             to = model.topic_of(topic)
         except BadTopic as problem:
             log.warning("the model %s does not answer what came on %s: %s", model.name, topic, problem)
             return
         try:
-            answer = await place.infer(self._file(served), payload)
+            answer = await place.infer(self._file(running.served), payload)
             if len(answer) > MOST_ANSWER:
                 raise NotServed(f"the answer has {len(answer)} bytes, and a message at most {MOST_ANSWER}")
+            if running.trial is not None:
+                running.trial.offer(payload, answer)
         except NotServed as problem:
             answer = json.dumps({"error": str(problem)}).encode()
         await self._broker.say(to, answer, "application/json", NAME)

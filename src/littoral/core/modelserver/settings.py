@@ -2,7 +2,8 @@
 
 ::
 
-    {"models": {"ward": {"component": "ward.model", "in": "ward/bed/+/window", "out": "ward/bed/$1/rhythm"}}}
+    {"models": {"ward": {"component": "ward.model", "in": "ward/bed/+/window", "out": "ward/bed/$1/rhythm",
+                         "trial": {"questions": 50, "samples": "samples.jsonl", "mean": 0.05}}}}
 
 The file is an artifact of that component's version in the same deployment, so it comes, is verified, stays and goes as
 artifacts do. ``placed`` adds where it lies.
@@ -16,13 +17,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from littoral.core.modelserver.comparing import Bounds, bounds_of
 from littoral.core.nucleus.recipe import Artifact, Generic
 from littoral.core.recipe import BadComponent
 from littoral.protocols.mqtt.topics import BadTopic, check_filter, check_name
 
 NAME: Final = "littoral.ModelServer"
 SUFFIX: Final = ".onnx"
-_MEMBERS: Final = {"component", "artifact", "in", "out"}
+_TEXTS: Final = {"component", "artifact", "in", "out"}
+_MEMBERS: Final = _TEXTS | {"trial"}
 _PART: Final = re.compile(r"\$([0-9]+)")
 
 
@@ -33,6 +36,7 @@ class Model:
     artifact: str  # the name of its file; "" for the only one that ends with .onnx
     asked: str  # a filter
     answers: str  # a topic in which $1, $2 … are what the filter's wildcards matched
+    trial: Bounds | None = None  # of a new version, before it takes the place of the one that serves
 
     def topic_of(self, asked: str) -> str:
         """Where the answer to what came on that topic goes. Raises BadTopic where that may not be."""
@@ -52,6 +56,7 @@ class Served:
     version: str  # of the component
     file: str  # below the folder of all artifacts
     sha256: str  # hexadecimal
+    samples: str = ""  # below that folder, too; "" where its trial has none
 
 
 def models_of(configuration: Mapping[str, Any]) -> tuple[Model, ...]:
@@ -78,6 +83,7 @@ def placed(configuration: Mapping[str, Any], programs: Iterable[Generic]) -> dic
             "version": component.version,
             "file": f"{component.home}/{artifact.file}",
             "sha256": base64.b64decode(artifact.sha256).hex(),
+            **({"samples": f"{component.home}/{_samples(model, component)}"} if _has_samples(model) else {}),
         }
     return {"models": table}
 
@@ -87,8 +93,21 @@ def served_of(configuration: Mapping[str, Any]) -> tuple[Served, ...]:
     found = []
     for name, entry in configuration.get("models", {}).items():
         said = {key: each for key, each in entry.items() if key in _MEMBERS}
-        found.append(Served(_model(name, said), entry["version"], entry["file"], entry["sha256"]))
+        samples = entry.get("samples", "")
+        found.append(Served(_model(name, said), entry["version"], entry["file"], entry["sha256"], samples))
     return tuple(found)
+
+
+def _has_samples(model: Model) -> bool:
+    return model.trial is not None and bool(model.trial.samples)
+
+
+def _samples(model: Model, component: Generic) -> str:
+    """Raises BadComponent."""
+    wanted = model.trial.samples if model.trial is not None else ""
+    if wanted not in {each.file for each in component.artifacts if not each.unpack}:
+        raise BadComponent(f"{NAME}: {model.name}: {component.name} {component.version} has no artifact {wanted}")
+    return wanted
 
 
 def _artifact(model: Model, component: Generic) -> Artifact:
@@ -110,9 +129,10 @@ def _model(name: str, entry: Any) -> Model:
     if (
         not isinstance(entry, dict)
         or entry.keys() - _MEMBERS
-        or not all(isinstance(each, str) for each in entry.values())
+        or not all(isinstance(entry.get(key, ""), str) for key in _TEXTS)
     ):
-        raise BadComponent(f"{NAME}: {name} must have component, in, out and at most artifact, all of them texts")
+        text = "must have component, in, out and at most artifact, all of them texts, and trial"
+        raise BadComponent(f"{NAME}: {name} {text}")
     component, asked, answers = (entry.get(key, "") for key in ("component", "in", "out"))
     if not component:
         raise BadComponent(f"{NAME}: {name} must name the component whose artifact it is")
@@ -126,7 +146,7 @@ def _model(name: str, entry: Any) -> Model:
         raise BadComponent(f"{NAME}: the out of {name} has $ and a number that no wildcard of its in has")
     if asked.startswith("$") or (answers.startswith("$") and not _PART.match(answers)):
         raise BadComponent(f"{NAME}: the topics of {name}: those that begin with $ are the place's own")
-    return Model(name, component, entry.get("artifact", ""), asked, answers)
+    return Model(name, component, entry.get("artifact", ""), asked, answers, bounds_of(name, entry.get("trial")))
 
 
 def _matched(filter: str, topic: str) -> list[str]:
