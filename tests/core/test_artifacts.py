@@ -17,8 +17,11 @@ import pytest
 import yaml
 from botocore.exceptions import ClientError
 
+from littoral.core.source import BLOCKS
 from littoral.core.unpacking import BadArchive, unpack
-from littoral.net.message import Request
+from littoral.net.message import Request, json_response
+from littoral.protocols.blocks import LARGEST
+from littoral.tour.link import Link as Cable
 from tests.core.world import CorePlace, RegionPlace, until
 
 NAME = "com.example.Model"
@@ -137,6 +140,55 @@ async def test_a_download_goes_on_where_it_broke_off(region: RegionPlace, place:
     assert await deploy(region, "1.0.0") == "SUCCEEDED"
     assert ranges == ["bytes=500000-"]
     assert not partial.exists()
+
+
+async def test_of_a_new_version_only_the_blocks_that_changed_come_and_go_on_where_they_broke_off(
+    region: RegionPlace, place: CorePlace, cable: Cable
+) -> None:
+    data = b"".join(hashlib.sha256(str(number).encode()).digest() for number in range(40_000))
+    changed = b"head" + data[:300_000] + bytes(1000) + data[301_000:900_000] + data[:100] + data[900_000:]
+    await bucket(region, run__sh=data)
+    await component(region, "1.0.0", [both()[0]], run="exec sleep 1000")
+    assert await deploy(region, "1.0.0") == "SUCCEEDED"
+    await put(region, run__sh=changed)
+    await component(region, "2.0.0", [both()[0]], run="exec sleep 1000")
+    came: list[int] = []
+    handle = region.gateway.handle_device
+
+    def noted(request: Request) -> Any:
+        if request.raw_path.startswith("/parts/"):
+            first, _, last = (request.headers.get("range") or "").removeprefix("bytes=").partition("-")
+            came.append(int(last or len(changed)) + 1 - int(first or 0))
+            if len(came) == 2:  # in the middle of it
+                cable.cut()
+                asyncio.get_running_loop().call_later(0.3, cable.restore)
+        return handle(request)
+
+    region.gateway.handle_device = noted  # type: ignore[method-assign]
+    assert await deploy(region, "2.0.0") == "SUCCEEDED"
+    (laid,) = (place.folder / "components/packages/artifacts" / NAME).iterdir()
+    assert (laid / "run.sh").read_bytes() == changed
+    assert len(came) > 3 and sum(came) - came[1] < 4 * LARGEST  # three changes
+
+
+async def test_blocks_that_are_damaged_here_or_unknown_above_come_whole(region: RegionPlace, place: CorePlace) -> None:
+    data = b"".join(hashlib.sha256(str(number).encode()).digest() for number in range(10_000))
+    await bucket(region, run__sh=data)
+    await component(region, "1.0.0", [both()[0]], run="exec sleep 1000")
+    assert await deploy(region, "1.0.0") == "SUCCEEDED"
+    for version, other in (("2.0.0", data + b"2"), ("3.0.0", data + b"3")):
+        await put(region, run__sh=other)
+        await component(region, version, [both()[0]], run="exec sleep 1000")
+        (laid,) = (place.folder / "components/packages/artifacts" / NAME).iterdir()
+        partial = place.folder / "components/packages/partial" / hashlib.sha256(other).hexdigest()
+        if version == "2.0.0":
+            partial.parent.mkdir(exist_ok=True)
+            partial.write_bytes(b"wrong" + data[5:70_000])
+        else:
+            region.gateway.device_route(BLOCKS, lambda _: json_response(404, {"message": "no such thing"}))
+        assert await deploy(region, version) == "SUCCEEDED"
+        (laid,) = (place.folder / "components/packages/artifacts" / NAME).iterdir()
+        assert (laid / "run.sh").read_bytes() == other
 
 
 @pytest.mark.parametrize(

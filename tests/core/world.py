@@ -27,6 +27,7 @@ from littoral.core.nucleus.rooms import Bare
 from littoral.core.ports import Fence
 from littoral.core.runtime import Core, CoreSettings
 from littoral.core.session import Timing
+from littoral.core.source import BLOCKS
 from littoral.core.spool import SpoolLimits
 from littoral.functions import Functions, FunctionSettings
 from littoral.net.firstbyte import FirstByte, is_http
@@ -36,6 +37,7 @@ from littoral.net.pki import Authority
 from littoral.net.tls import client_context, server_context
 from littoral.objects import Objects
 from littoral.secrets import SecretStore
+from littoral.site.artifactblocks import blocks_handler
 from littoral.site.capabilities import ComponentObjects, CoreBroker, CoreFunctions, GroupDeployments
 from littoral.site.coremodels import CoreModels
 from littoral.site.region import assume
@@ -169,6 +171,7 @@ class RegionPlace:
         self.gateway.device_route(
             CORE_DEVICES, thing_groups_handler(self.things, f"arn:aws:greengrass:{REGION}:{ACCOUNT}")
         )
+        self.gateway.device_route(BLOCKS, blocks_handler(self.things, self.greengrass))
         self.gateway.device_route(ROLE_ALIASES, self.things.credentials(partial(assume, self.identity)).handle)
         await self.objects.start()
         await self.things.start()

@@ -3,7 +3,8 @@
 ::
 
     kept/<sha256>.<mode>                   whole and verified
-    partial/<sha256>                       still coming; it goes on where it broke off, after a restart too
+    partial/<sha256>                       still coming; it goes on where it broke off, after a restart too; what
+                                           other versions of the component have in common with it is taken from them
     artifacts/<home>/FILE                  links to what is kept: {artifacts:path}
     artifacts-unarchived/<home>/STEM/…     {artifacts:decompressedPath}
 
@@ -16,7 +17,7 @@ import asyncio
 import base64
 import os
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from littoral.core.nucleus.recipe import Artifact, Generic
@@ -27,6 +28,7 @@ from littoral.store.contract import StorageFailed
 from littoral.store.durable import fsync_folder
 
 NEW = ".new"
+WORTH = 256 * 1024  # bytes of a file: to ask of what blocks a smaller one consists costs as much as to fetch it
 PACKED = "packages/artifacts"  # of a core's folder of components
 
 
@@ -53,7 +55,8 @@ class Packages:
         if packed(self._folder, made).exists():
             return
         try:
-            kept = [await self._kept(arn, each, source) for each in made.artifacts]
+            like = await asyncio.to_thread(self._before, made)
+            kept = [await self._kept(arn, each, source, like) for each in made.artifacts]
             await asyncio.to_thread(self._lay, made, kept)
         except BadArchive as problem:
             raise BadComponent(
@@ -69,7 +72,12 @@ class Packages:
         except OSError as problem:
             raise StorageFailed(f"artifacts that are not needed any more: {problem}") from problem
 
-    async def _kept(self, arn: str, artifact: Artifact, source: Downloads) -> Path:
+    def _before(self, made: Generic) -> list[Path]:
+        """The large files of its other versions: a new one may have much in common with them."""
+        found = packed(self._folder, made).parent.rglob("*")
+        return [each for each in found if each.is_file() and each.stat().st_size >= WORTH]
+
+    async def _kept(self, arn: str, artifact: Artifact, source: Downloads, like: Sequence[Path]) -> Path:
         digest = base64.b64decode(artifact.sha256).hex()
         place = self._packages / "kept" / f"{digest}.{artifact.mode:o}"
         if place.exists():
@@ -80,7 +88,7 @@ class Packages:
         twin = next((self._packages / "kept").glob(f"{digest}.*"), None)
         if twin is not None and not partial.exists():  # the same with another permission
             await asyncio.to_thread(shutil.copyfile, twin, partial)
-        await source.download(arn, artifact.name, digest, partial, own=artifact.own)
+        await source.download(arn, artifact.name, digest, partial, like, own=artifact.own)
         partial.chmod(artifact.mode)
         partial.replace(place)
         await asyncio.to_thread(fsync_folder, place.parent)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -127,6 +127,9 @@ class ArtifactObjects(Protocol):
 
     async def sha256(self, bucket: str, key: str) -> str:
         """Of what the object is now, in base64. Raises ServiceError: NoSuchBucket, NoSuchKey."""
+
+    def read(self, bucket: str, key: str) -> AsyncIterator[bytes]:
+        """Raises ServiceError."""
 
     def url(self, call: Call, bucket: str, key: str) -> str:
         """Where the caller can fetch it for a while."""

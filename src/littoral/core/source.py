@@ -12,9 +12,11 @@ import base64
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -22,13 +24,18 @@ from urllib.parse import quote
 from littoral.core import upward
 from littoral.core.deploymenterrors import MISMATCH, NO_VERSION, NOT_FOUND, answered
 from littoral.core.dialing import Endpoint
+from littoral.core.filling import fill
 from littoral.core.recipe import ARTIFACT
 from littoral.core.resolving import Chosen, Requirements, said, suits
 from littoral.core.upward import Upward
 from littoral.net.client import ClientResponse, HttpClient, RequestFailed
 from littoral.net.message import BodyError, Headers
+from littoral.protocols.blocks import Manifest
 from littoral.store.contract import StorageFailed
 
+log = logging.getLogger(__name__)
+
+BLOCKS = "/_littoral/artifact-blocks"
 MAX_ANSWER = 8 * 1024**2
 MAX_ARTIFACT = 512 * 1024**2  # bytes of a function's zip
 MOST_DOWNLOADED = 2 * 1024**3  # bytes of a recipe's artifact; AWS's own quota
@@ -50,7 +57,9 @@ class Declined(Exception):
 class Downloads(Protocol):
     """Where artifacts come from."""
 
-    async def download(self, arn: str, name: str, sha256: str, into: Path, *, own: bool = False) -> None:
+    async def download(
+        self, arn: str, name: str, sha256: str, into: Path, like: Sequence[Path] = (), *, own: bool = False
+    ) -> None:
         """``own``: the place above keeps it itself, and not in a bucket of somebody's."""
 
 
@@ -112,10 +121,14 @@ class Source:
             raise Declined(f"the artifact of {arn} is not what its recipe says: its SHA-256 differs", MISMATCH)
         return data
 
-    async def download(self, arn: str, name: str, sha256: str, into: Path, *, own: bool = False) -> None:
+    async def download(
+        self, arn: str, name: str, sha256: str, into: Path, like: Sequence[Path] = (), *, own: bool = False
+    ) -> None:
         """An artifact of that SHA-256 (hexadecimal) into a file, which may hold its beginning already; whole, verified
-        and durable on return. A download that breaks off leaves what came. Raises Unreachable, Declined,
-        StorageFailed."""
+        and durable on return. Blocks that files in ``like`` have are taken from there. A download that breaks off
+        leaves what came. Raises Unreachable, Declined, StorageFailed."""
+        if like and (manifest := await self._manifest(arn, name)) is not None:
+            await fill(into, manifest, like, partial(self._range, arn, name))
         for start in (into.stat().st_size if into.exists() else 0, 0):
             if await self._downloaded(arn, name, sha256, into, start, own):
                 return
@@ -147,6 +160,27 @@ class Source:
             except OSError as problem:
                 raise StorageFailed(f"{into}: {problem}") from problem
         return digest.hexdigest() == sha256
+
+    async def _manifest(self, arn: str, name: str) -> Manifest | None:
+        """None where the place above does not say: AWS's does not. Raises Unreachable."""
+        if self._objects is not None:
+            return None
+        path = f"{BLOCKS}?arn={quote(arn, safe='')}&artifact={quote(name, safe='')}"
+        try:
+            return Manifest.of(await self._json("GET", path))
+        except (Declined, ValueError) as problem:
+            log.info("%s of %s comes whole: %s", name, arn, problem)
+            return None
+
+    async def _range(self, arn: str, name: str, start: int, length: int) -> AsyncIterator[bytes]:
+        """Nothing where what lies above is shorter. Raises Unreachable, Declined."""
+        wanted = Headers.of([("range", f"bytes={start}-{start + length - 1}")])
+        async with self._opened("GET", await self._object(arn, name, wanted), wanted, None) as response:
+            if response.status == 206:
+                async for chunk in response.body:
+                    yield chunk
+            elif response.status != 416:
+                await self._well(response)
 
     async def _object(self, arn: str, name: str, headers: Headers) -> str:
         """The address of ``bucket/key``; ``headers`` are what it is to be asked with."""

@@ -9,7 +9,7 @@ import base64
 import hashlib
 import json
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -213,6 +213,10 @@ class ComponentObjects:
         async for chunk in self._objects.chunks(bucket, key):
             digest.update(chunk)
         return base64.b64encode(digest.digest()).decode()
+
+    async def read(self, bucket: str, key: str) -> AsyncIterator[bytes]:
+        async for chunk in self._objects.chunks(bucket, key):
+            yield chunk
 
     def url(self, call: Call, bucket: str, key: str) -> str:
         """On the port that the caller uses, so that a core needs no other one."""

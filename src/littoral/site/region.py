@@ -13,6 +13,7 @@ from littoral.aws.service import Call
 from littoral.aws.sessions import Credentials
 from littoral.box.region import BoxJobs
 from littoral.core.greengrass import Greengrass
+from littoral.core.source import BLOCKS
 from littoral.edge.cloudfront import CloudFront
 from littoral.edge.control import Control
 from littoral.edge.ddos.api import Shield
@@ -24,6 +25,7 @@ from littoral.edge.waf.crs.groups import Groups
 from littoral.edge.waf.crs.ruleset import NoRuleSet, Source
 from littoral.edge.waf.reports import ReportFeed, Reports
 from littoral.site import edge
+from littoral.site.artifactblocks import blocks_handler
 from littoral.site.boxcarrying import Carriers
 from littoral.site.boxjobs import PATH as BOX_JOBS
 from littoral.site.boxjobs import BoxBuckets, steps_handler
@@ -103,6 +105,7 @@ def _device_routes(base: Foundation, gateway: Gateway, local: Local, greengrass:
     for prefix, handler in discovery(things, greengrass, region, account).items():
         gateway.device_route(prefix, handler)
     gateway.device_route(CORE_DEVICES, thing_groups_handler(things, f"arn:aws:greengrass:{region}:{account}"))
+    gateway.device_route(BLOCKS, blocks_handler(things, greengrass))
     gateway.device_route(ROLE_ALIASES, things.credentials(partial(assume, base.identity)).handle)
     for prefix, handler in functions.routes().items():
         gateway.device_route(prefix, handler)

@@ -17,7 +17,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -73,7 +73,9 @@ class Brought:
         newest = max(fitting, key=parse)
         return Chosen(newest, self.recipes[name][newest], f"{name}/{newest}", local=True)
 
-    async def download(self, arn: str, name: str, sha256: str, into: Path, *, own: bool = False) -> None:
+    async def download(
+        self, arn: str, name: str, sha256: str, into: Path, like: Sequence[Path] = (), *, own: bool = False
+    ) -> None:
         """One file of ``NAME/VERSION/…``, as ``Source.download`` gives one. Raises Declined, StorageFailed."""
         if self.folder is None or own or not name.startswith("/"):
             raise Declined(f"the artifact {name} is not in the artifact folder of the local deployment", *UNREAD)

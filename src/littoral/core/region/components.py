@@ -12,6 +12,7 @@ from littoral.core.ports import Allows, ArtifactObjects, FunctionCatalog
 from littoral.core.public import PUBLIC
 from littoral.core.recipe import ARTIFACT, LAMBDA, LAYER, LINUX, BadComponent, is_aws, lambda_recipe
 from littoral.core.recipetext import as_json, as_yaml, read
+from littoral.core.region.blocks import ArtifactBlocks
 from littoral.core.region.names import (
     check_name,
     check_version,
@@ -30,6 +31,7 @@ from littoral.core.region.names import (
 from littoral.core.region.state import State, everything
 from littoral.core.region.tags import checked_tags
 from littoral.core.resolving import said, suits
+from littoral.protocols.blocks import Manifest
 from littoral.store.documents import Document
 
 KIND = "component"
@@ -42,6 +44,7 @@ class Components:
         self._state = state
         self._functions = functions
         self._objects = objects
+        self._blocks = ArtifactBlocks(objects)
         self._allows = allows
 
     @operation(notes="inlineRecipe (JSON or YAML): artifacts s3://…; lambdaFunction: no volumes, devices, mountROSysfs")
@@ -234,11 +237,13 @@ class Components:
         raise not_found(f"{arn} artifact {artifact_name}", "artifact")
 
     def _url(self, call: Call, recipe: Mapping[str, Any], arn: str, artifact_name: str) -> str:
-        for manifest in recipe.get("Manifests") or ():
-            for each in artifacts_of(recipe["ComponentName"], manifest):
-                if each.name == artifact_name.removeprefix("//"):
-                    return self._objects.url(call, each.bucket, each.key)
-        raise not_found(f"{arn} artifact {artifact_name}", "artifact")
+        found = _artifact(recipe, arn, artifact_name)
+        return self._objects.url(call, found.bucket, found.key)
+
+    async def artifact_blocks(self, arn: str, artifact_name: str) -> Manifest | None:
+        """What a program's artifact consists of; None where its object is not what it was. Raises ServiceError."""
+        document = await self._component(arn)
+        return await self._blocks.of(_artifact(document["recipe"], arn, artifact_name))
 
     def _admit(self, call: Call, action: str, resource: str) -> None:
         if call.principal.kind == "certificate" and not self._allows(call, action, resource):
@@ -250,6 +255,15 @@ class Components:
         if document is None:
             raise not_found(arn, KIND)
         return document
+
+
+def _artifact(recipe: Mapping[str, Any], arn: str, name: str) -> Artifact:
+    """Raises ResourceNotFoundException."""
+    for manifest in recipe.get("Manifests") or ():
+        for each in artifacts_of(recipe["ComponentName"], manifest) if recipe.get("ComponentType") != LAMBDA else ():
+            if each.name == name.removeprefix("//"):
+                return each
+    raise not_found(f"{arn} artifact {name}", "artifact")
 
 
 def _inline(recipe: bytes) -> Mapping[str, Any]:
