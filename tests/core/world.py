@@ -357,6 +357,7 @@ class CorePlace:
         self.backoff = Backoff(first=0.01, cap=0.1)
         self.confine: Confine = unconfined
         self.fence: Fence = Bare
+        self.models_key = ""
 
     async def start(self) -> None:
         self.store = await EmbeddedStore.open(self.folder / "store")
@@ -391,7 +392,7 @@ class CorePlace:
             broker,
             self.shadows,
             self.clients,
-            lambda: CoreModels(1 << 30, 1),
+            lambda: CoreModels(1 << 30, 1, key=self.models_key),
         )
         await self.core.start()
 

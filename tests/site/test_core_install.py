@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 from cryptography import x509
@@ -74,6 +75,8 @@ def test_a_bundle_makes_a_core_that_runs_what_is_deployed(place: Running, tmp_pa
     key = (data / "core.key").read_text()
     done(*words, home=home)  # again, without the bundle: nothing that matters changes
     assert (data / "core.key").read_text() == key
+    with urlopen(f"{place.api}/_littoral/models.key") as answer:
+        assert f'models_key = "{answer.read().decode()}"' in config.read_text()
     assert not [each for each in (*data.iterdir(), *config.parent.iterdir(), *units.iterdir()) if ".core." in each.name]
 
     core = run_installed("ward9", home)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import zipfile
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
 from littoral.cli.main import main
+from littoral.models.registry.signing import check_file
 from tests.models import nets
 
 from .conftest import ROLE, Running, needs
@@ -74,6 +77,37 @@ def test_as_a_person_types_it(place: Running, ward: Path, capsys: pytest.Capture
     assert typed(place, "show", "ward/2", "--json") == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["stage"], told["because"]) == ("Rejected", "too slow")
+
+
+def test_a_version_becomes_a_component_with_the_registrys_signature(
+    place: Running, ward: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert typed(place, "component", "ward", "--component", "ward.net", "--json") == 0
+    made = json.loads(capsys.readouterr().out)
+    assert (made["component"], made["version"]) == ("ward.net", "1.0.0")
+    recipe = json.loads(place.client("greengrassv2").get_component(arn=made["arn"])["recipe"])
+    files = {}
+    for each in recipe["Manifests"][0]["Artifacts"]:
+        bucket, _, key = each["URI"].removeprefix("s3://").partition("/")
+        files[key.rpartition("/")[2]] = place.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+    model, signature = files["ward.onnx"], files["ward.onnx.signature"]
+    assert model == ward.read_bytes()
+    with urlopen(f"{place.api}/_littoral/models.key") as answer:
+        public = answer.read().decode()
+    check_file(signature, "ward", hashlib.sha256(model).hexdigest(), len(model), public)
+    for words, said in (
+        (("component", "ward", "--component", "ward.net"), "exists"),
+        (("component", "ward/9"), "no version 9"),
+        (("component", "ward", "--component", "a b"), "componentName"),
+    ):
+        assert typed(place, *words) == 1
+        error = capsys.readouterr().err
+        assert error.startswith("littoral: ") and said in error and error.count("\n") == 1
+    ward.with_name("third.onnx").write_bytes(nets.linear(4.0))
+    assert typed(place, "register", "bed", str(ward.with_name("third.onnx"))) == 0
+    assert typed(place, "component", "bed/1") == 1
+    assert "bed/1 is not approved" in capsys.readouterr().err
 
 
 def test_what_is_typed_wrongly(place: Running, ward: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -52,8 +52,9 @@ def run(loaded: Loaded, name: str, *, group: str | None, endpoint: str | None, o
         "account": loaded.settings.account,
         "certificatePem": made["certificatePem"],
         "privateKey": made["keyPair"]["PrivateKey"],
-        "ca": None if of_aws else _authority(where),
+        "ca": None if of_aws else _told(where, "ca.pem"),
         "credentialsEndpoint": provider,
+        "modelsKey": None if of_aws else _told(where, "models.key"),
     }
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as written:
         json.dump(bundle, written)
@@ -113,9 +114,10 @@ def _client(where: str, loaded: Loaded) -> Any:
     return Session().create_client("iot", region_name=loaded.settings.region, endpoint_url=where, **options)
 
 
-def _authority(url: str) -> str:
+def _told(url: str, what: str) -> str:
+    """What the region tells whoever asks. Raises Failed."""
     try:
-        with urllib.request.urlopen(f"{url}/_littoral/ca.pem", timeout=30) as answer:
+        with urllib.request.urlopen(f"{url}/_littoral/{what}", timeout=30) as answer:
             return str(answer.read().decode())
     except OSError as problem:
         raise Failed(f"{url} does not answer: {problem}") from None

@@ -26,6 +26,7 @@ from littoral.site.settings import NAME, TABLE, URL, Loaded
 
 CERTIFICATE, KEY, CA = "core.crt", "core.key", "upstream-ca.pem"
 WORDS: Final = ("name", "upstream", "certificatePem", "privateKey")  # of a bundle
+FACTS: Final = ("region", "account", "credentials_endpoint", "models_key")  # of the place above, in the configuration
 # Written by the command line or a variable, these are the core's for good; the others of the table are set below.
 _OURS: Final = ("kind", "name", "data_dir", "upstream", "certificate", "private_key", "ca")
 
@@ -54,6 +55,7 @@ class Identity:
     region: str | None = None
     account: str | None = None
     credentials_endpoint: str | None = None
+    models_key: str | None = None
 
 
 def run(loaded: Loaded, typed: Installing, environ: Mapping[str, str], home: Path) -> int:
@@ -103,8 +105,11 @@ def _by_bundle(file: Path) -> Identity:
         if found.get("form") != FORM:
             raise Failed(f"{file} is no bundle of this version")
         name, upstream, certificate, key = (str(found[word]) for word in WORDS)
-        ca, provider = (None if each is None else str(each) for each in (found["ca"], found.get("credentialsEndpoint")))
-        return Identity(name, upstream, certificate, key, ca, str(found["region"]), str(found["account"]), provider)
+        ca, *more = (
+            None if each is None else str(each)
+            for each in (found["ca"], found.get("credentialsEndpoint"), found.get("modelsKey"))
+        )
+        return Identity(name, upstream, certificate, key, ca, str(found["region"]), str(found["account"]), *more)
     except (OSError, ValueError, AttributeError, KeyError) as problem:
         raise Failed(f"{file} is no bundle: {problem!r}") from None
 
@@ -114,7 +119,7 @@ def _again(loaded: Loaded, environ: Mapping[str, str], home: Path, bundle: Path)
     name = loaded.settings.name if loaded.sources["name"] != "default" else bundle.name.removesuffix(".bundle")
     try:
         written = tomllib.loads(_config(environ, home, name).read_text("utf-8"))
-        facts = [written["upstream"], *(written.get(each) for each in ("region", "account", "credentials_endpoint"))]
+        facts = [written["upstream"], *(written.get(each) for each in FACTS)]
         return _kept(_data(loaded, environ, home, name), name, *facts)
     except (OSError, ValueError, KeyError):
         raise Failed(f"there is no file {bundle}, and no core {name} is installed") from None
@@ -207,7 +212,7 @@ def configuration(loaded: Loaded, identity: Identity, data: Path) -> str:
     }
     if identity.ca is not None:
         values["ca"] = str(data / CA)
-    for name in ("region", "account", "credentials_endpoint"):
+    for name in FACTS:
         if getattr(identity, name) is not None:
             values[name] = getattr(identity, name)
     for row in TABLE:

@@ -61,6 +61,16 @@ def add(what: Any) -> None:
     registered.add_argument("--property", type=pair, action="append", default=[], metavar="NAME=TEXT")
     _verb(registered, _register)
 
+    made = what.add_parser(
+        "component",
+        help="a version as a component that cores can be given",
+        description="Make a component of an approved version: the model, and the registry's signature.",
+        epilog="example: littoral models component ward/3   (makes model.ward 3.0.0)",
+    )
+    made.add_argument("version", metavar="MODEL[/VERSION]", help="without a number the newest that is approved")
+    made.add_argument("--component", metavar="NAME", help="how it is called (default model.MODEL)")
+    _verb(made, _component)
+
     for verb, meaning in (("approve", "let a version be served"), ("reject", "let it be served no more")):
         staged = what.add_parser(verb, help=meaning, description=f"{meaning.capitalize()}.")
         staged.add_argument("version", metavar="MODEL/VERSION")
@@ -207,6 +217,34 @@ def _register(options: argparse.Namespace, loaded: Loaded) -> str:
         **({"CustomerMetadataProperties": about} if about else {}),
     )
     return _done(options, made["ModelPackageArn"])
+
+
+def _component(options: argparse.Namespace, loaded: Loaded) -> str:
+    from littoral.models.registry.signing import signature_file
+
+    remote, settings = _remote(loaded), loaded.settings
+    said = _version(remote, options.version)
+    model, number = said["model"], said["version"]
+    if said["stage"] != STAGES["approve"]:
+        raise Failed(f"{model}/{number} is not approved: littoral models approve {model}/{number}")
+    bucket, folder = BUCKET.format(region=settings.region, account=settings.account), f"components/{model}/{number}"
+    signed = signature_file(model, number, said["sha256"], said["bytes"], said["signature"])
+    files = {f"{model}.onnx": remote.data(said["sha256"]), f"{model}.onnx.signature": signed}
+    for name, data in files.items():
+        remote.put(bucket, f"{folder}/{name}", data)
+    recipe = {
+        "RecipeFormatVersion": "2020-01-25",
+        "ComponentName": options.component or f"model.{model}",
+        "ComponentVersion": f"{number}.0.0",
+        "ComponentDescription": f"{model}/{number} of the registry",
+        "Manifests": [{"Artifacts": [{"URI": f"s3://{bucket}/{folder}/{name}"} for name in files]}],
+    }
+    shown = {
+        "arn": remote.component(json.dumps(recipe).encode()),
+        "component": recipe["ComponentName"],
+        "version": recipe["ComponentVersion"],
+    }
+    return json.dumps(shown) + "\n" if options.json else f"{shown['component']} {shown['version']}\n"
 
 
 def _stage(options: argparse.Namespace, loaded: Loaded) -> str:

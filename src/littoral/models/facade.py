@@ -71,6 +71,11 @@ class Models:
         book = await Book.open(records, registry, server)
         return cls(registry, buckets, Here(region, account), server, book)
 
+    @property
+    def key(self) -> bytes:
+        """The public key that versions are signed by, in base64."""
+        return self.registry.key.encode()
+
     def start(self) -> None:
         """Endpoints that were on their way go on. Processes start with the first request."""
         self._book.start()

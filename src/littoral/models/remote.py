@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import http.client
 import json
@@ -20,6 +21,7 @@ from littoral.models.registry.refusal import NoSuch, RegistryError, Untrue
 from littoral.net.message import Headers
 
 FILES: Final = "/_littoral/models/"  # beneath it, the bytes of a digest
+KEY: Final = "/_littoral/models.key"  # the public one that versions are signed by, for whoever asks
 SECONDS: Final = 120
 PREFIX: Final = "littoral."
 
@@ -94,6 +96,14 @@ class Remote:
         if hashlib.sha256(data).hexdigest() != sha256:
             raise Untrue(f"what came is not the file {sha256}")
         return data
+
+    def component(self, recipe: bytes) -> str:
+        """The ARN of a component version of Greengrass that is made of it. Raises RegistryError, Unreachable."""
+        body = json.dumps({"inlineRecipe": base64.b64encode(recipe).decode()}).encode()
+        fields = {"content-type": "application/json"}
+        return str(
+            json.loads(self._ask("POST", "/greengrass/v2/createComponentVersion", body, fields, "greengrass"))["arn"]
+        )
 
     def _ask(self, method: str, path: str, body: bytes, fields: Mapping[str, str], service: str = "sagemaker") -> bytes:
         headers = Headers.of(fields.items())

@@ -114,7 +114,13 @@ async def compose(place: Place) -> None:
 def models_of(settings: Settings, sandbox: bool) -> ModelPlace:
     from littoral.site.coremodels import CoreModels  # a core without models does not have that in memory
 
-    return CoreModels(settings.models_memory * 1024 * 1024, settings.models_threads or 0, sandbox=sandbox)
+    return CoreModels(
+        settings.models_memory * 1024 * 1024,
+        settings.models_threads or 0,
+        sandbox=sandbox,
+        key=settings.models_key or "",
+        signed=settings.models_signed,
+    )
 
 
 def prepare_publish() -> None:

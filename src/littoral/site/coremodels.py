@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 
 from littoral.core.modelserver.ports import ModelFile, NotServed
+from littoral.models.registry.refusal import Untrue
+from littoral.models.registry.signing import check_file
 from littoral.models.serving.answers import Answer, Artifact, Ask, CannotServe
 from littoral.models.serving.process import Limits
 from littoral.models.serving.server import Server
@@ -16,19 +18,26 @@ from littoral.site.modelroom import confined, unconfined
 
 
 class CoreModels:
-    """``memory``: bytes for all models together; ``threads`` of one, 0 for one a processor."""
+    """``memory``: bytes for all models together; ``threads`` of one, 0 for one a processor. ``key``: the public one by
+    which a registry signs models (base64); ``signed``: no others are taken."""
 
-    def __init__(self, memory: int, threads: int = 0, *, sandbox: bool = True) -> None:
+    def __init__(
+        self, memory: int, threads: int = 0, *, sandbox: bool = True, key: str = "", signed: bool = False
+    ) -> None:
+        self._key = key
+        self._signed = signed
         self._memory = memory
         self._threads = threads
         self._confine = confined if sandbox else unconfined
         self._server: Server | None = None
         self._known: dict[str, Artifact] = {}  # by digest
-        self._paths: dict[str, Path] = {}  # where the file of a digest is now
+        self._files: dict[str, ModelFile] = {}  # where the file of a digest is now
 
     async def load(self, file: ModelFile) -> None:
         try:
-            await self._begun().load(self._artifact(file))
+            artifact = self._artifact(file)
+            await asyncio.to_thread(self._check, file)  # it may be in memory since it needed no signature
+            await self._begun().load(artifact)
         except (CannotServe, OSError) as problem:
             raise NotServed(str(problem)) from problem
 
@@ -45,7 +54,7 @@ class CoreModels:
     async def keep(self, digests: Collection[str]) -> None:
         for digest in self._known.keys() - set(digests):
             artifact = self._known.pop(digest)
-            del self._paths[digest]
+            del self._files[digest]
             if self._server is not None:
                 self._server.unload(artifact.key, CannotServe("gone", "the model is not deployed any more"))
         if not self._known:
@@ -63,7 +72,7 @@ class CoreModels:
 
     def _artifact(self, file: ModelFile) -> Artifact:
         """Raises OSError."""
-        self._paths[file.sha256] = file.path
+        self._files[file.sha256] = file
         if file.sha256 not in self._known:
             size = file.path.stat().st_size
             self._known[file.sha256] = Artifact(file.sha256, size, partial(self._read, file.sha256))
@@ -71,14 +80,28 @@ class CoreModels:
 
     async def _read(self, sha256: str) -> bytes:
         """Raises CannotServe."""
-        path = self._paths[sha256]
+        file = self._files[sha256]
         try:
-            data, digest = await asyncio.to_thread(_whole, path)
+            await asyncio.to_thread(self._check, file)
+            data, digest = await asyncio.to_thread(_whole, file.path)
         except OSError as problem:
             raise CannotServe("gone", f"its file cannot be read: {problem}") from problem
         if digest != sha256:
             raise CannotServe("model", "its file is damaged: the SHA-256 differs")
         return data
+
+    def _check(self, file: ModelFile) -> None:
+        """Whoever may say so says that it may be served here. Raises CannotServe, OSError."""
+        if not file.registry and not self._signed:
+            return
+        if not self._key:
+            raise CannotServe("model", "it is to be signed, and this core has no key to tell by (models_key)")
+        if file.signature is None:
+            raise CannotServe("model", "only signed models of the registry are taken here (models_signed)")
+        try:
+            check_file(file.signature.read_bytes(), file.registry, file.sha256, file.path.stat().st_size, self._key)
+        except Untrue as problem:
+            raise CannotServe("model", str(problem)) from problem
 
 
 def _whole(path: Path) -> tuple[bytes, str]:

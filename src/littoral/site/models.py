@@ -10,8 +10,8 @@ from littoral.aws.identity import Identity
 from littoral.aws.service import Principal, ServiceError
 from littoral.aws.signedonly import Authenticate, signed_only
 from littoral.models.facade import Models, Serving
-from littoral.models.remote import FILES
-from littoral.net.message import Request
+from littoral.models.remote import FILES, KEY
+from littoral.net.message import Headers, Request, Response
 from littoral.objects import Objects
 from littoral.site.foundation import Foundation
 from littoral.site.modelroom import confined, unconfined
@@ -62,6 +62,7 @@ def route_inference(gateway: Gateway, models: Models, identity: Identity) -> Non
     """The Open Inference Protocol, for requests that are signed or have an access key by HTTP's Basic scheme, for
     clients that sign nothing."""
     gateway.route(FILES, signed_only(gateway.authenticate, models.file))
+    gateway.exact_route(KEY, lambda _: Response(200, Headers.of([("content-type", "text/plain")]), models.key))
     handler = models.inference(signed_or_basic(identity, gateway.authenticate))
     gateway.route("/v2/", handler)
     gateway.exact_route("/v2", handler)

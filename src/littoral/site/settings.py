@@ -141,6 +141,7 @@ def _replicas(value: Any) -> tuple[tuple[str, str], ...]:
 
 TEXT = Kind("text", _text)
 NAME = Kind("name", _matching(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}", "1-128 letters, digits, - or _"))
+MODELS_KEY = Kind("key", _matching(r"[A-Za-z0-9+/]{43}=", "a key as `littoral models show` says it, in base64"))
 REGION = Kind("AWS region", _matching(r"[a-z]{2}(-[a-z]+)+-[0-9]{1,2}", "a region name such as us-east-1"))
 ACCOUNT = Kind("AWS account", _matching(r"[0-9]{12}", "twelve digits"))
 HOST = Kind("host or IP address", _matching(r"[A-Za-z0-9.:_-]{1,253}", "a host name or IP address"))
@@ -349,6 +350,10 @@ class Settings:
     )
     models_memory: int = _row(2048, COUNT, "MiB that models at work may take, all together")
     models_threads: int | None = _row(None, COUNT, "Threads of one model at work", shown="one a processor")
+    models_key: str | None = _row(
+        None, MODELS_KEY, "The public key that signs models for this core", shown="that of the core's bundle"
+    )
+    models_signed: bool = _row(False, SWITCH, "A core takes only models of a registry that this key has signed")
     node: Path | None = _row(
         None,
         PATH,

@@ -116,7 +116,10 @@ class ModelServer:
             before.subscription.close()
 
     def _file(self, served: Served) -> ModelFile:
-        return ModelFile(self._folder / served.file, served.sha256, served.model.name, served.version)
+        signature = self._folder / served.signature if served.signature else None
+        model = served.model
+        path = self._folder / served.file
+        return ModelFile(path, served.sha256, model.name, served.version, model.registry, signature)
 
     def _heard(
         self,

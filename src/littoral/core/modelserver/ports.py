@@ -14,12 +14,15 @@ class NotServed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """An ONNX file that is to have this SHA-256 (hexadecimal)."""
+    """An ONNX file that is to have this SHA-256 (hexadecimal), and, where ``registry`` names a model, to be signed as a
+    version of it: ``signature`` is the file that says so."""
 
     path: Path
     sha256: str
     name: str
     version: str
+    registry: str = ""
+    signature: Path | None = None
 
 
 class ModelPlace(Protocol):

@@ -24,7 +24,8 @@ from littoral.protocols.mqtt.topics import BadTopic, check_filter, check_name
 
 NAME: Final = "littoral.ModelServer"
 SUFFIX: Final = ".onnx"
-_TEXTS: Final = {"component", "artifact", "in", "out"}
+SIGNATURE: Final = ".signature"  # behind the name of the model's file
+_TEXTS: Final = {"component", "artifact", "in", "out", "registry"}
 _MEMBERS: Final = _TEXTS | {"trial"}
 _PART: Final = re.compile(r"\$([0-9]+)")
 
@@ -36,6 +37,7 @@ class Model:
     artifact: str  # the name of its file; "" for the only one that ends with .onnx
     asked: str  # a filter
     answers: str  # a topic in which $1, $2 … are what the filter's wildcards matched
+    registry: str = ""  # of what model of the registry it must be a signed version; "" for any file
     trial: Bounds | None = None  # of a new version, before it takes the place of the one that serves
 
     def topic_of(self, asked: str) -> str:
@@ -57,6 +59,7 @@ class Served:
     file: str  # below the folder of all artifacts
     sha256: str  # hexadecimal
     samples: str = ""  # below that folder, too; "" where its trial has none
+    signature: str = ""  # likewise; "" where it need not be signed
 
 
 def models_of(configuration: Mapping[str, Any]) -> tuple[Model, ...]:
@@ -83,7 +86,7 @@ def placed(configuration: Mapping[str, Any], programs: Iterable[Generic]) -> dic
             "version": component.version,
             "file": f"{component.home}/{artifact.file}",
             "sha256": base64.b64decode(artifact.sha256).hex(),
-            **({"samples": f"{component.home}/{_samples(model, component)}"} if _has_samples(model) else {}),
+            **_beside(model, component, artifact),
         }
     return {"models": table}
 
@@ -93,21 +96,22 @@ def served_of(configuration: Mapping[str, Any]) -> tuple[Served, ...]:
     found = []
     for name, entry in configuration.get("models", {}).items():
         said = {key: each for key, each in entry.items() if key in _MEMBERS}
-        samples = entry.get("samples", "")
-        found.append(Served(_model(name, said), entry["version"], entry["file"], entry["sha256"], samples))
+        beside = [entry.get(key, "") for key in ("samples", "signature")]
+        found.append(Served(_model(name, said), entry["version"], entry["file"], entry["sha256"], *beside))
     return tuple(found)
 
 
-def _has_samples(model: Model) -> bool:
-    return model.trial is not None and bool(model.trial.samples)
-
-
-def _samples(model: Model, component: Generic) -> str:
-    """Raises BadComponent."""
-    wanted = model.trial.samples if model.trial is not None else ""
-    if wanted not in {each.file for each in component.artifacts if not each.unpack}:
-        raise BadComponent(f"{NAME}: {model.name}: {component.name} {component.version} has no artifact {wanted}")
-    return wanted
+def _beside(model: Model, component: Generic, artifact: Artifact) -> dict[str, str]:
+    """Where the other files are that come with it. Raises BadComponent."""
+    wanted = {
+        "samples": model.trial.samples if model.trial is not None else "",
+        "signature": artifact.file + SIGNATURE if model.registry else "",
+    }
+    files = {each.file for each in component.artifacts if not each.unpack}
+    for name in wanted.values():
+        if name and name not in files:
+            raise BadComponent(f"{NAME}: {model.name}: {component.name} {component.version} has no artifact {name}")
+    return {key: f"{component.home}/{name}" for key, name in wanted.items() if name}
 
 
 def _artifact(model: Model, component: Generic) -> Artifact:
@@ -131,7 +135,7 @@ def _model(name: str, entry: Any) -> Model:
         or entry.keys() - _MEMBERS
         or not all(isinstance(entry.get(key, ""), str) for key in _TEXTS)
     ):
-        text = "must have component, in, out and at most artifact, all of them texts, and trial"
+        text = "must have component, in, out and at most artifact and registry, all of them texts, and trial"
         raise BadComponent(f"{NAME}: {name} {text}")
     component, asked, answers = (entry.get(key, "") for key in ("component", "in", "out"))
     if not component:
@@ -146,7 +150,8 @@ def _model(name: str, entry: Any) -> Model:
         raise BadComponent(f"{NAME}: the out of {name} has $ and a number that no wildcard of its in has")
     if asked.startswith("$") or (answers.startswith("$") and not _PART.match(answers)):
         raise BadComponent(f"{NAME}: the topics of {name}: those that begin with $ are the place's own")
-    return Model(name, component, entry.get("artifact", ""), asked, answers, bounds_of(name, entry.get("trial")))
+    more = entry.get("registry", ""), bounds_of(name, entry.get("trial"))
+    return Model(name, component, entry.get("artifact", ""), asked, answers, *more)
 
 
 def _matched(filter: str, topic: str) -> list[str]:

@@ -46,6 +46,25 @@ class Signer:
         return base64.b64encode(self._key.sign(said)).decode()
 
 
+def signature_file(name: str, version: int, sha256: str, size: int, signature: str) -> bytes:
+    """What goes with a model's file to places that have no registry."""
+    said = {"name": name, "version": version, "sha256": sha256, "size": size, "signature": signature}
+    return json.dumps(said, indent=1).encode()
+
+
+def check_file(data: bytes, name: str, sha256: str, size: int, public: str) -> None:
+    """A ``signature_file`` says that the model of this digest and size (bytes) is a version of ``name``, and is signed
+    by ``public``. Raises Untrue."""
+    try:
+        said = json.loads(data)
+        number, signature = said["version"], said["signature"]
+    except (ValueError, KeyError, TypeError) as problem:
+        raise Untrue("its signature cannot be read") from problem
+    if type(number) is not int or not isinstance(signature, str):
+        raise Untrue("its signature cannot be read")
+    check(statement(name, number, sha256, size), signature, public)
+
+
 def check(said: bytes, signature: str, public: str) -> None:
     """Both in base64. Raises Untrue."""
     try:
