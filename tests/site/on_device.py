@@ -42,8 +42,8 @@ def cloud_of(region: Running) -> Cloud:
     return Cloud(region.api, region.access_key, region.secret_key)
 
 
-def a_core(region: Running, folder: Path) -> PlaceProcess:
-    """Ready, with the program running."""
+def a_core(region: Running, folder: Path, *more: str) -> PlaceProcess:
+    """Ready, with the program running; ``more`` flags."""
     cloud = cloud_of(region)
     policies(cloud)
     identity = thing(cloud, CORE, "core", folder, authority(region.api, folder / "ca.pem"))
@@ -52,7 +52,7 @@ def a_core(region: Running, folder: Path) -> PlaceProcess:
         *("--upstream", f"mqtts://127.0.0.1:{region.port('mqtt-tls')}", "--ca", str(identity.ca)),
         *("--certificate", str(identity.certificate), "--private-key", str(identity.private_key)),
     )
-    core = PlaceProcess(CORE, "core", folder / "core", [*FREE_PORTS, *options], {})
+    core = PlaceProcess(CORE, "core", folder / "core", [*FREE_PORTS, *options, *more], {})
     try:
         core.wait_ready()
         wait_deployed(cloud, deployment)

@@ -90,6 +90,7 @@ class Players:
     secrets: secretmanager.SecretManager
     router: SubscriptionRouter
     upward: Upward
+    models: ModelServer
 
     @classmethod
     def of(cls, core: Surroundings) -> Players:
@@ -113,6 +114,7 @@ class Players:
         certificates = BrokerCertificates(documents, core.clients, telling, core.link)
         auth = ClientDeviceAuth(core.clients, nucleus, telling, certificates, core.link, time.monotonic)
         router = SubscriptionRouter(nucleus.functions, core.routes, core.spool)
+        models = ModelServer(core.folder / PACKED, core.broker, core.models)
         return cls(
             {
                 subscriptions.NAME: router,
@@ -130,7 +132,7 @@ class Players:
                     core.link,
                     core.pace,
                 ),
-                modelserver.NAME: ModelServer(core.folder / PACKED, core.broker, core.models),
+                modelserver.NAME: models,
                 tes.NAME: tes.TokenExchangeService(
                     exchange, core.client, core.upstream, nucleus.of_token, nucleus.environment
                 ),
@@ -140,6 +142,7 @@ class Players:
             secrets,
             router,
             upward,
+            models,
         )
 
 

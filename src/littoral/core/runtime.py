@@ -27,6 +27,7 @@ from littoral.core.ipc.states import States
 from littoral.core.ipc.updating import Updating
 from littoral.core.lambdamanager.server import LambdaManager
 from littoral.core.link import Backoff, Link, Upstream
+from littoral.core.modelserver.component import ModelServer
 from littoral.core.modelserver.ports import ModelPlace
 from littoral.core.nucleus.limits import Confine, unconfined
 from littoral.core.nucleus.nucleus import LAMBDA_SOCKET_NAME, Nucleus
@@ -87,9 +88,11 @@ class Core:
         operator: Operator,
         clients: ClientDeviceAuth,
         lambdas: LambdaManager,
+        models: ModelServer,
         shown: Path | None,
     ) -> None:
         self.operator = operator
+        self.models = models
         self._lambdas = lambdas
         self._shown = shown
         self._listener: HttpListener | None = None
@@ -194,7 +197,8 @@ class Core:
 
         ipc = IpcServer(settings.socket, nucleus, operations, settings.shown)
         operator = Operator(settings.thing, settings.folder, link, spool, deployments, last_words)
-        return cls(spool, link, source, routes, deployments, ipc, operator, players.auth, lambdas, settings.shown)
+        parts = operator, players.auth, lambdas, players.models
+        return cls(spool, link, source, routes, deployments, ipc, *parts, settings.shown)
 
     async def start(self) -> None:
         """What is deployed runs when this returns, link or no link."""

@@ -27,6 +27,7 @@ from littoral.models.registry.signing import Signer
 from littoral.models.serving.answers import CannotServe
 from littoral.models.serving.book import Book, artifact_of
 from littoral.models.serving.inference import Inference
+from littoral.models.serving.offering import RegistryOffers
 from littoral.models.serving.process import Limits
 from littoral.models.serving.server import Confine, Server
 from littoral.net.message import Handler, Headers, Request, Response, json_response
@@ -86,7 +87,7 @@ class Models:
 
     def inference(self, authenticate: Callable[[Request], Awaitable[Principal]]) -> Handler:
         """``authenticate`` raises ServiceError."""
-        return Inference(self.registry, self._server, authenticate).handle
+        return Inference(RegistryOffers(self.registry, self._server), authenticate).handle
 
     async def file(self, request: Request) -> Response:
         """For requests that are signed: the file of the digest that ends the path."""

@@ -10,13 +10,16 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from littoral.aws.gateway import Gateway
+from littoral.aws.signedonly import Authenticate
 from littoral.aws.wire.plan import plan_of
 from littoral.core.clientdevices.detector import addresses
 from littoral.core.modelserver.ports import ModelPlace
 from littoral.core.nucleus.rooms import Bare
 from littoral.core.operator import SOCKET, TOKEN, Operator
 from littoral.core.runtime import Core, CoreSettings
+from littoral.net.message import Request, Response
 from littoral.net.pki import write_private
+from littoral.site.basic import signed_or_basic
 from littoral.site.capabilities import CoreBroker, CoreFunctions
 from littoral.site.clientdevices import CoreClients
 from littoral.site.confining import ControlGroups
@@ -102,6 +105,9 @@ async def compose(place: Place) -> None:
     registry = RegistryCopy(above, things, core.clients.verified)
     if not above.apart:  # AWS hands out no copy of its registry
         core.link.on_connected(registry.refresh)
+    ask_models = partial(inference_of, core, signed_or_basic(base.identity, gateway.authenticate))
+    gateway.route("/v2/", ask_models)
+    gateway.exact_route("/v2", ask_models)
     gateway.route(PAGE, CorePage(core.operator).handle)
     await core.start()
     place.part(core.close)
@@ -121,6 +127,12 @@ def models_of(settings: Settings, sandbox: bool) -> ModelPlace:
         key=settings.models_key or "",
         signed=settings.models_signed,
     )
+
+
+async def inference_of(core: Core, authenticate: Authenticate, request: Request) -> Response:
+    from littoral.site.coreinference import answered  # likewise: with the first that asks
+
+    return await answered(core.models, authenticate, request)
 
 
 def prepare_publish() -> None:

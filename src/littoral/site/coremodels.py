@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
 
 from littoral.core.modelserver.ports import ModelFile, NotServed
+from littoral.models.registry.onnxfile import Tensor, inspect
 from littoral.models.registry.refusal import Untrue
 from littoral.models.registry.signing import check_file
 from littoral.models.serving.answers import Answer, Artifact, Ask, CannotServe
@@ -31,20 +32,21 @@ class CoreModels:
         self._confine = confined if sandbox else unconfined
         self._server: Server | None = None
         self._known: dict[str, Artifact] = {}  # by digest
+        self._tensors: dict[str, tuple[Sequence[Tensor], Sequence[Tensor]]] = {}
         self._files: dict[str, ModelFile] = {}  # where the file of a digest is now
 
     async def load(self, file: ModelFile) -> None:
         try:
-            artifact = self._artifact(file)
+            artifact = self.artifact(file)
             await asyncio.to_thread(self._check, file)  # it may be in memory since it needed no signature
-            await self._begun().load(artifact)
+            await self.server.load(artifact)
         except (CannotServe, OSError) as problem:
             raise NotServed(str(problem)) from problem
 
     async def infer(self, file: ModelFile, body: bytes) -> bytes:
         ask = Ask("oip", body, about={"model_name": file.name, "model_version": file.version})
         try:
-            answer: Answer = await self._begun().infer(self._artifact(file), ask)
+            answer: Answer = await self.server.infer(self.artifact(file), ask)
         except (CannotServe, OSError) as problem:
             raise NotServed(str(problem)) from problem
         if answer.header is not None:
@@ -55,6 +57,7 @@ class CoreModels:
         for digest in self._known.keys() - set(digests):
             artifact = self._known.pop(digest)
             del self._files[digest]
+            self._tensors.pop(digest, None)
             if self._server is not None:
                 self._server.unload(artifact.key, CannotServe("gone", "the model is not deployed any more"))
         if not self._known:
@@ -65,18 +68,27 @@ class CoreModels:
         if server is not None:
             await server.close()
 
-    def _begun(self) -> Server:
+    @property
+    def server(self) -> Server:
         if self._server is None:
             self._server = Server(self._confine, self._memory, Limits(self._memory, self._threads), spare=False)
         return self._server
 
-    def _artifact(self, file: ModelFile) -> Artifact:
+    def artifact(self, file: ModelFile) -> Artifact:
         """Raises OSError."""
         self._files[file.sha256] = file
         if file.sha256 not in self._known:
             size = file.path.stat().st_size
             self._known[file.sha256] = Artifact(file.sha256, size, partial(self._read, file.sha256))
         return self._known[file.sha256]
+
+    async def tensors(self, file: ModelFile) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+        """What goes in and comes out. Raises CannotServe."""
+        self.artifact(file)
+        if file.sha256 not in self._tensors:
+            known = await asyncio.to_thread(inspect, await self._read(file.sha256))
+            self._tensors[file.sha256] = known.inputs, known.outputs
+        return self._tensors[file.sha256]
 
     async def _read(self, sha256: str) -> bytes:
         """Raises CannotServe."""

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import hmac
-
 from littoral.aws.gateway import Gateway
 from littoral.aws.identity import Identity
-from littoral.aws.service import Principal, ServiceError
-from littoral.aws.signedonly import Authenticate, signed_only
+from littoral.aws.service import ServiceError
+from littoral.aws.signedonly import signed_only
 from littoral.models.facade import Models, Serving
 from littoral.models.remote import FILES, KEY
-from littoral.net.message import Headers, Request, Response
+from littoral.net.message import Headers, Response
 from littoral.objects import Objects
+from littoral.site.basic import signed_or_basic
 from littoral.site.foundation import Foundation
 from littoral.site.modelroom import confined, unconfined
 
@@ -66,28 +64,3 @@ def route_inference(gateway: Gateway, models: Models, identity: Identity) -> Non
     handler = models.inference(signed_or_basic(identity, gateway.authenticate))
     gateway.route("/v2/", handler)
     gateway.exact_route("/v2", handler)
-
-
-def signed_or_basic(identity: Identity, authenticate: Authenticate) -> Authenticate:
-    async def decide(request: Request) -> Principal:
-        scheme, _, given = (request.headers.get("authorization") or "").partition(" ")
-        if scheme.lower() != "basic":
-            principal = await authenticate(request)
-            if principal.kind == "anonymous" and identity.verify:
-                raise ServiceError("MissingAuthenticationToken", "a signature, or an access key is needed", status=401)
-            return principal
-        try:
-            name, _, secret = base64.b64decode(given, validate=True).decode().partition(":")
-        except ValueError:
-            name, secret = "", ""
-        known = identity.secret_of(name)
-        if known is None or not hmac.compare_digest(known.encode(), secret.encode()):
-            raise ServiceError(
-                "UnrecognizedClientException", "the access key is not known or its secret another", status=401
-            )
-        principal = identity.principal(name)
-        if principal.limited or principal.account != identity.account:
-            raise ServiceError("AccessDeniedException", "this key may use S3, as bucket policies grant", status=403)
-        return principal
-
-    return decide

@@ -8,9 +8,10 @@ serves (``trial``); until that is over the deployment is, too, in progress.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -36,6 +37,11 @@ class _Running:
     idle: asyncio.Event = field(default_factory=asyncio.Event)
     trial: Trial | None = None  # of the next version
 
+    def answered(self) -> None:
+        self.asked -= 1
+        if not self.asked:
+            self.idle.set()
+
     async def end(self) -> None:
         """When what was asked before is answered."""
         if self.subscription is not None:
@@ -53,17 +59,17 @@ class ModelServer:
         self._folder = folder
         self._broker = broker
         self._begin = begin
-        self._place: ModelPlace | None = None
+        self.place: ModelPlace | None = None  # once there was a model
         self._running: dict[str, _Running] = {}
         self._alike: set[tuple[str, frozenset[str]]] = set()  # digests that stood trial: going back needs none
 
     async def play(self, configuration: Mapping[str, Any] | None) -> None:
         wanted = {each.model.name: each for each in served_of(configuration or {})}
-        if self._place is None:
+        if self.place is None:
             if not wanted:
                 return
-            self._place = self._begin()
-        place, problems = self._place, []
+            self.place = self._begin()
+        place, problems = self.place, []
         leaving = [self._running.pop(name) for name in self._running.keys() - wanted.keys()]
         for name, served in wanted.items():
             before = self._running.get(name)
@@ -83,6 +89,22 @@ class ModelServer:
         await place.keep({each.served.sha256 for each in self._running.values()})
         if problems:
             raise BadComponent("; ".join(problems))
+
+    def files(self) -> list[ModelFile]:
+        """Of what serves now."""
+        return [self._file(each.served) for _, each in sorted(self._running.items())]
+
+    @contextlib.asynccontextmanager
+    async def asking(self, name: str) -> AsyncIterator[ModelFile]:
+        """Asked otherwise than by message: what serves now stays until this is left. Raises NotServed."""
+        running = self._running.get(name)
+        if running is None:
+            raise NotServed(f"there is no model {name}")
+        running.asked += 1
+        try:
+            yield self._file(running.served)
+        finally:
+            running.answered()
 
     async def _try(self, place: ModelPlace, before: _Running, served: Served) -> None:
         """The new version answers as the one that serves, within what its trial allows. Raises NotServed."""
@@ -104,8 +126,8 @@ class ModelServer:
             if each.subscription is not None:
                 each.subscription.close()
         self._running.clear()
-        if self._place is not None:
-            await self._place.close()
+        if self.place is not None:
+            await self.place.close()
 
     def _serve(self, place: ModelPlace, served: Served) -> None:
         """In place of what served: a message is taken by one of the two."""
@@ -139,9 +161,7 @@ class ModelServer:
         try:
             await self._answer(place, running, topic, payload)
         finally:
-            running.asked -= 1
-            if not running.asked:
-                running.idle.set()
+            running.answered()
 
     async def _answer(self, place: ModelPlace, running: _Running, topic: str, payload: bytes) -> None:
         model = running.served.model

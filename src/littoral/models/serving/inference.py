@@ -1,7 +1,6 @@
 """The Open Inference Protocol, version 2, over HTTP: ``/v2/…`` for KServe's and Triton's clients.
 
-A model is one of the registry's; its versions are those that are approved, and the newest of them is meant where none
-is named. Whoever may call the place's APIs may ask here; health is told to all.
+What models there are ``offering`` says. Whoever may call the place's APIs may ask here; health is told to all.
 """
 
 from __future__ import annotations
@@ -15,11 +14,8 @@ from urllib.parse import unquote
 from littoral.aws.service import Principal, ServiceError
 from littoral.models.registry.onnxfile import Tensor
 from littoral.models.registry.refusal import NoSuch
-from littoral.models.registry.store import Registry
-from littoral.models.registry.version import APPROVED, Version
-from littoral.models.serving.answers import Artifact, Ask, CannotServe
-from littoral.models.serving.book import artifact_of
-from littoral.models.serving.server import Server
+from littoral.models.serving.answers import Ask, CannotServe
+from littoral.models.serving.offering import Offered, Offers
 from littoral.net.message import BodyError, BodyTooLarge, Headers, Request, Response, json_response
 
 MOST_BODY: Final = 64 * 1024 * 1024
@@ -35,8 +31,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Inference:
-    registry: Registry
-    server: Server
+    offers: Offers
     authenticate: Callable[[Request], Awaitable[Principal]]  # raises ServiceError
 
     async def handle(self, request: Request) -> Response:
@@ -68,59 +63,51 @@ class Inference:
             case ["repository", "index"]:
                 return json_response(200, self._index())
             case ["models", name, *rest] if rest[:1] != ["versions"]:
-                return await self._of_model(request, self.registry.version(name), rest)
-            case ["models", name, "versions", number, *rest]:
-                return await self._of_model(request, self._version(name, number), rest)
-        raise Refused(404, f"there is no {request.raw_path}")
+                version = ""
+            case ["models", name, "versions", version, *rest] if version:
+                pass
+            case _:
+                raise Refused(404, f"there is no {request.raw_path}")
+        async with self.offers.asking(name, version) as offered:
+            return await self._of_model(request, offered, rest)
 
-    def _version(self, name: str, number: str) -> Version:
-        if not (number.isascii() and number.isdigit()):
-            raise Refused(404, f"the model {name} has no version {number}")
-        found = self.registry.version(name, int(number))
-        if found.stage != APPROVED:
-            raise Refused(404, f"version {number} of the model {name} is not approved")
-        return found
-
-    async def _of_model(self, request: Request, version: Version, rest: list[str]) -> Response:
+    async def _of_model(self, request: Request, offered: Offered, rest: list[str]) -> Response:
         match rest:
             case []:
                 _get(request)
-                return json_response(200, self._metadata(version))
+                return json_response(200, await self._metadata(offered))
             case ["ready"]:
                 _get(request)
-                await self.server.load(self._artifact(version))
+                await self.offers.server.load(offered.artifact)
                 return Response(200, Headers(), b"")
             case ["infer"]:
-                return await self._infer(request, version)
+                return await self._infer(request, offered)
         raise Refused(404, f"there is no {request.raw_path}")
 
-    def _artifact(self, version: Version) -> Artifact:
-        return artifact_of(self.registry, version.sha256, version.size)
-
-    def _metadata(self, version: Version) -> dict[str, Any]:
+    async def _metadata(self, offered: Offered) -> dict[str, Any]:
+        inputs, outputs = await offered.tensors()
         return {
-            "name": version.name,
-            "versions": [str(each.number) for each in self.registry.versions(version.name) if each.stage == APPROVED],
+            "name": offered.name,
+            "versions": self.offers.versions(offered.name),
             "platform": "onnxruntime_onnx",
-            "inputs": [_tensor(each) for each in version.inputs],
-            "outputs": [_tensor(each) for each in version.outputs],
+            "inputs": [_tensor(each) for each in inputs],
+            "outputs": [_tensor(each) for each in outputs],
         }
 
     def _index(self) -> list[Mapping[str, str]]:
-        loaded = set(self.server.loaded())
+        offered = self.offers.all()
+        loaded = set(self.offers.server.loaded()) if offered else set()
         return [
             {
-                "name": each.name,
-                "version": str(each.number),
-                "state": "READY" if each.sha256 in loaded else "UNAVAILABLE",
-                "reason": "" if each.sha256 in loaded else "loaded when it is asked for",
+                "name": name,
+                "version": version,
+                "state": "READY" if sha256 in loaded else "UNAVAILABLE",
+                "reason": "" if sha256 in loaded else "loaded when it is asked for",
             }
-            for group in self.registry.groups()
-            for each in self.registry.versions(group.name)
-            if each.stage == APPROVED
+            for name, version, sha256 in offered
         ]
 
-    async def _infer(self, request: Request, version: Version) -> Response:
+    async def _infer(self, request: Request, offered: Offered) -> Response:
         if request.method != "POST":
             raise Refused(405, "infer is asked by POST")
         if request.headers.get("content-encoding", "identity") != "identity":
@@ -129,9 +116,9 @@ class Inference:
         if length is not None and not (length.isascii() and length.isdigit()):
             raise Refused(400, f"Inference-Header-Content-Length is no number: {length[:40]}")
         body = await request.body.read(MOST_BODY)
-        about = {"model_name": version.name, "model_version": str(version.number)}
+        about = {"model_name": offered.name, "model_version": offered.version}
         ask = Ask("oip", body, header=None if length is None else int(length), about=about)
-        answer = await self.server.infer(self._artifact(version), ask)
+        answer = await self.offers.server.infer(offered.artifact, ask)
         headers = [("content-type", "application/json" if answer.header is None else "application/octet-stream")]
         if answer.header is not None:
             headers.append((HEADER_LENGTH, str(answer.header)))
