@@ -54,7 +54,10 @@ REFUSED: list[tuple[str, Change]] = [
     ("ValidationException", {"CheckpointConfig": {"S3Uri": "s3://lab/kept", "LocalPath": "/opt/ml/model"}}),
     ("NotImplemented", {"VpcConfig": {"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1"]}}),
     ("NotImplemented", {"RetryStrategy": {"MaximumRetryAttempts": 1}}),
-    ("NotImplemented", {"Tags": [{"Key": "a", "Value": "b"}]}),
+    ("ValidationException", {"Tags": [{"Key": "a", "Value": "b"}, {"Key": "a", "Value": "c"}]}),
+    ("ValidationException", {"Tags": [{"Key": "aws:a", "Value": "b"}]}),
+    ("ValidationException", {"Tags": [{"Key": "a" * 129, "Value": "b"}]}),
+    ("NotImplemented", {"ResourceConfig": {"InstanceCount": 1, "VolumeKmsKeyId": "k"}}),
     ("NotImplemented", {"ProfilerConfig": {"S3OutputPath": "s3://lab/profile"}}),
 ]
 BAD_REGEX = ["(", "no group", "(?=ahead)(a)", r"(a)\1"]
@@ -105,6 +108,25 @@ def test_jobs_are_listed_by_pages(lab: Lab) -> None:
     assert found == []
     with pytest.raises(ClientError, match="NextToken"):
         lab.sagemaker.list_training_jobs(NextToken="bm9ib2R5")
+
+
+def test_tags_are_kept_and_changed(lab: Lab) -> None:
+    arn = lab.create("tagged", "print(1)", Tags=[{"Key": "ward", "Value": "7"}, {"Key": "for", "Value": "a test"}])
+    added = lab.sagemaker.add_tags(ResourceArn=arn, Tags=[{"Key": "ward", "Value": "8"}])["Tags"]
+    assert added == [{"Key": "ward", "Value": "8"}, {"Key": "for", "Value": "a test"}]
+    lab.sagemaker.delete_tags(ResourceArn=arn, TagKeys=["for", "nobody's"])
+    assert lab.sagemaker.list_tags(ResourceArn=arn)["Tags"] == [{"Key": "ward", "Value": "8"}]
+    many = [{"Key": f"k{at}", "Value": ""} for at in range(50)]
+    for request, code in (
+        ({"ResourceArn": arn, "Tags": many}, "ValidationException"),
+        ({"ResourceArn": f"{arn}-other", "Tags": many}, "ValidationException"),
+        ({"ResourceArn": arn.replace("training-job", "endpoint"), "Tags": many}, "NotImplemented"),
+    ):
+        with pytest.raises(ClientError, match=code):
+            lab.sagemaker.add_tags(**request)
+    assert lab.sagemaker.list_tags(ResourceArn=arn)["Tags"] == [{"Key": "ward", "Value": "8"}]
+    lab.ended("tagged")
+    assert lab.sagemaker.list_tags(ResourceArn=arn)["Tags"] == [{"Key": "ward", "Value": "8"}]
 
 
 HARMS = """

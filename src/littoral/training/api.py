@@ -12,12 +12,13 @@ from typing import Any, Final, Protocol
 
 from littoral.aws.service import Call, Output, ServiceError, operation
 from littoral.training.job import IN_PROGRESS, Job
+from littoral.training.tagging import Given, Tags, TagsApi, checked
 from littoral.training.wanted import check, invalid
 
 PAGE: Final = 10  # SageMaker's default
 NOTES: Final = (
     "InstanceType, TrainingImage and RoleArn are labels: scripts run in the place's Python, one worker a processor; "
-    "S3Prefix channels in File mode (FastFile is downloaded, too); no tags"
+    "S3Prefix channels in File mode (FastFile is downloaded, too)"
 )
 Order = Callable[[Job], Any]
 _ORDERS: Final[dict[str, Order]] = {
@@ -33,17 +34,20 @@ class Jobs(Protocol):
     jobs: dict[str, Job]
     cores: int
 
-    async def create(self, name: str, wanted: dict[str, Any], now: float) -> Job: ...
+    async def create(self, name: str, wanted: dict[str, Any], tags: Tags, now: float) -> Job: ...
 
     async def stop(self, job: Job) -> None: ...
 
     async def delete(self, job: Job) -> None: ...
 
+    async def tag(self, job: Job, tags: Tags) -> None: ...
 
-class TrainingApi:
+
+class TrainingApi(TagsApi):
     """https://docs.aws.amazon.com/sagemaker/latest/APIReference/"""
 
     def __init__(self, jobs: Jobs, has_bucket: Callable[[str], bool]) -> None:
+        super().__init__(jobs)
         self._jobs = jobs
         self._has_bucket = has_bucket
 
@@ -66,6 +70,7 @@ class TrainingApi:
         enable_managed_spot_training: bool | None = None,
         enable_inter_container_traffic_encryption: bool | None = None,
         profiler_config: dict[str, Any] | None = None,
+        tags: Given = (),
     ) -> Output:
         """Traffic between workers stays within the machine, so it needs no encryption."""
         if algorithm_specification is None:
@@ -94,7 +99,7 @@ class TrainingApi:
                 f"already exists ({self._jobs.jobs[training_job_name].arn})",
                 status=400,
             )
-        job = await self._jobs.create(training_job_name, wanted, call.now)
+        job = await self._jobs.create(training_job_name, wanted, checked(tags), call.now)
         return {"TrainingJobArn": job.arn}
 
     @operation()

@@ -23,6 +23,7 @@ from littoral.training import job as names
 from littoral.training.api import TrainingApi
 from littoral.training.job import Job
 from littoral.training.run import Outside, Run
+from littoral.training.tagging import Tags
 from littoral.training.turns import choose
 
 log = logging.getLogger(__name__)
@@ -113,9 +114,9 @@ class Training(Ongoing):
 
     # ----------------------------------------------------------------------------------------------- for the API
 
-    async def create(self, name: str, wanted: dict[str, Any], now: float) -> Job:
+    async def create(self, name: str, wanted: dict[str, Any], tags: Tags, now: float) -> Job:
         """Durable on return."""
-        job = Job(name, self._prefix + name, now, wanted)
+        job = Job(name, self._prefix + name, now, wanted, tags=tags)
         job.enter(names.STARTING, now)
         self.jobs[name] = job
         try:
@@ -137,6 +138,15 @@ class Training(Ongoing):
             self._waiting.pop(job.name, None)
             job.end(names.STOPPED, self._clock())
         await self._documents.put(job.name, job.document())
+
+    async def tag(self, job: Job, tags: Tags) -> None:
+        """These and no others; durable on return."""
+        before, job.tags = job.tags, tags
+        try:
+            await self._documents.put(job.name, job.document())
+        except BaseException:
+            job.tags = before
+            raise
 
     async def delete(self, job: Job) -> None:
         await self._documents.delete(job.name)

@@ -54,6 +54,7 @@ class Job:
     failure: str = ""
     artifacts: str = ""
     metrics: dict[str, list[float]] = field(default_factory=dict)  # name → latest value, when
+    tags: dict[str, str] = field(default_factory=dict)
 
     # ----------------------------------------------------------------------------------------------- what was asked
 

@@ -7,11 +7,9 @@ CPU, and writes ``model.onnx`` and ``calibration.npz`` to SM_MODEL_DIR (or --mod
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +18,10 @@ import torch
 from torch import nn
 
 from littoral.models.export import export
-from littoral.tour.ward import recorded
 from littoral.tour.ward.examples import Examples, examples
-from littoral.tour.ward.recorded import CHOOSING, FILES, TRAINING, part, shipped_folder
+from littoral.tour.ward.lineage import made_by, made_from
+from littoral.tour.ward.recorded import CHOOSING, TRAINING, part, shipped_folder
 
-CODE = ("disturbed.py", "examples.py", "pulse.py", "recorded.py")  # what the model is made by, beside this script
 TOLERANCE = 1e-4  # between what PyTorch and ONNX Runtime answer; both are probabilities
 
 
@@ -68,14 +65,6 @@ def _loss(answers: Any, truth: Any, weights: Any) -> Any:
     return each / weights.sum()
 
 
-def digest(files: Iterable[Path]) -> str:
-    """SHA-256 of files together, in the order of their names."""
-    whole = hashlib.sha256()
-    for file in sorted(files, key=lambda each: each.name):
-        whole.update(file.read_bytes())
-    return whole.hexdigest()
-
-
 def main(arguments: list[str]) -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--training", type=Path, default=os.environ.get("SM_CHANNEL_TRAINING"))
@@ -101,15 +90,10 @@ def main(arguments: list[str]) -> int:
     np.savez_compressed(
         told.model_dir / "calibration.npz", pulse=kept.windows[sure][:2000], labels=kept.truth[sure][:2000]
     )
-    beside = Path(recorded.__file__)  # the script itself may have been brought elsewhere
-    code = [Path(__file__), *(beside.with_name(file) for file in CODE)]
     lineage = {
-        "code": {"files": [*CODE, "train.py"], "sha256": digest(code)},
-        "data": {
-            "from": "heartpy 1.2.7 (PyPI, MIT licence)",
-            "files": sorted(file for file, _ in FILES.values()),
-            "sha256": digest(recordings / file for file, _ in FILES.values()),
-        },
+        "job": os.environ.get("TRAINING_JOB_NAME", ""),
+        "code": made_by(Path(__file__)),
+        "data": made_from(recordings),
         "seed": told.seed,
         "epochs": told.epochs,
         "examples": told.examples,
