@@ -425,7 +425,7 @@ async def test_the_network_is_not_off_where_nothing_isolates(tmp_path: Path) -> 
 
 def doctor(*before: str, words: tuple[str, ...] = ()) -> tuple[int, dict[str, Any]]:
     command = [*before, sys.executable, "-m", "littoral", "doctor", "--json", *words]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout)
 
@@ -434,6 +434,8 @@ def test_the_doctor_finds_every_layer() -> None:
     status, told = doctor()
     assert [each["layer"] for each in told["layers"] if each["needed"] and not each["active"]] == []
     assert (status, told["healthy"], told["refused"]) == (0, True, None)
+    assert told["training"]["apart"], told["training"]["detail"]
+    assert told["models"]["apart"] or "No module named" in told["models"]["detail"], told["models"]["detail"]
 
 
 def test_an_ordinary_user_has_every_layer_as_well() -> None:
@@ -443,6 +445,7 @@ def test_an_ordinary_user_has_every_layer_as_well() -> None:
         pytest.skip("no unshare(1) here")
     assert (status, told["refused"]) == (0, None)
     assert all(each["active"] for each in told["layers"] if each["needed"])
+    assert told["training"]["apart"], told["training"]["detail"]
 
 
 REFUSING = (
@@ -456,6 +459,7 @@ def test_where_the_kernel_refuses_namespaces_no_function_runs() -> None:
     assert (status, told["healthy"], told["layers"]) == (1, False, [])
     assert "functions cannot be isolated here" in told["refused"]
     assert "--insecure-no-sandbox" in told["refused"]
+    assert not told["training"]["apart"] and "cannot be isolated here" in told["training"]["detail"]
 
 
 def test_the_doctor_sees_what_is_missing_without_the_sandbox() -> None:

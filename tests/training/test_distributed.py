@@ -1,4 +1,4 @@
-"""Several workers of one machine, by torchrun's elastic launcher. Needs a Python with torch, which CI has not: it is
+"""Several hosts, by torchrun's elastic launcher: one node each. Needs a Python with torch, which CI has not: it is
 the one of LITTORAL_TRAIN_PYTHON, else this one."""
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from tests.site.conftest import up
 from .conftest import Lab, lab_of
 
 PYTHON = os.environ.get("LITTORAL_TRAIN_PYTHON", sys.executable)
+TORCHRUN = {"sagemaker_torch_distributed_enabled": "true"}
 TRAINS = """
 import argparse, json, os, sys
 import torch
@@ -68,7 +69,7 @@ def torch_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 def trained(lab: Lab, name: str, workers: int, **further: Any) -> dict[str, Any]:
     resources = {"InstanceType": "ml.m5.large", "InstanceCount": workers, "VolumeSizeInGB": 1}
-    own = {"epochs": "5", **further.pop("HyperParameters", {})}
+    own = {"epochs": "5", **(TORCHRUN if workers > 1 else {}), **further.pop("HyperParameters", {})}
     metric = {"MetricDefinitions": [{"Name": "loss", "Regex": "loss=(.*)"}]}
     lab.create(name, TRAINS, HyperParameters=own, ResourceConfig=resources, Algorithm=metric, **further)
     job = lab.ended(name)
@@ -94,5 +95,5 @@ def test_two_workers_train_what_one_does(torch_lab: Lab, monkeypatch: pytest.Mon
 def test_several_workers_need_torch(lab: Lab) -> None:
     if not subprocess.run([PYTHON, "-c", "import torch"], capture_output=True, check=False).returncode:
         pytest.skip("this Python has torch")
-    lab.create("several", "print(1)", ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 2})
+    lab.create("several", "print(1)", HyperParameters=TORCHRUN)
     assert "has no torch" in lab.ended("several")["FailureReason"]

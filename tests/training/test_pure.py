@@ -118,8 +118,8 @@ def test_no_link_is_followed(tmp_path: Path) -> None:
     (root / "plain").write_text("plain")
     assert leftovers.read(root, "plain", most=3) == b"pla"
     first, second = tmp_path / "1.tar.gz", tmp_path / "2.tar.gz"
-    assert leftovers.pack(root, ("model",), first) == 1
-    assert leftovers.pack(root, ("nothing",), second) == 0
+    assert leftovers.pack([root], ("model",), first) == 1
+    assert leftovers.pack([root], ("nothing",), second) == 0
 
 
 async def test_a_file_that_changes_is_not_a_body(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
-"""``littoral doctor``: which layers keep functions apart on this machine and a core's programs in their fence, found by
-running one of each, and what the kernel should be told before the place faces the network."""
+"""``littoral doctor``: which layers keep functions apart on this machine, a core's programs in their fence, models in
+their room and training jobs in their cells, found by running one of each, and what the kernel should be told before the
+place faces the network."""
 
 from __future__ import annotations
 
@@ -11,18 +12,21 @@ from typing import Any
 from littoral.cli.flags import settings_flags, settings_of
 from littoral.site.settings import Loaded
 
+OFF = "switched off: --insecure-no-sandbox"
+
 
 def run(loaded: Loaded, *, as_json: bool) -> int:
     """0 when every layer that is needed is active."""
     from littoral.functions.doctor import diagnose, report
     from littoral.functions.settings import FunctionSettings
-    from littoral.site.fencing import tried
+    from littoral.site import fencing, trials
     from littoral.site.network import advise
 
     chosen = loaded.settings
     diagnosis = asyncio.run(diagnose(FunctionSettings(isolated=not chosen.insecure_no_sandbox, node=chosen.node)))
     off = chosen.insecure_no_sandbox
-    fenced, met = (False, "switched off: --insecure-no-sandbox") if off else asyncio.run(tried())
+    fenced, met = (False, OFF) if off else asyncio.run(fencing.tried())
+    others = dict.fromkeys(trials.NAMES, (False, OFF)) if off else asyncio.run(trials.tried(chosen))
     if as_json:
         findings = [asdict(each) for each in diagnosis.findings]
         advice = [asdict(each) for each in advise(chosen)]
@@ -33,10 +37,13 @@ def run(loaded: Loaded, *, as_json: bool) -> int:
             "network": advice,
         }
         told["components"] = {"fenced": fenced, "detail": met}
+        told |= {name: {"apart": apart, "detail": detail} for name, (apart, detail) in others.items()}
         print(json.dumps(told, indent=2))
     else:
         report(diagnosis)
-        print(f"  {'fence of components':<22} {'active' if fenced else 'MISSING':<8} {met}")
+        rows = {"fence of components": (fenced, met), **{f"cells of {name}": each for name, each in others.items()}}
+        for name, (active, detail) in rows.items():
+            print(f"  {name:<22} {'active' if active else 'MISSING':<8} {detail}")
         for each in advise(chosen):
             state = "unknown" if each.good is None else "good" if each.good else "ADVICE"
             print(f"  {each.name:<22} {state:<8} {each.detail}")
@@ -47,8 +54,8 @@ def add(commands: Any) -> None:
     command = commands.add_parser(
         "doctor",
         help="what isolates functions here",
-        description="Run a function and print which layers keep it apart from the place and from other functions; "
-        "exit code 1 when one that is needed is missing.",
+        description="Run a function and print which layers keep it apart from the place and from other functions, and "
+        "whether components, models and training jobs are kept apart; exit code 1 where a layer of functions is not.",
     )
     command.add_argument("--json", action="store_true", help="as JSON")
     settings_flags(command)

@@ -90,6 +90,7 @@ def run(loaded: Loaded, options: argparse.Namespace) -> int:
             "MetricDefinitions": [{"Name": each, "Regex": regex} for each, regex in options.metric or [LOSS]],
         },
         "HyperParameters": {
+            **({"sagemaker_torch_distributed_enabled": "true"} if options.workers > 1 else {}),
             **dict(options.hyperparameters),
             "sagemaker_program": program,
             "sagemaker_submit_directory": f"s3://{bucket}/{name}/source/sourcedir.tar.gz",

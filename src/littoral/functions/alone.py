@@ -1,33 +1,48 @@
-"""A training job's program: alone in a cell of its own, with a folder at ``/opt/ml`` that it may write.
+"""A training job's programs: one on each of its hosts, in cells of their own, each with a folder at ``/opt/ml`` that it
+may write.
 
-Owns: the keeper of that one cell, its log pipe, the look at its memory. The cell is that of function instances (see
-``isolation``), and so are its user and what it may not do.
+Owns: the keeper of the job's cells. A cell is that of function instances (see ``isolation``), and so are its user and
+what it may not do. The hosts of a job share a network: the machine's, or one that ends at its own loopback.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Protocol
 
 from littoral.functions.ground import FUNCTION_USER, Ground, seen
 from littoral.functions.isolation import template
+from littoral.functions.jobhost import Host
 from littoral.functions.keeper import Keeper, KeeperGone
-from littoral.functions.process import Process
 
-MOST_LINE = 64 * 1024  # bytes; what is longer is told in pieces
-LOOK = 1.0  # seconds between looks at the memory of all its processes
-PACE = 4 * 1024 * 1024  # bytes a second that are heard of what it prints; who prints more waits
-BURST = PACE // 4
 SHARED = 4  # of its memory one such part may be in /tmp and /dev/shm
 
-Heard = Callable[[bytes], None]  # a line without its end; raises nothing
+Heard = Callable[[str, bytes], None]  # a host and a line of it without its end; raises nothing
+
+
+class Order(Protocol):
+    """What is to run."""
+
+    @property
+    def work(self) -> Path:
+        """A folder of ours."""
+
+    @property
+    def job(self) -> Path:
+        """The job's; each host has the folder in it that has its name."""
+
+    @property
+    def hosts(self) -> Mapping[str, str]:
+        """Their names, and their addresses."""
+
+    @property
+    def network(self) -> bool:
+        """Whether it has the machine's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +82,9 @@ class Bench:
     isolated: bool
     memory: int  # bytes that one job may hold
 
-    @property
-    def root(self) -> str | None:
-        """Where a job sees its folder; None: where it lies."""
-        return template.JOB if self.isolated else None
+    def root(self, folder: Path) -> str:
+        """Where a host sees its folder."""
+        return template.JOB if self.isolated else str(folder)
 
     @property
     def task(self) -> str:
@@ -90,161 +104,88 @@ class Bench:
                 os.chown(name, FUNCTION_USER, FUNCTION_USER, dir_fd=at, follow_symlinks=False)
 
     async def start(
-        self,
-        python: Python,
-        work: Path,
-        job: Path,
-        arguments: Sequence[str],
-        environment: Mapping[str, str],
-        heard: Heard,
-        *,
-        network: bool,
+        self, python: Python, order: Order, program: str, environment: Mapping[str, str], heard: Heard
     ) -> Program:
-        """Run the Python with these arguments. ``work`` is a folder of ours, ``job`` the job's. Raises KeeperGone."""
-        if not network and not self.isolated:
+        """Run a program of the toolkit on each host, with where that sees its folder as the argument. Raises
+        KeeperGone."""
+        if not order.network and not self.isolated:
             raise KeeperGone("a job without a network needs isolation, which --insecure-no-sandbox turned off")
         if self.isolated and python.base.is_relative_to(template.TMP):
             raise KeeperGone(f"{python.base} cannot be seen from a sandbox, which has a {template.TMP} of its own")
-        ground = Ground(work, self.toolkit, self.isolated, None, 0)
-        keeper = Keeper(
-            ground.job_command(Path(sys.executable), (python.prefix, python.base), job), cells=self.isolated
-        )
-        program = Program(keeper, self.memory, heard)
-        shared = self.memory // SHARED
-        cell = {"data": self.memory - shared, "tmp": shared, "network": network, "task": "."}
+        keeper = Keeper(await asyncio.to_thread(self._command, python, order), cells=self.isolated)
+        memory = self.memory // len(order.hosts)
+        started = Program(keeper, {name: Host(keeper, memory, _of(name, heard)) for name in order.hosts})
+        cell = {"data": memory - memory // SHARED, "tmp": memory // SHARED, "task": "."}
         try:
-            await program.start(cell, [str(self.seen(python)), *arguments], dict(environment))
+            await keeper.start()
+            for name, host in started.hosts.items():
+                argv = [str(self.seen(python)), f"{self.task}/{program}", self.root(order.job / name)]
+                await host.start({**cell, "host": name}, argv, dict(environment))
         except BaseException:
-            await keeper.close()
+            await started.close()
             raise
-        return program
+        return started
+
+    def _command(self, python: Python, order: Order) -> list[str]:
+        """Of the keeper."""
+        ground = Ground(order.work, self.toolkit, self.isolated, None, 0)
+        if not self.isolated:
+            return ground.bare_command(Path(sys.executable))
+        known = order.work / "hosts"
+        own = "".join(f"{address} {name}\n" for name, address in order.hosts.items())
+        known.write_text(Path("/etc/hosts").read_text() + own if order.network else f"127.0.0.1 localhost\n{own}")
+        shown = (python.prefix, python.base)
+        return ground.job_command(Path(sys.executable), shown, order.job, known, network=order.network)
+
+
+def _of(host: str, heard: Heard) -> Callable[[bytes], None]:
+    return lambda line: heard(host, line)
 
 
 class Program:
-    """One that runs. Made by ``Bench.start``."""
+    """One that runs, on all hosts. Made by ``Bench.start``."""
 
-    def __init__(self, keeper: Keeper, memory: int, heard: Heard) -> None:
+    def __init__(self, keeper: Keeper, hosts: Mapping[str, Host]) -> None:
+        self.hosts = hosts
         self._keeper = keeper
-        self._process = Process()
-        self._memory = memory
-        self._lines = _Lines(heard)
-        self._ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self.over_memory = False  # it was killed for that
-        self._held: socket.socket | None = None
+        self._leaving = False  # it was asked to end, and each host ends as it likes
 
-    async def start(self, cell: Mapping[str, object], argv: list[str], environment: dict[str, str]) -> None:
-        await self._keeper.start()
-        self._held, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        read, write = os.pipe()
-        os.fchmod(write, 0o622)  # another user's program may open /dev/stderr, which leads here
-        try:
-            with theirs:
-                number = self._keeper.execute(cell, argv, environment, [theirs.fileno(), write], self)
-        except BaseException:
-            os.close(read)
-            raise
-        finally:
-            os.close(write)
-        self._process.is_of(self._keeper, number)
-        await asyncio.get_running_loop().connect_read_pipe(lambda: self._lines, os.fdopen(read, "rb", 0))
+    @property
+    def over_memory(self) -> bool:
+        """Whether a host was killed because it held more than it may."""
+        return any(each.over_memory for each in self.hosts.values())
 
     async def ended(self) -> int:
-        """Its wait status, when all that it printed was heard and nothing of it is left. Its memory is looked at
-        meanwhile. May be cancelled and called again."""
-        while not self._ended.done():
-            await asyncio.wait([self._ended], timeout=LOOK)
-            if not self._ended.done() and self._process.over_memory(self._memory, closely=True):
-                self.over_memory = True
-                self.kill()
-        await self._lines.ended.wait()
+        """The wait status, when nothing of it is left on any host: that of the first that failed, with which the
+        others are killed, or 0. May be cancelled and called again."""
+        waiting = [asyncio.ensure_future(each.ended()) for each in self.hosts.values()]
+        status = 0
+        try:
+            for next_ in asyncio.as_completed(waiting):
+                found = await next_
+                if found and not status:
+                    status = found
+                    if not self._leaving:
+                        self.kill()
+        finally:
+            for each in waiting:
+                each.cancel()
         await self.close()
-        return self._ended.result()
+        return status
 
     def terminate(self) -> None:
         """SIGTERM to the program itself."""
-        self._process.terminate()
+        self._leaving = True
+        for each in self.hosts.values():
+            each.process.terminate()
 
     def kill(self) -> None:
         """SIGKILL, to all that it started as well."""
-        self._process.kill()
+        for each in self.hosts.values():
+            each.process.kill()
 
     async def close(self) -> None:
         """It is killed where it has not ended."""
         await self._keeper.close()
-        if self._held is not None:
-            self._held.close()
-
-    # ------------------------------------------------------------------------------------ what the keeper says
-
-    def started(self, pid: int) -> None:
-        self._process.first = pid
-
-    def exited(self, status: int, peak_kib: int) -> None:
-        self._end(status)
-
-    def failed(self, error: str) -> None:
-        self._lines.heard(error.encode())
-        self._end(1 << 8)
-
-    def companion_ended(self, name: str, status: int) -> None:
-        raise NotImplementedError("nothing runs beside a training job")
-
-    def specialised(self) -> None:
-        raise NotImplementedError("a training job is nobody's spare")
-
-    def listening(self, listener: socket.socket) -> None:
-        listener.close()
-
-    def _end(self, status: int) -> None:
-        if not self._ended.done():
-            self._ended.set_result(status)
-
-
-class _Lines(asyncio.Protocol):
-    """What comes by the log pipe, line by line, no faster than PACE: a script that prints without end must not take
-    the place's time from others."""
-
-    def __init__(self, heard: Heard) -> None:
-        self.heard = heard
-        self.ended = asyncio.Event()
-        self._rest = b""
-        self._pipe: asyncio.ReadTransport | None = None
-        self._lately = 0  # bytes since the last pause
-        self._since = time.monotonic()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._pipe = cast("asyncio.ReadTransport", transport)  # uvloop's is none by its class
-
-    def data_received(self, data: bytes) -> None:
-        self._lately += len(data)
-        if self._lately >= BURST and self._pipe is not None:
-            early = self._lately / PACE - (time.monotonic() - self._since)
-            self._lately, self._since = 0, time.monotonic() + max(0.0, early)
-            if early > 0:
-                self._pipe.pause_reading()
-                asyncio.get_running_loop().call_later(early, self._go_on, self._pipe)
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        for line in lines:
-            self._tell(line)
-        while len(self._rest) >= MOST_LINE:
-            self._tell(self._rest[:MOST_LINE])
-            self._rest = self._rest[MOST_LINE:]
-
-    def _go_on(self, pipe: asyncio.ReadTransport) -> None:
-        if not pipe.is_closing():
-            pipe.resume_reading()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self._rest:
-            self._tell(self._rest)
-        self.ended.set()
-
-    def _tell(self, line: bytes) -> None:
-        for piece in _pieces(line.rstrip(b"\r")):
-            self.heard(piece)
-
-
-def _pieces(line: bytes) -> Iterator[bytes]:
-    yield line[:MOST_LINE]
-    for at in range(MOST_LINE, len(line), MOST_LINE):
-        yield line[at : at + MOST_LINE]
+        for each in self.hosts.values():
+            each.close()

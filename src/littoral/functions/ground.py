@@ -126,13 +126,16 @@ class Ground:
                 binds.append((os.path.realpath(each), self.program(each)))
         return self._entering(python, zygote, binds)
 
-    def job_command(self, python: Path, shown: Iterable[Path], job: Path) -> list[str]:
-        """How the keeper of a training job is started: ``shown`` are folders that it sees (``seen``), read-only;
-        ``job`` is its own, at ``template.JOB``."""
-        if not self.isolated:
-            return [str(python), *self._zygote]
+    def bare_command(self, python: Path) -> list[str]:
+        """How a keeper without cells is started."""
+        return [str(python), *self._zygote]
+
+    def job_command(self, python: Path, shown: Iterable[Path], job: Path, hosts: Path, *, network: bool) -> list[str]:
+        """How the keeper of a training job's cells is started: ``shown`` are folders that it sees (``seen``),
+        read-only; ``job`` is its own, at ``template.JOB``; ``hosts`` stands for /etc/hosts."""
         binds = [(str(each), str(seen(each))) for each in shown if not _is_system(each)]
-        return self._entering(python, self._zygote, binds, {"job": str(job)})
+        plan = {"job": str(job), "hosts": str(hosts), "network": network}
+        return self._entering(python, self._zygote, binds, plan)
 
     @property
     def _zygote(self) -> list[str]:

@@ -82,6 +82,7 @@ def _traced(model: Any, example: Mapping[str, np.typing.NDArray[Any]], answers: 
             )
     except Exception as problem:
         raise Disagree(f"the model cannot be exported: {str(problem).strip().splitlines()[0]}") from problem
+    assert program is not None  # where it is to be written to no file
     return bytes(program.model_proto.SerializeToString())
 
 

@@ -15,7 +15,7 @@ from littoral.net.message import Body
 from littoral.objects import Objects
 from littoral.site.foundation import Foundation
 from littoral.site.local import Local
-from littoral.training.ports import CannotRun, Heard
+from littoral.training.ports import CannotRun, Heard, Order
 
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 TOOLKIT = Path(training.__file__).parent / "toolkit"
@@ -49,28 +49,15 @@ class TrainingSandbox:
         self._program = program
         self._python: Python | None = None
 
-    def seen(self, job: Path) -> str:
-        return self._bench.root or str(job)
-
     def give(self, folder: Path) -> None:
         self._bench.give(folder)
 
-    async def start(
-        self,
-        work: Path,
-        job: Path,
-        arguments: Sequence[str],
-        environment: Mapping[str, str],
-        heard: Heard,
-        *,
-        network: bool,
-    ) -> Program:
-        words = [f"{self._bench.task}/train.py", *arguments]
+    async def start(self, order: Order, environment: Mapping[str, str], heard: Heard) -> Program:
         try:
             if self._python is None:
                 self._python = await python_of(self._program)
             environment = {**environment, **_surroundings(self._bench.seen(self._python))}
-            return await self._bench.start(self._python, work, job, words, environment, heard, network=network)
+            return await self._bench.start(self._python, order, "train.py", environment, heard)
         except KeeperGone as problem:
             raise CannotRun(str(problem)) from problem
 

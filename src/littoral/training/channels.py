@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -34,12 +35,14 @@ def under(prefix: str, keys: Iterator[tuple[str, int]]) -> Iterator[tuple[str, s
         yield key, path, size
 
 
-async def bring(objects: Objects, uri: str, folder: Path, room: int) -> int:
-    """All that lies under an S3 prefix, into a folder; how many bytes. Raises NotBrought beyond ``room`` bytes."""
+async def bring(objects: Objects, uri: str, folder: Path, room: int, share: tuple[int, int] = (0, 1)) -> int:
+    """What lies under an S3 prefix, into a folder; how many bytes. ``share``: one of so many, which have each key once.
+    Raises NotBrought beyond ``room`` bytes."""
     bucket, prefix = split(uri)
     total = 0
     try:
-        for key, path, size in under(prefix, iter(objects.keys(bucket, prefix))):
+        at, of = share
+        for key, path, size in islice(under(prefix, iter(objects.keys(bucket, prefix))), at, None, of):
             total += size
             if total > room:
                 raise NotBrought(f"{uri} holds more than the volume (VolumeSizeInGB) has room for")

@@ -10,8 +10,8 @@ import asyncio
 import os
 import stat
 import tarfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -136,17 +136,31 @@ def occupied(root: Path) -> int:
     return total
 
 
-def pack(root: Path, steps: tuple[str, ...], archive: Path) -> int:
-    """A gzipped tar of the files beneath a folder, with their names in it; how many there are. Same files, same
-    archive: no times, no owners."""
-    with beneath(root, *steps) as folder:
-        found = files(folder)
-        with archive.open("wb") as raw, tarfile.open(fileobj=raw, mode="w:gz", compresslevel=6) as tar:
-            for left in found:
-                assert folder is not None
-                with opened(folder, left) as file:
-                    entry = tarfile.TarInfo(left.name)
-                    entry.size = os.fstat(file.fileno()).st_size
-                    entry.mode = 0o644
-                    tar.addfile(entry, file)
+@contextmanager
+def gathered(roots: Sequence[Path], *steps: str) -> Iterator[list[tuple[int, Left]]]:
+    """The files beneath that folder of several roots, by name, each with the descriptor of its folder; where several
+    have one, the first root's."""
+    with ExitStack() as stack:
+        found: dict[str, tuple[int, Left]] = {}
+        for root in roots:
+            folder = stack.enter_context(beneath(root, *steps))
+            if folder is not None:
+                found = {left.name: (folder, left) for left in files(folder)} | found
+        yield [found[name] for name in sorted(found)]
+
+
+def pack(roots: Sequence[Path], steps: tuple[str, ...], archive: Path) -> int:
+    """A gzipped tar of the files beneath a folder of all roots (``gathered``), with their names in it; how many there
+    are. Same files, same archive: no times, no owners."""
+    with (
+        gathered(roots, *steps) as found,
+        archive.open("wb") as raw,
+        tarfile.open(fileobj=raw, mode="w:gz", compresslevel=6) as tar,
+    ):
+        for folder, left in found:
+            with opened(folder, left) as file:
+                entry = tarfile.TarInfo(left.name)
+                entry.size = os.fstat(file.fileno()).st_size
+                entry.mode = 0o644
+                tar.addfile(entry, file)
     return len(found)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from littoral.net.message import Body
 
-Heard = Callable[[bytes], None]
+Heard = Callable[[str, bytes], None]  # a host, and a line of it
 
 
 class CannotRun(Exception):
@@ -30,14 +31,15 @@ class Objects(Protocol):
 
 
 class Program(Protocol):
-    """A job's process with all that it started."""
+    """A job's processes on all its hosts, with all that they started."""
 
     @property
     def over_memory(self) -> bool:
         """Whether it was killed because it held more than it may."""
 
     async def ended(self) -> int:
-        """The wait status, when nothing of it is left."""
+        """The wait status, when nothing of it is left: of the first host that failed, with which the others are killed,
+        or 0."""
 
     def terminate(self) -> None: ...
 
@@ -46,28 +48,26 @@ class Program(Protocol):
     async def close(self) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to run."""
+
+    work: Path  # a folder of ours
+    job: Path  # the job's: in it is a folder for each host, by its name
+    hosts: Mapping[str, str]  # their names, and the addresses by which they find one another
+    network: bool  # whether it has the machine's
+
+
 class Sandbox(Protocol):
     """Where scripts run."""
 
     isolated: bool
 
-    def seen(self, job: Path) -> str:
-        """Where a script sees its job's folder."""
-
     def give(self, folder: Path) -> None:
         """To the user whom scripts run as, with all that is in it."""
 
-    async def start(
-        self,
-        work: Path,
-        job: Path,
-        arguments: Sequence[str],
-        environment: Mapping[str, str],
-        heard: Heard,
-        *,
-        network: bool,
-    ) -> Program:
-        """The toolkit, with these arguments. Raises CannotRun."""
+    async def start(self, order: Order, environment: Mapping[str, str], heard: Heard) -> Program:
+        """The toolkit, on each host. Raises CannotRun."""
 
 
 Said = Callable[[str, Sequence[bytes]], None]  # a log stream and lines for it

@@ -2,10 +2,10 @@
 
 The way of one run, which ``work`` is the list of:
 
-1. A folder of its own, laid out as SageMaker's ``/opt/ml``.
+1. A folder for each of its hosts, laid out as SageMaker's ``/opt/ml``.
 2. Code, channels and checkpoints come from their buckets.
-3. The toolkit starts in the sandbox and becomes the script. What it prints goes to the log and past the metrics; once a
-   second its checkpoints are looked at, its time, and now and then the size of its folder.
+3. On each host the toolkit starts in the sandbox and becomes the script. What it prints goes to the log and past the
+   metrics; once a second its checkpoints are looked at, its time, and now and then the size of its folder.
 4. Who is asked to end gets SIGTERM, and SIGKILL when patience is over.
 5. What it left in ``model`` and ``output/data`` goes to its bucket.
 """
@@ -13,36 +13,33 @@ The way of one run, which ``work`` is the list of:
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import shutil
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from littoral.aws.service import ServiceError
+from littoral.training import hosts, leftovers
 from littoral.training import job as names
-from littoral.training import leftovers
 from littoral.training.channels import NotBrought, bring, bring_file
 from littoral.training.checkpoints import Checkpoints, Where
 from littoral.training.job import Job
-from littoral.training.leftovers import Left, Whole
 from littoral.training.metrics import Metrics
-from littoral.training.ports import CannotRun, Objects, Program, Said, Sandbox
+from littoral.training.ports import CannotRun, Objects, Order, Program, Said, Sandbox
+from littoral.training.results import give
 from littoral.training.wanted import code_of, split
 
 log = logging.getLogger(__name__)
 
-HOST: Final = "algo-1"
 LOOK: Final = 1.0  # seconds
 WEIGHED: Final = 5  # looks between two at the size of the folder
 LAST_LINES: Final = 10  # of the log, for who wants to know why it failed
-WRITABLE: Final = ("code", "model", "output", "output/data", "checkpoints")
-READ: Final = ("input", "input/config", "input/data")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +72,14 @@ class Run:
         self.asked = ""  # to end, and why: names of ``job``
         self._outside = outside
         self._folder = folder
-        self._ml = folder / "ml"
+        self._hosts = hosts.addresses(job.workers)
+        self._roots = {host: folder / "ml" / host for host in self._hosts}
+        self._held = ExitStack()
         self._changed = changed
         self._clock = clock
         self._patience = patience
         self._preparing: asyncio.Task[None] | None = None
-        self._checkpoints: Checkpoints | None = None
+        self._checkpoints: list[Checkpoints] = []  # of each host
         self._program: Program | None = None
         self._full = False  # its folder took more than the volume has
         self._began = 0.0  # of the script
@@ -112,6 +111,7 @@ class Run:
             log.exception("training job %s", self.job.name)
             await self._over(names.FAILED, failure=f"InternalServerError: {problem}")
         finally:
+            self._held.close()
             await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
         return True
 
@@ -125,8 +125,9 @@ class Run:
                 self._preparing.cancel()
                 raise
         status = None if self.asked else await self._train()
-        if status is not None and self._checkpoints is not None:
-            await self._checkpoints.look(last=True)
+        if status is not None:
+            for each in self._checkpoints:
+                await each.look(last=True)
         if self._interrupted(status):
             return False
         if status is None:
@@ -136,7 +137,8 @@ class Run:
         job.enter(names.UPLOADING, self._clock())
         await self._changed(job)
         try:
-            await self._give(model=failure is None)
+            roots = list(self._roots.values())
+            await give(job, self._outside.objects, roots, self._folder / "work", model=failure is None)
         except (ServiceError, OSError) as problem:
             raise Failed(failure or f"ClientError: Artifact upload failed: {problem}") from problem
         if failure is not None:
@@ -152,81 +154,53 @@ class Run:
 
     async def _prepare(self) -> None:
         """Raises Failed."""
-        job, objects = self.job, self._outside.objects
+        job = self.job
         job.enter(names.DOWNLOADING, self._clock())
         await self._changed(job)
         await asyncio.to_thread(self._lay)
-        room = job.volume
         try:
-            code = code_of(job.wanted)
-            if code is not None:
-                await bring_file(objects, code, self._ml / "input/sourcedir.tar.gz")
-            for channel in job.wanted.get("InputDataConfig", ()):
-                uri, name = channel["DataSource"]["S3DataSource"]["S3Uri"], channel["ChannelName"]
-                (self._ml / "input/data" / name).mkdir()
-                brought = await bring(objects, uri, self._ml / "input/data" / name, room)
-                if not brought and not any(True for _ in objects.keys(*split(uri))):
-                    raise NotBrought(f"there is nothing at {uri}")
-                room -= brought
-            self._checkpoints = self._resumed()
-            if self._checkpoints is not None:
-                await bring(objects, self._where_checkpoints(), self._ml / "checkpoints", room)
+            for at, root in enumerate(self._roots.values()):
+                await self._bring(root, (at, len(self._roots)))
         except NotBrought as problem:
             raise Failed(f"ClientError: Data download failed: {problem}") from problem
         await asyncio.to_thread(self._hand_over)
-        if self._checkpoints is not None:
-            self._checkpoints.begin()
+        for each in self._checkpoints:
+            each.begin()
 
     def _lay(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
-        for name in (*READ, *WRITABLE):
-            (self._ml / name).mkdir(parents=True)
+        port = self._held.enter_context(hosts.meeting())
+        for host, root in self._roots.items():
+            hosts.lay(root, self.job, self._hosts, host, port)
         (self._folder / "work").mkdir()
-        config = self._ml / "input/config"
-        wanted = self.job.wanted
-        resources = {
-            "current_host": HOST,
-            "hosts": [HOST],
-            "current_instance_type": wanted["ResourceConfig"].get("InstanceType", "local"),
-            "current_group_name": "homogeneousCluster",
-            "network_interface_name": "lo",
-        }
-        channels = {each["ChannelName"]: _of_channel(each) for each in wanted.get("InputDataConfig", ())}
-        algorithm = wanted["AlgorithmSpecification"]
-        entrypoint = algorithm.get("ContainerEntrypoint", [])
-        about = {
-            "name": self.job.name,
-            "arn": self.job.arn,
-            "entrypoint": [*entrypoint, *algorithm.get("ContainerArguments", [])] if entrypoint else [],
-            "environment": wanted.get("Environment", {}),
-            "workers": self.job.workers,
-        }
-        files = {
-            "hyperparameters": wanted.get("HyperParameters", {}),
-            "inputdataconfig": channels,
-            "resourceconfig": resources,
-            "job": about,
-        }
-        for name, content in files.items():
-            (config / f"{name}.json").write_text(json.dumps(content))
 
-    def _where_checkpoints(self) -> str:
-        uri = str(self.job.wanted["CheckpointConfig"]["S3Uri"])
-        return uri if uri.endswith("/") else f"{uri}/"
-
-    def _resumed(self) -> Checkpoints | None:
-        if "CheckpointConfig" not in self.job.wanted:
-            return None
-        where = Where(*split(self._where_checkpoints()))
-        return Checkpoints(self._outside.objects, where, self._ml, "checkpoints")
+    async def _bring(self, root: Path, share: tuple[int, int]) -> None:
+        """What one host has; ``share``: which it is, of how many. Raises NotBrought."""
+        wanted, objects = self.job.wanted, self._outside.objects
+        room = self.job.volume
+        code = code_of(wanted)
+        if code is not None:
+            await bring_file(objects, code, root / "input/sourcedir.tar.gz")
+        for channel in wanted.get("InputDataConfig", ()):
+            source, folder = channel["DataSource"]["S3DataSource"], root / "input/data" / channel["ChannelName"]
+            folder.mkdir()
+            shared = source.get("S3DataDistributionType") == "ShardedByS3Key"
+            brought = await bring(objects, source["S3Uri"], folder, room, share if shared else (0, 1))
+            if not brought and not any(True for _ in objects.keys(*split(source["S3Uri"]))):
+                raise NotBrought(f"there is nothing at {source['S3Uri']}")
+            room -= brought
+        if "CheckpointConfig" in wanted:
+            where = f"{wanted['CheckpointConfig']['S3Uri'].rstrip('/')}/"
+            self._checkpoints.append(Checkpoints(objects, Where(*split(where)), root, "checkpoints"))
+            await bring(objects, where, root / "checkpoints", room)
 
     def _hand_over(self) -> None:
         """The folders that are the script's; others it may read."""
-        self._folder.chmod(0o755)
-        for each in (self._ml, self._ml / "input", self._ml / "input/config"):
+        for each in (self._folder, self._folder / "ml"):
             each.chmod(0o755)
-        for name in ("input/data", "code", "model", "output", "checkpoints"):
-            self._outside.sandbox.give(self._ml / name)
+        for root in self._roots.values():
+            for name in hosts.GIVEN:
+                self._outside.sandbox.give(root / name)
 
     # ----------------------------------------------------------------------------------------------- 3 and 4
 
@@ -237,19 +211,18 @@ class Run:
         await self._changed(job)
         network = not job.wanted.get("EnableNetworkIsolation", False)
         metrics = Metrics(job.wanted["AlgorithmSpecification"].get("MetricDefinitions", ()))
-        stream = f"{job.name}/{HOST}-{int(self._clock())}"
+        since = int(self._clock())
 
-        def heard(line: bytes) -> None:
-            self._outside.say(stream, [line])
+        def heard(host: str, line: bytes) -> None:
+            self._outside.say(f"{job.name}/{host}-{since}", [line])
             text = line.decode("utf-8", "replace")
             self._last.append(text)
             job.saw(metrics.found(text), self._clock())
 
         environment = dict(self._outside.environment()) if network else {}
         try:
-            program = await sandbox.start(
-                self._folder / "work", self._ml, [sandbox.seen(self._ml)], environment, heard, network=network
-            )
+            order = Order(self._folder / "work", self._folder / "ml", self._hosts, network)
+            program = await sandbox.start(order, environment, heard)
         except CannotRun as problem:
             raise Failed(f"InternalServerError: {problem}") from problem
         self._program, self._began = program, time.monotonic()
@@ -271,17 +244,21 @@ class Run:
     async def _look(self, *, weigh: bool) -> None:
         assert self._program is not None
         job = self.job
-        if self._checkpoints is not None:
-            await self._checkpoints.look()
+        for each in self._checkpoints:
+            await each.look()
         if job.spent + time.monotonic() - self._began > job.longest:
             self.end(names.MAX_RUNTIME)
         if job.due is not None and self._clock() > job.due:
             self.end(names.MAX_WAIT)
-        if weigh and await asyncio.to_thread(leftovers.occupied, self._ml) > job.volume:
+        if weigh and await asyncio.to_thread(self._heaviest) > job.volume:
             self._full = True
             self._program.kill()
         if self._killed_at is not None and time.monotonic() > self._killed_at:
             self._program.kill()
+
+    def _heaviest(self) -> int:
+        """Bytes of the host that has most."""
+        return max(map(leftovers.occupied, self._roots.values()))
 
     def _interrupted(self, status: int | None) -> bool:
         """Also by whoever kills the program of a spot job from outside: so a machine takes back what it lent."""
@@ -300,53 +277,14 @@ class Run:
             return "AlgorithmError: the job took more memory than one may have here (train-memory)"
         if self.asked or status == 0:
             return None
-        told = leftovers.read(self._ml, "output", "failure", most=names.MOST_REASON)
+        told = self._said_why()
         how = f"ExitCode {os.waitstatus_to_exitcode(status)}"
         if told is not None:
             return f"AlgorithmError: {told.decode('utf-8', 'replace').strip()}, {how}"
         last = "\n".join(self._last).strip()
         return f"AlgorithmError: ExecuteUserScriptError: {how}\n{last[-(names.MOST_REASON - 100) :]}"
 
-    # ----------------------------------------------------------------------------------------------- 5
-
-    async def _give(self, *, model: bool) -> None:
-        """Raises ServiceError, OSError."""
-        compressed = self.job.wanted["OutputDataConfig"].get("CompressionType", "GZIP") == "GZIP"
-        parts = [("model", ("model",))] if model else []
-        for name, steps in [*parts, ("output", ("output", "data"))]:
-            if name == "output" and not self._there(*steps):
-                continue
-            if compressed:
-                await self._give_packed(name, steps)
-            else:
-                await self._give_each(name, steps)
-        if model:
-            self.job.artifacts = f"{self.job.output}/model{'.tar.gz' if compressed else '/'}"
-
-    def _there(self, *steps: str) -> bool:
-        with leftovers.beneath(self._ml, *steps) as folder:
-            return bool(leftovers.files(folder))
-
-    async def _give_packed(self, name: str, steps: tuple[str, ...]) -> None:
-        archive = self._folder / "work" / f"{name}.tar.gz"
-        await asyncio.to_thread(leftovers.pack, self._ml, steps, archive)
-        bucket, key = split(f"{self.job.output}/{archive.name}")
-        with archive.open("rb") as file:
-            about = os.fstat(file.fileno())
-            body = Whole(file, Left(archive.name, about.st_size, about.st_mtime_ns))
-            await self._outside.objects.put(bucket, key, body, about.st_size)
-
-    async def _give_each(self, name: str, steps: tuple[str, ...]) -> None:
-        with leftovers.beneath(self._ml, *steps) as folder:
-            for left in leftovers.files(folder):
-                assert folder is not None
-                bucket, key = split(f"{self.job.output}/{name}/{left.name}")
-                with leftovers.opened(folder, left) as file:
-                    await self._outside.objects.put(bucket, key, Whole(file, left), left.size)
-
-
-def _of_channel(channel: Mapping[str, Any]) -> dict[str, str]:
-    told = {"TrainingInputMode": "File", "RecordWrapperType": "None"}
-    source = channel["DataSource"]["S3DataSource"]
-    told["S3DistributionType"] = source.get("S3DataDistributionType", "FullyReplicated")
-    return told | ({"ContentType": channel["ContentType"]} if "ContentType" in channel else {})
+    def _said_why(self) -> bytes | None:
+        """What the first host that says so calls the reason of its failure."""
+        said = (leftovers.read(each, "output", "failure", most=names.MOST_REASON) for each in self._roots.values())
+        return next((each for each in said if each is not None), None)

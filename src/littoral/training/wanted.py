@@ -56,7 +56,7 @@ def check(wanted: Wanted, has: HasBucket, cores: int) -> None:
     if len(set(names)) != len(names):
         raise invalid("ChannelNames are to differ")
     for each in channels:
-        _check_channel(each, wanted)
+        _check_channel(each)
     if wanted["OutputDataConfig"].get("KmsKeyId"):
         raise not_here("KmsKeyId of OutputDataConfig")
     _check_checkpoints(wanted.get("CheckpointConfig"))
@@ -148,16 +148,13 @@ def _check_stopping(wanted: Wanted) -> None:
         raise invalid("MaxWaitTimeInSeconds is for jobs with EnableManagedSpotTraining")
 
 
-def _check_channel(channel: Wanted, wanted: Wanted) -> None:
+def _check_channel(channel: Wanted) -> None:
     name = channel["ChannelName"]
     source = channel["DataSource"].get("S3DataSource")
     if source is None:
         raise not_here(f"the DataSource of channel {name!r}: only S3DataSource is there")
     if source["S3DataType"] != "S3Prefix":
         raise not_here(f"S3DataType {source['S3DataType']} of channel {name!r}")
-    many = wanted["ResourceConfig"].get("InstanceCount", 1) > 1
-    if many and source.get("S3DataDistributionType") == "ShardedByS3Key":
-        raise not_here(f"ShardedByS3Key of channel {name!r} for several workers: they share one machine")
     for member in _SOURCE:
         if source.get(member):
             raise not_here(f"{member} of channel {name!r}")

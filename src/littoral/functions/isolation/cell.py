@@ -64,18 +64,28 @@ def forget(label: str) -> None:
 
 
 def init(
-    keeper: tuple[int, int], lifeline: int, label: str, payload: Payload, attend: Attend, *, network: bool
+    keeper: tuple[int, int],
+    lifeline: int,
+    label: str,
+    payload: Payload,
+    attend: Attend,
+    *,
+    network: bool,
+    host: str | None = None,
 ) -> None:
     """The first process, straight from the clone: prepare all that every cell has, the payload's process too; then
     wait for the word what it is to be. ``keeper``: its user and group ids; ``network``: whether it has the machine's,
-    or one that ends at its own loopback. Never returns."""
+    or one that ends at its own loopback; ``host``: which of a training job's it is, whose folder alone it sees. That is
+    laid before anything is confined: Landlock passes over a folder on which another was mounted. Never returns."""
     try:
         kernel.die_with_parent()
         first.leave_if_alone(lifeline)
         kernel.map_user(*keeper, inside=(template.UID, template.GID))
         kernel.mount("proc", "/proc", "proc", _DATA | kernel.MS_NOEXEC)
         kernel.mount("tmp", template.TMP, "tmpfs", _DATA, "mode=1777,size=4k")
-        kernel.set_hostname("littoral")
+        if host:
+            kernel.mount(f"{template.JOB}/{host}", template.JOB, None, kernel.MS_BIND)
+        kernel.set_hostname(host or "littoral")
         if not network:
             kernel.loopback_up()
         if _groups:

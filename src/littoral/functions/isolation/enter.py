@@ -1,7 +1,8 @@
 """From the place's world into the keeper's: make the template root, give up every privilege, become the keeper.
 
 Usage: ``python -I -S enter.py PLAN``, a JSON object: ``base`` (an empty folder), ``binds`` ([[outside, inside], …]),
-``uid`` (whom to become when this is root), ``argv`` and ``env`` (what runs then, seen from inside), perhaps ``job``.
+``uid`` (whom to become when this is root), ``argv`` and ``env`` (what runs then, seen from inside); of a training
+job its folder (``job``), what stands for /etc/hosts (``hosts``), and whether it has the machine's ``network``.
 
 Ends with status 70 and one line on standard error when a layer cannot be put on: nothing runs without.
 """
@@ -38,8 +39,9 @@ def enter(plan: dict[str, Any]) -> None:
         raise OSError(38, "Landlock is not there (Linux 5.13, enabled by lsm=landlock,…)")
     privileged = os.geteuid() == 0
     group = cgroup.make(plan["uid"] if privileged else None)
-    own(privileged=privileged)
-    template.build(plan["base"], [(source, target) for source, target in plan["binds"]], group, plan.get("job"))
+    own(privileged=privileged, network=plan.get("network", True))
+    binds = [(source, target) for source, target in plan["binds"]]
+    template.build(plan["base"], binds, group, plan.get("job"), plan.get("hosts", "/etc/hosts"))
     template.enter(plan["base"])
     if privileged:
         os.setgroups([])
@@ -50,14 +52,17 @@ def enter(plan: dict[str, Any]) -> None:
     os.execve(plan["argv"][0], plan["argv"], plan["env"])  # noqa: S606 - and capabilities end here
 
 
-def own(*, privileged: bool) -> None:
-    """Namespaces in which mounting is allowed."""
+def own(*, privileged: bool, network: bool = True) -> None:
+    """Namespaces in which mounting is allowed; without ``network``, one that ends at its own loopback."""
+    further = 0 if network else kernel.CLONE_NEWNET
     if privileged:
-        kernel.unshare(kernel.CLONE_NEWNS)
-        return
-    uid, gid = os.geteuid(), os.getegid()
-    kernel.unshare(kernel.CLONE_NEWUSER | kernel.CLONE_NEWNS)
-    kernel.map_user(uid, gid, inside=(template.UID, template.GID))
+        kernel.unshare(kernel.CLONE_NEWNS | further)
+    else:
+        uid, gid = os.geteuid(), os.getegid()
+        kernel.unshare(kernel.CLONE_NEWUSER | kernel.CLONE_NEWNS | further)
+        kernel.map_user(uid, gid, inside=(template.UID, template.GID))
+    if not network:
+        kernel.loopback_up()
 
 
 if __name__ == "__main__":

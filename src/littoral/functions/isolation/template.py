@@ -26,7 +26,7 @@ UID, GID = 993, 990  # inside; Lambda's own numbers
 
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store")
 _ETC = (
-    *("alternatives", "ca-certificates", "crypto-policies", "gai.conf", "host.conf", "hosts", "java", "ld.so.cache"),
+    *("alternatives", "ca-certificates", "crypto-policies", "gai.conf", "host.conf", "java", "ld.so.cache"),
     *("ld.so.conf", "ld.so.conf.d", "localtime", "mime.types", "mono", "nsswitch.conf", "os-release", "protocols"),
     *("pki/ca-trust", "pki/tls/certs", "pki/tls/cert.pem", "resolv.conf", "services", "ssl/certs", "ssl/openssl.cnf"),
 )
@@ -41,10 +41,16 @@ _ACCOUNTS = {
 }
 
 
-def build(base: str, binds: Sequence[tuple[str, str]], group: str | None = None, job: str | None = None) -> None:
+def build(
+    base: str,
+    binds: Sequence[tuple[str, str]],
+    group: str | None = None,
+    job: str | None = None,
+    hosts: str = "/etc/hosts",
+) -> None:
     """Make the root on the empty folder ``base``; ``binds`` are (source outside, target inside), read-only;
     ``group`` is the control group in which the keeper makes its instances'; ``job`` the folder of a training job, which
-    has shared memory, too: in its /tmp, where it counts."""
+    has shared memory, too: in its /tmp, where it counts; ``hosts`` what is seen as /etc/hosts."""
     kernel.mount(None, "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
     kernel.mount("littoral", base, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=0755,size=1m,nr_inodes=4k")
     for folder in (*HIDDEN, NUCLEUS, EMPTY, TASK, OPT, TMP, LAYER_MODULES, "/proc", "/dev", "/etc"):
@@ -56,6 +62,7 @@ def build(base: str, binds: Sequence[tuple[str, str]], group: str | None = None,
             _show(path, base + path)
     for name in [*_ETC, *_java()]:
         _show(os.path.realpath(f"/etc/{name}"), f"{base}/etc/{name}")
+    _show(os.path.realpath(hosts), f"{base}/etc/hosts")
     for name, text in _ACCOUNTS.items():
         with open(f"{base}/etc/{name}", "w") as file:  # noqa: PTH123
             file.write(text)

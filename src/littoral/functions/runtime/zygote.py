@@ -18,7 +18,8 @@ Control messages are JSON, one per packet (SOCK_SEQPACKET), descriptors beside t
                      {"ev": "failed", "id": 1, "error": "…"}   {"ev": "exited", "id": 1, "status": 9, "maxrss": KiB}
 
 ``cell`` says what an instance has: ``task`` and ``opt`` (folders of code), ``tmp`` and ``data`` (bytes), ``network``
-(false: none) and ``listen`` (the port of its Runtime API where it has none), see ``isolation/cell.py``. With ``bare``
+(false: none) and ``listen`` (the port of its Runtime API where it has none), ``host`` (which of a training job's it
+is), see ``isolation/cell.py``. With ``bare``
 (the operator said ``--insecure-no-sandbox``) an instance is a plain child process: it is a subreaper, so while it lives
 its orphans are its own; when it is gone they come here, and every child that the keeper does not know is such an orphan
 and is killed.
@@ -160,8 +161,8 @@ class Keeper:
     def embody(self, message: dict[str, Any], fds: list[int]) -> Made:
         """Give the message to a cell that was prepared, or to a new one. Raises OSError."""
         body = json.dumps({key: value for key, value in message.items() if key != "id"}).encode()
-        network = message["cell"].get("network", True)
-        while self.prepared and network:
+        network, host = message["cell"].get("network", True), message["cell"].get("host")
+        while self.prepared and network and not host:
             made = self.prepared.pop(0)
             try:
                 send(made.lifeline, body, fds)
@@ -170,11 +171,11 @@ class Keeper:
                 cell.forget(made.label)
                 continue
             return made
-        made = self.prepare(network=network)
+        made = self.prepare(network=network, host=host)
         send(made.lifeline, body, fds)
         return made
 
-    def prepare(self, *, network: bool = True) -> Made:
+    def prepare(self, *, network: bool = True, host: str | None = None) -> Made:
         """A cell without anything in it. Raises OSError."""
         ours, theirs = pair()
         label = f"i{next(self.serials)}"
@@ -188,6 +189,7 @@ class Keeper:
                 lambda message, fds: becoming.become(1, message, fds),
                 becoming.attend,
                 network=network,
+                host=host,
             )
         os.close(theirs)
         return Made(pid, ours, label)

@@ -3,11 +3,11 @@
 Usage: ``python train.py ROOT``, ROOT being ``/opt/ml`` or what stands for it. Standard library only: it runs in the
 Python that the script runs in. What is in ``ROOT/input/config`` was written by the place: ``hyperparameters.json``,
 ``inputdataconfig.json`` and ``resourceconfig.json`` as SageMaker has them, and ``job.json`` with what else is to be
-known: ``arn``, ``name``, ``entrypoint``, ``environment``, ``workers``.
+known: ``arn``, ``name``, ``entrypoint``, ``environment``, ``addresses`` of the hosts, the ``port`` where they meet.
 
 Script mode is that of SageMaker's training toolkit: ``sagemaker_program`` of ``sagemaker_submit_directory``, which the
-place has left as ``ROOT/input/sourcedir.tar.gz``; hyperparameters become arguments and ``SM_HPS``. With more than one
-worker, or where ``sagemaker_torch_distributed_enabled`` says so, torchrun's elastic launcher starts them.
+place has left as ``ROOT/input/sourcedir.tar.gz``; hyperparameters become arguments and ``SM_HPS``. Each host runs it;
+where ``sagemaker_torch_distributed_enabled`` says so, torchrun's elastic launcher does, and the hosts are its nodes.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
-HOST = "algo-1"  # this machine; however many workers, it is one host
-LOOPBACK = "127.0.0.1"  # where workers meet: the sandbox's own name leads nowhere
+LOOPBACK = "127.0.0.1"
+DISTRIBUTED = "sagemaker_torch_distributed_enabled"
 OWN = "sagemaker_"  # begins the names of hyperparameters that are not the script's
 
 
@@ -73,8 +73,8 @@ def environment(root: str, config: dict[str, Any], given: dict[str, Any]) -> dic
         "user_entry_point": entry,
         "module_name": entry.removesuffix(".py"),
         "module_dir": given.get("sagemaker_submit_directory", ""),
-        "hosts": [HOST],
-        "current_host": HOST,
+        "hosts": config["resourceconfig"]["hosts"],
+        "current_host": config["resourceconfig"]["current_host"],
         "num_cpus": os.cpu_count() or 1,
         "num_gpus": 0,
         "resource_config": config["resourceconfig"],
@@ -109,13 +109,25 @@ def command(root: str, config: dict[str, Any], given: dict[str, Any]) -> list[st
     if not script.is_file():
         raise Wrong(f"there is no {program} in sagemaker_submit_directory")
     own = arguments({name: value for name, value in given.items() if not name.startswith(OWN)})
-    workers = config["job"]["workers"]
-    if workers == 1 and str(given.get("sagemaker_torch_distributed_enabled")).lower() != "true":
+    if str(given.get(DISTRIBUTED)).lower() != "true":
         return ["/bin/sh", program, *own] if program.endswith(".sh") else [sys.executable, program, *own]
     if not _has_torch():
-        raise Wrong(f"{sys.executable} has no torch, which several workers need: pip install 'littoral[train]'")
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--local-addr={LOOPBACK}"]
-    return [*launcher, f"--nproc-per-node={workers}", program, *own]
+        raise Wrong(f"{sys.executable} has no torch, which {DISTRIBUTED} needs: pip install 'littoral[train]'")
+    return [*launcher(config), program, *own]
+
+
+def launcher(config: dict[str, Any]) -> list[str]:
+    """torchrun: one worker a host, as SageMaker has it where there is no GPU. The first host keeps what all meet by."""
+    words = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=1"]
+    addresses, host = config["job"]["addresses"], config["resourceconfig"]["current_host"]
+    if len(addresses) == 1:
+        return [*words, "--standalone", f"--local-addr={LOOPBACK}"]
+    first = next(iter(addresses.values()))
+    return [
+        *(*words, f"--nnodes={len(addresses)}", "--rdzv-backend=c10d", f"--rdzv-id={config['job']['name']}"),
+        *(f"--rdzv-endpoint={first}:{config['job']['port']}", f"--rdzv-conf=is_host={addresses[host] == first}"),
+        f"--local-addr={addresses[host]}",
+    ]
 
 
 def _has_torch() -> bool:
