@@ -1,10 +1,11 @@
-"""Models: what we add to ONNX Runtime, in the same run, taking turns with it.
+"""Models: what we add to ONNX Runtime, and other engines on the same nets, in the same run, taking turns.
 
 In process: the median of one call at batch 1, without what ONNX Runtime takes within it. Served: rows a second at batch
 32 through a region's HTTP (the Open Inference Protocol, binary; two connections), as a part of what a bare session with
-as many threads does; a model's first answer, from nothing in memory to the answer.
+as many threads does; a model's first answer, from nothing in memory to the answer. Engines (``engines.py``): rows a
+second at batch 1 and 32 on one thread, and as a part of what a bare session does.
 
-    .venv/bin/python bench/bench_models.py
+    .venv/bin/python bench/bench_models.py --mxnet-python /tmp/mx/bin/python --torch-python …/python
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import configparser
 import http.client
 import json
 import statistics
+import sys
 import tempfile
 import threading
 import time
@@ -24,65 +26,14 @@ from typing import Any
 
 import boto3
 import numpy as np
-import onnxruntime as ort
-from onnx import TensorProto, helper, numpy_helper
 
+from engines import compare
 from littoral.models import load
 from littoral.tour.places import PlaceProcess
+from nets import Net, bare, convolutional, dense
 
 BATCH, CALLS, CONNECTIONS = 32, 1000, 2
 PORTS = ("--port", "0", "--mqtt-port", "0", "--mqtt-tls-port", "0")
-
-
-def weights(name: str, *shape: int) -> Any:
-    scale = np.float32(1.0 / np.sqrt(np.prod(shape[1:])))
-    return numpy_helper.from_array(np.random.default_rng(7).standard_normal(shape).astype(np.float32) * scale, name)
-
-
-def saved(nodes: list[Any], inside: list[Any], width: tuple[int, ...], answers: int) -> bytes:
-    graph = helper.make_graph(
-        nodes,
-        "net",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", *width])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", answers])],
-        inside,
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    return bytes(model.SerializeToString())
-
-
-def dense(width: int, hidden: int) -> bytes:
-    """Two layers of weights, width × hidden each."""
-    nodes = [
-        helper.make_node("Gemm", ["x", "a"], ["h"], transB=1),
-        helper.make_node("Relu", ["h"], ["r"]),
-        helper.make_node("Gemm", ["r", "b"], ["y"], transB=1),
-    ]
-    return saved(nodes, [weights("a", hidden, width), weights("b", width, hidden)], (width,), width)
-
-
-def convolutional() -> bytes:
-    """Eight layers of 64 channels on images of 3 × 64 × 64."""
-    nodes, inside, before = [], [weights("w0", 64, 3, 3, 3)], "x"
-    for layer in range(8):
-        if layer:
-            inside.append(weights(f"w{layer}", 64, 64, 3, 3))
-        strides = [2, 2] if layer in {1, 4} else [1, 1]
-        nodes.append(helper.make_node("Conv", [before, f"w{layer}"], [f"c{layer}"], pads=[1, 1, 1, 1], strides=strides))
-        nodes.append(helper.make_node("Relu", [f"c{layer}"], [f"r{layer}"]))
-        before = f"r{layer}"
-    nodes += [
-        helper.make_node("GlobalAveragePool", [before], ["p"]),
-        helper.make_node("Flatten", ["p"], ["y"]),
-    ]
-    return saved(nodes, inside, (3, 64, 64), 64)
-
-
-def bare(data: bytes, threads: int) -> Any:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 
 
 def seconds(act: Callable[[], Any]) -> float:
@@ -91,17 +42,18 @@ def seconds(act: Callable[[], Any]) -> float:
     return time.perf_counter() - began
 
 
-def added(name: str, data: bytes, width: tuple[int, ...], folder: Path) -> None:
+def added(net: Net, folder: Path) -> None:
     """One call at batch 1, in process."""
-    file = folder / f"{name}.onnx"
-    file.write_bytes(data)
+    file = folder / f"{net.name}.onnx"
+    file.write_bytes(net.onnx())
     model = load(file, threads=1)
-    inside = model._session._session = Timed(model._session._session)  # the same call is both, so nothing else differs
-    row = np.random.default_rng(1).standard_normal((1, *width)).astype(np.float32)
+    inside = Timed(model._session._session)  # the same call is both, so nothing else differs
+    model._session._run = inside.run
+    row = np.random.default_rng(1).standard_normal((1, *net.width)).astype(np.float32)
     ours = [seconds(lambda: model(row)) for _ in range(CALLS)]
     base = statistics.median(inside.took) * 1e6
     more = statistics.median(whole - part for whole, part in zip(ours, inside.took, strict=True)) * 1e6
-    print(f"in process, {name:12} bare {base:8.1f} µs   added {more:6.1f} µs")
+    print(f"in process, {net.name:12} bare {base:8.1f} µs   added {more:6.1f} µs")
 
 
 class Timed:
@@ -203,13 +155,11 @@ def rate(act: Callable[[float], int], lasting: float) -> float:
     return count * BATCH / (time.perf_counter() - began)
 
 
-def served(
-    place: Place, name: str, data: bytes, width: tuple[int, ...], threads: int, lasting: float, rounds: int
-) -> None:
+def served(place: Place, net: Net, threads: int, lasting: float, rounds: int) -> None:
     """Rows a second at batch 32."""
-    session = bare(data, threads)
-    rows = np.random.default_rng(2).standard_normal((BATCH, *width)).astype(np.float32)
-    place.registered(name, data)
+    name, session = net.name, bare(net.onnx(), threads)
+    rows = np.random.default_rng(2).standard_normal((BATCH, *net.width)).astype(np.float32)
+    place.registered(name, net.onnx())
     place.ask(place.connection(), name, rows)
 
     def alone(until: float) -> int:
@@ -260,21 +210,33 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--torch-python", default=sys.executable, help="a Python that has PyTorch")
+    parser.add_argument("--mxnet-python", default="/tmp/mx/bin/python", help="a Python that has MXNet 1.9.1")
+    parser.add_argument("--only", choices=("process", "engines", "served"), help="one part of it")
     options = parser.parse_args()
-    large = dense(1280, 2560)
+    large, conv = dense("dense", 1280, 2560), convolutional("conv")
+    pythons = {"torch": options.torch_python, "mxnet": options.mxnet_python}
     with tempfile.TemporaryDirectory(prefix="littoral-bench-") as name:
         folder = Path(name)
-        added("small", dense(16, 16), (16,), folder)
-        added("dense 26 MB", large, (1280,), folder)
-        added("conv", convolutional(), (3, 64, 64), folder)
-        opening(large, folder)
-        place = Place(folder / "place", options.threads)
-        try:
-            served(place, "dense", large, (1280,), options.threads, options.seconds, options.rounds)
-            served(place, "conv", convolutional(), (3, 64, 64), options.threads, options.seconds, options.rounds)
-            first_answer(place, large)
-        finally:
-            place.process.stop()
+        if options.only in {None, "process"}:
+            for net in (dense("small", 16, 16), large, conv):
+                added(net, folder)
+            opening(large.onnx(), folder)
+        if options.only in {None, "engines"}:
+            for net in (large, conv):
+                compare(net, folder, pythons, options.seconds / 3, options.rounds)
+        if options.only in {None, "served"}:
+            over_http(folder, options, large, conv)
+
+
+def over_http(folder: Path, options: argparse.Namespace, large: Net, conv: Net) -> None:
+    place = Place(folder / "place", options.threads)
+    try:
+        for net in (large, conv):
+            served(place, net, options.threads, options.seconds, options.rounds)
+        first_answer(place, large.onnx())
+    finally:
+        place.process.stop()
 
 
 if __name__ == "__main__":

@@ -24,7 +24,6 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
-from bench_models import dense
 from littoral.core.modelserver.component import ModelServer
 from littoral.net.listen import listen_stream
 from littoral.protocols.mqtt.encode import encode
@@ -33,6 +32,7 @@ from littoral.site.capabilities import CoreBroker
 from littoral.site.coremodels import CoreModels
 from littoral.things.access import OpenAccess
 from littoral.things.broker import Broker
+from nets import dense
 from servers import awake
 
 WIDTH, HIDDEN = 64, 64
@@ -95,7 +95,7 @@ def _median(way: Callable[[], object]) -> float:
 
 async def served(folder: Path) -> None:
     model = folder / "m.onnx"
-    model.write_bytes(dense(WIDTH, HIDDEN))
+    model.write_bytes(dense("net", WIDTH, HIDDEN).onnx())
     digest = hashlib.sha256(model.read_bytes()).hexdigest()
     broker = Broker(access=OpenAccess())
     await broker.start()

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 
 from littoral.models import load
+from littoral.models.registry.onnxfile import Tensor
 from littoral.models.registry.refusal import BadModel, NoSuch, Untrue
 from littoral.models.registry.signing import Signer
 from littoral.models.remote import Unreachable
 from littoral.models.runtime.loading import Model
 from littoral.models.runtime.refusal import BadInput, ModelFailed
+from littoral.models.runtime.session import DATATYPES, _Check
 from tests.models import nets
 from tests.models.clients import registered
 from tests.support.served import Served
@@ -76,6 +78,23 @@ def test_large_numbers_are_no_infinity(linear: Model) -> None:
     rows = np.full((1024, 4), 3e38, np.float32)
     with np.errstate(over="ignore"):
         assert linear(rows).shape == (1024, 4)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("count", [1, 8192, 8193])
+def test_what_is_no_number_is_seen_wherever_it_is(dtype: Any, count: int) -> None:
+    check = _Check(Tensor("x", DATATYPES[np.dtype(dtype)], ("N", count)))
+    for rows in (1, 2):
+        good = np.full((rows, count), np.finfo(dtype).max, dtype)
+        with np.errstate(over="ignore"):
+            assert check.take(good, 10) is good
+        for at in {0, rows * count - 1}:
+            for bad in (np.nan, np.inf, -np.inf):
+                values = good.copy()
+                values.flat[at] = bad
+                with np.errstate(all="ignore"), pytest.raises(BadInput, match="NaN or an infinity"):
+                    check.take(values, 10)
+    assert check.take(np.zeros((0, count), dtype), 10).shape == (0, count)
 
 
 def test_names_are_looked_at(linear: Model) -> None:

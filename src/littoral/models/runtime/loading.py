@@ -31,6 +31,7 @@ class Model:
         self.version = version  # "ward/3" of a registry's, else ""
         self._only = session.inputs[0].name if len(session.inputs) == 1 else ""
         self._answer = session.outputs[0].name if len(session.outputs) == 1 else ""
+        self._names = [each.name for each in session.outputs]
 
     @property
     def inputs(self) -> tuple[Tensor, ...]:
@@ -48,12 +49,13 @@ class Model:
     def __call__(self, value: Any = None, /, **named: Any) -> Any:
         """The array that it answers; a dict of arrays by name where it has several outputs. Raises BadInput,
         ModelFailed."""
-        if value is not None:
-            if named or not self._only:
-                raise BadInput(f"the inputs are given by name: {', '.join(each.name for each in self.inputs)}")
-            named = {self._only: value}
-        answer = self._session.run(named)
-        return answer[self._answer] if self._answer else answer
+        if value is None:
+            answer = self._session.run(named)
+            return answer[self._answer] if self._answer else answer
+        if named or not self._only:
+            raise BadInput(f"the inputs are given by name: {', '.join(each.name for each in self.inputs)}")
+        found = self._session.of_one(value)
+        return found[0] if self._answer else dict(zip(self._names, found, strict=True))
 
     def run(self, feeds: Mapping[str, Any]) -> dict[str, Array]:
         """Every output by its name. Raises BadInput, ModelFailed."""
