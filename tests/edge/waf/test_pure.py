@@ -270,6 +270,7 @@ def test_a_token_counts_for_its_host_and_its_time() -> None:
         'the file "/etc/skel/index.html" is owned by "john"',
         "Update%20the%20docs%20to%20reflect%20it",
         "Select from coin script :-)",
+        "Double free of pointer '<unknown>' in call to XtFree of TextAction.c",
     ],
 )
 def test_prose_that_holds_words_of_sql_is_none(text: str) -> None:
@@ -287,6 +288,8 @@ def test_prose_that_holds_words_of_sql_is_none(text: str) -> None:
         "x and (select 1)",
         "admin or a=1",
         "' and 'a' in 'abc",
+        "x'<a>'y",
+        "1 or '<a>'='<a>'",
     ],
 )
 def test_sql_in_few_words_is_some(text: str) -> None:

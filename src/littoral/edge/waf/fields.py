@@ -12,6 +12,7 @@ from typing import Any
 from littoral.edge.waf import jsonbody
 from littoral.edge.waf.transformations import Transformation
 from littoral.edge.waf.view import Pair, View, pairs_of
+from littoral.edge.waf.work import A_LOOK, BEGINNING, Exhausted
 
 Values = Callable[[View], "Sequence[bytes] | bool"]
 Document = Mapping[str, Any]
@@ -23,8 +24,8 @@ class UnknownField(ValueError):
     """No field to match that is known here."""
 
 
-def values_of(field: Document, pre_parse: Transformation | None = None) -> Values:
-    """Raises UnknownField."""
+def values_of(field: Document, pre_parse: Transformation | None = None, times: int = 1) -> Values:
+    """``times`` is how often a body is gone over for the statement. Raises UnknownField."""
     ((kind, setting),) = field.items()
     if kind == "SingleHeader":
         return _single_header(setting["Name"].lower().encode())
@@ -38,8 +39,8 @@ def values_of(field: Document, pre_parse: Transformation | None = None) -> Value
     if kind in simple:
         return simple[kind]
     makers: dict[str, Callable[[Document], Values]] = {
-        "Body": _body,
-        "JsonBody": _json,
+        "Body": lambda setting: _body(setting, times),
+        "JsonBody": lambda setting: _json(setting, times),
         "Headers": _headers,
         "Cookies": _cookies,
         "HeaderOrder": _header_order,
@@ -85,23 +86,35 @@ def _fallback(setting: Document) -> bool:
     return setting.get("FallbackBehavior") == "MATCH"
 
 
-def _body(setting: Document) -> Values:
+def _body(setting: Document, times: int) -> Values:
+    """A body that has cost as much as one may is oversize from then on: its beginning only is looked at."""
     decided = _oversize(setting)
 
     def values(view: View) -> Sequence[bytes] | bool:
-        return decided if view.truncated and decided is not None else (view.body,)
+        if view.truncated and decided is not None:
+            return decided
+        try:
+            view.spend(len(view.body) * times)
+        except Exhausted:
+            return (view.body[:BEGINNING],) if decided is None else decided
+        return (view.body,)
 
     return values
 
 
-def _json(setting: Document) -> Values:
+def _json(setting: Document, times: int) -> Values:
     decided, invalid = _oversize(setting), setting.get("InvalidFallbackBehavior")
     scope, paths = setting["MatchScope"], setting["MatchPattern"].get("IncludedPaths")
 
-    def taken(item: jsonbody.Item) -> bool:
+    def taken(item: jsonbody.Item, view: View) -> bool:
+        view.spend(len(item.text) * times + A_LOOK)
         if scope != "ALL" and item.is_key != (scope == "KEY"):
             return False
-        return paths is None or any(path in ("/", item.path) or item.path.startswith(path + "/") for path in paths)
+        if paths is None:
+            return True
+        place = item.path
+        view.spend(len(place))
+        return any(path in ("/", place) or place.startswith(path + "/") for path in paths)
 
     def values(view: View) -> Sequence[bytes] | bool:
         if view.truncated and decided is not None:
@@ -110,12 +123,14 @@ def _json(setting: Document) -> Values:
             return ()
         found: list[bytes] = []
         try:
-            found.extend(item.text for item in jsonbody.items(view.body) if taken(item))
+            found.extend(item.text for item in jsonbody.items(view.body) if taken(item, view))
         except jsonbody.Broken:
             if invalid == "EVALUATE_AS_STRING":
                 return (view.body,)
             if invalid in {"MATCH", "NO_MATCH"}:
                 return bool(invalid == "MATCH")
+        except Exhausted:
+            return found if decided is None else decided
         return found
 
     return values

@@ -7,8 +7,10 @@ counted, sampled and logged here; nothing is sent from here.
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,6 +21,7 @@ from littoral.edge.waf.trodden import MOST, Way
 from littoral.edge.waf.verdict import Verdict
 from littoral.edge.waf.view import View
 from littoral.edge.waf.webacl import Limits, WebAcl
+from littoral.edge.waf.work import LONG
 from littoral.net.message import Answer, Body, BodyTooLarge, BytesBody, Headers, Request, Response
 from littoral.net.passage import Again, Passage
 
@@ -65,6 +68,7 @@ class Firewall:
         self._last: Guard | None = None  # of the last request
         self._climbed: Climbed | None = None  # counted by ``again``, left to ``admit``
         self._ways: dict[tuple[str, int], tuple[Guard, Way]] = {}  # by address and port
+        self._worker: ThreadPoolExecutor | None = None  # of one thread, once there was something long
         self.active = False  # whether any host is guarded
         self._told_keys = False  # the region holds a list that must be taken back some time
 
@@ -117,8 +121,8 @@ class Firewall:
             return self._again(guard, (request, view, acl.counting.climb(view)), refuse)
         if self._exempt is not None and self._exempt in dict(request.headers.raw):
             return onward(request)
-        if acl.needs_body and not bodyless:
-            return self._with_body(guard, request, onward, refuse)
+        if acl.needs_body and (not bodyless or (acl.rules.long and view.is_long())):
+            return self._at_length(guard, request, onward, refuse)
         verdict = acl.judge(view, known)
         self._note(guard, view, verdict)
         if verdict.reply is not None:
@@ -199,17 +203,26 @@ class Firewall:
             found = self.guards.get(name)
         return found
 
-    async def _with_body(self, guard: Guard, request: Request, onward: Onward, refuse: Refuse) -> Answer:
-        read = Reread(request.body)
-        start = await read.begin(guard.acl.body_limit)
-        request.body = read
-        view = View(request, self._clock(), guard.acl.slots, start, truncated=not read.whole)
-        verdict = guard.acl.judge(view)
+    async def _at_length(self, guard: Guard, request: Request, onward: Onward, refuse: Refuse) -> Answer:
+        acl, body = guard.acl, request.body
+        start, whole = b"", True
+        if not (isinstance(body, BytesBody) and not body.data):
+            request.body = read = Reread(body)
+            start, whole = await read.begin(acl.body_limit), read.whole
+        view = View(request, self._clock(), acl.slots, start, truncated=not whole)
+        is_long = len(start) >= LONG or view.is_long()
+        verdict = await acl.judge_aside(view, self._aside) if is_long else acl.judge(view)
         self._note(guard, view, verdict)
         if verdict.reply is not None:
             return refuse(verdict)
         answer = onward(_with_headers(request, view) if view.inserted else request)
         return await answer if isinstance(answer, Awaitable) else answer
+
+    async def _aside(self, look: Callable[[], Verdict | None]) -> Verdict | None:
+        """One thread does what is long, one after the other: the loop shares its processor with one at most."""
+        if self._worker is None:
+            self._worker = ThreadPoolExecutor(1, thread_name_prefix="waf")
+        return await asyncio.get_running_loop().run_in_executor(self._worker, look)
 
     def _note(self, guard: Guard, view: View, verdict: Verdict) -> None:
         """Of those that no rule matched the first of a tick are samples; the others are counted and told at its end."""

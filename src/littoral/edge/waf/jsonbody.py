@@ -20,11 +20,16 @@ MAX_DEPTH = 512
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A key or a scalar value, and where it stands: ``/order/items/0/name``."""
+    """A key or a scalar value. ``reading`` stands where it is, until the next one."""
 
-    path: str
+    reading: Reading
     text: bytes
     is_key: bool
+
+    @property
+    def path(self) -> str:
+        """``/order/items/0/name``; as long as the body is deep."""
+        return self.reading.path()
 
 
 class Broken(Exception):
@@ -55,6 +60,7 @@ class Reading:
 
     def __init__(self) -> None:
         self._stack: list[str | int] = []  # of each open container, the key or number of the place
+        self._above: list[str] = [""]  # the paths of the open containers, as far as somebody asked
         self._expecting_key = False
         self.ended = False
 
@@ -69,6 +75,7 @@ class Reading:
             raise Broken
         elif mark in "}]":
             stack.pop()
+            del self._above[max(1, len(stack)) :]
             self.ended, self._expecting_key = not stack, False
         elif mark == ",":
             top = stack[-1]
@@ -82,10 +89,18 @@ class Reading:
             self._stack[-1] = text
             self._expecting_key = False
         self.ended = not self._stack
-        return Item(self._path(), _bytes(text), is_key)
+        return Item(self, _bytes(text), is_key)
 
-    def _path(self) -> str:
-        return "".join("/" + str(place).replace("~", "~0").replace("/", "~1") for place in self._stack)
+    def path(self) -> str:
+        """Of the value that was read last."""
+        above = self._above
+        while len(above) < len(self._stack):
+            above.append((above[-1] if above else "") + _step(self._stack[len(above) - 1]))
+        return above[-1] + _step(self._stack[-1]) if self._stack else ""
+
+
+def _step(place: str | int) -> str:
+    return "/" + place.replace("~", "~0").replace("/", "~1") if isinstance(place, str) else f"/{place}"
 
 
 def _string(token: str) -> str:

@@ -8,8 +8,10 @@ it. A request is some look-ups, and then only the rules that match, and those th
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from littoral.edge.waf.detectors import OddTest
 from littoral.edge.waf.patterns import PatternGroup, SetTest
@@ -17,6 +19,7 @@ from littoral.edge.waf.plain import is_plain
 from littoral.edge.waf.reading import Part, part
 from littoral.edge.waf.verdict import Verdict
 from littoral.edge.waf.view import Head, View
+from littoral.edge.waf.work import A_TURN, Aside
 
 Test = Callable[[View], bool]
 Step = Callable[[View], Verdict | None]
@@ -38,6 +41,7 @@ class Rung:
     reads: frozenset[str] | None = None
     labels: bool = True
     needs_label: bool = False
+    long: bool = False  # over much data it takes long enough to hold up others
 
 
 class Memory:
@@ -111,6 +115,7 @@ class Ladder:
         self._rungs = list(rungs)
         self._labelled = labelled
         self._harmless = frozenset(harmless)
+        self.long = frozenset(rung.step for rung in rungs if rung.long)
         self._always = 0
         self._plans: dict[int, tuple[Step, ...]] = {}
         memories: dict[tuple[frozenset[str], bool], Memory] = {}
@@ -155,6 +160,25 @@ class Ladder:
             known.once.add(number)
 
     def climb(self, view: View, known: Known | None = None) -> Verdict | None:
+        for step in self._steps(view, known):
+            verdict = step(view)
+            if verdict is not None:
+                return verdict
+        return None
+
+    async def climb_aside(self, view: View, aside: Aside) -> Verdict | None:
+        """The same of a long request: steps that take long are handed to ``aside``, others are served between two."""
+        for step in self._steps(view, None):
+            before = view.left
+            verdict = await aside(partial(step, view)) if step in self.long else step(view)
+            if verdict is not None:
+                return verdict
+            if before - view.left > A_TURN:
+                await asyncio.sleep(0)
+        return None
+
+    def _steps(self, view: View, known: Known | None) -> tuple[Step, ...]:
+        """Those that do something with this request, or must be asked."""
         mask = self._always
         if self._remembers:
             head = known or self.known(view)
@@ -166,11 +190,7 @@ class Ladder:
             for memory in self._of_odd_queries:
                 mask |= memory.mask(view)
         plan = self._plans.get(mask)
-        for step in self._plan(mask) if plan is None else plan:
-            verdict = step(view)
-            if verdict is not None:
-                return verdict
-        return None
+        return self._plan(mask) if plan is None else plan
 
     def _head(self, view: View) -> Known:
         mask = 0

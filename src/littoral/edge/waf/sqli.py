@@ -93,6 +93,8 @@ _SHAPES = re.compile(
         )
     )
 )
+# A word of its own in messages, '<unknown>': no comparisons.
+_PLACEHOLDER = re.compile(r"""(?:(?<=\s)|^)(['"])<[\w -]{1,40}>\1(?=[\s.,;:)]|$)""")
 _PLAIN = re.compile(rb"\A[\w.@ -]*\Z")
 _WORDY = re.compile(
     rb"(?i)\b(?:select|union|insert|update|delete|drop|or|and|exec|declare|having|order|group|sleep)\b|--"
@@ -104,7 +106,7 @@ def is_sqli(value: bytes, *, sensitive: bool = False) -> bool:
     value that breaks out of a string and goes on with an operator."""
     if len(value) < 3 or value.isalnum() or (_PLAIN.match(value) and not _WORDY.search(value)):
         return False
-    text = value[:LONGEST].decode("latin-1")
+    text = _PLACEHOLDER.sub(" x ", value[:LONGEST].decode("latin-1"))
     readings = [shape(text)]
     readings += [shape(quote + text) for quote in "'\"" if quote in text]
     if any(_SHAPES.search(each) for each in readings):

@@ -137,7 +137,8 @@ class Compiler:
         field = setting["FieldToMatch"]
         self.needs_body = self.needs_body or looks_at_body(field)
         pre = transform_of(setting, "PreParseTextTransformations")
-        return values_of(field, None if pre is none else pre), transform_of(setting)
+        times = len(setting.get("TextTransformations") or ()) + 1
+        return values_of(field, None if pre is none else pre, times), transform_of(setting)
 
     def _group(self, setting: Document) -> PatternGroup:
         parts = [setting.get(name) for name in ("FieldToMatch", "TextTransformations", "PreParseTextTransformations")]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from littoral.edge.waf.work import LONG, MOST, Exhausted
 from littoral.net.message import Request
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
@@ -30,6 +31,7 @@ class View:
         "inserted",
         "ip",
         "labels",
+        "left",
         "matched",
         "now",
         "path",
@@ -51,6 +53,7 @@ class View:
         self.body = body  # no more than is inspected
         self.truncated = truncated  # there is more body than that
         self.now = now
+        self.left = MOST  # of the work that it may cost
         self.slots: list[Any] = [None] * slots
         self.path, _, self.query = request.target.encode("latin-1", "backslashreplace").partition(b"?")
         self.labels: list[str] = []
@@ -62,6 +65,17 @@ class View:
         self._arguments: list[Pair] | None = None
         self._cookies: list[Pair] | None = None
         self._odd: list[bytes] | None = None
+
+    def is_long(self) -> bool:
+        """Whether the head is so long that to look at it may take long."""
+        target = len(self.request.target)
+        return target >= LONG or target + sum([len(name) + len(value) for name, value in self.raw]) >= LONG
+
+    def spend(self, units: int) -> None:
+        """Raises Exhausted where the request has cost as much as one may, and from then on each time."""
+        self.left -= units
+        if self.left < 0:
+            raise Exhausted
 
     def header(self, name: bytes) -> bytes | None:
         """The value; several of one name are joined by commas (RFC 9110 s. 5.3)."""

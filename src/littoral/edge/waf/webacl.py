@@ -24,6 +24,7 @@ from littoral.edge.waf.reading import leaves_label, needs_label, reads
 from littoral.edge.waf.statements import Compiler, Document, Test
 from littoral.edge.waf.verdict import Mark, Verdict
 from littoral.edge.waf.view import View
+from littoral.edge.waf.work import Aside
 
 DEFAULT_RULE = "Default_Action"
 BODY_LIMITS = {"KB_16": 16384, "KB_32": 32768, "KB_48": 49152, "KB_64": 65536}
@@ -82,11 +83,19 @@ class WebAcl:
         verdict = self.rules.climb(view, known)
         if verdict is not None:
             return verdict
-        made = self.default(view)
-        assert made is not None
+        made = self._default(view)
         if known is not None and not (view.matched or view.labels or view.inserted or made.reply):
             self.passed = made
             self.rules.pass_again(view, known)
+        return made
+
+    async def judge_aside(self, view: View, aside: Aside) -> Verdict:
+        """The same of a long request, which shall not hold up others."""
+        return await self.rules.climb_aside(view, aside) or self._default(view)
+
+    def _default(self, view: View) -> Verdict:
+        made = self.default(view)
+        assert made is not None
         return made
 
 
@@ -165,7 +174,7 @@ class _Rules:
         if kind == "RuleGroupReferenceStatement":
             return Rung(self._group(rule, setting))
         if kind == "ManagedRuleGroupStatement":
-            return Rung(self._managed_group(rule, setting))
+            return Rung(self._managed_group(rule, setting), long=True)
         context = replace(
             context,
             captcha_immunity=_immunity(rule, "CaptchaConfig", context.captcha_immunity),

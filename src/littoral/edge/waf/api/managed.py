@@ -7,7 +7,7 @@ from typing import Any
 from littoral.aws.service import Call, Output, ServiceError, operation
 from littoral.edge.waf.api.parts import Operations, page
 from littoral.edge.waf.api.rulechecks import NOT_INSTALLED
-from littoral.edge.waf.crs.groups import CATALOGUE, LABELS, Group, NoGroup, group_of, rule_name
+from littoral.edge.waf.crs.groups import CATALOGUE, LABELS, LIMIT, Group, NoGroup, group_of, rule_name
 
 
 class ManagedOperations(Operations):
@@ -62,12 +62,13 @@ class ManagedOperations(Operations):
         if self._groups is None:
             raise ServiceError("WAFUnavailableEntityException", NOT_INSTALLED)
         ids = sorted(self._groups.program(group).decisive)
+        names = [*map(rule_name, ids), LIMIT]
         return {
             "VersionName": self._groups.source.version,
             "Capacity": group.capacity,
-            "Rules": [{"Name": rule_name(each), "Action": {"Block": {}}} for each in ids],
+            "Rules": [{"Name": each, "Action": {"Block": {}}} for each in names],
             "LabelNamespace": LABELS,
-            "AvailableLabels": [{"Name": f"{LABELS}{each}"} for each in ids],
+            "AvailableLabels": [{"Name": f"{LABELS}{each}"} for each in (*ids, LIMIT.lower())],
         }
 
 

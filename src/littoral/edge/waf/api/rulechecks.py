@@ -17,7 +17,7 @@ from littoral.edge.waf import capacity
 from littoral.edge.waf.actions import KINDS
 from littoral.edge.waf.api.parts import exceeded, invalid, nonexistent
 from littoral.edge.waf.api.sets import check_pattern
-from littoral.edge.waf.crs.groups import Groups, NoGroup, group_of, overridden_names, rule_name
+from littoral.edge.waf.crs.groups import LIMIT, Groups, NoGroup, group_of, overridden_names, rule_name
 from littoral.edge.waf.statements import COMPARISONS
 
 Document = Mapping[str, Any]
@@ -70,7 +70,7 @@ class RuleChecks:
             raise invalid("There is one version only", "MANAGED_RULE_SET_STATEMENT", setting["Version"])
         if any("Count" not in each["ActionToUse"] for each in setting.get("RuleActionOverrides") or ()):
             raise invalid("A rule that scores can be overridden to Count only", "RULE_ACTION", group.name)
-        names = {rule_name(each) for each in self._groups.program(group).decisive}
+        names = {LIMIT, *(rule_name(each) for each in self._groups.program(group).decisive)}
         for name in overridden_names(setting):
             if name not in names:
                 raise invalid("The group has no rule of that name", "EXCLUDED_RULE", name)

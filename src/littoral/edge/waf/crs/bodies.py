@@ -12,6 +12,7 @@ from urllib.parse import unquote_to_bytes
 from xml.parsers import expat
 
 from littoral.edge.waf import jsonbody
+from littoral.edge.waf.work import A_LOOK, Spend
 
 Pair = tuple[str, bytes]
 MOST_PARTS = 1000
@@ -42,7 +43,8 @@ def processor_of(content_type: str) -> str:
     return "JSON" if re.search(r"^application/(?:[a-z0-9.-]+\+)?json$", kind) else ""
 
 
-def content_of(body: bytes, content_type: str) -> Content:
+def content_of(body: bytes, content_type: str, spend: Spend) -> Content:
+    """Raises Exhausted."""
     made = Content(processor_of(content_type))
     if not body:
         return made
@@ -51,7 +53,7 @@ def content_of(body: bytes, content_type: str) -> Content:
     elif made.processor == "MULTIPART":
         _multipart(body, content_type, made)
     elif made.processor == "JSON":
-        _json(body, made)
+        _json(body, made, spend)
     elif made.processor == "XML":
         _xml(body, made)
     return made
@@ -73,13 +75,16 @@ def _decoded(text: bytes) -> bytes:
     return unquote_to_bytes(text.replace(b"+", b" "))
 
 
-def _json(body: bytes, made: Content) -> None:
+def _json(body: bytes, made: Content, spend: Spend) -> None:
+    """What is no JSON, or too deep, is looked at as one text as well: who reads it may be less strict."""
     try:
         for item in jsonbody.items(body):
             if not item.is_key:
-                made.arguments.append(("json" + item.path.replace("/", "."), item.text))
+                name = "json" + item.path.replace("/", ".")
+                spend(len(name) + A_LOOK)
+                made.arguments.append((name, item.text))
     except jsonbody.Broken:
-        return
+        made.arguments.append(("json", body))
 
 
 def _xml(body: bytes, made: Content) -> None:

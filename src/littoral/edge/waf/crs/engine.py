@@ -14,6 +14,7 @@ from littoral.edge.waf.crs.operators import MATCHED, TRANSFORMATIONS, Groups, Te
 from littoral.edge.waf.crs.seclang import Condition, Marker, Rule, Target, Unreadable
 from littoral.edge.waf.crs.transaction import Transaction
 from littoral.edge.waf.transformations import Transformation, chain
+from littoral.edge.waf.work import A_LOOK
 
 MACRO = re.compile(r"%\{([^}]+)\}")
 MOST_VALUES = 2000  # of one condition, so that a request of a million arguments ends
@@ -23,6 +24,7 @@ MOST_VALUES = 2000  # of one condition, so that a request of a million arguments
 class Outcome:
     matched: list[int] = field(default_factory=list)  # ids, in order
     denied: bool = False
+    exhausted: bool = False  # it was not looked at to the end
 
 
 @dataclass(slots=True)
@@ -43,6 +45,7 @@ class Link:
             self.steps: list[Transformation] = [TRANSFORMATIONS[name] for name in condition.transformations]
         except KeyError as problem:
             raise Unreadable(f"the transformation {problem}") from problem
+        self.times = len(self.steps) + 1  # that it goes over a value
         self.transform = chain(condition.transformations, TRANSFORMATIONS)
         self.argument = condition.argument
         if condition.operator in {"pmFromFile", "pmf"}:
@@ -164,6 +167,7 @@ class Engine:
                 seen += 1
                 if seen > MOST_VALUES:
                     return found
+                transaction.spend(link.times * len(value) + A_LOOK)
                 groups = link.match(value, test)
                 if groups is not None:
                     full = f"{target.collection}:{name}" if name else target.collection

@@ -20,6 +20,7 @@ from littoral.edge.waf.verdict import Mark, Verdict
 from littoral.edge.waf.view import View
 
 BLOCKING = 949110  # the rule that compares the score
+LIMIT = "INSPECTION_LIMIT"  # the rule that a request meets which costs more work than one may
 log = logging.getLogger("littoral.edge")
 
 LABELS = "awswaf:managed:owasp:crs:"
@@ -95,12 +96,16 @@ class Groups:
         """What ``webacl.Managed`` asks for."""
         group = group_of(setting)
         compiler.needs_body = True
-        program = self.program(group, frozenset(int(name[4:]) for name in overridden_names(setting)))
-        reply = block_reply({})
+        names = overridden_names(setting)
+        program = self.program(group, frozenset(int(name[4:]) for name in names if name != LIMIT))
+        reply, limited = block_reply({}), LIMIT not in names
         mark = Mark(rule["Name"], rule["VisibilityConfig"]["MetricName"], True, "MANAGED_RULE_GROUP", "BLOCK")
 
         def judge(view: View) -> Verdict | None:
             outcome = program.judge(view)
+            if outcome.exhausted:
+                view.labels.append(LABELS + LIMIT.lower())
+                return Verdict("BLOCK", Mark(LIMIT, mark.metric, True), reply) if limited else None
             matched = [each for each in outcome.matched if each in program.decisive]
             view.labels.extend(f"{LABELS}{each}" for each in matched if f"{LABELS}{each}" not in view.labels)
             if not outcome.denied:

@@ -15,6 +15,7 @@ from littoral.edge.waf.crs.seclang import Condition
 from littoral.edge.waf.patterns import LONGEST_REMEMBERED, PatternSet, options
 from littoral.edge.waf.reach import Bytes, Classes, Steps, needed
 from littoral.edge.waf.transformations import Transformation, composed
+from littoral.edge.waf.work import A_LOOK, Spend
 
 REMEMBERED = 8192  # values of one kind
 PLANS = 1024  # combinations of classes of bytes
@@ -37,7 +38,7 @@ class Look:
         self.checks.extend(each for each in other.checks if each not in self.checks)
 
 
-Plan = list[tuple[Transformation, Look]]
+Plan = list[tuple[Transformation, int, Look]]  # how often a value is gone over is the second
 
 
 class Kind:
@@ -65,24 +66,26 @@ class Kind:
         self._set = PatternSet(list(self._patterns), options(dot_nl=True)) if self._patterns else None
         self._classes = Classes(step for steps in self._looks for step in steps)
 
-    def mask(self, value: bytes) -> int:
+    def mask(self, value: bytes, spend: Spend) -> int:
+        """Raises Exhausted."""
         mask = self._known.get(value)
         if mask is None:
-            mask = self._look(value)
+            mask = self._look(value, spend)
             if len(value) <= LONGEST_REMEMBERED:
                 if len(self._known) >= REMEMBERED:
                     self._known.clear()
                 self._known[value] = mask
         return mask
 
-    def _look(self, value: bytes) -> int:
+    def _look(self, value: bytes, spend: Spend) -> int:
         present = self._classes.of(value)
         plan = self._plans.get(present)
         if plan is None:
             plan = self._plan(present)
         mask = 0
         matched: dict[bytes, int] = {}  # of a transformed value: the expressions
-        for transform, look in plan:
+        for transform, times, look in plan:
+            spend(times * len(value) + A_LOOK)
             text = transform(value)
             if look.places:
                 found = matched.get(text)
@@ -106,7 +109,7 @@ class Kind:
             joined.setdefault(needed(steps, present), Look()).join(look)
         if len(self._plans) >= PLANS:
             self._plans.clear()
-        made = self._plans[present] = [(composed(steps), look) for steps, look in joined.items()]
+        made = self._plans[present] = [(composed(steps), len(steps) + 1, look) for steps, look in joined.items()]
         return made
 
 

@@ -19,9 +19,12 @@ from littoral.edge.waf.crs.sieve import Sieve
 from littoral.edge.waf.crs.transaction import Transaction
 from littoral.edge.waf.patterns import LONGEST_REMEMBERED
 from littoral.edge.waf.view import View
+from littoral.edge.waf.work import Exhausted
 from littoral.net.message import BytesBody, Headers, Peer, Request
 
 NOTHING = Outcome()
+UNFINISHED = Outcome(exhausted=True)
+A_PAIR = 4  # units of work to gather a value once more
 FRAME = (901, 905, 949, 999)  # files of the rule set that every selection of it needs
 
 
@@ -66,6 +69,13 @@ class Program:
         self._sieve = Sieve(self.rules, self._start, frozenset(self._changing), decisive)
 
     def judge(self, view: View) -> Outcome:
+        """Of a request that costs more than one may, nothing but that."""
+        try:
+            return self._judge(view)
+        except Exhausted:
+            return UNFINISHED
+
+    def _judge(self, view: View) -> Outcome:
         transaction = Transaction(view, self._start.tx)
         mask = self._sieve.mask(transaction)
         worth = self._known_masks.get(mask)
@@ -89,6 +99,7 @@ class Program:
     def _may_match(self, each: Compiled, transaction: Transaction) -> bool:
         """Alone, as if no other rule had run."""
         read = [pair for target in self._reads[each.index] for pair in transaction.values(target)]
+        transaction.spend(len(read) * A_PAIR)
         key = each.index, *read
         found = self._known.get(key)
         if found is None:

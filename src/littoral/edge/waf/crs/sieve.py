@@ -120,12 +120,14 @@ class Sieve:
         return [HEADERS, *(f"{HEADERS}:{name}" for name in self._headers if name not in excluded)]
 
     def mask(self, transaction: Transaction) -> int:
-        mask = self._always | self._head(transaction)
+        """Raises Exhausted."""
+        mask, spend = self._always, transaction.spend
+        mask |= self._head(transaction)
         if self._counts:
             mask |= _count(self._counts, transaction)
         for name, kind in self._of_targets:
             for _, value in transaction.collection(name):
-                mask |= kind.mask(value)
+                mask |= kind.mask(value, spend)
         return mask | (self._body(transaction) if transaction.has_body else self._no_body)
 
     def _head(self, transaction: Transaction) -> int:
@@ -141,20 +143,20 @@ class Sieve:
 
     def _look(self, transaction: Transaction) -> int:
         """At a head that is not known."""
-        mask = self._counted(transaction)
+        mask, spend = self._counted(transaction), transaction.spend
         for name, kind in self._of_heads:
             for _, value in transaction.collection(name):
-                mask |= kind.mask(value)
+                mask |= kind.mask(value, spend)
         named, others = self._named, self._kinds.get(HEADERS, EMPTY)
         for key, value in transaction.collection(HEADERS):
-            mask |= named.get(key, others).mask(value)
+            mask |= named.get(key, others).mask(value, spend)
         return mask
 
     def _body(self, transaction: Transaction) -> int:
-        mask = _count(self._body_counts, transaction)
+        mask, spend = _count(self._body_counts, transaction), transaction.spend
         for name, kind in self._of_bodies:
             for _, value in _xml(transaction) if name == "XML" else transaction.collection(name):
-                mask |= kind.mask(value)
+                mask |= kind.mask(value, spend)
         return mask
 
     def _counted(self, transaction: Transaction) -> int:

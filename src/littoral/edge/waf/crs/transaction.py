@@ -17,6 +17,7 @@ class Transaction:
 
     def __init__(self, view: View, tx: dict[str, bytes]) -> None:
         self._view = view
+        self.spend = view.spend
         self.tx = tx
         self.matched: list[Pair] = []  # of the last condition that matched
         self._made: dict[str, Values] = {}
@@ -41,7 +42,7 @@ class Transaction:
     def content(self) -> Content:
         if self._content is None:
             kind = (self._view.header(b"content-type") or b"").decode("latin-1")
-            self._content = content_of(self._view.body, kind)
+            self._content = content_of(self._view.body, kind, self.spend)
         return self._content
 
     def values(self, target: Target) -> Values:
