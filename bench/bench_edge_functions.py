@@ -11,7 +11,9 @@ What is added to the median is asked by one connection of a client that waits fo
 the function, so that both meet the machine in the same phase. It is asked twice. With one request at a time the
 processors sleep between the steps, and waking one costs more than the step (on a virtual machine 50 µs and more); so
 the second time something of the lowest priority (SCHED_IDLE) keeps them awake, as any other traffic does. Beside each
-stands what two processes of nothing but a socket pair need for a byte there and back.
+stands what two processes of nothing but a socket pair need for a byte there and back. How often the threads of the
+place and of the instance went to sleep is counted too, for each time one has to be woken: once for the instance and
+twice for the place is the least.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import sys
 import tempfile
 import time
 import zipfile
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
@@ -108,6 +111,29 @@ def _echoed(there: socket.socket) -> float:
     return time.perf_counter() - began
 
 
+def sleeps(pid: int, port: int, path: str, requests: int = 500) -> dict[str, float]:
+    """How often the threads of a process and of what it started went to sleep, per request, by the program's name."""
+    asked = f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        for _ in range(requests):
+            _answered(client, asked)
+        before = _switches(pid)
+        for _ in range(requests):
+            _answered(client, asked)
+    after = _switches(pid)
+    return {name: (after[name] - before[name]) / requests for name in after if after[name] > before[name]}
+
+
+def _switches(pid: int) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        status = dict(line.split(":\t", 1) for line in (task / "status").read_text().splitlines() if ":\t" in line)
+        found[status["Name"]] += int(status["voluntary_ctxt_switches"])
+        for child in (task / "children").read_text().split():
+            found += _switches(int(child))
+    return found
+
+
 def told(plain: list[float], called: list[float]) -> str:
     more = [one - other for one, other in zip(called, plain, strict=True)]
     middle, best = statistics.median(more), min(more)
@@ -130,10 +156,12 @@ def main() -> None:
         )
         without = edge(folder / "without", behind, core=None)
         function = edge(folder / "with", behind, "--function", str(zipped), core=None)
-        with without as (one, _), function as (other, _):
+        with without as (one, _), function as (other, pid):
             for port, path in (two := ((one, "/ward/page.html"), (other, "/page.html"))):
                 get(f"http://127.0.0.1:{port}{path}")  # fill the cache
             print(f"processors that sleep (a hop {hop():.3f} ms): {told(*latencies(two))}", flush=True)
+            counted = ", ".join(f"{name} {times:.2f}" for name, times in sleeps(pid, other, "/page.html").items())
+            print(f"went to sleep, times a request: {counted}", flush=True)
             with awake():
                 print(f"processors awake (a hop {hop():.3f} ms): {told(*latencies(two))}", flush=True)
         try:
