@@ -12,22 +12,18 @@ import time
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import numpy_helper
 
-from bench_models import saved, weights
 from littoral.protocols.blocks import Block, Cutter, Held, Manifest
+from nets import Layer, Net
 
 LAYERS, WIDTH = 10, 806
 
 
 def deep() -> bytes:
     """Ten dense layers, 26 MB."""
-    nodes, before = [], "x"
-    for layer in range(LAYERS):
-        nodes.append(helper.make_node("Gemm", [before, f"w{layer}"], [f"y{layer}"], transB=1))
-        before = f"y{layer}"
-    nodes.append(helper.make_node("Identity", [before], ["y"]))
-    return saved(nodes, [weights(f"w{layer}", WIDTH, WIDTH) for layer in range(LAYERS)], (WIDTH,), WIDTH)
+    layers = tuple(Layer("dense", (WIDTH, WIDTH), seed=number) for number in range(LAYERS))
+    return Net("deep", (WIDTH,), WIDTH, layers).onnx()
 
 
 def blocks_of(data: bytes) -> list[Block]:

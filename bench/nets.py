@@ -19,10 +19,11 @@ class Layer:
     kind: str
     shape: tuple[int, ...] = ()
     stride: int = 1
+    seed: int = 7
 
     def weights(self) -> np.ndarray[Any, Any]:
         scale = np.float32(1.0 / np.sqrt(np.prod(self.shape[1:])))
-        return np.random.default_rng(7).standard_normal(self.shape).astype(np.float32) * scale
+        return np.random.default_rng(self.seed).standard_normal(self.shape).astype(np.float32) * scale
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ beforehand is, and one input and one output go by the shortest way.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from math import isfinite, isnan
 from typing import Any, Final
@@ -41,6 +42,9 @@ DATATYPES: Final = {dtype: name for name, dtype in DTYPES.items()}
 _MOST_PRODUCT: Final = 8192  # numbers of one product; OpenBLAS takes threads for more than 10,000
 GPU: Final = "CUDAExecutionProvider"
 _TEXT_KINDS: Final = "US"
+
+# Not-a-numbers are found by a product; numpy.errstate around each would cost as much as the product.
+warnings.filterwarnings("ignore", "invalid value encountered in dot", RuntimeWarning, __name__.replace(".", r"\."))
 
 
 class Session:
