@@ -174,7 +174,7 @@ async def test_kill_9_at_any_moment(region: RegionPlace, cable: Cable, tmp_path:
                 await change_above(region, {"desired": {f"up{upward % 3}": upward}})
                 last = int(await core.line())
             if final:
-                await until(lambda: _agree(region, core))
+                await until(lambda: _agree(region, core), 60)
     found = await above(region)
     assert found["desired"] == {f"up{number % 3}": number for number in range(upward - 2, upward + 1)}
     assert max(found["reported"].values()) >= last

@@ -7,12 +7,9 @@ import json
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
-
-import boto3
-from botocore.config import Config
 
 from littoral.aws.gateway import Gateway
 from littoral.aws.identity import Identity
@@ -40,7 +37,6 @@ from littoral.secrets import SecretStore
 from littoral.site.artifactblocks import blocks_handler
 from littoral.site.capabilities import ComponentObjects, CoreBroker, CoreFunctions, GroupDeployments
 from littoral.site.coremodels import CoreModels
-from littoral.site.region import assume
 from littoral.site.registry import CORE_DEVICES, thing_groups_handler
 from littoral.site.sockets import shown_folder, socket_folder
 from littoral.store.documents import Documents
@@ -84,6 +80,21 @@ async def until(condition: Callable[[], Awaitable[Any] | Any], seconds: float = 
             return found
         assert time.monotonic() < deadline, "that did not come to pass"
         await asyncio.sleep(0.01)
+
+
+@cache
+def client_of(service: str, port: int, key: str, secret: str) -> Any:
+    import boto3  # not for the programs of tests, which start often and have a core alone
+    from botocore.config import Config
+
+    return boto3.client(
+        service,
+        endpoint_url=f"http://127.0.0.1:{port}",
+        region_name=REGION,
+        aws_access_key_id=key,
+        aws_secret_access_key=secret,
+        config=Config(retries={"total_max_attempts": 1}),
+    )
 
 
 class Catalog:
@@ -157,6 +168,8 @@ class RegionPlace:
             region=REGION,
             account=ACCOUNT,
         )
+        from littoral.site.region import assume  # which brings an edge, too
+
         services = {
             "iot": self.things.iot,
             "iot-data": self.things.iot_data,
@@ -225,19 +238,8 @@ class RegionPlace:
 
     async def call(self, service: str, operation: str, **members: Any) -> Any:
         """By boto3, in a thread."""
-
-        def work() -> Any:
-            client = boto3.client(
-                service,
-                endpoint_url=f"http://127.0.0.1:{self.api.port}",
-                region_name=REGION,
-                aws_access_key_id=self.identity.root.id,
-                aws_secret_access_key=self.identity.root.secret,
-                config=Config(retries={"total_max_attempts": 1}),
-            )
-            return getattr(client, operation)(**members)
-
-        return await asyncio.to_thread(work)
+        client = client_of(service, self.api.port, self.identity.root.id, self.identity.root.secret)
+        return await asyncio.to_thread(getattr(client, operation), **members)
 
     async def core_identity(self) -> tuple[bytes, bytes]:
         """A thing with a certificate and key that may do what a core must."""
