@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from littoral.core.local.orders import LocalDeployment
+from littoral.core.resolving import NUCLEUS
 from littoral.functions.isolation import cgroup, landlock
 from littoral.site.confining import ControlGroups
 from littoral.site.fencing import fence_of
@@ -174,6 +176,33 @@ async def test_what_a_core_cannot_allow_is_refused(
     assert done.stack == ("DEPLOYMENT_FAILURE", "RUN_WITH_CONFIG_NOT_VALID")
     own = {"componentToRunWithInfo": {"a": {"posixUser": str(os.geteuid())}}}
     assert (await made(place, folder, **own, **add(a="1.0.0"))).status == "SUCCEEDED"
+
+
+async def test_programs_run_as_the_nucleus_says_where_their_deployment_does_not(
+    place: CorePlace, tmp_path: Path
+) -> None:
+    folder = bring(tmp_path, "a")
+
+    async def told(default: dict[str, Any], **more: Any) -> LocalDeployment:
+        configuration = {NUCLEUS: {"RESET": [""], "MERGE": {"runWithDefault": default}}}
+        return await made(place, folder, componentToConfiguration=configuration, **more)
+
+    roots = add(a="1.0.0", aws__greengrass__Nucleus="2.12.0")
+    for wrong, word in (
+        ({"posixUser": "ggc_user:ggc_group"}, "this core's own user"),
+        ({"posixShell": "bash"}, "posixShell is sh"),
+        ({"systemResourceLimits": {"memory": -1}}, "memory must be a number above 0"),
+    ):
+        done = await told(wrong, **roots)
+        assert (done.status, done.detail) == ("FAILED", "FAILED_NO_STATE_CHANGE") and word in done.reason, done.reason
+    own = {"posixUser": str(os.geteuid()), "posixShell": "sh", "windowsUser": "ggc"}
+    done = await told({**own, "systemResourceLimits": {"memory": 300 * 1024}}, **roots)
+    assert done.status == "SUCCEEDED", done.reason
+    components = place.core.deployments._nucleus._components
+    assert components["a"].limits.memory == 300 * 1024 * 1024
+    one = {"componentToRunWithInfo": {"a": {"systemResourceLimits": {"memory": 200 * 1024}}}}
+    assert (await made(place, folder, **one)).status == "SUCCEEDED"
+    assert components["a"].limits.memory == 200 * 1024 * 1024
 
 
 async def test_privilege_is_for_a_core_that_runs_as_root(

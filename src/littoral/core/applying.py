@@ -32,7 +32,7 @@ from littoral.core.planning import Active, Plan, plan_of
 from littoral.core.ports import Functions
 from littoral.core.public import Played
 from littoral.core.recipe import ARTIFACT, LAYER, BadComponent, LambdaComponent
-from littoral.core.resolving import UNPINNED, Chosen, Resolution
+from littoral.core.resolving import NUCLEUS, UNPINNED, Chosen, Resolution
 from littoral.core.routes import Routes
 from littoral.core.source import Declined, Source, Unreachable
 from littoral.store.contract import StoreError
@@ -394,6 +394,7 @@ def _functions_of(plan: Plan) -> set[tuple[str, str]]:
 
 def _check_allowed(active: Active, plan: Plan) -> None:
     """What ``runWith`` and RequiresPrivilege ask for, this core can do. Raises BadComponent."""
+    check_user(f"{NUCLEUS}: runWithDefault", active.run_with_default)
     for program in plan.programs:
         limits_of(program.made.name, program.run_with)
         check_user(program.made.name, program.run_with)

@@ -1,5 +1,5 @@
 """aws.greengrass.Nucleus as it is deployed: ``mqtt`` is the link's and the spool's, ``platformOverride`` says what else
-this device is, the rest is telemetry's."""
+this device is, ``runWithDefault`` how programs run of which a deployment says nothing, the rest is telemetry's."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from littoral.core import mqttsettings
+from littoral.core.nucleus.limits import limits_of
 from littoral.core.recipe import BadComponent
 from littoral.core.telemetry import configuration as telemetry
 
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 NAME = telemetry.NAME
 MQTT, PLATFORM, FLEET = "mqtt", "platformOverride", "fleetStatus"
 INTERPOLATE = "interpolateComponentConfiguration"
-OWN = (MQTT, PLATFORM, FLEET, INTERPOLATE)  # what is not telemetry's
+RUN_WITH, SHELLS = "runWithDefault", ("sh", "/bin/sh")
+OWN = (MQTT, PLATFORM, FLEET, INTERPOLATE, RUN_WITH)  # what is not telemetry's
 INTERVAL, DAY = "periodicStatusPublishIntervalSeconds", 86_400.0
 
 
@@ -27,6 +29,7 @@ def check(configuration: Mapping[str, Any]) -> None:
     telemetry.settings_of(rest)
     platform_override(configuration)
     interpolates(configuration)
+    run_with_default(configuration)
     every(configuration.get(FLEET))
 
 
@@ -56,6 +59,23 @@ def platform_override(configuration: Mapping[str, Any]) -> dict[str, str]:
     if not isinstance(found, Mapping) or not all(isinstance(each, str) for each in found.values()):
         raise BadComponent(f"{NAME}: {PLATFORM} must be texts by name")
     return dict(found)
+
+
+def run_with_default(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """``posixUser`` and ``systemResourceLimits``, for each program whose deployment does not say otherwise. Raises
+    BadComponent."""
+    found = configuration.get(RUN_WITH) or {}
+    if not isinstance(found, Mapping):
+        raise BadComponent(f"{NAME}: {RUN_WITH} must be an object")
+    if (shell := found.get("posixShell", SHELLS[0])) not in SHELLS:
+        raise BadComponent(f"{NAME}: {RUN_WITH}.posixShell is sh, for that runs the steps of components, not {shell!r}")
+    user = found.get("posixUser")
+    if user is not None and not isinstance(user, str):
+        raise BadComponent(f"{NAME}: {RUN_WITH}.posixUser must be a text")
+    given = {name: value for name, value in found.items() if value is not None and name != "posixShell"}
+    limits_of(NAME, given)
+    given.pop("windowsUser", None)  # of other devices
+    return given
 
 
 def parted(configuration: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -21,7 +21,7 @@ from littoral.core.modelserver import settings as modelserver
 from littoral.core.nucleus.nucleus import Wanted
 from littoral.core.nucleus.recipe import filled_in, generic_of
 from littoral.core.nucleusparts import NAME as NUCLEUS
-from littoral.core.nucleusparts import interpolates, platform_override
+from littoral.core.nucleusparts import interpolates, platform_override, run_with_default
 from littoral.core.public import PUBLIC
 from littoral.core.recipe import LAMBDA, LambdaComponent, component_of, merged, parse_merge
 from littoral.core.resolving import Resolution
@@ -151,6 +151,11 @@ class Active:
                 found[name].append(one["arn"])
         return {name: arns or every for name, arns in found.items()}
 
+    @property
+    def run_with_default(self) -> Mapping[str, Any]:
+        """As whom and within what limits programs run of which nothing is said. Raises BadComponent."""
+        return run_with_default(self.merged.get(NUCLEUS, {}))
+
     def run_with(self, name: str) -> Mapping[str, Any]:
         """As whom and within what limits: of the latest deployment that says so."""
         found: Mapping[str, Any] = {}
@@ -198,7 +203,8 @@ def plan_of(active: Active, variable: Variable) -> Plan:
         else:
             with coded(RECIPE):
                 made = generic_of(recipe, platform)
-            programs.append(Wanted(made, tuple(active.updates(name)), active.run_with(name)))
+            run_with = {**active.run_with_default, **active.run_with(name)}
+            programs.append(Wanted(made, tuple(active.updates(name)), run_with))
     if (models := public.get(modelserver.NAME)) is not None:
         with coded(CONFIGURATION_NOT_VALID):
             public[modelserver.NAME] = modelserver.placed(models, (each.made for each in programs))
