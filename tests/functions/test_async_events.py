@@ -301,6 +301,15 @@ async def _ended(pidfd: int) -> None:
         os.close(pidfd)
 
 
+async def test_a_small_place_has_a_keeper_once_it_has_a_function(tmp_path: Path) -> None:
+    async with place_in(tmp_path, from_start=False) as place:
+        keepers = place.functions._parts.launcher._keepers._keepers
+        assert not keepers
+        await place.python("def handler(e, c): return e")
+        assert [each.alive for each in keepers.values()] == [True]  # before the first event
+        assert (await place.invoke()).error is None
+
+
 async def test_a_keeper_that_dies_is_replaced(place: Place) -> None:
     await place.python("import uuid\nme = uuid.uuid4().hex\ndef handler(e, c): return me")
     first = (await place.invoke()).result

@@ -158,10 +158,11 @@ class Functions(InstalledFunctions):
                 "process groups only; run no code that you do not trust"
             )
         await parts.code.sweep(self._code_keys())
-        try:
-            await parts.launcher.prepare_python()
-        except KeeperGone as error:
-            log.error("no function can run here: %s", error)  # noqa: TRY400 - the reason is in one line
+        if parts.settings.from_start:
+            try:
+                await parts.launcher.prepare_python()
+            except KeeperGone as error:
+                log.error("no function can run here: %s", error)  # noqa: TRY400 - the reason is in one line
         for name in parts.catalog.names():
             await parts.launcher.prepare(parts.catalog.get(name).latest)
         parts.scheduler.start()

@@ -13,7 +13,7 @@ from littoral.functions.runtimes import Runtimes
 
 log = logging.getLogger(__name__)
 
-OWN_PYTHON = f"python3.{sys.version_info.minor}"  # every place has its keeper from the start
+OWN_PYTHON = f"python3.{sys.version_info.minor}"  # its keeper is there from the start, as a rule
 
 
 class Keepers:

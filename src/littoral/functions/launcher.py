@@ -70,7 +70,7 @@ class Launcher:
             log.warning("nothing could be booted ahead for function %s: %s", version.name, error)
 
     async def prepare_python(self) -> None:
-        """The zygote of this Python: every place has it from the start."""
+        """The zygote of this Python, which a place has from the start, unless it is to be small (``from_start``)."""
         await self._keepers.get()
 
     async def launch(self, version: FunctionVersion, *, provisioned: bool = False) -> Instance:

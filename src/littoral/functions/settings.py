@@ -31,6 +31,7 @@ class FunctionSettings:
     java_runtime: Path | None = None  # folder with the jars of AWS's client for Java; None: ~/.m2
     pythons: Mapping[str, Path] = field(default_factory=dict)  # "python3.12" → interpreter; else this one or PATH
     node_spares: int = 1  # booted Node.js processes kept waiting once a Node.js function exists
+    from_start: bool = True  # a keeper of Python functions is there before the first of them is: some 20 MiB
     prepared_cells: int = 4  # that wait for the next cold starts of a Python; each holds some 2 MiB
     sockets: Path | None = None  # a core's: folder of the sockets that functions which are its components are shown
     function_env: Mapping[str, str] = field(default_factory=dict)  # AWS_ENDPOINT_URL, credentials, …

@@ -147,8 +147,8 @@ async def open_functions(
         sources["arn:aws:dynamodb:"] = TableSource(tables)
     if settings.functions_concurrency is not None:
         options["concurrency"] = settings.functions_concurrency
-    if settings.kind == "core":  # a small machine, where few functions begin at once
-        options["prepared_cells"] = 1
+    if settings.kind == "core":  # a small machine, where few functions begin at once, and often there are none
+        options |= {"prepared_cells": 1, "from_start": False}
     if settings.functions_memory is not None:
         options["memory"] = settings.functions_memory * 1024 * 1024
     return await Functions.open(
