@@ -53,7 +53,7 @@ class BrokerCertificates:
         self._clock = clock
         self._settings: Settings | None = None
         self._above: frozenset[str] = frozenset()  # where the place above says that the broker is
-        self._hosts = _here()  # of the certificate that is shown; the place's own names are in it, too
+        self._hosts: frozenset[str] = frozenset()  # of the certificate that is shown, beside the place's own names
         self._made = clock()
         self._listeners: list[Told] = []
         self._task: asyncio.Task[None] | None = None
@@ -66,14 +66,14 @@ class BrokerCertificates:
         if wanted.authority != before.authority:
             self._place.sign_by(None if wanted.authority is None else _read(wanted.authority))
         await self.close()
-        self._settings = settings
-        if (wanted.authority, wanted.lasts) != (before.authority, before.lasts):
-            self._renew(self._hosts)
-        if settings is None:
-            return
-        found = await self._documents.get("hosts")
+        found = await self._documents.get("hosts") if settings is not None else None
         self._above = frozenset(found["above"]) if found is not None else frozenset()
-        self._task = asyncio.create_task(self._follow(wanted.lasts))
+        self._settings = settings
+        hosts = _here() | self._above if settings is not None else self._hosts
+        if (wanted.authority, wanted.lasts) != (before.authority, before.lasts) or not hosts <= self._hosts:
+            self._renew(hosts)
+        if settings is not None:
+            self._task = asyncio.create_task(self._follow(wanted.lasts))
 
     async def close(self) -> None:
         if self._task is not None:
