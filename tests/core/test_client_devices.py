@@ -224,14 +224,19 @@ async def test_a_broker_of_a_component_asks_by_awsiotsdk(region: RegionPlace, pl
     assert "core.ward7" in hosts and "no host" not in hosts and lasts is None
 
 
-async def test_certificates_last_as_long_as_it_is_said_and_are_renewed_by_then(
+async def test_certificates_and_trust_last_as_long_as_it_is_said(
     region: RegionPlace, place: CorePlace, tmp_path: Path
 ) -> None:
     other = Authority.create("somebody's")
     (tmp_path / "ca.pem").write_bytes(other.certificate_pem)
     (tmp_path / "ca.key").write_bytes(other.private_pem)
     files = {"certificateUri": f"file://{tmp_path}/ca.pem", "privateKeyUri": f"file://{tmp_path}/ca.key"}
-    configuration = {"certificateAuthority": files, "certificates": {"serverCertificateValiditySeconds": 600}}
+    configuration = {
+        "certificateAuthority": files,
+        "certificates": {"serverCertificateValiditySeconds": 600},
+        "deviceGroups": groups(),
+        "security": {"clientDeviceTrustDurationMinutes": 3},
+    }
 
     async def deployed(merge: Any) -> str:
         update = {"merge": json.dumps(merge)}
@@ -250,6 +255,15 @@ async def test_certificates_last_as_long_as_it_is_said_and_are_renewed_by_then(
     certificates._clock = lambda: certificates._made + 401
     certificates._look()
     assert [lasts for _, lasts in place.clients.shown] == [600.0, 600.0]
+
+    asked = Device("bed1", {}), "mqtt:publish", "mqtt:topic:ward/7"
+    heard = auth._verified
+    auth._clock = lambda: heard + 179
+    assert auth.allows(*asked)
+    auth._clock = lambda: heard + 181
+    assert not auth.allows(*asked)
+    auth.verified()  # the registry above was heard of
+    assert auth.allows(*asked)
 
     (tmp_path / "ca.key").unlink()
     missing = {"certificateAuthority": files | {"privateKeyUri": f"file://{tmp_path}/none.key"}}

@@ -114,6 +114,11 @@ async def test_one_direction_only(region: RegionPlace, place: CorePlace) -> None
     await place.shadows.update(PUMP, "", {"reported": {"a": 2}})
     await both_are(region, place, {"reported": {"a": 2}})
 
+    await deployed(region, direction="cloudToDevice")
+    await place.shadows.update(PUMP, "", {"reported": {"a": 3}})
+    await change_above(region, {"desired": {"b": 3}})
+    await both_are(region, place, {"desired": {"b": 3}, "reported": {"a": 2}})
+
 
 async def test_what_is_not_configured_stays_where_it_is(region: RegionPlace, place: CorePlace) -> None:
     await deployed(region)

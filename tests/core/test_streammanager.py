@@ -12,8 +12,10 @@ from typing import Any, TypeVar
 import pytest
 
 from littoral.core.streammanager import component
+from littoral.core.upward import Upward
 from littoral.net.listen import listen_http
 from littoral.net.message import Request, Response
+from littoral.protocols.streammanager.definition import MiB
 from littoral.tour.link import Link as Cable
 from tests.core.world import CorePlace, RegionPlace, until
 
@@ -331,6 +333,47 @@ async def test_files_are_uploaded_and_their_status_told(core: CorePlace, region:
     assert listed["Key"].endswith("/one.raw") and listed["Key"].startswith("20")
     stored = await region.call("s3", "get_object", Bucket="scans", Key=listed["Key"])
     assert stored["ContentLength"] == 300_000 and stored["Metadata"] == {"bed": "7"}
+
+
+async def test_a_large_file_goes_in_parts_and_on_from_where_the_link_broke(
+    core: CorePlace, region: RegionPlace, cable: Cable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    request = Upward.object
+
+    async def spied(self: Upward, method: str, path: str, *more: Any) -> Any:
+        asked.append(f"{method} {path.partition('?')[2].partition('&')[0]}")
+        answered = await request(self, method, path, *more)
+        if asked[-1] == "PUT partNumber=3":
+            cable.cut()
+        return answered
+
+    monkeypatch.setattr(Upward, "object", spied)
+    await region.call("s3", "create_bucket", Bucket="scans")
+    work = core.folder / "components" / "work" / "com.example.Scanner"
+    work.mkdir(parents=True)
+    content = b"".join(bytes((number,)) * MiB for number in range(23))
+    (work / "scan.raw").write_bytes(content)
+    executor = sdk.S3ExportTaskExecutorConfig(identifier="files")
+
+    def fill(client: Any) -> None:
+        client.create_message_stream(definition(export_definition=sdk.ExportDefinition(s3_task_executor=[executor])))
+        task = sdk.S3ExportTaskDefinition(
+            input_url=f"file:{work}/scan.raw", bucket="scans", key="!{timestamp:ss}.raw", user_metadata={"bed": "7"}
+        )
+        client.append_message("a", sdk.util.Util.validate_and_serialize_to_json_bytes(task))
+
+    await ask(core, fill)
+    await until(lambda: "PUT partNumber=4" in asked)
+    await until(lambda: ask(core, lambda client: statuses(client)[0].error_message))
+    cable.restore()
+    await until(lambda: ask(core, lambda client: statuses(client)[0].exported_messages_count == 1))
+    (listed,) = (await region.call("s3", "list_objects_v2", Bucket="scans"))["Contents"]
+    stored = await region.call("s3", "get_object", Bucket="scans", Key=listed["Key"])
+    assert await asyncio.to_thread(stored["Body"].read) == content
+    assert stored["Metadata"] == {"bed": "7"}
+    assert stored["ETag"].endswith('-5"')
+    assert [asked.count(each) for each in ("POST uploads", "PUT partNumber=1", "PUT partNumber=3")] == [1, 1, 1]
 
 
 async def test_who_has_no_token_is_refused(core: CorePlace, region: RegionPlace, monkeypatch: Any) -> None:

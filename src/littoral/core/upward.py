@@ -54,7 +54,7 @@ class Upward:
         headers = Headers.of(
             [("content-type", f"application/x-amz-json-{version}"), ("x-amz-target", f"{target}.{operation}")]
         )
-        said = await self._ask(service, "POST", "/", headers, body, body)
+        _, said = await self._ask(service, "POST", "/", headers, body, body)
         try:
             answer: dict[str, Any] = json.loads(said or b"{}")
         except ValueError as problem:
@@ -65,6 +65,10 @@ class Upward:
         """PutObject at ``/BUCKET/KEY``, quoted; a body that comes bit by bit has its Content-Length in ``headers``.
         Raises Unreachable, Declined."""
         await self._ask("s3", "PUT", path, headers, body, body if isinstance(body, bytes) else None)
+
+    async def object(self, method: str, path: str, headers: Headers, body: bytes) -> tuple[Headers, bytes]:
+        """Any request of S3, at ``/BUCKET/KEY?QUERY``, quoted. Raises Unreachable, Declined."""
+        return await self._ask("s3", method, path, headers, body, body)
 
     async def publish(self, topic: str, payload: bytes) -> None:
         """A message to the place above in the core's own name, by its certificate. Raises Unreachable, Declined."""
@@ -101,14 +105,14 @@ class Upward:
         headers: Headers,
         body: AsyncIterator[bytes] | bytes,
         payload: bytes | None,
-    ) -> bytes:
+    ) -> tuple[Headers, bytes]:
         """Signed. Raises Unreachable, Declined."""
         endpoint = await self.signed(service, method, path, headers, payload)
         return await self._answer(method, endpoint, path, headers, body)
 
     async def _answer(
         self, method: str, endpoint: Endpoint, path: str, headers: Headers, body: AsyncIterator[bytes] | bytes
-    ) -> bytes:
+    ) -> tuple[Headers, bytes]:
         """Raises Unreachable, Declined."""
         tls = self._upstream.tls
         try:
@@ -119,8 +123,8 @@ class Upward:
                 said = await response.body.read(MOST_ANSWER)
         except (RequestFailed, BodyError, OSError) as problem:
             raise Unreachable(str(problem) or type(problem).__name__) from problem
-        if response.status == 200:
-            return said
+        if response.status in (200, 204):
+            return response.headers, said
         if response.status >= 500 or response.status in (408, 429):
             raise Unreachable(f"the place above answered {response.status}: {said[:200].decode(errors='replace')}")
         if response.status in (401, 403):
@@ -136,9 +140,10 @@ def declined(said: bytes, status: int) -> Declined:
         code = str(found.get("__type", "")).rpartition("#")[2]
         return Declined(code or str(status), str(found.get("message") or found.get("Message") or ""))
     except (ValueError, AttributeError):
-        code, message = _between(text, "Code"), _between(text, "Message")
+        code, message = between(text, "Code"), between(text, "Message")
         return Declined(code or str(status), message or text[:200])
 
 
-def _between(text: str, tag: str) -> str:
+def between(text: str, tag: str) -> str:
+    """What the first element of that name in an XML text holds, as it is written."""
     return text.partition(f"<{tag}>")[2].partition(f"</{tag}>")[0]

@@ -1,6 +1,7 @@
 """Uploads of files to buckets of the place above: each message of the stream is a task, an S3ExportTaskDefinition.
 
-A file is one PutObject, whatever its size. Only files in components' work folders are sent: the core reads them by its
+A file is one PutObject, or an upload in parts from the export's ``sizeThresholdForMultipartUploadBytes`` on
+(``multipart.py``). Only files in components' work folders are sent: the core reads them by its
 own rights, and a component must not get at the core's keys by them. How a task goes is told in the export's status
 stream, where it has one, as AWS's stream manager does; what cannot be done is told there, and the next has its turn.
 """
@@ -23,6 +24,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from littoral.core.streammanager.exports import Done
 from littoral.core.streammanager.log import Kept
+from littoral.core.streammanager.multipart import Multipart
 from littoral.core.streammanager.streams import MessageStream, MessageStreams
 from littoral.core.upward import Declined, Unreachable, Upward
 from littoral.net.message import Headers
@@ -102,6 +104,7 @@ class S3Tasks:
         self._upward = upward
         self._streams = streams
         self._folder = folder
+        self._multipart = Multipart(upward)
         self._begun: dict[str, int] = {}  # by export: the task whose begin was told
 
     async def send(self, stream: MessageStream, export: Export, batch: Sequence[Kept]) -> Done:
@@ -112,29 +115,38 @@ class S3Tasks:
             if self._begun.get(key) != message.sequence:
                 self._begun[key] = message.sequence
                 await self._tell(stream, export, message, IN_PROGRESS, Level.INFO, "")
-            await self._upload(task)
+            await self._upload(task, export, key, message.sequence)
         except BadTask as problem:
+            await self._given_up(key)
             await self._tell(stream, export, message, FAILURE, Level.ERROR, str(problem))
             return Done(1, str(problem))
         await self._tell(stream, export, message, SUCCESS, Level.INFO, "")
         return Done(1)
 
-    async def _upload(self, task: Task) -> None:
-        """Raises BadTask, Unreachable."""
+    async def _upload(self, task: Task, export: Export, name: str, sequence: int) -> None:
+        """``name`` of the export. Raises BadTask, Unreachable."""
         with await asyncio.to_thread(opened, task.file, self._folder) as file:
             size = os.fstat(file.fileno()).st_size
-            headers = Headers.of([("content-length", str(size))])
-            for name, value in task.metadata.items():
-                headers.set(f"x-amz-meta-{name}", value)
+            described = {f"x-amz-meta-{each}": value for each, value in task.metadata.items()}
             path = f"/{task.bucket}/{quote(task.key, safe='/-_.~')}"
             try:
-                await self._upward.put(path, headers, _read(file, size))
+                if size > export.in_parts_from:
+                    await self._multipart.send(name, sequence, path, described, file)
+                else:
+                    headers = Headers.of([("content-length", str(size)), *described.items()])
+                    await self._upward.put(path, headers, _read(file, size))
             except Declined as refused:
                 if refused.code in PASSING:
                     raise Unreachable(str(refused)) from refused
                 raise BadTask(str(refused)) from refused
             except (ValueError, OSError) as problem:
                 raise BadTask(f"{task.file} cannot be sent: {problem}") from problem
+
+    async def _given_up(self, export: str) -> None:
+        try:
+            await self._multipart.forget(export)
+        except (Unreachable, Declined) as problem:
+            log.warning("parts of a file stay at the place above: %s", problem)
 
     async def _tell(
         self, stream: MessageStream, export: Export, message: Kept, status: int, level: Level, text: str

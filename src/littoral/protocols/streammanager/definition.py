@@ -57,6 +57,7 @@ class Export:
     status_stream: str | None = None
     status_level: Level = Level.INFO
     batched: bool = False  # over HTTP: a batch is one request
+    in_parts_from: int = 5 * MiB  # bytes; a larger file goes to S3 in parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,6 @@ def _tasks(value: object) -> Export:
     given = _object(value, "s3TaskExecutor")
     told = _object(given.get("statusConfig") or {}, "statusConfig")
     stream = told.get("statusStreamName")
-    _number(given, "sizeThresholdForMultipartUploadBytes", 5 * MiB, LARGE, 5 * MiB)
     return Export(
         "s3TaskExecutor",
         name_of(given.get("identifier"), "identifier"),
@@ -147,6 +147,7 @@ def _tasks(value: object) -> Export:
         disabled=_flag(given, "disabled"),
         status_stream=None if stream is None else name_of(stream, "statusStreamName"),
         status_level=Level(_number(told, "statusLevel", 0, 4, int(Level.INFO))),
+        in_parts_from=_number(given, "sizeThresholdForMultipartUploadBytes", 5 * MiB, LARGE, 5 * MiB),
     )
 
 
