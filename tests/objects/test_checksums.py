@@ -20,6 +20,23 @@ def test_published_check_values() -> None:
     assert CRC64NVME.update(b"123456789", 0) == 0xAE8B14860A799888
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("XXHASH64", "44bc2cf5ad770999"),
+        ("XXHASH3", "78af5f94892f3950"),
+        ("XXHASH128", "06b05ab6733a618578af5f94892f3950"),
+        ("MD5", "900150983cd24fb0d6963f7d28e17f72"),
+    ],
+)
+def test_published_digests(name: str, value: str) -> None:
+    """Of "abc", from the tables of xxHash and RFC 1321."""
+    digests = Digests(ALGORITHMS[name])
+    digests.update(memoryview(bytearray(b"ab")))
+    digests.update(b"c")
+    assert digests.checksum == digests.checksum == base64.b64encode(bytes.fromhex(value)).decode()
+
+
 @pytest.mark.parametrize("crc", CRCS)
 @settings(max_examples=100, deadline=None)
 @given(data=st.binary(max_size=3000), at=st.integers(0, 3000))

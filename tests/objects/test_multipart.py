@@ -99,6 +99,7 @@ def test_abort_and_replaced_parts_leave_no_blob(place: S3Place, s3: Any, bucket:
         ("CRC32C", "FULL_OBJECT"),
         ("CRC64NVME", "FULL_OBJECT"),
         ("SHA256", "COMPOSITE"),
+        ("XXHASH3", "COMPOSITE"),
     ],
 )
 def test_checksums_of_parts_become_the_objects(

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from littoral.aws.asked import Asked
-from littoral.aws.bodies import STREAMING, ChunkSigner, HashedBody, unchunked
+from littoral.aws.bodies import STREAMING, ChunkSigner, hashed, unchunked
 from littoral.aws.identity import Identity
 from littoral.aws.recognise import virtual_path
 from littoral.aws.refusals import refusal
@@ -85,7 +85,7 @@ def authenticated(asked: Asked, service: str, identity: Identity, now: float) ->
     if payload_hash.startswith(STREAMING):
         body = unchunked(asked, ChunkSigner(_key(signed, secret), signed), service, trailers)
     elif declared is not None and len(declared) == 64 and not (signed.presigned and service == "s3"):
-        body = HashedBody(body, declared, service)
+        body = hashed(body, declared, service)
     return Authenticated(identity.principal(access_key), body, trailers)
 
 

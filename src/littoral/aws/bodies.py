@@ -6,6 +6,7 @@ raises a ServiceError there, before the operation may commit.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import re
@@ -16,6 +17,7 @@ from littoral.aws import models
 from littoral.aws.asked import Asked
 from littoral.aws.refusals import refusal
 from littoral.aws.service import ServiceError
+from littoral.net.incoming import IncomingBody
 from littoral.net.message import Body, BodyTooLarge
 from littoral.protocols import sigv4
 from littoral.protocols.awschunked import BadChunkSignature, Decoder, MalformedChunk
@@ -54,8 +56,36 @@ class HashedBody(CheckedBody):
         async for chunk in self._body:
             found.update(chunk)
             yield chunk
-        if not sigv4.same(found.hexdigest(), self._declared):
+        self._check(found.hexdigest())
+
+    def _check(self, found: str) -> None:
+        if not sigv4.same(found, self._declared):
             raise refusal(self._service, "wrong hash")
+
+
+class StraightHashedBody(HashedBody):
+    """The same of a body that knows ``into``, hashed in a thread."""
+
+    def __init__(self, body: IncomingBody, declared: str, service: str) -> None:
+        super().__init__(body, declared, service)
+        self._incoming = body
+        self._found = hashlib.sha256()
+
+    async def into(self, room: memoryview) -> int:
+        """As ``IncomingBody.into``. Raises ServiceError at the end, where the hash is another."""
+        count = await self._incoming.into(room)
+        if count:
+            await asyncio.to_thread(self._found.update, room[:count])
+        if count < len(room):
+            self._check(self._found.hexdigest())
+        return count
+
+
+def hashed(body: Body, declared: str, service: str) -> Body:
+    """Of which the SHA-256 was declared."""
+    if isinstance(body, IncomingBody):
+        return StraightHashedBody(body, declared, service)
+    return HashedBody(body, declared, service)
 
 
 def with_md5(asked: Asked, body: Body, operation: str) -> Body:

@@ -200,7 +200,10 @@ class Answering(Reading):
     def _next(self) -> None:
         while self._waiting and not (self._answering or self._blocked or self._finished):
             self._begin(*self._waiting.popleft())
-        if self._waiting or self._answering or self._finished:
+        if self._waiting or self._finished:
+            return
+        if self._answering:
+            self._release(BY_QUEUE)  # the body of what is being answered may still be on its way
             return
         if self._parting:
             self._transport.write(self._parting)

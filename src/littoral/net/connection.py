@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from littoral.net.listen import HttpService
 
 _EMPTY: Body = BytesBody()
+LARGE = 256 * 1024  # bytes of a body to come from which on they are not parsed: nothing is in them to be found
 
 
 class HttpConnection(Upgrading):
@@ -94,8 +95,13 @@ class HttpConnection(Upgrading):
         if self._stopped:
             self._rest += data  # reading is paused; this was on its way
             return
+        if self._straight and not (data := self._straight_on(data)):
+            return
         if self._alike is not None and not (self._in_head or self._in_body) and self._read_alike(self._alike, data):
             return
+        self._parse(data)
+
+    def _parse(self, data: bytes) -> None:
         self._fed = len(data)
         between = not (self._in_head or self._in_body)
         try:
@@ -116,6 +122,8 @@ class HttpConnection(Upgrading):
             if self._small is not None:
                 self._arrives_in_pieces()
             self._check_unfinished()
+            if self._body is not None and self._body.left >= LARGE:
+                self._straight = self._body.left
         elif self._plain is not None:
             if between:
                 self._keep(data, *self._plain)
@@ -130,6 +138,10 @@ class HttpConnection(Upgrading):
         request = Request(alike.method, alike.target, Headers(headers), content, self._peer, "1.1", time())
         self._arrived(request, True, None)
         return True
+
+    def _straight_ends(self) -> None:
+        self._parser = HttpRequestParser(self)  # the other still waits for the end of this body
+        self.on_message_complete()
 
     def _keeps(self, size: int) -> bool:
         """Whether a head of which the body has that size is worth keeping."""

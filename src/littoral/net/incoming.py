@@ -22,6 +22,12 @@ class BodySource(Protocol):
 
     def release_body(self) -> None: ...
 
+    def pour_body(self, room: memoryview) -> bool:
+        """What comes of the body next goes right into ``room``, and ``body.poured`` tells how much; False where it
+        comes by ``body.feed`` as ever."""
+
+    def stop_pouring(self) -> None: ...
+
 
 class IncomingBody:
     """Implements ``message.Body``. ``length`` is what the head declared, None when chunked. ``trailers`` are there
@@ -31,6 +37,7 @@ class IncomingBody:
         "_chunks",
         "_error",
         "_high",
+        "_room",
         "_source",
         "_waiter",
         "buffered",
@@ -47,6 +54,7 @@ class IncomingBody:
         self._chunks: deque[bytes] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._error: BodyError | None = None
+        self._room = 0  # bytes that are still to be poured
         self.length = length
         self.buffered = 0
         self.received = 0  # bytes until now
@@ -67,6 +75,15 @@ class IncomingBody:
             self._source.hold_body()
         self._wake()
 
+    def poured(self, count: int, *, last: bool) -> None:
+        """So many bytes more lie where the reader wants them; ``last``: the body's."""
+        self.received += count
+        self._room -= count
+        if not self._room:
+            if not last:
+                self._source.hold_body()  # what comes now waits in the kernel for the next room
+            self._wake()
+
     def end(self, trailers: list[tuple[bytes, bytes]]) -> None:
         self.trailers.raw = trailers
         self.ended = True
@@ -83,6 +100,11 @@ class IncomingBody:
             self._waiter.set_result(None)
 
     @property
+    def left(self) -> int:
+        """Bytes that have still to come; 0 where that is not known."""
+        return 0 if self.length is None else self.length - self.received
+
+    @property
     def awaited(self) -> bool:
         """A reader waits for bytes now."""
         return self._waiter is not None
@@ -93,26 +115,76 @@ class IncomingBody:
         return self
 
     async def __anext__(self) -> bytes:
-        if not self.opened:
-            self.opened = True
-            self._source.body_opened(self)
+        self._open()
         while not self._chunks:
             if self.ended:
                 raise StopAsyncIteration
-            if self._error is not None:
-                raise self._error
-            if self._waiter is not None:
-                raise RuntimeError("a body has one reader at a time")
-            self._waiter = asyncio.get_running_loop().create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
+            await self._more()
         chunk = self._chunks.popleft()
-        self.buffered -= len(chunk)
+        self._taken(len(chunk))
+        return chunk
+
+    async def into(self, room: memoryview) -> int:
+        """Fill ``room`` from its begin on; how many bytes, which are fewer than it holds only where the body ends.
+        A large body of known length comes from the kernel right into it. Raises BodyError."""
+        self._open()
+        filled = 0
+        while filled < len(room):
+            if self._chunks:
+                filled += self._copy(room[filled:])
+            elif self.ended:
+                break
+            else:
+                filled += await self._pour(room[filled:])
+        return filled
+
+    async def _pour(self, room: memoryview) -> int:
+        """Wait for some of it; how much of that lies in ``room`` already."""
+        self._source.release_body()
+        if not self._source.pour_body(room):
+            await self._more()
+            return 0
+        self._room = size = len(room)
+        try:
+            await self._more()
+        finally:
+            self._source.stop_pouring()
+            left, self._room = self._room, 0
+        return size - left
+
+    def _copy(self, room: memoryview) -> int:
+        chunk = self._chunks[0]
+        size = min(len(chunk), len(room))
+        room[:size] = memoryview(chunk)[:size]
+        if size < len(chunk):
+            self._chunks[0] = chunk[size:]
+        else:
+            self._chunks.popleft()
+        self._taken(size)
+        return size
+
+    def _open(self) -> None:
+        if not self.opened:
+            self.opened = True
+            self._source.body_opened(self)
+
+    def _taken(self, size: int) -> None:
+        self.buffered -= size
         if self.buffered * 2 <= self._high:
             self._source.release_body()
-        return chunk
+
+    async def _more(self) -> None:
+        """Wait until there is something new. Raises BodyError."""
+        if self._error is not None:
+            raise self._error
+        if self._waiter is not None:
+            raise RuntimeError("a body has one reader at a time")
+        self._source.release_body()
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
 
     def at_hand(self, size: int) -> bytes | None:
         """All of it, where that is ``size`` bytes, nobody has read of it and no trailers came; else None."""

@@ -89,6 +89,12 @@ class Paced(asyncio.Protocol):
             self._held = True
             self._transport.pause_reading()
 
+    def pour_body(self, room: memoryview) -> bool:
+        return False
+
+    def stop_pouring(self) -> None:
+        """It never begins."""
+
     def release_body(self) -> None:
         if self._held:
             self._held = False

@@ -5,10 +5,12 @@ Owns: the body that is coming in, and the reasons to hold the client back. More 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from abc import abstractmethod
+from typing import TYPE_CHECKING, cast
 
 from littoral.net.incoming import IncomingBody
 from littoral.net.responding import Responder
+from littoral.net.transport import SocketTransport
 
 if TYPE_CHECKING:
     from littoral.net.listen import HttpService
@@ -19,7 +21,7 @@ BY_BODY, BY_QUEUE, BY_STOP = 1, 2, 4
 class Reading(Responder):
     """Implements ``incoming.BodySource``."""
 
-    __slots__ = ("_body", "_eof", "_held", "_in_body", "_in_head", "_rest", "_stopped")
+    __slots__ = ("_body", "_eof", "_held", "_in_body", "_in_head", "_rest", "_stopped", "_straight")
 
     def __init__(self, server: HttpService) -> None:
         super().__init__(server)
@@ -30,6 +32,37 @@ class Reading(Responder):
         self._stopped = False  # what the parser still finds in this read is no request
         self._rest = b""  # bytes after an upgrade request
         self._held = 0
+        self._straight = 0  # bytes of the body to come, where the parser need not see them
+
+    @abstractmethod
+    def _straight_ends(self) -> None:
+        """All of the body has come."""
+
+    def _straight_on(self, data: bytes) -> bytes:
+        """What is read of a body that goes straight to its reader; gives what comes behind it."""
+        size = min(len(data), self._straight)
+        self._straight -= size
+        if self._body is not None:
+            self._body.feed(data[:size])
+        if not self._straight:
+            self._straight_ends()
+        return data[size:]
+
+    def pour_body(self, room: memoryview) -> bool:
+        transport = self._transport
+        if not (self._straight and isinstance(transport, SocketTransport)):
+            return False
+        return transport.pour(room[: self._straight], self._poured)
+
+    def stop_pouring(self) -> None:
+        cast(SocketTransport, self._transport).stop_pouring()
+
+    def _poured(self, count: int) -> None:
+        self._straight -= count
+        if self._body is not None:
+            self._body.poured(count, last=not self._straight)
+        if not self._straight:
+            self._straight_ends()
 
     def body_opened(self, body: IncomingBody) -> None:
         if self._continue_for is body:

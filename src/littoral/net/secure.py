@@ -73,6 +73,9 @@ class TlsTransport(SocketTransport):
         self._parted = False  # close_notify is sent
         self._fingerprints: Fingerprints | None = None
 
+    def pour(self, room: memoryview, told: Callable[[int], None]) -> bool:
+        return False  # OpenSSL gives a record at a time, from memory of its own
+
     # ---------------------------------------------------------------------------------------- handshake
 
     def begin(self, factory: Callable[[], asyncio.Protocol]) -> None:

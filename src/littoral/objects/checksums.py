@@ -41,6 +41,20 @@ class CrcDigest:
         return self._value.to_bytes(self._crc.size, "big")
 
 
+class XxDigest:
+    """XXH64, XXH3 of 64 and of 128 bits, with seed 0, in their canonical form (big-endian)."""
+
+    def __init__(self, hashing: Any) -> None:
+        self._hashing = hashing
+
+    def update(self, data: Any, /) -> None:
+        self._hashing.update(bytes(data))  # it takes nothing that could be changed meanwhile
+
+    def digest(self) -> bytes:
+        found: bytes = self._hashing.finalize()
+        return found
+
+
 @dataclass(frozen=True, slots=True)
 class Algorithm:
     name: str  # as in ChecksumAlgorithm
@@ -76,6 +90,11 @@ ALGORITHMS = {
         Algorithm("CRC64NVME", lambda: CrcDigest(CRC64NVME), CRC64NVME, full_by_default=True),
         Algorithm("SHA1", lambda: hashlib.sha1(usedforsecurity=False)),
         Algorithm("SHA256", hashlib.sha256),
+        Algorithm("SHA512", hashlib.sha512),
+        Algorithm("MD5", lambda: hashlib.md5(usedforsecurity=False)),
+        Algorithm("XXHASH64", lambda: XxDigest(_crt().XXHash.new_xxhash64())),
+        Algorithm("XXHASH3", lambda: XxDigest(_crt().XXHash.new_xxhash3_64())),
+        Algorithm("XXHASH128", lambda: XxDigest(_crt().XXHash.new_xxhash3_128())),
     )
 }
 
@@ -160,12 +179,12 @@ class Digests:
 
     def __post_init__(self) -> None:
         if self.algorithm is not None:
-            self._other = self.algorithm.new()
+            self._other = self._md5 if self.algorithm.name == "MD5" else self.algorithm.new()
 
     def update(self, data: bytes | bytearray | memoryview) -> None:
         self.size += len(data)
         self._md5.update(data)
-        if self._other is not None:
+        if self._other is not None and self._other is not self._md5:
             self._other.update(data)
 
     @property

@@ -1,13 +1,16 @@
 """A large body on its way into a blob, a stride at a time.
 
-While one stride is hashed in a thread and written in another, the next is on its way in: a large put takes about as
-long as its MD5, and two strides of memory, which are used again (``store.strides``).
+While one stride is hashed in a thread and another written, the next is on its way in: a large put takes about as long
+as its MD5, and some strides of memory, which are used again (``store.strides``). A body that knows ``into`` is received
+right into them.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import threading
+from collections import deque
+from collections.abc import Awaitable, Callable
 
 from littoral.aws.service import ServiceError
 from littoral.net.message import Body
@@ -19,19 +22,25 @@ from littoral.store.frames import Sealer
 from littoral.store.strides import STRIDE
 
 PUT_LIMIT = 5 * 1024**3  # bytes in one PutObject or UploadPart
+RING = 3  # strides of one body: one is filled, one hashed, one waits for that
 
 
 async def pour(body: Body, digests: Digests, writer: BlobWriter, sealer: Sealer | None) -> None:
     """All of it, to the writer; ``digests`` has seen all of it then. Raises what the body does, StorageFailed,
     EntityTooLarge."""
     pouring = Pouring(digests, writer, sealer)
+    into: Callable[[memoryview], Awaitable[int]] | None = getattr(body, "into", None)
     try:
-        async for chunk in body:
-            left = memoryview(chunk)
-            while left:
-                left = left[pouring.fill(left) :]
-                if pouring.full:
-                    await pouring.turn()
+        if into is not None:
+            while pouring.took(await into(pouring.room)):
+                await pouring.turn()
+        else:
+            async for chunk in body:
+                left = memoryview(chunk)
+                while left:
+                    left = left[pouring.fill(left) :]
+                    if pouring.full:
+                        await pouring.turn()
         await pouring.finish()
     finally:
         await pouring.close()
@@ -39,64 +48,119 @@ async def pour(body: Body, digests: Digests, writer: BlobWriter, sealer: Sealer 
 
 class Pouring:
     def __init__(self, digests: Digests, writer: BlobWriter, sealer: Sealer | None) -> None:
-        self._digests, self._writer, self._sealer = digests, writer, sealer
-        self._filling, self._leaving = strides.take(), strides.take()
+        self._writer, self._sealer = writer, sealer
+        self._hashing = Line(digests.update)
+        self._filling = strides.take()
         self._filled = self._size = 0
-        self._underway: Sequence[asyncio.Future[None]] = ()
+        self._leaving: deque[tuple[memoryview, asyncio.Future[None]]] = deque()  # and when it is hashed
+        self._writing: asyncio.Future[None] | None = None
 
     @property
     def full(self) -> bool:
         return self._filled == STRIDE
 
+    @property
+    def room(self) -> memoryview:
+        return self._filling[self._filled :]
+
     def fill(self, data: memoryview) -> int:
         """How many bytes of it there was room for. Raises EntityTooLarge."""
         taken = min(len(data), STRIDE - self._filled)
-        self._size += taken
-        if self._size > PUT_LIMIT:
-            raise too_large(self._size)
         self._filling[self._filled : self._filled + taken] = data[:taken]
-        self._filled += taken
+        self.took(taken)
         return taken
 
+    def took(self, size: int) -> bool:
+        """So many bytes were put into ``room``; whether it is full now. Raises EntityTooLarge."""
+        self._size += size
+        if self._size > PUT_LIMIT:
+            raise too_large(self._size)
+        self._filled += size
+        return self.full
+
     async def turn(self) -> None:
-        """What is filled leaves, once what left before has arrived; what that lay in is filled next."""
-        await self._arrived()
-        self._filling, self._leaving = self._leaving, self._filling
-        data = self._leaving if self._filled == STRIDE else self._leaving[: self._filled]
-        self._filled = 0
-        hashing = asyncio.ensure_future(asyncio.to_thread(self._digests.update, data))
-        self._underway = hashing, asyncio.ensure_future(self._write(data))
+        """What is filled leaves, once what left before is written; one that has left and is hashed is filled next."""
+        await self._written()
+        stride, self._filled, filled = self._filling, 0, self._filled
+        data = stride if filled == STRIDE else stride[:filled]
+        self._leaving.append((stride, self._hashing.put(data)))
+        self._writing = asyncio.ensure_future(self._write(data))
+        if len(self._leaving) < RING:
+            self._filling = strides.take()
+            return
+        await asyncio.shield(self._leaving[0][1])
+        self._filling = self._leaving.popleft()[0]
 
     async def finish(self) -> None:
         if self._filled:
             await self.turn()
-        await self._arrived()
+        await self._written()
+        for _, hashed in self._leaving:
+            await asyncio.shield(hashed)
         if self._sealer is not None:
             await self._writer.write(memoryview(self._sealer.finish()))
 
     async def close(self) -> None:
         """Only when the threads have let go, however often it is cancelled."""
+        underway = [hashed for _, hashed in self._leaving]
+        if self._writing is not None:
+            underway.append(self._writing)
         cancelled = False
-        while left := [each for each in self._underway if not each.done()]:
+        while left := [each for each in underway if not each.done()]:
             try:
                 await asyncio.wait(left)
             except asyncio.CancelledError:
                 cancelled = True
-        for each in self._underway:
+        for each in underway:
             each.exception()  # known to whoever waited for it, or nobody's concern after what broke off before
-        for stride in (self._filling, self._leaving):
+        for stride in {id(each): each for each in (self._filling, *(each for each, _ in self._leaving))}.values():
             strides.give(stride)
         if cancelled:
             raise asyncio.CancelledError
 
-    async def _arrived(self) -> None:
-        for each in self._underway:
-            await asyncio.shield(each)
-        self._underway = ()
+    async def _written(self) -> None:
+        if self._writing is not None:
+            await asyncio.shield(self._writing)
+            self._writing = None
 
     async def _write(self, data: memoryview) -> None:
         sealed = data if self._sealer is None else await asyncio.to_thread(self._sealer.update, data)
         await self._writer.write(memoryview(sealed))
+
+
+class Line:
+    """Work on one thing after another in a thread, which goes on to the next by itself where that is there."""
+
+    def __init__(self, work: Callable[[memoryview], None]) -> None:
+        self._work = work
+        self._loop = asyncio.get_running_loop()
+        self._waiting: deque[tuple[memoryview, asyncio.Future[None]]] = deque()
+        self._lock = threading.Lock()
+        self._running = False
+
+    def put(self, data: memoryview) -> asyncio.Future[None]:
+        """Done when it has been worked on; never cancelled by the line."""
+        future: asyncio.Future[None] = self._loop.create_future()
+        with self._lock:
+            self._waiting.append((data, future))
+            begins, self._running = not self._running, True
+        if begins:
+            self._loop.run_in_executor(None, self._run)
+        return future
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                if not self._waiting:
+                    self._running = False
+                    return
+                data, future = self._waiting.popleft()
+            try:
+                self._work(data)
+            except Exception as problem:  # noqa: BLE001 - whoever waits for the future hears of it
+                self._loop.call_soon_threadsafe(future.set_exception, problem)
+            else:
+                self._loop.call_soon_threadsafe(future.set_result, None)
 
 
 def too_large(size: int) -> ServiceError:

@@ -123,6 +123,11 @@ class MultipartOperations(ExtractOperations):
         checksum_crc64_nvme: str | None = None,
         checksum_sha1: str | None = None,
         checksum_sha256: str | None = None,
+        checksum_sha512: str | None = None,
+        checksum_md5: str | None = None,
+        checksum_xxhash64: str | None = None,
+        checksum_xxhash3: str | None = None,
+        checksum_xxhash128: str | None = None,
         checksum_type: str | None = None,
         mpu_object_size: int | None = None,
         if_match: str | None = None,
@@ -152,6 +157,11 @@ class MultipartOperations(ExtractOperations):
             "CRC64NVME": checksum_crc64_nvme,
             "SHA1": checksum_sha1,
             "SHA256": checksum_sha256,
+            "SHA512": checksum_sha512,
+            "MD5": checksum_md5,
+            "XXHASH64": checksum_xxhash64,
+            "XXHASH3": checksum_xxhash3,
+            "XXHASH128": checksum_xxhash128,
         }
         checksum = _checksum(upload, parts, stated, checksum_type)
         if upload.facts.metadata.get(EXTRACT) == "true":

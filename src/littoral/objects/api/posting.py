@@ -39,6 +39,11 @@ MEMBERS = {  # of PutObject, and the field that each is
     "checksum_crc64_nvme": "x-amz-checksum-crc64nvme",
     "checksum_sha1": "x-amz-checksum-sha1",
     "checksum_sha256": "x-amz-checksum-sha256",
+    "checksum_sha512": "x-amz-checksum-sha512",
+    "checksum_md5": "x-amz-checksum-md5",
+    "checksum_xxhash64": "x-amz-checksum-xxhash64",
+    "checksum_xxhash3": "x-amz-checksum-xxhash3",
+    "checksum_xxhash128": "x-amz-checksum-xxhash128",
 }
 GATED = {"acl": "ACL", "tagging": "Tagging", "server_side_encryption": "ServerSideEncryption"}
 
