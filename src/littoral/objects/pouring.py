@@ -112,7 +112,8 @@ class Pouring:
             except asyncio.CancelledError:
                 cancelled = True
         for each in underway:
-            each.exception()  # known to whoever waited for it, or nobody's concern after what broke off before
+            if not each.cancelled():
+                each.exception()  # known to whoever waited for it, or nobody's concern after what broke off before
         for stride in {id(each): each for each in (self._filling, *(each for each, _ in self._leaving))}.values():
             strides.give(stride)
         if cancelled:

@@ -191,12 +191,14 @@ class EmbeddedBlobWriter:
 
 
 async def _to_the_end(step: Callable[..., None], *arguments: object) -> None:
-    """In a thread; a cancelled caller goes only when the thread has let go of the file."""
+    """In a thread; a cancelled caller goes only when that has let go of the file, however often it is cancelled."""
     running = asyncio.ensure_future(asyncio.to_thread(step, *arguments))
     try:
         await asyncio.shield(running)
     except asyncio.CancelledError:
-        await asyncio.wait([running])
+        while not running.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([running])
         raise
 
 
