@@ -110,6 +110,39 @@ def test_later_changes_of_tags_and_locks_go_along(pair: Pair, where: str) -> Non
     assert far.get_object(Bucket=target, **named)["Body"].read() == b"1"
 
 
+def opened(s3: Any, bucket: str) -> None:
+    """To access control lists, also public ones."""
+    s3.put_bucket_ownership_controls(Bucket=bucket, OwnershipControls={"Rules": [{"ObjectOwnership": "ObjectWriter"}]})
+    s3.delete_public_access_block(Bucket=bucket)
+
+
+@pytest.mark.parametrize("where", ["there", "here"])
+def test_lists_go_along_where_they_are_taken(pair: Pair, source: str, where: str) -> None:
+    far = pair.far if where == "there" else pair.near
+    target = "elsewhere" if where == "there" else versioned(far)
+    opened(pair.near, source)
+    replicate(pair.near, source, rule(target))
+    key = f"{source}/k"
+
+    def grants() -> set[tuple[str, str]]:
+        told = far.get_object_acl(Bucket=target, Key=key)["Grants"]
+        return {(each["Grantee"].get("URI", "owner").rpartition("/")[2], each["Permission"]) for each in told}
+
+    closed = pair.near.put_object(Bucket=source, Key=key, Body=b"1", ACL="public-read")
+    completed(pair.near, source, key)
+    assert grants() == {("owner", "FULL_CONTROL")}
+    opened(far, target)
+    assert far.get_object_acl(Bucket=target, Key=key, VersionId=closed["VersionId"])["Grants"][1:] == []
+    pair.near.put_object(Bucket=source, Key=key, Body=b"2", ACL="public-read")
+    completed(pair.near, source, key)
+    assert grants() == {("owner", "FULL_CONTROL"), ("AllUsers", "READ")}
+    pair.near.put_object_acl(Bucket=source, Key=key, ACL="authenticated-read")
+    eventually(lambda: grants() == {("owner", "FULL_CONTROL"), ("AuthenticatedUsers", "READ")})
+    pair.near.put_object_acl(Bucket=source, Key=key, ACL="private")
+    eventually(lambda: grants() == {("owner", "FULL_CONTROL")})
+    completed(pair.near, source, key)
+
+
 def test_within_a_place_bytes_are_shared_and_rules_choose(pair: Pair, source: str) -> None:
     s3, scans, all_ = pair.near, versioned(pair.near), versioned(pair.near)
     tagged = {"And": {"Prefix": "in/", "Tags": [{"Key": "kind", "Value": "scan"}]}}

@@ -261,9 +261,16 @@ class Index(TierRows, ReplicationRows):
         await self._write(work)
         self._after(stored.bucket, (), told=False)
 
-    async def set_acl(self, stored: Stored, acl: Acl) -> None:
+    async def set_acl(self, stored: Stored, acl: Acl | None, now: float) -> None:
         """Raises NoSuchKey where the version has gone."""
-        await self._set(stored, "facts", replace(stored.facts, acl=acl).dump())
+
+        def work(connection: apsw.Connection) -> None:
+            held = bucket_state(connection, stored.bucket)
+            _update(connection, stored, "facts", replace(stored.facts, acl=acl).dump())
+            queue_change(connection, held.replication, stored, stored.tags, now)
+
+        await self._write(work)
+        self._after(stored.bucket, (), told=False)
 
     async def _set(self, stored: Stored, column: str, value: str | bytes | None) -> None:
         await self._write(lambda connection: _update(connection, stored, column, value))

@@ -85,7 +85,7 @@ class AclOperations(Operations):
         held, stored = self._index.bucket(bucket), self._index.get(bucket, key, version_id)
         grants = granted(grant_full_control, grant_read, grant_read_acp, grant_write, grant_write_acp)
         made = self._put(held, self._gate.owner_of(held, stored), acl, grants, access_control_policy)
-        await self._index.set_acl(stored, made)
+        await self._index.set_acl(stored, made, call.now)
         return stored.version_member
 
     def _put(

@@ -5,6 +5,7 @@ A far side that is Littoral keeps the version's id (the header ``x-littoral-repl
 
 from __future__ import annotations
 
+import logging
 import time
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -19,18 +20,21 @@ from littoral.aws.service import ServiceError
 from littoral.aws.sign import sign
 from littoral.net.client import HttpClient, RequestFailed
 from littoral.net.message import BodyError, Headers
+from littoral.objects.access.acl import GROUPS, Acl
+from littoral.objects.access.public import Block
 from littoral.objects.api.parts import REPLICA_HEADER
 from littoral.objects.conditions import Span
 from littoral.objects.content import Shelf
 from littoral.objects.encryption import Keys
 from littoral.objects.events import Origin
-from littoral.objects.facts import Stored
+from littoral.objects.facts import Facts, Stored
 from littoral.objects.index import Index
 from littoral.objects.locks import OPEN
 from littoral.objects.steps import WriteConditions
 from littoral.objects.versions import Removal
 from littoral.store.remote.far import Credentials
 
+log = logging.getLogger("littoral.objects")
 MOST_ANSWER = 1024 * 1024
 HEADERS = {
     "ContentType": "content-type",
@@ -62,7 +66,7 @@ class Target(Protocol):
         """A delete marker."""
 
     async def change(self, stored: Stored) -> None:
-        """The tags and the lock that a version has now, where it is there."""
+        """The tags, the list and the lock that a version has now, where it is there."""
 
     async def keeps_versions(self) -> bool: ...
 
@@ -92,7 +96,7 @@ class HereTarget:
                 self._bucket,
                 stored.key,
                 stored.content,
-                stored.facts.without_list(),
+                self._facts(stored),
                 stored.tags,
                 self._origin(stored.version),
                 "ObjectCreated:Put",
@@ -110,10 +114,20 @@ class HereTarget:
             except ServiceError:  # it never came here, or was removed: there is nothing to change
                 return
             await self._index.set_tags(replica, stored.tags, self._clock())
+            acl = self._facts(stored).acl
+            if acl != replica.facts.acl:
+                await self._index.set_acl(replica, acl, self._clock())
             if self._locks():
                 await self._index.set_lock(replica, lambda _: stored.lock, self._clock())
         except ServiceError as refused:
             raise _as_told(refused.status or 500, refused.code) from refused
+
+    def _facts(self, stored: Stored) -> Facts:
+        """With the object's list, where the bucket of replicas takes lists, and one that is as public."""
+        acl, held = stored.facts.acl, self._index.bucket(self._bucket)
+        if acl is None or not held.lists_apply or (acl.public and Block.load(held.public_block).blocks_lists):
+            return stored.facts.without_list()
+        return stored.facts
 
     def _locks(self) -> bool:
         return self._index.bucket(self._bucket).lock is not None
@@ -153,6 +167,8 @@ class FarTarget:
             raise Never("only its customer can open it (SSE-C)")
         key = self._keys.opened(encryption, None)
         await (self._send_parts(stored, key) if stored.facts.parts else self._send_whole(stored, key))
+        if stored.facts.acl is not None:
+            await self._list(stored, stored.facts.acl)
         if stored.lock != OPEN:
             await self._lock(stored)
 
@@ -193,8 +209,24 @@ class FarTarget:
         """By the version's id, which another Littoral keeps. Raises Never where it is not known there."""
         tags = "".join(f"<Tag><Key>{escape(k)}</Key><Value>{escape(v)}</Value></Tag>" for k, v in stored.tags)
         await self._set(stored, "tagging", f"<Tagging><TagSet>{tags}</TagSet></Tagging>")
+        if stored.facts.acl is not None:
+            await self._list(stored, stored.facts.acl)
         if stored.lock != OPEN:
             await self._lock(stored)
+
+    async def _list(self, stored: Stored, acl: Acl) -> None:
+        """Where the bucket over there takes it: its lists may be off, or public access blocked, or whom it names not
+        known. The replica is its bucket's owner's alone then."""
+        grants: dict[str, list[str]] = {}
+        for each in acl.grants:
+            kind = "uri" if each.grantee.startswith(GROUPS) else "id"
+            grants.setdefault(each.permission, []).append(f'{kind}="{each.grantee}"')
+        headers = {f"x-amz-grant-{name.lower().replace('_', '-')}": ", ".join(those) for name, those in grants.items()}
+        query = {"acl": "", "versionId": stored.version or ""}
+        try:
+            await self._ask("PUT", stored.key, query, headers or {"x-amz-acl": "private"})
+        except Declined as problem:
+            log.info("the access control list of %s was not replicated: %s", stored.key, problem)
 
     async def _lock(self, stored: Stored) -> None:
         """Where the bucket over there has locks."""
