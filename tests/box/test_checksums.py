@@ -20,12 +20,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from littoral.box.transfer import sums
-from littoral.box.transfer.bucket import Bucket, Keys
+from littoral.box.transfer.bucket import Bucket, Keys, Refused
 from littoral.box.transfer.folder import Folder
 from littoral.box.transfer.items import Item
 from littoral.box.transfer.journal import Journal
 from littoral.box.transfer.sums import CRC64, SHA256, Running, Sum, Whole, stated, sum_of
 from littoral.net.client import HttpClient
+from littoral.net.pki import Authority
+from littoral.net.tls import client_context, plain_server_context
 from tests.box.conftest import Depot, Done
 from tests.box.test_transfer import Cutter
 from tests.objects.pairs import eventually
@@ -66,6 +68,25 @@ def test_over_a_network_in_the_clear_the_signature_is_over_the_bytes() -> None:
 
     asked = ("https://10.0.0.1", "http://localhost:1", "http://127.0.0.1", "http://[::1]:9", "http://10.0.0.1:80")
     assert [asyncio.run(chosen(url)) for url in asked] == [CRC64, CRC64, CRC64, CRC64, SHA256]
+
+
+async def test_an_endpoint_that_is_another_s_is_said_at_once() -> None:
+    stranger = Authority.create("stranger")
+    server = await asyncio.start_server(
+        lambda *_: None,
+        "127.0.0.1",
+        0,
+        ssl=plain_server_context(stranger.issue_server(["localhost", "127.0.0.1"]).pair),
+    )
+    client = HttpClient()
+    known = client_context(ca=Authority.create("ours").certificate_pem)
+    url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    try:
+        with pytest.raises(Refused, match=r"CertificateNotTrusted: https://127.*/b: "):
+            await Bucket(client, url, "b", Keys("a", "b"), known).page()
+    finally:
+        server.close()
+        await client.close()
 
 
 def test_a_journal_of_before_is_read(tmp_path: Path) -> None:

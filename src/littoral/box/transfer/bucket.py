@@ -35,6 +35,8 @@ HERE: Final = frozenset(("localhost", "127.0.0.1", "::1"))
 
 
 class Refused(Exception):
+    """``status`` is HTTP's, 0 where nobody was asked: the endpoint's certificate is not one to be trusted."""
+
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(f"{code}: {message}")
         self.status, self.code = status, code
@@ -267,6 +269,10 @@ class Bucket:
             self._patience = min(self._patience * MORE, max(self._least, MOST_PATIENCE))
             raise Unanswered(str(problem)) from problem
         except RequestFailed as problem:
+            if isinstance(problem.__cause__, ssl.SSLCertVerificationError):  # nor will it be another's later
+                raise Refused(
+                    0, "CertificateNotTrusted", f"{self._base}: {problem.__cause__.verify_message}"
+                ) from problem
             raise Unanswered(str(problem)) from problem
         self._patience = max(self._least, self._patience * LESS)
         return response
