@@ -25,6 +25,7 @@ import numpy as np
 import onnxruntime as ort
 
 from littoral.core.modelserver.component import ModelServer
+from littoral.models.serving.process import Limits
 from littoral.net.listen import listen_stream
 from littoral.protocols.mqtt.encode import encode
 from littoral.protocols.mqtt.packets import Connect, Filter, Publish, Subscribe
@@ -99,7 +100,7 @@ async def served(folder: Path) -> None:
     digest = hashlib.sha256(model.read_bytes()).hexdigest()
     broker = Broker(access=OpenAccess())
     await broker.start()
-    server = ModelServer(folder, CoreBroker(broker), lambda: CoreModels(1 << 30, 1))
+    server = ModelServer(folder, CoreBroker(broker), lambda: CoreModels(Limits(1 << 30, 1)))
     wanted = {"component": "c", "in": "in", "out": "out", "version": "1", "file": model.name, "sha256": digest}
     await server.play({"models": {"m": wanted}})
     listener = await listen_stream(broker.protocol_factory("open", OpenAccess()), "127.0.0.1", 0)

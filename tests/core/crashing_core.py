@@ -16,6 +16,7 @@ from littoral.core.link import Upstream
 from littoral.core.recipe import component_of, lambda_recipe
 from littoral.core.runtime import Core, CoreSettings
 from littoral.functions import Functions, FunctionSettings
+from littoral.models.serving.process import Limits
 from littoral.net.listen import listen_stream
 from littoral.site.capabilities import CoreBroker, CoreFunctions
 from littoral.site.coremodels import CoreModels
@@ -69,7 +70,7 @@ async def main(folder: Path, out: str) -> None:
     records, shadows = store.records("core"), local_shadows(store, broker)
     own, local = CoreFunctions(functions), CoreBroker(broker)
     core = await Core.open(
-        settings, records, store.streams, own, local, shadows, Clients(folder), lambda: CoreModels(1 << 30)
+        settings, records, store.streams, own, local, shadows, Clients(folder), lambda: CoreModels(Limits(1 << 30))
     )
     await core.start()
     listener = await listen_stream(broker.protocol_factory("open", OpenAccess()), "127.0.0.1", 0)

@@ -12,6 +12,7 @@ import pytest
 
 from littoral.core.modelserver.ports import ModelFile, NotServed
 from littoral.models.registry.signing import Signer, signature_file, statement
+from littoral.models.serving.process import Limits
 from littoral.site.coremodels import CoreModels
 from littoral.tour.link import Link as Cable
 from tests.core.modelworld import ROWS, at, bring, deployed
@@ -57,7 +58,7 @@ async def test_what_is_not_signed_fails_the_deployment_and_what_is_serves_with_t
 
 @pytest.fixture
 async def models(signer: Signer) -> AsyncIterator[CoreModels]:
-    made = CoreModels(1 << 30, 1, sandbox=False, key=signer.public)
+    made = CoreModels(Limits(1 << 30, 1), sandbox=False, key=signer.public)
     yield made
     await made.close()
 
@@ -98,8 +99,8 @@ async def test_a_signature_is_of_one_file_one_model_and_one_key(
 async def test_a_core_that_takes_signed_models_only_takes_no_other(tmp_path: Path, signer: Signer) -> None:
     data = linear(2.0)
     for models, word in (
-        (CoreModels(1 << 30, 1, sandbox=False, key=signer.public, signed=True), "models_signed"),
-        (CoreModels(1 << 30, 1, sandbox=False, signed=True), "models_key"),
+        (CoreModels(Limits(1 << 30, 1), sandbox=False, key=signer.public, signed=True), "models_signed"),
+        (CoreModels(Limits(1 << 30, 1), sandbox=False, signed=True), "models_key"),
     ):
         with pytest.raises(NotServed, match=word):
             await models.load(ModelFile(file_of(tmp_path, data, None).path, hashlib.sha256(data).hexdigest(), "m", "1"))

@@ -27,6 +27,7 @@ from littoral.core.session import Timing
 from littoral.core.source import BLOCKS
 from littoral.core.spool import SpoolLimits
 from littoral.functions import Functions, FunctionSettings
+from littoral.models.serving.process import Limits
 from littoral.net.firstbyte import FirstByte, is_http
 from littoral.net.listen import HttpService, listen_http, listen_stream
 from littoral.net.message import Request
@@ -394,7 +395,7 @@ class CorePlace:
             broker,
             self.shadows,
             self.clients,
-            lambda: CoreModels(1 << 30, 1, key=self.models_key),
+            lambda: CoreModels(Limits(1 << 30, 1), key=self.models_key),
         )
         await self.core.start()
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from littoral.models.facade import Models, Serving
+from littoral.models.serving.process import Limits
 from littoral.objects import Objects
 from littoral.site.modelroom import confined
 from littoral.site.models import ModelObjects, route_inference
@@ -24,7 +25,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
     async def factory(store: EmbeddedStore) -> dict[str, Any]:
         objects = await Objects.open(store, folder / "objects")
-        serving = Serving(confined, 2 << 30)
+        serving = Serving(confined, Limits(2 << 30))
         models = await Models.open(
             store, folder, ModelObjects(objects), serving, region="us-east-1", account="000000000000"
         )

@@ -202,3 +202,20 @@ async def test_where_models_cannot_be_run_it_is_said() -> None:
         assert raised.value.kind == "gone"
     finally:
         await server.close()
+
+
+async def test_all_models_have_so_many_processors_and_processes_together() -> None:
+    limits = Limits(2 << 30, processors=1, most=2)
+    server = Server(confined, limits.memory, limits, spare=False)
+    try:
+        models = [artifact(nets.linear(float(scale))) for scale in (2, 3, 4)]
+        for model in models:
+            assert rows_of(await server.infer(model, ask([1, 2, 3, 4])))
+        assert server.loaded() == sorted(each.sha256 for each in models[1:])
+        for pid in processes(server):
+            threads = [int(each.name) for each in Path(f"/proc/{pid}/task").iterdir()]
+            assert {frozenset(os.sched_getaffinity(thread)) for thread in threads} == {
+                frozenset([min(os.sched_getaffinity(0))])
+            }
+    finally:
+        await server.close()

@@ -13,9 +13,12 @@ from littoral.models.serving.shelf import Full, Shelf
 ROOM = 100
 
 
-@given(st.lists(st.tuples(st.sampled_from("abcdefg"), st.integers(1, 120), st.sets(st.sampled_from("abcdefg")))))
-def test_it_holds_what_fits(asked: list[tuple[str, int, set[str]]]) -> None:
-    shelf = Shelf(ROOM)
+@given(
+    st.lists(st.tuples(st.sampled_from("abcdefg"), st.integers(1, 120), st.sets(st.sampled_from("abcdefg")))),
+    st.integers(0, 4),
+)
+def test_it_holds_what_fits(asked: list[tuple[str, int, set[str]]], most: int) -> None:
+    shelf = Shelf(ROOM, most)
     held: dict[str, int] = {}
     order: list[str] = []
     for key, size, busy in asked:
@@ -23,8 +26,8 @@ def test_it_holds_what_fits(asked: list[tuple[str, int, set[str]]]) -> None:
         try:
             leaving = shelf.admit(key, size, busy.__contains__)
         except Full:
-            pinned = sum(taken for each, taken in held.items() if each in busy and each != key)
-            assert size > ROOM or pinned + size > ROOM
+            pinned = [taken for each, taken in held.items() if each in busy and each != key]
+            assert size > ROOM or sum(pinned) + size > ROOM or len(pinned) == most > 0
             assert all((each in shelf) == (each in before) for each in "abcdefg")
             continue
         assert key not in leaving and not set(leaving) & busy
@@ -34,6 +37,7 @@ def test_it_holds_what_fits(asked: list[tuple[str, int, set[str]]]) -> None:
         held[key] = size
         order = [each for each in order if each in held and each != key] + [key]
         assert shelf.taken == sum(held.values()) <= ROOM
+        assert len(held) <= (most or 7)
 
 
 def test_growing_makes_room_or_is_counted() -> None:

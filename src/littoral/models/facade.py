@@ -38,12 +38,11 @@ log = logging.getLogger("littoral.models")
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """``confine`` makes the command of a model's process one that runs in its sandbox; ``memory``: bytes for all
-    models; ``threads`` of one model, 0 for one a processor."""
+    """``confine`` makes the command of a model's process one that runs in its sandbox; ``limits.memory`` is for all
+    models together."""
 
     confine: Confine
-    memory: int
-    threads: int = 0
+    limits: Limits
 
 
 class Models:
@@ -68,7 +67,7 @@ class Models:
         signer = Signer.of(key) if key is not None else await asyncio.to_thread(Signer.load_or_create, file)
         records = store.records("models")
         registry = await Registry.open(records, store.blobs("models"), signer)
-        server = Server(serving.confine, serving.memory, Limits(serving.memory, serving.threads))
+        server = Server(serving.confine, serving.limits.memory, serving.limits)
         book = await Book.open(records, registry, server)
         return cls(registry, buckets, Here(region, account), server, book)
 
@@ -78,7 +77,7 @@ class Models:
         return self.registry.key.encode()
 
     def start(self) -> None:
-        """Endpoints that were on their way go on. Processes start with the first request."""
+        """Endpoints that were on their way go on."""
         self._book.start()
 
     async def close(self) -> None:

@@ -119,14 +119,10 @@ async def compose(place: Place) -> None:
 
 def models_of(settings: Settings, sandbox: bool) -> ModelPlace:
     from littoral.site.coremodels import CoreModels  # a core without models does not have that in memory
+    from littoral.site.modelroom import limits_of
 
-    return CoreModels(
-        settings.models_memory * 1024 * 1024,
-        settings.models_threads or 0,
-        sandbox=sandbox,
-        key=settings.models_key or "",
-        signed=settings.models_signed,
-    )
+    key, signed = settings.models_key or "", settings.models_signed
+    return CoreModels(limits_of(settings), sandbox=sandbox, key=key, signed=signed)
 
 
 async def inference_of(core: Core, authenticate: Authenticate, request: Request) -> Response:

@@ -19,16 +19,13 @@ from littoral.site.modelroom import confined, unconfined
 
 
 class CoreModels:
-    """``memory``: bytes for all models together; ``threads`` of one, 0 for one a processor. ``key``: the public one by
-    which a registry signs models (base64); ``signed``: no others are taken."""
+    """``limits.memory`` is for all models together. ``key``: the public one by which a registry signs models (base64);
+    ``signed``: no others are taken."""
 
-    def __init__(
-        self, memory: int, threads: int = 0, *, sandbox: bool = True, key: str = "", signed: bool = False
-    ) -> None:
+    def __init__(self, limits: Limits, *, sandbox: bool = True, key: str = "", signed: bool = False) -> None:
         self._key = key
         self._signed = signed
-        self._memory = memory
-        self._threads = threads
+        self._limits = limits
         self._confine = confined if sandbox else unconfined
         self._server: Server | None = None
         self._known: dict[str, Artifact] = {}  # by digest
@@ -71,7 +68,7 @@ class CoreModels:
     @property
     def server(self) -> Server:
         if self._server is None:
-            self._server = Server(self._confine, self._memory, Limits(self._memory, self._threads), spare=False)
+            self._server = Server(self._confine, self._limits.memory, self._limits, spare=False)
         return self._server
 
     def artifact(self, file: ModelFile) -> Artifact:

@@ -8,9 +8,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import littoral
+from littoral.models.serving.process import Limits
+from littoral.site.settings import Settings
 
 READER = Path(__file__).parents[1] / "functions/isolation/reader.py"
 SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache", "/etc/ld.so.conf", "/proc", "/sys/devices", "/sys/bus")
+
+
+def limits_of(settings: Settings) -> Limits:
+    return Limits(
+        settings.models_memory * 1024 * 1024,
+        settings.models_threads or 0,
+        settings.models_processors or 0,
+        settings.models_processes or 0,
+    )
 
 
 def confined(command: Sequence[str]) -> list[str]:

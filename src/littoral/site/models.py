@@ -12,7 +12,7 @@ from littoral.net.message import Headers, Response
 from littoral.objects import Objects
 from littoral.site.basic import signed_or_basic
 from littoral.site.foundation import Foundation
-from littoral.site.modelroom import confined, unconfined
+from littoral.site.modelroom import confined, limits_of, unconfined
 
 
 class ModelObjects:
@@ -38,11 +38,7 @@ class ModelObjects:
 
 async def open_models(base: Foundation, objects: Objects) -> Models:
     settings = base.place.settings
-    serving = Serving(
-        unconfined if settings.insecure_no_sandbox else confined,
-        settings.models_memory * 1024 * 1024,
-        settings.models_threads or 0,
-    )
+    serving = Serving(unconfined if settings.insecure_no_sandbox else confined, limits_of(settings))
     models = await Models.open(
         base.store,
         base.folder / "models",

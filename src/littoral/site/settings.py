@@ -350,6 +350,12 @@ class Settings:
     )
     models_memory: int = _row(2048, COUNT, "MiB that models at work may take, all together")
     models_threads: int | None = _row(None, COUNT, "Threads of one model at work", shown="one a processor")
+    models_processors: int | None = _row(
+        None, COUNT, "Processors that all models at work have together", shown="all of the machine"
+    )
+    models_processes: int | None = _row(
+        None, COUNT, "Models in memory at once, each a process", shown="as many as `models_memory` holds"
+    )
     models_key: str | None = _row(
         None, MODELS_KEY, "The public key that signs models for this core", shown="that of the core's bundle"
     )

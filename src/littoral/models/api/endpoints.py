@@ -77,6 +77,7 @@ class Endpoints(Packages):
         async with self._book.lock:
             self._free(model_name, self._book.models.get(model_name), MODEL)
             await self._book.models.put(Model(model_name, call.now, sha256, size, container, {}, rows, wait))
+        self._book.prepare()
         return {"ModelArn": self._here.arn(MODEL, model_name)}
 
     async def _kept(self, container: Mapping[str, Any]) -> tuple[str, int]:

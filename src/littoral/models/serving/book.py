@@ -112,8 +112,14 @@ class Book:
             await shelf.load()
         return made
 
+    def prepare(self) -> None:
+        """Have a process at hand, for a model that an endpoint will soon be made of."""
+        self._server.prepare()
+
     def start(self) -> None:
-        """What was under way goes on."""
+        """What was under way goes on. A place without models has no process for one."""
+        if self.models.all():
+            self.prepare()
         for each in self.endpoints.all():
             if each.wanted:
                 self.change(each)

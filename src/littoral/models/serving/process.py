@@ -26,6 +26,8 @@ MODULE: Final = "littoral.models.runtime.worker"
 class Limits:
     memory: int  # bytes that one model may allocate
     threads: int = 0  # of one model; 0: one a processor
+    processors: int = 0  # that all models have together; 0: all that the place has
+    most: int = 0  # models in memory at once; 0: as many as it holds
     gpu: bool | None = None  # None: where ONNX Runtime offers one
     seconds: float = 60.0  # for a batch, and for loading
 
@@ -183,6 +185,7 @@ class ModelProcess:
         head = {
             "memory": limits.memory,
             "threads": limits.threads,
+            "processors": limits.processors,
             "gpu": limits.gpu,
             "rows": artifact.rows,
             "usual_rows": USUAL_ROWS,

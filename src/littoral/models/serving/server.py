@@ -41,7 +41,7 @@ class Server:
         self._confine = confine
         self._ahead = spare
         self._limits = limits or Limits(memory)
-        self._shelf = Shelf(memory)
+        self._shelf = Shelf(memory, self._limits.most)
         self._served: dict[str, _Served] = {}
         self._spare: asyncio.Task[ModelProcess] | None = None
         self._ending: set[asyncio.Task[None]] = set()

@@ -11,8 +11,11 @@ class Full(Exception):
 
 
 class Shelf:
-    def __init__(self, room: int) -> None:
+    """``most``: how many at once, 0 for as many as there is room for."""
+
+    def __init__(self, room: int, most: int = 0) -> None:
         self.room = room
+        self.most = most
         self._sizes: OrderedDict[str, int] = OrderedDict()
 
     @property
@@ -31,15 +34,19 @@ class Shelf:
         if size > self.room:
             raise Full(f"it takes {size} bytes, where {self.room} are for models")
         free = self.room - self.taken + self._sizes.get(key, 0)
+        places = (self.most or len(self._sizes) + 1) - len(self._sizes) + (key in self._sizes)
         leaving: list[str] = []
         for other, taken in self._sizes.items():
-            if free >= size:
+            if free >= size and places:
                 break
             if other != key and not busy(other):
                 leaving.append(other)
                 free += taken
+                places += 1
         if free < size:
             raise Full("the memory for models is taken by models at work")
+        if not places:
+            raise Full(f"{self.most} models are at work, and no more may be in memory")
         for each in leaving:
             del self._sizes[each]
         self._sizes[key] = size
