@@ -2,6 +2,7 @@
 
     python3 -m venv /tmp/mx && /tmp/mx/bin/pip install mxnet==1.9.1 numpy==1.23.5
     /tmp/mx/bin/python tests/models/mxnet/make.py             # the fixtures
+    /tmp/mx/bin/python tests/models/mxnet/make.py classics    # those of the examples of its time
     /tmp/mx/bin/python tests/models/mxnet/make.py zoo FOLDER  # the nets of the model zoo: large
 
 A fixture NAME is NAME-symbol.json, NAME-0000.params and NAME.npz: inputs by their names, and answers out0, out1, ...
@@ -40,7 +41,8 @@ def keep(folder, name, symbol, params, inputs):
     mx.nd.save(
         str(folder / f"{name}-0000.params"), {("aux:" if n in auxiliary else "arg:") + n: a for n, a in params.items()}
     )
-    np.savez_compressed(folder / f"{name}.npz", **inputs, **{f"out{i}": o.asnumpy() for i, o in enumerate(outputs)})
+    asked = {n: value for n, value in inputs.items() if not n.endswith("_label")}
+    np.savez_compressed(folder / f"{name}.npz", **asked, **{f"out{i}": o.asnumpy() for i, o in enumerate(outputs)})
     print(name, [o.shape for o in outputs])
 
 
@@ -239,6 +241,95 @@ def fixtures(folder):
     (folder / "pixels-old.json").write_text(old)
 
 
+def language():
+    """The language model of MXNet's own examples: two LSTM layers, unrolled."""
+    stack = mx.rnn.SequentialRNNCell()
+    for layer in range(2):
+        stack.add(mx.rnn.LSTMCell(num_hidden=6, prefix=f"lstm{layer}_"))
+        stack.add(mx.rnn.DropoutCell(0.2, prefix=f"drop{layer}_"))
+    words = sym.Embedding(sym.Variable("data"), input_dim=13, output_dim=5, name="embed")
+    outputs, _ = stack.unroll(4, inputs=words, merge_outputs=True)
+    flat = sym.Reshape(outputs, shape=(-1, 6))
+    labels = sym.Reshape(sym.Variable("softmax_label"), shape=(-1,))
+    return sym.SoftmaxOutput(sym.FullyConnected(flat, num_hidden=13, name="pred"), labels, name="softmax")
+
+
+def both_ways():
+    """What sorts numbers, in the examples: LSTMs from both ends, a class for each place."""
+    cell = mx.rnn.BidirectionalCell(
+        mx.rnn.LSTMCell(num_hidden=4, prefix="l_"), mx.rnn.GRUCell(num_hidden=4, prefix="r_")
+    )
+    words = sym.Embedding(sym.Variable("data"), input_dim=9, output_dim=5, name="embed")
+    outputs, _ = cell.unroll(5, inputs=words, merge_outputs=True)
+    return sym.SoftmaxActivation(sym.FullyConnected(sym.Reshape(outputs, shape=(-1, 8)), num_hidden=9, name="cls"))
+
+
+def sentence():
+    """Kim's net for sentences: windows of several widths over embedded words."""
+    words = sym.Embedding(sym.Variable("data"), input_dim=17, output_dim=6, name="embed")
+    image = sym.Reshape(words, target_shape=(0, 1, 9, 6))
+    pooled = []
+    for width in (2, 3, 4):
+        window = sym.Convolution(image, kernel=(width, 6), num_filter=4, name=f"conv{width}")
+        pooled.append(sym.Pooling(sym.Activation(window, act_type="relu"), pool_type="max", kernel=(9 - width + 1, 1)))
+    together = sym.Reshape(sym.Concat(*pooled, dim=1), shape=(-1, 12))
+    return sym.SoftmaxOutput(sym.FullyConnected(sym.Dropout(together), num_hidden=2, name="cls"), name="softmax")
+
+
+def factors():
+    """Recommending by factors: users and things, and how they go together."""
+    user = sym.Embedding(sym.Variable("user"), input_dim=7, output_dim=4, name="users")
+    item = sym.Embedding(sym.Variable("item"), input_dim=8, output_dim=4, name="items")
+    item = sym.FullyConnected(sym.Activation(item, act_type="relu"), num_hidden=4, name="fc")
+    score = sym.Flatten(sym.sum_axis(user * item, axis=1))
+    return sym.LinearRegressionOutput(score, sym.Variable("score"), name="lro")
+
+
+def segments():
+    """A fully convolutional net: coarse and fine scores, added, brought up, cut to what went in."""
+    data = sym.Variable("data")
+    fine = sym.Activation(sym.Convolution(data, kernel=(3, 3), pad=(2, 2), num_filter=4, name="c1"), act_type="relu")
+    half = sym.Pooling(fine, pool_type="max", kernel=(2, 2), stride=(2, 2), name="p1")
+    coarse = sym.Convolution(half, kernel=(3, 3), pad=(1, 1), stride=(2, 2), num_filter=3, name="score2")
+    up = sym.Deconvolution(coarse, kernel=(4, 4), stride=(2, 2), num_filter=3, no_bias=True, name="up2")
+    side = sym.Convolution(half, kernel=(1, 1), num_filter=3, name="score1")
+    both = sym.Crop(up, side, offset=(1, 0)) + sym.Crop(up, side, center_crop=True) + side
+    whole = sym.Deconvolution(both, kernel=(4, 4), stride=(2, 2), num_filter=3, no_bias=True, name="up1")
+    whole = sym.Crop(whole, h_w=(12, 11), offset=(2, 1), num_args=1)
+    return sym.SoftmaxOutput(whole, multi_output=True, use_ignore=True, ignore_label=255, name="softmax")
+
+
+def inception():
+    """A part of Inception-BN, as the symbols of its time wrote it."""
+
+    def unit(data, filters, name, **told):
+        told = {"kernel": (1, 1), **told}
+        conv = sym.Convolution(data, num_filter=filters, name=f"conv_{name}", **told)
+        return sym.Activation(
+            sym.BatchNorm(conv, fix_gamma=False, eps=1e-3, momentum=0.9, name=f"bn_{name}"), act_type="relu"
+        )
+
+    data = unit(sym.Variable("data"), 6, "1", kernel=(7, 7), stride=(2, 2), pad=(3, 3))
+    data = sym.Pooling(data, kernel=(3, 3), stride=(2, 2), pool_type="max")
+    wide = unit(unit(data, 4, "3r"), 6, "3", kernel=(3, 3), pad=(1, 1))
+    wider = unit(unit(unit(data, 4, "d3r"), 5, "d3a", kernel=(3, 3), pad=(1, 1)), 5, "d3b", kernel=(3, 3), pad=(1, 1))
+    pooled = unit(sym.Pooling(data, kernel=(3, 3), stride=(1, 1), pad=(1, 1), pool_type="avg"), 3, "proj")
+    data = sym.Concat(unit(data, 4, "1x1"), wide, wider, pooled, name="chconcat")
+    data = sym.Pooling(data, kernel=(5, 5), stride=(1, 1), pool_type="avg", global_pool=True)
+    return sym.SoftmaxOutput(sym.FullyConnected(sym.Flatten(data), num_hidden=5, name="fc1"), name="softmax")
+
+
+def classics(folder):
+    """Nets of the examples of MXNet's time, as those wrote them."""
+    words = lambda most, *shape: np.random.randint(0, most, shape).astype("float32")  # noqa: E731
+    plain(folder, "language", language(), data=words(13, 2, 4), softmax_label=words(13, 2, 4))
+    plain(folder, "both_ways", both_ways(), data=words(9, 2, 5))
+    plain(folder, "sentence", sentence(), data=words(17, 2, 9))
+    plain(folder, "factors", factors(), user=words(7, 3), item=words(8, 3))
+    plain(folder, "segments", segments(), data=chance(1, 3, 12, 11))
+    plain(folder, "inception", inception(), data=chance(1, 3, 40, 40))
+
+
 def zoo(folder):
     for name in ZOO:
         np.random.seed(3)
@@ -251,5 +342,7 @@ if __name__ == "__main__":
     np.random.seed(3)
     if sys.argv[1:2] == ["zoo"]:
         zoo(Path(sys.argv[2]))
+    elif sys.argv[1:2] == ["classics"]:
+        classics(HERE)
     else:
         fixtures(HERE)

@@ -17,7 +17,11 @@ def flatten(w: Writing) -> list[str]:
 @operator("Reshape", "reshape")
 def reshape(w: Writing) -> list[str]:
     w.refuse("reverse", unless="False")
-    data, target = w.inputs[0], w.told.shape("shape")
+    w.refuse("keep_highest", unless="False")
+    older = tuple(length or -1 for length in w.told.shape("target_shape"))  # the way of before 0.7: 0 is what is left
+    data, target = w.inputs[0], w.told.shape("shape", older)
+    if not target:
+        raise w.refused("it has no shape")
     if data in w.sheet.known and min(target) >= -1 and 0 not in target:  # weights on their way into a recurrent layer
         return [w.constant(w.sheet.known[data].reshape(target))]
     if min(target) >= -1:
@@ -119,6 +123,28 @@ def sequence(w: Writing) -> list[str]:
     if w.op == "SequenceReverse":
         return [_part(w, w.inputs[0], LARGE, -LARGE, step=-1)]
     return w.node("Squeeze", _part(w, w.inputs[0], -1, LARGE), w.integers(0))
+
+
+@operator("reverse", "flip")
+def reverse(w: Writing) -> list[str]:
+    data = w.inputs[0]
+    for axis in w.told.shape("axis"):
+        data = _part(w, data, LARGE, -LARGE, axis, -1)
+    return [data]
+
+
+@operator("Crop")
+def crop(w: Writing) -> list[str]:
+    """Height and width of an image: to those of the second input, or to ``h_w``."""
+    data = w.inputs[0]
+    likened = len(w.inputs) > 1
+    wanted = _part(w, w.one("Shape", w.inputs[1]), 2, 4) if likened else w.integers(*w.told.shape("h_w", (0, 0)))
+    if w.told.flag("center_crop"):
+        left = w.one("Sub", _part(w, w.one("Shape", data), 2, 4), wanted)
+        begin = w.one("Div", left, w.integers(2))
+    else:
+        begin = w.integers(*w.told.shape("offset", (0, 0)))
+    return w.node("Slice", data, begin, w.one("Add", begin, wanted), w.integers(2, 3))
 
 
 @operator("tile")
