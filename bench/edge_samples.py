@@ -273,6 +273,8 @@ def authorization(folder: Path) -> Iterator[Sample]:
 def resizing(folder: Path) -> Iterator[Sample]:
     """An image of 64 by 32 points is asked for with a width of 16."""
     source = folder / "cocktail-bar" / "lambda" / "edge" / "cf-resizing"
+    if not source.is_dir():
+        raise FileNotFoundError(source)
     files = [path for path in source.rglob("*") if path.is_file()]
     code = zipped(**{str(path.relative_to(source)): path.read_bytes() for path in files})
 
