@@ -55,9 +55,11 @@ lint: $(VENV)/.ready
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# More than two cores: a worker waits for disks, processes and grace more than half of its time.
+WORKERS ?= 3
 # A test that fails is tried once more, and named by -rR when it then passes: docs/decisions/2026-11-28-reruns.md
 test: setup lint
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --reruns 1 -rR
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --reruns 1 -rR
 
 tour: setup
 	$(BIN)/littoral tour
