@@ -31,6 +31,7 @@ def refused(place: Running, service: str, operation: str, **arguments: str) -> s
 
 def test_a_key_is_made_used_and_taken_away(start: Start, tmp_path: Path) -> None:
     place, folder = start("place"), tmp_path / "place"
+    assert littoral(folder, "keys", "list").stdout == "there are no further keys yet: littoral keys create\n"
     printed = littoral(folder, "keys", "create", "--user", "camera7")
     assert printed.returncode == 0, printed.stderr
     made = configparser.ConfigParser()

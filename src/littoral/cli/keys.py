@@ -17,7 +17,8 @@ def show(loaded: Loaded) -> int:
     """Raises Failed, as the others here."""
     lines = [("access key", "of")]
     lines += [(key["id"], _of(key)) for key in ask(loaded, PATH, service="littoral")["keys"]]
-    print("".join(aligned(lines, 2)), end="")
+    none = "there are no further keys yet: littoral keys create\n"
+    print("".join(aligned(lines, 2)) if len(lines) > 1 else none, end="")
     return 0
 
 
