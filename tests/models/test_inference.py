@@ -130,7 +130,7 @@ def test_by_hand(place: Served, name: str) -> None:
     assert status == 200 and json.loads(body)["outputs"] == [
         {"name": "y", "datatype": "FP32", "shape": [1, 4], "data": [4.0, 7.0, 10.0, 13.0]}
     ]
-    assert asked(place, "/v2/health/live") == (200, b"")
+    assert asked(place, "/v2/health/live") == (200, b'{"live": true}')
     assert asked(place, f"/v2/models/{name}/versions/3/infer", request())[0] == 404  # it is not approved
     assert asked(place, f"/v2/models/{name}/versions/x")[0] == 404
     assert asked(place, f"/v2/models/{name}/infer")[0] == 405

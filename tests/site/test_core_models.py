@@ -101,11 +101,11 @@ def asked(core: PlaceProcess, path: str, body: Any = None, *, signed: bool = Tru
 
 
 def test_a_core_speaks_the_open_inference_protocol(core: PlaceProcess) -> None:
-    assert asked(core, "/v2/health/ready", signed=False) == (200, None)
+    assert asked(core, "/v2/health/ready", signed=False) == (200, {"ready": True})
     assert asked(core, "/v2/models/ward", signed=False)[0] == 401
     status, said = asked(core, "/v2/models/ward")
     assert (status, said["versions"], said["inputs"][0]["shape"]) == (200, ["1.0.0"], [-1, 4])
-    assert asked(core, "/v2/models/ward/ready") == (200, None)
+    assert asked(core, "/v2/models/ward/ready") == (200, {"name": "ward", "ready": True})
     assert asked(core, "/v2/repository/index")[1] == [
         {"name": "ward", "version": "1.0.0", "state": "READY", "reason": ""}
     ]

@@ -79,7 +79,7 @@ class Inference:
             case ["ready"]:
                 _get(request)
                 await self.offers.server.load(offered.artifact)
-                return Response(200, Headers(), b"")
+                return json_response(200, {"name": offered.name, "ready": True})
             case ["infer"]:
                 return await self._infer(request, offered)
         raise Refused(404, f"there is no {request.raw_path}")
@@ -129,7 +129,7 @@ def _health(request: Request, words: list[str]) -> Response:
     if words not in (["live"], ["ready"]):
         raise Refused(404, f"there is no {request.raw_path}")
     _get(request)
-    return Response(200, Headers(), b"")
+    return json_response(200, {words[0]: True})  # which KServe's client reads
 
 
 def _get(request: Request) -> None:
