@@ -1,11 +1,13 @@
 """The process in which a model works: ``python -m littoral.models.runtime.worker DESCRIPTOR``, the place's socket.
 
 It says that it is ready, gets one model (a descriptor, with the first byte) and then batches of requests, which it
-reads, checks, runs and answers. Nothing of what others wrote is read anywhere else. It ends with its socket.
+reads, checks, runs and answers; while one runs the next is read, and the one before is told. Nothing of what others
+wrote is read anywhere else. It ends with its socket.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import resource
@@ -171,10 +173,13 @@ def main(descriptor: int) -> None:
         worker = Worker(session, said)
         batches: queue.Queue[Batch | None] = queue.Queue(1)
         threading.Thread(target=_listen, args=(place, worker, batches), daemon=True).start()
+        said_later: queue.SimpleQueue[list[Answer] | None] = queue.SimpleQueue()
+        speaking = threading.Thread(target=_speak, args=(place, said_later), daemon=True)
+        speaking.start()
         while (batch := batches.get()) is not None:
-            answers = worker.answers(batch)
-            parts = [part for each in answers for part in each.parts]
-            _say(place, {"answers": [{**each.head, "parts": len(each.parts)} for each in answers]}, parts)
+            said_later.put(worker.answers(batch))  # no more than the place asks ahead
+        said_later.put(None)
+        speaking.join()
 
 
 def _listen(place: socket.socket, worker: Worker, batches: queue.Queue[Batch | None]) -> None:
@@ -185,6 +190,15 @@ def _listen(place: socket.socket, worker: Worker, batches: queue.Queue[Batch | N
             batches.put(worker.read(head["requests"], bodies))
     finally:
         batches.put(None)
+
+
+def _speak(place: socket.socket, answers: queue.SimpleQueue[list[Answer] | None]) -> None:
+    """Says what was answered while the next batch runs: a large answer waits until the place has read it. Ends at
+    None, or where nobody hears any more."""
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        while (batch := answers.get()) is not None:
+            parts = [part for each in batch for part in each.parts]
+            _say(place, {"answers": [{**each.head, "parts": len(each.parts)} for each in batch]}, parts)
 
 
 def _limit(memory: int, processors: int) -> None:
