@@ -39,7 +39,7 @@ from littoral.site.artifactblocks import blocks_handler
 from littoral.site.capabilities import ComponentObjects, CoreBroker, CoreFunctions, GroupDeployments
 from littoral.site.coremodels import CoreModels
 from littoral.site.registry import CORE_DEVICES, thing_groups_handler
-from littoral.site.sockets import shown_folder, socket_folder
+from littoral.site.sockets import leave_sockets, shown_folder, socket_folder
 from littoral.store.documents import Documents
 from littoral.store.embedded import EmbeddedStore
 from littoral.streams import StreamStore
@@ -364,8 +364,8 @@ class CorePlace:
 
     async def start(self) -> None:
         self.store = await EmbeddedStore.open(self.folder / "store")
-        sockets = socket_folder(self.folder, "components")
-        shown = shown_folder(sockets)
+        self.sockets = socket_folder(self.folder, "components")
+        shown = shown_folder(self.sockets)
         self.functions = await Functions.open(
             self.store, self.folder / "functions", settings=FunctionSettings(sockets=shown, init_seconds=60.0)
         )
@@ -376,7 +376,7 @@ class CorePlace:
             self.name,
             self.upstream,
             self.folder / "components",
-            sockets / "ipc.socket",
+            self.sockets / "ipc.socket",
             shown,
             fence=self.fence,
             confine=self.confine,
@@ -404,6 +404,7 @@ class CorePlace:
         await self.broker.close()
         await self.functions.close()
         await self.store.close()
+        await leave_sockets(self.folder, self.sockets)
 
     async def publish(self, topic: str, message: Any) -> None:
         """As a device does: returns when it would be acknowledged."""

@@ -124,6 +124,8 @@ def ask(loaded: Loaded, method: str, target: str, document: Any = None) -> dict[
     body = json.dumps(document).encode() if document is not None else None
     try:
         found: dict[str, Any] = json.loads(local.asked(folder / SOCKET, method, target, body))
+    except FileNotFoundError:
+        raise Failed(f"no box runs in {folder}; start it: littoral up box --data-dir {folder}") from None
     except (OSError, http.client.HTTPException, ValueError) as problem:
         raise Failed(f"no box answers in {folder}: {problem}; start it: littoral up box --data-dir {folder}") from None
     return found

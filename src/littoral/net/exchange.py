@@ -163,7 +163,7 @@ class ClientConnection(Paced):
                 self._progress = self._loop.time()
                 if self._blocked is not None:
                     await self._blocked
-                if self._gone:
+                if self._gone or self._transport.is_closing():  # a body that never waits lets nobody else tell
                     return
             if length is not None and sent < length:
                 raise ValueError(f"the request body ended after {sent} of {length} bytes")

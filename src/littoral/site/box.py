@@ -29,7 +29,7 @@ from littoral.site.models import open_models, route_inference
 from littoral.site.place import Misconfigured, Place
 from littoral.site.readings import gateway_observer
 from littoral.site.scrubbing import asked
-from littoral.site.sockets import listen_linked, socket_folder
+from littoral.site.sockets import leave_sockets, listen_linked, socket_folder
 from littoral.site.tiering import PATH as TIER
 from littoral.site.tiering import tier_handler
 from littoral.site.webdav import WebDav
@@ -50,6 +50,7 @@ async def compose(place: Place) -> None:
     locked = memory.confine()
     control = Control(found, Opening(partial(unlock, place), place.restart), memory_locked=locked)
     sockets = socket_folder(settings.data_dir, "control")
+    place.part(partial(leave_sockets, settings.data_dir, sockets))
     listener = await listen_linked(control.handle, sockets / SOCKET, settings.data_dir / SOCKET)
     place.part(partial(listener.close, 1.0))
     log.info("the box of %s is locked", found.job)

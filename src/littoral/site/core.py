@@ -38,7 +38,7 @@ from littoral.site.ruleweb import CONFIRM, confirmation_page
 from littoral.site.scrubbing import PATH as SCRUB
 from littoral.site.scrubbing import scrub_handler
 from littoral.site.settings import Settings
-from littoral.site.sockets import listen_linked, shown_folder, socket_folder
+from littoral.site.sockets import leave_sockets, listen_linked, shown_folder, socket_folder
 from littoral.site.upstream import upstream_of
 
 log = logging.getLogger("littoral.site")
@@ -50,6 +50,7 @@ async def compose(place: Place) -> None:
     above = upstream_of(place)
     base = await lay(place)
     sockets = socket_folder(settings.data_dir, "components")
+    place.part(partial(leave_sockets, settings.data_dir, sockets))
     shown = shown_folder(sockets)
     local = await open_local(base, sockets=shown)
     functions, things = local.functions, local.things

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
+import shutil
+import stat
 import tempfile
 from pathlib import Path
 
@@ -20,8 +24,24 @@ def socket_folder(data: Path, name: str) -> Path:
     if len(os.fsencode(folder)) <= LONGEST_PATH:
         return folder
     usual = tempfile.gettempdir()
-    short = usual if len(os.fsencode(usual)) <= LONGEST_PATH - 30 else "/tmp"  # noqa: S108 - made of this user alone
-    return Path(tempfile.mkdtemp(prefix=f"littoral-{name}-", dir=short))
+    short = usual if len(os.fsencode(usual)) <= LONGEST_PATH - 40 else "/tmp"  # noqa: S108 - made of this user alone
+    named = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]
+    chosen = Path(short) / f"littoral-{name}-{named}"  # the same after a place was killed: not one more for each start
+    with contextlib.suppress(FileExistsError):
+        chosen.mkdir(mode=0o700)
+    return chosen if _own(chosen) else Path(tempfile.mkdtemp(prefix=f"littoral-{name}-", dir=short))
+
+
+async def leave_sockets(data: Path, sockets: Path) -> None:
+    """When a place stops: nothing of it stays outside its data folder."""
+    if not sockets.is_relative_to(data):
+        shutil.rmtree(sockets, ignore_errors=True)
+
+
+def _own(folder: Path) -> bool:
+    """Whether nobody else made it, or may look into it."""
+    about = folder.lstat()
+    return stat.S_ISDIR(about.st_mode) and about.st_uid == os.geteuid() and not about.st_mode & 0o077
 
 
 def shown_folder(sockets: Path) -> Path:

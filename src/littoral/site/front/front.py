@@ -35,7 +35,7 @@ from littoral.site.front.door import Door
 from littoral.site.front.keyring import Keyring
 from littoral.site.front.process import FrontFailed, Process
 from littoral.site.settings import Settings
-from littoral.site.sockets import socket_folder
+from littoral.site.sockets import leave_sockets, socket_folder
 
 __all__ = ["Front", "FrontFailed", "find_caddy", "listen_front"]
 
@@ -158,8 +158,7 @@ class Front:
         self._pipeline.fetching.upstream.front = None
         for name in (ADMIN, DOOR, ORIGINS, VIEWERS, PROBE):
             (self._folder / name).unlink(missing_ok=True)
-        if self._folder != self._state.parent:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        await leave_sockets(self._state.parent, self._folder)
 
 
 async def listen_front(
