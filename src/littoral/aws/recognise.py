@@ -109,11 +109,12 @@ def _by_route(asked: Asked, service: str) -> str:
     if service == "s3" and path.count("/") == 2 and path.endswith("/"):
         path = path[:-1]  # "/bucket/" is the bucket
     found = routes.only_route(service, request.method, path)
-    if found is None and not asked.parts.query:
-        found = routes.bare_route(service, request.method, path, asked.parts.fields)
-    elif found is None:
-        names = {name.decode("latin-1") for name in asked.parts.fields}
-        found = routes.match(service, request.method, path, dict(asked.parts.query), names)
+    if found is None:
+        if asked.parts.query:
+            names = {name.decode("latin-1") for name in asked.parts.fields}
+            found = routes.match(service, request.method, path, dict(asked.parts.query), names)
+        else:
+            found = routes.bare_route(service, request.method, path, asked.parts.fields)
     if found is None:
         if service == "s3":
             raise ServiceError(

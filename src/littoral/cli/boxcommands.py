@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from littoral.cli import box, boxmoving, tiering
-from littoral.cli.flags import settings_flags, settings_of
+from littoral.cli.flags import settings_flags, settings_of, shows
 from littoral.cli.objectcommands import add_scrub, add_tier
 
 
@@ -74,9 +74,7 @@ def _looking(parts: Any) -> None:
     shown = parts.add_parser(
         "status", help="locked or not", description="Print how the box is. Exit code 1 when it does not answer."
     )
-    shown.add_argument("--json", action="store_true", help="as JSON")
-    settings_flags(shown)
-    shown.set_defaults(command=lambda options: box.status(settings_of(options), as_json=options.json))
+    shows(shown, box.status)
     add_scrub(parts, box.scrub)
     keys = parts.add_parser(
         "credentials", help="its access key and address", description="Print the credentials of an unlocked box."

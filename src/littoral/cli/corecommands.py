@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from littoral.cli import bundle, core, deploying, install
-from littoral.cli.flags import pair, settings_flags, settings_of, times
+from littoral.cli.flags import pair, settings_flags, settings_of, shows, times
 
 
 def add(commands: Any) -> None:
@@ -27,9 +27,7 @@ def add(commands: Any) -> None:
     )
     listed = parts.add_parser("components", help="components and their states", description="Print the components.")
     for each, command in ((shown, core.status), (listed, core.components)):
-        each.add_argument("--json", action="store_true", help="as JSON")
-        settings_flags(each)
-        each.set_defaults(command=lambda options, run=command: run(settings_of(options), as_json=options.json))
+        shows(each, command)
     read = parts.add_parser("logs", help="what a component said", description="Print a component's last lines.")
     read.add_argument("component", help="its name")
     read.add_argument("--lines", type=times, default=100, metavar="N", help="the last so many (default: 100)")
@@ -70,9 +68,7 @@ def _core_deployments(parts: Any) -> None:
     settings_flags(made)
     made.set_defaults(command=_deploy)
     listed = parts.add_parser("deployments", help="the last ten made here", description="Print local deployments.")
-    listed.add_argument("--json", action="store_true", help="as JSON")
-    settings_flags(listed)
-    listed.set_defaults(command=lambda options: deploying.deployments(settings_of(options), as_json=options.json))
+    shows(listed, deploying.deployments)
     ended = parts.add_parser("cancel", help="a local deployment that waits", description="Cancel one that waits.")
     ended.add_argument("deployment", help="its id")
     settings_flags(ended)

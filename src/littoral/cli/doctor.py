@@ -9,7 +9,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from littoral.cli.flags import settings_flags, settings_of
+from littoral.cli.flags import shows
 from littoral.site.settings import Loaded
 
 OFF = "switched off: --insecure-no-sandbox"
@@ -57,6 +57,4 @@ def add(commands: Any) -> None:
         description="Run a function and print which layers keep it apart from the place and from other functions, and "
         "whether components, models and training jobs are kept apart; exit code 1 where a layer of functions is not.",
     )
-    command.add_argument("--json", action="store_true", help="as JSON")
-    settings_flags(command)
-    command.set_defaults(command=lambda options: run(settings_of(options), as_json=options.json))
+    shows(command, run)

@@ -45,6 +45,13 @@ def settings_flags(parser: Parser, *, shown: bool = False) -> None:
     parser.make_flags = partial(_make_flags, shown=shown)
 
 
+def shows(parser: Parser, run: Callable[..., int]) -> None:
+    """It prints what ``run`` finds, for people or (``--json``) for programs."""
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    settings_flags(parser)
+    parser.set_defaults(command=lambda options: run(settings_of(options), as_json=options.json))
+
+
 def _make_flags(parser: argparse.ArgumentParser, *, shown: bool) -> None:
     others = None if shown else "and every other setting of a place: littoral up --help"
     flags = parser.add_argument_group("settings", others)

@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from littoral.cli.asking import Failed, ask
-from littoral.cli.flags import settings_flags, settings_of
+from littoral.cli.flags import shows
 from littoral.cli.table import aligned
 from littoral.site.settings import Loaded
 
@@ -51,6 +51,4 @@ def add(commands: Any) -> None:
         description="Print the edge locations of a region: whether each is current, behind or lost, and which "
         "function versions it holds.",
     )
-    command.add_argument("--json", action="store_true", help="as JSON")
-    settings_flags(command)
-    command.set_defaults(command=lambda options: run(settings_of(options), as_json=options.json))
+    shows(command, run)

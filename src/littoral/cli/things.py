@@ -11,7 +11,7 @@ from typing import Any, Final, TextIO
 from urllib.parse import urlencode
 
 from littoral.cli.asking import Failed, address, ask
-from littoral.cli.flags import seconds, settings_flags, settings_of, times
+from littoral.cli.flags import seconds, settings_flags, settings_of, shows, times
 from littoral.cli.table import aligned
 from littoral.cli.watching import Look, difference, line, screen
 from littoral.site.settings import Loaded
@@ -133,6 +133,4 @@ def add(commands: Any) -> None:
         )
     )
     connected = parts.add_parser("clients", help="who is connected", description="Print who is connected.")
-    connected.add_argument("--json", action="store_true", help="as JSON")
-    settings_flags(connected)
-    connected.set_defaults(command=lambda options: clients(settings_of(options), as_json=options.json))
+    shows(connected, clients)

@@ -18,7 +18,7 @@ from typing import Any
 from littoral import __version__
 from littoral.core import deploymenterrors as errors
 from littoral.core.applying import Applying, Failed
-from littoral.core.document import SHADOW, Status, reported
+from littoral.core.document import SHADOW, Status, reported, status_details
 from littoral.core.fleetstatus.message import Component, Trigger
 from littoral.core.fleetstatus.service import FleetStatusService
 from littoral.core.ipc.ports import Details
@@ -233,12 +233,7 @@ def _information(order: Order, outcome: Outcome) -> dict[str, Any]:
     """Of a deployment that has ended, as the fleet status tells it."""
     return {
         "status": outcome.status,
-        "statusDetails": {
-            "detailedStatus": outcome.detail,
-            "failureCause": outcome.reason or None,
-            "errorStack": list(outcome.stack) or None,
-            "errorTypes": list(errors.types_of(outcome.stack)) or None,
-        },
+        "statusDetails": status_details(outcome.reason, outcome.detail, outcome.stack),
         "fleetConfigurationArnForStatus": order.deployment.arn,
         "deploymentId": order.deployment.deployment_id,
         "unchangedRootComponents": [],

@@ -129,6 +129,16 @@ def _component(each: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def status_details(reason: str, detail: str | None, stack: Sequence[str]) -> dict[str, Any]:
+    """How a deployment has ended, and why."""
+    return {
+        "detailedStatus": detail or None,
+        "failureCause": reason or None,
+        "errorStack": list(stack) or None,
+        "errorTypes": list(types_of(stack)) or None,
+    }
+
+
 def reported(
     arn: str,
     status: Status | None,
@@ -142,12 +152,7 @@ def reported(
         "ggcVersion": version,
         "fleetConfigurationArnForStatus": arn,
         "status": status,
-        "statusDetails": {
-            "detailedStatus": detail or None,
-            "failureCause": reason or None,
-            "errorStack": list(stack) or None,
-            "errorTypes": list(types_of(stack)) or None,
-        },
+        "statusDetails": status_details(reason, detail, stack),
         "components": None,  # which, with the platform, an earlier version of Littoral wrote
         "platform": None,
     }

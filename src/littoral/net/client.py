@@ -18,7 +18,6 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -26,7 +25,7 @@ from types import TracebackType
 from urllib.parse import urlsplit
 
 from littoral.net.connecting import connected
-from littoral.net.exchange import ClientConnection, OnInterim
+from littoral.net.exchange import ClientConnection, OnInterim, RequestBody
 from littoral.net.failures import BadResponse, ConnectFailed, Disconnected, RequestFailed, Timeout
 from littoral.net.message import Body, Headers
 from littoral.net.tls import client_context
@@ -40,12 +39,12 @@ __all__ = [
     "Disconnected",
     "HttpClient",
     "OnInterim",
+    "RequestBody",
     "RequestFailed",
     "Timeout",
 ]
 
 Idle = deque[ClientConnection]
-RequestBody = bytes | AsyncIterator[bytes] | AsyncIterator[memoryview] | Body | None
 UNIX = -1  # as a port: the host is the path of a Unix socket
 _IDEMPOTENT = frozenset(("GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"))
 

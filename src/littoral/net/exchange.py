@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 
 OnInterim = Callable[[int, Headers], None]
+Flow = AsyncIterator[bytes] | AsyncIterator[memoryview] | Body
+RequestBody = bytes | Flow | None
 COPIED = 64 * 1024  # bytes of a body that go with their head
 
 
@@ -67,7 +69,7 @@ class ClientConnection(Paced):
         self,
         method: str,
         head: bytes,
-        body: bytes | AsyncIterator[bytes] | AsyncIterator[memoryview] | Body | None,
+        body: RequestBody,
         length: int | None,
         timeout: float,
         *,
@@ -148,7 +150,7 @@ class ClientConnection(Paced):
             upload.cancel()
             await asyncio.gather(upload, return_exceptions=True)
 
-    async def _send(self, body: AsyncIterator[bytes] | AsyncIterator[memoryview] | Body, length: int | None) -> None:
+    async def _send(self, body: Flow, length: int | None) -> None:
         """The request body, paced by the server. An iterator's own failure becomes the request's."""
         sent = 0
         try:

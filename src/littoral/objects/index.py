@@ -252,28 +252,22 @@ class Index(TierRows, ReplicationRows):
 
     async def set_tags(self, stored: Stored, tags: Tags, now: float) -> None:
         """Raises NoSuchKey where the object has gone or been replaced meanwhile."""
+        await self._change(stored, "tags", dump_tags(tags), tags, now)
+
+    async def set_acl(self, stored: Stored, acl: Acl | None, now: float) -> None:
+        """Raises NoSuchKey where the version has gone."""
+        await self._change(stored, "facts", replace(stored.facts, acl=acl).dump(), stored.tags, now)
+
+    async def _change(self, stored: Stored, column: str, value: str | None, tags: Tags, now: float) -> None:
+        """That replicas follow; ``tags`` are those that it has from now on."""
 
         def work(connection: apsw.Connection) -> None:
             held = bucket_state(connection, stored.bucket)
-            _update(connection, stored, "tags", dump_tags(tags))
+            _update(connection, stored, column, value)
             queue_change(connection, held.replication, stored, tags, now)
 
         await self._write(work)
         self._after(stored.bucket, (), told=False)
-
-    async def set_acl(self, stored: Stored, acl: Acl | None, now: float) -> None:
-        """Raises NoSuchKey where the version has gone."""
-
-        def work(connection: apsw.Connection) -> None:
-            held = bucket_state(connection, stored.bucket)
-            _update(connection, stored, "facts", replace(stored.facts, acl=acl).dump())
-            queue_change(connection, held.replication, stored, stored.tags, now)
-
-        await self._write(work)
-        self._after(stored.bucket, (), told=False)
-
-    async def _set(self, stored: Stored, column: str, value: str | bytes | None) -> None:
-        await self._write(lambda connection: _update(connection, stored, column, value))
 
     async def set_lock(self, stored: Stored, change: Callable[[Lock], Lock], now: float) -> None:
         """``change`` is asked in the transaction, and may refuse. Raises NoSuchKey where the version has gone."""
@@ -318,7 +312,7 @@ class Index(TierRows, ReplicationRows):
 
     async def mend_row(self, stored: Stored, data: bytes) -> None:
         """The bytes of an object in the index, as they were. Raises NoSuchKey."""
-        await self._set(stored, "inline", data)
+        await self._write(lambda connection: _update(connection, stored, "inline", data))
 
     # ------------------------------------------------------------------------------------------- the outbox
 

@@ -20,6 +20,7 @@ from littoral.store import strides
 from littoral.store.contract import BlobWriter
 from littoral.store.frames import Sealer
 from littoral.store.strides import STRIDE
+from littoral.store.waiting import until_done
 
 PUT_LIMIT = 5 * 1024**3  # bytes in one PutObject or UploadPart
 RING = 3  # strides of one body: one is filled, one hashed, one waits for that
@@ -105,19 +106,14 @@ class Pouring:
         underway = [hashed for _, hashed in self._leaving]
         if self._writing is not None:
             underway.append(self._writing)
-        cancelled = False
-        while left := [each for each in underway if not each.done()]:
-            try:
-                await asyncio.wait(left)
-            except asyncio.CancelledError:
-                cancelled = True
-        for each in underway:
-            if not each.cancelled():
-                each.exception()  # known to whoever waited for it, or nobody's concern after what broke off before
-        for stride in {id(each): each for each in (self._filling, *(each for each, _ in self._leaving))}.values():
-            strides.give(stride)
-        if cancelled:
-            raise asyncio.CancelledError
+        try:
+            await until_done(underway)
+        finally:
+            for each in underway:
+                if not each.cancelled():
+                    each.exception()  # known to whoever waited for it, or nobody's concern after what broke off before
+            for stride in {id(each): each for each in (self._filling, *(each for each, _ in self._leaving))}.values():
+                strides.give(stride)
 
     async def _written(self) -> None:
         if self._writing is not None:

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from littoral.core.modelserver.ports import ModelFile, NotServed
-from littoral.models.registry.onnxfile import Tensor, inspect
+from littoral.models.registry.onnxfile import inspect
 from littoral.models.registry.refusal import Untrue
 from littoral.models.registry.signing import check_file
 from littoral.models.serving.answers import Answer, Artifact, Ask, CannotServe
+from littoral.models.serving.offering import Tensors
 from littoral.models.serving.process import Limits
 from littoral.models.serving.server import Server
 from littoral.site.modelroom import confined, unconfined
+
+
+@dataclass(slots=True)
+class _Known:
+    file: ModelFile  # where that digest is now
+    artifact: Artifact
+    tensors: Tensors | None = None
 
 
 class CoreModels:
@@ -28,9 +37,7 @@ class CoreModels:
         self._limits = limits
         self._confine = confined if sandbox else unconfined
         self._server: Server | None = None
-        self._known: dict[str, Artifact] = {}  # by digest
-        self._tensors: dict[str, tuple[Sequence[Tensor], Sequence[Tensor]]] = {}
-        self._files: dict[str, ModelFile] = {}  # where the file of a digest is now
+        self._known: dict[str, _Known] = {}  # by digest
 
     async def load(self, file: ModelFile) -> None:
         try:
@@ -52,11 +59,9 @@ class CoreModels:
 
     async def keep(self, digests: Collection[str]) -> None:
         for digest in self._known.keys() - set(digests):
-            artifact = self._known.pop(digest)
-            del self._files[digest]
-            self._tensors.pop(digest, None)
+            known = self._known.pop(digest)
             if self._server is not None:
-                self._server.unload(artifact.key, CannotServe("gone", "the model is not deployed any more"))
+                self._server.unload(known.artifact.key, CannotServe("gone", "the model is not deployed any more"))
         if not self._known:
             await self.close()
 
@@ -73,23 +78,29 @@ class CoreModels:
 
     def artifact(self, file: ModelFile) -> Artifact:
         """Raises OSError."""
-        self._files[file.sha256] = file
-        if file.sha256 not in self._known:
-            size = file.path.stat().st_size
-            self._known[file.sha256] = Artifact(file.sha256, size, partial(self._read, file.sha256))
-        return self._known[file.sha256]
+        return self._of(file).artifact
 
-    async def tensors(self, file: ModelFile) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+    async def tensors(self, file: ModelFile) -> Tensors:
         """What goes in and comes out. Raises CannotServe."""
-        self.artifact(file)
-        if file.sha256 not in self._tensors:
-            known = await asyncio.to_thread(inspect, await self._read(file.sha256))
-            self._tensors[file.sha256] = known.inputs, known.outputs
-        return self._tensors[file.sha256]
+        known = self._of(file)
+        if known.tensors is None:
+            seen = await asyncio.to_thread(inspect, await self._read(file.sha256))
+            known.tensors = seen.inputs, seen.outputs
+        return known.tensors
+
+    def _of(self, file: ModelFile) -> _Known:
+        """Raises OSError."""
+        known = self._known.get(file.sha256)
+        if known is None:
+            size = file.path.stat().st_size
+            known = _Known(file, Artifact(file.sha256, size, partial(self._read, file.sha256)))
+            self._known[file.sha256] = known
+        known.file = file
+        return known
 
     async def _read(self, sha256: str) -> bytes:
         """Raises CannotServe."""
-        file = self._files[sha256]
+        file = self._known[sha256].file
         try:
             await asyncio.to_thread(self._check, file)
             data, digest = await asyncio.to_thread(_whole, file.path)

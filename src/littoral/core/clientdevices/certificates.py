@@ -82,7 +82,11 @@ class BrokerCertificates:
             self._task = None
 
     def issue(self) -> ServerCertificate:
-        return self._place.issue(self._hosts, self._settings.lasts if self._settings is not None else None)
+        return self._place.issue(self._hosts, self._lasts)
+
+    @property
+    def _lasts(self) -> float | None:
+        return self._settings.lasts if self._settings is not None else None
 
     def listen(self, told: Told) -> Callable[[], None]:
         """Told of each certificate that takes the place of another; what is returned ends it."""
@@ -123,8 +127,7 @@ class BrokerCertificates:
 
     def _renew(self, hosts: Collection[str]) -> None:
         self._hosts, self._made = frozenset(hosts), self._clock()
-        lasts = self._settings.lasts if self._settings is not None else None
-        self._place.show(self._hosts, lasts)
+        self._place.show(self._hosts, self._lasts)
         log.info("the broker shows a new certificate, also for %s", ", ".join(sorted(self._hosts)) or "nobody else")
         for told in list(self._listeners):
             told(self.issue())

@@ -52,7 +52,7 @@ class Which:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    port: int
+    port: int | None  # None: the broker's own
     ipv4: Which
     ipv6: Which
 
@@ -61,8 +61,9 @@ def settings_of(configuration: Mapping[str, Any]) -> Settings:
     """Raises BadComponent."""
     if unknown := set(configuration) - {"defaultPort", *_FLAGS}:
         raise BadComponent(f"{NAME}: {', '.join(sorted(unknown))} is not served by Littoral's cores")
-    port = configuration.get("defaultPort", 8883)
-    if isinstance(port, bool) or not isinstance(port, int) or not 0 < port < 65536:
+    port = configuration.get("defaultPort")
+    given = "defaultPort" in configuration
+    if given and (isinstance(port, bool) or not isinstance(port, int) or not 0 < port < 65536):
         raise BadComponent(f"{NAME}: defaultPort must be a port")
     said = {name: str(configuration.get(name, default)).lower() for name, default in _FLAGS.items()}
     for name, each in said.items():
@@ -107,37 +108,35 @@ class IpDetector:
         self._telling = telling
         self._link = link
         self._place = place
-        self._configuration: Mapping[str, Any] | None = None
+        self._settings: Settings | None = None
         self._told: Sequence[str] | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def play(self, configuration: Mapping[str, Any] | None) -> None:
-        if configuration == self._configuration:
+        settings = None if configuration is None else settings_of(configuration)
+        if settings == self._settings:
             return
         await self.close()
-        self._configuration = configuration
-        if configuration is not None:
-            self._task = asyncio.create_task(self._follow())
+        self._settings = settings
+        if settings is not None:
+            self._task = asyncio.create_task(self._follow(settings))
 
     async def close(self) -> None:
-        self._configuration = self._told = None
+        self._settings = self._told = None
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
 
-    async def _follow(self) -> None:
+    async def _follow(self, settings: Settings) -> None:
         while True:
             await self._link.connected()
-            await self._tell()
+            await self._tell(settings)
             await asyncio.sleep(EVERY)
 
-    async def _tell(self) -> None:
-        assert self._configuration is not None
-        wanted = settings_of(self._configuration)
-        found = addresses(wanted.ipv4, wanted.ipv6)
+    async def _tell(self, settings: Settings) -> None:
+        found = addresses(settings.ipv4, settings.ipv6)
         if found == self._told:
             return
-        port = wanted.port if "defaultPort" in self._configuration else self._place.port
-        if await self._telling.addresses(found, port):
+        if await self._telling.addresses(found, settings.port or self._place.port):
             self._told = found

@@ -136,8 +136,13 @@ class LocalOrders:
 
     async def finished(self, outcome: Outcome) -> None:
         known = self.get(outcome.order)
-        done = replace(known, status=outcome.status, detail=outcome.detail or "", reason=outcome.reason)
-        done = replace(done, stack=tuple(outcome.stack))
+        done = replace(
+            known,
+            status=outcome.status,
+            detail=outcome.detail or "",
+            reason=outcome.reason,
+            stack=tuple(outcome.stack),
+        )
         try:
             await self._changed(done)
         except StoreError as problem:  # after a restart it is found to be active, or fails again

@@ -122,7 +122,7 @@ class Firewall:
         if self._exempt is not None and self._exempt in dict(request.headers.raw):
             return onward(request)
         if acl.needs_body and (not bodyless or (acl.rules.long and view.is_long())):
-            return self._at_length(guard, request, onward, refuse)
+            return self._at_length(guard, request, onward, refuse, bodyless=bodyless)
         verdict = acl.judge(view, known)
         self._note(guard, view, verdict)
         if verdict.reply is not None:
@@ -203,11 +203,13 @@ class Firewall:
             found = self.guards.get(name)
         return found
 
-    async def _at_length(self, guard: Guard, request: Request, onward: Onward, refuse: Refuse) -> Answer:
-        acl, body = guard.acl, request.body
+    async def _at_length(
+        self, guard: Guard, request: Request, onward: Onward, refuse: Refuse, *, bodyless: bool
+    ) -> Answer:
+        acl = guard.acl
         start, whole = b"", True
-        if not (isinstance(body, BytesBody) and not body.data):
-            request.body = read = Reread(body)
+        if not bodyless:
+            request.body = read = Reread(request.body)
             start, whole = await read.begin(acl.body_limit), read.whole
         view = View(request, self._clock(), acl.slots, start, truncated=not whole)
         is_long = len(start) >= LONG or view.is_long()

@@ -95,7 +95,7 @@ class Reading:
         """Of the value that was read last."""
         above = self._above
         while len(above) < len(self._stack):
-            above.append((above[-1] if above else "") + _step(self._stack[len(above) - 1]))
+            above.append(above[-1] + _step(self._stack[len(above) - 1]))
         return above[-1] + _step(self._stack[-1]) if self._stack else ""
 
 

@@ -18,6 +18,7 @@ from littoral.objects.lifecycle import expiration
 from littoral.objects.versions import check_version
 from littoral.store.contract import NotFound
 
+Found = tuple[Stored, Span, bytes | None]  # with the object's data key
 LAST_ATTEMPT = (False, False, True)  # an object may be overwritten between index and shelf
 
 
@@ -63,7 +64,7 @@ class ReadOperations(Operations):
             Expires=response_expires,
         )
 
-        def find() -> tuple[Stored, Span, bytes | None]:
+        def find() -> Found:
             stored, span = self._found(bucket, key, version_id, conditions, range, part_number)
             return stored, span, self._keys.opened(stored.facts.encryption, customer)
 
@@ -73,24 +74,26 @@ class ReadOperations(Operations):
             output["Body"] = body
             return output
 
-        stored, span, data_key = find()
+        found = stored, span, data_key = find()
         at_hand = self._shelf.at_hand(stored.content, span, data_key)
         if at_hand is not None:
             return answer(stored, span, at_hand)
-        return self._from_shelf(find, answer)
+        return self._from_shelf(found, find, answer)
 
     async def _from_shelf(
         self,
-        find: Callable[[], tuple[Stored, Span, bytes | None]],
+        found: Found,
+        find: Callable[[], Found],
         answer: Callable[[Stored, Span, ResponseBody], Output],
     ) -> Output:
         for last in LAST_ATTEMPT:
-            stored, span, data_key = find()
+            stored, span, data_key = found
             try:
                 return answer(stored, span, await self._shelf.body(stored.content, span, data_key))
             except NotFound as problem:
                 if last:
                     raise error("InternalError", "The object's bytes are not where the index says") from problem
+            found = find()
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     @operation(harmless={"RequestPayer"})

@@ -29,6 +29,7 @@ from littoral.store.embedded.past import NewFile
 from littoral.store.embedded.sealing import HEAD, BlobSeal, span
 from littoral.store.embedded.sums import BLOCK, Summing, Sums
 from littoral.store.frames import CannotOpen, Opener, Sealer
+from littoral.store.waiting import until_done
 from littoral.store.whole import WholeBlobs
 
 CHUNK = 1024 * 1024  # of whole blocks
@@ -191,15 +192,10 @@ class EmbeddedBlobWriter:
 
 
 async def _to_the_end(step: Callable[..., None], *arguments: object) -> None:
-    """In a thread; a cancelled caller goes only when that has let go of the file, however often it is cancelled."""
+    """In a thread; a cancelled caller goes only when that has let go of the file."""
     running = asyncio.ensure_future(asyncio.to_thread(step, *arguments))
-    try:
-        await asyncio.shield(running)
-    except asyncio.CancelledError:
-        while not running.done():
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait([running])
-        raise
+    await until_done([running])
+    running.result()
 
 
 def remove_orphans(database: Database, folder: Path) -> None:
