@@ -29,7 +29,7 @@ from littoral.models.serving.process import Limits
 from littoral.net.listen import listen_stream
 from littoral.protocols.mqtt.encode import encode
 from littoral.protocols.mqtt.packets import Connect, Filter, Publish, Subscribe
-from littoral.site.capabilities import CoreBroker
+from littoral.site.capabilities.core import CoreBroker
 from littoral.site.coremodels import CoreModels
 from littoral.things.access import OpenAccess
 from littoral.things.broker import Broker

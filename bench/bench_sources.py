@@ -21,7 +21,7 @@ import uvloop
 from littoral.aws.service import Call, Principal
 from littoral.functions import Functions
 from littoral.net.message import BytesBody, Headers, Peer, Request
-from littoral.site.capabilities import StreamSource
+from littoral.site.capabilities.sources import StreamSource
 from littoral.store.embedded import EmbeddedStore
 from littoral.streams import StreamStore
 

@@ -18,7 +18,7 @@ from littoral.core.runtime import Core, CoreSettings
 from littoral.functions import Functions, FunctionSettings
 from littoral.models.serving.process import Limits
 from littoral.net.listen import listen_stream
-from littoral.site.capabilities import CoreBroker, CoreFunctions
+from littoral.site.capabilities.core import CoreBroker, CoreFunctions
 from littoral.site.coremodels import CoreModels
 from littoral.site.sockets import socket_folder
 from littoral.store.documents import Documents

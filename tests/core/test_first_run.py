@@ -4,7 +4,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from littoral.aws.invoke import Invocation
-from littoral.site.capabilities import CoreFunctions
+from littoral.site.capabilities.core import CoreFunctions
 
 
 def test_what_first_runs_is_told_of_once() -> None:

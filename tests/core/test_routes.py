@@ -13,7 +13,7 @@ from littoral.core.recipe import EventSource
 from littoral.core.routes import Routes
 from littoral.core.spool import Spool
 from littoral.core.waiting import PREFIX
-from littoral.site.capabilities import CoreBroker
+from littoral.site.capabilities.core import CoreBroker
 from littoral.store.embedded import EmbeddedStore
 from littoral.things.access import OpenAccess
 from littoral.things.broker import Broker

@@ -36,7 +36,8 @@ from littoral.net.tls import client_context, server_context
 from littoral.objects import Objects
 from littoral.secrets import SecretStore
 from littoral.site.artifactblocks import blocks_handler
-from littoral.site.capabilities import ComponentObjects, CoreBroker, CoreFunctions, GroupDeployments
+from littoral.site.capabilities.core import CoreBroker, CoreFunctions
+from littoral.site.capabilities.greengrass import ComponentObjects, GroupDeployments
 from littoral.site.coremodels import CoreModels
 from littoral.site.registry import CORE_DEVICES, thing_groups_handler
 from littoral.site.sockets import leave_sockets, shown_folder, socket_folder

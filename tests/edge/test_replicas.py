@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 from littoral.edge.edgefunctions import refusal
 from littoral.edge.feed import replicated, sites
 from littoral.functions import Functions
-from littoral.site.capabilities import EdgeFunctions
+from littoral.site.capabilities.edge import EdgeFunctions
 from littoral.store.embedded import EmbeddedStore
 from tests.edge.place import behaving
 from tests.edge.test_control import Location, Place, config, refused, region

@@ -19,7 +19,8 @@ import pytest_asyncio
 
 from littoral.aws.service import ServiceError
 from littoral.functions import Functions, FunctionSettings
-from littoral.site.capabilities import StreamSink, StreamSource
+from littoral.site.capabilities.functions import StreamSink
+from littoral.site.capabilities.sources import StreamSource
 from littoral.store.embedded import EmbeddedStore
 from littoral.streams import StreamStore
 from tests.functions.deploy import ROLE, Place, call
@@ -518,7 +519,7 @@ KILLED = """
 import asyncio, sys
 from pathlib import Path
 from littoral.functions import Functions, FunctionSettings
-from littoral.site.capabilities import StreamSource
+from littoral.site.capabilities.sources import StreamSource
 from littoral.store.embedded import EmbeddedStore
 from littoral.streams import StreamStore
 

@@ -17,7 +17,9 @@ from botocore.config import Config
 
 from littoral.functions import Functions
 from littoral.schedules import Schedules
-from littoral.site.capabilities import ScheduleTargets, StreamSink, StreamSource
+from littoral.site.capabilities.functions import StreamSink
+from littoral.site.capabilities.schedules import ScheduleTargets
+from littoral.site.capabilities.sources import StreamSource
 from littoral.store.embedded import EmbeddedStore
 from littoral.streams import StreamStore
 from tests.support.served import Served, served

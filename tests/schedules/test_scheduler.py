@@ -20,7 +20,7 @@ from botocore.exceptions import ClientError
 from littoral.aws.service import ServiceError
 from littoral.functions import Functions
 from littoral.schedules import Schedules
-from littoral.site.capabilities import ScheduleTargets
+from littoral.site.capabilities.schedules import ScheduleTargets
 from littoral.store.embedded import EmbeddedStore
 from littoral.streams import StreamStore
 from tests.functions.deploy import PYTHON, ROLE, call, zip_of
@@ -337,7 +337,7 @@ import asyncio, os, signal, sys
 from pathlib import Path
 from littoral.functions import Functions
 from littoral.schedules import Schedules
-from littoral.site.capabilities import ScheduleTargets
+from littoral.site.capabilities.schedules import ScheduleTargets
 from littoral.store.embedded import EmbeddedStore
 from littoral.streams import StreamStore
 from tests.functions.deploy import call

@@ -11,8 +11,8 @@ from littoral.site.settings import TABLE, Loaded, Row
 INTRODUCTION = """\
 # Settings
 
-Made by `littoral settings --markdown`; a test fails when this page and the table in `src/littoral/site/settings.py`
-differ.
+Made by `littoral settings --markdown`; a test fails when this page and the table in
+`src/littoral/site/settings/table.py` differ.
 
 A value comes from the first of: its flag, its variable, its key in the TOML file, its default. The file is `--config
 FILE` (or `LITTORAL_CONFIG`), else `$XDG_CONFIG_HOME/littoral/littoral.toml` where there is one. A key of the file that

@@ -20,7 +20,7 @@ from littoral.core.runtime import Core, CoreSettings
 from littoral.net.message import Request, Response
 from littoral.net.pki import write_private
 from littoral.site.basic import signed_or_basic
-from littoral.site.capabilities import CoreBroker, CoreFunctions
+from littoral.site.capabilities.core import CoreBroker, CoreFunctions
 from littoral.site.clientdevices import CoreClients
 from littoral.site.confining import ControlGroups
 from littoral.site.console.core import PATH as PAGE

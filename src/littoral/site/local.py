@@ -9,19 +9,10 @@ from typing import TYPE_CHECKING, Any
 from littoral.functions import EventSource, Functions, FunctionSettings
 from littoral.objects import Objects
 from littoral.schedules import Schedules
-from littoral.site.capabilities import (
-    JobObjects,
-    ObjectCode,
-    RuleLogs,
-    RuleObjects,
-    RuleStreams,
-    RuleTables,
-    ScheduleTargets,
-    StreamSink,
-    StreamSource,
-    TableSource,
-    TopicSink,
-)
+from littoral.site.capabilities.functions import ObjectCode, StreamSink, TopicSink
+from littoral.site.capabilities.schedules import ScheduleTargets
+from littoral.site.capabilities.sources import StreamSource, TableSource
+from littoral.site.capabilities.things import JobObjects, RuleLogs, RuleObjects, RuleStreams, RuleTables
 from littoral.site.eventbus import CoreTelemetry, ObjectEvents
 from littoral.site.foundation import Foundation
 from littoral.site.objectstorage import object_blobs, replicate

@@ -29,13 +29,12 @@ from littoral.site.artifactblocks import blocks_handler
 from littoral.site.boxcarrying import Carriers
 from littoral.site.boxjobs import PATH as BOX_JOBS
 from littoral.site.boxjobs import BoxBuckets, steps_handler
-from littoral.site.capabilities import (
+from littoral.site.capabilities.edge import EdgeFunctions, ImportedObjects
+from littoral.site.capabilities.greengrass import (
     ComponentFunctions,
     ComponentObjects,
     DeploymentShadows,
-    EdgeFunctions,
     GroupDeployments,
-    ImportedObjects,
 )
 from littoral.site.clientdevices import discovery
 from littoral.site.firewalllogs import FirewallLogs

@@ -1,170 +1,40 @@
-"""Settings of a place: one table, read once at the rim, passed down.
-
-Owns: the table (the fields of ``Settings``), where a value may come from and what is said when it is wrong. Knows no
-capability. A value comes from, first found wins::
-
-    flag --edge-port  >  variable LITTORAL_EDGE_PORT  >  edge_port in the TOML file  >  default
-
-The TOML file is ``--config FILE`` (``LITTORAL_CONFIG``), else ``$XDG_CONFIG_HOME/littoral/littoral.toml`` if there.
-A key that is no setting is an error, not a surprise. ``littoral settings`` prints what holds and where it came from,
-``littoral settings --markdown`` the table of docs/settings.md.
-"""
+"""The table of settings: the fields of ``Settings``, each with its kind, default and meaning."""
 
 from __future__ import annotations
 
-import configparser
 import dataclasses
-import re
-import tomllib
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from littoral.net.limits import Limits
 from littoral.protocols.shield import ClientLimits
-
-KINDS = ("", "region", "edge", "core", "box")  # "" is a region with an edge location
-
-
-class SettingsError(Exception):
-    """A setting that cannot hold; the message is one line for a person."""
-
-
-# ------------------------------------------------------------------------------ types: text or TOML value in
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A type of setting: its name in the documentation and how a value is read (``ValueError``: what it must be)."""
-
-    shown: str
-    read: Callable[[Any], Any]
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    raise ValueError("must be text")
-
-
-def _matching(pattern: str, meaning: str) -> Callable[[Any], str]:
-    def read(value: Any) -> str:
-        if not isinstance(value, str) or not re.fullmatch(pattern, value):
-            raise ValueError(f"must be {meaning}")
-        return value
-
-    return read
-
-
-def _port(value: Any) -> int | None:
-    if value == "off" or value is False:
-        return None
-    return _integer(0, 65535, "a port number from 0 (any free one) to 65535, or off")(value)
-
-
-def _integer(least: int, most: int, meaning: str) -> Callable[[Any], int]:
-    def read(value: Any) -> int:
-        number = int(value) if isinstance(value, str) and re.fullmatch(r"[0-9]{1,18}", value) else value
-        if not isinstance(number, int) or isinstance(number, bool) or not least <= number <= most:
-            raise ValueError(f"must be {meaning}")
-        return number
-
-    return read
-
-
-def _seconds(value: Any) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = -1.0
-    if isinstance(value, bool) or not 0 <= number < 1e9:
-        raise ValueError("must be a number of seconds, 0 or more")
-    return number
-
-
-def _switch(value: Any) -> bool:
-    if value in (True, "on", "true"):
-        return True
-    if value in (False, "off", "false"):
-        return False
-    raise ValueError("must be on or off")
-
-
-def _choice(*words: str) -> Callable[[Any], str]:
-    def read(value: Any) -> str:
-        if value not in words:
-            raise ValueError(f"must be one of {', '.join(word for word in words if word)}")
-        return str(value)
-
-    return read
-
-
-def _path(value: Any) -> Path:
-    if not isinstance(value, str) or not value:
-        raise ValueError("must be a path")
-    return Path(value).expanduser().absolute()
-
-
-def _directory(value: Any) -> str:
-    parts = urlsplit(_text(value))
-    if parts.scheme != "https" or not parts.hostname:
-        raise ValueError("must be the https:// URL of an ACME directory")
-    return str(value)
-
-
-def _url(value: Any) -> str:
-    try:
-        parts = urlsplit(_text(value))
-        valid = parts.scheme in ("http", "https", "mqtts") and bool(parts.hostname) and parts.username is None
-        valid = valid and (parts.port is None or parts.port > 0) and parts.path in ("", "/")
-    except ValueError:
-        valid = False
-    if not valid:
-        raise ValueError("must be a URL such as http://region.example:4566 or mqtts://region.example:8883")
-    return str(value).rstrip("/")
-
-
-def _bucket(value: Any) -> str:
-    if not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9/_.-]{0,200})?", _text(value)):
-        raise ValueError("must be s3://BUCKET or s3://BUCKET/PREFIX")
-    return str(value).rstrip("/")
-
-
-def _replicas(value: Any) -> tuple[tuple[str, str], ...]:
-    found = [each.strip().partition("=") for each in _text(value).split(",") if each.strip()]
-    if not all(re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", name) for name, _, _ in found):
-        raise ValueError("must be BUCKET=PROFILE, more of them behind commas")
-    return tuple((name, profile) for name, _, profile in found)
-
-
-TEXT = Kind("text", _text)
-NAME = Kind("name", _matching(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}", "1-128 letters, digits, - or _"))
-MODELS_KEY = Kind("key", _matching(r"[A-Za-z0-9+/]{43}=", "a key as `littoral models show` says it, in base64"))
-REGION = Kind("AWS region", _matching(r"[a-z]{2}(-[a-z]+)+-[0-9]{1,2}", "a region name such as us-east-1"))
-ACCOUNT = Kind("AWS account", _matching(r"[0-9]{12}", "twelve digits"))
-HOST = Kind("host or IP address", _matching(r"[A-Za-z0-9.:_-]{1,253}", "a host name or IP address"))
-PORT = Kind("port or off", _port)
-COUNT = Kind("number", _integer(1, 1_000_000, "a number from 1 to 1000000"))
-MEBIBYTES = Kind("number", _integer(0, 10**9, "a number up to 1000000000"))
-SECONDS = Kind("seconds", _seconds)
-SWITCH = Kind("on or off", _switch)
-PATH = Kind("path", _path)
-URL = Kind("URL", _url)
-REPLICAS = Kind("BUCKET=PROFILE, …", _replicas)
-BUCKET = Kind("s3://BUCKET/PREFIX", _bucket)
-LEVEL = Kind("debug, info, warning or error", _choice("debug", "info", "warning", "error"))
-FORMAT = Kind("text or json", _choice("text", "json"))
-PROFILE = Kind("aws or mqtt", _choice("aws", "mqtt"))
-ERROR_STATUS = Kind("503 or 500", _choice("503", "500"))
-DEFAULTS = Kind("closed or classic", _choice("closed", "classic"))
-FRONT = Kind("auto, caddy or off", _choice("auto", "caddy", "off"))
-DIRECTORY = Kind("URL", _directory)
-PLACE = Kind("region, edge, core or box", _choice(*KINDS))
-
-
-# ------------------------------------------------------------------------------------------------ the table
+from littoral.site.settings.kinds import (
+    ACCOUNT,
+    BUCKET,
+    COUNT,
+    DEFAULTS,
+    DIRECTORY,
+    ERROR_STATUS,
+    FORMAT,
+    FRONT,
+    HOST,
+    LEVEL,
+    MEBIBYTES,
+    MODELS_KEY,
+    NAME,
+    PATH,
+    PLACE,
+    PORT,
+    PROFILE,
+    REGION,
+    REPLICAS,
+    SECONDS,
+    SWITCH,
+    TEXT,
+    URL,
+    Kind,
+)
 
 
 def _row(
@@ -445,145 +315,3 @@ def _rows() -> tuple[Row, ...]:
 
 
 TABLE: tuple[Row, ...] = _rows()
-
-
-# ---------------------------------------------------------------------------------------------- reading them
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """``sources`` says for each setting where its value came from."""
-
-    settings: Settings
-    sources: Mapping[str, str]
-    warnings: tuple[str, ...]
-
-
-def load(flags: Mapping[str, str | None], environ: Mapping[str, str], home: Path) -> Loaded:
-    """Settings from flags (by setting name, plus ``config``), variables and the TOML file. Raises SettingsError."""
-    document, file = _document(flags.get("config"), environ, home)
-    values: dict[str, Any] = {}
-    sources: dict[str, str] = {}
-    for row in TABLE:
-        given, source = _given(row, flags, environ, document, file)
-        sources[row.name] = source
-        if source != "default":
-            try:
-                values[row.name] = row.kind.read(given)
-            except ValueError as error:
-                offence = "" if row.secret else f", not {given!r}"
-                raise SettingsError(f"{row.name.replace('_', '-')} {error}{offence} (from {source})") from None
-    settings = _completed(Settings(**values), environ, home)
-    _check(settings)
-    return Loaded(settings, sources, _strangers(environ))
-
-
-def _document(flag: str | None, environ: Mapping[str, str], home: Path) -> tuple[Mapping[str, Any], str]:
-    named = flag or environ.get("LITTORAL_CONFIG")
-    base = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
-    file = Path(named).expanduser() if named else base / "littoral" / "littoral.toml"
-    try:
-        document = tomllib.loads(file.read_text("utf-8"))
-    except FileNotFoundError:
-        if named:
-            raise SettingsError(f"there is no configuration file {file}") from None
-        return {}, ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"cannot read {file}: {error}") from None
-    except RecursionError:
-        raise SettingsError(f"{file} is not valid TOML: it is nested too deeply") from None
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{file} is not valid TOML: {error}") from None
-    known = {row.name for row in TABLE}
-    for key in document:
-        if key not in known:
-            raise SettingsError(f"{file} sets {key}, which is no setting (see littoral settings)")
-    return document, str(file)
-
-
-def _given(
-    row: Row, flags: Mapping[str, str | None], environ: Mapping[str, str], document: Mapping[str, Any], file: str
-) -> tuple[Any, str]:
-    flag = flags.get(row.name)
-    if flag is not None:
-        return flag, row.flag or "the command line"
-    for variable in (row.variable, row.also):
-        if variable and environ.get(variable):
-            return environ[variable], variable
-    if row.name in document:
-        return document[row.name], file
-    return row.default, "default"
-
-
-def _completed(settings: Settings, environ: Mapping[str, str], home: Path) -> Settings:
-    """Defaults that follow from other settings."""
-    changes: dict[str, Any] = {}
-    name = settings.name or settings.kind or "local"
-    changes["name"] = name
-    if settings.data_dir == Path():
-        changes["data_dir"] = Path(environ.get("XDG_DATA_HOME") or home / ".local" / "share") / "littoral" / name
-    if settings.upstream_credentials is not None:
-        access, secret = read_credentials(settings.upstream_credentials)
-        changes |= {"upstream_access_key": access, "upstream_secret_key": secret}
-    return dataclasses.replace(settings, **changes)
-
-
-def read_credentials(file: Path) -> tuple[str, str]:
-    """Access key id and secret key of profile ``default`` in a file of AWS's form. Raises SettingsError."""
-    parser = configparser.ConfigParser(interpolation=None)
-    try:
-        parser.read_string(file.read_text("utf-8"))
-        profile = parser["default"]
-        return profile["aws_access_key_id"], profile["aws_secret_access_key"]
-    except OSError as error:
-        raise SettingsError(f"cannot read the credentials in {file}: {error.strerror}") from None
-    except (configparser.Error, KeyError, UnicodeDecodeError):
-        raise SettingsError(f"{file} holds no access key for the profile default") from None
-
-
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
-
-
-def _check(settings: Settings) -> None:
-    """What no single value shows."""
-    if not settings.auth and settings.host not in _LOOPBACK:
-        raise SettingsError(f"auth off is for loopback only; with host {settings.host} anybody could do anything")
-    ports = [(row.name, getattr(settings, row.name)) for row in TABLE if row.kind is PORT]
-    taken: dict[int, str] = {}
-    for name, port in ports:
-        if port and port in taken:
-            raise SettingsError(f"{taken[port]} and {name} are both {port}".replace("_", "-"))
-        if port:
-            taken[port] = name
-
-
-_NEEDED = {
-    "edge": ("upstream", "upstream_access_key", "upstream_secret_key"),
-    "core": ("upstream", "certificate", "private_key"),
-}
-_SCHEMES = {"edge": ("http", "https"), "core": ("mqtts",)}
-
-
-def check_runnable(settings: Settings) -> None:
-    """What a place of that kind cannot run without. Raises SettingsError."""
-    for name in _NEEDED.get(settings.kind, ()):
-        if not getattr(settings, name):
-            row = next(row for row in TABLE if row.name == name)
-            ways = " or ".join(filter(None, (row.flag, row.also or (row.variable if row.secret else ""))))
-            raise SettingsError(f"littoral up {settings.kind} needs {ways}: {row.meaning[0].lower()}{row.meaning[1:]}")
-    for name in ("certificate", "private_key", "ca", "node", "caddy", "acme_ca"):
-        file: Path | None = getattr(settings, name)
-        if file is not None and not file.is_file():
-            raise SettingsError(f"{name.replace('_', '-')}: there is no file {file}")
-    schemes = _SCHEMES.get(settings.kind)
-    if schemes and urlsplit(settings.upstream or "").scheme not in schemes:
-        raise SettingsError(f"littoral up {settings.kind} needs an upstream that begins with {schemes[0]}://")
-
-
-def _strangers(environ: Mapping[str, str]) -> tuple[str, ...]:
-    known = {row.variable for row in TABLE} | {"LITTORAL_CONFIG"}
-    return tuple(
-        f"{variable} is no setting and was not used"
-        for variable in sorted(environ)
-        if variable.startswith("LITTORAL_") and variable not in known
-    )
