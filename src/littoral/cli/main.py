@@ -84,7 +84,7 @@ def _parser(word: str) -> argparse.ArgumentParser:
     """Of the command ``word`` alone; of all where it is none, as for the help and for what is mistyped."""
     parser = Parser(
         prog="littoral",
-        description="An edge cloud that you own: region, edge location and core in one program, through AWS protocols.",
+        description="An edge cloud that you own: region, edge location, core and box in one, through AWS protocols.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -50,9 +50,10 @@ class PlaceProcess:
                 start_new_session=True,  # Ctrl-C reaches the tour alone, which then stops its places in order
             )
 
-    def wait_ready(self, timeout: float = 60.0) -> None:
+    def wait_ready(self, timeout: float = 120.0) -> None:
         """Read the listener lines until ``ready``. Raises PlaceError."""
-        watchdog = threading.Timer(timeout, self._process.kill)
+        late = threading.Event()
+        watchdog = threading.Timer(timeout, self._give_up, (late,))
         watchdog.start()
         try:
             assert self._process.stdout is not None
@@ -65,7 +66,12 @@ class PlaceProcess:
         finally:
             watchdog.cancel()
         self._process.wait()
-        raise PlaceError(f"{self.name} did not become ready (exit {self._process.returncode}):\n{self.log_end()}")
+        why = f"within {timeout:.0f} s" if late.is_set() else f"(exit {self._process.returncode})"
+        raise PlaceError(f"{self.name} did not become ready {why}:\n{self.log_end()}")
+
+    def _give_up(self, late: threading.Event) -> None:
+        late.set()
+        self._process.kill()
 
     def port(self, listener: str) -> int:
         return int(self.urls[listener].rsplit(":", 1)[1].strip("/"))
