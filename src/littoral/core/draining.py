@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 from littoral.core.denials import Decision, Denials, Target
@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 AGAIN = 1.5  # seconds until a disk that refused is tried again
 AT_ONCE = 200  # messages taken from the spool before others of the core have their turn, alarms among them
+OTHERS = 2.0  # seconds that are then theirs, for each second that those messages took
 LOOK = 5.0  # seconds until the spool is asked again
 WAIT = 0.5  # seconds until it is asked again whether a message may be set aside
 DENIED = "not authorised"  # the reason of what may be allowed one day
@@ -42,11 +43,13 @@ class Draining:
         session: Session,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._spool = spool
         self._session = session
         self._clock = clock
         self._monotonic = monotonic
+        self._sleep = sleep
         self.denials = Denials()
         for each in spool.set_aside.facts():
             if each.reason == DENIED:
@@ -123,19 +126,25 @@ class Draining:
     # -------------------------------------------------------------------------------------------- the way up
 
     async def send(self, flush: Callable[[], None], writer: asyncio.StreamWriter) -> None:
+        """Until cancelled. The time that the core had no processor counts as time taken: where all want one, and where
+        the machine is slow, the drain holds back so that alarms are in time."""
         while True:
             while not self._session.room:
                 self._room.clear()
                 await self._room.wait()
+            began = self._monotonic()
+            waits = False
             if self._held:
-                if not self._decide():
-                    await asyncio.sleep(WAIT)
+                waits = not self._decide()
             else:
                 # No await between this fetch and all of it being taken: a cancelled link must lose none.
-                self.take(await self._spool.fetch(min(self._session.room, AT_ONCE), wait=LOOK))
+                found = await self._spool.fetch(min(self._session.room, AT_ONCE), wait=LOOK)
+                began = self._monotonic()
+                self.take(found)
             flush()
+            took = self._monotonic() - began
             await writer.drain()
-            await asyncio.sleep(0)  # neither of the others waits for the loop where there is something and room
+            await self._sleep(WAIT if waits else took * OTHERS)  # also 0: nothing else here need wait for the loop
 
     def take(self, found: list[Spooled]) -> None:
         """The next of the spool."""

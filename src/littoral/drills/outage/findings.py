@@ -2,64 +2,27 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Iterable
 from dataclasses import asdict
 
 from littoral.drills.frame import Report
+from littoral.drills.outage.alarms import P99, judge
 from littoral.drills.outage.plot import plot
 from littoral.drills.outage.seen import LEAST, SKEW, Seen
 from littoral.tour.findings import Findings
 
-MEDIAN, P99 = 10.0, 50.0  # ms from publish to alarm
 RESUME = 2.0  # seconds
 RATE = 20_000  # records a second
-AWAY = 2.0  # seconds until a monitor is connected again to a core that came back
-
-PHASES = (  # of the alarms: from which moment, which ends where the next begins
-    ("the link up", "beds"),
-    ("the link down", "cut"),
-    ("the clock ahead", "again"),
-    ("the disk full", "disk full"),
-    ("the disk free again", "disk free"),
-    ("the spool draining", "restored"),
-    ("the spool drained", "drained"),
-)
 
 
 def report_of(seen: Seen) -> Report:
     found = Findings()
-    _alarms(found, seen)
+    moments = seen.moments
+    found.row("core away for its restart", f"{moments['again'] - moments['killed']:.1f} s")
+    judge(found, seen)
     _records(found, seen)
     _places(found, seen)
     _drain(found, seen)
     return Report(found, lambda axes: plot(axes, seen, P99), _details(seen))
-
-
-def _alarms(found: Findings, seen: Seen) -> None:
-    moments = seen.moments
-    away = moments["killed"], moments["again"] + AWAY
-    asked = [each for each in seen.alarms if each[0] >= moments["beds"] and not away[0] - 0.1 <= each[0] <= away[1]]
-    median, p99, count = _times(asked)
-    found.row("core away for its restart", f"{moments['again'] - moments['killed']:.1f} s")
-    for name, span in _phases(seen).items():
-        one = _times(each for each in asked if span[0] <= each[0] < span[1])
-        found.row(f"alarms, {name}", f"median {one[0]:.1f} ms, p99 {one[1]:.1f} ms, {one[2]} of them")
-    found.check("every alarm was heard", 0 < count == len(asked), f"{count} of {len(asked)}")
-    found.check(f"alarms: median ≤ {MEDIAN:g} ms", 0 < median <= MEDIAN, f"{median:.1f} ms")
-    found.check(f"alarms: p99 ≤ {P99:g} ms", 0 < p99 <= P99, f"{p99:.1f} ms")
-
-
-def _phases(seen: Seen) -> dict[str, tuple[float, float]]:
-    there = [(name, seen.moments[first]) for name, first in PHASES if first in seen.moments]
-    ends = [*(began for _, began in there[1:]), float("inf")]
-    return {name: (began, end) for (name, began), end in zip(there, ends, strict=True)}
-
-
-def _times(alarms: Iterable[tuple[float, float | None]]) -> tuple[float, float, int]:
-    """Median and 99th percentile in ms, of how many."""
-    times = sorted((heard - asked) * 1000 for asked, heard in alarms if heard is not None)
-    return (statistics.median(times), times[len(times) * 99 // 100], len(times)) if times else (0.0, 0.0, 0)
 
 
 def _records(found: Findings, seen: Seen) -> None:
