@@ -26,6 +26,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from littoral.drills.aside import aside
 from littoral.drills.beds import Bed, start_all
 from littoral.drills.checker import Checker
 from littoral.drills.checking import compare, missing
@@ -139,6 +140,16 @@ class Outage:
         self._look_at_spool()
         cpu, began = self._cpu(), time.time()
         self._tell("restored", "the link is back")
+        with aside(self.ward.region.pid):
+            self._drain(began)
+        seen.drain_cpu = {name: after - cpu[name] for name, after in self._cpu().items()}
+        self._tell("drained", f"{seen.drained:.0f} of {seen.spooled} messages that waited")
+        self._wait(self._done, 300.0)
+        self._wait(lambda: not seen.left, 60.0)  # the last may be on their way still
+
+    def _drain(self, began: float) -> None:
+        """Look at it until all that waited is sent, or nothing moves any more."""
+        seen = self.seen
         self.ward.link.restore()
         at_first = self._sent()
         seen.sent.append((time.time(), at_first))
@@ -153,10 +164,6 @@ class Outage:
             self.ward.check_alive()
             time.sleep(LOOK)
         seen.sent.append((time.time(), sent))
-        seen.drain_cpu = {name: after - cpu[name] for name, after in self._cpu().items()}
-        self._tell("drained", f"{seen.drained:.0f} of {seen.spooled} messages that waited")
-        self._wait(self._done, 300.0)
-        self._wait(lambda: not seen.left, 60.0)  # the last may be on their way still
 
     def check(self) -> None:
         self.seen.alarms = self.probe.stop()
