@@ -129,6 +129,19 @@ def test_what_comes_out_is_notified_and_versioned(s3: Any, bucket: str) -> None:
     assert [one["Key"] for one in versions] == ["a", "a"]
 
 
+@pytest.mark.parametrize("state", [None, "Suspended", "Enabled"])
+def test_a_name_that_comes_twice_ends_as_the_later_one(s3: Any, bucket: str, state: str | None) -> None:
+    """``tar -r`` appends the newer file."""
+    if state is not None:
+        s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": state})
+    s3.put_object(Bucket=bucket, Key="a", Body=b"0" * 20_000)
+    twice = tar({"a": b"1", "b": b"2"})[: 5 * 512] + tar({"a": b"3", "c": b"4"})
+    s3.put_object(Bucket=bucket, Key="batch", Body=twice, Metadata=EXTRACT)
+    assert held(s3, bucket) == {"a": b"3", "b": b"2", "c": b"4"}
+    versions = s3.list_object_versions(Bucket=bucket, Prefix="a")["Versions"]
+    assert len(versions) == (3 if state == "Enabled" else 1)
+
+
 def test_other_metadata_is_metadata(s3: Any, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="batch", Body=tar(FILES), Metadata={"snowball-auto-extract": "false"})
     assert [one["Key"] for one in s3.list_objects_v2(Bucket=bucket)["Contents"]] == ["batch"]

@@ -1,7 +1,8 @@
 """Archives of small files that become objects: tar, tar.gz and zip ("Batching small files", Snowball Edge guide).
 
 A name in the archive is the object's key, as AWS has it; the archive's own key says nothing. All entries are looked at
-before any becomes an object. Blocking: for threads. Knows no index.
+before any becomes an object. Plain tar in memory, as most of them are, is read without ``tarfile``. Blocking: for
+threads. Knows no index.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import IO, Final
 from littoral.aws.service import ServiceError
 from littoral.objects.errors import error
 from littoral.objects.names import check_key
+from littoral.protocols import tar
 
 MOST_MEMBERS: Final = 100_000
 MOST_BYTES: Final = 100 * 1024**3  # of the archive, and of what comes out of it
@@ -34,14 +36,15 @@ class Member:
     size: int
     modified: float | None
     mode: int | None
-    entry: tarfile.TarInfo | zipfile.ZipInfo
+    entry: tar.Entry | tarfile.TarInfo | zipfile.ZipInfo
 
     @property
     def metadata(self) -> dict[str, str]:
         """As AWS Storage Gateway and DataSync keep them."""
         kept = {}
         if self.modified is not None:
-            kept["file-mtime"] = f"{int(self.modified * 1e9)}ns"
+            whole, part = divmod(self.modified, 1)
+            kept["file-mtime"] = f"{int(whole) * 10**9 + int(part * 1e9)}ns"
         if self.mode is not None:
             kept["file-permissions"] = f"{self.mode & 0o7777:04o}"
         return kept
@@ -54,8 +57,11 @@ class Archive:
         with _readable():
             magic = file.read(4)
             file.seek(0)
-            self._open: tarfile.TarFile | zipfile.ZipFile
-            if magic[:2] == b"PK":
+            self._open: tarfile.TarFile | zipfile.ZipFile | memoryview
+            if isinstance(file, io.BytesIO) and (plain := tar.read(file.getbuffer())) is not None:
+                self._open = file.getbuffer()
+                self.members = list(_of_plain(plain))
+            elif magic[:2] == b"PK":
                 self._open = zipfile.ZipFile(file)
                 self.members = list(_of_zip(self._open))
             else:
@@ -66,6 +72,8 @@ class Archive:
 
     def read(self, member: Member) -> bytes:
         """Raises InvalidRequest where it is not what the archive says."""
+        if isinstance(member.entry, tar.Entry):
+            return bytes(self._within(member.entry))
         with self.open(member) as file, _readable():
             data = file.read(member.size + 1)
         if len(data) != member.size:
@@ -89,14 +97,21 @@ class Archive:
 
     def open(self, member: Member) -> IO[bytes]:
         """One after another: they share the archive's file."""
+        if isinstance(member.entry, tar.Entry):
+            return io.BytesIO(self._within(member.entry))
         with _readable():
             if isinstance(self._open, zipfile.ZipFile):
                 assert isinstance(member.entry, zipfile.ZipInfo)
                 return self._open.open(member.entry)
+            assert isinstance(self._open, tarfile.TarFile)
             assert isinstance(member.entry, tarfile.TarInfo)
             found = self._open.extractfile(member.entry)
         assert found is not None
         return found
+
+    def _within(self, entry: tar.Entry) -> memoryview:
+        assert isinstance(self._open, memoryview)
+        return self._open[entry.start : entry.start + entry.size]
 
 
 class Window(io.RawIOBase):
@@ -124,6 +139,12 @@ class Window(io.RawIOBase):
         buffer[: len(data)] = data
         self._at += len(data)
         return len(data)
+
+
+def _of_plain(entries: list[tar.Entry]) -> Iterator[Member]:
+    for count, entry in enumerate(entries):
+        _check_count(count)
+        yield Member(_key(entry.name), entry.size, float(entry.modified), entry.mode, entry)
 
 
 def _of_tar(archive: tarfile.TarFile) -> Iterator[Member]:

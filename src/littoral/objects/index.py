@@ -31,7 +31,7 @@ from littoral.objects.errors import error, is_delete_marker, no_such_key
 from littoral.objects.events import Happened, Origin
 from littoral.objects.facts import Content, Facts, Piece, Stored, Tags, dump_tags, load_tags
 from littoral.objects.locks import Lock, load_lock, locked_at_write
-from littoral.objects.placing import New, place
+from littoral.objects.placing import New, Placing
 from littoral.objects.replication.rows import MARKER, ReplicationRows, queue, queue_change
 from littoral.objects.replication.rules import marker_targets_of
 from littoral.objects.schema import SCHEMA, upgrade
@@ -187,13 +187,13 @@ class Index(TierRows, ReplicationRows):
                     blobs = [piece.blob for piece in content.pieces]
                     dropped = [] if upload is None else drop_upload(connection, upload, bucket=bucket, key=key)
                     return [*unreferenced(connection, blobs), *dropped], False, origin.replica
-            number, told, doomed = place(connection, held, bucket, New(key, content, facts), tags, locked, origin)
+            (new,), doomed = Placing(held, bucket, tags, locked, origin).place(connection, [New(key, content, facts)])
             if upload is not None:
                 doomed += drop_upload(connection, upload, bucket=bucket, key=key)
-                ended = (upload, bucket, key, content.etag, number, told, origin.now)
+                ended = (upload, bucket, key, content.etag, new.number, new.version, origin.now)
                 connection.execute("INSERT INTO completed VALUES(?, ?, ?, ?, ?, ?, ?)", ended)
-            happened = Happened(event, bucket, key, number, told, content)
-            return doomed, self._tell(connection, held.notification, origin, happened), told
+            happened = Happened(event, bucket, key, new.number, new.version, content)
+            return doomed, self._tell(connection, held.notification, origin, happened), new.version
 
         doomed, told, version = await self._write(work, heavy=len(content.pieces) > HEAVY)
         self._after(bucket, doomed, told)
@@ -202,19 +202,17 @@ class Index(TierRows, ReplicationRows):
     async def put_all(
         self, bucket: str, made: Sequence[New], tags: Tags, lock: Lock | None, origin: Origin, event: str
     ) -> None:
-        """All of them or none, in one transaction, which takes the loop for some 40 µs each. Raises NoSuchBucket,
+        """All of them or none, in one transaction, which takes the loop for some 15 µs each. Raises NoSuchBucket,
         InvalidRequest."""
 
         def work(connection: apsw.Connection) -> tuple[list[str], bool]:
             held = bucket_state(connection, bucket)
             locked = locked_at_write(lock, held.lock, origin.now)
-            doomed: list[str] = []
+            placed, doomed = Placing(held, bucket, tags, locked, origin).place(connection, made)
             told = False
-            for new in made:
-                number, version, freed = place(connection, held, bucket, new, tags, locked, origin)
-                happened = Happened(event, bucket, new.key, number, version, new.content)
+            for new, now in zip(made, placed, strict=True) if held.notification is not None else ():
+                happened = Happened(event, bucket, new.key, now.number, now.version, new.content)
                 told = self._tell(connection, held.notification, origin, happened) or told
-                doomed += freed
             return doomed, told
 
         self._after(bucket, *await self._write(work))

@@ -57,9 +57,14 @@ def check_conditions(connection: apsw.Connection, bucket: str, key: str, conditi
 def next_id(connection: apsw.Connection) -> int:
     """The next id of an object, spent: as a sequencer, with which a removal sorts after the write it removes, or for a
     version."""
-    counted = "UPDATE sqlite_sequence SET seq = seq + 1 WHERE name = 'objects' RETURNING seq"
-    begun = "INSERT INTO sqlite_sequence(name, seq) VALUES('objects', 1) RETURNING seq"
-    return (rows(connection, counted, ()) or rows(connection, begun, ()))[0][0]  # type: ignore[no-any-return]
+    return next_ids(connection, 1)[0]
+
+
+def next_ids(connection: apsw.Connection, count: int) -> range:
+    counted = "UPDATE sqlite_sequence SET seq = seq + ? WHERE name = 'objects' RETURNING seq"
+    begun = "INSERT INTO sqlite_sequence(name, seq) VALUES('objects', ?) RETURNING seq"
+    last: int = (rows(connection, counted, (count,)) or rows(connection, begun, (count,)))[0][0]
+    return range(last - count + 1, last + 1)
 
 
 def drop_pieces(connection: apsw.Connection, number: int) -> list[str]:

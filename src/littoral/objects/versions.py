@@ -16,9 +16,10 @@ A removal that names a version removes it, and the newest that is left becomes t
 from __future__ import annotations
 
 import base64
+import json
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import apsw
@@ -76,10 +77,16 @@ def rank_of(version: str) -> int:
     return int.from_bytes(base64.urlsafe_b64decode(version)[:8])
 
 
-def make_room(connection: apsw.Connection, bucket: str, key: str, state: str | None, now: float) -> list[str]:
-    """Before a write: what is there is removed or retired. The blobs that went."""
+def make_room(
+    connection: apsw.Connection, bucket: str, keys: Sequence[str], state: str | None, now: float
+) -> list[str]:
+    """Before a write of each: what is there is removed or retired. The blobs that went."""
     if state is None:
-        return _remove_current(connection, bucket, key)
+        return _remove_current(connection, bucket, keys)
+    return [blob for key in keys for blob in _retire(connection, bucket, key, state, now)]
+
+
+def _retire(connection: apsw.Connection, bucket: str, key: str, state: str, now: float) -> list[str]:
     doomed = remove_null(connection, bucket, key) if state == SUSPENDED else []
     retire(connection, bucket, key, now)
     return doomed
@@ -106,10 +113,10 @@ def remove(
     if state is None:
         if not found:
             return Removed()
-        return Removed(number=found[0][0], doomed=tuple(_remove_current(connection, bucket, wanted.key)))
+        return Removed(number=found[0][0], doomed=tuple(_remove_current(connection, bucket, [wanted.key])))
     if replica is not None and is_there(connection, bucket, wanted.key, replica):
         return Removed(replica, True)
-    doomed = make_room(connection, bucket, wanted.key, state, now)
+    doomed = make_room(connection, bucket, [wanted.key], state, now)
     number = next_id(connection)
     version = (replica or version_of(number)) if state == ENABLED else NULL
     connection.execute(
@@ -148,8 +155,9 @@ def remove_null(connection: apsw.Connection, bucket: str, key: str) -> list[str]
     return [blob for number in gone for blob in drop_pieces(connection, number)]
 
 
-def _remove_current(connection: apsw.Connection, bucket: str, key: str) -> list[str]:
-    gone = rows(connection, "DELETE FROM objects WHERE bucket = ? AND key = ? RETURNING id", (bucket, key))
+def _remove_current(connection: apsw.Connection, bucket: str, keys: Sequence[str]) -> list[str]:
+    which, asked = ("= ?", keys[0]) if len(keys) == 1 else ("IN (SELECT value FROM json_each(?))", json.dumps(keys))
+    gone = rows(connection, f"DELETE FROM objects WHERE bucket = ? AND key {which} RETURNING id", (bucket, asked))
     return [blob for row in gone for blob in drop_pieces(connection, row[0])]
 
 

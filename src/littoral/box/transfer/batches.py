@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import tarfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from littoral.box.transfer.items import About, Item
+from littoral.box.transfer.items import About, Item, kept
 from littoral.box.transfer.sums import SHA256, Sum, sum_of
+from littoral.protocols import tar
 
 SMALL: Final = 256 * 1024  # bytes up to which a file goes with others
 MOST: Final = 500  # files in a batch
+FIRST: Final = 50  # files in the first one, which shows whether archives are extracted there: the others wait for it
 LARGEST: Final = 8 * 1024 * 1024  # bytes of files in a batch
 EXTRACT: Final = {"x-amz-meta-snowball-auto-extract": "true"}
 CARRIED: Final = frozenset(("file-mtime", "file-permissions"))
@@ -33,44 +34,60 @@ class Batch:
 
 
 def fits(key: str, about: About) -> bool:
-    """Whether a tar can say its name and all that goes with it."""
+    """Whether a tar can say its name and all that goes with it, and the same comes out of it."""
     if key.startswith(("/", "./")) or key.endswith("/") or ".." in key.split("/"):
         return False
-    mtime = about.metadata.get("file-mtime", "")
-    whole = mtime.endswith("0" * 9 + "ns") and mtime[:-11].isdigit()
-    return not about.headers and about.metadata.keys() == CARRIED and whole
+    if about.headers or about.metadata.keys() != CARRIED:
+        return False
+    try:
+        modified, mode = _told(about)
+    except ValueError:
+        return False
+    if not (0 <= modified <= tar.LATEST and 0 <= mode <= 0o7777):
+        return False
+    return about.metadata == kept(modified, mode)
+
+
+def _told(about: About) -> tuple[int, int]:
+    """Raises ValueError."""
+    return int(about.metadata["file-mtime"][:-2]) // 10**9, int(about.metadata["file-permissions"], 8)
 
 
 def pack(contents: Sequence[Content]) -> Batch:
     blocks: list[bytes] = []
     for one in contents:
-        blocks += _entry(one).tobuf(tarfile.GNU_FORMAT), one.data, bytes(-len(one.data) % tarfile.BLOCKSIZE)
-    data = b"".join((*blocks, bytes(2 * tarfile.BLOCKSIZE)))
+        blocks += _header(one), one.data, tar.padding(len(one.data))
+    data = b"".join((*blocks, tar.END))
     digests = [(sum_of(SHA256, one.data), hashlib.md5(one.data, usedforsecurity=False).hexdigest()) for one in contents]
     return Batch(data, sum_of(SHA256, data), digests)
 
 
-def _entry(content: Content) -> tarfile.TarInfo:
-    entry = tarfile.TarInfo(content.item.key)
-    entry.size = len(content.data)
-    told: Mapping[str, str] = content.about.metadata
-    entry.mtime = int(told["file-mtime"][:-2]) // 10**9
-    entry.mode = int(told["file-permissions"], 8)
-    return entry
+def _header(content: Content) -> bytes:
+    modified, mode = _told(content.about)
+    return tar.header(content.item.key, len(content.data), mode, modified)
 
 
-def grouped(items: Iterable[Item]) -> Iterator[list[Item]]:
+class Grouping:
     """Each large one alone, small ones together."""
-    small: list[Item] = []
-    size = 0
-    for item in items:
-        if item.size > SMALL:
-            yield [item]
-            continue
-        if small and (len(small) == MOST or size + item.size > LARGEST):
-            yield small
-            small, size = [], 0
-        small.append(item)
-        size += item.size
-    if small:
-        yield small
+
+    def __init__(self) -> None:
+        self._most = FIRST
+
+    def of(self, items: Iterable[Item]) -> Iterator[list[Item]]:
+        small: list[Item] = []
+        size = 0
+        for item in items:
+            if item.size > SMALL:
+                yield [item]
+                continue
+            if small and (len(small) == self._most or size + item.size > LARGEST):
+                yield self._full(small)
+                small, size = [], 0
+            small.append(item)
+            size += item.size
+        if small:
+            yield self._full(small)
+
+    def _full(self, small: list[Item]) -> list[Item]:
+        self._most = MOST
+        return small

@@ -41,6 +41,12 @@ class About:
         return {**self.headers, **{f"x-amz-meta-{name}": value for name, value in self.metadata.items()}}
 
 
+def kept(modified: int, mode: int | None) -> dict[str, str]:
+    """Time and permissions of a file, as AWS Storage Gateway and DataSync keep them."""
+    told = {"file-mtime": f"{modified * 10**9}ns"}
+    return told if mode is None else told | {"file-permissions": f"{mode:04o}"}
+
+
 class CannotMove(Exception):
     """This one cannot be transferred, now or later; the message says why."""
 

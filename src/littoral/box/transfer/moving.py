@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
-from littoral.box.transfer.batches import EXTRACT, SMALL, Batch, Content, fits, grouped, pack
+from littoral.box.transfer.batches import EXTRACT, SMALL, Batch, Content, Grouping, fits, pack
 from littoral.box.transfer.bucket import Bucket, Refused, Unanswered, Unwell
 from littoral.box.transfer.buffers import Buffers
 from littoral.box.transfer.checking import absent
@@ -88,13 +88,13 @@ class Mover:
                 tasks.create_task(self._work(queue))
 
     async def _list(self, queue: asyncio.Queue[list[Item] | None]) -> None:
-        listing = self.source.list()
+        listing, grouping = self.source.list(), Grouping()
         while (page := await self._patiently(listing.page)) is not None:
             items = [one for one in page if isinstance(one, Item)]
             self.failed.update(one for one in page if not isinstance(one, Item))
             missing = self.journal.missing(items)
             self._count_listed(items, missing)
-            for group in grouped(missing):
+            for group in grouping.of(missing):
                 await queue.put(group)
         self.progress.whole = True
         for _ in range(self.parallel):

@@ -37,7 +37,7 @@ EXTRACT: Final = "snowball-auto-extract"  # of an object's own metadata
 IN_MEMORY: Final = 32 * 1024 * 1024  # bytes of an archive that need not be on the disk first
 GROUP: Final = 4 * 1024 * 1024  # bytes of entries that are read before they are written
 SMALL: Final = 1024 * 1024
-AT_ONCE: Final = 128  # rows that are written in one turn of the loop
+AT_ONCE: Final = 256  # rows that are written in one turn of the loop
 
 
 @dataclass(frozen=True, slots=True)
