@@ -58,11 +58,27 @@ async def sent(connection: Wire, data: bytes, seed: int) -> None:
             await asyncio.sleep(0.001)
 
 
+@pytest.fixture(scope="module")
+def contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """A server's, and one of a client that trusts it."""
+    issued = Authority.create("Test").issue_server(["localhost"])
+    trusting = ssl.create_default_context()
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+    return server_context(issued.pair), trusting
+
+
+@pytest.mark.parametrize("secure", [False, True])
 @pytest.mark.parametrize("way", [1, 2])
 @pytest.mark.parametrize("size", [300_000, MIB, 3 * MIB + 17])
-async def test_what_is_sent_is_received_and_what_follows_is_the_next_request(way: int, size: int) -> None:
+async def test_what_is_sent_is_received_and_what_follows_is_the_next_request(
+    way: int, size: int, secure: bool, contexts: tuple[ssl.SSLContext, ssl.SSLContext]
+) -> None:
     data = content(size)
-    async with serving(digest_by_rooms) as listener, wire(listener.port) as connection:
+    tls, trusting = contexts if secure else (None, None)
+    async with (
+        serving(digest_by_rooms, tls=tls) as listener,
+        wire(listener.port, ssl=trusting) as connection,
+    ):
         for turn in range(3):
             sending = asyncio.create_task(sent(connection, HEAD % (way, size) + data + GET, turn))
             assert (await connection.reply()).body == hashlib.sha256(data).hexdigest().encode()
@@ -70,23 +86,19 @@ async def test_what_is_sent_is_received_and_what_follows_is_the_next_request(way
             await sending
 
 
-async def test_pipelined_bodies_do_not_run_into_one_another() -> None:
+@pytest.mark.parametrize("secure", [False, True])
+async def test_pipelined_bodies_do_not_run_into_one_another(
+    secure: bool, contexts: tuple[ssl.SSLContext, ssl.SSLContext]
+) -> None:
     first, second = content(MIB), content(2 * MIB + 1)
-    async with serving(digest_by_rooms) as listener, wire(listener.port) as connection:
+    tls, trusting = contexts if secure else (None, None)
+    async with (
+        serving(digest_by_rooms, tls=tls) as listener,
+        wire(listener.port, ssl=trusting) as connection,
+    ):
         connection.send(HEAD % (1, len(first)) + first + HEAD % (1, len(second)) + second + GET)
         for data in (first, second):
             assert (await connection.reply()).body == hashlib.sha256(data).hexdigest().encode()
-        assert (await connection.reply()).body == b"here"
-
-
-async def test_over_tls() -> None:
-    issued = Authority.create("Test").issue_server(["localhost"])
-    tls, trusting = server_context(issued.pair), ssl.create_default_context()
-    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
-    data = content(2 * MIB)
-    async with serving(digest_by_rooms, tls=tls) as listener, wire(listener.port, ssl=trusting) as connection:
-        connection.send(HEAD % (1, len(data)) + data + GET)
-        assert (await connection.reply()).body == hashlib.sha256(data).hexdigest().encode()
         assert (await connection.reply()).body == b"here"
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from boto3.s3.transfer import TransferConfig
 
+from littoral.objects.etags import ASKED, of_parts, stand_in
 from tests.objects.conftest import S3Place
 
 MIB = 1024 * 1024
@@ -24,8 +25,8 @@ def begin(s3: Any, bucket: str, **more: Any) -> dict[str, str]:
     return {"Bucket": bucket, "Key": "k", "UploadId": made["UploadId"]}
 
 
-def send(s3: Any, upload: dict[str, str], number: int, body: bytes) -> dict[str, Any]:
-    sent = s3.upload_part(**upload, PartNumber=number, Body=body)
+def send(s3: Any, upload: dict[str, str], number: int, body: bytes, **more: Any) -> dict[str, Any]:
+    sent = s3.upload_part(**upload, PartNumber=number, Body=body, **more)
     checksums = {name: value for name, value in sent.items() if name.startswith("Checksum")}
     return {"PartNumber": number, "ETag": sent["ETag"], **checksums}
 
@@ -201,3 +202,38 @@ def test_a_part_comes_with_its_checksum(s3: Any, bucket: str) -> None:
     got = s3.get_object(Bucket=bucket, Key="k", PartNumber=2, ChecksumMode="ENABLED")
     assert got["Body"].read() == LAST
     assert (got["ChecksumCRC32"], got["ChecksumType"]) == (parts[1]["ChecksumCRC32"], "COMPOSITE")
+
+
+def test_an_etag_is_of_the_checksum_where_the_writer_asks_and_states_one(place: S3Place, bucket: str) -> None:
+    s3 = place.client()
+    s3.meta.events.register("before-sign.s3.UploadPart", asks_for_no_md5)
+    upload = begin(s3, bucket, ChecksumAlgorithm="CRC64NVME")
+    bodies = (FIRST, LAST)
+    parts = [send(s3, upload, n, body, ChecksumAlgorithm="CRC64NVME") for n, body in enumerate(bodies, 1)]
+    assert [part["ETag"] for part in parts] != [f'"{hashlib.md5(body).hexdigest()}"' for body in bodies]
+    expected = [stand_in(part["ChecksumCRC64NVME"], len(body)) for part, body in zip(parts, bodies, strict=True)]
+    assert [part["ETag"] for part in parts] == [f'"{tag.hex()}"' for tag in expected]
+    done = s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
+    assert done["ETag"] == f'"{of_parts(expected)}"'
+    assert s3.get_object(Bucket=bucket, Key="k", ChecksumMode="ENABLED")["Body"].read() == FIRST + LAST
+
+    other = begin(s3, bucket)
+    md5 = {"ContentMD5": base64.b64encode(hashlib.md5(LAST).digest()).decode()}
+    for stated in ({"ChecksumAlgorithm": "CRC32"}, {"ChecksumAlgorithm": "CRC64NVME", **md5}):
+        sent = s3.upload_part(**other, PartNumber=1, Body=LAST, **stated)
+        assert sent["ETag"] == f'"{hashlib.md5(LAST).hexdigest()}"'
+
+
+def test_a_stated_checksum_is_verified_without_an_md5_too(place: S3Place, bucket: str, refusal: Refusal) -> None:
+    s3 = place.client()
+    s3.meta.events.register("before-sign.s3.UploadPart", asks_for_no_md5)
+    upload = begin(s3, bucket, ChecksumAlgorithm="CRC64NVME")
+    wrong = base64.b64encode(bytes(8)).decode()
+    refused = refusal(s3.upload_part, **upload, PartNumber=1, Body=FIRST, ChecksumCRC64NVME=wrong)
+    assert refused == ("BadDigest", 400)
+    assert s3.list_parts(**upload).get("Parts") is None
+
+
+def asks_for_no_md5(request: Any, **_: Any) -> None:
+    for name, value in ASKED.items():
+        request.headers[name] = value

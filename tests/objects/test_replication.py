@@ -11,6 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.objects.pairs import ROLE, Pair, completed, eventually, replicate, rule, status, versioned
+from tests.objects.test_multipart import asks_for_no_md5
 
 
 @pytest.fixture
@@ -62,6 +63,22 @@ def test_another_place_has_the_same_versions_with_all_that_is_said_of_them(pair:
     replica = pair.far.get_object(Bucket="elsewhere", Key=large)
     assert (replica["ETag"], replica["VersionId"]) == (whole["ETag"], whole["VersionId"])
     assert replica["Body"].read() == b"".join(parts)
+
+
+def test_an_etag_of_checksums_is_the_same_over_there(pair: Pair, source: str) -> None:
+    replicate(pair.near, source, rule("elsewhere"))
+    key, data = f"{source}-crc", os.urandom(70_000)
+    pair.near.meta.events.register("before-sign.s3.UploadPart", asks_for_no_md5)
+    named = {"Bucket": source, "Key": key}
+    named["UploadId"] = pair.near.create_multipart_upload(**named, ChecksumAlgorithm="CRC64NVME")["UploadId"]
+    sent = pair.near.upload_part(**named, PartNumber=1, Body=data, ChecksumAlgorithm="CRC64NVME")
+    pair.near.meta.events.unregister("before-sign.s3.UploadPart", asks_for_no_md5)
+    part = {"PartNumber": 1, "ETag": sent["ETag"], "ChecksumCRC64NVME": sent["ChecksumCRC64NVME"]}
+    done = pair.near.complete_multipart_upload(**named, MultipartUpload={"Parts": [part]})
+    completed(pair.near, source, key)
+    there = pair.far.get_object(Bucket="elsewhere", Key=key, ChecksumMode="ENABLED")
+    assert there["Body"].read() == data
+    assert (there["ETag"], there["ChecksumCRC64NVME"]) == (done["ETag"], done["ChecksumCRC64NVME"])
 
 
 def test_an_outage_is_waited_for_and_versions_come_in_their_order(pair: Pair, source: str) -> None:

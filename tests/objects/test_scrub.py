@@ -15,7 +15,7 @@ import pytest
 
 from littoral.aws.service import ServiceError
 from littoral.objects import Objects
-from littoral.objects.facts import Bucket
+from littoral.objects.facts import Bucket, Stored
 from littoral.store.embedded import EmbeddedStore
 from littoral.store.embedded.sums import BLOCK, Summing, Sums
 
@@ -63,9 +63,9 @@ class Elsewhere:
         self._objects = objects
         self.asked: list[tuple[str, str, str | None, str]] = []
 
-    async def fetch(self, bucket: str, key: str, version: str | None, etag: str) -> AsyncIterator[bytes] | None:
-        self.asked.append((bucket, key, version, etag))
-        data = self._objects.get(key)
+    async def fetch(self, stored: Stored) -> AsyncIterator[bytes] | None:
+        self.asked.append((stored.bucket, stored.key, stored.version, stored.content.etag))
+        data = self._objects.get(stored.key)
         return None if data is None else self._chunks(data)
 
     async def _chunks(self, data: bytes) -> AsyncIterator[bytes]:

@@ -24,6 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from urllib.parse import urlsplit
 
+from littoral.net.bulk import Bulk
 from littoral.net.connecting import connected
 from littoral.net.exchange import ClientConnection, OnInterim, RequestBody
 from littoral.net.failures import BadResponse, ConnectFailed, Disconnected, RequestFailed, Timeout
@@ -176,8 +177,15 @@ class HttpClient:
             idle.clear()
         for connection in list(self._connections):
             await connection.cut()
+        if "bulk" in self.__dict__:
+            self.bulk.close()
 
     # ------------------------------------------------------------------------------------------- the pool
+
+    @cached_property
+    def bulk(self) -> Bulk:
+        """For requests with large bodies that are at hand."""
+        return Bulk()
 
     @cached_property
     def _loop(self) -> asyncio.AbstractEventLoop:

@@ -18,7 +18,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 from littoral.net.hello import LOOKS, Fingerprints, Looks, look
 from littoral.net.transport import AT_ONCE, NO_ROOM, NOTHING, READ, SocketTransport, Turns
@@ -72,9 +72,6 @@ class TlsTransport(SocketTransport):
         self._looked = 0
         self._parted = False  # close_notify is sent
         self._fingerprints: Fingerprints | None = None
-
-    def pour(self, room: memoryview, told: Callable[[int], None]) -> bool:
-        return False  # OpenSSL gives a record at a time, from memory of its own
 
     # ---------------------------------------------------------------------------------------- handshake
 
@@ -162,6 +159,61 @@ class TlsTransport(SocketTransport):
             self._write_waits = self._full = False
             self._writable()
         super()._readable()
+
+    def pour(self, room: memoryview, told: Callable[[int], None]) -> bool:
+        if not super().pour(room, told):
+            return False
+        self._read_on_soon()
+        return True
+
+    def stop_pouring(self) -> None:
+        super().stop_pouring()
+        self._read_on_soon()
+
+    def resume_reading(self) -> None:
+        super().resume_reading()
+        self._read_on_soon()
+
+    def _read_on_soon(self) -> None:
+        """Of a record that did not fit into its room OpenSSL keeps the rest, and no readiness tells of that."""
+        if self._tls is not None and not self._dropped and self._tls.pending():
+            self._loop.call_soon(self._read_kept)
+
+    def _read_kept(self) -> None:
+        if self._closing or self._ended or not self._reading:
+            return
+        if self._room is not None:
+            self._pour_on()
+        else:
+            self._readable()
+
+    def _pour_on(self) -> None:
+        """A record at a time is decrypted right into the room; several, before it is others' turn."""
+        if self._write_waits:
+            self._write_waits = self._full = False
+            self._writable()
+        room = self._room
+        if room is None or self._tls is None:
+            return
+        most, count, ended = min(len(room), AT_ONCE), 0, False
+        read = self._tls.read
+        try:
+            while count < most and not ended:
+                got = cast(int, read(most - count, room[count:most]))
+                ended = not got
+                count += got
+        except NOTHING:
+            pass
+        except OSError as problem:
+            if not count:  # else the next read meets it again
+                self._unreadable(problem)
+                return
+        if count:
+            self._poured(count)
+            self._read_on_soon()
+        elif ended:
+            self._end(None)
+            self._turns.received(self, b"")
 
     def _unreadable(self, problem: OSError) -> None:
         if isinstance(problem, ssl.SSLWantWriteError):

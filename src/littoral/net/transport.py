@@ -178,7 +178,7 @@ class SocketTransport(asyncio.Transport):
 
     def _watch(self) -> None:
         self._reading = True
-        self._loop.add_reader(self._fd, self._readable)
+        self._loop.add_reader(self._fd, self._readable if self._room is None else self._pour_on)
 
     def _ignore(self) -> None:
         if self._reading:
@@ -242,6 +242,12 @@ class SocketTransport(asyncio.Transport):
             self._end(None)
             self._turns.received(self, b"")
             return
+        self._poured(count)
+
+    def _poured(self, count: int) -> None:
+        """So many bytes more lie in the room."""
+        room = self._room
+        assert room is not None
         if count == len(room):
             self.stop_pouring()
         else:

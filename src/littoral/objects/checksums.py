@@ -1,7 +1,7 @@
 """Checksums of bodies: which one the caller states, computing it on the way in, joining those of parts. Pure.
 
 A body may come with Content-MD5 and with one ``x-amz-checksum-…``, as a header or as a trailer after the body. The MD5
-is always computed: it is the ETag. ("Checking object integrity in Amazon S3")
+is computed where it is the ETag (``etags``), or stated. ("Checking object integrity in Amazon S3")
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Protocol
 
+from littoral.objects import etags
 from littoral.objects.errors import error
 
 
@@ -118,6 +119,7 @@ class Stated:
     algorithm: Algorithm | None = None
     value: str | None = None  # None while it is still to come, as a trailer
     wanted: bool = False  # the checksum is wanted of us, and stated by nobody
+    by_checksum: bool = False  # the ETag may be of the checksum
 
     @classmethod
     def of(
@@ -148,7 +150,8 @@ class Stated:
         return cls(_md5(content_md5), ALGORITHMS[chosen], value)
 
     def digests(self) -> Digests:
-        return Digests(self.algorithm)
+        fits = self.algorithm is not None and self.algorithm.name == etags.ALGORITHM
+        return Digests(self.algorithm, by_checksum=self.by_checksum and self.md5 is None and fits)
 
     def verify(self, found: Digests, trailers: Mapping[str, str]) -> Checksum | None:
         """The checksum to keep. Raises BadDigest; InvalidRequest where the announced trailer did not come."""
@@ -170,26 +173,38 @@ class Stated:
 
 @dataclass(slots=True)
 class Digests:
-    """The MD5 and at most one checksum of a body, computed together. ``update`` may run in a thread."""
+    """The MD5 and at most one checksum of a body, computed together; the MD5 is left out where the ETag is
+    ``by_checksum``. ``update`` may run in a thread."""
 
     algorithm: Algorithm | None = None
-    _md5: Digest = field(default_factory=lambda: hashlib.md5(usedforsecurity=False))
-    _other: Digest | None = None
+    by_checksum: bool = False
     size: int = 0
+    _md5: Digest | None = field(init=False)
+    _other: Digest | None = field(init=False)
 
     def __post_init__(self) -> None:
+        self._md5 = None if self.by_checksum else hashlib.md5(usedforsecurity=False)
+        self._other = None
         if self.algorithm is not None:
             self._other = self._md5 if self.algorithm.name == "MD5" else self.algorithm.new()
 
     def update(self, data: bytes | bytearray | memoryview) -> None:
         self.size += len(data)
-        self._md5.update(data)
+        if self._md5 is not None:
+            self._md5.update(data)
         if self._other is not None and self._other is not self._md5:
             self._other.update(data)
 
     @property
     def md5(self) -> bytes:
+        """Where it is computed."""
+        assert self._md5 is not None
         return self._md5.digest()
+
+    @property
+    def tag(self) -> bytes:
+        """What the ETag is of: the MD5, or what stands in for it."""
+        return etags.stand_in(self.checksum or "", self.size) if self.by_checksum else self.md5
 
     @property
     def checksum(self) -> str | None:

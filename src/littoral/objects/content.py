@@ -107,6 +107,8 @@ class Shelf:
             with upload():
                 data = await body.read(within)
             return inlined(data, length, stated, trailers, sealing)
+        if sealing is not None and not sealing.shows_md5:
+            stated = replace(stated, by_checksum=True)
         digests = stated.digests()
         name = secrets.token_hex(16)
         with upload():

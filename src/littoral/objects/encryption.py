@@ -62,9 +62,13 @@ class Sealing:
     def __repr__(self) -> str:
         return f"Sealing({self.kept.kind})"
 
-    def etag(self, md5: bytes) -> bytes:
+    @property
+    def shows_md5(self) -> bool:
         """The ETag says nothing of the content to who has no key, but with SSE-S3, where it is the MD5 as always."""
-        return md5 if self.kept.kind == AES else hashlib.md5(self.key + md5, usedforsecurity=False).digest()
+        return self.kept.kind == AES
+
+    def etag(self, md5: bytes) -> bytes:
+        return md5 if self.shows_md5 else hashlib.md5(self.key + md5, usedforsecurity=False).digest()
 
 
 class Keys:

@@ -54,7 +54,7 @@ def inline_bytes(content: Content, key: bytes | None) -> bytes:
 
 
 def etag(digests: Digests, sealing: Sealing | None) -> str:
-    return (digests.md5 if sealing is None else sealing.etag(digests.md5)).hex()
+    return (digests.tag if sealing is None else sealing.etag(digests.tag)).hex()
 
 
 def check_length(size: int, declared: int | None) -> None:

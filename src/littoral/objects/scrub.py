@@ -41,9 +41,9 @@ RETRY = 3600.0  # seconds until what is damaged is asked for again
 class Replica(Protocol):
     """Who may have an object, too."""
 
-    async def fetch(self, bucket: str, key: str, version: str | None, etag: str) -> AsyncIterator[bytes] | None:
-        """The whole of that version with that ETag, None where it has no such thing or cannot be reached. What comes
-        is not trusted."""
+    async def fetch(self, stored: Stored) -> AsyncIterator[bytes] | None:
+        """The whole of that version, by its ETag or its checksum; None where it has no such thing or cannot be reached.
+        What comes is not trusted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +226,7 @@ class Scrub(Ongoing):
         for stored in owners:
             with suppress(ServiceError, StoreError):
                 key = self._keys.opened(stored.facts.encryption, None)
-                chunks = await self.replica.fetch(stored.bucket, stored.key, stored.version, stored.content.etag)
+                chunks = await self.replica.fetch(stored)
                 if chunks is not None and await self._write_anew(stored, name, chunks, key):
                     return True
         return False

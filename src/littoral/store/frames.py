@@ -8,6 +8,8 @@ object's.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -54,10 +56,28 @@ class Sealer(_Frames):
 
     def update(self, data: bytes | bytearray | memoryview) -> bytes:
         """All frames but the last, which ``finish`` makes."""
-        held = memoryview(self._held + data if self._held else data)
-        whole = max(0, len(held) - 1) // FRAME * FRAME
-        self._held = bytes(held[whole:])
-        return b"".join([self._sealed(held[at : at + FRAME], last=False) for at in range(0, whole, FRAME)])
+        return b"".join([self._sealed(frame, last=False) for frame in self.whole(data)])
+
+    def whole(self, data: bytes | bytearray | memoryview) -> Iterator[bytes | memoryview]:
+        """The contents of those frames, each to be sealed (``seal_into``) before the next is asked for."""
+        view = memoryview(data)
+        if len(self._held) + len(view) <= FRAME:
+            self._held += view
+            return
+        if self._held:
+            missing = FRAME - len(self._held)
+            first, view = self._held + view[:missing], view[missing:]
+            self._held = b""
+            yield first
+        whole = max(0, len(view) - 1) // FRAME * FRAME
+        self._held = bytes(view[whole:])
+        for at in range(0, whole, FRAME):
+            yield view[at : at + FRAME]
+
+    def seal_into(self, frame: bytes | memoryview, room: memoryview) -> None:
+        """A frame that is not the last, into as many bytes as it has sealed."""
+        nonce, about = self._place(last=False)
+        self._cipher.encrypt_into(nonce, frame, about, room)
 
     def finish(self) -> bytes:
         return self._sealed(self._held, last=True)

@@ -18,8 +18,11 @@ _free: list[mmap.mmap] = []
 
 
 def take() -> memoryview:
-    """A stride, with whatever it last held. ``give`` it back when nobody looks at it any more."""
-    return memoryview(_free.pop() if _free else mmap.mmap(-1, STRIDE))
+    """A stride, with whatever it last held; from any thread. ``give`` it back when nobody looks at it any more."""
+    try:
+        return memoryview(_free.pop())
+    except IndexError:
+        return memoryview(mmap.mmap(-1, STRIDE))
 
 
 def give(stride: memoryview) -> None:

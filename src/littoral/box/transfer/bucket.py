@@ -28,9 +28,10 @@ MORE, LESS = 1.5, 0.9  # how patience changes with each request that met silence
 MOST_PATIENCE: Final = 120.0  # seconds
 AGAIN: Final = frozenset((408, 429, 500, 502, 503, 504))
 SPOILED: Final = frozenset(("BadDigest", "XAmzContentSHA256Mismatch"))  # on its way
-STRIDE: Final = 256 * 1024  # bytes that are written at once
+LARGE: Final = 256 * 1024  # bytes of a body beyond which a thread sends it
 UNKNOWN: Final = frozenset((400, 501))  # as those answer who do not know a checksum
 SHOWN: Final = {"x-amz-checksum-mode": "ENABLED"}
+NO_MD5: Final = {"x-littoral-etag": "checksum"}  # of a part with a CRC64NVME: a Littoral need not compute it, others do
 HERE: Final = frozenset(("localhost", "127.0.0.1", "::1"))
 
 
@@ -152,7 +153,10 @@ class Bucket:
     async def part(self, key: str, upload: Upload, number: int, data: Bytes, known: Sum) -> str:
         """The ETag."""
         query = _query(partNumber=number, uploadId=upload.id)
-        told, _ = await self._ask("PUT", key, query, data=data, known=known, stated=bool(upload.algorithm))
+        asked = NO_MD5 if upload.algorithm == CRC64 else {}
+        told, _ = await self._ask(
+            "PUT", key, query, data=data, known=known, stated=bool(upload.algorithm), headers=asked
+        )
         return _etag(told)
 
     async def resumed(self, key: str, upload: str) -> Upload:
@@ -233,12 +237,40 @@ class Bucket:
         asked = Headers.of(list((headers or {}).items()))
         if known is not None and stated:
             asked.set(known.header, known.value)
-        response = await self._send(method, key, query, known, data, asked)
-        return await self._finish(response)
+        if len(data) > LARGE:
+            url = self._signed(method, key, query, known, data, asked)
+            large = await self._patiently(
+                self._client.bulk.request(
+                    method,
+                    url,
+                    asked,
+                    memoryview(data),
+                    tls=self._tls,
+                    connect_timeout=min(10.0, self._patience),
+                    read_timeout=self._patience,
+                )
+            )
+            return _judged(large.status, large.headers, large.body)
+        return await self._finish(await self._send(method, key, query, known, data, asked))
 
     async def _send(
         self, method: str, key: str, query: str, known: Sum | None, data: Bytes, asked: Headers
     ) -> ClientResponse:
+        url = self._signed(method, key, query, known, data, asked)
+        return await self._patiently(
+            self._client.request(
+                method,
+                url,
+                headers=asked,
+                body=bytes(data) or None,
+                tls=self._tls,
+                connect_timeout=min(10.0, self._patience),
+                read_timeout=self._patience,
+            )
+        )
+
+    def _signed(self, method: str, key: str, query: str, known: Sum | None, data: Bytes, asked: Headers) -> str:
+        """The URL; ``asked`` has the signature then."""
         url = self._base + (f"/{quote(key, safe='/~')}" if key else "") + (f"?{query}" if query else "")
         hashed = known.digest.hex() if known is not None and known.algorithm == SHA256 else ""
         sign(
@@ -253,18 +285,12 @@ class Bucket:
             region=self._keys.region,
             now=time.time(),
         )
-        if len(data) > STRIDE:
-            asked.set("content-length", str(len(data)))
+        return url
+
+    async def _patiently(self, asking: Awaitable[T]) -> T:
+        """Raises Refused, Unanswered."""
         try:
-            response = await self._client.request(
-                method,
-                url,
-                headers=asked,
-                body=_strides(data) if len(data) > STRIDE else bytes(data) or None,
-                tls=self._tls,
-                connect_timeout=min(10.0, self._patience),
-                read_timeout=self._patience,
-            )
+            found = await asking
         except Timeout as problem:  # it may be dead, or have much to do: who asks again in haste gives it more
             self._patience = min(self._patience * MORE, max(self._least, MOST_PATIENCE))
             raise Unanswered(str(problem)) from problem
@@ -275,7 +301,7 @@ class Bucket:
                 ) from problem
             raise Unanswered(str(problem)) from problem
         self._patience = max(self._least, self._patience * LESS)
-        return response
+        return found
 
     async def _finish(self, response: ClientResponse) -> tuple[Headers, ElementTree.Element]:
         """Raises Refused, Unanswered."""
@@ -284,22 +310,20 @@ class Bucket:
                 body = await response.body.read(MOST_ANSWER)
         except BodyError as problem:
             raise Unanswered(str(problem)) from problem
-        document = _document(body)
-        if response.status in AGAIN:
-            raise Unwell(f"{response.status} {_text(document, 'Code')}: {_text(document, 'Message')}")
-        if not 200 <= response.status < 300:
-            code = _text(document, "Code") or str(response.status)
-            if code in SPOILED:
-                raise Unwell(f"{code}: {_text(document, 'Message')}")
-            raise Refused(response.status, code, _text(document, "Message"))
-        return response.headers, document
+        return _judged(response.status, response.headers, body)
 
 
-async def _strides(data: Bytes) -> AsyncIterator[memoryview]:
-    """TLS makes a copy of what it is given at once; so it is little."""
-    view = memoryview(data)
-    for at in range(0, len(view), STRIDE):
-        yield view[at : at + STRIDE]
+def _judged(status: int, headers: Headers, body: bytes) -> tuple[Headers, ElementTree.Element]:
+    """Raises Refused, Unanswered."""
+    document = _document(body)
+    if status in AGAIN:
+        raise Unwell(f"{status} {_text(document, 'Code')}: {_text(document, 'Message')}")
+    if not 200 <= status < 300:
+        code = _text(document, "Code") or str(status)
+        if code in SPOILED:
+            raise Unwell(f"{code}: {_text(document, 'Message')}")
+        raise Refused(status, code, _text(document, "Message"))
+    return headers, document
 
 
 def _document(body: bytes) -> ElementTree.Element:

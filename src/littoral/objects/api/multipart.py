@@ -5,7 +5,6 @@ Completing moves no bytes: the object's pieces are the parts' blobs, in order.
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from dataclasses import replace
 from datetime import datetime
@@ -14,6 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 from littoral.aws.service import Call, Output, operation
+from littoral.objects import etags
 from littoral.objects.api.acls import granted
 from littoral.objects.api.extracting import EXTRACT, ExtractOperations
 from littoral.objects.api.parts import (
@@ -359,22 +359,21 @@ def _part(upload: Upload, asked: dict[str, Any], held: UploadedPart | None) -> U
 
 
 def _content(parts: list[UploadedPart]) -> Content:
-    """The ETag of an object in parts is the MD5 of the parts' MD5s, and how many there are."""
+    """The ETag of an object in parts is of theirs."""
     size = sum(part.piece.size for part in parts)
     if size > OBJECT_LIMIT:
         message = "Your proposed upload exceeds the maximum allowed size"
         raise error("EntityTooLarge", message, ProposedSize=size, MaxSizeAllowed=OBJECT_LIMIT)
-    etag = _joined_etag([part.etag for part in parts])
-    return Content(size, etag or "", None, tuple(part.piece for part in parts))
+    etag = etags.of_parts(bytes.fromhex(part.etag) for part in parts)
+    return Content(size, etag, None, tuple(part.piece for part in parts))
 
 
 def _joined_etag(parts: list[str]) -> str | None:
-    """None where one is no MD5."""
+    """None where one is no ETag of a part."""
     try:
-        md5 = hashlib.md5(b"".join(bytes.fromhex(part.strip('"')) for part in parts), usedforsecurity=False)
+        return etags.of_parts(bytes.fromhex(part.strip('"')) for part in parts)
     except ValueError:
         return None
-    return f"{md5.hexdigest()}-{len(parts)}"
 
 
 def _checksum(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from littoral.aws.service import Call, Output, operation
 from littoral.net.message import Body, BytesBody
+from littoral.objects import etags
 from littoral.objects.access.needs import READ_OBJECT
 from littoral.objects.api.parts import Operations, decoded_length, source_of
 from littoral.objects.checksums import ALGORITHMS, Checksum, Digests, Stated
@@ -75,6 +77,8 @@ class UploadOperations(Operations):
             raise error(
                 "InvalidRequest", f"{message} {upload.algorithm}, actual checksum Type: {stated.algorithm.name}"
             )
+        if call.request.headers.get(etags.HEADER) == etags.BY_CHECKSUM:
+            stated = replace(stated, by_checksum=True)
         length = decoded_length(call)
         sealing = self._sealing(upload, customer)
         received = await self._shelf.receive(

@@ -2,8 +2,8 @@
 only.
 
 A version is asked for by its id, which another Littoral keeps; a bucket of another kind of endpoint, or of this place,
-has ids of its own, so there the current object is asked for, if it has the ETag. What comes is not trusted here: the
-scrub holds it against the checksums of what was lost.
+has ids of its own, so there the current object is asked for, if it has the ETag or the checksum. What comes is not
+trusted here: the scrub holds it against the checksums of what was lost.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from littoral.objects.replication.targets import Elsewhere
 from littoral.objects.tiering.rows import Away
 from littoral.store.contract import NotFound, StorageAway
 
+SUMS_SHOWN = MappingProxyType({"x-amz-checksum-mode": "ENABLED"})
+
 
 class Destinations:
     """The buckets that a bucket replicates to. Implements the scrub's ``Replica``."""
@@ -37,11 +39,11 @@ class Destinations:
         self._index, self._shelf, self._keys = index, shelf, keys
         self.far: Mapping[str, FarBucket] = {}
 
-    async def fetch(self, bucket: str, key: str, version: str | None, etag: str) -> AsyncIterator[bytes] | None:
+    async def fetch(self, stored: Stored) -> AsyncIterator[bytes] | None:
         """Raises StorageAway where it breaks off."""
-        for target in self._targets(bucket, key):
+        for target in self._targets(stored.bucket, stored.key):
             far = self.far.get(target)
-            found = self._here(target, key, etag) if far is None else await far.fetch(key, version, etag)
+            found = self._here(target, stored) if far is None else await far.fetch(stored)
             if found is not None:
                 return found
         return None
@@ -52,13 +54,13 @@ class Destinations:
         fitting = [rule.target for rule in rules_of(kept) if key.startswith(rule.prefix)] if kept is not None else []
         return sorted(dict.fromkeys(fitting), key=lambda target: target not in self.far)
 
-    def _here(self, target: str, key: str, etag: str) -> AsyncIterator[bytes] | None:
+    def _here(self, target: str, damaged: Stored) -> AsyncIterator[bytes] | None:
         """A replica at this place shares blobs, unless it was written by itself."""
         try:
-            stored = self._index.get(target, key)
+            stored = self._index.get(target, damaged.key)
         except ServiceError:
             return None
-        if stored.content.etag != etag:
+        if stored.content.etag != damaged.content.etag:
             return None
         data_key = self._keys.opened(stored.facts.encryption, None)
         return self._shelf.read(stored.content, Span(0, stored.content.size), data_key)
@@ -73,15 +75,17 @@ class FarBucket:
         self._client, self._place, self._clock = client, place, clock
         self._base = f"{place.url.rstrip('/')}/{bucket}"
 
-    async def fetch(self, key: str, version: str | None, etag: str) -> AsyncIterator[bytes] | None:
+    async def fetch(self, stored: Stored) -> AsyncIterator[bytes] | None:
         """None where there is no such thing, or nobody answers."""
+        version, etag = stored.version, stored.content.etag
         queries = ["", *([f"?versionId={quote(version, safe='')}"] if version is not None else [])]
         for query in reversed(queries):
             try:
-                response = await self._ask("GET", f"{self._url(key)}{query}")
+                response = await self._ask("GET", f"{self._url(stored.key)}{query}", SUMS_SHOWN)
             except RequestFailed:
                 return None
-            if response.status == 200 and (response.headers.get("etag") or "").strip('"') == etag:
+            named = (response.headers.get("etag") or "").strip('"') == etag
+            if response.status == 200 and (named or _same(stored, response.headers)):
                 return _chunks(response)
             response.release()
         return None
@@ -89,10 +93,9 @@ class FarBucket:
     async def confirm(self, stored: Stored) -> tuple[str, str] | None:
         """Id and ETag there of that version, where the far side says it is the same by a checksum. Raises
         StorageAway."""
-        wanted = {"x-amz-checksum-mode": "ENABLED"}
         for query in (f"?versionId={quote(stored.version or '', safe='')}", ""):
             try:
-                response = await self._ask("HEAD", f"{self._url(stored.key)}{query}", wanted)
+                response = await self._ask("HEAD", f"{self._url(stored.key)}{query}", SUMS_SHOWN)
             except RequestFailed as problem:
                 raise StorageAway(str(problem)) from problem
             response.release()

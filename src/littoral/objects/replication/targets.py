@@ -20,9 +20,11 @@ from littoral.aws.service import ServiceError
 from littoral.aws.sign import sign
 from littoral.net.client import HttpClient, RequestFailed
 from littoral.net.message import BodyError, Headers
+from littoral.objects import etags
 from littoral.objects.access.acl import GROUPS, Acl
 from littoral.objects.access.public import Block
 from littoral.objects.api.parts import REPLICA_HEADER
+from littoral.objects.checksums import ALGORITHMS
 from littoral.objects.conditions import Span
 from littoral.objects.content import Shelf
 from littoral.objects.encryption import Keys
@@ -180,13 +182,19 @@ class FarTarget:
         await self._put(stored, Span(0, stored.content.size), key, headers, {})
 
     async def _send_parts(self, stored: Stored, key: bytes | None) -> None:
-        """In the same parts, so that the ETag is the same."""
-        begun = await self._ask("POST", stored.key, {"uploads": ""}, _described(stored))
+        """In the same parts, and asking for ETags as its writer did, so that the ETag is the same."""
+        parts = stored.facts.parts
+        by_checksum = etags.is_by_checksum(stored.content.etag, ((part.checksum, part.size) for part in parts))
+        told = _described(stored)
+        if by_checksum:
+            told["x-amz-checksum-algorithm"] = etags.ALGORITHM
+        begun = await self._ask("POST", stored.key, {"uploads": ""}, told)
         upload = _text(begun, "UploadId")
         done, at = "", 0
-        for number, part in enumerate(stored.facts.parts, 1):
+        for number, part in enumerate(parts, 1):
             query = {"partNumber": str(number), "uploadId": upload}
-            etag = await self._put(stored, Span(at, part.size), key, {}, query)
+            known = {ALGORITHMS[etags.ALGORITHM].header: part.checksum or "", **etags.ASKED} if by_checksum else {}
+            etag = await self._put(stored, Span(at, part.size), key, known, query)
             done += f"<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>"
             at += part.size
         document = f"<CompleteMultipartUpload>{done}</CompleteMultipartUpload>".encode()

@@ -26,9 +26,10 @@ from littoral.store.embedded.blobrows import BlobRows, Row
 from littoral.store.embedded.database import Database
 from littoral.store.embedded.keys import check_key
 from littoral.store.embedded.past import NewFile
+from littoral.store.embedded.sealedfile import SealedFile
 from littoral.store.embedded.sealing import HEAD, BlobSeal, span
 from littoral.store.embedded.sums import BLOCK, Summing, Sums
-from littoral.store.frames import CannotOpen, Opener, Sealer
+from littoral.store.frames import CannotOpen, Opener
 from littoral.store.waiting import until_done
 from littoral.store.whole import WholeBlobs
 
@@ -121,9 +122,8 @@ class EmbeddedBlobWriter:
         self._temporary = self._final.with_suffix(".part")
         self._size = 0
         self._sums = Summing()
-        self._sealer: Sealer | None = None
         self._buffer = bytearray()
-        self._file: NewFile | None = None
+        self._file: NewFile | SealedFile | None = None
         self._over = False  # committed, aborted or failed
 
     async def write(self, chunk: bytes | memoryview) -> None:
@@ -157,18 +157,16 @@ class EmbeddedBlobWriter:
 
     def _append(self, data: bytes | bytearray | memoryview) -> None:
         if self._file is None:
-            self._file = NewFile(self._temporary)
-            if self._blobs.seal is not None:
-                head, self._sealer = self._blobs.seal.sealer(self._final.name)
-                self._file.write(head)
+            if self._blobs.seal is None:
+                self._file = NewFile(self._temporary)
+            else:
+                self._file = SealedFile(self._temporary, *self._blobs.seal.sealer(self._final.name))
         self._sums.update(data)
-        self._file.write(data if self._sealer is None else self._sealer.update(data))
+        self._file.write(data)
 
     def _publish(self, data: bytearray) -> None:
         self._append(data)
         assert self._file is not None
-        if self._sealer is not None:
-            self._file.write(self._sealer.finish())
         self._file.sync()
         self._file.close()
         self._temporary.rename(self._final)
