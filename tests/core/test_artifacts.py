@@ -195,6 +195,7 @@ async def test_blocks_that_are_damaged_here_or_unknown_above_come_whole(region: 
     ("artifact", "word"),
     [
         ({"URI": "greengrass:x.zip"}, "s3://"),
+        ({"URI": "registry:ward/3"}, "littoral models component"),
         ({"URI": "s3://parts/none"}, "cannot be read"),
         ({"URI": "s3://elsewhere/none"}, "cannot be read"),
         ({"URI": "s3://parts/run.sh", "Unarchive": "TAR"}, "NONE or ZIP"),

@@ -26,6 +26,7 @@ BUCKET: Final = "sagemaker-{region}-{account}"  # as SageMaker's own SDK calls i
 CHANNEL: Final = "training"  # where none is named, as there
 LOSS: Final = ("loss", "loss[=: ]+([-+0-9.eE]+)")
 MOST: Final = 1 << 30  # bytes of one file that is sent
+ENGINES: Final = {"torchrun": "sagemaker_torch_distributed_enabled", "ray": "sagemaker_ray_enabled"}
 LOOK: Final = 0.5  # seconds
 STOPPED: Final = 130
 OVER: Final = ("Completed", "Failed", "Stopped")
@@ -60,7 +61,10 @@ def add(commands: Any) -> None:
         metavar="NAME=REGEX",
         help=f"a metric: the first group of an expression, found in what it prints (default: {'='.join(LOSS)})",
     )
-    train.add_argument("--workers", type=int, default=1, metavar="N", help="that share the work, by torchrun")
+    train.add_argument("--workers", type=int, default=1, metavar="N", help="that share the work")
+    train.add_argument(
+        "--engine", choices=list(ENGINES), help="what makes one of them: torchrun, or Ray, which needs --no-network"
+    )
     train.add_argument("--checkpoints", metavar="S3URI", help="where checkpoints are kept, and found again")
     train.add_argument("--spot", action="store_true", help="with what others leave; it may be interrupted")
     train.add_argument("--max-runtime", type=int, default=86400, metavar="SECONDS", help="default: a day")
@@ -90,7 +94,7 @@ def run(loaded: Loaded, options: argparse.Namespace) -> int:
             "MetricDefinitions": [{"Name": each, "Regex": regex} for each, regex in options.metric or [LOSS]],
         },
         "HyperParameters": {
-            **({"sagemaker_torch_distributed_enabled": "true"} if options.workers > 1 else {}),
+            **_engine(options),
             **dict(options.hyperparameters),
             "sagemaker_program": program,
             "sagemaker_submit_directory": f"s3://{bucket}/{name}/source/sourcedir.tar.gz",
@@ -109,6 +113,12 @@ def run(loaded: Loaded, options: argparse.Namespace) -> int:
         wanted["StoppingCondition"]["MaxWaitTimeInSeconds"] = 2 * options.max_runtime
     call(loaded, "sagemaker", "SageMaker.CreateTrainingJob", **wanted)
     return _followed(loaded, options, name, wanted["AlgorithmSpecification"]["MetricDefinitions"])
+
+
+def _engine(options: argparse.Namespace) -> dict[str, str]:
+    """The hyperparameter that says it: torchrun where several workers have none named."""
+    name = options.engine or ("torchrun" if options.workers > 1 else None)
+    return {} if name is None else {ENGINES[name]: "true"}
 
 
 def _followed(loaded: Loaded, options: argparse.Namespace, name: str, definitions: list[dict[str, str]]) -> int:

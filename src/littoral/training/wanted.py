@@ -16,6 +16,8 @@ from littoral.training.metrics import uncompiled
 Wanted = Mapping[str, Any]
 HasBucket = Callable[[str], bool]
 
+RAY: Final = "sagemaker_ray_enabled"
+ENGINES: Final = (RAY, "sagemaker_torch_distributed_enabled")
 CHECKPOINTS: Final = "/opt/ml/checkpoints"
 # of a channel, beside ChannelName, ContentType and InputMode: what may be said, as it changes nothing
 _CHANNEL: Final = {"CompressionType": ("None",), "RecordWrapperType": ("None",), "ShuffleConfig": ()}
@@ -49,6 +51,7 @@ def split(uri: str) -> tuple[str, str]:
 def check(wanted: Wanted, has: HasBucket, cores: int) -> None:
     """Raises ValidationException, ResourceLimitExceeded, NotImplemented."""
     _check_algorithm(wanted)
+    _check_engine(wanted)
     _check_resources(wanted["ResourceConfig"], cores)
     _check_stopping(wanted)
     channels = wanted.get("InputDataConfig", ())
@@ -114,6 +117,15 @@ def _check_algorithm(wanted: Wanted) -> None:
         problem = uncompiled(each["Regex"])
         if problem:
             raise invalid(f"The regular expression of metric {each['Name']!r} cannot be compiled: {problem}")
+
+
+def _check_engine(wanted: Wanted) -> None:
+    """Who makes one of several hosts. Ray's processes listen on every address that they see."""
+    ray, torch = (str(_parameter(wanted, each)).lower() == "true" for each in ENGINES)
+    if ray and torch:
+        raise invalid(f"{' and '.join(ENGINES)} exclude one another")
+    if ray and not wanted.get("EnableNetworkIsolation"):
+        raise invalid(f"{RAY} needs EnableNetworkIsolation: Ray listens on every address of the network that it has")
 
 
 def _check_resources(asked: Wanted, cores: int) -> None:

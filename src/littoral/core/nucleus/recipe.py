@@ -30,6 +30,7 @@ STEPS: Mapping[str, float | None] = {
 _KNOWN_OF_STEP = {"script", "setenv", "timeout", "skipif", "requiresprivilege"}
 _SKIP_IF = re.compile(r"(?:onpath|exists) +\S.*")
 LOCAL_SCHEME = "file:"  # of an artifact that came with a local deployment: its place in that one's folder
+REGISTRY_SCHEME = "registry:"  # nobody's, but what one writes for a model of the registry
 OWN_SCHEME = "greengrass:"  # of one that AWS's Greengrass keeps, by the name that comes after
 _OBJECT = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(?P<key>.{1,1024})")
 _VARIABLE = re.compile(r"\{((?:[A-Za-z0-9._-]+:)?(?:configuration|artifacts|work|iot|kernel):[^{}\s]*)\}")
@@ -237,7 +238,10 @@ def _place(name: str, uri: Any) -> tuple[str, str, bool]:
         return "", key, False
     found = _OBJECT.fullmatch(uri) if isinstance(uri, str) else None
     if found is None:
-        raise BadComponent(f"{name}: the URI of an artifact must be s3://BUCKET/KEY here, not {uri!r}")
+        hint = ""
+        if isinstance(uri, str) and uri.startswith(REGISTRY_SCHEME):
+            hint = ": littoral models component MODEL/VERSION makes a component of what the registry has"
+        raise BadComponent(f"{name}: the URI of an artifact must be s3://BUCKET/KEY here, not {uri!r}{hint}")
     return found["bucket"], _file_of(name, uri, found["key"]), False
 
 

@@ -7,7 +7,8 @@ known: ``arn``, ``name``, ``entrypoint``, ``environment``, ``addresses`` of the 
 
 Script mode is that of SageMaker's training toolkit: ``sagemaker_program`` of ``sagemaker_submit_directory``, which the
 place has left as ``ROOT/input/sourcedir.tar.gz``; hyperparameters become arguments and ``SM_HPS``. Each host runs it;
-where ``sagemaker_torch_distributed_enabled`` says so, torchrun's elastic launcher does, and the hosts are its nodes.
+where ``sagemaker_torch_distributed_enabled`` says so, torchrun's elastic launcher does, and the hosts are its nodes;
+where ``sagemaker_ray_enabled``, which is ours, does, the first one runs it and all are Ray's (``ray_hosts.py``).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 
 LOOPBACK = "127.0.0.1"
 DISTRIBUTED = "sagemaker_torch_distributed_enabled"
+RAY = "sagemaker_ray_enabled"
 OWN = "sagemaker_"  # begins the names of hyperparameters that are not the script's
 
 
@@ -109,11 +111,20 @@ def command(root: str, config: dict[str, Any], given: dict[str, Any]) -> list[st
     if not script.is_file():
         raise Wrong(f"there is no {program} in sagemaker_submit_directory")
     own = arguments({name: value for name, value in given.items() if not name.startswith(OWN)})
-    if str(given.get(DISTRIBUTED)).lower() != "true":
-        return ["/bin/sh", program, *own] if program.endswith(".sh") else [sys.executable, program, *own]
-    if not _has_torch():
-        raise Wrong(f"{sys.executable} has no torch, which {DISTRIBUTED} needs: pip install 'littoral[train]'")
-    return [*launcher(config), program, *own]
+    plain = ["/bin/sh", program, *own] if program.endswith(".sh") else [sys.executable, program, *own]
+    if _says_yes(given, RAY):
+        if not _has("ray"):
+            raise Wrong(f"{sys.executable} has no ray, which {RAY} needs: pip install ray")
+        return [sys.executable, str(Path(__file__).with_name("ray_hosts.py")), root, *plain]
+    if _says_yes(given, DISTRIBUTED):
+        if not _has("torch"):
+            raise Wrong(f"{sys.executable} has no torch, which {DISTRIBUTED} needs: pip install 'littoral[train]'")
+        return [*launcher(config), program, *own]
+    return plain
+
+
+def _says_yes(given: dict[str, Any], name: str) -> bool:
+    return str(given.get(name)).lower() == "true"
 
 
 def launcher(config: dict[str, Any]) -> list[str]:
@@ -130,10 +141,10 @@ def launcher(config: dict[str, Any]) -> list[str]:
     ]
 
 
-def _has_torch() -> bool:
+def _has(package: str) -> bool:
     from importlib.util import find_spec
 
-    return find_spec("torch") is not None
+    return find_spec(package) is not None
 
 
 def unpack(archive: Path, folder: Path) -> None:
