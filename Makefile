@@ -43,6 +43,12 @@ system:
 	      DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends awscli; } >/dev/null 2>&1; fi; \
 	  /usr/bin/aws --version >/dev/null 2>&1 || echo "no version 2 of the AWS CLI (Debian: awscli); its tests skip"; esac
 
+# KServe's client for its test, in a folder of its own (64 MB).
+.peers/kserve/.ready: tests/models/kserve.lock $(VENV)/.ready
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --no-compile --upgrade \
+	  --target .peers/kserve -r $<
+	touch $@
+
 lock:
 	uv pip compile pyproject.toml --extra tour --extra node --extra front --extra geo --extra remote --extra zstd --extra models \
 	  --group dev \
@@ -58,7 +64,7 @@ lint: $(VENV)/.ready
 # More than two cores: a worker waits for disks, processes and grace more than half of its time.
 WORKERS ?= 3
 # A test that fails is tried once more, and named by -rR when it then passes: docs/decisions/2026-11-28-reruns.md
-test: setup lint
+test: setup lint .peers/kserve/.ready
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --reruns 1 -rR
 
 tour: setup
