@@ -42,7 +42,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_server import PROGRAM
-from servers import HOST, cpu, ports, started
+from servers import HOST, before_others, cpu, ports, started
 
 BEFORE, DURING, AFTER = 5.0, 20.0, 8.0
 RATE = 50  # requests a second of the good client
@@ -319,8 +319,6 @@ def main() -> int:
         return 0
     file = Path(sys.argv[sys.argv.index("--plot") + 1]) if "--plot" in sys.argv else None
     first = "--first" in sys.argv
-    if first:
-        os.nice(-10)
     with ExitStack() as running, tempfile.TemporaryDirectory() as folder:
         behind = running.enter_context(started([*PROGRAM, "origin"], 1))
         shield = "off" if "--off" in sys.argv else "on"
@@ -329,8 +327,8 @@ def main() -> int:
         port, control = ports(edge)
         os.sched_setaffinity(0, {1})
         if first:  # what others run on this machine is neither the flood nor the edge
-            for pid, priority in ((edge.pid, 1), (behind.pid, 1), (0, 2)):
-                os.sched_setscheduler(pid, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(priority))
+            for pid, priority in ((edge.pid, -15), (behind.pid, -15), (os.getpid(), -20)):
+                before_others(pid, priority)
         here = Path(__file__).resolve()
         attackers = [
             f"sleep {BEFORE if kind == 'slowloris' else BEFORE + 2:g}; exec {sys.executable} {here} {kind} {port}"

@@ -35,7 +35,7 @@ import bench_flood
 import http2_floods
 from bench_flood import address, connected
 from edge_server import PROGRAM
-from servers import HOST, children, cpu, ports, started
+from servers import HOST, before_others, children, cpu, ports, started
 
 BEFORE, DURING, AFTER = bench_flood.BEFORE, bench_flood.DURING, bench_flood.AFTER = 2.0, 7.0, 4.0
 CONNECTIONS = 8  # of an attack
@@ -132,14 +132,6 @@ def resident(pid: int) -> float:
     """MiB."""
     held = Path(f"/proc/{pid}/statm").read_text().split()[1]
     return int(held) * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-
-def before_others(pid: int, priority: int) -> None:
-    """Not real time: a kernel whose own threads wait for a core that is never free stands still."""
-    with contextlib.suppress(FileNotFoundError):  # where sessions are groups of the scheduler, those come first
-        Path(f"/proc/{pid}/autogroup").write_text(str(priority))
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        os.setpriority(os.PRIO_PROCESS, int(task.name), priority)  # threads that they start inherit it
 
 
 def drill(kind: str, *, first: bool) -> tuple[float, list[tuple[float, float]]]:

@@ -1,12 +1,16 @@
 """How often the Core Rule Set at a paranoia level stops what is no attack, rule by rule, ours and libmodsecurity's.
 
-    bench/crs_benign.py [CHECKOUT] [--level 1] [--oracle] [--most 1500] [--show 942100]
+    bench/crs_benign.py [CHECKOUT] [--level 1] [--oracle] [--most 1500] [--show 942100] [--sentences FILE...]
 
 Nothing is committed: the corpus is made of what is on the machine, the same each time. Sentences of Python's docs,
 of the packages' descriptions and of /usr/share/doc; request bodies from botocore's examples; addresses from packages'
 metadata; made-up names, dates, amounts, search terms. Each text is sent as an argument of the query, a field of a form,
 a string of JSON and a cookie, addresses as the path too, each with the headers of some browser. Without CHECKOUT the
 Debian package's rules are used. It is text about software and clouds: more of it looks like code than elsewhere.
+
+``--sentences`` sends published sentences instead, each once in a query, as the rule set's own quantitative tests do
+(go-ftw): files of the Leipzig Corpora Collection (``NUMBER<tab>SENTENCE``) or of Universal Dependencies
+(``# text = SENTENCE``).
 """
 
 from __future__ import annotations
@@ -65,6 +69,7 @@ BROWSERS: list[dict[str, str]] = [
         "accept-encoding": "gzip, deflate, br",
     },
 ]
+PUBLISHED = re.compile(r"^(?:\d+\t([^\t\n]+)|# text = (.+))$", re.M)  # a line of a corpus
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 
 # ------------------------------------------------------------------------------------ the corpus
@@ -186,6 +191,11 @@ def corpus(most: int) -> Iterator[Case]:
         yield request("botocore, JSON", number, "/api", "POST", sent, content_type=JSON)
 
 
+def published(path: Path) -> Iterator[Case]:
+    for number, found in enumerate(PUBLISHED.finditer(path.read_text(encoding="utf-8"))):
+        yield request(path.stem, number, f"/get?uri_payload={quote_plus(found[1] or found[2])}")
+
+
 # ------------------------------------------------------------------------------------ the report
 
 
@@ -196,8 +206,9 @@ def main() -> int:
     parser.add_argument("--most", type=int, default=1500)
     parser.add_argument("--oracle", action="store_true")
     parser.add_argument("--show", type=int, default=0, help="print what only one side found by this rule; 1: by any")
+    parser.add_argument("--sentences", type=Path, nargs="+", default=[], help="files of a public corpus")
     options = parser.parse_args()
-    every = list(corpus(options.most))
+    every = [each for path in options.sentences for each in published(path)] or list(corpus(options.most))
     program = Program(Source.open(options.checkout), options.level)
     counted = program.decisive | {BLOCKED}
     theirs = oracle(options.checkout, options.level, 5, {}) if options.oracle else None

@@ -91,6 +91,14 @@ async def turns(count: int = 20) -> None:
         await asyncio.sleep(0)
 
 
+async def quiet(pipe: Paused) -> None:
+    """Until nothing more is written: pipelined requests are answered one after the other, each in turns of its own."""
+    written = -1
+    while written < len(pipe.written):
+        written = len(pipe.written)
+        await turns()
+
+
 # -------------------------------------------------------------------------------------------------- requests
 
 _STATUS = re.compile(rb"HTTP/1\.1 ([0-9]{3}) ")
@@ -117,7 +125,7 @@ async def served(reads: list[bytes]) -> Ours:
             break
         connection.data_received(read)
         await asyncio.sleep(0)
-    await turns()
+    await quiet(pipe)
     ours.statuses = [int(found) for found in _STATUS.findall(bytes(pipe.written)) if found != b"100"]
     ours.refused = any(status != 200 for status in ours.statuses)
     ours.ends = pipe.closed or b"\r\nconnection: close\r\n" in pipe.written

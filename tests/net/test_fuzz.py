@@ -86,6 +86,11 @@ def test_the_table_of_smuggling_is_read_alike() -> None:
         request_bytes(case.data)
 
 
+def test_many_requests_that_come_at_once_are_all_waited_for() -> None:
+    """The fuzzer took the turn in which it stopped looking for an answer that was not given."""
+    request_bytes(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc" * 30)
+
+
 def test_the_oracle_sees_what_ours_refuse() -> None:
     """h11 takes a fold and a bare LF: it would tell if we read on past what it reads."""
     folded = requests_by_h11(b"GET / HTTP/1.1\nHost: a\nX: y\r\n z\r\n\r\n" + NEXT)
