@@ -8,10 +8,11 @@ one after the other. Goals: at least 1.3 of workerd's rate, at most 0.3 ms added
 workerd.
 
 What is added to the median is asked by one connection of a client that waits for each answer, in turn with and without
-the function, so that both meet the machine in the same phase. It is asked twice. With one request at a time the
+the function, so that both meet the machine in the same phase. It is asked three times. With one request at a time the
 processors sleep between the steps, and waking one costs more than the step (on a virtual machine 50 µs and more); so
-the second time something of the lowest priority (SCHED_IDLE) keeps them awake, as any other traffic does. Beside each
-stands what two processes of nothing but a socket pair need for a byte there and back. How often the threads of the
+the second time, in a virtual machine whose kernel can, they look for work for 200 µs before they sleep (``haltpoll``),
+and the third time something of the lowest priority (SCHED_IDLE) keeps them awake, as any other traffic does. Beside
+each stands what two processes of nothing but a socket pair need for a byte there and back. How often the threads of the
 place and of the instance went to sleep is counted too, for each time one has to be woken: once for the instance and
 twice for the place is the least.
 """
@@ -32,7 +33,7 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 from edge_server import edge, origin
-from servers import HOST, Load, awake, get, workerd, wrk
+from servers import HOST, Load, awake, get, polling, workerd, wrk
 
 SECONDS = 4
 CONNECTIONS = 32
@@ -162,6 +163,9 @@ def main() -> None:
             print(f"processors that sleep (a hop {hop():.3f} ms): {told(*latencies(two))}", flush=True)
             counted = ", ".join(f"{name} {times:.2f}" for name, times in sleeps(pid, other, "/page.html").items())
             print(f"went to sleep, times a request: {counted}", flush=True)
+            with polling() as polled:
+                if polled:
+                    print(f"polling before they sleep (a hop {hop():.3f} ms): {told(*latencies(two))}", flush=True)
             with awake():
                 print(f"processors awake (a hop {hop():.3f} ms): {told(*latencies(two))}", flush=True)
         try:

@@ -111,6 +111,9 @@ async def test_viewer_protocol_policies(place: Edge) -> None:
     moved = await place.get("/a?b=1")
     assert (moved.status, moved.headers["location"]) == (301, f"https://{HOST}/a?b=1")
     assert (await place.get("/a", method="POST", body=b"x")).status == 307
+    place.pipeline.secured(8443)
+    assert (await place.get("/a")).headers["location"] == f"https://{HOST}/a"
+    assert (await place.get("/a", host=f"{HOST}:8080")).headers["location"] == f"https://{HOST}:8443/a"
     assert place.origin.asked == []
 
 

@@ -127,6 +127,10 @@ class Pipeline:
         for told in self.on_use:
             told()
 
+    def secured(self, port: int) -> None:
+        """The location listens there over TLS: who came to its other port by number is redirected to that number."""
+        self._serving.tls_port = port
+
     @property
     def locator(self) -> Locator:
         """Where addresses are."""

@@ -57,6 +57,7 @@ class Serving:
         self._locator = locator
         self._results = results
         self._clock = clock
+        self.tls_port = 443  # of the location, for those who name its other port
 
     async def guarded(self, serving: Awaitable[Answer]) -> Answer:
         try:
@@ -159,7 +160,9 @@ class Serving:
         if not viewer.peer.tls and behaviour.viewer_policy == "redirect-to-https":
             status = 301 if viewer.method in {"GET", "HEAD"} else 307
             response = answer.page(status, "Moved", "Use HTTPS.", self._pop, "Redirect from cloudfront")
-            response.headers.set("location", f"https://{viewer.host.partition(':')[0]}{viewer.target}")
+            name, _, port = viewer.host.partition(":")  # without one nobody knows what stands before the location
+            at = f":{self.tls_port}" if port and self.tls_port != 443 else ""
+            response.headers.set("location", f"https://{name}{at}{viewer.target}")
             return response
         if viewer.target == "*":
             raise EdgeFailure(400, "Bad Request", "A distribution is asked for a path.", detail="InvalidRequest")

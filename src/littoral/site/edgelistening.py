@@ -35,6 +35,7 @@ async def listen_edge(base: Foundation, pipeline: Pipeline, watch: Watch) -> Non
     if settings.edge_tls_port is not None:
         certificates = Certificates(base.authority, base.names(), settings.edge_certificates)
         secure = await _listen_tls(base, pipeline, guard, certificates)
+        pipeline.secured(secure.port)
         base.place.listening("edge-tls", "https", settings.host, secure)
 
 
