@@ -271,6 +271,9 @@ def test_a_token_counts_for_its_host_and_its_time() -> None:
         "Update%20the%20docs%20to%20reflect%20it",
         "Select from coin script :-)",
         "Double free of pointer '<unknown>' in call to XtFree of TextAction.c",
+        "Honours and legacy *In 1929, a novel told the story of Pushkin's death",
+        'he was told that, "having your authority I expect to go ahead".',
+        'sent me this email "AND IF IT WAS WORTH MY TIME I WOULD',
     ],
 )
 def test_prose_that_holds_words_of_sql_is_none(text: str) -> None:
@@ -290,6 +293,11 @@ def test_prose_that_holds_words_of_sql_is_none(text: str) -> None:
         "' and 'a' in 'abc",
         "x'<a>'y",
         "1 or '<a>'='<a>'",
+        "1' having 1=1--",
+        "1 having count(*) > 1",
+        "1' or case when 1=1 then 1 else 0 end",
+        "1' and exists (select 1)",
+        "1 and x in (1, 2)",
     ],
 )
 def test_sql_in_few_words_is_some(text: str) -> None:

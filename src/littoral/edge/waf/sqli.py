@@ -9,6 +9,7 @@ linear in the value, of which at most ``LONGEST`` bytes and ``MOST_TOKENS`` toke
     o operator        & logical operator                     U union         E statement (select, insert, …)
     D definition (create, drop, …)
     T procedural      k other keyword   B group by, order by c comment       X comment that MySQL executes
+    H having
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ _WORDS = {
     "o": "like rlike regexp between div mod is not in similar ilike",
     "k": "from where into values table limit offset as on join inner outer cross natural using all distinct top case "
     "when then else end exists database schema if outfile dumpfile load procedure for desc asc collate escape",
-    "B": "group order having",
+    "B": "group order",
+    "H": "having",
     "1": "null true false",
 }
 _KIND = {word: kind for kind, words in _WORDS.items() for word in words.split()}
@@ -74,17 +76,18 @@ _SHAPES = re.compile(
     "|".join(
         (
             r"^[snv1)o(,&]*c?U[ck(]*[DE]",  # … union [all] [(] select
-            rf"^[1sv)]+&+[(o]*(?:{_V}\)*[o&c]|[DE]|k|{_LITERAL}\)*$|f\()",  # ' or 1=1, 1 and sleep(
+            rf"^[1sv)]+&+[(o]*(?:{_V}\)*[o&c]|[DE]|k(?:[^n]|n[^n]|n?$)|{_LITERAL}\)*$|f\()",  # ' or 1=1, 1 and sleep(
             rf"^n\)*&+[(o]*(?:{_V}o+{_LITERAL}|{_LITERAL}o+{_V}|f\(|\(+[DE]|[DE][1svf(k])",  # x or 1=1
             rf"^{_V}?\)*;c?[DETf]",  # ; drop table
             r"^[sv1n]?\)*[o&(]*\([DE][kfnv1s(o*]",  # (select …
-            r"^E(?:[1svfo(]|k?\(?n?\)?,[1snvf(]|k?\(?n\)?k|kn(?:$|[;c&(B]))",  # select … from
-            r"^Dkn(?:$|[;c&(B])",  # drop table x
+            r"^E(?:[1svfo(]|k?\(?n?\)?,[1snvf(]|k?\(?n\)?k|kn(?:$|[;c&(BH]))",  # select … from
+            r"^Dkn(?:$|[;c&(BH])",  # drop table x
             r"^[s1]\)*c",  # ' --
             r"^s\)*o+(?:[1sv]o|n(?:o+n)*o+s)",  # '='…=, '|x|'; a path in quotes is none
             rf"^s\)*o+{_LITERAL}\)*$",  # '='
             rf"^[1snv)]+o+\(*f\({_V}?",  # 1 - sleep(
             r"^[1s]\)*B[nk]?[1n(]",  # ' order by 1
+            rf"^[1s]\)*H[(o]*(?:{_V}\)*[o&c]|f\()",  # ' having 1=1
             r"^[1snv)&o(]*X",
             r"^T[1svk]|^Tn[1svf(]",
             r"^[s1]\)*;?T[nkv1sf]",
@@ -140,4 +143,6 @@ def _letter(found: re.Match[str], text: str, at: int) -> str:
     called = text[at : at + 16].lstrip()[:1] == "("
     if called and word in _FUNCTIONS and word not in {"select", "exists"}:
         return "f"
+    if word == "in" and text[at : at + 16].lstrip()[:1].isdigit():  # a year; a list has a parenthesis
+        return "k"
     return _KIND.get(word, "n")
