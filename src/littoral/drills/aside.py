@@ -26,5 +26,5 @@ def _nice(pid: int, niceness: int) -> None:
     for thread in Path(f"/proc/{pid}/task").iterdir():
         with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
             os.setpriority(os.PRIO_PROCESS, int(thread.name), niceness)
-    with contextlib.suppress(FileNotFoundError):  # no autogroups here
+    with contextlib.suppress(FileNotFoundError, BlockingIOError):  # no autogroups here, or another was weighed just now
         Path(f"/proc/{pid}/autogroup").write_text(str(niceness))
