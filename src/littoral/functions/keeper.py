@@ -162,8 +162,8 @@ class Keeper:
 
     def _gone(self, process: subprocess.Popen[bytes]) -> None:
         process.wait()
-        if self.cells and (home := cgroup.home()) is not None:
-            cgroup.remove(f"{home}/{cgroup.name(process.pid)}")
+        if self.cells:
+            cgroup.sweep()
 
     def _start(self, message: dict[str, Any], fds: Sequence[int], kept: Kept) -> int:
         if not self.alive:

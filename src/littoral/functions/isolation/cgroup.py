@@ -1,9 +1,9 @@
 """Limits on all that an instance, or a core's component, holds together, where the system lets the place make control
 groups (v1 or v2): memory, and for components that run as root how many processes.
 
-Beneath the group ``littoral-<keeper's pid>`` is ``keeper``, where the keeper lives, and one group an instance. What the
-limit counts is more than a process shows: files in /tmp, shared memory, page tables, all children. Without it there is
-the data limit of each process, the place's watch, and seccomp refuses what neither sees (``seccomp.UNSEEN``).
+Beneath the keeper's group (``name``) is ``keeper``, where the keeper lives, and one group an instance. What the limit
+counts is more than a process shows: files in /tmp, shared memory, page tables, all children. Without it there is the
+data limit of each process, the place's watch, and seccomp refuses what neither sees (``seccomp.UNSEEN``).
 
 Joining a group makes the kernel wait for all processors (5-20 ms were measured), so cells join ahead of need.
 """
@@ -20,7 +20,7 @@ _LIMITS = {MEMORY: ("memory.max", "memory.limit_in_bytes"), PROCESSES: ("pids.ma
 def home(controller: str = MEMORY) -> str | None:
     """The folder in which this process may make groups that limit it; None where it may not."""
     for folder in _candidates(controller):
-        trial = f"{folder}/littoral-trial-{os.getpid()}"
+        trial = f"{folder}/{name()}-{os.urandom(8).hex()}"  # several threads may ask at once
         try:
             os.mkdir(trial)  # noqa: PTH102
         except OSError:
@@ -33,8 +33,11 @@ def home(controller: str = MEMORY) -> str | None:
     return None
 
 
-def name(pid: int) -> str:
-    return f"littoral-{pid}"
+def name() -> str:
+    """This process's, which no other has until the machine starts anew: ``littoral-NAMESPACE-PID-BEGAN``, with the
+    inode of its namespace of process ids and the tick of its start. A process id alone says nothing of an owner: the
+    kernel gives it again to somebody else, and in another namespace it is another process."""
+    return f"littoral-{_namespace()}-{os.getpid()}-{_began('self')}"
 
 
 def make_empty(controller: str = MEMORY) -> str | None:
@@ -43,7 +46,7 @@ def make_empty(controller: str = MEMORY) -> str | None:
     if folder is None:
         return None
     _sweep(folder)
-    group = f"{folder}/{name(os.getpid())}"
+    group = f"{folder}/{name()}"
     try:
         with contextlib.suppress(FileExistsError):  # v2 has one for all controllers
             os.mkdir(group)  # noqa: PTH102
@@ -102,12 +105,36 @@ def remove(group: str) -> None:
         os.rmdir(group)  # noqa: PTH106
 
 
+def sweep(controller: str = MEMORY) -> None:
+    """Remove the groups of keepers that are gone, as after a kill -9 of their place."""
+    folder = home(controller)
+    if folder is not None:
+        _sweep(folder)
+
+
 def _sweep(folder: str) -> None:
-    """Groups of keepers that are gone, as after a kill -9 of their place."""
     for entry in os.scandir(folder):
-        pid = entry.name.removeprefix("littoral-")
-        if pid != entry.name and pid.isdigit() and not os.path.exists(f"/proc/{pid}"):  # noqa: PTH110
+        if _is_left(entry.name):
             remove(entry.path)
+
+
+def _is_left(group: str) -> bool:
+    """Whether it is a group whose owner is gone, as far as can be said from this namespace."""
+    word, namespace, pid, began = [*group.split("-"), "", "", ""][:4]
+    return word == "littoral" and namespace == str(_namespace()) and pid.isdigit() and _began(pid) != began
+
+
+def _namespace() -> int:
+    return os.stat("/proc/self/ns/pid").st_ino  # noqa: PTH116
+
+
+def _began(process: str) -> str:
+    """When it did, in clock ticks since the machine's start (field 22 of proc_pid_stat(5)); "" of one that is gone."""
+    try:
+        with open(f"/proc/{process}/stat") as file:  # noqa: PTH123
+            return file.read().rpartition(")")[2].split()[19]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def _candidates(controller: str) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from littoral.aws.service import Call, Output, operation
 from littoral.models.api.packages import Packages
-from littoral.models.api.parts import PAGE, Asked, Buckets, Here, bucket_and_key, invalid, only, page, worded
+from littoral.models.api.parts import ORDERS, PAGE, Asked, Buckets, Here, bucket_and_key, invalid, only, page, worded
 from littoral.models.registry.container import MOST_BYTES
 from littoral.models.registry.store import Registry
 from littoral.models.registry.version import APPROVED
@@ -269,12 +269,10 @@ class Endpoints(Packages):
             and (last_modified_time_before is None or each.changed < last_modified_time_before)
             and (last_modified_time_after is None or each.changed > last_modified_time_after)
         ]
-        if sort_by == "Status":
-            known.sort(key=lambda each: each.status)
         asked = Asked(
             max_results, next_token, name_contains, creation_time_after, creation_time_before, sort_by, sort_order
         )
-        found, more = page(known, asked)
+        found, more = page(known, asked, {**ORDERS, "Status": "status"})
         return {"Endpoints": [self._endpoint_shown(each) for each in found], **more}
 
     @operation()

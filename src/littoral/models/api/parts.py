@@ -12,6 +12,7 @@ from littoral.aws.service import ServiceError
 from littoral.models.registry.refusal import RegistryError
 
 PAGE: Final = 10
+ORDERS: Final[Mapping[str, str]] = {"Name": "name", "CreationTime": "created"}  # SortBy
 
 
 class Named(Protocol):
@@ -94,8 +95,11 @@ class Asked:
     order: str = "Ascending"
 
 
-def page(found: Iterable[Item], asked: Asked) -> tuple[list[Item], dict[str, str]]:
-    """The items asked for, and ``NextToken`` where there are more. Raises ValidationException for another token."""
+def page(found: Iterable[Item], asked: Asked, orders: Mapping[str, str] = ORDERS) -> tuple[list[Item], dict[str, str]]:
+    """The items asked for, and ``NextToken`` where there are more. ``orders``: by which attributes they can be sorted,
+    by the names that SortBy has for them. Raises ValidationException for another order or token."""
+    if asked.by not in orders or asked.order not in {"Ascending", "Descending"}:
+        raise invalid(f"SortBy {asked.by} {asked.order} is not known.")
     kept = [
         each
         for each in found
@@ -103,8 +107,7 @@ def page(found: Iterable[Item], asked: Asked) -> tuple[list[Item], dict[str, str
         and (asked.after is None or each.created > asked.after)
         and (asked.before is None or each.created < asked.before)
     ]
-    key = attrgetter("name" if asked.by == "Name" else "created")
-    kept.sort(key=key, reverse=asked.order == "Descending")
+    kept.sort(key=attrgetter(orders[asked.by]), reverse=asked.order == "Descending")
     if asked.token and not (asked.token.isascii() and asked.token.isdigit()):
         raise invalid("NextToken is not one that was given.")
     start = int(asked.token or 0)
