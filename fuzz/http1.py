@@ -101,6 +101,8 @@ async def quiet(pipe: Paused) -> None:
 
 # -------------------------------------------------------------------------------------------------- requests
 
+# What comes late on a busy machine is another matter than what is read.
+PATIENT = Limits(header_timeout=1e9, keep_alive_timeout=1e9, body_timeout=1e9, send_timeout=1e9, linger=1e9)
 _STATUS = re.compile(rb"HTTP/1\.1 ([0-9]{3}) ")
 
 
@@ -115,7 +117,7 @@ async def served(reads: list[bytes]) -> Ours:
         await take(request.body, message)
         return Response(200)
 
-    service = HttpService(handle, Limits())
+    service = HttpService(handle, PATIENT)
     connection, pipe = service.connection(), Paused()
     connection.connection_made(pipe)
     for read in reads:
