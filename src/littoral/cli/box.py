@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import http.client
 import json
 import os
 import sys
@@ -11,9 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from littoral.box import erasing, volume
-from littoral.box.control import LOCKED, SOCKET
-from littoral.cli import local, objects
+from littoral.cli import objects
 from littoral.cli.asking import Failed
 from littoral.cli.table import aligned
 from littoral.site.settings import Loaded
@@ -23,6 +20,8 @@ PATIENCE = 60.0  # seconds that a box may take to be locked
 
 
 def prepare(loaded: Loaded, manifest: Path, issuer: Path | None) -> int:
+    from littoral.box import volume
+
     try:
         made = volume.prepare(
             loaded.settings.data_dir, _read(manifest), time.time(), _read(issuer) if issuer is not None else None
@@ -56,6 +55,8 @@ def summary(found: dict[str, Any]) -> str:
     lines = [("box", found["state"]), ("job", f"{found['job']} {found.get('type', '')}".strip())]
     lines.append(("space", f"{found['freeSpace'] / 1e9:.1f} of {found['totalSpace'] / 1e9:.1f} GB free"))
     if "expires" in found:
+        from littoral.box import volume
+
         lines.append(("manifest", f"until {volume.day(found['expires'])}"))
     lines += [(name, url) for name, url in found["listeners"].items()]
     if found["openSwap"]:
@@ -70,6 +71,8 @@ def scrub(loaded: Loaded, *, now: bool) -> int:
 
 def lock(loaded: Loaded) -> int:
     """Waits until it is locked."""
+    from littoral.box.control import LOCKED
+
     state = ask(loaded, "POST", "/lock")["state"]
     deadline = time.monotonic() + PATIENCE
     while state != LOCKED:
@@ -106,6 +109,8 @@ def certificate(loaded: Loaded) -> int:
 
 def erase(loaded: Loaded, manifest: Path | None, code: str | None, report: Path | None, operator: str) -> int:
     """Exit code 0; 1 where it was not erased."""
+    from littoral.box import erasing, volume
+
     folder = loaded.settings.data_dir
     opening = (_read(manifest), given(code)) if manifest is not None else None
     try:
@@ -120,13 +125,18 @@ def erase(loaded: Loaded, manifest: Path | None, code: str | None, report: Path 
 
 def ask(loaded: Loaded, method: str, target: str, document: Any = None) -> dict[str, Any]:
     """Raises Failed."""
+    from http.client import HTTPException
+
+    from littoral.box.control import SOCKET
+    from littoral.cli import local
+
     folder = loaded.settings.data_dir
     body = json.dumps(document).encode() if document is not None else None
     try:
         found: dict[str, Any] = json.loads(local.asked(folder / SOCKET, method, target, body))
     except FileNotFoundError:
         raise Failed(f"no box runs in {folder}; start it: littoral up box --data-dir {folder}") from None
-    except (OSError, http.client.HTTPException, ValueError) as problem:
+    except (OSError, HTTPException, ValueError) as problem:
         raise Failed(f"no box answers in {folder}: {problem}; start it: littoral up box --data-dir {folder}") from None
     return found
 

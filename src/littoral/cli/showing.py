@@ -9,10 +9,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final, Protocol, TextIO
 
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-from rich.progress import Progress as Bar
-
 from littoral.box.transfer.progress import Progress
 
 EVERY_BAR, EVERY_LINE, EVERY_JSON = 0.25, 5.0, 1.0  # seconds
@@ -72,6 +68,10 @@ class AsLines:
 
 class AsBar:
     def __init__(self, progress: Progress, title: str, out: TextIO) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+        from rich.progress import Progress as Bar
+
         self._progress = progress
         columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
         self._bar = Bar(*columns, TimeRemainingColumn(), TextColumn("{task.fields[told]}"), console=Console(file=out))

@@ -12,10 +12,12 @@ from typing import Final, NamedTuple
 
 BLOCK: Final = 512
 END: Final = bytes(2 * BLOCK)
+_ZEROS: Final = bytes(BLOCK)
 LATEST: Final = 8**11 - 1  # Unix seconds, in the year 2242
 _NAME: Final = 100  # bytes of a header's own field
 _FILE, _FOLDER, _LONG_NAME = b"0", b"5", b"L"
 _MAGICS: Final = (b"ustar  \0", b"ustar\x0000")  # GNU's and POSIX's
+_NO_PREFIX: Final = bytes(155)  # of a name
 _BLANKS: Final = b" " * 8  # stand for the sum while it is made
 
 
@@ -70,8 +72,8 @@ def _sum(block: bytes) -> int:
 def _entries(data: memoryview) -> Iterator[Entry]:
     """Raises _Other, ValueError (UnicodeDecodeError, too)."""
     at, name = 0, b""
-    while (block := bytes(data[at : at + BLOCK])) != END[:BLOCK]:
-        if len(block) < BLOCK or block[257:265] not in _MAGICS or any(block[345:500]):
+    while (block := bytes(data[at : at + BLOCK])) != _ZEROS:
+        if len(block) < BLOCK or block[257:265] not in _MAGICS or block[345:500] != _NO_PREFIX:
             raise _Other
         if _number(block[148:156]) != _sum(block[:148] + _BLANKS + block[156:]):
             raise _Other

@@ -11,6 +11,7 @@ from littoral.box.transfer.journal import Journal
 from littoral.box.transfer.sums import Sum, stated
 
 AT_ONCE: Final = 16
+TOGETHER: Final = 1000  # that are asked for before more are listed
 
 
 async def absent(destination: Bucket, journal: Journal, prefix: str) -> list[str]:
@@ -20,12 +21,15 @@ async def absent(destination: Bucket, journal: Journal, prefix: str) -> list[str
     lost: list[str] = []
     unclear: list[tuple[str, Sum]] = []
     for key, size, known, etag in journal.all():
-        while found is not None and found.key.encode() < key.encode():
+        while found is not None and found.key != key and found.key.encode() < key.encode():
             found = await anext(listing, None)
         if found is None or found.key != key or found.size != size:
             lost.append(key)
         elif found.etag != etag:
             unclear.append((key, known))
+            if len(unclear) == TOGETHER:
+                lost += await _different(destination, unclear)
+                unclear.clear()
     return lost + await _different(destination, unclear)
 
 

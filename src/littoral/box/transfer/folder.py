@@ -18,16 +18,21 @@ LONGEST: Final = 1024  # bytes of a key
 
 
 class Folder:
+    """Small files are read, and folders listed, by one thread at a time: several, which give the interpreter up for
+    each file, wait for one another more than for the disk."""
+
     def __init__(self, root: Path, prefix: str = "") -> None:
         self._root = root
         self._prefix = prefix
+        self._turn = asyncio.Lock()
         self.name = f"{root.resolve()}"
 
     def list(self) -> Walk:
-        return Walk(_walk(self._root, self._prefix))
+        return Walk(_walk(self._root, self._prefix), self._turn)
 
     async def small(self, items: Sequence[Item]) -> Sequence[tuple[bytes, About] | Exception]:
-        return await asyncio.to_thread(lambda: [self._whole(item) for item in items])
+        async with self._turn:
+            return await asyncio.to_thread(lambda: [self._whole(item) for item in items])
 
     def _whole(self, item: Item) -> tuple[bytes, About] | Exception:
         try:
@@ -57,11 +62,12 @@ class Folder:
 
 
 class Walk:
-    def __init__(self, found: Iterator[Found]) -> None:
-        self._found = found
+    def __init__(self, found: Iterator[Found], turn: asyncio.Lock) -> None:
+        self._found, self._turn = found, turn
 
     async def page(self) -> Sequence[Found] | None:
-        return await asyncio.to_thread(lambda: list(islice(self._found, PAGE))) or None
+        async with self._turn:
+            return await asyncio.to_thread(lambda: list(islice(self._found, PAGE))) or None
 
 
 class OpenFile:

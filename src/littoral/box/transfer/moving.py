@@ -48,6 +48,7 @@ class Mover:
     failed: dict[str, str] = field(default_factory=dict)  # key → why
     _alive: float = 0.0  # when something went on the last time
     _trying: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _packing: asyncio.Lock = field(default_factory=asyncio.Lock)  # by one thread at a time
     _changed: set[str] = field(default_factory=set)
     _buffers: Buffers = field(init=False)
 
@@ -186,7 +187,8 @@ class Mover:
         return self.batching
 
     async def _send_batch(self, contents: Sequence[Content], *, keep: bool = True) -> Batch | None:
-        batch = await asyncio.to_thread(pack, contents)
+        async with self._packing:
+            batch = await asyncio.to_thread(pack, contents)
         try:
             await self._patiently(lambda: self.destination.put_signed(ARCHIVE, batch.archive, batch.known, EXTRACT))
         except Refused:

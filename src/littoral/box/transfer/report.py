@@ -30,6 +30,8 @@ from littoral.box.transfer.journal import Journal
 from littoral.box.transfer.sums import CRC64, SHA256, Sum, header_of, stated
 from littoral.net.pki import Authority, InvalidRequest, certificate_id, verify_signature
 
+_text = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 
 class BadReport(Exception):
     """It is no report, or not what its signer has signed."""
@@ -98,7 +100,7 @@ def _signed(lines: int, digest: bytes, signer: Authority) -> dict[str, Any]:
 
 
 def _line(document: Mapping[str, Any]) -> bytes:
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    return _text(document).encode() + b"\n"
 
 
 def verify(file: Path) -> Verified:
