@@ -1,4 +1,4 @@
-"""How quickly a folder gets into a bucket: small files a second, large files against a plain copy, and ``aws s3 sync``.
+"""How quickly a folder gets into a bucket: small files a second, large files against a plain copy, and other clients.
 
 Place, transfer and peer are processes on this machine, so they share its processors; the ratios of one run count.
 """
@@ -21,6 +21,13 @@ from littoral.tour.places import PlaceProcess
 
 SMALL, SMALL_SIZE = 5000, 2048
 LARGE, LARGE_SIZE = 4, 128 * 1024 * 1024
+RCLONE = {
+    "TYPE": "s3",
+    "PROVIDER": "Other",
+    "ENV_AUTH": "true",
+    "NO_CHECK_BUCKET": "true",
+    "ACL": "bucket-owner-full-control",
+}
 PORTS = ("--port", "0", "--mqtt-port", "off", "--mqtt-tls-port", "off")
 
 
@@ -37,25 +44,50 @@ def main() -> None:
 
 def _measure(folder: Path, region: PlaceProcess) -> None:
     url = region.urls["api"]
-    small = _files(folder / "small", SMALL, SMALL_SIZE)
-    large = _files(folder / "large", LARGE, LARGE_SIZE)
     env = {**os.environ, **_keys(folder / "region"), "AWS_ENDPOINT_URL": url, "XDG_STATE_HOME": str(folder)}
-    for bucket in ("small-ours", "small-aws", "large-ours", "large-aws"):
-        _aws("s3", "mb", f"s3://{bucket}", env=env)
-    before = spent(region.pid), _children()
-    ours = _timed(lambda: _transfer(small, "s3://small-ours", url, env))
-    place, client = (after - began for after, began in zip((spent(region.pid), _children()), before, strict=True))
-    theirs = _timed(lambda: _sync(small, "s3://small-aws", env))
-    print(f"small files ({SMALL} of {SMALL_SIZE} bytes): {SMALL / ours:8.0f} a second")
-    print(f"  processor time each: place {place / SMALL * 1e6:.0f} µs, client {client / SMALL * 1e6:.0f} µs")
-    print(f"  aws s3 sync:                          {SMALL / theirs:8.0f} a second, ratio {theirs / ours:.1f}")
+    env |= {f"RCLONE_CONFIG_HERE_{name}": value for name, value in RCLONE.items()} | {
+        "RCLONE_CONFIG_HERE_ENDPOINT": url
+    }
+    _small(folder, region, env)
+    large = _files(folder / "large", LARGE, LARGE_SIZE)
     volume = LARGE * LARGE_SIZE / 1e6
+    for bucket in ("large-ours", "large-aws"):
+        _aws("s3", "mb", f"s3://{bucket}", env=env)
     copied = _timed(lambda: _copy(large, folder / "copy"))
-    ours = _timed(lambda: _transfer(large, "s3://large-ours", url, env))
+    ours = _timed(lambda: _transfer(str(large), "s3://large-ours", url, env))
     theirs = _timed(lambda: _sync(large, "s3://large-aws", env))
     print(f"large files ({volume:.0f} MB):                 {volume / ours:8.0f} MB/s")
     print(f"  copied and synced to the same disk:   {volume / copied:8.0f} MB/s, ratio {copied / ours:.2f}")
     print(f"  aws s3 sync:                          {volume / theirs:8.0f} MB/s, ratio {theirs / ours:.1f}")
+
+
+def _small(folder: Path, region: PlaceProcess, env: dict[str, str]) -> None:
+    url = region.urls["api"]
+    small = _files(folder / "small", SMALL, SMALL_SIZE)
+    for bucket in ("small-ours", "small-again", "small-aws", "small-rclone"):
+        _aws("s3", "mb", f"s3://{bucket}", env=env)
+
+    def told(name: str, work: Callable[[], None]) -> float:
+        before = spent(region.pid), _children()
+        took = _timed(work)
+        place, client = (after - began for after, began in zip((spent(region.pid), _children()), before, strict=True))
+        costs = f"processor time each: place {place / SMALL * 1e6:4.0f} µs, client {client / SMALL * 1e6:4.0f} µs"
+        print(f"  {name:38}{SMALL / took:8.0f} a second; {costs}")
+        return took
+
+    print(f"small files ({SMALL} of {SMALL_SIZE} bytes)")
+    ours = told("littoral box transfer:", lambda: _transfer(str(small), "s3://small-ours", url, env))
+    told("the same of nothing but its start:", lambda: _transfer(str(_empty(folder)), "s3://small-ours", url, env))
+    told("from a bucket, as import and export:", lambda: _transfer("s3://small-ours", "s3://small-again", url, env))
+    theirs = {
+        "cp -r and sync": told("cp -r and sync:", lambda: _copied(small, folder / "small-copy", env)),
+        "aws s3 sync": told("aws s3 sync:", lambda: _sync(small, "s3://small-aws", env)),
+    }
+    if shutil.which("rclone"):
+        words = ["rclone", "copy", "--transfers", "16", str(small), "here:small-rclone"]
+        plain = {name: value for name, value in env.items() if name != "AWS_CA_BUNDLE"}  # with it rclone does not start
+        theirs["rclone"] = told("rclone copy, 16 at once:", lambda: _run(words, plain))
+    print("  ratios of their times to ours: " + ", ".join(f"{name} {took / ours:.1f}" for name, took in theirs.items()))
 
 
 def _children() -> float:
@@ -88,8 +120,18 @@ def _timed(work: Callable[[], None]) -> float:
     return time.perf_counter() - began
 
 
-def _transfer(folder: Path, bucket: str, url: str, env: dict[str, str]) -> None:
-    _run([sys.executable, "-m", "littoral", "box", "transfer", str(folder), bucket, "--endpoint", url], env)
+def _empty(folder: Path) -> Path:
+    made = folder / "empty"
+    made.mkdir()
+    return made
+
+
+def _transfer(source: str, bucket: str, url: str, env: dict[str, str]) -> None:
+    _run([sys.executable, "-m", "littoral", "box", "transfer", source, bucket, "--endpoint", url], env)
+
+
+def _copied(source: Path, target: Path, env: dict[str, str]) -> None:
+    _run(["sh", "-c", 'cp -r "$0" "$1" && sync -f "$1"', str(source), str(target)], env)
 
 
 def _sync(folder: Path, bucket: str, env: dict[str, str]) -> None:

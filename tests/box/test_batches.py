@@ -36,7 +36,7 @@ def test_what_goes_in_comes_out(key: str, modified: int) -> None:
         ("a", About({}, {})),
         ("a", About({}, SAID | {"more": "1"})),
         ("a", About({}, SAID | {"file-permissions": "rw-r--r--"})),
-        ("a", About({}, SAID | {"file-permissions": "0100644"})),  # as s3fs and rclone have it: with the kind of file
+        ("a", About({}, SAID | {"file-permissions": "0100644"})),  # with the kind of file
         ("a", About({}, SAID | {"file-permissions": "640"})),
         ("a", About({}, SAID | {"file-permissions": "-001"})),
         ("a", About({}, SAID | {"file-mtime": "1700000000"})),
