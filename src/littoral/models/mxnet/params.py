@@ -80,7 +80,11 @@ class _Reader:
         if kind >= len(TYPES):
             raise CannotImport(f"an array in the .params file is of type {kind}, which is not read")
         dtype = np.dtype(TYPES[kind])
-        return np.frombuffer(self.take(math.prod(shape) * dtype.itemsize), dtype).reshape(shape)
+        data = self.take(math.prod(shape) * dtype.itemsize)
+        try:
+            return np.frombuffer(data, dtype).reshape(shape)
+        except ValueError as problem:  # lengths beside a 0 that no array has
+            raise CannotImport(f"an array in the .params file has a shape that no array has: {problem}") from problem
 
     def _shape(self) -> tuple[int, ...]:
         magic = self.number(4)

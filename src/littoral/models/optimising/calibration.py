@@ -5,6 +5,7 @@ The even samples calibrate, the odd ones judge: no sample does both. Pickles are
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -21,6 +22,17 @@ from littoral.models.optimising.refusal import CannotOptimise
 MOST_BYTES = 2**30  # of arrays, unpacked
 LABELS = "labels"  # the array that is no input
 BATCH = 32  # samples asked at once where the model leaves that open
+DAMAGE = (  # what numpy and zipfile raise for it; of an array's header, what Python's own parser does
+    ValueError,
+    EOFError,
+    MemoryError,
+    NotImplementedError,
+    RecursionError,
+    SyntaxError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 Arrays = dict[str, np.typing.NDArray[Any]]
 
@@ -83,7 +95,7 @@ def _read(file: Path) -> Arrays:
             return {name: np.ascontiguousarray(archive[name]) for name in archive.files}
     except OSError as problem:
         raise CannotOptimise(f"{file}: {problem.strerror or problem}") from problem
-    except (ValueError, EOFError, MemoryError, NotImplementedError, zipfile.BadZipFile, zlib.error) as problem:
+    except DAMAGE as problem:
         raise CannotOptimise(f"{file} is not a file of numpy.savez: {first_line(problem)}") from problem
 
 

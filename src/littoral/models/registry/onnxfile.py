@@ -16,6 +16,9 @@ from littoral.models.registry.refusal import BadModel
 
 MOST_FIELDS: Final = 4_000_000  # looked at in one file: a few seconds
 DEEPEST: Final = 32  # graphs in graphs
+MOST_TENSORS: Final = 1024  # inputs and outputs, which the registry keeps in memory
+MOST_LENGTHS: Final = 64  # of one, as numpy's arrays have
+LONGEST: Final = 1024  # characters of a name
 KINDS: Final = {  # TensorProto.DataType → the Open Inference Protocol's datatype
     1: "FP32",
     2: "UINT8",
@@ -124,6 +127,8 @@ class _Walk:
             raise BadModel("not an ONNX model: there is no graph with an answer")
         self._confined(self._data, "model", 0)
         given = tuple(each for each in inputs if each.name not in weights)
+        if len(given) + len(outputs) > MOST_TENSORS:
+            raise BadModel(f"the model has more than {MOST_TENSORS} inputs and outputs")
         return Inspected(given, tuple(outputs), opset, producer)
 
     def _signature(self, graph: memoryview, inputs: list[Tensor], outputs: list[Tensor], weights: set[str]) -> None:
@@ -150,6 +155,10 @@ class _Walk:
                             kind = _number(each)
                         elif part == 2:
                             shape = [self._length(_message(dim)) for at, dim in self._fields(_message(each)) if at == 1]
+        if max(len(name), *(len(each) for each in shape if isinstance(each, str)), 0) > LONGEST:
+            raise BadModel(f"an input, an output or a length of one has a name of more than {LONGEST} characters")
+        if len(shape) > MOST_LENGTHS:
+            raise BadModel(f"the tensor {name!r} has more than {MOST_LENGTHS} lengths")
         if kind not in KINDS:
             raise BadModel(f"the tensor {name!r} is of a type ({kind}) that is not served")
         return Tensor(name, KINDS[kind], tuple(shape))

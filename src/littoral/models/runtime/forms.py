@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import tokenize
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -86,9 +87,7 @@ def _of_csv(body: memoryview, tensor: Tensor) -> Array:
 def _of_npy(body: memoryview) -> Array:
     try:
         stream = io.BytesIO(bytes(body[: 64 * 1024]))
-        version = np.lib.format.read_magic(stream)
-        header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran, dtype = header(stream)
+        shape, fortran, dtype = _npy_header(stream)
         if dtype.hasobject:
             raise BadInput("an array of Python objects is a pickle, and pickles are never loaded")
         data = body[stream.tell() :]
@@ -98,6 +97,16 @@ def _of_npy(body: memoryview) -> Array:
         return array if dtype.isnative else array.astype(dtype.newbyteorder("="))
     except (ValueError, TypeError, OverflowError) as problem:
         raise BadInput(f"the body is no array in numpy's form: {problem}") from problem
+
+
+def _npy_header(stream: io.BytesIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Raises ValueError. What numpy reads it with has errors of its own for what does not end, or goes too deep."""
+    version = np.lib.format.read_magic(stream)
+    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    try:
+        return header(stream)
+    except (SyntaxError, RecursionError, MemoryError, tokenize.TokenError) as problem:
+        raise ValueError("its header cannot be read") from problem
 
 
 def _only(inputs: Sequence[Tensor]) -> Tensor:

@@ -82,7 +82,7 @@ def _input(given: Any, rest: memoryview) -> tuple[str, Array, memoryview]:
     if not isinstance(given, dict) or not isinstance(given.get("name"), str):
         raise BadInput("an input is an object with name, datatype, shape and data")
     name, datatype, shape = given["name"], given.get("datatype"), given.get("shape")
-    if datatype not in DTYPES:
+    if not isinstance(datatype, str) or datatype not in DTYPES:
         raise BadInput(f"the input {name} has a datatype that is not served: {datatype}")
     if not isinstance(shape, list) or not all(type(each) is int and each >= 0 for each in shape):
         raise BadInput(f"the input {name} has no shape")
@@ -109,14 +109,17 @@ def _of_json(name: str, data: Any, datatype: str, shape: Sequence[int]) -> Array
 
 
 def _of_bytes(name: str, data: memoryview, datatype: str, shape: Sequence[int]) -> Array:
-    count = math.prod(shape)
+    count, dtype = math.prod(shape), DTYPES[datatype]
     if datatype == "BYTES":
-        texts = _texts(name, data, count)
-        return np.array(texts, dtype=object).reshape(shape)
-    dtype = DTYPES[datatype]
-    if count * dtype.itemsize != len(data):
+        array: Array = np.array(_texts(name, data, count), dtype=object)
+    elif count * dtype.itemsize != len(data):
         raise BadInput(f"the input {name} has {len(data)} binary bytes, not those of {datatype} {list(shape)}")
-    return np.frombuffer(data, dtype.newbyteorder("<")).astype(dtype, copy=False).reshape(shape)
+    else:
+        array = np.frombuffer(data, dtype.newbyteorder("<")).astype(dtype, copy=False)
+    try:
+        return array.reshape(shape)
+    except (ValueError, OverflowError) as problem:  # too many lengths, or too long ones beside a 0
+        raise BadInput(f"the input {name} has a shape that no array has: {problem}") from problem
 
 
 def _texts(name: str, data: memoryview, count: int) -> list[str]:

@@ -2,7 +2,8 @@
 
 What the check costs is measured (bench/bench_models.py): a few microseconds where its code is in the caches. Behind a
 large net nothing of it is there, so what counts is how many functions and objects are touched: what can be known
-beforehand is, and one input and one output go by the shortest way.
+beforehand is, an array shaped like the last one that was taken is looked at no further, and one input and one output go
+by the shortest way.
 """
 
 from __future__ import annotations
@@ -40,6 +41,13 @@ DTYPES: Final[dict[str, np.dtype[Any]]] = {
 }
 DATATYPES: Final = {dtype: name for name, dtype in DTYPES.items()}
 _MOST_PRODUCT: Final = 8192  # numbers of one product; OpenBLAS takes threads for more than 10,000
+_ONE: Final = (-1,)  # line
+_ndarray: Final = np.ndarray
+
+# How a NaN or an infinity is found: numbers as lines, by which zeros are multiplied. It shows in the product, and no
+# other look at all numbers is as little code. Of three dimensions numpy makes a product of each line; of two it asks
+# BLAS for one of all, which takes threads.
+_Look = tuple[tuple[int, ...], Array]
 GPU: Final = "CUDAExecutionProvider"
 _TEXT_KINDS: Final = "US"
 
@@ -56,12 +64,12 @@ class Session:
     ) -> None:
         """Raises BadModel, ModelFailed."""
         self.known: Inspected = inspect(data)
-        self.most_rows = most_rows
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
         options.inter_op_num_threads = 1
         options.log_severity_level = 4
         options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spin else "0")
+        options.add_session_config_entry("session.load_model_format", "ONNX")  # whatever else it may be read as
         try:
             self._session = ort.InferenceSession(data, options, providers=_providers(gpu))
         except Exception as problem:  # ONNX Runtime has a class for each of its codes, which share no base
@@ -70,7 +78,7 @@ class Session:
         self.inputs = self.known.inputs
         self.outputs = self.known.outputs
         self._names = [each.name for each in self.outputs]
-        self._checks = [_Check(each) for each in self.inputs]
+        self._checks = [_Check(each, most_rows) for each in self.inputs]
         self._several = len(self._checks) > 1  # whose open lengths may have to be the same
         self._run = self._session.run
         self._take, self._name = (
@@ -85,7 +93,7 @@ class Session:
     def of_one(self, value: Any) -> list[Array]:
         """Of a model with one input: its outputs in their order. Raises BadInput, ModelFailed."""
         assert self._take is not None
-        feeds = {self._name: self._take(value, self.most_rows)}
+        feeds = {self._name: self._take(value)}
         try:
             return self._run(self._names, feeds)  # type: ignore[no-any-return]
         except Exception as problem:  # as above
@@ -99,7 +107,7 @@ class Session:
             value = feeds.get(check.name)
             if value is None:
                 raise BadInput(f"the input {check.name} is missing: the model takes {_told(self.inputs)}")
-            array = found[check.name] = check.take(value, self.most_rows)
+            array = found[check.name] = check.take(value)
             for at, name in check.named if self._several else ():
                 length = array.shape[at]
                 if lengths.setdefault(name, length) != length:
@@ -121,42 +129,48 @@ class Session:
 class _Check:
     """Of one input. It is asked at every call, so what is known beforehand is."""
 
-    __slots__ = ("_dtype", "_float", "_open", "_rest", "_shape", "_tensor", "_zeros", "name", "named")
+    __slots__ = ("_dtype", "_float", "_most_rows", "_open", "_shape", "_tensor", "_usual", "name", "named")
 
-    def __init__(self, tensor: Tensor) -> None:
+    def __init__(self, tensor: Tensor, most_rows: int) -> None:
         self.name = tensor.name
         self.named = [(at, length) for at, length in enumerate(tensor.shape) if isinstance(length, str) and length]
         self._tensor = tensor
+        self._most_rows = most_rows
         self._dtype = DTYPES[tensor.datatype]
         self._float = self._dtype.kind == "f"
         self._shape = tuple(length if isinstance(length, int) else None for length in tensor.shape)
         self._open = self._shape[:1] == (None,)  # and so counted against the rows that are taken at once
-        self._rest = self._shape[1:] if self._open and None not in self._shape[1:] else None  # as most models have it
-        self._zeros = np.zeros(0, self._dtype)  # as many as the input had last
+        self._usual: tuple[tuple[int, ...] | None, _Look | None] = None, None  # the last shape taken
 
-    def take(self, value: Any, most_rows: int) -> Array:
-        array = value if type(value) is np.ndarray else self._array(value)
+    def take(self, value: Any) -> Array:
+        """An array that the model takes. Raises BadInput."""
+        shape, look = self._usual
+        if type(value) is not _ndarray or value.shape != shape or value.dtype is not self._dtype:
+            value, look = self._fitting(value)
+        if look is not None:
+            lines, zeros = look
+            found = value.reshape(lines).dot(zeros)
+            if isnan(sum(found.tolist()[0]) if lines is not _ONE else found):
+                raise self._not_finite()
+        elif self._float:
+            self._add_up(value)
+        return value  # type: ignore[no-any-return]
+
+    def _fitting(self, value: Any) -> tuple[Array, _Look | None]:
+        """An array of the type and the lengths that the model takes, and how it is looked at; the next one of its shape
+        is known. Raises BadInput."""
+        array = value if type(value) is _ndarray else self._array(value)
         if array.dtype is not self._dtype and array.dtype != self._dtype:
             if self._dtype.kind != "O" or array.dtype.kind not in _TEXT_KINDS:
                 given = DATATYPES.get(array.dtype, str(array.dtype))
                 raise BadInput(f"the input {self.name} is {given}, where the model takes {self._tensor}")
             array = array.astype(object)
-        shape = array.shape
-        if not shape or shape[1:] != self._rest:
-            self._fit(shape)
-        if self._open and shape[0] > most_rows:
-            raise BadInput(f"{shape[0]} rows at once, where {most_rows} are taken")
-        if self._float and (size := array.size):
-            # a NaN or an infinity shows in the product with zeros: no other look at all numbers is as little code
-            zeros = self._zeros
-            if size != zeros.size:
-                if size > _MOST_PRODUCT:
-                    self._add_up(array)
-                    return array
-                zeros = self._zeros = np.zeros(size, self._dtype)
-            if isnan(array.reshape(-1).dot(zeros)):
-                raise self._not_finite()
-        return array
+        self._fit(array.shape)
+        if self._open and array.shape[0] > self._most_rows:
+            raise BadInput(f"{array.shape[0]} rows at once, where {self._most_rows} are taken")
+        look = _look(array.size, self._dtype) if self._float else None
+        self._usual = array.shape, look
+        return array, look
 
     def _add_up(self, array: Array) -> None:
         """A NaN or an infinity shows in the sum; so may large numbers, which are looked at one by one. Raises
@@ -186,10 +200,23 @@ class _Check:
             raise BadInput(f"the input {self.name} is no {self._tensor}: {problem}") from problem
 
 
+def _look(size: int, dtype: np.dtype[Any]) -> _Look | None:
+    """None where so many numbers make no lines that are neither too long nor too many."""
+    if size <= _MOST_PRODUCT:
+        return _ONE, np.zeros(size, dtype)
+    least = -(-size // _MOST_PRODUCT)
+    for count in range(least, 8 * least):
+        if size % count == 0:
+            return (1, count, size // count), np.zeros(size // count, dtype)
+    return None
+
+
 def of_values(value: Any, dtype: np.dtype[Any]) -> Array:
     """Nested lists of numbers or texts. Raises ValueError, TypeError, OverflowError where they are none of the type."""
     made = np.array(value, dtype=dtype)
-    if dtype.kind in "iu" and not np.array_equal(made, np.array(value)):
+    if dtype.kind in "iuf" and (given := np.array(value)).dtype.kind in _TEXT_KINDS:
+        raise ValueError("there are texts in it")
+    if dtype.kind in "iu" and not np.array_equal(made, given):
         raise ValueError("there are fractions in it")
     if dtype.kind == "O" and not all(isinstance(each, (str, bytes)) for each in made.flat):
         raise ValueError("there is more than texts in it")
