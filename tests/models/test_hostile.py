@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
+import tarfile
 import warnings
 import zipfile
 from functools import cache
@@ -20,6 +22,7 @@ from littoral.models.mxnet.params import V2, read_params
 from littoral.models.mxnet.refusal import CannotImport
 from littoral.models.optimising.calibration import read_samples
 from littoral.models.optimising.refusal import CannotOptimise
+from littoral.models.registry.container import model_in
 from littoral.models.registry.onnxfile import LONGEST, MOST_LENGTHS, MOST_TENSORS, inspect
 from littoral.models.registry.refusal import BadModel
 from littoral.models.runtime.refusal import ModelFailed
@@ -142,6 +145,23 @@ def test_a_model_says_of_itself_no_more_than_can_be_kept() -> None:
         change(other.graph)
         with pytest.raises(BadModel, match=said):
             inspect(other.SerializeToString())
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_SPARSE])
+def test_an_archive_has_no_heads_that_fill_the_memory(kind: bytes) -> None:
+    entry = tarfile.TarInfo("model.onnx")
+    entry.type, entry.size = kind, 8 << 30
+    with pytest.raises(BadModel, match="the archive has"):
+        model_in(gzip.compress(entry.tobuf(tarfile.GNU_FORMAT)))
+
+
+def test_an_archive_has_no_sparse_file_by_extended_headers() -> None:
+    said = b"".join(b"%d %s\n" % (len(each) + 4, each) for each in (b"GNU.sparse.major=1", b"GNU.sparse.minor=0"))
+    head, entry = tarfile.TarInfo("head"), tarfile.TarInfo("model.onnx")
+    head.type, head.size, entry.size = tarfile.XHDTYPE, len(said), 1 << 20
+    packed = head.tobuf(tarfile.USTAR_FORMAT) + said.ljust(512, b"\0") + entry.tobuf(tarfile.USTAR_FORMAT)
+    with pytest.raises(BadModel, match="sparse"):
+        model_in(gzip.compress(packed + bytes(1 << 20)))
 
 
 def test_a_model_is_read_as_onnx_alone() -> None:
