@@ -62,7 +62,12 @@ def test_a_bundle_makes_a_core_that_runs_what_is_deployed(place: Running, tmp_pa
     assert mode(file) == 0o600 and "littoral core install --bundle ward9.bundle" in said and "--endpoint" in said
     assert "is there already" in done("bundle", "ward9", "--out", str(file), *at_region, home=home, code=1)
     assert done("bundle", "no", "--group", "nobody", "--out", str(tmp_path / "no"), *at_region, home=home, code=1)
-    assert not (tmp_path / "no").exists()
+    iot = cloud_of(place).client("iot")
+    before = len(iot.list_certificates()["certificates"])
+    for name, out in (("a:b", tmp_path / "no"), ("no", file / "no")):
+        done("bundle", name, "--out", str(out), *at_region, home=home, code=1)
+    assert not {"no", "a:b"} & {each["thingName"] for each in iot.list_things()["things"]}
+    assert not (tmp_path / "no").exists() and len(iot.list_certificates()["certificates"]) == before
 
     units = tmp_path / "units"
     words = ("install", "--bundle", str(file), "--unit-folder", str(units), "--log-level", "debug")
@@ -77,7 +82,7 @@ def test_a_bundle_makes_a_core_that_runs_what_is_deployed(place: Running, tmp_pa
     assert (data / "core.key").read_text() == key
     with urlopen(f"{place.api}/_littoral/models.key") as answer:
         assert f'models_key = "{answer.read().decode()}"' in config.read_text()
-    assert not [each for each in (*data.iterdir(), *config.parent.iterdir(), *units.iterdir()) if ".core." in each.name]
+    assert not [each for each in (*data.iterdir(), *config.parent.iterdir(), *units.iterdir()) if each.suffix == ".new"]
 
     core = run_installed("ward9", home)
     try:
@@ -116,7 +121,11 @@ def test_a_claim_makes_a_core_whose_key_was_made_on_the_device(place: Running, t
     home = tmp_path / "home"
     home.mkdir()
     assert "needs --template" in done(*words, home=home, code=1)
-    assert "not provisioned" in done(*words, "--template", "others", home=home, code=1)
+    assert "create-from-csr" in done(*words, "--template", "others", home=home, code=1)  # what it is to allow
+    before = len(iot.list_certificates()["certificates"])
+    file = str(claim / "ca.pem")
+    assert "cannot be written" in done(*words, "--template", "cores", "--data-dir", file, home=home, code=1)
+    assert len(iot.list_certificates()["certificates"]) == before  # the region was not asked
     assert not (home / ".config").exists() and not (home / ".local").exists()  # nothing half-written
     assert "ward10 is installed" in done(*words, "--template", "cores", home=home)
     data = home / ".local/share/littoral/ward10"

@@ -51,6 +51,7 @@ def test_the_command_shows_how_the_core_is(core: PlaceProcess) -> None:
     assert found["components"] == [{"name": NAME, "version": "1.0.0", "state": "RUNNING", "root": True, "local": False}]
     words = asked(core, "status")
     assert "link" in words and "up" in words and f"{NAME}  1.0.0" in words
+    assert asked(core, "deployments") == "none was made here\n"
     assert asked(core, "components").split() == ["component", "version", "state", NAME, "1.0.0", "RUNNING"]
 
 

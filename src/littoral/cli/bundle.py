@@ -19,7 +19,9 @@ from urllib.parse import urlsplit
 
 from littoral.cli.asking import Failed, address
 from littoral.cli.credentials import CREDENTIALS_FILE
-from littoral.site.settings import Loaded, read_credentials
+from littoral.cli.folders import can_be_filled
+from littoral.site.settings import NAME, Loaded, read_credentials
+from littoral.store.durable import make_folder, write_durably
 
 FORM: Final = "littoral-core-bundle/1"
 ELSEWHERE: Final = "AWS_ENDPOINT_URL"  # a region that is not on this machine, with the keys that AWS's tools find
@@ -33,6 +35,12 @@ def run(loaded: Loaded, name: str, *, group: str | None, endpoint: str | None, o
     file = out or Path(f"{name}.bundle")
     if file.exists():
         raise Failed(f"{file} is there already: give it to the device, or remove it")
+    try:
+        NAME.read(name)
+    except ValueError as problem:
+        raise Failed(f"a core's name {problem}") from None
+    can_be_filled(file.parent)
+    make_folder(file.parent)
     elsewhere = os.environ.get(ELSEWHERE) if loaded.sources["data_dir"] == "default" else None
     where = elsewhere or address(loaded)
     iot = _client(where, loaded)
@@ -56,8 +64,11 @@ def run(loaded: Loaded, name: str, *, group: str | None, endpoint: str | None, o
         "credentialsEndpoint": provider,
         "modelsKey": None if of_aws else _told(where, "models.key"),
     }
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as written:
-        json.dump(bundle, written)
+    try:
+        write_durably(file, json.dumps(bundle).encode())
+    except OSError as problem:
+        _take_back(iot, made)
+        raise Failed(f"{file} cannot be written: {problem}") from None
     print(f"{file}: {name} with a certificate of its own, to be used once, by whoever holds it")
     if urlsplit(upstream).hostname in ("127.0.0.1", "localhost", "::1"):
         print(f"its way up is {upstream}, which is this machine: for another device name the region with --endpoint")
@@ -88,6 +99,8 @@ def make(iot: Any, name: str, group: str | None, role_alias: str) -> Any:
             ]
             document = json.dumps({"Version": "2012-10-17", "Statement": statements})
             iot.create_policy(policyName=POLICY, policyDocument=document)
+        if group is not None:
+            iot.describe_thing_group(thingGroupName=group)  # before there is a thing that is not to be in it
         iot.create_thing(thingName=name)
         if group is not None:
             iot.add_thing_to_thing_group(thingName=name, thingGroupName=group)
@@ -96,12 +109,19 @@ def make(iot: Any, name: str, group: str | None, role_alias: str) -> Any:
             iot.attach_policy(policyName=POLICY, target=made["certificateArn"])
             iot.attach_thing_principal(thingName=name, principal=made["certificateArn"])
         except BaseException:
-            iot.update_certificate(certificateId=made["certificateId"], newStatus="INACTIVE")
-            iot.delete_certificate(certificateId=made["certificateId"], forceDelete=True)
+            _take_back(iot, made)
             raise
     except (ClientError, BotoCoreError) as problem:
         raise Failed(str(problem)) from None
     return made
+
+
+def _take_back(iot: Any, made: Any) -> None:
+    """The certificate that nobody got."""
+    iot.update_certificate(certificateId=made["certificateId"], newStatus="INACTIVE")
+    for thing in iot.list_principal_things(principal=made["certificateArn"])["things"]:
+        iot.detach_thing_principal(thingName=thing, principal=made["certificateArn"])
+    iot.delete_certificate(certificateId=made["certificateId"], forceDelete=True)
 
 
 def _client(where: str, loaded: Loaded) -> Any:

@@ -137,8 +137,9 @@ def _core_setup(parts: Any) -> None:
         description="On the device: take a bundle, or make a key and claim a certificate with --upstream and --claim; "
         "write the configuration (0600) and a systemd unit. Other settings that are given stay the core's.",
     )
-    done.add_argument("--bundle", type=Path, metavar="FILE", help="of littoral core bundle; removed once it is used")
-    done.add_argument(
+    who = done.add_mutually_exclusive_group()
+    who.add_argument("--bundle", type=Path, metavar="FILE", help="of littoral core bundle; removed once it is used")
+    who.add_argument(
         "--claim", type=Path, metavar="PATH", help="folder with claim.crt and claim.key, or a claim's JSON"
     )
     done.add_argument("--template", default="", metavar="NAME", help="the provisioning template that the claim is for")

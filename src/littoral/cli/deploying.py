@@ -84,7 +84,8 @@ def deploy(loaded: Loaded, typed: Deploying, *, wait: bool) -> int:
 def deployments(loaded: Loaded, *, as_json: bool) -> int:
     made = _made(loaded)
     lines = [(each["id"], each["status"], each["reason"]) for each in made]
-    sys.stdout.write(json.dumps(made, indent=2) + "\n" if as_json else "".join(aligned(lines, 3)))
+    said = "".join(aligned(lines, 3)) or "none was made here\n"
+    sys.stdout.write(json.dumps(made, indent=2) + "\n" if as_json else said)
     return 0
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shlex
 import ssl
 import sys
 import tomllib
@@ -22,9 +23,12 @@ from urllib.parse import urlsplit
 
 from littoral.cli.asking import Failed
 from littoral.cli.bundle import FORM
+from littoral.cli.folders import can_be_filled
 from littoral.site.settings import NAME, TABLE, URL, Loaded
+from littoral.store.durable import make_folder, write_durably
 
 CERTIFICATE, KEY, CA = "core.crt", "core.key", "upstream-ca.pem"
+THING: Final = "ThingName"  # the parameter of a template that names the core
 WORDS: Final = ("name", "upstream", "certificatePem", "privateKey")  # of a bundle
 FACTS: Final = ("region", "account", "credentials_endpoint", "models_key")  # of the place above, in the configuration
 # Written by the command line or a variable, these are the core's for good; the others of the table are set below.
@@ -60,10 +64,13 @@ class Identity:
 
 def run(loaded: Loaded, typed: Installing, environ: Mapping[str, str], home: Path) -> int:
     """Raises Failed."""
+    units = (typed.unit_folder or _unit_folder(environ, home)) if typed.unit else None
+    likely = _data(loaded, environ, home, _name(loaded, typed) or "core")
+    for each in filter(None, (likely, _config(environ, home, "").parent, units)):
+        can_be_filled(each)  # before the region makes what could then not be kept
     identity = _identity(loaded, typed, environ, home)
     _check(identity)
     data = _data(loaded, environ, home, identity.name)
-    data.mkdir(mode=0o700, parents=True, exist_ok=True)
     _write(data / KEY, identity.key)
     _write(data / CERTIFICATE, identity.certificate)
     if identity.ca is not None:
@@ -71,9 +78,8 @@ def run(loaded: Loaded, typed: Installing, environ: Mapping[str, str], home: Pat
     config = _config(environ, home, identity.name)
     _write(config, configuration(loaded, identity, data))
     unit = None
-    if typed.unit:
-        folder = typed.unit_folder or _unit_folder(environ, home)
-        unit = folder / f"littoral-{identity.name}.service"
+    if units is not None:
+        unit = units / f"littoral-{identity.name}.service"
         _write(unit, service(identity.name, config, data, system=_root()), mode=0o644)
     if typed.bundle is not None:
         typed.bundle.unlink(missing_ok=True)  # the key is where it belongs, and in one place
@@ -93,10 +99,17 @@ def _identity(loaded: Loaded, typed: Installing, environ: Mapping[str, str], hom
         raise Failed("a core is installed by --bundle FILE or --claim DIR|FILE")
     if loaded.settings.upstream is None or urlsplit(loaded.settings.upstream).scheme != "mqtts":
         raise Failed("--claim needs --upstream, the devices' port of the region: mqtts://region.example:8883")
-    there = _data(loaded, environ, home, loaded.settings.name)
-    if loaded.sources["name"] != "default" and (there / CERTIFICATE).exists():
-        return _kept(there, loaded.settings.name, loaded.settings.upstream)
+    name = _name(loaded, typed)
+    there = _data(loaded, environ, home, name)
+    if name and (there / CERTIFICATE).exists():
+        return _kept(there, name, loaded.settings.upstream)
     return _by_claim(loaded, typed)
+
+
+def _name(loaded: Loaded, typed: Installing) -> str:
+    """The core's, as far as it is typed; empty where bundle or template say it."""
+    typed_name = loaded.settings.name if loaded.sources["name"] != "default" else ""
+    return typed_name or (typed.parameters.get(THING, "") if typed.bundle is None else "")
 
 
 def _by_bundle(file: Path) -> Identity:
@@ -157,8 +170,8 @@ def _by_claim(loaded: Loaded, typed: Installing) -> Identity:
     own = ec.generate_private_key(ec.SECP256R1())
     parameters = dict(typed.parameters)
     if loaded.sources["name"] != "default":
-        parameters.setdefault("ThingName", loaded.settings.name)
-    request = signing_request(parameters.get("ThingName", "core"), own).decode()
+        parameters.setdefault(THING, loaded.settings.name)
+    request = signing_request(parameters.get(THING, "core"), own).decode()
     try:
         made = asyncio.run(enrol(Upstream(host, port, tls, host), typed.template, parameters, request))
     except NotEnrolled as problem:
@@ -226,7 +239,8 @@ def _toml(value: Any) -> str:
         return '"off"'
     if isinstance(value, bool):
         return "true" if value else "false"
-    return json.dumps(value if isinstance(value, (int, float)) else str(value))
+    # Characters as they are: of those beyond 16 bits JSON would make two escapes, which are not TOML's.
+    return json.dumps(value if isinstance(value, (int, float)) else str(value), ensure_ascii=False)
 
 
 def service(name: str, config: Path, data: Path, *, system: bool) -> str:
@@ -264,7 +278,7 @@ def _escaped(text: str) -> str:
 
 def _next(unit: Path | None, config: Path) -> list[str]:
     if unit is None:
-        return [f"littoral up --config {config}", "littoral core status"]
+        return [f"littoral up --config {shlex.quote(str(config))}", "littoral core status"]
     ctl = "systemctl" if _root() else "systemctl --user"
     linger = [] if _root() else ["loginctl enable-linger   (it then runs without anybody logged in)"]
     return [f"{ctl} daemon-reload && {ctl} enable --now {unit.name}", *linger, "littoral core status"]
@@ -284,16 +298,10 @@ def _data(loaded: Loaded, environ: Mapping[str, str], home: Path, name: str) -> 
 
 def _write(file: Path, text: str, mode: int = 0o600) -> None:
     """The whole file or the one before. Raises Failed."""
-    made = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as written:
-            written.write(text)
-            written.flush()
-            os.fsync(written.fileno())
-        made.replace(file)
-    except OSError as problem:
-        made.unlink(missing_ok=True)
+        make_folder(file.parent)
+        write_durably(file, text.encode(), mode)
+    except (OSError, ValueError) as problem:
         raise Failed(f"{file} cannot be written: {problem}") from None
 
 

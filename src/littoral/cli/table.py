@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 def aligned(lines: Sequence[Sequence[str]], left: int) -> Iterable[str]:
     """The lines with their cells under each other: the first ``left`` columns to the left, the others to the right."""
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         cells = [
             f"{cell:<{width}}" if column < left else f"{cell:>{width}}"

@@ -50,7 +50,7 @@ async def enrol(
     except TimeoutError:
         raise NotEnrolled(f"the place above did not answer within {seconds:g} s") from None
     except OSError as problem:
-        raise NotEnrolled(f"{claim.url} cannot be reached: {problem}") from problem
+        raise NotEnrolled(f"{claim.host}:{claim.port} cannot be reached: {problem}") from problem
     except Broken as problem:
         raise NotEnrolled(str(problem)) from problem
 
@@ -102,7 +102,9 @@ class _Conversation:
             self._session.done(message)
         for _, reasons in happened.subscribed:
             if any(reason >= Reason.UNSPECIFIED_ERROR for reason in reasons):
-                raise NotEnrolled("the claim's policy does not let it subscribe to what the template answers")
+                raise NotEnrolled(
+                    f"the claim's policy does not let it subscribe to {CREATE}/+, or to what the template answers"
+                )
             self._subscribed = True
         for _, reason in happened.acknowledged:
             if reason >= Reason.UNSPECIFIED_ERROR:

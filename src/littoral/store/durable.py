@@ -35,11 +35,11 @@ def fsync_tree(folder: Path) -> None:
     fsync_folder(folder.parent)
 
 
-def write_durably(file: Path, content: bytes) -> None:
-    """For its owner only; in the place of what was there."""
+def write_durably(file: Path, content: bytes, mode: int = 0o600) -> None:
+    """For its owner only where nothing else is said; in the place of what was there."""
     new = file.with_suffix(".new")
     new.unlink(missing_ok=True)
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(descriptor, "wb") as into:
         into.write(content)
         into.flush()

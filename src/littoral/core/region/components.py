@@ -173,13 +173,11 @@ class Components:
     async def list_component_versions(
         self, call: Call, *, arn: str, max_results: int | None = None, next_token: str | None = None
     ) -> Output:
+        """Of a component that is not there none: AWS's gdk asks so for the version that is next."""
         operators_only(call)
         name, _ = parse_component(arn)
-        found = await self._state.versions(name)
-        if not found:
-            raise not_found(arn, KIND)
         rows = []
-        for each in found:
+        for each in await self._state.versions(name):
             summary = _summary(call, each)
             summary.pop("creationTimestamp")
             rows.append((each["version"], summary))
