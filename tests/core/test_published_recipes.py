@@ -1,5 +1,6 @@
-"""Recipes as those who publish components of Greengrass write them: unquoted dates, steps with a capital, names of
-AWS's labs, loose requirements, another component's work folder, a configuration within a heredoc."""
+"""Recipes as those who publish components of Greengrass write them: unquoted dates, steps with a capital or without a
+word, names of AWS's labs, loose requirements, AWS's components that are the core itself, another component's work
+folder, a configuration within a heredoc."""
 
 from __future__ import annotations
 
@@ -20,6 +21,7 @@ Manifests:
     Lifecycle:
       Install:
         Script: echo "adminAuth" > auth.js
+      Run:
 """
 EDITOR = b"""---
 RecipeFormatVersion: 2020-01-25
@@ -32,6 +34,11 @@ ComponentConfiguration:
 ComponentDependencies:
   aws.greengrass.TokenExchangeService:
     VersionRequirement: ">0.0.0"
+  aws.greengrass.DiskSpooler:
+    VersionRequirement: "^1.0.0"
+  aws.greengrass.LambdaManager:
+    VersionRequirement: ">=2.0.0 <3.0.0"
+    DependencyType: SOFT
   aws.greengrass.labs.example.auth:
     VersionRequirement: "~1.0.0"
     DependencyType: HARD

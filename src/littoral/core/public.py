@@ -69,6 +69,12 @@ BROKERS = ("aws.greengrass.clientdevices.mqtt.Moquette", "aws.greengrass.clientd
 CLI = "aws.greengrass.Cli"
 """Components that deploy depend on it; what it does is the core's own (``ipc/deploying.py``, ``operator.py``)."""
 
+SPOOLER = "aws.greengrass.DiskSpooler"
+"""With AWS it makes the spool durable; ours always is."""
+
+LAMBDA = tuple(f"aws.greengrass.Lambda{each}" for each in ("Manager", "Launcher", "Runtimes"))
+"""With AWS they run functions, and deployments may name them; here the core does."""
+
 PUBLIC: Mapping[str, Public] = {
     each.name: each
     for each in (
@@ -81,6 +87,8 @@ PUBLIC: Mapping[str, Public] = {
         Public(groups.NAME, clientdevices.settings_of),
         Public(detector.NAME, detector.settings_of),
         *(Public(name, nothing_to_say(name, "the broker is the core's own")) for name in BROKERS),
+        Public(SPOOLER, nothing_to_say(SPOOLER, "its size is that of mqtt.spooler of aws.greengrass.Nucleus")),
+        *(Public(name, nothing_to_say(name, "the core runs functions itself")) for name in LAMBDA),
         Public(CLI, nothing_to_say(CLI, "the core's own user, and components by their policy, may deploy")),
         Public(subscriptions.NAME, subscriptions.subscriptions),
         Public(shadowmanager.NAME, shadowmanager.settings_of),

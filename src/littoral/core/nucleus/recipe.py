@@ -135,7 +135,9 @@ def filled_in(value: Any, known: Callable[[str, str, str], str | None]) -> Any:
 def _steps(name: str, lifecycle: Mapping[str, Any]) -> dict[str, Step]:
     common = _environment(name, lifecycle.get("Setenv") or lifecycle.get("setenv") or {})
     steps = {
-        kind: _step(name, key, value, common) for key, value in lifecycle.items() if (kind := key.lower()) != "setenv"
+        kind: _step(name, key, value, common)
+        for key, value in lifecycle.items()
+        if (kind := key.lower()) != "setenv" and (value is not None or kind not in STEPS)  # `run:` alone is no step
     }
     if "startup" in steps and "run" in steps:
         raise BadComponent(f"{name}: a component has startup or run, not both")
