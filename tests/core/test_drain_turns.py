@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from littoral.core.draining import AT_ONCE, OTHERS, Draining
+from littoral.core.draining import AT_ONCE, MOST_FOR_OTHERS, OTHERS, Draining
 from littoral.core.session import Session
 from littoral.core.spool import Spooled
 from littoral.protocols.mqtt.encode import encode
@@ -55,9 +55,13 @@ async def paused(messages: int, of_flush: float) -> list[tuple[int, float]]:
 
 
 def test_after_each_helping_others_have_twice_its_time() -> None:
-    found = asyncio.run(paused(2 * AT_ONCE + 7, of_flush=0.5))
+    found = asyncio.run(paused(2 * AT_ONCE + 7, of_flush=0.002))
     assert [count for count, _ in found] == [AT_ONCE, 2 * AT_ONCE, 2 * AT_ONCE + 7]
-    assert [seconds for _, seconds in found] == [0.5 * OTHERS] * 3
+    assert [seconds for _, seconds in found] == pytest.approx([0.002 * OTHERS] * 3)
+
+
+def test_a_machine_that_held_up_a_helping_does_not_hold_up_the_drain_twice() -> None:
+    assert asyncio.run(paused(AT_ONCE, of_flush=3.0)) == [(AT_ONCE, MOST_FOR_OTHERS)]
 
 
 def test_a_helping_that_took_no_time_still_ends_in_a_turn_of_the_loop() -> None:

@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 AGAIN = 1.5  # seconds until a disk that refused is tried again
 AT_ONCE = 200  # messages taken from the spool before others of the core have their turn, alarms among them
 OTHERS = 2.0  # seconds that are then theirs, for each second that those messages took
+MOST_FOR_OTHERS = 0.02  # seconds: where a helping took long because the machine is busy, waiting longer helps nobody
 LOOK = 5.0  # seconds until the spool is asked again
 WAIT = 0.5  # seconds until it is asked again whether a message may be set aside
 DENIED = "not authorised"  # the reason of what may be allowed one day
@@ -144,7 +145,7 @@ class Draining:
             flush()
             took = self._monotonic() - began
             await writer.drain()
-            await self._sleep(WAIT if waits else took * OTHERS)  # also 0: nothing else here need wait for the loop
+            await self._sleep(WAIT if waits else min(took * OTHERS, MOST_FOR_OTHERS))  # also 0: a turn for the loop
 
     def take(self, found: list[Spooled]) -> None:
         """The next of the spool."""
