@@ -54,9 +54,13 @@ def _measure(folder: Path, region: PlaceProcess) -> None:
     for bucket in ("large-ours", "large-aws"):
         _aws("s3", "mb", f"s3://{bucket}", env=env)
     copied = _timed(lambda: _copy(large, folder / "copy"))
+    before = spent(region.pid), _children()
     ours = _timed(lambda: _transfer(str(large), "s3://large-ours", url, env))
+    place, client = (after - began for after, began in zip((spent(region.pid), _children()), before, strict=True))
     theirs = _timed(lambda: _sync(large, "s3://large-aws", env))
     print(f"large files ({volume:.0f} MB):                 {volume / ours:8.0f} MB/s")
+    gigabytes = volume / 1000
+    print(f"  processor time a GB: place {place / gigabytes:.2f} s, client {client / gigabytes:.2f} s")
     print(f"  copied and synced to the same disk:   {volume / copied:8.0f} MB/s, ratio {copied / ours:.2f}")
     print(f"  aws s3 sync:                          {volume / theirs:8.0f} MB/s, ratio {theirs / ours:.1f}")
 

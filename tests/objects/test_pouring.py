@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 from collections.abc import AsyncIterator
 
 import pytest
+from awscrt.checksums import crc64nvme
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from littoral.objects.checksums import ALGORITHMS, Digests
 from littoral.objects.content import Chunks
+from littoral.objects.etags import stand_in
 from littoral.objects.pouring import pour
 from littoral.store import strides
 from littoral.store.contract import BlobInfo, StorageFailed
@@ -70,6 +73,17 @@ async def test_what_comes_is_what_is_written_and_hashed(size: int, sizes: list[i
         written = opener.update(written) + opener.finish()
     assert written == data
     assert (digests.size, digests.md5) == (size, hashlib.md5(data, usedforsecurity=False).digest())
+
+
+@settings(max_examples=5, deadline=None)
+@given(size=st.sampled_from([1, STRIDE, 2 * STRIDE + 1, 5 * STRIDE + 77]))
+async def test_what_needs_no_md5_is_hashed_on_its_way(size: int) -> None:
+    data = hashlib.shake_128(b"y").digest(size)
+    writer, digests = Kept(), Digests(ALGORITHMS["CRC64NVME"], by_checksum=True)
+    await pour(body(data, [300_000]), digests, writer, None)
+    assert bytes(writer.data) == data
+    known = base64.b64encode(crc64nvme(data).to_bytes(8)).decode()
+    assert (digests.size, digests.checksum, digests.tag) == (size, known, stand_in(known, size))
 
 
 async def test_a_disk_that_fails_ends_it_and_memory_comes_back() -> None:

@@ -2,7 +2,7 @@
 
 While one stride is hashed in a thread and another written, the next is on its way in: a large put takes about as long
 as its MD5, and some strides of memory, which are used again (``store.strides``). A body that knows ``into`` is received
-right into them.
+right into them. A checksum that costs less than the way to a thread and back is computed here.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from littoral.store.waiting import until_done
 
 PUT_LIMIT = 5 * 1024**3  # bytes in one PutObject or UploadPart
 RING = 3  # strides of one body: one is filled, one hashed, one waits for that
+SHORT_RING = 2  # where hashing takes no time: one is filled, one written
 
 
 async def pour(body: Body, digests: Digests, writer: BlobWriter, sealer: Sealer | None) -> None:
@@ -50,7 +51,9 @@ async def pour(body: Body, digests: Digests, writer: BlobWriter, sealer: Sealer 
 class Pouring:
     def __init__(self, digests: Digests, writer: BlobWriter, sealer: Sealer | None) -> None:
         self._writer, self._sealer = writer, sealer
-        self._hashing = Line(digests.update)
+        self._hashing = None if digests.by_checksum else Line(digests.update)
+        self._ring = RING if self._hashing is not None else SHORT_RING
+        self._digests = digests
         self._filling = strides.take()
         self._filled = self._size = 0
         self._leaving: deque[tuple[memoryview, asyncio.Future[None]]] = deque()  # and when it is hashed
@@ -84,13 +87,21 @@ class Pouring:
         await self._written()
         stride, self._filled, filled = self._filling, 0, self._filled
         data = stride if filled == STRIDE else stride[:filled]
-        self._leaving.append((stride, self._hashing.put(data)))
+        self._leaving.append((stride, self._hashed(data)))
         self._writing = asyncio.ensure_future(self._write(data))
-        if len(self._leaving) < RING:
+        if len(self._leaving) < self._ring:
             self._filling = strides.take()
             return
         await asyncio.shield(self._leaving[0][1])
         self._filling = self._leaving.popleft()[0]
+
+    def _hashed(self, data: memoryview) -> asyncio.Future[None]:
+        if self._hashing is not None:
+            return self._hashing.put(data)
+        self._digests.update(data)
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
 
     async def finish(self) -> None:
         if self._filled:

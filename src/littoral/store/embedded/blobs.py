@@ -191,7 +191,7 @@ class EmbeddedBlobWriter:
 
 async def _to_the_end(step: Callable[..., None], *arguments: object) -> None:
     """In a thread; a cancelled caller goes only when that has let go of the file."""
-    running = asyncio.ensure_future(asyncio.to_thread(step, *arguments))
+    running = asyncio.get_running_loop().run_in_executor(None, step, *arguments)
     await until_done([running])
     running.result()
 
