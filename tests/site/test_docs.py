@@ -150,6 +150,15 @@ def test_training(place: Running, tmp_path: Path) -> None:
     assert "model.tar.gz" in printed and (tmp_path / "lab" / "loss.png").exists()
 
 
+def test_ask_a_model(place: Running, tmp_path: Path) -> None:
+    needs("curl")
+    needs("node")
+    printed = typed("ask-a-model.md", place, tmp_path, LITTORAL_DATA_DIR=str(place.process.folder))
+    assert '"shape": [-1, 4]' in printed
+    assert '"data":[3.0]' in printed and '"data":[6.0]' in printed
+    assert "means 3 6, most 6 9\n" in printed
+
+
 def test_tables(place: Running, tmp_path: Path) -> None:
     printed = typed("tables.md", place, tmp_path)
     assert "70\t170" in printed, printed
