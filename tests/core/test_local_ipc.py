@@ -106,7 +106,7 @@ async def test_a_component_deploys_by_the_ipc(place: CorePlace, tmp_path: Path) 
     names = [problem[0] for problem in said["errors"]]
     assert names == [
         *("InvalidRecipeDirectoryPathError", "InvalidArgumentsError", "ResourceNotFoundError"),
-        *("InvalidArgumentsError", "ServiceError", "UnauthorizedError"),
+        *("InvalidArgumentsError", "ServiceError", "ServiceError"),
     ], said["errors"]
     assert running(place) == {NAME: "1.0.0", HELLO: "1.0.0"}
     assert work(place, HELLO, "ran").read_text() == "words\n"

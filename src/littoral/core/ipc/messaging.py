@@ -143,7 +143,10 @@ def _extras(call: Call) -> Extras:
     document = call.document
     form = document.get("payloadFormat")
     expiry = document.get("messageExpiryIntervalSeconds")
-    if form is not None and form not in FORMATS:
+    retain = document.get("retain")
+    if retain is not None and not isinstance(retain, bool):
+        raise invalid("retain must be true or false")
+    if form is not None and (not isinstance(form, str) or form not in FORMATS):
         raise invalid("payloadFormat must be 0 (bytes) or 1 (UTF-8)")
     if expiry is not None and (isinstance(expiry, bool) or not isinstance(expiry, int) or not 0 < expiry < 2**32):
         raise invalid("messageExpiryIntervalSeconds must be a whole number of seconds")
@@ -155,7 +158,7 @@ def _extras(call: Call) -> Extras:
         call.blob("correlationData") if document.get("correlationData") else None,
         _user_properties(document.get("userProperties")),
     )
-    return Extras(bool(document.get("retain")), properties if properties != PublishProperties() else None)
+    return Extras(bool(retain), properties if properties != PublishProperties() else None)
 
 
 def _text(document: Document, member: str) -> str | None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import cast
 
 from littoral.core.ipc.calls import Call, Document, Fault, Handler
+from littoral.core.ipc.errors import modelled
 from littoral.core.ipc.ports import Components
 from littoral.protocols.eventstreamrpc import Closed, Connect, Event, Request, ServerConnection
 
@@ -133,7 +134,8 @@ class _Session(asyncio.Protocol):
         try:
             response = await self._answered(call, payload)
         except Fault as fault:
-            self._rpc.error(stream, MODEL + fault.code, fault.document)
+            told = modelled(call.operation, fault)
+            self._rpc.error(stream, MODEL + told.code, told.document)
             self._over(stream)
         else:
             self._rpc.message(stream, f"{MODEL}{call.operation}Response", response, last=not call.ended)
