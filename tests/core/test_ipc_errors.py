@@ -23,6 +23,7 @@ from awsiot.greengrasscoreipc import client as operations, connect, model
 WRONG = [7, "", "x" * 70000, ["a", 7], [[]], {"a": 7}, None]
 RIGHT = {"topic": "t", "topicName": "t", "publishMessage": {"jsonMessage": {"message": 1}}, "componentName": "x",
          "thingName": "t", "payload": "e30=", "deploymentId": "d", "state": "RUNNING", "secretId": "s",
+         "recipeDirectoryPath": "/none/such", "artifactsDirectoryPath": "/none/such",
          "valueToMerge": {"a": 1}, "qos": "0", "options": {"certificateType": "SERVER"},
          "configurationValidityReport": {"status": "ACCEPTED", "deploymentId": "d"}}
 
@@ -87,6 +88,8 @@ async def test_what_is_malformed_is_answered_as_the_model_says(region: RegionPla
     assert {each[0] for each in answers} == set(ERRORS)
     wrong = [each for each in answers if each[3] and (each[3] not in ERRORS[each[0]] or "internal error" in each[4])]
     assert wrong == []
+    local = [each for each in answers if each[0] == "CreateLocalDeployment" and not each[3]]
+    assert local == [], "one that is taken would change what runs"
     taken = [each[:3] for each in answers if not each[3] and each[2][0] in "[{"]
     assert taken == [["UpdateConfiguration", "valueToMerge", "{'a': 7}"]], "no member else may be a list or an object"
 
