@@ -68,12 +68,28 @@ def lead(address: str, meeting: int, others: int, command: list[str]) -> int:
             if line.recv(1) != JOINED:
                 raise Wrong("a host has not joined Ray's cluster")
         print(f"Ray has {others + 1} hosts", flush=True)
-        program = subprocess.Popen(command, env={**os.environ, "RAY_ADDRESS": f"{address}:{PORT}"})
-        signal.signal(signal.SIGTERM, lambda *_: program.terminate())  # who asks us to end means the script
-        program.wait()
+        status = run(command, f"{address}:{PORT}")
         for line in lines:
             line.close()
-    return program.returncode
+    return status
+
+
+def run(command: list[str], cluster: str) -> int:
+    """The script. Who asks us to end means it."""
+    program: subprocess.Popen[bytes] | None = None
+    asked = False
+
+    def stop(*_: object) -> None:
+        nonlocal asked
+        asked = True
+        if program is not None:
+            program.terminate()
+
+    signal.signal(signal.SIGTERM, stop)
+    program = subprocess.Popen(command, env={**os.environ, "RAY_ADDRESS": cluster})
+    if asked:  # before there was one
+        program.terminate()
+    return program.wait()
 
 
 def follow(address: str, head: str, meeting: int) -> int:
