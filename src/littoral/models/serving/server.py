@@ -169,6 +169,7 @@ class _Served:
         self._batcher: Batcher[Waiting] = Batcher(most=MOST_ASKS, most_size=MOST_BATCH, room=ROOM, wait=artifact.wait)
         self._process: ModelProcess | None = None
         self._at_work: deque[_AtWork] = deque()
+        self._suspects: list[Waiting] = []  # a process ended with them, and they are tried by themselves
         self._batches = 0
         self._more = asyncio.Event()
         self.loaded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -226,7 +227,7 @@ class _Served:
         except Gone as problem:
             await self._lost(process, problem)
             return
-        while len(self._at_work) < AHEAD and (taken := self._batcher.take(now)):
+        while len(self._at_work) < self._most_ahead() and (taken := self._batcher.take(now)):
             batch = [each for each in taken if not each[0].future.done()]
             if batch:
                 heard = process.batch([waiting.ask for waiting, _ in batch])
@@ -234,10 +235,17 @@ class _Served:
                 self._at_work.append(_AtWork(batch, heard, now))
         await self._until(now)
 
+    def _most_ahead(self) -> int:
+        """One at a time while somebody is suspected: a process may end at the second before it has told the first one's
+        answer, and then the first would be blamed."""
+        if self._suspects:
+            self._suspects = [each for each in self._suspects if not each.future.done()]
+        return 1 if self._suspects else AHEAD
+
     async def _until(self, now: float) -> None:
         """Something was answered or asked, or it is time."""
         times = [self._at_work[0].since + self._server.seconds] if self._at_work else []
-        due = self._batcher.due() if len(self._at_work) < AHEAD else None
+        due = self._batcher.due() if len(self._at_work) < self._most_ahead() else None
         if due is not None:
             times.append(due)
         if not times:
@@ -282,6 +290,7 @@ class _Served:
         again = [each for each in first.batch if not each[0].tried]
         for waiting, _ in again:
             waiting.tried = True
+        self._suspects += [waiting for waiting, _ in again]
         self._batcher.again(again, now, alone=True)
 
     async def end(self, why: CannotServe) -> None:
