@@ -32,6 +32,7 @@ from littoral.net.message import Headers, RawHeaders
 from littoral.protocols.http1 import request_head
 
 STRETCH: Final = 1024 * 1024  # bytes given to the kernel at once; each has the whole timeout
+UNSENT: Final = 512 * 1024  # bytes that the kernel keeps: what it was given and has not sent looks like silence
 READ: Final = 64 * 1024
 MOST_ANSWER: Final = 1024 * 1024  # bytes of a response, with its head
 KEPT: Final = 20.0  # seconds that a connection waits for its next request
@@ -193,6 +194,8 @@ def _connected(origin: Origin, patience: Patience) -> socket.socket:
     try:
         sock = socket.create_connection((origin.host, origin.port), patience.connect)
         try:
+            if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
             return sock if origin.tls is None else origin.tls.wrap_socket(sock, server_hostname=origin.host)
         except BaseException:
             sock.close()

@@ -24,7 +24,7 @@ from littoral.net.message import BodyError, Headers
 
 T = TypeVar("T")
 MOST_ANSWER: Final = 16 * 1024 * 1024  # bytes of a document
-MORE, LESS = 1.5, 0.9  # how patience changes with each request that met silence, and each that did not
+MORE, LESS = 1.5, 0.9  # how patience changes where it met silence, and with each request that did not
 MOST_PATIENCE: Final = 120.0  # seconds
 AGAIN: Final = frozenset((408, 429, 500, 502, 503, 504))
 SPOILED: Final = frozenset(("BadDigest", "XAmzContentSHA256Mismatch"))  # on its way
@@ -289,10 +289,12 @@ class Bucket:
 
     async def _patiently(self, asking: Awaitable[T]) -> T:
         """Raises Refused, Unanswered."""
+        given = self._patience
         try:
             found = await asking
         except Timeout as problem:  # it may be dead, or have much to do: who asks again in haste gives it more
-            self._patience = min(self._patience * MORE, max(self._least, MOST_PATIENCE))
+            more = min(given * MORE, max(self._least, MOST_PATIENCE))
+            self._patience = max(self._patience, more)  # of those that met one silence together the first raises it
             raise Unanswered(str(problem)) from problem
         except RequestFailed as problem:
             if isinstance(problem.__cause__, ssl.SSLCertVerificationError):  # nor will it be another's later
