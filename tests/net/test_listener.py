@@ -340,6 +340,11 @@ async def test_continue_is_said_when_the_handler_reads_and_not_before() -> None:
             reply = await client.reply()
             assert (reply.status, reply.headers["connection"]) == (403, "close")
             assert await client.ended()
+        async with wire(listener.port) as client:  # no content, so no 100: who waited for one begins anew
+            client.send(f"PUT / HTTP/1.1\r\nHost: a\r\n{expect.replace('3', '0')}".encode())
+            reply = await client.reply()
+            assert (reply.status, reply.headers["connection"], reply.body) == (200, "close", b"")
+            assert await client.ended()
 
 
 async def test_trailers_are_readable_after_the_body() -> None:

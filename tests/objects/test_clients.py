@@ -15,12 +15,27 @@ import pytest
 from tests.objects.conftest import S3Place
 
 
-def aws(place: S3Place, *words: str, check: bool = True) -> str:
+def aws(place: S3Place, *words: str, check: bool = True, config: Path | None = None) -> str:
     program = Path(sys.executable).with_name("aws")
     env = {**os.environ, **place.served.env}
+    if config is not None:
+        env["AWS_CONFIG_FILE"] = str(config)
     done = subprocess.run([program, *words], env=env, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode == 0) == check, done.stderr
     return done.stdout if check else done.stderr
+
+
+def test_the_cli_sends_an_empty_file_and_another_on_one_connection(place: S3Place, bucket: str, tmp_path: Path) -> None:
+    """It awaits 100 (Continue) for an empty body, too, and takes what comes next for more of an answer without one."""
+    config = tmp_path / "config"
+    config.write_text("[default]\ns3 =\n  max_concurrent_requests = 1\n")
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    for name, text in (("a", ""), ("b", "small"), ("c", ""), ("d", "more")):
+        (tree / name).write_text(text)
+    aws(place, "s3", "cp", str(tree), f"s3://{bucket}/", "--recursive", "--no-progress", config=config)
+    held = {name: place.client().get_object(Bucket=bucket, Key=name)["Body"].read() for name in "abcd"}
+    assert held == {"a": b"", "b": b"small", "c": b"", "d": b"more"}
 
 
 def test_the_cli_copies_syncs_lists_and_removes(place: S3Place, bucket: str, tmp_path: Path) -> None:

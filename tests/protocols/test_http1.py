@@ -28,6 +28,10 @@ def test_facts_of_a_head() -> None:
     assert chunked[3] == CHUNKED
     bodiless = check_request_head(b"GET", "1.1", b"/", [(b"host", b"a"), (b"expect", b"100-continue")])
     assert not bodiless[4]
+    empty = check_request_head(
+        b"PUT", "1.1", b"/", [(b"host", b"a"), (b"content-length", b"0"), (b"expect", b"100-continue")]
+    )
+    assert empty[3:5] == (0, True)
 
 
 def test_a_trusted_host_is_still_counted() -> None:

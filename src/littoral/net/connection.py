@@ -241,6 +241,10 @@ class HttpConnection(Upgrading):
             if expects:
                 self._continue_for = body
         request = Request(method, text, Headers(headers), _EMPTY if body is None else body, self._peer, version, time())
+        if expects and not size:
+            # Nothing is to come, so 100 (Continue) is not said; and without it the AWS CLI (botocore 1.43) takes the
+            # next response of the connection for the rest of this one, and waits for ever.
+            keep = False
         if upgrade and parser.should_upgrade():
             keep = False  # what follows is not HTTP, or else the client must begin again
             if body is not None:  # the parser will say that it ends here

@@ -53,8 +53,8 @@ class HeadRefused(Exception):
 
 
 # method · target in origin form or "*" · host, b"" when an HTTP/1.0 client sent none · length of the body in bytes, 0
-# for none, CHUNKED when framed by chunks · whether 100 (Continue) is awaited · value of Upgrade, b"" for none.
-# A plain tuple: made for every request, and unpacked at once.
+# for none, CHUNKED when framed by chunks · whether 100 (Continue) is awaited, be it for 0 bytes that are announced ·
+# value of Upgrade, b"" for none. A plain tuple: made for every request, and unpacked at once.
 RequestHead = tuple[str, bytes, bytes, int, bool, bytes]
 
 
@@ -90,7 +90,8 @@ def check_request_head(
         host = _valid_host(host, version)
     if target[:1] != b"/" or _NUMBER_SIGN in target:
         target = _other_form(name, target, host)
-    return name, target, host, length, expects and length != 0 and version == "1.1", upgrade
+    expects = expects and version == "1.1" and (length != 0 or b"content-length" in found)
+    return name, target, host, length, expects, upgrade
 
 
 def _decisive(version: str, headers: Pairs) -> tuple[bytes | None, int, bool, bytes]:
