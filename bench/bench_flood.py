@@ -42,7 +42,8 @@ from pathlib import Path
 from typing import Any
 
 from edge_server import PROGRAM
-from servers import HOST, before_others, cpu, ports, started
+from littoral.drills.aside import weigh
+from servers import HOST, cpu, ports, started
 
 BEFORE, DURING, AFTER = 5.0, 20.0, 8.0
 RATE = 50  # requests a second of the good client
@@ -326,9 +327,11 @@ def main() -> int:
         edge = running.enter_context(started(command, 0))
         port, control = ports(edge)
         os.sched_setaffinity(0, {1})
-        if first:  # what others run on this machine is neither the flood nor the edge
+        if (
+            first
+        ):  # what others run is neither flood nor edge; not in real time, in which the kernel's own threads starve
             for pid, priority in ((edge.pid, -15), (behind.pid, -15), (os.getpid(), -20)):
-                before_others(pid, priority)
+                weigh(pid, priority)
         here = Path(__file__).resolve()
         attackers = [
             f"sleep {BEFORE if kind == 'slowloris' else BEFORE + 2:g}; exec {sys.executable} {here} {kind} {port}"

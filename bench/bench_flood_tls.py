@@ -35,7 +35,8 @@ import bench_flood
 import http2_floods
 from bench_flood import address, connected
 from edge_server import PROGRAM
-from servers import HOST, before_others, children, cpu, ports, started
+from littoral.drills.aside import weigh
+from servers import HOST, children, cpu, ports, started
 
 BEFORE, DURING, AFTER = bench_flood.BEFORE, bench_flood.DURING, bench_flood.AFTER = 2.0, 7.0, 4.0
 CONNECTIONS = 8  # of an attack
@@ -156,7 +157,7 @@ def drill(kind: str, *, first: bool) -> tuple[float, list[tuple[float, float]]]:
                 (attacker.pid, -15),
                 (os.getpid(), -20),
             ):
-                before_others(pid, priority)
+                weigh(pid, priority)
         used, size, time_of_front = cpu(edge.pid), resident(front), cpu(front)
         samples = asyncio.run(bench_flood.drill(port, trusting("http/1.1")))
         print(f"{kind}: {ports(attacker)[0]:,} connections")

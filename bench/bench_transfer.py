@@ -54,9 +54,7 @@ def _measure(folder: Path, region: PlaceProcess) -> None:
     for bucket in ("large-ours", "large-aws"):
         _aws("s3", "mb", f"s3://{bucket}", env=env)
     copied = _timed(lambda: _copy(large, folder / "copy"))
-    before = spent(region.pid), _children()
-    ours = _timed(lambda: _transfer(str(large), "s3://large-ours", url, env))
-    place, client = (after - began for after, began in zip((spent(region.pid), _children()), before, strict=True))
+    ours, place, client = _costs(region, lambda: _transfer(str(large), "s3://large-ours", url, env))
     theirs = _timed(lambda: _sync(large, "s3://large-aws", env))
     print(f"large files ({volume:.0f} MB):                 {volume / ours:8.0f} MB/s")
     gigabytes = volume / 1000
@@ -72,9 +70,7 @@ def _small(folder: Path, region: PlaceProcess, env: dict[str, str]) -> None:
         _aws("s3", "mb", f"s3://{bucket}", env=env)
 
     def told(name: str, work: Callable[[], None]) -> float:
-        before = spent(region.pid), _children()
-        took = _timed(work)
-        place, client = (after - began for after, began in zip((spent(region.pid), _children()), before, strict=True))
+        took, place, client = _costs(region, work)
         costs = f"processor time each: place {place / SMALL * 1e6:4.0f} µs, client {client / SMALL * 1e6:4.0f} µs"
         print(f"  {name:38}{SMALL / took:8.0f} a second; {costs}")
         return took
@@ -92,6 +88,14 @@ def _small(folder: Path, region: PlaceProcess, env: dict[str, str]) -> None:
         plain = {name: value for name, value in env.items() if name != "AWS_CA_BUNDLE"}  # with it rclone does not start
         theirs["rclone"] = told("rclone copy, 16 at once:", lambda: _run(words, plain))
     print("  ratios of their times to ours: " + ", ".join(f"{name} {took / ours:.1f}" for name, took in theirs.items()))
+
+
+def _costs(region: PlaceProcess, work: Callable[[], None]) -> tuple[float, float, float]:
+    """Seconds that it takes, and those of processors: the place's and its clients'."""
+    before = spent(region.pid), _children()
+    took = _timed(work)
+    place, client = (after - began for after, began in zip((spent(region.pid), _children()), before, strict=True))
+    return took, place, client
 
 
 def _children() -> float:

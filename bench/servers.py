@@ -13,7 +13,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,14 +52,6 @@ def find(program: str) -> str | None:
 
 
 # -------------------------------------------------------------------------------------------------- processes
-
-
-def before_others(pid: int, priority: int) -> None:
-    """Not real time: a kernel whose own threads wait for a core that is never free stands still."""
-    with suppress(FileNotFoundError):  # where sessions are groups of the scheduler, those come first
-        Path(f"/proc/{pid}/autogroup").write_text(str(priority))
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        os.setpriority(os.PRIO_PROCESS, int(task.name), priority)  # threads that they start inherit it
 
 
 @contextmanager

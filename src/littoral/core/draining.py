@@ -133,14 +133,13 @@ class Draining:
             while not self._session.room:
                 self._room.clear()
                 await self._room.wait()
+            # No await between this fetch and all of it being taken: a cancelled link must lose none.
+            found = None if self._held else await self._spool.fetch(min(self._session.room, AT_ONCE), wait=LOOK)
             began = self._monotonic()
             waits = False
-            if self._held:
+            if found is None:
                 waits = not self._decide()
             else:
-                # No await between this fetch and all of it being taken: a cancelled link must lose none.
-                found = await self._spool.fetch(min(self._session.room, AT_ONCE), wait=LOOK)
-                began = self._monotonic()
                 self.take(found)
             flush()
             took = self._monotonic() - began

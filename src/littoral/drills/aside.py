@@ -12,17 +12,18 @@ NICENESS = 5  # a third of what others get, where all want the same processor: l
 
 @contextlib.contextmanager
 def aside(pid: int) -> Iterator[None]:
-    """All threads of a process, and its session where the kernel weighs those against each other (autogroups). Who is
-    not root cannot take it back: then it stays aside."""
-    _nice(pid, NICENESS)
+    """Who is not root cannot take it back: then it stays aside."""
+    weigh(pid, NICENESS)
     try:
         yield
     finally:
         with contextlib.suppress(PermissionError):
-            _nice(pid, 0)
+            weigh(pid, 0)
 
 
-def _nice(pid: int, niceness: int) -> None:
+def weigh(pid: int, niceness: int) -> None:
+    """All threads of a process, and those they start; and its session where the kernel weighs sessions against each
+    other (autogroups). Raises PermissionError."""
     for thread in Path(f"/proc/{pid}/task").iterdir():
         with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
             os.setpriority(os.PRIO_PROCESS, int(thread.name), niceness)
