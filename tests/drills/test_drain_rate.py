@@ -37,6 +37,13 @@ def test_a_drain_of_a_moment_is_neither_met_nor_missed() -> None:
     assert any("drains at 20000" in name and "not judged" in value for name, value in found.rows)
 
 
+def test_a_drain_of_a_moment_is_met_where_it_is_fast_enough_with_all_waits() -> None:
+    found = Findings()
+    _drain(found, seen(69_000, 50_000, wait=0.2, look=0.1))
+    (check,) = [check for check in found.checks if "drains" in check.claim]
+    assert check.holds and check.seen == "50000 a second at least, waits included"
+
+
 def test_a_drain_that_does_not_end_is_missed() -> None:
     found = Findings()
     _drain(found, seen(40_000, 80_000, wait=0.5, look=0.1, stuck_at=79_000))

@@ -87,6 +87,11 @@ def test_what_is_not_there_is_said(core: PlaceProcess, tmp_path: Path) -> None:
     assert "name one with --name" in littoral("core", "status", home=tmp_path).stderr
 
 
+def test_what_is_gone_has_left_its_log(core: PlaceProcess) -> None:
+    (core.folder / "components/logs/ward.Gone.log").write_text("it was here\n")
+    assert asked(core, "logs", "ward.Gone") == "it was here\n"
+
+
 def test_the_socket_is_for_the_cores_user_alone(core: PlaceProcess) -> None:
     real = (core.folder / "operator.socket").resolve(strict=True)
     assert stat.S_IMODE(real.stat().st_mode) == 0o600 and stat.S_IMODE(real.parent.stat().st_mode) == 0o700

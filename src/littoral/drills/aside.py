@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-NICENESS = 5  # a third of what others get, where all want the same processor: less starves it on a busy machine
+NICENESS = 10  # a tenth of what others get, where all want the same processor
 
 
 @contextlib.contextmanager

@@ -108,7 +108,7 @@ async def test_who_returns_with_another_version_gets_the_rest_in_its_words(place
 
 
 async def test_a_run_that_is_not_stored_is_not_acknowledged(
-    place: Place, level: int, monkeypatch: pytest.MonkeyPatch
+    place: Place, level: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     await place.start()
     sub = await place.connect("sub", level, **durable(level))
@@ -126,4 +126,7 @@ async def test_a_run_that_is_not_stored_is_not_acknowledged(
         await pub.closed()
     else:
         assert [(await pub.expect(Ack)).reason for _ in range(3)] == [0x80] * 3
+        pub.send(*numbered(3))
+        assert [(await pub.expect(Ack)).reason for _ in range(3)] == [0x80] * 3
         pub.send(Disconnect())
+    assert caplog.text.count("could not be stored, the last: disk full") == 1  # one line a second, not one a message

@@ -61,6 +61,8 @@ def _drain(found: Findings, seen: Seen) -> None:
     goal = f"the spool drains at {RATE} records a second"
     if seen.drained < seen.due - seen.sent[0][1]:
         found.check(goal, False, "it did not drain to its end")
+    elif seen.drain_rate is None and seen.drain_rate_at_least >= RATE:
+        found.check(goal, True, f"{seen.drain_rate_at_least:.0f} a second at least, waits included")
     elif seen.drain_rate is None:
         found.row(goal, f"not judged: less than {LEAST:g} s of draining was seen")
     else:

@@ -67,3 +67,10 @@ class Seen:
         """Messages a second; None where it was over too soon to say."""
         seconds, messages = self.draining
         return messages / seconds if seconds >= LEAST else None
+
+    @property
+    def drain_rate_at_least(self) -> float:
+        """Messages a second from the link's return to the look that found all of them sent: the wait for the link and for
+        that look count as draining, so it was not slower."""
+        seconds = self.sent[-1][0] - self.sent[0][0] if self.sent else 0.0
+        return self.drained / seconds if seconds else 0.0

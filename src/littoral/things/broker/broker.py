@@ -41,6 +41,7 @@ from littoral.things.broker.naming import Recording
 from littoral.things.broker.outbound import Outbound
 from littoral.things.broker.session import Session
 from littoral.things.broker.subscribing import Subscribing
+from littoral.things.broker.unstored import Unstored
 from littoral.things.message import Publication
 
 log = logging.getLogger(__name__)
@@ -85,6 +86,7 @@ class Broker(Fanout):
         self.on_unsubscribed: Callable[[Client, list[str]], None] | None = None
         self.on_due: Callable[[Client], None] = lambda client: None
         self.received = 0
+        self.unstored = Unstored(log)
         self._dropped = 0  # by sessions that are over
         self.closing = False
         self._connections: set[Connection] = set()

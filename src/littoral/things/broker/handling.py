@@ -259,7 +259,7 @@ class Handling:
 
     def _acknowledge(self, batch: Batch, failure: NotStored | None) -> None:
         if failure is not None:
-            log.warning("%s: a publish was not stored: %s", self._connection.name, failure)
+            self._broker.unstored.tell(batch.count, f"(of {self._connection.name})", failure)
             if any(owed.kind == 5 or self._connection.level == 4 for owed in batch.owed):
                 # 3.1.1 has no other way to say no; of QoS 2 some may be stored, and is to come by the same number.
                 self._connection.fail(Reason.UNSPECIFIED_ERROR, "not stored")

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from littoral.store.contract import StoreError
+from littoral.things.broker.unstored import Unstored
 from littoral.things.message import Publication
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 Callback = Callable[[Publication], Awaitable[None] | None]
-SILENCE = 1.0  # seconds after a line of the log that says what could not be stored
 
 
 class LocalSubscriber:
@@ -31,10 +30,9 @@ class LocalSubscriber:
         "_filter",
         "_limit",
         "_router",
-        "_silent_until",
         "_tap",
         "_tasks",
-        "_unsaid",
+        "_unstored",
         "callback",
         "dropped",
     )
@@ -48,8 +46,7 @@ class LocalSubscriber:
         self.callback = callback
         self.dropped = 0
         self._closed = False
-        self._silent_until = 0.0
-        self._unsaid = 0
+        self._unstored = Unstored(log)
 
     @property
     def over(self) -> bool:
@@ -81,18 +78,9 @@ class LocalSubscriber:
         if task.cancelled() or (problem := task.exception()) is None:
             return
         if isinstance(problem, StoreError):
-            self._not_stored(problem)
+            self._unstored.tell(1, f"on {self._filter}", problem)
         else:
             log.error("a subscriber to %s failed", self._filter, exc_info=problem)
-
-    def _not_stored(self, problem: StoreError) -> None:
-        """A full disk or spool refuses everything for a while: a traceback for each message would take the CPU from
-        those that need no disk."""
-        self._unsaid += 1
-        now = time.monotonic()
-        if now >= self._silent_until:
-            log.error("%d messages on %s could not be stored, the last: %s", self._unsaid, self._filter, problem)
-            self._silent_until, self._unsaid = now + SILENCE, 0
 
     async def stop(self) -> None:
         for task in self._tasks:
