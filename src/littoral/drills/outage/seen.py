@@ -70,7 +70,7 @@ class Seen:
 
     @property
     def drain_rate_at_least(self) -> float:
-        """Messages a second from the link's return to the look that found all of them sent: the wait for the link and for
-        that look count as draining, so it was not slower."""
+        """Messages a second from the link's return to the look that found all of them sent. The wait for the link and
+        for that look count as draining, so it was not slower."""
         seconds = self.sent[-1][0] - self.sent[0][0] if self.sent else 0.0
         return self.drained / seconds if seconds else 0.0
