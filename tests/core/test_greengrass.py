@@ -260,6 +260,9 @@ class NoJobs:
     def executions(self, thing: str) -> list[Any]:
         return []
 
+    def is_thing(self, name: str) -> bool:
+        return False
+
 
 def _call() -> Call:
     request = Request("POST", "/", Headers(), BytesBody(), Peer("127.0.0.1", 1))

@@ -126,6 +126,12 @@ async def test_what_is_nowhere_fails_at_once_with_the_cable_out(place: CorePlace
     assert done.stack == ("DEPLOYMENT_FAILURE", "ARTIFACT_DOWNLOAD_ERROR", "IO_ERROR", "IO_READ_ERROR")
 
 
+async def test_what_the_place_above_has_not_is_said_in_one_line_of_words(place: CorePlace) -> None:
+    done = await made(place, **add(com__example__Nowhere="1.0.0"))
+    wanted = "A version of com.example.Nowhere that is =1.0.0 for LOCAL_DEPLOYMENT"
+    assert done.reason == f"the place above answered 404: {wanted} does not exist"
+
+
 async def test_a_recipe_of_the_place_above_is_fetched_for_a_local_deployment(
     region: RegionPlace, place: CorePlace
 ) -> None:
@@ -209,6 +215,8 @@ async def test_one_that_waits_outlives_its_core_and_can_be_canceled(place: CoreP
         {"componentToConfiguration": {"a": {"MERGE": []}}},
         {"failureHandlingPolicy": "HOPE"},
         {"somethingElse": 1},
+        {"groupName": "g" * 129},
+        {"groupName": "two words"},
     ],
 )
 async def test_what_cannot_be_is_refused_and_leaves_nothing(place: CorePlace, document: dict[str, Any]) -> None:

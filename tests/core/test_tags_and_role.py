@@ -73,6 +73,31 @@ async def test_the_service_role_is_kept_until_it_is_taken_away(region: RegionPla
     assert await refused(region, "get_service_role_for_account") == "ResourceNotFoundException"
 
 
+async def associate(region: RegionPlace, *things: str, core: str = CORE) -> Any:
+    entries = [{"thingName": each} for each in things]
+    operation = "batch_associate_client_device_with_core_device"
+    made = await region.call("greengrassv2", operation, coreDeviceThingName=core, entries=entries)
+    return made["errorEntries"]
+
+
+async def clients(region: RegionPlace) -> list[str]:
+    operation = "list_client_devices_associated_with_core_device"
+    found = await region.call("greengrassv2", operation, coreDeviceThingName=CORE)
+    return [each["thingName"] for each in found["associatedClientDevices"]]
+
+
+async def test_things_that_do_not_exist_are_no_client_devices(region: RegionPlace) -> None:
+    for name in ("bed1", "bed2"):
+        await region.call("iot", "create_thing", thingName=name)
+    with pytest.raises(ClientError, match="ResourceNotFoundException"):
+        await associate(region, "bed1")  # the core is no thing yet
+    await region.core_identity()
+    wrong = await associate(region, "bed1", "nobody", "bed2")
+    assert [(each["thingName"], each["code"]) for each in wrong] == [("nobody", "ResourceNotFoundException")]
+    assert "nobody" in wrong[0]["message"]
+    assert await clients(region) == ["bed1", "bed2"]
+
+
 async def test_a_core_device_leaves_the_list_and_comes_back_when_it_tells_of_itself(
     region: RegionPlace, place: CorePlace
 ) -> None:
@@ -87,8 +112,15 @@ async def test_a_core_device_leaves_the_list_and_comes_back_when_it_tells_of_its
     await region.outcome(await region.deploy(ward__Idle={"componentVersion": "1.0.0"}))
     shown = await region.call("greengrassv2", "get_core_device", coreDeviceThingName=CORE)
     assert shown["tags"] == {"ward": "7"}
+    bed = [{"thingName": "bed1"}]
+    await region.call("iot", "create_thing", thingName="bed1")
+    await associate(region, "bed1")
     await region.call("greengrassv2", "delete_core_device", coreDeviceThingName=CORE)
     assert await listed() == []
+    assert await clients(region) == []
+    gone = "batch_disassociate_client_device_from_core_device"
+    found = await region.call("greengrassv2", gone, coreDeviceThingName=CORE, entries=bed)
+    assert [each["thingName"] for each in found["errorEntries"]] == ["bed1"]
     assert await refused(region, "delete_core_device", coreDeviceThingName=CORE) == "ResourceNotFoundException"
     assert await refused(region, "get_core_device", coreDeviceThingName=CORE) == "ResourceNotFoundException"
     await place.stop()

@@ -60,6 +60,7 @@ def test_a_bundle_makes_a_core_that_runs_what_is_deployed(place: Running, tmp_pa
     file = tmp_path / "ward9.bundle"
     said = done("bundle", "ward9", "--out", str(file), *at_region, home=home)
     assert mode(file) == 0o600 and "littoral core install --bundle ward9.bundle" in said and "--endpoint" in said
+    assert "littoral: making the thing ward9, its certificate and its policy there\n" in said
     assert "is there already" in done("bundle", "ward9", "--out", str(file), *at_region, home=home, code=1)
     assert done("bundle", "no", "--group", "nobody", "--out", str(tmp_path / "no"), *at_region, home=home, code=1)
     iot = cloud_of(place).client("iot")

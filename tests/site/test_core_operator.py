@@ -181,6 +181,7 @@ def test_what_the_region_denies_is_listed_and_sent_again(places: tuple[Running, 
         assert time.monotonic() < deadline
     assert asked(core, "rejected", "--drop") == "0 messages dropped\n"
     assert "topic" in asked(core, "rejected", "--retry", "--topic", "a#", code=1)
+    assert "--topic a/#/b: # is allowed" in asked(core, "rejected", "--topic", "a/#/b", code=1)
     assert "no message 999 is set aside" in asked(core, "rejected", "--payload", "999", code=1)
     deploy_with(region, {})
 

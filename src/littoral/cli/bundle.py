@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
 import urllib.request
 from pathlib import Path
 from typing import Any, Final
@@ -43,6 +44,7 @@ def run(loaded: Loaded, name: str, *, group: str | None, endpoint: str | None, o
     make_folder(file.parent)
     elsewhere = os.environ.get(ELSEWHERE) if loaded.sources["data_dir"] == "default" else None
     where = elsewhere or address(loaded)
+    _say(f"asking {where}")
     iot = _client(where, loaded)
     upstream = endpoint or f"mqtts://{_endpoint(iot, 'iot:Data-ATS')}"
     if urlsplit(upstream).scheme != "mqtts" or not urlsplit(upstream).hostname:
@@ -51,6 +53,7 @@ def run(loaded: Loaded, name: str, *, group: str | None, endpoint: str | None, o
 
     of_aws = AWS.fullmatch(urlsplit(upstream).hostname or "") is not None
     provider = f"https://{_endpoint(iot, 'iot:CredentialProvider')}" if of_aws else None
+    _say(f"making the thing {name}, its certificate and its policy there")
     made = make(iot, name, group, loaded.settings.role_alias)
     bundle = {
         "form": FORM,
@@ -74,6 +77,11 @@ def run(loaded: Loaded, name: str, *, group: str | None, endpoint: str | None, o
         print(f"its way up is {upstream}, which is this machine: for another device name the region with --endpoint")
     print(f"on the device:  littoral core install --bundle {file.name}")
     return 0
+
+
+def _say(step: str) -> None:
+    """What takes its time on a busy machine is not silent."""
+    print(f"littoral: {step}", file=sys.stderr, flush=True)
 
 
 def _endpoint(iot: Any, kind: str) -> str:

@@ -14,7 +14,7 @@ from littoral.cli import local
 from littoral.cli.asking import Failed
 from littoral.cli.sites import ago
 from littoral.cli.table import aligned
-from littoral.protocols.mqtt.topics import matches
+from littoral.protocols.mqtt.topics import BadTopic, check_filter, matches
 from littoral.site.settings import Loaded
 
 FAILED = ("FAILED", "REJECTED")
@@ -50,7 +50,11 @@ def act(loaded: Loaded, component: str, action: str) -> int:
 
 
 def rejected(loaded: Loaded, filter: str, *, as_json: bool) -> int:
-    """What is set aside."""
+    """What is set aside. Raises Failed."""
+    try:
+        check_filter(filter)
+    except BadTopic as problem:
+        raise Failed(f"--topic {filter}: {problem}") from None
     listed = json.loads(asked(loaded, "GET", "/rejected"))
     found = [each for each in listed if matches(filter, each["topic"])]
     if as_json:

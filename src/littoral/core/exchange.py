@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
+from littoral.core.answers import message_of
 from littoral.core.link import Upstream
 from littoral.net.client import HttpClient, RequestFailed
 from littoral.net.message import BodyError, Headers
@@ -96,8 +97,8 @@ class TokenExchange:
         except (RequestFailed, BodyError, OSError) as problem:
             raise NotExchanged(f"the place above cannot be reached: {problem}", refused=False) from problem
         if response.status != 200:
-            said = f"the place above gives no credentials for role alias {self.alias}: {response.status} "
-            raise NotExchanged(said + body[:200].decode(errors="replace"), refused=response.status < 500)
+            said = f"no credentials for role alias {self.alias}: {message_of(body, response.status)}"
+            raise NotExchanged(said, refused=response.status < 500)
         try:
             found = json.loads(body)["credentials"]
             expires = datetime.datetime.fromisoformat(found["expiration"]).timestamp()

@@ -44,7 +44,7 @@ class Greengrass(Components, Deployments, CoreDevices, ClientDevices, TagsAndRol
     ) -> None:
         state = State(records)
         Components.__init__(self, state, functions, objects, allows)
-        ClientDevices.__init__(self, state, allows)
+        ClientDevices.__init__(self, state, allows, jobs.is_thing)
         Deployments.__init__(self, state, shadows, jobs)
         CoreDevices.__init__(self, state, jobs)
         TagsAndRole.__init__(self, state)

@@ -121,6 +121,8 @@ class DeploymentJobs(Protocol):
     def things_in(self, group: str) -> Sequence[str]:
         """Of the ARN of a group, and of those below it."""
 
+    def is_thing(self, name: str) -> bool: ...
+
 
 class ArtifactObjects(Protocol):
     """The region's objects, where artifacts of recipes lie."""

@@ -22,6 +22,7 @@ from typing import Any, Protocol
 from urllib.parse import quote
 
 from littoral.core import upward
+from littoral.core.answers import message_of
 from littoral.core.deploymenterrors import MISMATCH, NO_VERSION, NOT_FOUND, answered
 from littoral.core.dialing import Endpoint
 from littoral.core.filling import fill
@@ -236,8 +237,8 @@ class Source:
         if response.status >= 500 or response.status in TRY_AGAIN:
             raise Unreachable(f"the place above answered {response.status}")
         if response.status not in (200, 206):
-            said = (await response.body.read(MAX_ANSWER))[:300].decode("utf-8", "replace")
-            raise Declined(f"the place above answered {response.status}: {said}", *answered(response.status))
+            said = await response.body.read(MAX_ANSWER)
+            raise Declined(message_of(said, response.status), *answered(response.status))
 
 
 def _digest(file: Path) -> hashlib._Hash:

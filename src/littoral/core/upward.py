@@ -14,6 +14,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from littoral.aws.sign import sign
+from littoral.core.answers import error_of, message_of
 from littoral.core.dialing import Endpoint
 from littoral.core.exchange import NotExchanged, TokenExchange
 from littoral.core.link import Upstream
@@ -126,24 +127,13 @@ class Upward:
         if response.status in (200, 204):
             return response.headers, said
         if response.status >= 500 or response.status in (408, 429):
-            raise Unreachable(f"the place above answered {response.status}: {said[:200].decode(errors='replace')}")
+            raise Unreachable(message_of(said, response.status))
         if response.status in (401, 403):
             self._exchange.forget()
         raise declined(said, response.status)
 
 
 def declined(said: bytes, status: int) -> Declined:
-    """What a service's error says, in JSON or XML."""
-    text = said[:2000].decode(errors="replace")
-    try:
-        found = json.loads(text)
-        code = str(found.get("__type", "")).rpartition("#")[2]
-        return Declined(code or str(status), str(found.get("message") or found.get("Message") or ""))
-    except (ValueError, AttributeError):
-        code, message = between(text, "Code"), between(text, "Message")
-        return Declined(code or str(status), message or text[:200])
-
-
-def between(text: str, tag: str) -> str:
-    """What the first element of that name in an XML text holds, as it is written."""
-    return text.partition(f"<{tag}>")[2].partition(f"</{tag}>")[0]
+    """What a service's error says."""
+    code, message = error_of(said)
+    return Declined(code or str(status), message)

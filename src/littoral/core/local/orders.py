@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from littoral.core.local.brought import BadArtifacts, BadRecipes, take
-from littoral.core.local.request import parse_request, paths_of
+from littoral.core.local.request import check_group, parse_request, paths_of
 from littoral.core.orders import Order, Outcome
 from littoral.core.recipe import BadComponent
 from littoral.store.contract import StorageFailed, StoreError
@@ -82,6 +82,7 @@ class LocalOrders:
     async def create(self, document: Mapping[str, Any], copy: Copy | None = None) -> str:
         """Its id; it is carried out in its turn. Raises BadComponent, StoreError."""
         request = parse_request(document)
+        check_group(request.group)
         recipes, artifacts = paths_of(document)
         if len(self._open()) >= MOST_WAITING:
             raise BadComponent(f"{MOST_WAITING} local deployments wait already")

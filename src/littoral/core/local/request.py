@@ -8,6 +8,7 @@ guide.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from littoral.core.resolving import UNPINNED
 from littoral.protocols.semver import BadVersion, parse
 
 LOCAL = "LOCAL_DEPLOYMENT"
+_GROUP = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
 _PATHS = {"recipeDirectoryPath", "artifactsDirectoryPath"}
 _KNOWN = _PATHS | {
     "rootComponentVersionsToAdd",
@@ -90,6 +92,12 @@ def parse_request(document: Mapping[str, Any]) -> LocalRequest:
         "" if group == LOCAL else group.removeprefix("thinggroup/"),
         failure,
     )
+
+
+def check_group(name: str) -> None:
+    """Nothing, or what a thing group may be called. Raises BadComponent."""
+    if name and not _GROUP.fullmatch(name):
+        raise BadComponent(f"groupName must match {_GROUP.pattern}")
 
 
 def paths_of(document: Mapping[str, Any]) -> tuple[Path | None, Path | None]:

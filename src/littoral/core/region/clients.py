@@ -6,11 +6,12 @@ Discovery's answer is AWS's: "Greengrass discovery RESTful API" in the AWS IoT G
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from typing import Any, Final
 
 from littoral.aws.service import Call, Output, operation
 from littoral.core.ports import Allows
-from littoral.core.region.names import denied, invalid, listing, operators_only, page
+from littoral.core.region.names import denied, invalid, listing, not_found, operators_only, page
 from littoral.core.region.state import State, everything
 
 MOST: Final = 100  # entries of a call, and addresses of a core
@@ -18,9 +19,10 @@ GROUP: Final = "greengrassV2-coreDevice-"
 
 
 class ClientDevices:
-    def __init__(self, state: State, allows: Allows) -> None:
+    def __init__(self, state: State, allows: Allows, is_thing: Callable[[str], bool]) -> None:
         self._state = state
         self._allows = allows
+        self._is_thing = is_thing
 
     # --------------------------------------------------------------------------------------------- associations
 
@@ -28,11 +30,18 @@ class ClientDevices:
     async def batch_associate_client_device_with_core_device(
         self, call: Call, *, core_device_thing_name: str, entries: list[dict[str, Any]] | None = None
     ) -> Output:
-        for thing in _named(call, entries):
+        """Of things that there are; the core need not have told of itself yet."""
+        named = _named(call, entries)
+        if not self._is_thing(core_device_thing_name):
+            raise not_found(core_device_thing_name, "coreDevice")
+        missing = []
+        for thing in named:
             key = f"{core_device_thing_name}/{thing}"
-            if await self._state.associations.get(key) is None:
+            if not self._is_thing(thing):
+                missing.append(_failed(thing, f"{thing} is no thing"))
+            elif await self._state.associations.get(key) is None:
                 await self._state.associations.put(key, {"thingName": thing, "associationTimestamp": call.now})
-        return {"errorEntries": []}
+        return {"errorEntries": missing}
 
     @operation()
     async def batch_disassociate_client_device_from_core_device(
@@ -41,8 +50,7 @@ class ClientDevices:
         missing = []
         for thing in _named(call, entries):
             if not await self._state.associations.delete(f"{core_device_thing_name}/{thing}"):
-                message = f"{thing} is not associated with {core_device_thing_name}"
-                missing.append({"thingName": thing, "code": "ResourceNotFoundException", "message": message})
+                missing.append(_failed(thing, f"{thing} is not associated with {core_device_thing_name}"))
         return {"errorEntries": missing}
 
     @operation()
@@ -116,6 +124,11 @@ def _named(call: Call, entries: list[dict[str, Any]] | None) -> list[str]:
     if not entries or len(entries) > MOST:
         raise invalid(f"entries must be from 1 to {MOST}")
     return [str(each["thingName"]) for each in entries]
+
+
+def _failed(thing: str, message: str) -> dict[str, str]:
+    """An entry of errorEntries."""
+    return {"thingName": thing, "code": "ResourceNotFoundException", "message": message}
 
 
 def _address(found: dict[str, Any]) -> dict[str, Any]:

@@ -89,11 +89,14 @@ class CoreDevices:
 
     @operation()
     async def delete_core_device(self, call: Call, *, core_device_thing_name: str) -> Output:
-        """What is known of it; its thing stays, and a core that tells of itself again is there again."""
+        """What is known of it, and which client devices are its; its thing stays, and a core that tells of itself
+        again is there again."""
         operators_only(call)
         async with self._state.lock:
             if not await self._state.cores.delete(core_device_thing_name):
                 raise not_found(core_device_thing_name, KIND)
+            for key, _ in await everything(self._state.associations, f"{core_device_thing_name}/"):
+                await self._state.associations.delete(key)
         return {}
 
     @operation()

@@ -6,6 +6,7 @@ import json
 from typing import Any
 from urllib.parse import quote
 
+from littoral.core.answers import message_of
 from littoral.core.link import Upstream
 from littoral.net.client import HttpClient, RequestFailed
 from littoral.net.message import BodyError, Headers
@@ -64,7 +65,7 @@ class ShadowsAbove:
             if response.status >= 500 or response.status == 429:
                 raise Away(f"the place above answered {response.status}")
             if response.status not in (200, 404, 409):
-                raise Refused(f"the place above answered {response.status}: {said[:200].decode(errors='replace')}")
+                raise Refused(message_of(said, response.status))
             return response.status, json.loads(said or b"{}")
         except (RequestFailed, BodyError, OSError, ValueError) as problem:
             raise Away(str(problem) or type(problem).__name__) from problem

@@ -14,7 +14,8 @@ from typing import BinaryIO, Final
 from urllib.parse import quote
 from xml.sax.saxutils import escape
 
-from littoral.core.upward import Declined, Unreachable, Upward, between
+from littoral.core.answers import between
+from littoral.core.upward import Declined, Unreachable, Upward
 from littoral.net.message import Headers
 
 PART: Final = 5 * 1024 * 1024  # bytes, the least that S3 takes; more where there would be too many

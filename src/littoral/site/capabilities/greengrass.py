@@ -40,6 +40,7 @@ class GroupDeployments:
         self.arn = self._jobs.arn
         self.groups_of = self._jobs.groups_of
         self.things_in = self._jobs.things_in
+        self.is_thing = self._jobs.is_thing
 
     async def create(
         self, job_id: str, namespace: str, group: str, document: str, configuration: Mapping[str, Any], now: float

@@ -78,3 +78,6 @@ class PlaceJobs:
     def things_in(self, group: str) -> list[str]:
         """Of the ARN of a group."""
         return self._registry.things_in(self._names.name_in("thinggroup", group) or "")
+
+    def is_thing(self, name: str) -> bool:
+        return name in self._registry.things
