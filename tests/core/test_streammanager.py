@@ -335,45 +335,141 @@ async def test_files_are_uploaded_and_their_status_told(core: CorePlace, region:
     assert stored["ContentLength"] == 300_000 and stored["Metadata"] == {"bed": "7"}
 
 
-async def test_a_large_file_goes_in_parts_and_on_from_where_the_link_broke(
-    core: CorePlace, region: RegionPlace, cable: Cable, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[str] = []
-    request = Upward.object
+LARGE = b"".join(bytes((number,)) * MiB for number in range(23))  # five parts
+BEGUN = ["POST uploads", "PUT partNumber=1", "PUT partNumber=2", "PUT partNumber=3"]
 
-    async def spied(self: Upward, method: str, path: str, *more: Any) -> Any:
-        asked.append(f"{method} {path.partition('?')[2].partition('&')[0]}")
-        answered = await request(self, method, path, *more)
-        if asked[-1] == "PUT partNumber=3":
-            cable.cut()
-        return answered
 
-    monkeypatch.setattr(Upward, "object", spied)
-    await region.call("s3", "create_bucket", Bucket="scans")
-    work = core.folder / "components" / "work" / "com.example.Scanner"
-    work.mkdir(parents=True)
-    content = b"".join(bytes((number,)) * MiB for number in range(23))
-    (work / "scan.raw").write_bytes(content)
-    executor = sdk.S3ExportTaskExecutorConfig(identifier="files")
+class Uploading:
+    """A core whose cable is cut once the third part of a file is taken. ``asked`` has what was asked of S3, and
+    whether it was answered."""
 
-    def fill(client: Any) -> None:
-        client.create_message_stream(definition(export_definition=sdk.ExportDefinition(s3_task_executor=[executor])))
+    def __init__(self, core: CorePlace, region: RegionPlace, cable: Cable, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.core, self.region, self.cable = core, region, cable
+        self.asked: list[str] = []
+        self.cuts = True
+        self.file = core.folder / "components/work/com.example.Scanner/scan.raw"
+        self.file.parent.mkdir(parents=True)
+        self.file.write_bytes(LARGE)
+        monkeypatch.setattr(Upward, "object", self._spied(Upward.object))
+
+    def _spied(self, request: Any) -> Any:
+        async def spied(upward: Upward, method: str, path: str, *more: Any) -> Any:
+            answered = await request(upward, method, path, *more)
+            self.asked.append(f"{method} {path.partition('?')[2].partition('&')[0].partition('uploadId=')[0]}".strip())
+            if self.cuts and self.asked[-1] == BEGUN[-1]:
+                self.cable.cut()
+            return answered
+
+        return spied
+
+    async def begin(self) -> None:
+        await self.region.call("s3", "create_bucket", Bucket="scans")
         task = sdk.S3ExportTaskDefinition(
-            input_url=f"file:{work}/scan.raw", bucket="scans", key="!{timestamp:ss}.raw", user_metadata={"bed": "7"}
+            input_url=f"file:{self.file}", bucket="scans", key="!{timestamp:ss}.raw", user_metadata={"bed": "7"}
         )
-        client.append_message("a", sdk.util.Util.validate_and_serialize_to_json_bytes(task))
+        executor = sdk.ExportDefinition(s3_task_executor=[sdk.S3ExportTaskExecutorConfig(identifier="files")])
 
-    await ask(core, fill)
-    await until(lambda: "PUT partNumber=4" in asked)
-    await until(lambda: ask(core, lambda client: statuses(client)[0].error_message))
-    cable.restore()
-    await until(lambda: ask(core, lambda client: statuses(client)[0].exported_messages_count == 1))
-    (listed,) = (await region.call("s3", "list_objects_v2", Bucket="scans"))["Contents"]
-    stored = await region.call("s3", "get_object", Bucket="scans", Key=listed["Key"])
-    assert await asyncio.to_thread(stored["Body"].read) == content
+        def fill(client: Any) -> None:
+            client.create_message_stream(definition(export_definition=executor))
+            client.append_message("a", sdk.util.Util.validate_and_serialize_to_json_bytes(task))
+
+        await ask(self.core, fill)
+        await until(lambda: ask(self.core, lambda client: statuses(client)[0].error_message))
+        assert self.asked == BEGUN
+
+    async def restart(self) -> None:
+        await self.core.stop()
+        await self.core.start()
+
+    def restore(self) -> None:
+        self.cuts = False
+        self.cable.restore()
+
+    async def uploaded(self) -> Any:
+        """The one object that there is, and no upload is left."""
+        await until(lambda: ask(self.core, lambda client: statuses(client)[0].exported_messages_count == 1))
+        (listed,) = (await self.region.call("s3", "list_objects_v2", Bucket="scans"))["Contents"]
+        assert await self.left() == 0
+        return await self.region.call("s3", "get_object", Bucket="scans", Key=listed["Key"])
+
+    async def left(self) -> int:
+        return len((await self.region.call("s3", "list_multipart_uploads", Bucket="scans")).get("Uploads", ()))
+
+
+@pytest.fixture
+def uploading(core: CorePlace, region: RegionPlace, cable: Cable, monkeypatch: pytest.MonkeyPatch) -> Uploading:
+    return Uploading(core, region, cable, monkeypatch)
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+async def test_a_large_file_goes_in_parts_and_on_from_where_link_or_core_broke(
+    uploading: Uploading, restarts: bool
+) -> None:
+    await uploading.begin()
+    if restarts:
+        await uploading.restart()
+    uploading.restore()
+    stored = await uploading.uploaded()
+    assert await asyncio.to_thread(stored["Body"].read) == LARGE
     assert stored["Metadata"] == {"bed": "7"}
     assert stored["ETag"].endswith('-5"')
-    assert [asked.count(each) for each in ("POST uploads", "PUT partNumber=1", "PUT partNumber=3")] == [1, 1, 1]
+    listed = ["GET part-number-marker=0"] if restarts else []
+    assert uploading.asked == [*BEGUN, *listed, "PUT partNumber=4", "PUT partNumber=5", "POST"]
+
+
+async def test_a_file_that_changed_while_the_core_was_away_is_begun_anew(uploading: Uploading) -> None:
+    await uploading.begin()
+    await uploading.core.stop()
+    uploading.file.write_bytes(LARGE[::-1])
+    await uploading.core.start()
+    uploading.restore()
+    stored = await uploading.uploaded()
+    assert await asyncio.to_thread(stored["Body"].read) == LARGE[::-1]
+    assert uploading.asked[len(BEGUN) :] == ["DELETE", *BEGUN, "PUT partNumber=4", "PUT partNumber=5", "POST"]
+
+
+async def test_a_part_that_is_not_there_any_more_is_sent_again(uploading: Uploading) -> None:
+    await uploading.begin()
+    await uploading.core.stop()
+    (made,) = (await uploading.region.call("s3", "list_multipart_uploads", Bucket="scans"))["Uploads"]
+    upload = {"Bucket": "scans", "Key": made["Key"], "UploadId": made["UploadId"]}
+    await uploading.region.call("s3", "upload_part", **upload, PartNumber=2, Body=b"something else")
+    await uploading.core.start()
+    uploading.restore()
+    stored = await uploading.uploaded()
+    assert await asyncio.to_thread(stored["Body"].read) == LARGE
+    parts = [f"PUT partNumber={number}" for number in (2, 3, 4, 5)]
+    assert uploading.asked[len(BEGUN) :] == ["GET part-number-marker=0", *parts, "POST"]
+
+
+async def test_an_upload_that_the_place_above_has_not_any_more_is_begun_anew(uploading: Uploading) -> None:
+    await uploading.begin()
+    await uploading.core.stop()
+    (made,) = (await uploading.region.call("s3", "list_multipart_uploads", Bucket="scans"))["Uploads"]
+    upload = {"Bucket": "scans", "Key": made["Key"], "UploadId": made["UploadId"]}
+    await uploading.region.call("s3", "abort_multipart_upload", **upload)
+    await uploading.core.start()
+    uploading.restore()
+    stored = await uploading.uploaded()
+    assert await asyncio.to_thread(stored["Body"].read) == LARGE
+
+
+async def test_an_upload_of_a_stream_that_is_deleted_is_ended_by_the_next_run(uploading: Uploading) -> None:
+    await uploading.begin()
+    await ask(uploading.core, lambda client: client.delete_message_stream("a"))
+    await uploading.restart()
+    uploading.restore()
+    assert await uploading.left() == 1
+    uploading.file.write_bytes(b"small")
+    executor = sdk.ExportDefinition(s3_task_executor=[sdk.S3ExportTaskExecutorConfig(identifier="files")])
+    task = sdk.S3ExportTaskDefinition(input_url=f"file:{uploading.file}", bucket="scans", key="small")
+
+    def fill(client: Any) -> None:
+        client.create_message_stream(definition(export_definition=executor))
+        client.append_message("a", sdk.util.Util.validate_and_serialize_to_json_bytes(task))
+
+    await ask(uploading.core, fill)
+    assert (await uploading.uploaded())["ContentLength"] == 5
 
 
 async def test_who_has_no_token_is_refused(core: CorePlace, region: RegionPlace, monkeypatch: Any) -> None:

@@ -151,7 +151,7 @@ def _stream_manager(core: Surroundings, upward: Upward) -> Played:
     destinations: dict[str, Destination] = {
         "kinesis": Kinesis(upward, core.thing),
         "http": HttpServers(core.client),
-        "s3TaskExecutor": S3Tasks(upward, streams, core.folder / "work"),
+        "s3TaskExecutor": S3Tasks(upward, streams, core.folder / "work", core.records),
     }
     exports = Exports(streams, destinations, core.backoff)
     core.link.on_connected(exports.retry)

@@ -30,7 +30,7 @@ from littoral.core.upward import Declined, Unreachable, Upward
 from littoral.net.message import Headers
 from littoral.protocols.streammanager.definition import Export, Level
 from littoral.protocols.streammanager.wire import Refused
-from littoral.store.contract import StoreError
+from littoral.store.contract import Records, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -98,18 +98,20 @@ def opened(path: Path, folder: Path) -> BinaryIO:
 
 
 class S3Tasks:
-    """``folder`` is where files may be."""
+    """``folder`` is where files may be; uploads that go on after a start of the core are in ``records``."""
 
-    def __init__(self, upward: Upward, streams: MessageStreams, folder: Path) -> None:
+    def __init__(self, upward: Upward, streams: MessageStreams, folder: Path, records: Records) -> None:
         self._upward = upward
         self._streams = streams
         self._folder = folder
-        self._multipart = Multipart(upward)
+        self._multipart = Multipart(upward, records)
         self._begun: dict[str, int] = {}  # by export: the task whose begin was told
+        self._swept = False
 
     async def send(self, stream: MessageStream, export: Export, batch: Sequence[Kept]) -> Done:
         message = batch[0]
         key = stream.key_of(export)
+        await self._sweep()
         try:
             task = task_of(message.payload, time.time())
             if self._begun.get(key) != message.sequence:
@@ -141,6 +143,15 @@ class S3Tasks:
                 raise BadTask(str(refused)) from refused
             except (ValueError, OSError) as problem:
                 raise BadTask(f"{task.file} cannot be sent: {problem}") from problem
+
+    async def _sweep(self) -> None:
+        """Once, what an earlier run of the core began for streams that are deleted. Raises StoreError."""
+        if not self._swept:
+            self._swept = True
+            there = self._streams.all.values()
+            await self._multipart.forget_all_but(
+                {each.key_of(one) for each in there for one in each.definition.exports}
+            )
 
     async def _given_up(self, export: str) -> None:
         try:
