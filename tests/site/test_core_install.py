@@ -53,7 +53,10 @@ def run_installed(name: str, home: Path) -> PlaceProcess:
     return core
 
 
-def test_a_bundle_makes_a_core_that_runs_what_is_deployed(place: Running, tmp_path: Path) -> None:
+def test_a_bundle_makes_a_core_that_runs_what_is_deployed(
+    place: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "whoever-installs-it")  # as `littoral credentials --export` leaves it
     home = tmp_path / "home"
     home.mkdir()
     at_region = ("--data-dir", str(place.process.folder))
@@ -64,6 +67,8 @@ def test_a_bundle_makes_a_core_that_runs_what_is_deployed(place: Running, tmp_pa
     assert "is there already" in done("bundle", "ward9", "--out", str(file), *at_region, home=home, code=1)
     assert done("bundle", "no", "--group", "nobody", "--out", str(tmp_path / "no"), *at_region, home=home, code=1)
     iot = cloud_of(place).client("iot")
+    (statement, _) = json.loads(iot.get_policy(policyName="littoral-core")["policyDocument"])["Statement"]
+    assert {f"iot:{each}ThingShadow" for each in ("Get", "Update", "Delete")} < set(statement["Action"])
     before = len(iot.list_certificates()["certificates"])
     for name, out in (("a:b", tmp_path / "no"), ("no", file / "no")):
         done("bundle", name, "--out", str(out), *at_region, home=home, code=1)
@@ -77,7 +82,7 @@ def test_a_bundle_makes_a_core_that_runs_what_is_deployed(place: Running, tmp_pa
     data, config = home / ".local/share/littoral/ward9", home / ".config/littoral/ward9.toml"
     assert mode(data) == 0o700
     assert {mode(each) for each in (config, data / "core.key", data / "core.crt")} == {0o600}
-    assert 'log_level = "debug"' in config.read_text()
+    assert 'log_level = "debug"' in config.read_text() and "whoever-installs-it" not in config.read_text()
     key = (data / "core.key").read_text()
     done(*words, home=home)  # again, without the bundle: nothing that matters changes
     assert (data / "core.key").read_text() == key

@@ -27,8 +27,10 @@ from littoral.store.durable import make_folder, write_durably
 FORM: Final = "littoral-core-bundle/1"
 ELSEWHERE: Final = "AWS_ENDPOINT_URL"  # a region that is not on this machine, with the keys that AWS's tools find
 POLICY: Final = "littoral-core"
-# What AWS's own policy of a core allows ("Minimal AWS IoT policy for AWS IoT Greengrass core devices").
-ALLOWED: Final = ["iot:Connect", "iot:Publish", "iot:Subscribe", "iot:Receive", "greengrass:*"]
+# What AWS's own policy of a core allows ("Minimal AWS IoT policy for AWS IoT Greengrass core devices"), and what its
+# shadow manager wants besides: by topics a core may do that to every shadow already.
+SHADOWS: Final = ["iot:GetThingShadow", "iot:UpdateThingShadow", "iot:DeleteThingShadow"]
+ALLOWED: Final = ["iot:Connect", "iot:Publish", "iot:Subscribe", "iot:Receive", "greengrass:*", *SHADOWS]
 
 
 def run(loaded: Loaded, name: str, *, group: str | None, endpoint: str | None, out: Path | None) -> int:

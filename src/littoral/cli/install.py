@@ -214,7 +214,7 @@ def _check(identity: Identity) -> None:
 
 
 def configuration(loaded: Loaded, identity: Identity, data: Path) -> str:
-    """The core's TOML: who it is, and what else was typed."""
+    """The core's TOML: who it is, and what else was typed. The variables of AWS's own tools are for these."""
     values: dict[str, Any] = {
         "kind": "core",
         "name": identity.name,
@@ -229,7 +229,7 @@ def configuration(loaded: Loaded, identity: Identity, data: Path) -> str:
         if getattr(identity, name) is not None:
             values[name] = getattr(identity, name)
     for row in TABLE:
-        if row.name not in _OURS and not row.secret and loaded.sources[row.name] != "default":
+        if row.name not in _OURS and not row.secret and loaded.sources[row.name] not in ("default", row.also):
             values[row.name] = getattr(loaded.settings, row.name)
     return "".join(f"{name} = {_toml(value)}\n" for name, value in values.items())
 
