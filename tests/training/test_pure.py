@@ -14,7 +14,7 @@ from littoral.training.channels import NotBrought, under
 from littoral.training.job import Job
 from littoral.training.metrics import Metrics
 from littoral.training.toolkit.train import arguments, decoded
-from littoral.training.turns import choose
+from littoral.training.turns import Room, choose
 
 CORES = 4
 
@@ -37,7 +37,7 @@ def test_turns_are_fair_and_never_too_many(everybody: list[Job], data: st.DataOb
         if data.draw(st.booleans()) and each.workers + sum(one.workers for one in running) <= CORES:
             running.append(each)
     waiting = [each for each in everybody if each not in running]
-    begin, interrupt = choose(waiting, running, [], CORES)
+    begin, interrupt = choose(waiting, running, [], Room(CORES))
     assert sum(each.workers for each in (*running, *begin)) <= CORES
     assert all(each.spot and each in running for each in interrupt)
     left = [each for each in waiting if each not in begin]
@@ -48,16 +48,16 @@ def test_turns_are_fair_and_never_too_many(everybody: list[Job], data: st.DataOb
         assert interrupt or sum(one.workers for one in running if not one.spot) + paying[0].workers > CORES - sum(
             each.workers for each in begin
         )
-        again, _ = choose(left, [each for each in (*running, *begin) if each not in interrupt], [], CORES)
+        again, _ = choose(left, [each for each in (*running, *begin) if each not in interrupt], [], Room(CORES))
         assert (paying[0] in again) == bool(interrupt)
-    assert choose(left, [*running, *begin], interrupt, CORES)[0] == []
+    assert choose(left, [*running, *begin], interrupt, Room(CORES))[0] == []
 
 
 def test_who_was_asked_already_is_not_asked_twice() -> None:
     spot, other = job("s", 1, 2, spot=True), job("t", 2, 2, spot=True)
     paying = job("p", 3, 2, spot=False)
-    assert choose([paying], [spot, other], [], 4) == ([], [other])
-    assert choose([paying], [spot], [other], 4) == ([], [])
+    assert choose([paying], [spot, other], [], Room(4)) == ([], [other])
+    assert choose([paying], [spot], [other], Room(4)) == ([], [])
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
-"""``littoral core bundle``: in the region, all that a new core needs, in one file for its device.
+"""``littoral core bundle`` and ``littoral worker bundle``: in the region, all that a new core needs, or a machine that
+is to offer hosts for training, in one file for it.
 
 Makes through the place's own AWS APIs: the thing, a certificate, a policy, and, where asked, the membership of a thing
 group that is deployed to. The file holds the private key: mode 0600; ``littoral core install`` removes it.
@@ -14,6 +15,7 @@ import json
 import os
 import sys
 import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -26,14 +28,36 @@ from littoral.store.durable import make_folder, write_durably
 
 FORM: Final = "littoral-core-bundle/1"
 ELSEWHERE: Final = "AWS_ENDPOINT_URL"  # a region that is not on this machine, with the keys that AWS's tools find
-POLICY: Final = "littoral-core"
-# What AWS's own policy of a core allows ("Minimal AWS IoT policy for AWS IoT Greengrass core devices"), and what its
-# shadow manager wants besides: by topics a core may do that to every shadow already.
-SHADOWS: Final = ["iot:GetThingShadow", "iot:UpdateThingShadow", "iot:DeleteThingShadow"]
-ALLOWED: Final = ["iot:Connect", "iot:Publish", "iot:Subscribe", "iot:Receive", "greengrass:*", *SHADOWS]
+# What a shadow manager wants besides AWS's own policy of a core, which lets it do that to every shadow by topics.
+SHADOWS: Final = ("iot:GetThingShadow", "iot:UpdateThingShadow", "iot:DeleteThingShadow")
 
 
-def run(loaded: Loaded, name: str, *, group: str | None, endpoint: str | None, out: Path | None) -> int:
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Of what has a bundle."""
+
+    noun: str
+    form: str
+    policy: str  # its name
+    allowed: tuple[str, ...]
+    credentials: bool  # whether it may ask for temporary ones
+    next: str  # what to type on the other machine, behind which comes the file
+
+
+CORE: Final = Kind(
+    "core",
+    FORM,
+    "littoral-core",
+    # What AWS's own policy of a core allows ("Minimal AWS IoT policy for AWS IoT Greengrass core devices").
+    ("iot:Connect", "iot:Publish", "iot:Subscribe", "iot:Receive", "greengrass:*", *SHADOWS),
+    True,
+    "on the device:  littoral core install --bundle",
+)
+
+
+def run(
+    loaded: Loaded, name: str, *, group: str | None, endpoint: str | None, out: Path | None, kind: Kind = CORE
+) -> int:
     """Raises Failed."""
     file = out or Path(f"{name}.bundle")
     if file.exists():
@@ -41,7 +65,7 @@ def run(loaded: Loaded, name: str, *, group: str | None, endpoint: str | None, o
     try:
         NAME.read(name)
     except ValueError as problem:
-        raise Failed(f"a core's name {problem}") from None
+        raise Failed(f"a {kind.noun}'s name {problem}") from None
     can_be_filled(file.parent)
     make_folder(file.parent)
     elsewhere = os.environ.get(ELSEWHERE) if loaded.sources["data_dir"] == "default" else None
@@ -56,9 +80,9 @@ def run(loaded: Loaded, name: str, *, group: str | None, endpoint: str | None, o
     of_aws = AWS.fullmatch(urlsplit(upstream).hostname or "") is not None
     provider = f"https://{_endpoint(iot, 'iot:CredentialProvider')}" if of_aws else None
     _say(f"making the thing {name}, its certificate and its policy there")
-    made = make(iot, name, group, loaded.settings.role_alias)
+    made = make(iot, name, group, loaded.settings.role_alias, kind)
     bundle = {
-        "form": FORM,
+        "form": kind.form,
         "name": name,
         "upstream": upstream,
         "region": loaded.settings.region,
@@ -77,7 +101,7 @@ def run(loaded: Loaded, name: str, *, group: str | None, endpoint: str | None, o
     print(f"{file}: {name} with a certificate of its own, to be used once, by whoever holds it")
     if urlsplit(upstream).hostname in ("127.0.0.1", "localhost", "::1"):
         print(f"its way up is {upstream}, which is this machine: for another device name the region with --endpoint")
-    print(f"on the device:  littoral core install --bundle {file.name}")
+    print(f"{kind.next} {file.name}")
     return 0
 
 
@@ -96,19 +120,18 @@ def _endpoint(iot: Any, kind: str) -> str:
         raise Failed(str(problem)) from None
 
 
-def make(iot: Any, name: str, group: str | None, role_alias: str) -> Any:
+def make(iot: Any, name: str, group: str | None, role_alias: str, kind: Kind = CORE) -> Any:
     """The thing and an active certificate of it; that one goes again where a later step fails. Raises Failed."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
         with contextlib.suppress(iot.exceptions.ResourceAlreadyExistsException):
             aliases = f"arn:aws:iot:*:*:rolealias/{role_alias}"
-            statements = [
-                {"Effect": "Allow", "Action": ALLOWED, "Resource": "*"},
-                {"Effect": "Allow", "Action": "iot:AssumeRoleWithCertificate", "Resource": aliases},
-            ]
+            statements: list[dict[str, Any]] = [{"Effect": "Allow", "Action": list(kind.allowed), "Resource": "*"}]
+            if kind.credentials:
+                statements.append({"Effect": "Allow", "Action": "iot:AssumeRoleWithCertificate", "Resource": aliases})
             document = json.dumps({"Version": "2012-10-17", "Statement": statements})
-            iot.create_policy(policyName=POLICY, policyDocument=document)
+            iot.create_policy(policyName=kind.policy, policyDocument=document)
         if group is not None:
             iot.describe_thing_group(thingGroupName=group)  # before there is a thing that is not to be in it
         iot.create_thing(thingName=name)
@@ -116,7 +139,7 @@ def make(iot: Any, name: str, group: str | None, role_alias: str) -> Any:
             iot.add_thing_to_thing_group(thingName=name, thingGroupName=group)
         made = iot.create_keys_and_certificate(setAsActive=True)
         try:
-            iot.attach_policy(policyName=POLICY, target=made["certificateArn"])
+            iot.attach_policy(policyName=kind.policy, target=made["certificateArn"])
             iot.attach_thing_principal(thingName=name, principal=made["certificateArn"])
         except BaseException:
             _take_back(iot, made)

@@ -30,6 +30,7 @@ MODULES: Final[Mapping[str, str]] = {
     "core": "corecommands",
     "models": "models",
     "train": "train",
+    "worker": "worker",
     "box": "boxcommands",
     "doctor": "doctor",
     "coverage": "coverage",

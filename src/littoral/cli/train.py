@@ -27,6 +27,7 @@ CHANNEL: Final = "training"  # where none is named, as there
 LOSS: Final = ("loss", "loss[=: ]+([-+0-9.eE]+)")
 MOST: Final = 1 << 30  # bytes of one file that is sent
 ENGINES: Final = {"torchrun": "sagemaker_torch_distributed_enabled", "ray": "sagemaker_ray_enabled"}
+SPREAD: Final = "sagemaker_spread_enabled"
 LOOK: Final = 0.5  # seconds
 STOPPED: Final = 130
 OVER: Final = ("Completed", "Failed", "Stopped")
@@ -64,6 +65,9 @@ def add(commands: Any) -> None:
     train.add_argument("--workers", type=int, default=1, metavar="N", help="that share the work")
     train.add_argument(
         "--engine", choices=list(ENGINES), help="what makes one of them: torchrun, or Ray, which needs --no-network"
+    )
+    train.add_argument(
+        "--spread", action="store_true", help="each on another machine (littoral worker), which needs --no-network"
     )
     train.add_argument("--checkpoints", metavar="S3URI", help="where checkpoints are kept, and found again")
     train.add_argument("--spot", action="store_true", help="with what others leave; it may be interrupted")
@@ -118,7 +122,8 @@ def run(loaded: Loaded, options: argparse.Namespace) -> int:
 def _engine(options: argparse.Namespace) -> dict[str, str]:
     """The hyperparameter that says it: torchrun where several workers have none named."""
     name = options.engine or ("torchrun" if options.workers > 1 else None)
-    return {} if name is None else {ENGINES[name]: "true"}
+    spread = {SPREAD: "true"} if options.spread else {}
+    return spread if name is None else {ENGINES[name]: "true", **spread}
 
 
 def _followed(loaded: Loaded, options: argparse.Namespace, name: str, definitions: list[dict[str, str]]) -> int:

@@ -2,7 +2,8 @@
 may write.
 
 Owns: the keeper of the job's cells. A cell is that of function instances (see ``isolation``), and so are its user and
-what it may not do. The hosts of a job share a network: the machine's, or one that ends at its own loopback.
+what it may not do. The hosts of a job share a network: the machine's, or one that ends at its own loopback. Where they
+are on several machines each is alone in one of its own, whose one device leads to whoever has its descriptor.
 """
 
 from __future__ import annotations
@@ -43,6 +44,10 @@ class Order(Protocol):
     @property
     def network(self) -> bool:
         """Whether it has the machine's."""
+
+    @property
+    def alone(self) -> str:
+        """The one of them that this is, where each has a network of its own; else empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +118,9 @@ class Bench:
         if self.isolated and python.base.is_relative_to(template.TMP):
             raise KeeperGone(f"{python.base} cannot be seen from a sandbox, which has a {template.TMP} of its own")
         keeper = Keeper(await asyncio.to_thread(self._command, python, order), cells=self.isolated)
-        memory = self.memory // len(order.hosts)
-        started = Program(keeper, {name: Host(keeper, memory, _of(name, heard)) for name in order.hosts})
+        names = [order.alone] if order.alone else list(order.hosts)
+        memory = self.memory // len(names)
+        started = Program(keeper, {name: Host(keeper, memory, _of(name, heard)) for name in names})
         cell = {"data": memory - memory // SHARED, "tmp": memory // SHARED, "task": "."}
         try:
             await keeper.start()
@@ -135,7 +141,8 @@ class Bench:
         own = "".join(f"{address} {name}\n" for name, address in order.hosts.items())
         known.write_text(Path("/etc/hosts").read_text() + own if order.network else f"127.0.0.1 localhost\n{own}")
         shown = (python.prefix, python.base)
-        return ground.job_command(Path(sys.executable), shown, order.job, known, network=order.network)
+        address = order.hosts[order.alone] if order.alone else ""
+        return ground.job_command(Path(sys.executable), shown, order.job, known, network=order.network, address=address)
 
 
 def _of(host: str, heard: Heard) -> Callable[[bytes], None]:
@@ -154,6 +161,11 @@ class Program:
     def over_memory(self) -> bool:
         """Whether a host was killed because it held more than it may."""
         return any(each.over_memory for each in self.hosts.values())
+
+    @property
+    def tunnel(self) -> int:
+        """The descriptor of the device of a host that is alone, from then on the caller's."""
+        return self._keeper.tunnel()
 
     async def ended(self) -> int:
         """The wait status, when nothing of it is left on any host: that of the first that failed, with which the

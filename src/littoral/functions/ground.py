@@ -23,6 +23,7 @@ HERE = Path(__file__).parent
 OURS = ("runtime", "isolation", "node", "greengrass")  # folders of ours that are read inside
 RUNTIME, LANGUAGE = "/var/runtime", "/var/lang"
 INSIDE = f"{RUNTIME}/.littoral"
+NETMASK = "255.192.0.0"  # of the network between the hosts of a job on several machines
 FUNCTION_USER = 60993  # whom functions run as when the place runs as root: of no range that distributions give out
 
 
@@ -130,11 +131,16 @@ class Ground:
         """How a keeper without cells is started."""
         return [str(python), *self._zygote]
 
-    def job_command(self, python: Path, shown: Iterable[Path], job: Path, hosts: Path, *, network: bool) -> list[str]:
+    def job_command(
+        self, python: Path, shown: Iterable[Path], job: Path, hosts: Path, *, network: bool, address: str = ""
+    ) -> list[str]:
         """How the keeper of a training job's cells is started: ``shown`` are folders that it sees (``seen``),
-        read-only; ``job`` is its own, at ``template.JOB``; ``hosts`` stands for /etc/hosts."""
+        read-only; ``job`` is its own, at ``template.JOB``; ``hosts`` stands for /etc/hosts; ``address``: of the one
+        device in a network of its own (``Keeper.tunnel``)."""
         binds = [(str(each), str(seen(each))) for each in shown if not _is_system(each)]
-        plan = {"job": str(job), "hosts": str(hosts), "network": network}
+        plan: dict[str, Any] = {"job": str(job), "hosts": str(hosts), "network": network}
+        if address:
+            plan["tunnel"] = {"control": CONTROL, "address": address, "netmask": NETMASK}
         return self._entering(python, self._zygote, binds, plan)
 
     @property

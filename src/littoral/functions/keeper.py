@@ -63,6 +63,7 @@ class Keeper:
         self._outbox: deque[tuple[bytes, list[int]]] = deque()
         self._ready: asyncio.Future[None] | None = None
         self._said: IO[bytes] | None = None  # standard error of the process
+        self._tunnel = -1
 
     @property
     def alive(self) -> bool:
@@ -71,6 +72,11 @@ class Keeper:
     @property
     def pid(self) -> int | None:
         return self._process.pid if self._process is not None else None
+
+    def tunnel(self) -> int:
+        """The descriptor of the device that is all its network, from then on the caller's; -1 where there is none."""
+        tunnel, self._tunnel = self._tunnel, -1
+        return tunnel
 
     async def start(self) -> None:
         """Start the process and wait until its imports are done. Raises KeeperGone when it does not come up."""
@@ -154,6 +160,8 @@ class Keeper:
     async def close(self) -> None:
         """End the process and with it every instance; returns when all are gone."""
         self._lost()
+        if (tunnel := self.tunnel()) >= 0:
+            os.close(tunnel)
         if self._process is not None:
             process, self._process = self._process, None
             await asyncio.to_thread(self._gone, process)
@@ -208,7 +216,11 @@ class Keeper:
             if not data:
                 self._lost()
                 return
-            self._heard(json.loads(data), [socket.socket(fileno=fd) for fd in fds])
+            event = json.loads(data)
+            if event["ev"] == "tunnel":
+                (self._tunnel,) = fds
+            else:
+                self._heard(event, [socket.socket(fileno=fd) for fd in fds])
 
     def _heard(self, event: dict[str, Any], listeners: list[socket.socket]) -> None:
         if event["ev"] == "ready":

@@ -1,4 +1,5 @@
 """A WebSocket as a plain byte stream: an ``asyncio.Protocol`` that knows nothing of it talks through binary frames.
+Here is the server's side; ``websocketclient`` has the other.
 
 Owns: frames on a transport, the closing handshake, pings and the facade that stands for the transport. Knows no
 message boundaries: MQTT over WebSocket (MQTT 5, 6.0) is a byte stream cut anywhere. Text frames are refused with
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from typing import TYPE_CHECKING, Any, cast
 
 from littoral.protocols.websocket import (
@@ -35,7 +37,7 @@ log = logging.getLogger("littoral.net")
 class WebSocketTransport(asyncio.Transport):
     """What the protocol sees: its bytes go out as one binary frame for each write."""
 
-    def __init__(self, bridge: WebSocketBridge, inner: asyncio.Transport) -> None:
+    def __init__(self, bridge: Bridge, inner: asyncio.Transport) -> None:
         super().__init__()
         self._bridge = bridge
         self._inner = inner
@@ -46,7 +48,7 @@ class WebSocketTransport(asyncio.Transport):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if data and not self.is_closing():
-            self._inner.write(frame(BINARY, bytes(data)))
+            self._inner.write(self._bridge.frame(BINARY, bytes(data)))
 
     def writelines(self, list_of_data: Any) -> None:
         self.write(b"".join(list_of_data))
@@ -93,19 +95,18 @@ class WebSocketTransport(asyncio.Transport):
         return self._bridge.protocol
 
 
-class WebSocketBridge(asyncio.Protocol):
+class Bridge(asyncio.Protocol):
     """The protocol of the real transport after the handshake."""
 
-    host = ""
-    idle_since: float | None = None  # its silence is not ours to judge
-
-    def __init__(self, protocol: asyncio.Protocol, server: HttpService) -> None:
+    def __init__(self, protocol: asyncio.Protocol, *, server: bool) -> None:
         self.protocol = protocol
         self.closing = False  # our close frame is out
-        self._server = server
-        self._decoder = Decoder(server=True)
-        self._since = 0.0
+        self._masks = not server
+        self._decoder = Decoder(server=server)
         self._over = False
+
+    def frame(self, opcode: int, payload: bytes) -> bytes:
+        return frame(opcode, payload, key=os.urandom(4) if self._masks else None)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._inner = cast(asyncio.Transport, transport)
@@ -124,7 +125,7 @@ class WebSocketBridge(asyncio.Protocol):
                         arrived.append(payload)
                     case Ping(payload=payload):
                         if not self.closing:
-                            self._inner.write(frame(PONG, payload))
+                            self._inner.write(self.frame(PONG, payload))
                     case Close(code=code):
                         self._hand_over(arrived)
                         self._peer_closed(code)
@@ -153,16 +154,14 @@ class WebSocketBridge(asyncio.Protocol):
     def begin_close(self, code: int) -> None:
         if not self.closing:
             self.closing = True
-            self._since = self._server.now
             if not self._inner.is_closing():
-                self._inner.write(close_frame(code))
+                self._inner.write(close_frame(code, key=os.urandom(4) if self._masks else None))
 
     def eof_received(self) -> None:
         return None
 
     def connection_lost(self, error: Exception | None) -> None:
         self._over = self.closing = True
-        self._server.forget(self)
         self.protocol.connection_lost(error)
 
     def pause_writing(self) -> None:
@@ -171,7 +170,26 @@ class WebSocketBridge(asyncio.Protocol):
     def resume_writing(self) -> None:
         self.protocol.resume_writing()
 
-    # the server's side
+
+class WebSocketBridge(Bridge):
+    """As the server has it among its connections."""
+
+    host = ""
+    idle_since: float | None = None  # its silence is not ours to judge
+
+    def __init__(self, protocol: asyncio.Protocol, server: HttpService) -> None:
+        super().__init__(protocol, server=True)
+        self._server = server
+        self._since = 0.0
+
+    def begin_close(self, code: int) -> None:
+        if not self.closing:
+            self._since = self._server.now
+        super().begin_close(code)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._server.forget(self)
+        super().connection_lost(error)
 
     def overdue(self, now: float) -> None:
         """Idle times are the inner protocol's own business (MQTT has keep-alive); only a closing handshake ends."""

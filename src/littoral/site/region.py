@@ -53,9 +53,12 @@ from littoral.site.scrubbing import scrub_handler
 from littoral.site.tiering import PATH as TIER
 from littoral.site.tiering import tier_handler
 from littoral.site.training import open_training
+from littoral.site.traininghosts import MACHINES, machines_handler, offers_handler
 from littoral.tables import TableStore
 from littoral.things.credentials import PREFIX as ROLE_ALIASES
 from littoral.things.facade import Things
+from littoral.training import Training
+from littoral.training.elsewhere.line import PATH as TRAINING_HOSTS
 
 
 async def compose(place: Place) -> None:
@@ -96,14 +99,17 @@ async def _boxes(base: Foundation, local: Local) -> BoxJobs:
     )
 
 
-def _device_routes(base: Foundation, gateway: Gateway, local: Local, greengrass: Greengrass) -> None:
-    """What devices and cores ask by their certificates."""
+def _device_routes(
+    base: Foundation, gateway: Gateway, local: Local, greengrass: Greengrass, training: Training
+) -> None:
+    """What devices, cores and machines that train ask by their certificates."""
     functions, things = local.functions, local.things
     region, account = base.place.settings.region, base.place.settings.account
     gateway.device_route(REGISTRY, registry_handler(things))
     for prefix, handler in discovery(things, greengrass, region, account).items():
         gateway.device_route(prefix, handler)
     gateway.device_route(CORE_DEVICES, thing_groups_handler(things, f"arn:aws:greengrass:{region}:{account}"))
+    gateway.device_route(TRAINING_HOSTS, offers_handler(things, training.offers))
     gateway.device_route(BLOCKS, blocks_handler(things, greengrass))
     gateway.device_route(ROLE_ALIASES, things.credentials(partial(assume, base.identity)).handle)
     for prefix, handler in functions.routes().items():
@@ -159,6 +165,7 @@ async def _region(place: Place, *, with_edge: bool) -> None:
         TIER: tier_handler(local.objects.tier, gateway.authenticate),
         SCRUB: scrub_handler(local.objects.scrub, gateway.authenticate),
         BOX_JOBS: steps_handler(boxes.steps, carriers, gateway.authenticate),
+        MACHINES: machines_handler(training.offers, gateway.authenticate),
     }
     routes |= boxes.links.routes()
     routes |= ReportFeed(reports, gateway.authenticate, source).routes()
@@ -167,7 +174,7 @@ async def _region(place: Place, *, with_edge: bool) -> None:
     gateway.host_route(functions.by_host(partial(gateway.authenticate, scopes=frozenset(("lambda",)))))
     route_inference(gateway, models, base.identity)
     gateway.unsigned_route(CONFIRM, confirmation_page(things))
-    _device_routes(base, gateway, local, greengrass)
+    _device_routes(base, gateway, local, greengrass, training)
     await things.start()
     await greengrass.start()
     place.part(greengrass.close)

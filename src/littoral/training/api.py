@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from typing import Any, Final, Protocol
 
 from littoral.aws.service import Call, Output, ServiceError, operation
@@ -17,7 +17,8 @@ from littoral.training.wanted import check, invalid
 
 PAGE: Final = 10  # SageMaker's default
 NOTES: Final = (
-    "InstanceType, TrainingImage and RoleArn are labels: scripts run in the place's Python, one worker a processor; "
+    "InstanceType, TrainingImage and RoleArn are labels: scripts run in the place's Python, one worker a processor, "
+    "without a network on machines that joined, too; "
     "S3Prefix channels in File mode (FastFile is downloaded, too)"
 )
 Order = Callable[[Job], Any]
@@ -33,6 +34,10 @@ class Jobs(Protocol):
 
     jobs: dict[str, Job]
     cores: int
+
+    @property
+    def offers(self) -> Sized:
+        """Hosts of other machines."""
 
     async def create(self, name: str, wanted: dict[str, Any], tags: Tags, now: float) -> Job: ...
 
@@ -72,7 +77,7 @@ class TrainingApi(TagsApi):
         profiler_config: dict[str, Any] | None = None,
         tags: Given = (),
     ) -> Output:
-        """Traffic between workers stays within the machine, so it needs no encryption."""
+        """Traffic between workers stays within the machine, and needs no encryption; between machines it has TLS."""
         if algorithm_specification is None:
             raise invalid("AlgorithmSpecification is needed")
         asked = {
@@ -91,7 +96,7 @@ class TrainingApi(TagsApi):
             "ProfilerConfig": profiler_config,
         }
         wanted = {member: value for member, value in asked.items() if value is not None}
-        check(wanted, self._has_bucket, self._jobs.cores)
+        check(wanted, self._has_bucket, self._jobs.cores, len(self._jobs.offers))
         if training_job_name in self._jobs.jobs:
             raise ServiceError(
                 "ResourceInUse",

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from littoral.aws.service import ServiceError
 from littoral.training import leftovers
 from littoral.training.leftovers import Left
-from littoral.training.ports import Objects
+from littoral.training.ports import Taking
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ class Where(NamedTuple):
 class Checkpoints:
     """``folder``: steps beneath a job's folder, ``root``."""
 
-    def __init__(self, objects: Objects, where: Where, root: Path, *folder: str) -> None:
+    def __init__(self, objects: Taking, where: Where, root: Path, *folder: str) -> None:
         self._objects = objects
         self._where = where
         self._root = root

@@ -21,16 +21,16 @@ from littoral.store.contract import Records, StoreError
 from littoral.store.documents import Documents
 from littoral.training import job as names
 from littoral.training.api import TrainingApi
+from littoral.training.elsewhere.offers import Offers
 from littoral.training.job import Job
-from littoral.training.run import Outside, Run
+from littoral.training.run import HASTE, Outside, Run
 from littoral.training.tagging import Tags
-from littoral.training.turns import choose
+from littoral.training.turns import Room, choose, needs
 
 log = logging.getLogger(__name__)
 
 LOOK = 1.0  # seconds
 PATIENCE = 120.0  # seconds between SIGTERM and SIGKILL, as on SageMaker
-HASTE = 10.0  # the same where the place itself is asked to end
 PAGE = 1000
 
 
@@ -50,6 +50,7 @@ class Training(Ongoing):
     ) -> None:
         self.jobs = jobs
         self.cores = cores
+        self.offers = Offers()
         self._documents = documents
         self._folder = folder
         self._outside = outside
@@ -101,6 +102,8 @@ class Training(Ongoing):
                 await self._keep(job)
             self._waiting[job.name] = job
         self.start()
+        self.offers.changed = self._turn
+        self.offers.start()
         self._turn()
 
     async def close(self) -> None:
@@ -111,6 +114,7 @@ class Training(Ongoing):
             run.end(names.INTERRUPTED, HASTE)
         if self._tasks:
             await asyncio.wait(self._tasks.values())
+        await self.offers.close()
 
     # ----------------------------------------------------------------------------------------------- for the API
 
@@ -159,13 +163,14 @@ class Training(Ongoing):
             return
         running = [run.job for run in self._runs.values() if not run.asked]
         leaving = [run.job for run in self._runs.values() if run.asked]
-        begin, interrupt = choose(self._waiting.values(), running, leaving, self.cores)
+        begin, interrupt = choose(self._waiting.values(), running, leaving, Room(self.cores, len(self.offers.idle)))
         for job in interrupt:
             log.info("training job %s gives way", job.name)
             self._runs[job.name].end(names.INTERRUPTED)
         for job in begin:
             del self._waiting[job.name]
-            run = Run(job, self._outside, self._folder / job.name, self._keep, self._clock, self._patience)
+            offers = self.offers.take(needs(job, self.cores).away)
+            run = Run(job, self._outside, self._folder / job.name, self._keep, self._clock, self._patience, offers)
             self._runs[job.name] = run
             self._tasks[job.name] = asyncio.get_running_loop().create_task(self._carry(run))
 

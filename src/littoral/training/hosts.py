@@ -1,5 +1,5 @@
-"""The hosts of a job: ``InstanceCount`` of them, on this machine. Each has a folder laid out as SageMaker's
-``/opt/ml``, with what it is told in ``input/config``.
+"""The hosts of a job: ``InstanceCount`` of them, on this machine or spread over several. Each has a folder laid out as
+SageMaker's ``/opt/ml``, with what it is told in ``input/config``.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ GIVEN: Final = ("input/data", "code", "model", "output", "checkpoints")  # to th
 GROUP: Final = "homogeneousCluster"
 
 
-def addresses(count: int) -> dict[str, str]:
-    """Names and addresses, in the order of both: all of this machine's loopback, each host's its own."""
-    return {f"algo-{at}": f"127.0.{10 + at // 100}.{100 + at % 100}" for at in range(1, count + 1)}
+def addresses(count: int, *, spread: bool = False) -> dict[str, str]:
+    """Names and addresses, in the order of both, each host's its own: of this machine's loopback, or of the network
+    of a job that is spread."""
+    net = "100.64" if spread else "127.0"
+    return {f"algo-{at}": f"{net}.{10 + at // 100}.{100 + at % 100}" for at in range(1, count + 1)}
 
 
 @contextmanager
@@ -52,7 +54,7 @@ def lay(root: Path, job: Job, hosts: Mapping[str, str], host: str, port: int) ->
     files = {
         "hyperparameters": wanted.get("HyperParameters", {}),
         "inputdataconfig": {each["ChannelName"]: _channel(each) for each in wanted.get("InputDataConfig", ())},
-        "resourceconfig": _resources(wanted["ResourceConfig"].get("InstanceType", "local"), list(hosts), host),
+        "resourceconfig": _resources(wanted["ResourceConfig"].get("InstanceType", "local"), hosts, host),
         "job": about,
     }
     for name, content in files.items():
@@ -61,15 +63,16 @@ def lay(root: Path, job: Job, hosts: Mapping[str, str], host: str, port: int) ->
         each.chmod(0o755)
 
 
-def _resources(kind: str, hosts: list[str], host: str) -> dict[str, Any]:
+def _resources(kind: str, addresses: Mapping[str, str], host: str) -> dict[str, Any]:
     """SageMaker's ``resourceconfig.json``."""
+    hosts = list(addresses)
     return {
         "current_host": host,
         "current_instance_type": kind,
         "current_group_name": GROUP,
         "hosts": hosts,
         "instance_groups": [{"instance_group_name": GROUP, "instance_type": kind, "hosts": hosts}],
-        "network_interface_name": "lo",
+        "network_interface_name": "lo" if addresses[host].startswith("127.") else "eth0",
     }
 
 

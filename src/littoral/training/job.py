@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
+from littoral.training.wanted import SPREAD, says_yes
+
 IN_PROGRESS, COMPLETED, FAILED, STOPPING, STOPPED = "InProgress", "Completed", "Failed", "Stopping", "Stopped"
 OVER: Final = frozenset((COMPLETED, FAILED, STOPPED))
 STARTING, DOWNLOADING, TRAINING, UPLOADING = "Starting", "Downloading", "Training", "Uploading"
@@ -65,6 +67,16 @@ class Job:
     @property
     def workers(self) -> int:
         return int(self.wanted["ResourceConfig"].get("InstanceCount", 1))
+
+    @property
+    def isolated(self) -> bool:
+        """Whether it has no network but that of its hosts, which may then be on several machines."""
+        return bool(self.wanted.get("EnableNetworkIsolation"))
+
+    @property
+    def spread(self) -> bool:
+        """Whether it wants each of its hosts on another machine."""
+        return says_yes(self.wanted, SPREAD)
 
     @property
     def longest(self) -> int:

@@ -16,7 +16,14 @@ class CannotRun(Exception):
     """Nothing can run on this machine, or not this; the message says why."""
 
 
-class Objects(Protocol):
+class Taking(Protocol):
+    """Buckets, or who passes things on to them."""
+
+    async def put(self, bucket: str, key: str, body: Body, size: int) -> None:
+        """A body of ``size`` bytes; durable on return where it is a bucket. Raises ServiceError, OSError."""
+
+
+class Objects(Taking, Protocol):
     """The region's buckets. What goes wrong is a ServiceError."""
 
     def has(self, bucket: str) -> bool: ...
@@ -25,9 +32,6 @@ class Objects(Protocol):
         """All keys under a prefix, in order, with their sizes."""
 
     def chunks(self, bucket: str, key: str) -> AsyncIterator[bytes]: ...
-
-    async def put(self, bucket: str, key: str, body: Body, size: int) -> None:
-        """A body of ``size`` bytes; durable on return."""
 
 
 class Program(Protocol):
@@ -48,6 +52,14 @@ class Program(Protocol):
     async def close(self) -> None: ...
 
 
+class LocalProgram(Program, Protocol):
+    """One in this machine's sandbox."""
+
+    @property
+    def tunnel(self) -> int:
+        """The descriptor by which a host that is alone meets the others, from then on the caller's."""
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """What is to run."""
@@ -56,6 +68,7 @@ class Order:
     job: Path  # the job's: in it is a folder for each host, by its name
     hosts: Mapping[str, str]  # their names, and the addresses by which they find one another
     network: bool  # whether it has the machine's
+    alone: str = ""  # the one of them that this is, where each has a network of its own
 
 
 class Sandbox(Protocol):
@@ -66,7 +79,7 @@ class Sandbox(Protocol):
     def give(self, folder: Path) -> None:
         """To the user whom scripts run as, with all that is in it."""
 
-    async def start(self, order: Order, environment: Mapping[str, str], heard: Heard) -> Program:
+    async def start(self, order: Order, environment: Mapping[str, str], heard: Heard) -> LocalProgram:
         """The toolkit, on each host. Raises CannotRun."""
 
 

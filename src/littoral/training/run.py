@@ -4,7 +4,8 @@ The way of one run, which ``work`` is the list of:
 
 1. A folder for each of its hosts, laid out as SageMaker's ``/opt/ml``.
 2. Code, channels and checkpoints come from their buckets.
-3. On each host the toolkit starts in the sandbox and becomes the script. What it prints goes to the log and past the
+3. On each host the toolkit starts in the sandbox and becomes the script; where some are on other machines
+   (``elsewhere``), what they write comes into the folders of 1. What it prints goes to the log and past the
    metrics; once a second its checkpoints are looked at, its time, and now and then the size of its folder.
 4. Who is asked to end gets SIGTERM, and SIGKILL when patience is over.
 5. What it left in ``model`` and ``output/data`` goes to its bucket.
@@ -18,7 +19,7 @@ import os
 import shutil
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,8 @@ from littoral.training import hosts, leftovers
 from littoral.training import job as names
 from littoral.training.channels import NotBrought, bring, bring_file
 from littoral.training.checkpoints import Checkpoints, Where
+from littoral.training.elsewhere.offers import Offer
+from littoral.training.elsewhere.spread import Spread, Spreading
 from littoral.training.job import Job
 from littoral.training.metrics import Metrics
 from littoral.training.ports import CannotRun, Objects, Order, Program, Said, Sandbox
@@ -39,6 +42,7 @@ log = logging.getLogger(__name__)
 
 LOOK: Final = 1.0  # seconds
 WEIGHED: Final = 5  # looks between two at the size of the folder
+HASTE: Final = 10.0  # seconds between SIGTERM and SIGKILL where a place itself is asked to end
 LAST_LINES: Final = 10  # of the log, for who wants to know why it failed
 
 
@@ -67,12 +71,15 @@ class Run:
         changed: Callable[[Job], Awaitable[None]],
         clock: Callable[[], float],
         patience: float,
+        offers: Sequence[Offer] = (),
     ) -> None:
+        """``offers``: of other machines, which its last hosts are to be on."""
         self.job = job
         self.asked = ""  # to end, and why: names of ``job``
         self._outside = outside
         self._folder = folder
-        self._hosts = hosts.addresses(job.workers)
+        self._hosts = hosts.addresses(job.workers, spread=bool(offers))
+        self._away = dict(zip(list(self._hosts)[job.workers - len(offers) :], offers, strict=True))
         self._roots = {host: folder / "ml" / host for host in self._hosts}
         self._held = ExitStack()
         self._changed = changed
@@ -112,6 +119,8 @@ class Run:
             await self._over(names.FAILED, failure=f"InternalServerError: {problem}")
         finally:
             self._held.close()
+            for each in self._away.values():
+                await each.close()
             await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
         return True
 
@@ -221,8 +230,12 @@ class Run:
 
         environment = dict(self._outside.environment()) if network else {}
         try:
-            order = Order(self._folder / "work", self._folder / "ml", self._hosts, network)
-            program = await sandbox.start(order, environment, heard)
+            if self._away:
+                wanted = Spreading(job.name, self._folder, self._hosts, self._away, job.volume)
+                program: Program = await Spread.start(wanted, sandbox, environment, heard)
+            else:
+                order = Order(self._folder / "work", self._folder / "ml", self._hosts, network)
+                program = await sandbox.start(order, environment, heard)
         except CannotRun as problem:
             raise Failed(f"InternalServerError: {problem}") from problem
         self._program, self._began = program, time.monotonic()
@@ -250,6 +263,8 @@ class Run:
             self.end(names.MAX_RUNTIME)
         if job.due is not None and self._clock() > job.due:
             self.end(names.MAX_WAIT)
+        if any(each.leaving for each in self._away.values()):
+            self.end(names.INTERRUPTED, HASTE)
         if weigh and await asyncio.to_thread(self._heaviest) > job.volume:
             self._full = True
             self._program.kill()
@@ -266,12 +281,16 @@ class Run:
             return self.asked == names.INTERRUPTED
         assert self._program is not None and status is not None
         killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == 9
-        return killed and self.job.spot and not self._full and not self._program.over_memory
+        return killed and self.job.spot and not self._over_volume and not self._program.over_memory
+
+    @property
+    def _over_volume(self) -> bool:
+        return self._full or any(each.over_volume for each in self._away.values())
 
     def _failure(self, status: int) -> str | None:
         """FailureReason; None where there is none."""
         assert self._program is not None
-        if self._full:
+        if self._over_volume:
             return f"ClientError: the job's folder took more than the {self.job.volume // 1024**3} GB of its volume"
         if self._program.over_memory:
             return "AlgorithmError: the job took more memory than one may have here (train-memory)"

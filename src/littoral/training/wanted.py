@@ -18,6 +18,7 @@ HasBucket = Callable[[str], bool]
 
 RAY: Final = "sagemaker_ray_enabled"
 ENGINES: Final = (RAY, "sagemaker_torch_distributed_enabled")
+SPREAD: Final = "sagemaker_spread_enabled"  # ours: each host on another machine
 CHECKPOINTS: Final = "/opt/ml/checkpoints"
 # of a channel, beside ChannelName, ContentType and InputMode: what may be said, as it changes nothing
 _CHANNEL: Final = {"CompressionType": ("None",), "RecordWrapperType": ("None",), "ShuffleConfig": ()}
@@ -48,11 +49,12 @@ def split(uri: str) -> tuple[str, str]:
     return bucket, key
 
 
-def check(wanted: Wanted, has: HasBucket, cores: int) -> None:
-    """Raises ValidationException, ResourceLimitExceeded, NotImplemented."""
+def check(wanted: Wanted, has: HasBucket, cores: int, away: int = 0) -> None:
+    """``away``: workers that other machines take. Raises ValidationException, ResourceLimitExceeded, NotImplemented."""
     _check_algorithm(wanted)
     _check_engine(wanted)
-    _check_resources(wanted["ResourceConfig"], cores)
+    _check_resources(wanted["ResourceConfig"])
+    _check_room(wanted, cores, away)
     _check_stopping(wanted)
     channels = wanted.get("InputDataConfig", ())
     names = [each["ChannelName"] for each in channels]
@@ -99,6 +101,10 @@ def _parameter(wanted: Wanted, name: str) -> str | None:
         return str(given)
 
 
+def says_yes(wanted: Wanted, name: str) -> bool:
+    return str(_parameter(wanted, name)).lower() == "true"
+
+
 def _check_algorithm(wanted: Wanted) -> None:
     asked = wanted["AlgorithmSpecification"]
     for member in sorted(asked.keys() - _ALGORITHM):
@@ -121,27 +127,38 @@ def _check_algorithm(wanted: Wanted) -> None:
 
 def _check_engine(wanted: Wanted) -> None:
     """Who makes one of several hosts. Ray's processes listen on every address that they see."""
-    ray, torch = (str(_parameter(wanted, each)).lower() == "true" for each in ENGINES)
+    ray, torch = (says_yes(wanted, each) for each in ENGINES)
     if ray and torch:
         raise invalid(f"{' and '.join(ENGINES)} exclude one another")
     if ray and not wanted.get("EnableNetworkIsolation"):
         raise invalid(f"{RAY} needs EnableNetworkIsolation: Ray listens on every address of the network that it has")
 
 
-def _check_resources(asked: Wanted, cores: int) -> None:
+def _check_resources(asked: Wanted) -> None:
     for member in sorted(asked.keys() - _RESOURCES):
         raise not_here(f"{member} of ResourceConfig")
     count = asked.get("InstanceCount", 1)
     if count < 1:
         raise invalid("InstanceCount must be at least 1")
-    if count > cores:
-        raise ServiceError(
-            "ResourceLimitExceeded",
-            f"InstanceCount {count}: workers run on this machine, one a processor, and it has {cores} for training",
-            status=400,
-        )
     if asked.get("VolumeSizeInGB", 1) < 1:
         raise invalid("VolumeSizeInGB must be at least 1")
+
+
+def _check_room(wanted: Wanted, cores: int, away: int) -> None:
+    """The network between hosts on several machines is theirs alone: only a job without another one has such."""
+    count, isolated = wanted["ResourceConfig"].get("InstanceCount", 1), wanted.get("EnableNetworkIsolation")
+    spread = says_yes(wanted, SPREAD)
+    if spread and not isolated:
+        raise invalid(f"{SPREAD} needs EnableNetworkIsolation: hosts on several machines have a network of their own")
+    here = 1 if spread else cores
+    if count <= here + (away if isolated else 0):
+        return
+    message = f"InstanceCount {count}: workers run on this machine, one a processor, and it has {cores} for training"
+    if isolated:
+        message += f"; other machines offer {away}"
+    elif away:
+        message += f"; the {away} that other machines offer are for jobs with EnableNetworkIsolation"
+    raise ServiceError("ResourceLimitExceeded", message, status=400)
 
 
 def _check_stopping(wanted: Wanted) -> None:

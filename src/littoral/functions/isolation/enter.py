@@ -2,7 +2,8 @@
 
 Usage: ``python -I -S enter.py PLAN``, a JSON object: ``base`` (an empty folder), ``binds`` ([[outside, inside], …]),
 ``uid`` (whom to become when this is root), ``argv`` and ``env`` (what runs then, seen from inside); of a training
-job its folder (``job``), what stands for /etc/hosts (``hosts``), and whether it has the machine's ``network``.
+job its folder (``job``), what stands for /etc/hosts (``hosts``), whether it has the machine's ``network``, and of a
+host that is alone in its network its ``tunnel``: ``address``, ``netmask``, the socket whom to give it (``control``).
 
 Ends with status 70 and one line on standard error when a layer cannot be put on: nothing runs without.
 """
@@ -16,7 +17,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from littoral.functions.isolation import cgroup, kernel, landlock, template
+    from littoral.functions.isolation import cgroup, kernel, landlock, template, tunnel
 else:
 
     def _package(folder: str) -> None:
@@ -28,7 +29,7 @@ else:
         spec.loader.exec_module(module)
 
     _package(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
-    from _littoral_isolation import cgroup, kernel, landlock, template
+    from _littoral_isolation import cgroup, kernel, landlock, template, tunnel
 
 REFUSED = 70  # EX_SOFTWARE of sysexits.h
 
@@ -40,6 +41,8 @@ def enter(plan: dict[str, Any]) -> None:
     privileged = os.geteuid() == 0
     group = cgroup.make(plan["uid"] if privileged else None)
     own(privileged=privileged, network=plan.get("network", True))
+    if "tunnel" in plan:
+        _tunnel(**plan["tunnel"])
     binds = [(source, target) for source, target in plan["binds"]]
     template.build(plan["base"], binds, group, plan.get("job"), plan.get("hosts", "/etc/hosts"))
     template.enter(plan["base"])
@@ -50,6 +53,13 @@ def enter(plan: dict[str, Any]) -> None:
     kernel.no_new_privileges()
     os.umask(0o022)
     os.execve(plan["argv"][0], plan["argv"], plan["env"])  # noqa: S606 - and capabilities end here
+
+
+def _tunnel(control: str, address: str, netmask: str) -> None:
+    try:
+        tunnel.hand_out(int(control), tunnel.make(address, netmask))
+    except OSError as error:
+        raise OSError(error.errno, f"{tunnel.DEVICE}: {error.strerror}") from error
 
 
 def own(*, privileged: bool, network: bool = True) -> None:

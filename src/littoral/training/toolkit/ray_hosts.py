@@ -107,7 +107,7 @@ def asked(head: str, meeting: int) -> socket.socket:
     while True:
         try:
             line = socket.create_connection((head, meeting))
-        except ConnectionRefusedError:
+        except (ConnectionRefusedError, TimeoutError):  # on another machine, it may not be there at all yet
             time.sleep(ASK_AGAIN)
             continue
         if line.recv(1) == READY:

@@ -88,7 +88,8 @@ def environment(root: str, config: dict[str, Any], given: dict[str, Any]) -> dic
     told |= {f"hp_{name}": value for name, value in own.items()}
     found = {f"SM_{name.upper()}": _text(value) for name, value in told.items()}
     # PyTorch 2.13 starts workers anew with a store that still has the addresses of those that ended, if it shares it.
-    found |= {"GLOO_SOCKET_IFNAME": "lo", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
+    network = config["resourceconfig"]["network_interface_name"]
+    found |= {"GLOO_SOCKET_IFNAME": network, "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
     found |= {"TRAINING_JOB_NAME": config["job"]["name"], "TRAINING_JOB_ARN": config["job"]["arn"]}
     found |= config["job"]["environment"]
     return found
