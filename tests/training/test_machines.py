@@ -1,4 +1,4 @@
-"""Hosts on other machines: a worker is another process here, with its own data folder, and dials in as from anywhere."""
+"""Hosts on other machines: a worker is another process here, with its own data folder, that dials in as from afar."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 
 from tests.site.conftest import up
 
-from .conftest import Lab, lab_of, until
+from .conftest import Lab, lab_of
 from .test_hosts import TALKS, of_parts
 
 LITTORAL = (sys.executable, "-m", "littoral")
