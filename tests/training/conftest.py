@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import signal
+import subprocess
+import sys
 import tarfile
 import time
 from collections.abc import Callable, Iterator
@@ -125,6 +129,55 @@ def lab_of(place: Running, folder: Path) -> Lab:
     lab = Lab(place, folder)
     lab.s3.create_bucket(Bucket="lab")
     return lab
+
+
+LITTORAL = (sys.executable, "-m", "littoral")
+
+
+class Worker:
+    """``littoral worker join``."""
+
+    def __init__(self, lab: Lab, folder: Path, name: str, *options: str, endpoint: str = "") -> None:
+        self.name = name
+        self.folder = folder / name
+        self.bundle = folder / f"{name}.bundle"
+        self._log = (folder / f"{name}.log").open("wb+")
+        if not self.bundle.exists():
+            words = ("worker", "bundle", name, "--out", str(self.bundle), "--data-dir", str(lab.folder))
+            words += ("--endpoint", endpoint) if endpoint else ()
+            done = subprocess.run([*LITTORAL, *words], capture_output=True, text=True, timeout=60, check=False)
+            assert done.returncode == 0, done.stderr
+        words = ("worker", "join", str(self.bundle), "--data-dir", str(self.folder), *options)
+        self.process = subprocess.Popen([*LITTORAL, *words], stdout=subprocess.PIPE, stderr=self._log, text=True)
+
+    def ready(self) -> Worker:
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == "ready\n", self.log()
+        return self
+
+    def log(self) -> str:
+        self._log.seek(0)
+        return self._log.read().decode()
+
+    def end(self, how: int = signal.SIGTERM) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        found = self.process.wait(60)
+        self._log.seek(0, os.SEEK_END)
+        return found
+
+
+def workers_of(lab: Lab, folder: Path) -> Iterator[Callable[..., Worker]]:
+    """Makes machines, which are gone at the end."""
+    made: list[Worker] = []
+
+    def make(name: str, *options: str) -> Worker:
+        made.append(Worker(lab, folder, name, *options))
+        return made[-1].ready()
+
+    yield make
+    for each in made:
+        each.end(signal.SIGKILL)
 
 
 @pytest.fixture(scope="package")

@@ -7,13 +7,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.site.conftest import up
 
-from .conftest import Lab, lab_of
+from .conftest import Lab, lab_of, workers_of
 
 PYTHON = os.environ.get("LITTORAL_TRAIN_PYTHON", sys.executable)
 TORCHRUN = {"sagemaker_torch_distributed_enabled": "true"}
@@ -90,6 +91,21 @@ def test_two_workers_train_what_one_does(torch_lab: Lab, monkeypatch: pytest.Mon
         torch_lab, "again", 2, HyperParameters={"fails": "1"}, Environment={"PET_MAX_RESTARTS": "1"}
     )  # a worker that ended is started anew, with all others
     assert again["weights"] == pytest.approx(one["weights"], abs=1e-12)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_two_machines_train_what_one_does(torch_lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.training.conftest.PATIENCE", 400.0)
+    machines = workers_of(torch_lab, tmp_path)
+    machine = next(machines)("elsewhere", "--train-workers", "1", "--train-python", PYTHON)
+    spread = {"sagemaker_spread_enabled": "true"}
+    one = trained(torch_lab, "on-one", 1)
+    two = trained(torch_lab, "on-two", 2, HyperParameters=spread, EnableNetworkIsolation=True)
+    assert (one["world"], two["world"]) == (1, 2)
+    assert two["weights"] == pytest.approx(one["weights"], abs=1e-12)
+    assert machine.end() == 0, machine.log()
+    assert next(machines, None) is None
 
 
 def test_several_workers_need_torch(lab: Lab) -> None:
