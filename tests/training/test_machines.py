@@ -6,9 +6,12 @@ import asyncio
 import json
 import signal
 import ssl
+import struct
 import subprocess
 from collections.abc import Callable, Iterator
+from ipaddress import IPv4Address
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import pytest
@@ -18,9 +21,11 @@ from littoral.cli.asking import signed
 from littoral.net.pki import Authority
 from littoral.net.tls import client_context
 from littoral.net.websocketclient import Asking, open_websocket
-from littoral.site.traininghosts import MACHINES
+from littoral.site.traininghosts import MACHINES, THING
 from littoral.tour.link import Link as Cable
-from littoral.training.elsewhere.line import PATH, SUBPROTOCOL
+from littoral.training.elsewhere.frames import Kind
+from littoral.training.elsewhere.line import PATH, SUBPROTOCOL, Line
+from littoral.training.hosts import addresses
 from tests.site.conftest import up
 
 from .conftest import LITTORAL, Lab, Worker, lab_of, until, workers_of
@@ -238,3 +243,76 @@ def test_what_is_asked_of_other_machines_in_vain_is_said(small: Lab) -> None:
     assert "needs EnableNetworkIsolation" in refused(
         "ValidationException", **spread() | {"EnableNetworkIsolation": False}
     )
+
+
+HEARS = """
+import socket
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as waiting:
+    waiting.bind(("0.0.0.0", 7777))
+    heard = {(peer[0], data) for data, peer in (waiting.recvfrom(100) for _ in range(3))}
+print(sorted(heard))
+"""
+
+
+class Liar(Line):
+    """A machine that sends packets in anybody's name, and says how its host has ended when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun = asyncio.Event()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.send(Kind.HELLO)
+
+    def heard(self, kind: Kind, body: bytes) -> None:
+        if kind == Kind.BEGIN:
+            self.begun.set()
+
+    def lost(self) -> None:
+        self.begun.set()
+
+
+def datagram(source: str, to: str, body: bytes, port: int = 7777) -> bytes:
+    """IPv4 and UDP, without the checksum that UDP may do without."""
+    ends = IPv4Address(source).packed + IPv4Address(to).packed
+    head = struct.pack(">BBHHHBBH", 0x45, 0, 28 + len(body), 1, 0, 64, 17, 0)
+    total = sum(struct.unpack(">10H", head + ends))
+    total = (total & 0xFFFF) + (total >> 16)
+    checksum = ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF
+    udp = struct.pack(">HHHH", port, port, 8 + len(body), 0) + body
+    return head[:10] + checksum.to_bytes(2, "big") + ends + udp
+
+
+async def lie(lab: Lab, bundle: dict[str, str], liar: Liar) -> None:
+    pair = bundle["certificatePem"].encode(), bundle["privateKey"].encode()
+    asking = Asking("127.0.0.1", lab.place.port("mqtt-tls"), PATH, SUBPROTOCOL, {THING: bundle["name"]})
+    await open_websocket(asking, client_context(ca=bundle["ca"].encode(), pair=pair), lambda: liar)
+    await asyncio.to_thread(small_job, lab)
+    await liar.begun.wait()
+    (first, own, third), stranger = addresses(3, spread=True).values(), "10.0.0.1"
+    listening = asyncio.create_task(asyncio.to_thread(lab.says, "lied", "honest"))
+    while not liar.over.is_set() and not listening.done():
+        for source in (first, third, stranger, own):
+            liar.packet(datagram(source, first, b"honest" if source == own else b"forged"))
+        for to in (third, stranger, "127.0.0.1"):  # nobody of this job
+            liar.packet(datagram(own, to, b"astray"))
+        await asyncio.sleep(0.1)
+    await listening
+    liar.tell(Kind.ENDED, status=0)
+    liar.send(Kind.SETTLED)
+    await liar.over.wait()
+
+
+def small_job(lab: Lab) -> None:
+    lab.create("lied", 'import os\nif os.environ["SM_CURRENT_HOST"] == "algo-1":\n' + indent(HEARS, "    "), **spread())
+    until(lambda: "lied/algo-2" in [job for each in listed(lab) for job in each["jobs"]])
+
+
+def test_a_packet_in_anothers_name_arrives_nowhere(small: Lab, tmp_path: Path) -> None:
+    Worker(small, tmp_path, "liar").end(signal.SIGKILL)
+    until(lambda: gone(small))
+    asyncio.run(lie(small, json.loads((tmp_path / "liar.bundle").read_text()), Liar()))
+    job = small.ended("lied")
+    assert job["TrainingJobStatus"] == "Completed", job["FailureReason"]
+    assert small.printed("lied")[-1] == "[('100.64.10.102', b'honest')]"
