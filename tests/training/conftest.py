@@ -143,7 +143,15 @@ class Worker:
         self.bundle = folder / f"{name}.bundle"
         self._log = (folder / f"{name}.log").open("wb+")
         if not self.bundle.exists():
-            words = ("worker", "bundle", name, "--out", str(self.bundle), "--data-dir", str(lab.folder))
+            words: tuple[str, ...] = (
+                "worker",
+                "bundle",
+                name,
+                "--out",
+                str(self.bundle),
+                "--data-dir",
+                str(lab.folder),
+            )
             words += ("--endpoint", endpoint) if endpoint else ()
             done = subprocess.run([*LITTORAL, *words], capture_output=True, text=True, timeout=60, check=False)
             assert done.returncode == 0, done.stderr

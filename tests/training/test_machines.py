@@ -275,7 +275,7 @@ class Liar(Line):
 
 def datagram(source: str, to: str, body: bytes, port: int = 7777) -> bytes:
     """IPv4 and UDP, without the checksum that UDP may do without."""
-    ends = IPv4Address(source).packed + IPv4Address(to).packed
+    ends: bytes = IPv4Address(source).packed + IPv4Address(to).packed
     head = struct.pack(">BBHHHBBH", 0x45, 0, 28 + len(body), 1, 0, 64, 17, 0)
     total = sum(struct.unpack(">10H", head + ends))
     total = (total & 0xFFFF) + (total >> 16)

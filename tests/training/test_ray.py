@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 
 from tests.site.conftest import up
 
-from .conftest import Lab, lab_of
+from .conftest import Lab, lab_of, workers_of
 from .test_cli import littoral
 
 PYTHON = os.environ.get("LITTORAL_RAY_PYTHON") or os.environ.get("LITTORAL_TRAIN_PYTHON") or sys.executable
@@ -78,9 +78,9 @@ def ray_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     assert running.process.stop() == 0, running.process.log_end()
 
 
-def trained(lab: Lab, name: str, workers: int, script: str = TRAINS) -> dict[str, Any]:
+def trained(lab: Lab, name: str, workers: int, script: str = TRAINS, **further: str) -> dict[str, Any]:
     resources = {"InstanceType": "ml.m5.large", "InstanceCount": workers, "VolumeSizeInGB": 1}
-    own = {"workers": str(workers), **RAY}
+    own = {"workers": str(workers), **RAY, **further}
     lab.create(name, script, HyperParameters=own, ResourceConfig=resources, EnableNetworkIsolation=True)
     return lab.ended(name)
 
@@ -98,6 +98,21 @@ def test_two_hosts_train_what_one_does(ray_lab: Lab, monkeypatch: pytest.MonkeyP
     failed = trained(ray_lab, "fails", 2, "import sys; print('no more'); sys.exit(3)")
     assert failed["TrainingJobStatus"] == "Failed", failed
     assert "ExitCode 3\n" in failed["FailureReason"] and failed["FailureReason"].endswith("Ray has 2 hosts\nno more")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_two_machines_are_one_cluster(ray_lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.training.conftest.PATIENCE", 400.0)
+    machines = workers_of(ray_lab, tmp_path)
+    next(machines)("elsewhere", "--train-workers", "1", "--train-python", PYTHON, "--train-memory", "4096")
+    near = trained(ray_lab, "near", 1)
+    far = trained(ray_lab, "far", 2, TRAINS.replace('"lo"', '"eth0"'), sagemaker_spread_enabled="true")
+    assert far["TrainingJobStatus"] == "Completed", (far, ray_lab.printed("far"))
+    assert near["TrainingJobStatus"] == "Completed", near
+    assert ray_lab.told("far")["hosts"] == ["algo-1", "algo-2"]
+    assert ray_lab.told("far")["weights"] == pytest.approx(ray_lab.told("near")["weights"], abs=1e-12)
+    assert next(machines, None) is None
 
 
 @pytest.mark.parametrize(

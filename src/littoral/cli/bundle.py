@@ -41,6 +41,7 @@ class Kind:
     policy: str  # its name
     allowed: tuple[str, ...]
     credentials: bool  # whether it may ask for temporary ones
+    use: str
     next: str  # what to type on the other machine, behind which comes the file
 
 
@@ -51,6 +52,7 @@ CORE: Final = Kind(
     # What AWS's own policy of a core allows ("Minimal AWS IoT policy for AWS IoT Greengrass core devices").
     ("iot:Connect", "iot:Publish", "iot:Subscribe", "iot:Receive", "greengrass:*", *SHADOWS),
     True,
+    "to be used once",
     "on the device:  littoral core install --bundle",
 )
 
@@ -98,7 +100,7 @@ def run(
     except OSError as problem:
         _take_back(iot, made)
         raise Failed(f"{file} cannot be written: {problem}") from None
-    print(f"{file}: {name} with a certificate of its own, to be used once, by whoever holds it")
+    print(f"{file}: {name} with a certificate of its own, {kind.use}, by whoever holds it")
     if urlsplit(upstream).hostname in ("127.0.0.1", "localhost", "::1"):
         print(f"its way up is {upstream}, which is this machine: for another device name the region with --endpoint")
     print(f"{kind.next} {file.name}")

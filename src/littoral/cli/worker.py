@@ -27,6 +27,7 @@ WORKER: Final = bundle.Kind(
     "littoral-training-worker",
     ("littoral:OfferTrainingHosts",),
     False,
+    "to be used at each start",
     "on the machine:  littoral worker join",
 )
 PATH: Final = "/_littoral/training/machines"

@@ -49,6 +49,10 @@ class Order(Protocol):
     def alone(self) -> str:
         """The one of them that this is, where each has a network of its own; else empty."""
 
+    @property
+    def here(self) -> int:
+        """Of those that are alone: how many share this machine's memory."""
+
 
 @dataclass(frozen=True, slots=True)
 class Python:
@@ -119,7 +123,7 @@ class Bench:
             raise KeeperGone(f"{python.base} cannot be seen from a sandbox, which has a {template.TMP} of its own")
         keeper = Keeper(await asyncio.to_thread(self._command, python, order), cells=self.isolated)
         names = [order.alone] if order.alone else list(order.hosts)
-        memory = self.memory // len(names)
+        memory = self.memory // (order.here if order.alone else len(names))
         started = Program(keeper, {name: Host(keeper, memory, _of(name, heard)) for name in names})
         cell = {"data": memory - memory // SHARED, "tmp": memory // SHARED, "task": "."}
         try:

@@ -69,6 +69,7 @@ class Order:
     hosts: Mapping[str, str]  # their names, and the addresses by which they find one another
     network: bool  # whether it has the machine's
     alone: str = ""  # the one of them that this is, where each has a network of its own
+    here: int = 0  # of those that are alone: how many share this machine's memory
 
 
 class Sandbox(Protocol):

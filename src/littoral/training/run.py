@@ -3,9 +3,8 @@
 The way of one run, which ``work`` is the list of:
 
 1. A folder for each of its hosts, laid out as SageMaker's ``/opt/ml``.
-2. Code, channels and checkpoints come from their buckets.
-3. On each host the toolkit starts in the sandbox and becomes the script; where some are on other machines
-   (``elsewhere``), what they write comes into the folders of 1. What it prints goes to the log and past the
+2. Code, channels and checkpoints come from their buckets. The folder of a host on another machine goes there.
+3. On each host the toolkit starts in the sandbox and becomes the script. What it prints goes to the log and past the
    metrics; once a second its checkpoints are looked at, its time, and now and then the size of its folder.
 4. Who is asked to end gets SIGTERM, and SIGKILL when patience is over.
 5. What it left in ``model`` and ``output/data`` goes to its bucket.
@@ -26,6 +25,7 @@ from pathlib import Path
 from typing import Final
 
 from littoral.aws.service import ServiceError
+from littoral.net.message import BodyError
 from littoral.training import hosts, leftovers
 from littoral.training import job as names
 from littoral.training.channels import NotBrought, bring, bring_file
@@ -92,6 +92,9 @@ class Run:
         self._began = 0.0  # of the script
         self._killed_at: float | None = None
         self._last: deque[str] = deque(maxlen=LAST_LINES)
+        self._metrics = Metrics(job.wanted["AlgorithmSpecification"].get("MetricDefinitions", ()))
+        self._since = 0  # when it was begun, for its log
+        self._spread: Spread | None = None  # where some of its hosts are on other machines
 
     def end(self, why: str, patience: float | None = None) -> None:
         """Ask it to end: STOPPED, INTERRUPTED, MAX_RUNTIME, MAX_WAIT. Whoever asked first is heard; but a run that is
@@ -164,6 +167,7 @@ class Run:
     async def _prepare(self) -> None:
         """Raises Failed."""
         job = self.job
+        self._since = int(self._clock())
         job.enter(names.DOWNLOADING, self._clock())
         await self._changed(job)
         await asyncio.to_thread(self._lay)
@@ -173,8 +177,19 @@ class Run:
         except NotBrought as problem:
             raise Failed(f"ClientError: Data download failed: {problem}") from problem
         await asyncio.to_thread(self._hand_over)
+        if self._away:
+            await self._send_away()
         for each in self._checkpoints:
             each.begin()
+
+    async def _send_away(self) -> None:
+        """Raises Failed."""
+        wanted = Spreading(self.job.name, self._folder, self._hosts, self._away, self.job.volume)
+        self._spread = Spread(wanted, self._heard)
+        try:
+            await self._spread.prepare()
+        except (OSError, BodyError) as problem:
+            raise Failed(f"InternalServerError: the folder of a host cannot be sent: {problem}") from problem
 
     def _lay(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -219,23 +234,14 @@ class Run:
         job.enter(names.TRAINING, self._clock())
         await self._changed(job)
         network = not job.wanted.get("EnableNetworkIsolation", False)
-        metrics = Metrics(job.wanted["AlgorithmSpecification"].get("MetricDefinitions", ()))
-        since = int(self._clock())
-
-        def heard(host: str, line: bytes) -> None:
-            self._outside.say(f"{job.name}/{host}-{since}", [line])
-            text = line.decode("utf-8", "replace")
-            self._last.append(text)
-            job.saw(metrics.found(text), self._clock())
-
         environment = dict(self._outside.environment()) if network else {}
         try:
-            if self._away:
-                wanted = Spreading(job.name, self._folder, self._hosts, self._away, job.volume)
-                program: Program = await Spread.start(wanted, sandbox, environment, heard)
+            if self._spread is not None:
+                await self._spread.start(sandbox)
+                program: Program = self._spread
             else:
                 order = Order(self._folder / "work", self._folder / "ml", self._hosts, network)
-                program = await sandbox.start(order, environment, heard)
+                program = await sandbox.start(order, environment, self._heard)
         except CannotRun as problem:
             raise Failed(f"InternalServerError: {problem}") from problem
         self._program, self._began = program, time.monotonic()
@@ -253,6 +259,13 @@ class Run:
             job.spent += time.monotonic() - self._began
             ending.cancel()
             await program.close()
+
+    def _heard(self, host: str, line: bytes) -> None:
+        """What a host prints."""
+        self._outside.say(f"{self.job.name}/{host}-{self._since}", [line])
+        text = line.decode("utf-8", "replace")
+        self._last.append(text)
+        self.job.saw(self._metrics.found(text), self._clock())
 
     async def _look(self, *, weigh: bool) -> None:
         assert self._program is not None

@@ -149,12 +149,12 @@ class Hosting(Line):
     # ----------------------------------------------------------------------------------------------- the job
 
     async def _run(self, given: Given) -> None:
-        root, full = self._folder / "ml" / given.host, False
+        root = self._folder / "ml" / given.host
         try:
             await asyncio.to_thread(self._hand_over, root)
             checkpoints = Checkpoints(self, Where("", "checkpoints/"), root, "checkpoints")
             checkpoints.begin()
-            order = Order(self._folder / "work", root.parent, given.hosts, network=False, alone=given.host)
+            order = Order(self._folder / "work", root.parent, given.hosts, network=False, alone=given.host, here=1)
             program = await self._sandbox.start(order, {}, lambda _, line: self._printed(line))
         except (CannotRun, OSError) as problem:
             self.send(Kind.LINE, f"InternalServerError: {problem}".encode())
@@ -167,6 +167,10 @@ class Hosting(Line):
             if self._asked is not None:
                 self._ask(self._asked)
             status, full = await self._attend(program, checkpoints, root, given.volume)
+        except OSError as problem:
+            log.warning("a host's folder cannot be looked at: %s", problem)
+            self.abort()
+            return
         finally:
             tunnel.close()
             await program.close()

@@ -93,6 +93,7 @@ class Offer(Line):
     async def close(self) -> None:
         """The machine ends what is left of it, and offers a host anew."""
         self.end()
+        self._settle()
         if self._receiver is not None:
             self._receiver.close()
 
@@ -134,6 +135,9 @@ class Offer(Line):
         self._offers.withdraw(self)
         if self.errand is not None and not self._settled.is_set():
             self._tell_loss(self.errand)
+        self._settle()
+
+    def _settle(self) -> None:
         if not self._status.done():
             self._status.set_result(LOST)
         self._settled.set()

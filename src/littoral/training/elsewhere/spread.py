@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from littoral.net.message import BodyError
 from littoral.training.elsewhere.offers import Errand, Offer
 from littoral.training.elsewhere.switch import Switch
 from littoral.training.elsewhere.tunnel import Tunnel
@@ -32,48 +31,47 @@ class Spreading:
 
 
 class Spread:
-    """A ``Program``. Made by ``start``."""
+    """A ``Program``, once it was started."""
 
-    def __init__(self, hosts: Mapping[str, str]) -> None:
-        self._switch = Switch(hosts)
+    def __init__(self, wanted: Spreading, heard: Heard) -> None:
+        self._wanted = wanted
+        self._heard = heard
+        self._switch = Switch(wanted.hosts)
         self._here: dict[str, Program] = {}
-        self._away: dict[str, Offer] = {}
         self._outlets: dict[str, Callable[[bytes], None]] = {}
         self._tunnels: list[Tunnel] = []
         self._leaving = False  # it was asked to end, and each host ends as it likes
 
-    @classmethod
-    async def start(cls, wanted: Spreading, sandbox: Sandbox, environment: Mapping[str, str], heard: Heard) -> Spread:
-        """Raises CannotRun."""
-        made = cls(wanted.hosts)
+    async def prepare(self) -> None:
+        """The folders of hosts elsewhere are there on return. Raises OSError, BodyError."""
+        away = self._wanted.away
+        self._outlets |= {name: offer.packet for name, offer in away.items()}
+        await asyncio.gather(*(offer.prepare(self._errand(name)) for name, offer in away.items()))
+
+    def _errand(self, name: str) -> Errand:
+        wanted = self._wanted
+        root, waiting = wanted.folder / "ml" / name, wanted.folder / "work" / f"{name}.coming"
+        lines, packets = partial(self._heard, name), partial(self.carry, name)
+        return Errand(wanted.job, name, wanted.hosts, root, waiting, wanted.volume, lines, packets)
+
+    async def start(self, sandbox: Sandbox) -> None:
+        """After ``prepare``. Raises CannotRun."""
+        wanted = self._wanted
+        here = [name for name in wanted.hosts if name not in wanted.away]
         try:
-            await made._prepare(wanted, heard)
-            for name in wanted.hosts:
-                if name not in wanted.away:
-                    work = wanted.folder / "work" / name
-                    work.mkdir()
-                    order = Order(work, wanted.folder / "ml", wanted.hosts, network=False, alone=name)
-                    made.join(name, await sandbox.start(order, environment, heard))
-            for offer in wanted.away.values():
-                offer.begin()
-        except (OSError, BodyError) as problem:
-            await made.close()
+            for name in here:
+                work = wanted.folder / "work" / name
+                work.mkdir()
+                order = Order(work, wanted.folder / "ml", wanted.hosts, network=False, alone=name, here=len(here))
+                self.join(name, await sandbox.start(order, {}, self._heard))
+        except OSError as problem:
+            await self.close()
             raise CannotRun(str(problem)) from problem
         except BaseException:
-            await made.close()
+            await self.close()
             raise
-        return made
-
-    async def _prepare(self, wanted: Spreading, heard: Heard) -> None:
-        errands = []
-        for name, offer in wanted.away.items():
-            root, waiting = wanted.folder / "ml" / name, wanted.folder / "work" / f"{name}.coming"
-            lines, packets = partial(heard, name), partial(self.carry, name)
-            errand = Errand(wanted.job, name, wanted.hosts, root, waiting, wanted.volume, lines, packets)
-            self._away[name] = offer
-            self._outlets[name] = offer.packet
-            errands.append(offer.prepare(errand))
-        await asyncio.gather(*errands)
+        for offer in wanted.away.values():
+            offer.begin()
 
     def join(self, name: str, program: LocalProgram) -> None:
         """A host of this machine."""
@@ -97,11 +95,12 @@ class Spread:
 
     @property
     def _all(self) -> list[Program | Offer]:
-        return [*self._here.values(), *self._away.values()]
+        return [*self._here.values(), *self._wanted.away.values()]
 
     async def ended(self) -> int:
-        first = [*(each.ended() for each in self._here.values()), *(each.failed() for each in self._away.values())]
-        waiting = [asyncio.ensure_future(each) for each in first]
+        here = [each.ended() for each in self._here.values()]
+        away = [each.failed() for each in self._wanted.away.values()]
+        waiting = [asyncio.ensure_future(each) for each in (*here, *away)]
         status = 0
         try:
             for next_ in asyncio.as_completed(waiting):
@@ -113,7 +112,7 @@ class Spread:
         finally:
             for each in waiting:
                 each.cancel()
-        for offer in self._away.values():
+        for offer in self._wanted.away.values():
             await offer.ended()
         await self.close()
         return status
