@@ -185,7 +185,8 @@ def test_keys_reach_the_edge(there: Place, location: Location) -> None:
     cf, kvs = there.cloudfront, data_client(there)
     store = cf.create_key_value_store(Name="routes", Comment="where to")
     arn = store["KeyValueStore"]["ARN"]
-    assert store["KeyValueStore"]["Status"] == "READY"
+    assert (store["KeyValueStore"]["Status"], store["KeyValueStore"]["Comment"]) == ("READY", "where to")
+    assert "Comment" not in cf.create_key_value_store(Name="without")["KeyValueStore"]
     refused("EntityAlreadyExists", cf.create_key_value_store, Name="routes")
     described = kvs.describe_key_value_store(KvsARN=arn)
     assert (described["ItemCount"], described["Status"]) == (0, "READY")

@@ -158,6 +158,13 @@ def test_what_a_distribution_may_not_say(there: Place, change: dict[str, Any], c
     assert there.cloudfront.list_distributions()["DistributionList"]["Quantity"] == 0
 
 
+def test_what_is_not_there_is_named_in_a_sentence(there: Place) -> None:  # noqa: F811
+    wanted = config(DefaultCacheBehavior=behaving(FieldLevelEncryptionId="E1"))
+    problem = refused("NotImplemented", there.cloudfront.create_distribution, DistributionConfig=wanted)
+    place = "DefaultCacheBehavior.FieldLevelEncryptionId"
+    assert problem.response["Error"]["Message"] == f"Not implemented here: field-level encryption ({place})."
+
+
 def test_what_it_may_say(there: Place) -> None:  # noqa: F811
     create = there.cloudfront.create_distribution
     whole = group(["o", "b"], 500, 404) | geo("blacklist", "DE", "XK") | page() | {"Aliases": listed(["*.a.test"])}

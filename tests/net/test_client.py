@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -302,6 +303,23 @@ async def test_an_early_answer_ends_the_upload() -> None:
         async with await http.request("PUT", f"http://127.0.0.1:{listener.port}/", body=endless()) as answer:
             assert (answer.status, await answer.body.read()) == (413, b"too large")
         await stopped.wait()
+
+
+async def test_an_answer_is_heard_though_its_server_has_hung_up_on_the_rest_of_the_upload() -> None:
+    """The server's reset meets us as we send, before the loop has told us that there is something to read."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        async def too_much() -> AsyncIterator[bytes]:
+            yield b"x" * 70_000  # more than waits for the end of the turn
+            peer, _ = server.accept()
+            peer.recv(100)
+            peer.sendall(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 9\r\n\r\ntoo large")
+            peer.close()  # with the rest unread, which is a reset
+            yield b"x" * 70_000
+
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        async with client() as http, await http.request("POST", url, body=too_much()) as answer:
+            assert (answer.status, await answer.body.read()) == (413, b"too large")
 
 
 async def test_targets_of_one_server_are_told_apart() -> None:

@@ -5,16 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from littoral.edge.guard import Guard
+from littoral.protocols.shield import ClientLimits, Shield
 from littoral.protocols.shield.turnstile import ENTRY, FREE
+from littoral.site.front.crossing import Crossing
 from littoral.site.front.viewer import proxied
+from littoral.site.settings import Settings
 from tests.edge.place import DISABLED, HOST
 
 from .fronted import Fronted, fronted, http2
@@ -133,6 +139,38 @@ async def test_uploads_from_several_addresses_come_through_in_turns(place: Front
     answers = await asyncio.gather(*(ask(place, f"127.4.5.{number}", "/up", "PUT", body) for number in range(1, 4)))
     assert all(each.endswith(b"hello") for each in answers)
     assert [each.body == body for each in place.edge.origin.asked] == [True] * 3
+
+
+async def test_an_answer_to_an_upload_that_goes_on_reaches_its_viewer_whole(tmp_path: Path) -> None:
+    """The front answers early and lets go, while what the viewer sends lies unread on every socket of the way."""
+    answer = os.urandom(4_000_000)
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(1000)
+        reader._transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write(answer)
+        await writer.drain()
+        writer.close()
+
+    def upload(port: int) -> bytes:
+        with socket.create_connection(("127.0.0.1", port)) as viewer, ThreadPoolExecutor() as other:
+            sending = other.submit(viewer.sendall, bytes(20_000_000))
+            got = bytearray()
+            while part := viewer.recv(1_000_000):
+                got += part
+            sending.result()  # no reset met it
+        return bytes(got)
+
+    inside, listening = tmp_path / "inside", socket.create_server(("127.0.0.1", 0))
+    listening.setblocking(False)
+    guard, limits = Guard(Shield(ClientLimits()), "POP1"), Settings().listener_limits()
+    async with await asyncio.start_unix_server(refuse, inside):
+        crossing = Crossing(listening, inside, tmp_path / "probe", guard, limits, lambda: None)
+        try:
+            assert await asyncio.to_thread(upload, listening.getsockname()[1]) == answer
+        finally:
+            crossing.refuse()
+            await crossing.close(0.0)
 
 
 async def test_who_owes_too_much_is_refused_by_name_and_others_are_not(place: Fronted) -> None:

@@ -58,7 +58,7 @@ def check_honoured(config: Mapping[str, Any]) -> None:
     for path, allowed, what in REFUSED:
         for value in _values(config, path.split(".")):
             if value not in allowed:
-                raise ServiceError("NotImplemented", f"{what} are not implemented here ({path}).", status=501)
+                raise ServiceError("NotImplemented", f"Not implemented here: {what} ({path}).", status=501)
 
 
 def _values(document: Any, path: list[str]) -> Iterator[Any]:

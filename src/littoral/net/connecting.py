@@ -3,10 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Callable
 
-from littoral.net.transport import SocketTransport, Turns
+from littoral.net.transport import AT_ONCE, SocketTransport, Turns
+
+
+class AskingTransport(SocketTransport):
+    """Who asks hears the answer of a server that gave it and hung up before the whole request had been sent."""
+
+    __slots__ = ()
+
+    def _unsendable(self, problem: OSError) -> None:
+        if self._closing or self._room is not None:
+            self._drop(problem)
+            return
+        self._forget_unsent()
+        if self._ended:
+            return  # its last words and its end are on their way to the protocol
+        with contextlib.suppress(OSError):
+            while data := self._recv(AT_ONCE):
+                self._turns.received(self, data)
+        self._unreadable(problem)
 
 
 async def connected(host: str, port: int, factory: Callable[[], asyncio.Protocol]) -> None:
@@ -25,6 +44,6 @@ async def connected(host: str, port: int, factory: Callable[[], asyncio.Protocol
             sock.close()
             raise
         else:
-            SocketTransport(Turns.of_loop(), sock, address).begin(factory)
+            AskingTransport(Turns.of_loop(), sock, address).begin(factory)
             return
     raise problem or OSError(f"{host} has no address")

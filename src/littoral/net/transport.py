@@ -394,7 +394,7 @@ class SocketTransport(asyncio.Transport):
         except NO_ROOM as why:
             self._await_room(why)
         except OSError as problem:
-            self._drop(problem)
+            self._unsendable(problem)
         else:
             if self._full and not self._size:
                 self._full = False
@@ -502,13 +502,19 @@ class SocketTransport(asyncio.Transport):
             return
         self._dropped = self._closing = True
         self._ignore()
+        self._held.clear()
+        self._forget_unsent()
+        self._loop.call_soon(self._gone, problem)
+
+    def _unsendable(self, problem: OSError) -> None:
+        self._drop(problem)
+
+    def _forget_unsent(self) -> None:
         if self._full:
             self._full = False
             self._loop.remove_writer(self._fd)
         self._buffer.clear()
-        self._held.clear()
-        self._size = 0
-        self._loop.call_soon(self._gone, problem)
+        self._offset = self._size = 0
 
     def _gone(self, problem: Exception | None) -> None:
         protocol, self._protocol = self._protocol, cast(asyncio.Protocol, None)  # they refer to each other

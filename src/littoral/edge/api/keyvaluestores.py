@@ -50,7 +50,7 @@ class KeyValueStoreOperations(Operations):
                 "id": identifier,
                 "name": name,
                 "arn": f"arn:aws:cloudfront::{self._account}:key-value-store/{identifier}",
-                "comment": comment or "",
+                "comment": comment,
                 "etag": new_id(),
                 "data_etag": new_id("K"),
                 "created": call.now,
@@ -149,7 +149,7 @@ def _shown(document: Document) -> Output:
     return {
         "Name": document["name"],
         "Id": document["id"],
-        "Comment": document["comment"],
+        **({} if document["comment"] is None else {"Comment": document["comment"]}),  # as on AWS: else Terraform errs
         "ARN": document["arn"],
         "Status": "READY",
         "LastModifiedTime": document["modified"],

@@ -2,6 +2,8 @@
 
 Owns: both sockets, what is kept while it waits, pacing and ends. Reads nothing but the lengths that begin a
 ClientHello: nothing is opened to the front before that is whole. The front hears who connects by the PROXY protocol.
+When the front ends a connection whose viewer may still be sending, what comes is thrown away for a moment (*parting*):
+a reset would take the answer, which is on its way, from the viewer.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from littoral.net.connecting import AskingTransport
 from littoral.net.transport import SocketTransport, Turns
 from littoral.protocols.clienthello import LONGEST, missing
 from littoral.protocols.shield import client_of
@@ -32,6 +35,7 @@ class Viewer(asyncio.Protocol):
         self._hello = False  # the ClientHello is whole
         self._waits = False  # for a turn
         self._ended = False  # nothing more comes
+        self._parting = False  # the front has ended it
         self._since = crossing.crowd.now
 
     def connection_made(self, transport: Any) -> None:
@@ -43,6 +47,8 @@ class Viewer(asyncio.Protocol):
             transport.abort()
 
     def data_received(self, data: bytes) -> None:
+        if self._parting:
+            return
         self._since = self._crossing.crowd.now
         inside = self.inside
         if inside is not None and not self._waits and self._crossing.passes(self, len(data)):
@@ -90,7 +96,7 @@ class Viewer(asyncio.Protocol):
         if found is None:
             return False
         inside = self.inside = Inside(self)
-        SocketTransport(Turns.of_loop(), found, self._crossing.inside).begin(lambda: inside)
+        AskingTransport(Turns.of_loop(), found, self._crossing.inside).begin(lambda: inside)
         inside.transport.write(
             proxied(self.transport.get_extra_info("peername"), self.transport.get_extra_info("sockname"))
         )
@@ -137,17 +143,36 @@ class Viewer(asyncio.Protocol):
         if self.inside is not None:
             self.inside.transport.resume_reading()
 
+    def hold(self) -> None:
+        if not self._parting:
+            self.transport.pause_reading()
+
     def resume(self) -> None:
         if not self._waits:
             self.transport.resume_reading()
 
     def eof_received(self) -> bool:
         self._ended = True
-        if self.inside is None:
+        if self.inside is None or self._parting:
             return False
         if not self.kept:
             self.inside.transport.write_eof()
         return True
+
+    def part(self) -> None:
+        """The front has said its last. Once that has gone out, what the viewer sends until it ends is nobody's."""
+        if self._parting:
+            return
+        self._parting = True
+        self._crossing.waits_no_more(self)
+        self._waits = False
+        self.kept.clear()
+        if self._ended or self._crossing.crowd.closing:
+            self.transport.close()
+            return
+        self._since = self._crossing.crowd.now
+        self.transport.write_eof()
+        self.transport.resume_reading()
 
     def connection_lost(self, error: Exception | None) -> None:
         self._crossing.waits_no_more(self)
@@ -164,7 +189,10 @@ class Viewer(asyncio.Protocol):
 
     def overdue(self, now: float) -> None:
         crowd = self._crossing.crowd
-        if (self._waits or not self._hello) and now - self._since > crowd.limits.header_timeout:
+        if self._parting:
+            if now - self._since > crowd.limits.linger:
+                self.transport.close()
+        elif (self._waits or not self._hello) and now - self._since > crowd.limits.header_timeout:
             crowd.refusals["no-turn" if self._waits else "slow-hello"] += 1
             self.cut()
 
@@ -199,18 +227,18 @@ class Inside(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.room = False
-        self._viewer.transport.pause_reading()
+        self._viewer.hold()
 
     def resume_writing(self) -> None:
         self.room = True
         self._viewer.resume()
 
     def eof_received(self) -> bool:
-        self._viewer.transport.close()
+        self._viewer.part()
         return False
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._viewer.transport.close()
+        self._viewer.part()
 
 
 def proxied(viewer: tuple[Any, ...], here: tuple[Any, ...]) -> bytes:
