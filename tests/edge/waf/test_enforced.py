@@ -283,6 +283,44 @@ def test_samples_and_logs(place: Walls) -> None:
     assert sampled("shop")["PopulationSize"] == 2
 
 
+def test_a_log_says_which_rate_was_exceeded_and_by_which_key(place: Walls) -> None:
+    none = [{"Priority": 0, "Type": "NONE"}]
+    keys = [
+        {"Header": {"Name": "X-Key", "TextTransformations": none}},
+        {"QueryArgument": {"Name": "u", "TextTransformations": none}},
+        {"HTTPMethod": {}},
+    ]
+    custom = {"Limit": 10, "AggregateKeyType": "CUSTOM_KEYS", "CustomKeys": keys, "EvaluationWindowSec": 60}
+    acl = place.protect(
+        rule("everybody", {"RateBasedStatement": {"Limit": 10, "AggregateKeyType": "IP"}}, "Count"),
+        rule("each", {"RateBasedStatement": custom}),
+    )
+    destination = "arn:aws:logs:us-east-1:000000000000:log-group:aws-waf-logs-here"
+    redacted = [{"SingleHeader": {"Name": "x-key"}}]
+    configuration = {"ResourceArn": acl["ARN"], "LogDestinationConfigs": [destination], "RedactedFields": redacted}
+    place.waf.put_logging_configuration(LoggingConfiguration=configuration)
+    place.settled()
+    asked = [place.status(f"/?u={'a' * 40}", x_key="secret") for _ in range(11)]
+    assert asked == [200] * 10 + [403]
+    until(lambda: len(place.logs.records) >= 11)
+    assert place.logs.records[0]["rateBasedRuleList"] == []
+    each, everybody = place.logs.records[10]["rateBasedRuleList"]
+    assert everybody == {
+        "rateBasedRuleId": "everybody",
+        "rateBasedRuleName": "everybody",
+        "limitKey": "IP",
+        "maxRateAllowed": 10,
+        "evaluationWindowSec": "300",
+        "limitValue": "127.0.0.1",
+    }
+    assert (each["rateBasedRuleName"], each["limitKey"], each["evaluationWindowSec"]) == ("each", "CUSTOMKEYS", "60")
+    assert each["customValues"] == [
+        {"key": "HEADER", "name": "X-Key", "value": "REDACTED"},
+        {"key": "QUERY_ARGUMENT", "name": "u", "value": "a" * 32},
+        {"key": "HTTP_METHOD", "value": "GET"},
+    ]
+
+
 def test_a_location_enforces_from_disk_while_the_region_is_away(place: Walls) -> None:
     place.protect(rule("no", text("/no")))
     place.edge.stop()

@@ -126,7 +126,7 @@ def test_the_rule_of_a_group_that_stands_for_it_can_be_made_to_count() -> None:
         hostile = view(DEEP)
         verdict = judge(hostile)
         assert (verdict and verdict.reply and verdict.reply.status) == reply
-        assert verdict is None or verdict.mark.rule == LIMIT
+        assert verdict is None or (verdict.mark.rule, verdict.mark.action) == (LIMIT, "BLOCK")
         assert hostile.labels == ["awswaf:managed:owasp:crs:inspection_limit"]
 
 

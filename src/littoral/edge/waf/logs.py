@@ -14,6 +14,7 @@ from littoral.edge.waf.view import UNSET, View
 
 Document = Mapping[str, Any]
 REDACTED = "REDACTED"
+PARTS = {"QUERY_ARGUMENT": "args", "QUERY_STRING": "args", "URI_PATH": "uri", "HTTP_METHOD": "method"}
 
 
 def record(arn: str, source: str, request_id: str, view: View, verdict: Verdict, redacted: Document) -> dict[str, Any]:
@@ -31,7 +32,9 @@ def record(arn: str, source: str, request_id: str, view: View, verdict: Verdict,
         "httpSourceName": "CF",
         "httpSourceId": source,
         "ruleGroupList": groups if mark.inner else [],
-        "rateBasedRuleList": [],
+        "rateBasedRuleList": [
+            _rate(each.rate(view), redacted) for each in (mark, *view.matched) if each.rate is not None
+        ],
         "nonTerminatingMatchingRules": [_counted(each) for each in view.matched],
         "requestHeadersInserted": [{"name": name, "value": value} for name, value in view.inserted] or None,
         "responseCodeSent": None if verdict.reply is None else verdict.reply.status,
@@ -49,6 +52,19 @@ def record(arn: str, source: str, request_id: str, view: View, verdict: Verdict,
 
 def _counted(mark: Mark) -> dict[str, Any]:
     return {"ruleId": mark.rule, "action": mark.action, "ruleMatchDetails": []}
+
+
+def _rate(said: dict[str, Any], redacted: Document) -> dict[str, Any]:
+    if "customValues" not in said:
+        return said
+    return {**said, "customValues": [_key_shown(each, redacted) for each in said["customValues"]]}
+
+
+def _key_shown(part: dict[str, str], redacted: Document) -> dict[str, str]:
+    """What is redacted in the request is so in a key that was made of it."""
+    header = {"HEADER": part.get("name", "").lower(), "COOKIE": "cookie"}.get(part["key"], "")
+    hidden = header.encode() in redacted.get("headers", ()) or redacted.get(PARTS.get(part["key"], ""))
+    return {**part, "value": REDACTED} if hidden else part
 
 
 def _request(view: View, request_id: str, redacted: Document) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What a rate-based rule counts by: the aggregation key of a request, or none.
 
 ``key_of`` compiles the statement's settings. A request that lacks a part of the key is not counted, as at AWS.
+``told_of`` makes what a log says of the key.
 """
 
 from __future__ import annotations
@@ -36,6 +37,55 @@ def key_of(statement: Document, locator: Locator) -> Key:
         return True if True in found else found
 
     return custom
+
+
+LOGGED = {
+    "Header": "HEADER",
+    "Cookie": "COOKIE",
+    "QueryArgument": "QUERY_ARGUMENT",
+    "QueryString": "QUERY_STRING",
+    "UriPath": "URI_PATH",
+    "HTTPMethod": "HTTP_METHOD",
+    "IP": "IP",
+    "ForwardedIP": "FORWARDED_IP",
+    "ASN": "ASN",
+    "JA3Fingerprint": "JA3_FINGERPRINT",
+    "JA4Fingerprint": "JA4_FINGERPRINT",
+    "LabelNamespace": "LABEL_NAMESPACE",
+}
+LONGEST_LOGGED = 32  # characters of a value
+
+
+def told_of(name: str, statement: Document, locator: Locator) -> Callable[[View], dict[str, Any]]:
+    """An entry of a log's ``rateBasedRuleList``, for a request that the rule acted on."""
+    kind = statement["AggregateKeyType"]
+    common = {
+        "rateBasedRuleId": name,
+        "rateBasedRuleName": name,
+        "limitKey": "CUSTOMKEYS" if kind == "CUSTOM_KEYS" else kind,
+        "maxRateAllowed": int(statement["Limit"]),
+        "evaluationWindowSec": str(statement.get("EvaluationWindowSec") or 300),
+    }
+    if kind == "CONSTANT":
+        return lambda _view: common
+    if kind != "CUSTOM_KEYS":
+        key = key_of(statement, locator)
+        return lambda view: {**common, "limitValue": found if isinstance(found := key(view), str) else "INVALID"}
+    parts: list[tuple[dict[str, str], Part]] = []
+    for each in statement["CustomKeys"]:
+        ((part, setting),) = each.items()
+        called = setting.get("Name") or setting.get("Namespace")
+        parts.append(({"key": LOGGED[part], **({"name": called} if called else {})}, _part(each, statement, locator)))
+    return lambda view: {
+        **common,
+        "customValues": [{**said, "value": _shown(part(view))} for said, part in parts],
+    }
+
+
+def _shown(value: str | bytes | bool | None) -> str:
+    if isinstance(value, bool) or value is None:
+        return ""
+    return (value if isinstance(value, str) else value.decode("latin-1"))[:LONGEST_LOGGED]
 
 
 def _transform(setting: Document) -> Transformation:

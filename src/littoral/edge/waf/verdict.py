@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from littoral.edge.waf.view import View
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +29,7 @@ class Mark:
     kind: str = "REGULAR"  # REGULAR, RATE_BASED, GROUP, MANAGED_RULE_GROUP
     action: str = "COUNT"  # what it did, or would have done
     inner: str = ""  # the rule within a group
+    rate: Callable[[View], dict[str, Any]] | None = None  # of a rate-based rule: what a log says of it and the request
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from littoral.edge.waf.counting import Counter, Counting
 from littoral.edge.waf.fields import FINGERPRINTS
 from littoral.edge.waf.labels import namespace
 from littoral.edge.waf.ladder import Known, Ladder, Rung, Step
-from littoral.edge.waf.ratekeys import key_of
+from littoral.edge.waf.ratekeys import key_of, told_of
 from littoral.edge.waf.ratelimit import SlidingWindow
 from littoral.edge.waf.reading import leaves_label, needs_label, reads
 from littoral.edge.waf.statements import Compiler, Document, Test
@@ -181,7 +181,9 @@ class _Rules:
             challenge_immunity=_immunity(rule, "ChallengeConfig", context.challenge_immunity),
         )
         labels = [context.namespace + each["Name"] for each in rule.get("RuleLabels") or ()]
-        mark = _mark(rule, "RATE_BASED" if kind == "RateBasedStatement" else "REGULAR")
+        mark = _mark(rule, "REGULAR")
+        if kind == "RateBasedStatement":
+            mark = replace(mark, kind="RATE_BASED", rate=told_of(rule["Name"], setting, self._compiler.locator))
         act = act_of(rule["Action"], mark, context, labels)
         self.asks_for_tokens = self.asks_for_tokens or kind_of(rule["Action"]) in {"Captcha", "Challenge"}
         leaves = bool(labels) or leaves_label(rule["Statement"])
@@ -254,9 +256,10 @@ def group_step(rule: Document, kind: str, judge: Step) -> Step:
         if verdict is None:
             return None
         if counted:
-            view.matched.append(replace(mark, inner=verdict.mark.rule))
+            view.matched.append(replace(mark, inner=verdict.mark.rule, rate=verdict.mark.rate))
             return None
-        return replace(verdict, mark=replace(mark, inner=verdict.mark.rule, action=verdict.mark.action))
+        decided = verdict.mark
+        return replace(verdict, mark=replace(mark, inner=decided.rule, action=decided.action, rate=decided.rate))
 
     return step
 

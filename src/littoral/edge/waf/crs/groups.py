@@ -99,18 +99,21 @@ class Groups:
         names = overridden_names(setting)
         program = self.program(group, frozenset(int(name[4:]) for name in names if name != LIMIT))
         reply, limited = block_reply({}), LIMIT not in names
-        mark = Mark(rule["Name"], rule["VisibilityConfig"]["MetricName"], True, "MANAGED_RULE_GROUP", "BLOCK")
+        name, metric = rule["Name"], rule["VisibilityConfig"]["MetricName"]
+
+        def blocked(inner: str) -> Verdict:
+            return Verdict("BLOCK", Mark(inner, metric, True, action="BLOCK"), reply)
 
         def judge(view: View) -> Verdict | None:
             outcome = program.judge(view)
             if outcome.exhausted:
                 view.labels.append(LABELS + LIMIT.lower())
-                return Verdict("BLOCK", Mark(LIMIT, mark.metric, True), reply) if limited else None
+                return blocked(LIMIT) if limited else None
             matched = [each for each in outcome.matched if each in program.decisive]
             view.labels.extend(f"{LABELS}{each}" for each in matched if f"{LABELS}{each}" not in view.labels)
             if not outcome.denied:
                 return None
-            return Verdict("BLOCK", Mark(rule_name(matched[0]) if matched else mark.rule, mark.metric, True), reply)
+            return blocked(rule_name(matched[0]) if matched else name)
 
         return judge
 
