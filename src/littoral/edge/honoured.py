@@ -14,11 +14,13 @@ from littoral.edge.cloudfrontheaders import check_known
 NOTHING: tuple[Any, ...] = (None, "", 0, False, {}, [])
 ORIGIN, DEFAULT, OTHERS = "Origins.Items.*.", "DefaultCacheBehavior.", "CacheBehaviors.Items.*."
 
+OWN = "certificates of your own by ARN (the default one leads to those of the edge_certificates folder)"
+
 REFUSED: list[tuple[str, tuple[Any, ...], str]] = [
-    ("ViewerCertificate.ACMCertificateArn", NOTHING, "certificates of your own"),
-    ("ViewerCertificate.IAMCertificateId", NOTHING, "certificates of your own"),
-    ("ViewerCertificate.Certificate", NOTHING, "certificates of your own"),
-    ("ViewerCertificate.CertificateSource", (*NOTHING, "cloudfront"), "certificates of your own"),
+    ("ViewerCertificate.ACMCertificateArn", NOTHING, OWN),
+    ("ViewerCertificate.IAMCertificateId", NOTHING, OWN),
+    ("ViewerCertificate.Certificate", NOTHING, OWN),
+    ("ViewerCertificate.CertificateSource", (*NOTHING, "cloudfront"), OWN),
     ("AnycastIpListId", NOTHING, "anycast IPs"),
     ("ConnectionMode", (*NOTHING, "direct"), "tenants"),
     ("TenantConfig", NOTHING, "tenants"),
