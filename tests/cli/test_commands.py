@@ -127,6 +127,7 @@ def test_exported_credentials_survive_eval_in_a_shell(tmp_path: Path) -> None:
         "AWS_ACCESS_KEY_ID": "AKIA1",
         "AWS_SECRET_ACCESS_KEY": "a/b+'$(x) \"",
         "AWS_DEFAULT_REGION": "eu-west-1",
+        "AWS_REGION": "eu-west-1",
         "AWS_ENDPOINT_URL": "http://127.0.0.1:12345",
     }
     assert exported("--port", "99")["AWS_ENDPOINT_URL"] == "http://127.0.0.1:99"

@@ -94,6 +94,7 @@ def credentials(loaded: Loaded, *, export: bool) -> int:
         "AWS_ACCESS_KEY_ID": found["accessKeyId"],
         "AWS_SECRET_ACCESS_KEY": found["secretAccessKey"],
         "AWS_DEFAULT_REGION": found["region"],
+        "AWS_REGION": found["region"],
         "AWS_ENDPOINT_URL": listeners.get("api", ""),
     }
     word = "export " if export else ""

@@ -38,6 +38,7 @@ def run(loaded: Loaded, *, export: bool) -> int:
         "AWS_ACCESS_KEY_ID": access,
         "AWS_SECRET_ACCESS_KEY": secret,
         "AWS_DEFAULT_REGION": settings.region,
+        "AWS_REGION": settings.region,  # the only one that AWS's SDKs for JavaScript, Go, Java and Rust heed
     }
     url = endpoint(settings, loaded.sources)
     if url is not None:

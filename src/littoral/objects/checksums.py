@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import re
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -100,6 +101,16 @@ ALGORITHMS = {
 }
 
 
+# How operations call their members: checksum_crc32_c of ChecksumCRC32C.
+ARGUMENTS = {name: f"checksum_{re.sub('(?<=[0-9])(?=[A-Z])', '_', name).lower()}" for name in ALGORITHMS}
+
+
+def stated_in(arguments: Mapping[str, Any]) -> dict[str, str]:
+    """The checksums, by algorithm, that the caller of an operation stated. ``arguments`` are the operation's: its
+    ``locals()``, so that none of the ten has to be named once more."""
+    return {name: arguments[each] for name, each in ARGUMENTS.items() if arguments[each] is not None}
+
+
 @dataclass(frozen=True, slots=True)
 class Checksum:
     algorithm: str
@@ -125,12 +136,11 @@ class Stated:
     def of(
         cls,
         content_md5: str | None,
-        values: Mapping[str, str | None],
+        given: Mapping[str, str],
         algorithm: str | None,
         trailer: str | None,
     ) -> Stated:
-        """``values`` by algorithm; ``trailer`` is the x-amz-trailer header. Raises InvalidDigest, InvalidRequest."""
-        given = {name: value for name, value in values.items() if value is not None}
+        """``given`` by algorithm; ``trailer`` is the x-amz-trailer header. Raises InvalidDigest, InvalidRequest."""
         announced = _announced(trailer)
         if len(given) + len(announced) > 1:
             raise error("InvalidRequest", "Expecting a single x-amz-checksum- header. Multiple checksum Types found.")

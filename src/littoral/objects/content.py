@@ -11,8 +11,8 @@ import asyncio
 import logging
 import secrets
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, aclosing, contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Protocol
@@ -194,13 +194,23 @@ class Shelf:
     async def stream(self, cuts: Sequence[tuple[Piece, int, int]], key: bytes | None) -> AsyncGenerator[bytes, None]:
         """The bytes of the cuts in order. What is overwritten meanwhile stays until this ends."""
         names = [piece.blob for piece, _, _ in cuts]
-        self._reading.update(names)
         if self.above is not None:
             self.above.touched(names)
-        try:
+        with self._holding(names):
             for piece, offset, length in cuts:
                 async for chunk in self._cut(piece, offset, length, key):
                     yield chunk
+
+    def holding(self, content: Content) -> AbstractContextManager[None]:
+        """Whoever has just been told of it by the index may name its blobs anew until this ends, also where its object
+        is overwritten meanwhile: what is named when it ends stays."""
+        return self._holding([piece.blob for piece in content.pieces])
+
+    @contextmanager
+    def _holding(self, names: Sequence[str]) -> Iterator[None]:
+        self._reading.update(names)
+        try:
+            yield
         finally:
             self._reading.subtract(names)
             ended = [name for name in names if self._reading[name] <= 0]
@@ -315,7 +325,7 @@ class Shelf:
             await self._delete(await self._doomed.get())
 
     async def _delete(self, blobs: list[str]) -> None:
-        """Ask the index once more: a blob that was abandoned may after all have been taken."""
+        """Ask the index once more: a blob that was abandoned, or held, may after all have been taken."""
         try:
             async with self._settling:
                 for blob in await self._index.removable(blobs):

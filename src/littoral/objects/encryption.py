@@ -71,6 +71,10 @@ class Sealing:
         return md5 if self.shows_md5 else hashlib.md5(self.key + md5, usedforsecurity=False).digest()
 
 
+def kept_of(sealing: Sealing | None) -> Encryption | None:
+    return None if sealing is None else sealing.kept
+
+
 class Keys:
     """Makes data keys and unwraps them. ``seal`` is the place's own key."""
 

@@ -57,11 +57,12 @@ from littoral.objects.versions import (
 )
 from littoral.store.embedded.database import Database
 
+# One statement for an object and its pieces: between two a commit may take the pieces away.
 READ = (
-    "SELECT id, modified, size, etag, inline, facts, tags, version, locked, replication,"
+    "SELECT id, modified, size, etag, inline, facts, tags, version, locked, replication, CASE WHEN inline IS NULL THEN"
+    " (SELECT group_concat(blob || ' ' || pieces.size, ',' ORDER BY seq) FROM pieces WHERE object = id) END,"
     " (SELECT versioning FROM buckets WHERE name = bucket), (SELECT lifecycle FROM buckets WHERE name = bucket)"
 )
-WIDTH = 12  # columns of READ
 FIND = f"{READ} FROM objects WHERE bucket = ? AND key = ?"
 OWNED = READ.replace("SELECT", "SELECT bucket, key,", 1)
 HEAVY = 200  # rows in one transaction from which it runs on the writer's thread
@@ -99,26 +100,21 @@ class Index(TierRows, ReplicationRows):
         return found
 
     def _version(self, bucket: str, key: str, version: str) -> Stored:
-        wanted = (bucket, key, version)
-        found = self.read(f"{READ} FROM objects WHERE bucket = ? AND key = ? AND version = ?", wanted)
-        if not found:
-            found = self.read(f"{READ}, marker FROM versions WHERE bucket = ? AND key = ? AND version = ?", wanted)
+        where = "bucket = ?1 AND key = ?2 AND version = ?3"
+        sql = f"{READ}, NULL FROM objects WHERE {where} UNION ALL {READ}, marker FROM versions WHERE {where}"
+        found = self.read(sql, (bucket, key, version))
         if not found:
             self.bucket(bucket)
             raise error("NoSuchVersion", "The specified version does not exist.", Key=key, VersionId=version)
-        row = found[0]
-        if len(row) > WIDTH and row[WIDTH]:
+        *row, rules, marker = found[0]
+        if marker:
             raise is_delete_marker(version)
-        rules = row[WIDTH - 1] if len(row) == WIDTH else None  # of when it expires only the current one is asked
-        return self._stored(bucket, key, (*row[: WIDTH - 1], rules))
+        current = marker is None  # only of the current one it is asked when it expires
+        return self._stored(bucket, key, (*row, rules if current else None))
 
     def _stored(self, bucket: str, key: str, row: tuple[Any, ...]) -> Stored:
-        number, modified, size, etag, inline, facts, tags, version, locked, replication, state, rules = row
-        pieces: tuple[Piece, ...] = ()
-        if inline is None:
-            found = self.read("SELECT blob, size FROM pieces WHERE object = ? ORDER BY seq", (number,))
-            pieces = tuple(Piece(blob, length) for blob, length in found)
-        content = Content(size, etag, inline, pieces)
+        number, modified, size, etag, inline, facts, tags, version, locked, replication, joined, state, rules = row
+        content = Content(size, etag, inline, _pieces(joined) if joined else ())
         told = version if state is not None else None
         lock = load_lock(locked)
         known = Facts.load(facts), load_tags(tags)
@@ -249,7 +245,7 @@ class Index(TierRows, ReplicationRows):
         return outcomes
 
     async def set_tags(self, stored: Stored, tags: Tags, now: float) -> None:
-        """Raises NoSuchKey where the object has gone or been replaced meanwhile."""
+        """Raises NoSuchKey where the object has gone."""
         await self._change(stored, "tags", dump_tags(tags), tags, now)
 
     async def set_acl(self, stored: Stored, acl: Acl | None, now: float) -> None:
@@ -257,10 +253,13 @@ class Index(TierRows, ReplicationRows):
         await self._change(stored, "facts", replace(stored.facts, acl=acl).dump(), stored.tags, now)
 
     async def _change(self, stored: Stored, column: str, value: str | None, tags: Tags, now: float) -> None:
-        """That replicas follow; ``tags`` are those that it has from now on."""
+        """That replicas follow; ``tags`` are those that it has from now on. What has been overwritten meanwhile was
+        changed just before that, as far as anybody can tell."""
 
         def work(connection: apsw.Connection) -> None:
             held = bucket_state(connection, stored.bucket)
+            if not _there(connection, stored.id) and rows(connection, FIND, (stored.bucket, stored.key)):
+                return
             _update(connection, stored, column, value)
             queue_change(connection, held.replication, stored, tags, now)
 
@@ -368,6 +367,11 @@ class Index(TierRows, ReplicationRows):
             "INSERT INTO outbox(function, event, made, due, attempts) VALUES(?, ?, ?, ?, 0)",
             (target, json.dumps(event), now, now),
         )
+
+
+def _pieces(joined: str) -> tuple[Piece, ...]:
+    parted = (each.partition(" ") for each in joined.split(","))
+    return tuple(Piece(blob, int(size)) for blob, _, size in parted)
 
 
 def _update(connection: apsw.Connection, stored: Stored, column: str, value: str | bytes | None) -> None:

@@ -1,12 +1,15 @@
-"""CopyObject. The copy shares the source's blobs, which never change: no byte is moved."""
+"""CopyObject. The copy shares the source's blobs, which never change: no byte is moved. They are held until the copy
+names them, so that whoever overwrites or deletes the source meanwhile does not take them away."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from littoral.aws.service import Call, Output, operation
+from littoral.objects.access.acl import Acl
 from littoral.objects.access.needs import READ_OBJECT
 from littoral.objects.api.acls import granted
 from littoral.objects.api.parts import (
@@ -21,14 +24,16 @@ from littoral.objects.api.parts import (
 from littoral.objects.checksums import ALGORITHMS, Algorithm, Checksum, Digests, Stated, algorithm_of
 from littoral.objects.conditions import ReadConditions, Span, check_write_conditions
 from littoral.objects.content import Chunks
-from littoral.objects.encryption import CustomerKey, Encryption, Sealing, customer_key
+from littoral.objects.encryption import CustomerKey, Encryption, Sealing, customer_key, kept_of
 from littoral.objects.errors import error, invalid_argument
-from littoral.objects.facts import Content, Facts, Stored, version_member
+from littoral.objects.facts import Bucket, Content, Facts, Stored, Tags, version_member
 from littoral.objects.lifecycle import expiration
-from littoral.objects.locks import lock_of
+from littoral.objects.locks import Lock, lock_of
 from littoral.objects.names import check_key
 from littoral.objects.pouring import PUT_LIMIT
 from littoral.objects.steps import WriteConditions
+
+NEVER_COPIED = frozenset(("WebsiteRedirectLocation", "StorageClass"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,30 @@ class Copied:
     checksum: Checksum | None
     encryption: Encryption | None
     blobs: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the copy is to be. ``described`` (headers and metadata) and ``tags`` are the source's where they are None;
+    ``own_headers`` are never those of the source."""
+
+    bucket: str
+    key: str
+    held: Bucket
+    own_headers: dict[str, Any]
+    described: tuple[dict[str, Any], dict[str, str]] | None
+    tags: Tags | None
+    acl: Acl | None
+    lock: Lock | None
+    conditions: WriteConditions
+    encryption: tuple[str | None, str | None, CustomerKey | None]
+
+    def facts(self, source: Stored, copied: Copied) -> Facts:
+        headers, metadata = self.described or (source.facts.headers, source.facts.metadata)
+        of_source = {name: value for name, value in headers.items() if name not in NEVER_COPIED}
+        return Facts(
+            of_source | self.own_headers, metadata, copied.checksum, encryption=copied.encryption, acl=self.acl
+        )
 
 
 class CopyOperations(Operations):
@@ -104,19 +133,12 @@ class CopyOperations(Operations):
         source_customer = customer_key(
             copy_source_sse_customer_algorithm, copy_source_sse_customer_key, copy_source_sse_customer_key_md5
         )
-        self._gate.check(call, READ_OBJECT, from_bucket, from_key, from_version)
-        source = self._index.get(from_bucket, from_key, from_version)
-        source_key = self._keys.opened(source.facts.encryption, source_customer)
-        sealing = self._keys.sealing(server_side_encryption, ssekms_key_id, customer, held.encryption)
-        ReadConditions(
+        conditions = ReadConditions(
             copy_source_if_match,
             copy_source_if_none_match,
             copy_source_if_modified_since,
             copy_source_if_unmodified_since,
-        ).check(source.content.etag, source.modified, reading=False, prefix="x-amz-copy-source-")
-        changed = replaces_metadata or storage_class is not None or website_redirect_location is not None
-        changed = changed or server_side_encryption is not None or customer is not None
-        _check_source(source, (bucket, key), changed=changed or from_version is not None)
+        )
         given = headers_of(
             content_type=content_type,
             cache_control=cache_control,
@@ -125,45 +147,54 @@ class CopyOperations(Operations):
             content_language=content_language,
             expires=expires,
         )
-        headers = {**(given if replaces_metadata else source.facts.headers)}
-        for never_copied in ("WebsiteRedirectLocation", "StorageClass"):
-            headers.pop(never_copied, None)
-        headers |= kept
         if website_redirect_location is not None:
-            headers["WebsiteRedirectLocation"] = website_redirect_location
-        copied = await self._copied(source, algorithm, source_key, sealing, customer)
-        facts = Facts(
-            headers,
-            checked_metadata(metadata) if replaces_metadata else source.facts.metadata,
-            copied.checksum,
-            encryption=copied.encryption,
+            kept["WebsiteRedirectLocation"] = website_redirect_location
+        wanted = Wanted(
+            bucket,
+            key,
+            held,
+            own_headers=kept,
+            described=(given, checked_metadata(metadata)) if replaces_metadata else None,
+            tags=header_tags(tagging) if replaces_tags else None,
             acl=self._acl_of(call, held, acl, grants),
+            lock=lock,
+            conditions=WriteConditions(if_match, if_none_match),
+            encryption=(server_side_encryption, ssekms_key_id, customer),
         )
-        tags = header_tags(tagging) if replaces_tags else source.tags
+        self._gate.check(call, READ_OBJECT, from_bucket, from_key, from_version)
+        source = self._index.get(from_bucket, from_key, from_version)
+        with self._shelf.holding(source.content):
+            source_key = self._keys.opened(source.facts.encryption, source_customer)
+            sealing = self._keys.sealing(*wanted.encryption, held.encryption)
+            conditions.check(source.content.etag, source.modified, reading=False, prefix="x-amz-copy-source-")
+            _check_source(source, wanted, versioned=from_version is not None, reclassed=storage_class is not None)
+            copied = await self._copied(source, algorithm, source_key, sealing, customer)
+            return await self._placed(call, source, copied, wanted)
+
+    async def _placed(self, call: Call, source: Stored, copied: Copied, wanted: Wanted) -> Output:
+        facts = wanted.facts(source, copied)
+        tags = source.tags if wanted.tags is None else wanted.tags
         try:
             version = await self._index.put(
-                bucket,
-                key,
+                wanted.bucket,
+                wanted.key,
                 copied.content,
                 facts,
                 tags,
                 origin_of(call),
                 "ObjectCreated:Copy",
-                conditions=WriteConditions(if_match, if_none_match),
-                source=source.id,
-                lock=lock,
+                conditions=wanted.conditions,
+                lock=wanted.lock,
             )
         except BaseException:
             self._shelf.abandon(copied.blobs)
             raise
         result: Output = {"ETag": f'"{copied.content.etag}"', "LastModified": call.now}
-        told = expiration(held.lifecycle, key, call.now, copied.content.size, tags) | version_member(version)
+        result |= copied.checksum.members() if copied.checksum else {}
+        told = expiration(wanted.held.lifecycle, wanted.key, call.now, copied.content.size, tags)
+        told |= version_member(version) | facts.encryption_members
         told |= {} if source.version is None else {"CopySourceVersionId": source.version}
-        return (
-            {"CopyObjectResult": result | (copied.checksum.members() if copied.checksum else {})}
-            | told
-            | facts.encryption_members
-        )
+        return {"CopyObjectResult": result} | told
 
     async def _copied(
         self,
@@ -182,7 +213,7 @@ class CopyOperations(Operations):
             body = Chunks(self._shelf.read(source.content, Span(0, source.content.size), key))
             stated = Stated(algorithm=wanted, wanted=True)
             fresh = await self._shelf.receive(body, stated, {}, source.content.size, sealing=sealing)
-            return Copied(fresh.content, fresh.checksum, None if sealing is None else sealing.kept, fresh.blobs)
+            return Copied(fresh.content, fresh.checksum, kept_of(sealing), fresh.blobs)
         shared = None
         if sealing is not None and key is not None:
             shared = self._keys.around(key, sealing.kept.kind, customer)
@@ -203,8 +234,12 @@ def _replaces(directive: str | None, name: str) -> bool:
     return directive == "REPLACE"
 
 
-def _check_source(source: Stored, target: tuple[str, str], *, changed: bool) -> None:
-    if (source.bucket, source.key) == target and not changed:
+def _check_source(source: Stored, wanted: Wanted, *, versioned: bool, reclassed: bool) -> None:
+    """Raises InvalidRequest."""
+    kind, _, customer = wanted.encryption
+    changed = wanted.described is not None or "WebsiteRedirectLocation" in wanted.own_headers or reclassed
+    changed = changed or kind is not None or customer is not None or versioned
+    if (source.bucket, source.key) == (wanted.bucket, wanted.key) and not changed:
         message = "This copy request is illegal because it is trying to copy an object to itself without changing the"
         message += " object's metadata, storage class, website redirect location or encryption attributes."
         raise error("InvalidRequest", message)

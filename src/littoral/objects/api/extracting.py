@@ -21,7 +21,7 @@ from littoral.objects.api.parts import DEFAULT_TYPE, Operations, origin_of
 from littoral.objects.checksums import ALGORITHMS, Algorithm, Stated
 from littoral.objects.conditions import Span
 from littoral.objects.content import Chunks
-from littoral.objects.encryption import CustomerKey, Sealing
+from littoral.objects.encryption import CustomerKey, Sealing, kept_of
 from littoral.objects.events import Origin
 from littoral.objects.facts import Bucket, Content, Facts, Tags, Upload
 from littoral.objects.inline import INLINE, Received, inlined
@@ -56,9 +56,8 @@ class Wanted:
         return Stated(algorithm=self.algorithm, wanted=True)
 
     def facts_of(self, member: Member, received: Received, sealing: Sealing | None) -> Facts:
-        kept = None if sealing is None else sealing.kept
         headers = {"ContentType": DEFAULT_TYPE}
-        return Facts(headers, member.metadata, received.checksum, encryption=kept, acl=self.facts.acl)
+        return Facts(headers, member.metadata, received.checksum, encryption=kept_of(sealing), acl=self.facts.acl)
 
 
 class ExtractOperations(Operations):

@@ -23,9 +23,9 @@ from littoral.objects.api.parts import (
     kept_class,
     origin_of,
 )
-from littoral.objects.checksums import ALGORITHMS, Checksum, algorithm_of, joined, kind_of
+from littoral.objects.checksums import ALGORITHMS, Checksum, algorithm_of, joined, kind_of, stated_in
 from littoral.objects.conditions import check_write_conditions, matches
-from littoral.objects.encryption import customer_key
+from littoral.objects.encryption import customer_key, kept_of
 from littoral.objects.errors import error
 from littoral.objects.facts import Bucket, Completed, Content, Facts, Part, Upload, UploadedPart, version_member
 from littoral.objects.lifecycle import expiration
@@ -99,7 +99,7 @@ class MultipartOperations(ExtractOperations):
             )
             | kept,
             checked_metadata(metadata),
-            encryption=None if sealing is None else sealing.kept,
+            encryption=kept_of(sealing),
             acl=self._acl_of(call, held, acl, grants),
         )
         kind = kind_of(algorithm, checksum_type) if algorithm else None
@@ -137,6 +137,7 @@ class MultipartOperations(ExtractOperations):
         sse_customer_key_md5: str | None = None,
         expected_bucket_owner: str | None = None,
     ) -> Output:
+        given = stated_in(locals())
         self._check_owner(bucket, expected_bucket_owner)
         check_write_conditions(if_match, if_none_match)
         asked = (multipart_upload or {}).get("Parts") or []
@@ -151,19 +152,7 @@ class MultipartOperations(ExtractOperations):
         if mpu_object_size is not None and mpu_object_size != content.size:
             message = f"The provided 'x-amz-mp-object-size' header value {mpu_object_size} does not match what was"
             raise error("InvalidRequest", f"{message} computed: {content.size}")
-        stated = {
-            "CRC32": checksum_crc32,
-            "CRC32C": checksum_crc32_c,
-            "CRC64NVME": checksum_crc64_nvme,
-            "SHA1": checksum_sha1,
-            "SHA256": checksum_sha256,
-            "SHA512": checksum_sha512,
-            "MD5": checksum_md5,
-            "XXHASH64": checksum_xxhash64,
-            "XXHASH3": checksum_xxhash3,
-            "XXHASH128": checksum_xxhash128,
-        }
-        checksum = _checksum(upload, parts, stated, checksum_type)
+        checksum = _checksum(upload, parts, given, checksum_type)
         if upload.facts.metadata.get(EXTRACT) == "true":
             await self._extract_upload(call, upload, content)
             return _place(call, bucket, key, content.etag) | (checksum.members() if checksum else {})
@@ -376,11 +365,8 @@ def _joined_etag(parts: list[str]) -> str | None:
         return None
 
 
-def _checksum(
-    upload: Upload, parts: list[UploadedPart], stated: dict[str, str | None], kind: str | None
-) -> Checksum | None:
+def _checksum(upload: Upload, parts: list[UploadedPart], given: dict[str, str], kind: str | None) -> Checksum | None:
     """Raises BadDigest, InvalidRequest."""
-    given = {name: value for name, value in stated.items() if value is not None}
     if upload.algorithm is None or upload.kind is None:
         if given or kind is not None:
             raise error("InvalidRequest", "The upload was created without a checksum algorithm.")

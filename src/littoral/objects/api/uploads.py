@@ -10,7 +10,7 @@ from littoral.net.message import Body, BytesBody
 from littoral.objects import etags
 from littoral.objects.access.needs import READ_OBJECT
 from littoral.objects.api.parts import Operations, decoded_length, source_of
-from littoral.objects.checksums import ALGORITHMS, Checksum, Digests, Stated
+from littoral.objects.checksums import ALGORITHMS, Checksum, Digests, Stated, stated_in
 from littoral.objects.conditions import ReadConditions, copy_span
 from littoral.objects.content import Chunks
 from littoral.objects.encryption import CUSTOMER, CustomerKey, Sealing, customer_key
@@ -51,27 +51,12 @@ class UploadOperations(Operations):
         expected_bucket_owner: str | None = None,
     ) -> Output:
         """An upload begun with a checksum algorithm computes it for parts that state none."""
+        given = stated_in(locals())
         check_part_number(part_number)
         self._check_owner(bucket, expected_bucket_owner)
         customer = customer_key(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)
         upload = self._index.upload(bucket, key, upload_id)
-        stated = Stated.of(
-            content_md5,
-            {
-                "CRC32": checksum_crc32,
-                "CRC32C": checksum_crc32_c,
-                "CRC64NVME": checksum_crc64_nvme,
-                "SHA1": checksum_sha1,
-                "SHA256": checksum_sha256,
-                "SHA512": checksum_sha512,
-                "MD5": checksum_md5,
-                "XXHASH64": checksum_xxhash64,
-                "XXHASH3": checksum_xxhash3,
-                "XXHASH128": checksum_xxhash128,
-            },
-            checksum_algorithm,
-            call.request.headers.get("x-amz-trailer"),
-        )
+        stated = Stated.of(content_md5, given, checksum_algorithm, call.request.headers.get("x-amz-trailer"))
         if upload.algorithm and stated.algorithm and stated.algorithm.name != upload.algorithm:
             message = "Checksum Type mismatch occurred, expected checksum Type:"
             raise error(

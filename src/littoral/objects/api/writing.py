@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from littoral.aws.service import Call, Output, operation
@@ -17,17 +17,32 @@ from littoral.objects.api.parts import (
     kept_class,
     origin_of,
 )
-from littoral.objects.checksums import Checksum, Stated
+from littoral.objects.checksums import Checksum, Stated, stated_in
 from littoral.objects.conditions import check_write_conditions
-from littoral.objects.encryption import customer_key
+from littoral.objects.encryption import Sealing, customer_key, kept_of
 from littoral.objects.errors import error
 from littoral.objects.events import Origin
-from littoral.objects.facts import Content, Facts, version_member
-from littoral.objects.inline import INLINE
+from littoral.objects.facts import Bucket, Content, Facts, Tags, version_member
 from littoral.objects.lifecycle import expiration
-from littoral.objects.locks import lock_of
+from littoral.objects.locks import Lock, lock_of
 from littoral.objects.names import check_key
 from littoral.objects.steps import WriteConditions
+
+
+@dataclass(slots=True)
+class Put:
+    """A PutObject whose every member has been looked at, and whose body has not come yet."""
+
+    bucket: str
+    key: str
+    body: Body
+    stated: Stated
+    sealing: Sealing | None
+    facts: Facts
+    tags: Tags
+    lock: Lock | None
+    conditions: WriteConditions
+    held: Bucket
 
 
 class WriteOperations(ExtractOperations):
@@ -81,6 +96,7 @@ class WriteOperations(ExtractOperations):
         object_lock_legal_hold_status: str | None = None,
         expected_bucket_owner: str | None = None,
     ) -> Output:
+        given = stated_in(locals())
         check_key(key)
         kept = kept_class(storage_class)
         check_write_conditions(if_match, if_none_match)
@@ -89,76 +105,62 @@ class WriteOperations(ExtractOperations):
         self._check_owner(bucket, expected_bucket_owner)
         grants = granted(grant_full_control, grant_read, grant_read_acp, None, grant_write_acp)
         customer = customer_key(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)
-        sealing = self._keys.sealing(server_side_encryption, ssekms_key_id, customer, held.encryption)
+        asked = (server_side_encryption, ssekms_key_id, customer)
+        sealing = self._keys.sealing(*asked, held.encryption)
+        headers = headers_of(
+            content_type=content_type,
+            cache_control=cache_control,
+            content_disposition=content_disposition,
+            content_encoding=content_encoding,
+            content_language=content_language,
+            expires=expires,
+            website_redirect_location=website_redirect_location,
+        )
         facts = Facts(
-            headers_of(
-                content_type=content_type,
-                cache_control=cache_control,
-                content_disposition=content_disposition,
-                content_encoding=content_encoding,
-                content_language=content_language,
-                expires=expires,
-                website_redirect_location=website_redirect_location,
-            )
-            | kept,
+            headers | kept,
             checked_metadata(metadata),
-            encryption=None if sealing is None else sealing.kept,
+            encryption=kept_of(sealing),
             acl=self._acl_of(call, held, acl, grants),
         )
         tags = header_tags(tagging)
-        stated = Stated.of(
-            content_md5,
-            {
-                "CRC32": checksum_crc32,
-                "CRC32C": checksum_crc32_c,
-                "CRC64NVME": checksum_crc64_nvme,
-                "SHA1": checksum_sha1,
-                "SHA256": checksum_sha256,
-                "SHA512": checksum_sha512,
-                "MD5": checksum_md5,
-                "XXHASH64": checksum_xxhash64,
-                "XXHASH3": checksum_xxhash3,
-                "XXHASH128": checksum_xxhash128,
-            },
-            checksum_algorithm,
-            call.request.headers.get("x-amz-trailer"),
-        )
-        if lock is not None and stated.algorithm is None and stated.md5 is None:
-            message = "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with Object Lock"
-            raise error("InvalidRequest", f"{message} parameters")
-        extracts = facts.metadata.get(EXTRACT) == "true"
-        if extracts and (if_match is not None or if_none_match is not None):
+        stated = Stated.of(content_md5, given, checksum_algorithm, call.request.headers.get("x-amz-trailer"))
+        _check_lockable(lock, stated)
+        conditions = WriteConditions(if_match, if_none_match)
+        put = Put(bucket, key, body or BytesBody(), stated, sealing, facts, tags, lock, conditions, held)
+        if facts.metadata.get(EXTRACT) != "true":
+            return await self._put_object(call, put)
+        if if_match is not None or if_none_match is not None:
             raise error("InvalidRequest", "An archive that is extracted takes no conditions: it is not one object.")
-        received = await self._shelf.receive(
-            body or BytesBody(),
-            stated,
-            call.trailers,
-            decoded_length(call),
-            within=IN_MEMORY if extracts else INLINE,
-            sealing=sealing,
-        )
-        if extracts:
-            asked = (server_side_encryption, ssekms_key_id, customer)
-            how = Wanted(held, facts, tags, lock, asked, stated.algorithm)
-            try:
-                await self._extract(call, bucket, received.content, None if sealing is None else sealing.key, how)
-            finally:
-                self._shelf.abandon(received.blobs)
-            return written(received.content, received.checksum) | facts.encryption_members
+        return await self._put_archive(call, put, Wanted(held, facts, tags, lock, asked, stated.algorithm))
+
+    async def _put_object(self, call: Call, put: Put) -> Output:
+        length = decoded_length(call)
+        received = await self._shelf.receive(put.body, put.stated, call.trailers, length, sealing=put.sealing)
         version = await self._keep(
-            bucket,
-            key,
+            put.bucket,
+            put.key,
             received.content,
-            facts.with_checksum(received.checksum),
-            tags,
+            put.facts.with_checksum(received.checksum),
+            put.tags,
             origin_of(call),
-            WriteConditions(if_match, if_none_match),
-            lock,
+            put.conditions,
+            put.lock,
             "Post" if call.operation == "PostObject" else "Put",
         )
-        told = version_member(version) | facts.encryption_members
-        told |= expiration(held.lifecycle, key, call.now, received.content.size, tags)
+        told = version_member(version) | put.facts.encryption_members
+        told |= expiration(put.held.lifecycle, put.key, call.now, received.content.size, put.tags)
         return written(received.content, received.checksum) | told
+
+    async def _put_archive(self, call: Call, put: Put, wanted: Wanted) -> Output:
+        received = await self._shelf.receive(
+            put.body, put.stated, call.trailers, decoded_length(call), within=IN_MEMORY, sealing=put.sealing
+        )
+        try:
+            key = None if put.sealing is None else put.sealing.key
+            await self._extract(call, put.bucket, received.content, key, wanted)
+        finally:
+            self._shelf.abandon(received.blobs)
+        return written(received.content, received.checksum) | put.facts.encryption_members
 
     async def put_bytes(self, bucket: str, key: str, data: bytes, facts: Facts, origin: Origin) -> str:
         """The same for callers in this process; the ETag."""
@@ -169,9 +171,16 @@ class WriteOperations(ExtractOperations):
         check_key(key)
         sealing = self._keys.sealing(None, None, None, self._index.bucket(bucket).encryption)
         received = await self._shelf.receive(body, Stated(), {}, size, sealing=sealing)
-        facts = replace(facts, encryption=None if sealing is None else sealing.kept)
+        facts = replace(facts, encryption=kept_of(sealing))
         await self._keep(bucket, key, received.content, facts, (), origin)
         return received.content.etag
+
+
+def _check_lockable(lock: Lock | None, stated: Stated) -> None:
+    """Raises InvalidRequest."""
+    if lock is not None and stated.algorithm is None and stated.md5 is None:
+        message = "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with Object Lock"
+        raise error("InvalidRequest", f"{message} parameters")
 
 
 def written(content: Content, checksum: Checksum | None) -> Output:
