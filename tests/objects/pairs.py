@@ -17,6 +17,7 @@ from littoral.objects import Objects
 from littoral.store.embedded import EmbeddedStore
 from littoral.store.remote.far import Credentials
 from littoral.tour.link import Link
+from tests.objects.refusing import Refusing, refusing
 from tests.support.served import Served, served
 
 ROLE = "arn:aws:iam::000000000000:role/replication"
@@ -34,13 +35,15 @@ class Endpoint:
 
 @dataclass
 class Pair:
-    """``far`` is another place, behind ``link``; its bucket is "elsewhere"."""
+    """``far`` is another place, behind ``link``; its bucket is "elsewhere". "old" is another bucket of it,
+    behind who knows no CRC64NVME."""
 
     near: Any
     far: Any
     link: Link
     objects: Objects
     place: Served
+    old: Refusing
 
 
 def client(place: Served) -> Any:
@@ -58,18 +61,26 @@ def pair() -> Iterator[Pair]:
         made.append(objects)
         return {"s3": objects.api, "close": objects.close}
 
-    with served(factory) as far, Link("127.0.0.1", int(far.url.rsplit(":", 1)[1])) as link, served(factory) as near:
-        there = Endpoint(f"http://127.0.0.1:{link.port}", "us-east-1", Credentials(far.access_key, far.secret_key))
+    with (
+        served(factory) as far,
+        Link("127.0.0.1", int(far.url.rsplit(":", 1)[1])) as link,
+        refusing(int(far.url.rsplit(":", 1)[1])) as old,
+        served(factory) as near,
+    ):
+        held = Credentials(far.access_key, far.secret_key)
+        there = Endpoint(f"http://127.0.0.1:{link.port}", "us-east-1", held)
+        behind = Endpoint(f"http://127.0.0.1:{old.port}", "us-east-1", held)
         http = HttpClient()
 
         async def wire() -> None:
-            made[1].replicate_to({"elsewhere": there}, http)
+            made[1].replicate_to({"elsewhere": there, "old": behind}, http)
 
         near.run(wire())
         s3 = client(far)
-        s3.create_bucket(Bucket="elsewhere")
-        s3.put_bucket_versioning(Bucket="elsewhere", VersioningConfiguration={"Status": "Enabled"})
-        yield Pair(client(near), s3, link, made[1], near)
+        for bucket in ("elsewhere", "old"):
+            s3.create_bucket(Bucket=bucket)
+            s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+        yield Pair(client(near), s3, link, made[1], near, old)
         near.run(http.close())
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import uuid
+from base64 import b64encode
 from datetime import UTC, datetime
+from hashlib import md5
 from typing import Any
 
 import pytest
@@ -65,16 +67,34 @@ def test_another_place_has_the_same_versions_with_all_that_is_said_of_them(pair:
     assert replica["Body"].read() == b"".join(parts)
 
 
-def test_an_etag_of_checksums_is_the_same_over_there(pair: Pair, source: str) -> None:
-    replicate(pair.near, source, rule("elsewhere"))
-    key, data = f"{source}-crc", os.urandom(70_000)
+def transferred(pair: Pair, bucket: str, key: str, data: bytes) -> dict[str, Any]:
+    """As ``littoral box transfer`` puts a large file: its ETag is of its CRC64NVME."""
     pair.near.meta.events.register("before-sign.s3.UploadPart", asks_for_no_md5)
-    named = {"Bucket": source, "Key": key}
+    named = {"Bucket": bucket, "Key": key}
     named["UploadId"] = pair.near.create_multipart_upload(**named, ChecksumAlgorithm="CRC64NVME")["UploadId"]
     sent = pair.near.upload_part(**named, PartNumber=1, Body=data, ChecksumAlgorithm="CRC64NVME")
     pair.near.meta.events.unregister("before-sign.s3.UploadPart", asks_for_no_md5)
     part = {"PartNumber": 1, "ETag": sent["ETag"], "ChecksumCRC64NVME": sent["ChecksumCRC64NVME"]}
-    done = pair.near.complete_multipart_upload(**named, MultipartUpload={"Parts": [part]})
+    done: dict[str, Any] = pair.near.complete_multipart_upload(**named, MultipartUpload={"Parts": [part]})
+    return done
+
+
+def test_who_refuses_the_checksum_of_transferred_objects_gets_them_without(pair: Pair, source: str) -> None:
+    replicate(pair.near, source, rule("old"))
+    for number in range(2):
+        key, data = f"{source}-{number}", os.urandom(70_000)
+        transferred(pair, source, key, data)
+        completed(pair.near, source, key)
+        assert pair.far.get_object(Bucket="old", Key=key)["Body"].read() == data
+        assert pair.old.digests.pop() == b64encode(md5(data, usedforsecurity=False).digest()).decode()
+    assert pair.old.refused == ["POST"]  # once, for both
+    assert "Uploads" not in pair.far.list_multipart_uploads(Bucket="old")
+
+
+def test_an_etag_of_checksums_is_the_same_over_there(pair: Pair, source: str) -> None:
+    replicate(pair.near, source, rule("elsewhere"))
+    key, data = f"{source}-crc", os.urandom(70_000)
+    done = transferred(pair, source, key, data)
     completed(pair.near, source, key)
     there = pair.far.get_object(Bucket="elsewhere", Key=key, ChecksumMode="ENABLED")
     assert there["Body"].read() == data

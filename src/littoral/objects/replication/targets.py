@@ -5,10 +5,12 @@ A far side that is Littoral keeps the version's id (the header ``x-littoral-repl
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from hashlib import md5
 from typing import Any, Protocol
@@ -37,6 +39,7 @@ from littoral.objects.versions import Removal
 from littoral.store.remote.far import Credentials
 
 log = logging.getLogger("littoral.objects")
+DAMAGED = frozenset(("BadDigest", "IncompleteBody"))  # on its way: it is sent again
 MOST_ANSWER = 1024 * 1024
 HEADERS = {
     "ContentType": "content-type",
@@ -54,6 +57,10 @@ class Away(Exception):
 
 class Declined(Exception):
     """It will not have this."""
+
+
+class NotUnderstood(Declined):
+    """It does not know what it is asked for, or finds it wrong."""
 
 
 class Never(Declined):
@@ -162,6 +169,7 @@ class FarTarget:
         self._credentials = place.credentials
         self._shelf = shelf
         self._keys = keys
+        self._knows_checksum = True  # of ``etags``, as far as it has not refused one
 
     async def send(self, stored: Stored) -> None:
         encryption = stored.facts.encryption
@@ -182,24 +190,55 @@ class FarTarget:
         await self._put(stored, Span(0, stored.content.size), key, headers, {})
 
     async def _send_parts(self, stored: Stored, key: bytes | None) -> None:
-        """In the same parts, and asking for ETags as its writer did, so that the ETag is the same."""
+        """Asking for ETags as its writer did, so that the ETag is the same; where that is not understood, without."""
         parts = stored.facts.parts
         by_checksum = etags.is_by_checksum(stored.content.etag, ((part.checksum, part.size) for part in parts))
+        try:
+            await self._send_upload(stored, key, by_checksum=by_checksum and self._knows_checksum)
+        except NotUnderstood as refused:
+            if not by_checksum or not self._knows_checksum:
+                raise
+            await self._send_upload(stored, key, by_checksum=False)
+            self._knows_checksum = False
+            log.warning("%s refuses %s (%s): replicas go without it", self._base, etags.ALGORITHM, refused)
+
+    async def _send_upload(self, stored: Stored, key: bytes | None, *, by_checksum: bool) -> None:
+        """In the same parts."""
         told = _described(stored)
         if by_checksum:
             told["x-amz-checksum-algorithm"] = etags.ALGORITHM
         begun = await self._ask("POST", stored.key, {"uploads": ""}, told)
         upload = _text(begun, "UploadId")
+        try:
+            done = await self._send_each(stored, key, upload, by_checksum=by_checksum)
+            document = f"<CompleteMultipartUpload>{done}</CompleteMultipartUpload>".encode()
+            headers = {REPLICA_HEADER: stored.version or "", "content-type": "application/xml"}
+            await self._ask("POST", stored.key, {"uploadId": upload}, headers, document)
+        except Declined:
+            with suppress(Declined):
+                await self._ask("DELETE", stored.key, {"uploadId": upload}, {})
+            raise
+
+    async def _send_each(self, stored: Stored, key: bytes | None, upload: str, *, by_checksum: bool) -> str:
+        """The parts, as completing lists them."""
         done, at = "", 0
-        for number, part in enumerate(parts, 1):
-            query = {"partNumber": str(number), "uploadId": upload}
-            known = {ALGORITHMS[etags.ALGORITHM].header: part.checksum or "", **etags.ASKED} if by_checksum else {}
-            etag = await self._put(stored, Span(at, part.size), key, known, query)
+        for number, part in enumerate(stored.facts.parts, 1):
+            query, span = {"partNumber": str(number), "uploadId": upload}, Span(at, part.size)
+            if by_checksum:
+                known = {ALGORITHMS[etags.ALGORITHM].header: part.checksum or "", **etags.ASKED}
+            else:
+                known = {"content-md5": await self._md5(stored, span, key)}
+            etag = await self._put(stored, span, key, known, query)
             done += f"<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>"
             at += part.size
-        document = f"<CompleteMultipartUpload>{done}</CompleteMultipartUpload>".encode()
-        headers = {REPLICA_HEADER: stored.version or "", "content-type": "application/xml"}
-        await self._ask("POST", stored.key, {"uploadId": upload}, headers, document)
+        return done
+
+    async def _md5(self, stored: Stored, span: Span, key: bytes | None) -> str:
+        """Nobody keeps those of parts: they are read once more for it, and what was damaged on its way is refused."""
+        digest = md5(usedforsecurity=False)
+        async for chunk in self._shelf.read(stored.content, span, key):
+            await asyncio.to_thread(digest.update, chunk)
+        return b64encode(digest.digest()).decode()
 
     async def _put(
         self, stored: Stored, span: Span, key: bytes | None, headers: Mapping[str, str], query: Mapping[str, str]
@@ -323,6 +362,10 @@ def _described(stored: Stored) -> dict[str, str]:
 
 
 def _as_told(status: int, code: str) -> Away | Declined:
+    if code in DAMAGED:
+        return Away(f"{status} {code}")
+    if status in (400, 501):
+        return NotUnderstood(f"{status} {code}")
     return Away(f"{status} {code}") if status >= 500 or status in (408, 429) else Declined(f"{status} {code}")
 
 
