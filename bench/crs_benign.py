@@ -1,6 +1,7 @@
 """How often the Core Rule Set at a paranoia level stops what is no attack, rule by rule, ours and libmodsecurity's.
 
-    bench/crs_benign.py [CHECKOUT] [--level 1] [--oracle] [--most 1500] [--show 942100] [--sentences FILE...]
+    bench/crs_benign.py [CHECKOUT] [--level 1] [--oracle] [--show 942100] [--count 932230...]
+        [--most 1500] [--sentences FILE...] [--requests PATH...]
 
 Nothing is committed: the corpus is made of what is on the machine, the same each time. Sentences of Python's docs,
 of the packages' descriptions and of /usr/share/doc; request bodies from botocore's examples; addresses from packages'
@@ -10,7 +11,12 @@ Debian package's rules are used. It is text about software and clouds: more of i
 
 ``--sentences`` sends published sentences instead, each once in a query, as the rule set's own quantitative tests do
 (go-ftw): files of the Leipzig Corpora Collection (``NUMBER<tab>SENTENCE``) or of Universal Dependencies
-(``# text = SENTENCE``).
+(``# text = SENTENCE``). ``--requests`` sends whole requests that were recorded (``crs_requests.py`` says of which
+kinds).
+
+Ours looks at as much of a body as a web ACL does by default; each request that ours stops alone is printed. ``--count``
+has rules of ours count instead of scoring, and tells how many attacks of the rule set's own tests are then stopped.
+``--doubtful`` asks libmodsecurity, which takes most of the time, only of what ours stops.
 """
 
 from __future__ import annotations
@@ -33,13 +39,17 @@ from urllib.parse import quote, quote_plus, urlsplit
 import botocore
 
 sys.path.insert(0, str(Path(__file__).parent))
-from crs_tests import Case, oracle
+from crs_requests import requests
+from crs_tests import Case, cases, oracle
 from littoral.edge.waf.crs.program import Program
 from littoral.edge.waf.crs.ruleset import FOLDERS, Source
 from littoral.edge.waf.view import View
 from littoral.net.message import BytesBody, Headers, Peer, Request
 
 BLOCKED = 949110
+LIMIT = 0  # stands for INSPECTION_LIMIT, which is no rule of the rule set's
+INSPECTED = 16 * 1024  # bytes of a body that a web ACL looks at by default
+TELLING = (b"host", b"cookie", b"referer", b"content-type", b"user-agent")
 BROWSERS: list[dict[str, str]] = [
     {
         "user-agent": "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
@@ -199,46 +209,105 @@ def published(path: Path) -> Iterator[Case]:
 # ------------------------------------------------------------------------------------ the report
 
 
+class Ours:
+    """The rules of a group that match, and what stops the request: the score, or what a request may cost."""
+
+    def __init__(self, checkout: Path, level: int, counts: frozenset[int]) -> None:
+        self._program = Program(Source.open(checkout), level, quiet=counts)
+        self.counted = self._program.decisive | {BLOCKED}
+
+    def __call__(self, each: Case) -> set[int]:
+        outcome = self._program.judge(View(each.request, 0.0, 0, each.body[:INSPECTED], len(each.body) > INSPECTED))
+        return {LIMIT} if outcome.exhausted else set(self.counted.intersection(outcome.matched))
+
+
+def is_stopped(found: set[int]) -> bool:
+    return BLOCKED in found or LIMIT in found
+
+
+class Tally:
+    """``shown`` is the rule whose matches by one side only are printed; 1 stands for any."""
+
+    def __init__(self, shown: int) -> None:
+        self._shown = shown
+        self.sent: Counter[str] = Counter()
+        self.stopped: Counter[tuple[str, str]] = Counter()  # group and who
+        self.rules: Counter[tuple[int, str]] = Counter()
+
+    def note(self, each: Case, here: set[int], there: set[int] | None) -> None:
+        self.sent[each.group] += 1
+        theirs = there or set()
+        self.stopped[each.group, "ours"] += is_stopped(here)
+        self.stopped[each.group, "theirs"] += is_stopped(theirs)
+        if there is not None and is_stopped(here) and not is_stopped(there):
+            self.stopped[each.group, "ours alone"] += 1
+            print(f"ours alone, {sorted(here - {BLOCKED})}: {described(each)}")
+        for rule in (here if is_stopped(here) else set()) | (theirs if is_stopped(theirs) else set()):
+            who = "both" if rule in here and rule in theirs else "ours" if rule in here else "theirs"
+            self.rules[rule, who] += 1
+            if who != "both" and self._shown in {1, rule} and rule != BLOCKED:
+                print(f"{rule} {who}: {described(each)}")
+
+    def report(self) -> None:
+        for group in [*sorted(self.sent), ""]:
+            sent = self.sent[group] or self.sent.total()
+            counts = [
+                (who, sum(count for (of, by), count in self.stopped.items() if by == who and group in {of, ""}))
+                for who in ("ours", "theirs", "ours alone")
+            ]
+            told = ", ".join(f"{who} {count} ({100 * count / sent:.2f} %)" for who, count in counts)
+            print(f"{group or 'all':20} {sent:6} sent, stopped by {told}")
+        for rule in sorted({rule for rule, _ in self.rules if rule != BLOCKED}):
+            print(f"{rule}: " + ", ".join(f"{who} {self.rules[rule, who]}" for who in ("both", "ours", "theirs")))
+
+
+def described(each: Case) -> str:
+    request = each.request
+    headers = b" | ".join(b"%b: %b" % pair for pair in request.headers.raw if pair[0] in TELLING).decode("latin-1")
+    return f"{request.method} {request.target[:300]} {headers[:600]} {len(each.body)} {each.body[:300]!r}"
+
+
+def attacks_stopped(checkout: Path, ours: Ours) -> str:
+    attacks = [each for each in cases(checkout, "") if each.expected]
+    return (
+        f"{sum(is_stopped(ours(each)) for each in attacks)} of {len(attacks)} attacks of the rule set's tests stopped"
+    )
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkout", type=Path, nargs="?", default=FOLDERS[0])
     parser.add_argument("--level", type=int, default=1)
-    parser.add_argument("--most", type=int, default=1500)
+    parser.add_argument("--most", type=int, default=1500, help="texts; of recorded requests as many of each file")
     parser.add_argument("--oracle", action="store_true")
+    parser.add_argument("--doubtful", action="store_true", help="ask the oracle only of what ours stops")
     parser.add_argument("--show", type=int, default=0, help="print what only one side found by this rule; 1: by any")
     parser.add_argument("--sentences", type=Path, nargs="+", default=[], help="files of a public corpus")
+    parser.add_argument("--requests", type=Path, nargs="+", default=[], help="files or folders of recorded requests")
+    parser.add_argument("--count", type=int, nargs="+", default=[], help="rules that count instead of scoring (ours)")
     options = parser.parse_args()
-    every = [each for path in options.sentences for each in published(path)] or list(corpus(options.most))
-    program = Program(Source.open(options.checkout), options.level)
-    counted = program.decisive | {BLOCKED}
+    ours = Ours(options.checkout, options.level, frozenset(options.count))
     theirs = oracle(options.checkout, options.level, 5, {}) if options.oracle else None
     if options.oracle and theirs is None:
         print("libmodsecurity is not installed (PyPI, Linux x64 and Python 3.11)")
-    sent: Counter[str] = Counter(each.group for each in every)
-    blocked: Counter[str] = Counter()
-    rules: Counter[tuple[int, str]] = Counter()
-    stopped = Counter[str]()
-    for each in every:
-        here = counted.intersection(program.judge(View(each.request, 0.0, 0, each.body)).matched)
-        there = counted.intersection(theirs(each)) if theirs is not None else set()
-        blocked[each.group] += BLOCKED in here
-        stopped.update(who for who, found in (("ours", here), ("theirs", there)) if BLOCKED in found)
-        stopped["ours alone"] += BLOCKED in here and BLOCKED not in there
-        for rule in (here if BLOCKED in here else set()) | (there if BLOCKED in there else set()):
-            who = "both" if rule in here and rule in there else "ours" if rule in here else "theirs"
-            rules[rule, who] += 1
-            if who != "both" and options.show in {1, rule} and rule != BLOCKED:
-                cookie = dict(each.request.headers.raw).get(b"cookie", b"").decode()
-                print(f"{rule} {who}: {each.request.target[:200]} {cookie} {each.body[:300]!r}")
-    total = sum(sent.values())
-    for group in sorted(sent):
-        print(
-            f"{group:20} {sent[group]:6} sent, {blocked[group]:4} stopped ({100 * blocked[group] / sent[group]:.2f} %)"
-        )
-    for rule in sorted({rule for rule, _ in rules if rule != BLOCKED}):
-        print(f"{rule}: " + ", ".join(f"{who} {rules[rule, who]}" for who in ("both", "ours", "theirs")))
-    print(f"of {total}: " + ", ".join(f"{who} {count} ({100 * count / total:.2f} %)" for who, count in stopped.items()))
+    tally = Tally(options.show)
+    for each in chosen(options):
+        here = ours(each)
+        asked = theirs is not None and (is_stopped(here) or not options.doubtful)
+        tally.note(each, here, theirs(each) & ours.counted if theirs is not None and asked else None)
+    tally.report()
+    if options.count:
+        print(attacks_stopped(options.checkout, ours))
     return 0
+
+
+def chosen(options: argparse.Namespace) -> Iterator[Case]:
+    for path in options.sentences:
+        yield from published(path)
+    for path in options.requests:
+        yield from requests(path, options.most)
+    if not options.sentences and not options.requests:
+        yield from corpus(options.most)
 
 
 if __name__ == "__main__":
