@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from littoral.edge.waf import jsonbody
+from littoral.edge.waf.crs.bodies import content_of
 from littoral.edge.waf.crs.groups import LIMIT, Groups
 from littoral.edge.waf.crs.program import Program
 from littoral.edge.waf.crs.ruleset import NoRuleSet, Source
@@ -77,6 +78,26 @@ def test_what_is_no_json_or_too_deep_is_looked_at_as_text() -> None:
     for before in (b'{"a": 1, oops ', b"[" * 600):
         assert program().judge(view(before + b'"1\' UNION SELECT user, password FROM users -- "')).denied
     assert not program().judge(view(b'{"a": "fine"} and so on')).denied
+
+
+def test_json_that_is_longer_than_what_is_looked_at_is_still_json() -> None:
+    """Its quotes and braces are no code; the value that it is cut in is looked at as far as it goes."""
+
+    def said(body: bytes, *, is_cut: bool = True) -> list[bytes]:
+        return [
+            value for _, value in content_of(body, "application/json", lambda _units: None, is_cut=is_cut).arguments
+        ]
+
+    start = b'{"a": "x", "b": ['
+    for end, begun in ((b'"it\\"s', b'it"s'), (b"tr", b"tr"), (b"", b""), (b' "c",', b""), (b'"\\u00', b"\\u00")):
+        values = [b"x", b"c", begun] if b"c" in end else [b"x", begun]
+        assert said(start + end) == values
+        assert said(start + end, is_cut=False) == [*values[:-1], start + end]
+    for broken in (b'{"a": 1} and more', b'{"a": oops "', b'{"a": 1]', b"[" * 600):
+        assert said(broken)[-1] == broken
+    attack = b'{"a": "fine", "b": "1\' UNION SELECT user, password FROM users WHERE'
+    cut = View(request(attack), 0.0, 0, attack, truncated=True)
+    assert program().judge(cut).denied
 
 
 @settings(max_examples=40)

@@ -15,6 +15,7 @@ _TOKEN = re.compile(
     r'[ \t\r\n]*(?:(?P<string>"(?:[^"\\\x00-\x1f]|\\.)*")'
     r"|(?P<scalar>-?\d[\d.eE+-]*|true|false|null)|(?P<mark>[][{},:]))"
 )
+_BEGUN = re.compile(r'"(?:[^"\\\x00-\x1f]|\\.)*\\?|-|[a-z]*')
 MAX_DEPTH = 512
 
 
@@ -33,7 +34,12 @@ class Item:
 
 
 class Broken(Exception):
-    """The body stops being JSON here; what came before it is good."""
+    """The body stops being JSON here; what came before it is good. ``begun`` is what the last text, word or number says
+    so far, where the body only ends too early; else None."""
+
+    def __init__(self, begun: bytes | None = None) -> None:
+        super().__init__()
+        self.begun = begun
 
 
 def items(body: bytes) -> Iterator[Item]:
@@ -45,7 +51,7 @@ def items(body: bytes) -> Iterator[Item]:
         if found is None or reading.ended:
             if found is None and reading.ended and not text[at:].strip():
                 return
-            raise Broken
+            raise Broken if reading.ended else Broken(_begun(text[at:].lstrip()))
         at = found.end()
         if found.lastgroup == "mark":
             reading.mark(found["mark"])
@@ -101,6 +107,12 @@ class Reading:
 
 def _step(place: str | int) -> str:
     return "/" + place.replace("~", "~0").replace("/", "~1") if isinstance(place, str) else f"/{place}"
+
+
+def _begun(rest: str) -> bytes | None:
+    if not _BEGUN.fullmatch(rest):
+        return None
+    return _bytes(_string(rest + '"') if rest[:1] == '"' else rest)
 
 
 def _string(token: str) -> str:

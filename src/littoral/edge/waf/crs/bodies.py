@@ -43,8 +43,8 @@ def processor_of(content_type: str) -> str:
     return "JSON" if re.search(r"^application/(?:[a-z0-9.-]+\+)?json$", kind) else ""
 
 
-def content_of(body: bytes, content_type: str, spend: Spend) -> Content:
-    """Raises Exhausted."""
+def content_of(body: bytes, content_type: str, spend: Spend, *, is_cut: bool = False) -> Content:
+    """``is_cut``: there is more body than that. Raises Exhausted."""
     made = Content(processor_of(content_type))
     if not body:
         return made
@@ -53,7 +53,7 @@ def content_of(body: bytes, content_type: str, spend: Spend) -> Content:
     elif made.processor == "MULTIPART":
         _multipart(body, content_type, made)
     elif made.processor == "JSON":
-        _json(body, made, spend)
+        _json(body, made, spend, is_cut=is_cut)
     elif made.processor == "XML":
         _xml(body, made)
     return made
@@ -75,16 +75,18 @@ def _decoded(text: bytes) -> bytes:
     return unquote_to_bytes(text.replace(b"+", b" "))
 
 
-def _json(body: bytes, made: Content, spend: Spend) -> None:
-    """What is no JSON, or too deep, is looked at as one text as well: who reads it may be less strict."""
+def _json(body: bytes, made: Content, spend: Spend, *, is_cut: bool) -> None:
+    """What is no JSON, or too deep, is looked at as one text as well: who reads it may be less strict. What ends only
+    because no more of it is looked at has been read, up to the value that it ends in."""
     try:
         for item in jsonbody.items(body):
             if not item.is_key:
                 name = "json" + item.path.replace("/", ".")
                 spend(len(name) + A_LOOK)
                 made.arguments.append((name, item.text))
-    except jsonbody.Broken:
-        made.arguments.append(("json", body))
+    except jsonbody.Broken as broken:
+        whole = not is_cut or broken.begun is None
+        made.arguments.append(("json", body if whole else broken.begun or b""))
 
 
 def _xml(body: bytes, made: Content) -> None:

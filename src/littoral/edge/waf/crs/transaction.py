@@ -42,7 +42,8 @@ class Transaction:
     def content(self) -> Content:
         if self._content is None:
             kind = (self._view.header(b"content-type") or b"").decode("latin-1")
-            self._content = content_of(self._view.body, kind, self.spend)
+            view = self._view
+            self._content = content_of(view.body, kind, self.spend, is_cut=view.truncated)
         return self._content
 
     def values(self, target: Target) -> Values:
