@@ -1,6 +1,12 @@
-"""How quickly a folder gets into a bucket: small files a second, large files against a plain copy, and other clients.
+"""How quickly a folder gets into a bucket: small files a second, large files against their disk, and other clients.
+
+    .venv/bin/python bench/bench_transfer.py              # both; the second takes less than a minute
+    .venv/bin/python bench/bench_transfer.py large 8      # large files only, of 8 GB in all
 
 Place, transfer and peer are processes on this machine, so they share its processors; the ratios of one run count.
+Large files go into a region (HTTP) and into a box (TLS, sealed on its disk), out of the page cache, and are held
+against the same disk twice: a copy of the same files, each with fsync, which is what else one would do with them; and
+what the disk takes of writes past the page cache, as the place writes, with no file to read and nobody to talk to.
 """
 
 from __future__ import annotations
@@ -14,13 +20,22 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from littoral.box.manifest import KeyRange
 from littoral.drills.cpu import spent
+from littoral.drills.fieldbox import FieldBox
+from littoral.store import strides
+from littoral.store.embedded.past import NewFile
 from littoral.tour.places import PlaceProcess
 
 SMALL, SMALL_SIZE = 5000, 2048
-LARGE, LARGE_SIZE = 4, 128 * 1024 * 1024
+LARGE_SIZE = 128 * 1024 * 1024
+VOLUME = 4.0  # GB of large files
+AWS = 4  # of them go by ``aws s3 sync``
 RCLONE = {
     "TYPE": "s3",
     "PROVIDER": "Other",
@@ -31,70 +46,121 @@ RCLONE = {
 PORTS = ("--port", "0", "--mqtt-port", "off", "--mqtt-tls-port", "off")
 
 
-def main() -> None:
+def main(which: str = "", volume: float = VOLUME) -> None:
     folder = Path(tempfile.mkdtemp(prefix="littoral-bench-"))
-    region = PlaceProcess("bench", "region", folder / "region", PORTS, {})
+    env = {**os.environ, "XDG_STATE_HOME": str(folder)}
     try:
-        region.wait_ready()
-        _measure(folder, region)
+        with ExitStack() as cleanup:
+            region = PlaceProcess("bench", "region", folder / "region", PORTS, {})
+            cleanup.callback(region.stop)
+            region.wait_ready()
+            end = End(region, region.urls["api"], env | _keys(folder / "region"))
+            if which != "large":
+                _small(folder, end)
+            if which != "small":
+                _large(folder, end, _box(folder / "box", env, cleanup), round(volume * 1e9 / LARGE_SIZE))
     finally:
-        region.stop()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _measure(folder: Path, region: PlaceProcess) -> None:
-    url = region.urls["api"]
-    env = {**os.environ, **_keys(folder / "region"), "AWS_ENDPOINT_URL": url, "XDG_STATE_HOME": str(folder)}
-    env |= {f"RCLONE_CONFIG_HERE_{name}": value for name, value in RCLONE.items()} | {
-        "RCLONE_CONFIG_HERE_ENDPOINT": url
-    }
-    _small(folder, region, env)
-    large = _files(folder / "large", LARGE, LARGE_SIZE)
-    volume = LARGE * LARGE_SIZE / 1e6
-    for bucket in ("large-ours", "large-aws"):
-        _aws("s3", "mb", f"s3://{bucket}", env=env)
-    copied = _timed(lambda: _copy(large, folder / "copy"))
-    ours, place, client = _costs(region, lambda: _transfer(str(large), "s3://large-ours", url, env))
-    theirs = _timed(lambda: _sync(large, "s3://large-aws", env))
-    print(f"large files ({volume:.0f} MB):                 {volume / ours:8.0f} MB/s")
-    gigabytes = volume / 1000
-    print(f"  processor time a GB: place {place / gigabytes:.2f} s, client {client / gigabytes:.2f} s")
-    print(f"  copied and synced to the same disk:   {volume / copied:8.0f} MB/s, ratio {copied / ours:.2f}")
-    print(f"  aws s3 sync:                          {volume / theirs:8.0f} MB/s, ratio {theirs / ours:.1f}")
+@dataclass(frozen=True, slots=True)
+class End:
+    """Where files are sent."""
+
+    place: PlaceProcess
+    url: str
+    env: dict[str, str]  # of its clients
+    ca: tuple[str, ...] = ()  # their option
 
 
-def _small(folder: Path, region: PlaceProcess, env: dict[str, str]) -> None:
-    url = region.urls["api"]
+def _box(folder: Path, env: dict[str, str], cleanup: ExitStack) -> End:
+    """Unlocked."""
+    made = FieldBox(folder, "IMPORT", (KeyRange("large-ours"),), cleanup)
+    place, url = made.start(PORTS), made.unlock("--allow-swap")["api"]
+    keys = _named(made.manifest.access_key, made.manifest.secret_key, made.manifest.region)
+    return End(place, url, env | keys | {"AWS_CA_BUNDLE": str(made.ca)}, ("--ca", str(made.ca)))
+
+
+def _large(folder: Path, region: End, box: End, count: int) -> None:
+    large = _files(folder / "large", count, LARGE_SIZE)
+    gigabytes = count * LARGE_SIZE / 1e9
+    copied = gigabytes / _timed(lambda: _copy(large, folder / "copy"))
+    shutil.rmtree(folder / "copy")
+    taken = gigabytes / _timed(lambda: _write(folder / "written", count))
+    shutil.rmtree(folder / "written")
+    print(f"large files ({count} of {LARGE_SIZE / 1e6:.0f} MB, {gigabytes:.1f} GB)")
+    print(f"  {'copied, with fsync:':38}{copied * 1000:8.0f} MB/s")
+    print(f"  {'written past the page cache:':38}{taken * 1000:8.0f} MB/s")
+    for name, end in ("a region", region), ("a box (TLS, sealed)", box):
+        _aws("s3", "mb", "s3://large-ours", end=end)
+        took, place, client = _costs(end, partial(_transfer, str(large), "s3://large-ours", end))
+        rate = gigabytes / took
+        print(
+            f"  {f'littoral box transfer into {name}:':38}{rate * 1000:8.0f} MB/s; "
+            f"{rate / copied:.2f} of the copy, {rate / taken:.2f} of what is written; "
+            f"processor time a GB: place {place / gigabytes:.2f} s, client {client / gigabytes:.2f} s"
+        )
+    _aws("s3", "mb", "s3://large-aws", end=region)
+    some = _some(large, folder / "some", AWS)
+    theirs = AWS * LARGE_SIZE / 1e6 / _timed(lambda: _sync(some, "s3://large-aws", region))
+    print(f"  {f'aws s3 sync into a region, {AWS} of them:':38}{theirs:8.0f} MB/s")
+
+
+def _some(source: Path, target: Path, count: int) -> Path:
+    """The first of them, linked."""
+    target.mkdir()
+    for file in sorted(file for file in source.rglob("*") if file.is_file())[:count]:
+        (target / file.name).hardlink_to(file)
+    return target
+
+
+def _write(folder: Path, count: int) -> None:
+    """As many bytes as ``_files`` has, each stride of which is another; durable."""
+    folder.mkdir()
+    room = [strides.take() for _ in range(64)]
+    for stride in room:
+        stride[:] = os.urandom(strides.STRIDE)
+    for number in range(count):
+        file = NewFile(folder / str(number))
+        for at in range(LARGE_SIZE // strides.STRIDE):
+            file.write(room[at % len(room)])
+        file.sync()
+        file.close()
+
+
+def _small(folder: Path, end: End) -> None:
     small = _files(folder / "small", SMALL, SMALL_SIZE)
     for bucket in ("small-ours", "small-again", "small-aws", "small-rclone"):
-        _aws("s3", "mb", f"s3://{bucket}", env=env)
+        _aws("s3", "mb", f"s3://{bucket}", end=end)
 
     def told(name: str, work: Callable[[], None]) -> float:
-        took, place, client = _costs(region, work)
+        took, place, client = _costs(end, work)
         costs = f"processor time each: place {place / SMALL * 1e6:4.0f} µs, client {client / SMALL * 1e6:4.0f} µs"
-        print(f"  {name:38}{SMALL / took:8.0f} a second; {costs}")
+        print(f"  {name:38}{SMALL / took:8.0f} a second; {costs}", flush=True)
         return took
 
     print(f"small files ({SMALL} of {SMALL_SIZE} bytes)")
-    ours = told("littoral box transfer:", lambda: _transfer(str(small), "s3://small-ours", url, env))
-    told("the same of nothing but its start:", lambda: _transfer(str(_empty(folder)), "s3://small-ours", url, env))
-    told("from a bucket, as import and export:", lambda: _transfer("s3://small-ours", "s3://small-again", url, env))
+    ours = told("littoral box transfer:", lambda: _transfer(str(small), "s3://small-ours", end))
+    told("the same of nothing but its start:", lambda: _transfer(str(_empty(folder)), "s3://small-ours", end))
+    told("from a bucket, as import and export:", lambda: _transfer("s3://small-ours", "s3://small-again", end))
     theirs = {
-        "cp -r and sync": told("cp -r and sync:", lambda: _copied(small, folder / "small-copy", env)),
-        "aws s3 sync": told("aws s3 sync:", lambda: _sync(small, "s3://small-aws", env)),
+        "cp -r and sync": told("cp -r and sync:", lambda: _copied(small, folder / "small-copy", end.env)),
+        "aws s3 sync": told("aws s3 sync:", lambda: _sync(small, "s3://small-aws", end)),
     }
     if shutil.which("rclone"):
         words = ["rclone", "copy", "--transfers", "16", str(small), "here:small-rclone"]
-        plain = {name: value for name, value in env.items() if name != "AWS_CA_BUNDLE"}  # with it rclone does not start
-        theirs["rclone"] = told("rclone copy, 16 at once:", lambda: _run(words, plain))
+        told_it = {f"RCLONE_CONFIG_HERE_{name}": value for name, value in (RCLONE | {"ENDPOINT": end.url}).items()}
+        env = end.env | told_it
+        env.pop("AWS_CA_BUNDLE", None)  # with it rclone does not start
+        theirs["rclone"] = told("rclone copy, 16 at once:", lambda: _run(words, env))
     print("  ratios of their times to ours: " + ", ".join(f"{name} {took / ours:.1f}" for name, took in theirs.items()))
 
 
-def _costs(region: PlaceProcess, work: Callable[[], None]) -> tuple[float, float, float]:
+def _costs(end: End, work: Callable[[], None]) -> tuple[float, float, float]:
     """Seconds that it takes, and those of processors: the place's and its clients'."""
-    before = spent(region.pid), _children()
+    before = spent(end.place.pid), _children()
     took = _timed(work)
-    place, client = (after - began for after, began in zip((spent(region.pid), _children()), before, strict=True))
+    place, client = (after - began for after, began in zip((spent(end.place.pid), _children()), before, strict=True))
     return took, place, client
 
 
@@ -115,11 +181,11 @@ def _keys(place: Path) -> dict[str, str]:
     kept = configparser.ConfigParser()
     kept.read(place / "credentials")
     own = kept["default"]
-    return {
-        "AWS_ACCESS_KEY_ID": own["aws_access_key_id"],
-        "AWS_SECRET_ACCESS_KEY": own["aws_secret_access_key"],
-        "AWS_DEFAULT_REGION": own["region"],
-    }
+    return _named(own["aws_access_key_id"], own["aws_secret_access_key"], own["region"])
+
+
+def _named(access: str, secret: str, region: str) -> dict[str, str]:
+    return {"AWS_ACCESS_KEY_ID": access, "AWS_SECRET_ACCESS_KEY": secret, "AWS_DEFAULT_REGION": region}
 
 
 def _timed(work: Callable[[], None]) -> float:
@@ -134,20 +200,20 @@ def _empty(folder: Path) -> Path:
     return made
 
 
-def _transfer(source: str, bucket: str, url: str, env: dict[str, str]) -> None:
-    _run([sys.executable, "-m", "littoral", "box", "transfer", source, bucket, "--endpoint", url], env)
+def _transfer(source: str, bucket: str, end: End) -> None:
+    _run([sys.executable, "-m", "littoral", "box", "transfer", source, bucket, "--endpoint", end.url, *end.ca], end.env)
 
 
 def _copied(source: Path, target: Path, env: dict[str, str]) -> None:
     _run(["sh", "-c", 'cp -r "$0" "$1" && sync -f "$1"', str(source), str(target)], env)
 
 
-def _sync(folder: Path, bucket: str, env: dict[str, str]) -> None:
-    _aws("s3", "sync", "--only-show-errors", str(folder), bucket, env=env)
+def _sync(folder: Path, bucket: str, end: End) -> None:
+    _aws("s3", "sync", "--only-show-errors", str(folder), bucket, end=end)
 
 
-def _aws(*words: str, env: dict[str, str]) -> None:
-    _run([sys.executable, "-m", "awscli", *words], env)
+def _aws(*words: str, end: End) -> None:
+    _run([sys.executable, "-m", "awscli", *words, "--endpoint-url", end.url], end.env)
 
 
 def _run(command: list[str], env: dict[str, str]) -> None:
@@ -166,4 +232,4 @@ def _copy(source: Path, target: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1] if sys.argv[1:] else "", float(sys.argv[2]) if sys.argv[2:] else VOLUME)

@@ -10,11 +10,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import random
 import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -26,19 +24,15 @@ import boto3
 from botocore.config import Config
 from rich.console import Console
 
-from littoral.box import volume
-from littoral.box.issuing import drafted
-from littoral.box.manifest import KeyRange, Manifest, new_code, seal
+from littoral.box.manifest import KeyRange, Manifest
 from littoral.box.transfer.report import entries, stated_in
 from littoral.box.transfer.sums import CRC64, SHA256, Sum, sum_of
 from littoral.drills.cablepull.cable import Cable
 from littoral.drills.cablepull.run import Running
+from littoral.drills.fieldbox import FieldBox
 from littoral.drills.frame import Report
-from littoral.net.pki import Authority
 from littoral.tour.findings import Findings
-from littoral.tour.places import PlaceError, PlaceProcess
 
-JOB: Final = "JID00000000-0000-4000-8000-000000000001"
 PORTS: Final = ("--port", "0", "--mqtt-port", "off", "--mqtt-tls-port", "off")
 BUCKET: Final = "records"
 KINDS: Final = ("cut", "half open", "killed")
@@ -107,37 +101,13 @@ class CablePull:
 
     def _box(self) -> tuple[Manifest, str]:
         """A box that is unlocked, and its S3 endpoint."""
-        region, now, code = Authority.create("Littoral region"), time.time(), new_code()
-        ranges = (KeyRange(BUCKET),)
-        manifest = drafted(JOB, "IMPORT", ranges, "us-east-1", "000000000000", now, now + 86400)
-        file = seal(manifest, code, region.certificate_pem.decode(), region.sign)
-        (self._folder / "manifest").write_bytes(file)
-        (self._folder / "ca.pem").write_text(manifest.authority_certificate)
-        volume.prepare(self._folder / "disk", file, now)
-        box = PlaceProcess("box", "box", self._folder / "disk", PORTS, {})
-        self._cleanup.callback(box.stop)
-        box.wait_ready()
-        words = ("unlock", "--manifest", str(self._folder / "manifest"), "--allow-swap")
-        self._littoral(*words, code=code)
-        told = json.loads(self._littoral("status", "--json", code=code))
-        url = str(told["listeners"]["api"])
-        s3 = self._client(manifest, url)
+        box = FieldBox(self._folder, "IMPORT", (KeyRange(BUCKET),), self._cleanup)
+        box.start(PORTS)
+        url, self._ca = box.unlock("--allow-swap")["api"], box.ca
+        s3 = self._client(box.manifest, url)
         if BUCKET not in {one["Name"] for one in s3.list_buckets()["Buckets"]}:
             s3.create_bucket(Bucket=BUCKET)
-        return manifest, url
-
-    def _littoral(self, *words: str, code: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "littoral", "box", *words, "--data-dir", str(self._folder / "disk")],
-            env={**os.environ, "BOX_UNLOCK_CODE": code},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        if done.returncode != 0:
-            raise PlaceError(f"littoral box {words[0]}: {done.stderr}")
-        return done.stdout
+        return box.manifest, url
 
     def _client(self, manifest: Manifest, url: str) -> Any:
         return boto3.client(
@@ -146,7 +116,7 @@ class CablePull:
             region_name="us-east-1",
             aws_access_key_id=manifest.access_key,
             aws_secret_access_key=manifest.secret_key,
-            verify=str(self._folder / "ca.pem"),
+            verify=str(self._ca),
             config=Config(s3={"addressing_style": "path"}, max_pool_connections=8),
         )
 
@@ -154,7 +124,7 @@ class CablePull:
 
     def _transfer(self, manifest: Manifest, port: int) -> Running:
         words = [str(self._files), f"s3://{BUCKET}", "--endpoint", f"https://127.0.0.1:{port}"]
-        words += ["--ca", str(self._folder / "ca.pem"), "--patience", "3", "--report", str(self._folder / "report")]
+        words += ["--ca", str(self._ca), "--patience", "3", "--report", str(self._folder / "report")]
         env = {
             "AWS_ACCESS_KEY_ID": manifest.access_key,
             "AWS_SECRET_ACCESS_KEY": manifest.secret_key,
