@@ -46,6 +46,7 @@ from littoral.drills.aside import weigh
 from servers import HOST, cpu, ports, started
 
 BEFORE, DURING, AFTER = 5.0, 20.0, 8.0
+READY = 5.0  # seconds in which the attackers' interpreters start
 RATE = 50  # requests a second of the good client
 GOOD = 0.050  # seconds
 LOST = 3.0  # seconds after which the good client gives a request up
@@ -208,6 +209,13 @@ if shutil.which("ab"):
     ATTACKS["ab"] = ab
 
 
+def attack(kind: str, port: int, begun: float) -> None:
+    """From the moment that was said until the flood ends: eight interpreters that share a core begin late."""
+    begin = BEFORE if kind == "slowloris" else BEFORE + 2.0
+    time.sleep(max(0.0, begun + begin - time.monotonic()))
+    ATTACKS[kind](port, begun + BEFORE + DURING)
+
+
 # -------------------------------------------------------------------------------------------- the good client
 
 
@@ -316,7 +324,7 @@ def plot(samples: list[tuple[float, float]], file: Path) -> None:
 def main() -> int:
     if len(sys.argv) > 2 and sys.argv[1] in ATTACKS:
         os.nice(5)  # what is measured is the edge, not who of the others gets their core
-        ATTACKS[sys.argv[1]](int(sys.argv[2]), time.monotonic() + DURING)
+        attack(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]))
         return 0
     file = Path(sys.argv[sys.argv.index("--plot") + 1]) if "--plot" in sys.argv else None
     first = "--first" in sys.argv
@@ -332,14 +340,11 @@ def main() -> int:
         ):  # what others run is neither flood nor edge; not in real time, in which the kernel's own threads starve
             for pid, priority in ((edge.pid, -15), (behind.pid, -15), (os.getpid(), -20)):
                 weigh(pid, priority)
-        here = Path(__file__).resolve()
-        attackers = [
-            f"sleep {BEFORE if kind == 'slowloris' else BEFORE + 2:g}; exec {sys.executable} {here} {kind} {port}"
-            for kind in ATTACKS
-        ]
-        for line in attackers:
-            process = running.enter_context(subprocess.Popen(["taskset", "-c", "1", "sh", "-c", line]))
-            running.callback(process.terminate)
+        begun = time.monotonic() + READY
+        for kind in ATTACKS:
+            command = [sys.executable, str(Path(__file__).resolve()), kind, str(port), str(begun)]
+            running.enter_context(started(command, 1))
+        time.sleep(max(0.0, begun - time.monotonic()))
         used = cpu(edge.pid)
         samples = asyncio.run(drill(port))
         share = show(samples)

@@ -27,6 +27,7 @@ class Gate:
     def __init__(self, refused: str = "") -> None:
         self.refused = refused
         self.open: Counter[str] = Counter()
+        self.out: Counter[str] = Counter()
         self.seen = 0
 
     def arrives(self, host: str) -> bool:
@@ -38,6 +39,10 @@ class Gate:
 
     def leaves(self, host: str) -> None:
         self.open[host] -= 1
+
+    def crowded_out(self, host: str) -> None:
+        self.out[host] += 1
+        self.leaves(host)
 
     async def empty(self) -> None:
         async with asyncio.timeout(20):

@@ -33,6 +33,7 @@ SAY = 10.0  # seconds between two lines of the log about one reason
 MAX_CLIENTS = 8192
 FADE = 0.95  # of two clients one is forgotten after a second and a half
 LOCATION = 1000  # requests of another location between two looks
+WAITING = "client-waiting"  # too many connections wait to be served, and of this client's the most
 LABEL = "LimitExceeded from cloudfront"
 
 
@@ -95,6 +96,11 @@ class Guard:
 
     def leaves(self, host: str) -> None:
         self.shield.leaves(client_of(host))
+
+    def crowded_out(self, host: str) -> None:
+        client = client_of(host)
+        self.shield.leaves(client)
+        self.refuses(client, WAITING)
 
     # requests
 

@@ -1,9 +1,13 @@
 """Accepting connections one by one, so that a gate may refuse one before anything is made for it.
 
-Owns: listening sockets, how many are accepted in a turn of the loop and what happens when descriptors run out. Knows
-no protocol and no limits: a ``Gate`` decides by the address alone. What it refuses is reset at once, which costs three
-system calls and keeps the kernel's queue short; who is refused all the time is not heard for a while (``silence``).
-What it lets in gets a transport of ours (``transport``, ``secure``).
+Owns: listening sockets, who is next of those that were accepted, and what happens when descriptors run out. Knows no
+protocol and no limits: a ``Gate`` decides by the address alone. What it refuses is reset at once, which costs three
+system calls; who is refused all the time is not heard for a while (``silence``). What it lets in gets a transport of
+ours (``transport``, ``secure``).
+
+The kernel's queue is first come, first served: behind a flood of connections a client waits for all of them. So it is
+emptied in each turn of the loop, which costs little, and the waiting is done here, where who comes seldom goes first
+(``protocols.shield.FairQueue``); who has gone meanwhile costs no more than being forgotten.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ import os
 import socket
 import ssl
 import struct
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
@@ -23,11 +28,12 @@ from littoral.net.hello import Looks
 from littoral.net.secure import TlsTransport
 from littoral.net.silence import LOOK, Silence
 from littoral.net.transport import SocketTransport, Turns
-from littoral.protocols.shield import client_of
+from littoral.protocols.shield import FairQueue, client_of
 
 log = logging.getLogger("littoral.net")
 
-A_TURN = 64  # connections accepted before others of the loop have their turn
+A_TURN = 0.003  # seconds of accepting, and of serving what was accepted, before others of the loop have their turn
+ROOM = 4096  # connections that wait here
 PAUSE = 0.2  # seconds without accepting when there is no descriptor left
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing resets, and leaves nothing behind
 _EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
@@ -40,6 +46,9 @@ class Gate(Protocol):
 
     def leaves(self, host: str) -> None: ...
 
+    def crowded_out(self, host: str) -> None:
+        """A connection that arrived leaves unserved: too many wait, and of its client's the most."""
+
 
 class Everybody:
     """The gate of a listener that has none."""
@@ -50,6 +59,9 @@ class Everybody:
     def leaves(self, host: str) -> None:
         """Nobody counts."""
 
+    def crowded_out(self, host: str) -> None:
+        """Nobody is: who does not fit in waits in the kernel's queue."""
+
 
 class Acceptor:
     """Serves ``factory`` on listening sockets."""
@@ -58,7 +70,7 @@ class Acceptor:
         self,
         sockets: list[socket.socket],
         factory: Callable[[], asyncio.Protocol],
-        gate: Gate,
+        gate: Gate | None,
         tls: ssl.SSLContext | None,
         exhausted: Callable[[], object],
         looks: Looks | None = None,
@@ -68,7 +80,10 @@ class Acceptor:
         ``looks`` says so, fingerprints are taken of clients that speak TLS. ``plain`` is the transport without TLS."""
         self.sockets = sockets
         self._factory = factory
-        self._gate = gate
+        self._gate = Everybody() if gate is None else gate
+        self._refusing = gate is not None
+        self._waiting: FairQueue[tuple[socket.socket, Any]] = FairQueue()
+        self._serving = False  # those who wait have a turn to come
         self._tls = tls
         self._exhausted = exhausted
         self._looks = looks
@@ -83,7 +98,19 @@ class Acceptor:
             self._loop.add_reader(each.fileno(), self._readable, each)
 
     def _readable(self, listening: socket.socket) -> None:
-        for taken in range(A_TURN):
+        self._accept(listening)
+        if len(self._waiting) > ROOM:
+            for _, (accepted, address) in self._waiting.cut(ROOM - ROOM // 8):
+                self._gate.crowded_out(_host(address))
+                self._reset(accepted, _host(address))
+        if not self._serving:
+            self._serve()
+
+    def _accept(self, listening: socket.socket) -> None:
+        """All that wait in the kernel's queue, so far as there is time."""
+        end = time.monotonic() + A_TURN
+        taken = False
+        while time.monotonic() < end and (self._refusing or len(self._waiting) < ROOM):
             try:
                 accepted, address = listening.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -94,14 +121,29 @@ class Acceptor:
                 if not taken:  # the kernel wants a descriptor before it looks whether anybody waits
                     self._rest(listening, problem)
                 return
-            host = address[0] if isinstance(address, tuple) else ""
+            taken = True
+            host = _host(address)
             if self._gate.arrives(host):
-                self._adopt(accepted, address, host)
+                self._waiting.add(client_of(host), (accepted, address))
             else:
-                accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-                accepted.close()
-                if self._silence.refused(client_of(host), self._loop.time()):
-                    self._look()
+                self._reset(accepted, host)
+
+    def _reset(self, accepted: socket.socket, host: str) -> None:
+        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        accepted.close()
+        if self._silence.refused(client_of(host), self._loop.time()):
+            self._look()
+
+    def _serve(self) -> None:
+        end = time.monotonic() + A_TURN
+        while self._waiting and not self._closed:
+            _, (accepted, address) = self._waiting.take()
+            self._adopt(accepted, address, _host(address))
+            if time.monotonic() >= end:
+                break
+        self._serving = bool(self._waiting) and not self._closed
+        if self._serving:
+            self._loop.call_soon(self._serve)
 
     def _look(self) -> None:
         """Who is refused all the time is not heard at all for a while."""
@@ -117,6 +159,9 @@ class Acceptor:
 
     def _adopt(self, accepted: socket.socket, address: Any, host: str) -> None:
         try:
+            gone_already = accepted.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if gone_already:
+                raise OSError(gone_already, os.strerror(gone_already))
             accepted.setblocking(False)
             if self._tls is None:
                 transport = self._plain(self._turns, accepted, address)
@@ -148,8 +193,16 @@ class Acceptor:
         for each in self.sockets:
             self._loop.remove_reader(each.fileno())
             each.close()
+        while self._waiting:
+            _, (accepted, address) = self._waiting.take()
+            self._gate.leaves(_host(address))
+            accepted.close()
         for transport in list(self._handshakes):
             transport.abort()
+
+
+def _host(address: Any) -> str:
+    return address[0] if isinstance(address, tuple) else ""  # a Unix socket has none
 
 
 def bound(host: str, port: int, backlog: int, reuse_port: bool = False) -> list[socket.socket]:

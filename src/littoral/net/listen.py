@@ -20,7 +20,7 @@ from collections.abc import Callable
 from email.utils import formatdate
 from pathlib import Path
 
-from littoral.net.accepting import Acceptor, Everybody, Gate, bound
+from littoral.net.accepting import Acceptor, Gate, bound
 from littoral.net.connection import HttpConnection
 from littoral.net.crowd import Crowd
 from littoral.net.hello import Looks
@@ -120,7 +120,7 @@ async def listen_http(
         sock.setblocking(False)
         sock.listen(backlog)
         sockets = [sock]
-    acceptor = Acceptor(sockets, service.connection, gate or Everybody(), tls, service.shed, looks)
+    acceptor = Acceptor(sockets, service.connection, gate, tls, service.shed, looks)
     return HttpListener(acceptor, service)
 
 
@@ -154,7 +154,7 @@ async def listen_stream(
 ) -> Listener:
     """Serve any protocol on an address. Raises PortInUse."""
     sockets = _bound(host, port, Limits().backlog, reuse_port)
-    return Listener(Acceptor(sockets, factory, Everybody(), tls, _nothing_to_close))
+    return Listener(Acceptor(sockets, factory, None, tls, _nothing_to_close))
 
 
 def _nothing_to_close() -> None:

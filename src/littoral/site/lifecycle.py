@@ -78,7 +78,7 @@ def settle() -> None:
     """What has been loaded stays, and what requests leave behind is mostly not in cycles: look through everything
     seldom. A look at all of a cache and its connections takes 100 ms, in which nobody is answered."""
     gc.freeze()
-    gc.set_threshold(10_000, 20, 500)
+    gc.set_threshold(2_000, 10, 5_000)
 
 
 async def _live(settings: Settings, build: Build) -> int:

@@ -3,7 +3,8 @@
 from littoral.protocols.shield.buckets import Buckets
 from littoral.protocols.shield.clients import client_of
 from littoral.protocols.shield.contributors import Contributors
+from littoral.protocols.shield.fairqueue import FairQueue
 from littoral.protocols.shield.shield import ClientLimits, Shield
 from littoral.protocols.shield.turnstile import Turnstile
 
-__all__ = ["Buckets", "ClientLimits", "Contributors", "Shield", "Turnstile", "client_of"]
+__all__ = ["Buckets", "ClientLimits", "Contributors", "FairQueue", "Shield", "Turnstile", "client_of"]

@@ -85,6 +85,9 @@ class Crossing:
     def leaves(self, host: str) -> None:
         self._guard.leaves(host)
 
+    def crowded_out(self, host: str) -> None:
+        self._guard.crowded_out(host)
+
     # viewers
 
     def passes(self, viewer: Viewer, size: int) -> bool:
