@@ -9,6 +9,8 @@ import random
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,7 +20,7 @@ import apsw
 import pytest
 
 from littoral.edge.cache import Cache, Entry, Key
-from littoral.edge.rows import Rows, erase
+from littoral.edge.rows import Rows, committed, erase
 from littoral.net.message import FileSlice, Headers, Response
 from tests.edge.place import Edge, answer, cache_policy, edge
 
@@ -306,3 +308,38 @@ async def test_what_is_fresh_for_a_moment_is_not_written(place: Edge) -> None:
     await place.get("/a")
     await place.pipeline.cache.disk.settled()
     assert len(place.pipeline.cache.disk) == 0
+
+
+def test_while_a_commit_waits_for_the_disk_other_threads_run(tmp_path: Path) -> None:
+    """What it waits for here is another thread, which can only end its own transaction if it runs meanwhile."""
+    reading, writing = (apsw.Connection(str(tmp_path / "a.sqlite")) for _ in range(2))
+    writing.execute("CREATE TABLE t (a); INSERT INTO t VALUES (1)")
+    writing.set_busy_timeout(5_000)
+    reading.execute("BEGIN; SELECT a FROM t").fetchall()
+    committing = threading.Event()
+
+    def end() -> None:
+        committing.wait()
+        time.sleep(0.05)  # the commit has begun to wait
+        reading.execute("COMMIT")
+
+    other = threading.Thread(target=end)
+    other.start()
+    try:
+        with committed(writing):
+            writing.execute("INSERT INTO t VALUES (2)")
+            committing.set()
+    finally:
+        committing.set()
+        other.join()
+    assert writing.execute("SELECT count(*) FROM t").fetchall() == [(2,)]
+
+
+def test_what_fails_in_a_transaction_is_taken_back(tmp_path: Path) -> None:
+    db = apsw.Connection(str(tmp_path / "a.sqlite"))
+    db.execute("CREATE TABLE t (a)")
+    with pytest.raises(KeyError), committed(db):
+        db.execute("INSERT INTO t VALUES (1)")
+        raise KeyError
+    assert not db.in_transaction
+    assert db.execute("SELECT count(*) FROM t").fetchall() == [(0,)]

@@ -6,14 +6,16 @@ import asyncio
 import resource
 import socket
 import ssl
+import struct
 from collections import Counter
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
+from littoral.net import accepting
 from littoral.net.listen import PortInUse, listen_http
-from littoral.net.message import Response
+from littoral.net.message import Request, Response
 from littoral.net.pki import Authority
 from littoral.net.tls import server_context
 from tests.net.wire import serving, wire
@@ -132,3 +134,96 @@ async def test_without_descriptors_idle_connections_make_room() -> None:
             for one in (*idle, late):
                 one.close()
         assert listener.service.refusals["shed-idle"] >= 1
+
+
+async def test_a_visitor_does_not_wait_behind_a_flood_of_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All have come before the loop looks: the kernel's queue would give them in the order of their coming."""
+    monkeypatch.setattr(accepting, "ACCEPTING", 10.0)
+    monkeypatch.setattr(accepting, "SERVING", 0.0)  # one a turn
+    asked: list[str] = []
+
+    def handle(request: Request) -> Response:
+        asked.append(request.peer.host)
+        return Response(200)
+
+    async with serving(handle, gate=Gate()) as listener:
+        flood = [opened(listener.port, "127.0.0.8") for _ in range(600)]
+        visitor = opened(listener.port, "127.0.0.9")
+        async with asyncio.timeout(20):
+            while len(asked) < 601:
+                await asyncio.sleep(0)
+        for one in (*flood, visitor):
+            one.close()
+    assert asked.index("127.0.0.9") < 5
+
+
+async def test_who_has_gone_before_its_turn_costs_nothing_more() -> None:
+    gate = Gate()
+    async with serving(lambda request: Response(200), gate=gate) as listener:
+        for _ in range(30):
+            one = opened(listener.port, "127.0.0.8")
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            one.close()
+        with opened(listener.port, "127.0.0.9"):
+            async with asyncio.timeout(20):
+                while gate.open["127.0.0.9"] == 0:
+                    await asyncio.sleep(0)
+            assert gate.open["127.0.0.8"] == 0
+            assert len(listener.service) == 1
+
+
+async def test_whoever_has_the_most_waiting_is_crowded_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accepting, "ROOM", 64)
+    monkeypatch.setattr(accepting, "SERVING", 0.0)  # one a turn
+    gate = Gate()
+    async with serving(lambda request: Response(200), gate=gate) as listener:
+        flood = [opened(listener.port, "127.0.0.8") for _ in range(200)]
+        async with wire(listener.port, local_addr=("127.0.0.9", 0)) as visitor:
+            visitor.send(GET)
+            assert (await visitor.reply()).status == 200
+        async with asyncio.timeout(20):
+            while gate.open["127.0.0.9"]:
+                await asyncio.sleep(0.005)
+        assert gate.out["127.0.0.8"] >= 100
+        assert set(+gate.out) == {"127.0.0.8"}
+        for one in flood:
+            one.close()
+        await gate.empty()
+
+
+async def test_without_a_gate_nobody_is_crowded_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accepting, "ROOM", 16)
+    monkeypatch.setattr(accepting, "SERVING", 0.0)
+    asked: list[str] = []
+
+    def handle(request: Request) -> Response:
+        asked.append(request.peer.host)
+        return Response(200)
+
+    async with serving(handle) as listener:
+        many = [opened(listener.port, "127.0.0.8") for _ in range(100)]
+        async with asyncio.timeout(20):
+            while len(asked) < 100:
+                await asyncio.sleep(0.005)
+        for one in many:
+            one.close()
+
+
+async def test_who_still_waits_leaves_when_the_listener_closes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accepting, "SERVING", 0.0)
+    gate = Gate()
+    async with serving(lambda request: Response(200), gate=gate) as listener:
+        many = [opened(listener.port, "127.0.0.8") for _ in range(50)]
+        async with asyncio.timeout(20):
+            while gate.seen < 50:
+                await asyncio.sleep(0)
+    await gate.empty()
+    for one in many:
+        one.close()
+
+
+def opened(port: int, source: str) -> socket.socket:
+    """A connection that has asked; nobody has looked at it yet."""
+    one = socket.create_connection(("127.0.0.1", port), source_address=(source, 0))
+    one.send(GET)
+    return one

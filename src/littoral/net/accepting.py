@@ -26,13 +26,14 @@ from typing import Any, Protocol
 
 from littoral.net.hello import Looks
 from littoral.net.secure import TlsTransport
-from littoral.net.silence import LOOK, Silence
+from littoral.net.silence import GONE, LOOK, Silence
 from littoral.net.transport import SocketTransport, Turns
 from littoral.protocols.shield import FairQueue, client_of
 
 log = logging.getLogger("littoral.net")
 
-A_TURN = 0.003  # seconds of accepting, and of serving what was accepted, before others of the loop have their turn
+ACCEPTING = 0.01  # seconds of accepting at most, in a turn of the loop: seldom needed
+SERVING = 0.003  # seconds of making something of what was accepted, before others of the loop have their turn
 ROOM = 4096  # connections that wait here
 PAUSE = 0.2  # seconds without accepting when there is no descriptor left
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing resets, and leaves nothing behind
@@ -108,7 +109,7 @@ class Acceptor:
 
     def _accept(self, listening: socket.socket) -> None:
         """All that wait in the kernel's queue, so far as there is time."""
-        end = time.monotonic() + A_TURN
+        end = time.monotonic() + ACCEPTING
         taken = False
         while time.monotonic() < end and (self._refusing or len(self._waiting) < ROOM):
             try:
@@ -123,19 +124,26 @@ class Acceptor:
                 return
             taken = True
             host = _host(address)
-            if self._gate.arrives(host):
-                self._waiting.add(client_of(host), (accepted, address))
-            else:
+            if not self._gate.arrives(host):
                 self._reset(accepted, host)
+            elif _gone(accepted):
+                self._gate.leaves(host)
+                accepted.close()
+                self._unwelcome(host, GONE)
+            else:
+                self._waiting.add(client_of(host), (accepted, address))
 
     def _reset(self, accepted: socket.socket, host: str) -> None:
         accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         accepted.close()
-        if self._silence.refused(client_of(host), self._loop.time()):
+        self._unwelcome(host)
+
+    def _unwelcome(self, host: str, times: int = 1) -> None:
+        if self._silence.refused(client_of(host), self._loop.time(), times):
             self._look()
 
     def _serve(self) -> None:
-        end = time.monotonic() + A_TURN
+        end = time.monotonic() + SERVING
         while self._waiting and not self._closed:
             _, (accepted, address) = self._waiting.take()
             self._adopt(accepted, address, _host(address))
@@ -159,9 +167,8 @@ class Acceptor:
 
     def _adopt(self, accepted: socket.socket, address: Any, host: str) -> None:
         try:
-            gone_already = accepted.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if gone_already:
-                raise OSError(gone_already, os.strerror(gone_already))
+            if _gone(accepted):
+                raise ConnectionResetError
             accepted.setblocking(False)
             if self._tls is None:
                 transport = self._plain(self._turns, accepted, address)
@@ -199,6 +206,11 @@ class Acceptor:
             accepted.close()
         for transport in list(self._handshakes):
             transport.abort()
+
+
+def _gone(accepted: socket.socket) -> bool:
+    """Whether the other side has reset it."""
+    return accepted.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
 
 
 def _host(address: Any) -> str:

@@ -19,8 +19,9 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Network, NetmaskValueE
 
 LOOK = 0.1  # seconds between two looks
 OFTEN = 20  # refusals between two looks
+GONE = 4  # refusals that it counts for when a client resets a connection before anything was made for it
 FOR = 1.0  # seconds of silence
-MOST = 32  # clients of each family at once
+MOST, MOST_OF_SIX = 250, 60  # clients of each family at once: a step of the filter jumps over 255 others at most
 
 _ATTACH, _DETACH = 26, 27  # SO_ATTACH_FILTER, SO_DETACH_FILTER
 _NET = 0xFFF00000  # SKF_NET_OFF: from the head of the IP packet
@@ -42,9 +43,9 @@ class Silence:
     def __len__(self) -> int:
         return len(self._until)
 
-    def refused(self, client: str, now: float) -> bool:
+    def refused(self, client: str, now: float, times: int = 1) -> bool:
         """True: ``look`` is due."""
-        self._often[client] += 1
+        self._often[client] += times
         return now >= self._next
 
     def look(self, now: float) -> None:
@@ -99,7 +100,7 @@ def _numbers(clients: Iterable[str]) -> tuple[list[int], list[int]]:
                 four.append(int(IPv4Address(client)))
         except (AddressValueError, NetmaskValueError, ValueError):
             continue  # no address: a Unix socket has none
-    return four[:MOST], six[:MOST]
+    return four[:MOST], six[:MOST_OF_SIX]
 
 
 def _set(listening: socket.socket, program: Sequence[Step]) -> None:
