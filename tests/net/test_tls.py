@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import hashlib
 import os
 import ssl
@@ -202,6 +203,22 @@ def request_for(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> bytes:
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "device")])
     request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
     return request.public_bytes(serialization.Encoding.PEM)
+
+
+@pytest.mark.parametrize("ahead", [datetime.timedelta(days=9000), datetime.timedelta(days=-30)])
+def test_no_certificate_is_over_because_the_clock_is_behind_its_authority(ahead: datetime.timedelta) -> None:
+    """To an authority of tomorrow this machine's clock is one without a battery."""
+    now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "later")])
+    since, until = now + ahead, now + ahead + datetime.timedelta(days=9000)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 7, since, until)
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    made = Authority(builder.sign(key, hashes.SHA256()), key).issue_server(["localhost"], days=10)
+    found = x509.load_pem_x509_certificate(made.certificate)
+    begins = max(now, since)
+    assert begins - datetime.timedelta(days=1) <= found.not_valid_before_utc <= begins + datetime.timedelta(minutes=5)
+    lasts = found.not_valid_after_utc - begins
+    assert datetime.timedelta(days=10) <= lasts <= datetime.timedelta(days=10, minutes=5)
 
 
 def test_signing_requests(authority: Authority) -> None:

@@ -153,7 +153,8 @@ class Authority:
         purpose: x509.ObjectIdentifier,
         names: Sequence[str],
     ) -> bytes:
-        builder = _builder(subject, self._certificate.subject, public, days)
+        since = self._certificate.not_valid_before_utc
+        builder = _builder(subject, self._certificate.subject, public, days, since)
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         builder = builder.add_extension(_usage(sign_certificates=False), critical=True)
         builder = builder.add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
@@ -215,17 +216,24 @@ def _general_name(name: str) -> x509.GeneralName:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePublicKey | rsa.RSAPublicKey, days: float
+    subject: x509.Name,
+    issuer: x509.Name,
+    public: ec.EllipticCurvePublicKey | rsa.RSAPublicKey,
+    days: float,
+    since: datetime.datetime | None = None,
 ) -> x509.CertificateBuilder:
+    """``since`` is when the issuer began: a clock that is behind it is wrong, as of a machine without a battery, and what
+    it dates is not to be over for everybody else."""
     now = datetime.datetime.now(datetime.UTC)
+    begins = max(now - DAY, since or now - DAY)  # a device's clock may be behind
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(public)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - DAY)  # a device's clock may be behind
-        .not_valid_after(now + days * DAY)
+        .not_valid_before(begins)
+        .not_valid_after(max(now, begins) + days * DAY)
     )
 
 
