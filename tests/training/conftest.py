@@ -137,7 +137,10 @@ LITTORAL = (sys.executable, "-m", "littoral")
 class Worker:
     """``littoral worker join``."""
 
-    def __init__(self, lab: Lab, folder: Path, name: str, *options: str, endpoint: str = "") -> None:
+    def __init__(
+        self, lab: Lab, folder: Path, name: str, *options: str, endpoint: str = "", within: tuple[str, ...] = ()
+    ) -> None:
+        """``within``: a command that runs one within something."""
         self.name = name
         self.folder = folder / name
         self.bundle = folder / f"{name}.bundle"
@@ -156,7 +159,9 @@ class Worker:
             done = subprocess.run([*LITTORAL, *words], capture_output=True, text=True, timeout=60, check=False)
             assert done.returncode == 0, done.stderr
         words = ("worker", "join", str(self.bundle), "--data-dir", str(self.folder), *options)
-        self.process = subprocess.Popen([*LITTORAL, *words], stdout=subprocess.PIPE, stderr=self._log, text=True)
+        self.process = subprocess.Popen(
+            [*within, *LITTORAL, *words], stdout=subprocess.PIPE, stderr=self._log, text=True
+        )
 
     def ready(self) -> Worker:
         assert self.process.stdout is not None

@@ -10,6 +10,7 @@ from pathlib import Path
 from littoral import training
 from littoral.functions.alone import Bench, Program, Python, python_of
 from littoral.functions.capacity import affordable_memory
+from littoral.functions.isolation import tunnel
 from littoral.functions.keeper import ENVIRONMENT, KeeperGone
 from littoral.net.message import Body
 from littoral.objects import Objects
@@ -51,6 +52,16 @@ class TrainingSandbox:
 
     def give(self, folder: Path) -> None:
         self._bench.give(folder)
+
+    async def check(self) -> None:
+        """Before there is a job: whether hosts can be alone here, and there is a Python. Raises CannotRun."""
+        try:
+            self._python = await python_of(self._program)
+            os.close(tunnel.opened())
+        except KeeperGone as problem:
+            raise CannotRun(str(problem)) from problem
+        except OSError as problem:
+            raise CannotRun(f"{tunnel.DEVICE} cannot be used: {problem.strerror}") from problem
 
     async def start(self, order: Order, environment: Mapping[str, str], heard: Heard) -> Program:
         try:

@@ -51,14 +51,15 @@ class TrainingMachine:
     def __init__(self, settings: Settings, region: Region) -> None:
         hosts = settings.train_workers or len(os.sched_getaffinity(0))
         memory = affordable_memory() if settings.train_memory is None else settings.train_memory * 1024 * 1024
-        sandbox = TrainingSandbox(Bench(TOOLKIT, True, memory // hosts), settings.train_python)
+        self._sandbox = TrainingSandbox(Bench(TOOLKIT, True, memory // hosts), settings.train_python)
         self._up = asyncio.Event()
         self._folder = settings.data_dir / "training"
-        self._machine = Machine(region.dial, sandbox, self._folder, hosts, self._up.set)
+        self._machine = Machine(region.dial, self._sandbox, self._folder, hosts, self._up.set)
         self._running: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Raises Refused."""
+        """Raises CannotRun, Refused."""
+        await self._sandbox.check()
         self._folder.mkdir(parents=True, exist_ok=True)
         self._running = asyncio.get_running_loop().create_task(self._machine.run())
         up = asyncio.get_running_loop().create_task(self._up.wait())

@@ -15,9 +15,14 @@ TUNSETIFF, IFF_TUN, IFF_NO_PI, IFF_UP = 0x400454CA, 0x1, 0x1000, 0x1
 SIOCSIFFLAGS, SIOCSIFADDR, SIOCSIFNETMASK, SIOCSIFMTU = 0x8914, 0x8916, 0x891C, 0x8922
 
 
+def opened() -> int:
+    """No device yet. Raises OSError where the machine has none to give."""
+    return os.open(DEVICE, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
+
+
 def make(address: str, netmask: str) -> int:
     """The device is up, with the address, on return. Raises OSError."""
-    tunnel = os.open(DEVICE, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
+    tunnel = opened()
     try:
         fcntl.ioctl(tunnel, TUNSETIFF, struct.pack("16sH22x", NAME, IFF_TUN | IFF_NO_PI))
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
