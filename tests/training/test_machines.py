@@ -26,7 +26,7 @@ from littoral.tour.link import Link as Cable
 from littoral.training.elsewhere.frames import Kind
 from littoral.training.elsewhere.line import PATH, SUBPROTOCOL, Line
 from littoral.training.hosts import addresses
-from tests.site.conftest import up
+from tests.site.conftest import needs, up
 
 from .conftest import LITTORAL, Lab, Worker, lab_of, until, workers_of
 from .test_endings import SPOT, STEPS, checkpointed
@@ -79,6 +79,22 @@ def test_hosts_on_two_machines_find_one_another_and_nothing_else(small: Lab, wor
     assert [line.split() for line in shown.splitlines()[1:]] == [["far", "127.0.0.1", "2", "-"]]
     assert machine.end() == 0, machine.log()
     assert list(machine.folder.rglob("*")) == [machine.folder / "training"]
+
+
+def test_a_machine_needs_no_root(small: Lab, tmp_path: Path) -> None:
+    within = (needs("unshare"), "--user", "--map-user=12345", "--map-group=12345")
+    if subprocess.run([*within, "unshare", "--user", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no user namespaces within user namespaces here")
+    machine = Worker(small, tmp_path, "plain", "--train-workers", "1", within=within)
+    try:
+        machine.ready()
+        small.create("unprivileged", TALKS, InputDataConfig=of_parts(small), **spread())
+        job = small.ended("unprivileged")
+        assert job["TrainingJobStatus"] == "Completed", job["FailureReason"] + "\n".join(small.printed("unprivileged"))
+        assert "heard algo-2" in small.printed("unprivileged")
+        assert machine.end() == 0, machine.log()
+    finally:
+        machine.end(signal.SIGKILL)
 
 
 # Goes on alone on the second host.
