@@ -236,6 +236,24 @@ async def test_what_is_under_way_outlives_another_document(place: Fronted) -> No
     assert (head[":version"], body) == ("HTTP/2", b"late")
 
 
+async def test_a_further_distribution_ends_nobody_s_connection(place: Fronted) -> None:
+    """As the API makes one: HTTP/2, no certificates of viewers. The front's document does not name it."""
+    context = ssl.create_default_context(cafile=str(place.ca))
+    reader, writer = await asyncio.open_connection("127.0.0.1", place.port, ssl=context, server_hostname=HOST)
+
+    async def ask() -> bytes:
+        writer.write(f"HEAD / HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+        return await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+
+    assert (await ask()).startswith(b"HTTP/1.1 200")
+    first = place.edge.config(HttpVersion="http2and3")
+    await place.serve(first, place.edge.config(domain="d2.cloudfront.net", Aliases={"Items": ["shop.example.test"]}))
+    said = (await place.curl("/", host="shop.example.test"))[0]
+    assert said[":status"] == "200" and "alt-svc" not in said
+    assert (await ask()).startswith(b"HTTP/1.1 200")
+    writer.close()
+
+
 async def test_a_front_that_ends_by_itself_is_started_again(place: Fronted) -> None:
     pid = place.front.pid
     assert pid is not None

@@ -106,12 +106,7 @@ def _certificates(keyring: str, acme: Acme | None, port: int) -> Document:
 
 
 def _server(folder: Path, sockets: Sockets, sites: Sequence[Site]) -> Document:
-    quiet = sorted({name for site in sites if "3" not in site.http for name in site.names})
-    routes: list[Document] = []
-    if quiet:  # Caddy announces HTTP/3 for every name
-        hide = {"handler": "headers", "response": {"deferred": True, "delete": ["Alt-Svc"]}}
-        routes.append({"match": [{"host": quiet}], "handle": [hide]})
-    routes.append({"handle": [_own_via(), _to_core(folder)]})
+    routes: list[Document] = [_no_announcement(sites), {"handle": [_own_via(), _to_core(folder)]}]
     return {
         "listen": [f"fd/{sockets.viewers}", f"fdgram/{sockets.udp}"],
         "listener_wrappers": [{"wrapper": "proxy_protocol"}, {"wrapper": "tls"}],
@@ -125,6 +120,14 @@ def _server(folder: Path, sockets: Sockets, sites: Sequence[Site]) -> Document:
         "enable_full_duplex": True,
         "routes": routes,
     }
+
+
+def _no_announcement(sites: Sequence[Site]) -> Document:
+    """Caddy announces HTTP/3 for every name. Named here are those that have it, for most have not: each name more is
+    another document, and another document ends the connections that nobody uses at the moment."""
+    having = sorted({name for site in sites if "3" in site.http for name in site.names})
+    hide = {"handle": [{"handler": "headers", "response": {"deferred": True, "delete": ["Alt-Svc"]}}]}
+    return {"match": [{"not": [{"host": having}]}], **hide} if having else hide
 
 
 def _policies(sites: Sequence[Site]) -> list[Document]:
