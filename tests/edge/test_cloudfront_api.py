@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from littoral.edge.api.shapes import filled
 from littoral.edge.cloudfront import documents_of
 from littoral.edge.plan import compile_plan
 from littoral.edge.policies import MANAGED_CACHE
@@ -156,6 +158,18 @@ REFUSED = [
 def test_what_a_distribution_may_not_say(there: Place, change: dict[str, Any], code: str) -> None:  # noqa: F811
     refused(code, there.cloudfront.create_distribution, DistributionConfig=config(**change))
     assert there.cloudfront.list_distributions()["DistributionList"]["Quantity"] == 0
+
+
+@pytest.mark.parametrize("change", [{}, legacy(), page(), {"CacheBehaviors": listed([behaving(PathPattern="/a*")])}])
+def test_what_is_handed_back_means_what_was_asked_for(change: dict[str, Any]) -> None:
+    """Whoever reads a configuration, changes one thing and writes it back changes that alone (HTTP/2 was gone)."""
+
+    def meaning(written: dict[str, Any]) -> Any:
+        plan = compile_plan("E1", "a.test", written, MANAGED_CACHE)
+        return replace(plan, behaviours=[replace(each, matches=bool) for each in plan.behaviours])
+
+    asked = config(**change)
+    assert meaning(filled(asked)) == meaning(asked)
 
 
 def test_what_is_not_there_is_named_in_a_sentence(there: Place) -> None:  # noqa: F811

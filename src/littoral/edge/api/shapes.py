@@ -20,7 +20,7 @@ def filled(config: Document) -> Document:
     full.setdefault("ViewerCertificate", {"CloudFrontDefaultCertificate": True})
     full.setdefault("Restrictions", {"GeoRestriction": {"RestrictionType": "none", "Quantity": 0}})
     full.setdefault("WebACLId", "")
-    full.setdefault("HttpVersion", "http1.1")
+    full.setdefault("HttpVersion", "http2")
     full.setdefault("IsIPV6Enabled", False)
     full.setdefault("Staging", False)
     full.setdefault("ContinuousDeploymentPolicyId", "")
