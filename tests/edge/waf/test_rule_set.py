@@ -91,6 +91,32 @@ def test_ordinary_requests_pass_at_the_first_level() -> None:
     assert stopped == {}
 
 
+SCORED_TWICE = """
+SecRule REQUEST_HEADERS:Host "@rx ^[\\d.]+$" "id:920350,phase:1,block,setvar:'tx.score=+3'"
+SecRule REQUEST_HEADERS:X-Odd "@rx ^y" "id:920351,phase:1,block,setvar:'tx.score=+3'"
+SecRule ARGS "@rx ^z" "id:942100,phase:2,block,setvar:'tx.score=+3'"
+SecAction "id:949052,phase:1,pass,setvar:'tx.sum=+%{tx.score}'"
+SecAction "id:949059,phase:2,pass,setvar:'tx.sum=0'"
+SecAction "id:949060,phase:2,pass,setvar:'tx.sum=+%{tx.score}'"
+SecRule TX:SUM "@ge 5" "id:949110,phase:2,deny"
+"""
+
+
+def test_what_phase_1_has_scored_counts_once() -> None:
+    """As the rule set adds up: at the end of each phase, the second time from nothing. A site that is asked for by its
+    address scores 3 of 5."""
+    small = Program(Source({"REQUEST-900-ALL.conf": SCORED_TWICE}), 1)
+    for asked, denied in (
+        (view(), False),
+        (view(host="192.0.2.1"), False),
+        (view("/?a=z"), False),
+        (view(x_odd="y"), False),
+        (view(host="192.0.2.1", x_odd="y"), True),
+        (view("/?a=z", host="192.0.2.1"), True),
+    ):
+        assert small.judge(asked).denied is small.exactly(asked).denied is denied
+
+
 @pytest.mark.parametrize("level", [1, 4])
 def test_the_sieve_says_what_the_exact_engine_says(level: int) -> None:
     for each in (*ATTACKS, *BENIGN):

@@ -161,12 +161,14 @@ class Program:
         return True
 
     def _set(self, each: Compiled, left: list[Compiled]) -> None:
-        """Apply what the rule sets, or leave it for later where that needs what changes."""
+        """Apply what the rule sets, or leave it for later where that needs what changes, or changes it back: a score
+        that phase 1 has added to is set to nothing before phase 2."""
         texts = [text for link in each.links for text in link.condition.setvars]
         names = [name for text in texts for name in MACRO.findall(text)]
-        if not self._are_settled(names):
+        given = _names_set(each.rule)
+        if not self._are_settled(names) or any(map(self._is_changing, given)):
             left.append(each)
-            self._changing.update(_names_set(each.rule))
+            self._changing.update(given)
             return
         for text in texts:
             set_variable(text, self._start)
