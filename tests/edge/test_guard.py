@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -144,4 +145,27 @@ async def test_another_location_asks_for_many_viewers() -> None:
     assert 429 in [ask("127.0.0.8") for _ in range(200)]
     assert [guard.arrives("127.0.0.9") for _ in range(50)] == [True] * 50
     assert False in [guard.arrives("127.0.0.7") for _ in range(50)]
+    await guard.close()
+
+
+async def test_while_the_loop_is_late_each_turn_of_it_makes_requests_dearer() -> None:
+    """A timer alone is late by what is left of a turn, and ten looks a second are few when a turn is a tenth of it."""
+    guard = Guard(Shield(), "TST1")
+    enter = guard.before(lambda request: Response(200))
+    for number in range(9):
+        enter(Request("GET", "/", Headers([]), None, Peer(f"127.0.0.{number}", 1)))  # type: ignore[arg-type]
+    for _ in range(14):
+        time.sleep(0.03)  # other work of a turn
+        await asyncio.sleep(0)
+    assert guard.shield.price == 500
+    await guard.close()
+
+
+async def test_who_is_crowded_out_is_counted_and_has_left() -> None:
+    told: list[tuple[str, str, str]] = []
+    guard = Guard(Shield(), "TST1", refused=lambda *each: told.append(each))
+    assert guard.arrives("2001:db8:0:1::7")
+    guard.crowded_out("2001:db8:0:1::7")
+    assert (guard.shield.connections, guard.shield.refused) == (0, {"client-waiting": 1})
+    assert told == [("client-waiting", "2001:db8:0:1::/64", "")]
     await guard.close()

@@ -24,11 +24,11 @@ from littoral.net.message import Answer, Handler, Headers, Request, Response
 from littoral.net.passage import Again, Passage
 from littoral.protocols.http1 import prepared_head
 from littoral.protocols.shield import Shield, client_of
-from littoral.protocols.shield.shield import REQUESTS
+from littoral.protocols.shield.shield import LATE, REQUESTS
 
 log = logging.getLogger("littoral.edge.shield")
 
-LOOK = 0.1  # seconds between two looks at the loop
+LOOK = 0.1  # seconds between two looks at the loop, while it is not late
 SAY = 10.0  # seconds between two lines of the log about one reason
 MAX_CLIENTS = 8192
 FADE = 0.95  # of two clients one is forgotten after a second and a half
@@ -55,6 +55,8 @@ class Guard:
         self._loop = asyncio.get_running_loop()
         self._left: dict[str, int] = {}  # requests that a client may make before it is looked at again
         self._timer: asyncio.TimerHandle | None = None
+        self._looking = False  # the next look at the loop is to come
+        self._closed = False
         self._due = 0.0
         self._heard = 0.0  # clients that asked lately: the most of any tick, fading
         self._quiet = True  # nobody was looked at since the last tick
@@ -67,6 +69,7 @@ class Guard:
         self._refusal = Response(429, Headers([]), page.body, close=True, prepared=prepared_head(429, page.headers.raw))
 
     async def close(self) -> None:
+        self._closed = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -159,20 +162,38 @@ class Guard:
 
     def _wake(self) -> None:
         self._quiet = False
-        if self._timer is None:
-            self._due = self._loop.time() + LOOK
-            self._timer = self._loop.call_at(self._due, self._tick)
+        if not self._looking:
+            self._look_later()
+
+    def _look_later(self) -> None:
+        self._looking = True
+        self._due = self._loop.time() + LOOK
+        self._timer = self._loop.call_at(self._due, self._tick)
 
     def _tick(self) -> None:
+        self._timer = None
+        self._loop.call_soon(self._turn_begins, self._loop.time() - self._due)
+
+    def _turn_begins(self, late: float) -> None:
+        """A timer is late by what is left of a turn of the loop; whoever asks at its beginning waits for all of it."""
+        self._loop.call_soon(self._turn_ends, late, self._loop.time())
+
+    def _turn_ends(self, late: float, begun: float) -> None:
         now = self._loop.time()
+        late = max(late, now - begun)
         self._heard = max(len(self._left), self._heard * FADE)
-        self.shield.runs(now - self._due, math.ceil(self._heard))
+        self.shield.runs(late, math.ceil(self._heard))
         self._left.clear()
         self._say(now)
-        self._timer = None
-        if not self._quiet or self.shield.price > 1.0:
-            self._wake()
+        if self._closed:
+            return
+        if late > LATE:  # each turn is looked at until one is not
+            self._turn_begins(0.0)
+        elif not self._quiet or self.shield.price > 1.0:
+            self._look_later()
             self._quiet = True
+        else:
+            self._looking = False
 
     def _say(self, now: float) -> None:
         """One line for many refusals."""

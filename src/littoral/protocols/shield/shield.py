@@ -33,12 +33,12 @@ LATE, IN_TIME = 0.02, 0.005  # seconds: the loop runs late, the loop runs in tim
 RISE, FALL = 4.0, 0.95
 FLOOR = 100.0  # requests a second that a client has left at the highest price
 MOST_FOR_CONNECTIONS = 5.0  # opening a few is how everybody begins
-SECONDS = 2.0  # what a bucket of requests holds
+SECONDS = 1.0  # what a bucket of requests holds: at the highest price that much is left to who comes unawares
 
 
 @dataclass(frozen=True, slots=True)
 class ClientLimits:
-    """Of one client. A moment may bring more: a second's connections, two seconds' requests."""
+    """Of one client. A moment may bring a second's."""
 
     requests: int = 50_000  # a second
     connections: int = 1_000  # at once
@@ -93,7 +93,7 @@ class Shield:
 
     def runs(self, late: float, clients: int) -> None:
         """How many seconds late the loop is, and of how many clients it heard lately. To be called some ten times a
-        second."""
+        second, and while it is late after each of its turns."""
         if late > LATE and clients > 1:
             self.price = min(self._most, self.price * RISE)
         elif late < IN_TIME or clients < 2:
