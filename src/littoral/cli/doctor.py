@@ -1,6 +1,6 @@
 """``littoral doctor``: which layers keep functions apart on this machine, a core's programs in their fence, models in
 their room and training jobs in their cells, found by running one of each, and what the kernel should be told before the
-place faces the network."""
+place faces the network, and of processors that sleep."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def run(loaded: Loaded, *, as_json: bool) -> int:
     """0 when every layer that is needed is active."""
     from littoral.functions.doctor import diagnose, report
     from littoral.functions.settings import FunctionSettings
-    from littoral.site import fencing, trials
+    from littoral.site import fencing, trials, waking
     from littoral.site.network import advise
 
     chosen = loaded.settings
@@ -29,12 +29,12 @@ def run(loaded: Loaded, *, as_json: bool) -> int:
     others = dict.fromkeys(trials.NAMES, (False, OFF)) if off else asyncio.run(trials.tried(chosen))
     if as_json:
         findings = [asdict(each) for each in diagnosis.findings]
-        advice = [asdict(each) for each in advise(chosen)]
         told: dict[str, object] = {
             "healthy": diagnosis.healthy,
             "refused": diagnosis.refused,
             "layers": findings,
-            "network": advice,
+            "network": [asdict(each) for each in advise(chosen)],
+            "processors": [asdict(each) for each in waking.advise()],
         }
         told["components"] = {"fenced": fenced, "detail": met}
         told |= {name: {"apart": apart, "detail": detail} for name, (apart, detail) in others.items()}
@@ -44,7 +44,7 @@ def run(loaded: Loaded, *, as_json: bool) -> int:
         rows = {"fence of components": (fenced, met), **{f"cells of {name}": each for name, each in others.items()}}
         for name, (active, detail) in rows.items():
             print(f"  {name:<22} {'active' if active else 'MISSING':<8} {detail}")
-        for each in advise(chosen):
+        for each in (*advise(chosen), *waking.advise()):
             state = "unknown" if each.good is None else "good" if each.good else "ADVICE"
             print(f"  {each.name:<22} {state:<8} {each.detail}")
     return 0 if diagnosis.healthy else 1
