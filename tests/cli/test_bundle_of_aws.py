@@ -51,6 +51,7 @@ def test_a_bundle_of_aws_makes_a_core_that_knows_aws_s_addresses(moto_address: s
         "bundle", "ward7", "--region", "eu-central-1", "--out", str(file), home=tmp_path, AWS_ENDPOINT_URL=moto_address
     )
     bundle = json.loads(file.read_text())
+    assert (bundle["region"], bundle["account"]) == ("eu-central-1", "123456789012"), "moto's own"
     assert bundle["ca"] is None and bundle["upstream"].endswith("-ats.iot.eu-central-1.amazonaws.com")
     iot: Any = boto3.client(
         "iot", "eu-central-1", endpoint_url=moto_address, aws_access_key_id="a", aws_secret_access_key="b"

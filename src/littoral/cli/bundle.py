@@ -83,12 +83,13 @@ def run(
     provider = f"https://{_endpoint(iot, 'iot:CredentialProvider')}" if of_aws else None
     _say(f"making the thing {name}, its certificate and its policy there")
     made = make(iot, name, group, loaded.settings.role_alias, kind)
+    _, _, _, region, account, *_ = made["certificateArn"].split(":")  # as the place above has them
     bundle = {
         "form": kind.form,
         "name": name,
         "upstream": upstream,
-        "region": loaded.settings.region,
-        "account": loaded.settings.account,
+        "region": region,
+        "account": account,
         "certificatePem": made["certificatePem"],
         "privateKey": made["keyPair"]["PrivateKey"],
         "ca": None if of_aws else _told(where, "ca.pem"),

@@ -222,8 +222,8 @@ def _builder(
     days: float,
     since: datetime.datetime | None = None,
 ) -> x509.CertificateBuilder:
-    """``since`` is when the issuer began: a clock that is behind it is wrong, as that of a machine without a battery, and
-    what it dates is not to be over for everybody else."""
+    """``since`` is when the issuer began: a clock that is behind it is wrong, as that of a machine without a battery,
+    and what it dates is not to be over for everybody else."""
     now = datetime.datetime.now(datetime.UTC)
     begins = max(now - DAY, since or now - DAY)  # a device's clock may be behind
     return (
