@@ -78,6 +78,34 @@ async def test_a_new_limit_holds_at_once(spool: Spool) -> None:
     assert [each.payload for each in await spool.fetch(10, wait=0.0)] == [b"new", b"newer"]
 
 
+async def test_what_is_dropped_for_want_of_room_is_counted_before_it_is_fetched_and_over_a_restart(
+    tmp_path: Path,
+) -> None:
+    limits = SpoolLimits(max_bytes=3, discard="old")
+    store = await EmbeddedStore.open(tmp_path / "spool")
+    spool = await Spool.open(store.streams, store.records("core"), "core", limits)
+    for number in range(5):
+        await spool.put("t", b"%d" % number)
+    await spool.look()
+    assert spool.dropped == 2
+    found = await spool.fetch(2, wait=0.0)
+    assert [each.payload for each in found] == [b"2", b"3"]
+    await spool.ack([found[1].sequence])
+    for number in (5, 6, 7):  # 2, which is under way, and 4 make room
+        await spool.put("t", b"%d" % number)
+    await spool.look()
+    assert (spool.dropped, await spool.pending()) == (3, 3)
+    await store.close()
+
+    store = await EmbeddedStore.open(tmp_path / "spool")
+    spool = await Spool.open(store.streams, store.records("core"), "core", limits)
+    for number in (8, 9):
+        await spool.put("t", b"%d" % number)
+    assert [each.payload for each in await spool.fetch(10, wait=0.0)] == [b"7", b"8", b"9"]
+    assert spool.dropped == 2, "5 and 6, since the start"
+    await store.close()
+
+
 async def test_qos_0_without_a_link_is_kept_or_dropped_as_configured(spool: Spool) -> None:
     await spool.put("t", b"kept", 0)
     await spool.limit(spool.limits, keep_qos0=False)

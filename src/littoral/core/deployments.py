@@ -123,8 +123,10 @@ class CoreDeployments:
         ]
 
     def details(self) -> list[Details]:
-        """Of all components, as the IPC shows them."""
-        return [Details(each["name"], each["version"], each["state"]) for each in self.listed()]
+        """Of all components, as the IPC shows them: a program that a deployment has begun is one, before its end, too."""
+        active = {each["name"]: Details(each["name"], each["version"], each["state"]) for each in self.listed()}
+        begun = {each.name: each for each in self._nucleus.listed() if each.name not in active}
+        return [*active.values(), *begun.values()]
 
     async def restart(self, name: str) -> None:
         """A program, or a long-lived function. Raises BadComponent."""

@@ -72,6 +72,7 @@ class Operator:
 
     async def status(self) -> dict[str, Any]:
         """All that the core knows of itself, as JSON."""
+        await self._spool.look()
         return {
             "name": self._thing,
             "pid": os.getpid(),

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 import time
@@ -62,9 +63,12 @@ class Retrying:
         return await self._done(self._spool.retry, which)
 
     async def keep_trying(self) -> None:
-        """Of a denied topic a message that is set aside is tried when its time has come, should nothing new come."""
+        """Of a denied topic a message that is set aside is tried when its time has come, should nothing new come. As
+        often is counted what the spool dropped."""
         while True:
             await asyncio.sleep(LOOK)
+            with contextlib.suppress(StoreError):  # counted by the next look
+                await self._spool.look()
             if not self._spool.online:
                 continue
             for target in self._draining.denials.due(time.monotonic()):

@@ -221,6 +221,7 @@ class Core:
         await self._source.close()
 
     async def stats(self) -> dict[str, Any]:
+        await self.spool.look()
         return {
             "link": {**asdict(self.link.stats), "sent": self.link.draining.sent, "expired": self.link.draining.expired},
             "spool": {

@@ -114,7 +114,7 @@ class Spool:
     """Open with ``Spool.open``. One link drains it."""
 
     def __init__(
-        self, streams: Streams, consumer: Consumer, set_aside: Rejected, identity: str, limits: SpoolLimits
+        self, streams: Streams, consumer: Consumer, set_aside: Rejected, identity: str, limits: SpoolLimits, known: int
     ) -> None:
         self._streams = streams
         self._consumer = consumer
@@ -123,9 +123,9 @@ class Spool:
         self.limits = limits
         self.keep_qos0 = True  # while there is no link; else it is dropped then, and counted
         self.online = False
-        self._handed_out = 0  # the highest sequence so far; 0 before the first
+        self._known = known  # up to this sequence all was handed out, or is counted as dropped, or was before the start
         self.dropped = (
-            0  # never sent: discard="old" (noticed as it is fetched), or of QoS 0 without a link; since the start
+            0  # never sent: discard="old" (as of the last ``look``), or of QoS 0 without a link; since the start
         )
         self.rejected = 0  # set aside, since the start
 
@@ -135,7 +135,8 @@ class Spool:
         await streams.create(STREAM, wanted.retention())
         consumer = await streams.consumer(STREAM, "link", ack_wait=FOREVER)
         set_aside = await Rejected.open(streams)
-        return cls(streams, consumer, set_aside, f"{core}/{await _epoch(records)}", wanted)
+        known = (await streams.extent(STREAM)).first - 1
+        return cls(streams, consumer, set_aside, f"{core}/{await _epoch(records)}", wanted, known)
 
     async def limit(self, limits: SpoolLimits, *, keep_qos0: bool) -> None:
         """From now on. Raises StoreError."""
@@ -154,10 +155,9 @@ class Spool:
     async def fetch(self, limit: int, *, wait: float) -> list[Spooled]:
         """The next in order, each once in this process; after a restart, all that were not acknowledged."""
         found = await self._consumer.fetch(limit, wait=wait)
-        if found:  # in order, and nothing comes again: what is not among them is gone
-            before = self._handed_out or found[0].sequence - 1
-            self._handed_out = found[-1].sequence
-            self.dropped += self._handed_out - before - len(found)
+        if found:
+            self._left(found[0].sequence)
+            self._known = found[-1].sequence
         identity = self.identity
         return [
             Spooled(sequence, headers.get("id") or f"{identity}/{sequence}", data, headers, at)
@@ -198,6 +198,15 @@ class Spool:
     async def pending(self) -> int:
         """How many the place above has not yet acknowledged."""
         return await self._consumer.pending()
+
+    async def look(self) -> None:
+        """Count what was dropped, with no link, too."""
+        self._left((await self._streams.extent(STREAM)).first)
+
+    def _left(self, first: int) -> None:
+        """It is the first that is left of what was not handed out: those before it had to go, the oldest first."""
+        self.dropped += max(0, first - 1 - self._known)
+        self._known = max(self._known, first - 1)
 
 
 def _again(message: Message) -> dict[str, str]:
