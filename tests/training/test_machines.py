@@ -140,6 +140,12 @@ def test_a_machine_that_is_killed_is_a_host_that_was(small: Lab, worker: Callabl
     assert job["TrainingJobStatus"] == "Failed" and "ExitCode -9" in job["FailureReason"]
     assert "the machine dies, which ran algo-2, was lost" in job["FailureReason"]
     until(lambda: not alive(machine.folder))
+    assert list(machine.folder.rglob("ml"))  # what it had no time to remove
+    again = worker("dies", "--train-workers", "1")
+    assert not list(machine.folder.rglob("ml"))
+    second = Worker(small, machine.folder.parent, "dies")
+    assert second.process.wait(60) == 1 and "another machine runs in" in second.log()
+    assert again.end() == 0
 
 
 def test_a_spot_job_goes_on_from_what_a_lost_machine_had_sent(small: Lab, worker: Callable[..., Worker]) -> None:

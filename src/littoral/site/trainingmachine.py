@@ -7,6 +7,7 @@ what one connection brings for one host of one job.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
 import os
 import ssl
@@ -21,6 +22,7 @@ from littoral.site.training import TOOLKIT, TrainingSandbox
 from littoral.site.traininghosts import THING
 from littoral.training.elsewhere.line import PATH, SUBPROTOCOL, Line
 from littoral.training.elsewhere.machine import Machine, Refused
+from littoral.training.ports import CannotRun
 
 log = logging.getLogger("littoral.site")
 
@@ -55,12 +57,13 @@ class TrainingMachine:
         self._up = asyncio.Event()
         self._folder = settings.data_dir / "training"
         self._machine = Machine(region.dial, self._sandbox, self._folder, hosts, self._up.set)
+        self._locked = os.open(settings.data_dir, os.O_RDONLY | os.O_CLOEXEC)
         self._running: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Raises CannotRun, Refused."""
+        self._lock()
         await self._sandbox.check()
-        self._folder.mkdir(parents=True, exist_ok=True)
         self._running = asyncio.get_running_loop().create_task(self._machine.run())
         up = asyncio.get_running_loop().create_task(self._up.wait())
         try:
@@ -73,6 +76,13 @@ class TrainingMachine:
         if self._running.done():
             self._running.result()
 
+    def _lock(self) -> None:
+        """Until this process ends. Raises CannotRun."""
+        try:
+            fcntl.flock(self._locked, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CannotRun(f"another machine runs in {self._folder.parent}: choose --data-dir") from None
+
     def listeners(self) -> Sequence[tuple[str, str]]:
         return ()
 
@@ -83,6 +93,8 @@ class TrainingMachine:
             await asyncio.wait([self._running], timeout=2 * grace)
 
     async def stop(self) -> None:
+        """The folder is another's again."""
         if self._running is not None:
             self._running.cancel()
             await asyncio.wait([self._running])
+        os.close(self._locked)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
@@ -25,7 +26,7 @@ class Refused(Exception):
 
 
 class Machine:
-    """``folder`` has one for each host; what was left in it by a machine that was killed goes."""
+    """``folder`` is ours, and has one for each host; what a machine that was killed has left in it goes."""
 
     def __init__(self, dial: Dial, sandbox: Sandbox, folder: Path, hosts: int, ready: Callable[[], None]) -> None:
         """``ready`` is called when the first offer stands."""
@@ -36,6 +37,7 @@ class Machine:
         self._ready = ready
         self._lines: set[Hosting] = set()
         self._leaving = asyncio.Event()
+        self._stood = False  # an offer of ours: who was taken once is not gone for good
 
     def leave(self) -> None:
         """Offer nothing more; jobs that are here are interrupted, and go on elsewhere."""
@@ -45,6 +47,7 @@ class Machine:
 
     async def run(self) -> None:
         """Until it was asked to leave and has nothing left. Raises Refused."""
+        await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
         beating = asyncio.get_running_loop().create_task(self._beat())
         try:
             async with asyncio.TaskGroup() as offers:
@@ -65,21 +68,21 @@ class Machine:
             hosting = Hosting(self._sandbox, folder)
             try:
                 await self._dial(lambda made=hosting: made)  # type: ignore[misc]
-            except OSError as problem:
+            except (OSError, Refused) as problem:
+                if isinstance(problem, Refused) and not self._stood:
+                    raise
                 if tries == 0:
-                    log.warning("the region does not answer: %s", problem)
+                    log.warning("no offer stands: %s", problem)
                 tries += 1
                 await self._pause(random.random() * min(CAP, FIRST * 2**tries))
                 continue
-            tries = 0
+            tries, self._stood = 0, True
             self._ready()
             self._lines.add(hosting)
             if self._leaving.is_set():
                 hosting.leave()
-            try:
-                await hosting.finished()
-            finally:
-                self._lines.discard(hosting)
+            await hosting.finished()
+            self._lines.discard(hosting)
 
     async def _pause(self, seconds: float) -> None:
         leaving = asyncio.get_running_loop().create_task(self._leaving.wait())
