@@ -204,6 +204,15 @@ async def test_what_the_core_refuses_does_not_come_through(place: Fronted, head:
 # -------------------------------------------------------------------------- certificates, crashes, the end
 
 
+@pytest.mark.parametrize("version", ["--http1.1", "--http2"])
+async def test_what_the_core_s_listener_refuses_has_no_via(place: Fronted, version: str) -> None:
+    """It was the name of Caddy's variable for a header that there is not."""
+    refused, _ = await place.curl("/" + "p" * 8300, version)
+    assert (refused[":status"], refused.get("via")) == ("414", None)
+    served, _ = await place.curl("/", version)
+    assert served["via"].startswith("1.1 ") and "caddy" not in served["via"]
+
+
 async def test_a_new_certificate_holds_from_the_next_handshake_and_no_connection_notices(tmp_path: Path) -> None:
     folder = tmp_path / "certificates"
     folder.mkdir()

@@ -106,7 +106,7 @@ def _certificates(keyring: str, acme: Acme | None, port: int) -> Document:
 
 
 def _server(folder: Path, sockets: Sockets, sites: Sequence[Site]) -> Document:
-    routes: list[Document] = [_no_announcement(sites), {"handle": [_own_via(), _to_core(folder)]}]
+    routes: list[Document] = [_no_announcement(sites), {"handle": [*_own_via(), _to_core(folder)]}]
     return {
         "listen": [f"fd/{sockets.viewers}", f"fdgram/{sockets.udp}"],
         "listener_wrappers": [{"wrapper": "proxy_protocol"}, {"wrapper": "tls"}],
@@ -155,11 +155,14 @@ def _clients(asked: ClientCertificates) -> Document:
     }
 
 
-def _own_via() -> Document:
-    """The core's Via is the edge's; the front between is no station of its own. An interim response has none."""
-    final = {"status_code": [101, 2, 3, 4, 5]}
-    via = {"deferred": True, "require": final, "set": {"Via": ["{http.reverse_proxy.header.Via}"]}}
-    return {"handler": "headers", "response": via}
+def _own_via() -> list[Document]:
+    """The core's Via is the edge's; the front between is no station of its own. An interim response has none, nor
+    has what the core's listener refuses before anybody at the edge sees it."""
+    edge = "X-Amz-Cf-Pop"  # beside every Via of the edge
+    final = {"status_code": [101, 2, 3, 4, 5], "headers": {edge: []}}
+    own = {"deferred": True, "require": final, "set": {"Via": ["{http.reverse_proxy.header.Via}"]}}
+    none = {"deferred": True, "require": {"headers": {edge: None}}, "delete": ["Via"]}
+    return [{"handler": "headers", "response": each} for each in (own, none)]
 
 
 def _to_core(folder: Path) -> Document:
