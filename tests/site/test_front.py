@@ -177,7 +177,7 @@ def test_a_front_that_does_not_say_who_asks_is_refused(said: str) -> None:
         raise AssertionError("it must not come so far")
 
     headers = Headers.of([("host", HOST), ("littoral-viewer", said)] if said else [("host", HOST)])
-    made = Door(enter).handle(Request("GET", "/", headers, BytesBody(), Peer("", 0)))
+    made = Door(enter, 1000, list).handle(Request("GET", "/", headers, BytesBody(), Peer("", 0)))
     assert isinstance(made, Response) and made.status == 400
 
 
@@ -202,6 +202,15 @@ async def test_what_the_core_refuses_does_not_come_through(place: Fronted, head:
 
 
 # -------------------------------------------------------------------------- certificates, crashes, the end
+
+
+@pytest.mark.parametrize("version", ["--http1.1", "--http2"])
+async def test_a_head_may_be_as_large_as_on_our_own_listener(place: Fronted, version: str) -> None:
+    for size, status in ((20_000, "200"), (20_500, "431")):
+        crumbs = "; ".join(f"{number:04}={'x' * 93}" for number in range(size // 100))
+        said, _ = await place.curl("/", version, "-H", f"Cookie: {crumbs}")
+        assert said[":status"] == status
+    assert place.front.crossing.crowd.refusals["large-head"] == 1
 
 
 @pytest.mark.parametrize("version", ["--http1.1", "--http2"])

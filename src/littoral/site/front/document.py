@@ -23,7 +23,7 @@ from littoral.site.front.door import CERTIFICATE, REPEATED, VIEWER
 Document = dict[str, Any]
 
 ADMIN, DOOR, ORIGINS, VIEWERS, PROBE = "admin.sock", "door.sock", "origins.sock", "viewers.sock", "probe.sock"
-HEAD_BYTES = 32 * 1024  # of a viewer's head, as on our own listener
+HEAD_BYTES = 32 * 1024  # of a viewer's head; the door behind it counts exactly
 SAYS = (
     "{http.request.remote.host} {http.request.remote.port} {http.request.proto} {http.request.tls.version} "
     "{http.request.tls.cipher_suite} {http.request.tls.resumed} {http.request.tls.server_name}"

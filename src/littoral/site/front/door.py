@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
 from littoral.net.message import Answer, Handler, Headers, Peer, RawHeaders, Request, Response
 
@@ -23,14 +23,18 @@ _TLS = {"tls1.2": "TLSv1.2", "tls1.3": "TLSv1.3"}
 
 
 class Door:
-    """A handler that puts the viewer in the front's place, then asks ``enter``."""
+    """A handler that puts the viewer in the front's place, then asks ``enter``. A head has room for what the front says
+    beside what a viewer may say: ``most`` bytes, beyond which ``too_large`` is told."""
 
-    def __init__(self, enter: Handler) -> None:
+    def __init__(self, enter: Handler, most: int, too_large: Callable[[], None]) -> None:
         self._enter = enter
+        self._most = most
+        self._too_large = too_large
 
     def handle(self, request: Request) -> Answer | Awaitable[Answer]:
         kept: RawHeaders = []
         said = certificate = b""
+        size = len(request.target)
         for pair in request.headers.raw:
             name = pair[0]
             if name == _VIEWER:
@@ -39,6 +43,10 @@ class Door:
                 certificate = pair[1]
             elif pair[1] or name not in REPEATED:
                 kept.append(pair)
+                size += len(name) + len(pair[1]) + 4
+        if size > self._most:
+            self._too_large()
+            return Response(431, Headers(), b"more than %d bytes of headers\n" % self._most, close=True)
         try:
             request.peer = viewer_of(said.decode("latin-1"), certificate)
         except ValueError:

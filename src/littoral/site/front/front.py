@@ -81,11 +81,10 @@ class Front:
         self, program: Path, certificates: Certificates, acme: Acme | None, grace: float, viewers: Limits
     ) -> None:
         pipeline, (tcp, udp) = self._pipeline, self._bound
-        limits = Limits()
-        limits = replace(limits, max_header_bytes=limits.max_header_bytes + SAID, max_headers=limits.max_headers + 6)
-        self._door = await listen_unix(
-            Door(self._guard.before(Entrance(pipeline).handle)).handle, self._folder / DOOR, limits
-        )
+        limits, most = Limits(), viewers.max_header_bytes
+        limits = replace(limits, max_header_bytes=most + SAID, max_headers=limits.max_headers + 6)
+        door = Door(self._guard.before(Entrance(pipeline).handle), most, self._too_large)
+        self._door = await listen_unix(door.handle, self._folder / DOOR, limits)
         keyring = Keyring(certificates, pipeline.serves, self._is_alias, acme=acme is not None)
         self._keyring = keyring
         url = await keyring.open()
@@ -104,6 +103,9 @@ class Front:
         pipeline.fetching.upstream.front = self._folder / ORIGINS
         self._following = asyncio.create_task(self._follow(process))
         pipeline.on_use.append(self._changed.set)
+
+    def _too_large(self) -> None:
+        self.crossing.crowd.refusals["large-head"] += 1
 
     def _is_alias(self, name: str) -> bool:
         plan = self._pipeline.plan_of(name)
