@@ -61,6 +61,26 @@ def test_a_locked_box_says_so_and_serves_nothing(tmp_path: Path) -> None:
         made.stop()
 
 
+def test_without_its_code_and_without_a_terminal_nothing_is_opened_and_a_line_says_why(tmp_path: Path) -> None:
+    made = Box.prepared(tmp_path)
+    env = {name: value for name, value in os.environ.items() if name != "BOX_UNLOCK_CODE"}
+    for command in ("unlock", "erase"):
+        done = subprocess.run(
+            [sys.executable, "-m", "littoral", "box", command, "--manifest", made.manifest, "--data-dir", made.folder],
+            env=env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "BOX_UNLOCK_CODE" in done.stderr and done.stderr.count("\n") == 1
+    made.start()
+    made.unlock()  # it was not erased
+    made.stop()
+
+
 def test_boto3_works_with_the_boxs_own_credentials_and_certificate(box: Box) -> None:
     s3 = box.client("s3")
     s3.create_bucket(Bucket="scans")

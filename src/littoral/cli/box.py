@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,15 @@ def unlock(loaded: Loaded, manifest: Path, code: str | None, *, allow_swap: bool
 
 
 def given(code: str | None) -> str:
-    """The unlock code: typed after ``--code``, in the environment, or at a prompt."""
-    return (code or os.environ.get(CODE) or getpass.getpass("unlock code: ")).strip()
+    """The unlock code: typed after ``--code``, in the environment, at a prompt or from a pipe. Raises Failed."""
+    if told := code or os.environ.get(CODE):
+        return told.strip()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", getpass.GetPassWarning)  # nobody sees what comes from a pipe
+        try:
+            return getpass.getpass("unlock code: ").strip()
+        except EOFError:
+            raise Failed(f"none was given, neither as --code nor in {CODE}, and there is no terminal") from None
 
 
 def status(loaded: Loaded, *, as_json: bool) -> int:

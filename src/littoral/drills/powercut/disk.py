@@ -3,6 +3,10 @@
 ``EXT4_IOC_SHUTDOWN`` without a flush of the journal is what a power cut is to a file system: what it has not on its
 device is gone, and nothing more gets there. The next mount replays the journal. What the device itself might lose or
 tear, a cache without power, is not shown by this.
+
+It is mounted where only this process and its children see it: a mount namespace that anybody else makes meanwhile (a
+function of another place, a container) would have a copy of the mount, and what somebody has of a dead file system
+keeps it from being mounted again.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from littoral.drills.frame import NotHere
+from littoral.functions.isolation import kernel
 
 SHUTDOWN = 0x8004587D  # EXT4_IOC_SHUTDOWN
 NOLOGFLUSH = 2
@@ -30,6 +35,11 @@ class Disk:
         self._image = folder / "disk.ext4"
         if os.geteuid() != 0:
             raise NotHere("the drill needs root, for a loop device and mounts")
+        try:
+            kernel.unshare(kernel.CLONE_NEWNS)  # of this thread, and of those that it starts
+            kernel.mount(None, "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
+        except OSError as problem:
+            raise NotHere(f"mounts of its own are not allowed here: {problem}") from problem
         self.point.mkdir()
         with self._image.open("wb") as image:
             image.truncate(size)
