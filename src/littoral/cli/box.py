@@ -7,7 +7,6 @@ import json
 import os
 import sys
 import time
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -42,14 +41,12 @@ def unlock(loaded: Loaded, manifest: Path, code: str | None, *, allow_swap: bool
 
 def given(code: str | None) -> str:
     """The unlock code: typed after ``--code``, in the environment, at a prompt or from a pipe. Raises Failed."""
-    if told := code or os.environ.get(CODE):
-        return told.strip()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", getpass.GetPassWarning)  # nobody sees what comes from a pipe
-        try:
-            return getpass.getpass("unlock code: ").strip()
-        except EOFError:
-            raise Failed(f"none was given, neither as --code nor in {CODE}, and there is no terminal") from None
+    told = code or os.environ.get(CODE)
+    if not told:
+        told = getpass.getpass("unlock code: ") if sys.stdin.isatty() else sys.stdin.readline()
+    if not told.strip():
+        raise Failed(f"no unlock code: it is wanted as --code, in {CODE}, at a prompt or from a pipe")
+    return told.strip()
 
 
 def status(loaded: Loaded, *, as_json: bool) -> int:
