@@ -69,7 +69,7 @@ def _target(url: str) -> str:
 def _sent(group: str, file: Path) -> Iterator[Case]:
     text = file.read_bytes()
     starts = [found.start() for found in FIRST_LINE.finditer(text)]
-    for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
+    for start, end in zip(starts, [*starts[1:], len(text)], strict=bool(starts)):
         head, _, body = re.sub(rb"\r\n", b"\n", text[start:end]).partition(b"\n\n")
         first, *lines = head.decode("latin-1").split("\n")
         method, url, _ = first.split(" ")

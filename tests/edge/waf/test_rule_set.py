@@ -44,6 +44,7 @@ def view(target: str = "/", method: str = "GET", body: bytes = b"", **headers: s
 
 
 ATTACKS = [
+    view("/", "POST", b"a=1", content_type="application/x-www-form-urlencoded; charset=cp037"),
     view("/?id=1%27%20OR%20%271%27=%271"),
     view("/?id=1%20UNION%20SELECT%20user,password%20FROM%20users--"),
     view("/?q=%3Cscript%3Ealert(1)%3C/script%3E"),
@@ -75,6 +76,7 @@ BENIGN = [
     view("/address", "POST", b"street=12+High+St.&city=St.+Ives&note=ring+twice%2C+please", **FORM),
     view("/api/cart", "POST", b'{"items": [{"sku": "A-17", "count": 2}], "note": "gift for mum"}', **JSON),
     view("/api/profile", "POST", b'{"name": "Anne-Marie", "bio": "Runner, reader & cook"}', **JSON),
+    view("/api/notes", "POST", b'{"text": "fine"}', content_type="application/json; charset=UTF-8"),
     view("/feed.xml", accept="application/rss+xml"),
     view("/img/p.jpg?w=640&h=480&fit=crop"),
     view("/calendar?from=2026-11-01&to=2026-11-30"),

@@ -17,6 +17,7 @@ from littoral.edge.waf.transformations import Transformation, chain
 from littoral.edge.waf.work import A_LOOK
 
 MACRO = re.compile(r"%\{([^}]+)\}")
+SETTING = re.compile(r"%\{(?i:tx)\.[^}]+\}")  # the one that an expression may hold: elsewhere these may be its own signs
 MOST_VALUES = 2000  # of one condition, so that a request of a million arguments ends
 
 
@@ -53,7 +54,7 @@ class Link:
                 self.argument = "\n".join(["", *(files[name] for name in condition.argument.split())])
             except KeyError as problem:
                 raise Unreadable(f"the data file {problem}") from problem
-        self.dynamic = condition.operator != "rx" and "%{" in self.argument
+        self.dynamic = (SETTING if condition.operator == "rx" else MACRO).search(self.argument) is not None
         self.test: Test | None = None if self.dynamic else compiled(condition.operator, self.argument)
         self._known: dict[str, Test] = {}
         self.excluded = [target for target in condition.targets if target.excluded]
