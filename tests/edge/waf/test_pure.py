@@ -135,6 +135,7 @@ def test_hostile_values_take_no_long_time() -> None:
         b"1')# rest",
         b"'||name||'",
         b"1||1--",
+        b"x||a=1",
     ],
 )
 def test_sql_is_seen(value: bytes) -> None:
@@ -160,6 +161,7 @@ def test_sql_is_seen(value: bytes) -> None:
         b"752633752#1720537923694#0#1719312733038",
         b"1138||1662791102||1662787502||e00282f5",
         b"p238||page::1870765e38482&visit::sea444--8||kwd-1077",
+        b"c2014694c0000fc||t=1357739178|et=730|cs=002213fd",
         b'D=pageName "||Cart|Remove-Item"',
         b'D=pageName "||Pay||NoWayToPay"',
         b'"Not/A)Brand"|v="8","Chromium"|v="126"',

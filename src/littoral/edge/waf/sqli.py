@@ -113,8 +113,10 @@ _BROKEN_OUT = re.compile(
         )
     )
 )
-# Fields that are separated by bars, a||b|c: no logic.
-_LISTED = re.compile(r"(?!\d.*--|.*--\Z)[\w.:,&~-]*(?:\|\|?[\w.:,&~-]*)+\Z")
+# Fields that are separated by bars, a||b|c, or an identifier and such with names, a1b2c3d4||t=1|cs=2: no logic.
+_LISTED = re.compile(
+    r"(?!\d.*--|.*--\Z)[\w.:,&~-]*(?:\|\|?[\w.:,&~-]*)+\Z|\w{8,}\|\|[a-z]{1,4}=\w+(?:\|[a-z]{1,4}=\w+)+\Z"
+)
 # A word of its own in messages, '<unknown>': no comparisons.
 _PLACEHOLDER = re.compile(r"""(?:(?<=\s)|^)(['"])<[\w -]{1,40}>\1(?=[\s.,;:)]|$)""")
 _PLAIN = re.compile(rb"\A[\w.@ -]*\Z")

@@ -17,7 +17,7 @@ from littoral.edge.waf.transformations import Transformation, chain
 from littoral.edge.waf.work import A_LOOK
 
 MACRO = re.compile(r"%\{([^}]+)\}")
-SETTING = re.compile(r"%\{(?i:tx)\.[^}]+\}")  # the one that an expression may hold: elsewhere these may be its own signs
+SETTING = re.compile(r"%\{(?i:tx)\.[^}]+\}")  # the macro that an expression may hold; %{ may be its own
 MOST_VALUES = 2000  # of one condition, so that a request of a million arguments ends
 
 
