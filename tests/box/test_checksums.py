@@ -200,3 +200,18 @@ def test_an_endpoint_that_keeps_no_checksums_is_filled_too(
     assert done.failed == {}
     assert {name: (elsewhere.folder / "b" / name).read_bytes() for name in files} == files
     assert {key: known for key, _, known, _ in done.arrived} == {n: sum_of(SHA256, d) for n, d in files.items()}
+
+
+def test_a_transfer_of_small_files_does_not_wait_for_what_large_ones_need() -> None:
+    """Loading it is a tenth of such a transfer's start."""
+    asked = """
+import sys
+import littoral.cli.transfer
+from littoral.box.transfer.sums import CRC64, SHA256, sum_of
+sum_of(SHA256, b"small")
+print("awscrt" in sys.modules)
+sum_of(CRC64, b"large")
+print("awscrt" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True"]

@@ -12,15 +12,22 @@ import binascii
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
-
-from awscrt.checksums import combine_crc64nvme, crc64nvme
+from functools import cache
+from typing import Any, Final
 
 CRC64: Final = "CRC64NVME"
 SHA256: Final = "SHA256"
 SIZES: Final = {CRC64: 8, SHA256: 32}  # bytes of a digest
 
 Bytes = bytes | bytearray | memoryview
+
+
+@cache
+def _crt() -> Any:
+    """Loaded when first asked for: it gathers entropy for a fortieth of a second, and small files do not need it."""
+    from awscrt import checksums
+
+    return checksums
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +61,7 @@ def read(text: str) -> Sum:
 
 def sum_of(algorithm: str, data: Bytes) -> Sum:
     if algorithm == CRC64:
-        return Sum(CRC64, crc64nvme(data).to_bytes(SIZES[CRC64]))
+        return Sum(CRC64, _crt().crc64nvme(data).to_bytes(SIZES[CRC64]))
     return Sum(SHA256, hashlib.sha256(data).digest())
 
 
@@ -67,7 +74,7 @@ class Running:
 
     def update(self, data: Bytes) -> None:
         if self._hash is None:
-            self._crc = crc64nvme(data, self._crc)
+            self._crc = _crt().crc64nvme(data, self._crc)
         else:
             self._hash.update(data)
 
@@ -88,7 +95,7 @@ class Whole:
     def update(self, data: Bytes) -> Sum:
         part = sum_of(self.algorithm, data)
         if self._running is None:
-            self._crc = combine_crc64nvme(self._crc, int.from_bytes(part.digest), len(data))
+            self._crc = _crt().combine_crc64nvme(self._crc, int.from_bytes(part.digest), len(data))
         else:
             self._running.update(data)
         self.parts.append(part)
