@@ -218,3 +218,28 @@ async def test_a_sweep_lets_others_have_their_turn_and_looks_at_each_once() -> N
     assert [one.seen for one in many] == [1] * 10
     service._tick()
     assert sum(one.seen for one in many) > 10
+
+
+class Gone(Slow):
+    """It takes no time to end it, but what it is told has to be sent."""
+
+    def __init__(self, clock: Clock, service: HttpService) -> None:
+        super().__init__(clock)
+        self.service = service
+
+    def overdue(self, now: float) -> None:
+        self.seen += 1
+        self.service.refusals["slow-head"] += 1
+
+
+async def test_a_sweep_that_ends_many_lets_what_they_are_told_be_sent() -> None:
+    service, clock = HttpService(lambda request: Response(200)), Clock()
+    service.loop = clock  # type: ignore[assignment]
+    many = [Gone(clock, service) for _ in range(1_000)]
+    service._connections.update(dict.fromkeys(many))  # type: ignore[arg-type]
+    service._tick()
+    while clock.soon:
+        before = sum(one.seen for one in many)
+        clock.soon.pop()()
+        assert sum(one.seen for one in many) - before <= 80
+    assert [one.seen for one in many] == [1] * 1_000

@@ -16,6 +16,7 @@ import logging
 import os
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -31,6 +32,10 @@ from littoral.edge.rows import ALWAYS, ROW, Digest, Row, RowReader, Rows, erase
 log = logging.getLogger("littoral.edge")
 
 BACKLOG = 64 * 1024 * 1024  # bytes of bodies waiting to be written; beyond it new ones are not
+BATCH = 256  # operations of one transaction
+REST = (
+    4.0  # times the processor time of a batch, before the next of many: this thread takes turns with the event loop's
+)
 USED = 256  # keys that were read, until it is written that they were
 VARY = b"vary:"  # begins the head of a row that is no object
 Operation = Callable[[Rows], None]
@@ -72,6 +77,7 @@ class Disk:
         self._used: list[Digest] = []  # read since
         self._backlog = 0
         self._draining: Future[None] | None = None
+        self._awaited = 0  # who waits until all is written
         self._broken = False  # nothing more is read or written
         self._kept: list[CacheFile] = []
         self._writer = ThreadPoolExecutor(1, "edge-cache-write")
@@ -155,8 +161,12 @@ class Disk:
 
     async def settled(self) -> None:
         """All that was asked for so far is written, or was given up."""
-        while (draining := self._draining) is not None:
-            await asyncio.wrap_future(draining)
+        self._awaited += 1
+        try:
+            while (draining := self._draining) is not None:
+                await asyncio.wrap_future(draining)
+        finally:
+            self._awaited -= 1
 
     async def close(self) -> None:
         self._tell_used()
@@ -221,8 +231,9 @@ class Disk:
 
     def _drain(self) -> None:
         while True:
+            begun = time.thread_time()
             with self._lock:
-                batch, self._waiting = self._waiting, []
+                batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
                 if not batch:
                     self._draining = None
                     return
@@ -238,6 +249,8 @@ class Disk:
                         self._pending[of] -= 1
                         if not self._pending[of]:
                             del self._pending[of]
+            if self._waiting and not self._awaited:
+                time.sleep(REST * (time.thread_time() - begun))
 
     def _write(self, operations: list[Operation], durable: bool = False) -> None:
         if self._broken:

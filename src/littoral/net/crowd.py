@@ -20,6 +20,10 @@ from littoral.net.limits import Limits
 log = logging.getLogger("littoral.net")
 
 A_TURN = 0.003  # seconds that the sweep takes before others of the loop have their turn
+REFUSED = (
+    64  # or connections that it has ended: what they are told is sent in the same turn, and costs more than the sweep
+)
+COUNT = 16  # connections that it looks at between two counts of those
 SHED = 100  # a hundredth of the connections is closed at once when there are too many
 
 
@@ -149,12 +153,12 @@ class Crowd:
     def _sweep(self) -> None:
         """Look at every connection, in turns: to refuse one whose head is late takes a hundred times as long as to see
         that another is in time, and thousands may be late at once."""
-        end = self.loop.time() + A_TURN
+        end, most = self.loop.time() + A_TURN, self.refusals.total() + REFUSED
         while self._left:
             connection = self._left.pop()
             if connection in self._connections:
                 connection.overdue(self.now)
-            if self.loop.time() >= end:
+            if self.loop.time() >= end or (len(self._left) % COUNT == 0 and self.refusals.total() >= most):
                 break
         if self._left:
             self.loop.call_soon(self._sweep)

@@ -90,7 +90,9 @@ def test_the_price_falls_when_the_loop_is_in_time() -> None:
     assert shield.price == 4.0
     shield.runs(0.01, 2)
     assert shield.price == 4.0
-    for _ in range(40):
+    shield.runs(0.1, 2)
+    assert shield.price == 64.0  # very late
+    for _ in range(90):
         shield.runs(0.0, 2)
     assert shield.price == 1.0
 
@@ -107,7 +109,7 @@ def test_a_client_that_is_alone_pays_no_more() -> None:
     for _ in range(10):
         shield.runs(0.1, 1)
     assert shield.price == 1.0
-    shield.runs(0.1, 2)
+    shield.runs(0.05, 2)
     assert shield.price == 4.0
     for _ in range(40):
         shield.runs(0.1, 1)

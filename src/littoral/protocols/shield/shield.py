@@ -5,9 +5,10 @@ the driver says who comes and what time it is, and how late its loop runs.
 
 Three limits are each client's own: connections at once, connections a second, requests a second. They are generous, for
 behind one address there may be a hospital. What protects the others is the **price**: while the loop runs late, a
-request costs more tokens, fourfold at every look, so that each client's limit sinks until those who ask the most are
-refused; when the loop is in time the price falls slowly. Whoever asks little never notices: at the highest price a
-client still has ``FLOOR``. It does not rise for a client that is alone: there is nobody to be protected from it.
+request costs more tokens, fourfold at every look (sixteenfold where it is very late), so that each client's limit sinks
+until those who ask the most are refused; when the loop is in time the price falls slowly. Whoever asks little never
+notices: at the highest price a client still has ``FLOOR``. It does not rise for a client that is alone: there is nobody
+to be protected from it.
 
 ================================  ===================================================================
 name of a refusal                 why
@@ -30,6 +31,7 @@ CONNECTIONS, RATE, REQUESTS = "client-connections", "client-connection-rate", "c
 GRANT = 128  # requests that are paid for at once while all is well
 WORK = 4.0  # what a request costs that is not answered at once, beside one that is
 LATE, IN_TIME = 0.02, 0.005  # seconds: the loop runs late, the loop runs in time
+VERY_LATE = 0.06  # seconds: the price rises twice at once
 RISE, FALL = 4.0, 0.95
 FLOOR = 100.0  # requests a second that a client has left at the highest price
 MOST_FOR_CONNECTIONS = 5.0  # opening a few is how everybody begins
@@ -95,7 +97,7 @@ class Shield:
         """How many seconds late the loop is, and of how many clients it heard lately. To be called some ten times a
         second, and while it is late after each of its turns."""
         if late > LATE and clients > 1:
-            self.price = min(self._most, self.price * RISE)
+            self.price = min(self._most, self.price * (RISE if late < VERY_LATE else RISE * RISE))
         elif late < IN_TIME or clients < 2:
             self.price = max(1.0, self.price * FALL)
 
