@@ -110,6 +110,26 @@ class Asker:
         return {name: value for name, value in found.items() if name != "asked" and value is not None}
 
 
+SELF = """
+from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
+client = GreengrassCoreIPCClientV2()
+found = client.get_component_details(component_name="com.example.Self").component_details
+listed = {each.component_name: each.version for each in client.list_components().components}
+open("seen", "a").write(f"{found.version} {found.state} {listed[found.component_name]}\\n")
+"""
+
+
+async def test_a_component_sees_itself_while_its_deployment_goes_on(region: RegionPlace, place: CorePlace) -> None:
+    cli = {"aws.greengrass.Cli": {"1": {"operations": ["*"], "resources": ["*"]}}}
+    seen = place.folder / "components/work/com.example.Self/seen"
+    startup = f"cat > program.py <<'EOF'\n{SELF}\nEOF\n{sys.executable} program.py"
+    for version in ("1.0.0", "2.0.0"):
+        await create(region, "com.example.Self", version, defaults={"accessControl": cli}, startup=startup)
+        made = await region.deploy(com__example__Self={"componentVersion": version})
+        assert await region.outcome(made) == "SUCCEEDED"
+    assert seen.read_text() == "1.0.0 STARTING 1.0.0\n2.0.0 STARTING 2.0.0\n"
+
+
 def ticks(place: CorePlace) -> int:
     file: Path = place.folder / "components/work" / OTHER / "ticks"
     return len(file.read_text().splitlines()) if file.exists() else 0

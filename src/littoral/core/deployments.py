@@ -123,10 +123,12 @@ class CoreDeployments:
         ]
 
     def details(self) -> list[Details]:
-        """Of all components, as the IPC shows them: a program that a deployment has begun is one, before its end, too."""
+        """Of all components, as the IPC shows them: a program that a deployment has begun is one before its end."""
         active = {each["name"]: Details(each["name"], each["version"], each["state"]) for each in self.listed()}
-        begun = {each.name: each for each in self._nucleus.listed() if each.name not in active}
-        return [*active.values(), *begun.values()]
+        for each in self._nucleus.listed():
+            if each.name not in active or active[each.name].version != each.version:
+                active[each.name] = each
+        return list(active.values())
 
     async def restart(self, name: str) -> None:
         """A program, or a long-lived function. Raises BadComponent."""
