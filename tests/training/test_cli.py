@@ -130,3 +130,11 @@ def test_a_line_of_bars() -> None:
     assert sparkline([]) == "" and sparkline([1.0]) == "▁"
     assert sparkline([0.0, 7.0]) == "▁█"
     assert len(sparkline([float(at % 7) for at in range(1000)])) == 40
+
+
+def test_the_command_asks_for_other_machines(lab: Lab, tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("print(1)")
+    shared = littoral(lab, tmp_path, "train.py", "--spread")
+    assert shared.returncode == 1 and "sagemaker_spread_enabled needs EnableNetworkIsolation" in shared.stderr
+    missing = littoral(lab, tmp_path, "train.py", "--spread", "--workers", "2", "--no-network")
+    assert missing.returncode == 1 and "other machines offer 0" in missing.stderr

@@ -18,7 +18,7 @@ from littoral.training.elsewhere.folders import Receiver, send_files, send_folde
 from littoral.training.elsewhere.frames import MOST, Broken, Decoder, Kind, frame
 from littoral.training.elsewhere.hosting import Given
 from littoral.training.elsewhere.line import SILENCE, Line
-from littoral.training.elsewhere.offers import Offers
+from littoral.training.elsewhere.offers import Errand, Offer, Offers
 from littoral.training.elsewhere.switch import Switch
 from littoral.training.hosts import addresses
 from littoral.training.job import Job
@@ -213,6 +213,21 @@ def test_who_is_silent_for_long_is_gone(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(time, "monotonic", lambda: now + SILENCE + 1)
     line.beat()
     assert line.aborted
+
+
+async def test_a_machine_says_how_its_host_ended_and_nothing_else(tmp_path: Path) -> None:
+    """What is no wait status, or is said by whom nothing was asked of, ends the connection."""
+    told = Offer(Offers(), "forge", "10.0.0.1", lambda: True)
+    errand = Errand("job", "algo-2", HOSTS, tmp_path, tmp_path / "coming", 1, lambda _: None, lambda _: None)
+    await told.prepare(errand)
+    for said in (0x7F, -1, 1 << 40, "0", None):
+        with pytest.raises(Broken):
+            told.heard(Kind.ENDED, json.dumps({"status": said}).encode())
+    told.heard(Kind.ENDED, b'{"status": 256}')
+    assert await told.failed() == 256
+    for kind in (Kind.ENDED, Kind.PACKET, Kind.LINE, Kind.FILE, Kind.SETTLED, Kind.ORDER):
+        with pytest.raises(Broken):
+            Offer(Offers(), "forge", "10.0.0.1", lambda: True).heard(kind, b"{}")
 
 
 def test_hosts_are_taken_of_the_machine_that_has_most() -> None:

@@ -50,6 +50,7 @@ examples:
   littoral core status                     the core on this device
   littoral box status                      the box on this machine
   littoral train train.py --data ./data    a training job, followed
+  littoral worker ls                       machines that offer hosts for training jobs
   littoral tour                            the main job end to end, checked, in a minute
   littoral drill outage                    a hospital without its link for hours, checked, in three minutes
 

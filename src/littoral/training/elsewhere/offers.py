@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -99,6 +100,10 @@ class Offer(Line):
 
     # ----------------------------------------------------------------------------------------------- what is said
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._offers.lines.add(self)
+
     def heard(self, kind: Kind, body: bytes) -> None:
         if kind == Kind.ALIVE:
             return
@@ -126,12 +131,15 @@ class Offer(Line):
         assert self.errand is not None
         self.over_memory, self.over_volume = bool(told.get("over_memory")), bool(told.get("over_volume"))
         status = told.get("status")
-        if not isinstance(status, int):
+        if not isinstance(status, int) or not 0 <= status < 1 << 16:
+            raise Broken(f"a wait status {status!r}")
+        if not (os.WIFEXITED(status) or os.WIFSIGNALED(status)):
             raise Broken(f"a wait status {status!r}")
         if not self._status.done():
             self._status.set_result(status)
 
     def lost(self) -> None:
+        self._offers.lines.discard(self)
         self._offers.withdraw(self)
         if self.errand is not None and not self._settled.is_set():
             self._tell_loss(self.errand)
@@ -152,6 +160,7 @@ class Offers(Ongoing):
     def __init__(self) -> None:
         self.idle: list[Offer] = []
         self.changed: Callable[[], None] = lambda: None  # there is one more
+        self.lines: set[Offer] = set()  # of machines, whatever they have said
         self._all: set[Offer] = set()
 
     def __len__(self) -> int:
@@ -194,13 +203,13 @@ class Offers(Ongoing):
 
     async def close(self) -> None:
         await super().close()
-        for offer in list(self._all):
+        for offer in list(self.lines):
             offer.end()
 
     async def _work(self) -> None:
         while True:
             await asyncio.sleep(BEAT)
-            for offer in list(self._all):
+            for offer in list(self.lines):
                 if offer.still():
                     offer.beat()
                 else:
