@@ -252,8 +252,13 @@ def test_listing_in_pages(there: Place) -> None:
             "InvalidLocationCode",
         ),
         (
-            {"ViewerCertificate": {"ACMCertificateArn": "arn:aws:acm:us-east-1:000000000000:certificate/a"}},
-            "NotImplemented",
+            {
+                "ViewerCertificate": {
+                    "ACMCertificateArn": "arn:aws:acm:us-east-1:000000000000:certificate/a",
+                    "SSLSupportMethod": "sni-only",
+                }
+            },
+            "InvalidViewerCertificate",
         ),
         ({"Aliases": {"Quantity": 2, "Items": ["a.example.test"]}}, "InconsistentQuantities"),
         (

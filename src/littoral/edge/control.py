@@ -11,7 +11,7 @@ import asyncio
 import secrets
 import string
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from littoral.store.contract import Records
@@ -127,6 +127,13 @@ class Control:
         self._kinds[kind].all.pop(key, None)
         if deploy:
             await self._publish(revision)
+
+    async def carried(self, change: Callable[[], Awaitable[None]]) -> None:
+        """Locations fetch something more that is none of these documents: ``change`` makes it durable. The revision is
+        reserved before, so that they hear of it also where the place ends between the two."""
+        revision = await self._next_revision()
+        await change()
+        await self._publish(revision)
 
     async def _next_revision(self) -> int:
         """Reserved durably; nobody sees it before ``_publish``, when what it stands for is there."""

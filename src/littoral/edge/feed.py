@@ -2,6 +2,7 @@
 
     GET  /_littoral/edge/desired?location=pop1&after=41&wait=20   → the state, once its revision is past 41
     POST /_littoral/edge/acknowledge {"location": "pop1", "revision": 42, "functions": ["arn:…:function:a:3"]}
+    GET  /_littoral/edge/certificate                              → ``viewercertificates``
     GET  /_littoral/edge/sites                                    → which location has what (`littoral sites`)
 
 All are signed (SigV4). The state is whole, not a difference: a location that was away needs no history.
@@ -18,6 +19,8 @@ from littoral.edge.cffunctions.state import content_of, named
 from littoral.edge.cloudfront import documents_of
 from littoral.edge.control import Control
 from littoral.edge.plan import items
+from littoral.edge.viewercertificates import CERTIFICATES, Held, sealed, used
+from littoral.edge.viewercertificates import PATH as CERTIFICATE
 from littoral.edge.waf.bundles import bundles
 from littoral.net.message import Handler, Headers, Request, Response, json_response
 from littoral.protocols.sigv4 import split_query
@@ -34,8 +37,13 @@ class Feed:
         control: Control,
         authenticate: Callable[[Request], Awaitable[Principal]],
         ruleset: str | None = None,
+        certificates: Held | None = None,
+        secret_of: Callable[[Principal], str | None] = lambda _: None,
     ) -> None:
-        """``ruleset`` is the digest of the rule set that managed rule groups are made of."""
+        """``ruleset`` is the digest of the rule set that managed rule groups are made of. ``secret_of`` is the secret
+        of who may have private keys, and nobody else's."""
+        self._certificates = certificates
+        self._secret_of = secret_of
         self._control = control
         self._ruleset = ruleset
         self._authenticate = authenticate
@@ -54,6 +62,8 @@ class Feed:
                 return await self._desired(dict(split_query(request.query_string)))
             if request.raw_path == PREFIX + "content" and request.method == "GET":
                 return self._content(dict(split_query(request.query_string))["digest"])
+            if request.raw_path == CERTIFICATE and request.method == "GET":
+                return await self._certificate(principal, dict(split_query(request.query_string)))
             if request.raw_path == PREFIX + "acknowledge" and request.method == "POST":
                 return await self._acknowledge(json.loads(await request.body.read(1024 * 1024)))
             if request.raw_path == PREFIX + "sites" and request.method == "GET":
@@ -71,13 +81,29 @@ class Feed:
         if self._control.revision <= after and wait > 0:
             await self._control.wait_for_change(after, wait)
             self._control.seen(name)
-        return json_response(200, desired(self._control, self._ruleset))
+        state = desired(self._control, self._ruleset)
+        if self._certificates is not None:
+            state |= used(self._control, self._certificates)
+        return json_response(200, state)
 
     def _content(self, digest: str) -> Response:
         found = content_of(self._control, digest)
         if found is None:
             return json_response(404, {"code": "NotFound", "message": "nothing has that content now"})
         return Response(200, Headers.of([("content-type", "application/json")]), found)
+
+    async def _certificate(self, principal: Principal, asked: dict[str, str]) -> Response:
+        """Only one that a distribution uses, sealed for who asks."""
+        secret, arn, fingerprint = self._secret_of(principal), asked["arn"], asked["fingerprint"]
+        if self._certificates is None or secret is None:
+            raise ServiceError("AccessDenied", "Private keys are for locations with a key of the place.", status=403)
+        pair = None
+        if used(self._control, self._certificates)[CERTIFICATES].get(arn) == fingerprint:
+            pair = await self._certificates.pair(arn, fingerprint)
+        if pair is None:
+            return json_response(404, {"code": "NotFound", "message": "no distribution has that certificate now"})
+        headers = Headers.of([("content-type", "application/octet-stream"), ("cache-control", "no-store")])
+        return Response(200, headers, sealed(pair, arn, fingerprint, secret))
 
     async def _acknowledge(self, said: dict[str, Any]) -> Response:
         functions = [str(arn) for arn in said.get("functions", ())]

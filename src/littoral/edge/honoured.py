@@ -14,13 +14,11 @@ from littoral.edge.cloudfrontheaders import check_known
 NOTHING: tuple[Any, ...] = (None, "", 0, False, {}, [])
 ORIGIN, DEFAULT, OTHERS = "Origins.Items.*.", "DefaultCacheBehavior.", "CacheBehaviors.Items.*."
 
-OWN = "certificates of your own by ARN (the default one leads to those of the edge_certificates folder)"
+IAM = "certificates of IAM (import them to ACM, or choose the default one and the edge_certificates folder)"
 
 REFUSED: list[tuple[str, tuple[Any, ...], str]] = [
-    ("ViewerCertificate.ACMCertificateArn", NOTHING, OWN),
-    ("ViewerCertificate.IAMCertificateId", NOTHING, OWN),
-    ("ViewerCertificate.Certificate", NOTHING, OWN),
-    ("ViewerCertificate.CertificateSource", (*NOTHING, "cloudfront"), OWN),
+    ("ViewerCertificate.IAMCertificateId", NOTHING, IAM),
+    ("ViewerCertificate.CertificateSource", (*NOTHING, "cloudfront", "acm"), IAM),
     ("AnycastIpListId", NOTHING, "anycast IPs"),
     ("ConnectionMode", (*NOTHING, "direct"), "tenants"),
     ("TenantConfig", NOTHING, "tenants"),

@@ -2,7 +2,7 @@
 
 The way of one change:
 1. The long poll returns a newer revision (or the location has just started and reads the one on its disk).
-2. Function versions that its triggers name and that are not here are fetched and installed.
+2. Function versions that its triggers name and that are not here are fetched and installed; viewers' certificates too.
 3. Distributions are compiled to plans; invalidations newer than the last applied one drop what they name.
 4. The plans are put to use, the state is stored, the region is told. Only then is it "Deployed" here.
 5. Versions that were fetched and that nothing names any more are removed.
@@ -18,6 +18,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import os
 import random
 import re
 import time
@@ -35,6 +36,7 @@ from littoral.edge.pipeline import Pipeline
 from littoral.edge.plan import Plan, compile_plan
 from littoral.edge.tier import RAW
 from littoral.edge.upstream import Credentials
+from littoral.edge.viewercertificates import ViewerCertificates
 from littoral.edge.waf.deploy import Deployment
 from littoral.edge.waf.guard import Firewall
 from littoral.edge.waf.uplink import Uplink
@@ -42,6 +44,7 @@ from littoral.net.client import HttpClient, RequestFailed
 from littoral.net.message import BodyError, Headers
 from littoral.store.contract import Records
 from littoral.store.documents import Documents
+from littoral.store.sealed import KEY_BYTES, CannotOpen, Seal
 
 log = logging.getLogger("littoral.edge")
 
@@ -147,13 +150,17 @@ class EdgeLocation:
         functions: Functions,
         deployment: Deployment | None = None,
         watch: Watch | None = None,
+        seal: Seal | None = None,
     ) -> None:
+        """``seal`` is for the private keys that are kept here; without it they last until the end of this process."""
         self.name = name
         self._region = region
         self._pipeline = pipeline
         self._stored = Documents(records, "desired/")
         self._functions = functions
         self._contents = Contents(region, records)
+        seal = seal or Seal(os.urandom(KEY_BYTES))
+        self.certificates = ViewerCertificates(region, region.credentials.secret, records, seal)
         self._puller: asyncio.Task[None] | None = None
         self._installed = Documents(records, "installed/")
         self._deployment = deployment or Deployment(
@@ -177,10 +184,11 @@ class EdgeLocation:
         if state is not None:
             await self._deployment.fetch(state, self._region.ask)
             await self._contents.load(state, self._pipeline)
+            certified = await self.certificates.restore(state)
             self._use(state)
             self._pipeline.tier.know(state)
             self._pipeline.tier.wanted = self._pipeline.tier.applied = state["revision"]
-            self.revision, self.functions = state["revision"], state["functions"]
+            self.revision, self.functions = state["revision"] if certified else -1, state["functions"]
         self._puller = asyncio.ensure_future(self._pull())
         self._uplink.start()
         with contextlib.suppress(TimeoutError):
@@ -199,7 +207,7 @@ class EdgeLocation:
             try:
                 await self._once()
                 self.connected, pause = True, FIRST_PAUSE
-            except (RequestFailed, BodyError, Refused, ValueError, KeyError) as problem:
+            except (RequestFailed, BodyError, Refused, CannotOpen, ValueError, KeyError) as problem:
                 if self.connected or pause == FIRST_PAUSE:
                     log.warning("edge location %s: the region cannot be reached: %s", self.name, problem)
                 self.connected = False
@@ -245,6 +253,7 @@ class EdgeLocation:
             await self._install(arn)
         await self._deployment.fetch(state, self._region.ask)
         await self._contents.load(state, self._pipeline)
+        await self.certificates.load(state)
         self._pipeline.tier.wanted = state["revision"]  # what is fetched from here on is held against the new state
         self._use(state)
         for each in state["invalidations"]:
@@ -255,6 +264,7 @@ class EdgeLocation:
         self._pipeline.tier.applied = state["revision"]
         await self._stored.put("state", state)
         await self._contents.clean(state)
+        await self.certificates.clean(state)
         await self._clean(set(state["functions"]))
         self.revision, self.functions = state["revision"], state["functions"]
 

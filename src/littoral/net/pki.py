@@ -114,9 +114,9 @@ class Authority:
             raise TypeError("only an elliptic-curve key signs")
         return self._key.sign(data, ec.ECDSA(hashes.SHA256()))
 
-    def issue_server(self, names: Sequence[str], days: float = 825) -> Issued:
-        """For DNS names and IP addresses; the first is the common name."""
-        return self._issue(names[0][:64], days, ExtendedKeyUsageOID.SERVER_AUTH, names)
+    def issue_server(self, names: Sequence[str], days: float = 825, key: PrivateKey | None = None) -> Issued:
+        """For DNS names and IP addresses; the first is the common name. ``key`` where it is not to be made here."""
+        return self._issue(names[0][:64], days, ExtendedKeyUsageOID.SERVER_AUTH, names, key)
 
     def issue_client(self, common_name: str, days: int = LONG) -> Issued:
         return self._issue(common_name, days, ExtendedKeyUsageOID.CLIENT_AUTH, ())
@@ -137,8 +137,15 @@ class Authority:
             raise InvalidRequest("an RSA key must have at least 2048 bits")
         return Issued(self._sign(request.subject, public, days, ExtendedKeyUsageOID.CLIENT_AUTH, ()))
 
-    def _issue(self, common_name: str, days: float, purpose: x509.ObjectIdentifier, names: Sequence[str]) -> Issued:
-        key = ec.generate_private_key(ec.SECP256R1())
+    def _issue(
+        self,
+        common_name: str,
+        days: float,
+        purpose: x509.ObjectIdentifier,
+        names: Sequence[str],
+        key: PrivateKey | None = None,
+    ) -> Issued:
+        key = key or ec.generate_private_key(ec.SECP256R1())
         certificate = self._sign(_name(common_name), key.public_key(), days, purpose, names)
         public = key.public_key().public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo

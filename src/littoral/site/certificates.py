@@ -1,5 +1,5 @@
-"""Which certificate the edge, or the device port, shows for which name: the operator's own where there is one, else one
-of the place's CA.
+"""Which certificate the edge, or the device port, shows for which name: the one that a distribution names, else the
+operator's own where there is one, else one of the place's CA.
 
 Owns: where a pair comes from and when it is made or read anew. Knows neither TLS contexts (but for ``Contexts``) nor
 distributions: it is asked by name. A pair is looked up at every handshake, so a changed one holds from the next
@@ -30,10 +30,17 @@ _NAME = re.compile(r"[a-z0-9_]([a-z0-9_.-]{0,252})\Z")
 class Certificates:
     """Pairs by name. ``own`` is for connections that name nothing that is served."""
 
-    def __init__(self, authority: Authority, names: list[str], folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        authority: Authority,
+        names: list[str],
+        folder: Path | None = None,
+        named: Callable[[str], Pair | None] = lambda _: None,
+    ) -> None:
         self._authority = authority
         self._names = names
         self._folder = folder
+        self._named = named  # by the configuration of who has the name
         self._made: dict[str, tuple[float, Pair]] = {}
         self._read: dict[str, tuple[tuple[int, ...], Pair | None]] = {}
 
@@ -42,7 +49,11 @@ class Certificates:
 
     def of(self, name: str) -> Pair:
         """The pair to show for a name in lower case."""
-        return self.operators(name) or self._issued(name, [name])
+        return self.brought(name) or self._issued(name, [name])
+
+    def brought(self, name: str) -> Pair | None:
+        """The pair that somebody brought for a name: nobody else is to be asked for one."""
+        return self._named(name) or self.operators(name)
 
     def operators(self, name: str) -> Pair | None:
         """The operator's own pair for a name, by itself or by a wildcard."""

@@ -81,7 +81,10 @@ async def attach(base: Foundation, functions: Functions, region_url: str, key: C
     pipeline.access.readers.append(realtime)
     region = Region(region_url, key, client, settings.region)
     watch = Watch(time.time, pipeline.distribution_of)
-    location = EdgeLocation(name, region, pipeline, base.store.records("edge-location"), functions, watch=watch)
+    seal = base.store.seal(base.folder / "edge-certificates.key")
+    location = EdgeLocation(
+        name, region, pipeline, base.store.records("edge-location"), functions, watch=watch, seal=seal
+    )
     base.metrics.add(lambda: edge_readings(pipeline))
     base.metrics.add(lambda: realtime_readings(realtime))
     await location.start()  # invalidations that came meanwhile are applied before anybody is served
@@ -91,7 +94,7 @@ async def attach(base: Foundation, functions: Functions, region_url: str, key: C
     base.place.quiet(pipeline.access.flush_and_deliver)
     base.place.part(pipeline.access.close)
     base.place.quiet(location.close)
-    await listen_edge(base, pipeline, watch)
+    await listen_edge(base, pipeline, watch, location.certificates)
     if settings.edge_address is not None or settings.edge_port is not None:
         await location.reachable(settings.edge_address or base.place.url("edge"))
 

@@ -9,8 +9,9 @@ from littoral.edge.ddos.watch import Watch
 from littoral.edge.entrance import Entrance
 from littoral.edge.guard import Guard
 from littoral.edge.pipeline import Pipeline
+from littoral.edge.viewercertificates import ViewerCertificates
 from littoral.net.listen import listen_http
-from littoral.net.tls import server_context
+from littoral.net.tls import Pair, server_context
 from littoral.protocols.shield import Shield
 from littoral.site.certificates import Certificates, Contexts
 from littoral.site.foundation import Foundation
@@ -19,9 +20,10 @@ from littoral.site.place import Listening
 from littoral.site.readings import crossing_readings, listener_readings, shield_readings
 
 
-async def listen_edge(base: Foundation, pipeline: Pipeline, watch: Watch) -> None:
-    """The edge over HTTP and TLS; certificates of served names are made by the place's CA when first asked for. TLS is
-    the front's where there is one, else our own listener's, which speaks HTTP/1.1. One guard stands before them all."""
+async def listen_edge(base: Foundation, pipeline: Pipeline, watch: Watch, viewers: ViewerCertificates) -> None:
+    """The edge over HTTP and TLS; certificates of served names are those that their distributions name, else made by
+    the place's CA when first asked for. TLS is the front's where there is one, else our own listener's, which speaks
+    HTTP/1.1. One guard stands before them all."""
     settings = base.place.settings
     guard = Guard(Shield(settings.client_limits()), pipeline.pop, pipeline.is_location, watch.refused)
     base.place.part(guard.close)
@@ -33,7 +35,7 @@ async def listen_edge(base: Foundation, pipeline: Pipeline, watch: Watch) -> Non
         base.metrics.add(lambda: listener_readings("edge", listener.service))
         base.place.listening("edge", "http", settings.host, listener)
     if settings.edge_tls_port is not None:
-        certificates = Certificates(base.authority, base.names(), settings.edge_certificates)
+        certificates = Certificates(base.authority, base.names(), settings.edge_certificates, _named(pipeline, viewers))
         secure = await _listen_tls(base, pipeline, guard, certificates)
         pipeline.secured(secure.port)
         base.place.listening("edge-tls", "https", settings.host, secure)
@@ -61,6 +63,16 @@ async def _listen_tls(base: Foundation, pipeline: Pipeline, guard: Guard, certif
     )
     base.metrics.add(lambda: listener_readings("edge-tls", listener.service))
     return listener
+
+
+def _named(pipeline: Pipeline, viewers: ViewerCertificates) -> Callable[[str], Pair | None]:
+    """What a distribution has for its aliases; its domain name is shown CloudFront's own, which is the place's here."""
+
+    def of(name: str) -> Pair | None:
+        plan = pipeline.plan_of(name)
+        return viewers.of(plan.certificate) if plan is not None and name != plan.domain.lower() else None
+
+    return of
 
 
 def _authorities(pipeline: Pipeline) -> Callable[[str], str | None]:

@@ -12,6 +12,7 @@ from littoral.aws.identity import Identity
 from littoral.aws.service import Call
 from littoral.aws.sessions import Credentials
 from littoral.box.region import BoxJobs
+from littoral.certificates import CertificateStore
 from littoral.core.greengrass import Greengrass
 from littoral.core.source import BLOCKS
 from littoral.edge.cloudfront import CloudFront
@@ -29,6 +30,7 @@ from littoral.site.artifactblocks import blocks_handler
 from littoral.site.boxcarrying import Carriers
 from littoral.site.boxjobs import PATH as BOX_JOBS
 from littoral.site.boxjobs import BoxBuckets, steps_handler
+from littoral.site.capabilities.certificates import Distributions, ShownCertificates, secret_of_root
 from littoral.site.capabilities.edge import EdgeFunctions, ImportedObjects
 from littoral.site.capabilities.greengrass import (
     ComponentFunctions,
@@ -87,6 +89,29 @@ def _greengrass(base: Foundation, local: Local) -> Greengrass:
     return greengrass
 
 
+async def _certificates(base: Foundation, control: Control) -> CertificateStore:
+    settings = base.place.settings
+    certificates = await CertificateStore.open(
+        base.store.records("certificates"),
+        base.store.seal(base.folder / "certificates.key"),
+        base.authority,
+        Distributions(control, settings.account),
+        region=settings.region,
+        account=settings.account,
+    )
+    certificates.start()
+    base.place.part(certificates.close)
+    return certificates
+
+
+def _cloudfront(control: Control, local: Local, certificates: CertificateStore, account: str) -> CloudFront:
+    cloudfront = CloudFront(control, account=account, functions=EdgeFunctions(local.functions))
+    cloudfront.certificates = ShownCertificates(certificates)
+    cloudfront.objects = ImportedObjects(local.objects)
+    cloudfront.streams = local.streams
+    return cloudfront
+
+
 async def _boxes(base: Foundation, local: Local) -> BoxJobs:
     return await BoxJobs.open(
         base.store.records("box"),
@@ -131,9 +156,8 @@ async def _region(place: Place, *, with_edge: bool) -> None:
     place.quiet(control.close)
     functions.replicas(partial(replicated, control))
     greengrass = _greengrass(base, local)
-    cloudfront = CloudFront(control, account=account, functions=EdgeFunctions(functions))
-    cloudfront.objects = ImportedObjects(local.objects)
-    cloudfront.streams = local.streams
+    certificates = await _certificates(base, control)
+    cloudfront = _cloudfront(control, local, certificates, account)
     destinations = FirewallLogs(local.objects, functions, local.streams, account)
     attacks = Attacks(control, account)
     reports = Reports(destinations, attacks=attacks)
@@ -143,6 +167,7 @@ async def _region(place: Place, *, with_edge: bool) -> None:
         **local.services(),
         "dynamodb": tables.api,
         "dynamodbstreams": tables.streams_api,
+        "acm": certificates.api,
         "cloudfront": cloudfront,
         "cloudfront-keyvaluestore": KeyValueStoreData(control),
         "greengrassv2": greengrass,
@@ -158,7 +183,13 @@ async def _region(place: Place, *, with_edge: bool) -> None:
     observer = gateway_observer(base.metrics)
     gateway = Gateway(services, base.identity, region=region, account=account, routes=base.routes(), observe=observer)
     routes = functions.routes() | functions.signed_routes(gateway.authenticate)
-    feed = Feed(control, gateway.authenticate, source.digest if source is not None else None)
+    feed = Feed(
+        control,
+        gateway.authenticate,
+        source.digest if source is not None else None,
+        ShownCertificates(certificates),
+        partial(secret_of_root, base.identity),
+    )
     carriers = Carriers(boxes.steps, base.folder, region)
     routes |= {
         KEYS: keys_handler(base.identity, base.store.records("identity"), gateway.authenticate),

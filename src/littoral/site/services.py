@@ -10,6 +10,7 @@ from importlib import import_module
 # botocore's name of the service → where its class is, or its classes, by spaces, where capabilities share a service.
 # Imported when asked for: printing one must not load all.
 API_CLASSES: dict[str, str] = {
+    "acm": "littoral.certificates.api:CertificatesApi",
     "cloudfront": "littoral.edge.cloudfront:CloudFront",
     "cloudfront-keyvaluestore": "littoral.edge.keyvalue:KeyValueStoreData",
     "dynamodb": "littoral.tables.api:DynamoDB",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from littoral.aws.service import ServiceError
-from littoral.edge.api.configchecks import behaviours_of, check_alone
+from littoral.edge.api.configchecks import behaviours_of, check_alone, viewer_certificate
 from littoral.edge.api.identities import identity_of
 from littoral.edge.api.parts import Operations, check_quantities, documents_of, invalid
 from littoral.edge.api.policykinds import KINDS, uses
@@ -46,6 +46,7 @@ class Checks(Operations):
         check_alone(config)
         self._check_quotas(config, own)
         self._check_aliases(config, own)
+        self._check_certificate(config)
         self._check_deployment(config, own)
         await self._check_logging(config.get("Logging") or {})
         for arn in realtime_logs(config):
@@ -72,6 +73,23 @@ class Checks(Operations):
         if arn and (acl is None or acl["scope"] != "CLOUDFRONT"):
             message = "Invalid request provided: the web ACL does not exist, or its scope is not CLOUDFRONT."
             raise ServiceError("InvalidWebACLId", message, status=400)
+
+    def _check_certificate(self, config: Mapping[str, Any]) -> None:
+        """In CloudFront's words. Any authority will do: viewers decide whom they trust."""
+        arn = (config.get("ViewerCertificate") or {}).get("ACMCertificateArn")
+        if not arn:
+            return
+        missing = self.certificates.missing(arn, items(config, "Aliases")) if self.certificates is not None else None
+        if missing is None:
+            raise viewer_certificate(
+                "The specified SSL certificate doesn't exist, isn't in us-east-1 region, isn't valid, or doesn't "
+                "include a valid certificate chain."
+            )
+        if missing:
+            raise viewer_certificate(
+                "The certificate that is attached to your distribution doesn't cover the alternate domain name (CNAME) "
+                f"that you're trying to add: {', '.join(missing)}"
+            )
 
     def _check_clients(self, config: Mapping[str, Any]) -> None:
         """Viewer mTLS: with a trust store that is there, and over HTTPS only."""

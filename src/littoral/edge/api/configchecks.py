@@ -60,14 +60,34 @@ def check_alone(config: Mapping[str, Any]) -> None:
     http = HTTP_VERSIONS[str(config.get("HttpVersion") or "http2").lower()]
     if "2" not in http and any((each.get("GrpcConfig") or {}).get("Enabled") for each in behaviours_of(config)):
         raise invalid("gRPC needs a distribution that speaks HTTP/2.")
-    if (config.get("ViewerCertificate") or {}).get("CloudFrontDefaultCertificate") is False:
-        message = "A viewer certificate that is not CloudFront's own names a certificate."
-        raise ServiceError("InvalidViewerCertificate", message, status=400)
+    _check_viewer_certificate(config.get("ViewerCertificate") or {})
     pages = items(config, "CustomErrorResponses")
     for page in pages:
         _check_error_page(page)
     _check_once("an error code", [page["ErrorCode"] for page in pages])
     _check_geo((config.get("Restrictions") or {}).get("GeoRestriction") or {})
+
+
+def _check_viewer_certificate(asked: Mapping[str, Any]) -> None:
+    """``Certificate`` and ``CertificateSource`` are what CloudFront tells, and say nothing by themselves."""
+    arn, told = asked.get("ACMCertificateArn") or "", asked.get("Certificate") or ""
+    if arn and asked.get("CloudFrontDefaultCertificate"):
+        raise viewer_certificate("A distribution has either CloudFront's default certificate or one of ACM.")
+    if not arn and asked.get("CloudFrontDefaultCertificate") is False:
+        raise viewer_certificate("A viewer certificate that is not CloudFront's own names a certificate.")
+    if told not in ("", arn) or (asked.get("CertificateSource") == "acm" and not arn):
+        raise viewer_certificate("Certificate, which is deprecated, is what ACMCertificateArn says.")
+    if not arn:
+        return
+    if not asked.get("SSLSupportMethod"):
+        raise viewer_certificate("A certificate of ACM goes with an SSLSupportMethod, which is sni-only here.")
+    if asked["SSLSupportMethod"] != "sni-only":
+        message = "Not implemented here: addresses for one distribution alone (ViewerCertificate.SSLSupportMethod)."
+        raise ServiceError("NotImplemented", message, status=501)
+
+
+def viewer_certificate(message: str) -> ServiceError:
+    return ServiceError("InvalidViewerCertificate", message, status=400)
 
 
 def _check_once(what: str, listed: list[Any]) -> None:

@@ -119,6 +119,7 @@ class LookupOperations(DeploymentOperations, PolicyStore, RealtimeLogOperations)
             if len(names) >= MOST_ALIASES:
                 message = f"A distribution may have at most {MOST_ALIASES} Aliases."
                 raise ServiceError("TooManyDistributionCNAMEs", message, status=400)
+            self._check_certificate(target["config"] | {"Aliases": {"Items": [alias]}})
             for document in list(self._control.all("distribution").values()):
                 kept = [name for name in items(document["config"], "Aliases") if name.lower() != alias.lower()]
                 if len(kept) != len(items(document["config"], "Aliases")):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from littoral.aws.service import Output, ServiceError
@@ -28,10 +28,18 @@ class Objects(Protocol):
     async def has(self, bucket: str) -> bool: ...
 
 
+class Certificates(Protocol):
+    """The certificates of ACM."""
+
+    def missing(self, arn: str, aliases: Sequence[str]) -> list[str] | None:
+        """The names that a certificate does not cover; None where there is no such certificate that is valid."""
+
+
 class Operations:
     """Base of each noun's operations. ``functions`` None means that triggers are not checked against the functions of
     this place."""
 
+    certificates: Certificates | None = None  # of this place: without them no distribution can name one
     objects: Objects | None = None  # of this place: None means that they are not looked at
 
     def __init__(self, control: Control, *, account: str, functions: FunctionLookup | None = None) -> None:

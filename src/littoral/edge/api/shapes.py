@@ -18,6 +18,11 @@ def filled(config: Document) -> Document:
     full.setdefault("PriceClass", "PriceClass_All")
     full.setdefault("Logging", {"Enabled": False, "IncludeCookies": False, "Bucket": "", "Prefix": ""})
     full.setdefault("ViewerCertificate", {"CloudFrontDefaultCertificate": True})
+    arn = full["ViewerCertificate"].get("ACMCertificateArn")
+    if arn:
+        told = {"CloudFrontDefaultCertificate": False, "Certificate": arn, "CertificateSource": "acm"}
+        full["ViewerCertificate"] |= told
+        full["ViewerCertificate"].setdefault("MinimumProtocolVersion", "TLSv1")
     full.setdefault("Restrictions", {"GeoRestriction": {"RestrictionType": "none", "Quantity": 0}})
     full.setdefault("WebACLId", "")
     full.setdefault("HttpVersion", "http2")

@@ -44,6 +44,7 @@ class Plan:
     logging: tuple[str, str, bool] | None = None  # bucket, prefix and whether cookies are shown, of access logs
     http: frozenset[str] = HTTP_VERSIONS["http2"]  # what viewers may speak over TLS: 1, 2, 3
     clients: ClientCertificates | None = None  # what viewers must show
+    certificate: str = ""  # ARN of the one that is shown for its aliases
     newest_tls: bool = False  # viewers over TLS speak 1.3; less than 1.2 is spoken nowhere
     staging: bool = False  # asked by no name of its own
     deployment: Deployment | None = None  # what of its requests the staging distribution answers
@@ -88,7 +89,7 @@ def compile_plan(identifier: str, domain: str, config: Document, policies: Mappi
     others = items(config, "CacheBehaviors")
     behaviours = [behaviour_of(item, item["PathPattern"], targets, policies) for item in others]
     behaviours.append(behaviour_of(config["DefaultCacheBehavior"], "*", targets, policies))
-    clients = clients_of(config, policies)
+    clients, viewer = clients_of(config, policies), config.get("ViewerCertificate") or {}
     for behaviour in behaviours:
         if clients is not None and behaviour.viewer_policy == "allow-all":
             behaviour.viewer_policy = "https-only"  # the API refuses it; nobody comes by without TLS
@@ -114,7 +115,8 @@ def compile_plan(identifier: str, domain: str, config: Document, policies: Mappi
         _logging(config.get("Logging") or {}),
         HTTP_VERSIONS[str(config.get("HttpVersion") or "http2").lower()],
         clients,
-        ((config.get("ViewerCertificate") or {}).get("MinimumProtocolVersion") or "").startswith("TLSv1.3"),
+        viewer.get("ACMCertificateArn") or "",
+        (viewer.get("MinimumProtocolVersion") or "").startswith("TLSv1.3"),
         bool(config.get("Staging")),
         deployment_of(config, policies),
     )

@@ -50,7 +50,7 @@ class Keyring:
         return Response(404)
 
     def _by_acme(self, name: str) -> bool:
-        return self._acme and self._alias(name) and self._certificates.operators(name) is None
+        return self._acme and self._alias(name) and self._certificates.brought(name) is None
 
     def _pair(self, name: str) -> Response:
         if self._by_acme(name):
