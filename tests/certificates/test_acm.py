@@ -334,6 +334,20 @@ def test_it_outlasts_the_place_and_lies_sealed(tmp_path: Path) -> None:
     assert made.key.stat().st_mode & 0o777 == 0o600
 
 
+def test_one_whose_key_is_lost_is_shown_nowhere(tmp_path: Path) -> None:
+    given, made = brought("lost.example"), Here(tmp_path)
+    with served(made.factory) as made.served:
+        arn = imported(made.acm, given)
+        own = made.acm.request_certificate(DomainName="own.example")["CertificateArn"]
+        made.users.using[own] = ["E1"]
+        made.key.unlink()
+        made.served.run(made.open())
+        assert (made.store.fingerprint(arn), made.store.missing(arn, [], time.time())) == (None, None)
+        made.served.run(made.store.renew_due(time.time()))  # what is issued here is issued anew
+        assert b"PRIVATE KEY" in made.pair(own)[1]
+        assert made.store.fingerprint(arn) is None
+
+
 def test_wildcards_stand_for_one_label() -> None:
     assert covers(["*.a.test"], "b.a.test") and covers(["*.a.test"], "*.a.test") and covers(["a.test"], "A.test")
     assert not covers(["*.a.test"], "a.test") and not covers(["*.a.test"], "c.b.a.test")

@@ -15,8 +15,10 @@ from pathlib import Path
 import pytest
 
 from littoral.net.pki import Authority
+from tests.certificates.made import brought, names_in
 
 from .conftest import Running, needs
+from .test_certificates import shows, viewer
 from .test_clients import zipped
 
 HERE = Path(__file__).parent / "terraform"
@@ -188,6 +190,33 @@ def test_terraform_makes_changes_and_destroys_buckets(place: Running, tmp_path: 
     terraform("plan", "-detailed-exitcode", open="true")
     terraform("destroy", "-auto-approve", open="true")
     assert place.client("s3").list_buckets()["Buckets"] == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(
+    not WHOLE, reason="LITTORAL_TERRAFORM=whole asks for it: the provider waits for a distribution twice"
+)
+def test_terraform_makes_and_destroys_a_distribution_with_certificates(place: Running, tmp_path: Path) -> None:
+    terraform = Terraform(place, tmp_path)
+    (tmp_path / "edge.tf").write_text((HERE / "edge" / "edge.tf").read_text())
+    first, second = brought("brought.example.org"), brought("brought.example.org")
+    (tmp_path / "chain.pem").write_bytes(first.chain)
+    for name, each in (("first", first), ("second", second)):
+        (tmp_path / f"{name}.crt").write_bytes(each.certificate)
+        (tmp_path / f"{name}.key").write_bytes(each.key)
+    terraform("init")
+    terraform("apply", "-auto-approve")
+    terraform("plan", "-detailed-exitcode")
+    shows(place, "brought.example.org", first)
+    with viewer(place, "www.tf.example.org", (place.process.folder / "ca.pem").read_bytes()) as requested:
+        assert names_in(requested.certificate) == {"tf.example.org", "*.tf.example.org"}
+    changed = terraform("apply", "-auto-approve", brought="second")
+    assert "0 added, 1 changed, 0 destroyed" in changed
+    shows(place, "brought.example.org", second, within=10)
+    terraform("plan", "-detailed-exitcode", brought="second")
+    terraform("destroy", "-auto-approve", brought="second")
+    assert place.client("acm").list_certificates()["CertificateSummaryList"] == []
 
 
 @pytest.mark.slow

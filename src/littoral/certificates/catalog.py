@@ -7,12 +7,15 @@ are read when they are asked for, and are nowhere else in memory.
 from __future__ import annotations
 
 import asyncio
+import logging
 
 from littoral.certificates.certificate import Certificate
 from littoral.certificates.errors import invalid_arn, not_found
 from littoral.store.contract import Records
 from littoral.store.documents import Documents
 from littoral.store.sealed import CannotOpen, Seal
+
+log = logging.getLogger("littoral.certificates")
 
 
 class Catalog:
@@ -23,6 +26,7 @@ class Catalog:
         self._keys = records
         self._seal = seal
         self._all: dict[str, Certificate] = {}
+        self.lost: set[str] = set()  # ARNs of those whose key nobody can open any more
         self.lock = asyncio.Lock()
 
     async def load(self) -> None:
@@ -31,14 +35,23 @@ class Catalog:
             for _, document in page:
                 found = Certificate.of(document)
                 self._all[found.arn] = found
+                await self._look(found)
             after = page[-1][0]
+
+    async def _look(self, certificate: Certificate) -> None:
+        try:
+            await self.key(certificate)
+        except CannotOpen as problem:
+            self.lost.add(certificate.arn)
+            log.error("certificate %s is shown nowhere until it is imported again: %s", certificate.arn, problem)  # noqa: TRY400
 
     def all(self) -> list[Certificate]:
         """The oldest first."""
         return sorted(self._all.values(), key=lambda each: (each.created, each.arn))
 
-    def get(self, arn: str) -> Certificate | None:
-        return self._all.get(arn)
+    def usable(self, arn: str) -> Certificate | None:
+        """One that is there, with its key."""
+        return self._all.get(arn) if arn not in self.lost else None
 
     def find(self, arn: str) -> Certificate:
         """Raises InvalidArnException, ResourceNotFoundException."""
@@ -57,6 +70,7 @@ class Catalog:
         await self._documents.put(certificate.uid, certificate.document)
         before = self._all.get(certificate.arn)
         self._all[certificate.arn] = certificate
+        self.lost.discard(certificate.arn)
         if before is not None and before.fingerprint != certificate.fingerprint:
             await self._keys.delete(_key(before))
 

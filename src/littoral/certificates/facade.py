@@ -62,9 +62,10 @@ class CertificateStore:
             await asyncio.sleep(LOOK)
 
     async def renew_due(self, now: float) -> None:
-        """What was issued here, is shown, and ends soon."""
+        """What was issued here, is shown, and ends soon, or has lost its key."""
         for each in self._catalog.all():
-            if each.kind == OWN and each.facts.ends - now < BEFORE and self._users.of(each.arn):
+            due = each.facts.ends - now < BEFORE or each.arn in self._catalog.lost
+            if each.kind == OWN and due and self._users.of(each.arn):
                 await self.api.renew(each.arn, now)
                 log.info("certificate %s is renewed", each.arn)
 
@@ -72,25 +73,22 @@ class CertificateStore:
 
     def missing(self, arn: str, hosts: Sequence[str], now: float) -> list[str] | None:
         """The hosts that a certificate does not cover; None where there is none that is valid now."""
-        found = self._catalog.get(arn)
+        found = self._catalog.usable(arn)
         if found is None or found.status(now) != "ISSUED":
             return None
         return [host for host in hosts if not covers(found.facts.names, host)]
 
     def fingerprint(self, arn: str) -> str | None:
         """Of the certificate that holds now."""
-        found = self._catalog.get(arn)
+        found = self._catalog.usable(arn)
         return found.fingerprint if found is not None else None
 
     async def pair(self, arn: str, fingerprint: str) -> tuple[bytes, bytes] | None:
-        """Chain and key (PEM); None where that certificate holds no more. Raises CannotOpen where the place has lost
-        the key that it seals with."""
-        found = self._catalog.get(arn)
+        """Chain and key (PEM); None where that certificate holds no more."""
+        found = self._catalog.usable(arn)
         if found is None or found.fingerprint != fingerprint:
             return None
         try:
             return found.shown, await self._catalog.key(found)
-        except CannotOpen:
-            if self._catalog.get(arn) is not found:
-                return None
-            raise
+        except CannotOpen:  # replaced while it was read: one whose key is lost is not usable
+            return None
