@@ -42,6 +42,7 @@ REFUSED: list[tuple[str, tuple[Any, ...], str]] = [
 ]
 NOTES = (
     "Refused when asked for: " + ", ".join(sorted({what for _, _, what in REFUSED})) + ". "
+    "SSLSupportMethod of a certificate of ACM is sni-only; Certificate may say what ACMCertificateArn says. "
     "The headers CloudFront-Viewer-JA3-Fingerprint and -JA4-Fingerprint are not made behind a front. "
     "Geo restriction needs a database at each location (--geo-database): without one everybody is served. "
     "Taken without effect: PriceClass, IsIPV6Enabled, IpAddressType (whatever address answers), OriginSslProtocols "
