@@ -55,6 +55,7 @@ def stocked(place: Running) -> Any:
     s3.create_bucket(Bucket="site")
     s3.put_object(Bucket="site", Key="a.txt", Body=b"from the bucket")
     allowed = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::site/*"}
+    s3.delete_public_access_block(Bucket="site")
     s3.put_bucket_policy(Bucket="site", Policy=json.dumps({"Version": "2012-10-17", "Statement": [allowed]}))
     return place.client("cloudfront")
 
