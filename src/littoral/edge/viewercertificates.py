@@ -28,6 +28,7 @@ log = logging.getLogger("littoral.edge")
 
 CERTIFICATES: Final = "viewerCertificates"  # in the feed: ARN → fingerprint
 PATH: Final = "/_littoral/edge/certificate"
+PREFIX: Final = "certificate/"  # of a location's records
 
 
 class Held(Protocol):
@@ -66,8 +67,10 @@ def sealed_for(secret: str) -> Seal:
     return Seal(HKDF(SHA256(), 32, None, b"littoral viewer certificates").derive(secret.encode()))
 
 
-def packed(pair: Pair) -> bytes:
-    return json.dumps([part.decode() for part in pair]).encode()
+def sealed(pair: Pair, arn: str, fingerprint: str, secret: str) -> bytes:
+    """What the feed answers."""
+    content = json.dumps([part.decode() for part in pair]).encode()
+    return sealed_for(secret).seal(content, _key(arn, fingerprint))
 
 
 def _unpacked(content: bytes) -> Pair:
@@ -140,13 +143,5 @@ class ViewerCertificates:
             return None
 
 
-PREFIX: Final = "certificate/"
-
-
 def _key(arn: str, fingerprint: str) -> str:
     return f"{PREFIX}{arn}/{fingerprint}"
-
-
-def sealed(pair: Pair, arn: str, fingerprint: str, secret: str) -> bytes:
-    """What the feed answers."""
-    return sealed_for(secret).seal(packed(pair), _key(arn, fingerprint))
