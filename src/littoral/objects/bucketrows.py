@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 import apsw
@@ -40,6 +41,10 @@ class BucketRows:
             return self._database.read(sql, params)
         except StorageFailed as problem:  # a ``with`` here took a twentieth of a small GET
             raise refused(problem) from problem
+
+    def moment(self) -> AbstractContextManager[None]:
+        """All that is read within is as of one commit; nothing is awaited in it."""
+        return self._database.moment()
 
     async def _write(self, work: Callable[[apsw.Connection], T], *, heavy: bool = False) -> T:
         with disk():

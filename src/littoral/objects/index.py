@@ -291,21 +291,16 @@ class Index(TierRows, ReplicationRows):
 
     def owners(self, blob: str) -> list[Stored]:
         """Objects and versions that consist of it, among others perhaps."""
-        return [
-            self._stored(bucket, key, tuple(row))
-            for table in ("objects", "versions")
-            for bucket, key, *row in self.read(
-                f"{OWNED} FROM {table} WHERE id IN (SELECT object FROM pieces WHERE blob = ?)", (blob,)
-            )
-        ]
+        return self._owned("id IN (SELECT object FROM pieces WHERE blob = ?1)", blob)
 
     def by_id(self, number: int) -> list[Stored]:
         """The object or version of that id, if there is one."""
-        return [
-            self._stored(bucket, key, tuple(row))
-            for table in ("objects", "versions")
-            for bucket, key, *row in self.read(f"{OWNED} FROM {table} WHERE id = ?", (number,))
-        ]
+        return self._owned("id = ?1", number)
+
+    def _owned(self, where: str, wanted: str | int) -> list[Stored]:
+        """One statement: between two a version may move from the table that is read last to the other."""
+        sql = f"{OWNED} FROM objects WHERE {where} UNION ALL {OWNED} FROM versions WHERE {where}"
+        return [self._stored(bucket, key, tuple(row)) for bucket, key, *row in self.read(sql, (wanted,))]
 
     async def mend_row(self, stored: Stored, data: bytes) -> None:
         """The bytes of an object in the index, as they were. Raises NoSuchKey."""

@@ -78,7 +78,8 @@ class ListOperations(Operations):
         def fetch(start: str, end: str | bytes, most: int) -> list[tuple[Any, ...]]:
             return self._index.page(bucket, start, end, most)
 
-        return list_page(fetch, prefix=prefix or "", delimiter=delimiter or "", after=after, limit=limit)
+        with self._index.moment():  # a page is several reads where keys are rolled up
+            return list_page(fetch, prefix=prefix or "", delimiter=delimiter or "", after=after, limit=limit)
 
     def _shown(
         self,

@@ -12,7 +12,7 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
-from littoral.aws.service import Call, Output, operation
+from littoral.aws.service import Call, Output, ServiceError, operation
 from littoral.objects import etags
 from littoral.objects.api.acls import granted
 from littoral.objects.api.extracting import EXTRACT, ExtractOperations
@@ -141,13 +141,13 @@ class MultipartOperations(ExtractOperations):
         self._check_owner(bucket, expected_bucket_owner)
         check_write_conditions(if_match, if_none_match)
         asked = (multipart_upload or {}).get("Parts") or []
-        done = self._index.completed(bucket, key, upload_id)
-        if done is not None and done.etag == _joined_etag([part.get("ETag") or "" for part in asked]):
-            return self._completed(call, bucket, key, done)  # asked for again: the first answer was not heard
-        upload = self._index.upload(bucket, key, upload_id)
+        with self._index.moment():  # another may complete it just now
+            if (done := self._repeated(call, bucket, key, upload_id, asked)) is not None:
+                return done
+            upload, there = self._index.upload(bucket, key, upload_id), self._index.parts(upload_id)
         if customer_key(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5) is not None:
             upload.facts.check_customer(sse_customer_key_md5)
-        parts = _chosen(upload, asked, self._index.parts(upload_id))
+        parts = _chosen(upload, asked, there)
         content = _content(parts)
         if mpu_object_size is not None and mpu_object_size != content.size:
             message = f"The provided 'x-amz-mp-object-size' header value {mpu_object_size} does not match what was"
@@ -157,21 +157,35 @@ class MultipartOperations(ExtractOperations):
             await self._extract_upload(call, upload, content)
             return _place(call, bucket, key, content.etag) | (checksum.members() if checksum else {})
         described = tuple(Part(number, part.piece.size, part.checksum) for number, part in enumerate(parts, 1))
-        version = await self._index.put(
-            bucket,
-            key,
-            content,
-            replace(upload.facts, checksum=checksum, parts=described),
-            upload.tags,
-            origin_of(call),
-            "ObjectCreated:CompleteMultipartUpload",
-            conditions=WriteConditions(if_match, if_none_match),
-            upload=upload_id,
-            lock=upload.lock,
-        )
+        try:
+            version = await self._index.put(
+                bucket,
+                key,
+                content,
+                replace(upload.facts, checksum=checksum, parts=described),
+                upload.tags,
+                origin_of(call),
+                "ObjectCreated:CompleteMultipartUpload",
+                conditions=WriteConditions(if_match, if_none_match),
+                upload=upload_id,
+                lock=upload.lock,
+            )
+        except ServiceError:  # perhaps it was completed while this waited
+            if (done := self._repeated(call, bucket, key, upload_id, asked)) is not None:
+                return done
+            raise
         told = _told(upload.facts) | (checksum.members() if checksum else {})
         told |= expiration(self._index.bucket(bucket).lifecycle, key, call.now, content.size, upload.tags)
         return _place(call, bucket, key, content.etag) | version_member(version) | told
+
+    def _repeated(
+        self, call: Call, bucket: str, key: str, upload_id: str, asked: list[dict[str, Any]]
+    ) -> Output | None:
+        """The answer, where the very same was asked for before: who asks again has not heard the first."""
+        done = self._index.completed(bucket, key, upload_id)
+        if done is None or done.etag != _joined_etag([part.get("ETag") or "" for part in asked]):
+            return None
+        return self._completed(call, bucket, key, done)
 
     def _completed(self, call: Call, bucket: str, key: str, done: Completed) -> Output:
         """The answer once more. What is told of the object is left out where it has been replaced meanwhile."""
@@ -213,9 +227,10 @@ class MultipartOperations(ExtractOperations):
         expected_bucket_owner: str | None = None,
     ) -> Output:
         self._check_owner(bucket, expected_bucket_owner)
-        upload = self._index.upload(bucket, key, upload_id)
         limit, after = limit_of(max_parts, "max-parts"), part_number_marker or 0
-        found = self._index.parts(upload_id, after, limit + 1)
+        with self._index.moment():  # an upload that ends just now has not lost its parts before
+            upload = self._index.upload(bucket, key, upload_id)
+            found = self._index.parts(upload_id, after, limit + 1)
         shown = found[:limit]
         owner = self._owner_of(self._index.bucket(bucket), upload.facts)
         output: Output = {
@@ -256,7 +271,8 @@ class MultipartOperations(ExtractOperations):
         limit, marker = limit_of(max_uploads, "max-uploads"), key_marker or ""
         fetch = partial(self._index.uploads, bucket)
         after = (marker, upload_id_marker if marker else None)
-        page = list_many(fetch, prefix=prefix or "", delimiter=delimiter or "", after=after, limit=limit)
+        with self._index.moment():
+            page = list_many(fetch, prefix=prefix or "", delimiter=delimiter or "", after=after, limit=limit)
         output: Output = {
             "Bucket": bucket,
             "KeyMarker": encoded(marker, encoding_type),

@@ -70,9 +70,10 @@ class VersioningOperations(Operations):
         held = self._index.bucket(bucket)
         self._check_owner(bucket, expected_bucket_owner)
         limit, marker = limit_of(max_keys), key_marker or ""
-        after = (marker, self._rank(bucket, marker, version_id_marker))
         fetch = partial(self._index.versions, bucket)
-        page = list_many(fetch, prefix=prefix or "", delimiter=delimiter or "", after=after, limit=limit)
+        with self._index.moment():
+            after = (marker, self._rank(bucket, marker, version_id_marker))
+            page = list_many(fetch, prefix=prefix or "", delimiter=delimiter or "", after=after, limit=limit)
         output: Output = {
             "IsTruncated": page.truncated,
             "Name": bucket,

@@ -29,7 +29,8 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -131,11 +132,26 @@ class Database:
         return await job.future
 
     def read(self, sql: str, params: Sequence[Any] | dict[str, Any] = ()) -> list[tuple[Any, ...]]:
-        """Rows as of the last commit. For quick, indexed queries: it runs on the loop. Raises StorageFailed."""
+        """Rows as of the last commit. For quick, indexed queries: it runs on the loop. Raises StorageFailed.
+
+        The thread commits at any time: two reads, though nothing is awaited between them, may be of two commits."""
         try:
             return list(self._reader.execute(sql, params))
         except DISK_ERRORS as problem:
             raise StorageFailed(f"{self.path.name}: {problem}") from problem
+
+    @contextmanager
+    def moment(self) -> Iterator[None]:
+        """All that is read within is as of one commit. Not to be awaited in: what others read is then of that, too."""
+        if self._reader.in_transaction:
+            yield
+            return
+        self._reader.execute("BEGIN")
+        try:
+            yield
+        finally:
+            if self._reader.in_transaction:  # a disk error may have ended it
+                self._reader.execute("COMMIT")
 
     async def aside(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """As ``read``, for what takes long: in a thread, by a connection of its own. Raises StorageFailed."""
