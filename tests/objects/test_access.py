@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import boto3
@@ -17,6 +18,7 @@ from littoral.objects.access.acl import canonical_id
 from littoral.objects.access.needs import BY_KEY, NEEDS, OF_ACCOUNT
 from littoral.objects.api import S3Api
 from tests.objects.conftest import S3Place
+from tests.support.commits import held
 
 OTHER = "111122223333"
 Refusal = Callable[..., tuple[str, int]]
@@ -281,3 +283,27 @@ def test_who_may_write_by_a_list_says_who_may_read(s3: Any, nobody: Any, bucket:
     assert nobody.get_object(Bucket=bucket, Key="k")["Body"].read() == b"x"
     upload = nobody.create_multipart_upload(Bucket=bucket, Key="parts")["UploadId"]
     nobody.abort_multipart_upload(Bucket=bucket, Key="parts", UploadId=upload)
+
+
+@pytest.mark.parametrize("closed", ["list", "policy"])
+def test_who_was_admitted_to_an_object_does_not_get_the_one_that_replaces_it(
+    place: S3Place, s3: Any, nobody: Any, bucket: str, refusal: Refusal, closed: str
+) -> None:
+    s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=OPEN)
+    if closed == "list":
+        rules = {"Rules": [{"ObjectOwnership": "ObjectWriter"}]}
+        s3.put_bucket_ownership_controls(Bucket=bucket, OwnershipControls=rules)
+        s3.put_object(Bucket=bucket, Key="k", Body=b"for all", ACL="public-read")
+    else:
+        granted = allow("*", "s3:GetObject", f"arn:aws:s3:::{bucket}/*")
+        granted["Condition"] = {"StringEquals": {"s3:ExistingObjectTag/for": "all"}}
+        s3.put_bucket_policy(Bucket=bucket, Policy=policy(granted))
+        s3.put_object(Bucket=bucket, Key="k", Body=b"for all", Tagging="for=all")
+    assert nobody.get_object(Bucket=bucket, Key="k")["Body"].read() == b"for all"
+    with ThreadPoolExecutor(1) as other, held(place.objects._index._database) as commit:
+        writing = other.submit(s3.put_object, Bucket=bucket, Key="k", Body=b"secret")
+        commit.until_due()
+        commit.after("FROM objects")
+        assert refusal(nobody.get_object, Bucket=bucket, Key="k") == DENIED
+        assert commit.happened
+        writing.result()

@@ -69,6 +69,7 @@ class Call:
     request: Request
     now: float  # Unix seconds at which the request was received
     trailers: dict[str, str] = field(default_factory=dict)  # filled once a streamed body has been read
+    admitted: list[Any] = field(default_factory=list)  # what the API's ``admit`` wants to know again
 
     @property
     def base_url(self) -> str:

@@ -8,12 +8,15 @@ Owns: the order in which policy, ownership and lists are asked. ("How Amazon S3 
 4. An Allow of the policy grants, unless public access is restricted and the policy is public.
 5. Where lists are not switched off (BucketOwnerEnforced), a grant of the bucket's or the object's list does.
 6. Where the bucket's requesters pay, one of another account must say that they will.
+
+What an object's list or tags decide is decided of the object as it is then. It may be overwritten before it is read:
+whoever reads it asks ``still``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -98,6 +101,16 @@ class Gate:
         if self.enforces and not self._trusted(caller, bucket):
             self._check(_Matter(call, caller, need, bucket, self._index.bucket(bucket), key, version, given or {}))
 
+    def still(self, call: Call, stored: Stored) -> None:
+        """Of an object that is read, within a moment of the index, after ``admit`` or ``check`` for it: if that was
+        another, the answer is this one's. Raises AccessDenied."""
+        for matter, number in call.admitted:
+            of_this = (matter.bucket, matter.key) == (stored.bucket, stored.key)
+            if of_this and number != stored.id:
+                now = replace(matter, held=self._index.bucket(matter.bucket))
+                if not self._allowed(now, stored):
+                    raise denied()
+
     def _trusted(self, caller: Caller, bucket: str) -> bool:
         return not caller.limited and caller.account == self._account and bucket not in self._index.guarded
 
@@ -123,9 +136,11 @@ class Gate:
         if matter.key is None or not (matter.need.keepers or _asks_for_tags(matter)):
             return None
         try:
-            return self._index.get(matter.bucket, matter.key, matter.version)
+            found = self._index.get(matter.bucket, matter.key, matter.version)
         except ServiceError:  # what is not there has neither tags nor a list
-            return None
+            found = None
+        matter.call.admitted.append((matter, None if found is None else found.id))
+        return found
 
     def _lists(self, matter: _Matter) -> bool:
         listing = _Matter(

@@ -60,7 +60,7 @@ class AclOperations(Operations):
     ) -> Output:
         check_version(version_id)
         self._check_owner(bucket, expected_bucket_owner)
-        stored = self._index.get(bucket, key, version_id)
+        stored = self._readable(call, bucket, key, version_id)
         return lists.shown(self._gate.list_of(self._index.bucket(bucket), stored), self._displayed())
 
     @operation(harmless={*DIGESTS, "RequestPayer"})
@@ -82,7 +82,7 @@ class AclOperations(Operations):
     ) -> Output:
         check_version(version_id)
         self._check_owner(bucket, expected_bucket_owner)
-        held, stored = self._index.bucket(bucket), self._index.get(bucket, key, version_id)
+        held, stored = self._index.bucket(bucket), self._readable(call, bucket, key, version_id)
         grants = granted(grant_full_control, grant_read, grant_read_acp, grant_write, grant_write_acp)
         made = self._put(held, self._gate.owner_of(held, stored), acl, grants, access_control_policy)
         await self._index.set_acl(stored, made, call.now)

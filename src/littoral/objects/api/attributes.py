@@ -39,7 +39,7 @@ class AttributeOperations(Operations):
             if name not in KNOWN:
                 raise invalid_argument("Invalid attribute name specified.", "x-amz-object-attributes", name)
         customer = customer_key(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)
-        stored = self._index.get(bucket, key, version_id)
+        stored = self._readable(call, bucket, key, version_id)
         self._keys.opened(stored.facts.encryption, customer)
         checksum = stored.facts.checksum
         every = {

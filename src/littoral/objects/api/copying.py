@@ -162,7 +162,7 @@ class CopyOperations(Operations):
             encryption=(server_side_encryption, ssekms_key_id, customer),
         )
         self._gate.check(call, READ_OBJECT, from_bucket, from_key, from_version)
-        source = self._index.get(from_bucket, from_key, from_version)
+        source = self._readable(call, from_bucket, from_key, from_version)
         with self._shelf.holding(source.content):
             source_key = self._keys.opened(source.facts.encryption, source_customer)
             sealing = self._keys.sealing(*wanted.encryption, held.encryption)

@@ -16,7 +16,7 @@ from littoral.objects.content import Shelf
 from littoral.objects.encryption import Keys
 from littoral.objects.errors import both_stated, error, invalid_argument, lists_are_off, not_implemented
 from littoral.objects.events import Origin
-from littoral.objects.facts import PLAIN_CLASS, Bucket, Facts, Tags
+from littoral.objects.facts import PLAIN_CLASS, Bucket, Facts, Stored, Tags
 from littoral.objects.index import Index
 from littoral.objects.names import check_key
 from littoral.objects.versions import check_version
@@ -56,6 +56,15 @@ class Operations:
         """Raises AccessDenied, NoSuchBucket."""
         if expected is not None and expected != (self._index.bucket(bucket).owner or self._parts.account):
             raise denied()
+
+    def _readable(self, call: Call, bucket: str, key: str, version: str | None) -> Stored:
+        """The object, and nothing that the caller was not admitted to. Raises AccessDenied, and as ``Index.get``."""
+        if not call.admitted:
+            return self._index.get(bucket, key, version)
+        with self._index.moment():
+            stored = self._index.get(bucket, key, version)
+            self._gate.still(call, stored)
+        return stored
 
     def _acl_of(self, call: Call, held: Bucket, acl: str | None, grants: dict[str, str]) -> Acl | None:
         """The list of a new object; None where it is its bucket's owner's alone. Raises AccessControlListNotSupported,

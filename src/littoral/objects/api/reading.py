@@ -65,7 +65,7 @@ class ReadOperations(Operations):
         )
 
         def find() -> Found:
-            stored, span = self._found(bucket, key, version_id, conditions, range, part_number)
+            stored, span = self._found(call, bucket, key, version_id, conditions, range, part_number)
             return stored, span, self._keys.opened(stored.facts.encryption, customer)
 
         def answer(stored: Stored, span: Span, body: ResponseBody) -> Output:
@@ -127,7 +127,7 @@ class ReadOperations(Operations):
         self._check_owner(bucket, expected_bucket_owner)
         customer = customer_key(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)
         conditions = ReadConditions(if_match, if_none_match, if_modified_since, if_unmodified_since)
-        stored, span = self._found(bucket, key, version_id, conditions, range, part_number)
+        stored, span = self._found(call, bucket, key, version_id, conditions, range, part_number)
         self._keys.opened(stored.facts.encryption, customer)
         overrides = _given(
             CacheControl=response_cache_control,
@@ -142,6 +142,7 @@ class ReadOperations(Operations):
 
     def _found(
         self,
+        call: Call,
         bucket: str,
         key: str,
         version: str | None,
@@ -150,7 +151,7 @@ class ReadOperations(Operations):
         part_number: int | None,
     ) -> tuple[Stored, Span]:
         """The object and which of its bytes are meant. Conditions come before ranges (RFC 9110 section 13.2.2)."""
-        stored = self._index.get(bucket, key, version)
+        stored = self._readable(call, bucket, key, version)
         conditions.check(stored.content.etag, stored.modified)
         if part_number is None:
             return stored, span_of(asked, stored.content.size)

@@ -30,7 +30,7 @@ class TaggingOperations(Operations):
     ) -> Output:
         check_version(version_id)
         self._check_owner(bucket, expected_bucket_owner)
-        stored = self._index.get(bucket, key, version_id)
+        stored = self._readable(call, bucket, key, version_id)
         await self._index.set_tags(stored, tag_set(tagging), call.now)
         return stored.version_member
 
@@ -46,7 +46,7 @@ class TaggingOperations(Operations):
     ) -> Output:
         check_version(version_id)
         self._check_owner(bucket, expected_bucket_owner)
-        stored = self._index.get(bucket, key, version_id)
+        stored = self._readable(call, bucket, key, version_id)
         return {"TagSet": _shown(stored.tags)} | stored.version_member
 
     @operation()
@@ -61,7 +61,7 @@ class TaggingOperations(Operations):
     ) -> Output:
         check_version(version_id)
         self._check_owner(bucket, expected_bucket_owner)
-        stored = self._index.get(bucket, key, version_id)
+        stored = self._readable(call, bucket, key, version_id)
         await self._index.set_tags(stored, (), call.now)
         return stored.version_member
 

@@ -107,7 +107,7 @@ class UploadOperations(Operations):
         source_customer = customer_key(
             copy_source_sse_customer_algorithm, copy_source_sse_customer_key, copy_source_sse_customer_key_md5
         )
-        source = self._index.get(from_bucket, from_key, from_version)
+        source = self._readable(call, from_bucket, from_key, from_version)
         source_key = self._keys.opened(source.facts.encryption, source_customer)
         ReadConditions(
             copy_source_if_match,
