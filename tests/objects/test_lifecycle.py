@@ -142,6 +142,24 @@ async def test_a_bucket_is_swept(tmp_path: Path) -> None:
     await index.close()
 
 
+async def test_what_has_become_current_again_stays(tmp_path: Path) -> None:
+    index = await Index.open(tmp_path / "index.db", "us-east-1", "0" * 12)
+    await index.create_bucket("b", Bucket(0.0))
+    await index.set_bucket("b", "versioning", "Enabled")
+    origin = Origin("me", "127.0.0.1", "ID", 0.0)
+    first, second = [
+        await index.put("b", "k", Content(1, "etag", b"x", ()), Facts({}, {}), (), origin, "ObjectCreated:Put")
+        for _ in range(2)
+    ]
+    rules = [Rule(noncurrent_days=1)]
+    (removals,) = [page for page in Sweeper(index, lambda: 0.0)._due("b", "", rules, 5 * DAY) if page]
+    assert [each.version for each in removals] == [first]
+    await index.delete("b", [Removal("k", second)], origin)
+    await index.delete("b", removals, origin, family="LifecycleExpiration")
+    assert index.get("b", "k").version == first
+    await index.close()
+
+
 async def test_what_was_written_again_or_is_locked_stays(tmp_path: Path) -> None:
     index = await Index.open(tmp_path / "objects.db", "us-east-1", "000000000000")
     await index.create_bucket("b", Bucket(0.0))

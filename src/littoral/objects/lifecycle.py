@@ -87,7 +87,7 @@ def due(rules: Sequence[Rule], key: str, versions: Sequence[Held], now: float) -
             break
     for place, held in enumerate(older):
         if any(rule.fits(held) and rule.retires(held, place, now) for rule in rules):
-            yield Removal(key, held.version)
+            yield Removal(key, held.version, older=True)
 
 
 def expiration(rules: str | None, key: str, modified: float, size: int, tags: Tags) -> dict[str, str]:

@@ -41,12 +41,13 @@ Check = Callable[[str, int, float], None]
 @dataclass(frozen=True, slots=True)
 class Removal:
     """What is to be removed: the object as it is now, or one ``version`` of it, with ``bypass`` also one under
-    GOVERNANCE."""
+    GOVERNANCE; ``older``: only while that is not the current one."""
 
     key: str
     version: str | None = None
     check: Check | None = None
     bypass: bool = False
+    older: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +164,7 @@ def _remove_current(connection: apsw.Connection, bucket: str, keys: Sequence[str
 
 def _remove_version(connection: apsw.Connection, bucket: str, wanted: Removal, version: str, now: float) -> Removed:
     """A version that is not there counts as removed, as S3 has it. Raises AccessDenied for what is locked."""
-    for table, marker in (("objects", "0"), ("versions", "marker")):
+    for table, marker in (("objects", "0"), ("versions", "marker"))[wanted.older :]:
         columns = f"id, {marker}, locked, etag, size, modified"
         sql = f"SELECT {columns} FROM {table} WHERE bucket = ? AND key = ? AND version = ?"
         found = rows(connection, sql, (bucket, wanted.key, version))
