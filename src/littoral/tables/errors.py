@@ -33,6 +33,10 @@ def no_such_index(name: str) -> ServiceError:
     )
 
 
+def not_of_the_table(index: str) -> Invalid:
+    return Invalid(f"The table does not have the specified index: {index[:255]}")
+
+
 def in_use(message: str) -> ServiceError:
     return ServiceError("ResourceInUseException", message, status=400)
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -26,8 +27,8 @@ from littoral.store.embedded import log
 from littoral.store.embedded.consumer import messages_after
 from littoral.store.embedded.database import Database
 from littoral.tables import entries
-from littoral.tables.errors import in_use, no_such_table
-from littoral.tables.table import Table
+from littoral.tables.errors import in_use, no_such_table, not_of_the_table
+from littoral.tables.table import SecondaryIndex, Table
 
 T = TypeVar("T")
 
@@ -140,6 +141,21 @@ class Index:
 
     def read(self, sql: str, params: Any = ()) -> list[tuple[Any, ...]]:
         return self._database.read(sql, params)
+
+    def moment(self) -> AbstractContextManager[None]:
+        """All that is read within is as of one commit; nothing is awaited in it."""
+        return self._database.moment()
+
+    def check_there(self, table: Table, index: SecondaryIndex | None = None) -> None:
+        """Where nothing was found: memory follows the disk, so what is known here may have been removed a moment ago,
+        with all that it had. Raises ResourceNotFoundException, Invalid."""
+        rows = self.read("SELECT revision, document FROM tables WHERE id = ?", (table.id,))
+        if not rows:
+            raise no_such_table()
+        if index is not None and rows[0][0] != table.revision:
+            now = Table.load(table.id, *rows[0])
+            if all(each.id != index.id for each in now.indexes):
+                raise not_of_the_table(index.name)
 
     async def write(self, work: Callable[[apsw.Connection], T], *tables: Table, heavy: bool = False) -> T:
         """Durable when it returns; who waits for the records of these tables' streams is woken."""

@@ -1,7 +1,8 @@
 """Reads: items by their keys, and pages of items in the order of a table's or an index's key.
 
 A page ends after ``limit`` items, or with the item that makes it 1 MB, before any filter is asked (developer guide,
-"Paginating table query results"). Each read sees the last commit.
+"Paginating table query results"). A page is of one commit, though it is read in pieces: an item whose index key changes
+meanwhile is in it once. Where nothing is found it may be that the table has just been removed: it is looked for.
 """
 
 from __future__ import annotations
@@ -47,7 +48,10 @@ class Page:
 
 def item(index: Index, table: Table, key: Key) -> tuple[Item | None, int]:
     rows = index.read("SELECT item, size FROM items WHERE tab = ? AND hash = ? AND range = ?", (table.id, *key))
-    return (load(rows[0][0]), rows[0][1]) if rows else (None, 0)
+    if not rows:
+        index.check_there(table)
+        return None, 0
+    return load(rows[0][0]), rows[0][1]
 
 
 def items(index: Index, wanted: Sequence[tuple[Table, Key]]) -> list[tuple[Item | None, int]]:
@@ -62,11 +66,22 @@ def items(index: Index, wanted: Sequence[tuple[Table, Key]]) -> list[tuple[Item 
     found: list[tuple[Item | None, int]] = [(None, 0)] * len(wanted)
     for at, stored, size in rows:
         found[at] = load(stored), size
+    lacking = {table.id: table for (table, _), (one, _) in zip(wanted, found, strict=True) if one is None}
+    for table in lacking.values():
+        index.check_there(table)
     return found
 
 
 def page(index: Index, wanted: Wanted) -> Page:
-    """Raises Invalid where ``after`` is outside of the span."""
+    """Raises ResourceNotFoundException, Invalid where the table or its index has just been removed."""
+    with index.moment():
+        found = _page(index, wanted)
+        if not found.items:
+            index.check_there(wanted.table, wanted.index)
+    return found
+
+
+def _page(index: Index, wanted: Wanted) -> Page:
     found: list[Item] = []
     size, count = 0, FIRST_ROWS
     after = wanted.after

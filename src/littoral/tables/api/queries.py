@@ -17,7 +17,7 @@ from littoral.protocols.dynamodb.values import Item
 from littoral.tables import capacity, checks
 from littoral.tables.api.items import check_choice, check_mixed
 from littoral.tables.api.parts import Operations
-from littoral.tables.errors import answers
+from littoral.tables.errors import answers, not_of_the_table
 from littoral.tables.reading import Wanted, check_within, page
 from littoral.tables.table import SecondaryIndex, Table
 
@@ -138,7 +138,7 @@ class QueryOperations(Operations):
             return table, None
         index = table.index(index_name)
         if index is None:
-            raise Invalid(f"The table does not have the specified index: {index_name[:255]}")
+            raise not_of_the_table(index_name)
         if consistent and not index.local:
             raise Invalid("Consistent reads are not supported on global secondary indexes")
         return table, index
