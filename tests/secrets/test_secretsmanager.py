@@ -21,6 +21,8 @@ from botocore.exceptions import ClientError
 from littoral.secrets import SecretStore
 from littoral.secrets.catalog import Catalog
 from littoral.secrets.secret import DAY, MOST_DEPRECATED
+from littoral.store.contract import StorageFailed
+from littoral.store.documents import Documents
 from littoral.store.embedded import EmbeddedStore
 from littoral.store.sealed import CannotOpen, Seal
 from tests.support.served import Served, served
@@ -233,6 +235,35 @@ async def test_a_restart_keeps_them_and_another_key_opens_none(tmp_path: Path) -
     other = (await opened(records, tmp_path / "key2")).api
     with pytest.raises(Exception, match="DecryptionFailure"):
         await other.get_secret_value(call, secret_id="a")
+    await store.close()
+
+
+async def test_a_version_is_there_until_the_secret_without_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = await EmbeddedStore.open(tmp_path / "store")
+    records = store.records("secrets")
+    api = (await opened(records, tmp_path / "key")).api
+    call: Any = type("Call", (), {"now": time.time()})()
+    await api.create_secret(call, name="a", secret_string="0")
+    for number in range(1, MOST_DEPRECATED + 2):
+        call.now += 1
+        await api.put_secret_value(call, secret_id="a", secret_string=str(number))
+    listed = await api.list_secret_version_ids(call, secret_id="a", include_deprecated=True)
+    oldest = min(listed["Versions"], key=lambda each: each["CreatedDate"])["VersionId"]
+
+    async def refuse(*_: Any, **__: Any) -> int:
+        raise StorageFailed("full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Documents, "put", refuse)  # of the secret; its values are records
+        with pytest.raises(Exception, match="full"):
+            await api.put_secret_value(call, secret_id="a", secret_string="one more")
+    assert (await api.get_secret_value(call, secret_id="a", version_id=oldest))["SecretString"] == "0"
+    await api.put_secret_value(call, secret_id="a", secret_string="one more")
+    with pytest.raises(Exception, match="ResourceNotFound"):
+        await api.get_secret_value(call, secret_id="a", version_id=oldest)
+    assert len(await records.scan("value/")) <= MOST_DEPRECATED + 3  # one of them is that of the write that failed
     await store.close()
 
 

@@ -230,11 +230,9 @@ class SecretsApi(Listing):
     async def _add(
         self, secret: Secret, token: str, value: tuple[bytes, bool], stages: Sequence[str], now: float
     ) -> None:
-        dropped = secret.add(token, Version(now, value[1]), stages)
+        secret.add(token, Version(now, value[1]), stages)
         secret.changed = now
         await self._catalog.put_value(secret, token, value[0])
-        for version in dropped:
-            await self._catalog.forget_value(secret, version)
 
 
 def _check_key(key: str) -> None:

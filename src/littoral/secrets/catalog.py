@@ -1,7 +1,7 @@
 """Secrets by name, in memory and on disk: their documents in the clear, their values sealed.
 
-A value is durable before the document that names it, so a crash leaves at most a value nobody knows. Values are read
-when they are asked for, and are nowhere else in memory.
+A value is durable before the document that names it and goes after that, so what is named is there, and a crash leaves
+at most a value nobody knows. Values are read when they are asked for, and are nowhere else in memory.
 """
 
 from __future__ import annotations
@@ -56,8 +56,11 @@ class Catalog:
             await self.forget(each)
 
     async def save(self, secret: Secret) -> None:
+        """The values of versions that it has no more go."""
         await self._documents.put(secret.name, secret.document)
-        self._all[secret.name] = secret
+        before, self._all[secret.name] = self._all.get(secret.name), secret
+        for version in before.versions.keys() - secret.versions.keys() if before is not None else ():
+            await self.forget_value(secret, version)
 
     async def forget(self, secret: Secret) -> None:
         await self._documents.delete(secret.name)

@@ -59,18 +59,16 @@ class Secret:
         """The version that has it."""
         return next((key for key, each in self.versions.items() if stage in each.stages), None)
 
-    def add(self, identifier: str, version: Version, stages: Sequence[str]) -> list[str]:
-        """A new version with these stages; the versions that are dropped for it. Raises ServiceError."""
+    def add(self, identifier: str, version: Version, stages: Sequence[str]) -> None:
+        """A new version with these stages; the oldest deprecated ones are dropped for it. Raises ServiceError."""
         if not self.versions and CURRENT not in stages:
             stages = [*stages, CURRENT]
         self.versions[identifier] = version
         for stage in stages:
             self.move(stage, identifier)
         deprecated = sorted((each.created, key) for key, each in self.versions.items() if not each.stages)
-        dropped = [key for _, key in deprecated[: max(0, len(deprecated) - MOST_DEPRECATED)]]
-        for key in dropped:
+        for _, key in deprecated[: max(0, len(deprecated) - MOST_DEPRECATED)]:
             del self.versions[key]
-        return dropped
 
     def move(self, stage: str, to: str | None) -> None:
         """``to`` None takes the stage away. Raises ServiceError."""
