@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import stat
@@ -14,6 +15,7 @@ import pytest
 from littoral.aws.service import ServiceError
 from littoral.functions import code as code_module
 from tests.functions.deploy import NODE, PYTHON, Place, call, place_in, zip_of
+from tests.support.commits import held
 
 ARN = "arn:aws:lambda:us-east-1:000000000000:layer:"
 SITE = f"python/lib/{PYTHON}/site-packages"
@@ -208,3 +210,21 @@ async def test_what_came_since_the_last_sweep_survives_one(tmp_path: Path) -> No
         await code.sweep(set())
         assert await code.archive(stored.code_key) is None
         assert list((tmp_path / "functions" / "code").iterdir()) == []
+
+
+async def test_what_is_asked_for_while_it_is_swept_is_there(tmp_path: Path) -> None:
+    archive = zip_of(app__py="X = 1")
+    async with place_in(tmp_path) as place:
+        code = place.functions.api._parts.code
+        stored = await code.add(archive)
+        await code.sweep(set())
+        with held(place.store._database) as commit:
+            sweeping = asyncio.create_task(code.sweep(set()))
+            while not commit.due:
+                await asyncio.sleep(0)
+            adding = asyncio.create_task(code.add(archive))
+            while stored.code_key not in code._added:  # then it has looked, or waits
+                await asyncio.sleep(0)
+            commit.happen()
+            await asyncio.gather(sweeping, adding)
+        assert await code.archive(stored.code_key) == archive

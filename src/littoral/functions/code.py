@@ -61,6 +61,7 @@ class CodeStore:
         self._known: dict[str, Unpacked] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._added: set[str] = set()  # since the last sweep: who asked for it may not have written its name yet
+        self._forgetting = asyncio.Lock()  # what is about to go is not found to be there
 
     async def check(self, archive: bytes) -> Stored:
         """Facts of a zip that could be added. Raises ServiceError as ``add`` does; keeps nothing."""
@@ -80,7 +81,9 @@ class CodeStore:
         key = stored.code_key
         self._added.add(key)
         await self._unpack(key, archive)
-        if await self._blobs.info(key) is None:
+        async with self._forgetting:
+            there = await self._blobs.info(key) is not None
+        if not there:
             await self._blobs.put(key, archive)
         return stored
 
@@ -128,8 +131,9 @@ class CodeStore:
         keep = {*keep, *self._added}
         self._added.clear()
         for info in await self._blobs.scan():
-            if info.key not in keep and info.key not in self._added:
-                await self._blobs.delete(info.key)
+            async with self._forgetting:
+                if info.key not in keep and info.key not in self._added:
+                    await self._blobs.delete(info.key)
         for key in [key for key in self._known if key not in keep]:
             del self._known[key]
 
