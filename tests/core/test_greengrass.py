@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -17,6 +18,7 @@ from littoral.core.recipetext import read
 from littoral.net.message import BytesBody, Headers, Peer, Request
 from littoral.store.embedded import EmbeddedStore
 from tests.core.world import ACCOUNT, CORE, REGION, RegionPlace
+from tests.support.commits import held
 
 TARGET = f"arn:aws:iot:{REGION}:{ACCOUNT}:thing/{CORE}"
 COMPONENTS = f"arn:aws:greengrass:{REGION}:{ACCOUNT}:components"
@@ -67,6 +69,19 @@ async def test_component_versions_are_made_shown_listed_and_deleted(region: Regi
     await region.call("greengrassv2", "delete_component", arn=made["arn"])
     for operation in ("describe_component", "get_component", "delete_component"):
         assert (await refusal(region, operation, arn=made["arn"]))[0] == "ResourceNotFoundException"
+
+
+async def test_a_component_that_goes_while_they_are_listed_is_listed_or_not(region: RegionPlace, arn: str) -> None:
+    made = await region.component(arn)
+    with held(region.store._database) as commit:
+        deleting = asyncio.create_task(region.call("greengrassv2", "delete_component", arn=made["arn"]))
+        await asyncio.to_thread(commit.until_due)
+        commit.after("FROM records")
+        found = await region.call("greengrassv2", "list_components")
+        assert commit.happened
+        await deleting
+    assert [each["componentName"] for each in found["components"]] in ([], ["ward.notes"])
+    assert (await region.call("greengrassv2", "list_components"))["components"] == []
 
 
 def _source(arn: str, version: str = "1.0.0", **parameters: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from littoral.aws.service import Call, Output, ServiceError, operation
@@ -28,7 +29,7 @@ from littoral.core.region.names import (
     parse_component_version,
     version_arn,
 )
-from littoral.core.region.state import State, everything
+from littoral.core.region.state import State, everything, newest_first
 from littoral.core.region.tags import checked_tags
 from littoral.core.resolving import said, suits
 from littoral.protocols.blocks import Manifest
@@ -160,9 +161,10 @@ class Components:
     ) -> Output:
         operators_only(call)
         documents = [each for _, each in await everything(self._state.components)] if scope != "PUBLIC" else []
+        together = groupby(documents, key=lambda each: str(each["name"]))  # as they lie, by the order of their keys
+        newest = {name: newest_first(versions)[0] for name, versions in together}
         rows = []
-        for name in sorted({each["name"] for each in documents}):
-            latest = (await self._state.versions(name))[0]
+        for name, latest in sorted(newest.items()):
             summary = _summary(call, latest)
             summary.pop("componentName")
             described = {**summary, **_words(latest), "platforms": latest["platforms"]}

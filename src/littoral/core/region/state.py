@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from littoral.protocols.semver import parse
@@ -28,8 +28,7 @@ class State:
 
     async def versions(self, name: str) -> list[Document]:
         """Of one component, newest first."""
-        found = [document for _, document in await everything(self.components, f"{name}/")]
-        return sorted(found, key=lambda document: parse(document["version"]), reverse=True)
+        return newest_first(document for _, document in await everything(self.components, f"{name}/"))
 
     async def once(self, token: str | None, make: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
         """The same result for the same clientToken. Under the lock."""
@@ -41,6 +40,10 @@ class State:
         made = await make()
         await self._tokens.put(token, made)
         return made
+
+
+def newest_first(versions: Iterable[Document]) -> list[Document]:
+    return sorted(versions, key=lambda document: parse(document["version"]), reverse=True)
 
 
 async def everything(documents: Documents, prefix: str = "") -> list[tuple[str, Document]]:
