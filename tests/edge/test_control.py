@@ -26,7 +26,7 @@ from littoral.edge.upstream import Upstream
 from littoral.functions import Functions
 from littoral.net.client import HttpClient
 from littoral.net.listen import listen_http
-from littoral.net.message import Request
+from littoral.net.message import BytesBody, Headers, Peer, Request
 from littoral.store.embedded import EmbeddedStore
 from tests.edge.place import OPTIMIZED, Clock, Origin, Scripted, answer, behaving, cache_policy, listed
 from tests.support.served import Served, served
@@ -536,6 +536,21 @@ def test_the_feed_is_for_those_with_a_key(there: Place, tmp_path: Path) -> None:
     assert connection.getresponse().status == 403
     connection.close()
     assert there.control.locations == {}
+
+
+async def test_the_feed_is_not_for_devices(tmp_path: Path) -> None:
+    """Who has the state has the secret by which locations know each other."""
+    store = await EmbeddedStore.open(tmp_path)
+    control = await Control.open(store.records("edge-control"))
+
+    async def device(_: Request) -> Principal:
+        return Principal("certificate", "ab" * 32, "arn:aws:sts::000000000000:assumed-role/ward/bed7")
+
+    asked = "/_littoral/edge/desired?location=x&after=-1&wait=0"
+    request = Request("GET", asked, Headers([]), BytesBody(), Peer("127.0.0.1", 1))
+    assert (await Feed(control, device).handle(request)).status == 403
+    assert control.locations == {}
+    await store.close()
 
 
 async def test_a_control_plane_keeps_its_state(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ class Feed:
     async def handle(self, request: Request) -> Response:
         try:
             principal = await self._authenticate(request)
-            if principal.kind == "anonymous":
+            if principal.kind != "key":  # a device may have credentials, and no business here
                 raise ServiceError(
                     "AccessDenied", "This address is for edge locations, with signed requests.", status=403
                 )

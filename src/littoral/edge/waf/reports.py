@@ -111,7 +111,7 @@ class ReportFeed:
     async def handle(self, request: Request) -> Response:
         try:
             principal = await self._authenticate(request)
-            if principal.kind == "anonymous":
+            if principal.kind != "key":  # a device may have credentials, and no business here
                 message = "This address is for edge locations, with signed requests."
                 raise ServiceError("AccessDenied", message, status=403)
             if request.raw_path == PREFIX + "report" and request.method == "POST":
