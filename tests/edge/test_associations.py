@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.edge.place import listed
-from tests.edge.test_control import Place, config, refused, region
+from tests.edge.test_control import Place, config, refused, region, until
 from tests.edge.waf.place import Walls, rule, text, walls
 
 
@@ -78,6 +79,26 @@ def test_a_name_moves(there: Place) -> None:
     assert found["Distribution"]["DistributionConfig"]["Aliases"]["Items"] == ["shop.example.org"]
     left = cf.get_distribution_config(Id=first)["DistributionConfig"]["Aliases"]["Items"]
     assert left == ["*.example.net"]
+
+
+def test_of_two_moves_by_one_etag_one_is_made(there: Place) -> None:
+    cf, lock = there.cloudfront, there.control.changing
+    made = cf.create_distribution(DistributionConfig=config())
+    target = {"DistributionId": made["Distribution"]["Id"]}
+
+    def move(name: str) -> str:
+        try:
+            cf.update_domain_association(Domain=name, TargetResource=target, IfMatch=made["ETag"])
+        except cf.exceptions.ClientError as refusal:
+            return str(refusal.response["Error"]["Code"])
+        return "moved"
+
+    with ThreadPoolExecutor(2) as both:
+        there.place.run(lock.acquire())
+        asked = [both.submit(move, name) for name in ("a.example.org", "b.example.org")]
+        until(lambda: "waiters:2" in repr(lock))
+        there.place.loop.call_soon_threadsafe(lock.release)
+        assert sorted(each.result() for each in asked) == ["PreconditionFailed", "moved"]
 
 
 def test_lists_by_trust_store_and_mode(there: Place) -> None:

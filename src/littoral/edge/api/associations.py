@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from littoral.aws.service import Call, Output, ServiceError, operation
-from littoral.edge.api.lookups import LookupOperations, overlap
+from littoral.edge.api.lookups import LookupOperations, check_alias, overlap
 from littoral.edge.api.parts import invalid, listing, match_etag, page_of
 from littoral.edge.api.shapes import summary
 from littoral.edge.api.truststores import TrustStoreOperations, trust_store_of
@@ -84,10 +84,12 @@ class AssociationOperations(LookupOperations, TrustStoreOperations):
         self, call: Call, *, domain: str, target_resource: dict[str, Any], if_match: str | None = None
     ) -> Output:
         """The name moves to the target, as AssociateAlias moves it."""
-        target = self._target(target_resource)
-        match_etag(target, if_match)
-        await self.associate_alias(call, target_distribution_id=target["id"], alias=domain)
-        return {"Domain": domain, "ResourceId": target["id"], "ETag": self._entity(target["id"])["etag"]}
+        async with self._control.changing:
+            target = self._target(target_resource)
+            match_etag(target, if_match)
+            check_alias(domain)
+            moved = await self._move(call, target, domain)
+        return {"Domain": domain, "ResourceId": moved["id"], "ETag": moved["etag"]}
 
     def _target(self, resource: dict[str, Any]) -> Document:
         if resource.get("DistributionTenantId"):

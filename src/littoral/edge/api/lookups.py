@@ -93,8 +93,7 @@ class LookupOperations(DeploymentOperations, PolicyStore, RealtimeLogOperations)
     ) -> Output:
         """The names that are or cover ``alias``, at other distributions."""
         self._found(distribution_id)
-        if not ALIAS.match(alias):
-            raise invalid(f"{alias} is not a domain name that a distribution can have.")
+        check_alias(alias)
         found = {
             f"{name} {document['id']}": {"Alias": name, "DistributionId": document["id"], "AccountId": self._account}
             for document in self._control.all("distribution").values()
@@ -109,29 +108,38 @@ class LookupOperations(DeploymentOperations, PolicyStore, RealtimeLogOperations)
     @operation()
     async def associate_alias(self, call: Call, *, target_distribution_id: str, alias: str) -> Output:
         """Whoever has the name loses it, then it is the target's: two revisions, one right after the other."""
-        if not ALIAS.match(alias):
-            raise invalid(f"{alias} is not a domain name that a distribution can have.")
+        check_alias(alias)
         async with self._control.changing:
-            target = self._found(target_distribution_id)
-            names = items(target["config"], "Aliases")
-            if alias.lower() in {name.lower() for name in names}:
-                return {}
-            if len(names) >= MOST_ALIASES:
-                message = f"A distribution may have at most {MOST_ALIASES} Aliases."
-                raise ServiceError("TooManyDistributionCNAMEs", message, status=400)
-            self._check_certificate(target["config"] | {"Aliases": {"Items": [alias]}})
-            for document in list(self._control.all("distribution").values()):
-                kept = [name for name in items(document["config"], "Aliases") if name.lower() != alias.lower()]
-                if len(kept) != len(items(document["config"], "Aliases")):
-                    await self._rename(document, kept, call)
-            await self._rename(target, [*names, alias], call)
+            await self._move(call, self._found(target_distribution_id), alias)
         return {}
 
-    async def _rename(self, document: Document, names: list[str], call: Call) -> None:
+    async def _move(self, call: Call, target: Document, alias: str) -> Document:
+        """The name to the target, as it is then. Within ``changing``."""
+        names = items(target["config"], "Aliases")
+        if alias.lower() in {name.lower() for name in names}:
+            return target
+        if len(names) >= MOST_ALIASES:
+            message = f"A distribution may have at most {MOST_ALIASES} Aliases."
+            raise ServiceError("TooManyDistributionCNAMEs", message, status=400)
+        self._check_certificate(target["config"] | {"Aliases": {"Items": [alias]}})
+        for document in list(self._control.all("distribution").values()):
+            kept = [name for name in items(document["config"], "Aliases") if name.lower() != alias.lower()]
+            if len(kept) != len(items(document["config"], "Aliases")):
+                await self._rename(document, kept, call)
+        return await self._rename(target, [*names, alias], call)
+
+    async def _rename(self, document: Document, names: list[str], call: Call) -> Document:
         aliases: dict[str, Any] = {"Quantity": len(names), **({"Items": names} if names else {})}
         config = document["config"] | {"Aliases": aliases}
         changed = dict(document) | {"config": config, "etag": new_id(), "modified": call.now}
         await self._control.put("distribution", document["id"], changed)
+        return changed
+
+
+def check_alias(alias: str) -> None:
+    """Raises InvalidArgument."""
+    if not ALIAS.match(alias):
+        raise invalid(f"{alias} is not a domain name that a distribution can have.")
 
 
 def overlap(one: str, other: str) -> bool:
