@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import os
@@ -239,6 +240,25 @@ def test_what_is_past_retention_is_gone(client: Any, name: str, clock: Clock) ->
         assert read(client, name, shard) == []
     finally:
         clock.ahead = 0.0
+
+
+async def test_changes_at_once_are_made_one_after_the_other(tmp_path: Path) -> None:
+    store = await EmbeddedStore.open(tmp_path / "store")
+    api = (await StreamStore.open(store, region="us-east-1", account=ACCOUNT)).api
+    call: Any = type("Call", (), {"now": time.time()})()
+    await api.create_stream(call, stream_name="s", shard_count=1)
+    await asyncio.gather(*(api.add_tags_to_stream(call, stream_name="s", tags={tag: "1"}) for tag in "abc"))
+    await asyncio.gather(*(api.remove_tags_from_stream(call, stream_name="s", tag_keys=[tag]) for tag in "ab"))
+    assert [tag["Key"] for tag in (await api.list_tags_for_stream(call, stream_name="s"))["Tags"]] == ["c"]
+    _, refusal = await asyncio.gather(
+        *(
+            api.increase_stream_retention_period(call, stream_name="s", retention_period_hours=hours)
+            for hours in (72, 48)
+        ),
+        return_exceptions=True,
+    )
+    assert "the current one (72 hours)" in str(refusal)  # else records of two days would go
+    await store.close()
 
 
 def test_tags_by_resource_and_pages_of_lists(client: Any, name: str) -> None:

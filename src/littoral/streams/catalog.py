@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 
 from littoral.store.contract import Records, Retention, Streams
@@ -81,13 +82,14 @@ class Catalog:
             await self._put(replace(made, status="CREATING"))
             return await self._lay(made)
 
-    async def change(self, stream: Stream, **changes: object) -> Stream:
-        """Raises ResourceNotFoundException when it was deleted meanwhile."""
+    async def change(self, stream: Stream, how: Callable[[Stream], Stream]) -> Stream:
+        """``how`` makes of the stream as it is then what it is to be, and may refuse. Raises ResourceNotFoundException
+        when it was deleted meanwhile."""
         async with self._lock(stream.name):
             current = self._found.get(stream.name)
             if current is None or current.uid != stream.uid:
                 raise not_found(f"Stream {stream.name} not found.")
-            changed: Stream = replace(current, **changes)  # type: ignore[arg-type]
+            changed = how(current)
             if changed.retention_hours != current.retention_hours:
                 for shard in range(changed.shards):
                     await self._streams.create(changed.log(shard), changed.retention)

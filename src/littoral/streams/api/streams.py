@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -159,13 +160,15 @@ class StreamOperations(Operations):
         stream_name: str | None = None,
         stream_arn: str | None = None,
     ) -> Output:
-        stream = self._parts.stream(stream_name, stream_arn)
-        if not stream.retention_hours <= retention_period_hours <= LONGEST:
-            raise invalid(
-                f"Requested retention period ({retention_period_hours} hours) for stream {stream.name} must be between "
-                f"the current one ({stream.retention_hours} hours) and {LONGEST} hours."
-            )
-        await self._parts.catalog.change(stream, retention_hours=retention_period_hours)
+        def longer(stream: Stream) -> Stream:
+            if not stream.retention_hours <= retention_period_hours <= LONGEST:
+                raise invalid(
+                    f"Requested retention period ({retention_period_hours} hours) for stream {stream.name} must be "
+                    f"between the current one ({stream.retention_hours} hours) and {LONGEST} hours."
+                )
+            return replace(stream, retention_hours=retention_period_hours)
+
+        await self._parts.catalog.change(self._parts.stream(stream_name, stream_arn), longer)
         return {}
 
     @operation()
@@ -177,20 +180,22 @@ class StreamOperations(Operations):
         stream_name: str | None = None,
         stream_arn: str | None = None,
     ) -> Output:
-        stream = self._parts.stream(stream_name, stream_arn)
-        if not SHORTEST <= retention_period_hours <= stream.retention_hours:
-            raise invalid(
-                f"Requested retention period ({retention_period_hours} hours) for stream {stream.name} must be between "
-                f"{SHORTEST} hours and the current one ({stream.retention_hours} hours)."
-            )
-        await self._parts.catalog.change(stream, retention_hours=retention_period_hours)
+        def shorter(stream: Stream) -> Stream:
+            if not SHORTEST <= retention_period_hours <= stream.retention_hours:
+                raise invalid(
+                    f"Requested retention period ({retention_period_hours} hours) for stream {stream.name} must be "
+                    f"between {SHORTEST} hours and the current one ({stream.retention_hours} hours)."
+                )
+            return replace(stream, retention_hours=retention_period_hours)
+
+        await self._parts.catalog.change(self._parts.stream(stream_name, stream_arn), shorter)
         return {}
 
     @operation(notes="the number of shards stays as it is")
     async def update_stream_mode(self, call: Call, *, stream_arn: str, stream_mode_details: dict[str, Any]) -> Output:
-        _check_mode(stream_mode_details["StreamMode"])
-        stream = self._parts.by_arn(stream_arn)
-        await self._parts.catalog.change(stream, mode=stream_mode_details["StreamMode"])
+        mode = stream_mode_details["StreamMode"]
+        _check_mode(mode)
+        await self._parts.catalog.change(self._parts.by_arn(stream_arn), lambda stream: replace(stream, mode=mode))
         return {}
 
     def _check_limits(self, mode: str, shards: int) -> None:

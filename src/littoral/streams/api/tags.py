@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from littoral.aws.service import Call, Output, operation
 from littoral.streams.catalog import Stream
 from littoral.streams.errors import invalid
@@ -50,14 +52,20 @@ class TagOperations(Operations):
         return {"Tags": _shown(self._parts.by_arn(resource_arn))}
 
     async def _add(self, stream: Stream, tags: dict[str, str]) -> Output:
-        merged = {**stream.tags, **tags}
-        if len(merged) > MOST:
-            raise invalid(f"A stream has at most {MOST} tags.")
-        await self._parts.catalog.change(stream, tags=merged)
+        def more(current: Stream) -> Stream:
+            merged = {**current.tags, **tags}
+            if len(merged) > MOST:
+                raise invalid(f"A stream has at most {MOST} tags.")
+            return replace(current, tags=merged)
+
+        await self._parts.catalog.change(stream, more)
         return {}
 
     async def _remove(self, stream: Stream, keys: list[str]) -> Output:
-        await self._parts.catalog.change(stream, tags={k: v for k, v in stream.tags.items() if k not in keys})
+        def less(current: Stream) -> Stream:
+            return replace(current, tags={key: value for key, value in current.tags.items() if key not in keys})
+
+        await self._parts.catalog.change(stream, less)
         return {}
 
 
