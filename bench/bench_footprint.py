@@ -1,10 +1,10 @@
 """What an idle core takes: resident memory of all its processes, and the time from its start to ready.
 
-A region and a core as processes; the core runs one deployment, a program that sleeps, then a function beside it, which
-nobody calls: its keeper and spare cells are there. Both are read once idle
-(/proc/PID/smaps_rollup; the program's own memory is not the core's). The start is told as CPU time, too, for a busy
-machine stretches the wall clock. Peer: mosquitto where it is installed, which is a broker and nothing else; nothing of
-Greengrass runs here (its nucleus asks for Java, 96 MB and the cloud).
+A region and a core as processes; the core has nothing deployed at first, then a program that sleeps, then a function
+beside it, which nobody calls: its keeper and spare cells are there. Each is read once idle (/proc/PID/smaps_rollup; the
+program's own memory is not the core's). "Resident" counts a page that two processes share twice, "proportional" once.
+The start is told as CPU time, too, for a busy machine stretches the wall clock. Peer: mosquitto where it is installed,
+which is a broker and nothing else; nothing of Greengrass runs here (its nucleus asks for Java, 96 MB and the cloud).
 """
 
 from __future__ import annotations
@@ -115,14 +115,17 @@ def main() -> None:
             identity = thing(cloud, CORE, "core", folder, authority(region.urls["api"], folder / "ca.pem"))
             greengrass = cloud.client("greengrassv2")
             greengrass.create_component_version(inlineRecipe=json.dumps(RECIPE).encode())
-            deployment = deploy(cloud, NAME)
             options = (
                 *("--upstream", region.urls["mqtt-tls"], "--ca", str(identity.ca)),
                 *("--certificate", str(identity.certificate), "--private-key", str(identity.private_key)),
             )
+            deployment = ""
             for again in (False, True):  # the second start is one with a deployment
                 core, pid, seconds = place(CORE, "core", folder / "core", *options)
                 try:
+                    if not again:
+                        print(f"core, idle, nothing deployed: {idle(pid)}")
+                        deployment = deploy(cloud, NAME)
                     wait_deployed(cloud, deployment)
                     if again:
                         took = core.ready_after
