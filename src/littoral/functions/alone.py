@@ -20,6 +20,7 @@ from littoral.functions.ground import FUNCTION_USER, Ground, seen
 from littoral.functions.isolation import template
 from littoral.functions.jobhost import Host
 from littoral.functions.keeper import Keeper, KeeperGone
+from littoral.net.together import first_failure
 
 SHARED = 4  # of its memory one such part may be in /tmp and /dev/shm
 
@@ -174,20 +175,13 @@ class Program:
     async def ended(self) -> int:
         """The wait status, when nothing of it is left on any host: that of the first that failed, with which the
         others are killed, or 0. May be cancelled and called again."""
-        waiting = [asyncio.ensure_future(each.ended()) for each in self.hosts.values()]
-        status = 0
-        try:
-            for next_ in asyncio.as_completed(waiting):
-                found = await next_
-                if found and not status:
-                    status = found
-                    if not self._leaving:
-                        self.kill()
-        finally:
-            for each in waiting:
-                each.cancel()
+        status = await first_failure((each.ended() for each in self.hosts.values()), self._one_failed)
         await self.close()
         return status
+
+    def _one_failed(self) -> None:
+        if not self._leaving:
+            self.kill()
 
     def terminate(self) -> None:
         """SIGTERM to the program itself."""

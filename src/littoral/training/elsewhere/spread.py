@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from littoral.net.together import first_failure
 from littoral.training.elsewhere.offers import Errand, Offer
 from littoral.training.elsewhere.switch import Switch
 from littoral.training.elsewhere.tunnel import Tunnel
@@ -100,22 +101,15 @@ class Spread:
     async def ended(self) -> int:
         here = [each.ended() for each in self._here.values()]
         away = [each.failed() for each in self._wanted.away.values()]
-        waiting = [asyncio.ensure_future(each) for each in (*here, *away)]
-        status = 0
-        try:
-            for next_ in asyncio.as_completed(waiting):
-                found = await next_
-                if found and not status:
-                    status = found
-                    if not self._leaving:
-                        self.kill()
-        finally:
-            for each in waiting:
-                each.cancel()
+        status = await first_failure((*here, *away), self._one_failed)
         for offer in self._wanted.away.values():
             await offer.ended()
         await self.close()
         return status
+
+    def _one_failed(self) -> None:
+        if not self._leaving:
+            self.kill()
 
     def terminate(self) -> None:
         self._leaving = True
