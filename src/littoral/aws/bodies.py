@@ -18,6 +18,7 @@ from littoral.aws.asked import Asked
 from littoral.aws.refusals import refusal
 from littoral.aws.service import ServiceError
 from littoral.net.incoming import IncomingBody
+from littoral.net.lending import Fill
 from littoral.net.message import Body, BodyTooLarge
 from littoral.protocols import sigv4
 from littoral.protocols.awschunked import BadChunkSignature, Decoder, MalformedChunk
@@ -79,6 +80,19 @@ class StraightHashedBody(HashedBody):
         if count < len(room):
             self._check(self._found.hexdigest())
         return count
+
+    async def lend(self, work: Callable[[Fill], None]) -> bool:
+        """As ``IncomingBody.lend``, hashed there; ``into`` finds the end, and whether it is the declared one."""
+
+        def hashing(fill: Fill) -> None:
+            def hashed(room: memoryview) -> int:
+                count = fill(room)
+                self._found.update(room[:count])
+                return count
+
+            work(hashed)
+
+        return await self._incoming.lend(hashing)
 
 
 def hashed(body: Body, declared: str, service: str) -> Body:

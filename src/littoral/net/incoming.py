@@ -8,10 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from typing import Protocol
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+from time import monotonic
+from typing import Protocol, runtime_checkable
 
+from littoral.net.lending import Fill, Lent
 from littoral.net.message import BodyError, BodyTooLarge, Headers
+
+LENDABLE = 1024 * 1024  # bytes to come from which on a thread is worth its while
+QUICK = 0.25  # seconds for as much on the loop, after which a slow client is thought to be quick
 
 
 class BodySource(Protocol):
@@ -28,6 +34,24 @@ class BodySource(Protocol):
 
     def stop_pouring(self) -> None: ...
 
+    def lend_body(self) -> Lent | None:
+        """The connection, to a thread that receives the body; None where that may not be. ``take_back`` it."""
+
+    def take_back(self, lent: Lent) -> None: ...
+
+
+@runtime_checkable
+class StraightBody(Protocol):
+    """A body that a reader may receive right where it wants it."""
+
+    def into(self, room: memoryview) -> Awaitable[int]:
+        """Fill ``room``; how many bytes, which are fewer than it holds only where the body ends. Raises BodyError."""
+
+    def lend(self, work: Callable[[Fill], None]) -> Awaitable[bool]:
+        """Let ``work`` receive in a thread, a room at a time, until it gets less than that holds: the body has ended,
+        or the thread is better not kept waiting, so go on by ``into``. False where nobody may now. Raises what ``work``
+        does."""
+
 
 class IncomingBody:
     """Implements ``message.Body``. ``length`` is what the head declared, None when chunked. ``trailers`` are there
@@ -37,6 +61,9 @@ class IncomingBody:
         "_chunks",
         "_error",
         "_high",
+        "_lent",
+        "_quick",
+        "_received",
         "_room",
         "_source",
         "_waiter",
@@ -44,7 +71,6 @@ class IncomingBody:
         "ended",
         "length",
         "opened",
-        "received",
         "trailers",
     )
 
@@ -55,9 +81,11 @@ class IncomingBody:
         self._waiter: asyncio.Future[None] | None = None
         self._error: BodyError | None = None
         self._room = 0  # bytes that are still to be poured
+        self._lent: Lent | None = None  # to a thread that receives
+        self._quick = True  # the client sends quickly, as far as is known
+        self._received = 0  # bytes until now, but for those of that thread
         self.length = length
         self.buffered = 0
-        self.received = 0  # bytes until now
         self.ended = False
         self.opened = False
         self.trailers = Headers()
@@ -70,14 +98,14 @@ class IncomingBody:
     def feed(self, data: bytes) -> None:
         self._chunks.append(data)
         self.buffered += len(data)
-        self.received += len(data)
+        self._received += len(data)
         if self.buffered > self._high:
             self._source.hold_body()
         self._wake()
 
     def poured(self, count: int, *, last: bool) -> None:
         """So many bytes more lie where the reader wants them; ``last``: the body's."""
-        self.received += count
+        self._received += count
         self._room -= count
         if not self._room:
             if not last:
@@ -93,11 +121,18 @@ class IncomingBody:
         """Readers get what has arrived, then the error."""
         if not self.ended and self._error is None:
             self._error = error
+            if self._lent is not None:
+                self._lent.recall()
             self._wake()
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+    @property
+    def received(self) -> int:
+        """Bytes until now."""
+        return self._received if self._lent is None else self._received + self._lent.taken
 
     @property
     def left(self) -> int:
@@ -107,7 +142,7 @@ class IncomingBody:
     @property
     def awaited(self) -> bool:
         """A reader waits for bytes now."""
-        return self._waiter is not None
+        return self._waiter is not None or (self._lent is not None and self._lent.waiting)
 
     # the reader's side
 
@@ -121,22 +156,59 @@ class IncomingBody:
                 raise StopAsyncIteration
             await self._more()
         chunk = self._chunks.popleft()
-        self._taken(len(chunk))
+        self.buffered -= len(chunk)
+        self._taken()
         return chunk
 
     async def into(self, room: memoryview) -> int:
         """Fill ``room`` from its begin on; how many bytes, which are fewer than it holds only where the body ends.
         A large body of known length comes from the kernel right into it. Raises BodyError."""
         self._open()
-        filled = 0
+        filled, began = 0, monotonic()
         while filled < len(room):
             if self._chunks:
                 filled += self._copy(room[filled:])
+                self._taken()
             elif self.ended:
                 break
             else:
                 filled += await self._pour(room[filled:])
+        if not self._quick:
+            self._quick = filled * QUICK >= (monotonic() - began) * LENDABLE
         return filled
+
+    async def lend(self, work: Callable[[Fill], None]) -> bool:
+        """See StraightBody."""
+        self._open()
+        if self._waiter is not None or self._lent is not None:
+            raise RuntimeError("a body has one reader at a time")
+        if not self._quick or self.left < LENDABLE or self._error is not None:
+            return False
+        self._source.release_body()
+        lent = self._source.lend_body()
+        if lent is None:
+            return False
+        self._lent = lent
+        try:
+            while lent.behind() and not self.ended and self._error is None:
+                await asyncio.sleep(0)
+                self._source.release_body()
+            if not (self.ended or self._error is not None):
+                await lent.run(self.left, partial(work, self._fill))
+        finally:
+            self._lent = None
+            self._received += lent.taken
+            self._quick = not lent.slow
+            self._source.take_back(lent)
+        return True
+
+    def _fill(self, room: memoryview) -> int:
+        """The thread's: what had come before is here, the rest on the connection."""
+        filled = 0
+        while self._chunks and filled < len(room):
+            filled += self._copy(room[filled:])
+        assert self._lent is not None
+        return filled + self._lent.fill(room[filled:])
 
     async def _pour(self, room: memoryview) -> int:
         """Wait for some of it; how much of that lies in ``room`` already."""
@@ -160,7 +232,7 @@ class IncomingBody:
             self._chunks[0] = chunk[size:]
         else:
             self._chunks.popleft()
-        self._taken(size)
+        self.buffered -= size
         return size
 
     def _open(self) -> None:
@@ -168,8 +240,7 @@ class IncomingBody:
             self.opened = True
             self._source.body_opened(self)
 
-    def _taken(self, size: int) -> None:
-        self.buffered -= size
+    def _taken(self) -> None:
         if self.buffered * 2 <= self._high:
             self._source.release_body()
 

@@ -10,6 +10,7 @@ from abc import abstractmethod
 
 from littoral.net.failures import Timeout
 from littoral.net.incoming import IncomingBody
+from littoral.net.lending import Lent
 from littoral.net.message import RawHeaders
 from littoral.net.passage import Passage
 
@@ -94,6 +95,12 @@ class Paced(asyncio.Protocol):
 
     def stop_pouring(self) -> None:
         """It never begins."""
+
+    def lend_body(self) -> Lent | None:
+        return None
+
+    def take_back(self, lent: Lent) -> None:
+        raise AssertionError("nothing is lent")
 
     def release_body(self) -> None:
         if self._held:

@@ -9,6 +9,7 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, cast
 
 from littoral.net.incoming import IncomingBody
+from littoral.net.lending import Lent
 from littoral.net.responding import Responder
 from littoral.net.transport import SocketTransport
 
@@ -56,6 +57,18 @@ class Reading(Responder):
 
     def stop_pouring(self) -> None:
         cast(SocketTransport, self._transport).stop_pouring()
+
+    def lend_body(self) -> Lent | None:
+        transport = self._transport
+        if not (self._straight and isinstance(transport, SocketTransport)):
+            return None
+        return transport.lend()
+
+    def take_back(self, lent: Lent) -> None:
+        self._straight -= lent.taken
+        if lent.taken and not (self._straight or self._finished):
+            self._straight_ends()
+        lent.give_back()
 
     def _poured(self, count: int) -> None:
         self._straight -= count

@@ -21,7 +21,8 @@ from itertools import islice
 from typing import Any, cast
 
 from littoral.net.hello import LOOKS, Fingerprints, Looks, look
-from littoral.net.transport import AT_ONCE, NO_ROOM, NOTHING, READ, SocketTransport, Turns
+from littoral.net.lending import NOTHING, Lent
+from littoral.net.transport import AT_ONCE, NO_ROOM, READ, SocketTransport, Turns
 
 log = logging.getLogger("littoral.net")
 
@@ -188,32 +189,56 @@ class TlsTransport(SocketTransport):
             self._readable()
 
     def _pour_on(self) -> None:
-        """A record at a time is decrypted right into the room; several, before it is others' turn."""
         if self._write_waits:
             self._write_waits = self._full = False
             self._writable()
-        room = self._room
-        if room is None or self._tls is None:
-            return
-        most, count, ended = min(len(room), AT_ONCE), 0, False
-        read = self._tls.read
+        if self._room is not None and self._tls is not None:
+            super()._pour_on()
+
+    def _poured(self, count: int) -> None:
+        super()._poured(count)
+        self._read_on_soon()
+
+    def take_now(self, room: memoryview) -> int:
+        """Record by record, each decrypted right into the room."""
+        assert self._tls is not None
+        most, count, read = len(room), 0, self._tls.read
         try:
-            while count < most and not ended:
-                got = cast(int, read(most - count, room[count:most]))
-                ended = not got
+            while count < most:
+                got = cast(int, read(most - count, room[count:]))
+                if not got:
+                    break
                 count += got
-        except NOTHING:
-            pass
-        except OSError as problem:
+        except OSError:  # NOTHING, too
             if not count:  # else the next read meets it again
-                self._unreadable(problem)
-                return
-        if count:
-            self._poured(count)
-            self._read_on_soon()
-        elif ended:
-            self._end(None)
-            self._turns.received(self, b"")
+                raise
+        return count
+
+    def lend(self) -> Lent | None:
+        """OpenSSL has one state for both directions: nothing is sent meanwhile, as if there were no room for it."""
+        if self._size or self._queued or self._full or self._read_waits:
+            return None
+        lent = super().lend()
+        if lent is not None:
+            self._full = True
+        return lent
+
+    def returned(self) -> None:
+        self._full = False
+        super().returned()
+        if self._dropped:
+            return
+        self._read_on_soon()
+        if self._size and not self._queued:
+            self._queued = True
+            self._turns.unsent(self)
+        elif self._closing:
+            self._finish()
+
+    def flush(self) -> None:
+        super().flush()
+        if self._lent is not None:
+            self._lent.recall()
 
     def _unreadable(self, problem: OSError) -> None:
         if isinstance(problem, ssl.SSLWantWriteError):
@@ -277,7 +302,9 @@ class TlsTransport(SocketTransport):
         """Say so and let the other side end first: closed at once, a socket with unread bytes resets the connection,
         and the last answer may be lost on its way."""
         assert self._tls is not None
-        if self._parted:
+        if self._lent is not None:
+            self._lent.recall()
+        if self._parted or self._lent is not None:
             return
         if self._timer is None:
             self._timer = self._loop.call_later(GOODBYE, self.abort)

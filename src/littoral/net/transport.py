@@ -26,12 +26,13 @@ from collections.abc import Callable, Iterable
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
+from littoral.net.lending import NOTHING, Lent
+
 READ = 16 * 1024  # the most that one TLS record holds: after a read of it OpenSSL keeps nothing back
 AT_ONCE = 256 * 1024  # bytes that one connection may read or write before it is others' turn
 JOINED = 64 * 1024  # parts up to this are copied into one piece; larger ones are sent as they lie
 PARTS = 64  # of one sendmsg
 Piece = bytes | memoryview
-NOTHING = (BlockingIOError, InterruptedError, ssl.SSLWantReadError)  # to be read
 NO_ROOM = (*NOTHING, ssl.SSLWantWriteError)
 
 
@@ -113,6 +114,7 @@ class SocketTransport(asyncio.Transport):
         "_full",
         "_held",
         "_high",
+        "_lent",
         "_loop",
         "_low",
         "_offset",
@@ -146,6 +148,7 @@ class SocketTransport(asyncio.Transport):
         self._recv, self._send = sock.recv, sock.send
         self._room: memoryview | None = None  # what is read goes there, and ``_told`` hears how much
         self._told: Callable[[int], None]
+        self._lent: Lent | None = None  # a thread receives
         self._bulk = AT_ONCE  # how much is read when much comes
         self._reading = False  # the loop watches for bytes
         self._paused = False  # the protocol wants none
@@ -232,7 +235,7 @@ class SocketTransport(asyncio.Transport):
         room = self._room
         assert room is not None
         try:
-            count = self._sock.recv_into(room)
+            count = self.take_now(room[:AT_ONCE])
         except NOTHING:
             return
         except OSError as problem:
@@ -256,6 +259,43 @@ class SocketTransport(asyncio.Transport):
             self._told(count)
         except Exception as error:  # noqa: BLE001
             self._failed(error)
+
+    def take_now(self, room: memoryview) -> int:
+        """As much as is there now, into ``room``; 0 at the end. Raises NOTHING, OSError. The loop's, or the thread's
+        that it is lent to."""
+        return self._sock.recv_into(room)
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def lend(self) -> Lent | None:
+        """To a thread that receives; the loop reads no more until it is given back. What was read before is still
+        delivered: see ``behind``. None where that may not be now."""
+        if self._lent is not None or self._paused or self._closing or self._ended or not self._reading:
+            return None
+        self._lent = Lent.to(self)
+        if self._lent is not None:
+            self._ignore()
+        return self._lent
+
+    def behind(self) -> bool:
+        """Whether something that it read is still to be delivered."""
+        return not self._closing and (bool(self._held) or self._turns.holds(self))
+
+    def returned(self) -> None:
+        """By the thread."""
+        lent, self._lent = self._lent, None
+        assert lent is not None
+        if self._dropped:
+            if self._protocol is None:  # all but this is done
+                self._sock.close()
+        elif lent.problem is not None:
+            self._unreadable(lent.problem)
+        elif lent.ended:
+            self._end(None)
+            self._turns.received(self, b"")
+        elif not (self._paused or self._closing or self._ended):
+            self._watch()
 
     def _unreadable(self, problem: OSError) -> None:
         self._end(problem)
@@ -302,7 +342,7 @@ class SocketTransport(asyncio.Transport):
         self._paused = False
         if self._held:
             self._turns.received(self, None)
-        if not (self._reading or self._ended):
+        if not (self._reading or self._ended or self._lent is not None):
             self._watch()
 
     def is_reading(self) -> bool:
@@ -504,6 +544,10 @@ class SocketTransport(asyncio.Transport):
         self._ignore()
         self._held.clear()
         self._forget_unsent()
+        if self._lent is not None:
+            self._lent.recall()
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(self._sock, socket.SHUT_RDWR)  # not TLS's own: the thread waits for this
         self._loop.call_soon(self._gone, problem)
 
     def _unsendable(self, problem: OSError) -> None:
@@ -521,7 +565,8 @@ class SocketTransport(asyncio.Transport):
         try:
             protocol.connection_lost(problem)
         finally:
-            self._sock.close()
+            if self._lent is None:  # else it closes when the thread has let go
+                self._sock.close()
 
     # ------------------------------------------------------------------------------------- what is known
 

@@ -1,40 +1,49 @@
 """A large body on its way into a blob, a stride at a time.
 
-While one stride is hashed in a thread and another written, the next is on its way in: a large put takes about as long
-as its MD5, and some strides of memory, which are used again (``store.strides``). A body that knows ``into`` is received
-right into them. A checksum that costs less than the way to a thread and back is computed here.
+A thread receives a stride, hashes it and writes it, and then the next, where the body's connection can be lent to it
+and the blob lies on this machine's disk; else the event loop receives, into the same stride. An MD5 takes longer than
+all of that: it has a thread of its own, in step, so that a large put takes about as long as its MD5. Strides are used
+again (``store.strides``).
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
 
 from littoral.aws.service import ServiceError
+from littoral.net.incoming import StraightBody
+from littoral.net.lending import Fill
 from littoral.net.message import Body
 from littoral.objects.checksums import Digests
 from littoral.objects.errors import error
 from littoral.store import strides
-from littoral.store.contract import BlobWriter
+from littoral.store.contract import BlobWriter, NearWriter
 from littoral.store.frames import Sealer
 from littoral.store.strides import STRIDE
 from littoral.store.waiting import until_done
 
 PUT_LIMIT = 5 * 1024**3  # bytes in one PutObject or UploadPart
 RING = 3  # strides of one body: one is filled, one hashed, one waits for that
-SHORT_RING = 2  # where hashing takes no time: one is filled, one written
 
 
 async def pour(body: Body, digests: Digests, writer: BlobWriter, sealer: Sealer | None) -> None:
     """All of it, to the writer; ``digests`` has seen all of it then. Raises what the body does, StorageFailed,
     EntityTooLarge."""
     pouring = Pouring(digests, writer, sealer)
-    into: Callable[[memoryview], Awaitable[int]] | None = getattr(body, "into", None)
     try:
-        if into is not None:
-            while pouring.took(await into(pouring.room)):
+        if isinstance(body, StraightBody):
+            near = isinstance(writer, NearWriter)
+            while True:
+                if near:
+                    await body.lend(pouring.receive)
+                if not pouring.took(await body.into(pouring.room)):
+                    break
                 await pouring.turn()
         else:
             async for chunk in body:
@@ -51,13 +60,11 @@ async def pour(body: Body, digests: Digests, writer: BlobWriter, sealer: Sealer 
 class Pouring:
     def __init__(self, digests: Digests, writer: BlobWriter, sealer: Sealer | None) -> None:
         self._writer, self._sealer = writer, sealer
-        self._hashing = None if digests.by_checksum else Line(digests.update)
-        self._ring = RING if self._hashing is not None else SHORT_RING
         self._digests = digests
+        self._line = None if digests.by_checksum else Line(digests.update)
         self._filling = strides.take()
         self._filled = self._size = 0
-        self._leaving: deque[tuple[memoryview, asyncio.Future[None]]] = deque()  # and when it is hashed
-        self._writing: asyncio.Future[None] | None = None
+        self._leaving: deque[tuple[memoryview, Future[None]]] = deque()  # and when it is hashed
 
     @property
     def full(self) -> bool:
@@ -82,93 +89,102 @@ class Pouring:
         self._filled += size
         return self.full
 
-    async def turn(self) -> None:
-        """What is filled leaves, once what left before is written; one that has left and is hashed is filled next."""
-        await self._written()
-        stride, self._filled, filled = self._filling, 0, self._filled
-        data = stride if filled == STRIDE else stride[:filled]
-        self._leaving.append((stride, self._hashed(data)))
-        self._writing = asyncio.ensure_future(self._write(data))
-        if len(self._leaving) < self._ring:
-            self._filling = strides.take()
-            return
-        await asyncio.shield(self._leaving[0][1])
-        self._filling = self._leaving.popleft()[0]
+    def receive(self, fill: Fill) -> None:
+        """A thread's: strides as they come, until one is not filled. Raises StorageFailed, EntityTooLarge."""
+        writer = self._writer
+        assert isinstance(writer, NearWriter)
+        while self.took(fill(self.room)):
+            data = self._hashing()
+            writer.write_here(data if self._sealer is None else self._sealer.update(data))
+            if len(self._leaving) == RING:
+                self._leaving[0][1].result()
+            self._next()
 
-    def _hashed(self, data: memoryview) -> asyncio.Future[None]:
-        if self._hashing is not None:
-            return self._hashing.put(data)
-        self._digests.update(data)
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        done.set_result(None)
-        return done
+    async def turn(self) -> None:
+        """What is filled is written; what is hashed is filled next."""
+        data = self._hashing()
+        if self._sealer is not None:
+            sealing = asyncio.get_running_loop().run_in_executor(None, self._sealer.update, data)
+            await until_done([sealing])
+            data = memoryview(sealing.result())
+        await self._writer.write(data)
+        if len(self._leaving) == RING:
+            await asyncio.shield(asyncio.wrap_future(self._leaving[0][1]))
+        self._next()
+
+    def _hashing(self) -> memoryview:
+        """What is filled, which begins to be hashed. What costs less than the way to another thread is hashed here."""
+        data = self._filling if self.full else self._filling[: self._filled]
+        if self._line is None:
+            self._digests.update(data)
+        else:
+            self._leaving.append((self._filling, self._line.put(data)))
+        return data
+
+    def _next(self) -> None:
+        self._filled = 0
+        if self._line is not None:
+            self._filling = strides.take() if len(self._leaving) < RING else self._leaving.popleft()[0]
 
     async def finish(self) -> None:
         if self._filled:
             await self.turn()
-        await self._written()
         for _, hashed in self._leaving:
-            await asyncio.shield(hashed)
+            await asyncio.shield(asyncio.wrap_future(hashed))
         if self._sealer is not None:
             await self._writer.write(memoryview(self._sealer.finish()))
 
     async def close(self) -> None:
         """Only when the threads have let go, however often it is cancelled."""
-        underway = [hashed for _, hashed in self._leaving]
-        if self._writing is not None:
-            underway.append(self._writing)
+        underway = [asyncio.wrap_future(hashed) for _, hashed in self._leaving]
         try:
             await until_done(underway)
         finally:
             for each in underway:
-                if not each.cancelled():
-                    each.exception()  # known to whoever waited for it, or nobody's concern after what broke off before
+                each.exception()  # known to whoever waited for it, or nobody's concern after what broke off before
             for stride in {id(each): each for each in (self._filling, *(each for each, _ in self._leaving))}.values():
                 strides.give(stride)
 
-    async def _written(self) -> None:
-        if self._writing is not None:
-            await asyncio.shield(self._writing)
-            self._writing = None
-
-    async def _write(self, data: memoryview) -> None:
-        sealed = data if self._sealer is None else await asyncio.to_thread(self._sealer.update, data)
-        await self._writer.write(memoryview(sealed))
-
 
 class Line:
-    """Work on one thing after another in a thread, which goes on to the next by itself where that is there."""
+    """Work on one thing after another in a thread."""
 
     def __init__(self, work: Callable[[memoryview], None]) -> None:
         self._work = work
-        self._loop = asyncio.get_running_loop()
-        self._waiting: deque[tuple[memoryview, asyncio.Future[None]]] = deque()
+        self._waiting: deque[tuple[memoryview, Future[None]]] = deque()
         self._lock = threading.Lock()
         self._running = False
 
-    def put(self, data: memoryview) -> asyncio.Future[None]:
-        """Done when it has been worked on; never cancelled by the line."""
-        future: asyncio.Future[None] = self._loop.create_future()
+    def put(self, data: memoryview) -> Future[None]:
+        """Done when it has been worked on. From any thread."""
+        future: Future[None] = Future()
         with self._lock:
             self._waiting.append((data, future))
             begins, self._running = not self._running, True
         if begins:
-            self._loop.run_in_executor(None, self._run)
+            _hashers().submit(self._run)
         return future
 
     def _run(self) -> None:
-        while True:
-            with self._lock:
-                if not self._waiting:
-                    self._running = False
-                    return
-                data, future = self._waiting.popleft()
-            try:
-                self._work(data)
-            except Exception as problem:  # noqa: BLE001 - whoever waits for the future hears of it
-                self._loop.call_soon_threadsafe(future.set_exception, problem)
-            else:
-                self._loop.call_soon_threadsafe(future.set_result, None)
+        """One thing: others' lines have their turn, too."""
+        with self._lock:
+            data, future = self._waiting.popleft()
+        try:
+            self._work(data)
+        except Exception as problem:  # noqa: BLE001 - whoever waits for the future hears of it
+            future.set_exception(problem)
+        else:
+            future.set_result(None)
+        with self._lock:
+            self._running = bool(self._waiting)
+            goes_on = self._running
+        if goes_on:
+            _hashers().submit(self._run)
+
+
+@cache
+def _hashers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(os.cpu_count(), "hashing")
 
 
 def too_large(size: int) -> ServiceError:

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 
 class StoreError(Exception):
@@ -205,6 +205,14 @@ class BlobWriter(Protocol):
         """Durable and visible under its key, replacing what was there at once."""
 
     async def abort(self) -> None: ...
+
+
+@runtime_checkable
+class NearWriter(BlobWriter, Protocol):
+    """Of blobs on this machine's disk."""
+
+    def write_here(self, chunk: bytes | memoryview) -> None:
+        """``write``, on a thread of the caller's: nothing else is asked of the writer meanwhile."""
 
 
 class Blobs(Protocol):

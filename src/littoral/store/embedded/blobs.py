@@ -128,15 +128,18 @@ class EmbeddedBlobWriter:
 
     async def write(self, chunk: bytes | memoryview) -> None:
         """Raises StorageFailed, after which the writer is aborted."""
-        self._check()
-        self._size += len(chunk)
-        if not self._buffer and len(chunk) >= CHUNK:
-            await self._on_disk(self._append, chunk)
-            return
-        self._buffer += chunk
-        if len(self._buffer) >= CHUNK:
-            data, self._buffer = self._buffer, bytearray()
-            await self._on_disk(self._append, data)
+        due = self._due(chunk)
+        if due:
+            await self._on_disk(self._append, due)
+
+    def write_here(self, chunk: bytes | memoryview) -> None:
+        """See NearWriter. Raises StorageFailed, after which the writer is aborted."""
+        try:
+            self._append(self._due(chunk))
+        except OSError as problem:
+            self._over = True
+            self._discard()
+            raise StorageFailed(f"{self._key}: {problem}") from problem
 
     async def commit(self) -> BlobInfo:
         """Raises StorageFailed, after which nothing of it is left."""
@@ -150,6 +153,18 @@ class EmbeddedBlobWriter:
         if not self._over:
             self._over = True
             await _to_the_end(self._discard)
+
+    def _due(self, chunk: bytes | memoryview) -> bytes | bytearray | memoryview:
+        """What is to be written now that this has come."""
+        self._check()
+        self._size += len(chunk)
+        if not self._buffer and len(chunk) >= CHUNK:
+            return chunk
+        self._buffer += chunk
+        if len(self._buffer) < CHUNK:
+            return b""
+        data, self._buffer = self._buffer, bytearray()
+        return data
 
     def _check(self) -> None:
         if self._over:
