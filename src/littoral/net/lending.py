@@ -32,7 +32,13 @@ SLOW = 1.0  # seconds that a room may take to be filled
 NOTHING = (BlockingIOError, InterruptedError, ssl.SSLWantReadError)  # to be read now
 Fill = Callable[[memoryview], int]
 
-_free = threading.BoundedSemaphore(MOST)
+_lent: set[Lent] = set()
+_lock = threading.Lock()
+
+
+def free() -> int:
+    """How many more may be lent."""
+    return MOST - len(_lent)
 
 
 class Lendable(Protocol):
@@ -68,7 +74,12 @@ class Lent:
     @staticmethod
     def to(transport: Lendable) -> Lent | None:
         """None where enough are lent."""
-        return Lent(transport) if _free.acquire(blocking=False) else None
+        with _lock:  # a process may have more than one loop
+            if len(_lent) >= MOST:
+                return None
+            lent = Lent(transport)
+            _lent.add(lent)
+            return lent
 
     def recall(self) -> None:
         """From any thread: it is wanted back."""
@@ -78,7 +89,7 @@ class Lent:
         return self._transport.behind()
 
     def give_back(self) -> None:
-        _free.release()
+        _lent.discard(self)
         self._transport.returned()
 
     async def run(self, size: int, work: Callable[[], None]) -> None:
@@ -93,7 +104,8 @@ class Lent:
             while not running.done():
                 with suppress(asyncio.CancelledError):
                     await asyncio.wait([running])
-            running.exception()  # nobody's concern
+            if not running.cancelled():
+                running.exception()  # nobody's concern
             raise
 
     def fill(self, room: memoryview) -> int:
