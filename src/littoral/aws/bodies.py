@@ -11,7 +11,9 @@ import base64
 import hashlib
 import re
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 
 from littoral.aws import models
 from littoral.aws.asked import Asked
@@ -25,6 +27,7 @@ from littoral.protocols.awschunked import BadChunkSignature, Decoder, MalformedC
 from littoral.protocols.sigv4 import Signed
 
 STREAMING = "STREAMING-"
+CODED = 256 * 1024  # bytes of an aws-chunked body at once
 _LENGTH = re.compile("[0-9]{1,18}")
 
 
@@ -166,7 +169,10 @@ def unchunked(asked: Asked, signer: ChunkSigner | None, service: str, trailers: 
     else:
         trailing = declared.endswith("-TRAILER")
         decoder = Decoder(signer.chunk, signer.trailer if trailing else None)
-    return ChunkedBody(asked.request.body, decoder, int(length), service, trailers)
+    body = asked.request.body
+    if isinstance(body, IncomingBody):
+        return StraightChunkedBody(body, decoder, int(length), service, trailers)
+    return ChunkedBody(body, decoder, int(length), service, trailers)
 
 
 class ChunkedBody(CheckedBody):
@@ -180,22 +186,96 @@ class ChunkedBody(CheckedBody):
         self._trailers = trailers
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        decoder = self._decoder
+        async for data in self._body:
+            for chunk in self._decoded(data):
+                yield bytes(chunk)
+        self._check()
+
+    def _decoded(self, data: bytes | memoryview) -> list[memoryview]:
+        with self._telling():
+            return self._decoder.feed(data)
+
+    def _check(self) -> None:
+        """The stream has ended."""
+        with self._telling():
+            self._decoder.finish()
+        if self._decoder.size != self._length:
+            raise ServiceError(
+                "IncompleteBody",
+                "You did not provide the number of bytes specified by the x-amz-decoded-content-length header",
+                status=400,
+            )
+        self._trailers.update(self._decoder.trailers)
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """What is wrong with the coding, as a refusal."""
         try:
-            async for data in self._body:
-                for chunk in decoder.feed(data):
-                    yield chunk
-            decoder.finish()
+            yield
         except BadChunkSignature as problem:
             raise refusal(self._service, "wrong signature") from problem
         except MalformedChunk as problem:
             raise ServiceError(
                 "InvalidRequest", f"The aws-chunked body is malformed: {problem}", status=400
             ) from problem
-        if decoder.size != self._length:
-            raise ServiceError(
-                "IncompleteBody",
-                "You did not provide the number of bytes specified by the x-amz-decoded-content-length header",
-                status=400,
-            )
-        self._trailers.update(decoder.trailers)
+
+
+class StraightChunkedBody(ChunkedBody):
+    """The same of a body that knows ``into``: it is received into memory of its own, and copied from there once."""
+
+    def __init__(
+        self, body: IncomingBody, decoder: Decoder, length: int, service: str, trailers: dict[str, str]
+    ) -> None:
+        super().__init__(body, decoder, length, service, trailers)
+        self._incoming = body
+        self._coded = memoryview(b"")
+        self._content: deque[memoryview] = deque()  # parts of it
+
+    async def into(self, room: memoryview) -> int:
+        """As ``IncomingBody.into``. Raises ServiceError."""
+        filled = self._copy(room)
+        while filled < len(room):
+            count = await self._incoming.into(self._coded_room())
+            filled += self._decode(count, room[filled:])
+            if count < len(self._coded):
+                self._check()
+                break
+        return filled
+
+    async def lend(self, work: Callable[[Fill], None]) -> bool:
+        """As ``IncomingBody.lend``; ``into`` finds the end. Raises ServiceError, too."""
+
+        def decoding(fill: Fill) -> None:
+            def decoded(room: memoryview) -> int:
+                filled, whole = self._copy(room), True
+                while filled < len(room) and whole:
+                    count = fill(self._coded_room())
+                    whole = count == len(self._coded)
+                    filled += self._decode(count, room[filled:])
+                return filled
+
+            work(decoded)
+
+        return await self._incoming.lend(decoding)
+
+    def _coded_room(self) -> memoryview:
+        """All that was in it has been copied."""
+        if not self._coded:
+            self._coded = memoryview(bytearray(min(CODED, self._incoming.length or CODED)))
+        return self._coded
+
+    def _decode(self, count: int, room: memoryview) -> int:
+        """How much of it there was room for; the rest is for the next."""
+        self._content.extend(self._decoded(self._coded[:count]))
+        return self._copy(room)
+
+    def _copy(self, room: memoryview) -> int:
+        filled = 0
+        while self._content and filled < len(room):
+            piece = self._content.popleft()
+            size = min(len(piece), len(room) - filled)
+            room[filled : filled + size] = piece[:size]
+            filled += size
+            if size < len(piece):
+                self._content.appendleft(piece[size:])
+        return filled

@@ -41,7 +41,7 @@ class Decoder:
     ) -> None:
         self._verify_chunk = verify_chunk
         self._verify_trailer = verify_trailer
-        self._buffer = bytearray()
+        self._held = bytearray()  # of a line that has not ended
         self._left = 0  # content bytes of the current chunk still to come
         self._state = "size"
         self._hash = hashlib.sha256()
@@ -51,12 +51,21 @@ class Decoder:
         self.trailers: dict[str, str] = {}
         self.size = 0
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """Raises MalformedChunk, BadChunkSignature."""
-        self._buffer += data
-        content: list[bytes] = []
-        while self._step(content):
-            pass
+    def feed(self, data: bytes | memoryview) -> list[memoryview]:
+        """Content: parts of ``data``. Raises MalformedChunk, BadChunkSignature."""
+        content: list[memoryview] = []
+        rest = memoryview(data)
+        while rest:
+            if self._state == "data":
+                piece, rest = rest[: self._left], rest[self._left :]
+                content.append(piece)
+                self._take_data(piece)
+            elif self._state == "done":
+                raise MalformedChunk("bytes after the last chunk")
+            else:
+                line, rest = self._line(rest)
+                if line is not None:
+                    self._take_line(line)
         return content
 
     def finish(self) -> None:
@@ -64,36 +73,28 @@ class Decoder:
         if self._state != "done":
             raise MalformedChunk("the stream ended before its last chunk")
 
-    def _step(self, content: list[bytes]) -> bool:
-        """One move of the machine; False when more bytes are needed."""
-        if self._state == "data":
-            return self._take_data(content)
-        if self._state == "done":
-            if self._buffer:
-                raise MalformedChunk("bytes after the last chunk")
-            return False
-        line = self._line()
-        if line is None:
-            return False
+    def _line(self, data: memoryview) -> tuple[bytes | None, memoryview]:
+        """The line that ends in ``data``, or None, and what follows it."""
+        held = len(self._held)
+        self._held += data[: MAX_LINE + 2 - held]
+        end = self._held.find(b"\r\n")
+        if end < 0:
+            if len(self._held.removesuffix(b"\r")) > MAX_LINE:
+                raise MalformedChunk("a line that is too long")
+            return None, data[len(self._held) - held :]
+        line = bytes(self._held[:end])
+        self._held.clear()
+        return line, data[end + 2 - held :]
+
+    def _take_line(self, line: bytes) -> None:
         if self._state == "size":
             self._begin_chunk(line)
-        elif self._state == "after":
-            if line:
-                raise MalformedChunk("no line end after a chunk")
-            self._state = "size"
-        else:
+        elif self._state == "trailer":
             self._take_trailer(line)
-        return True
-
-    def _line(self) -> bytes | None:
-        end = self._buffer.find(b"\r\n", 0, MAX_LINE + 2)
-        if end < 0:
-            if len(self._buffer) > MAX_LINE:
-                raise MalformedChunk("a line that is too long")
-            return None
-        line = bytes(self._buffer[:end])
-        del self._buffer[: end + 2]
-        return line
+        elif line:
+            raise MalformedChunk("no line end after a chunk")
+        else:
+            self._state = "size"
 
     def _begin_chunk(self, line: bytes) -> None:
         size, _, extension = line.partition(b";")
@@ -108,20 +109,14 @@ class Decoder:
             self._end_chunk()
             self._state = "trailer"
 
-    def _take_data(self, content: list[bytes]) -> bool:
-        if not self._buffer:
-            return False
-        piece = bytes(self._buffer[: self._left])
-        del self._buffer[: len(piece)]
+    def _take_data(self, piece: memoryview) -> None:
         self._left -= len(piece)
         self.size += len(piece)
         if self._verify_chunk is not None:
             self._hash.update(piece)
-        content.append(piece)
         if not self._left:
             self._end_chunk()
             self._state = "after"
-        return True
 
     def _end_chunk(self) -> None:
         if self._verify_chunk is not None and not self._verify_chunk(self._hash.hexdigest(), self._signature):
