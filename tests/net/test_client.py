@@ -12,6 +12,7 @@ import pytest
 
 from littoral.net.client import BadResponse, ClientLimits, ConnectFailed, Disconnected, HttpClient, Timeout
 from littoral.net.incoming import IncomingBody
+from littoral.net.lending import Lent
 from littoral.net.message import BodyError, Headers, Request, Response
 from tests.net.wire import serving
 
@@ -342,10 +343,10 @@ def test_a_body_is_at_hand_when_it_is_whole_and_untouched() -> None:
         def body_opened(self, body: IncomingBody) -> None: ...
         def hold_body(self) -> None: ...
         def release_body(self) -> None: ...
-        def pour_body(self, room: memoryview) -> bool:
+        def lend_body(self) -> Lent | None:
             raise AssertionError("nobody asks for it")
 
-        def stop_pouring(self) -> None: ...
+        def take_back(self, lent: Lent) -> None: ...
 
     def made(*, ends: bool = True, trailers: bool = False) -> IncomingBody:
         body = IncomingBody(Source(), 6, 1000)

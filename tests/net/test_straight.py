@@ -1,4 +1,4 @@
-"""Large bodies of known length are not parsed, and are received right where a reader wants them."""
+"""Large bodies of known length are not parsed, and are received where a reader wants them."""
 
 from __future__ import annotations
 

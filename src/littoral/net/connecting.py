@@ -16,7 +16,7 @@ class AskingTransport(SocketTransport):
     __slots__ = ()
 
     def _unsendable(self, problem: OSError) -> None:
-        if self._closing or self._room is not None:
+        if self._closing:
             self._drop(problem)
             return
         self._forget_unsent()

@@ -28,12 +28,6 @@ class BodySource(Protocol):
 
     def release_body(self) -> None: ...
 
-    def pour_body(self, room: memoryview) -> bool:
-        """What comes of the body next goes right into ``room``, and ``body.poured`` tells how much; False where it
-        comes by ``body.feed`` as ever."""
-
-    def stop_pouring(self) -> None: ...
-
     def lend_body(self) -> Lent | None:
         """The connection, to a thread that receives the body; None where that may not be. ``take_back`` it."""
 
@@ -64,7 +58,6 @@ class IncomingBody:
         "_lent",
         "_quick",
         "_received",
-        "_room",
         "_source",
         "_waiter",
         "buffered",
@@ -80,7 +73,6 @@ class IncomingBody:
         self._chunks: deque[bytes] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._error: BodyError | None = None
-        self._room = 0  # bytes that are still to be poured
         self._lent: Lent | None = None  # to a thread that receives
         self._quick = True  # the client sends quickly, as far as is known
         self._received = 0  # bytes until now, but for those of that thread
@@ -102,15 +94,6 @@ class IncomingBody:
         if self.buffered > self._high:
             self._source.hold_body()
         self._wake()
-
-    def poured(self, count: int, *, last: bool) -> None:
-        """So many bytes more lie where the reader wants them; ``last``: the body's."""
-        self._received += count
-        self._room -= count
-        if not self._room:
-            if not last:
-                self._source.hold_body()  # what comes now waits in the kernel for the next room
-            self._wake()
 
     def end(self, trailers: list[tuple[bytes, bytes]]) -> None:
         self.trailers.raw = trailers
@@ -172,7 +155,7 @@ class IncomingBody:
             elif self.ended:
                 break
             else:
-                filled += await self._pour(room[filled:])
+                await self._more()
         if not self._quick:
             self._quick = filled * QUICK >= (monotonic() - began) * LENDABLE
         return filled
@@ -209,20 +192,6 @@ class IncomingBody:
             filled += self._copy(room[filled:])
         assert self._lent is not None
         return filled + self._lent.fill(room[filled:])
-
-    async def _pour(self, room: memoryview) -> int:
-        """Wait for some of it; how much of that lies in ``room`` already."""
-        self._source.release_body()
-        if not self._source.pour_body(room):
-            await self._more()
-            return 0
-        self._room = size = len(room)
-        try:
-            await self._more()
-        finally:
-            self._source.stop_pouring()
-            left, self._room = self._room, 0
-        return size - left
 
     def _copy(self, room: memoryview) -> int:
         chunk = self._chunks[0]

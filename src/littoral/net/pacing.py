@@ -90,12 +90,6 @@ class Paced(asyncio.Protocol):
             self._held = True
             self._transport.pause_reading()
 
-    def pour_body(self, room: memoryview) -> bool:
-        return False
-
-    def stop_pouring(self) -> None:
-        """It never begins."""
-
     def lend_body(self) -> Lent | None:
         return None
 

@@ -6,7 +6,7 @@ Owns: the body that is coming in, and the reasons to hold the client back. More 
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from littoral.net.incoming import IncomingBody
 from littoral.net.lending import Lent
@@ -49,15 +49,6 @@ class Reading(Responder):
             self._straight_ends()
         return data[size:]
 
-    def pour_body(self, room: memoryview) -> bool:
-        transport = self._transport
-        if not (self._straight and isinstance(transport, SocketTransport)):
-            return False
-        return transport.pour(room[: self._straight], self._poured)
-
-    def stop_pouring(self) -> None:
-        cast(SocketTransport, self._transport).stop_pouring()
-
     def lend_body(self) -> Lent | None:
         transport = self._transport
         if not (self._straight and isinstance(transport, SocketTransport)):
@@ -69,13 +60,6 @@ class Reading(Responder):
         if lent.taken and not (self._straight or self._finished):
             self._straight_ends()
         lent.give_back()
-
-    def _poured(self, count: int) -> None:
-        self._straight -= count
-        if self._body is not None:
-            self._body.poured(count, last=not self._straight)
-        if not self._straight:
-            self._straight_ends()
 
     def body_opened(self, body: IncomingBody) -> None:
         if self._continue_for is body:

@@ -161,16 +161,6 @@ class TlsTransport(SocketTransport):
             self._writable()
         super()._readable()
 
-    def pour(self, room: memoryview, told: Callable[[int], None]) -> bool:
-        if not super().pour(room, told):
-            return False
-        self._read_on_soon()
-        return True
-
-    def stop_pouring(self) -> None:
-        super().stop_pouring()
-        self._read_on_soon()
-
     def resume_reading(self) -> None:
         super().resume_reading()
         self._read_on_soon()
@@ -181,23 +171,8 @@ class TlsTransport(SocketTransport):
             self._loop.call_soon(self._read_kept)
 
     def _read_kept(self) -> None:
-        if self._closing or self._ended or not self._reading:
-            return
-        if self._room is not None:
-            self._pour_on()
-        else:
+        if self._reading and not (self._closing or self._ended):
             self._readable()
-
-    def _pour_on(self) -> None:
-        if self._write_waits:
-            self._write_waits = self._full = False
-            self._writable()
-        if self._room is not None and self._tls is not None:
-            super()._pour_on()
-
-    def _poured(self, count: int) -> None:
-        super()._poured(count)
-        self._read_on_soon()
 
     def take_now(self, room: memoryview) -> int:
         """Record by record, each decrypted right into the room."""

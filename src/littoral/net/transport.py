@@ -125,12 +125,10 @@ class SocketTransport(asyncio.Transport):
         "_queued",
         "_reading",
         "_recv",
-        "_room",
         "_send",
         "_size",
         "_sock",
         "_stopped",
-        "_told",
         "_turns",
     )
 
@@ -146,8 +144,6 @@ class SocketTransport(asyncio.Transport):
         self._peername = peername
         self._protocol = cast(asyncio.Protocol, None)
         self._recv, self._send = sock.recv, sock.send
-        self._room: memoryview | None = None  # what is read goes there, and ``_told`` hears how much
-        self._told: Callable[[int], None]
         self._lent: Lent | None = None  # a thread receives
         self._bulk = AT_ONCE  # how much is read when much comes
         self._reading = False  # the loop watches for bytes
@@ -181,7 +177,7 @@ class SocketTransport(asyncio.Transport):
 
     def _watch(self) -> None:
         self._reading = True
-        self._loop.add_reader(self._fd, self._readable if self._room is None else self._pour_on)
+        self._loop.add_reader(self._fd, self._readable)
 
     def _ignore(self) -> None:
         if self._reading:
@@ -215,50 +211,6 @@ class SocketTransport(asyncio.Transport):
             left -= self._bulk
             if len(data) < READ:
                 return
-
-    def pour(self, room: memoryview, told: Callable[[int], None]) -> bool:
-        """What comes next is received right into ``room``, until that is full, and the protocol hears of each piece by
-        ``told`` and not by ``data_received``. False where something that was read before is still on its way to it."""
-        if self._paused or self._held or not self._reading or self._turns.holds(self):
-            return False
-        self._room, self._told = room, told
-        self._loop.add_reader(self._fd, self._pour_on)
-        return True
-
-    def stop_pouring(self) -> None:
-        if self._room is not None:
-            self._room = None
-            if self._reading:
-                self._loop.add_reader(self._fd, self._readable)
-
-    def _pour_on(self) -> None:
-        room = self._room
-        assert room is not None
-        try:
-            count = self.take_now(room[:AT_ONCE])
-        except NOTHING:
-            return
-        except OSError as problem:
-            self._unreadable(problem)
-            return
-        if not count:
-            self._end(None)
-            self._turns.received(self, b"")
-            return
-        self._poured(count)
-
-    def _poured(self, count: int) -> None:
-        """So many bytes more lie in the room."""
-        room = self._room
-        assert room is not None
-        if count == len(room):
-            self.stop_pouring()
-        else:
-            self._room = room[count:]
-        try:
-            self._told(count)
-        except Exception as error:  # noqa: BLE001
-            self._failed(error)
 
     def take_now(self, room: memoryview) -> int:
         """As much as is there now, into ``room``; 0 at the end. Raises NOTHING, OSError. The loop's, or the thread's
