@@ -281,3 +281,16 @@ async def test_who_sends_nothing_for_long_is_given_up(contexts: Contexts) -> Non
         connection.send(HEAD % (1, 30 * MIB) + content(3 * MIB))
         assert (await connection.reply()).status == 400
     assert len(reader.broken) == 1
+
+
+async def test_a_server_that_ends_lets_a_body_come_to_its_end(contexts: Contexts) -> None:
+    reader, data = Reader(), content(6 * MIB)
+    async with both(reader.handle, contexts) as (listener, connection):
+        connection.send(HEAD % (1, len(data)) + data[: 3 * MIB])
+        await until(reader.begun.is_set)
+        closing = asyncio.create_task(listener.close(grace=20))
+        await asyncio.sleep(0.02)
+        connection.send(data[3 * MIB :])
+        reply = await connection.reply()
+        assert (reply.body, reply.headers["connection"]) == (hashlib.sha256(data).hexdigest().encode(), "close")
+        await closing
