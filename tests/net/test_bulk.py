@@ -121,7 +121,10 @@ async def test_what_goes_wrong_is_told_apart(bulk: Bulk, contexts: tuple[ssl.SSL
     async with serving(digest, tls=contexts[0]) as listener:
         with pytest.raises(ConnectFailed) as untrusted:
             await bulk.request("PUT", f"https://localhost:{listener.port}/", Headers(), DATA, tls=client_context())
-    assert isinstance(untrusted.value.__cause__, ssl.SSLCertVerificationError)
+        assert isinstance(untrusted.value.__cause__, ssl.SSLCertVerificationError)
+        with pytest.raises(ConnectFailed) as unnamed:  # nothing goes out in the clear where nobody is named
+            await bulk.request("PUT", f"https://localhost:{listener.port}/", Headers(), DATA)
+        assert isinstance(unnamed.value.__cause__, ssl.SSLCertVerificationError)
 
 
 async def test_who_is_cancelled_waits_for_no_answer(bulk: Bulk) -> None:

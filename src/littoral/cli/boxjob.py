@@ -30,7 +30,6 @@ from littoral.cli.table import aligned
 from littoral.cli.transfer import End, How, Outcome, carried_out, client, moved, state
 from littoral.net.client import HttpClient
 from littoral.net.pki import Authority
-from littoral.net.tls import client_context
 from littoral.site.settings import Loaded, read_credentials
 
 STEPS: Final = "/_littoral/box/jobs/"
@@ -63,9 +62,8 @@ def carry(loaded: Loaded, job: str, url: str, how: How, *, into_box: bool) -> in
     told = _step(loaded, job, "begin")
     if (told["kind"] == "EXPORT") != into_box:
         raise Failed(f"{job} is a job of type {told['kind']}")
-    tls = client_context(ca=told["authority"].encode()) if url.startswith("https://") else None
     region = loaded.settings.region
-    box = End(url, Keys(told["access_key"], told["secret_key"], region), tls)
+    box = End.believing(url, Keys(told["access_key"], told["secret_key"], region), told["authority"].encode())
     here = End(address(loaded), Keys(*read_credentials(loaded.settings.data_dir / CREDENTIALS_FILE), region))
     ranges = [KeyRange(**one) for one in told["ranges"]]
     return carried_out(Carrying(loaded, job, box, here, ranges, how, into_box).run())

@@ -46,13 +46,25 @@ def _how(parser: Any) -> None:
         "--patience", type=seconds, default=60.0, metavar="SECONDS", help="of silence on a connection (default: 60)"
     )
     parser.add_argument("--no-batches", action="store_true", help="send each small file by itself")
+    parser.add_argument(
+        "--no-wide-records",
+        action="store_true",
+        help="send large files in the records of TLS itself, also where the other side knows wider ones",
+    )
     parser.add_argument("--json", action="store_true", help="progress as a JSON object a second")
 
 
 def _chosen(options: argparse.Namespace) -> Any:
     from littoral.cli.transfer import How
 
-    return How(options.parallel, options.give_up, options.patience, not options.no_batches, options.json)
+    return How(
+        options.parallel,
+        options.give_up,
+        options.patience,
+        batches=not options.no_batches,
+        wide=not options.no_wide_records,
+        as_json=options.json,
+    )
 
 
 def _run_transfer(options: argparse.Namespace) -> int:

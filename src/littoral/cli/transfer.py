@@ -20,7 +20,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from littoral.box.manifest import KeyRange
 from littoral.box.transfer import report
@@ -35,6 +35,7 @@ from littoral.cli.showing import shown
 from littoral.net.client import HttpClient
 from littoral.net.pki import Authority
 from littoral.net.tls import client_context
+from littoral.net.wide import PROTOCOLS
 
 STATE: Final = "littoral/transfers"
 
@@ -47,19 +48,30 @@ class How:
     give_up: float = 900.0
     patience: float = 60.0
     batches: bool = True
+    wide: bool = True
     as_json: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """One end of a transfer: an S3 endpoint, who asks there, and whose certificates are believed."""
+    """One end of a transfer: an S3 endpoint, who asks there, and whose certificates are believed. ``wide_tls`` believes
+    the same and offers wide records."""
 
     url: str
     keys: Keys
     tls: ssl.SSLContext | None = None
+    wide_tls: ssl.SSLContext | None = None
+
+    @classmethod
+    def believing(cls, url: str, keys: Keys, ca: bytes | None) -> Self:
+        """Whoever is certified by ``ca``, or by the system's without one."""
+        if not url.startswith("https://"):
+            return cls(url, keys)
+        return cls(url, keys, client_context(ca=ca), client_context(ca=ca, alpn=PROTOCOLS))
 
     def bucket(self, client: HttpClient, name: str, how: How) -> Bucket:
-        return Bucket(client, self.url, name, self.keys, self.tls, how.patience)
+        bulk_tls = self.wide_tls if how.wide else self.tls
+        return Bucket(client, self.url, name, self.keys, self.tls, how.patience, bulk_tls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +97,8 @@ def end_of(url: str, keys: Path | None, ca: Path | None) -> End:
     if not url.startswith(("http://", "https://")):
         raise Failed(f"{url!r} is no endpoint: http://… or https://…")
     try:
-        tls = client_context(ca=ca.read_bytes()) if ca is not None else None
-        return End(url, _keys_in(keys) if keys is not None else _keys_around(), tls)
+        trusted = ca.read_bytes() if ca is not None else None
+        return End.believing(url, _keys_in(keys) if keys is not None else _keys_around(), trusted)
     except (OSError, ssl.SSLError, configparser.Error) as problem:
         raise Failed(str(problem)) from None
 

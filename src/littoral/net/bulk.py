@@ -8,6 +8,9 @@ interpreter is free while those work: a third less of processor time for a plain
     answer = await bulk.request("PUT", "https://box.example.test/bucket/key", headers, view, tls=context)
     bulk.close()
 
+Over TLS a Littoral place may take wide records (``net.wide``), which cost a half less again; it is asked where ``tls``
+offers them.
+
 A connection that was kept may have been closed by its server a moment ago: such a request is sent again on a new one.
 So ask for nothing that must not be done twice.
 """
@@ -29,6 +32,8 @@ from httptools import HttpParserCallbackError, HttpParserError, HttpResponsePars
 
 from littoral.net.failures import BadResponse, ConnectFailed, Disconnected, RequestFailed, Timeout
 from littoral.net.message import Headers, RawHeaders
+from littoral.net.tls import client_context
+from littoral.net.wide import WideSocket, widened
 from littoral.protocols.http1 import request_head
 
 STRETCH: Final = 1024 * 1024  # bytes given to the kernel at once; each has the whole timeout
@@ -37,6 +42,7 @@ READ: Final = 64 * 1024
 MOST_ANSWER: Final = 1024 * 1024  # bytes of a response, with its head
 KEPT: Final = 20.0  # seconds that a connection waits for its next request
 MOST_THREADS: Final = 64
+Line = socket.socket | WideSocket
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +72,8 @@ class Bulk:
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(MOST_THREADS, "bulk")
-        self._idle: dict[Origin, list[tuple[socket.socket, float]]] = {}
+        self._idle: dict[Origin, list[tuple[Line, float]]] = {}
+        self._default_tls: ssl.SSLContext | None = None
         self._lock = threading.Lock()
 
     async def request(
@@ -81,10 +88,12 @@ class Bulk:
         read_timeout: float = 30.0,
     ) -> Answer:
         """``body`` is left alone as long as this goes on, also where the caller is cancelled; nobody reads it
-        afterwards. ``tls`` is for https. Raises ConnectFailed, Timeout, BadResponse (all RequestFailed)."""
+        afterwards. ``tls`` is for https; without one the system's CAs are believed. Raises ConnectFailed, Timeout,
+        BadResponse (all RequestFailed)."""
         parts = urlsplit(url)
         secure = parts.scheme == "https"
-        origin = Origin(parts.hostname or "", parts.port or (443 if secure else 80), tls if secure else None)
+        trusting = (tls or self._trust()) if secure else None
+        origin = Origin(parts.hostname or "", parts.port or (443 if secure else 80), trusting)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         asked = Headers(headers.raw.copy())
         asked.set("host", parts.netloc)
@@ -111,7 +120,12 @@ class Bulk:
             for sock, _ in waiting:
                 sock.close()
 
-    def take(self, origin: Origin) -> socket.socket | None:
+    def _trust(self) -> ssl.SSLContext:
+        if self._default_tls is None:
+            self._default_tls = client_context()
+        return self._default_tls
+
+    def take(self, origin: Origin) -> Line | None:
         with self._lock:
             waiting = self._idle.get(origin, [])
             while waiting:
@@ -121,7 +135,10 @@ class Bulk:
                 sock.close()
         return None
 
-    def keep(self, origin: Origin, sock: socket.socket) -> None:
+    def keep(self, origin: Origin, sock: Line) -> None:
+        if isinstance(sock, WideSocket) and sock.worn:
+            sock.close()
+            return
         with self._lock:
             self._idle.setdefault(origin, []).append((sock, time.monotonic()))
 
@@ -133,7 +150,7 @@ class Exchange:
         self._bulk, self._origin = bulk, origin
         self._head, self._body = head, body
         self._patience = patience
-        self._sock: socket.socket | None = None
+        self._sock: Line | None = None
         self._unwanted = False
         self._lock = threading.Lock()
 
@@ -150,10 +167,9 @@ class Exchange:
             self._unwanted = True
             if self._sock is not None:
                 with suppress(OSError):
-                    # Not an SSLSocket's own, after which it would go on without TLS.
-                    socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
+                    _cut(self._sock)
 
-    def _on(self, sock: socket.socket) -> Answer:
+    def _on(self, sock: Line) -> Answer:
         whole = False
         with self._lock:
             unwanted, self._sock = self._unwanted, sock
@@ -182,21 +198,31 @@ class Exchange:
             else:
                 sock.close()
 
-    def _send(self, sock: socket.socket) -> None:
+    def _send(self, sock: Line) -> None:
         sock.sendall(self._head)
         at = 0
         while at < len(self._body):
             at += sock.send(self._body[at : at + STRETCH])
 
 
-def _connected(origin: Origin, patience: Patience) -> socket.socket:
+def _cut(sock: Line) -> None:
+    if isinstance(sock, socket.socket):
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)  # not an SSLSocket's own, after which it goes on without TLS
+    else:
+        sock.cut()
+
+
+def _connected(origin: Origin, patience: Patience) -> Line:
     """Raises ConnectFailed, Timeout."""
     try:
         sock = socket.create_connection((origin.host, origin.port), patience.connect)
         try:
             if hasattr(socket, "TCP_NOTSENT_LOWAT"):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
-            return sock if origin.tls is None else origin.tls.wrap_socket(sock, server_hostname=origin.host)
+            if origin.tls is None:
+                return sock
+            sock = origin.tls.wrap_socket(sock, server_hostname=origin.host)
+            return widened(sock)
         except BaseException:
             sock.close()
             raise
@@ -206,7 +232,7 @@ def _connected(origin: Origin, patience: Patience) -> socket.socket:
         raise ConnectFailed(f"no connection to {origin.host}:{origin.port}: {problem}") from problem
 
 
-def _answered(sock: socket.socket) -> tuple[Answer, bool]:
+def _answered(sock: Line) -> tuple[Answer, bool]:
     """And whether the connection may be kept. Raises OSError, BadResponse."""
     reading = Reading()
     size = 0

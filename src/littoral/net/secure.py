@@ -7,6 +7,8 @@ between, so a request is one SSL_read, one SSL_write, and no read that is in vai
     first byte → ClientHello looked at, where anybody asks → handshake
     → protocol made → … → close_notify → the other side ends
 
+Where both ends know of wide records (``wide``), the connection goes on in these.
+
 Before the first byte a connection is a socket and a timer.
 """
 
@@ -23,6 +25,7 @@ from typing import Any, cast
 from littoral.net.hello import LOOKS, Fingerprints, Looks, look
 from littoral.net.lending import NOTHING, Lent
 from littoral.net.transport import AT_ONCE, NO_ROOM, READ, SocketTransport, Turns
+from littoral.net.wide import Greeting, Wide
 
 log = logging.getLogger("littoral.net")
 
@@ -39,11 +42,13 @@ class TlsTransport(SocketTransport):
         "_factory",
         "_fingerprints",
         "_gone_early",
+        "_greeting",
         "_handshakes",
         "_looked",
         "_looks",
         "_parted",
         "_read_waits",
+        "_through",
         "_timer",
         "_tls",
         "_write_waits",
@@ -64,6 +69,8 @@ class TlsTransport(SocketTransport):
         self._context = context
         self._gone_early: Callable[[], None] | None = failed
         self._tls: ssl.SSLSocket | None = None
+        self._through: ssl.SSLSocket | Wide | None = None  # whoever reads and writes
+        self._greeting: Greeting | None = None
         self._bulk = READ  # a read never gives more than one record
         self._read_waits = False  # for room to write: OpenSSL answers something that it has read
         self._write_waits = False  # for something to read
@@ -94,6 +101,7 @@ class TlsTransport(SocketTransport):
         except OSError as problem:  # it has gone
             self._refuse(problem)
             return
+        self._through = self._tls
         self._recv, self._send = self._tls.read, self._tls.write
         self._loop.add_reader(self._fd, self._shake)
         self._shake()
@@ -111,6 +119,8 @@ class TlsTransport(SocketTransport):
         assert self._tls is not None
         try:
             self._tls.do_handshake()
+            if Greeting.agreed(self._tls):
+                self._widen(self._tls)
         except ssl.SSLWantReadError:
             return
         except ssl.SSLWantWriteError:
@@ -128,6 +138,13 @@ class TlsTransport(SocketTransport):
         self._gone_early = None
         super().begin(self._factory)
         del self._factory
+
+    def _widen(self, tls: ssl.SSLSocket) -> None:
+        if self._greeting is None:
+            self._greeting = Greeting(tls)
+        self._through = wide = Wide(tls, *self._greeting.secrets())
+        self._recv, self._send = wide.read, wide.write
+        self._bulk = AT_ONCE
 
     def _too_late(self) -> None:
         self._timer = None
@@ -160,14 +177,16 @@ class TlsTransport(SocketTransport):
             self._write_waits = self._full = False
             self._writable()
         super()._readable()
+        if self._greeting is not None:
+            self._read_on_soon()
 
     def resume_reading(self) -> None:
         super().resume_reading()
         self._read_on_soon()
 
     def _read_on_soon(self) -> None:
-        """Of a record that did not fit into its room OpenSSL keeps the rest, and no readiness tells of that."""
-        if self._tls is not None and not self._dropped and self._tls.pending():
+        """Of a record that did not fit into its room the rest is kept, and no readiness tells of that."""
+        if self._through is not None and not self._dropped and self._through.pending():
             self._loop.call_soon(self._read_kept)
 
     def _read_kept(self) -> None:
@@ -176,8 +195,8 @@ class TlsTransport(SocketTransport):
 
     def take_now(self, room: memoryview) -> int:
         """Record by record, each decrypted right into the room."""
-        assert self._tls is not None
-        most, count, read = len(room), 0, self._tls.read
+        assert self._through is not None
+        most, count, read = len(room), 0, self._through.read
         try:
             while count < most:
                 got = cast(int, read(most - count, room[count:]))
@@ -276,7 +295,7 @@ class TlsTransport(SocketTransport):
     def _finish(self) -> None:
         """Say so and let the other side end first: closed at once, a socket with unread bytes resets the connection,
         and the last answer may be lost on its way."""
-        assert self._tls is not None
+        assert self._through is not None
         if self._lent is not None:
             self._lent.recall()
         if self._parted or self._lent is not None:
@@ -284,7 +303,7 @@ class TlsTransport(SocketTransport):
         if self._timer is None:
             self._timer = self._loop.call_later(GOODBYE, self.abort)
         try:
-            self._tls.unwrap()
+            self._through.unwrap()
         except ssl.SSLWantReadError:  # said; the other side has not answered
             self._part()
         except ssl.SSLWantWriteError as why:

@@ -19,6 +19,7 @@ from littoral.core.clientdevices.detector import addresses
 from littoral.net.listen import listen_http
 from littoral.net.pki import Authority
 from littoral.net.tls import plain_server_context
+from littoral.net.wide import PROTOCOLS
 from littoral.objects.scrub import Scrub
 from littoral.site.foundation import Foundation, function_environment, raise_open_files
 from littoral.site.lifecycle import write_listeners
@@ -138,6 +139,7 @@ async def listen_sealed(base: Foundation, gateway: Gateway, names: list[str]) ->
     settings, pair = base.place.settings, base.authority.issue_server(names).pair
     if settings.port is not None:
         tls = plain_server_context(pair)
+        tls.set_alpn_protocols(PROTOCOLS)
         listener = await listen_http(gateway.handle, host=settings.host, port=settings.port, tls=tls)
         base.place.listening("api", "https", settings.host, listener)
     inside = await listen_http(gateway.handle, host="127.0.0.1", port=0)

@@ -87,11 +87,14 @@ class Bucket:
         keys: Keys,
         tls: ssl.SSLContext | None = None,
         patience: float = 60,
+        bulk_tls: ssl.SSLContext | None = None,
     ) -> None:
+        """``bulk_tls`` is for large bodies: as ``tls``, but that it may offer wide records."""
         self._client = client
         self._base = f"{url.rstrip('/')}/{name}"
         self._keys = keys
         self._tls = tls
+        self._bulk_tls = bulk_tls or tls
         self._least = self._patience = patience  # seconds of silence
         self.name = name
         self.place = self._base
@@ -245,7 +248,7 @@ class Bucket:
                     url,
                     asked,
                     memoryview(data),
-                    tls=self._tls,
+                    tls=self._bulk_tls,
                     connect_timeout=min(10.0, self._patience),
                     read_timeout=self._patience,
                 )

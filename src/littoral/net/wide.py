@@ -1,0 +1,202 @@
+"""A connection that goes on in wide records after its TLS handshake (``protocols.widerecords``), at either end.
+
+Owns: agreeing, and reading and writing the socket beneath TLS. ALPN says whether the other side knows of them, so
+nobody else notices anything. Each side then sends its contribution to the keys as its one TLS record, and reads the
+other's; OpenSSL reads whole records and nothing beyond, so what follows is found in the socket.
+
+    handshake → contributions, by TLS → wide records → END, or a cut
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+from contextlib import suppress
+from typing import Final, overload
+
+from littoral.protocols.widerecords import (
+    ALPN,
+    CONTRIBUTION,
+    RECORD,
+    BadRecord,
+    Incoming,
+    Opener,
+    Sealer,
+    Worn,
+    sealed_size,
+    secrets,
+)
+
+PROTOCOLS: Final = (ALPN, "http/1.1")  # what either side offers
+STRETCH: Final = 1024 * 1024  # bytes of content that are received or sent by one call at most
+RECEIVED: Final = sealed_size(STRETCH)
+KEPT: Final = 8  # memories that wait for use
+_free: list[memoryview] = []
+
+
+class Greeting:
+    """Ends TLS's part of a connection whose handshake is done."""
+
+    def __init__(self, tls: ssl.SSLSocket) -> None:
+        self._tls = tls
+        self._own = os.urandom(CONTRIBUTION)
+        self._sent = False
+
+    @staticmethod
+    def agreed(tls: ssl.SSLSocket) -> bool:
+        """Whether it goes on in wide records. Raises SSLError where TLS is too old for them."""
+        if tls.selected_alpn_protocol() != ALPN:
+            return False
+        if tls.version() != "TLSv1.3":
+            raise ssl.SSLError(f"wide records want TLS 1.3, not {tls.version()}")
+        return True
+
+    def secrets(self) -> tuple[Sealer, Opener]:
+        """Again where it raises SSLWantReadError or SSLWantWriteError. Raises SSLError, OSError."""
+        if not self._sent:
+            self._tls.write(self._own)
+            self._sent = True
+        theirs = self._tls.read(CONTRIBUTION)
+        if len(theirs) != CONTRIBUTION or self._tls.pending():
+            raise ssl.SSLError("no contribution to the keys of wide records came")
+        if self._tls.server_side:
+            inward, outward = secrets(theirs, self._own)
+        else:
+            outward, inward = secrets(self._own, theirs)
+        return Sealer(outward), Opener(inward)
+
+
+class Wide:
+    """Stands where an SSLSocket stood: the same calls, the same exceptions. Beneath lies that one's socket."""
+
+    def __init__(self, tls: ssl.SSLSocket, sealer: Sealer, opener: Opener) -> None:
+        self._sock = tls
+        self._sealer = sealer
+        self._incoming = Incoming(opener)
+        self._problem: ssl.SSLError | None = None
+        self._unsent = memoryview(b"")  # sealed
+        self._taken = 0  # bytes of content in that
+        self._large: memoryview | None = None  # room for a stretch, sealed
+        self._parted = False
+
+    # ------------------------------------------------------------------------------------------ reading
+
+    @overload
+    def read(self, size: int, room: None = None) -> bytes: ...
+    @overload
+    def read(self, size: int, room: memoryview) -> int: ...
+    def read(self, size: int, room: memoryview | None = None) -> bytes | int:
+        """What is there, nothing at the end. Raises SSLWantReadError; any other SSLError is the connection's end."""
+        if room is not None:
+            return self._read_into(room[:size])
+        made = memoryview(bytearray(size))
+        return bytes(made[: self._read_into(made)])
+
+    def _read_into(self, room: memoryview) -> int:
+        if self._problem is not None:
+            raise self._problem
+        if self._incoming.kept:
+            return self._incoming.take(room)
+        memory = _free.pop() if _free else memoryview(bytearray(RECEIVED))
+        try:
+            made = 0
+            while not (made or self._incoming.ended):
+                made = self._receive(room, memory)
+            return made
+        except BadRecord as problem:
+            self._problem = ssl.SSLError(str(problem))
+            raise self._problem from problem
+        finally:
+            if len(_free) < KEPT:
+                _free.append(memory)
+
+    def _receive(self, room: memoryview, memory: memoryview) -> int:
+        buffers = self._incoming.buffers(room, memory)
+        try:
+            count = socket.socket.recvmsg_into(self._sock, buffers)[0]
+        except (BlockingIOError, InterruptedError) as nothing:
+            raise ssl.SSLWantReadError from nothing
+        if not count:
+            raise BadRecord("the connection was cut")
+        return self._incoming.received(count, room, memory)
+
+    def pending(self) -> int:
+        """Not 0 where a read has something to say for which nothing need come."""
+        return self._incoming.kept or self._problem is not None or self._incoming.ended
+
+    # ------------------------------------------------------------------------------------------ writing
+
+    def write(self, data: bytes | memoryview) -> int:
+        """How many bytes of it are sent. Raises SSLWantWriteError: try again with the same, or more."""
+        if not self._unsent:
+            room = self._room(len(data))
+            try:
+                self._taken, made = self._sealer.seal_into(memoryview(data), room)
+            except Worn:
+                raise ssl.SSLError("the connection has sent as much as its key may seal") from None
+            self._unsent = room[:made]
+        self._flush()
+        return self._taken
+
+    def _room(self, size: int) -> memoryview:
+        if size <= RECORD:
+            return memoryview(bytearray(sealed_size(size)))
+        if self._large is None:
+            self._large = memoryview(bytearray(RECEIVED))
+        return self._large
+
+    def _flush(self) -> None:
+        try:
+            while self._unsent:
+                self._unsent = self._unsent[socket.socket.send(self._sock, self._unsent) :]
+        except (BlockingIOError, InterruptedError) as full:
+            raise ssl.SSLWantWriteError from full
+
+    def unwrap(self) -> None:
+        """Say that nothing follows. Raises SSLWantReadError where the other side has not said so."""
+        self._flush()
+        if not self._parted:
+            self._parted = True
+            self._unsent = memoryview(self._sealer.end())
+            self._flush()
+        if not self._incoming.ended:
+            raise ssl.SSLWantReadError
+
+    @property
+    def worn(self) -> bool:
+        """Not to be used for another request."""
+        return self._sealer.worn
+
+
+class WideSocket(Wide):
+    """A client's, with a timeout."""
+
+    def send(self, data: memoryview) -> int:
+        return self.write(data)
+
+    def sendall(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[self.write(view) :]
+
+    def recv(self, size: int) -> bytes:
+        return self.read(size)
+
+    def settimeout(self, seconds: float) -> None:
+        self._sock.settimeout(seconds)
+
+    def cut(self) -> None:
+        """From any thread. Nothing is said to the other side."""
+        socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """At once; the end is said where that takes no waiting."""
+        with self._sock, suppress(OSError):
+            self._sock.settimeout(0)
+            self.unwrap()
+
+
+def widened(tls: ssl.SSLSocket) -> ssl.SSLSocket | WideSocket:
+    """A client's connection after its handshake, in wide records where the server knows of them. Raises OSError."""
+    return WideSocket(tls, *Greeting(tls).secrets()) if Greeting.agreed(tls) else tls
