@@ -1,0 +1,86 @@
+"""Somebody in the middle who sees every byte between a client and a server, and may do something to them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+from littoral.protocols.widerecords import HEAD
+
+Spoils = Callable[[list[bytes]], list[bytes]]
+_TLS = 5  # bytes of the head of one of its records
+
+
+class Wiretap:
+    """``spoils``: what becomes of the wide records of a client, given all of one connection so far; None leaves them
+    as they come. Each is used for one connection."""
+
+    def __init__(self, port: int, spoils: list[Spoils | None]) -> None:
+        self._target, self._spoils = port, spoils
+        self.out: list[bytearray] = []  # of clients, by connection
+        self.back: list[bytearray] = []
+        self._running: set[asyncio.Task[None]] = set()
+        self.port = 0
+
+    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
+        spoils = self._spoils.pop(0) if self._spoils else None
+        self.out.append(bytearray())
+        self.back.append(bytearray())
+        for source, target, seen, spoil in (
+            (reader, far_writer, self.out[-1], spoils),
+            (far_reader, writer, self.back[-1], None),
+        ):
+            task = asyncio.create_task(self._pass(source, target, seen, spoil))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+
+    async def _pass(
+        self, source: asyncio.StreamReader, target: asyncio.StreamWriter, seen: bytearray, spoils: Spoils | None
+    ) -> None:
+        sent = 0
+        with suppress(OSError):
+            while data := await source.read(100_000):
+                seen += data
+                if spoils is None:
+                    target.write(data)
+                else:
+                    tls, wide = parted(bytes(seen))
+                    spoiled = b"".join(tls + spoils(wide))
+                    target.write(spoiled[sent:])
+                    sent = max(sent, len(spoiled))
+                await target.drain()
+        target.close()
+
+    async def close(self) -> None:
+        for task in list(self._running):
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+
+@asynccontextmanager
+async def tapped(port: int, *spoils: Spoils | None) -> AsyncIterator[Wiretap]:
+    tap = Wiretap(port, list(spoils))
+    server = await asyncio.start_server(tap.accept, "127.0.0.1", 0)
+    tap.port = server.sockets[0].getsockname()[1]
+    try:
+        yield tap
+    finally:
+        server.close()
+        await tap.close()
+
+
+def parted(seen: bytes) -> tuple[list[bytes], list[bytes]]:
+    """The whole records of one direction: TLS's, and the wide ones after them."""
+    kinds: tuple[list[bytes], list[bytes]] = [], []
+    at = 0
+    while at + _TLS <= len(seen):
+        tls = 20 <= seen[at] <= 23
+        head = _TLS if tls else HEAD
+        end = at + head + int.from_bytes(seen[at + head - (2 if tls else 3) : at + head])
+        if end > len(seen):
+            break
+        kinds[0 if tls else 1].append(seen[at:end])
+        at = end
+    return kinds
