@@ -4,7 +4,8 @@
     .venv/bin/python bench/bench_transfer.py large 8      # large files only, of 8 GB in all
 
 Place, transfer and peer are processes on this machine, so they share its processors; the ratios of one run count.
-Large files go into a region (HTTP) and into a box (TLS, sealed on its disk), out of the page cache, and are held
+Large files go into a region (HTTP) and into a box (sealed on its disk; over TLS in wide records, and half as many in
+the records of TLS itself), out of the page cache, and are held
 against the same disk twice: a copy of the same files, each with fsync, which is what else one would do with them (of
 half a GB it is the page cache's rate more than the disk's: keep the volume); and what the disk takes of writes past the
 page cache, as the place writes, with no file to read and nobody to talk to.
@@ -92,14 +93,20 @@ def _large(folder: Path, region: End, box: End, count: int) -> None:
     print(f"large files ({count} of {LARGE_SIZE / 1e6:.0f} MB, {gigabytes:.1f} GB)")
     print(f"  {'copied, with fsync:':38}{copied * 1000:8.0f} MB/s")
     print(f"  {'written past the page cache:':38}{taken * 1000:8.0f} MB/s")
-    for name, end in ("a region", region), ("a box (TLS, sealed)", box):
-        _aws("s3", "mb", "s3://large-ours", end=end)
-        took, place, client = _costs(end, partial(_transfer, str(large), "s3://large-ours", end))
-        rate = gigabytes / took
+    half = _some(large, folder / "half", count // 2 or 1)
+    for name, end, source, size, words in (
+        ("a region", region, large, gigabytes, ()),
+        ("a box", box, large, gigabytes, ()),
+        ("a box, TLS alone", box, half, (count // 2 or 1) * LARGE_SIZE / 1e9, ("--no-wide-records",)),
+    ):
+        bucket = f"s3://{source.name}-ours"
+        _aws("s3", "mb", bucket, end=end)
+        took, place, client = _costs(end, partial(_transfer, str(source), bucket, end, *words))
+        rate = size / took
         print(
-            f"  {f'littoral box transfer into {name}:':38}{rate * 1000:8.0f} MB/s; "
+            f"  {f'littoral box transfer, {name}:':38}{rate * 1000:8.0f} MB/s; "
             f"{rate / copied:.2f} of the copy, {rate / taken:.2f} of what is written; "
-            f"processor time a GB: place {place / gigabytes:.2f} s, client {client / gigabytes:.2f} s"
+            f"processor time a GB: place {place / size:.2f} s, client {client / size:.2f} s"
         )
     _aws("s3", "mb", "s3://large-aws", end=region)
     some = _some(large, folder / "some", AWS)
@@ -212,8 +219,9 @@ def _empty(folder: Path) -> Path:
     return made
 
 
-def _transfer(source: str, bucket: str, end: End) -> None:
-    _run([sys.executable, "-m", "littoral", "box", "transfer", source, bucket, "--endpoint", end.url, *end.ca], end.env)
+def _transfer(source: str, bucket: str, end: End, *words: str) -> None:
+    asked = [source, bucket, "--endpoint", end.url, *end.ca, *words]
+    _run([sys.executable, "-m", "littoral", "box", "transfer", *asked], end.env)
 
 
 def _copied(source: Path, target: Path, env: dict[str, str]) -> None:
