@@ -21,7 +21,7 @@ from littoral.net.pki import Authority
 from littoral.net.tls import client_context, server_context
 from littoral.net.wide import PROTOCOLS, WideSocket, widened
 from littoral.protocols import widerecords
-from littoral.protocols.widerecords import ALPN, RECORD
+from littoral.protocols.widerecords import ALPN, AROUND, NARROW, RECORD
 from tests.net.relaying import Spoils, parted, tapped
 from tests.net.test_transport import Seen, echo, place, until
 from tests.net.wire import serving
@@ -64,8 +64,9 @@ async def put(bulk: Bulk, port: int, context: ssl.SSLContext, path: str = "/") -
 
 
 async def test_both_ends_know_of_them_and_nothing_but_them_follows_the_handshake(
-    bulk: Bulk, server: ssl.SSLContext, client: ssl.SSLContext
+    bulk: Bulk, server: ssl.SSLContext, client: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(wide, "QUICK", 1000)
     async with serving(digest, tls=server) as listener, tapped(listener.port) as tap:
         answers = [await put(bulk, tap.port, client, "/secret-ward/patient") for _ in range(3)]
         together = await asyncio.gather(*(put(bulk, tap.port, client, "/secret-ward/patient") for _ in range(4)))
@@ -76,7 +77,8 @@ async def test_both_ends_know_of_them_and_nothing_but_them_follows_the_handshake
         for sent, back in zip(tap.out, tap.back, strict=True):
             tls, records = parted(bytes(sent))
             assert sum(map(len, tls)) + sum(map(len, records)) == len(sent)
-            assert sum(map(len, tls)) < 2000 and len(records) >= 1 + len(DATA) // RECORD
+            assert sum(map(len, tls)) < 2000
+            assert max(map(len, records)) == RECORD + AROUND
             seen = bytes(sent + back)
             for word in (b"secret-ward", b"PUT /secret", b"HTTP/1.1 200", b"content-length", b"x-port", DIGEST):
                 assert word not in seen and word not in seen.lower()
@@ -308,10 +310,20 @@ async def test_tls_1_2_is_too_old(bulk: Bulk, server: ssl.SSLContext, authority:
 async def test_a_worn_key_is_left_for_a_new_connection(
     bulk: Bulk, server: ssl.SSLContext, client: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(widerecords, "MOST", 400)  # a request takes 82
+    monkeypatch.setattr(widerecords, "MOST", 200)  # the first request takes 82, the second 22
+    monkeypatch.setattr(wide, "QUICK", 1000)
     async with serving(digest, tls=server) as listener:
         ports = [(await put(bulk, listener.port, client)).headers.get("x-port") for _ in range(4)]
-    assert [ports.count(port) for port in dict.fromkeys(ports)] == [3, 1]
+    assert [ports.count(port) for port in dict.fromkeys(ports)] == [2, 2]
+
+
+async def test_on_a_slow_link_a_record_is_no_wider_than_one_of_tls(
+    bulk: Bulk, server: ssl.SSLContext, client: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wide, "QUICK", 0)
+    async with serving(digest, tls=server) as listener, tapped(listener.port) as tap:
+        assert (await put(bulk, tap.port, client)).body == DIGEST
+        assert max(map(len, parted(bytes(tap.out[0]))[1])) == NARROW + AROUND
 
 
 async def test_the_memory_that_is_read_into_is_nobodys_for_long(server: ssl.SSLContext, client: ssl.SSLContext) -> None:

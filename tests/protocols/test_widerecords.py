@@ -14,6 +14,7 @@ from hypothesis import strategies as some
 from littoral.protocols import widerecords
 from littoral.protocols.widerecords import (
     AROUND,
+    NARROW,
     RECORD,
     BadRecord,
     Incoming,
@@ -27,22 +28,21 @@ from littoral.protocols.widerecords import (
 
 CLIENT, SERVER = secrets(b"c" * 32, b"s" * 32)
 sizes = some.lists(
-    some.one_of(some.integers(1, 300), some.integers(RECORD - 2, RECORD + 2), some.just(3 * RECORD)), max_size=6
+    some.one_of(some.integers(1, 300), some.integers(RECORD - 2, RECORD + 2), some.just(3 * RECORD)), max_size=5
 )
 QUICKLY = settings(deadline=None, max_examples=60)
 
 
 def sealed(sealer: Sealer, data: bytes) -> bytes:
-    room = memoryview(bytearray(sealed_size(len(data))))
+    room = memoryview(bytearray(sealed_size(len(data), sealer.width)))
     taken, made = sealer.seal_into(memoryview(data), room)
     assert (taken, made) == (len(data), len(room))
     return bytes(room)
 
 
-def records(secret: Secret, *contents: bytes, end: bool = True) -> list[bytes]:
-    sealer = Sealer(secret)
-    made = [sealed(sealer, each) for each in contents]
-    return [*made, sealer.end()] if end else made
+def records(secret: Secret, *contents: bytes, width: int = RECORD) -> list[bytes]:
+    sealer = Sealer(secret, width)
+    return [*(sealed(sealer, each) for each in contents), sealer.end()]
 
 
 def delivered(incoming: Incoming, wire: bytes, rng: random.Random, rooms: tuple[int, int]) -> bytes:
@@ -66,15 +66,20 @@ def delivered(incoming: Incoming, wire: bytes, rng: random.Random, rooms: tuple[
 
 
 @QUICKLY
-@given(sizes, some.randoms(use_true_random=False), some.sampled_from([(1, 3), (1, 70_000), (RECORD, 1_000_000)]))
+@given(
+    sizes,
+    some.randoms(use_true_random=False),
+    some.sampled_from([(1, 3), (1, 70_000), (RECORD, 1_000_000)]),
+    some.sampled_from([100, NARROW, RECORD]),
+)
 def test_whatever_the_pieces_the_content_is_the_same(
-    lengths: list[int], rng: random.Random, rooms: tuple[int, int]
+    lengths: list[int], rng: random.Random, rooms: tuple[int, int], width: int
 ) -> None:
-    if rooms == (1, 3):
+    if rooms == (1, 3) or width == 100:
         lengths = [min(length, 300) for length in lengths]
     contents = [rng.randbytes(length) for length in lengths]
     incoming = Incoming(Opener(CLIENT))
-    assert delivered(incoming, b"".join(records(CLIENT, *contents)), rng, rooms) == b"".join(contents)
+    assert delivered(incoming, b"".join(records(CLIENT, *contents, width=width)), rng, rooms) == b"".join(contents)
     assert incoming.ended
 
 
@@ -120,7 +125,7 @@ def test_of_a_record_that_is_refused_nothing_lies_in_the_room() -> None:
 
 
 @pytest.mark.parametrize(
-    "head", [b"\1\0\0\x10", b"\1\1\0\x11", b"\2\0\0\x11", b"\2\0\0\x0f", b"\0\0\0\x20", b"\3\0\0\x20", b"GET "]
+    "head", [b"\1\0\0\x10", b"\1\4\0\x11", b"\2\0\0\x11", b"\2\0\0\x0f", b"\0\0\0\x20", b"\3\0\0\x20", b"GET "]
 )
 def test_what_is_no_record_is_refused_by_its_head(head: bytes) -> None:
     with pytest.raises(BadRecord):

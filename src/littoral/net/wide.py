@@ -12,12 +12,14 @@ from __future__ import annotations
 import os
 import socket
 import ssl
+import time
 from contextlib import suppress
 from typing import Final, overload
 
 from littoral.protocols.widerecords import (
     ALPN,
     CONTRIBUTION,
+    NARROW,
     RECORD,
     BadRecord,
     Incoming,
@@ -31,6 +33,7 @@ from littoral.protocols.widerecords import (
 PROTOCOLS: Final = (ALPN, "http/1.1")  # what either side offers
 STRETCH: Final = 1024 * 1024  # bytes of content that are received or sent by one call at most
 RECEIVED: Final = sealed_size(STRETCH)
+QUICK: Final = 1.0  # seconds that a stretch may take on a link for wide records
 KEPT: Final = 8  # memories that wait for use
 _free: list[memoryview] = []
 
@@ -140,10 +143,10 @@ class Wide:
         return self._taken
 
     def _room(self, size: int) -> memoryview:
-        if size <= RECORD:
-            return memoryview(bytearray(sealed_size(size)))
+        if size <= NARROW:
+            return memoryview(bytearray(sealed_size(size, NARROW)))
         if self._large is None:
-            self._large = memoryview(bytearray(RECEIVED))
+            self._large = memoryview(bytearray(sealed_size(STRETCH, NARROW)))
         return self._large
 
     def _flush(self) -> None:
@@ -170,10 +173,14 @@ class Wide:
 
 
 class WideSocket(Wide):
-    """A client's, with a timeout."""
+    """A client's, with a timeout. Its records are wide when a stretch has gone quickly."""
 
     def send(self, data: memoryview) -> int:
-        return self.write(data)
+        began = time.monotonic()
+        taken = self.write(data)
+        if taken == STRETCH:
+            self._sealer.width = RECORD if time.monotonic() - began < QUICK else NARROW
+        return taken
 
     def sendall(self, data: bytes) -> None:
         view = memoryview(data)

@@ -3,13 +3,13 @@
 Owns: the keys, what a record looks like, and what is refused. ``net.wide`` reads and writes them;
 docs/decisions/2026-11-29-wide-records.md says why they are there and what they promise.
 
-    type, 1 byte | length of what follows, 3 bytes | AES-256-GCM: content (64 KiB at most) and tag
+    type, 1 byte | length of what follows, 3 bytes | AES-256-GCM: content (256 KiB at most) and tag
 
 The first four bytes are authenticated with the content, and the nonce is the direction's IV xor the record's number, as
 in TLS 1.3 (RFC 8446 5.3): a record that is changed, left out, repeated, put elsewhere, or of the other direction does
 not open. The last record of a direction is an ``END``: what ends without was cut.
 
-A key seals 2^22 records, of 2^12 blocks each: 2^34 blocks, which is less than the 2^24.5 records of 2^10 blocks that
+A key seals 2^20 records, of 2^14 blocks each: 2^34 blocks, which is less than the 2^24.5 records of 2^10 blocks that
 RFC 8446 5.5 allows for AES-GCM.
 """
 
@@ -26,10 +26,11 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 ALPN: Final = "littoral-wide/1"
 CONTRIBUTION: Final = 32  # bytes of chance from each side, inside TLS
-RECORD: Final = 64 * 1024  # bytes of content in a record at most
+RECORD: Final = 256 * 1024  # bytes of content in a record at most
+NARROW: Final = 16 * 1024  # in one for somebody whose link may be slow: nothing of a record is read before it is whole
 HEAD, TAG = 4, 16
 AROUND: Final = HEAD + TAG
-MOST: Final = 2**22  # records that one key seals, without the END
+MOST: Final = 2**20  # records that one key seals, without the END
 DATA, END = 1, 2
 _KEY, _IV = 32, 12
 
@@ -58,9 +59,9 @@ def secrets(client: bytes, server: bytes) -> tuple[Secret, Secret]:
     return first, second
 
 
-def sealed_size(size: int) -> int:
-    """Of that many bytes of content, in records as wide as may be."""
-    return size + AROUND * -(-size // RECORD)
+def sealed_size(size: int, width: int = RECORD) -> int:
+    """Of that many bytes of content."""
+    return size + AROUND * -(-size // width)
 
 
 class _Direction:
@@ -86,12 +87,16 @@ class _Direction:
 
 
 class Sealer(_Direction):
-    """Records out, in order."""
+    """Records out, in order, each of ``width`` bytes of content where there are so many."""
+
+    def __init__(self, secret: Secret, width: int = NARROW) -> None:
+        super().__init__(secret)
+        self.width = width
 
     def seal_into(self, data: memoryview, room: memoryview) -> tuple[int, int]:
         """As much of ``data`` as there is room for: how many bytes of it, and how many of the room. Raises Worn."""
         taken = made = 0
-        while taken < len(data) and (size := min(len(data) - taken, RECORD, len(room) - made - AROUND)) > 0:
+        while taken < len(data) and (size := min(len(data) - taken, self.width, len(room) - made - AROUND)) > 0:
             if not self.left:
                 raise Worn
             head = _head(DATA, size)
