@@ -13,10 +13,10 @@ _TLS = 5  # bytes of the head of one of its records
 
 
 class Wiretap:
-    """``spoils``: what becomes of the wide records of a client, given all of one connection so far; None leaves them
-    as they come. Each is used for one connection."""
+    """``spoils``: what becomes of a client's wide records, given all of one connection so far. Each is used for one
+    connection that has any."""
 
-    def __init__(self, port: int, spoils: list[Spoils | None]) -> None:
+    def __init__(self, port: int, spoils: list[Spoils]) -> None:
         self._target, self._spoils = port, spoils
         self.out: list[bytearray] = []  # of clients, by connection
         self.back: list[bytearray] = []
@@ -25,33 +25,37 @@ class Wiretap:
 
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
-        spoils = self._spoils.pop(0) if self._spoils else None
         self.out.append(bytearray())
         self.back.append(bytearray())
-        for source, target, seen, spoil in (
-            (reader, far_writer, self.out[-1], spoils),
-            (far_reader, writer, self.back[-1], None),
+        for way in (
+            self._spoil(reader, far_writer, self.out[-1]),
+            self._pass(far_reader, writer, self.back[-1]),
         ):
-            task = asyncio.create_task(self._pass(source, target, seen, spoil))
+            task = asyncio.create_task(way)
             self._running.add(task)
             task.add_done_callback(self._running.discard)
 
-    async def _pass(
-        self, source: asyncio.StreamReader, target: asyncio.StreamWriter, seen: bytearray, spoils: Spoils | None
-    ) -> None:
-        sent = 0
+    async def _pass(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, seen: bytearray) -> None:
         with suppress(OSError):
             while data := await source.read(100_000):
                 seen += data
-                if spoils is None:
-                    target.write(data)
-                else:
-                    tls, wide = parted(bytes(seen))
-                    spoiled = b"".join(tls + spoils(wide))
-                    target.write(spoiled[sent:])
-                    sent = max(sent, len(spoiled))
+                target.write(data)
                 await target.drain()
         target.close()
+
+    async def _spoil(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, seen: bytearray) -> None:
+        sent, spoils = 0, None
+        with suppress(OSError):
+            while (self._spoils or spoils) and (data := await source.read(100_000)):
+                seen += data
+                tls, wide = parted(bytes(seen))
+                if spoils is None and wide and self._spoils:
+                    spoils = self._spoils.pop(0)
+                passed = b"".join(tls + spoils(wide)) if spoils else bytes(seen)
+                target.write(passed[sent:])
+                sent = max(sent, len(passed))
+                await target.drain()
+        await self._pass(source, target, seen)
 
     async def close(self) -> None:
         for task in list(self._running):
@@ -60,7 +64,7 @@ class Wiretap:
 
 
 @asynccontextmanager
-async def tapped(port: int, *spoils: Spoils | None) -> AsyncIterator[Wiretap]:
+async def tapped(port: int, *spoils: Spoils) -> AsyncIterator[Wiretap]:
     tap = Wiretap(port, list(spoils))
     server = await asyncio.start_server(tap.accept, "127.0.0.1", 0)
     tap.port = server.sockets[0].getsockname()[1]
