@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _tour(words[1:])
     if words[:1] == ["drill"]:
         return _drill(words[1:])
-    options = _parser(words[0] if words else "").parse_args(words)
+    options = parser(words[0] if words else "").parse_args(words)
     command: Command = options.command
     try:
         return command(options)
@@ -82,20 +82,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _parser(word: str) -> argparse.ArgumentParser:
+def parser(word: str) -> argparse.ArgumentParser:
     """Of the command ``word`` alone; of all where it is none, as for the help and for what is mistyped."""
-    parser = Parser(
+    options = Parser(
         prog="littoral",
         description="An edge cloud that you own: region, edge location, core and box in one, through AWS protocols.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands = options.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name in [word] if word in MODULES else MODULES:
         import_module(f"littoral.cli.{MODULES[name]}").add(commands)
     if word not in MODULES:
         _add_others(commands)
-    return parser
+    return options
 
 
 def _add_others(commands: Any) -> None:
