@@ -14,7 +14,8 @@ from pathlib import Path
 from littoral.core.applying import ACTIVE
 from littoral.core.link import Upstream
 from littoral.core.recipe import component_of, lambda_recipe
-from littoral.core.runtime import Core, CoreSettings
+from littoral.core.runtime import Core
+from littoral.core.settings import CoreSettings
 from littoral.functions import Functions, FunctionSettings
 from littoral.models.serving.process import Limits
 from littoral.net.listen import listen_stream

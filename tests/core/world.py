@@ -22,8 +22,9 @@ from littoral.core.link import Backoff, Upstream
 from littoral.core.nucleus.limits import Confine, unconfined
 from littoral.core.nucleus.rooms import Bare
 from littoral.core.ports import Fence
-from littoral.core.runtime import Core, CoreSettings
+from littoral.core.runtime import Core
 from littoral.core.session import Timing
+from littoral.core.settings import CoreSettings
 from littoral.core.source import BLOCKS
 from littoral.core.spool import SpoolLimits
 from littoral.functions import Functions, FunctionSettings

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from littoral.core import secretmanager, tes
 from littoral.core.clientdevices import detector, groups
@@ -20,7 +18,7 @@ from littoral.core.ipc.calls import Handler
 from littoral.core.ipc.ports import LocalShadows
 from littoral.core.lambdamanager import subscriptions
 from littoral.core.lambdamanager.router import SubscriptionRouter
-from littoral.core.link import Backoff, Link, Upstream
+from littoral.core.link import Link
 from littoral.core.logmanager import configuration as logmanager
 from littoral.core.logmanager.speakers import Speakers
 from littoral.core.logmanager.uploads import LogManager
@@ -35,6 +33,7 @@ from littoral.core.packages import PACKED
 from littoral.core.ports import Broker, Functions
 from littoral.core.public import Played
 from littoral.core.routes import Routes
+from littoral.core.settings import CoreSettings
 from littoral.core.shadowmanager import settings as shadowmanager
 from littoral.core.shadowmanager.above import ShadowsAbove
 from littoral.core.shadowmanager.component import ShadowManager
@@ -57,27 +56,21 @@ from littoral.store.documents import Documents
 class Surroundings:
     """What they need of their core."""
 
-    thing: str
-    region: str
-    role_alias: str
-    folder: Path  # of components: their work, their logs
-    upstream: Upstream
-    backoff: Backoff
-    log_form: logging.Formatter  # of the core's own log
-    client: HttpClient
+    settings: CoreSettings
     records: Records
     streams: Streams
+    functions: Functions
+    broker: Broker
+    shadows: LocalShadows
+    clients: ClientPlace
+    models: Callable[[], ModelPlace]
+    client: HttpClient
     link: Link
     spool: Spool
     nucleus: Nucleus
-    shadows: LocalShadows
     routes: Routes
     fleet: FleetStatusService
     pace: Pace  # of components' requests of shadows
-    clients: ClientPlace
-    functions: Functions
-    broker: Broker
-    models: Callable[[], ModelPlace]
 
 
 @dataclass(slots=True)
@@ -94,27 +87,29 @@ class Players:
 
     @classmethod
     def of(cls, core: Surroundings) -> Players:
-        exchange = TokenExchange(core.client, core.upstream, core.thing, core.role_alias)
-        upward = Upward(core.client, core.upstream, exchange, core.region)
-        nucleus = core.nucleus
+        settings, nucleus = core.settings, core.nucleus
+        exchange = TokenExchange(core.client, settings.upstream, settings.thing, settings.role_alias)
+        upward = Upward(core.client, settings.upstream, exchange, settings.region)
         secrets = secretmanager.SecretManager(
-            core.records, core.folder / "secrets.key", upward, nucleus, lambda: core.link.stats.connected
+            core.records, settings.folder / "secrets.key", upward, nucleus, lambda: core.link.stats.connected
         )
         core.link.on_connected(secrets.refresh)
         speakers = Speakers(core.nucleus.functions, core.functions)
-        logs = LogManager(core.records, upward, core.folder / "logs", core.thing, core.region, core.log_form, speakers)
+        logs = LogManager(
+            core.records, upward, settings.folder / "logs", settings.thing, settings.region, settings.log_form, speakers
+        )
         core.link.on_connected(logs.connected)
 
         def states() -> list[str]:
             return [each.state for each in core.fleet.components()]
 
-        telemetry = TelemetryAgent(core.thing, nucleus, exchange, upward.publish, states)
-        telling = Telling(core.thing, core.client, core.upstream)
+        telemetry = TelemetryAgent(settings.thing, nucleus, exchange, upward.publish, states)
+        telling = Telling(settings.thing, core.client, settings.upstream)
         documents = Documents(core.records, "clientdevices/")
         certificates = BrokerCertificates(documents, core.clients, telling, core.link)
         auth = ClientDeviceAuth(core.clients, nucleus, telling, certificates, core.link, time.monotonic)
         router = SubscriptionRouter(nucleus.functions, core.routes, core.spool)
-        models = ModelServer(core.folder / PACKED, core.broker, core.models)
+        models = ModelServer(settings.folder / PACKED, core.broker, core.models)
         return cls(
             {
                 subscriptions.NAME: router,
@@ -125,16 +120,16 @@ class Players:
                 detector.NAME: detector.IpDetector(telling, core.link, core.clients),
                 streammanager.NAME: _stream_manager(core, upward),
                 shadowmanager.NAME: ShadowManager(
-                    core.thing,
+                    settings.thing,
                     core.records,
                     core.shadows,
-                    ShadowsAbove(core.client, core.upstream),
+                    ShadowsAbove(core.client, settings.upstream),
                     core.link,
                     core.pace,
                 ),
                 modelserver.NAME: models,
                 tes.NAME: tes.TokenExchangeService(
-                    exchange, core.client, core.upstream, nucleus.of_token, nucleus.environment
+                    exchange, core.client, settings.upstream, nucleus.of_token, nucleus.environment
                 ),
             },
             {**secrets.operations(), **telemetry.operations(), **auth.operations()},
@@ -147,12 +142,13 @@ class Players:
 
 
 def _stream_manager(core: Surroundings, upward: Upward) -> Played:
+    settings = core.settings
     streams = MessageStreams(core.records, core.streams)
     destinations: dict[str, Destination] = {
-        "kinesis": Kinesis(upward, core.thing),
+        "kinesis": Kinesis(upward, settings.thing),
         "http": HttpServers(core.client),
-        "s3TaskExecutor": S3Tasks(upward, streams, core.folder / "work", core.records),
+        "s3TaskExecutor": S3Tasks(upward, streams, settings.folder / "work", core.records),
     }
-    exports = Exports(streams, destinations, core.backoff)
+    exports = Exports(streams, destinations, settings.backoff)
     core.link.on_connected(exports.retry)
     return streammanager.StreamManager(streams, exports, core.nucleus.of_token)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,8 @@ from littoral.core.clientdevices.auth import ClientDeviceAuth
 from littoral.core.clientdevices.ports import ClientPlace
 from littoral.core.consulting import Consulting
 from littoral.core.deployments import CoreDeployments
-from littoral.core.exchange import ALIAS
 from littoral.core.fleetstatus.service import FleetStatusService
+from littoral.core.ipc.calls import Handler
 from littoral.core.ipc.configuring import Configuring
 from littoral.core.ipc.deploying import Deploying
 from littoral.core.ipc.messaging import Messaging
@@ -26,52 +26,27 @@ from littoral.core.ipc.shadowing import Shadowing
 from littoral.core.ipc.states import States
 from littoral.core.ipc.updating import Updating
 from littoral.core.lambdamanager.server import LambdaManager
-from littoral.core.link import Backoff, Link, Upstream
+from littoral.core.link import Link
 from littoral.core.modelserver.component import ModelServer
 from littoral.core.modelserver.ports import ModelPlace
-from littoral.core.nucleus.limits import Confine, unconfined
 from littoral.core.nucleus.nucleus import LAMBDA_SOCKET_NAME, Nucleus
-from littoral.core.nucleus.rooms import Bare
 from littoral.core.operator import Operator
 from littoral.core.packages import Packages
 from littoral.core.planning import PLATFORM
 from littoral.core.playing import Players, Surroundings
-from littoral.core.ports import Broker, Fence, Functions, Subscription
+from littoral.core.ports import Broker, Functions, Subscription
 from littoral.core.routes import Routes
-from littoral.core.session import Timing
+from littoral.core.settings import CoreSettings
 from littoral.core.shadowmanager.pace import Pace
 from littoral.core.source import Source
-from littoral.core.spool import Extras, Spool, SpoolLimits
+from littoral.core.spool import Extras, Spool
 from littoral.net.client import HttpClient
 from littoral.net.listen import HttpListener, listen_unix
 from littoral.protocols.mqtt.packets import Publish
 from littoral.store.contract import Records, Streams
 from littoral.store.documents import Documents
 
-log = logging.getLogger(__name__)
-
-
-def _stays() -> None:
-    log.error("this core cannot restart by itself: start it anew, and its deployment goes on")
-
-
-@dataclass(frozen=True, slots=True)
-class CoreSettings:
-    thing: str  # the core's own name: its thing, and its MQTT client id
-    upstream: Upstream
-    folder: Path  # of components: their work, their logs
-    socket: Path  # of the IPC
-    shown: Path | None = None  # folder of the sockets for components that are functions; None: these have none
-    region: str = "us-east-1"
-    role_alias: str = ALIAS  # by which it asks for credentials
-    fence: Fence = Bare  # around programs
-    confine: Confine = unconfined  # their limits
-    restart: Callable[[], None] = _stays  # ends this core, to be started again
-    spool: SpoolLimits = field(default_factory=SpoolLimits)
-    window: int = 1000  # publishes unacknowledged at most
-    timing: Timing = field(default_factory=Timing)
-    backoff: Backoff = field(default_factory=Backoff)
-    log_form: logging.Formatter = field(default_factory=logging.Formatter)  # of its own log, where that is uploaded
+DEPLOYMENT = "deployment/"  # documents of what is deployed, and of what the fleet was told of it
 
 
 class Core:
@@ -118,87 +93,49 @@ class Core:
         models: Callable[[], ModelPlace],
     ) -> Core:
         """``records`` is a bucket of the core's own; ``models`` is called with the first model. Raises StoreError."""
-        above = settings.upstream
         spool = await Spool.open(streams, records, settings.thing, settings.spool)
         link = Link(
-            above, settings.thing, spool, window=settings.window, timing=settings.timing, backoff=settings.backoff
+            settings.upstream,
+            settings.thing,
+            spool,
+            window=settings.window,
+            timing=settings.timing,
+            backoff=settings.backoff,
         )
-        client = HttpClient()
-        routes = Routes(broker, link, spool, functions, streams)
-        nucleus = Nucleus(
-            settings.folder,
+        core = Surroundings(
+            settings,
             records,
-            settings.thing,
-            settings.region,
-            settings.socket,
-            settings.fence,
-            settings.confine,
-        )
-        packages = Packages(settings.folder)
-        documents, consulting = Documents(records, "deployment/"), Consulting()
-        fleet = FleetStatusService(settings.thing, documents, link, PLATFORM)
-        pace = Pace(time.time)
-        players = Players.of(
-            Surroundings(
-                settings.thing,
-                settings.region,
-                settings.role_alias,
-                settings.folder,
-                above,
-                settings.backoff,
-                settings.log_form,
-                client,
-                records,
-                streams,
-                link,
-                spool,
-                nucleus,
-                shadows,
-                routes,
-                fleet,
-                pace,
-                clients,
-                functions,
-                broker,
-                models,
-            )
-        )
-        source = Source(above.by_certificate, above.tls, client, players.upward if above.apart else None)
-        applying = Applying(
-            settings.thing,
-            documents,
-            source,
+            streams,
             functions,
-            routes,
-            nucleus,
-            packages,
-            players.played,
-            consulting,
+            broker,
+            shadows,
+            clients,
+            models,
+            client=HttpClient(),
+            link=link,
+            spool=spool,
+            nucleus=_nucleus(settings, records),
+            routes=Routes(broker, link, spool, functions, streams),
+            fleet=FleetStatusService(settings.thing, Documents(records, DEPLOYMENT), link, PLATFORM),
+            pace=Pace(time.time),
         )
-        deployments = CoreDeployments(
-            settings.thing, settings.folder / "local", documents, link, applying, nucleus, fleet, settings.restart
-        )
-        served = (
-            Messaging(nucleus, broker, _Above(link, spool)),
-            Configuring(nucleus),
-            States(nucleus, deployments),
-            Shadowing(nucleus, shadows, pace.admits),
-            Updating(consulting),
-            Deploying(nucleus, deployments.local, nucleus.copy),
-        )
-        operations = {name: handler for each in served for name, handler in each.operations().items()}
-        operations |= players.operations
-        lambdas = LambdaManager(nucleus, functions, routes, players.router, players.secrets, operations)
+        return cls._of(core, Players.of(core))
+
+    @classmethod
+    def _of(cls, core: Surroundings, players: Players) -> Core:
+        """With what looks after it: deployments, what components may ask, the operator."""
+        settings, nucleus, functions = core.settings, core.nucleus, core.functions
+        above, consulting = settings.upstream, Consulting()
+        source = Source(above.by_certificate, above.tls, core.client, players.upward if above.apart else None)
+        deployments = _deployments(core, players, source, consulting)
+        operations = {**_operations(core, deployments, consulting), **players.operations}
+        lambdas = LambdaManager(nucleus, functions, core.routes, players.router, players.secrets, operations)
         functions.surround(nucleus.surroundings)
-
-        async def last_words(name: str, lines: int) -> Sequence[str] | None:
-            function = nucleus.functions.component(name)
-            return None if function is None else await functions.last_words(function, lines)
-
         ipc = IpcServer(settings.socket, nucleus, operations, settings.shown)
-        operator = Operator(settings.thing, settings.folder, link, spool, deployments, last_words)
+        last_words = partial(_last_words, nucleus, functions)
+        operator = Operator(settings.thing, settings.folder, core.link, core.spool, deployments, last_words)
         parts = operator, players.auth, lambdas, players.models
-        return cls(spool, link, source, routes, deployments, ipc, *parts, settings.shown)
+        return cls(core.spool, core.link, source, core.routes, deployments, ipc, *parts, settings.shown)
 
     async def start(self) -> None:
         """What is deployed runs when this returns, link or no link."""
@@ -232,6 +169,62 @@ class Core:
             "deployment": self.deployments.status,
             "components": {feed.component.name: asdict(feed.stats) for feed in self._routes.feeds},
         }
+
+
+def _nucleus(settings: CoreSettings, records: Records) -> Nucleus:
+    return Nucleus(
+        settings.folder,
+        records,
+        settings.thing,
+        settings.region,
+        settings.socket,
+        settings.fence,
+        settings.confine,
+    )
+
+
+def _deployments(core: Surroundings, players: Players, source: Source, consulting: Consulting) -> CoreDeployments:
+    settings, documents = core.settings, Documents(core.records, DEPLOYMENT)
+    applying = Applying(
+        settings.thing,
+        documents,
+        source,
+        core.functions,
+        core.routes,
+        core.nucleus,
+        Packages(settings.folder),
+        players.played,
+        consulting,
+    )
+    return CoreDeployments(
+        settings.thing,
+        settings.folder / "local",
+        documents,
+        core.link,
+        applying,
+        core.nucleus,
+        core.fleet,
+        settings.restart,
+    )
+
+
+def _operations(core: Surroundings, deployments: CoreDeployments, consulting: Consulting) -> dict[str, Handler]:
+    """What components may ask of the core itself over the IPC."""
+    nucleus = core.nucleus
+    served = (
+        Messaging(nucleus, core.broker, _Above(core.link, core.spool)),
+        Configuring(nucleus),
+        States(nucleus, deployments),
+        Shadowing(nucleus, core.shadows, core.pace.admits),
+        Updating(consulting),
+        Deploying(nucleus, deployments.local, nucleus.copy),
+    )
+    return {name: handler for each in served for name, handler in each.operations().items()}
+
+
+async def _last_words(nucleus: Nucleus, functions: Functions, name: str, lines: int) -> Sequence[str] | None:
+    function = nucleus.functions.component(name)
+    return None if function is None else await functions.last_words(function, lines)
 
 
 class _Above:

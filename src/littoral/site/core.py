@@ -16,7 +16,8 @@ from littoral.core.clientdevices.detector import addresses
 from littoral.core.modelserver.ports import ModelPlace
 from littoral.core.nucleus.rooms import Bare
 from littoral.core.operator import SOCKET, TOKEN, Operator
-from littoral.core.runtime import Core, CoreSettings
+from littoral.core.runtime import Core
+from littoral.core.settings import CoreSettings
 from littoral.net.message import Request, Response
 from littoral.net.pki import write_private
 from littoral.site.basic import signed_or_basic
