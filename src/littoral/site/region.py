@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from littoral.aws.gateway import Gateway
@@ -12,26 +11,14 @@ from littoral.aws.identity import Identity
 from littoral.aws.service import Call
 from littoral.aws.sessions import Credentials
 from littoral.box.region import BoxJobs
-from littoral.certificates import CertificateStore
 from littoral.core.greengrass import Greengrass
 from littoral.core.source import BLOCKS
-from littoral.edge.cloudfront import CloudFront
-from littoral.edge.control import Control
-from littoral.edge.ddos.api import Shield
-from littoral.edge.ddos.attacks import Attacks
-from littoral.edge.feed import Feed, replicated
-from littoral.edge.keyvalue import KeyValueStoreData
-from littoral.edge.waf.api import Wafv2
-from littoral.edge.waf.crs.groups import Groups
-from littoral.edge.waf.crs.ruleset import NoRuleSet, Source
-from littoral.edge.waf.reports import ReportFeed, Reports
+from littoral.net.message import Handler
 from littoral.site import edge
 from littoral.site.artifactblocks import blocks_handler
 from littoral.site.boxcarrying import Carriers
 from littoral.site.boxjobs import PATH as BOX_JOBS
 from littoral.site.boxjobs import BoxBuckets, steps_handler
-from littoral.site.capabilities.certificates import Distributions, ShownCertificates, secret_of_root
-from littoral.site.capabilities.edge import EdgeFunctions, ImportedObjects
 from littoral.site.capabilities.greengrass import (
     ComponentFunctions,
     ComponentObjects,
@@ -39,7 +26,7 @@ from littoral.site.capabilities.greengrass import (
     GroupDeployments,
 )
 from littoral.site.clientdevices import discovery
-from littoral.site.firewalllogs import FirewallLogs
+from littoral.site.edgecontrol import EdgeControl
 from littoral.site.foundation import Foundation, lay
 from littoral.site.keys import PATH as KEYS
 from littoral.site.keys import keys_handler
@@ -89,29 +76,6 @@ def _greengrass(base: Foundation, local: Local) -> Greengrass:
     return greengrass
 
 
-async def _certificates(base: Foundation, control: Control) -> CertificateStore:
-    settings = base.place.settings
-    certificates = await CertificateStore.open(
-        base.store.records("certificates"),
-        base.store.seal(base.folder / "certificates.key"),
-        base.authority,
-        Distributions(control, settings.account),
-        region=settings.region,
-        account=settings.account,
-    )
-    certificates.start()
-    base.place.part(certificates.close)
-    return certificates
-
-
-def _cloudfront(control: Control, local: Local, certificates: CertificateStore, account: str) -> CloudFront:
-    cloudfront = CloudFront(control, account=account, functions=EdgeFunctions(local.functions))
-    cloudfront.certificates = ShownCertificates(certificates)
-    cloudfront.objects = ImportedObjects(local.objects)
-    cloudfront.streams = local.streams
-    return cloudfront
-
-
 async def _boxes(base: Foundation, local: Local) -> BoxJobs:
     return await BoxJobs.open(
         base.store.records("box"),
@@ -122,6 +86,16 @@ async def _boxes(base: Foundation, local: Local) -> BoxJobs:
         region=base.place.settings.region,
         account=base.place.settings.account,
     )
+
+
+def _operator_routes(base: Foundation, gateway: Gateway, local: Local, training: Training) -> dict[str, Handler]:
+    """What ``littoral`` asks a region, beside AWS's APIs."""
+    return {
+        KEYS: keys_handler(base.identity, base.store.records("identity"), gateway.authenticate),
+        TIER: tier_handler(local.objects.tier, gateway.authenticate),
+        SCRUB: scrub_handler(local.objects.scrub, gateway.authenticate),
+        MACHINES: machines_handler(training.offers, gateway.authenticate),
+    }
 
 
 def _device_routes(
@@ -152,55 +126,25 @@ async def _region(place: Place, *, with_edge: bool) -> None:
     models = await open_models(base, local.objects)
     functions, things = local.functions, local.things
     training = await open_training(base, local)
-    control = await Control.open(base.store.records("edge-control"))
-    place.quiet(control.close)
-    functions.replicas(partial(replicated, control))
+    edge_control = await EdgeControl.open(base, local)
     greengrass = _greengrass(base, local)
-    certificates = await _certificates(base, control)
-    cloudfront = _cloudfront(control, local, certificates, account)
-    destinations = FirewallLogs(local.objects, functions, local.streams, account)
-    attacks = Attacks(control, account)
-    reports = Reports(destinations, attacks=attacks)
-    groups = managed_groups(place.settings.waf_rules)
-    source = groups.source if groups is not None else None
     services: dict[str, object] = {
         **local.services(),
+        **edge_control.services(),
         "dynamodb": tables.api,
         "dynamodbstreams": tables.streams_api,
-        "acm": certificates.api,
-        "cloudfront": cloudfront,
-        "cloudfront-keyvaluestore": KeyValueStoreData(control),
         "greengrassv2": greengrass,
         "secretsmanager": secrets.api,
         "sagemaker-runtime": models.runtime,  # before the next, which signs alike and is told by its target
         "sagemaker": (models.api, training.api),
         "snowball": boxes.api,
-        "shield": Shield(control, attacks, account=account),
-        "wafv2": Wafv2(
-            control, account=account, region=region, reports=reports, destinations=destinations, groups=groups
-        ),
     }
     observer = gateway_observer(base.metrics)
     gateway = Gateway(services, base.identity, region=region, account=account, routes=base.routes(), observe=observer)
-    routes = functions.routes() | functions.signed_routes(gateway.authenticate)
-    feed = Feed(
-        control,
-        gateway.authenticate,
-        source.digest if source is not None else None,
-        ShownCertificates(certificates),
-        partial(secret_of_root, base.identity),
-    )
     carriers = Carriers(boxes.steps, base.folder, region)
-    routes |= {
-        KEYS: keys_handler(base.identity, base.store.records("identity"), gateway.authenticate),
-        TIER: tier_handler(local.objects.tier, gateway.authenticate),
-        SCRUB: scrub_handler(local.objects.scrub, gateway.authenticate),
-        BOX_JOBS: steps_handler(boxes.steps, carriers, gateway.authenticate),
-        MACHINES: machines_handler(training.offers, gateway.authenticate),
-    }
-    routes |= boxes.links.routes()
-    routes |= ReportFeed(reports, gateway.authenticate, source).routes()
-    for prefix, handler in (routes | feed.routes()).items():
+    routes = functions.routes() | functions.signed_routes(gateway.authenticate) | boxes.links.routes()
+    routes |= edge_control.routes(gateway) | {BOX_JOBS: steps_handler(boxes.steps, carriers, gateway.authenticate)}
+    for prefix, handler in (routes | _operator_routes(base, gateway, local, training)).items():
         gateway.route(prefix, handler)
     gateway.host_route(functions.by_host(partial(gateway.authenticate, scopes=frozenset(("lambda",)))))
     route_inference(gateway, models, base.identity)
@@ -220,16 +164,6 @@ async def _region(place: Place, *, with_edge: bool) -> None:
     place.ready = True
     if with_edge:
         await edge.attach(base, functions, place.url("api"), base.identity.root)
-
-
-def managed_groups(folder: Path | None) -> Groups | None:
-    """Of the Core Rule Set; None where it is not installed. Raises NoRuleSet for a named folder that holds none."""
-    try:
-        return Groups(Source.open(folder))
-    except NoRuleSet:
-        if folder is not None:
-            raise
-        return None
 
 
 def allows(things: Things) -> Any:
