@@ -13,6 +13,7 @@ from littoral.aws.gateway import Gateway
 from littoral.aws.signedonly import Authenticate
 from littoral.aws.wire.plan import plan_of
 from littoral.core.clientdevices.detector import addresses
+from littoral.core.link import Upstream
 from littoral.core.modelserver.ports import ModelPlace
 from littoral.core.nucleus.rooms import Bare
 from littoral.core.operator import SOCKET, TOKEN, Operator
@@ -27,9 +28,9 @@ from littoral.site.confining import ControlGroups
 from littoral.site.console.core import PATH as PAGE
 from littoral.site.console.core import CorePage
 from littoral.site.fencing import fence_of
-from littoral.site.foundation import lay
+from littoral.site.foundation import Foundation, lay
 from littoral.site.listening import listen_api, listen_mqtt
-from littoral.site.local import open_local
+from littoral.site.local import Local, open_local
 from littoral.site.logs import JsonForm
 from littoral.site.metrics import Reading
 from littoral.site.place import Place
@@ -47,7 +48,6 @@ log = logging.getLogger("littoral.site")
 
 async def compose(place: Place) -> None:
     settings = place.settings
-    sandbox = not settings.insecure_no_sandbox
     above = upstream_of(place)
     base = await lay(place)
     sockets = socket_folder(settings.data_dir, "components")
@@ -55,20 +55,7 @@ async def compose(place: Place) -> None:
     shown = shown_folder(sockets)
     local = await open_local(base, sockets=shown)
     functions, things = local.functions, local.things
-    observer = gateway_observer(base.metrics)
-    gateway = Gateway(
-        local.services(),
-        base.identity,
-        region=settings.region,
-        account=settings.account,
-        routes=base.routes(),
-        observe=observer,
-    )
-    for prefix, handler in (functions.routes() | functions.signed_routes(gateway.authenticate)).items():
-        gateway.route(prefix, handler)
-    gateway.host_route(functions.by_host(partial(gateway.authenticate, scopes=frozenset(("lambda",)))))
-    gateway.unsigned_route(CONFIRM, confirmation_page(things))
-    gateway.route(SCRUB, scrub_handler(local.objects.scrub, gateway.authenticate))
+    gateway = _gateway(base, local)
     await things.start()
     await listen_api(base, gateway)
     await functions.start()
@@ -76,26 +63,14 @@ async def compose(place: Place) -> None:
     await local.schedules.start()
     clients = CoreClients(things, base.authority, [*base.names(), *addresses()])
     core = await Core.open(
-        CoreSettings(
-            settings.name,
-            above,
-            settings.data_dir / "components",
-            sockets / "ipc.socket",
-            shown,
-            settings.region,
-            settings.role_alias,
-            fence_of(settings) if sandbox else Bare,
-            confine=ControlGroups(settings.component_processes).confine,
-            restart=place.restart,
-            log_form=JsonForm(),
-        ),
+        _settings(place, above, sockets, shown),
         base.store.records("core"),
         base.store.streams,
         CoreFunctions(functions, prepare_publish),
         CoreBroker(things.broker),
         things.shadows,
         clients,
-        partial(models_of, settings, sandbox),
+        partial(models_of, settings),
     )
     base.metrics.add(core_readings(core))
     device_cas = [base.authority.certificate_pem]
@@ -119,12 +94,47 @@ async def compose(place: Place) -> None:
     place.part(registry.close)
 
 
-def models_of(settings: Settings, sandbox: bool) -> ModelPlace:
+def _gateway(base: Foundation, local: Local) -> Gateway:
+    functions, settings = local.functions, base.place.settings
+    gateway = Gateway(
+        local.services(),
+        base.identity,
+        region=settings.region,
+        account=settings.account,
+        routes=base.routes(),
+        observe=gateway_observer(base.metrics),
+    )
+    for prefix, handler in (functions.routes() | functions.signed_routes(gateway.authenticate)).items():
+        gateway.route(prefix, handler)
+    gateway.host_route(functions.by_host(partial(gateway.authenticate, scopes=frozenset(("lambda",)))))
+    gateway.unsigned_route(CONFIRM, confirmation_page(local.things))
+    gateway.route(SCRUB, scrub_handler(local.objects.scrub, gateway.authenticate))
+    return gateway
+
+
+def _settings(place: Place, above: Upstream, sockets: Path, shown: Path) -> CoreSettings:
+    settings = place.settings
+    return CoreSettings(
+        settings.name,
+        above,
+        settings.data_dir / "components",
+        sockets / "ipc.socket",
+        shown,
+        settings.region,
+        settings.role_alias,
+        Bare if settings.insecure_no_sandbox else fence_of(settings),
+        confine=ControlGroups(settings.component_processes).confine,
+        restart=place.restart,
+        log_form=JsonForm(),
+    )
+
+
+def models_of(settings: Settings) -> ModelPlace:
     from littoral.site.coremodels import CoreModels  # a core without models does not have that in memory
     from littoral.site.modelroom import limits_of
 
     key, signed = settings.models_key or "", settings.models_signed
-    return CoreModels(limits_of(settings), sandbox=sandbox, key=key, signed=signed)
+    return CoreModels(limits_of(settings), sandbox=not settings.insecure_no_sandbox, key=key, signed=signed)
 
 
 async def inference_of(core: Core, authenticate: Authenticate, request: Request) -> Response:
