@@ -16,7 +16,7 @@ from littoral.objects.api.parts import (
     Operations,
     checked_metadata,
     header_tags,
-    headers_of,
+    headers_in,
     kept_class,
     origin_of,
     source_of,
@@ -34,6 +34,17 @@ from littoral.objects.pouring import PUT_LIMIT
 from littoral.objects.steps import WriteConditions
 
 NEVER_COPIED = frozenset(("WebsiteRedirectLocation", "StorageClass"))
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is to be copied, if the conditions hold of it. ``customer`` is the key that opens it."""
+
+    bucket: str
+    key: str
+    version: str | None
+    customer: CustomerKey | None
+    conditions: ReadConditions
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +72,8 @@ class Wanted:
     lock: Lock | None
     conditions: WriteConditions
     encryption: tuple[str | None, str | None, CustomerKey | None]
+    algorithm: Algorithm | None  # of its checksum; None: its source's
+    reclassed: bool  # a storage class was named
 
     def facts(self, source: Stored, copied: Copied) -> Facts:
         headers, metadata = self.described or (source.facts.headers, source.facts.metadata)
@@ -117,6 +130,7 @@ class CopyOperations(Operations):
         expected_bucket_owner: str | None = None,
         expected_source_bucket_owner: str | None = None,
     ) -> Output:
+        arguments = locals()
         check_key(key)
         kept = kept_class(storage_class)
         check_write_conditions(if_match, if_none_match)
@@ -130,22 +144,19 @@ class CopyOperations(Operations):
         self._check_owner(bucket, expected_bucket_owner)
         self._check_owner(from_bucket, expected_source_bucket_owner)
         customer = customer_key(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)
-        source_customer = customer_key(
-            copy_source_sse_customer_algorithm, copy_source_sse_customer_key, copy_source_sse_customer_key_md5
-        )
-        conditions = ReadConditions(
-            copy_source_if_match,
-            copy_source_if_none_match,
-            copy_source_if_modified_since,
-            copy_source_if_unmodified_since,
-        )
-        given = headers_of(
-            content_type=content_type,
-            cache_control=cache_control,
-            content_disposition=content_disposition,
-            content_encoding=content_encoding,
-            content_language=content_language,
-            expires=expires,
+        asked = Asked(
+            from_bucket,
+            from_key,
+            from_version,
+            customer_key(
+                copy_source_sse_customer_algorithm, copy_source_sse_customer_key, copy_source_sse_customer_key_md5
+            ),
+            ReadConditions(
+                copy_source_if_match,
+                copy_source_if_none_match,
+                copy_source_if_modified_since,
+                copy_source_if_unmodified_since,
+            ),
         )
         if website_redirect_location is not None:
             kept["WebsiteRedirectLocation"] = website_redirect_location
@@ -154,21 +165,26 @@ class CopyOperations(Operations):
             key,
             held,
             own_headers=kept,
-            described=(given, checked_metadata(metadata)) if replaces_metadata else None,
+            described=(headers_in(arguments), checked_metadata(metadata)) if replaces_metadata else None,
             tags=header_tags(tagging) if replaces_tags else None,
             acl=self._acl_of(call, held, acl, grants),
             lock=lock,
             conditions=WriteConditions(if_match, if_none_match),
             encryption=(server_side_encryption, ssekms_key_id, customer),
+            algorithm=algorithm,
+            reclassed=storage_class is not None,
         )
-        self._gate.check(call, READ_OBJECT, from_bucket, from_key, from_version)
-        source = self._readable(call, from_bucket, from_key, from_version)
+        return await self._copy(call, asked, wanted)
+
+    async def _copy(self, call: Call, asked: Asked, wanted: Wanted) -> Output:
+        self._gate.check(call, READ_OBJECT, asked.bucket, asked.key, asked.version)
+        source = self._readable(call, asked.bucket, asked.key, asked.version)
         with self._shelf.holding(source.content):
-            source_key = self._keys.opened(source.facts.encryption, source_customer)
-            sealing = self._keys.sealing(*wanted.encryption, held.encryption)
-            conditions.check(source.content.etag, source.modified, reading=False, prefix="x-amz-copy-source-")
-            _check_source(source, wanted, versioned=from_version is not None, reclassed=storage_class is not None)
-            copied = await self._copied(source, algorithm, source_key, sealing, customer)
+            key = self._keys.opened(source.facts.encryption, asked.customer)
+            sealing = self._keys.sealing(*wanted.encryption, wanted.held.encryption)
+            asked.conditions.check(source.content.etag, source.modified, reading=False, prefix="x-amz-copy-source-")
+            _check_source(source, wanted, versioned=asked.version is not None)
+            copied = await self._copied(source, wanted, key, sealing)
             return await self._placed(call, source, copied, wanted)
 
     async def _placed(self, call: Call, source: Stored, copied: Copied, wanted: Wanted) -> Output:
@@ -196,33 +212,27 @@ class CopyOperations(Operations):
         told |= {} if source.version is None else {"CopySourceVersionId": source.version}
         return {"CopyObjectResult": result} | told
 
-    async def _copied(
-        self,
-        source: Stored,
-        algorithm: Algorithm | None,
-        key: bytes | None,
-        sealing: Sealing | None,
-        customer: CustomerKey | None,
-    ) -> Copied:
+    async def _copied(self, source: Stored, wanted: Wanted, key: bytes | None, sealing: Sealing | None) -> Copied:
         """The source's bytes as those of an object put in one go. They are shared where both are encrypted, under the
         data key that they have, or neither; else they are written anew. What was computed by parts is computed again,
         for a copy is not in parts."""
         held = source.facts.checksum
-        wanted = algorithm or (ALGORITHMS[held.algorithm] if held else None)
+        algorithm = wanted.algorithm or (ALGORITHMS[held.algorithm] if held else None)
         if (sealing is None) is not (key is None):
             body = Chunks(self._shelf.read(source.content, Span(0, source.content.size), key))
-            stated = Stated(algorithm=wanted, wanted=True)
+            stated = Stated(algorithm=algorithm, wanted=True)
             fresh = await self._shelf.receive(body, stated, {}, source.content.size, sealing=sealing)
             return Copied(fresh.content, fresh.checksum, kept_of(sealing), fresh.blobs)
         shared = None
         if sealing is not None and key is not None:
+            _, _, customer = wanted.encryption
             shared = self._keys.around(key, sealing.kept.kind, customer)
         encryption = None if shared is None else shared.kept
-        name = wanted.name if wanted else None
+        name = algorithm.name if algorithm else None
         whole = held is None or held.kind == "FULL_OBJECT"
         if whole and name == (held.algorithm if held else None) and not source.facts.parts:
             return Copied(source.content, held, encryption)
-        digests = await self._shelf.digest(source.content, Digests(wanted), key)
+        digests = await self._shelf.digest(source.content, Digests(algorithm), key)
         checksum = None if name is None or digests.checksum is None else Checksum(name, digests.checksum)
         etag = digests.md5 if shared is None else shared.etag(digests.md5)
         return Copied(replace(source.content, etag=etag.hex()), checksum, encryption)
@@ -234,10 +244,10 @@ def _replaces(directive: str | None, name: str) -> bool:
     return directive == "REPLACE"
 
 
-def _check_source(source: Stored, wanted: Wanted, *, versioned: bool, reclassed: bool) -> None:
+def _check_source(source: Stored, wanted: Wanted, *, versioned: bool) -> None:
     """Raises InvalidRequest."""
     kind, _, customer = wanted.encryption
-    changed = wanted.described is not None or "WebsiteRedirectLocation" in wanted.own_headers or reclassed
+    changed = wanted.described is not None or "WebsiteRedirectLocation" in wanted.own_headers or wanted.reclassed
     changed = changed or kind is not None or customer is not None or versioned
     if (source.bucket, source.key) == (wanted.bucket, wanted.key) and not changed:
         message = "This copy request is illegal because it is trying to copy an object to itself without changing the"

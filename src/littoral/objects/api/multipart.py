@@ -19,7 +19,7 @@ from littoral.objects.api.extracting import EXTRACT, ExtractOperations
 from littoral.objects.api.parts import (
     checked_metadata,
     header_tags,
-    headers_of,
+    headers_in,
     kept_class,
     origin_of,
 )
@@ -73,6 +73,7 @@ class MultipartOperations(ExtractOperations):
         checksum_algorithm: str | None = None,
         checksum_type: str | None = None,
     ) -> Output:
+        arguments = locals()
         check_key(key)
         kept = kept_class(storage_class)
         self._check_owner(bucket, expected_bucket_owner)
@@ -88,16 +89,7 @@ class MultipartOperations(ExtractOperations):
             message = "The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm header."
             raise error("InvalidRequest", message)
         facts = Facts(
-            headers_of(
-                content_type=content_type,
-                cache_control=cache_control,
-                content_disposition=content_disposition,
-                content_encoding=content_encoding,
-                content_language=content_language,
-                expires=expires,
-                website_redirect_location=website_redirect_location,
-            )
-            | kept,
+            headers_in(arguments) | kept,
             checked_metadata(metadata),
             encryption=kept_of(sealing),
             acl=self._acl_of(call, held, acl, grants),

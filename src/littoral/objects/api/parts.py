@@ -118,25 +118,18 @@ def kept_class(storage_class: str | None) -> dict[str, str]:
     return {"StorageClass": storage_class}
 
 
-def headers_of(
-    *,
-    content_type: str | None,
-    cache_control: str | None,
-    content_disposition: str | None,
-    content_encoding: str | None,
-    content_language: str | None,
-    expires: datetime | None,
-    website_redirect_location: str | None = None,
-) -> dict[str, Any]:
-    """The headers that an object keeps, by the model's names; times as Unix seconds."""
+def headers_in(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The headers that an object keeps, by the model's names; times as Unix seconds. ``arguments`` are the
+    operation's: its ``locals()``, as of ``checksums.stated_in``."""
+    expires: datetime | None = arguments["expires"]
     kept = {
-        "ContentType": content_type or DEFAULT_TYPE,
-        "CacheControl": cache_control,
-        "ContentDisposition": content_disposition,
-        "ContentEncoding": _without_framing(content_encoding),
-        "ContentLanguage": content_language,
+        "ContentType": arguments["content_type"] or DEFAULT_TYPE,
+        "CacheControl": arguments["cache_control"],
+        "ContentDisposition": arguments["content_disposition"],
+        "ContentEncoding": _without_framing(arguments["content_encoding"]),
+        "ContentLanguage": arguments["content_language"],
         "Expires": None if expires is None else expires.timestamp(),
-        "WebsiteRedirectLocation": website_redirect_location,
+        "WebsiteRedirectLocation": arguments["website_redirect_location"],
     }
     return {name: value for name, value in kept.items() if value is not None and value != ""}
 

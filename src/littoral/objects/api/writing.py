@@ -13,7 +13,7 @@ from littoral.objects.api.parts import (
     checked_metadata,
     decoded_length,
     header_tags,
-    headers_of,
+    headers_in,
     kept_class,
     origin_of,
 )
@@ -96,7 +96,8 @@ class WriteOperations(ExtractOperations):
         object_lock_legal_hold_status: str | None = None,
         expected_bucket_owner: str | None = None,
     ) -> Output:
-        given = stated_in(locals())
+        arguments = locals()
+        given = stated_in(arguments)
         check_key(key)
         kept = kept_class(storage_class)
         check_write_conditions(if_match, if_none_match)
@@ -107,17 +108,8 @@ class WriteOperations(ExtractOperations):
         customer = customer_key(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)
         asked = (server_side_encryption, ssekms_key_id, customer)
         sealing = self._keys.sealing(*asked, held.encryption)
-        headers = headers_of(
-            content_type=content_type,
-            cache_control=cache_control,
-            content_disposition=content_disposition,
-            content_encoding=content_encoding,
-            content_language=content_language,
-            expires=expires,
-            website_redirect_location=website_redirect_location,
-        )
         facts = Facts(
-            headers | kept,
+            headers_in(arguments) | kept,
             checked_metadata(metadata),
             encryption=kept_of(sealing),
             acl=self._acl_of(call, held, acl, grants),
