@@ -18,7 +18,7 @@ from typing import Final
 
 from littoral.aws.asked import Asked
 from littoral.aws.bodies import CheckedBody
-from littoral.aws.service import ServiceError
+from littoral.aws.service import modelled
 from littoral.net.message import Body, Headers, Request, Response
 
 SERVICES: Final = frozenset(("dynamodb", "dynamodbstreams"))
@@ -85,8 +85,7 @@ class Inflated(CheckedBody):
         self._stream = zlib.decompressobj(WINDOWS["gzip"])
 
 
-def _failure(message: str) -> ServiceError:
-    return ServiceError("InternalServerError", message, status=500)
+_failure = modelled("InternalServerError", 500)
 
 
 def deflated(asked: Asked, response: Response) -> None:

@@ -134,6 +134,15 @@ class ServiceError(Exception):
         self.headers = dict(headers or {})
 
 
+def modelled(code: str, status: int = 400, **fields: Any) -> Callable[[str], ServiceError]:
+    """What makes a service's error of that name of a message."""
+
+    def error(message: str) -> ServiceError:
+        return ServiceError(code, message, status=status, fields=fields)
+
+    return error
+
+
 @dataclass(frozen=True, slots=True)
 class Honours:
     """What an operation declares beside its signature."""

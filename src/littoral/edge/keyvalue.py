@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from littoral.aws.service import Call, Output, ServiceError, operation
+from littoral.aws.service import Call, Output, ServiceError, modelled, operation
 from littoral.edge.api.keyvaluestores import size_of, what_is_wrong
 from littoral.edge.control import Control, new_id
 from littoral.store.documents import Document
@@ -136,5 +136,4 @@ def _after(token: str | None) -> str | None:
         raise _invalid("NextToken is not one of ours.") from problem
 
 
-def _invalid(message: str) -> ServiceError:
-    return ServiceError("ValidationException", message, status=400)
+_invalid = modelled("ValidationException")

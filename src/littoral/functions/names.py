@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from littoral.aws.requestid import new_request_id
-from littoral.aws.service import ServiceError
+from littoral.aws.service import ServiceError, modelled
 
 __all__ = [
     "LATEST",
@@ -100,16 +100,9 @@ def _parsed(home: Home, text: str, qualifier: str | None) -> Reference:
     return home._parse(text, qualifier)
 
 
-def invalid(message: str) -> ServiceError:
-    return ServiceError("InvalidParameterValueException", message, status=400, fields={"Type": "User"})
-
-
-def not_found(message: str) -> ServiceError:
-    return ServiceError("ResourceNotFoundException", message, status=404, fields={"Type": "User"})
-
-
-def conflict(message: str) -> ServiceError:
-    return ServiceError("ResourceConflictException", message, status=409, fields={"Type": "User"})
+invalid = modelled("InvalidParameterValueException", Type="User")
+not_found = modelled("ResourceNotFoundException", 404, Type="User")
+conflict = modelled("ResourceConflictException", 409, Type="User")
 
 
 def _length_error(text: str, name: str) -> ServiceError:

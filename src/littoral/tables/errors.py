@@ -6,15 +6,14 @@ import functools
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from littoral.aws.service import Output, ServiceError, operation
+from littoral.aws.service import Output, ServiceError, modelled, operation
 from littoral.protocols.dynamodb.errors import Invalid
 from littoral.store.contract import StoreError
 
 Answer = Callable[..., Awaitable[Output]]
 
 
-def invalid(message: str) -> ServiceError:
-    return ServiceError("ValidationException", message, status=400)
+invalid = modelled("ValidationException")
 
 
 def no_such_table(name: str | None = None) -> ServiceError:
@@ -37,12 +36,8 @@ def not_of_the_table(index: str) -> Invalid:
     return Invalid(f"The table does not have the specified index: {index[:255]}")
 
 
-def in_use(message: str) -> ServiceError:
-    return ServiceError("ResourceInUseException", message, status=400)
-
-
-def limit(message: str) -> ServiceError:
-    return ServiceError("LimitExceededException", message, status=400)
+in_use = modelled("ResourceInUseException")
+limit = modelled("LimitExceededException")
 
 
 def failed_condition(item: dict[str, Any] | None = None) -> ServiceError:

@@ -7,15 +7,14 @@ import binascii
 import json
 from typing import Any, Final
 
-from littoral.aws.service import ServiceError
+from littoral.aws.service import modelled
 
 MAX_PAYLOAD: Final = 128 * 1024
 MAX_TOPIC: Final = 256
 MAX_SLASHES: Final = 7
 
 
-def invalid(message: str) -> ServiceError:
-    return ServiceError("InvalidRequestException", message, status=400)
+invalid = modelled("InvalidRequestException")
 
 
 def check_topic(topic: str) -> None:

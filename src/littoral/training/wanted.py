@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from littoral.aws.service import ServiceError
+from littoral.aws.service import ServiceError, modelled
 from littoral.training.metrics import uncompiled
 
 Wanted = Mapping[str, Any]
@@ -32,8 +32,7 @@ _ALGORITHM: Final = frozenset(
 )
 
 
-def invalid(message: str) -> ServiceError:
-    return ServiceError("ValidationException", message, status=400)
+invalid = modelled("ValidationException")
 
 
 def not_here(what: str) -> ServiceError:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from littoral.aws.service import Call, ServiceError
+from littoral.aws.service import Call, ServiceError, modelled
 from littoral.core.recipe import OWN, is_aws
 from littoral.protocols.semver import BadVersion, parse
 
@@ -17,8 +17,7 @@ _NAME = re.compile(r"[a-zA-Z0-9-_.]{1,128}")
 _TARGET = re.compile(r"arn:[^:]+:iot:[^:]*:[^:]*:(?P<kind>thing|thinggroup)/(?P<name>[a-zA-Z0-9:_-]{1,128})")
 
 
-def invalid(message: str) -> ServiceError:
-    return ServiceError("ValidationException", message, status=400)
+invalid = modelled("ValidationException")
 
 
 def conflict(message: str, resource: str, kind: str) -> ServiceError:
@@ -34,8 +33,7 @@ def not_found(resource: str, kind: str) -> ServiceError:
     )
 
 
-def denied(message: str) -> ServiceError:
-    return ServiceError("AccessDeniedException", message, status=403)
+denied = modelled("AccessDeniedException", 403)
 
 
 def operators_only(call: Call) -> None:

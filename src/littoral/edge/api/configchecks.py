@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from littoral.aws.service import ServiceError
+from littoral.aws.service import ServiceError, modelled
 from littoral.edge.api.parts import invalid
 from littoral.edge.geo import COUNTRIES
 from littoral.edge.plan import FAILS_OVER, items
@@ -86,8 +86,7 @@ def _check_viewer_certificate(asked: Mapping[str, Any]) -> None:
         raise ServiceError("NotImplemented", message, status=501)
 
 
-def viewer_certificate(message: str) -> ServiceError:
-    return ServiceError("InvalidViewerCertificate", message, status=400)
+viewer_certificate = modelled("InvalidViewerCertificate")
 
 
 def _check_once(what: str, listed: list[Any]) -> None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from littoral.aws.service import Output, ServiceError
+from littoral.aws.service import Output, ServiceError, modelled
 from littoral.edge.control import Control
 from littoral.edge.policies import MANAGED_CACHE, MANAGED_ORIGIN_REQUEST, MANAGED_RESPONSE_HEADERS
 from littoral.store.documents import Document
@@ -75,8 +75,7 @@ def documents_of(control: Control) -> dict[str, Document]:
     return found
 
 
-def invalid(message: str) -> ServiceError:
-    return ServiceError("InvalidArgument", message, status=400)
+invalid = modelled("InvalidArgument")
 
 
 def match_etag(document: Document, given: str | None) -> None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import TypeVar
 
-from littoral.aws.service import ServiceError
+from littoral.aws.service import ServiceError, modelled
 from littoral.functions.logs.group import Group
 from littoral.functions.logs.store import Logs, NoGroup
 from littoral.functions.names import Home
@@ -15,8 +15,7 @@ T = TypeVar("T")
 NAME = re.compile(r"[\.\-_/#A-Za-z0-9]{1,512}")
 
 
-def invalid(message: str) -> ServiceError:
-    return ServiceError("InvalidParameterException", message, status=400)
+invalid = modelled("InvalidParameterException")
 
 
 def no_group() -> ServiceError:

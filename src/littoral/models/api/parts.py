@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Final, Protocol, TypeVar
 
-from littoral.aws.service import ServiceError
+from littoral.aws.service import ServiceError, modelled
 from littoral.models.registry.refusal import RegistryError
 
 PAGE: Final = 10
@@ -53,8 +53,7 @@ class Here:
         return given.removeprefix(before)
 
 
-def invalid(message: str) -> ServiceError:
-    return ServiceError("ValidationException", message, status=400)
+invalid = modelled("ValidationException")
 
 
 @contextmanager

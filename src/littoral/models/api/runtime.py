@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from littoral.aws.service import Call, Output, ServiceError, operation
+from littoral.aws.service import Call, Output, ServiceError, modelled, operation
 from littoral.models.serving.answers import Ask, CannotServe
 from littoral.models.serving.book import IN_SERVICE, Book
 from littoral.models.serving.server import Server
@@ -83,5 +83,4 @@ def _model_error(status: int, message: str) -> ServiceError:
     )
 
 
-def _invalid(message: str) -> ServiceError:
-    return ServiceError("ValidationError", message, status=400)
+_invalid = modelled("ValidationError")

@@ -7,14 +7,13 @@ import binascii
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from littoral.aws.service import ServiceError
+from littoral.aws.service import modelled
 from littoral.schedules.outbox import Targets
 
 T = TypeVar("T")
 
 
-def validation(message: str) -> ServiceError:
-    return ServiceError("ValidationException", message, status=400)
+validation = modelled("ValidationException")
 
 
 def page(items: Sequence[T], key: Callable[[T], str], token: str | None, limit: int) -> tuple[list[T], dict[str, str]]:

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from littoral.aws.service import ServiceError
+from littoral.aws.service import ServiceError, modelled
 
-
-def invalid(message: str) -> ServiceError:
-    return ServiceError("InvalidRequestException", message, status=400)
-
-
-def not_found(message: str) -> ServiceError:
-    return ServiceError("ResourceNotFoundException", message, status=404)
+invalid = modelled("InvalidRequestException")
+not_found = modelled("ResourceNotFoundException", 404)
 
 
 def exists(message: str, arn: str, resource_id: str) -> ServiceError:
@@ -25,13 +20,6 @@ def version_conflict(expected: int, found: int) -> ServiceError:
     )
 
 
-def delete_conflict(message: str) -> ServiceError:
-    return ServiceError("DeleteConflictException", message, status=409)
-
-
-def limit_exceeded(message: str) -> ServiceError:
-    return ServiceError("LimitExceededException", message, status=410)
-
-
-def versions_limit_exceeded(message: str) -> ServiceError:
-    return ServiceError("VersionsLimitExceededException", message, status=409)
+delete_conflict = modelled("DeleteConflictException", 409)
+limit_exceeded = modelled("LimitExceededException", 410)
+versions_limit_exceeded = modelled("VersionsLimitExceededException", 409)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from littoral.aws.service import Call, Output, ServiceError, operation
+from littoral.aws.service import Call, Output, modelled, operation
 from littoral.protocols.jobs import execution as core
 from littoral.protocols.jobs.windows import next_opening
 from littoral.things.control import jobsettings, pages
@@ -26,8 +26,7 @@ MAX_TARGETS = 100
 Json = dict[str, Any]
 
 
-def wrong_state(message: str) -> ServiceError:
-    return ServiceError("InvalidStateTransitionException", message, status=409)
+wrong_state = modelled("InvalidStateTransitionException", 409)
 
 
 class JobNoun(Noun):

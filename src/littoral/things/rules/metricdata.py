@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Final
 
-from littoral.aws.service import ServiceError
+from littoral.aws.service import ServiceError, modelled
 
 MOST: Final = 1000  # different metrics: a scrape stays bounded
 UNITS: Final = frozenset(
@@ -58,5 +58,4 @@ class MetricData:
         self.metrics.setdefault(key, Statistics()).add(value, at)
 
 
-def _invalid(message: str) -> ServiceError:
-    return ServiceError("InvalidParameterValue", message, status=400)
+_invalid = modelled("InvalidParameterValue")
