@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from littoral.net.client import HttpClient
 from littoral.net.listen import HttpListener, listen_http
 from littoral.net.message import Headers, Request, Response
 from tests.net.wire import Reply, Wire
+from tests.support.clock import Clock
 
 HOST = "d111111abcdef8.cloudfront.net"
 OPTIMIZED = "658327ea-f89d-4fab-a63d-7e88639e58f6"
@@ -29,14 +29,6 @@ DISABLED = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"
 ALL_VIEWER = "216adef6-5c7f-47e4-b989-5492eafa07d3"
 
 Respond = Callable[[Request], Any]
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.ahead = 0.0
-
-    def __call__(self) -> float:
-        return time.time() + self.ahead
 
 
 @dataclass

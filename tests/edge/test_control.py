@@ -28,7 +28,8 @@ from littoral.net.client import HttpClient
 from littoral.net.listen import listen_http
 from littoral.net.message import BytesBody, Headers, Peer, Request
 from littoral.store.embedded import EmbeddedStore
-from tests.edge.place import OPTIMIZED, Clock, Origin, Scripted, answer, behaving, cache_policy, listed
+from tests.edge.place import OPTIMIZED, Origin, Scripted, answer, behaving, cache_policy, listed
+from tests.support.clock import Clock
 from tests.support.served import Served, served
 
 ARN = "arn:aws:lambda:us-east-1:000000000000:function:f:1"

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.edge.place import Clock, Edge, Origin, answer, behaving, listed
+from tests.edge.place import Edge, Origin, answer, behaving, listed
 from tests.edge.test_pipeline import label
+from tests.support.clock import Clock
 
 ALL = ["GET", "HEAD", "OPTIONS", "PUT", "POST", "PATCH", "DELETE"]
 

@@ -23,6 +23,7 @@ from littoral.functions.logs import Logs
 from littoral.functions.logs.segment import Entry
 from littoral.store.embedded import EmbeddedStore
 from tests.functions.deploy import PYTHON, ROLE, zip_of
+from tests.support.clock import Clock
 from tests.support.served import Served, served
 
 DAY = 86_400_000
@@ -32,16 +33,6 @@ def handler(event, context):
     print(json.dumps({"level": event["level"], "bed": event["bed"]}))
     print("two", "words")
 """
-
-
-class Clock:
-    """Real time, moved."""
-
-    def __init__(self) -> None:
-        self.days = 0.0
-
-    def __call__(self) -> float:
-        return time.time() + self.days * 86400
 
 
 @pytest.fixture(scope="module")
@@ -337,15 +328,15 @@ def test_retention_hides_and_removes(place: Served, logs: Any, group: str, clock
         return int(found["storedBytes"])
 
     try:
-        clock.days = 2.0  # the signature's time is the gateway's own
+        clock.ahead = 2.0 * DAY / 1000  # the signature's time is the gateway's own
         place.run(functions.logs.sweep())
         assert len(logs.filter_log_events(logGroupName=group)["events"]) == 1 and stored() > 0
-        clock.days = 3.1
+        clock.ahead = 3.1 * DAY / 1000
         assert logs.filter_log_events(logGroupName=group)["events"] == []
         place.run(functions.logs.sweep())
         assert stored() == 0
     finally:
-        clock.days = 0.0
+        clock.ahead = 0.0
     put(logs, group, "second")
     assert [each["message"] for each in logs.filter_log_events(logGroupName=group)["events"]] == ["second"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import subprocess
 import sys
@@ -16,8 +15,8 @@ from littoral.aws.service import ServiceError
 from littoral.objects import Objects
 from littoral.store.embedded import EmbeddedStore
 from tests.objects.writer import body
+from tests.support.killed import acknowledged
 
-ROOT = Path(__file__).parents[2]
 RUNS = 50
 
 
@@ -39,28 +38,14 @@ def order(name: str) -> tuple[int, int]:
     return int(run), int(count)
 
 
-def killed(folder: Path, run: int, lines: int) -> dict[str, tuple[int, int]]:
-    """What was acknowledged last for every key before the writer was killed, after some lines."""
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'src'}"}
-    command = [sys.executable, "-m", "tests.objects.writer", str(folder), str(run)]
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        told = [process.stdout.readline() for _ in range(lines)]
-        process.kill()
-        told += process.stdout.readlines()
-    pairs = [line.decode().split() for line in told if line.endswith(b"\n")]
-    return {key: order(name) for key, name in pairs}
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(600)  # beside other work it takes minutes
 async def test_what_was_acknowledged_is_whole_after_kill_9(tmp_path: Path) -> None:
     expected: dict[str, tuple[int, int]] = {}
     chance = random.Random(7)
     for run in range(RUNS):
-        acknowledged = killed(tmp_path, run, chance.randrange(1, 40))
-        assert acknowledged, "the writer ended by itself"
-        expected |= acknowledged
+        told = acknowledged("tests.objects.writer", tmp_path, run, chance.randrange(1, 40))
+        expected |= {key: order(name) for key, name in told.items()}
         async with opened(tmp_path) as (store, objects):
             for key, least in expected.items():
                 name = objects._index.get("crash", key).facts.metadata["name"]

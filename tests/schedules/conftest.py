@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,18 +21,11 @@ from littoral.site.capabilities.schedules import ScheduleTargets
 from littoral.site.capabilities.sources import StreamSource
 from littoral.store.embedded import EmbeddedStore
 from littoral.streams import StreamStore
+from tests.support.clock import Clock
 from tests.support.served import Served, served
 
 ACCOUNT = "000000000000"
 HERE = {"region": "us-east-1", "account": ACCOUNT}
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.ahead = 0.0
-
-    def __call__(self) -> float:
-        return time.time() + self.ahead
 
 
 @dataclass

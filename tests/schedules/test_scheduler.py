@@ -24,7 +24,8 @@ from littoral.site.capabilities.schedules import ScheduleTargets
 from littoral.store.embedded import EmbeddedStore
 from littoral.streams import StreamStore
 from tests.functions.deploy import PYTHON, ROLE, call, zip_of
-from tests.schedules.conftest import ACCOUNT, HERE, Clock, Site
+from tests.schedules.conftest import ACCOUNT, HERE, Site
+from tests.support.clock import Clock
 
 OFF = {"Mode": "OFF"}
 

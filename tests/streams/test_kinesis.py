@@ -24,18 +24,10 @@ from littoral.store.contract import Outgoing, StorageFailed, Streams
 from littoral.store.embedded import EmbeddedStore
 from littoral.streams import StreamStore
 from littoral.streams.shards import HASHES, iterator_from
+from tests.support.clock import Clock
 from tests.support.served import Served, served
 
 ACCOUNT = "000000000000"
-
-
-class Clock:
-    """The time of retention: tests put it forward."""
-
-    ahead = 0.0
-
-    def __call__(self) -> float:
-        return time.time() + self.ahead
 
 
 @pytest.fixture(scope="module")

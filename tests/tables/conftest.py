@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,16 +11,8 @@ from botocore.config import Config
 
 from littoral.store.embedded import EmbeddedStore
 from littoral.tables import TableStore
+from tests.support.clock import Clock
 from tests.support.served import Served, served
-
-
-class Clock:
-    """The time of expiries and retention: tests put it forward."""
-
-    ahead = 0.0
-
-    def __call__(self) -> float:
-        return time.time() + self.ahead
 
 
 @pytest.fixture(scope="session")

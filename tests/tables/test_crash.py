@@ -3,31 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support.killed import acknowledged
 from tests.tables.writer import KEYS, TABLE, opened
 
-ROOT = Path(__file__).parents[2]
 RUNS = 25
-
-
-def killed(folder: Path, run: int, lines: int) -> dict[str, int]:
-    """What was acknowledged last for every key before the writer was killed, after some lines."""
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'src'}"}
-    command = [sys.executable, "-m", "tests.tables.writer", str(folder), str(run)]
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        told = [process.stdout.readline() for _ in range(lines)]
-        process.kill()
-        told += process.stdout.readlines()
-    pairs = [line.decode().split() for line in told if line.endswith(b"\n")]
-    return {key: int(number) for key, number in pairs}
 
 
 @pytest.mark.slow
@@ -35,9 +19,8 @@ async def test_what_was_acknowledged_is_whole_after_kill_9(tmp_path: Path) -> No
     expected: dict[str, int] = {}
     chance = random.Random(11)
     for run in range(1, RUNS + 1):
-        acknowledged = killed(tmp_path, run, chance.randrange(1, 60))
-        assert acknowledged, "the writer ended by itself"
-        expected |= acknowledged
+        told = acknowledged("tests.tables.writer", tmp_path, run, chance.randrange(1, 60))
+        expected |= {key: int(number) for key, number in told.items()}
         tables = await opened(tmp_path)
         try:
             index = tables._parts.index

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.support.clock import Clock
 from tests.support.served import Served
-from tests.tables.conftest import Clock, client_of
+from tests.tables.conftest import client_of
 
 
 @pytest.fixture
