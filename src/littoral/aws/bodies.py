@@ -21,7 +21,7 @@ from littoral.aws.refusals import refusal
 from littoral.aws.service import ServiceError
 from littoral.net.incoming import IncomingBody
 from littoral.net.lending import Fill
-from littoral.net.message import Body, BodyTooLarge
+from littoral.net.message import Body, gathered
 from littoral.protocols import sigv4
 from littoral.protocols.awschunked import BadChunkSignature, Decoder, MalformedChunk
 from littoral.protocols.sigv4 import Signed
@@ -38,13 +38,7 @@ class CheckedBody(ABC):
     def __aiter__(self) -> AsyncIterator[bytes]: ...
 
     async def read(self, limit: int | None = None) -> bytes:
-        parts, size = [], 0
-        async for chunk in self:
-            size += len(chunk)
-            if limit is not None and size > limit:
-                raise BodyTooLarge(f"more than {limit} bytes")
-            parts.append(chunk)
-        return b"".join(parts)
+        return await gathered(self, limit)
 
 
 class HashedBody(CheckedBody):

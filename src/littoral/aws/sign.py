@@ -24,11 +24,12 @@ def sign(
     now: float,
     payload: bytes | None = b"",
     payload_hash: str = "",
+    token: str | None = None,
 ) -> None:
     """Add Host, X-Amz-Date, X-Amz-Content-Sha256 and Authorization to ``headers``.
 
-    ``payload`` None leaves the body unsigned (S3 only); ``payload_hash`` stands for a body that was hashed elsewhere.
-    Every header that is there is signed, hop-by-hop ones apart.
+    ``token`` is that of temporary credentials. ``payload`` None leaves the body unsigned (S3 only); ``payload_hash``
+    stands for a body that was hashed elsewhere. Every header that is there is signed, hop-by-hop ones apart.
     """
     parts = urlsplit(url)
     stamp = datetime.datetime.fromtimestamp(now, datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
@@ -36,6 +37,8 @@ def sign(
         payload_hash = sigv4.UNSIGNED_PAYLOAD if payload is None else hashlib.sha256(payload).hexdigest()
     headers.set("host", headers.get("host") or parts.netloc)
     headers.set("x-amz-date", stamp)
+    if token:
+        headers.set("x-amz-security-token", token)
     headers.set("x-amz-content-sha256", payload_hash)
     headers.remove("authorization")
     fields = sigv4.fields_of(headers.raw)

@@ -83,7 +83,6 @@ class Upward:
             held = await self._exchange.credentials()
         except NotExchanged as problem:
             raise Unreachable(str(problem)) from problem
-        headers.set("x-amz-security-token", held.token)
         endpoint = self._upstream.api(service)
         sign(
             method,
@@ -91,6 +90,7 @@ class Upward:
             headers,
             access_key=held.access_key,
             secret=held.secret,
+            token=held.token,
             service=service,
             region=self._region,
             now=time.time(),

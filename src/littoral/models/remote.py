@@ -107,8 +107,6 @@ class Remote:
 
     def _ask(self, method: str, path: str, body: bytes, fields: Mapping[str, str], service: str = "sagemaker") -> bytes:
         headers = Headers.of(fields.items())
-        if self.token:
-            headers.set("x-amz-security-token", self.token)
         url = self.endpoint.rstrip("/") + path
         sign(
             method,
@@ -117,6 +115,7 @@ class Remote:
             payload=body,
             access_key=self.access_key,
             secret=self.secret,
+            token=self.token,
             service=service,
             region=self.region,
             now=time.time(),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -93,6 +93,17 @@ class BodyError(Exception):
 
 class BodyTooLarge(BodyError):
     """More bytes than the reader is ready to hold."""
+
+
+async def gathered(chunks: AsyncIterable[bytes], limit: int | None) -> bytes:
+    """``Body.read`` of what only comes in chunks."""
+    parts, size = [], 0
+    async for chunk in chunks:
+        size += len(chunk)
+        if limit is not None and size > limit:
+            raise BodyTooLarge(f"more than the {limit} bytes that are allowed")
+        parts.append(chunk)
+    return b"".join(parts)
 
 
 class BytesBody:

@@ -22,7 +22,7 @@ from littoral.edge.waf.verdict import Verdict
 from littoral.edge.waf.view import View
 from littoral.edge.waf.webacl import Limits, WebAcl
 from littoral.edge.waf.work import LONG
-from littoral.net.message import Answer, Body, BodyTooLarge, BytesBody, Headers, Request, Response
+from littoral.net.message import Answer, Body, BytesBody, Headers, Request, Response, gathered
 from littoral.net.passage import Again, Passage
 
 Onward = Callable[[Request], Answer | Awaitable[Answer]]
@@ -312,10 +312,4 @@ class Reread:
                 yield chunk
 
     async def read(self, limit: int | None = None) -> bytes:
-        parts, size = [], 0
-        async for chunk in self:
-            size += len(chunk)
-            if limit is not None and size > limit:
-                raise BodyTooLarge(f"more than the {limit} bytes that are allowed")
-            parts.append(chunk)
-        return b"".join(parts)
+        return await gathered(self, limit)

@@ -128,14 +128,13 @@ class FarBucket:
     async def _ask(self, method: str, url: str, wanted: Mapping[str, str] = MappingProxyType({})) -> ClientResponse:
         headers = Headers.of(list(wanted.items()))
         credentials = self._place.credentials()
-        if credentials.token is not None:
-            headers.set("x-amz-security-token", credentials.token)
         sign(
             method,
             url,
             headers,
             access_key=credentials.key,
             secret=credentials.secret,
+            token=credentials.token,
             service="s3",
             region=self._place.region,
             now=self._clock(),

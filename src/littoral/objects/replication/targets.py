@@ -324,14 +324,13 @@ class FarTarget:
         url = f"{self._base}/{quote(key, safe='/-_.~')}" + (f"?{urlencode(query)}" if query else "")
         signed = Headers.of([(name, value) for name, value in headers.items()])
         credentials = self._credentials()
-        if credentials.token is not None:
-            signed.set("x-amz-security-token", credentials.token)
         sign(
             method,
             url,
             signed,
             access_key=credentials.key,
             secret=credentials.secret,
+            token=credentials.token,
             service="s3",
             region=self._region,
             now=time.time(),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable
+from typing import TypeVar
 
 from littoral.protocols.iotsql import syntax
 from littoral.protocols.iotsql.context import Context, EvaluationError
@@ -32,6 +33,7 @@ MQTT_PROPERTIES = ("content_type", "correlation_data", "format_indicator", "resp
 Row = dict[str, Value]
 Closure = Callable[[Row, Context], Value]
 Compile = Callable[[Expression], Closure]
+T = TypeVar("T")
 
 
 def call(node: syntax.FunctionCall, compile_: Compile) -> Closure:
@@ -205,15 +207,20 @@ def _first_match(pattern: re.Pattern[str], text: str) -> Value:
     return match[0] if match else UNDEFINED
 
 
+def _pattern(node: syntax.FunctionCall, argument: int, form: Callable[[str], T]) -> T:
+    """What is made of the pattern once, as the statement is compiled."""
+    literal = node.arguments[argument]
+    if not (isinstance(literal, syntax.Literal) and isinstance(literal.value, str)):
+        raise SqlError(f"The pattern of {node.name}() must be a literal string here", node.position)
+    try:
+        return form(literal.value)
+    except ValueError as error:
+        raise SqlError(f"{node.name}(): {error}", node.position) from None
+
+
 def _parse_time(node: syntax.FunctionCall, compile_: Compile) -> Closure:
     _check_arity(node, 2, 3)
-    literal = node.arguments[0]
-    if not (isinstance(literal, syntax.Literal) and isinstance(literal.value, str)):
-        raise SqlError("The pattern of parse_time() must be a literal string here", node.position)
-    try:
-        layout = TimeFormat(literal.value)
-    except ValueError as error:
-        raise SqlError(f"parse_time(): {error}", node.position) from None
+    layout = _pattern(node, 0, TimeFormat)
     moment = compile_(node.arguments[1])
     zone = compile_(node.arguments[2]) if len(node.arguments) == 3 else None
 
@@ -229,13 +236,7 @@ def _parse_time(node: syntax.FunctionCall, compile_: Compile) -> Closure:
 
 def _time_to_epoch(node: syntax.FunctionCall, compile_: Compile) -> Closure:
     _check_arity(node, 2, 2)
-    literal = node.arguments[1]
-    if not (isinstance(literal, syntax.Literal) and isinstance(literal.value, str)):
-        raise SqlError("The pattern of time_to_epoch() must be a literal string here", node.position)
-    try:
-        pattern = TimePattern(literal.value)
-    except ValueError as error:
-        raise SqlError(f"time_to_epoch(): {error}", node.position) from None
+    pattern = _pattern(node, 1, TimePattern)
     of = compile_(node.arguments[0])
 
     def time_to_epoch(row: Row, context: Context) -> Value:
