@@ -7,15 +7,20 @@ import base64
 import json
 import time
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 
 from littoral.core.streammanager import component
+from littoral.core.streammanager.log import Found
+from littoral.core.streammanager.streams import MessageStreams
 from littoral.core.upward import Upward
 from littoral.net.listen import listen_http
 from littoral.net.message import Request, Response
-from littoral.protocols.streammanager.definition import MiB
+from littoral.protocols.streammanager.definition import MiB, Persistence, ReadOptions, definition_of
+from littoral.protocols.streammanager.wire import Refused, Status
+from littoral.store.embedded import EmbeddedStore
 from littoral.tour.link import Link as Cable
 from tests.core.world import CorePlace, RegionPlace, until
 
@@ -209,6 +214,37 @@ async def test_a_reader_waits_for_what_comes(core: CorePlace, persistence: str) 
     waiting = asyncio.ensure_future(ask(core, lambda client: client.read_messages("a", options)))
     await ask(core, lambda client: [client.append_message("a", each) for each in (b"x", b"y")])
     assert [each.payload for each in await waiting] == [b"x", b"y"]
+
+
+@pytest.mark.parametrize("persistence", Persistence)
+async def test_a_read_that_waits_takes_what_came_while_it_looked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, persistence: Persistence
+) -> None:
+    """It was refused as too large when the last message came between its two questions to the log."""
+    monkeypatch.setattr("littoral.core.streammanager.streams.LARGEST_ANSWER", 1000)
+    store = await EmbeddedStore.open(tmp_path)
+    streams = MessageStreams(store.records("core"), store.streams)
+    await streams.create(definition_of({"name": "a", "persistence": int(persistence), "strategyOnFull": 0}))
+    for number in range(2):
+        await streams.append("a", bytes([number]) * 300)
+    stream = streams.named("a")
+    read = stream.log.read
+
+    async def read_before_the_last_comes(start: int, count: int, most: int) -> Found:
+        found = await read(start, count, most)
+        if stream.newest == 1:
+            await streams.append("a", b"last")
+        return found
+
+    monkeypatch.setattr(stream.log, "read", read_before_the_last_comes)
+    found = await streams.read("a", ReadOptions(start=0, least=3, most=3, timeout=30))
+    assert [each.payload for each in found] == [b"\0" * 300, b"\1" * 300, b"last"]
+    await streams.append("a", b"large" * 100)
+    for least in (4, 5):  # the fourth does not fit in, so no fifth needs to come
+        with pytest.raises(Refused) as refused:
+            await streams.read("a", ReadOptions(start=0, least=least, most=5, timeout=30))
+        assert refused.value.status is Status.RESPONSE_PAYLOAD_TOO_LARGE
+    await store.close()
 
 
 @pytest.mark.parametrize("persistence", ["File", "Memory"])

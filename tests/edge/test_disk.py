@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -179,6 +179,61 @@ async def test_memory_holds_no_file_that_the_disk_let_go(tmp_path: Path) -> None
             while sum(file.stat().st_size for file in made.disk.files.iterdir()) > 12 * MIB:
                 await asyncio.sleep(0.01)
         assert sum(made.get(key(f"/{number}")) is not None for number in range(12)) == len(made.disk) == 5
+
+
+def meanwhile(made: Cache, monkeypatch: pytest.MonkeyPatch, happens: Callable[[], Awaitable[None]]) -> None:
+    """``happens`` once, between the reading of a row and what is made of it."""
+    loop, read, due = asyncio.get_running_loop(), made.disk._row, [happens]
+
+    def row(at: bytes) -> Any:
+        found = read(at)
+        while due:
+            asyncio.run_coroutine_threadsafe(due.pop()(), loop).result()
+        return found
+
+    monkeypatch.setattr(made.disk, "_row", row)
+
+
+async def test_of_a_row_that_was_found_bad_the_successor_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its file is gone because another took its place."""
+    async with cache(tmp_path) as made:
+        made.put(key("/a"), entry(made, "/a", b"x" * (2 * MIB)), NONE, 0)
+    async with cache(tmp_path) as made:
+
+        async def replaced() -> None:
+            made.put(key("/a"), entry(made, "/a", b"y" * (2 * MIB)), NONE, 0)
+            await made.disk.settled()
+
+        meanwhile(made, monkeypatch, replaced)
+        await made.find(key("/a"), NONE)
+    async with cache(tmp_path) as again:
+        assert content((await again.find(key("/a"), NONE))[1]) == b"y" * (2 * MIB)
+        made_bad = again.disk.files.iterdir()
+        again.drop(key("/a"))
+        next(made_bad).write_bytes(b"short")
+        assert await again.disk.load(key("/a")) is None
+        await again.disk.settled()
+        assert len(again.disk) == 0
+
+
+async def test_of_an_object_that_was_invalidated_the_successor_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where memory has let it go by then."""
+    async with cache(tmp_path) as made:
+        made.put(key("/a"), entry(made, "/a", b"old"), NONE, 0)
+        await made.disk.settled()
+        made.drop(key("/a"))
+
+        async def invalidated() -> None:
+            await made.invalidate("E1", ["/a"])
+            made.put(key("/a"), entry(made, "/a", b"new"), NONE, 0)
+            await made.disk.settled()
+            made.drop(key("/a"))
+
+        meanwhile(made, monkeypatch, invalidated)
+        assert (await made.find(key("/a"), NONE))[1] is None
+        assert content((await made.find(key("/a"), NONE))[1]) == b"new"
 
 
 @pytest.mark.parametrize("damage", ["garbage", "version", "gone"])

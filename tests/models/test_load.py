@@ -97,6 +97,17 @@ def test_what_is_no_number_is_seen_wherever_it_is(dtype: Any, count: int) -> Non
     assert check.take(np.zeros((0, count), dtype)).shape == (0, count)
 
 
+def test_what_is_looked_at_by_its_sum_makes_numpy_say_nothing() -> None:
+    """So many numbers make no even lines."""
+    check = _Check(Tensor("x", "FP32", ("N",)), 2_000_000)
+    values = np.full(1_000_003, 3e38, np.float32)
+    with np.errstate(all="raise"):
+        assert check.take(values) is values
+        values[:2] = np.inf, -np.inf
+        with pytest.raises(BadInput, match="NaN or an infinity"):
+            check.take(values)
+
+
 def test_names_are_looked_at(linear: Model) -> None:
     with pytest.raises(BadInput, match="missing"):
         linear(y=[[1, 2, 3, 4]])

@@ -105,7 +105,7 @@ class Cache:
         if isinstance(found, Entry):
             found.place = place
             if self._reached(found):
-                self.disk.remove(place)
+                self.disk.remove_until(place, found.since)
                 return None
             self._admit(place, found)
         return found

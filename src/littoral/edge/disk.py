@@ -148,6 +148,11 @@ class Disk:
         at = digest(key)
         self._submit(lambda rows: rows.delete(at), of=at)
 
+    def remove_until(self, key: Key, generation: int) -> None:
+        """What was found there of that generation, and nothing that was stored since an invalidation after it."""
+        at = digest(key)
+        self._submit(lambda rows: rows.delete_until(at, generation), of=at)
+
     def remove_path(self, distribution: str, path: str) -> None:
         self._submit(lambda rows: rows.delete_path(distribution, path))
 
@@ -193,7 +198,7 @@ class Disk:
             entry = read(row.path, row.head, body, row.size, row.generation)
         except (ValueError, KeyError, TypeError, OSError) as problem:
             log.warning("an object of the cache cannot be read: %s", problem)
-            self.remove(key)
+            self._submit(lambda rows: rows.delete_row(row), of=at)  # a newer one may lie there by now
             return None
         self._used.append(at)
         if len(self._used) >= USED:

@@ -134,6 +134,15 @@ class Rows:
     def delete(self, key: Digest) -> None:
         self._delete("key = ?", key)
 
+    def delete_row(self, row: Row) -> None:
+        """That very row, and none that has taken its place since it was read."""
+        where = "key = ? AND generation = ? AND head = ? AND file IS ?"
+        self._delete(where, row.key, row.generation, row.head, row.file)
+
+    def delete_until(self, key: Digest, generation: int) -> None:
+        """What lies there, where it is of that generation or an earlier one."""
+        self._delete("key = ? AND generation <= ?", key, generation)
+
     def delete_path(self, distribution: str, path: str) -> None:
         self._delete("distribution = ? AND path = ?", distribution, path)
 

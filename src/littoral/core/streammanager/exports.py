@@ -154,7 +154,7 @@ class Exports:
         now = asyncio.get_running_loop().time()
         progress = stream.progress[export.identifier]
         try:
-            batch = await stream.log.read(progress.next, export.batch, BATCH)
+            batch = (await stream.log.read(progress.next, export.batch, BATCH)).messages
             if not batch:  # deleted, or too old: nothing is left to be sent
                 progress.next = stream.newest + 1
                 return

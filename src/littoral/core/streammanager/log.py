@@ -27,6 +27,12 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    messages: Sequence[Kept]
+    cut: bool  # the next one was there, and too large to go with them
+
+
+@dataclass(frozen=True, slots=True)
 class Extent:
     oldest: int  # sequence; ``newest + 1`` where there is none
     newest: int  # -1 before the first
@@ -37,7 +43,7 @@ class Log(Protocol):
     async def append(self, payload: bytes) -> int:
         """Its sequence number. Raises Refused where there is no room, StoreError."""
 
-    async def read(self, start: int, count: int, most: int) -> Sequence[Kept]:
+    async def read(self, start: int, count: int, most: int) -> Found:
         """From ``start`` (or the oldest) on, at most ``count`` of ``most`` bytes together, but one if there is one.
         Raises StoreError."""
 
@@ -75,7 +81,7 @@ class Durable:
             raise full(self._definition, len(payload)) from problem
         return sequence - 1
 
-    async def read(self, start: int, count: int, most: int) -> Sequence[Kept]:
+    async def read(self, start: int, count: int, most: int) -> Found:
         found: list[Kept] = []
         size, page = 0, PAGE
         while len(found) < count:
@@ -84,13 +90,13 @@ class Durable:
             for message in read:
                 size += len(message.data)
                 if found and size > most:
-                    return found
+                    return Found(found, cut=True)
                 found.append(Kept(message.sequence - 1, message.data, message.published_at))
             if len(read) < wanted:
                 break
             start = read[-1].sequence
             page = max(1, min(len(found), most * len(found) // max(size, 1)))  # as many as would fit in again
-        return found
+        return Found(found, cut=False)
 
     async def extent(self) -> Extent:
         found = await self._streams.extent(self._name)
@@ -140,17 +146,19 @@ class Remembered:
     def _drop(self) -> None:
         self._size -= len(self._kept.popleft().payload)
 
-    async def read(self, start: int, count: int, most: int) -> Sequence[Kept]:
+    async def read(self, start: int, count: int, most: int) -> Found:
         found: list[Kept] = []
         size = 0
         first = self._newest + 1 - len(self._kept)
         for position in range(max(start - first, 0), len(self._kept)):
             kept = self._kept[position]
             size += len(kept.payload)
-            if len(found) == count or (found and size > most):
+            if len(found) == count:
                 break
+            if found and size > most:
+                return Found(found, cut=True)
             found.append(kept)
-        return found
+        return Found(found, cut=False)
 
     async def extent(self) -> Extent:
         return Extent(self._newest + 1 - len(self._kept), self._newest, self._size)

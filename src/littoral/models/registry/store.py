@@ -110,11 +110,6 @@ class Registry:
             await self._groups_kept.delete(name)
             del self._groups[name], self._versions[name]
 
-    async def tag(self, name: str, tags: Mapping[str, str]) -> None:
-        """These in the place of what it had. Raises NoSuch."""
-        async with self._lock:
-            await self._save_group(replace(self.group(name), tags=dict(tags)))
-
     def group(self, name: str) -> Group:
         """Raises NoSuch."""
         try:

@@ -175,7 +175,9 @@ class _Check:
     def _add_up(self, array: Array) -> None:
         """A NaN or an infinity shows in the sum; so may large numbers, which are looked at one by one. Raises
         BadInput."""
-        if not isfinite(np.add.reduce(array, None)) and not np.isfinite(array).all():
+        with np.errstate(all="ignore"):  # what the sum warns of is asked next
+            total = np.add.reduce(array, None)
+        if not isfinite(total) and not np.isfinite(array).all():
             raise self._not_finite()
 
     def _not_finite(self) -> BadInput:
