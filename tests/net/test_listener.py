@@ -472,6 +472,26 @@ async def test_close_ends_idle_connections_lets_running_ones_finish_and_cuts_the
         assert await stuck.ended()
 
 
+async def test_who_asks_again_just_as_it_closes_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("littoral.net.crowd.MOMENT", 30.0)
+    listener = await listen_http(lambda _: Response(200, body=b"done"))
+    async with wire(listener.port) as old, wire(listener.port) as asking, wire(listener.port) as new:
+        old.send(get("/"))
+        await old.reply()
+        (known,) = [each for each in listener.service._connections if each.idle_since is not None and each._served]
+        known._since -= 10.0
+        asking.send(get("/"))
+        await asking.reply()
+        closing = asyncio.ensure_future(listener.close(grace=30))
+        assert await old.ended()
+        for each in (asking, new):
+            each.send(get("/"))
+            reply = await each.reply()
+            assert (reply.body, reply.headers["connection"]) == (b"done", "close")
+            assert await each.ended()
+        await closing
+
+
 async def test_a_taken_port_is_said_plainly() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

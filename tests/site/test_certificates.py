@@ -137,6 +137,21 @@ def test_in_the_region(start: Start, tmp_path: Path, front: str) -> None:
     cloudfront.update_distribution(Id=made["Id"], DistributionConfig=changed, IfMatch=told["ETag"])
 
 
+@pytest.mark.parametrize("front", ["off", "auto"])
+def test_a_disabled_distribution_is_shown_as_cloudfronts_and_answered_403(
+    start: Start, tmp_path: Path, front: str
+) -> None:
+    place = start("place", "--edge-front", front)
+    disabled = config("", Enabled=False, ViewerCertificate={"CloudFrontDefaultCertificate": True})
+    made = stocked(place).create_distribution(DistributionConfig=disabled)["Distribution"]
+    ca = (tmp_path / "place" / "ca.pem").read_bytes()
+    for name in (made["DomainName"], "d111111abcdef8.cloudfront.net"):
+        with viewer(place, name, ca) as visitor:
+            assert "*.cloudfront.net" in names_in(visitor.certificate)
+            status, page = visitor.get("/a.txt")
+            assert status == 403 and b"could not be satisfied" in page
+
+
 def test_what_cloudfront_does_not_take(start: Start) -> None:
     place = start("place")
     acm, cloudfront = place.client("acm"), stocked(place)

@@ -272,6 +272,26 @@ async def test_a_further_distribution_ends_nobody_s_connection(place: Fronted) -
     writer.close()
 
 
+async def test_who_asks_again_just_as_it_stops_is_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("littoral.site.front.document.MOMENT", 1.5)
+    async with fronted(tmp_path) as place:
+        await place.serve(place.edge.config())
+        trust = ssl.create_default_context(cafile=str(place.ca))
+        reader, writer = await asyncio.open_connection("127.0.0.1", place.port, ssl=trust, server_hostname=HOST)
+
+        async def ask() -> str:
+            writer.write(f"HEAD / HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+            return (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+
+        assert "connection: close" not in await ask()
+        closing = asyncio.ensure_future(place.front.close(2.0))
+        while "connection: close" not in await ask():
+            await asyncio.sleep(0.01)
+        assert await reader.read() == b""  # and no reset
+        writer.close()
+        await closing
+
+
 async def test_a_front_that_ends_by_itself_is_started_again(place: Fronted) -> None:
     pid = place.front.pid
     assert pid is not None

@@ -24,6 +24,8 @@ REFUSED = (
     64  # or connections that it has ended: what they are told is sent in the same turn, and costs more than the sweep
 )
 COUNT = 16  # connections that it looks at between two counts of those
+MOMENT = 0.25  # seconds at a close for who asks again just now
+RECENT = 2.0  # seconds since it was answered last, of such a one (one of them is the clock's step)
 SHED = 100  # a hundredth of the connections is closed at once when there are too many
 
 
@@ -84,6 +86,8 @@ class Crowd:
     async def close(self, grace: float = 5.0) -> None:
         """Let what is being answered end for up to ``grace`` seconds, then cut."""
         self.closing = True
+        if grace > 0:
+            await self._answer_once_more(min(grace, MOMENT))
         for connection in list(self._connections):
             connection.shut_down()
         await asyncio.sleep(0)  # idle connections go in this turn
@@ -99,6 +103,21 @@ class Crowd:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    async def _answer_once_more(self, moment: float) -> None:
+        """Who was answered just now may be asking again, and would find the connection reset. It has a moment; what is
+        answered in it is the connection's last (what nginx has as ``keepalive_min_timeout``). Others go at once."""
+        recently, waited_for = self.loop.time() - RECENT, False
+        for connection in list(self._connections):
+            since = connection.idle_since
+            if since is not None and since > recently:
+                waited_for = True
+            else:
+                connection.shut_down()
+        if waited_for:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(moment):
+                    await self._empty.wait()
 
     # the connections' side
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
+from typing import Final
 
 from littoral.edge.ddos.watch import Watch
 from littoral.edge.entrance import Entrance
@@ -18,6 +19,8 @@ from littoral.site.foundation import Foundation
 from littoral.site.front import find_caddy, listen_front
 from littoral.site.place import Listening
 from littoral.site.readings import crossing_readings, listener_readings, shield_readings
+
+CLOUDFRONT: Final = "*.cloudfront.net"  # shown for distributions that are disabled or not there, as by AWS
 
 
 async def listen_edge(base: Foundation, pipeline: Pipeline, watch: Watch, viewers: ViewerCertificates) -> None:
@@ -35,7 +38,8 @@ async def listen_edge(base: Foundation, pipeline: Pipeline, watch: Watch, viewer
         base.metrics.add(lambda: listener_readings("edge", listener.service))
         base.place.listening("edge", "http", settings.host, listener)
     if settings.edge_tls_port is not None:
-        certificates = Certificates(base.authority, base.names(), settings.edge_certificates, _named(pipeline, viewers))
+        names = [*base.names(), CLOUDFRONT]
+        certificates = Certificates(base.authority, names, settings.edge_certificates, _named(pipeline, viewers))
         secure = await _listen_tls(base, pipeline, guard, certificates)
         pipeline.secured(secure.port)
         base.place.listening("edge-tls", "https", settings.host, secure)

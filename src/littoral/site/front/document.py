@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from littoral.edge.plan.clients import ClientCertificates
 from littoral.edge.upstream import ORIGIN, ORIGIN_NAME
+from littoral.net.crowd import MOMENT
 from littoral.site.front.door import CERTIFICATE, REPEATED, VIEWER
 
 Document = dict[str, Any]
@@ -78,6 +79,7 @@ def document(
             "tls": _certificates(keyring, acme, sockets.port),
             "http": {
                 "grace_period": f"{max(grace, 0.1):g}s",
+                "shutdown_delay": f"{min(grace, MOMENT):g}s",  # not at a reload
                 "servers": {
                     "edge": _server(folder, sockets, sites),
                     "origins": _origins(folder),
@@ -106,7 +108,7 @@ def _certificates(keyring: str, acme: Acme | None, port: int) -> Document:
 
 
 def _server(folder: Path, sockets: Sockets, sites: Sequence[Site]) -> Document:
-    routes: list[Document] = [_no_announcement(sites), {"handle": [*_own_via(), _to_core(folder)]}]
+    routes: list[Document] = [_no_announcement(sites), _last_answers(), {"handle": [*_own_via(), _to_core(folder)]}]
     return {
         "listen": [f"fd/{sockets.viewers}", f"fdgram/{sockets.udp}"],
         "listener_wrappers": [{"wrapper": "proxy_protocol"}, {"wrapper": "tls"}],
@@ -128,6 +130,12 @@ def _no_announcement(sites: Sequence[Site]) -> Document:
     having = sorted({name for site in sites if "3" in site.http for name in site.names})
     hide = {"handle": [{"handler": "headers", "response": {"deferred": True, "delete": ["Alt-Svc"]}}]}
     return {"match": [{"not": [{"host": having}]}], **hide} if having else hide
+
+
+def _last_answers() -> Document:
+    """In the moment before it stops: who asks again just now is answered, and its connection ends in order."""
+    close = {"handler": "headers", "response": {"set": {"Connection": ["close"]}}}
+    return {"match": [{"vars": {"{http.shutting_down}": ["true"]}}], "handle": [close]}
 
 
 def _policies(sites: Sequence[Site]) -> list[Document]:
