@@ -28,7 +28,6 @@ from littoral.net.pki import InvalidRequest, verify_signature
 from littoral.store.sealed import KEY_BYTES, CannotOpen, Seal
 
 JobType = Literal["IMPORT", "EXPORT", "LOCAL_USE"]
-JOB_TYPES: Final[tuple[JobType, ...]] = ("IMPORT", "EXPORT", "LOCAL_USE")
 VERSION: Final = 1
 COST: Final = 2**15  # scrypt's N with r = 8: 32 MiB
 MOST_COST: Final = 2**18

@@ -59,7 +59,6 @@ class Entry:
     etag: str | None = None  # the origin's, as it is asked with
     last_modified: str | None = None
     generated: bool = False
-    revalidating: bool = False
     head: bytes = b""  # of a hit, written once (``answer.hit``)
     aged_head: bytes = b""  # the same with Age
     aged: int = -1  # that Age

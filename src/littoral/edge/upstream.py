@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, urlsplit
 
 from littoral.aws.sign import sign
 from littoral.edge.plan import Behaviour, Origin, accepted_encoding, cookie_text, query_text
@@ -254,8 +254,3 @@ def forwarded_query(behaviour: Behaviour, query: str) -> str:
 def escaped(path: str) -> str:
     """A path that may go on a request line: what a function wrote unescaped is escaped, what is escaped stays."""
     return quote(path, safe="/%:@!$&'()*+,;=~-._") if not path.isascii() or " " in path else path
-
-
-def invalidation_path(uri: str) -> str:
-    """The path in the spelling that invalidations are compared in."""
-    return quote(unquote(uri), safe="/:@!$&'()*+,;=~-._")

@@ -180,7 +180,6 @@ class Decoder:
     __slots__ = (
         "_buffer",
         "_final",
-        "_frame_opcode",
         "_key",
         "_left",
         "_message",
@@ -198,7 +197,6 @@ class Decoder:
         self._offset = 0
         self._key = b""
         self._final = True
-        self._frame_opcode = 0
         self._message: int | None = None  # opcode of the message whose fragments are coming
         self._total = 0
 

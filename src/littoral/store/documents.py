@@ -23,11 +23,6 @@ class Documents:
         record = await self._records.get(self._prefix + key)
         return None if record is None else _loads(record.value)
 
-    async def get_with_revision(self, key: str) -> tuple[Document | None, int]:
-        """The document and its revision; (None, 0) where there is none."""
-        record = await self._records.get(self._prefix + key)
-        return (None, 0) if record is None else (_loads(record.value), record.revision)
-
     async def put(self, key: str, document: Document, *, expect: int | None = None) -> int:
         """Raises Conflict as Records.put does."""
         value = _encode(document).encode()

@@ -51,7 +51,6 @@ class Client:
     port: int = 0
     level: int = 4  # 4: MQTT 3.1.1, 5: MQTT 5
     will_topic: str | None = None
-    will_retain: bool = False
     clean: bool = True
     keep_alive: int = 0
     listener: str = ""

@@ -37,7 +37,6 @@ class Problem(NamedTuple):
 
 Problems = list[Problem]
 Checker = Callable[[Any], Problems]  # none where all is good
-Inner = tuple[Callable[[Any], str], Checker]
 GOOD: Problems = []
 
 

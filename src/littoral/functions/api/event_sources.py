@@ -18,7 +18,6 @@ from littoral.protocols.eventpattern import PatternError, parse_pattern
 MOST_FILTERS = 5
 LONGEST_PATTERN = 4096
 LISTED = 100
-STARTS = ("TRIM_HORIZON", "LATEST", "AT_TIMESTAMP")
 # member of the API → field, and what it may be
 NUMBERS = {
     "BatchSize": ("batch_size", 1, 10_000),

@@ -36,7 +36,6 @@ PR_SET_DUMPABLE = 4
 PR_SET_SECCOMP = 22
 PR_CAPBSET_DROP = 24
 PR_SET_NO_NEW_PRIVS = 38
-PR_CAP_AMBIENT = 47
 
 SIOCSIFFLAGS = 0x8914
 IFF_UP = 1
@@ -52,7 +51,6 @@ _EVERYWHERE = {"mount_setattr": 442, "landlock_create_ruleset": 444, "landlock_a
 _EVERYWHERE["landlock_restrict_self"] = 446
 
 MACHINE = os.uname().machine
-SUPPORTED = MACHINE in _MACHINES
 AUDIT_ARCH, _NUMBERS = _MACHINES.get(MACHINE, (0, {}))
 _NUMBERS = {**_NUMBERS, **_EVERYWHERE}
 

@@ -3,7 +3,3 @@
 
 class Invalid(ValueError):
     """A ValidationException."""
-
-
-class TooLarge(Invalid):
-    """An item beyond its 400 KB, while it was being updated."""

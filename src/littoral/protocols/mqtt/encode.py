@@ -24,7 +24,6 @@ from littoral.protocols.mqtt.packets import (
 from littoral.protocols.mqtt.properties import Properties, encode_properties
 from littoral.protocols.mqtt.wire import encode_binary, encode_text, encode_variable
 
-PINGREQ = b"\xc0\x00"
 PINGRESP = b"\xd0\x00"
 
 

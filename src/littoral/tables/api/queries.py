@@ -22,7 +22,6 @@ from littoral.tables.reading import Wanted, check_within, page
 from littoral.tables.table import SecondaryIndex, Table
 
 SELECTS = ("ALL_ATTRIBUTES", "ALL_PROJECTED_ATTRIBUTES", "SPECIFIC_ATTRIBUTES", "COUNT")
-MOST_SEGMENTS = 1_000_000
 
 
 class QueryOperations(Operations):

@@ -74,7 +74,6 @@ class Connecting:
             port=int(peer[1]) if len(peer) > 1 else 0,
             level=packet.level,
             will_topic=packet.will.topic if packet.will is not None else None,
-            will_retain=packet.will.retain if packet.will is not None else False,
             clean=packet.clean,
             keep_alive=packet.keep_alive,
             listener=connection.listener,

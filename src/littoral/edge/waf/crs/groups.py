@@ -19,7 +19,6 @@ from littoral.edge.waf.statements import Compiler
 from littoral.edge.waf.verdict import Mark, Verdict
 from littoral.edge.waf.view import View
 
-BLOCKING = 949110  # the rule that compares the score
 LIMIT = "INSPECTION_LIMIT"  # the rule that a request meets which costs more work than one may
 log = logging.getLogger("littoral.edge")
 
