@@ -102,6 +102,7 @@ def test_a_throttled_function_gets_it_later(place: S3Place, s3: Any, bucket: str
             {"QueueConfigurations": [{"QueueArn": "arn:aws:sqs:us-east-1:0:q", "Events": ["s3:ObjectCreated:*"]}]},
             "InvalidArgument",
         ),
+        ({"TopicConfigurations": [{"TopicArn": FUNCTION, "Events": ["s3:ObjectCreated:*"]}]}, "InvalidArgument"),
         ({"LambdaFunctionConfigurations": [wanting("s3:ObjectRestore:*")]}, "NotImplemented"),
         ({"LambdaFunctionConfigurations": [wanting("s3:ObjectCreated:*", function="chart")]}, "InvalidArgument"),
         (
@@ -140,6 +141,84 @@ def test_a_function_that_has_not_permitted_s3_is_refused(
         put(Bucket=bucket, NotificationConfiguration=wanted, SkipDestinationValidation=True)
     finally:
         place.objects.permits = None
+
+
+class Posts:
+    """Queues and topics that keep what they get; the first event for a topic is refused."""
+
+    def __init__(self) -> None:
+        self.got: list[tuple[str, dict[str, Any], str]] = []
+        self.refused = 0
+
+    def refuses(self, arn: str) -> str | None:
+        return "The destination does not exist" if "nowhere" in arn else None
+
+    async def deliver(self, arn: str, event: dict[str, Any], key: str) -> None:
+        if "Records" in event and ":iot:" in arn and not self.refused:
+            self.refused += 1
+            raise ServiceError("InternalError", "not now")
+        self.got.append((arn, event, key))
+
+
+def test_queues_and_topics_are_tried_and_then_told(place: S3Place, s3: Any, bucket: str, refusal: Refusal) -> None:
+    posts = Posts()
+    place.objects.post_to(posts)
+    queue, topic = "arn:aws:sqs:us-east-1:000000000000:q", "arn:aws:iot:us-east-1:000000000000:topic/ward/7"
+    wanted = {
+        "QueueConfigurations": [{"Id": "q", "QueueArn": queue, "Events": ["s3:ObjectCreated:*"]}],
+        "TopicConfigurations": [{"Id": "t", "TopicArn": topic, "Events": ["s3:ObjectRemoved:*"]}],
+    }
+    put = s3.put_bucket_notification_configuration
+    nowhere = {"QueueConfigurations": [{"QueueArn": f"{queue}-nowhere", "Events": ["s3:ObjectCreated:*"]}]}
+    assert refusal(put, Bucket=bucket, NotificationConfiguration=nowhere) == ("InvalidArgument", 400)
+    put(Bucket=bucket, NotificationConfiguration=wanted)
+    kept = s3.get_bucket_notification_configuration(Bucket=bucket)
+    assert {name: kept[name] for name in wanted} == wanted
+    tests = [(arn, event["Event"], event["Bucket"]) for arn, event, _ in posts.got]
+    assert tests == [(queue, "s3:TestEvent", bucket), (topic, "s3:TestEvent", bucket)]
+    posts.got.clear()
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    s3.delete_object(Bucket=bucket, Key="k")
+    deadline = time.monotonic() + 20
+    while len(posts.got) < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    told = {(arn, event["Records"][0]["eventName"], key) for arn, event, key in posts.got}
+    assert told == {(queue, "ObjectCreated:Put", "k"), (topic, "ObjectRemoved:Delete", "k")}
+    assert posts.refused == 1
+
+
+def test_changes_of_tags_and_lists_are_told(place: S3Place, s3: Any, bucket: str) -> None:
+    heard: list[dict[str, Any]] = []
+
+    async def bus(event: dict[str, Any]) -> None:
+        heard.append(event)
+
+    place.objects.send_to(bus)
+    s3.put_bucket_ownership_controls(
+        Bucket=bucket, OwnershipControls={"Rules": [{"ObjectOwnership": "BucketOwnerPreferred"}]}
+    )
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    s3.put_bucket_notification_configuration(
+        Bucket=bucket,
+        NotificationConfiguration={
+            "EventBridgeConfiguration": {},
+            "LambdaFunctionConfigurations": [wanting("s3:ObjectTagging:*", "s3:ObjectAcl:Put")],
+        },
+    )
+    s3.put_object_tagging(Bucket=bucket, Key="k", Tagging={"TagSet": [{"Key": "a", "Value": "b"}]})
+    s3.delete_object_tagging(Bucket=bucket, Key="k")
+    s3.put_object_acl(Bucket=bucket, Key="k", ACL="bucket-owner-read")
+    records = received(place, bucket, 3)
+    names = {"ObjectTagging:Put", "ObjectTagging:Delete", "ObjectAcl:Put"}
+    assert {record["eventName"] for record in records} == names
+    assert {record["eventVersion"] for record in records} == {"2.3"}
+    assert all(set(record["s3"]["object"]) == {"key", "eTag"} for record in records)
+    deadline = time.monotonic() + 20
+    while len(heard) < 3 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    kinds = {event["detail-type"] for event in heard}
+    assert kinds == {"Object Tags Added", "Object Tags Deleted", "Object ACL Updated"}
+    assert all("reason" not in each["detail"] and set(each["detail"]["object"]) == {"key", "etag"} for each in heard)
 
 
 async def test_what_waits_survives_a_restart_and_is_given_up_in_the_end(tmp_path: Path) -> None:

@@ -194,14 +194,7 @@ def test_the_cli_makes_moves_presigns_and_serves_a_website(place: S3Place, bucke
     assert mine not in {each["Name"] for each in place.client().list_buckets()["Buckets"]}
 
 
-QUEUE = {"Id": "q", "QueueArn": "arn:aws:sqs:us-east-1:000000000000:q", "Events": ["s3:ObjectCreated:*"]}
-TOPIC = {"Id": "t", "TopicArn": "arn:aws:sns:us-east-1:000000000000:t", "Events": ["s3:ObjectCreated:*"]}
-
-
 def test_what_is_not_here_is_refused_and_what_changes_nothing_is_taken(s3: Any, bucket: str, refusal: Any) -> None:
-    for configuration in ({"QueueConfigurations": [QUEUE]}, {"TopicConfigurations": [TOPIC]}):
-        arguments = {"Bucket": bucket, "NotificationConfiguration": configuration}
-        assert refusal(s3.put_bucket_notification_configuration, **arguments) == ("InvalidArgument", 400)
     s3.put_object(Bucket=bucket, Key="k", Body=b"1", RequestPayer="requester")
     assert s3.get_object(Bucket=bucket, Key="k", RequestPayer="requester")["Body"].read() == b"1"
     selecting = {

@@ -225,6 +225,7 @@ def test_terraform_makes_and_destroys_a_distribution_with_certificates(place: Ru
 def test_terraform_makes_changes_and_destroys_the_rest_of_s3(place: Running, tmp_path: Path) -> None:
     terraform = Terraform(place, tmp_path)
     (tmp_path / "more.tf").write_text((HERE / "more" / "more.tf").read_text())
+    place.client("kinesis").create_stream(StreamName="tf-files", ShardCount=1)  # its queue
     terraform("init")
     terraform("apply", "-auto-approve")
     terraform("plan", "-detailed-exitcode")

@@ -19,32 +19,42 @@ REASONS = {
     "LifecycleExpiration:Delete": "Lifecycle Expiration",
     "LifecycleExpiration:DeleteMarkerCreated": "Lifecycle Expiration",
 }
+NAMES = {
+    "ObjectCreated": "Object Created",
+    "ObjectTagging:Put": "Object Tags Added",
+    "ObjectTagging:Delete": "Object Tags Deleted",
+    "ObjectAcl:Put": "Object ACL Updated",
+}
 
 
 def bus_event(origin: Origin, happened: Happened) -> dict[str, Any]:
     """What the bus makes an event of. Sent twice it has the same id."""
-    created = happened.event.startswith("ObjectCreated")
+    family = happened.event.partition(":")[0]
     thing: dict[str, Any] = {"key": happened.key}
     if happened.content is not None:
-        thing |= {"size": happened.content.size, "etag": happened.content.etag}
+        thing["etag"] = happened.content.etag
+        if not happened.of_what_is_there:
+            thing["size"] = happened.content.size
     if happened.version is not None:
         thing["version-id"] = happened.version
     sequencer = f"{happened.sequencer:018X}"
     detail: dict[str, Any] = {
         "version": "0",
         "bucket": {"name": happened.bucket},
-        "object": thing | {"sequencer": sequencer},
+        "object": thing,
         "request-id": origin.request_id,
         "requester": origin.principal,
         "source-ip-address": origin.source_ip,
-        "reason": REASONS[happened.event],
     }
-    if not created:
+    if not happened.of_what_is_there:
+        thing["sequencer"] = sequencer
+        detail["reason"] = REASONS[happened.event]
+    if family in ("ObjectRemoved", "LifecycleExpiration"):
         marker = happened.event.endswith("DeleteMarkerCreated")
         detail["deletion-type"] = "Delete Marker Created" if marker else "Permanently Deleted"
     return {
         "id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"s3://{happened.bucket}/{sequencer}")),
-        "detail-type": "Object Created" if created else "Object Deleted",
+        "detail-type": NAMES.get(happened.event) or NAMES.get(family, "Object Deleted"),
         "time": origin.now,
         "resources": [f"arn:aws:s3:::{happened.bucket}"],
         "detail": detail,

@@ -1,7 +1,7 @@
-"""Event notifications: a bucket's configuration checked and matched, and the record that a function gets. Pure.
+"""Event notifications: a bucket's configuration checked and matched, and the record that a destination gets. Pure.
 
-The record follows "Event message structure" of the S3 user guide, version 2.1. Only functions are destinations here.
-No ``s3:TestEvent`` is sent: S3 sends that to topics and queues, while it checks a function's permissions instead.
+The record follows "Event message structure" of the S3 user guide. Destinations are functions, queues and topics. Queues
+and topics get an ``s3:TestEvent`` when they are configured; a function's permissions are checked instead.
 """
 
 from __future__ import annotations
@@ -23,17 +23,24 @@ HAPPENS = (
     *("ObjectCreated:Put", "ObjectCreated:Post", "ObjectCreated:Copy", "ObjectCreated:CompleteMultipartUpload"),
     *("ObjectRemoved:Delete", "ObjectRemoved:DeleteMarkerCreated"),
     *("LifecycleExpiration:Delete", "LifecycleExpiration:DeleteMarkerCreated"),
+    *("ObjectTagging:Put", "ObjectTagging:Delete", "ObjectAcl:Put"),
 )
-_EVENTS = {f"s3:{name}" for name in (*HAPPENS, "ObjectCreated:*", "ObjectRemoved:*", "LifecycleExpiration:*")}
-_FUNCTION = re.compile(r"arn:aws[a-z-]*:lambda:[a-z0-9-]+:\d{12}:function:[A-Za-z0-9_-]{1,64}(:[A-Za-z0-9$_-]{1,128})?")
+_FAMILIES = ("ObjectCreated:*", "ObjectRemoved:*", "LifecycleExpiration:*", "ObjectTagging:*")
+_EVENTS = {f"s3:{name}" for name in (*HAPPENS, *_FAMILIES)}
+_FUNCTION = r"arn:aws[a-z-]*:lambda:[a-z0-9-]+:\d{12}:function:[A-Za-z0-9_-]{1,64}(:[A-Za-z0-9$_-]{1,128})?"
+_QUEUE = r"arn:aws[a-z-]*:(sqs:[a-z0-9-]+:\d{12}:|kinesis:[a-z0-9-]+:\d{12}:stream/)[A-Za-z0-9_-]{1,80}"
+_TOPIC = r"arn:aws[a-z-]*:(sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,256}|iot:[a-z0-9-]+:\d{12}:topic/.{1,256})"
+FUNCTION, QUEUE, TOPIC = "LambdaFunction", "Queue", "Topic"
+DESTINATIONS = {FUNCTION: re.compile(_FUNCTION), QUEUE: re.compile(_QUEUE), TOPIC: re.compile(_TOPIC)}
 
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """One LambdaFunctionConfiguration."""
+    """One LambdaFunctionConfiguration, QueueConfiguration or TopicConfiguration, as ``kind`` says."""
 
     id: str
-    function: str
+    kind: str
+    target: str  # an ARN
     events: tuple[str, ...]  # "s3:ObjectCreated:*"
     prefix: str = ""
     suffix: str = ""
@@ -48,7 +55,7 @@ class Trigger:
     def shown(self) -> dict[str, Any]:
         shown: dict[str, Any] = {
             "Id": self.id,
-            "LambdaFunctionArn": self.function,
+            f"{self.kind}Arn": self.target,
             "Events": list(self.events),
         }
         rules = [{"Name": n, "Value": v} for n, v in (("Prefix", self.prefix), ("Suffix", self.suffix)) if v]
@@ -80,6 +87,11 @@ class Happened:
     version: str | None = None
     content: Content | None = None
 
+    @property
+    def of_what_is_there(self) -> bool:
+        """Tags or a list of an object were changed, not the object."""
+        return self.event.startswith(("ObjectTagging", "ObjectAcl"))
+
 
 @dataclass(frozen=True, slots=True)
 class Notifications:
@@ -96,12 +108,9 @@ class Notifications:
 
 def notifications_of(configuration: dict[str, Any]) -> Notifications:
     """Raises InvalidArgument, NotImplemented."""
-    for member, named in (("TopicConfigurations", "TopicArn"), ("QueueConfigurations", "QueueArn")):
-        for each in configuration.get(member) or []:
-            message = "Unable to validate the following destination configurations"
-            because = "The destination queue or topic does not exist: there are none here"
-            raise error("InvalidArgument", message, ArgumentName=each.get(named) or member, ArgumentValue=because)
-    made = tuple(_trigger(each) for each in configuration.get("LambdaFunctionConfigurations") or [])
+    made = tuple(
+        _trigger(each, kind) for kind in DESTINATIONS for each in configuration.get(f"{kind}Configurations") or []
+    )
     if len({each.id for each in made}) != len(made):
         raise error("InvalidArgument", "Same ID used for multiple configurations. IDs must be unique")
     _check_overlaps(made)
@@ -113,24 +122,44 @@ def loaded(text: str) -> Notifications:
     raw = json.loads(text)
     if isinstance(raw, list):  # as it was kept before there was a bus
         raw = {"triggers": raw, "bus": False}
-    return Notifications(tuple(_trigger(each) for each in raw["triggers"]), raw["bus"])
+    return Notifications(tuple(_trigger(each, _kind(each)) for each in raw["triggers"]), raw["bus"])
+
+
+def shown(kept: Notifications) -> dict[str, Any]:
+    """As GetBucketNotificationConfiguration tells it."""
+    told: dict[str, Any] = {"EventBridgeConfiguration": {}} if kept.bus else {}
+    for trigger in kept.triggers:
+        told.setdefault(f"{trigger.kind}Configurations", []).append(trigger.shown())
+    return told
+
+
+def check_event(bucket: str, request_id: str, now: float) -> dict[str, Any]:
+    """What S3 sends to a queue or topic that is configured, to see that it can."""
+    return {
+        "Service": "Amazon S3",
+        "Event": "s3:TestEvent",
+        "Time": _moment(now),
+        "Bucket": bucket,
+        "RequestId": request_id,
+        "HostId": request_id,
+    }
 
 
 def record(trigger: Trigger, origin: Origin, happened: Happened, *, region: str, account: str) -> dict[str, Any]:
     """The whole event: ``{"Records": [one]}``."""
-    at = datetime.fromtimestamp(origin.now, UTC)
     content, bucket = happened.content, happened.bucket
     thing: dict[str, Any] = {"key": quote_plus(happened.key, safe="/*")}
     if content is not None:
-        thing |= {"size": content.size, "eTag": content.etag}
+        thing |= {"eTag": content.etag} if happened.of_what_is_there else {"size": content.size, "eTag": content.etag}
     if happened.version is not None:
         thing["versionId"] = happened.version
-    thing["sequencer"] = f"{happened.sequencer:018X}"
+    if not happened.of_what_is_there:
+        thing["sequencer"] = f"{happened.sequencer:018X}"
     entry = {
-        "eventVersion": "2.1",
+        "eventVersion": "2.1" if happened.event.startswith(("ObjectCreated", "ObjectRemoved")) else "2.3",
         "eventSource": "aws:s3",
         "awsRegion": region,
-        "eventTime": at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z",
+        "eventTime": _moment(origin.now),
         "eventName": happened.event,
         "userIdentity": {"principalId": f"AWS:{origin.principal}"},
         "requestParameters": {"sourceIPAddress": origin.source_ip},
@@ -149,10 +178,19 @@ def record(trigger: Trigger, origin: Origin, happened: Happened, *, region: str,
     return {"Records": [entry]}
 
 
-def _trigger(given: dict[str, Any]) -> Trigger:
-    function = given.get("LambdaFunctionArn") or ""
-    if not _FUNCTION.fullmatch(function):
-        raise invalid_argument("The ARN could not be parsed", "CloudFunction", function)
+def _moment(now: float) -> str:
+    at = datetime.fromtimestamp(now, UTC)
+    return at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"
+
+
+def _kind(given: dict[str, Any]) -> str:
+    return next(kind for kind in DESTINATIONS if f"{kind}Arn" in given)
+
+
+def _trigger(given: dict[str, Any], kind: str) -> Trigger:
+    target = given.get(f"{kind}Arn") or ""
+    if not DESTINATIONS[kind].fullmatch(target):
+        raise invalid_argument("The ARN could not be parsed", f"{kind}Arn", target)
     events = tuple(given.get("Events") or ())
     for event in events:
         if event not in _EVENTS:
@@ -165,7 +203,8 @@ def _trigger(given: dict[str, Any]) -> Trigger:
         raise invalid_argument("The ID must not be longer than 255 characters", "Id", identity)
     return Trigger(
         identity,
-        function,
+        kind,
+        target,
         events,
         filters.get("prefix", ""),
         filters.get("suffix", ""),

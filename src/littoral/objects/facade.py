@@ -31,7 +31,7 @@ from littoral.objects.events import Origin
 from littoral.objects.facts import Facts
 from littoral.objects.index import Index
 from littoral.objects.listing import list_page
-from littoral.objects.outbox import Outbox
+from littoral.objects.outbox import Outbox, Posts
 from littoral.objects.replication.fetching import Destinations, FarBucket
 from littoral.objects.replication.sending import Replicator
 from littoral.objects.replication.targets import Elsewhere, FarTarget
@@ -135,6 +135,12 @@ class Objects:
     def send_to(self, bus: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
         """Who takes what buckets send to EventBridge (``busevents``); it is durable there when this returns."""
         self._outbox.bus = bus
+
+    def post_to(self, posts: Posts) -> None:
+        """Who takes what buckets send to queues and topics; until there is one it waits, and only the form of an ARN
+        is checked."""
+        self._outbox.posts = self.api.posts = posts
+        self._outbox.wake()
 
     @property
     def permits(self) -> Permits | None:

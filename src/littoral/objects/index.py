@@ -9,7 +9,7 @@ the next start.
 ::
 
     buckets ──< objects ──< pieces >── (blobs)
-       └──────< uploads ──< parts  >── (blobs)          outbox: events that a function has not been given yet
+       └──────< uploads ──< parts  >── (blobs)          outbox: events that their targets have not been given yet
 
 Knows no HTTP and no bytes. Keys sort by UTF-8 bytes, SQLite's BINARY order of text.
 """
@@ -244,27 +244,35 @@ class Index(TierRows, ReplicationRows):
         self._after(bucket, doomed, told)
         return outcomes
 
-    async def set_tags(self, stored: Stored, tags: Tags, now: float) -> None:
+    async def set_tags(self, stored: Stored, tags: Tags, origin: Origin) -> None:
         """Raises NoSuchKey where the object has gone."""
-        await self._change(stored, "tags", dump_tags(tags), tags, now)
+        event = "ObjectTagging:Put" if tags else "ObjectTagging:Delete"
+        await self._change(stored, "tags", dump_tags(tags), tags, origin, event)
 
-    async def set_acl(self, stored: Stored, acl: Acl | None, now: float) -> None:
+    async def set_acl(self, stored: Stored, acl: Acl | None, origin: Origin) -> None:
         """Raises NoSuchKey where the version has gone."""
-        await self._change(stored, "facts", replace(stored.facts, acl=acl).dump(), stored.tags, now)
+        value = replace(stored.facts, acl=acl).dump()
+        await self._change(stored, "facts", value, stored.tags, origin, "ObjectAcl:Put")
 
-    async def _change(self, stored: Stored, column: str, value: str | None, tags: Tags, now: float) -> None:
+    async def _change(
+        self, stored: Stored, column: str, value: str | None, tags: Tags, origin: Origin, event: str
+    ) -> None:
         """That replicas follow; ``tags`` are those that it has from now on. What has been overwritten meanwhile was
         changed just before that, as far as anybody can tell."""
 
-        def work(connection: apsw.Connection) -> None:
+        def work(connection: apsw.Connection) -> bool:
             held = bucket_state(connection, stored.bucket)
             if not _there(connection, stored.id) and rows(connection, FIND, (stored.bucket, stored.key)):
-                return
+                return False
             _update(connection, stored, column, value)
-            queue_change(connection, held.replication, stored, tags, now)
+            queue_change(connection, held.replication, stored, tags, origin.now)
+            if held.notification is None:
+                return False
+            number = next_id(connection)
+            happened = Happened(event, stored.bucket, stored.key, number, stored.version, stored.content)
+            return self._tell(connection, held.notification, origin, happened)
 
-        await self._write(work)
-        self._after(stored.bucket, (), told=False)
+        self._after(stored.bucket, (), told=await self._write(work))
 
     async def set_lock(self, stored: Stored, change: Callable[[Lock], Lock], now: float) -> None:
         """``change`` is asked in the transaction, and may refuse. Raises NoSuchKey where the version has gone."""
@@ -353,7 +361,7 @@ class Index(TierRows, ReplicationRows):
         for trigger in wanted.triggers:
             if trigger.wants(happened.event, happened.key):
                 made = events.record(trigger, origin, happened, region=self._region, account=self._account)
-                self._send(connection, trigger.function, made, origin.now)
+                self._send(connection, trigger.target, made, origin.now)
                 told = True
         return told
 

@@ -1,8 +1,9 @@
-"""The outbox: events that the index has noted, handed to functions' durable queues and to the event bus, at least once.
+"""The outbox: events that the index has noted, handed to functions' durable queues, to queues and topics, and to the
+event bus, at least once.
 
-An event leaves the outbox after the function's queue has it. What a function cannot take (it is missing, throttled,
-or its queue refuses) is tried again, with a wait that doubles from FIRST to LONGEST seconds, and given up with an
-error in the log after PATIENCE seconds. Events of one function are not held up by another's failures.
+An event leaves the outbox after its target has it. What a target cannot take (it is missing, throttled, or its queue
+refuses) is tried again, with a wait that doubles from FIRST to LONGEST seconds, and given up with an error in the log
+after PATIENCE seconds. Events of one target are not held up by another's failures.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ import contextlib
 import json
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol
 
 from littoral.aws.invoke import Invocation, Invoker
 from littoral.aws.service import ServiceError
 from littoral.net.ongoing import Ongoing
 from littoral.objects.busevents import BUS
+from littoral.objects.events import DESTINATIONS, FUNCTION
 from littoral.objects.index import Index
 from littoral.store.contract import StoreError
 
@@ -27,12 +29,25 @@ PATIENCE = 6 * 3600.0  # as long as Lambda's own queue keeps an event
 TOGETHER = 100
 
 
+class Posts(Protocol):
+    """Who takes what queues and topics get."""
+
+    def refuses(self, arn: str) -> str | None:
+        """Why it takes nothing for that ARN, if it does not."""
+        ...
+
+    async def deliver(self, arn: str, event: dict[str, Any], key: str) -> None:
+        """It is durable there on return. Events of one ``key`` stay together. Raises what the target raises."""
+        ...
+
+
 class Outbox(Ongoing):
     """``start`` and ``close`` it; ``wake`` it when there is something new or the invoker has come."""
 
     def __init__(self, index: Index, clock: Callable[[], float]) -> None:
         self.invoker: Invoker | None = None
         self.bus: Callable[[dict[str, Any]], Awaitable[None]] | None = None
+        self.posts: Posts | None = None
         self._index = index
         self._clock = clock
         self._awake = asyncio.Event()
@@ -69,30 +84,30 @@ class Outbox(Ongoing):
         events = self._index.due_events(self._clock(), TOGETHER) if invoker is not None else []
         if invoker is None or not events:
             return False
-        outcomes = await asyncio.gather(
-            *(self._deliver(invoker, function, event) for _, function, event, _, _ in events)
-        )
+        outcomes = await asyncio.gather(*(self._deliver(invoker, target, event) for _, target, event, _, _ in events))
         done: list[int] = []
         later: list[tuple[float, int]] = []
         now = self._clock()
-        for (number, function, _, made, attempts), problem in zip(events, outcomes, strict=True):
+        for (number, target, _, made, attempts), problem in zip(events, outcomes, strict=True):
             if problem is None:
                 done.append(number)
             elif now - made > PATIENCE:
-                log.error("event %d for %s is given up after %d attempts: %s", number, function, attempts + 1, problem)
+                log.error("event %d for %s is given up after %d attempts: %s", number, target, attempts + 1, problem)
                 done.append(number)
             else:
-                log.warning("event %d for %s, attempt %d: %s", number, function, attempts + 1, problem)
+                log.warning("event %d for %s, attempt %d: %s", number, target, attempts + 1, problem)
                 later.append((now + min(LONGEST, FIRST * 2 ** min(attempts, 20)), number))
         await self._index.settle_events(done, later)
         return True
 
-    async def _deliver(self, invoker: Invoker, function: str, event: str) -> Exception | None:
+    async def _deliver(self, invoker: Invoker, target: str, event: str) -> Exception | None:
         try:
-            if function == BUS:
+            if target == BUS:
                 await self._publish(json.loads(event))
+            elif DESTINATIONS[FUNCTION].fullmatch(target):
+                await invoker.invoke_async(Invocation(target, event.encode()))
             else:
-                await invoker.invoke_async(Invocation(function, event.encode()))
+                await self._post(target, json.loads(event))
         except Exception as problem:  # noqa: BLE001 - whatever it is, the event stays and is tried again
             return problem
         return None
@@ -101,3 +116,9 @@ class Outbox(Ongoing):
         if self.bus is None:
             raise ServiceError("ResourceNotFoundException", "there is no event bus yet")
         await self.bus(event)
+
+    async def _post(self, arn: str, event: dict[str, Any]) -> None:
+        if self.posts is None:
+            raise ServiceError("ResourceNotFoundException", "there are no queues and topics yet")
+        (record,) = event["Records"]
+        await self.posts.deliver(arn, event, record["s3"]["object"]["key"])

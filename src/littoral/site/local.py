@@ -10,6 +10,7 @@ from littoral.functions import EventSource, Functions, FunctionSettings
 from littoral.objects import Objects
 from littoral.schedules import Schedules
 from littoral.site.capabilities.functions import ObjectCode, StreamSink, TopicSink
+from littoral.site.capabilities.objects import ObjectPosts
 from littoral.site.capabilities.schedules import ScheduleTargets
 from littoral.site.capabilities.sources import StreamSource, TableSource
 from littoral.site.capabilities.things import JobObjects, RuleLogs, RuleObjects, RuleStreams, RuleTables
@@ -106,7 +107,9 @@ async def open_local(
         ),
     )
     place.part(things.close)
-    functions.add_sink(TopicSink(things, region, account))
+    topics = TopicSink(things, region, account)
+    functions.add_sink(topics)
+    objects.post_to(ObjectPosts(streams, topics, region, account))
     base.metrics.add(lambda: function_readings(functions.stats()))
     base.metrics.add(lambda: version_readings(functions.tallies(), functions.running()))
     base.metrics.add(lambda: things_readings(things))

@@ -6,7 +6,7 @@ from typing import Any
 
 from littoral.aws.service import Call, Output, operation
 from littoral.objects.access import acl as lists
-from littoral.objects.api.parts import Operations
+from littoral.objects.api.parts import Operations, origin_of
 from littoral.objects.errors import both_stated, error, lists_are_off
 from littoral.objects.facts import ENFORCED, Bucket
 from littoral.objects.versions import check_version
@@ -85,7 +85,7 @@ class AclOperations(Operations):
         held, stored = self._index.bucket(bucket), self._readable(call, bucket, key, version_id)
         grants = granted(grant_full_control, grant_read, grant_read_acp, grant_write, grant_write_acp)
         made = self._put(held, self._gate.owner_of(held, stored), acl, grants, access_control_policy)
-        await self._index.set_acl(stored, made, call.now)
+        await self._index.set_acl(stored, made, origin_of(call))
         return stored.version_member
 
     def _put(

@@ -8,7 +8,8 @@ from typing import Any
 from littoral.aws.service import Call, Output, operation
 from littoral.objects.api.parts import Operations
 from littoral.objects.errors import error
-from littoral.objects.events import Trigger, loaded, notifications_of
+from littoral.objects.events import FUNCTION, Trigger, check_event, loaded, notifications_of, shown
+from littoral.objects.outbox import Posts
 
 Permits = Callable[[str, str], Awaitable[bool]]
 """Whether S3 may call the function (first argument, an ARN) on behalf of the bucket (second, an ARN)."""
@@ -16,8 +17,9 @@ Permits = Callable[[str, str], Awaitable[bool]]
 
 class NotificationOperations(Operations):
     permits: Permits | None = None  # handed in by the site; without it only the form of an ARN is checked
+    posts: Posts | None = None  # likewise, for queues and topics
 
-    @operation(notes="functions and EventBridge: topics and queues are refused")
+    @operation(notes="queues are data streams, topics MQTT's; of SQS and SNS the data stream of the same name")
     async def put_bucket_notification_configuration(
         self,
         call: Call,
@@ -31,19 +33,31 @@ class NotificationOperations(Operations):
         self._check_owner(bucket, expected_bucket_owner)
         wanted = notifications_of(notification_configuration)
         if not skip_destination_validation:
-            await self._validate(bucket, wanted.triggers)
+            await self._validate(call, bucket, wanted.triggers)
         await self._index.set_bucket(bucket, "notification", wanted.dump())
         return {}
 
-    async def _validate(self, bucket: str, triggers: tuple[Trigger, ...]) -> None:
-        """Raises InvalidArgument where a function is missing or has not permitted S3 to call it."""
+    async def _validate(self, call: Call, bucket: str, triggers: tuple[Trigger, ...]) -> None:
+        """Queues and topics are sent a test event. Raises InvalidArgument where a target is missing, or a function has
+        not permitted S3 to call it."""
         for trigger in triggers:
-            if self.permits is not None and not await self.permits(trigger.function, f"arn:aws:s3:::{bucket}"):
+            refused = None
+            if trigger.kind != FUNCTION:
+                refused = await self._try(trigger.target, bucket, call)
+            elif self.permits is not None and not await self.permits(trigger.target, f"arn:aws:s3:::{bucket}"):
+                refused = "Not authorized to invoke function"
+            if refused is not None:
                 message = "Unable to validate the following destination configurations"
-                named = f"{trigger.function}, null"
-                raise error(
-                    "InvalidArgument", message, ArgumentName=named, ArgumentValue="Not authorized to invoke function"
-                )
+                raise error("InvalidArgument", message, ArgumentName=f"{trigger.target}, null", ArgumentValue=refused)
+
+    async def _try(self, arn: str, bucket: str, call: Call) -> str | None:
+        """Why a queue or topic does not take events, if it does not."""
+        if self.posts is None:
+            return None
+        refused = self.posts.refuses(arn)
+        if refused is None:
+            await self.posts.deliver(arn, check_event(bucket, call.request_id, call.now), bucket)
+        return refused
 
     @operation()
     async def get_bucket_notification_configuration(
@@ -51,8 +65,4 @@ class NotificationOperations(Operations):
     ) -> Output:
         self._check_owner(bucket, expected_bucket_owner)
         text = self._index.bucket(bucket).notification
-        if text is None:
-            return {}
-        kept = loaded(text)
-        functions = {"LambdaFunctionConfigurations": [each.shown() for each in kept.triggers]} if kept.triggers else {}
-        return functions | ({"EventBridgeConfiguration": {}} if kept.bus else {})
+        return {} if text is None else shown(loaded(text))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from littoral.aws.service import Call, Output, operation
-from littoral.objects.api.parts import Operations, tag_set
+from littoral.objects.api.parts import Operations, origin_of, tag_set
 from littoral.objects.errors import error
 from littoral.objects.facts import Tags, dump_tags, load_tags
 from littoral.objects.versions import check_version
@@ -31,7 +31,7 @@ class TaggingOperations(Operations):
         check_version(version_id)
         self._check_owner(bucket, expected_bucket_owner)
         stored = self._readable(call, bucket, key, version_id)
-        await self._index.set_tags(stored, tag_set(tagging), call.now)
+        await self._index.set_tags(stored, tag_set(tagging), origin_of(call))
         return stored.version_member
 
     @operation(harmless={"RequestPayer"})
@@ -62,7 +62,7 @@ class TaggingOperations(Operations):
         check_version(version_id)
         self._check_owner(bucket, expected_bucket_owner)
         stored = self._readable(call, bucket, key, version_id)
-        await self._index.set_tags(stored, (), call.now)
+        await self._index.set_tags(stored, (), origin_of(call))
         return stored.version_member
 
     @operation(harmless=DIGESTS, notes=NOTES)

@@ -122,10 +122,11 @@ class HereTarget:
                 replica = self._index.get(self._bucket, stored.key, stored.version)
             except ServiceError:  # it never came here, or was removed: there is nothing to change
                 return
-            await self._index.set_tags(replica, stored.tags, self._clock())
+            if stored.tags != replica.tags:
+                await self._index.set_tags(replica, stored.tags, self._origin(None))
             acl = self._facts(stored).acl
             if acl != replica.facts.acl:
-                await self._index.set_acl(replica, acl, self._clock())
+                await self._index.set_acl(replica, acl, self._origin(None))
             if self._locks():
                 await self._index.set_lock(replica, lambda _: stored.lock, self._clock())
         except ServiceError as refused:

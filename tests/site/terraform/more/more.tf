@@ -95,6 +95,17 @@ resource "aws_s3_bucket_logging" "site" {
 resource "aws_s3_bucket_notification" "site" {
   bucket      = aws_s3_bucket.site.id
   eventbridge = !var.later
+  queue {
+    id            = "files"
+    queue_arn     = "arn:aws:sqs:us-east-1:000000000000:tf-files"
+    events        = var.later ? ["s3:ObjectCreated:Put"] : ["s3:ObjectCreated:*"]
+    filter_suffix = ".csv"
+  }
+  topic {
+    id        = "gone"
+    topic_arn = "arn:aws:iot:us-east-1:000000000000:topic/wards/files"
+    events    = ["s3:ObjectRemoved:*"]
+  }
 }
 
 resource "aws_s3_bucket_request_payment_configuration" "site" {
