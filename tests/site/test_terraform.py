@@ -241,6 +241,24 @@ def test_terraform_makes_changes_and_destroys_the_rest_of_s3(place: Running, tmp
     assert s3.list_buckets()["Buckets"] == []
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(not WHOLE, reason="LITTORAL_TERRAFORM=whole asks for it: half a minute of a processor")
+def test_terraform_makes_keys_and_what_they_encrypt(place: Running, tmp_path: Path) -> None:
+    terraform = Terraform(place, tmp_path)
+    (tmp_path / "keys.tf").write_text((HERE / "keys" / "keys.tf").read_text())
+    terraform("init")
+    terraform("apply", "-auto-approve")
+    terraform("plan", "-detailed-exitcode")
+    key = json.loads((tmp_path / "terraform.tfstate").read_text())["outputs"]["key"]["value"]
+    assert place.client("s3").head_object(Bucket="tf-sealed", Key="wave")["SSEKMSKeyId"] == key
+    changed = terraform("apply", "-auto-approve", later="true")
+    assert "0 added, 2 changed, 0 destroyed" in changed
+    terraform("plan", "-detailed-exitcode", later="true")
+    terraform("destroy", "-auto-approve", later="true")
+    assert place.client("kms").describe_key(KeyId=key)["KeyMetadata"]["KeyState"] == "PendingDeletion"
+
+
 NOT_HERE = {  # and what they want; each is refused by name
     "aws_s3_bucket_accelerate_configuration": 'status = "Enabled"',
     "aws_s3_bucket_analytics_configuration": 'name = "a"',

@@ -1,9 +1,8 @@
 """Server-side encryption: which key an object's own key is wrapped with, and who must show it. Pure but for chance.
 
 Every encrypted object has a data key of its own (``frames``). It is kept beside the object, wrapped: by the key of this
-place (SSE-S3, and SSE-KMS with the only KMS key that there is here, ``alias/aws/s3``), or by the key that the customer
-sends with each request (SSE-C), of which nothing but its MD5 is kept. ("Protecting data with encryption" of the S3 user
-guide)
+place (SSE-S3, and SSE-KMS with ``alias/aws/s3``), by a key of KMS, or by the key that the customer sends with each
+request (SSE-C), of which nothing but its MD5 is kept. ("Protecting data with encryption" of the S3 user guide)
 """
 
 from __future__ import annotations
@@ -13,9 +12,10 @@ import binascii
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from littoral.aws.service import ServiceError
 from littoral.objects.errors import error, invalid_argument, malformed
@@ -24,6 +24,19 @@ from littoral.store.sealed import CannotOpen, Seal
 
 AES, KMS, CUSTOMER = "AES256", "aws:kms", "customer"
 ABOUT = "the key of an object"
+CONTEXT = {"littoral": ABOUT}
+
+
+class Vault(Protocol):
+    """A place's KMS. Its methods raise ServiceError as KMS does."""
+
+    def usable(self, identifier: str) -> str:
+        """The ARN of a key by its id, ARN or alias."""
+        ...
+
+    def wrap(self, identifier: str, plaintext: bytes, context: Mapping[str, str]) -> bytes: ...
+
+    def unwrap(self, blob: bytes, context: Mapping[str, str]) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +93,8 @@ class Keys:
 
     def __init__(self, seal: Seal, region: str, account: str) -> None:
         self._seal = seal
-        self._kms_key = f"arn:aws:kms:{region}:{account}:alias/aws/s3"
+        self._own = f"arn:aws:kms:{region}:{account}:alias/aws/s3"
+        self.vault: Vault | None = None
 
     def sealing(
         self, kind: str | None, kms_key: str | None, customer: CustomerKey | None, default: str | None
@@ -98,33 +112,47 @@ class Keys:
             if kms_key is not None:
                 raise invalid_argument("SSEKMSKeyId needs aws:kms", "x-amz-server-side-encryption", "")
             return None
-        self.check(kind, kms_key)
-        return self.around(os.urandom(KEY_BYTES), kind, None)
+        return self.around(os.urandom(KEY_BYTES), kind, None, self.kms_key(kind, kms_key))
 
-    def check(self, kind: str, kms_key: str | None) -> None:
-        """Raises InvalidArgument, KMS.NotFoundException."""
+    def kms_key(self, kind: str, kms_key: str | None) -> str | None:
+        """The ARN of the key of KMS that is meant, None where none is. Raises InvalidArgument, KMS.…"""
         if kind not in (AES, KMS):
             message = "The encryption method specified is not supported"
             raise invalid_argument(message, "x-amz-server-side-encryption", kind)
         if kms_key is not None and kind != KMS:
             raise invalid_argument("A KMS key goes with aws:kms only", "x-amz-server-side-encryption", kind)
-        if kms_key not in (None, "alias/aws/s3", "aws/s3", self._kms_key):
-            message = f"Invalid keyId {kms_key[:100]}: of KMS keys there is alias/aws/s3 only"
-            raise ServiceError("KMS.NotFoundException", message, status=400)
+        if kind != KMS:
+            return None
+        if kms_key is None or kms_key in ("alias/aws/s3", "aws/s3", self._own):
+            return self._own
+        with _as_s3():
+            return self._vault(kms_key).usable(kms_key)
 
-    def around(self, key: bytes, kind: str, customer: CustomerKey | None) -> Sealing:
+    def _vault(self, kms_key: str | None) -> Vault:
+        if self.vault is None:
+            raise ServiceError("NotFoundException", f"Invalid keyId {kms_key}: there is no KMS here", status=400)
+        return self.vault
+
+    def around(self, key: bytes, kind: str, customer: CustomerKey | None, kms_key: str | None = None) -> Sealing:
         """The same around a data key that is there: a copy shares its source's bytes."""
         if customer is not None:
             wrapped = Seal(customer.key).seal(key, ABOUT)
             return Sealing(key, Encryption(kind, _text(wrapped), key_md5=customer.md5))
-        kms_key = self._kms_key if kind == KMS else None
-        return Sealing(key, Encryption(kind, _text(self._seal.seal(key, ABOUT)), kms_key=kms_key))
+        if kms_key in (None, self._own):
+            wrapped = self._seal.seal(key, ABOUT)
+        else:
+            with _as_s3():
+                wrapped = self._vault(kms_key).wrap(kms_key, key, CONTEXT)
+        return Sealing(key, Encryption(kind, _text(wrapped), kms_key=kms_key))
 
     def opened(self, kept: Encryption | None, customer: CustomerKey | None) -> bytes | None:
-        """The data key of an object, None where it is not encrypted. Raises InvalidRequest, AccessDenied."""
+        """The data key of an object, None where it is not encrypted. Raises InvalidRequest, AccessDenied, KMS.…"""
         if kept is None or kept.key_md5 is None:
             if customer is not None:
                 raise error("InvalidRequest", "The encryption parameters are not applicable to this object.")
+            if kept is not None and kept.kms_key not in (None, self._own):
+                with _as_s3():
+                    return self._vault(kept.kms_key).unwrap(base64.b64decode(kept.wrapped), CONTEXT)
             return None if kept is None else self._unwrapped(self._seal, kept)
         if customer is None:
             message = "The object was stored using a form of Server Side Encryption. The correct parameters must be"
@@ -136,6 +164,15 @@ class Keys:
             return seal.open(base64.b64decode(kept.wrapped), ABOUT)
         except CannotOpen as problem:
             raise error("AccessDenied", "Access Denied: this is not the key of the object") from problem
+
+
+@contextmanager
+def _as_s3() -> Iterator[None]:
+    """What KMS refuses is refused in S3's name."""
+    try:
+        yield
+    except ServiceError as refused:
+        raise ServiceError(f"KMS.{refused.code}", refused.message, status=400) from refused
 
 
 def customer_key(algorithm: str | None, key: str | None, md5: str | None) -> CustomerKey | None:

@@ -26,7 +26,7 @@ from littoral.objects.api.notification import Permits
 from littoral.objects.api.parts import DEFAULT_TYPE, Parts, checked_metadata
 from littoral.objects.conditions import Span
 from littoral.objects.content import Shelf
-from littoral.objects.encryption import Keys
+from littoral.objects.encryption import Keys, Vault
 from littoral.objects.events import Origin
 from littoral.objects.facts import Facts
 from littoral.objects.index import Index
@@ -135,6 +135,10 @@ class Objects:
     def send_to(self, bus: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
         """Who takes what buckets send to EventBridge (``busevents``); it is durable there when this returns."""
         self._outbox.bus = bus
+
+    def keep_keys_with(self, vault: Vault) -> None:
+        """Whose keys SSE-KMS may name. Before ``start``."""
+        self._keys.vault = vault
 
     def post_to(self, posts: Posts) -> None:
         """Who takes what buckets send to queues and topics; until there is one it waits, and only the form of an ARN

@@ -24,7 +24,7 @@ from littoral.objects.scrub import Scrub
 from littoral.site.foundation import Foundation, function_environment, raise_open_files
 from littoral.site.lifecycle import write_listeners
 from littoral.site.listening import listen_mqtt
-from littoral.site.local import open_local, open_secrets
+from littoral.site.local import open_keys, open_local, open_secrets
 from littoral.site.metrics import Metrics
 from littoral.site.models import open_models, route_inference
 from littoral.site.place import Misconfigured, Place
@@ -78,14 +78,16 @@ async def serve(place: Place, *, manifest: Manifest, key: StoreKey, scrubs: list
     """The composition of an unlocked box; its scrub is added to ``scrubs``."""
     base = await lay_sealed(place, manifest, key)
     region, account = place.settings.region, place.settings.account
-    secrets = await open_secrets(base)
+    secrets, keys = await open_secrets(base), await open_keys(base)
     local = await open_local(base, secrets=secrets)
+    local.objects.keep_keys_with(keys)
     models = await open_models(base, local.objects)
     functions, things = local.functions, local.things
     scrubs.append(local.objects.scrub)
     gateway = Gateway(
         {
             **local.services(),
+            "kms": keys.api,
             "secretsmanager": secrets.api,
             "sagemaker-runtime": models.runtime,
             "sagemaker": models.api,

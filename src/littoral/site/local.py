@@ -26,6 +26,7 @@ from littoral.things.facade import Things
 from littoral.things.outside import Outside
 
 if TYPE_CHECKING:  # a core has neither, and loads none
+    from littoral.kms import KeyStore
     from littoral.secrets import SecretStore
     from littoral.tables import TableStore
 
@@ -114,6 +115,15 @@ async def open_local(
     base.metrics.add(lambda: version_readings(functions.tallies(), functions.running()))
     base.metrics.add(lambda: things_readings(things))
     return Local(objects, functions, things, streams, schedules)
+
+
+async def open_keys(base: Foundation) -> KeyStore:
+    """A region's, and a box's."""
+    from littoral.kms import KeyStore
+
+    settings = base.place.settings
+    seal = base.store.seal(base.folder / "kms.key")
+    return await KeyStore.open(base.store.records("kms"), seal, region=settings.region, account=settings.account)
 
 
 async def open_secrets(base: Foundation) -> SecretStore:

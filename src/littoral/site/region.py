@@ -31,7 +31,7 @@ from littoral.site.foundation import Foundation, lay
 from littoral.site.keys import PATH as KEYS
 from littoral.site.keys import keys_handler
 from littoral.site.listening import listen_api, listen_mqtt
-from littoral.site.local import Local, open_local, open_secrets
+from littoral.site.local import Local, open_keys, open_local, open_secrets
 from littoral.site.models import open_models, route_inference
 from littoral.site.place import Place
 from littoral.site.readings import gateway_observer
@@ -120,8 +120,9 @@ async def _region(place: Place, *, with_edge: bool) -> None:
     region, account = place.settings.region, place.settings.account
     tables = await TableStore.open(base.folder / "tables", region=region, account=account)
     place.part(tables.close)
-    secrets = await open_secrets(base)
+    secrets, keys = await open_secrets(base), await open_keys(base)
     local = await open_local(base, tables, secrets)
+    local.objects.keep_keys_with(keys)
     boxes = await _boxes(base, local)
     models = await open_models(base, local.objects)
     functions, things = local.functions, local.things
@@ -134,6 +135,7 @@ async def _region(place: Place, *, with_edge: bool) -> None:
         "dynamodb": tables.api,
         "dynamodbstreams": tables.streams_api,
         "greengrassv2": greengrass,
+        "kms": keys.api,
         "secretsmanager": secrets.api,
         "sagemaker-runtime": models.runtime,  # before the next, which signs alike and is told by its target
         "sagemaker": (models.api, training.api),

@@ -22,6 +22,7 @@ API_CLASSES: dict[str, str] = {
     "iot-jobs-data": "littoral.things.jobs.data:IotJobsData",
     "iotsecuretunneling": "littoral.things.control.tunneling:SecureTunneling",
     "kinesis": "littoral.streams.api:KinesisApi",
+    "kms": "littoral.kms.api:KmsApi",
     "lambda": "littoral.functions.api:LambdaApi",
     "logs": "littoral.functions.logs.api:LogsApi",
     "s3": "littoral.objects.api:S3Api",

@@ -226,7 +226,7 @@ class CopyOperations(Operations):
         shared = None
         if sealing is not None and key is not None:
             _, _, customer = wanted.encryption
-            shared = self._keys.around(key, sealing.kept.kind, customer)
+            shared = self._keys.around(key, sealing.kept.kind, customer, sealing.kept.kms_key)
         encryption = None if shared is None else shared.kept
         name = algorithm.name if algorithm else None
         whole = held is None or held.kind == "FULL_OBJECT"

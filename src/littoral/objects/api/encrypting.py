@@ -12,7 +12,10 @@ from littoral.objects.errors import error
 
 
 class EncryptionOperations(Operations):
-    @operation(harmless={"ContentMD5", "ChecksumAlgorithm"}, notes="of KMS keys there is alias/aws/s3 only")
+    @operation(
+        harmless={"ContentMD5", "ChecksumAlgorithm"},
+        notes="the key of KMS must be usable then; without one it is alias/aws/s3",
+    )
     async def put_bucket_encryption(
         self,
         call: Call,
@@ -23,7 +26,7 @@ class EncryptionOperations(Operations):
     ) -> Output:
         self._check_owner(bucket, expected_bucket_owner)
         default = default_of(server_side_encryption_configuration)
-        self._keys.check(default["SSEAlgorithm"], default.get("KMSMasterKeyID"))
+        self._keys.kms_key(default["SSEAlgorithm"], default.get("KMSMasterKeyID"))
         await self._index.set_bucket(bucket, "encryption", json.dumps(default))
         return {}
 
