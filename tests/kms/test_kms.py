@@ -211,6 +211,7 @@ def test_objects_are_encrypted_under_a_key_and_read_while_it_is_on(
     for name in ("k", "parts", "default"):
         assert code(s3.get_object, Bucket=bucket, Key=name) == "KMS.DisabledException"
     assert code(s3.put_object, Bucket=bucket, Key="k", Body=b"", **asked) == "KMS.DisabledException"
+    assert s3.head_object(Bucket=bucket, Key="k")["SSEKMSKeyId"] == key  # what is known of it needs no key
     assert s3.get_object(Bucket=bucket, Key="copy")["Body"].read() == body
     kms.enable_key(KeyId=key)
     assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == body

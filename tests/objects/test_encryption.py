@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import os
 from collections.abc import Callable
 from typing import Any
@@ -132,6 +133,16 @@ def test_copies_are_sealed_anew_or_share_the_bytes(place: S3Place, s3: Any, buck
     assert s3.get_object(Bucket=bucket, Key="freed")["Body"].read() == body
 
 
+def _as_sent(key: bytes) -> dict[str, str]:
+    """The three headers, which boto3 does not make for ListParts."""
+    md5 = hashlib.md5(key, usedforsecurity=False).digest()
+    return {
+        "SSECustomerAlgorithm": "AES256",
+        "SSECustomerKey": base64.b64encode(key).decode(),
+        "SSECustomerKeyMD5": base64.b64encode(md5).decode(),
+    }
+
+
 def test_parts_are_sealed_by_the_key_of_their_upload(s3: Any, bucket: str, refusal: Refusal) -> None:
     upload = s3.create_multipart_upload(Bucket=bucket, Key="m", **CUSTOMER)
     assert upload["SSECustomerAlgorithm"] == "AES256"
@@ -144,6 +155,8 @@ def test_parts_are_sealed_by_the_key_of_their_upload(s3: Any, bucket: str, refus
         {"PartNumber": number, "ETag": s3.upload_part(**named, PartNumber=number, Body=body, **CUSTOMER)["ETag"]}
         for number, body in enumerate(bodies, 1)
     ]
+    assert len(s3.list_parts(**named, **_as_sent(KEY))["Parts"]) == 2
+    assert refusal(s3.list_parts, **named, **_as_sent(OTHER)) == ("InvalidRequest", 400)
     s3.complete_multipart_upload(**named, MultipartUpload={"Parts": parts})
     assert s3.get_object(Bucket=bucket, Key="m", **CUSTOMER)["Body"].read() == b"".join(bodies)
     across = s3.get_object(Bucket=bucket, Key="m", Range="bytes=5242870-5242885", **CUSTOMER)

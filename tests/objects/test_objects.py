@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import os
+import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -156,6 +157,24 @@ def test_content_md5(s3: Any, bucket: str, refusal: Refusal) -> None:
     assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"x"
 
 
+def test_an_md5_may_be_named_as_the_checksum(s3: Any, bucket: str, refusal: Refusal) -> None:
+    """AWS's SDK for JavaScript sends ChecksumAlgorithm MD5 as Content-MD5."""
+
+    def names_it(request: Any, **_: Any) -> None:
+        for name in [each for each in request.headers if each.lower().startswith(("x-amz-checksum-", "x-amz-sdk-"))]:
+            del request.headers[name]
+        request.headers["x-amz-sdk-checksum-algorithm"] = "MD5"
+
+    s3.meta.events.register("before-sign.s3.PutObject", names_it)
+    put = {"Bucket": bucket, "Key": "k", "Body": b"wave"}
+    digest = base64.b64encode(hashlib.md5(b"wave").digest()).decode()
+    s3.put_object(**put, ContentMD5=digest)
+    assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"wave"
+    other = base64.b64encode(hashlib.md5(b"other").digest()).decode()
+    assert refusal(s3.put_object, **put, ContentMD5=other) == ("BadDigest", 400)
+    assert refusal(s3.put_object, **put) == ("InvalidRequest", 400)
+
+
 def test_an_overwritten_object_is_read_to_its_end(s3: Any, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="k", Body=BIG)
     reading = s3.get_object(Bucket=bucket, Key="k")["Body"]
@@ -282,7 +301,6 @@ def test_storage_classes_are_kept(s3: Any, bucket: str, refusal: Refusal) -> Non
     asked = s3.get_object_attributes(Bucket=bucket, Key="large", ObjectAttributes=["StorageClass"])
     assert asked["StorageClass"] == "ONEZONE_IA"
     put = {"Bucket": bucket, "Key": "k", "Body": b"x"}
-    assert refusal(s3.put_object, **put, StorageClass="DEEP_ARCHIVE") == ("NotImplemented", 501)
     assert refusal(s3.put_object, **put, StorageClass="LOUD") == ("InvalidStorageClass", 400)
 
 
@@ -290,7 +308,7 @@ def test_what_is_not_honoured_is_refused(s3: Any, bucket: str, refusal: Refusal)
     put = {"Bucket": bucket, "Key": "k", "Body": b"x"}
     assert refusal(s3.put_object, **put, ACL="public-read") == ("AccessControlListNotSupported", 400)
     assert refusal(s3.put_object, **put, SSEKMSEncryptionContext="e30=") == ("NotImplemented", 501)
-    assert refusal(s3.put_object, **put, StorageClass="GLACIER") == ("NotImplemented", 501)
+    assert refusal(s3.put_object, **put, StorageClass="OUTPOSTS") == ("InvalidStorageClass", 400)
     assert refusal(s3.put_object, **put, ExpectedBucketOwner="111111111111") == ("AccessDenied", 403)
     assert refusal(s3.put_object, **put, Metadata={"x": "y" * 2048}) == ("MetadataTooLarge", 400)
     assert refusal(s3.put_object, **put, Tagging="&".join(f"k{n}=v" for n in range(11))) == ("BadRequest", 400)
@@ -298,6 +316,15 @@ def test_what_is_not_honoured_is_refused(s3: Any, bucket: str, refusal: Refusal)
     s3.put_object(**(put | {"Key": "ü" * 512}), ACL="bucket-owner-full-control")
     assert refusal(s3.get_object, Bucket=bucket, Key="ü" * 512, VersionId="v1") == ("InvalidArgument", 400)
     assert refusal(s3.get_object, Bucket="no-such-bucket-here", Key="k") == ("NoSuchBucket", 404)
+
+
+def test_a_bucket_is_made_with_tags(s3: Any, refusal: Refusal) -> None:
+    tags = [{"Key": "team", "Value": "ward"}]
+    name = f"tagged-{uuid.uuid4().hex[:10]}"
+    s3.create_bucket(Bucket=name, CreateBucketConfiguration={"Tags": tags})
+    assert s3.get_bucket_tagging(Bucket=name)["TagSet"] == tags
+    refused = {"Bucket": f"{name}-x", "CreateBucketConfiguration": {"Tags": tags * 2}}
+    assert refusal(s3.create_bucket, **refused) == ("InvalidTag", 400)
 
 
 def test_tagging(s3: Any, bucket: str, refusal: Refusal) -> None:

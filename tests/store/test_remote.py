@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 from bench.seaweed import User, find_weed, seaweed
+from botocore.endpoint import DEFAULT_TIMEOUT
 
 from littoral.objects import Objects
 from littoral.store.contract import StorageAway
 from littoral.store.embedded import EmbeddedStore
+from littoral.store.remote import far
 from littoral.store.remote.blobs import SEGMENT, RemoteBlobs
 from littoral.store.remote.far import Credentials, S3Far, Where
 from littoral.store.remote.outgrown import OutgrownBlobs
@@ -158,6 +162,17 @@ async def test_what_cannot_be_reached_is_away_and_nothing_is_kept(tmp_path: Path
     assert await blobs.info("k") is None
     await blobs.close()
     await store.close()
+
+
+async def test_what_hangs_is_away_before_a_client_gives_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert far.REQUEST.total_seconds() < DEFAULT_TIMEOUT
+    monkeypatch.setattr(far, "REQUEST", timedelta(seconds=0.5))
+    monkeypatch.setattr(far, "PATIENCE", timedelta(seconds=0.1))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        where = Where("far", "", url, "us-east-1", lambda: Credentials("AKIDFAR", "secretfar"))
+        with pytest.raises(StorageAway):
+            await S3Far(where).put("name", b"bytes")
 
 
 async def test_a_place_that_has_outgrown_its_disk_reads_both_and_writes_there(place: RemotePlace) -> None:

@@ -91,9 +91,10 @@ class BucketRows:
             state = None if made.lock is None else ENABLED
             owner = None if made.owner == self._account else made.owner
             connection.execute(
-                "INSERT OR IGNORE INTO buckets(name, created, versioning, lock, owner, ownership, acl, public_block)"
-                " VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
-                (name, made.created, state, made.lock, owner, made.ownership, made.acl, made.public_block),
+                "INSERT OR IGNORE INTO buckets"
+                "(name, created, tags, versioning, lock, owner, ownership, acl, public_block)"
+                " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (name, made.created, made.tags, state, made.lock, owner, made.ownership, made.acl, made.public_block),
             )
             return connection.changes() == 1
 

@@ -159,6 +159,11 @@ class Keys:
             raise error("InvalidRequest", f"{message} provided to retrieve the object.")
         return self._unwrapped(Seal(customer.key), kept)
 
+    def check_customer(self, kept: Encryption | None, customer: CustomerKey | None) -> None:
+        """What ``opened`` refuses of a customer's key. Answers without an object's bytes need no key of KMS."""
+        if customer is not None or (kept is not None and kept.key_md5 is not None):
+            self.opened(kept, customer)
+
     def _unwrapped(self, seal: Seal, kept: Encryption) -> bytes:
         try:
             return seal.open(base64.b64decode(kept.wrapped), ABOUT)

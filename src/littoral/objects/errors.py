@@ -48,6 +48,7 @@ STATUS = {
     "InvalidPartOrder": 400,
     "InvalidRange": 416,
     "InvalidRequest": 400,
+    "InvalidObjectState": 403,
     "InvalidStorageClass": 400,
     "InvalidTag": 400,
     "KeyTooLongError": 400,

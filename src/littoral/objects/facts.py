@@ -47,6 +47,7 @@ class Facts:
     parts: tuple[Part, ...] = ()
     encryption: Encryption | None = None
     acl: Acl | None = None  # None: its bucket's owner has it to themselves
+    restored: float | None = None  # of an archive's class: until when it can be read
 
     def dump(self) -> str:
         kept: dict[str, Any] = {"headers": self.headers, "metadata": self.metadata}
@@ -55,6 +56,8 @@ class Facts:
             kept[name] = None if part is None else _members(part)
         kept["acl"] = None if self.acl is None else asdict(self.acl)
         kept["parts"] = [_members(part) for part in self.parts]
+        if self.restored is not None:
+            kept["restored"] = self.restored
         return _text(kept)
 
     @classmethod
@@ -69,7 +72,7 @@ class Facts:
         encryption = Encryption(**raw["encryption"]) if raw.get("encryption") else None
         parts = tuple(Part(**part) for part in raw["parts"])
         acl = Acl.load(raw["acl"]) if raw.get("acl") else None
-        return cls(raw["headers"], raw["metadata"], checksum, parts, encryption, acl)
+        return cls(raw["headers"], raw["metadata"], checksum, parts, encryption, acl, raw.get("restored"))
 
     @property
     def storage_class(self) -> str:

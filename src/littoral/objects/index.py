@@ -274,6 +274,17 @@ class Index(TierRows, ReplicationRows):
 
         self._after(stored.bucket, (), told=await self._write(work))
 
+    async def set_restored(self, stored: Stored, until: float) -> None:
+        """Of this place alone: replicas do not follow. Raises NoSuchKey where the version has gone."""
+
+        def work(connection: apsw.Connection) -> None:
+            sql = "SELECT facts FROM objects WHERE id = ?1 UNION ALL SELECT facts FROM versions WHERE id = ?1"
+            for (facts,) in rows(connection, sql, (stored.id,))[:1]:
+                return _update(connection, stored, "facts", replace(Facts.load(facts), restored=until).dump())
+            raise no_such_key(stored.key)
+
+        await self._write(work)
+
     async def set_lock(self, stored: Stored, change: Callable[[Lock], Lock], now: float) -> None:
         """``change`` is asked in the transaction, and may refuse. Raises NoSuchKey where the version has gone."""
 

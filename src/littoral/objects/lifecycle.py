@@ -65,13 +65,13 @@ class Rule:
         """When an object that it fits goes; None where it says nothing of current objects."""
         if self.date is not None:
             return self.date
-        return None if self.days is None else _midnight(held.modified, self.days)
+        return None if self.days is None else midnight(held.modified, self.days)
 
     def retires(self, held: Held, newer: int, now: float) -> bool:
         """``newer`` is how many versions that are not current, either, came after it."""
         if self.noncurrent_days is None or held.retired is None or newer < self.kept_noncurrent:
             return False
-        return now >= _midnight(held.retired, self.noncurrent_days)
+        return now >= midnight(held.retired, self.noncurrent_days)
 
 
 def due(rules: Sequence[Rule], key: str, versions: Sequence[Held], now: float) -> Iterator[Removal]:
@@ -104,7 +104,7 @@ def expiration(rules: str | None, key: str, modified: float, size: int, tags: Ta
 
 
 def aborts(rules: Sequence[Rule], initiated: float, now: float) -> bool:
-    return any(rule.abort_days is not None and now >= _midnight(initiated, rule.abort_days) for rule in rules)
+    return any(rule.abort_days is not None and now >= midnight(initiated, rule.abort_days) for rule in rules)
 
 
 def checked(configuration: Mapping[str, Any]) -> str:
@@ -198,7 +198,7 @@ def _rule(kept: Mapping[str, Any]) -> Rule:
     )
 
 
-def _midnight(at: float, days: int) -> float:
+def midnight(at: float, days: int) -> float:
     """The first that is so many whole days after."""
     return -(-(at + days * DAY) // DAY) * DAY
 

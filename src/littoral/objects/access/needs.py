@@ -116,6 +116,7 @@ NEEDS: dict[str, Need] = {
     "PutObjectLockConfiguration": _bucket("PutBucketObjectLockConfiguration"),
     "PutObjectRetention": _object("PutObjectRetention", versions=False),
     "PutObjectTagging": PUT_OBJECT_TAGGING,
+    "RestoreObject": _object("RestoreObject", versions=False),
     "PutPublicAccessBlock": _bucket("PutBucketPublicAccessBlock"),
     "UploadPart": WRITE_OBJECT,
     "UploadPartCopy": WRITE_OBJECT,  # and READ_OBJECT of the source

@@ -20,6 +20,7 @@ from littoral.objects.api.paying import PaymentOperations
 from littoral.objects.api.policies import PolicyOperations
 from littoral.objects.api.posting import PostOperations
 from littoral.objects.api.replicating import ReplicationOperations
+from littoral.objects.api.restoring import RestoreOperations
 from littoral.objects.api.sharing import SharingOperations
 from littoral.objects.api.tagging import TaggingOperations
 from littoral.objects.api.uploads import UploadOperations
@@ -43,6 +44,7 @@ class S3Api(
     LockOperations,
     EncryptionOperations,
     LifecycleOperations,
+    RestoreOperations,
     ReplicationOperations,
     LoggingOperations,
     AclOperations,

@@ -40,7 +40,7 @@ class AttributeOperations(Operations):
                 raise invalid_argument("Invalid attribute name specified.", "x-amz-object-attributes", name)
         customer = customer_key(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)
         stored = self._readable(call, bucket, key, version_id)
-        self._keys.opened(stored.facts.encryption, customer)
+        self._keys.check_customer(stored.facts.encryption, customer)
         checksum = stored.facts.checksum
         every = {
             "ETag": stored.content.etag,

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from littoral.aws.service import Call, Output, operation
 from littoral.objects.access.acl import canned, from_headers, private
 from littoral.objects.access.public import ALL
 from littoral.objects.api.acls import granted
-from littoral.objects.api.parts import Operations
+from littoral.objects.api.parts import Operations, tag_set
 from littoral.objects.api.policies import OWNERSHIPS
+from littoral.objects.api.tagging import MOST_BUCKET_TAGS
 from littoral.objects.errors import both_stated, error, has_lists, invalid_argument, not_implemented
-from littoral.objects.facts import ENFORCED, Bucket
+from littoral.objects.facts import ENFORCED, Bucket, dump_tags
 from littoral.objects.locks import rule_of
 from littoral.objects.names import check_bucket_name
 
@@ -20,7 +22,7 @@ MOST_BUCKETS = 10_000
 
 
 class BucketOperations(Operations):
-    @operation(notes="CreateBucketConfiguration: LocationConstraint only")
+    @operation(notes="CreateBucketConfiguration: LocationConstraint and Tags only")
     async def create_bucket(
         self,
         call: Call,
@@ -38,10 +40,12 @@ class BucketOperations(Operations):
     ) -> Output:
         """Creating one's own bucket again is no error in us-east-1, and BucketAlreadyOwnedByYou elsewhere."""
         check_bucket_name(bucket)
-        self._check_location(create_bucket_configuration or {})
+        configuration = create_bucket_configuration or {}
+        self._check_location(configuration)
+        tags = dump_tags(tag_set({"TagSet": configuration.get("Tags")}, most=MOST_BUCKET_TAGS))
         lock = json.dumps(rule_of({"ObjectLockEnabled": "Enabled"})) if object_lock_enabled_for_bucket else None
         grants = granted(grant_full_control, grant_read, grant_read_acp, grant_write, grant_write_acp)
-        made = self._new(call, acl, grants, object_ownership, lock)
+        made = replace(self._new(call, acl, grants, object_ownership, lock), tags=tags)
         done = await self._index.create_bucket(bucket, made)
         if not done and (self._index.bucket(bucket).owner or self._parts.account) != made.owner:
             message = "The requested bucket name is not available. The bucket namespace is shared by all users of the"
@@ -76,7 +80,7 @@ class BucketOperations(Operations):
 
     def _check_location(self, configuration: dict[str, Any]) -> None:
         for member in configuration:
-            if member != "LocationConstraint":
+            if member not in ("LocationConstraint", "Tags"):
                 raise not_implemented(f"CreateBucketConfiguration.{member} is not there")
         home = self._parts.region
         asked = configuration.get("LocationConstraint") or "us-east-1"

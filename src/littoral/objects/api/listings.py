@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from littoral.aws.service import Call, Output, operation
+from littoral.objects import cold
 from littoral.objects.api.parts import Operations
 from littoral.objects.facts import PLAIN_CLASS, Bucket, Facts
 from littoral.objects.listing import Page, Row, check_encoding, encoded, limit_of, list_page, marker_of, token
@@ -27,13 +28,23 @@ class ListOperations(Operations):
         marker: str | None = None,
         max_keys: int | None = None,
         prefix: str | None = None,
+        optional_object_attributes: list[str] | None = None,
         expected_bucket_owner: str | None = None,
     ) -> Output:
         check_encoding(encoding_type)
         limit = limit_of(max_keys)
         held = self._index.bucket(bucket)
         page = self._page(bucket, prefix, delimiter, marker or "", limit, expected_bucket_owner)
-        output = self._shown(page, bucket, prefix, delimiter, encoding_type, limit, owners=held)
+        output = self._shown(
+            page,
+            bucket,
+            prefix,
+            delimiter,
+            encoding_type,
+            limit,
+            owners=held,
+            restored_at=restores(call, optional_object_attributes),
+        )
         output["Marker"] = encoded(marker or "", encoding_type)
         if page.truncated and delimiter:
             output["NextMarker"] = encoded(page.last, encoding_type)
@@ -52,6 +63,7 @@ class ListOperations(Operations):
         continuation_token: str | None = None,
         fetch_owner: bool = False,
         start_after: str | None = None,
+        optional_object_attributes: list[str] | None = None,
         expected_bucket_owner: str | None = None,
     ) -> Output:
         check_encoding(encoding_type)
@@ -60,7 +72,16 @@ class ListOperations(Operations):
         held = self._index.bucket(bucket)
         page = self._page(bucket, prefix, delimiter, after, limit, expected_bucket_owner)
         owners = held if fetch_owner else None
-        output = self._shown(page, bucket, prefix, delimiter, encoding_type, limit, owners=owners)
+        output = self._shown(
+            page,
+            bucket,
+            prefix,
+            delimiter,
+            encoding_type,
+            limit,
+            owners=owners,
+            restored_at=restores(call, optional_object_attributes),
+        )
         output["KeyCount"] = page.count
         if continuation_token is not None:
             output["ContinuationToken"] = continuation_token
@@ -91,8 +112,9 @@ class ListOperations(Operations):
         limit: int,
         *,
         owners: Bucket | None,
+        restored_at: float | None,
     ) -> Output:
-        """``owners`` is the bucket where owners are told."""
+        """``owners`` is the bucket where owners are told, ``restored_at`` the time where restorations are."""
         output: Output = {
             "IsTruncated": page.truncated,
             "Name": bucket,
@@ -104,26 +126,33 @@ class ListOperations(Operations):
         if encoding is not None:
             output["EncodingType"] = encoding
         if page.rows:
-            output["Contents"] = [self._entry(row, encoding, owners) for row in page.rows]
+            output["Contents"] = [self._entry(row, encoding, owners, restored_at) for row in page.rows]
         if page.prefixes:
             output["CommonPrefixes"] = [{"Prefix": encoded(text, encoding)} for text in page.prefixes]
         return output
 
-    def _entry(self, row: Row, encoding: str | None, owners: Bucket | None) -> dict[str, Any]:
+    def _entry(
+        self, row: Row, encoding: str | None, owners: Bucket | None, restored_at: float | None
+    ) -> dict[str, Any]:
         key, size, etag, modified, facts = row
         entry: dict[str, Any] = {
             "Key": encoded(key, encoding),
             "LastModified": modified,
             "ETag": f'"{etag}"',
             "Size": size,
-            **told_in_lists(facts),
+            **told_in_lists(facts, restored_at),
         }
         if owners is not None:
             entry["Owner"] = self._owner_of(owners, Facts.load(facts))
         return entry
 
 
-def told_in_lists(facts: str) -> dict[str, Any]:
+def restores(call: Call, attributes: list[str] | None) -> float | None:
+    """The time, where a listing is to tell of restorations; it is the only thing that can be asked for."""
+    return call.now if attributes else None
+
+
+def told_in_lists(facts: str, restored_at: float | None) -> dict[str, Any]:
     """What a listing says of an entry's class and checksum. A page has a thousand, so most are not read as JSON."""
     found = None if '"StorageClass"' in facts else _CHECKSUM(facts)
     if found is not None:
@@ -135,4 +164,4 @@ def told_in_lists(facts: str) -> dict[str, Any]:
     told: dict[str, Any] = {"StorageClass": kept["headers"].get("StorageClass", PLAIN_CLASS)}
     if checksum := kept["checksum"]:
         told |= {"ChecksumAlgorithm": [checksum["algorithm"]], "ChecksumType": checksum["kind"]}
-    return told
+    return told if restored_at is None else told | cold.told_in_lists(kept, restored_at)

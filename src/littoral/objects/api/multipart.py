@@ -20,10 +20,10 @@ from littoral.objects.api.parts import (
     checked_metadata,
     header_tags,
     headers_in,
-    kept_class,
     origin_of,
 )
 from littoral.objects.checksums import ALGORITHMS, Checksum, algorithm_of, joined, kind_of, stated_in
+from littoral.objects.cold import kept_class
 from littoral.objects.conditions import check_write_conditions, matches
 from littoral.objects.encryption import customer_key, kept_of
 from littoral.objects.errors import error
@@ -39,7 +39,7 @@ OBJECT_LIMIT = 5 * 1024**4
 
 
 class MultipartOperations(ExtractOperations):
-    @operation(harmless={"RequestPayer", "BucketKeyEnabled"}, notes="StorageClass: kept, without archives")
+    @operation(harmless={"RequestPayer", "BucketKeyEnabled"}, notes="StorageClass: kept")
     async def create_multipart_upload(
         self,
         call: Call,
@@ -216,13 +216,19 @@ class MultipartOperations(ExtractOperations):
         upload_id: str,
         max_parts: int | None = None,
         part_number_marker: int | None = None,
+        sse_customer_algorithm: str | None = None,
+        sse_customer_key: str | None = None,
+        sse_customer_key_md5: str | None = None,
         expected_bucket_owner: str | None = None,
     ) -> Output:
         self._check_owner(bucket, expected_bucket_owner)
+        customer = customer_key(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)
         limit, after = limit_of(max_parts, "max-parts"), part_number_marker or 0
         with self._index.moment():  # an upload that ends just now has not lost its parts before
             upload = self._index.upload(bucket, key, upload_id)
             found = self._index.parts(upload_id, after, limit + 1)
+        if customer is not None:
+            upload.facts.check_customer(customer.md5)
         shown = found[:limit]
         owner = self._owner_of(self._index.bucket(bucket), upload.facts)
         output: Output = {
@@ -236,7 +242,7 @@ class MultipartOperations(ExtractOperations):
             "Parts": [_shown(part, upload.algorithm) for part in shown],
             "Initiator": owner,
             "Owner": owner,
-            "StorageClass": "STANDARD",
+            "StorageClass": upload.facts.storage_class,
         }
         if upload.algorithm is not None:
             output |= {"ChecksumAlgorithm": upload.algorithm, "ChecksumType": upload.kind}
@@ -286,12 +292,13 @@ class MultipartOperations(ExtractOperations):
 
     def _upload(self, held: Bucket, row: Row, encoding: str | None) -> dict[str, Any]:
         key, upload_id, initiated, algorithm, kind, facts = row
-        owner = self._owner_of(held, Facts.load(facts))
+        kept = Facts.load(facts)
+        owner = self._owner_of(held, kept)
         shown: dict[str, Any] = {
             "Key": encoded(key, encoding),
             "UploadId": upload_id,
             "Initiated": initiated,
-            "StorageClass": "STANDARD",
+            "StorageClass": kept.storage_class,
             "Owner": owner,
             "Initiator": owner,
         }

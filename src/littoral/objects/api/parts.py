@@ -14,17 +14,15 @@ from littoral.objects.access.gate import Gate, denied
 from littoral.objects.access.public import Block
 from littoral.objects.content import Shelf
 from littoral.objects.encryption import Keys
-from littoral.objects.errors import both_stated, error, invalid_argument, lists_are_off, not_implemented
+from littoral.objects.errors import both_stated, error, invalid_argument, lists_are_off
 from littoral.objects.events import Origin
-from littoral.objects.facts import PLAIN_CLASS, Bucket, Facts, Stored, Tags
+from littoral.objects.facts import Bucket, Facts, Stored, Tags
 from littoral.objects.index import Index
 from littoral.objects.names import check_key
 from littoral.objects.versions import check_version
 
 REPLICA_HEADER = "x-littoral-replica"  # the version that a write replicates
 METADATA_LIMIT = 2048  # bytes of all names and values
-CLASSES = frozenset(("REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR"))
-ARCHIVES = frozenset(("GLACIER", "DEEP_ARCHIVE"))  # which nobody reads before they are restored
 DEFAULT_TYPE = "binary/octet-stream"
 
 
@@ -104,18 +102,6 @@ def origin_of(call: Call) -> Origin:
             raise denied()
         check_version(replica)
     return Origin(call.principal.name or "ANONYMOUS", call.request.peer.host, call.request_id, call.now, replica)
-
-
-def kept_class(storage_class: str | None) -> dict[str, str]:
-    """The storage class beside an object's headers: told again, without a difference here. The plain one needs no
-    word. Raises NotImplemented for those of archives, InvalidStorageClass."""
-    if storage_class in (None, PLAIN_CLASS):
-        return {}
-    if storage_class in ARCHIVES:
-        raise not_implemented(f"Objects are not archived: {storage_class}", "x-amz-storage-class")
-    if storage_class not in CLASSES:
-        raise error("InvalidStorageClass", "The storage class you specified is not valid", StorageClass=storage_class)
-    return {"StorageClass": storage_class}
 
 
 def headers_in(arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from littoral.aws.service import Call, Output, operation
 from littoral.net.message import ResponseBody
 from littoral.objects.api.parts import Operations
 from littoral.objects.checksums import ALGORITHMS
+from littoral.objects.cold import check_readable, told
 from littoral.objects.conditions import ReadConditions, Span, span_of
 from littoral.objects.encryption import customer_key
 from littoral.objects.errors import error, invalid_argument
@@ -66,10 +67,11 @@ class ReadOperations(Operations):
 
         def find() -> Found:
             stored, span = self._found(call, bucket, key, version_id, conditions, range, part_number)
+            check_readable(stored.facts, call.now)
             return stored, span, self._keys.opened(stored.facts.encryption, customer)
 
         def answer(stored: Stored, span: Span, body: ResponseBody) -> Output:
-            output = described(stored, span, checksums=checksum_mode == "ENABLED", part_number=part_number)
+            output = described(stored, span, call.now, checksums=checksum_mode == "ENABLED", part_number=part_number)
             output |= overrides
             output["Body"] = body
             return output
@@ -128,7 +130,7 @@ class ReadOperations(Operations):
         customer = customer_key(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)
         conditions = ReadConditions(if_match, if_none_match, if_modified_since, if_unmodified_since)
         stored, span = self._found(call, bucket, key, version_id, conditions, range, part_number)
-        self._keys.opened(stored.facts.encryption, customer)
+        self._keys.check_customer(stored.facts.encryption, customer)
         overrides = _given(
             CacheControl=response_cache_control,
             ContentDisposition=response_content_disposition,
@@ -137,7 +139,7 @@ class ReadOperations(Operations):
             ContentType=response_content_type,
             Expires=response_expires,
         )
-        output = described(stored, span, checksums=checksum_mode == "ENABLED", part_number=part_number)
+        output = described(stored, span, call.now, checksums=checksum_mode == "ENABLED", part_number=part_number)
         return output | overrides
 
     def _found(
@@ -185,7 +187,7 @@ def _part_span(stored: Stored, number: int) -> Span:
     return Span(start, parts[number - 1].size, partial=parts[number - 1].size > 0)
 
 
-def described(stored: Stored, span: Span, *, checksums: bool, part_number: int | None) -> Output:
+def described(stored: Stored, span: Span, now: float, *, checksums: bool, part_number: int | None) -> Output:
     """All members but Body that GetObject and HeadObject share."""
     output: dict[str, Any] = {
         "AcceptRanges": "bytes",
@@ -197,6 +199,7 @@ def described(stored: Stored, span: Span, *, checksums: bool, part_number: int |
         **stored.version_member,
         **stored.lock.members(),
         **stored.facts.encryption_members,
+        **told(stored.facts, now),
     }
     if span.partial:
         output["ContentRange"] = span.content_range(stored.content.size)

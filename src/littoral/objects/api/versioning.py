@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from littoral.aws.service import Call, Output, operation
-from littoral.objects.api.listings import told_in_lists
+from littoral.objects.api.listings import restores, told_in_lists
 from littoral.objects.api.parts import Operations
 from littoral.objects.errors import error, invalid_argument, not_implemented
 from littoral.objects.facts import Bucket, Facts
@@ -63,6 +63,7 @@ class VersioningOperations(Operations):
         max_keys: int | None = None,
         prefix: str | None = None,
         version_id_marker: str | None = None,
+        optional_object_attributes: list[str] | None = None,
         expected_bucket_owner: str | None = None,
     ) -> Output:
         """By key, the newest version first."""
@@ -93,9 +94,10 @@ class VersioningOperations(Operations):
             output["NextKeyMarker"] = encoded(page.last, encoding_type)
             output["NextVersionIdMarker"] = page.rows[-1][2] if page.last_id is not None else ""
         key = marker if after[1] is not None else None  # whose newest version was on the page before
+        restored_at = restores(call, optional_object_attributes)
         for row in page.rows:
             member = "DeleteMarkers" if row[7] else "Versions"
-            output[member].append(self._version_entry(held, row, encoding_type, newest=row[0] != key))
+            output[member].append(self._version_entry(held, row, encoding_type, restored_at, newest=row[0] != key))
             key = row[0]
         return output
 
@@ -110,7 +112,9 @@ class VersioningOperations(Operations):
         found = self._index.rank(bucket, key, version)
         return found if found is not None or version == NULL else rank_of(version)
 
-    def _version_entry(self, held: Bucket, row: Row, encoding: str | None, *, newest: bool) -> dict[str, Any]:
+    def _version_entry(
+        self, held: Bucket, row: Row, encoding: str | None, restored_at: float | None, *, newest: bool
+    ) -> dict[str, Any]:
         key, _, version, size, etag, modified, facts, marker, *_ = row
         entry = {
             "Key": encoded(key, encoding),
@@ -121,4 +125,4 @@ class VersioningOperations(Operations):
         }
         if marker:
             return entry
-        return entry | {"ETag": f'"{etag}"', "Size": size} | told_in_lists(facts)
+        return entry | {"ETag": f'"{etag}"', "Size": size} | told_in_lists(facts, restored_at)

@@ -14,10 +14,10 @@ from littoral.objects.api.parts import (
     decoded_length,
     header_tags,
     headers_in,
-    kept_class,
     origin_of,
 )
 from littoral.objects.checksums import Checksum, Stated, stated_in
+from littoral.objects.cold import kept_class
 from littoral.objects.conditions import check_write_conditions
 from littoral.objects.encryption import Sealing, customer_key, kept_of
 from littoral.objects.errors import error
@@ -48,7 +48,7 @@ class Put:
 class WriteOperations(ExtractOperations):
     @operation(
         harmless={"RequestPayer", "ContentLength", "BucketKeyEnabled"},
-        notes="StorageClass: kept, without archives; x-amz-meta-snowball-auto-extract: archives are taken apart",
+        notes="StorageClass: kept; x-amz-meta-snowball-auto-extract: archives are taken apart",
     )
     async def put_object(
         self,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from obstore.store import S3Store
 
 CONNECT = timedelta(seconds=3)
-REQUEST = timedelta(seconds=60)  # one of at most 8 MiB
+REQUEST = timedelta(seconds=45)  # one of at most 8 MiB; what hangs is told before AWS's clients give up, after 60
 PATIENCE = timedelta(seconds=20)  # of all tries of a request together
 PAUSE = timedelta(seconds=2)  # between two tries, at most
 FRESH = timedelta(minutes=5)  # credentials that end are asked for again after so long
