@@ -136,3 +136,9 @@ def test_junk_is_malformed_and_nothing_else(header: str, stamp: str) -> None:
         sigv4.parse_authorization(header, stamp)
     with pytest.raises(sigv4.MalformedSignature):
         sigv4.parse_authorization("AWS4-HMAC-SHA256 " + header, stamp)
+
+
+def test_a_plus_in_a_query_is_a_space() -> None:
+    pairs = sigv4.split_query("list-type=2&prefix=a+b%2Bc%20d&of+bed")
+    assert pairs == [("list-type", "2"), ("prefix", "a b+c d"), ("of bed", "")]
+    assert sigv4.canonical_query(pairs) == "list-type=2&of%20bed=&prefix=a%20b%2Bc%20d"

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any, NamedTuple
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote_plus
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 ASYMMETRIC = "AWS4-ECDSA-P256-SHA256"  # Signature Version 4A: no region in the scope, a key pair made of the secret
@@ -163,12 +163,13 @@ def parse_presigned(query: Sequence[tuple[str, str]]) -> Signed:
 
 
 def split_query(query_string: str) -> list[tuple[str, str]]:
-    """Name and value pairs, decoded; "+" is a plus sign, as AWS has it."""
+    """Name and value pairs, decoded. "+" is a space: AWS's SDK for Java and Rust's object_store write one so, and sign
+    ``%20``, which is what AWS makes of it (mhart/aws4fetch #83, ceph/ceph #35551)."""
     pairs = []
     for part in query_string.split("&"):
         if part:
             name, _, value = part.partition("=")
-            pairs.append((unquote(name), unquote(value)))
+            pairs.append((unquote_plus(name), unquote_plus(value)))
     return pairs
 
 
