@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from littoral.box import memory, volume
+from littoral.box import erasing, memory, volume
 from littoral.net.pki import verify_signature
 from littoral.tour.places import PlaceError, PlaceProcess
 from tests.box.boxes import PORTS, Box, littoral
@@ -183,6 +183,46 @@ def test_a_box_is_prepared_in_an_empty_folder_for_a_good_manifest_only(tmp_path:
     assert not (tmp_path / "new").exists()
 
 
+def test_a_preparation_that_was_cut_off_is_done_again(tmp_path: Path) -> None:
+    issued = issue()
+    disk = tmp_path / "disk"
+    (disk / "lost+found").mkdir(parents=True)
+    for left in ("box.new", "box.secret"):
+        (disk / left).write_bytes(b"half of it")
+    made = volume.prepare(disk, issued.file, time.time())
+    made.opened(issued.file, issued.code, time.time())
+    assert (disk / "box.secret").stat().st_size == 32
+    (disk / "box.json").unlink()  # what was opened once is not overwritten
+    with pytest.raises(volume.NotOpened, match="is not empty"):
+        volume.prepare(disk, issued.file, time.time())
+    (tmp_path / "file").touch()
+    with pytest.raises(volume.NotOpened, match="is no folder"):
+        volume.prepare(tmp_path / "file", issued.file, time.time())
+
+
+def test_a_box_is_of_one_process_and_leaves_nothing_in_memory_where_it_was_moved(tmp_path: Path) -> None:
+    made = Box.prepared(tmp_path)
+    made.start()
+    try:
+        with pytest.raises(PlaceError, match="in use by another littoral process"):
+            PlaceProcess("box", "box", made.folder, PORTS, {}).wait_ready()
+        assert made.status()["state"] == "LOCKED"  # the first one answers still
+        made.unlock()
+        with pytest.raises(PlaceError, match="in use by another littoral process"):
+            PlaceProcess("box", "box", made.folder, PORTS, {}).wait_ready()
+        runtime = memory.runtime_of(made.folder)
+        (runtime / "left").touch()
+        assert made.process is not None
+        made.process.kill()
+        made.folder = made.folder.rename(tmp_path / "moved")
+        made.start()
+        made.unlock()
+        assert memory.runtime_of(made.folder) == runtime and not (runtime / "left").exists()
+    finally:
+        made.stop()
+    assert not runtime.exists()
+
+
 def test_an_erased_box_is_not_opened_by_its_manifest_and_code(tmp_path: Path) -> None:
     made = Box.prepared(tmp_path)
     made.start()
@@ -221,12 +261,40 @@ def test_an_erased_box_is_not_opened_by_its_manifest_and_code(tmp_path: Path) ->
     assert left.opened(*opening)[0] == made.issued.manifest
 
 
-def test_an_expired_manifest_opens_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("cut_off_after", ["nothing", "overwritten", "removed"])
+def test_an_erasure_that_was_broken_off_is_carried_out_and_signed(tmp_path: Path, cut_off_after: str) -> None:
+    made = Box.prepared(tmp_path)
+    volume.load(made.folder).opened(made.issued.file, made.issued.code, time.time())
+    if cut_off_after == "overwritten":
+        (made.folder / "box.secret").write_bytes(os.urandom(32))
+    if cut_off_after == "removed":
+        (made.folder / "box.secret").unlink()
+        (made.folder / "box.check").unlink()
+    made.asks("erase", "--manifest", str(made.manifest), "--report", str(tmp_path / "report"))
+    document = json.loads((tmp_path / "report" / "sanitization.json").read_text())
+    verify_signature(
+        document["certificate"].encode(), document["facts"].encode(), base64.b64decode(document["signature"])
+    )
+    verified = json.loads(document["facts"])["verification"]
+    assert ("which opened the box before" in verified) == (cut_off_after == "nothing")
+    assert ("overwritten and read back" in verified) == (cut_off_after != "removed")
+    assert not list(made.folder.iterdir())
+
+
+def test_nothing_is_erased_where_its_certificate_cannot_be_written(tmp_path: Path) -> None:
+    made = Box.prepared(tmp_path)
+    words = ("erase", "--manifest", str(made.manifest), "--report")
+    assert "Not a directory" in made.asks(*words, str(made.manifest / "report"), check=False)
+    volume.load(made.folder).opened(made.issued.file, made.issued.code, time.time())
+
+
+def test_an_expired_manifest_opens_nothing_and_erases(tmp_path: Path) -> None:
     issued = issue(expires=time.time() - 1)
     made = volume.prepare(tmp_path / "disk", issued.file, time.time())
-    with pytest.raises(volume.NotOpened, match="expired on"):
+    with pytest.raises(volume.NotOpened, match=f"expired on .*; this machine's clock says {volume.day(time.time())}"):
         made.opened(issued.file, issued.code, time.time())
     assert not (made.folder / "box.check").exists()
+    assert erasing.erase(made.folder, time.time(), "Ada", (issued.file, issued.code)).signature
 
 
 def digest(file: Path) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import os
 import re
@@ -17,6 +19,7 @@ import pytest
 
 from littoral.aws.identity import AccessKey
 from littoral.box.manifest import Manifest, open_manifest
+from littoral.net.pki import Authority
 from tests.box.conftest import Depot
 from tests.box.test_snowball_api import ADDRESS
 from tests.objects.pairs import eventually
@@ -84,7 +87,8 @@ def test_an_import_lands_in_the_region_s_buckets(
     job = ordered(region, "IMPORT")
     manifest = opened(depot, job, littoral("manifest", job, "--code").stdout, tmp_path)
     assert [one.bucket for one in manifest.ranges] == ["records"]
-    assert littoral("import", job, "--from", depot.served.url, code=1).stderr.count("InvalidJobState")
+    early = littoral("import", job, "--from", depot.served.url, code=1).stderr
+    assert "refused: 400 InvalidJobStateException: The job is PreparingAppliance" in early
     littoral("manifest", job, "--ready")
     snowball = region.client("snowball")
     snowball.update_job_shipment_state(JobId=job, ShipmentState="RECEIVED")
@@ -95,6 +99,9 @@ def test_an_import_lands_in_the_region_s_buckets(
     for key, data in put.items():
         depot.s3.put_object(Bucket="records", Key=key, Body=data, Metadata={"n": "1"})
     snowball.update_job_shipment_state(JobId=job, ShipmentState="RETURNED")
+    assert "is a job of type IMPORT" in littoral("export", job, "--to", depot.served.url, code=1).stderr
+    assert snowball.describe_job(JobId=job)["JobMetadata"]["JobState"] == "InTransitToAWS"
+    assert opened(depot, job, littoral("manifest", job, "--code").stdout, tmp_path) == manifest  # who unlocks it here
     littoral("import", job, "--from", depot.served.url, "--json")
     s3 = region.client("s3")
     assert {key: s3.get_object(Bucket="records", Key=key)["Body"].read() for key in put} == put
@@ -110,6 +117,26 @@ def test_an_import_lands_in_the_region_s_buckets(
     whole = (tmp_path / "report.jsonl").read_text()
     (tmp_path / "report.jsonl").write_text(whole.replace('"size":50', '"size":51', 1))
     assert "not those that were signed" in littoral("verify", "report.jsonl", code=1).stderr
+    forged(tmp_path / "report.jsonl", whole)
+    assert "as signed" in littoral("verify", "report.jsonl").stdout  # by whom it says; of whom one must know
+    ca = str(tmp_path / "region" / "ca.pem")
+    assert "it is signed by" in littoral("verify", "report.jsonl", "--signer", ca, code=1).stderr
+    (tmp_path / "report.jsonl").write_text("[" * 100_000)
+    assert "no report of a transfer" in littoral("verify", "report.jsonl", code=1).stderr
+    assert "is no certificate" in littoral("verify", "report.jsonl", "--signer", "report.jsonl", code=1).stderr
+
+
+def forged(file: Path, whole: str) -> None:
+    """The same with another size, and signed anew by somebody else."""
+    *lines, _ = whole.replace('"size":50', '"size":51', 1).splitlines(keepends=True)
+    digest, stranger = hashlib.sha256("".join(lines).encode()).digest(), Authority.create("Stranger")
+    end = {
+        "lines": len(lines),
+        "sha256": digest.hex(),
+        "signature": base64.b64encode(stranger.sign(digest)).decode(),
+        "signer": stranger.certificate_pem.decode(),
+    }
+    file.write_text("".join(lines) + json.dumps(end) + "\n")
 
 
 @pytest.mark.timeout(300)

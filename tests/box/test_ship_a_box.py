@@ -39,7 +39,7 @@ def with_free_ports(text: str) -> str:
 def test_a_box_is_shipped_as_the_page_says(start: Callable[..., Running], tmp_path: Path) -> None:
     region = start("region", kind="region")
     blocks = re.findall(r"```sh\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert len(blocks) == 6
+    assert len(blocks) == 7
     env = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -61,5 +61,6 @@ def test_a_box_is_shipped_as_the_page_says(start: Callable[..., Running], tmp_pa
     assert "\nComplete\n" in words and "they do not open it" in words
     s3 = region.client("s3")
     assert s3.get_object(Bucket="catch", Key="log/monday")["Body"].read() == b"42 cod\n"
+    assert s3.get_object(Bucket="catch", Key="loud/wednesday")["Body"].read() == b"42 COD\n"
     assert {file.name for file in (tmp_path / "certificate").iterdir()} == {"sanitization.json", "sanitization.md"}
     assert not list((tmp_path / "disk").rglob("*.db"))

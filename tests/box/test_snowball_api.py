@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -21,6 +22,8 @@ from littoral.aws.service import Call
 from littoral.box.region.api import SnowballApi
 from littoral.box.region.book import Book
 from littoral.box.region.handing import ManifestLinks
+from littoral.box.region.steps import Steps
+from littoral.net.pki import Authority
 from littoral.store.embedded import EmbeddedStore
 from littoral.store.sealed import Seal
 from tests.support.served import Served, served
@@ -189,6 +192,11 @@ def test_what_cannot_be_had_is_refused_by_its_error(
             with_resource(TargetOnDeviceServices=[{"ServiceName": "NFS_ON_DEVICE_SERVICE"}]),
             {**wanted, "Resources": {"S3Resources": [BUCKET], "Ec2AmiResources": [{"AmiId": "ami-01234567"}]}},
         ],
+        "ValidationException": [
+            {**wanted, "JobType": "BORROW"},
+            {**wanted, "ShippingOption": "SLOW"},
+            {**wanted, "SnowballCapacityPreference": "T1000"},
+        ],
         "KMSRequestFailedException": [{**wanted, "KmsKeyARN": key}],
         "NotImplemented": [{**wanted, "RemoteManagement": "INSTALLED_ONLY"}],
     }
@@ -214,6 +222,7 @@ def test_manifest_and_code_are_given_with_the_customer_only(
     assert refused(client.cancel_job, JobId=job) == "InvalidJobStateException"
     assert client.get_snowball_usage()["SnowballsInUse"] == 1
     client.update_job_shipment_state(JobId=job, ShipmentState="RECEIVED")
+    assert refused(client.update_job_shipment_state, JobId=job, ShipmentState="LOST") == "ValidationException"
     assert client.get_job_unlock_code(JobId=job)["UnlockCode"] == CODE
     link = client.get_job_manifest(JobId=job)["ManifestURI"]
     with urllib.request.urlopen(link) as answer:
@@ -228,6 +237,18 @@ def test_manifest_and_code_are_given_with_the_customer_only(
     assert refused(client.update_job_shipment_state, JobId=job, ShipmentState="RETURNED") == "InvalidJobStateException"
     put(place, books, job, "Complete")
     assert client.describe_job(JobId=job)["JobMetadata"]["DataTransferProgress"]["TotalObjects"] == 0
+
+
+def test_who_prepare_at_once_get_one_manifest(place: Served, books: list[Book], make: Callable[..., str]) -> None:
+    job = make()
+    steps = Steps(books[0], Authority.create("Littoral region"), "us-east-1", "000000000000")
+
+    async def both() -> list[tuple[bytes, str]]:
+        return await asyncio.gather(steps.prepare(job, 0.0), steps.prepare(job, 0.0))
+
+    first, second = place.run(both())
+    assert first == second
+    assert place.run(books[0].secret(job))["code"] == first[1]
 
 
 def test_the_book_is_read_again_as_it_was(

@@ -19,6 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
+from littoral.box.manifest import Manifest
 from littoral.box.volume import CHECK, FACTS, SECRET, NotOpened, Volume, load
 from littoral.net.pki import Authority
 from littoral.store.durable import fsync_folder, write_durably
@@ -29,6 +30,13 @@ LEFT: Final = (
     "The other half of the key is in the job's manifest and in the region: forget both. Until then whoever has the"
     " manifest, its code and an old block of a flash medium that still holds the box's secret could read what is"
     " recovered beside it."
+)
+
+
+OPENED: Final = " The manifest and its code, which opened the box before, were tried: they do not open it."
+NOT_OPENED: Final = (
+    " The manifest and its code are this box's, and did not open it when this began: it was never unlocked, or an"
+    " earlier erasure was broken off."
 )
 
 
@@ -43,11 +51,14 @@ class Sanitization:
     def write(self, folder: Path) -> list[Path]:
         """As JSON and as Markdown. Raises OSError."""
         folder.mkdir(parents=True, exist_ok=True)
-        document = {"facts": text(self.facts), "signature": self.signature, "certificate": self.certificate}
         files = [folder / f"{NAME}.json", folder / f"{NAME}.md"]
-        write_durably(files[0], json.dumps(document, indent=1).encode())
+        write_durably(files[0], self.document().encode())
         write_durably(files[1], self.markdown().encode())
         return files
+
+    def document(self) -> str:
+        told = {"facts": text(self.facts), "signature": self.signature, "certificate": self.certificate}
+        return json.dumps(told, indent=1)
 
     def markdown(self) -> str:
         rows = "".join(f"| {name} | {_cell(value)} |\n" for name, value in self.facts.items())
@@ -58,18 +69,18 @@ class Sanitization:
 
 
 def erase(folder: Path, now: float, operator: str, opening: tuple[bytes, str] | None) -> Sanitization:
-    """``opening``: the manifest's file and its code, to verify and to sign by. Raises NotOpened where the box is in use
-    or they do not open it, OSError; then nothing was erased."""
+    """``opening``: the manifest's file and its code, also when expired, to verify and to sign by. Raises NotOpened
+    where the box is in use or they are not its own, OSError; then nothing was erased."""
     volume = load(folder)
     with (folder / FACTS).open() as held, _nobody_in(folder / "store"):
         fcntl.flock(held, fcntl.LOCK_EX)  # one erases
-        manifest = volume.opened(*opening, now)[0] if opening is not None else None
-        _overwrite(folder / SECRET)
-        verified = "The secret was overwritten and read back."
+        manifest = volume.told(*opening) if opening is not None else None
+        before = manifest is not None and _opens(volume, manifest)
+        verified = _overwrite(folder / SECRET)
         if manifest is not None:
-            if volume.opens(volume.key(manifest)):
+            if _opens(volume, manifest):
                 raise NotOpened("the manifest opens the box still: the medium does not take what is written")
-            verified += " The manifest and its code, which opened the box before, were tried: they do not open it."
+            verified += OPENED if before else NOT_OPENED
         facts = certificate_of(volume, now, operator, verified)
         _remove(folder)
     if manifest is None:
@@ -140,10 +151,17 @@ class _nobody_in:
             self._held.close()
 
 
-def _overwrite(file: Path) -> None:
-    """In its place, down to the medium, and looked at again. Raises OSError, NotOpened."""
+def _opens(volume: Volume, manifest: Manifest) -> bool:
+    try:
+        return volume.opens(volume.key(manifest))
+    except NotOpened:  # its secret is gone
+        return False
+
+
+def _overwrite(file: Path) -> str:
+    """In its place, down to the medium, and looked at again; what was done. Raises OSError, NotOpened."""
     if not file.exists():  # a power cut came after it was removed
-        return
+        return "The secret was not there any more: an earlier erasure overwrote and removed it, and was broken off."
     new = os.urandom(KEY_BYTES)
     descriptor = os.open(file, os.O_RDWR)
     try:
@@ -154,6 +172,7 @@ def _overwrite(file: Path) -> None:
             raise NotOpened("the medium does not take what is written")
     finally:
         os.close(descriptor)
+    return "The secret was overwritten and read back."
 
 
 def _remove(folder: Path) -> None:

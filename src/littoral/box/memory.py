@@ -8,7 +8,6 @@ unlocked on a machine that swaps to a disk which is not encrypted.
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import logging
 import os
 import resource
@@ -66,7 +65,8 @@ def runtime_folder(data: Path) -> Path:
 
 def runtime_of(data: Path) -> Path:
     """Where it is, or will be. Raises OSError."""
-    name = f"littoral-box-{hashlib.sha256(os.fsencode(data.resolve())).hexdigest()[:16]}"
+    about = data.stat()  # the same wherever the folder was moved to
+    name = f"littoral-box-{about.st_dev:x}-{about.st_ino:x}"
     for base in (Path(os.environ.get("XDG_RUNTIME_DIR") or _SHARED), _SHARED):
         if base.is_dir() and _is_memory(base) and os.access(base, os.W_OK):
             return base / name

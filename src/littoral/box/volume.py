@@ -49,13 +49,9 @@ class Volume:
 
     def opened(self, file: bytes, code: str, now: float) -> tuple[Manifest, StoreKey]:
         """What the manifest's file and its code open. Leaves the check at the first time. Raises NotOpened, OSError."""
-        try:
-            self._expect(envelope(file))
-            manifest = open_manifest(file, code)
-        except (BadManifest, WrongCode) as problem:
-            raise NotOpened(str(problem)) from problem
+        manifest = self.told(file, code)
         if now >= manifest.expires:
-            raise NotOpened(f"the manifest expired on {day(manifest.expires)}")
+            raise NotOpened(f"the manifest expired on {day(manifest.expires)}; this machine's clock says {day(now)}")
         key = self.key(manifest)
         check = self.folder / CHECK
         if not check.exists():
@@ -63,6 +59,14 @@ class Volume:
         if not self.opens(key):
             raise NotOpened("manifest and code are right, but the secret of this box is another's")
         return manifest, key
+
+    def told(self, file: bytes, code: str) -> Manifest:
+        """What they say, whenever, and whether they open it or not. Raises NotOpened where they are not this box's."""
+        try:
+            self._expect(envelope(file))
+            return open_manifest(file, code)
+        except (BadManifest, WrongCode) as problem:
+            raise NotOpened(str(problem)) from problem
 
     def key(self, manifest: Manifest) -> StoreKey:
         """The master key, by the halves that there are. Raises NotOpened where the box has lost its own."""
@@ -74,10 +78,10 @@ class Volume:
         return StoreKey(made.derive(manifest.job_key))
 
     def opens(self, key: StoreKey) -> bool:
-        """Whether it is the key that this box was first opened with."""
+        """Whether it is the key that this box was first opened with; not where it was never opened."""
         try:
             return self._seal(key).open((self.folder / CHECK).read_bytes(), self.job) == _WORDS
-        except CannotOpen:
+        except (CannotOpen, FileNotFoundError):
             return False
 
     def _expect(self, outside: Envelope) -> None:
@@ -100,7 +104,9 @@ def prepare(folder: Path, manifest: bytes, now: float, issuer: bytes | None = No
         raise NotOpened(str(problem)) from problem
     if issuer is not None and issuer.decode("utf-8", "replace").strip() != outside.issuer.strip():
         raise NotOpened("the manifest was not issued by that certificate")
-    if folder.is_dir() and any(entry.name != "lost+found" for entry in folder.iterdir()):
+    if folder.exists() and not folder.is_dir():
+        raise NotOpened(f"{folder} is no folder")
+    if folder.is_dir() and not _is_new({entry.name for entry in folder.iterdir()}):
         raise NotOpened(f"{folder} is not empty; a box begins with an empty folder")
     make_folder(folder)
     folder.chmod(0o700)
@@ -108,6 +114,11 @@ def prepare(folder: Path, manifest: bytes, now: float, issuer: bytes | None = No
     facts = {"job": outside.job, "issuer": outside.issuer, "prepared": now}
     write_durably(folder / FACTS, json.dumps(facts, indent=1).encode())  # last: it makes the folder a box
     return load(folder)
+
+
+def _is_new(names: set[str]) -> bool:
+    """Or left by a preparation that was cut off: of a box without its facts nothing was ever sealed."""
+    return names <= {"lost+found", SECRET, *(Path(name).with_suffix(".new").name for name in (SECRET, FACTS))}
 
 
 def load(folder: Path) -> Volume:

@@ -89,9 +89,19 @@ def _sent(
             return answer
     except urllib.error.HTTPError as error:
         with error:
-            raise Failed(f"{url} refused: {error.code} {error.read(1000).decode('utf-8', 'replace')}") from None
+            raise Failed(f"{url} refused: {error.code} {_reason(error.read(1000))}") from None
     except OSError as error:
         raise Failed(f"{url} does not answer: {error}") from None
+
+
+def _reason(answer: bytes) -> str:
+    """Code and message, where it has them as JSON; else as it came."""
+    text = answer.decode("utf-8", "replace")
+    try:
+        told = json.loads(text)
+        return f"{told['code']}: {told['message']}"
+    except (ValueError, KeyError, TypeError):
+        return text
 
 
 def _json(url: str, answer: bytes) -> Any:

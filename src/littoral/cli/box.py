@@ -6,6 +6,7 @@ import getpass
 import json
 import os
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,10 @@ def given(code: str | None) -> str:
     """The unlock code: typed after ``--code``, in the environment, at a prompt or from a pipe. Raises Failed."""
     told = code or os.environ.get(CODE)
     if not told:
-        told = getpass.getpass("unlock code: ") if sys.stdin.isatty() else sys.stdin.readline()
+        try:
+            told = getpass.getpass("unlock code: ") if sys.stdin.isatty() else sys.stdin.readline()
+        except EOFError:
+            told = ""
     if not told.strip():
         raise Failed(f"no unlock code: it is wanted as --code, in {CODE}, at a prompt or from a pipe")
     return told.strip()
@@ -114,17 +118,25 @@ def certificate(loaded: Loaded) -> int:
 
 
 def erase(loaded: Loaded, manifest: Path | None, code: str | None, report: Path | None, operator: str) -> int:
-    """Exit code 0; 1 where it was not erased."""
+    """Exit code 0; 1 where it was not erased, or its certificate could not be written."""
     from littoral.box import erasing, volume
 
     folder = loaded.settings.data_dir
     opening = (_read(manifest), given(code)) if manifest is not None else None
     try:
+        if report is not None:  # while nothing is erased
+            report.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=report):
+                pass
         done = erasing.erase(folder, time.time(), operator or getpass.getuser(), opening)
-        files = done.write(report or folder)
     except (volume.NotOpened, OSError) as problem:
         raise Failed(str(problem)) from None
     print(done.markdown())
+    try:
+        files = done.write(report or folder)
+    except OSError as problem:
+        print(done.document())
+        raise Failed(f"the box is erased; its certificate, above, could not be written: {problem}") from None
     print("".join(f"{file}\n" for file in files), end="", file=sys.stderr)
     return 0
 

@@ -59,9 +59,8 @@ def manifest(loaded: Loaded, job: str, file: Path | None, *, code: bool, ready: 
 def carry(loaded: Loaded, job: str, url: str, how: How, *, into_box: bool) -> int:
     """Import from the unlocked box at ``url``, or export to it. Exit code 1 where something could not be moved: the job
     then stays as it is, and the same command tries again."""
+    _expect(loaded, job, into_box=into_box)
     told = _step(loaded, job, "begin")
-    if (told["kind"] == "EXPORT") != into_box:
-        raise Failed(f"{job} is a job of type {told['kind']}")
     region = loaded.settings.region
     box = End.believing(url, Keys(told["access_key"], told["secret_key"], region), told["authority"].encode())
     here = End(address(loaded), Keys(*read_credentials(loaded.settings.data_dir / CREDENTIALS_FILE), region))
@@ -71,9 +70,7 @@ def carry(loaded: Loaded, job: str, url: str, how: How, *, into_box: bool) -> in
 
 def leave(loaded: Loaded, job: str, url: str, *, into_box: bool) -> int:
     """To the region, which carries it out in the background."""
-    kind = _asked(loaded, job)["job"]["kind"]
-    if (kind == "EXPORT") != into_box:
-        raise Failed(f"{job} is a job of type {kind}")
+    _expect(loaded, job, into_box=into_box)
     _step(loaded, job, "carry", url=url)
     print(f"{job} goes on in the background; littoral box progress {job} shows how far it is")
     return 0
@@ -99,6 +96,13 @@ def progress(loaded: Loaded, job: str, *, stop: bool, as_json: bool) -> int:
         lines.append(("last try", found["problem"]))
     print("".join(aligned(lines, 1)), end="")
     return 0 if over else 1
+
+
+def _expect(loaded: Loaded, job: str, *, into_box: bool) -> None:
+    """Before anything of the job changes. Raises Failed where it is of the other way."""
+    kind = _asked(loaded, job)["job"]["kind"]
+    if (kind == "EXPORT") != into_box:
+        raise Failed(f"{job} is a job of type {kind}")
 
 
 def _asked(loaded: Loaded, job: str) -> dict[str, Any]:

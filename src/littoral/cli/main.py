@@ -77,6 +77,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Failed as error:
         print(f"littoral: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:  # of a command that has nothing to say of it
+        print("littoral: interrupted", file=sys.stderr)
+        return 130
     except BrokenPipeError:  # `littoral coverage | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

@@ -97,10 +97,14 @@ def end_of(url: str, keys: Path | None, ca: Path | None) -> End:
     if not url.startswith(("http://", "https://")):
         raise Failed(f"{url!r} is no endpoint: http://… or https://…")
     try:
+        own = _keys_in(keys) if keys is not None else _keys_around()
         trusted = ca.read_bytes() if ca is not None else None
-        return End.believing(url, _keys_in(keys) if keys is not None else _keys_around(), trusted)
-    except (OSError, ssl.SSLError, configparser.Error) as problem:
+    except (OSError, UnicodeDecodeError, configparser.Error) as problem:
         raise Failed(str(problem)) from None
+    try:
+        return End.believing(url, own, trusted)
+    except (ssl.SSLError, UnicodeDecodeError):
+        raise Failed(f"{ca} is no certificate (PEM)") from None
 
 
 def _keys_in(file: Path) -> Keys:
@@ -149,7 +153,7 @@ def carried_out(work: Coroutine[Any, Any, int]) -> int:
         print("littoral: interrupted; the same command goes on from here", file=sys.stderr)
         return 130
     except LinkLost as lost:
-        raise Failed(f"the link is away: {lost}; the same command goes on from here") from None
+        raise Failed(f"nothing goes on any more: {lost}; the same command goes on from here") from None
     except Busy as busy:
         raise Failed(f"this transfer is under way in another process ({busy})") from None
     except (Refused, OSError) as problem:
@@ -225,11 +229,22 @@ def _address(text: str) -> tuple[str, str]:
     return bucket, prefix
 
 
+def _fingerprint_in(certificate: Path) -> str:
+    """Raises Failed."""
+    try:
+        return report.fingerprint(certificate.read_text())
+    except OSError as problem:
+        raise Failed(f"{certificate} cannot be read: {problem.strerror}") from None
+    except ValueError:
+        raise Failed(f"{certificate} is no certificate (PEM)") from None
+
+
 def verify(file: Path, signed_by: Path | None, as_json: bool) -> int:
     """Exit code 0 where the report is whole and its signer's; 1 otherwise."""
+    expected = _fingerprint_in(signed_by) if signed_by is not None else None
     try:
         found = report.verify(file)
-        if signed_by is not None and report.fingerprint(signed_by.read_text()) != found.fingerprint:
+        if expected is not None and expected != found.fingerprint:
             raise report.BadReport(f"it is signed by {found.fingerprint}, not by {signed_by}")
     except (report.BadReport, OSError, ValueError) as problem:
         raise Failed(f"{file}: {problem}") from None

@@ -29,11 +29,13 @@ from littoral.objects.facts import Content, Piece, Stored
 from littoral.objects.index import Index
 from littoral.objects.inline import IN_INDEX, INLINE, Received, check_length, etag, inline_bytes, inlined
 from littoral.objects.pouring import PUT_LIMIT, pour, too_large
+from littoral.objects.room import Room
 from littoral.store.contract import BlobInfo, Blobs, BlobWriter, Damaged, NotFound, StoreError, Sums
 from littoral.store.frames import CannotOpen, Opener, Sealer, sealed, sealed_span
 
 log = logging.getLogger("littoral.objects")
 SWEEP = 1000
+AGAIN = 30.0  # seconds after which it is tried again to remove what the disk did not let go
 
 
 class Above(Protocol):
@@ -51,8 +53,9 @@ class Shelf:
 
     above: Above | None = None
 
-    def __init__(self, blobs: Blobs, index: Index) -> None:
+    def __init__(self, blobs: Blobs, index: Index, room: Room) -> None:
         self._blobs = blobs
+        self._room = room
         self._index = index
         self._doomed: asyncio.Queue[list[str]] = asyncio.Queue()
         self._reading: Counter[str] = Counter()
@@ -103,6 +106,7 @@ class Shelf:
         """
         if length is not None and length > PUT_LIMIT:
             raise too_large(length)
+        self._room.check(length or 0)
         if inline and length is not None and length <= within:
             with upload():
                 data = await body.read(within)
@@ -332,8 +336,9 @@ class Shelf:
                     await self._blobs.delete(blob)
                 if self.above is not None and (gone := await self._index.unknown(blobs)):
                     await self._index.came_back(gone)
-        except (ServiceError, StoreError):
-            log.exception("%d blobs could not be removed; the next start does it", len(blobs))
+        except (ServiceError, StoreError) as problem:
+            log.warning("%d blobs could not be removed; tried again in %.0f s: %s", len(blobs), AGAIN, problem)
+            asyncio.get_running_loop().call_later(AGAIN, self._doomed.put_nowait, blobs)
 
 
 class Proving:

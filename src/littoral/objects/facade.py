@@ -35,6 +35,7 @@ from littoral.objects.outbox import Outbox, Posts
 from littoral.objects.replication.fetching import Destinations, FarBucket
 from littoral.objects.replication.sending import Replicator
 from littoral.objects.replication.targets import Elsewhere, FarTarget
+from littoral.objects.room import Room
 from littoral.objects.scrub import Scrub
 from littoral.objects.serverlogs.delivery import ServerLogs
 from littoral.objects.sweeping import Sweeper
@@ -91,7 +92,7 @@ class Objects:
         file = folder / "objects.db"
         index = await Index.open(file, region, account, store.key_of(file))
         keys = Keys(await asyncio.to_thread(store.seal, folder / "objects.key"), region, account)
-        shelf = Shelf(blobs or store.blobs("objects"), index)
+        shelf = Shelf(blobs or store.blobs("objects"), index, Room(folder, elsewhere=blobs is not None))
         scrub = Scrub(index, shelf, keys, Destinations(index, shelf, keys), clock)
         tier = Tier(index, shelf, keys, clock)
         outbox = Outbox(index, clock)

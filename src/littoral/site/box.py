@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import fcntl
 import logging
+import os
 import shutil
 import tempfile
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
@@ -48,6 +51,7 @@ async def compose(place: Place) -> None:
     except volume.NotOpened as problem:
         raise Misconfigured(str(problem)) from problem
     raise_open_files()
+    place.part(_alone(found.folder))
     locked = memory.confine()
     control = Control(found, Opening(partial(unlock, place), place.restart), memory_locked=locked)
     sockets = socket_folder(settings.data_dir, "control")
@@ -55,6 +59,22 @@ async def compose(place: Place) -> None:
     listener = await listen_linked(control.handle, sockets / SOCKET, settings.data_dir / SOCKET)
     place.part(partial(listener.close, 1.0))
     log.info("the box of %s is locked", found.job)
+
+
+def _alone(folder: Path) -> Callable[[], Awaitable[None]]:
+    """No second process runs this box, from now until what is returned is called: it would take the first one's socket
+    and what that has in memory. Raises Misconfigured, OSError."""
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+
+    async def let_go() -> None:
+        os.close(held)
+
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(held)
+        raise Misconfigured(f"{folder} is in use by another littoral process") from None
+    return let_go
 
 
 async def unlock(place: Place, manifest: Manifest, key: StoreKey) -> Opened:

@@ -19,7 +19,9 @@ if TYPE_CHECKING:  # botocore is loaded with the first call
 MOST = 3  # problems that are told
 SHORT = 256  # characters of a text whose verdict is kept
 MOST_KEPT = 1024  # verdicts of one shape
-ENUMS_CHECKED = frozenset(("lambda", "iot", "iot-data", "greengrassv2", "cloudfront", "sagemaker", "shield", "wafv2"))
+ENUMS_CHECKED = frozenset(
+    ("lambda", "iot", "iot-data", "greengrassv2", "cloudfront", "sagemaker", "shield", "snowball", "wafv2")
+)
 
 
 class Problem(NamedTuple):

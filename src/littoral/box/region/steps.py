@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from littoral.box.region.book import Book
 from littoral.box.region.errors import wrong_combination, wrong_state
 from littoral.box.region.job import KEEPS_CODE, Job, Moved
 from littoral.box.region.states import (
+    CANCELLED,
     COMPLETE,
     IN_PROGRESS,
     NEW,
@@ -47,22 +49,25 @@ class Steps:
         self._authority = authority
         self._region = region
         self._account = account
+        self._making = asyncio.Lock()
 
     def job(self, identifier: str) -> Job:
         """Raises InvalidResourceException."""
         return self._book.job(identifier)
 
     async def prepare(self, identifier: str, now: float) -> tuple[bytes, str]:
-        """The manifest and the unlock code that the job's box is prepared with. Raises InvalidJobStateException."""
-        job = self._book.job(identifier)
-        if job.state not in (NEW, PREPARING):
-            raise wrong_state(f"A box is prepared for a job that is {NEW}; this one is {job.state}.")
-        secret = await self._book.secret(identifier)
-        if secret is None:
-            secret = self._made(job, now)
-            await self._book.keep_secret(identifier, secret)
-        if job.state == NEW:
-            await self._book.change(identifier, within=frozenset((NEW, PREPARING)), state=PREPARING)
+        """The manifest and the unlock code that the job's box is prepared with, and opened with when it is back: the
+        region hands them to its own operator for as long as it has them. Raises InvalidJobStateException."""
+        async with self._making:  # of two who ask at once both get the one that is kept
+            secret = await self._book.secret(identifier)
+            job = self._book.job(identifier)
+            if job.state not in (NEW, PREPARING) and (secret is None or job.state == CANCELLED):
+                raise wrong_state(f"A box is prepared for a job that is {NEW}; this one is {job.state}.")
+            if secret is None:
+                secret = self._made(job, now)
+                await self._book.keep_secret(identifier, secret)
+            if job.state == NEW:
+                await self._book.change(identifier, within=frozenset((NEW, PREPARING)), state=PREPARING)
         return base64.b64decode(secret["manifest"]), secret["code"]
 
     def _made(self, job: Job, now: float) -> dict[str, str]:

@@ -151,7 +151,7 @@ def stated_in(entry: Mapping[str, Any]) -> Sum | None:
 def _read(line: bytes) -> dict[str, Any]:
     try:
         told = json.loads(line)
-    except ValueError as problem:
+    except (ValueError, RecursionError) as problem:
         raise BadReport("it is no report of a transfer") from problem
     if not isinstance(told, dict):
         raise BadReport("it is no report of a transfer")
