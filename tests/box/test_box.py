@@ -212,15 +212,18 @@ def test_a_box_is_of_one_process_and_leaves_nothing_in_memory_where_it_was_moved
             PlaceProcess("box", "box", made.folder, PORTS, {}).wait_ready()
         runtime = memory.runtime_of(made.folder)
         (runtime / "left").touch()
+        other = memory.Runtime(tmp_path / "other")
+        assert (runtime / "left").exists()  # of a box that lives
+        other.remove()
         assert made.process is not None
         made.process.kill()
         made.folder = made.folder.rename(tmp_path / "moved")
         made.start()
         made.unlock()
-        assert memory.runtime_of(made.folder) == runtime and not (runtime / "left").exists()
+        assert not runtime.exists() and memory.runtime_of(made.folder).exists()
     finally:
         made.stop()
-    assert not runtime.exists()
+    assert not memory.runtime_of(made.folder).exists()
 
 
 def test_an_erased_box_is_not_opened_by_its_manifest_and_code(tmp_path: Path) -> None:

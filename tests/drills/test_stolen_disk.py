@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from littoral.drills.stolendisk.scanning import scan
+from littoral.drills.stolendisk.scanning import scan, scan_device
 from tests.tour.test_tour import processes_of
 
 
@@ -26,8 +26,22 @@ def test_a_thief_of_the_disk_finds_nothing(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads((tmp_path / "report" / "report.json").read_text())
     assert found["found"] == {}
-    assert "no word is on the disk" in (tmp_path / "report" / "report.md").read_text()
+    claims = {check["claim"] for check in found["checks"]}
+    assert "no word is on the disk, in any form" in claims
+    assert ("no word is in any block of the disk" in claims) == ("no disk of its own" not in found["rows"])
     assert not processes_of(tmp_path)
+
+
+def test_what_was_deleted_is_found_on_the_device(tmp_path: Path) -> None:
+    """Bytes that are no file's any more, over the end of a chunk, beside nothing but zeros."""
+    word = "w0123456789abcdef0123"
+    device = tmp_path / "device"
+    with device.open("wb") as disk:
+        disk.truncate(40_000_000)
+        disk.seek(8 * 1024 * 1024 - 5)
+        disk.write(word.encode())
+    seen = scan_device(device, {"it": word, "another": "w1123456789abcdef0123"})
+    assert (seen.found, seen.size) == ({"it": ["device"]}, 40_000_000)
 
 
 @pytest.mark.parametrize("before", ["", "a", "ab"])

@@ -8,6 +8,8 @@ unlocked on a machine that swaps to a disk which is not encrypted.
 from __future__ import annotations
 
 import ctypes
+import fcntl
+import hashlib
 import logging
 import os
 import resource
@@ -18,6 +20,7 @@ log = logging.getLogger("littoral.box")
 
 _SET_DUMPABLE = 4
 _ALL_AS_TOUCHED = 1 | 2 | 4  # MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT: a thread's stack is not filled for it
+_PREFIX = "littoral-unlocked-"
 _SHARED = Path("/dev/shm")  # noqa: S108 - memory; the folder made there is of this user alone
 
 
@@ -52,25 +55,51 @@ def _is_safe(swap: Path, sys: Path) -> bool:
         return False
 
 
-def runtime_folder(data: Path) -> Path:
-    """A new folder in memory, for this user alone, by the box's own folder: what a killed box left there is removed.
-    Raises OSError where this machine has no such place."""
-    folder = runtime_of(data)
-    if folder.exists():
-        log.info("removing what a box that did not end in order left in memory: %s", folder)
-        shutil.rmtree(folder)
-    folder.mkdir(mode=0o700)
-    return folder
+class Runtime:
+    """A new folder in memory, for this user alone, by the box's own folder. ``remove`` it.
+
+    What boxes that did not end in order left there goes first, wherever their own folders are by now. Raises OSError
+    where this machine has no such place.
+    """
+
+    def __init__(self, data: Path) -> None:
+        self.folder = runtime_of(data)
+        for other in self.folder.parent.glob(f"{_PREFIX}*"):
+            _remove_if_left(other)
+        self.folder.mkdir(mode=0o700)
+        self._held = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)  # as long as this process lives
+
+    def remove(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        os.close(self._held)
 
 
 def runtime_of(data: Path) -> Path:
     """Where it is, or will be. Raises OSError."""
-    about = data.stat()  # the same wherever the folder was moved to
-    name = f"littoral-box-{about.st_dev:x}-{about.st_ino:x}"
+    name = f"{_PREFIX}{hashlib.sha256(os.fsencode(data.resolve())).hexdigest()[:16]}"
     for base in (Path(os.environ.get("XDG_RUNTIME_DIR") or _SHARED), _SHARED):
         if base.is_dir() and _is_memory(base) and os.access(base, os.W_OK):
             return base / name
     raise OSError("neither $XDG_RUNTIME_DIR nor /dev/shm is memory (tmpfs) that may be written to")
+
+
+def _remove_if_left(folder: Path) -> None:
+    """Where it is of this user, and no process has it any more."""
+    try:
+        held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:  # somebody else's, or gone
+        return
+    try:
+        if os.fstat(held).st_uid != os.geteuid():
+            return
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        log.info("removing what a box that did not end in order left in memory: %s", folder)
+        shutil.rmtree(folder)
+    except BlockingIOError:
+        return
+    finally:
+        os.close(held)
 
 
 def _is_memory(folder: Path) -> bool:

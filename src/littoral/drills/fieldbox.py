@@ -2,7 +2,7 @@
 
 ::
 
-    folder/disk   what travels
+    folder/disk   what travels, where no ``disk`` is given
     folder/keys   what whoever opens it has: manifest.bin, and its authority's certificate, ca.pem
 """
 
@@ -30,8 +30,10 @@ JOB: Final = "JID00000000-0000-4000-8000-000000000000"
 class FieldBox:
     """Prepared. Processes that ``start`` begins end with ``cleanup``."""
 
-    def __init__(self, folder: Path, kind: JobType, ranges: Sequence[KeyRange], cleanup: ExitStack) -> None:
-        self.disk, self._keys, self._cleanup = folder / "disk", folder / "keys", cleanup
+    def __init__(
+        self, folder: Path, kind: JobType, ranges: Sequence[KeyRange], cleanup: ExitStack, disk: Path | None = None
+    ) -> None:
+        self.disk, self._keys, self._cleanup = disk or folder / "disk", folder / "keys", cleanup
         self.code, self._manifest, self.ca = new_code(), self._keys / "manifest.bin", self._keys / "ca.pem"
         region, now = Authority.create("Littoral region"), time.time()
         self.manifest = drafted(JOB, kind, ranges, "us-east-1", "000000000000", now, now + 86400)

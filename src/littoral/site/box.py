@@ -7,7 +7,6 @@ import dataclasses
 import fcntl
 import logging
 import os
-import shutil
 import tempfile
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -135,8 +134,9 @@ async def serve(place: Place, *, manifest: Manifest, key: StoreKey, scrubs: list
 async def lay_sealed(place: Place, manifest: Manifest, key: StoreKey) -> Foundation:
     """As ``foundation.lay``, but that nothing lies in the clear: what must is in memory."""
     folder = place.settings.data_dir
-    runtime = await asyncio.to_thread(memory.runtime_folder, folder)
-    place.part(partial(asyncio.to_thread, shutil.rmtree, runtime, ignore_errors=True))
+    held = await asyncio.to_thread(memory.Runtime, folder)
+    place.part(partial(asyncio.to_thread, held.remove))
+    runtime = held.folder
     _temporary_files_in(runtime)
     store = await EmbeddedStore.open(folder / "store", key=key)
     place.part(store.close)

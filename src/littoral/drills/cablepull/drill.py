@@ -25,7 +25,7 @@ from botocore.config import Config
 from rich.console import Console
 
 from littoral.box.manifest import KeyRange, Manifest
-from littoral.box.transfer.report import entries, stated_in
+from littoral.box.transfer.report import BadReport, entries, fingerprint, stated_in, verify
 from littoral.box.transfer.sums import CRC64, SHA256, Sum, sum_of
 from littoral.drills.cablepull.cable import Cable
 from littoral.drills.cablepull.run import Running
@@ -37,6 +37,7 @@ PORTS: Final = ("--port", "0", "--mqtt-port", "off", "--mqtt-tls-port", "off")
 BUCKET: Final = "records"
 KINDS: Final = ("cut", "half open", "killed")
 LIMIT: Final = 600.0  # seconds for the transfer after the last cut
+SIGNER: Final = "littoral/transfers/signer/ca.pem"  # under $XDG_STATE_HOME
 MIB: Final = 1024 * 1024
 
 
@@ -189,9 +190,21 @@ class CablePull:
         found.check("every digest is the file's", not different, different[:5] or f"{len(held)} read back")
         uploads = s3.list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])
         found.check("no upload is left half way", not uploads, len(uploads))
-        told = {one["key"]: stated_in(one) for one in entries(self._folder / "report")} if code == 0 else {}
+        self._judge_report(digests, code)
+
+    def _judge_report(self, digests: dict[str, str], code: int) -> None:
+        report, signer = self._folder / "report", self._folder / "state" / SIGNER
+        told, said = {}, "there is none"
+        if code == 0:
+            try:
+                signed = verify(report).fingerprint == fingerprint(signer.read_text())
+                said = "whole, and its own" if signed else "another's signature"
+                told = {one["key"]: stated_in(one) for one in entries(report)} if signed else {}
+            except BadReport as problem:
+                said = str(problem)
+        self._found.check("the report is signed by whoever transferred", bool(told), said)
         named = told.keys() == digests.keys() and all(known in self._sums[key] for key, known in told.items())
-        found.check("the signed report names them all, as they are", named, f"{len(told)} entries")
+        self._found.check("it names them all, as they are", named, f"{len(told)} entries")
 
     def _last_words(self) -> list[tuple[float, dict[str, Any]]]:
         """Of each process: where a next one begins its own count begins anew."""

@@ -28,11 +28,11 @@ PATIENCE = 20.0  # seconds until nobody uses the file system any more
 
 
 class Disk:
-    """Mounted at ``point``. Raises NotHere where this machine does not allow it."""
+    """Mounted at ``point``; its bytes are the file ``image``. Raises NotHere where this machine does not allow it."""
 
     def __init__(self, folder: Path, size: int, cleanup: ExitStack) -> None:
         self.point = folder / "place"
-        self._image = folder / "disk.ext4"
+        self.image = folder / "disk.ext4"
         if os.geteuid() != 0:
             raise NotHere("the drill needs root, for a loop device and mounts")
         try:
@@ -41,9 +41,9 @@ class Disk:
         except OSError as problem:
             raise NotHere(f"mounts of its own are not allowed here: {problem}") from problem
         self.point.mkdir()
-        with self._image.open("wb") as image:
+        with self.image.open("wb") as image:
             image.truncate(size)
-        _must("mkfs.ext4", "-q", "-E", "lazy_itable_init=0,lazy_journal_init=0", str(self._image))
+        _must("mkfs.ext4", "-q", "-E", "lazy_itable_init=0,lazy_journal_init=0", str(self.image))
         self._mount()
         cleanup.callback(subprocess.run, ["umount", "-l", str(self.point)], check=False, capture_output=True)
         self._check_cut()
@@ -70,7 +70,7 @@ class Disk:
             time.sleep(0.1)
 
     def _mount(self) -> None:
-        _must("mount", "-o", "loop", str(self._image), str(self.point))
+        _must("mount", "-o", "loop", str(self.image), str(self.point))
 
     def _works(self) -> bool:
         """Not while a process in a mount namespace of its own, a function's, still has the dead one."""

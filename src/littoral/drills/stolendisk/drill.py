@@ -18,11 +18,13 @@ from rich.console import Console
 from littoral.box.manifest import new_code
 from littoral.box.memory import runtime_of
 from littoral.drills.fieldbox import FieldBox
-from littoral.drills.frame import Report
+from littoral.drills.frame import NotHere, Report
+from littoral.drills.powercut.disk import Disk
 from littoral.drills.stolendisk.planting import BUCKET, LARGE, Planting
-from littoral.drills.stolendisk.scanning import Scan, scan
+from littoral.drills.stolendisk.scanning import Scan, scan, scan_device
 from littoral.tour.findings import Findings
 
+SIZE = 256 * 1024 * 1024  # bytes of the disk
 PORTS = ("--port", "0", "--mqtt-port", "0", "--mqtt-tls-port", "0")
 
 
@@ -38,7 +40,9 @@ class StolenDisk:
     def run(self) -> Report:
         """Raises PlaceError, NotProvisioned."""
         self.say.print("A box is prepared, started and unlocked")
-        field = self._field = FieldBox(self._folder, "LOCAL_USE", (), self._cleanup)
+        disk = self._disk_of_its_own()
+        point = None if disk is None else disk.point
+        field = self._field = FieldBox(self._folder, "LOCAL_USE", (), self._cleanup, point)
         box = field.start(PORTS)
         planting = Planting(field.manifest, field.code, field.unlock(), field.ca)
         self.say.print("It is filled: objects, functions, secrets, devices")
@@ -48,8 +52,33 @@ class StolenDisk:
         on_disk = scan(field.disk, planting.planted)
         in_memory = scan(runtime_of(field.disk), planting.planted)
         self._judge(planting, on_disk, in_memory)
+        if disk is not None:
+            self._judge_device(disk, planting)
         self._again(planting)
         return Report(self._found, lambda axes: _plot(axes, planting, on_disk, in_memory), {"found": on_disk.found})
+
+    def _disk_of_its_own(self) -> Disk | None:
+        """All of which is read, where this machine allows it; else it is a folder, whose files are."""
+        try:
+            return Disk(self._folder, SIZE, self._cleanup)
+        except NotHere as problem:
+            self._found.row("no disk of its own", f"{problem}: files are read, what was deleted is not")
+            return None
+
+    def _judge_device(self, disk: Disk, planting: Planting) -> None:
+        """Raises OSError where somebody still uses it."""
+        control = "what lies open"
+        (disk.point / "lost+found" / "open").write_text(planting.word(control))
+        disk.restore()  # all of it is on the device then
+        seen = scan_device(disk.image, planting.planted)
+        del planting.planted[control]
+        sees = seen.found.pop(control, None) is not None
+        self._found.row("disk read", f"{seen.size / 1e6:.0f} MB: files, journal, and what was deleted")
+        self._found.check("no word is in any block of the disk", not seen.found, seen.found or "none")
+        self._found.check(
+            "the search finds what lies open there", sees, "a file beside the box's" if sees else "nothing"
+        )
+        (disk.point / "lost+found" / "open").unlink()
 
     def _judge(self, planting: Planting, on_disk: Scan, in_memory: Scan) -> None:
         found = self._found

@@ -81,6 +81,9 @@ class Planting:
         tags = f"tag={self.word('a tag')}"
         s3.put_object(Bucket=BUCKET, Key=key, Body=small, Metadata={"m": self.word("metadata")}, Tagging=tags)
         s3.put_object(Bucket=BUCKET, Key="large", Body=(large * (LARGE // len(large) + 1)).encode())
+        gone = self.word("a deleted object")
+        s3.put_object(Bucket=BUCKET, Key="gone", Body=(gone * 5000).encode())
+        s3.delete_object(Bucket=BUCKET, Key="gone")
         secret = self.word("a secret")
         self.client("secretsmanager").create_secret(Name=self.word("the name of a secret"), SecretString=secret)
         self.devices()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 CHUNK = 8 * 1024 * 1024
 LONGEST = 256  # bytes of a form: chunks overlap by so much
+Wanted = Mapping[str, tuple[bytes, ...]]  # what was planted: how it may lie there
 SAMPLE = 4096  # bytes from which on a file is tried to be compressed
 
 
@@ -41,22 +42,39 @@ def scan(folder: Path, planted: Mapping[str, str]) -> Scan:
         _look(seen, wanted, name, name.encode())
         if not file.is_file() or file.is_symlink():
             continue
-        seen.files += 1
         squeezed = zlib.compressobj(1)
-        before, size, small = b"", 0, 0
-        with file.open("rb") as content:
-            while chunk := content.read(CHUNK):
-                _look(seen, wanted, name, before + chunk)
-                before, size = chunk[-LONGEST:], size + len(chunk)
-                small += len(squeezed.compress(chunk))
+        size = small = 0
+        for chunk in _read(seen, wanted, name, file):
+            size += len(chunk)
+            small += len(squeezed.compress(chunk))
         small += len(squeezed.flush())
-        seen.size += size
         if size >= SAMPLE and small < size * 0.97 and not name.endswith("-shm"):  # page numbers of a WAL, no content
             seen.compressible.append(f"{name} ({small * 100 // size} %)")
     return seen
 
 
-def _look(seen: Scan, wanted: Mapping[str, tuple[bytes, ...]], name: str, content: bytes) -> None:
+def scan_device(device: Path, planted: Mapping[str, str]) -> Scan:
+    """Every byte of a disk: of files, of what was deleted, of the file system's journal, of what nobody wrote."""
+    seen = Scan()
+    for _ in _read(seen, {name: tuple(forms(text)) for name, text in planted.items()}, device.name, device):
+        pass
+    return seen
+
+
+def _read(seen: Scan, wanted: Wanted, name: str, file: Path) -> Iterator[bytes]:
+    """Its chunks, once they have been looked at."""
+    seen.files += 1
+    before = b""
+    with file.open("rb") as content:
+        while chunk := content.read(CHUNK):
+            if chunk.count(0) < len(chunk):
+                _look(seen, wanted, name, before + chunk)
+            before = chunk[-LONGEST:]
+            seen.size += len(chunk)
+            yield chunk
+
+
+def _look(seen: Scan, wanted: Wanted, name: str, content: bytes) -> None:
     for what, shapes in wanted.items():
         if any(shape in content for shape in shapes) and name not in seen.found.setdefault(what, []):
             seen.found[what].append(name)
