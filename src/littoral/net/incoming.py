@@ -13,11 +13,10 @@ from functools import partial
 from time import monotonic
 from typing import Protocol, runtime_checkable
 
-from littoral.net.lending import Fill, Lent
+from littoral.net.lending import SLOW, Fill, Lent
 from littoral.net.message import BodyError, BodyTooLarge, Headers
 
 LENDABLE = 1024 * 1024  # bytes to come from which on a thread is worth its while
-QUICK = 0.25  # seconds for as much on the loop, after which a slow client is thought to be quick
 
 
 class BodySource(Protocol):
@@ -157,7 +156,7 @@ class IncomingBody:
             else:
                 await self._more()
         if not self._quick:
-            self._quick = filled * QUICK >= (monotonic() - began) * LENDABLE
+            self._quick = filled * SLOW >= (monotonic() - began) * LENDABLE
         return filled
 
     async def lend(self, work: Callable[[Fill], None]) -> bool:

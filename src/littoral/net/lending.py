@@ -8,7 +8,7 @@ what has come, hashes it and writes it needs none of that (docs/decisions/2026-1
     a thread    ``Lent.fill`` again and again
     the loop    ``transport.returned``: it goes on as ever
 
-A thread is for clients that send quickly. One that is silent for a moment, or sends less than a room in a second, goes
+A thread is for clients that send quickly. One that is silent for a moment, or takes long to fill a room, goes
 on on the loop, where waiting costs nothing. Nothing is sent on a connection that is lent over TLS, as both directions
 share one state: who has something to send wants it back.
 """
@@ -28,7 +28,7 @@ from typing import Protocol
 
 MOST = 16  # connections lent at once
 SILENT = 50  # milliseconds without a byte after which a client is waited for on the loop
-SLOW = 1.0  # seconds that a room may take to be filled
+SLOW = 0.25  # seconds that a room may take to be filled
 NOTHING = (BlockingIOError, InterruptedError, ssl.SSLWantReadError)  # to be read now
 Fill = Callable[[memoryview], int]
 
