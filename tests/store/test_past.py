@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import os
 import random
@@ -62,6 +63,16 @@ def test_only_all_of_a_stride_is_whole() -> None:
     assert not is_whole(memoryview(bytearray(STRIDE)))
     assert not is_whole(b"x" * STRIDE)
     strides.give(stride)
+
+
+def test_strides_begin_where_a_huge_page_may_and_hold_what_is_put_there() -> None:
+    taken = [strides.take() for _ in range(5)]
+    for number, each in enumerate(taken):
+        each[:] = bytes([number]) * STRIDE
+        assert ctypes.addressof(ctypes.c_ubyte.from_buffer(each)) % STRIDE == 0
+    assert [bytes(each) == bytes([number]) * STRIDE for number, each in enumerate(taken)] == [True] * 5
+    for each in taken:
+        strides.give(each)
 
 
 def test_few_strides_wait_for_use() -> None:
