@@ -95,9 +95,9 @@ def _large(folder: Path, region: End, box: End, count: int) -> None:
     print(f"  {'written past the page cache:':38}{taken * 1000:8.0f} MB/s")
     half = _some(large, folder / "half", count // 2 or 1)
     for name, end, source, size, words in (
-        ("a region", region, large, gigabytes, ()),
-        ("a box", box, large, gigabytes, ()),
-        ("a box, TLS alone", box, half, (count // 2 or 1) * LARGE_SIZE / 1e9, ("--no-wide-records",)),
+        ("region", region, large, gigabytes, ()),
+        ("box", box, large, gigabytes, ()),
+        ("box, TLS alone", box, half, (count // 2 or 1) * LARGE_SIZE / 1e9, ("--no-wide-records",)),
     ):
         bucket = f"s3://{source.name}-ours"
         _aws("s3", "mb", bucket, end=end)

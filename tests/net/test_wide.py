@@ -108,6 +108,41 @@ async def test_a_client_without_them_is_answered_in_tls(
         assert [parted(bytes(seen))[1] for seen in tap.out] == [[], []]
 
 
+async def test_who_refuses_before_the_end_is_heard(bulk: Bulk, server: ssl.SSLContext, client: ssl.SSLContext) -> None:
+    async def refuse(_: Request) -> Response:
+        return Response(403, Headers(), b"no")
+
+    async with serving(refuse, tls=server) as listener, tapped(listener.port) as tap:
+        for _ in range(3):
+            answer = await put(bulk, tap.port, client)
+            assert (answer.status, answer.body) == (403, b"no")
+        assert all(parted(bytes(back))[1] for back in tap.back)
+
+
+async def test_certificates_and_fingerprints_of_clients_are_known_as_over_tls(bulk: Bulk, authority: Authority) -> None:
+    named = authority.issue_client("nurse")
+    pem = authority.certificate_pem
+    context = server_context(
+        authority.issue_server(["localhost"]).pair, client_cas=[pem], clients="required", alpn=PROTOCOLS
+    )
+    seen: list[tuple[bytes | None, str, str]] = []
+
+    async def look(request: Request) -> Response:
+        await request.body.read()
+        seen.append((request.peer.certificate, request.peer.ja3, request.peer.ja4))
+        return Response(200, Headers(), b"")
+
+    async with serving(look, tls=context, looks=lambda: True) as listener, tapped(listener.port) as tap:
+        for alpn in (PROTOCOLS, PROTOCOLS[1:]):
+            with_pair = client_context(ca=pem, pair=named.pair, alpn=alpn)
+            assert (await put(bulk, tap.port, with_pair)).status == 200
+        assert [bool(parted(bytes(out))[1]) for out in tap.out] == [True, False]
+    assert seen[0][0] is not None
+    assert seen[0][0] == seen[1][0]
+    assert seen[0][1] == seen[1][1] != ""
+    assert [ja4[8:10] for _, _, ja4 in seen] == ["l1", "h1"]
+
+
 def flipped(records: list[bytes]) -> list[bytes]:
     return [*records[:20], *(bytes([*each[:-1], each[-1] ^ 1]) for each in records[20:21]), *records[21:]]
 
