@@ -128,7 +128,7 @@ async def test_files_with_a_proof_go_over_tls_as_far_as_they_are_sound(authority
     async with serving(lambda _: Response(200, body=part), tls=context) as listener:
         response = await http.request("GET", f"https://localhost:{listener.port}/", tls=trust)
         assert await response.body.read() == content[150_000:490_000]
-        path.write_bytes(content[:300_000] + b"?" + content[300_001:])
+        path.write_bytes(content[:300_000] + bytes([content[300_000] ^ 1]) + content[300_001:])
         response = await http.request("GET", f"https://localhost:{listener.port}/", tls=trust)
         with pytest.raises(BodyError):
             await response.body.read()
