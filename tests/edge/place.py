@@ -210,6 +210,8 @@ async def edge(folder: Path, **options: Any) -> AsyncIterator[Edge]:
     try:
         yield made
     finally:
+        if made.kept is not None:
+            made.kept.writer.close()
         await listener.close(0)
         await pipeline.close()
         await client.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,12 +12,10 @@ from tests.edge.place import HOST, Edge, answer, cache_policy, listed
 
 
 @pytest.fixture(params=["a connection each", "one connection"])
-def place(place: Edge, request: pytest.FixtureRequest) -> Iterator[Edge]:
+def place(place: Edge, request: pytest.FixtureRequest) -> Edge:
     """On one connection, what comes again byte by byte is answered without the handler."""
     place.keeps = request.param == "one connection"
-    yield place
-    if place.kept is not None:
-        place.kept.writer.close()
+    return place
 
 
 async def test_the_first_and_the_later_hits_are_alike(place: Edge) -> None:
