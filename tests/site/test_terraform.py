@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import urllib.error
 import urllib.request
@@ -42,7 +43,9 @@ def _mirror() -> Path:
 
 
 class Terraform:
-    def __init__(self, place: Running, folder: Path) -> None:
+    def __init__(self, place: Running, folder: Path, *files: str) -> None:
+        for file in files:
+            shutil.copy(HERE / file, folder)
         self._program, self._folder = needs("terraform"), folder
         settings = folder / "terraformrc"
         settings.write_text(
@@ -74,9 +77,7 @@ class Terraform:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_terraform_applies_and_finds_nothing_more_to_do(place: Running, tmp_path: Path) -> None:
-    terraform = Terraform(place, tmp_path)
-    for name in ("ward.tf", "whole.tf" if WHOLE else "there.tf"):
-        (tmp_path / name).write_text((HERE / name).read_text())
+    terraform = Terraform(place, tmp_path, "ward.tf", "whole.tf" if WHOLE else "there.tf")
     if not WHOLE:
         place.client("kinesis").create_stream(StreamName="tf-readings", ShardCount=1)
     terraform("init")
@@ -118,8 +119,7 @@ def _look(place: Running) -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(not WHOLE, reason="LITTORAL_TERRAFORM=whole asks for it: a minute of a processor")
 def test_terraform_makes_changes_and_destroys_a_fleet(place: Running, tmp_path: Path) -> None:
-    terraform = Terraform(place, tmp_path)
-    (tmp_path / "fleet.tf").write_text((HERE / "fleet" / "fleet.tf").read_text())
+    terraform = Terraform(place, tmp_path, "fleet/fleet.tf")
     (tmp_path / "ca.pem").write_bytes(Authority.load_or_create(tmp_path / "ca", "tf factory").certificate_pem)
     iot = place.client("iot")
     terraform("init")
@@ -145,8 +145,7 @@ def test_terraform_makes_changes_and_destroys_a_fleet(place: Running, tmp_path: 
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(not WHOLE, reason="LITTORAL_TERRAFORM=whole asks for it: half a minute of a processor")
 def test_terraform_makes_changes_and_destroys_a_table(place: Running, tmp_path: Path) -> None:
-    terraform = Terraform(place, tmp_path)
-    (tmp_path / "tables.tf").write_text((HERE / "tables" / "tables.tf").read_text())
+    terraform = Terraform(place, tmp_path, "place.tf", "tables/tables.tf")
     terraform("init")
     terraform("apply", "-auto-approve")
     terraform("plan", "-detailed-exitcode")
@@ -175,8 +174,7 @@ def test_terraform_makes_changes_and_destroys_a_table(place: Running, tmp_path: 
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(not WHOLE, reason="LITTORAL_TERRAFORM=whole asks for it: half a minute of a processor")
 def test_terraform_makes_changes_and_destroys_buckets(place: Running, tmp_path: Path) -> None:
-    terraform = Terraform(place, tmp_path)
-    (tmp_path / "buckets.tf").write_text((HERE / "buckets" / "buckets.tf").read_text())
+    terraform = Terraform(place, tmp_path, "place.tf", "buckets/buckets.tf")
     page = f"{place.api}/tf-page/index.html"
     terraform("init")
     terraform("apply", "-auto-approve")
@@ -198,8 +196,7 @@ def test_terraform_makes_changes_and_destroys_buckets(place: Running, tmp_path: 
     not WHOLE, reason="LITTORAL_TERRAFORM=whole asks for it: the provider waits for a distribution twice"
 )
 def test_terraform_makes_and_destroys_a_distribution_with_certificates(place: Running, tmp_path: Path) -> None:
-    terraform = Terraform(place, tmp_path)
-    (tmp_path / "edge.tf").write_text((HERE / "edge" / "edge.tf").read_text())
+    terraform = Terraform(place, tmp_path, "place.tf", "edge/edge.tf")
     first, second = brought("brought.example.org"), brought("brought.example.org")
     (tmp_path / "chain.pem").write_bytes(first.chain)
     for name, each in (("first", first), ("second", second)):
@@ -223,9 +220,8 @@ def test_terraform_makes_and_destroys_a_distribution_with_certificates(place: Ru
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(not WHOLE, reason="LITTORAL_TERRAFORM=whole asks for it: the provider waits for a lifecycle twice")
 def test_terraform_makes_changes_and_destroys_the_rest_of_s3(place: Running, tmp_path: Path) -> None:
-    terraform = Terraform(place, tmp_path)
-    (tmp_path / "more.tf").write_text((HERE / "more" / "more.tf").read_text())
     place.client("kinesis").create_stream(StreamName="tf-files", ShardCount=1)  # its queue
+    terraform = Terraform(place, tmp_path, "place.tf", "more/more.tf")
     terraform("init")
     terraform("apply", "-auto-approve")
     terraform("plan", "-detailed-exitcode")
@@ -284,13 +280,12 @@ NOT_HERE = {  # and what they want; each is refused by name
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(not WHOLE, reason="LITTORAL_TERRAFORM=whole asks for it: a quarter of a minute of a processor")
 def test_terraform_is_told_what_of_s3_is_not_here(place: Running, tmp_path: Path) -> None:
-    terraform = Terraform(place, tmp_path)
-    head = (HERE / "buckets" / "buckets.tf").read_text().partition('resource "aws_s3_bucket" "waves"')[0]
+    terraform = Terraform(place, tmp_path, "place.tf")
     bucket = 'resource "aws_s3_bucket" "page" { bucket = "tf-refused" }'
     asked = [
         f'resource "{kind}" "x" {{\n bucket = aws_s3_bucket.page.id\n {wants}\n}}' for kind, wants in NOT_HERE.items()
     ]
-    (tmp_path / "main.tf").write_text("\n".join([head, bucket, *asked]))
+    (tmp_path / "main.tf").write_text("\n".join([bucket, *asked]))
     terraform("init")
     told = terraform("apply", "-auto-approve", status=1)
     assert told.count("StatusCode: 501") == told.count("api error NotImplemented") == len(NOT_HERE), told

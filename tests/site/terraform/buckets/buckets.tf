@@ -1,32 +1,8 @@
 # Buckets as infrastructure: versions, encryption, lifecycle, Object Lock, who may what, CORS; and an object.
 
-terraform {
-  required_providers {
-    aws = {
-      source  = "hashicorp/aws"
-      version = "5.100.0"
-    }
-  }
-}
-
-variable "endpoint" { type = string }
-variable "zip" { type = string }
 variable "open" {
   type    = bool
   default = false
-}
-
-provider "aws" {
-  region                      = "us-east-1"
-  skip_credentials_validation = true
-  skip_requesting_account_id  = true
-  skip_metadata_api_check     = true
-  skip_region_validation      = true
-  s3_use_path_style           = true
-  endpoints {
-    s3  = var.endpoint
-    sts = var.endpoint
-  }
 }
 
 resource "aws_s3_bucket" "waves" {

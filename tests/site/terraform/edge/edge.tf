@@ -1,34 +1,8 @@
 # A distribution with names of its own, as most are published: one certificate that is requested, one that is imported.
 
-terraform {
-  required_providers {
-    aws = {
-      source  = "hashicorp/aws"
-      version = "5.100.0"
-    }
-  }
-}
-
-variable "endpoint" { type = string }
-variable "zip" { type = string }
 variable "brought" {
   type    = string
   default = "first"
-}
-
-provider "aws" {
-  region                      = "us-east-1"
-  skip_credentials_validation = true
-  skip_requesting_account_id  = true
-  skip_metadata_api_check     = true
-  skip_region_validation      = true
-  s3_use_path_style           = true
-  endpoints {
-    acm        = var.endpoint
-    cloudfront = var.endpoint
-    s3         = var.endpoint
-    sts        = var.endpoint
-  }
 }
 
 resource "aws_s3_bucket" "site" { bucket = "tf-edge" }

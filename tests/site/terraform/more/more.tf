@@ -1,32 +1,8 @@
 # Buckets, the rest: ACLs, logs, events, who pays, websites, replication, versions that end; copies, old objects, data sources.
 
-terraform {
-  required_providers {
-    aws = {
-      source  = "hashicorp/aws"
-      version = "5.100.0"
-    }
-  }
-}
-
-variable "endpoint" { type = string }
-variable "zip" { type = string }
 variable "later" {
   type    = bool
   default = false
-}
-
-provider "aws" {
-  region                      = "us-east-1"
-  skip_credentials_validation = true
-  skip_requesting_account_id  = true
-  skip_metadata_api_check     = true
-  skip_region_validation      = true
-  s3_use_path_style           = true
-  endpoints {
-    s3  = var.endpoint
-    sts = var.endpoint
-  }
 }
 
 data "aws_canonical_user_id" "me" {}

@@ -1,31 +1,8 @@
 # A table as infrastructure: keys, both kinds of index, stream, expiry, tags; and an item.
 
-terraform {
-  required_providers {
-    aws = {
-      source  = "hashicorp/aws"
-      version = "5.100.0"
-    }
-  }
-}
-
-variable "endpoint" { type = string }
-variable "zip" { type = string }
 variable "later" {
   type    = bool
   default = false
-}
-
-provider "aws" {
-  region                      = "us-east-1"
-  skip_credentials_validation = true
-  skip_requesting_account_id  = true
-  skip_metadata_api_check     = true
-  skip_region_validation      = true
-  endpoints {
-    dynamodb = var.endpoint
-    sts      = var.endpoint
-  }
 }
 
 resource "aws_dynamodb_table" "beds" {
