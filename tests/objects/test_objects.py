@@ -175,6 +175,30 @@ def test_an_md5_may_be_named_as_the_checksum(s3: Any, bucket: str, refusal: Refu
     assert refusal(s3.put_object, **put) == ("InvalidRequest", 400)
 
 
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_checksums_of_documents_are_verified(s3: Any, bucket: str, algorithm: str, refusal: Refusal) -> None:
+    tags = {"Bucket": bucket, "Tagging": {"TagSet": [{"Key": "a", "Value": "1"}]}}
+    header, digest = ALGORITHMS[algorithm].header, ALGORITHMS[algorithm].new
+    spoilt = []
+
+    def states(request: Any, **_: Any) -> None:
+        for name in [each for each in request.headers if each.lower().startswith(("x-amz-checksum-", "x-amz-sdk-"))]:
+            del request.headers[name]
+        found = digest()
+        found.update(bytes(request.body) + b"".join(spoilt))
+        request.headers[header] = base64.b64encode(found.digest()).decode()
+
+    s3.meta.events.register("before-sign.s3.PutBucketTagging", states)
+    s3.put_bucket_tagging(**tags)
+    spoilt.append(b" ")
+    assert refusal(s3.put_bucket_tagging, **tags) == ("BadDigest", 400)
+    s3.meta.events.unregister("before-sign.s3.PutBucketTagging", states)
+    s3.meta.events.register("before-sign.s3.DeleteObjects", states)
+    assert refusal(s3.delete_objects, Bucket=bucket, Delete={"Objects": [{"Key": "k"}]}) == ("BadDigest", 400)
+    spoilt.clear()
+    s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "k"}]})
+
+
 def test_an_overwritten_object_is_read_to_its_end(s3: Any, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="k", Body=BIG)
     reading = s3.get_object(Bucket=bucket, Key="k")["Body"]

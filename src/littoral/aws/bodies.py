@@ -12,8 +12,11 @@ import hashlib
 import re
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import Protocol
 
 from littoral.aws import models
 from littoral.aws.asked import Asked
@@ -21,7 +24,7 @@ from littoral.aws.refusals import refusal
 from littoral.aws.service import ServiceError
 from littoral.net.incoming import IncomingBody
 from littoral.net.lending import Fill
-from littoral.net.message import Body, gathered
+from littoral.net.message import Body, Request, gathered
 from littoral.protocols import sigv4
 from littoral.protocols.awschunked import BadChunkSignature, Decoder, MalformedChunk
 from littoral.protocols.sigv4 import Signed
@@ -99,28 +102,55 @@ def hashed(body: Body, declared: str, service: str) -> Body:
     return HashedBody(body, declared, service)
 
 
-def with_md5(asked: Asked, body: Body, operation: str) -> Body:
-    """S3: a document's Content-MD5 is checked here; that of a streamed object by whoever stores the stream."""
-    declared = asked.field(b"content-md5")
-    if declared is None or models.operation_model("s3", operation).has_streaming_input:
-        return body
-    return Md5Body(body, declared)
+def with_digests(asked: Asked, body: Body, operation: str, checksums: Callable[[Request], Sequence[Declared]]) -> Body:
+    """S3: a document's Content-MD5 (RFC 1864) and checksums are checked here; those of a streamed object by whoever
+    stores the stream. ``checksums`` reads a request's."""
+    declared = [*checksums(asked.request)] if _has_checksum(operation) else []
+    md5 = asked.field(b"content-md5")
+    if md5 is not None and not models.operation_model("s3", operation).has_streaming_input:
+        declared.append(Declared(hashlib.md5(usedforsecurity=False), md5.strip(), "Content-MD5"))
+    return DigestedBody(body, declared) if declared else body
 
 
-class Md5Body(CheckedBody):
-    """A body whose MD5 was declared (RFC 1864)."""
+@cache
+def _has_checksum(operation: str) -> bool:
+    """Whether checksums in its head are those of a document; CompleteMultipartUpload's are the object's."""
+    model = models.operation_model("s3", operation)
+    return "requestAlgorithmMember" in model.http_checksum and not model.has_streaming_input
 
-    def __init__(self, body: Body, declared: str) -> None:
+
+class Hash(Protocol):
+    def update(self, data: bytes, /) -> None: ...
+    def digest(self) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """``value`` is in base64."""
+
+    found: Hash
+    value: str
+    name: str
+
+    def check(self) -> None:
+        """Raises BadDigest."""
+        if base64.b64encode(self.found.digest()).decode() != self.value:
+            message = f"The {self.name} you specified did not match what we received."
+            raise ServiceError("BadDigest", message, status=400)
+
+
+class DigestedBody(CheckedBody):
+    def __init__(self, body: Body, declared: Sequence[Declared]) -> None:
         self._body = body
         self._declared = declared
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        found = hashlib.md5(usedforsecurity=False)
         async for chunk in self._body:
-            found.update(chunk)
+            for each in self._declared:
+                each.found.update(chunk)
             yield chunk
-        if base64.b64encode(found.digest()).decode() != self._declared.strip():
-            raise ServiceError("BadDigest", "The Content-MD5 you specified did not match what we received.", status=400)
+        for each in self._declared:
+            each.check()
 
 
 class ChunkSigner:

@@ -11,7 +11,7 @@ from typing import Any
 from littoral.aws import dynamodbwire
 from littoral.aws.asked import Asked
 from littoral.aws.auth import Authenticated, authenticate, authenticated
-from littoral.aws.bodies import with_md5
+from littoral.aws.bodies import with_digests
 from littoral.aws.browsing import browsing
 from littoral.aws.errors import error_response, json_error
 from littoral.aws.identity import Identity, Sts
@@ -93,6 +93,7 @@ class Gateway:
         observe: Observer | None = None,
     ) -> None:
         self._apis: dict[str, object] = {"sts": Sts(), **services}
+        self._checksums = getattr(self._apis.get("s3"), "document_checksums", lambda _: ())
         self._admits = {name: getattr(api, "admit", None) for name, api in self._apis.items()}
         self._tells = {name: getattr(api, "answered", None) for name, api in self._apis.items()}
         self._shares = {name: getattr(api, "share", None) for name, api in self._apis.items()}
@@ -303,7 +304,7 @@ class Gateway:
             message = f"The operation {name} of {service} is not implemented here. {retired}".rstrip()
             raise ServiceError("NotImplemented", message, status=501)
         plan = asking.plan = plan_of(service, name)
-        body = caller.body if service != "s3" else with_md5(asked, caller.body, name)
+        body = caller.body if service != "s3" else with_digests(asked, caller.body, name, self._checksums)
         if service in dynamodbwire.SERVICES:
             body = dynamodbwire.inflated(asked, body)
         if plan.holds is not None and isinstance(body, BytesBody) and len(body.data) <= plan.holds:

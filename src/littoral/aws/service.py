@@ -20,7 +20,8 @@ of (event name, its members). Where an iterator has an ``aclose``, it is called 
 An API may have some methods more: ``admit(call, given)`` decides by the principal, whoever it is, before an operation;
 ``preflight(request, path)`` and ``share(request, path, response)`` say what pages of other origins may do, and
 ``post_object(request, path, admitted)`` and ``website(call, bucket, path)`` take what browsers send (``browsing``).
-They raise ServiceError. ``answered(asked, response)`` is told of every answer, for its log.
+They raise ServiceError. ``document_checksums(request)`` says which digests a document was sent with
+(``bodies.with_digests``). ``answered(asked, response)`` is told of every answer, for its log.
 
 ``{"ResponseMetadata": {"HTTPStatusCode": 206, "HTTPHeaders": {...}}}`` in the result overrides the status and
 adds headers; ``HTTPBody`` is a body that the model does not have.

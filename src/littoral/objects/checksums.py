@@ -19,6 +19,8 @@ from typing import Any, Protocol
 from littoral.objects import etags
 from littoral.objects.errors import error
 
+TRAILER = "x-amz-trailer"
+
 
 class Digest(Protocol):
     def update(self, data: Any, /) -> None: ...
@@ -221,6 +223,18 @@ class Digests:
     @property
     def checksum(self) -> str | None:
         return None if self._other is None else base64.b64encode(self._other.digest()).decode()
+
+
+def of_document(header: Callable[[str], str | None], trailing: bool) -> list[tuple[Digest, str, str]]:
+    """Of a request whose body is a document: what is to be computed, what it shall be, and its name. One that comes as
+    a trailer (``trailing``) is not compared. Raises InvalidRequest."""
+    given = {each.name: value for each in ALGORITHMS.values() if (value := header(each.header)) is not None}
+    if not given and trailing:
+        return []
+    stated = Stated.of(header("content-md5"), given, header("x-amz-sdk-checksum-algorithm"), None)
+    if stated.algorithm is None or stated.value is None:
+        return []
+    return [(stated.algorithm.new(), stated.value, stated.algorithm.name)]
 
 
 def algorithm_of(name: str | None) -> Algorithm | None:

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from littoral.aws.bodies import Declared
 from littoral.aws.service import Call
+from littoral.net.message import Request
 from littoral.objects.api.acls import AclOperations
 from littoral.objects.api.attributes import AttributeOperations
 from littoral.objects.api.buckets import BucketOperations
@@ -26,6 +28,7 @@ from littoral.objects.api.tagging import TaggingOperations
 from littoral.objects.api.uploads import UploadOperations
 from littoral.objects.api.versioning import VersioningOperations
 from littoral.objects.api.websites import WebsiteOperations
+from littoral.objects.checksums import TRAILER, of_document
 
 
 class S3Api(
@@ -58,6 +61,10 @@ class S3Api(
         "SelectObjectContent": "S3 Select is retired: AWS has closed it to new customers.",
         "GetObjectTorrent": "Torrents are retired: AWS does not make them any more.",
     }
+
+    def document_checksums(self, request: Request) -> list[Declared]:
+        """Raises InvalidRequest."""
+        return [Declared(*each) for each in of_document(request.headers.get, TRAILER in request.headers)]
 
     def admit(self, call: Call, given: Mapping[str, Any]) -> None:
         """Raises AccessDenied, NoSuchBucket."""

@@ -44,7 +44,6 @@ class DeleteOperations(Operations):
 
     @operation(
         harmless={"RequestPayer", "ChecksumAlgorithm"},
-        notes="the checksum of the request document is not compared",
     )
     async def delete_objects(
         self,

@@ -10,14 +10,12 @@ from littoral.objects.errors import error
 from littoral.objects.facts import Tags, dump_tags, load_tags
 from littoral.objects.versions import check_version
 
-# The wire compares Content-MD5 before the document is parsed; x-amz-checksum-* of a document is not compared yet.
-DIGESTS = {"ContentMD5", "ChecksumAlgorithm"}
-NOTES = "Content-MD5 of the request document is compared, its x-amz-checksum-* is not"
+DIGESTS = {"ContentMD5", "ChecksumAlgorithm"}  # which the wire compares before the document is parsed
 MOST_BUCKET_TAGS = 50
 
 
 class TaggingOperations(Operations):
-    @operation(harmless={*DIGESTS, "RequestPayer"}, notes=NOTES)
+    @operation(harmless={*DIGESTS, "RequestPayer"})
     async def put_object_tagging(
         self,
         call: Call,
@@ -65,7 +63,7 @@ class TaggingOperations(Operations):
         await self._index.set_tags(stored, (), origin_of(call))
         return stored.version_member
 
-    @operation(harmless=DIGESTS, notes=NOTES)
+    @operation(harmless=DIGESTS)
     async def put_bucket_tagging(
         self, call: Call, *, bucket: str, tagging: dict[str, Any], expected_bucket_owner: str | None = None
     ) -> Output:
