@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from littoral.aws.service import ServiceError
+from littoral.objects.days import DAY
 from littoral.objects.events import Origin
 from littoral.objects.facts import Bucket, Content, Facts, Upload
 from littoral.objects.index import Index
-from littoral.objects.lifecycle import DAY, Held, Rule, checked, due, rules_of
+from littoral.objects.lifecycle import Held, Rule, changed, checked, due, rules_of
 from littoral.objects.sweeping import PAGE, Sweeper
+from littoral.objects.transitions import SMALLEST, Transition
 from littoral.objects.versions import Removal
 
 Refusal = Callable[..., tuple[str, int]]
@@ -24,7 +27,8 @@ ALL = {"Filter": {}, "Status": "Enabled"}
 
 
 def held(version: str, modified: float, *, marker: bool = False, retired: float | None = None, **more: Any) -> Held:
-    return Held(version, modified, more.get("size", 10), more.get("tags", ()), marker, retired)
+    kind = more.get("storage_class", "STANDARD")
+    return Held(version, modified, more.get("size", 10), more.get("tags", ()), marker, retired, kind)
 
 
 @given(st.floats(0, 100 * DAY), st.integers(1, 30))
@@ -52,6 +56,31 @@ def test_what_is_current_and_what_is_not_go_by_their_own_times() -> None:
     assert not list(due([Rule(days=1)], "k", marker, 50 * DAY))
 
 
+def test_classes_are_left_downwards_when_their_days_are_over() -> None:
+    steps = (Transition("STANDARD_IA", 30), Transition("GLACIER", 60), Transition("DEEP_ARCHIVE", None, 100 * DAY))
+    rules = [Rule(transitions=steps, noncurrent_transitions=(Transition("GLACIER", 5, None, 1),))]
+
+    def current(day: float, **more: Any) -> list[tuple[int, str]]:
+        return list(changed(rules, [held("c", DAY / 2, size=SMALLEST, **more)], day * DAY))
+
+    assert current(30.9) == []  # it goes at the midnight after 30 whole days
+    assert current(31) == [(0, "STANDARD_IA")]
+    assert current(31, storage_class="STANDARD_IA") == current(31, storage_class="GLACIER_IR") == []
+    assert current(61, storage_class="STANDARD_IA") == [(0, "GLACIER")]
+    assert current(100) == [(0, "DEEP_ARCHIVE")]
+    small = [held("c", 0, size=SMALLEST - 1)]
+    assert list(changed(rules, small, 100 * DAY)) == []
+    assert list(changed([replace(rules[0], larger=0)], small, 100 * DAY)) == [(0, "DEEP_ARCHIVE")]
+    versions = [
+        held("d", 20 * DAY, marker=True),
+        held("c", 15 * DAY, retired=20 * DAY, size=SMALLEST),
+        held("b", 10 * DAY, retired=15 * DAY, size=SMALLEST),
+        held("a", 5 * DAY, retired=10 * DAY, size=SMALLEST, storage_class="DEEP_ARCHIVE"),
+    ]
+    assert list(changed(rules, versions, 19 * DAY)) == []
+    assert list(changed(rules, versions, 30 * DAY)) == [(2, "GLACIER")]  # one newer stays, the oldest is colder
+
+
 def test_filters() -> None:
     tagged = held("null", 0, tags=(("a", "1"), ("b", "2")), size=100)
     assert Rule(tags=frozenset({("a", "1")}), larger=99, smaller=101).fits(tagged)
@@ -70,7 +99,23 @@ def test_filters() -> None:
         ({"Status": "Enabled", "Expiration": {"Days": 1}}, "MalformedXML"),
         ({**ALL, "ID": "x" * 256, "Expiration": {"Days": 1}}, "InvalidArgument"),
         ({**ALL, "Expiration": {"Date": datetime(2026, 1, 1, 1, tzinfo=UTC)}}, "InvalidArgument"),
-        ({**ALL, "Transitions": [{"Days": 1, "StorageClass": "GLACIER"}]}, "NotImplemented"),
+        ({**ALL, "Transitions": [{"Days": 29, "StorageClass": "STANDARD_IA"}]}, "InvalidArgument"),
+        ({**ALL, "Transitions": [{"Days": 1, "StorageClass": "STANDARD"}]}, "InvalidArgument"),
+        ({**ALL, "Transitions": [{"StorageClass": "GLACIER"}]}, "MalformedXML"),
+        ({**ALL, "Transitions": [{"Days": 1, "StorageClass": "GLACIER"}] * 2}, "InvalidRequest"),
+        (
+            {**ALL, "Transitions": [{"Days": 9, "StorageClass": "GLACIER"}], "Expiration": {"Days": 9}},
+            "InvalidArgument",
+        ),
+        (
+            {
+                **ALL,
+                "Transitions": [{"Days": 9, "StorageClass": "GLACIER"}],
+                "Expiration": {"Date": datetime(2026, 1, 1, tzinfo=UTC)},
+            },
+            "InvalidRequest",
+        ),
+        ({**ALL, "NoncurrentVersionTransitions": [{"StorageClass": "GLACIER"}]}, "MalformedXML"),
         ({**ALL, "NoncurrentVersionExpiration": {"NoncurrentDays": 0}}, "InvalidArgument"),
         ({**ALL, "Filter": {"And": {"Prefix": "a"}}, "Expiration": {"Days": 1}}, "MalformedXML"),
     ],
@@ -89,6 +134,18 @@ def test_a_configuration_comes_back(s3: Any, bucket: str, refusal: Refusal) -> N
             "Filter": {"And": {"Prefix": "a/", "Tags": [{"Key": "k", "Value": "v"}]}},
             "Status": "Enabled",
             "Expiration": {"Date": datetime(2027, 1, 1, tzinfo=UTC)},
+        },
+        {
+            "ID": "classes",
+            "Filter": {"Prefix": "c/"},
+            "Status": "Enabled",
+            "Transitions": [
+                {"Days": 30, "StorageClass": "STANDARD_IA"},
+                {"Days": 60, "StorageClass": "GLACIER"},
+            ],
+            "NoncurrentVersionTransitions": [
+                {"NoncurrentDays": 7, "NewerNoncurrentVersions": 2, "StorageClass": "DEEP_ARCHIVE"}
+            ],
         },
         {"ID": "two", "Prefix": "", "Status": "Disabled", "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 2}},
     ]
@@ -142,6 +199,31 @@ async def test_a_bucket_is_swept(tmp_path: Path) -> None:
     await index.close()
 
 
+async def test_a_sweep_changes_classes(tmp_path: Path) -> None:
+    index = await Index.open(tmp_path / "objects.db", "us-east-1", "000000000000")
+    await index.create_bucket("b", Bucket(0.0))
+    await index.set_bucket("b", "versioning", "Enabled")
+    for day, key in ((0, "old"), (5, "old"), (5, "young")):
+        content = Content(SMALLEST, f"{day:032x}", b"x")
+        await index.put("b", key, content, Facts(), (), Origin("me", "127.0.0.1", "r", day * DAY), "ObjectCreated:Put")
+    rule = {
+        **ALL,
+        "Transitions": [{"Days": 9, "StorageClass": "GLACIER"}],
+        "NoncurrentVersionTransitions": [{"NoncurrentDays": 1, "StorageClass": "DEEP_ARCHIVE"}],
+    }
+    await index.set_bucket("b", "lifecycle", checked({"Rules": [rule]}))
+
+    async def classes(day: float) -> list[tuple[str, str]]:
+        await Sweeper(index, lambda: day * DAY).sweep()
+        found = index.versions("b", "", None, "\U0010ffff", 10)
+        return [(row[0], Facts.load(row[6]).storage_class) for row in found]
+
+    plain = [("old", "STANDARD"), ("old", "DEEP_ARCHIVE"), ("young", "STANDARD")]
+    assert await classes(7) == plain
+    assert await classes(14) == [("old", "GLACIER"), ("old", "DEEP_ARCHIVE"), ("young", "GLACIER")]
+    await index.close()
+
+
 async def test_what_has_become_current_again_stays(tmp_path: Path) -> None:
     index = await Index.open(tmp_path / "index.db", "us-east-1", "0" * 12)
     await index.create_bucket("b", Bucket(0.0))
@@ -152,7 +234,7 @@ async def test_what_has_become_current_again_stays(tmp_path: Path) -> None:
         for _ in range(2)
     ]
     rules = [Rule(noncurrent_days=1)]
-    (removals,) = [page for page in Sweeper(index, lambda: 0.0)._due("b", "", rules, 5 * DAY) if page]
+    (removals,) = [going for going, _ in Sweeper(index, lambda: 0.0)._due("b", "", rules, 5 * DAY) if going]
     assert [each.version for each in removals] == [first]
     await index.delete("b", [Removal("k", second)], origin)
     await index.delete("b", removals, origin, family="LifecycleExpiration")

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from email.utils import formatdate
 from typing import Any
 
+from littoral.objects.days import midnight
 from littoral.objects.errors import error, malformed, not_implemented
 from littoral.objects.facts import PLAIN_CLASS, Facts
-from littoral.objects.lifecycle import midnight
 
 WARM = frozenset(("REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR"))
 ARCHIVES = frozenset(("GLACIER", "DEEP_ARCHIVE"))

@@ -95,6 +95,11 @@ class Facts:
         return replace(self, checksum=checksum)
 
 
+def class_of(facts: str) -> str:
+    """Of facts as they are kept; of most nothing is read."""
+    return Facts.load(facts).storage_class if '"StorageClass"' in facts else PLAIN_CLASS
+
+
 @lru_cache(256)
 def _loaded(text: str) -> Facts:
     return Facts._load(text)

@@ -17,7 +17,7 @@ Knows no HTTP and no bytes. Keys sort by UTF-8 bytes, SQLite's BINARY order of t
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -273,6 +273,19 @@ class Index(TierRows, ReplicationRows):
             return self._tell(connection, held.notification, origin, happened)
 
         self._after(stored.bucket, (), told=await self._write(work))
+
+    async def set_classes(self, classes: Mapping[int, str]) -> None:
+        """The storage class of objects and versions by their rows' ids, as far as they are there."""
+
+        def work(connection: apsw.Connection) -> None:
+            for number, storage_class in classes.items():
+                for table in ("objects", "versions"):
+                    for (text,) in rows(connection, f"SELECT facts FROM {table} WHERE id = ?", (number,)):
+                        facts = Facts.load(text)
+                        changed = replace(facts, headers={**facts.headers, "StorageClass": storage_class}).dump()
+                        connection.execute(f"UPDATE {table} SET facts = ? WHERE id = ?", (changed, number))
+
+        await self._write(work, heavy=len(classes) > HEAVY)
 
     async def set_restored(self, stored: Stored, until: float) -> None:
         """Of this place alone: replicas do not follow. Raises NoSuchKey where the version has gone."""

@@ -1,8 +1,8 @@
 """Lifecycle rules: a bucket's configuration checked, and what of a key is due to go. Pure. ("Managing the lifecycle of
 objects" of the S3 user guide)
 
-A day ends at midnight UTC: what is to live N days goes at the first midnight that is N whole days or more after it was
-written (or, for a version that is no longer current, after the next one came).
+A day ends at midnight UTC (``days``): what is to live N days goes at the first midnight that is N whole days or more
+after it was written (or, for a version that is no longer current, after the next one came).
 """
 
 from __future__ import annotations
@@ -16,14 +16,18 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
-from littoral.objects.errors import error, invalid_argument, malformed, not_implemented
-from littoral.objects.facts import Tags
+from littoral.objects import transitions
+from littoral.objects.days import DAY, midnight
+from littoral.objects.errors import error, invalid_argument, malformed
+from littoral.objects.facts import PLAIN_CLASS, Tags
+from littoral.objects.transitions import SMALLEST, Transition, coldest
 from littoral.objects.versions import Removal
 
-DAY = 86_400
 MOST_RULES = 1000
-TRANSITIONS = ("Transition", "Transitions", "NoncurrentVersionTransition", "NoncurrentVersionTransitions")
-ACTIONS = ("Expiration", "NoncurrentVersionExpiration", "AbortIncompleteMultipartUpload")
+ACTIONS = (
+    *("Expiration", "NoncurrentVersionExpiration", "AbortIncompleteMultipartUpload"),
+    *("Transitions", "NoncurrentVersionTransitions"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,7 @@ class Held:
     tags: Tags
     marker: bool
     retired: float | None
+    storage_class: str = PLAIN_CLASS
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,8 @@ class Rule:
     kept_noncurrent: int = 0
     abort_days: int | None = None
     id: str = ""
+    transitions: tuple[Transition, ...] = ()
+    noncurrent_transitions: tuple[Transition, ...] = ()
 
     def fits(self, held: Held) -> bool:
         large = self.larger is None or held.size > self.larger
@@ -90,6 +97,27 @@ def due(rules: Sequence[Rule], key: str, versions: Sequence[Held], now: float) -
             yield Removal(key, held.version, older=True)
 
 
+def changed(rules: Sequence[Rule], versions: Sequence[Held], now: float) -> Iterator[tuple[int, str]]:
+    """Which of a key's versions (by their place, the newest first) come into another class, and which it is."""
+    for place, held in enumerate(versions):
+        found: list[str] = []
+        for rule in [] if held.marker else rules:
+            sizes = rule.larger is not None or rule.smaller is not None
+            if rule.fits(held) and (sizes or held.size >= SMALLEST):
+                found += _due_classes(rule, held, place, now)
+        chosen = coldest(found, held.storage_class)
+        if chosen is not None:
+            yield place, chosen
+
+
+def _due_classes(rule: Rule, held: Held, place: int, now: float) -> list[str]:
+    if place == 0:
+        return [each.storage_class for each in rule.transitions if each.due(held.modified, now)]
+    since = held.modified if held.retired is None else held.retired
+    older = [each for each in rule.noncurrent_transitions if place - 1 >= each.kept_newer]
+    return [each.storage_class for each in older if each.due(since, now)]
+
+
 def expiration(rules: str | None, key: str, modified: float, size: int, tags: Tags) -> dict[str, str]:
     """What answers tell of when a current object goes, by the rules as they are kept (x-amz-expiration)."""
     if rules is None:
@@ -125,9 +153,6 @@ def rules_of(text: str) -> tuple[Rule, ...]:
 
 
 def _kept(given: Mapping[str, Any]) -> dict[str, Any]:
-    for name in TRANSITIONS:
-        if given.get(name):
-            raise not_implemented(f"{name}: objects are stored in the class STANDARD only")
     rule = dict(given)
     rule["ID"] = rule.get("ID") or secrets.token_hex(16)
     if len(rule["ID"]) > 255:
@@ -144,7 +169,7 @@ def _kept(given: Mapping[str, Any]) -> dict[str, Any]:
     _positive(rule.get("NoncurrentVersionExpiration") or {}, "NoncurrentDays", "NewerNoncurrentVersions")
     _positive(rule.get("AbortIncompleteMultipartUpload") or {}, "DaysAfterInitiation")
     _check_filter(rule.get("Filter") or {}, expiration, rule)
-    return rule
+    return transitions.checked(rule)
 
 
 def _checked_expiration(expiration: dict[str, Any]) -> dict[str, Any]:
@@ -195,12 +220,9 @@ def _rule(kept: Mapping[str, Any]) -> Rule:
         retirement.get("NewerNoncurrentVersions", 0),
         (kept.get("AbortIncompleteMultipartUpload") or {}).get("DaysAfterInitiation"),
         kept["ID"],
+        transitions.transitions_of(kept),
+        transitions.noncurrent_of(kept),
     )
-
-
-def midnight(at: float, days: int) -> float:
-    """The first that is so many whole days after."""
-    return -(-(at + days * DAY) // DAY) * DAY
 
 
 def _unchanged(seen: Held) -> Any:

@@ -11,9 +11,9 @@ from typing import Any
 from littoral.aws.service import ServiceError
 from littoral.net.ongoing import Ongoing
 from littoral.objects.events import Origin
-from littoral.objects.facts import load_tags
+from littoral.objects.facts import class_of, load_tags
 from littoral.objects.index import Index
-from littoral.objects.lifecycle import Held, Rule, aborts, due, rules_of
+from littoral.objects.lifecycle import Held, Rule, aborts, changed, due, rules_of
 from littoral.objects.versions import Removal
 from littoral.store.contract import StoreError
 from littoral.store.embedded.keys import ceiling
@@ -22,6 +22,7 @@ log = logging.getLogger("littoral.objects")
 EVERY = 3600.0  # seconds
 KEPT_COMPLETED = 7 * 86400.0  # seconds for which an upload that is completed again gets its answer
 PAGE = 1000  # rows looked at between two looks at anything else
+Due = tuple[list[Removal], dict[int, str]]  # what goes, and the class of rows that get another
 
 
 class Sweeper(Ongoing):
@@ -51,23 +52,32 @@ class Sweeper(Ongoing):
 
     async def _sweep_objects(self, bucket: str, prefix: str, rules: Sequence[Rule]) -> None:
         origin = Origin("s3.amazonaws.com", "127.0.0.1", "LIFECYCLE", self._clock())
-        gone = 0
-        for removals in self._due(bucket, prefix, rules, origin.now):
+        gone = moved = 0
+        for removals, classes in self._due(bucket, prefix, rules, origin.now):
             if removals:
                 outcomes = await self._index.delete(bucket, removals, origin, family="LifecycleExpiration")
                 gone += sum(not isinstance(each, Exception) for each in outcomes)
+            if classes:
+                await self._index.set_classes(classes)
+                moved += len(classes)
             await asyncio.sleep(0)
-        if gone:
-            log.info("lifecycle rules removed %d objects or versions of %s", gone, bucket)
+        if gone or moved:
+            told = "lifecycle rules removed %d objects or versions of %s, and changed the class of %d"
+            log.info(told, gone, bucket, moved)
 
-    def _due(self, bucket: str, prefix: str, rules: Sequence[Rule], now: float) -> Iterator[list[Removal]]:
-        """A list for each page of keys, all versions of a key together."""
+    def _due(self, bucket: str, prefix: str, rules: Sequence[Rule], now: float) -> Iterator[Due]:
+        """For each page of keys, all versions of a key together. Where something of a key goes, classes wait."""
         for page in self._pages(bucket, prefix):
-            yield [
-                removal
-                for key, rows in groupby(page, key=lambda row: row[0])
-                for removal in due(rules, key, [_held(row) for row in rows], now)
-            ]
+            removals: list[Removal] = []
+            classes: dict[int, str] = {}
+            for key, rows in groupby(page, key=lambda row: row[0]):
+                found = list(rows)
+                versions = [_held(row) for row in found]
+                going = list(due(rules, key, versions, now))
+                removals += going
+                if not going:
+                    classes |= {found[place][1]: chosen for place, chosen in changed(rules, versions, now)}
+            yield removals, classes
 
     def _pages(self, bucket: str, prefix: str) -> Iterator[list[tuple[Any, ...]]]:
         """Whole keys: what a page may hold of its last one only in part waits for the next."""
@@ -91,5 +101,5 @@ class Sweeper(Ongoing):
 
 
 def _held(row: tuple[Any, ...]) -> Held:
-    _, _, version, size, _, modified, _, marker, tags, retired = row
-    return Held(version, modified, size, load_tags(tags), bool(marker), retired)
+    _, _, version, size, _, modified, facts, marker, tags, retired = row
+    return Held(version, modified, size, load_tags(tags), bool(marker), retired, class_of(facts))

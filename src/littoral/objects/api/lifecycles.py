@@ -16,7 +16,7 @@ SMALLEST_TRANSITION = "all_storage_classes_128K"  # AWS's default, which Terrafo
 class LifecycleOperations(Operations):
     @operation(
         harmless={"ChecksumAlgorithm"},
-        notes="transitions are refused; rules are followed once an hour",
+        notes="rules are followed once an hour; of transitions no events are sent",
     )
     async def put_bucket_lifecycle_configuration(
         self,
@@ -29,7 +29,8 @@ class LifecycleOperations(Operations):
     ) -> Output:
         self._check_owner(bucket, expected_bucket_owner)
         if transition_default_minimum_object_size not in (None, SMALLEST_TRANSITION):
-            raise not_implemented("There are no transitions", "x-amz-transition-default-minimum-object-size")
+            message = "What is smaller than 128 KiB changes its class only where a rule's filter has a size"
+            raise not_implemented(message, "x-amz-transition-default-minimum-object-size")
         await self._index.set_bucket(bucket, "lifecycle", checked(lifecycle_configuration or {}))
         return {"TransitionDefaultMinimumObjectSize": SMALLEST_TRANSITION}
 

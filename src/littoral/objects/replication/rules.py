@@ -90,7 +90,7 @@ def _check(rule: Mapping[str, Any]) -> None:
         if (destination.get(member) or {}).get("Status") != "Disabled" and destination.get(member):
             raise not_implemented(f"Destination.{member} is not there")
     if destination.get("StorageClass") not in (None, "STANDARD"):
-        raise not_implemented("Objects are stored in the class STANDARD only", "StorageClass")
+        raise not_implemented("Replicas have the class of what they replicate", "StorageClass")
     if _status(rule.get("ExistingObjectReplication")):
         raise error("InvalidRequest", "Existing object replication is not supported.")
     if _status((rule.get("SourceSelectionCriteria") or {}).get("ReplicaModifications")):

@@ -135,6 +135,24 @@ resource "aws_s3_bucket_lifecycle_configuration" "site" {
     }
   }
   rule {
+    id     = "colder"
+    status = "Enabled"
+    filter { prefix = "waves/" }
+    transition {
+      days          = var.later ? 45 : 30
+      storage_class = "STANDARD_IA"
+    }
+    transition {
+      days          = 90
+      storage_class = "GLACIER"
+    }
+    noncurrent_version_transition {
+      noncurrent_days = 30
+      storage_class   = "DEEP_ARCHIVE"
+    }
+    expiration { days = 365 }
+  }
+  rule {
     id     = "markers"
     status = "Enabled"
     filter {}
