@@ -6,6 +6,8 @@ import configparser
 import json
 import os
 import random
+import shutil
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -38,7 +40,8 @@ class Tiers:
 
     def start(self, keep: int) -> Any:
         """The box's S3."""
-        self.box.start(*PORTS, "--replicas", "deep=above", "--tier-keep", str(keep), env=self.env)
+        files = ("--webdav-port", "0") if shutil.which("rclone") and shutil.which("curl") else ()
+        self.box.start(*PORTS, *files, "--replicas", "deep=above", "--tier-keep", str(keep), env=self.env)
         self.box.unlock()
         return self.box.client("s3")
 
@@ -122,10 +125,29 @@ def _cut(tiers: Tiers, s3: Any, bucket: str) -> None:
     assert refused.value.response["Error"]["Code"] == "ServiceUnavailable"
     assert s3.get_object(Bucket="alone", Key="only")["Body"].read() == b"only copy" * 10_000
     s3.put_object(Bucket=bucket, Key="scan/late", Body=bytes(50_000))
+    _ends_short(tiers, f"{bucket}/scan/1")
+    written = {"here": s3.put_object(Bucket=bucket, Key="scan/2", Body=b"here" * 10_000)["VersionId"]}
+    written["above"] = tiers.above.put_object(Bucket="deep", Key="scan/2", Body=b"above" * 10_000)["VersionId"]
     tiers.link.restore()
     completed(s3, bucket, "scan/late")
+    completed(s3, bucket, "scan/2")
+    assert tiers.above.get_object(Bucket="deep", Key="scan/2")["VersionId"] == written["here"]
+    for where, version in written.items():
+        kept = tiers.above.get_object(Bucket="deep", Key="scan/2", VersionId=version)["Body"].read()
+        assert kept == where.encode() * 10_000
     assert s3.get_object(Bucket=bucket, Key="scan/1")["Body"].read() == tiers.bodies["scan/1"]
-    eventually(lambda: tiers.tier("--now")["aboveBlobs"] == 17)
+    eventually(lambda: tiers.tier("--now")["aboveBlobs"] == 18)
+
+
+def _ends_short(tiers: Tiers, file: str) -> None:
+    """By WebDAV, and before whoever reads gives up."""
+    if "webdav" not in tiers.box.urls:
+        return
+    held = tiers.box.issued.manifest
+    words = ["curl", "-sS", "--http1.1", "--max-time", "60", "--cacert", str(tiers.box.authority())]
+    words += ["-u", f"{held.access_key}:{held.secret_key}", f"{tiers.box.urls['webdav']}/{file}"]
+    done = subprocess.run(words, capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (18, b""), done.stderr  # 28 would be the time
 
 
 def _make_room(tiers: Tiers) -> None:

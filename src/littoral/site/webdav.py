@@ -76,6 +76,7 @@ class WebDav:
             *(self._program, "serve", "webdav", "box:", "--addr", f"{self._host}:{self.port}"),
             *("--cert", str(self._folder / "webdav.crt"), "--key", str(self._folder / "webdav.key")),
             *("--min-tls-version", "tls1.2", "--vfs-cache-mode", "off", "--dir-cache-time", "0s"),
+            *("--low-level-retries", "2"),  # of what the box says is away: by ten it tried for minutes
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,  # it names files
