@@ -168,7 +168,7 @@ def _read(s3: Any, bucket: str, keys: list[str]) -> None:
 
 def _not_without_it(tiers: Tiers) -> None:
     """A box whose bytes lie above is not served without a word of where."""
-    assert "in 17 files" in tiers.box.asks("tier")
+    assert "in 18 files" in tiers.box.asks("tier")
     tiers.box.stop()
     tiers.box.start(*PORTS)
     told = tiers.box.asks("unlock", "--manifest", str(tiers.box.manifest), check=False)
