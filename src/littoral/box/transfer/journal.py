@@ -6,6 +6,7 @@ It is asked before anything is sent, and told after it was acknowledged. What a 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -15,6 +16,7 @@ from littoral.box.transfer import sums
 from littoral.box.transfer.items import Arrived, Item
 from littoral.box.transfer.sums import Sum
 
+DISK = (apsw.FullError, apsw.IOError, apsw.CorruptError, apsw.NotADBError, apsw.ReadOnlyError)
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS arrived(
     key TEXT NOT NULL, size INTEGER NOT NULL, stamp TEXT NOT NULL, checksum TEXT NOT NULL, etag TEXT NOT NULL,
@@ -40,17 +42,23 @@ class Journal:
     def open(cls, file: Path) -> Self:
         """Made where there is none. Raises Busy, OSError."""
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        connection = apsw.Connection(str(file))
+        try:
+            connection = apsw.Connection(str(file))
+        except apsw.Error as problem:
+            raise OSError(f"{file}: {problem}") from problem
         try:
             connection.execute("PRAGMA locking_mode=EXCLUSIVE")
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")
             _renew(connection)
             connection.execute(SCHEMA)
+            return cls(connection)
         except apsw.BusyError as problem:
             connection.close()
             raise Busy(str(file)) from problem
-        return cls(connection)
+        except apsw.Error as problem:
+            connection.close()
+            raise OSError(f"{file}: {problem}") from problem
 
     def close(self) -> None:
         self._connection.close()
@@ -59,18 +67,18 @@ class Journal:
         """Those that have not arrived as they are now. What has counts for this run, too."""
         sql = "UPDATE arrived SET run = ? WHERE key = ? AND stamp = ? RETURNING 1"
         ask = self._connection.execute
-        with self._connection:
+        with _transaction(self._connection):
             missing = [one for one in items if not list(ask(sql, (self._run, one.key, one.stamp)))]
         return missing
 
     def add(self, arrived: Iterable[Arrived]) -> None:
         rows = [(one.item.key, one.item.size, one.item.stamp, str(one.known), one.etag, self._run) for one in arrived]
-        with self._connection:
+        with _transaction(self._connection):
             self._connection.executemany("INSERT OR REPLACE INTO arrived VALUES(?, ?, ?, ?, ?, ?)", rows)
             self._connection.executemany("DELETE FROM uploads WHERE key = ?", ((row[0],) for row in rows))
 
     def forget(self, keys: Iterable[str]) -> None:
-        with self._connection:
+        with _transaction(self._connection):
             self._connection.executemany("DELETE FROM arrived WHERE key = ?", ((key,) for key in keys))
 
     def upload(self, item: Item) -> str | None:
@@ -80,7 +88,7 @@ class Journal:
         return found[0][0] if found else None
 
     def begin(self, item: Item, upload: str) -> None:
-        with self._connection:
+        with _transaction(self._connection):
             row = (item.key, item.stamp, upload)
             self._connection.execute("INSERT OR REPLACE INTO uploads VALUES(?, ?, ?)", row)
 
@@ -97,7 +105,7 @@ class Journal:
         return found[0]  # type: ignore[no-any-return]
 
     def note(self, name: str, value: str) -> None:
-        with self._connection:
+        with _transaction(self._connection):
             self._connection.execute("INSERT OR REPLACE INTO notes VALUES(?, ?)", (name, value))
 
     def noted(self, name: str) -> str | None:
@@ -105,9 +113,25 @@ class Journal:
         return found[0][0] if found else None
 
 
+@contextmanager
+def _transaction(connection: apsw.Connection) -> Iterator[None]:
+    """By statements: APSW's own ``with`` keeps the interpreter's lock while the disk takes what is committed, and
+    threads that send wait for it. Raises OSError where the disk does not take it; nothing of it is kept then."""
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        connection.execute("COMMIT")
+    except BaseException as problem:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        if isinstance(problem, DISK):
+            raise OSError(f"{connection.filename}: {problem}") from problem
+        raise
+
+
 def _renew(connection: apsw.Connection) -> None:
     """One that knew SHA-256 only."""
     if any(column[1] == "sha256" for column in connection.execute("PRAGMA table_info(arrived)")):
-        with connection:
+        with _transaction(connection):
             connection.execute("ALTER TABLE arrived RENAME COLUMN sha256 TO checksum")
             connection.execute("UPDATE arrived SET checksum = 'SHA256:' || checksum")
