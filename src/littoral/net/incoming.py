@@ -38,7 +38,8 @@ class StraightBody(Protocol):
     """A body that a reader may receive right where it wants it."""
 
     def into(self, room: memoryview) -> Awaitable[int]:
-        """Fill ``room``; how many bytes, which are fewer than it holds only where the body ends. Raises BodyError."""
+        """Fill ``room`` from its begin on; how many bytes, which are fewer than it holds only where the body ends.
+        Raises BodyError."""
 
     def lend(self, work: Callable[[Fill], None]) -> Awaitable[bool]:
         """Let ``work`` receive in a thread, a room at a time, until it gets less than that holds: the body has ended,
@@ -143,8 +144,7 @@ class IncomingBody:
         return chunk
 
     async def into(self, room: memoryview) -> int:
-        """Fill ``room`` from its begin on; how many bytes, which are fewer than it holds only where the body ends.
-        A large body of known length comes from the kernel right into it. Raises BodyError."""
+        """See StraightBody."""
         self._open()
         filled, began = 0, monotonic()
         while filled < len(room):
@@ -216,7 +216,7 @@ class IncomingBody:
         """Wait until there is something new. Raises BodyError."""
         if self._error is not None:
             raise self._error
-        if self._waiter is not None:
+        if self._waiter is not None or self._lent is not None:
             raise RuntimeError("a body has one reader at a time")
         self._source.release_body()
         self._waiter = asyncio.get_running_loop().create_future()
