@@ -261,7 +261,7 @@ async def test_much_goes_both_ways_at_once(server: ssl.SSLContext, client: ssl.S
 async def test_openssl_reads_the_contribution_and_nothing_beyond(
     server: ssl.SSLContext, client: ssl.SSLContext
 ) -> None:
-    """What follows it in the same segment is still in the socket; what follows in pieces of a byte is waited for."""
+    """What follows it in the same segment is still in the socket, and what comes byte by byte is waited for."""
 
     def talk(port: int) -> bytes:
         plain = socket.create_connection(("127.0.0.1", port), timeout=20)
@@ -280,10 +280,13 @@ async def test_openssl_reads_the_contribution_and_nothing_beyond(
         tls.write(own)
         outward, inward = widerecords.secrets(own, theirs)
         sealer, room = widerecords.Sealer(outward), memoryview(bytearray(100))
-        first, second = (bytes(room[: sealer.seal_into(memoryview(word), room)[1]]) for word in (b"one", b"two"))
+        first, second, third = (
+            bytes(room[: sealer.seal_into(memoryview(word), room)[1]]) for word in (b"one", b"two", b"three")
+        )
         plain.sendall(outgoing.read() + first)
-        for byte in second + sealer.end():
+        for byte in second:
             plain.sendall(bytes([byte]))
+        plain.sendall(third + sealer.end())  # and does not close: the end is in the record
         answer = bytearray()
         while data := plain.recv(65536):
             answer += data
@@ -298,7 +301,7 @@ async def test_openssl_reads_the_contribution_and_nothing_beyond(
         return got
 
     async with place("tls", server, echo) as here:
-        assert await asyncio.to_thread(talk, here.port) == b"onetwo"
+        assert await asyncio.to_thread(talk, here.port) == b"onetwothree"
 
 
 @pytest.mark.parametrize("said", [b"", b"x" * 31, b"x" * 33, b"x" * 40_000])

@@ -124,6 +124,13 @@ def test_of_a_record_that_is_refused_nothing_lies_in_the_room() -> None:
     assert bytes(room) == bytes(600)
 
 
+def test_nothing_follows_the_end_even_from_who_has_the_key() -> None:
+    sealer, opener = Sealer(CLIENT), Opener(CLIENT)
+    assert opener.open_into(memoryview(sealer.end()), memoryview(bytearray())) == 0
+    with pytest.raises(BadRecord):
+        opener.length(memoryview(sealed(sealer, b"more")))
+
+
 @pytest.mark.parametrize(
     "head", [b"\1\0\0\x10", b"\1\4\0\x11", b"\2\0\0\x11", b"\2\0\0\x0f", b"\0\0\0\x20", b"\3\0\0\x20", b"GET "]
 )
