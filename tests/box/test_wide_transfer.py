@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import ssl
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -72,10 +74,12 @@ def context(authority: Authority, *alpn: str) -> ssl.SSLContext:
     return server_context(authority.issue_server(["localhost"]).pair, alpn=alpn)
 
 
-async def held(place: Place, port: int) -> dict[str, bytes]:
+async def held(place: Place, port: int, *, make: bool = False) -> dict[str, bytes]:
     client, found = HttpClient(), {}
     bucket = place.bucket(client, port, How())
     try:
+        if make:
+            await bucket.make()
         for one in (await bucket.page())[0]:
             async with await bucket.get(one.key, one.etag) as answer:
                 found[one.key] = await answer.body.read()
@@ -112,3 +116,35 @@ async def test_where_one_end_does_not_know_or_want_them_it_goes_in_those_of_tls(
             assert (await place.filled(tmp_path, tap.port, how)).failed == {}
             assert await held(place, place.port) == files
             assert all(parted(bytes(out))[1] == [] for out in tap.out)
+
+
+@pytest.mark.parametrize("words", [(), ("--no-wide-records",)])
+async def test_the_command_sends_them_unless_it_is_told_not_to(
+    files: dict[str, bytes], tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    authority = Authority.create("Test")
+    (tmp_path / "ca.pem").write_bytes(authority.certificate_pem)
+    with served(objects, tls=context(authority, *PROTOCOLS)) as running:
+        place = Place(Depot(running), authority)
+        await held(place, place.port, make=True)
+        env = {
+            **os.environ,
+            "XDG_STATE_HOME": str(tmp_path / "state"),
+            "AWS_ACCESS_KEY_ID": running.access_key,
+            "AWS_SECRET_ACCESS_KEY": running.secret_key,
+        }
+        async with tapped(place.port) as tap:
+            asked = ("--endpoint", f"https://localhost:{tap.port}", "--ca", str(tmp_path / "ca.pem"), *words)
+            command = (
+                sys.executable,
+                "-m",
+                "littoral",
+                "box",
+                "transfer",
+                str(tmp_path / "files"),
+                "s3://ward",
+                *asked,
+            )
+            assert await (await asyncio.create_subprocess_exec(*command, env=env)).wait() == 0
+            assert any(parted(bytes(out))[1] for out in tap.out) is not bool(words)
+        assert await held(place, place.port) == files
