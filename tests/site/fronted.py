@@ -16,7 +16,7 @@ from aioquic.asyncio import QuicConnectionProtocol, connect
 from aioquic.h3.connection import H3_ALPN, H3Connection
 from aioquic.h3.events import DataReceived, HeadersReceived
 from aioquic.quic.configuration import QuicConfiguration
-from aioquic.quic.events import QuicEvent
+from aioquic.quic.events import ConnectionTerminated, QuicEvent
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import DataReceived as H2Data
@@ -193,6 +193,10 @@ class Http3(QuicConnectionProtocol):
         return await asyncio.wait_for(waiter, 10)
 
     def quic_event_received(self, event: QuicEvent) -> None:
+        if isinstance(event, ConnectionTerminated):
+            for _, waiter in self._asked.values():
+                if not waiter.done():
+                    waiter.set_exception(ConnectionError(event.error_code, event.reason_phrase))
         for each in self._http.handle_event(event):
             if isinstance(each, (HeadersReceived, DataReceived)) and each.stream_id in self._asked:
                 got, waiter = self._asked[each.stream_id]
