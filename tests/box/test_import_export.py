@@ -206,18 +206,23 @@ def test_an_export_fills_a_box_from_a_range(
     region: Running, depot: Depot, littoral: Callable[..., Any], tmp_path: Path
 ) -> None:
     job = ordered(region, "EXPORT", BeginMarker="b", EndMarker="c")
-    s3 = region.client("s3")
+    s3, snowball = region.client("s3"), region.client("snowball")
     for key in ("a", "b", "ba", "c", "ca"):
         s3.put_object(Bucket="records", Key=key, Body=key.encode(), ContentType="text/x")
     opened(depot, job, littoral("manifest", job, "--code").stdout, tmp_path)
     assert "littoral box export" in littoral("manifest", job, "--ready", code=1).stderr
     littoral("import", job, "--from", depot.served.url, code=1)
+    for words in (("localhost:8444",), ("https://",), ("https://box:99999",), ("localhost:8444", "--background")):
+        assert "is no endpoint" in littoral("export", job, "--to", *words, code=1).stderr
+    assert snowball.describe_job(JobId=job)["JobMetadata"]["JobState"] == "PreparingAppliance"
+    away = littoral("export", job, "--to", "http://127.0.0.1:1", "--give-up", "1", code=1).stderr
+    assert "nothing goes on any more" in away and "Traceback" not in away
     _left_and_stopped(littoral, job)
-    littoral("export", job, "--to", depot.served.url)
+    said = littoral("export", job, "--to", depot.served.url).stderr
+    assert '{"transfer"' not in said  # of its logs it says nothing
     held = depot.held("records")
     assert {key: held[key] for key in ("b", "ba", "c")} == {"b": b"b", "ba": b"ba", "c": b"c"}
     assert not {"a", "ca"} & held.keys()
-    snowball = region.client("snowball")
     assert snowball.describe_job(JobId=job)["JobMetadata"]["JobState"] == "InTransitToCustomer"
     snowball.update_job_shipment_state(JobId=job, ShipmentState="RECEIVED")
     snowball.update_job_shipment_state(JobId=job, ShipmentState="RETURNED")

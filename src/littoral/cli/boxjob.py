@@ -27,7 +27,7 @@ from littoral.box.transfer.sums import CRC64, SHA256
 from littoral.cli.asking import Failed, address, ask
 from littoral.cli.credentials import CREDENTIALS_FILE
 from littoral.cli.table import aligned
-from littoral.cli.transfer import End, How, Outcome, carried_out, client, moved, state
+from littoral.cli.transfer import End, How, Outcome, carried_out, checked, client, moved, state
 from littoral.net.client import HttpClient
 from littoral.net.pki import Authority
 from littoral.site.settings import Loaded, read_credentials
@@ -59,7 +59,7 @@ def manifest(loaded: Loaded, job: str, file: Path | None, *, code: bool, ready: 
 def carry(loaded: Loaded, job: str, url: str, how: How, *, into_box: bool) -> int:
     """Import from the unlocked box at ``url``, or export to it. Exit code 1 where something could not be moved: the job
     then stays as it is, and the same command tries again."""
-    _expect(loaded, job, into_box=into_box)
+    _expect(loaded, job, url, into_box=into_box)
     told = _step(loaded, job, "begin")
     region = loaded.settings.region
     box = End.believing(url, Keys(told["access_key"], told["secret_key"], region), told["authority"].encode())
@@ -70,7 +70,7 @@ def carry(loaded: Loaded, job: str, url: str, how: How, *, into_box: bool) -> in
 
 def leave(loaded: Loaded, job: str, url: str, *, into_box: bool) -> int:
     """To the region, which carries it out in the background."""
-    _expect(loaded, job, into_box=into_box)
+    _expect(loaded, job, url, into_box=into_box)
     _step(loaded, job, "carry", url=url)
     print(f"{job} goes on in the background; littoral box progress {job} shows how far it is")
     return 0
@@ -98,8 +98,9 @@ def progress(loaded: Loaded, job: str, *, stop: bool, as_json: bool) -> int:
     return 0 if over else 1
 
 
-def _expect(loaded: Loaded, job: str, *, into_box: bool) -> None:
-    """Before anything of the job changes. Raises Failed where it is of the other way."""
+def _expect(loaded: Loaded, job: str, url: str, *, into_box: bool) -> None:
+    """Before anything of the job changes. Raises Failed where it is of the other way, or ``url`` is none."""
+    checked(url)
     kind = _asked(loaded, job)["job"]["kind"]
     if (kind == "EXPORT") != into_box:
         raise Failed(f"{job} is a job of type {kind}")
@@ -151,10 +152,9 @@ class Carrying:
     ) -> Outcome:
         source, target = (self.here, self.box) if self.into_box else (self.box, self.here)
         origin, destination = source.bucket(http, wanted.bucket, self.how), target.bucket(http, wanted.bucket, self.how)
-        if self.into_box:
-            await destination.make()
+        objects, making = Objects(origin, wanted), self.into_box
         try:
-            return await moved(Objects(origin, wanted), destination, "", self.how, authority, file, watch.add)
+            return await moved(objects, destination, "", self.how, authority, file, watch.add, making=making)
         except Refused as refused:
             if refused.code == "NoSuchBucket" and not self.into_box:
                 raise Failed(f"the box has no bucket {wanted.bucket}") from refused
@@ -173,7 +173,7 @@ class Carrying:
         _write_csv(folder / "success.csv", ("Bucket", "Key", "FileSize", *SUMS), _succeeded(folder / "report.jsonl"))
         _write_csv(folder / "failure.csv", ("Bucket", "Key", "Reason"), ())
         bucket, prefix = self.ranges[0].bucket, f"{WHERE}/{self.job}/"
-        quiet = How(as_json=True)
+        quiet = How(quiet=True)
         await moved(
             Folder(folder, prefix), self.here.bucket(http, bucket, self.how), prefix, quiet, Authority.create("logs")
         )

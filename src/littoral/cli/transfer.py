@@ -17,10 +17,11 @@ import ssl
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
+from urllib.parse import urlsplit
 
 from littoral.box.manifest import KeyRange
 from littoral.box.transfer import report
@@ -50,6 +51,7 @@ class How:
     batches: bool = True
     wide: bool = True
     as_json: bool = False
+    quiet: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +96,7 @@ def signer() -> Authority:
 
 def end_of(url: str, keys: Path | None, ca: Path | None) -> End:
     """Raises Failed."""
-    if not url.startswith(("http://", "https://")):
-        raise Failed(f"{url!r} is no endpoint: http://… or https://…")
+    checked(url)
     try:
         own = _keys_in(keys) if keys is not None else _keys_around()
         trusted = ca.read_bytes() if ca is not None else None
@@ -105,6 +106,18 @@ def end_of(url: str, keys: Path | None, ca: Path | None) -> End:
         return End.believing(url, own, trusted)
     except (ssl.SSLError, UnicodeDecodeError):
         raise Failed(f"{ca} is no certificate (PEM)") from None
+
+
+def checked(url: str) -> str:
+    """Raises Failed where it is no endpoint."""
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port)
+    except ValueError:
+        good = False
+    if not good:
+        raise Failed(f"{url!r} is no endpoint: http://… or https://…")
+    return url
 
 
 def _keys_in(file: Path) -> Keys:
@@ -168,17 +181,21 @@ async def moved(
     by: Authority,
     file: Path | None = None,
     watching: Callable[[Mover], None] | None = None,
+    *,
+    making: bool = False,
 ) -> Outcome:
-    """One transfer with its journal, progress and report. Raises LinkLost, Refused, Busy, OSError."""
+    """One transfer with its journal, progress and report; ``making`` makes the bucket where it is not there. Raises
+    LinkLost, Refused, Busy, OSError."""
     name = hashlib.sha256(f"{source.name}\0{destination.place}\0{prefix}".encode()).hexdigest()[:16]
     journal = Journal.open(state() / f"{name}.db")
     try:
         began = time.time()
         batching = None if how.batches else False
-        mover = Mover(source, destination, journal, how.parallel, how.give_up, batching, prefix)
+        mover = Mover(source, destination, journal, how.parallel, how.give_up, batching, prefix, making)
         if watching is not None:
             watching(mover)
-        async with shown(mover.progress, destination.name, sys.stderr, as_json=how.as_json):
+        showing = shown(mover.progress, destination.name, sys.stderr, as_json=how.as_json)
+        async with nullcontext() if how.quiet else showing:
             await mover.run()
         file = file or state() / f"{name}.report.jsonl"
         summary = report.Summary(name, source.name, f"{destination.place}/{prefix}", began, time.time())

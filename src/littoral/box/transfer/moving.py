@@ -44,6 +44,7 @@ class Mover:
     give_up: float = 900.0  # seconds
     batching: bool | None = None  # None: found out with the first batch
     prefix: str = ""  # under which the destination's keys are looked for
+    making: bool = False  # the destination, where it is not there
     progress: Progress = field(default_factory=Progress)
     failed: dict[str, str] = field(default_factory=dict)  # key → why
     _alive: float = 0.0  # when something went on the last time
@@ -58,6 +59,8 @@ class Mover:
     async def run(self) -> None:
         """Returns once all that can be moved is there, as far as the destination says. Raises LinkLost, Refused."""
         self._alive = _now()
+        if self.making:
+            await self._patiently(self.destination.make)
         await self._patiently(self.destination.page)
         lost: list[str] = []
         for _ in range(ROUNDS):
