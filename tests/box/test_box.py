@@ -187,6 +187,7 @@ def test_a_preparation_that_was_cut_off_is_done_again(tmp_path: Path) -> None:
     issued = issue()
     disk = tmp_path / "disk"
     (disk / "lost+found").mkdir(parents=True)
+    (disk / "control").mkdir()  # of a box that was erased while it ran
     for left in ("box.new", "box.secret"):
         (disk / left).write_bytes(b"half of it")
     made = volume.prepare(disk, issued.file, time.time())

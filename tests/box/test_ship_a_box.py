@@ -20,11 +20,12 @@ __all__ = ["start"]
 
 PAGE = Path(__file__).parents[2] / "docs" / "ship-a-box.md"
 PORTS = ("8444", "8884", "8445")
+NEEDED = ("rclone", "curl", "openssl")
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(400),
-    pytest.mark.skipif(shutil.which("rclone") is None or shutil.which("curl") is None, reason="needs rclone and curl"),
+    pytest.mark.skipif(not all(map(shutil.which, NEEDED)), reason=f"needs {', '.join(NEEDED)}"),
 ]
 
 
@@ -58,7 +59,7 @@ def test_a_box_is_shipped_as_the_page_says(start: Callable[..., Running], tmp_pa
     words = (tmp_path / "said").read_text()
     assert done.returncode == 0, words
     assert words.count("log/monday\n") == 2 and words.count(" tuesday\n") == 2  # in the box, in the region
-    assert "\nComplete\n" in words and "they do not open it" in words
+    assert "\nComplete\n" in words and "they do not open it" in words and "\nVerified OK\n" in words
     s3 = region.client("s3")
     assert s3.get_object(Bucket="catch", Key="log/monday")["Body"].read() == b"42 cod\n"
     assert s3.get_object(Bucket="catch", Key="loud/wednesday")["Body"].read() == b"42 COD\n"

@@ -117,8 +117,10 @@ def prepare(folder: Path, manifest: bytes, now: float, issuer: bytes | None = No
 
 
 def _is_new(names: set[str]) -> bool:
-    """Or left by a preparation that was cut off: of a box without its facts nothing was ever sealed."""
-    return names <= {"lost+found", SECRET, *(Path(name).with_suffix(".new").name for name in (SECRET, FACTS))}
+    """Or left by a preparation that was cut off: of a box without its facts nothing was ever sealed. An erased one that
+    ran has the folder of its socket."""
+    left = {Path(name).with_suffix(".new").name for name in (SECRET, FACTS)}
+    return names <= {"lost+found", "control", SECRET} | left
 
 
 def load(folder: Path) -> Volume:
