@@ -6,12 +6,14 @@ import base64
 import hashlib
 import json
 import os
+import pty
 import re
 import socket
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -264,6 +266,35 @@ def test_an_export_goes_on_in_the_background(
     assert (told["state"], told["objects"], told["problem"]) == ("InTransitToCustomer", 21, "")
 
 
+def test_a_box_for_local_use_moves_nothing_and_is_over_when_it_is_back(
+    region: Running, littoral: Callable[..., Any], tmp_path: Path
+) -> None:
+    job = ordered(region, "LOCAL_USE")
+    assert job in littoral("manifest", job).stdout
+    littoral("manifest", job, "--ready")
+    snowball = region.client("snowball")
+    snowball.update_job_shipment_state(JobId=job, ShipmentState="RECEIVED")
+    for word, flag in (("import", "--from"), ("export", "--to")):
+        assert "LOCAL_USE" in littoral(word, job, flag, "http://127.0.0.1:1", code=1).stderr
+    assert snowball.describe_job(JobId=job)["JobMetadata"]["JobState"] == "WithCustomer"
+    snowball.update_job_shipment_state(JobId=job, ShipmentState="RETURNED")
+    assert snowball.describe_job(JobId=job)["JobMetadata"]["JobState"] == "Complete"
+
+
+def on_a_terminal(command: Sequence[str], env: dict[str, str]) -> str:
+    """What it shows there, to its end."""
+    mine, its = pty.openpty()
+    with subprocess.Popen(command, env={**env, "TERM": "xterm"}, stdout=its, stderr=its) as running:
+        os.close(its)
+        seen = b""
+        with suppress(OSError):  # EIO, when it has ended
+            while more := os.read(mine, 65536):
+                seen += more
+        os.close(mine)
+    assert running.returncode == 0, seen.decode()
+    return seen.decode()
+
+
 def test_a_folder_goes_by_the_command_line(depot: Depot, tmp_path: Path) -> None:
     depot.s3.create_bucket(Bucket="by-cli")
     (tmp_path / "files").mkdir()
@@ -284,9 +315,14 @@ def test_a_folder_goes_by_the_command_line(depot: Depot, tmp_path: Path) -> None
     assert depot.held("by-cli").keys() == {f"in/{n}" for n in range(20)}
     lines = [json.loads(line) for line in (tmp_path / "report.jsonl").read_text().splitlines()]
     assert len(lines) == 22
+    seen = on_a_terminal(done.args[:-3], env)
+    assert "by-cli" in seen and "20 of 20 objects" in seen and "\x1b[" in seen  # a bar that is drawn anew
     (tmp_path / "files" / "bad").symlink_to("1")
     again = transfer()
     assert again.returncode == 1
+    assert re.search(
+        r"^by-cli: 20 of 20 objects, .* objects/s, .* MB/s, 0 objects \(0.000 GB\) to go$", again.stderr, re.M
+    )
     assert "in/bad: it is no regular file" in again.stderr
     assert "no s3://" in subprocess.run(
         [sys.executable, "-m", "littoral", "box", "transfer", ".", "nowhere", "--endpoint", depot.served.url],
