@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
 
 from littoral.edge.guard import Guard
+from littoral.net import transport
 from littoral.net.listen import HttpListener, listen_http
 from littoral.net.message import Headers, Peer, Request, Response
 from littoral.protocols.shield import ClientLimits, Shield
@@ -158,6 +159,31 @@ async def test_while_the_loop_is_late_each_turn_of_it_makes_requests_dearer() ->
         time.sleep(0.03)  # other work of a turn
         await asyncio.sleep(0)
     assert guard.shield.price == 500
+    await guard.close()
+
+
+async def test_requests_become_dearer_while_some_wait_for_later_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though no turn of the loop is long."""
+    monkeypatch.setattr(transport, "SERVING", 0.0)
+    shield = Shield()
+    guard = Guard(shield, "TST1")
+    prices = []
+
+    def handle(request: Request) -> Response:
+        time.sleep(0.002)
+        prices.append(shield.price)
+        return Response(200)
+
+    listener = await listen_http(guard.before(handle), gate=guard)
+    async with AsyncExitStack() as open_ones:
+        sources = [(f"127.0.2.{number % 20 + 1}", 0) for number in range(200)]
+        clients = [await open_ones.enter_async_context(wire(listener.port, local_addr=each)) for each in sources]
+        for client in clients:
+            client.send(GET)
+        for client in clients:
+            assert (await client.reply()).status == 200
+        assert max(prices) > 1.0
+    await listener.close(0)
     await guard.close()
 
 

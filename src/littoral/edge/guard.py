@@ -22,6 +22,7 @@ from functools import partial
 from littoral.edge import answer
 from littoral.net.message import Answer, Handler, Headers, Request, Response
 from littoral.net.passage import Again, Passage
+from littoral.net.transport import Turns
 from littoral.protocols.http1 import prepared_head
 from littoral.protocols.shield import Shield, client_of
 from littoral.protocols.shield.shield import LATE, REQUESTS
@@ -29,6 +30,7 @@ from littoral.protocols.shield.shield import LATE, REQUESTS
 log = logging.getLogger("littoral.edge.shield")
 
 LOOK = 0.1  # seconds between two looks at the loop, while it is not late
+AGAIN = 0.06  # seconds at least between two that find the loop behind
 SAY = 10.0  # seconds between two lines of the log about one reason
 MAX_CLIENTS = 8192
 FADE = 0.95  # of two clients one is forgotten after a second and a half
@@ -58,6 +60,8 @@ class Guard:
         self._looking = False  # the next look at the loop is to come
         self._closed = False
         self._due = 0.0
+        self._turns = Turns.of_loop()
+        self._risen = 0.0  # when the loop was last found late
         self._heard = 0.0  # clients that asked lately: the most of any tick, fading
         self._quiet = True  # nobody was looked at since the last tick
         self._said: Counter[str] = Counter()
@@ -180,7 +184,12 @@ class Guard:
 
     def _turn_ends(self, late: float, begun: float) -> None:
         now = self._loop.time()
-        late = max(late, now - begun)
+        late = max(late, now - begun, self._turns.late)
+        if late > LATE and now - self._risen < AGAIN and self._turns.late:
+            self._turn_begins(0.0)  # turns are short then, and it is no later than it was known to be
+            return
+        if late > LATE:
+            self._risen = now
         self._heard = max(len(self._left), self._heard * FADE)
         self.shield.runs(late, math.ceil(self._heard))
         self._left.clear()

@@ -32,7 +32,7 @@ from littoral.protocols.shield import FairQueue, client_of
 
 log = logging.getLogger("littoral.net")
 
-ACCEPTING = 0.02  # seconds of accepting at most, in a turn of the loop: seldom needed
+ACCEPTING = 0.005  # seconds of accepting at most, in a turn of the loop: seldom needed
 SERVING = 0.003  # seconds of making something of what was accepted, before others of the loop have their turn
 ROOM = 4096  # connections that wait here
 PAUSE = 0.2  # seconds without accepting when there is no descriptor left

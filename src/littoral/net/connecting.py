@@ -14,6 +14,7 @@ class AskingTransport(SocketTransport):
     """Who asks hears the answer of a server that gave it and hung up before the whole request had been sent."""
 
     __slots__ = ()
+    asks = True
 
     def _unsendable(self, problem: OSError) -> None:
         if self._closing:

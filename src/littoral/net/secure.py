@@ -184,6 +184,10 @@ class TlsTransport(SocketTransport):
         super().resume_reading()
         self._read_on_soon()
 
+    def go_on(self) -> None:
+        super().go_on()
+        self._read_on_soon()
+
     def _read_on_soon(self) -> None:
         """Of a record that did not fit into its room the rest is kept, and no readiness tells of that."""
         if self._through is not None and not self._dropped and self._through.pending():

@@ -12,6 +12,9 @@ Why not each connection's three steps at once, as loops do: reading, deciding an
 core's nearest cache holds. Going from one to the other for every request costs a fifth of a plain request and a third
 of one over TLS (docs/decisions/2026-11-28-tls-transport.md). A connection alone loses nothing: its turn is next.
 
+When more comes than a turn has time for, the rest waits, and no more is read from those who wait: whoever has cost the
+least lately goes first (``protocols.shield.CheapFirst``) and waits for one short turn, not for all that others ask.
+
 It is an ``asyncio.Transport`` with the meaning that asyncio gives it. TLS is ``secure.TlsTransport``, which differs in
 how bytes are read and sent and in how a connection begins and ends.
 """
@@ -23,11 +26,16 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Callable, Iterable
-from typing import Any, cast
+from time import monotonic
+from typing import Any, ClassVar, cast
 from weakref import WeakKeyDictionary
 
 from littoral.net.lending import NOTHING, Lent
+from littoral.protocols.shield import CheapFirst, client_of
 
+SERVING = 0.005  # seconds of a turn's first half, where more is waiting
+KNOWN = 1.0  # seconds after which who is connected is no newcomer
+STRIDE = 4  # deliveries between two looks at the clock
 READ = 16 * 1024  # the most that one TLS record holds: after a read of it OpenSSL keeps nothing back
 AT_ONCE = 256 * 1024  # bytes that one connection may read or write before it is others' turn
 JOINED = 64 * 1024  # parts up to this are copied into one piece; larger ones are sent as they lie
@@ -37,13 +45,17 @@ NO_ROOM = (*NOTHING, ssl.SSLWantWriteError)
 
 
 class Turns:
-    """The connections of one loop that have something to do, in the order in which they said so."""
+    """The connections of one loop that have something to do: in the order in which they said so, while that can be
+    done in one turn."""
 
-    __slots__ = ("_coming", "_gathered", "_loop", "_received", "_unsent")
+    __slots__ = ("_behind", "_coming", "_full", "_gathered", "_loop", "_received", "_since", "_unsent")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._received: list[tuple[SocketTransport, bytes | None]] = []
+        self._received: list[Arrival] = []
+        self._behind: CheapFirst[Arrival] = CheapFirst()  # what there was no time for
+        self._full = False  # there is something
+        self._since = 0.0  # when that began
         self._unsent: list[SocketTransport] = []
         self._gathered: list[Callable[[], None]] = []
         self._coming = False
@@ -66,7 +78,12 @@ class Turns:
 
     def holds(self, transport: SocketTransport) -> bool:
         """Whether something that it read is still to be delivered."""
-        return any(each is transport for each, _ in self._received)
+        return transport.waiting > 0 or any(each is transport for each, _ in self._received)
+
+    @property
+    def late(self) -> float:
+        """Seconds since when there has been more to do than could be done in a turn; 0.0 while there is not."""
+        return monotonic() - self._since if self._full else 0.0
 
     def unsent(self, transport: SocketTransport) -> None:
         self._unsent.append(transport)
@@ -83,20 +100,53 @@ class Turns:
 
     def _take(self) -> None:
         received, self._received = self._received, []
-        for transport, data in received:
-            transport.deliver(data)
+        if len(received) <= STRIDE and not self._full:
+            for transport, data in received:
+                transport.deliver(data)
+        else:
+            self._deliver_some(received)
         gathered, self._gathered = self._gathered, []
         for work in gathered:
             work()
         unsent, self._unsent = self._unsent, []
         for transport in unsent:
             transport.flush()
-        if self._received or self._gathered or self._unsent:
+        if self._received or self._gathered or self._unsent or self._full:
             self._loop.call_soon(self._take)
         else:
             self._coming = False
 
+    def _deliver_some(self, received: list[Arrival]) -> None:
+        """In their order for as long as there is time. The rest waits, and with it what comes before it has gone."""
+        begun = monotonic()
+        done = 0
+        while done < len(received) and not self._full:
+            for transport, data in received[done : done + STRIDE]:
+                transport.deliver(data)
+            done += STRIDE
+            if monotonic() >= begun + SERVING:
+                break
+        if done < len(received) and not self._full:
+            self._since = begun
+        for transport, data in received[done:]:
+            if transport.asks:
+                transport.deliver(data)  # it is waited for by who had his turn
+            else:
+                transport.waiting += 1
+                self._behind.add(transport.client, (transport, data), begun, known=begun - transport.born > KNOWN)
+        now = monotonic()
+        while self._behind:
+            client, (transport, data) = self._behind.take()
+            transport.go_on()
+            transport.deliver(data)
+            before, now = now, monotonic()
+            self._behind.charge(client, now - before, now)
+            if now >= begun + SERVING:
+                break
+        self._full = bool(self._behind)
 
+
+Arrival = tuple["SocketTransport", bytes | None]
 _TURNS: WeakKeyDictionary[asyncio.AbstractEventLoop, Turns] = WeakKeyDictionary()
 
 
@@ -113,6 +163,7 @@ class SocketTransport(asyncio.Transport):
         "_fd",
         "_full",
         "_held",
+        "_held_up",
         "_high",
         "_lent",
         "_loop",
@@ -130,8 +181,11 @@ class SocketTransport(asyncio.Transport):
         "_sock",
         "_stopped",
         "_turns",
+        "born",
+        "waiting",
     )
 
+    asks: ClassVar[bool] = False  # we have connected, and hear answers
     _recv: Callable[[int], bytes]
     _send: Callable[[Piece], int]
 
@@ -161,6 +215,9 @@ class SocketTransport(asyncio.Transport):
         self._eof_due = False
         self._closing = False
         self._dropped = False
+        self.born = monotonic()
+        self.waiting = 0  # how much of what it read waits for the turns to come
+        self._held_up = False  # and no more is read until then
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -176,6 +233,7 @@ class SocketTransport(asyncio.Transport):
     # ------------------------------------------------------------------------------------------- reading
 
     def _watch(self) -> None:
+        self._held_up = False
         self._reading = True
         self._loop.add_reader(self._fd, self._readable)
 
@@ -184,9 +242,24 @@ class SocketTransport(asyncio.Transport):
             self._reading = False
             self._loop.remove_reader(self._fd)
 
+    @property
+    def client(self) -> str:
+        """Whose it is; who has no address counts alone."""
+        return client_of(self._peername[0]) if isinstance(self._peername, tuple) else f"#{self._fd}"
+
+    def go_on(self) -> None:
+        """The turn's: something that waited is delivered now."""
+        self.waiting -= 1
+        if self._held_up and not (self.waiting or self._paused or self._ended or self._closing):
+            self._watch()
+
     def _readable(self) -> None:
         if self._paused:
             self._ignore()  # not before: whoever pauses for a moment has no bytes to read meanwhile
+            return
+        if self.waiting:
+            self._held_up = True
+            self._ignore()
             return
         try:
             data = self._recv(READ)
