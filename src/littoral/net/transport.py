@@ -296,10 +296,13 @@ class SocketTransport(asyncio.Transport):
     def lend(self) -> Lent | None:
         """To a thread that receives; the loop reads no more until it is given back. What was read before is still
         delivered: see ``behind``. None where that may not be now."""
-        if self._lent is not None or self._paused or self._closing or self._ended or not self._reading:
+        if self._lent is not None or self._paused or self._closing or self._ended:
+            return None
+        if not (self._reading or self._held_up):
             return None
         self._lent = Lent.to(self)
         if self._lent is not None:
+            self._held_up = False
             self._ignore()
         return self._lent
 
