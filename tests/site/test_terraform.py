@@ -241,8 +241,7 @@ def test_terraform_makes_changes_and_destroys_the_rest_of_s3(place: Running, tmp
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(not WHOLE, reason="LITTORAL_TERRAFORM=whole asks for it: half a minute of a processor")
 def test_terraform_makes_keys_and_what_they_encrypt(place: Running, tmp_path: Path) -> None:
-    terraform = Terraform(place, tmp_path)
-    (tmp_path / "keys.tf").write_text((HERE / "keys" / "keys.tf").read_text())
+    terraform = Terraform(place, tmp_path, "place.tf", "keys/keys.tf")
     terraform("init")
     terraform("apply", "-auto-approve")
     terraform("plan", "-detailed-exitcode")

@@ -23,6 +23,7 @@ provider "aws" {
     acm        = var.endpoint
     cloudfront = var.endpoint
     dynamodb   = var.endpoint
+    kms        = var.endpoint
     s3         = var.endpoint
     sts        = var.endpoint
   }

@@ -1,33 +1,8 @@
 # A key of KMS, its alias, and a bucket whose objects are encrypted under it.
 
-terraform {
-  required_providers {
-    aws = {
-      source  = "hashicorp/aws"
-      version = "5.100.0"
-    }
-  }
-}
-
-variable "endpoint" { type = string }
-variable "zip" { type = string }
 variable "later" {
   type    = bool
   default = false
-}
-
-provider "aws" {
-  region                      = "us-east-1"
-  skip_credentials_validation = true
-  skip_requesting_account_id  = true
-  skip_metadata_api_check     = true
-  skip_region_validation      = true
-  s3_use_path_style           = true
-  endpoints {
-    kms = var.endpoint
-    s3  = var.endpoint
-    sts = var.endpoint
-  }
 }
 
 resource "aws_kms_key" "waves" {
