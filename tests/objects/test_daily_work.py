@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 
 from tests.objects.conftest import S3Place
 from tests.objects.test_clients import aws
-from tests.objects.test_tools import PEERS, files
+from tests.objects.test_tools import PEERS, files, obstore_of
 
 SECRET = "01234567890123456789012345678901"
 LARGE = 9 * 1024 * 1024 + 5
@@ -124,22 +124,17 @@ def test_rclone_keeps_two_sides_alike(rclone: Tool, bucket: str, tree: Path) -> 
 
 
 def test_obstore_signs_updates_and_copies_where_nothing_is(place: S3Place, bucket: str) -> None:
-    obstore = pytest.importorskip("obstore", reason="obstore is not installed (PyPI: obstore)")
-    from obstore.exceptions import AlreadyExistsError, PreconditionError
-    from obstore.store import S3Store
-
-    store = S3Store(
+    store = obstore_of(
+        place,
         bucket,
-        endpoint=place.served.url,
-        region="us-east-1",
-        access_key_id=place.served.access_key,
-        secret_access_key=place.served.secret_key,
-        client_options={"allow_http": True},
         copy_if_not_exists="multipart",
         server_side_encryption="aws:kms",
         sse_kms_key_id="alias/aws/s3",
         checksum_algorithm="SHA256",
     )
+    import obstore
+    from obstore.exceptions import AlreadyExistsError, PreconditionError
+
     put = obstore.put(store, "a ü+%", b"0123456789", tags={"ward": "7", "of bed": "3&4"})
     tags = place.client().get_object_tagging(Bucket=bucket, Key="a ü+%")["TagSet"]
     assert {each["Key"]: each["Value"] for each in tags} == {"ward": "7", "of bed": "3&4"}

@@ -68,19 +68,27 @@ def test_rclone_syncs_checks_moves_and_purges(place: S3Place, bucket: str, tree:
     assert rclone("lsf", f"here:{bucket}") == ""
 
 
-def test_obstore_puts_ranges_lists_copies_and_writes_conditionally(place: S3Place, bucket: str) -> None:
-    obstore = pytest.importorskip("obstore", reason="obstore is not installed (PyPI: obstore)")
-    from obstore.exceptions import AlreadyExistsError
+def obstore_of(place: S3Place, bucket: str, **more: Any) -> Any:
+    """That client's store. Skips where it is not installed."""
+    pytest.importorskip("obstore", reason="obstore is not installed (PyPI: obstore)")
     from obstore.store import S3Store
 
-    store = S3Store(
+    return S3Store(
         bucket,
         endpoint=place.served.url,
         region="us-east-1",
         access_key_id=place.served.access_key,
         secret_access_key=place.served.secret_key,
         client_options={"allow_http": True},
+        **more,
     )
+
+
+def test_obstore_puts_ranges_lists_copies_and_writes_conditionally(place: S3Place, bucket: str) -> None:
+    store = obstore_of(place, bucket)
+    import obstore
+    from obstore.exceptions import AlreadyExistsError
+
     data = os.urandom(LARGE)
     obstore.put(store, "a/large", data, chunk_size=5 * 1024 * 1024, attributes={"Content-Type": "text/x", "who": "me"})
     obstore.put(store, "a/one", b"1", mode="create")

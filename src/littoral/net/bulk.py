@@ -32,6 +32,7 @@ from httptools import HttpParserCallbackError, HttpParserError, HttpResponsePars
 
 from littoral.net.failures import BadResponse, ConnectFailed, Disconnected, RequestFailed, Timeout
 from littoral.net.message import Headers, RawHeaders
+from littoral.net.threads import done_in_thread
 from littoral.net.tls import client_context
 from littoral.net.wide import WideSocket, widened
 from littoral.protocols.http1 import request_head
@@ -100,16 +101,7 @@ class Bulk:
         head = request_head(method, target, asked.raw, len(body))
         exchange = Exchange(self, origin, head, body, Patience(connect_timeout, read_timeout))
         sending = asyncio.get_running_loop().run_in_executor(self._threads, exchange.run)
-        try:
-            return await asyncio.shield(sending)
-        except asyncio.CancelledError:
-            exchange.cut()
-            while not sending.done():
-                with suppress(asyncio.CancelledError):
-                    await asyncio.wait([sending])
-            if not sending.cancelled():
-                sending.exception()  # nobody's concern
-            raise
+        return await done_in_thread(sending, exchange.cut)
 
     def close(self) -> None:
         """The connections that wait; those in use end with their requests."""

@@ -21,10 +21,11 @@ import ssl
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import cache
 from time import monotonic
 from typing import Protocol
+
+from littoral.net.threads import done_in_thread
 
 MOST = 16  # connections lent at once
 SILENT = 50  # milliseconds without a byte after which a client is waited for on the loop
@@ -97,16 +98,7 @@ class Lent:
         thread has gone."""
         self._left = size
         running = asyncio.get_running_loop().run_in_executor(_threads(), work)
-        try:
-            await asyncio.shield(running)
-        except asyncio.CancelledError:
-            self.recall()
-            while not running.done():
-                with suppress(asyncio.CancelledError):
-                    await asyncio.wait([running])
-            if not running.cancelled():
-                running.exception()  # nobody's concern
-            raise
+        await done_in_thread(running, self.recall)
 
     def fill(self, room: memoryview) -> int:
         """The thread's: until it is full. Fewer bytes where the thread is to return, for whatever reason."""
