@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import random
 import shutil
@@ -10,6 +11,8 @@ import socket
 import ssl
 import struct
 import subprocess
+import sys
+import termios
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -302,6 +305,32 @@ async def test_the_other_side_has_time_to_end_whatever_was_written_how(tls: ssl.
         assert not here.made[0].lost.done()
         client.close()
         await asyncio.wait_for(here.made[0].lost, 20)
+
+
+async def test_who_sends_on_through_the_goodbye_is_not_reset(tls: ssl.SSLContext) -> None:
+    """OpenSSL calls it a fault when it finds more to read after its close_notify."""
+    async with place("tls", tls) as here:
+        client = await asyncio.to_thread(here.connected)
+        await asyncio.to_thread(client.sendall, b"?")
+        await until(lambda: here.made and here.made[0].data)
+        transport = here.made[0].transport
+        transport.pause_reading()
+        await asyncio.to_thread(client.sendall, b"!" * 100_000)
+        await until(lambda: unread(transport) > 50_000)
+        transport.close()
+        assert await asyncio.to_thread(client.recv, 1) == b""
+        for _ in range(10):
+            await asyncio.to_thread(client.sendall, b"!" * 100_000)
+        assert not here.made[0].lost.done()
+        client.close()
+        await asyncio.wait_for(here.made[0].lost, 20)
+
+
+def unread(transport: asyncio.Transport) -> int:
+    """Bytes that the kernel has for it."""
+    waiting = bytearray(4)
+    fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.FIONREAD, waiting)
+    return int.from_bytes(waiting, sys.byteorder)
 
 
 async def test_websockets_over_tls(tls: ssl.SSLContext) -> None:

@@ -19,6 +19,7 @@ from collections.abc import Awaitable
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
+from littoral.net.delivery import on_its_way
 from littoral.net.incoming import IncomingBody
 from littoral.net.message import (
     Answer,
@@ -32,7 +33,7 @@ from littoral.net.message import (
 from littoral.net.passage import Again, Passage
 from littoral.net.reading import BY_QUEUE, BY_STOP, Reading
 from littoral.net.responding import CLOSE
-from littoral.net.sending import Broken
+from littoral.net.sending import WHOLE, Broken
 from littoral.protocols.http1 import interim_head, whole_head
 
 if TYPE_CHECKING:
@@ -221,12 +222,20 @@ class Answering(Reading):
         if not (self._in_body or self._in_head) or self._eof:
             transport.close()
             return
+        if self._lingers_itself and transport.get_write_buffer_size() <= 2 * WHOLE:
+            transport.close()  # whoever sends a body first and then reads finds room for so much
+            return
         self._lingering = True
         self._since = self._server.now
         if transport.can_write_eof():
             transport.write_eof()
         self._held = 0
         transport.resume_reading()
+
+    @property
+    def _lingers_itself(self) -> bool:
+        """TLS says its goodbye and throws away what comes then, but reads nothing before that is sent."""
+        return not self._transport.can_write_eof()
 
     def _refuse(self, status: int, reason: str) -> None:
         """Answer with an error, after the answers still owed, and end the connection."""
@@ -258,8 +267,14 @@ class Answering(Reading):
 
     def shut_down(self) -> None:
         """End after what is being asked and answered; at once when that is nothing."""
-        if not (self._answering or self._waiting or self._in_head or self._in_body or self._finished):
-            self._transport.close()
+        if not (self._answering or self._waiting or self._in_head or self.receives or self._finished):
+            self._part()
+
+    @property
+    def delivered(self) -> bool:
+        """See ``crowd.Connection``."""
+        ends = self._transport.is_closing() or (self._lingering and not self._lingers_itself)
+        return ends and self._task is None and not on_its_way(self._transport)
 
     def cut(self) -> asyncio.Task[None] | None:
         """End now. Returns the handler's task, cancelled, for the server to await."""

@@ -40,6 +40,10 @@ class Connection(Protocol):
     def idle_since(self) -> float | None:
         """None while something is asked or answered."""
 
+    @property
+    def delivered(self) -> bool:
+        """It is to end, all that was said on it has arrived, and only the other side's end is waited for."""
+
     def overdue(self, now: float) -> None: ...
 
     def shut_down(self) -> None: ...
@@ -94,7 +98,7 @@ class Crowd:
         if self._connections and grace > 0:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(grace):
-                    await self._empty.wait()
+                    await self._emptied()
         if self._connections:
             log.info("%d connections are cut after %.1f s", len(self._connections), grace)
         tasks = [task for connection in list(self._connections) if (task := connection.cut()) is not None]
@@ -103,6 +107,19 @@ class Crowd:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    async def _emptied(self) -> None:
+        """Who has all of its answer has a moment to end: a connection closed at once would be reset by what its client
+        still sends, and the answer, not yet read over there, might be lost."""
+        before: set[Connection] = set()
+        while self._connections:
+            delivered = {each for each in self._connections if each.delivered}
+            for connection in delivered & before:
+                connection.cut()
+            before = delivered
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(MOMENT):
+                    await self._empty.wait()
 
     async def _answer_once_more(self, moment: float) -> None:
         """Who was answered just now may be asking again, and would find the connection reset. It has a moment; what is

@@ -30,8 +30,9 @@ class Patient(Viewing):
 
     @property
     def idle_since(self) -> float | None:
-        """Since when nothing is asked or answered here, a head that has not ended being nothing; else None."""
-        busy = self._answering or self._waiting or self._in_body or self._finished or self._blocked
+        """Since when nothing is asked or answered here, else None. A head that has not ended is nothing, and so is what
+        comes of a body after its answer."""
+        busy = self._answering or self._waiting or self.receives or self._finished or self._blocked
         return None if busy else self._since
 
     def overdue(self, now: float) -> None:
@@ -45,7 +46,7 @@ class Patient(Viewing):
                 self._server.refusals["slow-read"] += 1
                 self._transport.abort()
         elif self._lingering:
-            if waited > limits.linger:
+            if waited > limits.linger or self._lingers_itself:
                 self._transport.close()
         elif self._in_body:
             self._body_overdue(limits)

@@ -61,6 +61,11 @@ class Reading(Responder):
             self._straight_ends()
         lent.give_back()
 
+    @property
+    def receives(self) -> bool:
+        """A body that somebody is to have; what still comes of one after its answer is nobody's."""
+        return self._in_body and self._body is not None
+
     def body_opened(self, body: IncomingBody) -> None:
         if self._continue_for is body:
             self._continue_for = None

@@ -64,6 +64,7 @@ class Relay:
 
     host = ""
     idle_since: float | None = None  # it has an idle time of its own
+    delivered = False  # nobody here knows what is said last
 
     def __init__(self, server: HttpService, idle_timeout: float) -> None:
         self._server = server

@@ -7,14 +7,12 @@ answer goes with which request, and says whether the connection may be kept.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
 import os
-import sys
-import termios
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
+from littoral.net.delivery import held_by_kernel
 from littoral.net.incoming import IncomingBody
 from littoral.net.message import (
     BodyError,
@@ -232,9 +230,7 @@ class Responder(asyncio.Protocol):
         descriptor = self.kernel_socket()
         if descriptor is None or descriptor < 0:
             return size
-        held = bytearray(4)
-        fcntl.ioctl(descriptor, termios.TIOCOUTQ, held)
-        return size + int.from_bytes(held, sys.byteorder)
+        return size + held_by_kernel(descriptor)
 
     # the transport's side
 

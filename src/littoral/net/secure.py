@@ -32,6 +32,7 @@ log = logging.getLogger("littoral.net")
 HANDSHAKE = 15.0  # seconds from the connection to the end of its handshake
 GOODBYE = 5.0  # seconds that the other side has to end after close_notify
 RECORD = 16 * 1024  # bytes of one SSL_write, which makes one record
+STILL_SENDING = "APPLICATION_DATA_AFTER_CLOSE_NOTIFY"  # OpenSSL has said the goodbye, and then found more to read
 
 
 class TlsTransport(SocketTransport):
@@ -312,8 +313,11 @@ class TlsTransport(SocketTransport):
             self._part()
         except ssl.SSLWantWriteError as why:
             self._await_room(why)
-        except (OSError, ValueError):
-            self._drop(None)
+        except (OSError, ValueError) as problem:
+            if getattr(problem, "reason", None) == STILL_SENDING:
+                self._part()
+            else:
+                self._drop(None)
         else:
             self._drop(None)
 

@@ -13,6 +13,7 @@ import logging
 import os
 from typing import TYPE_CHECKING, Any, cast
 
+from littoral.net.delivery import on_its_way
 from littoral.protocols.websocket import (
     BINARY,
     NORMAL,
@@ -190,6 +191,10 @@ class WebSocketBridge(Bridge):
     def connection_lost(self, error: Exception | None) -> None:
         self._server.forget(self)
         super().connection_lost(error)
+
+    @property
+    def delivered(self) -> bool:
+        return self._inner.is_closing() and not on_its_way(self._inner)
 
     def overdue(self, now: float) -> None:
         """Idle times are the inner protocol's own business (MQTT has keep-alive); only a closing handshake ends."""

@@ -12,6 +12,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from littoral.net.connecting import AskingTransport
+from littoral.net.delivery import on_its_way
 from littoral.net.transport import SocketTransport, Turns
 from littoral.protocols.clienthello import LONGEST, missing
 from littoral.protocols.shield import client_of
@@ -167,7 +168,7 @@ class Viewer(asyncio.Protocol):
         self._crossing.waits_no_more(self)
         self._waits = False
         self.kept.clear()
-        if self._ended or self._crossing.crowd.closing:
+        if self._ended:
             self.transport.close()
             return
         self._since = self._crossing.crowd.now
@@ -186,6 +187,10 @@ class Viewer(asyncio.Protocol):
     @property
     def idle_since(self) -> float | None:
         return self._since
+
+    @property
+    def delivered(self) -> bool:
+        return self._parting and not on_its_way(self.transport)
 
     def overdue(self, now: float) -> None:
         crowd = self._crossing.crowd
