@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from littoral.net import transport
+from littoral.net import transport, turns
 from littoral.net.listen import HttpListener
 from littoral.net.message import Request, Response
 from tests.net.wire import serving, wire
@@ -28,7 +28,7 @@ async def connected(listener: HttpListener, count: int) -> None:
 
 
 async def test_who_was_there_before_does_not_wait_for_all_who_have_come(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "SERVING", 0.0)  # a turn has time for one stride, and then for one delivery
+    monkeypatch.setattr(turns, "SERVING", 0.0)  # a turn has time for one stride, and then for one delivery
     seen: list[str] = []
 
     def handle(request: Request) -> Response:
@@ -39,7 +39,7 @@ async def test_who_was_there_before_does_not_wait_for_all_who_have_come(monkeypa
         old = await all_of_them.enter_async_context(wire(listener.port, local_addr=("127.0.0.2", 0)))
         await connected(listener, 1)
         for each in transports(listener):
-            each.born -= 2 * transport.KNOWN
+            each.born -= 2 * turns.KNOWN
         addresses = [(f"127.0.1.{number}", 0) for number in range(1, 21)]
         many = [await all_of_them.enter_async_context(wire(listener.port, local_addr=address)) for address in addresses]
         await connected(listener, 21)
@@ -47,13 +47,13 @@ async def test_who_was_there_before_does_not_wait_for_all_who_have_come(monkeypa
             each.send(GET)
         for each in (old, *many):
             assert (await each.reply()).body == b"done"
-        assert seen.index("127.0.0.2") == transport.STRIDE
+        assert seen.index("127.0.0.2") == turns.STRIDE
         assert sorted(seen) == sorted({"127.0.0.2", *(host for host, _ in addresses)})
 
 
 async def test_what_waits_keeps_its_order_and_nothing_more_is_read_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "SERVING", 0.0)
-    monkeypatch.setattr(transport, "STRIDE", 0)  # all of it waits
+    monkeypatch.setattr(turns, "SERVING", 0.0)
+    monkeypatch.setattr(turns, "STRIDE", 0)  # all of it waits
     waited: list[int] = []
     go_on = transport.SocketTransport.go_on
 

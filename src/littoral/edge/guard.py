@@ -22,7 +22,7 @@ from functools import partial
 from littoral.edge import answer
 from littoral.net.message import Answer, Handler, Headers, Request, Response
 from littoral.net.passage import Again, Passage
-from littoral.net.transport import Turns
+from littoral.net.turns import Turns
 from littoral.protocols.http1 import prepared_head
 from littoral.protocols.shield import Shield, client_of
 from littoral.protocols.shield.shield import LATE, REQUESTS

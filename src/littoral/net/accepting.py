@@ -27,7 +27,8 @@ from typing import Any, Protocol
 from littoral.net.hello import Looks
 from littoral.net.secure import TlsTransport
 from littoral.net.silence import GONE, LOOK, Silence
-from littoral.net.transport import SocketTransport, Turns
+from littoral.net.transport import SocketTransport
+from littoral.net.turns import Turns
 from littoral.protocols.shield import FairQueue, client_of
 
 log = logging.getLogger("littoral.net")

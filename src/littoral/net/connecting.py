@@ -7,7 +7,8 @@ import contextlib
 import socket
 from collections.abc import Callable
 
-from littoral.net.transport import AT_ONCE, SocketTransport, Turns
+from littoral.net.transport import AT_ONCE, SocketTransport
+from littoral.net.turns import Turns
 
 
 class AskingTransport(SocketTransport):

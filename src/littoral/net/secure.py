@@ -24,7 +24,8 @@ from typing import Any, cast
 
 from littoral.net.hello import LOOKS, Fingerprints, Looks, look
 from littoral.net.lending import NOTHING, Lent
-from littoral.net.transport import AT_ONCE, NO_ROOM, READ, SocketTransport, Turns
+from littoral.net.transport import AT_ONCE, NO_ROOM, READ, SocketTransport
+from littoral.net.turns import Turns
 from littoral.net.wide import Greeting, Wide
 
 log = logging.getLogger("littoral.net")

@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from littoral.net.transport import SocketTransport, Turns
+from littoral.net.transport import SocketTransport
+from littoral.net.turns import Turns
 
 _ASK = b"GET / HTTP/1.1\r\nHost: probe\r\n\r\n"
 _END = b"\r\n\r\n"  # of an answer without a body

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from littoral.net.connecting import AskingTransport
 from littoral.net.delivery import on_its_way
-from littoral.net.transport import SocketTransport, Turns
+from littoral.net.transport import SocketTransport
+from littoral.net.turns import Turns
 from littoral.protocols.clienthello import LONGEST, missing
 from littoral.protocols.shield import client_of
 from littoral.site.front.probe import connected_unix

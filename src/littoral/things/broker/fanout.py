@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from littoral.net.transport import Turns
+from littoral.net.turns import Turns
 from littoral.protocols.mqtt.reasons import Reason
 from littoral.store.contract import Records, Streams
 from littoral.things.broker.backlog import outgoing
