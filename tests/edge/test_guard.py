@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pytest
 
 from littoral.edge.guard import Guard
-from littoral.net import transport
+from littoral.net import turns
 from littoral.net.listen import HttpListener, listen_http
 from littoral.net.message import Headers, Peer, Request, Response
 from littoral.protocols.shield import ClientLimits, Shield
@@ -164,7 +164,7 @@ async def test_while_the_loop_is_late_each_turn_of_it_makes_requests_dearer() ->
 
 async def test_requests_become_dearer_while_some_wait_for_later_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     """Though no turn of the loop is long."""
-    monkeypatch.setattr(transport, "SERVING", 0.0)
+    monkeypatch.setattr(turns, "SERVING", 0.0)
     shield = Shield()
     guard = Guard(shield, "TST1")
     prices = []

@@ -25,7 +25,7 @@ DIGEST = hashlib.sha256(DATA).hexdigest().encode()
 
 @pytest.fixture
 def bulk() -> Iterator[Bulk]:
-    made = Bulk()
+    made = Bulk(client_context)
     yield made
     made.close()
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from littoral.net import secure, transport, wide
+from littoral.net import secure, turns, wide
 from littoral.net.bulk import Answer, Bulk
 from littoral.net.client import HttpClient
 from littoral.net.failures import ConnectFailed, Disconnected
@@ -48,7 +48,7 @@ def client(authority: Authority) -> ssl.SSLContext:
 
 @pytest.fixture
 def bulk() -> Iterator[Bulk]:
-    made = Bulk()
+    made = Bulk(client_context)
     yield made
     made.close()
 
@@ -378,8 +378,8 @@ async def test_the_memory_that_is_read_into_is_nobodys_for_long(server: ssl.SSLC
 async def test_what_is_kept_of_a_record_is_read_when_the_turn_has_time_again(
     bulk: Bulk, server: ssl.SSLContext, client: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport, "SERVING", 0.0)
-    monkeypatch.setattr(transport, "STRIDE", 0)  # all that is read waits, and holds up what would be read next
+    monkeypatch.setattr(turns, "SERVING", 0.0)
+    monkeypatch.setattr(turns, "STRIDE", 0)  # all that is read waits, and holds up what would be read next
     async with serving(digest, tls=server) as listener, asyncio.timeout(20):
         answers = await asyncio.gather(*(put(bulk, listener.port, client) for _ in range(4)))
     assert {(one.status, one.body) for one in answers} == {(200, DIGEST)}

@@ -4,7 +4,7 @@ An event loop copies what a full socket does not take, and its TLS copies everyt
 memory. A thread that may wait gives the kernel, or OpenSSL, stretches of the memory of its caller, and the lock of the
 interpreter is free while those work: a third less of processor time for a plain body, a half less over TLS.
 
-    bulk = Bulk()
+    bulk = Bulk(trust)
     answer = await bulk.request("PUT", "https://box.example.test/bucket/key", headers, view, tls=context)
     bulk.close()
 
@@ -22,6 +22,7 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -30,10 +31,9 @@ from urllib.parse import urlsplit
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpResponseParser
 
+from littoral.lasting import done_in_thread
 from littoral.net.failures import BadResponse, ConnectFailed, Disconnected, RequestFailed, Timeout
 from littoral.net.message import Headers, RawHeaders
-from littoral.net.threads import done_in_thread
-from littoral.net.tls import client_context
 from littoral.net.wide import WideSocket, widened
 from littoral.protocols.http1 import request_head
 
@@ -71,10 +71,11 @@ class Patience:
 class Bulk:
     """Use it within one event loop. ``close`` it."""
 
-    def __init__(self) -> None:
+    def __init__(self, trust: Callable[[], ssl.SSLContext]) -> None:
+        """``trust`` gives what https is believed by where a request has nothing else: the same each time."""
+        self._trust = trust
         self._threads = ThreadPoolExecutor(MOST_THREADS, "bulk")
         self._idle: dict[Origin, list[tuple[Line, float]]] = {}
-        self._default_tls: ssl.SSLContext | None = None
         self._lock = threading.Lock()
 
     async def request(
@@ -89,7 +90,7 @@ class Bulk:
         read_timeout: float = 30.0,
     ) -> Answer:
         """``body`` is left alone as long as this goes on, also where the caller is cancelled; nobody reads it
-        afterwards. ``tls`` is for https; without one the system's CAs are believed. Raises ConnectFailed, Timeout,
+        afterwards. ``tls`` is for https, ``trust`` without one. Raises ConnectFailed, Timeout,
         BadResponse (all RequestFailed)."""
         parts = urlsplit(url)
         secure = parts.scheme == "https"
@@ -111,11 +112,6 @@ class Bulk:
         for waiting in idle.values():
             for sock, _ in waiting:
                 sock.close()
-
-    def _trust(self) -> ssl.SSLContext:
-        if self._default_tls is None:
-            self._default_tls = client_context()
-        return self._default_tls
 
     def take(self, origin: Origin) -> Line | None:
         with self._lock:

@@ -104,7 +104,6 @@ class HttpClient:
         self.limits = limits or ClientLimits()
         self._idle: dict[_Origin, Idle] = {}
         self._connections: set[ClientConnection] = set()
-        self._default_tls: ssl.SSLContext | None = None
         self._known: dict[str, tuple[_Origin, str]] = {}  # of URLs up to their path, which are the same few
         self._closed = False
 
@@ -185,7 +184,7 @@ class HttpClient:
     @cached_property
     def bulk(self) -> Bulk:
         """For requests with large bodies that are at hand."""
-        return Bulk()
+        return Bulk(lambda: self._trust)
 
     @cached_property
     def _loop(self) -> asyncio.AbstractEventLoop:
@@ -215,7 +214,7 @@ class HttpClient:
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
             raise ValueError(f"not a URL to request: {parts.scheme}://{parts.netloc.rpartition('@')[2]}")
         secure = parts.scheme == "https"
-        context = (tls or self._trust()) if secure else None
+        context = (tls or self._trust) if secure else None
         if isinstance(address, Path):
             host, port = str(address), UNIX
         else:
@@ -224,10 +223,9 @@ class HttpClient:
         name = (server_name or parts.hostname) if secure else None
         return _Origin(host, port, context, name), target, parts.netloc
 
+    @cached_property
     def _trust(self) -> ssl.SSLContext:
-        if self._default_tls is None:
-            self._default_tls = client_context()
-        return self._default_tls
+        return client_context()
 
     async def _connection(self, origin: _Origin, timeout: float, *, new: bool) -> tuple[ClientConnection, bool]:
         idle = self._idle_at(origin)

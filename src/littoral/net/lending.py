@@ -25,7 +25,7 @@ from functools import cache
 from time import monotonic
 from typing import Protocol
 
-from littoral.net.threads import done_in_thread
+from littoral.lasting import done_in_thread
 
 MOST = 16  # connections lent at once
 SILENT = 50  # milliseconds without a byte after which a client is waited for on the loop

@@ -17,6 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 
 from littoral.aws.service import ServiceError
+from littoral.lasting import until_done
 from littoral.net.incoming import StraightBody
 from littoral.net.lending import Fill
 from littoral.net.message import Body
@@ -26,7 +27,6 @@ from littoral.store import strides
 from littoral.store.contract import BlobWriter, NearWriter
 from littoral.store.frames import Sealer
 from littoral.store.strides import STRIDE
-from littoral.store.waiting import until_done
 
 PUT_LIMIT = 5 * 1024**3  # bytes in one PutObject or UploadPart
 RING = 3  # strides of one body: one is filled, one hashed, one waits for that

@@ -20,6 +20,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from littoral.lasting import until_done
 from littoral.store.contract import BlobInfo, Damaged, NotFound, StorageFailed, StoreError
 from littoral.store.durable import fsync_folder
 from littoral.store.embedded.blobrows import BlobRows, Row
@@ -30,7 +31,6 @@ from littoral.store.embedded.sealedfile import SealedFile
 from littoral.store.embedded.sealing import HEAD, BlobSeal, span
 from littoral.store.embedded.sums import BLOCK, Summing, Sums
 from littoral.store.frames import CannotOpen, Opener
-from littoral.store.waiting import until_done
 from littoral.store.whole import WholeBlobs
 
 CHUNK = 1024 * 1024  # of whole blocks
