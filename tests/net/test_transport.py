@@ -20,7 +20,7 @@ from contextlib import asynccontextmanager
 import pytest
 import websockets
 
-from littoral.net import secure
+from littoral.net import secure, turns
 from littoral.net.listen import Listener, listen_stream
 from littoral.net.message import WebSocketUpgrade
 from littoral.net.pki import Authority
@@ -224,6 +224,25 @@ async def test_a_reset_is_the_end(kind: str, tls: ssl.SSLContext) -> None:
         if kind == "tcp":
             assert isinstance(error, ConnectionResetError)
         assert here.made[0].told == (["lost"] if error is not None else ["eof", "lost"])  # OpenSSL may hide the reset
+
+
+@both
+async def test_a_reset_right_behind_the_last_bytes_is_the_end(
+    kind: str, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both are there when the loop looks: uvloop tells of it once, and what is read then are the bytes."""
+    monkeypatch.setattr(turns, "LOOKED", 0.02)
+    async with place(kind, tls) as here:
+        client = await asyncio.to_thread(here.connected)
+        await asyncio.to_thread(client.sendall, b"?")
+        await until(lambda: here.made and here.made[0].data)
+        await asyncio.sleep(0.1)  # it was looked at
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.sendall(b"last")
+        socket.close(client.detach())
+        problem = await asyncio.wait_for(here.made[0].lost, 20)
+        assert kind == "tls" or isinstance(problem, ConnectionError)  # Python's TLS takes it for an end
+        assert bytes(here.made[0].data) == b"?last"
 
 
 @both

@@ -61,6 +61,7 @@ class SocketTransport(asyncio.Transport):
         "_stopped",
         "_turns",
         "born",
+        "unanswered",
         "waiting",
     )
 
@@ -95,12 +96,14 @@ class SocketTransport(asyncio.Transport):
         self._closing = False
         self._dropped = False
         self.born = monotonic()
+        self.unanswered = False  # see ``turns.Turning``
         self.waiting = 0  # how much of what it read waits for the turns to come
         self._held_up = False  # and no more is read until then
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def begin(self, factory: Callable[[], asyncio.Protocol]) -> None:
+        self._turns.joins(self)
         self._protocol = factory()
         try:
             self._protocol.connection_made(self)
@@ -143,6 +146,7 @@ class SocketTransport(asyncio.Transport):
         try:
             data = self._recv(READ)
             self._turns.received(self, data)
+            self.unanswered = True
             if len(data) == READ:
                 self._read_on()
             elif not data:
@@ -151,6 +155,11 @@ class SocketTransport(asyncio.Transport):
             return
         except OSError as problem:
             self._unreadable(problem)
+
+    def look_again(self) -> None:
+        self.unanswered = False
+        if self._reading and not (self._closing or self._ended):
+            self._readable()
 
     def _read_on(self) -> None:
         """More is likely here. What ends the connection is found out by the next read."""
@@ -287,7 +296,7 @@ class SocketTransport(asyncio.Transport):
 
     def flush(self) -> None:
         """The turn's: send what there is."""
-        self._queued = False
+        self._queued = self.unanswered = False
         if self._size and not self._full:
             if self._sent_whole():
                 return
@@ -468,6 +477,7 @@ class SocketTransport(asyncio.Transport):
         self._offset = self._size = 0
 
     def _gone(self, problem: Exception | None) -> None:
+        self._turns.leaves(self)
         protocol, self._protocol = self._protocol, cast(asyncio.Protocol, None)  # they refer to each other
         try:
             protocol.connection_lost(problem)

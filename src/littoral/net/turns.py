@@ -26,6 +26,7 @@ from weakref import WeakKeyDictionary
 
 from littoral.protocols.shield import CheapFirst
 
+LOOKED = 1.0  # seconds after which those who have said something and heard nothing are looked at again
 SERVING = 0.005  # seconds of a turn's first half, where more is waiting
 KNOWN = 1.0  # seconds after which who is connected is no newcomer
 STRIDE = 4  # deliveries between two looks at the clock
@@ -35,6 +36,7 @@ class Turning(Protocol):
     """A connection, as the turn sees it."""
 
     born: float
+    unanswered: bool  # something was read, and nothing has been sent since
     waiting: int  # how much of what it read waits for the turns to come
 
     @property
@@ -54,12 +56,27 @@ class Turning(Protocol):
     def flush(self) -> None:
         """Send what there is."""
 
+    def look_again(self) -> None:
+        """Read, though nobody says that there is something."""
+
 
 class Turns:
     """The connections of one loop that have something to do: in the order in which they said so, while that can be
     done in one turn."""
 
-    __slots__ = ("_behind", "_coming", "_full", "_gathered", "_loop", "_received", "_since", "_unsent")
+    __slots__ = (
+        "_behind",
+        "_coming",
+        "_connections",
+        "_full",
+        "_gathered",
+        "_looking",
+        "_loop",
+        "_received",
+        "_since",
+        "_unsent",
+        "_unsure",
+    )
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -70,6 +87,9 @@ class Turns:
         self._unsent: list[Turning] = []
         self._gathered: list[Callable[[], None]] = []
         self._coming = False
+        self._connections: set[Turning] = set()
+        self._unsure: list[Turning] = []  # to be looked at again
+        self._looking = False
 
     @staticmethod
     def of_loop() -> Turns:
@@ -79,6 +99,12 @@ class Turns:
         if turns is None:
             turns = _TURNS[loop] = Turns(loop)
         return turns
+
+    def joins(self, transport: Turning) -> None:
+        self._connections.add(transport)
+
+    def leaves(self, transport: Turning) -> None:
+        self._connections.discard(transport)
 
     def received(self, transport: Turning, data: bytes | None) -> None:
         """None: what it holds back is wanted now."""
@@ -111,6 +137,9 @@ class Turns:
 
     def _take(self) -> None:
         received, self._received = self._received, []
+        if received and not self._looking:
+            self._looking = True
+            self._loop.call_later(LOOKED, self._look)
         if len(received) <= STRIDE and not self._full:
             for transport, data in received:
                 transport.deliver(data)
@@ -126,6 +155,22 @@ class Turns:
             self._loop.call_soon(self._take)
         else:
             self._coming = False
+
+    def _look(self) -> None:
+        """Once an error is on a connection uvloop tells of it a single time and then watches it no more (libuv's poll
+        handles do so), and that one read may have brought the bytes that came before. Who is written to is found out
+        by that; of the others this is the only news."""
+        if not self._unsure:
+            self._unsure = [each for each in self._connections if each.unanswered]
+        until = monotonic() + SERVING
+        while self._unsure:
+            self._unsure.pop().look_again()
+            if monotonic() >= until:
+                break
+        if self._unsure:
+            self._loop.call_soon(self._look)
+        else:
+            self._looking = False
 
     def _deliver_some(self, received: list[Arrival]) -> None:
         """In their order for as long as there is time. The rest waits, and with it what comes before it has gone."""
