@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 
 from littoral.net.incoming import IncomingBody
 from littoral.net.listen import HttpListener, listen_http
-from littoral.net.message import Answer, Request, Response
+from littoral.net.message import Answer, Request, Response, WebSocketUpgrade
 from littoral.net.pki import Authority
 from littoral.net.tls import server_context
+from littoral.protocols.websocket import BINARY, Data, Decoder, frame
 from tests.net.wire import Wire, wire
 
 EVIL = b"GET /evil HTTP/1.1\r\nHost: a\r\n\r\n"  # what bodies are made of
-TALK = 3.0
+TALK = 20.0  # seconds that a conversation may take, on a machine that is busy
 DISCARD = 64 * 1024
 Contexts = tuple[ssl.SSLContext | None, ssl.SSLContext | None]
 
@@ -309,3 +310,91 @@ async def test_a_client_may_end_anywhere(
         await none_left(listener)
     finally:
         await listener.close(0)
+
+
+class Echo(asyncio.Protocol):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport: asyncio.Transport = transport  # type: ignore[assignment]
+
+    def data_received(self, data: bytes) -> None:
+        self.transport.write(data)
+
+
+ACCEPTED, REFUSED, LATER, PIECES = "accepted", "refused", "refused-later", "refused-in-pieces"
+
+
+def upgrade(does: str, framing: str) -> bytes:
+    """A handshake, and what a client that is sure of itself sends behind it."""
+    lines = [f"GET /upgrade/{does} HTTP/1.1", "Host: a", "Connection: Upgrade", "Upgrade: websocket"]
+    lines += ["Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAECAwQFBgcICQoLDA0ODw=="]
+    head, body = "\r\n".join(lines).encode(), b""
+    if framing == "length":
+        head, body = head + b"\r\nContent-Length: %d" % len(EVIL), EVIL
+    elif framing == "chunked":
+        head, body = head + b"\r\nTransfer-Encoding: chunked", b"%x\r\n%b\r\n0\r\nX: y\r\n\r\n" % (len(EVIL), EVIL)
+    return head + b"\r\n\r\n" + body
+
+
+def echoed(data: bytes) -> bytes:
+    return b"".join(event.payload for event in Decoder(server=False).feed(data) if isinstance(event, Data))
+
+
+@drawn
+@given(
+    st.lists(asks.filter(lambda ask: ask.keeps and not ask.holds_back), max_size=2),
+    st.sampled_from([ACCEPTED, REFUSED, LATER, PIECES]),
+    st.sampled_from(["none", "length", "chunked"]),
+    st.lists(st.integers(1, 300), max_size=3),
+    steps,
+)
+async def test_what_comes_behind_an_upgrade_is_the_new_protocols_or_nobodys(
+    contexts: Contexts, before: list[Ask], does: str, framing: str, sizes: list[int], step: int
+) -> None:
+    server = Server()
+
+    def handle(request: Request) -> Answer | asyncio.Future[Answer]:
+        if not request.target.startswith("/upgrade/"):
+            return server.handle(request)
+        if does == ACCEPTED:
+            return WebSocketUpgrade(Echo)
+        if does == LATER:
+            return server.later(request, "upgrade", "refuses-later", "1", "0")  # type: ignore[return-value]
+        return server.answered(403, "upgrade no", "0" if does == PIECES else "1", "0")
+
+    payload = [(EVIL * 10)[:size] for size in sizes]
+    sent = b"".join(ask.head(number) + ask.content() for number, ask in enumerate(before)) + upgrade(does, framing)
+    sent += (
+        b"".join(frame(BINARY, each, key=b"\1\2\3\4") for each in payload) if does == ACCEPTED else EVIL * len(sizes)
+    )
+    listener = await listen_http(handle, tls=contexts[0])
+    try:
+        async with asyncio.timeout(TALK), wire(listener.port, ssl=contexts[1]) as client:
+            sending = asyncio.create_task(sent_in_steps(client, sent, bytewise(before, step)))
+            for number, ask in enumerate(before):
+                while (reply := await client.reply()).status == 100:
+                    assert ask.expects
+                assert (reply.status, reply.body) == ask.answer(number)
+            if does == ACCEPTED and framing == "none":
+                assert (await client.head())[0] == 101
+                got = b""
+                while len(echoed(got)) < sum(sizes):
+                    got += await client.reader.read(1024)
+                assert echoed(got) == b"".join(payload)
+            else:
+                reply = await client.reply()
+                assert reply.status == (400 if does == ACCEPTED else 403)
+                assert reply.headers["connection"] == "close"
+                assert await client.ended()
+            await sending
+        await none_left(listener)
+        assert server.seen == [str(number) for number in range(len(before))]
+    finally:
+        await listener.close(0)
+
+
+async def sent_in_steps(client: Wire, data: bytes, step: int) -> None:
+    for at in range(0, len(data), step):
+        if client.writer.is_closing():
+            return
+        client.send(data[at : at + step])
+        await asyncio.sleep(0)
