@@ -430,6 +430,30 @@ async def test_a_client_may_close_its_half_and_still_be_answered() -> None:
         assert await client.ended()
 
 
+@pytest.mark.parametrize("after", [b"", b"67890", b"67890GET /next HTTP/1.1\r\nHo"])
+async def test_a_client_that_closes_its_half_while_it_is_answered_is_kept_no_longer(after: bytes) -> None:
+    """The head, which is out, has not said that this answer is the last."""
+    closed = asyncio.Event()
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"be"
+        await closed.wait()
+        yield b"gun"
+
+    async with serving(lambda _: Response(200, body=pieces())) as listener, wire(listener.port) as client:
+        client.send(b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n12345" + after)
+        status, headers = await client.head()
+        assert (status, headers.get("connection")) == (200, None)
+        client.writer.write_eof()
+        (connection,) = listener.service._connections
+        while not connection._eof:  # type: ignore[attr-defined]
+            await asyncio.sleep(0)
+        closed.set()
+        assert b"".join([piece async for piece in client.chunks()]) == b"begun"
+        async with asyncio.timeout(20):
+            assert await client.ended()
+
+
 async def test_close_ends_idle_connections_lets_running_ones_finish_and_cuts_the_rest() -> None:
     release = asyncio.Event()
     running = asyncio.Event()

@@ -209,7 +209,7 @@ class Answering(Reading):
         if self._parting:
             self._transport.write(self._parting)
             self._part()
-        elif self._stopped or (self._server.closing and not (self._in_head or self._in_body)):
+        elif self._stopped or self._eof or (self._server.closing and not (self._in_head or self._in_body)):
             self._part()
         else:
             self._release(BY_QUEUE)
