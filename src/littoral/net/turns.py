@@ -162,11 +162,13 @@ class Turns:
         by that; of the others this is the only news."""
         if not self._unsure:
             self._unsure = [each for each in self._connections if each.unanswered]
-        until = monotonic() + SERVING
-        while self._unsure:
-            self._unsure.pop().look_again()
-            if monotonic() >= until:
-                break
+        until, more = monotonic() + SERVING, []
+        while self._unsure and monotonic() < until:
+            one = self._unsure.pop()
+            one.look_again()
+            if one.unanswered:  # the error is behind more than one read of bytes
+                more.append(one)
+        self._unsure += more
         if self._unsure:
             self._loop.call_soon(self._look)
         else:
