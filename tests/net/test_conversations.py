@@ -312,6 +312,35 @@ async def test_a_client_may_end_anywhere(
         await listener.close(0)
 
 
+@settings(drawn, max_examples=25)
+@given(whole_talks, steps, st.integers(0, 60))
+async def test_a_stop_may_come_anywhere(contexts: Contexts, talk: list[Ask], step: int, turns: int) -> None:
+    """Nobody's answer is cut, and nobody is waited for in vain: the grace is longer than the test."""
+    server = Server()
+    listener = await listen_http(server.handle, tls=contexts[0])
+    try:
+        async with asyncio.timeout(TALK), wire(listener.port, ssl=contexts[1]) as client:
+            talking = Conversation(client, talk, bytewise(talk, step), 1 << 30)
+            sending = asyncio.create_task(talking.send())
+            receiving = asyncio.create_task(talking.receive())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await listener.close(grace=600)
+            await asyncio.wait([receiving])
+            error = receiving.exception()  # who asks as the connection is closed is reset, as ever
+            assert error is None or isinstance(error, ConnectionError)
+            assert server.seen == [str(number) for number in range(len(server.seen))]
+            if error is None:
+                assert len(server.seen) == len(talking.found)
+            client.writer.transport.abort()
+            sending.cancel()
+        for number, (status, body, _, continued) in enumerate(talking.found):
+            assert (status, body) == talk[number].answer(number)
+            assert continued in talk[number].continues
+    finally:
+        await listener.close(0)
+
+
 class Echo(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport: asyncio.Transport = transport  # type: ignore[assignment]
