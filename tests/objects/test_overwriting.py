@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from littoral.store.embedded.blobs import EmbeddedBlobs, EmbeddedBlobWriter
 from tests.objects.conftest import S3Place
 
 SIZE = 40_000  # a file of its own: only blobs can go away
@@ -99,3 +100,21 @@ def test_a_read_is_of_one_write_whoever_overwrites_what_is_read(place: S3Place, 
             got = s3.get_object(Bucket=bucket, Key="k")
             body = got["Body"].read()
             assert (got["ContentLength"], len(body), len(set(body))) == (SIZE, SIZE, 1)
+
+
+def test_a_part_holds_the_bytes_it_copies_before_the_first_of_them_is_read(
+    place: S3Place, s3: Any, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a blob takes a while to begin, as in a bucket elsewhere, the source may be overwritten meanwhile."""
+    s3.put_object(Bucket=bucket, Key="source", Body=b"a" * SIZE)
+    (piece,) = place.objects._index.get(bucket, "source").content.pieces
+    upload = s3.create_multipart_upload(Bucket=bucket, Key="parts")["UploadId"]
+    held, begin = [], EmbeddedBlobs.create
+
+    async def begun(blobs: EmbeddedBlobs, key: str) -> EmbeddedBlobWriter:
+        held.append(place.objects._shelf._reading[piece.blob])
+        return await begin(blobs, key)
+
+    monkeypatch.setattr(EmbeddedBlobs, "create", begun)
+    s3.upload_part_copy(Bucket=bucket, Key="parts", UploadId=upload, PartNumber=1, CopySource=f"{bucket}/source")
+    assert held == [1]

@@ -24,7 +24,7 @@ from littoral.objects.checksums import Digests, Stated
 from littoral.objects.conditions import Span
 from littoral.objects.damage import Damage
 from littoral.objects.encryption import Sealing
-from littoral.objects.errors import damaged, disk, upload
+from littoral.objects.errors import damaged, disk, lost, upload
 from littoral.objects.facts import Content, Piece, Stored
 from littoral.objects.index import Index
 from littoral.objects.inline import IN_INDEX, INLINE, Received, check_length, etag, inline_bytes, inlined
@@ -246,13 +246,16 @@ class Shelf:
             raise NotFound(f"blob {piece.blob} is shorter than the index says")
 
     async def read(self, content: Content, span: Span, key: bytes | None) -> AsyncIterator[bytes]:
-        """The bytes of the span, here. Raises InternalError, ServiceUnavailable, NotFound."""
-        with disk():
-            if content.inline is not None:
-                yield inline_bytes(content, key)[span.start : span.start + span.length]
-                return
-            async for chunk in self.stream(cut(content.pieces, span), key):
-                yield chunk
+        """The bytes of the span, here. Raises InternalError, ServiceUnavailable."""
+        try:
+            with disk():
+                if content.inline is not None:
+                    yield inline_bytes(content, key)[span.start : span.start + span.length]
+                    return
+                async for chunk in self.stream(cut(content.pieces, span), key):
+                    yield chunk
+        except NotFound as problem:
+            raise lost() from problem
 
     async def digest(self, content: Content, digests: Digests, key: bytes | None) -> Digests:
         """Compute over the whole content."""
@@ -286,9 +289,10 @@ class Shelf:
             await writer.abort()
         return True
 
-    async def take_back(self, name: str, chunks: AsyncIterator[bytes], key: bytes | None) -> bool:
+    async def take_back(self, name: str, size: int, chunks: AsyncIterator[bytes], key: bytes | None) -> bool:
         """Write a blob that was above; it is here from then on. False where it is nobody's meanwhile. Raises what
-        ``chunks`` do, StorageFailed."""
+        ``chunks`` do, StorageFailed, InternalError where there is no room."""
+        self._room.check(size)
         writer = await self._blobs.create(name)
         try:
             sealer = None if key is None else Sealer(key, name)

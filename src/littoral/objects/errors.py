@@ -139,6 +139,10 @@ def damaged() -> ServiceError:
     return error("InternalError", message)
 
 
+def lost() -> ServiceError:
+    return error("InternalError", "The object's bytes are not where the index says")
+
+
 @contextmanager
 def disk() -> Iterator[None]:
     """What the disk refuses is our fault and may be tried again: S3's InternalError, which every SDK retries. So is

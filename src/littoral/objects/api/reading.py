@@ -13,7 +13,7 @@ from littoral.objects.checksums import ALGORITHMS
 from littoral.objects.cold import check_readable, told
 from littoral.objects.conditions import ReadConditions, Span, span_of
 from littoral.objects.encryption import customer_key
-from littoral.objects.errors import error, invalid_argument
+from littoral.objects.errors import error, invalid_argument, lost
 from littoral.objects.facts import Stored
 from littoral.objects.lifecycle import expiration
 from littoral.objects.versions import check_version
@@ -94,7 +94,7 @@ class ReadOperations(Operations):
                 return answer(stored, span, await self._shelf.body(stored.content, span, data_key))
             except NotFound as problem:
                 if last:
-                    raise error("InternalError", "The object's bytes are not where the index says") from problem
+                    raise lost() from problem
             found = find()
         raise AssertionError("unreachable: the last attempt returns or raises")
 

@@ -122,7 +122,8 @@ class UploadOperations(Operations):
             raise error("InvalidRequest", f"A part is copied from at most {PUT_LIMIT} bytes")
         body = Chunks(self._shelf.read(source.content, span, source_key))
         sealing = self._sealing(upload, customer)
-        received = await self._shelf.receive(body, Stated(), {}, span.length, inline=False, sealing=sealing)
+        with self._shelf.holding(source.content):  # also where it is overwritten before the first byte is read
+            received = await self._shelf.receive(body, Stated(), {}, span.length, inline=False, sealing=sealing)
         checksum = await self._add(upload, part_number, received, call.now, sealing)
         result = {"ETag": f'"{received.content.etag}"', "LastModified": call.now}
         told = {} if source.version is None else {"CopySourceVersionId": source.version}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import apsw
 
-from littoral.objects.replication.rows import COMPLETED
+from littoral.objects.replication.rows import COMPLETED, PENDING
 from littoral.objects.steps import rows
 from littoral.objects.uploadrows import UploadRows
 
@@ -23,6 +23,11 @@ FROM pieces JOIN (
     SELECT id, modified, replication FROM objects UNION ALL SELECT id, modified, replication FROM versions
 ) ON id = object WHERE {HERE} AND blob NOT IN (SELECT blob FROM parts)
 GROUP BY blob HAVING min(ifnull(replication, '') = '{COMPLETED}') = 1 ORDER BY last
+"""
+STRANDED = f"""
+SELECT DISTINCT away.blob FROM away JOIN pieces ON pieces.blob = away.blob JOIN (
+    SELECT id, replication FROM objects UNION ALL SELECT id, replication FROM versions
+) ON id = object WHERE ifnull(replication, '') NOT IN ('{COMPLETED}', '{PENDING}')
 """
 
 
@@ -58,6 +63,16 @@ class TierRows(UploadRows):
     async def coldest(self) -> list[tuple[str, int]]:
         """(blob, size) of those that all their objects have above, too, the longest unused first."""
         return [(blob, size) for blob, size, _ in await self._aside(COLD, ())]
+
+    async def stranded(self) -> list[str]:
+        """Blobs above that are also of an object that does not go up: a copy, whose bytes are above as its source's."""
+        return [blob for (blob,) in await self._aside(STRANDED, ())]
+
+    async def moved(self, away: Away) -> None:
+        """The same bytes, at another place above."""
+        sql = "UPDATE away SET target = ?, key = ?, version = ?, etag = ?, at = ? WHERE blob = ?"
+        where = (away.target, away.key, away.version, away.etag, away.offset, away.blob)
+        await self._write(lambda connection: connection.execute(sql, where) and None)
 
     async def let_go(self, away: Away, owners: Collection[int]) -> bool:
         """False where it has become another's, too, meanwhile: nothing is changed then."""

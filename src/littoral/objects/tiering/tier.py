@@ -7,7 +7,9 @@
     here again ◀── row removed ◀── file written anew ◀── bytes from above, held against their sums
 
 Only what a bucket's replication has carried to another endpoint can go. Each step is durable before the next, so a
-crash leaves bytes in both places, never in neither. While the place above is away its objects are 503
+crash leaves bytes in both places, never in neither. A copy shares its source's bytes, and so the version above that has
+them: where that is removed, the copy's own is asked for; what is copied to where nothing goes up comes back, however
+little is to stay. While the place above is away its objects are 503
 ServiceUnavailable, which AWS's clients try again; all others are served. Objects of few bytes, which lie in the index,
 stay.
 """
@@ -19,6 +21,7 @@ import logging
 import math
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from typing import Protocol
 
 from littoral.aws.service import ServiceError
@@ -87,6 +90,9 @@ class Tier(Ongoing):
         """Now. Raises StorageAway, StoreError, ServiceError."""
         async with self._turn:
             await self._note_used()
+            for blob in await self._index.stranded():
+                if self._refused.get(blob, 0.0) <= self._clock() and not await self._take_back(blob):
+                    self._refused[blob] = self._clock() + AGAIN
             await self.count()
             if self.keep is not None and self.here_bytes > self.keep:
                 await self._let_go_of(self.here_bytes - self.keep)
@@ -153,15 +159,18 @@ class Tier(Ongoing):
         owners = self._index.owners(blob)
         away = None
         for stored in owners:
-            away = await self._confirmed(blob, stored)
-            if away is None:
+            proved = await self._confirmed(blob, stored)
+            if proved is None:
                 log.warning("%s of %s stays here: the place above does not prove to have it", stored.key, stored.bucket)
                 return None
+            offset = proved.offset
+            sums = await self._sums(stored, Span(offset, proved.size)) if away is None else away.sums
+            away = replace(proved, sums=sums)
         gone = away is not None and await self._index.let_go(away, {stored.id for stored in owners})
         return away if gone else None
 
     async def _confirmed(self, blob: str, stored: Stored) -> Away | None:
-        """Where above, by what it says itself. Read here once more, for the sums of what readers get."""
+        """Where above, by what it says itself; without sums. Raises StorageAway, ServiceError."""
         held = self._index.bucket(stored.bucket).replication
         target = next((one for one in targets_of(held, stored.key, stored.tags, stored.facts) if one in self.far), None)
         there = None if target is None else await self.far[target].confirm(stored)
@@ -170,12 +179,12 @@ class Tier(Ongoing):
         offset = 0
         for piece in stored.content.pieces:
             if piece.blob == blob:
-                sums = await self._sums(stored, Span(offset, piece.size))
-                return Away(blob, piece.size, target, stored.key, *there, offset, sums)
+                return Away(blob, piece.size, target, stored.key, *there, offset, b"")
             offset += piece.size
         return None
 
     async def _sums(self, stored: Stored, span: Span) -> bytes:
+        """Of what readers get: read here once more."""
         summing = Summing()
         async for chunk in self._shelf.read(stored.content, span, self._keys.opened(stored.facts.encryption, None)):
             summing.update(chunk)
@@ -202,7 +211,35 @@ class Tier(Ongoing):
                 at += len(block)
 
     async def _blocks(self, away: Away, at: int, end: int) -> AsyncGenerator[bytes, None]:
-        """Whole ones, from the begin of one to the end of one."""
+        """Whole ones, from the begin of one to the end of one; where the version is gone, those of another."""
+        try:
+            async with aclosing(self._of_version(away, at, end)) as blocks:
+                async for block in blocks:
+                    yield block
+                    at += len(block)
+        except NotFound:
+            other = await self._other(away)
+            if other is None:
+                raise
+            async with aclosing(self._of_version(other, at, end)) as blocks:
+                async for block in blocks:
+                    yield block
+
+    async def _other(self, away: Away) -> Away | None:
+        """Where above the blob is, too, as part of another object or version; remembered. Raises StorageAway."""
+        for stored in self._index.owners(away.blob):
+            with suppress(ServiceError):  # its bucket is just being removed
+                found = await self._confirmed(away.blob, stored)
+                if found is not None and (found.key, found.version) != (away.key, away.version):
+                    log.warning(
+                        "%s %s is no more in %s; %s has the bytes", away.key, away.version, away.target, found.key
+                    )
+                    found = replace(found, sums=away.sums)
+                    await self._index.moved(found)
+                    return found
+        return None
+
+    async def _of_version(self, away: Away, at: int, end: int) -> AsyncGenerator[bytes, None]:
         if away.target not in self.far:
             raise StorageAway(f"the bytes lie in {away.target}, which replicas does not name")
         sums, held = Sums(away.size, away.sums), bytearray()
@@ -226,9 +263,28 @@ class Tier(Ongoing):
         while self._wanted:
             blob = next(iter(self._wanted))
             del self._wanted[blob]  # whatever comes of it: who reads it again wants it again
-            away, owners = self._index.away(blob), self._index.owners(blob)
-            if away is not None and owners and self.keep is not None and away.size <= self.keep:
-                key = self._keys.opened(owners[0].facts.encryption, None)
-                if await self._shelf.take_back(blob, self._blocks(away, 0, away.size), key):
-                    self.recalled_total += 1
-                    self._used[blob] = self._clock()
+            away = self._index.away(blob)
+            if away is not None and self.keep is not None and away.size <= self.keep:
+                await self._take_back(blob)
+
+    async def _take_back(self, blob: str) -> bool:
+        """False where nobody has it any more, here or above. Raises StorageAway, StoreError, ServiceError."""
+        away, owner = self._index.away(blob), next(filter(_opens, self._index.owners(blob)), None)
+        if away is None or owner is None:
+            return False
+        key = self._keys.opened(owner.facts.encryption, None)
+        try:
+            done = await self._shelf.take_back(blob, away.size, self._blocks(away, 0, away.size), key)
+        except NotFound as problem:
+            log.warning("blob %s of %s: %s", blob, owner.key, problem)
+            return False
+        if done:
+            self.recalled_total += 1
+            self._used[blob] = self._clock()
+        return done
+
+
+def _opens(stored: Stored) -> bool:
+    """Without its customer's key."""
+    encryption = stored.facts.encryption
+    return encryption is None or encryption.key_md5 is None
