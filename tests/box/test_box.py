@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -283,6 +283,57 @@ def test_an_erasure_that_was_broken_off_is_carried_out_and_signed(tmp_path: Path
     assert ("which opened the box before" in verified) == (cut_off_after == "nothing")
     assert ("overwritten and read back" in verified) == (cut_off_after != "removed")
     assert not list(made.folder.iterdir())
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "zeroed": lambda facts: facts.write_bytes(bytes(4096)),
+    "cut": lambda facts: facts.write_bytes(facts.read_bytes()[:40]),
+    "lost": lambda facts: facts.unlink(),
+    "another's": lambda facts: facts.write_text('{"job": 1, "issuer": null, "prepared": 0}'),
+    "nested": lambda facts: facts.write_text("[" * 100_000),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("opened", [True, False])
+def test_a_box_that_cannot_say_which_it_is_is_erased_with_a_certificate_that_says_so(
+    tmp_path: Path, damage: str, opened: bool
+) -> None:
+    """Signed where the manifest opened it, which is the proof that they are each other's."""
+    made = Box.prepared(tmp_path)
+    if opened:
+        volume.load(made.folder).opened(made.issued.file, made.issued.code, time.time())
+    DAMAGE[damage](made.folder / "box.json")
+    (made.folder / "store").mkdir()
+    (made.folder / "store" / "blob").write_bytes(b"sealed")
+    said = made.asks("erase", "--manifest", str(made.manifest), "--report", str(tmp_path / "report"))
+    document = json.loads((tmp_path / "report" / "sanitization.json").read_text())
+    facts = json.loads(document["facts"])
+    assert ("it is not there" if damage == "lost" else "cannot be read") in facts["could not be read"]["box.json"]
+    assert "box.json" in said and "overwritten and read back" in facts["verification"]
+    assert facts["job"] == (JOB if opened else "not known")
+    assert bool(document["signature"]) == opened
+    if opened:
+        signature = base64.b64decode(document["signature"])
+        verify_signature(document["certificate"].encode(), document["facts"].encode(), signature)
+    else:
+        assert "is not shown" in facts["verification"]
+    assert not list(made.folder.iterdir())
+
+
+def test_a_damaged_box_is_erased_without_a_manifest_and_by_no_wrong_code(tmp_path: Path) -> None:
+    made = Box.prepared(tmp_path)
+    (made.folder / "box.json").write_bytes(b"")
+    (made.folder / "box.secret").write_bytes(os.urandom(50))  # not as long as it was
+    other = issue()
+    with pytest.raises(volume.NotOpened, match="does not open this manifest"):
+        erasing.erase(made.folder, time.time(), "Ada", (made.issued.file, other.code))
+    assert (made.folder / "box.secret").exists()
+    done = erasing.erase(made.folder, time.time(), "Ada", None)
+    assert done.facts["job"] == "not known" and not done.signature
+    assert not list(made.folder.iterdir())
+    with pytest.raises(volume.NotOpened, match="is no box"):
+        erasing.erase(made.folder, time.time(), "Ada", None)
 
 
 def test_nothing_is_erased_where_its_certificate_cannot_be_written(tmp_path: Path) -> None:

@@ -13,13 +13,14 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from littoral.box.manifest import Manifest
+from littoral.box.manifest import BadManifest, Manifest, WrongCode, open_manifest
 from littoral.box.volume import CHECK, FACTS, SECRET, NotOpened, Volume, load
 from littoral.net.pki import Authority
 from littoral.store.durable import fsync_folder, write_durably
@@ -38,6 +39,12 @@ NOT_OPENED: Final = (
     " The manifest and its code are this box's, and did not open it when this began: it was never unlocked, or an"
     " earlier erasure was broken off."
 )
+NOT_SHOWN: Final = (
+    " A manifest and its code were given; they did not open this box before, so that it is theirs is not shown, and its"
+    " authority has not signed."
+)
+UNKNOWN: Final = "not known"
+OWN: Final = (FACTS, SECRET, CHECK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,24 +77,56 @@ class Sanitization:
 
 def erase(folder: Path, now: float, operator: str, opening: tuple[bytes, str] | None) -> Sanitization:
     """``opening``: the manifest's file and its code, also when expired, to verify and to sign by. Raises NotOpened
-    where the box is in use or they are not its own, OSError; then nothing was erased."""
-    volume = load(folder)
-    with (folder / FACTS).open() as held, _nobody_in(folder / "store"):
-        fcntl.flock(held, fcntl.LOCK_EX)  # one erases
-        manifest = volume.told(*opening) if opening is not None else None
-        before = manifest is not None and _opens(volume, manifest)
+    where the box is in use or they are not its own, OSError; then nothing was erased.
+
+    A box that cannot say which it is, is erased, too: whose it was is the manifest's to say, where it opens it."""
+    volume, unread = _left_of(folder)
+    with _alone(folder), _nobody_in(folder / "store"):
+        manifest = _told(volume, unread, opening)
+        if unread and manifest is not None:
+            volume = replace(volume, job=manifest.job)
+        before = manifest is not None and _opens(volume, manifest, unread)
+        if unread and manifest is not None and not before:
+            manifest, volume = None, replace(volume, job=UNKNOWN)
         verified = _overwrite(folder / SECRET)
         if manifest is not None:
-            if _opens(volume, manifest):
+            if _opens(volume, manifest, unread):
                 raise NotOpened("the manifest opens the box still: the medium does not take what is written")
             verified += OPENED if before else NOT_OPENED
+        elif opening is not None:
+            verified += NOT_SHOWN
         facts = certificate_of(volume, now, operator, verified)
+        if unread:
+            facts["could not be read"] = unread
         _remove(folder)
     if manifest is None:
         return Sanitization(facts)
     authority = Authority.of(manifest.authority_certificate.encode(), manifest.authority_key.encode())
     signature = base64.b64encode(authority.sign(text(facts).encode())).decode()
     return Sanitization(facts, signature, manifest.authority_certificate)
+
+
+def _left_of(folder: Path) -> tuple[Volume, dict[str, str]]:
+    """The box, and which of its files cannot be read and why. Raises NotOpened where it is none."""
+    try:
+        return load(folder), {}
+    except NotOpened as problem:
+        if not any((folder / name).exists() for name in OWN):
+            raise
+        said = str(problem) if (folder / FACTS).exists() else "it is not there"
+        return Volume(folder, UNKNOWN, "", 0.0), {FACTS: said}
+
+
+def _told(volume: Volume, unread: Mapping[str, str], opening: tuple[bytes, str] | None) -> Manifest | None:
+    """Raises NotOpened where it is no manifest, not its code, or another box's."""
+    if opening is None:
+        return None
+    if not unread:
+        return volume.told(*opening)
+    try:
+        return open_manifest(*opening)
+    except (BadManifest, WrongCode) as problem:
+        raise NotOpened(str(problem)) from problem
 
 
 def certificate_of(volume: Volume, now: float, operator: str, verified: str) -> dict[str, Any]:
@@ -131,6 +170,18 @@ def text(facts: Mapping[str, Any]) -> str:
     return json.dumps(facts, indent=1)
 
 
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One erases: who has the lock of what is removed last. The folder's own is the process's that runs there."""
+    last = next(folder / name for name in OWN if (folder / name).exists())
+    held = os.open(last, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(held)
+
+
 class _nobody_in:
     """Holds the lock of the store. Raises NotOpened where a box is unlocked there."""
 
@@ -151,10 +202,14 @@ class _nobody_in:
             self._held.close()
 
 
-def _opens(volume: Volume, manifest: Manifest) -> bool:
+def _opens(volume: Volume, manifest: Manifest, unread: dict[str, str]) -> bool:
+    """Notes what the medium does not read any more; what it does not, opens nothing."""
     try:
         return volume.opens(volume.key(manifest))
     except NotOpened:  # its secret is gone
+        return False
+    except OSError as problem:
+        unread[Path(problem.filename or CHECK).name] = str(problem)
         return False
 
 
@@ -162,13 +217,13 @@ def _overwrite(file: Path) -> str:
     """In its place, down to the medium, and looked at again; what was done. Raises OSError, NotOpened."""
     if not file.exists():  # a power cut came after it was removed
         return "The secret was not there any more: an earlier erasure overwrote and removed it, and was broken off."
-    new = os.urandom(KEY_BYTES)
+    new = os.urandom(max(KEY_BYTES, file.stat().st_size))  # also where it is not as long as it was
     descriptor = os.open(file, os.O_RDWR)
     try:
         os.pwrite(descriptor, new, 0)
         os.fsync(descriptor)
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)  # so that it is read from the medium
-        if os.pread(descriptor, KEY_BYTES + 1, 0) != new:
+        if os.pread(descriptor, len(new) + 1, 0) != new:
             raise NotOpened("the medium does not take what is written")
     finally:
         os.close(descriptor)
@@ -185,7 +240,7 @@ def _remove(folder: Path) -> None:
             shutil.rmtree(entry)
         elif entry.is_file() and entry.name != FACTS:
             entry.unlink()
-    (folder / FACTS).unlink()
+    (folder / FACTS).unlink(missing_ok=True)
     fsync_folder(folder)
 
 

@@ -124,14 +124,17 @@ def _is_new(names: set[str]) -> bool:
 
 
 def load(folder: Path) -> Volume:
-    """Raises NotOpened where the folder is no box."""
+    """Raises NotOpened where the folder is no box, or what it says of itself cannot be read."""
     try:
         found = json.loads((folder / FACTS).read_bytes())
-        return Volume(folder, found["job"], found["issuer"], found["prepared"])
+        made = Volume(folder, found["job"], found["issuer"], found["prepared"])
+        if not (isinstance(made.job, str) and isinstance(made.issuer, str)):
+            raise TypeError("job and issuer are no text")
     except FileNotFoundError:
         raise NotOpened(f"{folder} is no box: littoral box prepare makes it one") from None
-    except (ValueError, KeyError, TypeError) as problem:
-        raise NotOpened(f"{folder / FACTS} cannot be read: {problem}") from problem
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as problem:
+        raise NotOpened(f"{folder / FACTS} cannot be read: {problem!r}") from problem
+    return made
 
 
 def day(moment: float) -> str:
