@@ -18,11 +18,12 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from littoral.aws.service import Call
+from littoral.aws.service import Call, ServiceError
 from littoral.box.region.api import SnowballApi
 from littoral.box.region.book import Book
 from littoral.box.region.handing import ManifestLinks
 from littoral.box.region.steps import Steps
+from littoral.kms import KeyStore
 from littoral.net.pki import Authority
 from littoral.store.embedded import EmbeddedStore
 from littoral.store.sealed import Seal
@@ -65,7 +66,9 @@ def books() -> list[Book]:
 def place(tmp_path_factory: pytest.TempPathFactory, books: list[Book], clock: Time) -> Iterator[Served]:
     async def factory(store: EmbeddedStore) -> dict[str, Any]:
         key = tmp_path_factory.mktemp("keys") / "box.key"
-        book = Book(store.records("box"), Seal.load_or_create(key))
+        seal = Seal(os.urandom(32))
+        keys = await KeyStore.open(store.records("kms"), seal, region="us-east-1", account="000000000000")
+        book = Book(store.records("box"), Seal.load_or_create(key), keys)
         await book.load()
         books.append(book)
 
@@ -78,7 +81,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, books: list[Book], clock: Ti
 
         links = ManifestLinks(b"key", manifest, clock)
         api = SnowballApi(book, lambda bucket: bucket == "records", link, links.link)
-        return {"snowball": api, "routes": links.routes()}
+        return {"snowball": api, "kms": keys.api, "routes": links.routes()}
 
     with served(factory) as running:
         yield running
@@ -207,6 +210,49 @@ def test_what_cannot_be_had_is_refused_by_its_error(
     assert refused(client.describe_cluster, ClusterId=cluster) == "InvalidResourceException"
     assert client.list_clusters()["ClusterListEntries"] == []
     assert refused(client.create_return_shipping_label, JobId=make()) == "NotImplemented"
+
+
+def test_what_opens_a_box_is_under_the_key_of_its_job(
+    client: Any, place: Served, books: list[Book], make: Callable[..., str], refused: Callable[..., str]
+) -> None:
+    kms = boto3.client("kms", config=Config(retries={"max_attempts": 1}), **place.client_kwargs)
+    key = kms.create_key()["KeyMetadata"]["Arn"]
+    job = make(KmsKeyARN=key)
+    assert client.describe_job(JobId=job)["JobMetadata"]["KmsKeyARN"] == key
+    assert "KmsKeyARN" not in client.describe_job(JobId=make())["JobMetadata"]
+    steps = Steps(books[0], Authority.create("region"), "us-east-1", "000000000000")
+    made = place.run(steps.prepare(job, 0.0))
+    assert place.run(steps.prepare(job, 0.0)) == made
+    place.run(steps.ready(job))
+    client.update_job_shipment_state(JobId=job, ShipmentState="RECEIVED")
+    assert client.get_job_unlock_code(JobId=job)["UnlockCode"] == made[1]
+    link = client.get_job_manifest(JobId=job)["ManifestURI"]
+    kms.disable_key(KeyId=key)
+    assert refused(client.get_job_unlock_code, JobId=job) == "KMSRequestFailedException"
+    assert refused(client.get_job_manifest, JobId=job) == "KMSRequestFailedException"
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(link)
+    client.update_job_shipment_state(JobId=job, ShipmentState="RETURNED")
+    with pytest.raises(ServiceError, match="is disabled"):
+        place.run(steps.begin(job))
+    assert client.describe_job(JobId=job)["JobMetadata"]["JobState"] == "InTransitToAWS"
+    kms.enable_key(KeyId=key)
+    place.run(steps.begin(job))
+    assert client.describe_job(JobId=job)["JobMetadata"]["JobState"] == "InProgress"
+    put(place, books, job, "Complete")
+
+
+def test_a_key_that_cannot_be_used_makes_no_job(
+    client: Any, place: Served, make: Callable[..., str], refused: Callable[..., str]
+) -> None:
+    kms = boto3.client("kms", **place.client_kwargs)
+    disabled, leaving = (kms.create_key()["KeyMetadata"]["Arn"] for _ in range(2))
+    kms.disable_key(KeyId=disabled)
+    kms.schedule_key_deletion(KeyId=leaving)
+    before = client.list_jobs()["JobListEntries"]
+    for key in (disabled, leaving, disabled[:-12] + "0" * 12):
+        assert refused(make, KmsKeyARN=key) == "KMSRequestFailedException"
+    assert client.list_jobs()["JobListEntries"] == before
 
 
 def test_manifest_and_code_are_given_with_the_customer_only(

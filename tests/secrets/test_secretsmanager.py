@@ -18,6 +18,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from littoral.kms import KeyStore
 from littoral.secrets import SecretStore
 from littoral.secrets.catalog import Catalog
 from littoral.secrets.secret import DAY, MOST_DEPRECATED
@@ -42,10 +43,11 @@ async def opened(records: Any, key: Path) -> SecretStore:
 @pytest.fixture(scope="module")
 def place(key: Path) -> Iterator[Served]:
     async def factory(store: EmbeddedStore) -> dict[str, Any]:
-        made = await SecretStore.open(
-            store.records("secrets"), Seal.load_or_create(key), region="us-east-1", account=ACCOUNT
-        )
-        return {"secretsmanager": made.api}
+        kms_seal, seal = store.seal(store.folder.parent / "kms.key"), Seal.load_or_create(key)
+        keys = await KeyStore.open(store.records("kms"), kms_seal, region="us-east-1", account=ACCOUNT)
+        secrets = store.records("secrets")
+        made = await SecretStore.open(secrets, seal, region="us-east-1", account=ACCOUNT, vault=keys)
+        return {"secretsmanager": made.api, "kms": keys.api}
 
     with served(factory) as running:
         yield running
@@ -172,7 +174,7 @@ def test_what_is_refused(client: Any, name: str) -> None:
         ("ResourceNotFoundException", lambda: client.get_secret_value(SecretId=name)),
         ("ResourceNotFoundException", lambda: client.describe_secret(SecretId="nothing")),
         ("InvalidParameterException", lambda: client.create_secret(Name="a b")),
-        ("InvalidParameterException", lambda: client.create_secret(Name=name + "2", KmsKeyId="alias/mine")),
+        ("EncryptionFailure", lambda: client.create_secret(Name=name + "2", KmsKeyId="alias/mine")),
         (
             "InvalidParameterException",
             lambda: client.put_secret_value(SecretId=name, SecretString="a", SecretBinary=b"b"),
@@ -294,3 +296,77 @@ def test_what_is_sealed_opens_whole_and_for_what_it_was_sealed(tmp_path: Path) -
     (tmp_path / "key").write_bytes(b"short")
     with pytest.raises(CannotOpen):
         Seal.load_or_create(tmp_path / "key")
+
+
+@pytest.fixture
+def kms(place: Served) -> Any:
+    return boto3.client("kms", config=Config(retries={"max_attempts": 1}), **place.client_kwargs)
+
+
+@pytest.fixture
+def kms_key(kms: Any) -> str:
+    made: str = kms.create_key()["KeyMetadata"]["Arn"]
+    return made
+
+
+def code_of(method: Any, **arguments: Any) -> str:
+    with pytest.raises(ClientError) as error:
+        method(**arguments)
+    return refused(error)
+
+
+def value(client: Any, name: str, **more: Any) -> str:
+    found: str = client.get_secret_value(SecretId=name, **more)["SecretString"]
+    return found
+
+
+def test_a_secret_under_a_key_of_kms_is_read_while_that_may_be_used(
+    client: Any, kms: Any, kms_key: str, name: str
+) -> None:
+    client.create_secret(Name=name, SecretString="one", KmsKeyId=kms_key)
+    assert client.describe_secret(SecretId=name)["KmsKeyId"] == kms_key
+    assert value(client, name) == "one"
+    kms.disable_key(KeyId=kms_key)
+    assert code_of(client.get_secret_value, SecretId=name) == "DecryptionFailure"
+    assert code_of(client.put_secret_value, SecretId=name, SecretString="two") == "EncryptionFailure"
+    assert client.describe_secret(SecretId=name)["KmsKeyId"] == kms_key
+    kms.enable_key(KeyId=kms_key)
+    client.put_secret_value(SecretId=name, SecretString="two")
+    assert (value(client, name), value(client, name, VersionStage="AWSPREVIOUS")) == ("two", "one")
+    versions = client.list_secret_version_ids(SecretId=name)["Versions"]
+    assert [each["KmsKeyIds"] for each in versions] == [[kms_key], [kms_key]]
+    kms.schedule_key_deletion(KeyId=kms_key)
+    assert code_of(client.get_secret_value, SecretId=name) == "DecryptionFailure"
+
+
+def test_a_key_that_cannot_be_used_makes_no_secret(client: Any, kms: Any, name: str) -> None:
+    disabled, leaving = (kms.create_key()["KeyMetadata"]["KeyId"] for _ in range(2))
+    kms.disable_key(KeyId=disabled)
+    kms.schedule_key_deletion(KeyId=leaving)
+    for key in (disabled, leaving, str(uuid.uuid4()), "alias/nobody"):
+        assert code_of(client.create_secret, Name=name, SecretString="one", KmsKeyId=key) == "EncryptionFailure"
+        assert code_of(client.create_secret, Name=name, KmsKeyId=key) == "EncryptionFailure"
+    assert code_of(client.describe_secret, SecretId=name) == "ResourceNotFoundException"
+
+
+def test_another_key_takes_over_the_values_that_have_a_stage(client: Any, kms: Any, kms_key: str, name: str) -> None:
+    other = kms.create_key()["KeyMetadata"]["KeyId"]
+    client.create_secret(Name=name, SecretString="one")
+    client.put_secret_value(SecretId=name, SecretString="two")
+    assert "KmsKeyId" not in client.describe_secret(SecretId=name)
+    client.update_secret(SecretId=name, KmsKeyId=kms_key)
+    client.update_secret(SecretId=name, Description="the key stays")
+    kms.disable_key(KeyId=kms_key)
+    assert code_of(client.get_secret_value, SecretId=name) == "DecryptionFailure"
+    assert code_of(client.update_secret, SecretId=name, KmsKeyId=other) == "DecryptionFailure"
+    kms.enable_key(KeyId=kms_key)
+    client.update_secret(SecretId=name, KmsKeyId=other)
+    kms.disable_key(KeyId=kms_key)
+    assert (value(client, name), value(client, name, VersionStage="AWSPREVIOUS")) == ("two", "one")
+    client.update_secret(SecretId=name, KmsKeyId="", SecretString="three")
+    kms.disable_key(KeyId=other)
+    assert (value(client, name), value(client, name, VersionStage="AWSPREVIOUS")) == ("three", "two")
+    assert "KmsKeyId" not in client.describe_secret(SecretId=name)
+    own = f"arn:aws:kms:us-east-1:{ACCOUNT}:alias/aws/secretsmanager"
+    client.update_secret(SecretId=name, KmsKeyId=own)
+    assert "KmsKeyId" not in client.describe_secret(SecretId=name)

@@ -15,9 +15,10 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from littoral.aws.service import ServiceError
+from littoral.aws.vault import Vault
 from littoral.objects.errors import error, invalid_argument, malformed
 from littoral.store.frames import KEY_BYTES
 from littoral.store.sealed import CannotOpen, Seal
@@ -25,18 +26,6 @@ from littoral.store.sealed import CannotOpen, Seal
 AES, KMS, CUSTOMER = "AES256", "aws:kms", "customer"
 ABOUT = "the key of an object"
 CONTEXT = {"littoral": ABOUT}
-
-
-class Vault(Protocol):
-    """A place's KMS. Its methods raise ServiceError as KMS does."""
-
-    def usable(self, identifier: str) -> str:
-        """The ARN of a key by its id, ARN or alias."""
-        ...
-
-    def wrap(self, identifier: str, plaintext: bytes, context: Mapping[str, str]) -> bytes: ...
-
-    def unwrap(self, blob: bytes, context: Mapping[str, str]) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)

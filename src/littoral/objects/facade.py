@@ -18,6 +18,7 @@ from typing import Any, Self
 
 from littoral.aws.invoke import Invoker
 from littoral.aws.service import ServiceError
+from littoral.aws.vault import Vault
 from littoral.net.client import HttpClient
 from littoral.net.message import Body
 from littoral.objects.access.gate import Gate
@@ -26,7 +27,7 @@ from littoral.objects.api.notification import Permits
 from littoral.objects.api.parts import DEFAULT_TYPE, Parts, checked_metadata
 from littoral.objects.conditions import Span
 from littoral.objects.content import Shelf
-from littoral.objects.encryption import Keys, Vault
+from littoral.objects.encryption import Keys
 from littoral.objects.events import Origin
 from littoral.objects.facts import Facts
 from littoral.objects.index import Index

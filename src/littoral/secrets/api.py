@@ -1,7 +1,7 @@
 """The Secrets Manager API (botocore's "secretsmanager").
 
-There is no KMS: what is sealed is sealed by the place's key, which is ``alias/aws/secretsmanager`` here. There is no
-rotation, no replication and no resource policy: those operations are refused. Whoever may call the API may read.
+A value is sealed by a key of the place's KMS, or by the place's own, which is ``alias/aws/secretsmanager`` here. There
+is no rotation, no replication and no resource policy: those operations are refused. Whoever may call the API may read.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from littoral.secrets.errors import exists, invalid_parameter, invalid_request, 
 from littoral.secrets.listing import Listing
 from littoral.secrets.secret import CURRENT, DAY, Secret, Version, value_of
 
-KMS: Final = "alias/aws/secretsmanager"
+OWN: Final = "alias/aws/secretsmanager"
 NAME: Final = frozenset(string.ascii_letters + string.digits + "/_+=.@-")
 SUFFIX: Final = string.ascii_letters + string.digits
 RECOVERY: Final = (7, 30)  # days
@@ -34,9 +34,7 @@ class SecretsApi(Listing):
 
     # ------------------------------------------------------------------------------------------------ made and changed
 
-    @operation(
-        harmless={"ForceOverwriteReplicaSecret"}, notes="kmsKeyId: alias/aws/secretsmanager, the place's own key"
-    )
+    @operation(harmless={"ForceOverwriteReplicaSecret"})
     async def create_secret(
         self,
         call: Call,
@@ -44,14 +42,14 @@ class SecretsApi(Listing):
         name: str,
         client_request_token: str | None = None,
         description: str = "",
-        kms_key_id: str = KMS,
+        kms_key_id: str = "",
         secret_binary: bytes | None = None,
         secret_string: str | None = None,
         tags: Sequence[dict[str, str]] = (),
     ) -> Output:
         if not set(name) <= NAME:
             raise invalid_parameter("Invalid name. Must be a valid name containing alphanumeric characters, or /_+=.@-")
-        _check_key(kms_key_id)
+        kms_key = self._key(kms_key_id)
         value = value_of(secret_binary, secret_string)
         token = client_request_token or str(uuid.uuid4())
         async with self._catalog.lock:
@@ -61,7 +59,7 @@ class SecretsApi(Listing):
                 return await self._created_before(known, token, value)
             suffix = "".join(secrets.choice(SUFFIX) for _ in range(6))
             arn = f"arn:aws:secretsmanager:{self._region}:{self._account}:secret:{name}-{suffix}"
-            secret = Secret(name, arn, call.now, call.now, description)
+            secret = Secret(name, arn, call.now, call.now, description, kms_key=kms_key)
             secret.tag(tags)
             if value is not None:
                 await self._add(secret, token, value, [CURRENT], call.now)
@@ -99,7 +97,7 @@ class SecretsApi(Listing):
                 await self._catalog.save(secret)
         return _named(secret, VersionId=token, VersionStages=list(secret.versions[token].stages))
 
-    @operation(notes="kmsKeyId: alias/aws/secretsmanager, the place's own key")
+    @operation()
     async def update_secret(
         self,
         call: Call,
@@ -107,17 +105,20 @@ class SecretsApi(Listing):
         secret_id: str,
         client_request_token: str | None = None,
         description: str | None = None,
-        kms_key_id: str = KMS,
+        kms_key_id: str | None = None,
         secret_binary: bytes | None = None,
         secret_string: str | None = None,
     ) -> Output:
-        _check_key(kms_key_id)
+        kms_key = None if kms_key_id is None else self._key(kms_key_id)
         value = value_of(secret_binary, secret_string)
         token = client_request_token or str(uuid.uuid4())
         async with self._catalog.lock:
             secret = self._changed(secret_id, call)
             if description is not None:
                 secret.description = description
+            if kms_key is not None and kms_key != secret.kms_key:
+                secret.kms_key = kms_key
+                await self._catalog.reseal(secret)
             if value is not None and not await self._known(secret, token, value):
                 await self._add(secret, token, value, [CURRENT], call.now)
             secret.changed = call.now
@@ -210,6 +211,12 @@ class SecretsApi(Listing):
 
     # ------------------------------------------------------------------------------------------------ parts
 
+    def _key(self, asked: str) -> str:
+        """As it is kept: "" for the place's own. Raises EncryptionFailure, InvalidParameterException."""
+        kept = "" if asked in (OWN, f"arn:aws:kms:{self._region}:{self._account}:{OWN}") else asked
+        self._catalog.check_key(kept)
+        return kept
+
     def _changed(self, identifier: str, call: Call) -> Secret:
         """A copy, to be changed and saved. Raises ServiceError."""
         secret = copy.deepcopy(self._catalog.find(identifier, call.now))
@@ -233,11 +240,6 @@ class SecretsApi(Listing):
         secret.add(token, Version(now, value[1]), stages)
         secret.changed = now
         await self._catalog.put_value(secret, token, value[0])
-
-
-def _check_key(key: str) -> None:
-    if key not in (KMS, ""):
-        raise invalid_parameter(f"There is no KMS here: KmsKeyId is {KMS}, the place's own key.")
 
 
 def _named(secret: Secret, **more: Any) -> Output:

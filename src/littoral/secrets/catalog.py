@@ -2,27 +2,38 @@
 
 A value is durable before the document that names it and goes after that, so what is named is there, and a crash leaves
 at most a value nobody knows. Values are read when they are asked for, and are nowhere else in memory.
+
+A value under a key of KMS is what KMS' Encrypt gives, sealed once more by the place; each record tells by what it was
+sealed for which of the two it is, so that one takes the other's place in one write.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hmac
+from typing import Final
 
-from littoral.secrets.errors import not_found, undecryptable
+from littoral.aws.service import ServiceError
+from littoral.aws.vault import Vault
+from littoral.secrets.errors import invalid_parameter, not_found, undecryptable, unencryptable
 from littoral.secrets.secret import DAY, Secret
 from littoral.store.contract import Records
 from littoral.store.documents import Documents
 from littoral.store.sealed import CannotOpen, Seal
 
+BY_KMS: Final = " under a key of KMS"
+UNENCRYPTABLE: Final = "Secrets Manager can't encrypt the protected secret text using the provided KMS key."
+UNDECRYPTABLE: Final = "Secrets Manager can't decrypt the protected secret text using the provided KMS key."
+
 
 class Catalog:
     """Make changes while holding ``lock``."""
 
-    def __init__(self, records: Records, seal: Seal) -> None:
+    def __init__(self, records: Records, seal: Seal, vault: Vault | None = None) -> None:
         self._documents = Documents(records, "secret/")
         self._values = records
         self._seal = seal
+        self._vault = vault
         self._all: dict[str, Secret] = {}
         self.lock = asyncio.Lock()
 
@@ -70,16 +81,51 @@ class Catalog:
 
     # ------------------------------------------------------------------------------------------------ values
 
+    def check_key(self, kms_key: str) -> str:
+        """Its ARN, where it may be used now; the place's own is "". Raises EncryptionFailure,
+        InvalidParameterException."""
+        if not kms_key:
+            return ""
+        if self._vault is None:
+            raise invalid_parameter("There is no KMS here: what is sealed is sealed by the place's own key.")
+        try:
+            return self._vault.usable(kms_key)
+        except ServiceError as refused:
+            raise unencryptable(f"{UNENCRYPTABLE} ({refused.code}: {refused.message})") from refused
+
     async def put_value(self, secret: Secret, version: str, value: bytes) -> None:
-        await self._values.put(_key(secret, version), self._seal.seal(value, f"{secret.arn}/{version}"))
+        """Under the key that the secret names. Raises as ``check_key`` does."""
+        arn, about = self.check_key(secret.kms_key), f"{secret.arn}/{version}"
+        if arn and self._vault is not None:
+            value, about = self._vault.wrap(arn, value, _context(secret, version)), f"{about}{BY_KMS}"
+        await self._values.put(_key(secret, version), self._seal.seal(value, about))
+        secret.versions[version].kms_key = arn
 
     async def value(self, secret: Secret, version: str) -> bytes:
-        """Raises ServiceError."""
-        record = await self._values.get(_key(secret, version))
+        """Raises DecryptionFailure."""
+        record, about = await self._values.get(_key(secret, version)), f"{secret.arn}/{version}"
+        sealed = record.value if record is not None else b""
         try:
-            return self._seal.open(record.value if record is not None else b"", f"{secret.arn}/{version}")
+            return self._seal.open(sealed, about)
+        except CannotOpen:  # it is under a key of KMS
+            pass
+        try:
+            blob = self._seal.open(sealed, f"{about}{BY_KMS}")
         except CannotOpen as problem:
             raise undecryptable(str(problem)) from problem
+        if self._vault is None:
+            raise undecryptable("There is no KMS here.")
+        try:
+            return self._vault.unwrap(blob, _context(secret, version))
+        except ServiceError as refused:
+            raise undecryptable(f"{UNDECRYPTABLE} ({refused.code}: {refused.message})") from refused
+
+    async def reseal(self, secret: Secret) -> None:
+        """The values of versions that have a stage, under the key that the secret names. Raises DecryptionFailure, and
+        as ``check_key`` does."""
+        for version, known in secret.versions.items():
+            if known.stages:
+                await self.put_value(secret, version, await self.value(secret, version))
 
     async def same(self, secret: Secret, version: str, value: tuple[bytes, bool]) -> bool:
         """Whether that version has this value."""
@@ -97,6 +143,11 @@ class Catalog:
                 if version in secret.versions and self._all.get(secret.name) is secret:
                     secret.accessed = secret.versions[version].accessed = day
                     await self._documents.put(secret.name, secret.document)
+
+
+def _context(secret: Secret, version: str) -> dict[str, str]:
+    """As Secrets Manager's own ("Secret encryption and decryption" of its user guide)."""
+    return {"SecretARN": secret.arn, "SecretVersionId": version}
 
 
 def _key(secret: Secret, version: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from typing import Self
 
+from littoral.aws.vault import Vault
 from littoral.secrets.api import SecretsApi
 from littoral.secrets.catalog import Catalog
 from littoral.secrets.errors import not_found
@@ -26,9 +27,9 @@ class SecretStore:
         self.api = SecretsApi(catalog, region, account)
 
     @classmethod
-    async def open(cls, records: Records, seal: Seal, *, region: str, account: str) -> Self:
-        """Values are sealed with ``seal``. Raises StoreError."""
-        catalog = Catalog(records, seal)
+    async def open(cls, records: Records, seal: Seal, *, region: str, account: str, vault: Vault | None = None) -> Self:
+        """Values are sealed with ``seal``, and under keys of ``vault`` where that is asked for. Raises StoreError."""
+        catalog = Catalog(records, seal, vault)
         await catalog.load()
         async with catalog.lock:
             await catalog.purge(time.time())

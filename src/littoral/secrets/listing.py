@@ -13,6 +13,7 @@ from littoral.secrets.errors import invalid_parameter, invalid_request, not_foun
 from littoral.secrets.secret import CURRENT, Secret
 
 PAGE: Final = 100
+DEFAULT_KEY: Final = "DefaultEncryptionKey"
 SORTS: Final = {"created-date": "created", "last-accessed-date": "accessed", "last-changed-date": "changed"}
 PUNCTUATION: Final = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
 
@@ -114,6 +115,7 @@ class Listing:
                 "VersionId": key,
                 "VersionStages": list(each.stages),
                 "CreatedDate": each.created,
+                "KmsKeyIds": [each.kms_key or DEFAULT_KEY],
                 **({"LastAccessedDate": each.accessed} if each.accessed is not None else {}),
             }
             for key, each in secret.versions.items()
@@ -183,6 +185,7 @@ def _shown(secret: Secret) -> dict[str, Any]:
         "ARN": secret.arn,
         "Name": secret.name,
         **({"Description": secret.description} if secret.description else {}),
+        **({"KmsKeyId": secret.kms_key} if secret.kms_key else {}),
         "CreatedDate": secret.created,
         "LastChangedDate": secret.changed,
         "Tags": [{"Key": key, "Value": value} for key, value in sorted(secret.tags.items())],

@@ -26,6 +26,7 @@ class Version:
     binary: bool  # its value was given as SecretBinary
     stages: list[str] = field(default_factory=list)
     accessed: float | None = None  # the day
+    kms_key: str = ""  # the ARN of the key of KMS that its value is sealed under; the place's own where empty
 
 
 @dataclass(slots=True)
@@ -40,6 +41,7 @@ class Secret:
     gone: float | None = None  # when it will be
     tags: dict[str, str] = field(default_factory=dict)
     versions: dict[str, Version] = field(default_factory=dict)
+    kms_key: str = ""  # of KMS, as it was named, for new values; the place's own where empty
 
     @classmethod
     def of(cls, document: dict[str, Any]) -> Secret:

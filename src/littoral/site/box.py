@@ -97,7 +97,8 @@ async def serve(place: Place, *, manifest: Manifest, key: StoreKey, scrubs: list
     """The composition of an unlocked box; its scrub is added to ``scrubs``."""
     base = await lay_sealed(place, manifest, key)
     region, account = place.settings.region, place.settings.account
-    secrets, keys = await open_secrets(base), await open_keys(base)
+    keys = await open_keys(base)
+    secrets = await open_secrets(base, keys)
     local = await open_local(base, secrets=secrets)
     local.objects.keep_keys_with(keys)
     models = await open_models(base, local.objects)

@@ -26,6 +26,7 @@ from littoral.things.facade import Things
 from littoral.things.outside import Outside
 
 if TYPE_CHECKING:  # a core has neither, and loads none
+    from littoral.aws.vault import Vault
     from littoral.kms import KeyStore
     from littoral.secrets import SecretStore
     from littoral.tables import TableStore
@@ -126,13 +127,14 @@ async def open_keys(base: Foundation) -> KeyStore:
     return await KeyStore.open(base.store.records("kms"), seal, region=settings.region, account=settings.account)
 
 
-async def open_secrets(base: Foundation) -> SecretStore:
+async def open_secrets(base: Foundation, vault: Vault) -> SecretStore:
     """A region's, and a box's."""
     from littoral.secrets import SecretStore
 
     settings = base.place.settings
     seal = base.store.seal(base.folder / "secrets.key")
-    return await SecretStore.open(base.store.records("secrets"), seal, region=settings.region, account=settings.account)
+    names = {"region": settings.region, "account": settings.account}
+    return await SecretStore.open(base.store.records("secrets"), seal, **names, vault=vault)
 
 
 async def open_functions(

@@ -10,6 +10,7 @@ from littoral.aws.gateway import Gateway
 from littoral.aws.identity import Identity
 from littoral.aws.service import Call
 from littoral.aws.sessions import Credentials
+from littoral.aws.vault import Vault
 from littoral.box.region import BoxJobs
 from littoral.core.greengrass import Greengrass
 from littoral.core.source import BLOCKS
@@ -76,13 +77,14 @@ def _greengrass(base: Foundation, local: Local) -> Greengrass:
     return greengrass
 
 
-async def _boxes(base: Foundation, local: Local) -> BoxJobs:
+async def _boxes(base: Foundation, local: Local, vault: Vault) -> BoxJobs:
     return await BoxJobs.open(
         base.store.records("box"),
         base.folder / "box.key",
         base.authority,
         BoxBuckets(local.objects, base.identity.root),
         base.identity.root.secret.encode(),
+        vault,
         region=base.place.settings.region,
         account=base.place.settings.account,
     )
@@ -120,10 +122,11 @@ async def _region(place: Place, *, with_edge: bool) -> None:
     region, account = place.settings.region, place.settings.account
     tables = await TableStore.open(base.folder / "tables", region=region, account=account)
     place.part(tables.close)
-    secrets, keys = await open_secrets(base), await open_keys(base)
+    keys = await open_keys(base)
+    secrets = await open_secrets(base, keys)
     local = await open_local(base, tables, secrets)
     local.objects.keep_keys_with(keys)
-    boxes = await _boxes(base, local)
+    boxes = await _boxes(base, local, keys)
     models = await open_models(base, local.objects)
     functions, things = local.functions, local.things
     training = await open_training(base, local)

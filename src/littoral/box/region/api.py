@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 from littoral.aws.service import Call, Output, operation
 from littoral.box.manifest import JobType
 from littoral.box.region.book import Book
-from littoral.box.region.errors import no_key, not_found, wrong_combination, wrong_state, wrong_token
+from littoral.box.region.errors import not_found, wrong_combination, wrong_state, wrong_token
 from littoral.box.region.job import KEEPS_CODE, LOGS, Job
 from littoral.box.region.states import CANCELLED, COMPLETE, ENDED, NEW, ON_ITS_WAY, RETURNING, WITH_CUSTOMER
 from littoral.box.region.wanted import HasBucket, check_address, check_device, check_resources
@@ -76,7 +76,7 @@ class SnowballApi:
         if cluster_id is not None:
             raise not_found("CLUSTER", cluster_id)
         if kms_key_arn is not None:
-            raise no_key(kms_key_arn)
+            self._book.check_key(kms_key_arn)
         if job_type is None or address_id is None:
             raise wrong_combination("JobType and AddressId are needed where no ClusterId is given.")
         self._book.address(address_id)
@@ -93,6 +93,7 @@ class SnowballApi:
             device=snowball_type,
             shipping=shipping_option,
             resources=resources or {},
+            kms_key=kms_key_arn or "",
         )
         await self._book.add(job)
         return {"JobId": job.id}
@@ -168,7 +169,7 @@ class SnowballApi:
         return {"UnlockCode": (await self._secret(call, job_id))["code"]}
 
     async def _secret(self, call: Call, job_id: str) -> dict[str, str]:
-        """Raises InvalidResourceException, InvalidJobStateException."""
+        """Raises InvalidResourceException, InvalidJobStateException, KMSRequestFailedException."""
         job = self._book.job(job_id)
         if job.state != WITH_CUSTOMER:
             raise wrong_state(f"Manifest and unlock code are given while a job is {WITH_CUSTOMER}; it is {job.state}.")

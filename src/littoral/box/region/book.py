@@ -6,26 +6,34 @@ A change is durable before it is seen. Whoever changes a job says which state it
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
-from littoral.box.region.errors import not_found, wrong_state
+from littoral.aws.service import ServiceError
+from littoral.aws.vault import Vault
+from littoral.box.region.errors import key_refused, not_found, wrong_state
 from littoral.box.region.job import Job
 from littoral.store.contract import Records
 from littoral.store.documents import Document, Documents
 from littoral.store.sealed import Seal
 
+UNDER_KMS: Final = "kms"
+
 
 class Book:
     """``load`` it before use."""
 
-    def __init__(self, records: Records, seal: Seal) -> None:
+    def __init__(self, records: Records, seal: Seal, vault: Vault | None = None) -> None:
         self._jobs = Documents(records, "job/")
         self._addresses = Documents(records, "address/")
         self._secrets = records
         self._seal = seal
+        self._vault = vault
         self.jobs: dict[str, Job] = {}
         self.addresses: dict[str, Document] = {}
         self._changing = asyncio.Lock()
@@ -78,13 +86,45 @@ class Book:
             return changed
 
     async def keep_secret(self, identifier: str, secret: dict[str, str]) -> None:
-        """What opens the job's box; nowhere in the clear on the disk. Kept before the job is told of it."""
-        await self._secrets.put(f"secret/{identifier}", self._seal.seal(json.dumps(secret).encode(), identifier))
+        """What opens the job's box; nowhere in the clear on the disk. Kept before the job is told of it. Raises
+        KMSRequestFailedException."""
+        key, kept = self.job(identifier).kms_key, json.dumps(secret).encode()
+        if key:
+            vault = self._keys(key)
+            with _asking(key):
+                blob = vault.wrap(key, kept, {"JobId": identifier})
+            kept = json.dumps({UNDER_KMS: base64.b64encode(blob).decode()}).encode()
+        await self._secrets.put(f"secret/{identifier}", self._seal.seal(kept, identifier))
 
     async def secret(self, identifier: str) -> dict[str, str] | None:
-        """Raises CannotOpen."""
+        """Raises CannotOpen, KMSRequestFailedException."""
         record = await self._secrets.get(f"secret/{identifier}")
         if record is None:
             return None
         opened: dict[str, str] = json.loads(self._seal.open(record.value, identifier))
+        if UNDER_KMS in opened:
+            key, blob = self.job(identifier).kms_key, base64.b64decode(opened[UNDER_KMS])
+            vault = self._keys(key)
+            with _asking(key):
+                opened = json.loads(vault.unwrap(blob, {"JobId": identifier}))
         return opened
+
+    def check_key(self, arn: str) -> None:
+        """Raises KMSRequestFailedException where it cannot be used now."""
+        vault = self._keys(arn)
+        with _asking(arn):
+            vault.usable(arn)
+
+    def _keys(self, arn: str) -> Vault:
+        if self._vault is None:
+            raise key_refused(arn, "there is no KMS here")
+        return self._vault
+
+
+@contextmanager
+def _asking(arn: str) -> Iterator[None]:
+    """What KMS refuses is refused in Snowball's name."""
+    try:
+        yield
+    except ServiceError as refused:
+        raise key_refused(arn, refused.message) from refused

@@ -28,7 +28,5 @@ def wrong_token() -> ServiceError:
     return ServiceError("InvalidNextTokenException", "The NextToken string was altered unexpectedly.")
 
 
-def no_key(arn: str) -> ServiceError:
-    return ServiceError(
-        "KMSRequestFailedException", f"There is no KMS here: a box's key is sealed by its unlock code, not by {arn}."
-    )
+def key_refused(arn: str, why: str) -> ServiceError:
+    return ServiceError("KMSRequestFailedException", f"The key {arn} cannot be used: {why}")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from littoral.aws.service import Call
+from littoral.aws.vault import Vault
 from littoral.box.region.api import SnowballApi
 from littoral.box.region.book import Book
 from littoral.box.region.handing import ManifestLinks
@@ -51,12 +52,13 @@ class BoxJobs:
         authority: Authority,
         buckets: Buckets,
         key: bytes,
+        vault: Vault | None = None,
         *,
         region: str,
         account: str,
     ) -> Self:
-        """``key_file`` seals what opens boxes, and is made where there is none; ``key`` signs links to manifests.
-        Raises OSError, StoreError."""
-        book = Book(records, Seal.load_or_create(key_file))
+        """``key_file`` seals what opens boxes, and is made where there is none; ``key`` signs links to manifests;
+        ``vault`` has the keys that jobs may name. Raises OSError, StoreError."""
+        book = Book(records, Seal.load_or_create(key_file), vault)
         await book.load()
         return cls(book, Steps(book, authority, region, account), buckets, key)

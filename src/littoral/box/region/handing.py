@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from littoral.aws.service import Call
+from littoral.aws.service import Call, ServiceError
 from littoral.net.message import Handler, Headers, Request, Response, json_response
 from littoral.protocols.sigv4 import split_query
 
@@ -43,7 +43,10 @@ class ManifestLinks:
             return _refused("this is no link to a manifest")
         if self._clock() > int(until):
             return _refused("this link has expired; GetJobManifest gives another")
-        manifest = await self._manifest(job)
+        try:
+            manifest = await self._manifest(job)
+        except ServiceError as refused:  # its key of KMS was disabled meanwhile
+            return _refused(refused.message)
         if request.method != "GET" or manifest is None:
             return _refused("there is no such manifest")
         return Response(200, Headers.of([("content-type", "application/octet-stream")]), manifest)

@@ -51,6 +51,7 @@ class Job:
     resources: Mapping[str, Any] = field(default_factory=dict)  # as the model has them
     moved: Moved = Moved()
     logs: Mapping[str, str] = field(default_factory=dict)  # report, success, failure → where it lies: BUCKET/KEY
+    kms_key: str = ""  # the ARN of the key of KMS that what opens its box is sealed under, too
     carried: str = ""  # the address of its box while the region itself carries the transfer out
 
     def dump(self) -> Document:
@@ -94,6 +95,8 @@ class Job:
         told.pop("IsMaster")
         if self.role:
             told["RoleARN"] = self.role
+        if self.kms_key:
+            told["KmsKeyARN"] = self.kms_key
         if self.state in (IN_PROGRESS, COMPLETE):
             told["DataTransferProgress"] = self.moved.members()
         return told

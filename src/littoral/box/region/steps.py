@@ -92,13 +92,14 @@ class Steps:
         return await self._book.change(identifier, within=within, state=ON_ITS_WAY)
 
     async def begin(self, identifier: str) -> Access:
-        """An import is read, an export filled. Raises InvalidJobStateException, InvalidInputCombinationException."""
+        """An import is read, an export filled. Raises InvalidJobStateException, InvalidInputCombinationException,
+        KMSRequestFailedException."""
         job = self._book.job(identifier)
         if job.kind == "LOCAL_USE":
             raise wrong_combination("A job of type LOCAL_USE moves no objects between box and region.")
         within = READ_FROM if job.kind == "IMPORT" else FILLED_FROM
-        await self._book.change(identifier, within=within, state=IN_PROGRESS)
         secret = await self._book.secret(identifier)
+        await self._book.change(identifier, within=within, state=IN_PROGRESS)
         if secret is None:
             raise wrong_state("This job's box has never been prepared.")
         return Access(job.kind, job.ranges, secret["access_key"], secret["secret_key"], secret["authority"])
