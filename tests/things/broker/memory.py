@@ -7,10 +7,12 @@ would, and ``World.crash`` ends the broker as ``kill -9`` does: what was not com
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import tempfile
 from collections import deque
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +25,18 @@ from littoral.things.message import Publication
 
 T = TypeVar("T")
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # an fsync costs nothing there
+PREFIX = "littoral-broker-"
+
+
+def own_folder() -> Path:
+    """In memory, and named by this process: what killed ones left there goes first, what another has stays."""
+    base = Path(MEMORY or tempfile.gettempdir())
+    for folder in base.glob(f"{PREFIX}*"):
+        owner = folder.name.removeprefix(PREFIX).partition("-")[0]
+        if owner.isdigit() and not Path(f"/proc/{owner}").exists():
+            with suppress(PermissionError, FileNotFoundError):  # another user's; or another process was first
+                shutil.rmtree(folder)
+    return Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=base))
 
 
 class Pipe(asyncio.Transport):
@@ -191,7 +205,7 @@ class World:
     def __init__(self, profile: Any, limits: BrokerLimits, *, durable: bool = True) -> None:
         self.profile, self.limits, self.durable = profile, limits, durable
         self.now = 1_000_000.0
-        self.folder = Path(tempfile.mkdtemp(prefix="littoral-broker-", dir=MEMORY))
+        self.folder = own_folder()
         self.loop = asyncio.SelectorEventLoop()
         self.disk = Disk()
         self.errors: list[str] = []
