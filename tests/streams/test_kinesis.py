@@ -167,7 +167,7 @@ def test_put_records_keeps_order_and_answers_in_the_order_asked(client: Any, nam
         (
             "create_stream",
             {"StreamName": "x", "StreamModeDetails": {"StreamMode": "SOMETIMES"}, "ShardCount": 1},
-            "InvalidArgumentException",
+            "ValidationException",
         ),
         ("put_record", {"Data": b"x" * (1024 * 1024), "PartitionKey": "k"}, "InvalidArgumentException"),
         (

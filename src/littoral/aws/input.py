@@ -24,6 +24,8 @@ _INVALID = {
     "cloudfront": "InvalidArgument",
     "iot": "InvalidRequestException",
     "iot-data": "InvalidRequestException",
+    "iot-jobs-data": "InvalidRequestException",
+    "logs": "InvalidParameterException",
     "sagemaker-runtime": "ValidationError",
     "shield": "InvalidParameterException",
 }

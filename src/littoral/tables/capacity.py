@@ -10,7 +10,6 @@ from littoral.tables.table import SecondaryIndex, Table
 from littoral.tables.writing import Written
 
 READ_UNIT, WRITE_UNIT = 4096, 1024
-KINDS = ("INDEXES", "TOTAL", "NONE")
 
 
 def read_units(size: int, *, consistent: bool, transactional: bool = False) -> float:

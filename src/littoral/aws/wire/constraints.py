@@ -19,9 +19,7 @@ if TYPE_CHECKING:  # botocore is loaded with the first call
 MOST = 3  # problems that are told
 SHORT = 256  # characters of a text whose verdict is kept
 MOST_KEPT = 1024  # verdicts of one shape
-ENUMS_CHECKED = frozenset(
-    ("lambda", "iot", "iot-data", "greengrassv2", "cloudfront", "sagemaker", "shield", "snowball", "wafv2")
-)
+ENUMS_OPEN = frozenset(("s3",))  # whose capability says it, each in S3's own error
 
 
 class Problem(NamedTuple):
@@ -31,7 +29,7 @@ class Problem(NamedTuple):
 
     def __str__(self) -> str:
         told = "" if self.value is None else f" '{self.value}'"
-        return f"Value{told} at '{self.path}' failed to satisfy constraint: Member must {self.rule}"
+        return f"Value{told} at '{self.path}' failed to satisfy constraint: {self.rule}"
 
     def inside(self, part: str) -> Problem:
         return self._replace(path=f"{part}.{self.path}" if self.path else part)
@@ -46,7 +44,7 @@ class Checkers:
     """Of one service's shapes."""
 
     def __init__(self, service: str) -> None:
-        self._enums = service in ENUMS_CHECKED
+        self._enums = service not in ENUMS_OPEN
         self._patterns = service != "s3"
         self._structures: dict[str, Checker] = {}
 
@@ -57,7 +55,7 @@ class Checkers:
         if kind == "list":
             return _list_checker(_size(shape), self.of(shape.member))
         if kind == "map":
-            return _map_checker(_size(shape), self.of(shape.value))
+            return _map_checker(_size(shape), self._keys(shape), self.of(shape.value))
         if kind == "string":
             return self._text(shape)
         if kind == "blob":
@@ -79,6 +77,26 @@ class Checkers:
             if not members and not shape.required_members:
                 self._structures[shape.name] = _nothing
         return None if known is _nothing else known
+
+    def _keys(self, shape: Shape) -> Checker | None:
+        """Of a map, where not every text may be one: all that its keys must be is told, as AWS does."""
+        facts = shape.key.metadata
+        one = self._text(shape.key) if facts.keys() & {"enum", "pattern"} else None
+        if one is None:
+            return None
+        rules = [f"have length less than or equal to {facts['max']}"] if "max" in facts else []
+        rules += [f"have length greater than or equal to {facts['min']}"] if "min" in facts else []
+        rules += [f"satisfy regular expression pattern: {facts['pattern']}"] if "pattern" in facts else []
+        rules += [f"satisfy enum value set: [{', '.join(facts['enum'])}]"] if "enum" in facts else []
+        rule = f"Map keys must satisfy constraint: [{', '.join(f'Member must {each}' for each in rules)}]"
+        secret = facts.get("sensitive") or shape.metadata.get("sensitive")
+
+        def check(value: dict[str, Any]) -> Problems:
+            if not any(one(key) for key in value):
+                return GOOD
+            return [Problem("", rule, None if secret else _shown(value))]
+
+        return check
 
     def _text(self, shape: Shape) -> Checker | None:
         size = _size(shape)
@@ -104,7 +122,7 @@ def _structure_checker(required: tuple[str, ...], members: dict[str, tuple[str, 
         problems = GOOD
         for name in required:
             if name not in value:
-                problems = [*problems, Problem(_camel(name), "not be null")]
+                problems = [*problems, Problem(_camel(name), "Member must not be null")]
         for name, each in value.items():
             if name in members:
                 camel, checker = members[name]
@@ -133,12 +151,17 @@ def _list_checker(size: Checker | None, item: Checker | None) -> Checker | None:
     return check
 
 
-def _map_checker(size: Checker | None, item: Checker | None) -> Checker | None:
-    if item is None:
-        return size
+def _map_checker(size: Checker | None, keys: Checker | None, item: Checker | None) -> Checker | None:
+    of_values = _values_checker(item) if item is not None else None
+    checkers = [each for each in (size, keys, of_values) if each is not None]
+    if len(checkers) < 2:
+        return checkers[0] if checkers else None
+    return lambda value: [problem for check in checkers for problem in check(value)]
 
+
+def _values_checker(item: Checker) -> Checker:
     def check(value: dict[str, Any]) -> Problems:
-        problems = size(value) if size is not None else GOOD
+        problems = GOOD
         for key, each in value.items():
             found = item(each)
             if found:
@@ -148,6 +171,11 @@ def _map_checker(size: Checker | None, item: Checker | None) -> Checker | None:
         return problems
 
     return check
+
+
+def _shown(value: dict[str, Any]) -> str:
+    """A map as Java shows it, where its values are no structures."""
+    return f"{{{', '.join(f'{key}={each}' for key, each in value.items())}}}"[:100]
 
 
 def _text_checker(size: Checker | None, allowed: tuple[str, ...], pattern: str | None) -> Checker:
@@ -160,10 +188,16 @@ def _text_checker(size: Checker | None, allowed: tuple[str, ...], pattern: str |
         wrong_size = size(value) if size is not None else GOOD
         problems = wrong_size
         if choice and value not in choice:
-            problems = [*problems, Problem("", f"satisfy enum value set: [{', '.join(allowed)}]", value[:100])]
+            problems = [
+                *problems,
+                Problem("", f"Member must satisfy enum value set: [{', '.join(allowed)}]", value[:100]),
+            ]
         # some patterns take long over a text that is too long
         if pattern is not None and not wrong_size and not _fits(pattern, value):
-            problems = [*problems, Problem("", f"satisfy regular expression pattern: {pattern}", value[:100])]
+            problems = [
+                *problems,
+                Problem("", f"Member must satisfy regular expression pattern: {pattern}", value[:100]),
+            ]
         if not problems and len(value) <= SHORT:
             if len(good) >= MOST_KEPT:
                 good.clear()
@@ -181,9 +215,9 @@ def _size(shape: Shape) -> Checker | None:
     def check(value: Any) -> Problems:
         length = len(value)
         if low is not None and length < low:
-            return [Problem("", f"have length greater than or equal to {low}")]
+            return [Problem("", f"Member must have length greater than or equal to {low}")]
         if high is not None and length > high:
-            return [Problem("", f"have length less than or equal to {high}")]
+            return [Problem("", f"Member must have length less than or equal to {high}")]
         return GOOD
 
     return check
@@ -200,9 +234,9 @@ def _range_checker(low: float | None, high: float | None) -> Checker | None:
 
     def check(value: float) -> Problems:
         if low is not None and value < low:
-            return [Problem("", f"have value greater than or equal to {low}", str(value))]
+            return [Problem("", f"Member must have value greater than or equal to {low}", str(value))]
         if high is not None and value > high:
-            return [Problem("", f"have value less than or equal to {high}", str(value))]
+            return [Problem("", f"Member must have value less than or equal to {high}", str(value))]
         return GOOD
 
     return check

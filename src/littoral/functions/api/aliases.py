@@ -137,14 +137,6 @@ class AliasOperations(Operations):
         if len(weights) > 1:
             raise invalid("Number of items in AdditionalVersionWeights cannot be greater than 1")
         for other, weight in weights.items():
-            if not is_number(other):
-                raise validation.validation_error(
-                    f"{{{other[:100]}={weight}}}",
-                    "routingConfig.additionalVersionWeights",
-                    "Map keys must satisfy constraint: [Member must have length less than or equal to 1024, "
-                    "Member must have length greater than or equal to 1, "
-                    "Member must satisfy regular expression pattern: [0-9]+]",
-                )
             if other == version:
                 raise _included(other)
             self._check_version(function, other)

@@ -11,7 +11,7 @@ from littoral.protocols.dynamodb.errors import Invalid
 from littoral.protocols.dynamodb.keys import Key
 from littoral.protocols.dynamodb.values import LARGEST_ITEM, item_size
 from littoral.tables import capacity, checks, reading
-from littoral.tables.api.items import Prepared, check_choice, delete, projected, put
+from littoral.tables.api.items import Prepared, delete, projected, put
 from littoral.tables.api.parts import Operations
 from littoral.tables.errors import answers
 from littoral.tables.table import Table
@@ -26,7 +26,6 @@ class BatchOperations(Operations):
     async def batch_get_item(
         self, call: Call, *, request_items: dict[str, Any], return_consumed_capacity: str | None = None
     ) -> Output:
-        check_choice("returnConsumedCapacity", return_consumed_capacity, capacity.KINDS)
         if not request_items:
             raise Invalid(
                 "1 validation error detected: Value at 'requestItems' failed to satisfy constraint: at least one table"
@@ -68,7 +67,6 @@ class BatchOperations(Operations):
     async def batch_write_item(
         self, call: Call, *, request_items: dict[str, Any], return_consumed_capacity: str | None = None
     ) -> Output:
-        check_choice("returnConsumedCapacity", return_consumed_capacity, capacity.KINDS)
         count = sum(len(each) for each in request_items.values())
         if not 1 <= count <= MOST_WRITTEN or any(not each for each in request_items.values()):
             raise Invalid(

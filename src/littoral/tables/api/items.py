@@ -102,7 +102,6 @@ class ItemOperations(Operations):
         expression_attribute_values: dict[str, Any] | None = None,
         return_values_on_condition_check_failure: str | None = None,
     ) -> Output:
-        check_choice("returnValues", return_values, ("NONE", "ALL_OLD", "UPDATED_OLD", "ALL_NEW", "UPDATED_NEW"))
         check_mixed(
             {"AttributeUpdates": attribute_updates, "Expected": expected, "ConditionalOperator": conditional_operator},
             UpdateExpression=update_expression,
@@ -138,7 +137,6 @@ class ItemOperations(Operations):
         projection_expression: str | None = None,
         expression_attribute_names: dict[str, str] | None = None,
     ) -> Output:
-        check_choice("returnConsumedCapacity", return_consumed_capacity, capacity.KINDS)
         table = self._parts.table(table_name)
         project = projected(attributes_to_get, projection_expression, expression_attribute_names)
         found, size = reading.item(self._index, table, checks.key(table, key))
@@ -160,7 +158,6 @@ class ItemOperations(Operations):
 
 def put(table: Table, item: Item, test: Test | None, on_failure: str | None) -> Prepared:
     """Raises Invalid."""
-    check_failure(on_failure)
     settle_item(item)
     key = checks.key_of_item(table, item)
 
@@ -174,8 +171,6 @@ def put(table: Table, item: Item, test: Test | None, on_failure: str | None) -> 
 def delete(table: Table, given: Item, test: Test | None, on_failure: str | None) -> Prepared:
     """Raises Invalid."""
 
-    check_failure(on_failure)
-
     def decide(old: Item | None) -> None:
         check_condition(test, old, on_failure)
 
@@ -184,7 +179,6 @@ def delete(table: Table, given: Item, test: Test | None, on_failure: str | None)
 
 def update(table: Table, given: Item, change: Change, test: Test | None, on_failure: str | None) -> Prepared:
     """Raises Invalid."""
-    check_failure(on_failure)
     key = checks.key(table, given)
 
     def decide(old: Item | None) -> Item | None:
@@ -198,18 +192,12 @@ def update(table: Table, given: Item, change: Change, test: Test | None, on_fail
 
 def check_only(table: Table, given: Item, test: Test, on_failure: str | None) -> Prepared:
     """ConditionCheck of a transaction. Raises Invalid."""
-    check_failure(on_failure)
 
     def decide(old: Item | None) -> Item | None:
         check_condition(test, old, on_failure)
         return old
 
     return Prepared(table, checks.key(table, given), decide)
-
-
-def check_failure(on_failure: str | None) -> None:
-    """ReturnValuesOnConditionCheckFailure. Raises Invalid."""
-    check_choice("returnValuesOnConditionCheckFailure", on_failure, ("NONE", "ALL_OLD"))
 
 
 def check_condition(test: Test | None, old: Item | None, on_failure: str | None) -> None:
@@ -224,10 +212,8 @@ def condition(
     """Raises Invalid."""
     if expression is not None:
         return compile_condition(expression, bindings)
-    if joined is not None:
-        check_choice("conditionalOperator", joined, ("AND", "OR"))
-        if not expected:
-            raise Invalid("ConditionalOperator cannot be used without Filter or Expected")
+    if joined is not None and not expected:
+        raise Invalid("ConditionalOperator cannot be used without Filter or Expected")
     return legacy.expected(expected, joined) if expected else None
 
 
@@ -283,7 +269,6 @@ def _sole_condition(
 
 
 def _answer(done: Written, wanted: str | None, consumed: str | None, change: Change | None = None) -> Output:
-    check_choice("returnConsumedCapacity", consumed, capacity.KINDS)
     output: Output = {}
     attributes = _returned(done, wanted, change)
     if attributes:

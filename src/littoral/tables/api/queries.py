@@ -15,13 +15,11 @@ from littoral.protocols.dynamodb.projections import Projection, compile_projecti
 from littoral.protocols.dynamodb.projections import attributes as named
 from littoral.protocols.dynamodb.values import Item
 from littoral.tables import capacity, checks
-from littoral.tables.api.items import check_choice, check_mixed
+from littoral.tables.api.items import check_mixed
 from littoral.tables.api.parts import Operations
 from littoral.tables.errors import answers, not_of_the_table
 from littoral.tables.reading import Wanted, check_within, page
 from littoral.tables.table import SecondaryIndex, Table
-
-SELECTS = ("ALL_ATTRIBUTES", "ALL_PROJECTED_ATTRIBUTES", "SPECIFIC_ATTRIBUTES", "COUNT")
 
 
 class QueryOperations(Operations):
@@ -151,7 +149,6 @@ class QueryOperations(Operations):
         consumed: str | None,
         consistent: bool,
     ) -> Output:
-        check_choice("returnConsumedCapacity", consumed, capacity.KINDS)
         check_within(wanted)
         found = page(self._index, wanted)
         items = [item for item in found.items if test(item)] if test is not None else found.items
@@ -203,10 +200,8 @@ def _filter(
 ) -> Test | None:
     if expression is not None:
         return compile_filter(expression, bindings, schema.names if schema is not None else ())
-    if joined is not None:
-        check_choice("conditionalOperator", joined, ("AND", "OR"))
-        if not older:
-            raise Invalid("ConditionalOperator cannot be used without Filter or Expected")
+    if joined is not None and not older:
+        raise Invalid("ConditionalOperator cannot be used without Filter or Expected")
     if not older:
         return None
     for name in older:
@@ -223,7 +218,6 @@ def _projection(
     table: Table,
     index: SecondaryIndex | None,
 ) -> tuple[Projection, bool]:
-    check_choice("select", select, SELECTS)
     paths: list[Steps] | None = None
     project: Projection = lambda item: item  # noqa: E731
     if expression is not None:

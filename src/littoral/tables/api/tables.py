@@ -13,7 +13,6 @@ from littoral.tables import changes
 from littoral.tables.api.alterations import check_one_at_a_time, label, with_index, with_stream
 from littoral.tables.api.definitions import Definition, new_index, stream_view, throughput_of
 from littoral.tables.api.descriptions import described, mark_changing
-from littoral.tables.api.items import check_choice
 from littoral.tables.api.parts import Operations
 from littoral.tables.api.settings import check_tags
 from littoral.tables.errors import answers, no_such_table
@@ -32,7 +31,6 @@ LEFT = frozenset(  # of a table that is being deleted
         "BillingModeSummary",
     )
 )
-CLASSES = ("STANDARD", "STANDARD_INFREQUENT_ACCESS")
 
 
 class TableOperations(Operations):
@@ -58,7 +56,6 @@ class TableOperations(Operations):
         deletion_protection_enabled: bool = False,
     ) -> Output:
         name = self._parts.name_of(table_name)
-        check_choice("tableClass", table_class, CLASSES)
         _check_encryption(sse_specification)
         definition = Definition(
             attribute_definitions,
@@ -142,8 +139,6 @@ class TableOperations(Operations):
         deletion_protection_enabled: bool | None = None,
     ) -> Output:
         table = self._described(table_name)
-        check_choice("tableClass", table_class, CLASSES)
-        check_choice("billingMode", billing_mode, ("PROVISIONED", "PAY_PER_REQUEST"))
         _check_encryption(sse_specification)
         given = (
             *(billing_mode, provisioned_throughput, global_secondary_index_updates, stream_specification),

@@ -14,7 +14,7 @@ from littoral.protocols.dynamodb.bindings import Bindings
 from littoral.protocols.dynamodb.errors import Invalid
 from littoral.protocols.dynamodb.updates import compile_update
 from littoral.tables import capacity, checks, reading
-from littoral.tables.api.items import Prepared, check_choice, check_only, condition, delete, projected, put, update
+from littoral.tables.api.items import Prepared, check_only, condition, delete, projected, put, update
 from littoral.tables.api.parts import Operations, Parts
 from littoral.tables.errors import answers
 from littoral.tables.writing import Written
@@ -35,7 +35,6 @@ class TransactionOperations(Operations):
     async def transact_get_items(
         self, call: Call, *, transact_items: list[dict[str, Any]], return_consumed_capacity: str | None = None
     ) -> Output:
-        check_choice("returnConsumedCapacity", return_consumed_capacity, capacity.KINDS)
         _check_count(transact_items)
         wanted, projections = [], []
         for each in transact_items:
@@ -74,7 +73,6 @@ class TransactionOperations(Operations):
         client_request_token: str | None = None,
         return_consumed_capacity: str | None = None,
     ) -> Output:
-        check_choice("returnConsumedCapacity", return_consumed_capacity, capacity.KINDS)
         _check_count(transact_items)
         digest = _digest(transact_items)
         writes = [_prepared(self._parts, each) for each in transact_items]
