@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -190,3 +191,24 @@ def test_a_copy_in_another_encryption_keeps_its_checksum(s3: Any, bucket: str) -
         assert copied["CopyObjectResult"]["ChecksumCRC32"] == part["ChecksumCRC32"]  # of the whole, not of parts
         assert copied["CopyObjectResult"]["ChecksumType"] == "FULL_OBJECT"
         assert s3.get_object(Bucket=bucket, Key=kind)["Body"].read() == b"wave" * 5000
+
+
+def test_a_bucket_blocks_customer_keys(s3: Any, bucket: str) -> None:
+    """And what was written under them before is still read."""
+    key = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": "k" * 32}
+    s3.put_object(Bucket=bucket, Key="before", Body=b"x", **key)
+    blocked = {"BlockedEncryptionTypes": {"EncryptionType": ["SSE-C"]}}
+    s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": [blocked]})
+    (rule,) = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
+    assert rule == blocked | {
+        "ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"},
+        "BucketKeyEnabled": False,
+    }
+    for call in (s3.put_object, s3.create_multipart_upload):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            call(Bucket=bucket, Key="after", **key)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        opened = {f"CopySource{name}": value for name, value in key.items()}
+        s3.copy_object(Bucket=bucket, Key="after", CopySource=f"{bucket}/before", **key, **opened)
+    assert s3.get_object(Bucket=bucket, Key="before", **key)["Body"].read() == b"x"
+    assert s3.put_object(Bucket=bucket, Key="after")["ServerSideEncryption"] == "AES256"

@@ -52,6 +52,8 @@ def input_of(service: str, plan: Plan, parts: Parts) -> dict[str, Any]:
     except RecursionError as problem:
         raise ServiceError(_unreadable_code(service), "The body is nested too deeply", status=400) from problem
     if problems:
+        if service == "s3" and any("enum value set" in problem.rule for problem in problems):
+            raise _malformed()
         count = len(problems)
         text = f"{count} validation error{'s' if count > 1 else ''} detected: {'; '.join(map(str, problems))}"
         raise ServiceError(_INVALID.get(service, "ValidationException"), text, status=400)
@@ -60,8 +62,12 @@ def input_of(service: str, plan: Plan, parts: Parts) -> dict[str, Any]:
 
 def _unreadable(service: str, problem: Unreadable) -> ServiceError:
     if service == "s3" and isinstance(problem, BadDocument):
-        return ServiceError("MalformedXML", "The XML you provided was not well-formed or did not validate.", status=400)
+        return _malformed()
     return ServiceError(_unreadable_code(service), str(problem), status=400)
+
+
+def _malformed() -> ServiceError:
+    return ServiceError("MalformedXML", "The XML you provided was not well-formed or did not validate.", status=400)
 
 
 def _unreadable_code(service: str) -> str:

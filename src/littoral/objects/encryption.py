@@ -24,6 +24,7 @@ from littoral.store.frames import KEY_BYTES
 from littoral.store.sealed import CannotOpen, Seal
 
 AES, KMS, CUSTOMER = "AES256", "aws:kms", "customer"
+BLOCKED, SSE_C = "BlockedEncryptionTypes", "SSE-C"
 ABOUT = "the key of an object"
 CONTEXT = {"littoral": ABOUT}
 
@@ -93,6 +94,8 @@ class Keys:
             if kind is not None:
                 message = "Server Side Encryption with Customer provided key is incompatible with the encryption method"
                 raise error("InvalidArgument", f"{message} specified")
+            if default is not None and SSE_C in json.loads(default).get(BLOCKED, ()):
+                raise error("AccessDenied", "Access Denied: the bucket blocks encryption with customer-provided keys")
             return self.around(os.urandom(KEY_BYTES), CUSTOMER, customer)
         if kind is None and default is not None:
             found = json.loads(default)
@@ -197,12 +200,15 @@ def customer_key(algorithm: str | None, key: str | None, md5: str | None) -> Cus
 def default_of(configuration: Mapping[str, Any]) -> dict[str, Any]:
     """The checked default of a ServerSideEncryptionConfiguration, as it is kept. Raises MalformedXML."""
     rules = configuration.get("Rules") or []
-    default = rules[0].get("ApplyServerSideEncryptionByDefault") if len(rules) == 1 else None
+    rule = rules[0] if len(rules) == 1 else {}
+    blocked = (rule.get(BLOCKED) or {}).get("EncryptionType") or []
+    default = rule.get("ApplyServerSideEncryptionByDefault") or ({"SSEAlgorithm": AES} if blocked else None)
     if not default or default.get("SSEAlgorithm") not in (AES, KMS):
         raise malformed()
     if default.get("KMSMasterKeyID") is not None and default["SSEAlgorithm"] != KMS:
         raise error("InvalidArgument", "a KMSMasterKeyID is not applicable if the default sse algorithm is not aws:kms")
-    return {**default, **({"BucketKeyEnabled": True} if rules[0].get("BucketKeyEnabled") else {})}
+    more = {"BucketKeyEnabled": rule.get("BucketKeyEnabled"), BLOCKED: blocked}
+    return {**default, **{name: value for name, value in more.items() if value}}
 
 
 def _text(raw: bytes) -> str:

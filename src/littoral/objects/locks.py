@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from littoral.aws.service import ServiceError
-from littoral.objects.errors import error, invalid_argument, malformed
+from littoral.objects.errors import error, invalid_argument, malformed, not_implemented
 
 GOVERNANCE, COMPLIANCE = "GOVERNANCE", "COMPLIANCE"
 DAY = 86_400.0
@@ -81,6 +81,8 @@ def lock_of(mode: str | None, until: datetime | None, hold: str | None, now: flo
 def retention_of(given: Mapping[str, Any], now: float) -> tuple[str | None, float | None]:
     """Mode and date of a Retention document; an empty one ends it. Raises MalformedXML, InvalidArgument."""
     mode, until = given.get("Mode"), given.get("RetainUntilDate")
+    if "EventHold" in given:
+        raise not_implemented("PutObjectRetention: the field EventHold is not implemented here.")
     if mode is None and until is None:
         return None, None
     if mode not in (GOVERNANCE, COMPLIANCE) or until is None:

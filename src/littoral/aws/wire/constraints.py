@@ -19,7 +19,14 @@ if TYPE_CHECKING:  # botocore is loaded with the first call
 MOST = 3  # problems that are told
 SHORT = 256  # characters of a text whose verdict is kept
 MOST_KEPT = 1024  # verdicts of one shape
-ENUMS_OPEN = frozenset(("s3",))  # whose capability says it, each in S3's own error
+ENUMS_OPEN = frozenset(("s3",))  # whose capability says it, each in S3's own error; but
+IN_DOCUMENTS = frozenset(  # of S3: these shapes, which are in documents only, and make them malformed
+    (
+        *("DeleteMarkerReplicationStatus", "EncryptionType", "ExistingObjectReplicationStatus", "MFADelete"),
+        *("ObjectLockEventHold", "PartitionDateSource", "Protocol", "ReplicaModificationsStatus"),
+        *("ReplicationTimeStatus", "SseKmsEncryptedObjectsStatus", "Tier"),
+    )
+)
 
 
 class Problem(NamedTuple):
@@ -100,7 +107,8 @@ class Checkers:
 
     def _text(self, shape: Shape) -> Checker | None:
         size = _size(shape)
-        allowed = tuple(shape.metadata.get("enum", ())) if self._enums else ()
+        closed = self._enums or shape.name in IN_DOCUMENTS
+        allowed = tuple(shape.metadata.get("enum", ())) if closed else ()
         pattern = shape.metadata.get("pattern") if self._patterns else None
         if pattern is not None and _compiled(pattern) is None:
             pattern = None

@@ -7,7 +7,7 @@ from typing import Any
 
 from littoral.aws.service import Call, Output, operation
 from littoral.objects.api.parts import Operations
-from littoral.objects.encryption import default_of
+from littoral.objects.encryption import BLOCKED, default_of
 from littoral.objects.errors import error
 
 
@@ -42,6 +42,8 @@ class EncryptionOperations(Operations):
             raise error("ServerSideEncryptionConfigurationNotFoundError", message, BucketName=bucket)
         default = json.loads(kept)
         rule = {"BucketKeyEnabled": default.pop("BucketKeyEnabled", False)}
+        if BLOCKED in default:
+            rule[BLOCKED] = {"EncryptionType": default.pop(BLOCKED)}
         return {
             "ServerSideEncryptionConfiguration": {"Rules": [rule | {"ApplyServerSideEncryptionByDefault": default}]}
         }
