@@ -12,6 +12,7 @@ import boto3
 import pytest
 from botocore import UNSIGNED
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from littoral.aws.identity import AccessKey, new_key
 from littoral.objects.access.acl import canonical_id
@@ -307,3 +308,18 @@ def test_who_was_admitted_to_an_object_does_not_get_the_one_that_replaces_it(
         assert refusal(nobody.get_object, Bucket=bucket, Key="k") == DENIED
         assert commit.happened
         writing.result()
+
+
+def test_nobody_overrides_headers_of_an_answer(s3: Any, nobody: Any, bucket: str) -> None:
+    """Whoever may read a public object could else make a page of it."""
+    s3.put_object(Bucket=bucket, Key="k", Body=b"<script>")
+    s3.delete_public_access_block(Bucket=bucket)
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy(allow("*", "s3:GetObject", f"arn:aws:s3:::{bucket}/*")))
+    asked = {"Bucket": bucket, "Key": "k", "ResponseContentType": "text/html"}
+    assert nobody.get_object(Bucket=bucket, Key="k")["ContentType"] == "binary/octet-stream"
+    with pytest.raises(ClientError, match="cannot be used for anonymous GET requests"):
+        nobody.get_object(**asked)
+    assert s3.get_object(**asked)["ContentType"] == "text/html"
+    link = s3.generate_presigned_url("get_object", Params=asked)
+    with urllib.request.urlopen(link) as answer:
+        assert answer.headers["Content-Type"] == "text/html"

@@ -193,6 +193,25 @@ def test_a_copy_in_another_encryption_keeps_its_checksum(s3: Any, bucket: str) -
         assert s3.get_object(Bucket=bucket, Key=kind)["Body"].read() == b"wave" * 5000
 
 
+def test_a_copys_etag_is_that_of_its_own_encryption(s3: Any, bucket: str) -> None:
+    """Under SSE-S3 it is the MD5, by which clients compare; under SSE-KMS it says nothing of the content."""
+    body = b"content" * 5000
+    kinds: dict[str, dict[str, str]] = {
+        "plain": {},
+        "s3": {"ServerSideEncryption": "AES256"},
+        "kms": {"ServerSideEncryption": "aws:kms"},
+    }
+    for kind, asked in kinds.items():
+        s3.put_object(Bucket=bucket, Key=kind, Body=body, **asked)
+    for source in kinds:
+        for kind, asked in kinds.items():
+            made = s3.copy_object(Bucket=bucket, Key=f"{source}-{kind}", CopySource=f"{bucket}/{source}", **asked)
+            etag = made["CopyObjectResult"]["ETag"].strip('"')
+            assert (etag == hashlib.md5(body).hexdigest()) is (kind != "kms"), (source, kind)
+            got = s3.get_object(Bucket=bucket, Key=f"{source}-{kind}")
+            assert (got["ETag"].strip('"'), got["Body"].read()) == (etag, body)
+
+
 def test_a_bucket_blocks_customer_keys(s3: Any, bucket: str) -> None:
     """And what was written under them before is still read."""
     key = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": "k" * 32}

@@ -22,6 +22,7 @@ class Asked:
     parts: Parts
     signed: Signed | None = None
     malformed: str | None = None
+    of_query: bool = False  # the signature is a presigned URL's
 
     @classmethod
     def of(cls, request: Request) -> Asked:
@@ -34,6 +35,7 @@ class Asked:
                 date = fields.get(b"x-amz-date", b"")
                 asked.signed = sigv4.parse_authorization(header.decode("latin-1"), date.decode("latin-1"))
             elif query and any(name in _PRESIGNED for name, _ in query):
+                asked.of_query = True
                 asked.signed = sigv4.parse_presigned(query)
         except MalformedSignature as problem:
             asked.malformed = str(problem)

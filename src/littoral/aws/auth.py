@@ -57,7 +57,7 @@ async def authenticate(asked: Asked, service: str, identity: Identity, now: floa
 def authenticated(asked: Asked, service: str, identity: Identity, now: float) -> Authenticated | None:
     """``authenticate`` without waiting: None where the signature covers the hash of a body that has yet to come."""
     if asked.malformed is not None:
-        raise refusal(service, "malformed", asked.malformed)
+        raise refusal(service, "malformed query" if asked.of_query else "malformed", asked.malformed)
     signed = asked.signed
     trailers: dict[str, str] = {}
     if signed is None:

@@ -10,6 +10,7 @@ UNMODELLED = frozenset(("littoral",))  # our own addresses, signed like a servic
 # what went wrong: (code, message, status) for S3, and for every other service
 _S3 = {
     "malformed": ("AuthorizationHeaderMalformed", "The authorization header is malformed", 400),
+    "malformed query": ("AuthorizationQueryParametersError", "Error parsing the query parameters", 400),
     "unknown key": ("InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records.", 403),
     "wrong signature": (
         "SignatureDoesNotMatch",
@@ -33,6 +34,7 @@ _S3 = {
 }
 _OTHERS = {
     "malformed": ("IncompleteSignatureException", "The request signature does not conform to AWS standards", 400),
+    "malformed query": ("IncompleteSignatureException", "The request signature does not conform to AWS standards", 400),
     "unknown key": ("UnrecognizedClientException", "The security token included in the request is invalid.", 403),
     "wrong signature": (
         "InvalidSignatureException",

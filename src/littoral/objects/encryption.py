@@ -38,6 +38,11 @@ class Encryption:
     kms_key: str | None = None
     key_md5: str | None = None
 
+    @property
+    def shows_md5(self) -> bool:
+        """The ETag says nothing of the content to who has no key, but with SSE-S3, where it is the MD5 as always."""
+        return self.kind == AES
+
     def members(self) -> dict[str, Any]:
         """For answers about the object."""
         if self.key_md5 is not None:
@@ -67,8 +72,7 @@ class Sealing:
 
     @property
     def shows_md5(self) -> bool:
-        """The ETag says nothing of the content to who has no key, but with SSE-S3, where it is the MD5 as always."""
-        return self.kept.kind == AES
+        return self.kept.shows_md5
 
     def etag(self, md5: bytes) -> bytes:
         return md5 if self.shows_md5 else hashlib.md5(self.key + md5, usedforsecurity=False).digest()

@@ -230,13 +230,18 @@ class CopyOperations(Operations):
             shared = self._keys.around(key, sealing.kept.kind, customer, sealing.kept.kms_key)
         encryption = None if shared is None else shared.kept
         name = algorithm.name if algorithm else None
-        whole = held is None or held.kind == "FULL_OBJECT"
+        whole = (held is None or held.kind == "FULL_OBJECT") and _alike(source.facts.encryption, encryption)
         if whole and name == (held.algorithm if held else None) and not source.facts.parts:
             return Copied(source.content, held, encryption)
         digests = await self._shelf.digest(source.content, Digests(algorithm), key)
         checksum = None if name is None or digests.checksum is None else Checksum(name, digests.checksum)
         etag = digests.md5 if shared is None else shared.etag(digests.md5)
         return Copied(replace(source.content, etag=etag.hex()), checksum, encryption)
+
+
+def _alike(one: Encryption | None, other: Encryption | None) -> bool:
+    """Whether their ETags are: an MD5, or one that says nothing to who has no key."""
+    return (one is None or one.shows_md5) is (other is None or other.shows_md5)
 
 
 def _replaces(directive: str | None, name: str) -> bool:

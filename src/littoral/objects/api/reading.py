@@ -56,7 +56,8 @@ class ReadOperations(Operations):
         self._check_owner(bucket, expected_bucket_owner)
         customer = customer_key(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)
         conditions = ReadConditions(if_match, if_none_match, if_modified_since, if_unmodified_since)
-        overrides = _given(
+        overrides = _overrides(
+            call,
             CacheControl=response_cache_control,
             ContentDisposition=response_content_disposition,
             ContentEncoding=response_content_encoding,
@@ -131,7 +132,8 @@ class ReadOperations(Operations):
         conditions = ReadConditions(if_match, if_none_match, if_modified_since, if_unmodified_since)
         stored, span = self._found(call, bucket, key, version_id, conditions, range, part_number)
         self._keys.check_customer(stored.facts.encryption, customer)
-        overrides = _given(
+        overrides = _overrides(
+            call,
             CacheControl=response_cache_control,
             ContentDisposition=response_content_disposition,
             ContentEncoding=response_content_encoding,
@@ -169,8 +171,12 @@ def _check_asked(call: Call) -> None:
             raise error("InvalidRequest", f"The header {name} is not applicable to this type of request.")
 
 
-def _given(**members: Any) -> dict[str, Any]:
-    return {name: value for name, value in members.items() if value is not None}
+def _overrides(call: Call, **members: Any) -> dict[str, Any]:
+    """Of an answer's headers. Raises InvalidRequest where nobody signed what a link makes of the object."""
+    given = {name: value for name, value in members.items() if value is not None}
+    if given and call.principal.kind == "anonymous":
+        raise error("InvalidRequest", "Request specific response headers cannot be used for anonymous GET requests.")
+    return given
 
 
 def _part_span(stored: Stored, number: int) -> Span:
