@@ -391,3 +391,30 @@ def test_keys_are_taken_as_they_are(s3: Any, bucket: str, key: str) -> None:
     s3.copy_object(Bucket=bucket, Key="copy", CopySource={"Bucket": bucket, "Key": key})
     s3.delete_object(Bucket=bucket, Key=key)
     assert [each["Key"] for each in s3.list_objects_v2(Bucket=bucket)["Contents"]] == ["copy"]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"Objects": []},
+        {"Objects": [{"Key": "k", "ETag": ""}] * 1001},
+    ],
+)
+def test_a_document_that_is_none_of_its_schema_is_malformed(s3: Any, bucket: str, document: dict[str, Any]) -> None:
+    with pytest.raises(ClientError) as refused:
+        s3.delete_objects(Bucket=bucket, Delete=document)
+    assert refused.value.response["Error"]["Code"] == "MalformedXML"
+
+
+def test_an_object_redirects_to_an_address_or_a_key(s3: Any, bucket: str) -> None:
+    for where in ("/other", "https://example.com/", "http://example.com/"):
+        s3.put_object(Bucket=bucket, Key="k", WebsiteRedirectLocation=where)
+        assert s3.head_object(Bucket=bucket, Key="k")["WebsiteRedirectLocation"] == where
+    for call, more in (
+        (s3.put_object, {}),
+        (s3.create_multipart_upload, {}),
+        (s3.copy_object, {"CopySource": f"{bucket}/k"}),
+    ):
+        with pytest.raises(ClientError) as refused:
+            call(Bucket=bucket, Key="k", WebsiteRedirectLocation="javascript:alert(1)", **more)
+        assert refused.value.response["Error"]["Code"] == "InvalidRedirectLocation"

@@ -52,7 +52,7 @@ def input_of(service: str, plan: Plan, parts: Parts) -> dict[str, Any]:
     except RecursionError as problem:
         raise ServiceError(_unreadable_code(service), "The body is nested too deeply", status=400) from problem
     if problems:
-        if service == "s3" and any("enum value set" in problem.rule for problem in problems):
+        if service == "s3" and any("." in problem.path for problem in problems):  # only documents have an inside
             raise _malformed()
         count = len(problems)
         text = f"{count} validation error{'s' if count > 1 else ''} detected: {'; '.join(map(str, problems))}"

@@ -47,6 +47,7 @@ STATUS = {
     "InvalidPolicyDocument": 400,
     "InvalidPartOrder": 400,
     "InvalidRange": 416,
+    "InvalidRedirectLocation": 400,
     "InvalidRequest": 400,
     "InvalidObjectState": 403,
     "InvalidStorageClass": 400,

@@ -15,6 +15,7 @@ from littoral.objects.api.acls import granted
 from littoral.objects.api.parts import (
     Operations,
     checked_metadata,
+    checked_redirect,
     header_tags,
     headers_in,
     origin_of,
@@ -159,7 +160,7 @@ class CopyOperations(Operations):
             ),
         )
         if website_redirect_location is not None:
-            kept["WebsiteRedirectLocation"] = website_redirect_location
+            kept["WebsiteRedirectLocation"] = checked_redirect(website_redirect_location)
         wanted = Wanted(
             bucket,
             key,

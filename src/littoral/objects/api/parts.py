@@ -115,9 +115,17 @@ def headers_in(arguments: Mapping[str, Any]) -> dict[str, Any]:
         "ContentEncoding": _without_framing(arguments["content_encoding"]),
         "ContentLanguage": arguments["content_language"],
         "Expires": None if expires is None else expires.timestamp(),
-        "WebsiteRedirectLocation": arguments["website_redirect_location"],
+        "WebsiteRedirectLocation": checked_redirect(arguments["website_redirect_location"]),
     }
     return {name: value for name, value in kept.items() if value is not None and value != ""}
+
+
+def checked_redirect(where: str | None) -> str | None:
+    """Raises InvalidRedirectLocation."""
+    if where and not where.startswith(("/", "http://", "https://")):
+        message = "The website redirect location must have a prefix of 'http://' or 'https://' or '/'."
+        raise error("InvalidRedirectLocation", message)
+    return where
 
 
 def _without_framing(encoding: str | None) -> str | None:
