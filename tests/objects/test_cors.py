@@ -77,7 +77,7 @@ def test_a_page_of_another_origin_puts_by_a_signed_url(s3: Any, place: S3Place, 
     [
         ({"AllowedMethods": ["PATCH"]}, "InvalidRequest"),
         ({"AllowedOrigins": ["*a*"]}, "InvalidRequest"),
-        ({"AllowedOrigins": []}, "InvalidArgument"),
+        ({"AllowedOrigins": []}, "MalformedXML"),
     ],
 )
 def test_rules_that_are_none(
