@@ -160,7 +160,8 @@ class CopyOperations(Operations):
             ),
         )
         if website_redirect_location is not None:
-            kept["WebsiteRedirectLocation"] = checked_redirect(website_redirect_location)
+            checked_redirect(website_redirect_location)
+            kept["WebsiteRedirectLocation"] = website_redirect_location
         wanted = Wanted(
             bucket,
             key,
