@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
-from littoral.protocols.widerecords import HEAD
+from littoral.protocols.widerecords import BODY, HEAD
 
 Spoils = Callable[[list[bytes]], list[bytes]]
 _TLS = 5  # bytes of the head of one of its records
@@ -14,10 +14,10 @@ _TLS = 5  # bytes of the head of one of its records
 
 class Wiretap:
     """``spoils``: what becomes of a client's wide records, given all of one connection so far. Each is used for one
-    connection that has any."""
+    connection that has any. ``framed``: bytes of each body in frames."""
 
-    def __init__(self, port: int, spoils: list[Spoils]) -> None:
-        self._target, self._spoils = port, spoils
+    def __init__(self, port: int, spoils: list[Spoils], framed: int = 0) -> None:
+        self._target, self._spoils, self._framed = port, spoils, framed
         self.out: list[bytearray] = []  # of clients, by connection
         self.back: list[bytearray] = []
         self._running: set[asyncio.Task[None]] = set()
@@ -48,7 +48,7 @@ class Wiretap:
         with suppress(OSError):
             while (self._spoils or spoils) and (data := await source.read(100_000)):
                 seen += data
-                tls, wide = parted(bytes(seen))
+                tls, wide = parted(bytes(seen), self._framed)
                 if spoils is None and wide and self._spoils:
                     spoils = self._spoils.pop(0)
                 passed = b"".join(tls + spoils(wide)) if spoils else bytes(seen)
@@ -64,8 +64,8 @@ class Wiretap:
 
 
 @asynccontextmanager
-async def tapped(port: int, *spoils: Spoils) -> AsyncIterator[Wiretap]:
-    tap = Wiretap(port, list(spoils))
+async def tapped(port: int, *spoils: Spoils, framed: int = 0) -> AsyncIterator[Wiretap]:
+    tap = Wiretap(port, list(spoils), framed)
     server = await asyncio.start_server(tap.accept, "127.0.0.1", 0)
     tap.port = server.sockets[0].getsockname()[1]
     try:
@@ -75,11 +75,16 @@ async def tapped(port: int, *spoils: Spoils) -> AsyncIterator[Wiretap]:
         await tap.close()
 
 
-def parted(seen: bytes) -> tuple[list[bytes], list[bytes]]:
-    """The whole records of one direction: TLS's, and the wide ones after them."""
+def parted(seen: bytes, framed: int = 0) -> tuple[list[bytes], list[bytes]]:
+    """The whole records of one direction: TLS's, and the wide ones after them, among which a body in frames, that has
+    ``framed`` bytes, is one."""
     kinds: tuple[list[bytes], list[bytes]] = [], []
     at = 0
     while at + _TLS <= len(seen):
+        if framed and kinds[1][-2:-1] and kinds[1][-2][0] == BODY and len(kinds[1][-1]) < framed:
+            kinds[1].append(seen[at : at + framed])
+            at += framed
+            continue
         tls = 20 <= seen[at] <= 23
         head = _TLS if tls else HEAD
         end = at + head + int.from_bytes(seen[at + head - (2 if tls else 3) : at + head])

@@ -1,4 +1,4 @@
-"""Requests with a large body that lies in memory: each on a connection of its own, sent by a thread as it lies there.
+"""Requests with a large body: each on a connection of its own, sent by a thread as it lies in memory, or as it is read.
 
 An event loop copies what a full socket does not take, and its TLS copies everything twice more on its way through
 memory. A thread that may wait gives the kernel, or OpenSSL, stretches of the memory of its caller, and the lock of the
@@ -7,6 +7,10 @@ interpreter is free while those work: a third less of processor time for a plain
     bulk = Bulk(trust)
     answer = await bulk.request("PUT", "https://box.example.test/bucket/key", headers, view, tls=context)
     bulk.close()
+
+What is read for it (``Content``) is read a stretch at a time into memory that is used again: a stretch stays in the
+processor's cache from there to the socket, while a body that is read whole before it is sent goes out to memory and
+comes back.
 
 Over TLS a Littoral place may take wide records (``net.wide``), which cost a half less again; it is asked where ``tls``
 offers them.
@@ -22,11 +26,11 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpResponseParser
@@ -44,6 +48,16 @@ MOST_ANSWER: Final = 1024 * 1024  # bytes of a response, with its head
 KEPT: Final = 20.0  # seconds that a connection waits for its next request
 MOST_THREADS: Final = 64
 Line = socket.socket | WideSocket
+
+
+@runtime_checkable
+class Content(Protocol):
+    """A body that can be read, from anywhere in it and more than once."""
+
+    def __len__(self) -> int: ...
+
+    def read_into(self, at: int, room: memoryview) -> None:
+        """All of ``room``; on a thread. What it raises ends the request, and is raised by that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +97,7 @@ class Bulk:
         method: str,
         url: str,
         headers: Headers,
-        body: memoryview,
+        body: memoryview | Content,
         *,
         tls: ssl.SSLContext | None = None,
         connect_timeout: float = 5.0,
@@ -134,7 +148,7 @@ class Bulk:
 class Exchange:
     """One request and its answer; ``run`` is the thread's."""
 
-    def __init__(self, bulk: Bulk, origin: Origin, head: bytes, body: memoryview, patience: Patience) -> None:
+    def __init__(self, bulk: Bulk, origin: Origin, head: bytes, body: memoryview | Content, patience: Patience) -> None:
         self._bulk, self._origin = bulk, origin
         self._head, self._body = head, body
         self._patience = patience
@@ -187,10 +201,36 @@ class Exchange:
                 sock.close()
 
     def _send(self, sock: Line) -> None:
+        if isinstance(sock, WideSocket) and (body := sock.begin_body(self._head, len(self._body))) is not None:
+            for stretch in self._stretches():
+                sock.send_frames(body, stretch)
+            return
         sock.sendall(self._head)
-        at = 0
-        while at < len(self._body):
-            at += sock.send(self._body[at : at + STRETCH])
+        for stretch in self._stretches():
+            left = stretch
+            while left:
+                left = left[sock.send(left) :]
+
+    def _stretches(self) -> Iterator[memoryview]:
+        """Each to be sent before the next is asked for."""
+        body, size = self._body, len(self._body)
+        for at in range(0, size, STRETCH):
+            if isinstance(body, memoryview):
+                yield body[at : at + STRETCH]
+            else:
+                room = _memory.room[: min(STRETCH, size - at)]
+                body.read_into(at, room)
+                yield room
+
+
+class _Memory(threading.local):
+    """A thread's."""
+
+    def __init__(self) -> None:
+        self.room = memoryview(bytearray(STRETCH))
+
+
+_memory = _Memory()
 
 
 def _cut(sock: Line) -> None:

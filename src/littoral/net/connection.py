@@ -238,6 +238,8 @@ class HttpConnection(Upgrading):
         if size:
             self._body = body = IncomingBody(self, None if size == CHUNKED else size, server.limits.body_buffer)
             self._in_body = True
+            if self._comes_framed():
+                self.hold_body()
             if expects:
                 self._continue_for = body
         request = Request(method, text, Headers(headers), _EMPTY if body is None else body, self._peer, version, time())

@@ -13,7 +13,7 @@ from functools import partial
 from time import monotonic
 from typing import Protocol, runtime_checkable
 
-from littoral.net.lending import SLOW, Fill, Lent
+from littoral.net.lending import SLOW, Fill, Frames, Lent
 from littoral.net.message import BodyError, BodyTooLarge, Headers
 
 LENDABLE = 1024 * 1024  # bytes to come from which on a thread is worth its while
@@ -45,6 +45,15 @@ class StraightBody(Protocol):
         """Let ``work`` receive in a thread, a room at a time, until it gets less than that holds: the body has ended,
         or the thread is better not kept waiting, so go on by ``into``. False where nobody may now. Raises what ``work``
         does."""
+
+
+@runtime_checkable
+class FramedBody(StraightBody, Protocol):
+    """One that may come in frames, which are of use as they are."""
+
+    def lend_frames(self, work: Callable[[Frames], None]) -> Awaitable[bool]:
+        """As ``lend``; what ``work`` leaves comes opened, by ``lend`` or ``into``. False, too, where it does not come
+        so, or some of it has come."""
 
 
 class IncomingBody:
@@ -161,6 +170,19 @@ class IncomingBody:
 
     async def lend(self, work: Callable[[Fill], None]) -> bool:
         """See StraightBody."""
+        return await self._lend(lambda _: partial(work, self._fill))
+
+    async def lend_frames(self, work: Callable[[Frames], None]) -> bool:
+        """See FramedBody."""
+
+        def framed(lent: Lent) -> Callable[[], None] | None:
+            frames = None if self._chunks or self._received else lent.frames()
+            return None if frames is None or frames.size != self.length else partial(work, frames)
+
+        return await self._lend(framed)
+
+    async def _lend(self, working: Callable[[Lent], Callable[[], None] | None]) -> bool:
+        """``working`` says what the thread does; None where it is not worth one."""
         self._open()
         if self._waiter is not None or self._lent is not None:
             raise RuntimeError("a body has one reader at a time")
@@ -175,8 +197,8 @@ class IncomingBody:
             while lent.behind() and not self.ended and self._error is None:
                 await asyncio.sleep(0)
                 self._source.release_body()
-            if not (self.ended or self._error is not None):
-                await lent.run(self.left, partial(work, self._fill))
+            if not (self.ended or self._error is not None) and (work := working(lent)) is not None:
+                await lent.run(self.left, work)
         finally:
             self._lent = None
             self._received += lent.taken

@@ -55,6 +55,10 @@ class Reading(Responder):
             return None
         return transport.lend()
 
+    def _comes_framed(self) -> bool:
+        """The body that begins: what is read of it before its reader asks for it is of less use."""
+        return isinstance(self._transport, SocketTransport) and self._transport.framed() is not None
+
     def take_back(self, lent: Lent) -> None:
         self._straight -= lent.taken
         if lent.taken and not (self._straight or self._finished):

@@ -23,7 +23,7 @@ from itertools import islice
 from typing import Any, cast
 
 from littoral.net.hello import LOOKS, Fingerprints, Looks, look
-from littoral.net.lending import NOTHING, Lent
+from littoral.net.lending import NOTHING, Framed, Lent
 from littoral.net.transport import AT_ONCE, NO_ROOM, READ, SocketTransport
 from littoral.net.turns import Turns
 from littoral.net.wide import Greeting, Wide
@@ -213,6 +213,10 @@ class TlsTransport(SocketTransport):
             if not count:  # else the next read meets it again
                 raise
         return count
+
+    def framed(self) -> Framed | None:
+        through = self._through
+        return through if isinstance(through, Wide) and through.body is not None else None
 
     def lend(self) -> Lent | None:
         """OpenSSL has one state for both directions: nothing is sent meanwhile, as if there were no room for it."""

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import Any, ClassVar, cast
 
-from littoral.net.lending import NOTHING, Lent
+from littoral.net.lending import NOTHING, Framed, Lent
 from littoral.net.turns import Turns
 from littoral.protocols.shield import client_of
 
@@ -177,6 +177,10 @@ class SocketTransport(asyncio.Transport):
         """As much as is there now, into ``room``; 0 at the end. Raises NOTHING, OSError. The loop's, or the thread's
         that it is lent to."""
         return self._sock.recv_into(room)
+
+    def framed(self) -> Framed | None:
+        """A body that begins now and comes in frames."""
+        return None
 
     def fileno(self) -> int:
         return self._fd

@@ -4,7 +4,7 @@ Owns: agreeing, and reading and writing the socket beneath TLS. ALPN says whethe
 nobody else notices anything. Each side then sends its contribution to the keys as its one TLS record, and reads the
 other's; OpenSSL reads whole records and nothing beyond, so what follows is found in the socket.
 
-    handshake → contributions, by TLS → wide records → END, or a cut
+    handshake → contributions, by TLS → wide records, and bodies in frames → END, or a cut
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import os
 import socket
 import ssl
 import time
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Final, overload
 
 from littoral.protocols.widerecords import (
@@ -22,6 +23,7 @@ from littoral.protocols.widerecords import (
     NARROW,
     RECORD,
     BadRecord,
+    FramedBody,
     Incoming,
     Opener,
     Sealer,
@@ -97,36 +99,75 @@ class Wide:
         return bytes(made[: self._read_into(made)])
 
     def _read_into(self, room: memoryview) -> int:
-        if self._problem is not None:
-            raise self._problem
-        if self._incoming.kept:
-            return self._incoming.take(room)
-        memory = _free.pop() if _free else memoryview(bytearray(RECEIVED))
-        try:
-            made = 0
-            while not (made or self._incoming.ended):
-                made = self._receive(room, memory)
-            return made
-        except BadRecord as problem:
-            self._problem = ssl.SSLError(str(problem))
-            raise self._problem from problem
-        finally:
-            if len(_free) < KEPT:
-                _free.append(memory)
+        incoming, made = self._incoming, 0
+        with self._refusing():
+            while not made and incoming.ready:
+                made = incoming.take(room)
+            if made or incoming.ended:
+                return made
+            memory = _free.pop() if _free else memoryview(bytearray(RECEIVED))
+            try:
+                while not (made or incoming.ended):
+                    made = incoming.take(room) if incoming.ready else self._receive(room, memory)
+            finally:
+                if len(_free) < KEPT:
+                    _free.append(memory)
+        return made
 
     def _receive(self, room: memoryview, memory: memoryview) -> int:
         buffers = self._incoming.buffers(room, memory)
+        return self._incoming.received(self._came(buffers), room, memory)
+
+    def _came(self, buffers: Sequence[memoryview]) -> int:
         try:
             count = socket.socket.recvmsg_into(self._sock, buffers)[0]
         except (BlockingIOError, InterruptedError) as nothing:
             raise ssl.SSLWantReadError from nothing
         if not count:
             raise BadRecord("the connection was cut")
-        return self._incoming.received(count, room, memory)
+        return count
+
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        """What is refused once ends the connection."""
+        if self._problem is not None:
+            raise self._problem
+        try:
+            yield
+        except BadRecord as problem:
+            self._problem = ssl.SSLError(str(problem))
+            raise self._problem from problem
 
     def pending(self) -> int:
         """Not 0 where a read has something to say for which nothing need come."""
-        return self._incoming.kept or self._problem is not None or self._incoming.ended
+        return self._incoming.ready or self._problem is not None or self._incoming.ended
+
+    # ------------------------------------------------------------------------------- reading a body in frames
+
+    @property
+    def body(self) -> FramedBody | None:
+        """One that begins here, and may be read as it was sealed: see ``lending.Framed``."""
+        return self._incoming.body
+
+    def read_sealed(self, room: memoryview) -> int:
+        """Frames as they came, in order; 0 where there are no more. Raises as ``read``."""
+        with self._refusing():
+            taken, wanted = self._incoming.take_sealed(room)
+            if not wanted:
+                return taken
+            try:
+                count = self._came((room[taken : taken + wanted],))
+            except ssl.SSLWantReadError:
+                if taken:
+                    return taken
+                raise
+            self._incoming.came_sealed(count)
+            return taken + count
+
+    def put_back(self, begun: memoryview) -> None:
+        """At the end of that: what is no whole frame."""
+        with suppress(ssl.SSLError), self._refusing():  # the next read says so
+            self._incoming.put_back(begun)
 
     # ------------------------------------------------------------------------------------------ writing
 
@@ -146,7 +187,7 @@ class Wide:
         if size <= NARROW:
             return memoryview(bytearray(sealed_size(size, NARROW)))
         if self._large is None:
-            self._large = memoryview(bytearray(sealed_size(STRETCH, NARROW)))
+            self._large = memoryview(bytearray(sealed_size(STRETCH, NARROW)))  # in frames it has less
         return self._large
 
     def _flush(self) -> None:
@@ -181,6 +222,25 @@ class WideSocket(Wide):
         if taken == STRETCH:
             self._sealer.width = RECORD if time.monotonic() - began < QUICK else NARROW
         return taken
+
+    def begin_body(self, head: bytes, size: int) -> FramedBody | None:
+        """Send the head of a request whose body follows in frames (``send_frames``). None where it shall be sent like
+        the rest: it is small, or the link is not known to be quick, and of a frame's bytes none are of use to the other
+        side before all are there."""
+        if size < STRETCH or len(head) > NARROW or self._sealer.width != RECORD or self.worn:
+            return None
+        records, body = self._sealer.body(head, size)
+        self._unsent = memoryview(records)
+        self._flush()
+        return body
+
+    def send_frames(self, body: FramedBody, data: memoryview) -> None:
+        """The next of its content: whole stretches, but for the last."""
+        began, room = time.monotonic(), self._room(STRETCH)
+        self._unsent = room[: body.seal_into(data, room)]
+        self._flush()
+        if time.monotonic() - began >= QUICK:
+            self._sealer.width = NARROW
 
     def sendall(self, data: bytes) -> None:
         view = memoryview(data)

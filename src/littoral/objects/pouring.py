@@ -14,18 +14,18 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
 
 from littoral.aws.service import ServiceError
 from littoral.lasting import until_done
-from littoral.net.incoming import StraightBody
-from littoral.net.lending import Fill
+from littoral.net.incoming import FramedBody, StraightBody
+from littoral.net.lending import Fill, Frames
 from littoral.net.message import Body
 from littoral.objects.checksums import Digests
 from littoral.objects.errors import error
 from littoral.store import strides
-from littoral.store.contract import BlobWriter, NearWriter
-from littoral.store.frames import Sealer
+from littoral.store.contract import BlobWriter, FramedWriter, NearWriter
+from littoral.store.frames import FRAME, SEALED, Sealer
 from littoral.store.strides import STRIDE
 
 PUT_LIMIT = 5 * 1024**3  # bytes in one PutObject or UploadPart
@@ -39,6 +39,8 @@ async def pour(body: Body, digests: Digests, writer: BlobWriter, sealer: Sealer 
     try:
         if isinstance(body, StraightBody):
             near = isinstance(writer, NearWriter)
+            if isinstance(body, FramedBody) and isinstance(writer, FramedWriter) and pouring.takes_frames:
+                await body.lend_frames(partial(pouring.receive_frames, writer))
             while True:
                 if near:
                     await body.lend(pouring.receive)
@@ -100,6 +102,32 @@ class Pouring:
                 self._leaving[0][1].result()
             self._next()
 
+    @property
+    def takes_frames(self) -> bool:
+        """What comes in frames may be written as it is: nobody but the disk wants it sealed, and it is hashed here."""
+        return self._sealer is None and self._line is None
+
+    def receive_frames(self, writer: FramedWriter, frames: Frames) -> None:
+        """A thread's: frames as they come, until the body ends, or the thread is better not kept waiting. Raises
+        StorageFailed, EntityTooLarge."""
+        if frames.size > PUT_LIMIT:
+            raise too_large(frames.size)
+        if not writer.begin_frames(frames.key, frames.name):
+            return
+        opening, full = Opening(frames), True
+        try:
+            while full:
+                room = writer.frames_room()
+                count = frames.fill(room)
+                content = opening.open(room[:count], self._filling)
+                self._digests.update(content)
+                self._size += len(content)
+                full = count == len(room)
+                writer.frames_came(count, content)
+            writer.end_frames(-(-opening.opened // FRAME), len(opening.begun), whole=not frames.next)
+        finally:
+            frames.leave(opening.begun)
+
     async def turn(self) -> None:
         """What is filled is written; what is hashed is filled next."""
         data = self._hashing()
@@ -144,6 +172,44 @@ class Pouring:
                 each.exception()  # known to whoever waited for it, or nobody's concern after what broke off before
             for stride in {id(each): each for each in (self._filling, *(each for each, _ in self._leaving))}.values():
                 strides.give(stride)
+
+
+class Opening:
+    """Of frames that come in pieces."""
+
+    def __init__(self, frames: Frames) -> None:
+        self._frames = frames
+        self._beside = memoryview(bytearray(SEALED))  # one that lies across pieces
+        self._here = 0  # bytes of it
+        self.opened = 0  # bytes of content
+
+    @property
+    def begun(self) -> memoryview:
+        """Of the next frame, what has come."""
+        return self._beside[: self._here]
+
+    def open(self, piece: memoryview, room: memoryview) -> memoryview:
+        """The content of all that are whole now, at the begin of ``room``, which has the size of the piece at least; of
+        one that is refused, and of what follows, nothing."""
+        made = at = 0
+        if self._here:
+            at = self._aside(piece[: self._frames.next - self._here])
+            if self._here < self._frames.next:
+                return room[:0]
+            made = self._frames.open_into(self.begun, room)
+            self._here = 0
+        left = len(piece) - at
+        whole = left if left == self._frames.unopened else left // SEALED * SEALED
+        if whole:
+            made += self._frames.open_into(piece[at : at + whole], room[made:])
+        self._aside(piece[at + whole :])
+        self.opened += made
+        return room[:made]
+
+    def _aside(self, part: memoryview) -> int:
+        self._beside[self._here : self._here + len(part)] = part
+        self._here += len(part)
+        return len(part)
 
 
 class Line:

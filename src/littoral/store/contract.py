@@ -215,6 +215,26 @@ class NearWriter(BlobWriter, Protocol):
         """``write``, on a thread of the caller's: nothing else is asked of the writer meanwhile."""
 
 
+@runtime_checkable
+class FramedWriter(NearWriter, Protocol):
+    """One that may take what comes in frames (``protocols.frames``) as it is, on a thread of the caller's."""
+
+    def begin_frames(self, key: bytes, name: str) -> bool:
+        """Before anything else: the blob lies under this key, in frames of this name, which no other blob has. False
+        where it does not lie sealed. Raises StorageFailed, after which the writer is aborted."""
+
+    def frames_room(self) -> memoryview:
+        """Where the next bytes are to be put, never none."""
+
+    def frames_came(self, count: int, content: memoryview) -> None:
+        """So many were put there; ``content`` is what was found in the frames that are whole now. Raises as
+        ``begin_frames``."""
+
+    def end_frames(self, number: int, begun: int, *, whole: bool) -> None:
+        """So many have come; that is the ``whole`` blob, or else of the next frame so many bytes, and what is written
+        from now on is content again, from that frame on."""
+
+
 class Blobs(Protocol):
     async def create(self, key: str) -> BlobWriter: ...
 

@@ -1,33 +1,17 @@
-"""Bytes at rest that only a key opens: AES-256-GCM in frames of 64 KiB. Pure.
-
-Each frame is authenticated with its place: the name of the blob it is in, its number, and whether it is the last. So
-what is cut off, put elsewhere, exchanged or repeated is noticed, and any stretch can be read without what lies before
-it. A nonce is the blob's name and the frame's number; a name is of chance and never used again, and a key is one
-object's.
-"""
+"""Bytes at rest that only a key opens, in frames (``protocols.frames``): content in, frames out, and back. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
+from littoral.protocols.frames import FRAME, KEY_BYTES, SEALED, TAG, BadFrame, Frames, sealed_size
 from littoral.store.contract import StoreError
 
-FRAME = 64 * 1024  # bytes of content in a frame; the last may have fewer
-TAG = 16
-SEALED = FRAME + TAG
-KEY_BYTES = 32
+__all__ = ["FRAME", "KEY_BYTES", "SEALED", "TAG", "sealed_size"]
 
 
 class CannotOpen(StoreError):
     """It was sealed by another key or for another place, or is not whole."""
-
-
-def sealed_size(size: int) -> int:
-    """Of a content of that many bytes; an empty one is a frame, too."""
-    return size + TAG * max(1, -(-size // FRAME))
 
 
 def sealed_span(size: int, offset: int, length: int) -> tuple[int, int]:
@@ -36,27 +20,16 @@ def sealed_span(size: int, offset: int, length: int) -> tuple[int, int]:
     return first * SEALED, min((last + 1) * SEALED, sealed_size(size)) - first * SEALED
 
 
-class _Frames:
-    def __init__(self, key: bytes, name: str, number: int = 0) -> None:
-        self._cipher = AESGCM(key)
-        self._name = bytes.fromhex(name)
-        self._number = number
-
-    def _place(self, *, last: bool) -> tuple[bytes, bytes]:
-        """Nonce and associated data of the next frame."""
-        number = self._number.to_bytes(4)
-        self._number += 1
-        return self._name[:8] + number, self._name + number + (b"\1" if last else b"\0")
-
-
-class Sealer(_Frames):
+class Sealer:
     """Content in, frames out, in order. ``name`` is the blob's, in hex digits."""
 
-    _held = b""
+    def __init__(self, key: bytes, name: str) -> None:
+        self._frames = Frames(key, name)
+        self._held: bytes = b""
 
     def update(self, data: bytes | bytearray | memoryview) -> bytes:
         """All frames but the last, which ``finish`` makes."""
-        return b"".join([self._sealed(frame, last=False) for frame in self.whole(data)])
+        return b"".join([self._frames.seal(frame, last=False) for frame in self.whole(data)])
 
     def whole(self, data: bytes | bytearray | memoryview) -> Iterator[bytes | memoryview]:
         """The contents of those frames, each to be sealed (``seal_into``) before the next is asked for."""
@@ -76,23 +49,22 @@ class Sealer(_Frames):
 
     def seal_into(self, frame: bytes | memoryview, room: memoryview) -> None:
         """A frame that is not the last, into as many bytes as it has sealed."""
-        nonce, about = self._place(last=False)
-        self._cipher.encrypt_into(nonce, frame, about, room)
+        self._frames.seal_into(frame, room, last=False)
+
+    def skip(self, number: int) -> None:
+        """So many frames were sealed by somebody else; nothing has been sealed here."""
+        self._frames.number = number
 
     def finish(self) -> bytes:
-        return self._sealed(self._held, last=True)
-
-    def _sealed(self, frame: bytes | memoryview, *, last: bool) -> bytes:
-        nonce, about = self._place(last=last)
-        return self._cipher.encrypt(nonce, frame, about)
+        return self._frames.seal(self._held, last=True)
 
 
-class Opener(_Frames):
+class Opener:
     """Frames in, content out: the stretch from ``offset`` on of a content of ``size``, from the bytes that
     ``sealed_span`` names."""
 
     def __init__(self, key: bytes, name: str, size: int, offset: int, length: int) -> None:
-        super().__init__(key, name, offset // FRAME)
+        self._frames = Frames(key, name, offset // FRAME)
         self._last = max(0, size - 1) // FRAME
         self._skip = offset % FRAME
         self._left = length
@@ -113,10 +85,9 @@ class Opener(_Frames):
         return found
 
     def _opened(self, frame: bytes | memoryview) -> bytes:
-        nonce, about = self._place(last=self._number == self._last)
         try:
-            content = self._cipher.decrypt(nonce, frame, about)
-        except InvalidTag as problem:
+            content = self._frames.open(frame, last=self._frames.number == self._last)
+        except BadFrame as problem:
             raise CannotOpen("a frame of the sealed content is not what was written") from problem
         wanted = content[self._skip : self._skip + self._left]
         self._skip = 0

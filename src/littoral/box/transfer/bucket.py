@@ -18,7 +18,8 @@ from urllib.parse import quote, unquote_plus, urlencode, urlsplit
 from xml.etree import ElementTree
 
 from littoral.aws.sign import sign
-from littoral.box.transfer.sums import CRC64, SHA256, Bytes, Sum, sum_of
+from littoral.box.transfer.sums import CRC64, SHA256, Bytes, Sum, stated, sum_of
+from littoral.net.bulk import Content
 from littoral.net.client import ClientResponse, HttpClient, RequestFailed, Timeout
 from littoral.net.message import BodyError, Headers
 
@@ -96,6 +97,7 @@ class Bucket:
         self._tls = tls
         self._bulk_tls = bulk_tls or tls
         self._least = self._patience = patience  # seconds of silence
+        self.tells = True  # what checksum a part has that states none, as far as is known
         self.name = name
         self.place = self._base
         parts = urlsplit(url)
@@ -153,7 +155,7 @@ class Bucket:
                 raise
             return None
 
-    async def part(self, key: str, upload: Upload, number: int, data: Bytes, known: Sum) -> str:
+    async def part(self, key: str, upload: Upload, number: int, data: Bytes | Content, known: Sum) -> str:
         """The ETag."""
         query = _query(partNumber=number, uploadId=upload.id)
         asked = NO_MD5 if upload.algorithm == CRC64 else {}
@@ -161,6 +163,17 @@ class Bucket:
             "PUT", key, query, data=data, known=known, stated=bool(upload.algorithm), headers=asked
         )
         return _etag(told)
+
+    async def part_unstated(self, key: str, upload: Upload, number: int, content: Content) -> tuple[str, Sum] | None:
+        """The ETag, and the checksum that the endpoint found, of an upload with CRC64NVME; None where it ``tells`` of
+        none."""
+        query = _query(partNumber=number, uploadId=upload.id)
+        answer = await self._unless_unknown(self._ask("PUT", key, query, data=content, headers=NO_MD5))
+        found = None if answer is None else stated(dict(answer[0].items()))
+        if answer is None or found is None:
+            self.tells = False
+            return None
+        return _etag(answer[0]), found
 
     async def resumed(self, key: str, upload: str) -> Upload:
         """One that is under way. Raises Refused: NoSuchUpload."""
@@ -231,7 +244,7 @@ class Bucket:
         key: str,
         query: str = "",
         *,
-        data: Bytes = b"",
+        data: Bytes | Content = b"",
         known: Sum | None = None,
         stated: bool = True,
         headers: Mapping[str, str] | None = None,
@@ -240,14 +253,14 @@ class Bucket:
         asked = Headers.of(list((headers or {}).items()))
         if known is not None and stated:
             asked.set(known.header, known.value)
-        if len(data) > LARGE:
+        if isinstance(data, Content) or len(data) > LARGE:
             url = self._signed(method, key, query, known, data, asked)
             large = await self._patiently(
                 self._client.bulk.request(
                     method,
                     url,
                     asked,
-                    memoryview(data),
+                    data if isinstance(data, Content) else memoryview(data),
                     tls=self._bulk_tls,
                     connect_timeout=min(10.0, self._patience),
                     read_timeout=self._patience,
@@ -272,7 +285,9 @@ class Bucket:
             )
         )
 
-    def _signed(self, method: str, key: str, query: str, known: Sum | None, data: Bytes, asked: Headers) -> str:
+    def _signed(
+        self, method: str, key: str, query: str, known: Sum | None, data: Bytes | Content, asked: Headers
+    ) -> str:
         """The URL; ``asked`` has the signature then."""
         url = self._base + (f"/{quote(key, safe='/~')}" if key else "") + (f"?{query}" if query else "")
         hashed = known.digest.hex() if known is not None and known.algorithm == SHA256 else ""
@@ -280,7 +295,7 @@ class Bucket:
             method,
             url,
             asked,
-            payload=bytes(data) if known is None else None,
+            payload=None if known is not None or isinstance(data, Content) else bytes(data),
             payload_hash=hashed,
             access_key=self._keys.access,
             secret=self._keys.secret,

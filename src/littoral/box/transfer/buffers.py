@@ -26,6 +26,13 @@ class Buffers:
             return _new(size)
         return self._free.pop() if self._free else _new(PART)
 
+    async def enter(self) -> None:
+        """As ``take``, for who needs none; ``leave`` when it is done."""
+        await self._room.acquire()
+
+    def leave(self) -> None:
+        self._room.release()
+
     def give(self, buffer: mmap.mmap, *, clean: bool) -> None:
         """Back. Where it is not ``clean`` somebody may still read or write it, and another is made in its place."""
         if clean and len(buffer) == PART:

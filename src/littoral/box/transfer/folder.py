@@ -6,6 +6,7 @@ import asyncio
 import os
 import stat
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from io import FileIO
 from itertools import islice
 from pathlib import Path
@@ -74,6 +75,7 @@ class OpenFile:
     def __init__(self, file: FileIO, item: Item) -> None:
         self._file = file
         self._item = item
+        self._next = 0
         self.about = _about(item)
 
     async def fill(self, buffer: memoryview) -> int:
@@ -89,8 +91,38 @@ class OpenFile:
             raise CannotMove(str(problem)) from problem
         return filled
 
+    def next(self, length: int) -> Stretch:
+        begin = self._next
+        self._next = min(self._item.size, begin + length)
+        return Stretch(self._file.fileno(), self._item, begin, self._next - begin)
+
     async def close(self) -> None:
         self._file.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Of a file that stays open meanwhile. A ``bulk.Content``."""
+
+    file: int
+    item: Item
+    begin: int
+    size: int
+
+    def __len__(self) -> int:
+        return self.size
+
+    def read_into(self, at: int, room: memoryview) -> None:
+        """Raises Changed, CannotMove."""
+        filled = 0
+        try:
+            while filled < len(room) and (more := os.preadv(self.file, [room[filled:]], self.begin + at + filled)):
+                filled += more
+            _check(self.file, self.item)
+        except OSError as problem:
+            raise CannotMove(str(problem)) from problem
+        if filled < len(room):
+            raise Changed(self.item.key)
 
 
 def _walk(root: Path, prefix: str) -> Iterator[Found]:

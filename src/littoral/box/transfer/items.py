@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from littoral.box.transfer.sums import Sum
+from littoral.net.bulk import Content
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,14 @@ class Reader(Protocol):
         them. Raises Changed, CannotMove, or what the network raises."""
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class Rereader(Reader, Protocol):
+    """One whose bytes can be read more than once: for its checksum, and as they are sent."""
+
+    def next(self, length: int) -> Content:
+        """The next bytes, fewer only at the end. Reading them raises Changed, CannotMove."""
 
 
 Found = Item | tuple[str, str]  # or what cannot be moved: its name and the reason

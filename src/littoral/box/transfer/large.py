@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 from littoral.box.transfer.bucket import Bucket, Refused, Unanswered, Unwell, Upload
 from littoral.box.transfer.buffers import PART, Buffers
-from littoral.box.transfer.items import Arrived, CannotMove, Item, Reader, Source
+from littoral.box.transfer.items import Arrived, CannotMove, Item, Reader, Rereader, Source
 from littoral.box.transfer.journal import Journal
-from littoral.box.transfer.sums import SHA256, Sum, Whole, header_of
+from littoral.box.transfer.passing import Passing, Patiently
+from littoral.box.transfer.sums import CRC64, SHA256, Sum, Whole, header_of
+from littoral.net.bulk import Content
 from littoral.net.message import Headers
 
 MOST_PARTS: Final = 10_000
-
-Patiently = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,27 +65,54 @@ class Large:
     async def _in_parts(self, reader: Reader) -> Arrived:
         upload = await self._upload(reader)
         whole = Whole(upload.algorithm or SHA256)
-        sending: list[asyncio.Task[str]] = []
-        try:
-            while (part := await self._read(reader, whole)) is not None:
-                sending.append(asyncio.create_task(self._part(upload, part)))
-                sending[-1].add_done_callback(self._gives_back(part.data.obj))
-            self._check(whole.size)
-            etags = await asyncio.gather(*sending)
-        finally:
-            for task in sending:
-                task.cancel()
-            await asyncio.gather(*sending, return_exceptions=True)
+        if isinstance(reader, Rereader) and upload.algorithm == CRC64:
+            etags = await self._passing(upload, reader, whole)
+        else:
+            etags = await self._held(upload, reader, whole)
+        self._check(whole.size)
         etag = await self._complete(upload, etags, whole)
         return Arrived(self.item, whole.known, etag)
 
+    async def _passing(self, upload: Upload, reader: Rereader, whole: Whole) -> Sequence[str]:
+        """Each part is hashed as it is sent."""
+        passing = Passing(self.destination, self.item.key, upload, self.patiently)
+
+        async def sent(number: int, content: Content) -> tuple[str, Sum, int]:
+            etag, known = await passing.part(number, content)
+            self.told(len(content))
+            return etag, known, len(content)
+
+        sending: list[asyncio.Task[tuple[str, Sum, int]]] = []
+        async with _ended(sending):
+            while len(content := reader.next(self._length)):
+                await self.buffers.enter()
+                sending.append(asyncio.create_task(sent(len(sending) + 1, content)))
+                sending[-1].add_done_callback(lambda _: self.buffers.leave())
+            found = await asyncio.gather(*sending)
+        for _, known, size in found:
+            whole.add(known, size)
+        return [etag for etag, _, _ in found]
+
+    async def _held(self, upload: Upload, reader: Reader, whole: Whole) -> Sequence[str]:
+        """Each part is read into memory and hashed there."""
+        sending: list[asyncio.Task[str]] = []
+        async with _ended(sending):
+            while (part := await self._read(reader, whole)) is not None:
+                sending.append(asyncio.create_task(self._part(upload, part)))
+                sending[-1].add_done_callback(self._gives_back(part.data.obj))
+            return await asyncio.gather(*sending)
+
+    @property
+    def _length(self) -> int:
+        """Of a part."""
+        return max(PART, -(-self.item.size // MOST_PARTS))
+
     async def _read(self, reader: Reader, whole: Whole) -> Part | None:
         """The next part, in a buffer that its sending gives back. None at the end."""
-        length = max(PART, -(-self.item.size // MOST_PARTS))
-        buffer = await self.buffers.take(length)
+        buffer = await self.buffers.take(self._length)
         part = None
         try:
-            data = memoryview(buffer)[: await reader.fill(memoryview(buffer)[:length])]
+            data = memoryview(buffer)[: await reader.fill(memoryview(buffer)[: self._length])]
             if data:
                 known = await asyncio.to_thread(whole.update, data)
                 part = Part(len(whole.parts), data, known)
@@ -144,3 +172,14 @@ class Large:
     def _check(self, size: int) -> None:
         if size != self.item.size:
             raise Unwell(f"{self.item.key}: what came is not what its source says")
+
+
+@asynccontextmanager
+async def _ended(sending: Sequence[asyncio.Task[Any]]) -> AsyncIterator[None]:
+    """None of them is under way afterwards."""
+    try:
+        yield
+    finally:
+        for task in sending:
+            task.cancel()
+        await asyncio.gather(*sending, return_exceptions=True)

@@ -94,13 +94,17 @@ class Whole:
 
     def update(self, data: Bytes) -> Sum:
         part = sum_of(self.algorithm, data)
-        if self._running is None:
-            self._crc = _crt().combine_crc64nvme(self._crc, int.from_bytes(part.digest), len(data))
-        else:
+        if self._running is not None:
             self._running.update(data)
-        self.parts.append(part)
-        self.size += len(data)
+        self.add(part, len(data))
         return part
+
+    def add(self, part: Sum, size: int) -> None:
+        """The next, which was hashed elsewhere: by CRC64NVME."""
+        if self._running is None:
+            self._crc = _crt().combine_crc64nvme(self._crc, int.from_bytes(part.digest), size)
+        self.parts.append(part)
+        self.size += size
 
     @property
     def known(self) -> Sum:

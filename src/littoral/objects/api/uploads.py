@@ -63,6 +63,8 @@ class UploadOperations(Operations):
             raise error(
                 "InvalidRequest", f"{message} {upload.algorithm}, actual checksum Type: {stated.algorithm.name}"
             )
+        if upload.algorithm and stated.algorithm is None:
+            stated = replace(stated, algorithm=ALGORITHMS[upload.algorithm], wanted=True)
         if call.request.headers.get(etags.HEADER) == etags.BY_CHECKSUM:
             stated = replace(stated, by_checksum=True)
         length = decoded_length(call)

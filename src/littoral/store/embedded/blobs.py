@@ -134,12 +134,51 @@ class EmbeddedBlobWriter:
 
     def write_here(self, chunk: bytes | memoryview) -> None:
         """See NearWriter. Raises StorageFailed, after which the writer is aborted."""
+        due = self._due(chunk)
+        self._here(lambda: self._append(due))
+
+    def _here(self, step: Callable[[], None]) -> None:
+        """On this thread."""
         try:
-            self._append(self._due(chunk))
+            step()
         except OSError as problem:
             self._over = True
             self._discard()
             raise StorageFailed(f"{self._key}: {problem}") from problem
+
+    def begin_frames(self, key: bytes, name: str) -> bool:
+        """See FramedWriter."""
+        if self._blobs.seal is None or self._size or self._over:
+            return False
+        self._final = self._final.with_name(name)
+        self._temporary = self._final.with_suffix(".part")
+        self._here(lambda: self._begin(key))
+        return True
+
+    def _begin(self, key: bytes) -> None:
+        assert self._blobs.seal is not None
+        self._file = SealedFile(self._temporary, *self._blobs.seal.sealer_of(key, self._final.name))
+
+    def frames_room(self) -> memoryview:
+        return self._sealed.room
+
+    def frames_came(self, count: int, content: memoryview) -> None:
+        self._size += len(content)
+        self._sums.update(content)
+        self._here(lambda: self._sealed.came(count))
+
+    def end_frames(self, number: int, begun: int, *, whole: bool) -> None:
+        self._sealed.go_on(number, begun, whole=whole)
+
+    @property
+    def _sealed(self) -> SealedFile:
+        assert isinstance(self._file, SealedFile)
+        return self._file
+
+    def _open(self) -> NewFile | SealedFile:
+        seal, path = self._blobs.seal, self._temporary
+        self._file = NewFile(path) if seal is None else SealedFile(path, *seal.sealer(self._final.name))
+        return self._file
 
     async def commit(self) -> BlobInfo:
         """Raises StorageFailed, after which nothing of it is left."""
@@ -171,13 +210,8 @@ class EmbeddedBlobWriter:
             raise StoreError("this blob writer is done with")
 
     def _append(self, data: bytes | bytearray | memoryview) -> None:
-        if self._file is None:
-            if self._blobs.seal is None:
-                self._file = NewFile(self._temporary)
-            else:
-                self._file = SealedFile(self._temporary, *self._blobs.seal.sealer(self._final.name))
         self._sums.update(data)
-        self._file.write(data)
+        (self._file or self._open()).write(data)
 
     def _publish(self, data: bytearray) -> None:
         self._append(data)

@@ -24,7 +24,10 @@ class BlobSeal:
 
     def sealer(self, file: str) -> tuple[bytes, Sealer]:
         """The head of a new blob in the file of that name (hex digits), and what seals its content."""
-        key = os.urandom(KEY_BYTES)
+        return self.sealer_of(os.urandom(KEY_BYTES), file)
+
+    def sealer_of(self, key: bytes, file: str) -> tuple[bytes, Sealer]:
+        """The same with a data key that is no other blob's."""
         return self._seal.seal(key, file), Sealer(key, file)
 
     def opener(self, head: bytes, file: str, size: int, offset: int, length: int) -> Opener:
