@@ -3,9 +3,12 @@
     .venv/bin/python bench/bench_transfer.py              # both; the second takes less than a minute
     .venv/bin/python bench/bench_transfer.py large 8      # large files only, of 8 GB in all
 
-Place, transfer and peer are processes on this machine, so they share its processors; the ratios of one run count.
+Place, transfer and peer are processes on this machine, so they share its processors; the ratios of one run count. Large
+files go once more where place and client have processors of their own, as two machines have them: at either end of a
+loopback connection the kernel wakes who reads on the processor of who writes, and another one stands idle.
 Large files go into a region (HTTP) and into a box (sealed on its disk; over TLS in wide records, and half as many in
-the records of TLS itself), out of the page cache, and are held
+the records of TLS itself), out of the page cache. The box is a job's: the region reads it (``littoral box import``)
+and fills another (``export``), by what lies on the disk and not in memory. All are held
 against the same disk twice: a copy of the same files, each with fsync, which is what else one would do with them (of
 half a GB it is the page cache's rate more than the disk's: keep the volume); and what the disk takes of writes past the
 page cache, as the place writes, with no file to read and nobody to talk to.
@@ -21,15 +24,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from littoral.box.manifest import KeyRange
+from jobbox import JobBox
 from littoral.drills.cpu import spent
-from littoral.drills.fieldbox import FieldBox
 from littoral.store import strides
 from littoral.store.embedded.past import NewFile
 from littoral.tour.places import PlaceProcess
@@ -61,7 +63,7 @@ def main(which: str = "", volume: float = VOLUME) -> None:
             if which != "large":
                 _small(folder, end)
             if which != "small":
-                _large(folder, end, _box(folder / "box", env, cleanup), round(volume * 1e9 / LARGE_SIZE))
+                _large(folder, end, round(volume * 1e9 / LARGE_SIZE), cleanup)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -76,15 +78,15 @@ class End:
     ca: tuple[str, ...] = ()  # their option
 
 
-def _box(folder: Path, env: dict[str, str], cleanup: ExitStack) -> End:
-    """Unlocked."""
-    made = FieldBox(folder, "IMPORT", (KeyRange("large-ours"),), cleanup)
-    place, url = made.start(PORTS), made.unlock("--allow-swap")["api"]
-    keys = _named(made.manifest.access_key, made.manifest.secret_key, made.manifest.region)
-    return End(place, url, env | keys | {"AWS_CA_BUNDLE": str(made.ca)}, ("--ca", str(made.ca)))
+def _box(kind: str, region: End, folder: Path, cleanup: ExitStack) -> tuple[JobBox, End]:
+    """Of a job for the large files, unlocked."""
+    made = JobBox(region.place, kind, "large-ours", folder, region.env, PORTS, cleanup)
+    return made, End(
+        made.place, made.url, region.env | made.keys | {"AWS_CA_BUNDLE": str(made.ca)}, ("--ca", str(made.ca))
+    )
 
 
-def _large(folder: Path, region: End, box: End, count: int) -> None:
+def _large(folder: Path, region: End, count: int, cleanup: ExitStack) -> None:
     large = _files(folder / "large", count, LARGE_SIZE)
     os.sync()  # else its own way to the disk is in the first figure
     gigabytes = count * LARGE_SIZE / 1e9
@@ -93,25 +95,61 @@ def _large(folder: Path, region: End, box: End, count: int) -> None:
     print(f"large files ({count} of {LARGE_SIZE / 1e6:.0f} MB, {gigabytes:.1f} GB)")
     print(f"  {'copied, with fsync:':38}{copied * 1000:8.0f} MB/s")
     print(f"  {'written past the page cache:':38}{taken * 1000:8.0f} MB/s")
-    half = _some(large, folder / "half", count // 2 or 1)
+
+    def told(name: str, volume: float, ends: tuple[End, ...], work: Callable[[], None]) -> None:
+        took, places, client = _costs(ends, work)
+        rate = volume / took
+        cost = ", ".join(f"{one / volume:.2f}" for one in places)
+        print(
+            f"  {name:38}{rate * 1000:8.0f} MB/s; "
+            f"{rate / copied:.2f} of the copy, {rate / taken:.2f} of what is written; "
+            f"processor time a GB: place {cost} s, client {client / volume:.2f} s",
+            flush=True,
+        )
+
+    _aws("s3", "mb", "s3://large-ours", end=region)
+    first, box = _box("IMPORT", region, folder / "box", cleanup)
+    half, few = _some(large, folder / "half", count // 2 or 1), (count // 2 or 1) * LARGE_SIZE / 1e9
+    tls = "--no-wide-records"
     for name, end, source, size, words in (
         ("region", region, large, gigabytes, ()),
         ("box", box, large, gigabytes, ()),
-        ("box, TLS alone", box, half, (count // 2 or 1) * LARGE_SIZE / 1e9, ("--no-wide-records",)),
+        ("box, TLS alone", box, half, few, (tls,)),
     ):
-        bucket = f"s3://{source.name}-ours"
-        _aws("s3", "mb", bucket, end=end)
-        took, place, client = _costs(end, partial(_transfer, str(source), bucket, end, *words))
-        rate = size / took
-        print(
-            f"  {f'littoral box transfer, {name}:':38}{rate * 1000:8.0f} MB/s; "
-            f"{rate / copied:.2f} of the copy, {rate / taken:.2f} of what is written; "
-            f"processor time a GB: place {place / size:.2f} s, client {client / size:.2f} s"
-        )
+        bucket = f"s3://{source.name}-{'there' if end is region else 'ours'}"
+        shared, apart = (bucket, "", nullcontext()), (f"{bucket}-apart", ", apart", _apart(end.place.pid))
+        for target, how, alone in (shared,) if words else (shared, apart):
+            _aws("s3", "mb", target, end=end)
+            with alone:
+                work = partial(_transfer, str(source), target, end, *words)
+                told(f"littoral box transfer, {name}{how}:", size, (end,), work)
+    first.travels()
+    told("littoral box import (region, box):", gigabytes, (region, box), first.read)
+    second, filled = _box("EXPORT", region, folder / "second", cleanup)
+    told("littoral box export (region, box):", gigabytes, (region, filled), second.fill)
     _aws("s3", "mb", "s3://large-aws", end=region)
     some = _some(large, folder / "some", AWS)
     theirs = AWS * LARGE_SIZE / 1e6 / _timed(lambda: _sync(some, "s3://large-aws", region))
     print(f"  {f'aws s3 sync into a region, {AWS} of them:':38}{theirs:8.0f} MB/s")
+
+
+@contextmanager
+def _apart(place: int) -> Iterator[None]:
+    """The place keeps to one half of the processors, and what is started here to the other."""
+    every = sorted(os.sched_getaffinity(0))
+    half = len(every) // 2
+    _keep(place, every[:half] or every)
+    os.sched_setaffinity(0, every[half:])
+    try:
+        yield
+    finally:
+        _keep(place, every)
+        os.sched_setaffinity(0, every)
+
+
+def _keep(process: int, processors: Sequence[int]) -> None:
+    for thread in Path(f"/proc/{process}/task").iterdir():
+        os.sched_setaffinity(int(thread.name), processors)
 
 
 def _some(source: Path, target: Path, count: int) -> Path:
@@ -146,7 +184,7 @@ def _small(folder: Path, end: End) -> None:
         _aws("s3", "mb", f"s3://{bucket}", end=end)
 
     def told(name: str, work: Callable[[], None]) -> float:
-        took, place, client = _costs(end, work)
+        took, (place,), client = _costs((end,), work)
         costs = f"processor time each: place {place / SMALL * 1e6:4.0f} µs, client {client / SMALL * 1e6:4.0f} µs"
         print(f"  {name:38}{SMALL / took:8.0f} a second; {costs}", flush=True)
         return took
@@ -168,12 +206,12 @@ def _small(folder: Path, end: End) -> None:
     print("  ratios of their times to ours: " + ", ".join(f"{name} {took / ours:.1f}" for name, took in theirs.items()))
 
 
-def _costs(end: End, work: Callable[[], None]) -> tuple[float, float, float]:
-    """Seconds that it takes, and those of processors: the place's and its clients'."""
-    before = spent(end.place.pid), _children()
+def _costs(ends: Sequence[End], work: Callable[[], None]) -> tuple[float, list[float], float]:
+    """Seconds that it takes, and those of processors: the places' and their clients'."""
+    before, began = [spent(end.place.pid) for end in ends], _children()
     took = _timed(work)
-    place, client = (after - began for after, began in zip((spent(end.place.pid), _children()), before, strict=True))
-    return took, place, client
+    places = [spent(end.place.pid) - each for end, each in zip(ends, before, strict=True)]
+    return took, places, _children() - began
 
 
 def _children() -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 import ssl
@@ -10,11 +11,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from littoral.net.bulk import Bulk
+from littoral.net import wide
+from littoral.net.bulk import STRETCH, Bulk
 from littoral.net.failures import BadResponse, ConnectFailed, Disconnected, RequestFailed, Timeout
 from littoral.net.message import Headers, Request, Response
 from littoral.net.pki import Authority
 from littoral.net.tls import client_context, server_context
+from littoral.net.wide import PROTOCOLS
 from tests.net.test_client import Script, scripted
 from tests.net.wire import serving
 
@@ -146,3 +149,100 @@ async def test_nobody_is_asked_once_it_is_closed(bulk: Bulk) -> None:
     bulk.close()
     with pytest.raises((RuntimeError, RequestFailed)):
         await bulk.request("PUT", "http://127.0.0.1:9/", Headers(), DATA)
+
+
+class Told:
+    """A content that keeps what was read of it, and fails where it is to."""
+
+    def __init__(self, data: memoryview, problem: Exception | None = None, fails: int = -1) -> None:
+        self._data, self._problem, self._fails = data, problem, fails
+        self.read: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def read_into(self, at: int, room: memoryview) -> None:
+        self.read.append(at)
+        if at == self._fails and self._problem is not None:
+            raise self._problem
+        room[:] = self._data[at : at + len(room)]
+
+
+ALL = list(range(0, len(DATA), STRETCH))
+Contexts = tuple[ssl.SSLContext | None, ssl.SSLContext | None]
+
+
+@pytest.fixture(params=["clear", "tls", "wide"])
+def ends(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Contexts:
+    """A server's and a client's."""
+    if request.param == "clear":
+        return None, None
+    monkeypatch.setattr(wide, "QUICK", 1000)  # so that bodies after the first go in frames
+    authority = Authority.create("Test")
+    alpn = PROTOCOLS if request.param == "wide" else ()
+    served = server_context(authority.issue_server(["localhost"]).pair, alpn=alpn)
+    return served, client_context(ca=authority.certificate_pem, alpn=alpn)
+
+
+async def test_what_is_read_as_it_is_sent_arrives(bulk: Bulk, ends: Contexts) -> None:
+    served, trusting = ends
+    made = [Told(DATA) for _ in range(7)]
+    small = [memoryview(DATA[:size]) for size in (0, 1, STRETCH, STRETCH + 1)]
+    async with serving(digest, tls=served) as listener:
+        url = f"{'https' if served else 'http'}://localhost:{listener.port}/a"
+        answers = [await bulk.request("PUT", url, Headers(), one, tls=trusting) for one in made[:3]]
+        together = await asyncio.gather(*(bulk.request("PUT", url, Headers(), one, tls=trusting) for one in made[3:]))
+        short = [await bulk.request("PUT", url, Headers(), Told(one), tls=trusting) for one in small]
+    assert {(one.status, one.body) for one in (*answers, *together)} == {(200, DIGEST)}
+    assert [one.body for one in short] == [hashlib.sha256(one).hexdigest().encode() for one in small]
+    assert len({one.headers.get("x-port") for one in answers}) == 1
+    assert [one.read for one in made] == [ALL] * len(made)  # in order, and once
+
+
+@pytest.mark.parametrize(
+    "problem", [ValueError("another"), OSError(errno.EIO, "the disk"), TimeoutError("it"), Disconnected("its own")]
+)
+@pytest.mark.parametrize("fails", [0, 2 * STRETCH])
+async def test_what_reading_raises_is_raised_and_that_connection_is_not_used_again(
+    bulk: Bulk, ends: Contexts, problem: Exception, fails: int
+) -> None:
+    served, trusting = ends
+    whole: list[bytes] = []
+
+    async def keeps(request: Request) -> Response:
+        answer = await digest(request)
+        assert isinstance(answer.body, bytes)
+        whole.append(answer.body)
+        return answer
+
+    async with serving(keeps, tls=served) as listener:
+        url = f"{'https' if served else 'http'}://localhost:{listener.port}/a"
+        before = await bulk.request("PUT", url, Headers(), Told(DATA), tls=trusting)
+        failing = Told(DATA, problem, fails)
+        with pytest.raises(type(problem)) as raised:
+            await bulk.request("PUT", url, Headers(), failing, tls=trusting)
+        after = await bulk.request("PUT", url, Headers(), Told(DATA), tls=trusting)
+    assert raised.type is type(problem)  # of a TimeoutError asyncio makes another
+    assert raised.value.args == problem.args
+    assert failing.read == [at for at in ALL if at <= fails]  # and on no other connection
+    assert before.headers.get("x-port") != after.headers.get("x-port")
+    assert whole == [DIGEST, DIGEST]
+
+
+async def test_on_another_connection_it_is_read_again_from_its_begin(bulk: Bulk) -> None:
+    came: list[bytes] = []
+
+    async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        came.append(hashlib.sha256(await reader.readexactly(len(DATA))).hexdigest().encode())
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    async with scripted(once) as url:
+        made = [Told(DATA), Told(DATA)]
+        for one in made:
+            assert (await bulk.request("PUT", url, Headers(), one)).status == 200
+    assert came == [DIGEST, DIGEST]
+    assert made[0].read == ALL
+    assert made[1].read[-len(ALL) :] == ALL
+    assert made[1].read.count(0) == 2

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from littoral import spare
 from littoral.net import secure, turns, wide
 from littoral.net.bulk import Answer, Bulk
 from littoral.net.client import HttpClient
@@ -366,12 +367,12 @@ async def test_on_a_slow_link_a_record_is_no_wider_than_one_of_tls(
 
 async def test_the_memory_that_is_read_into_is_nobodys_for_long(server: ssl.SSLContext, client: ssl.SSLContext) -> None:
     async with place("tls", server) as here:
-        lines = [await asyncio.to_thread(connected, here.port, client) for _ in range(wide.KEPT + 4)]
+        lines = [await asyncio.to_thread(connected, here.port, client) for _ in range(spare.KEPT + 4)]
         for line in lines:
             line.sendall(b"a" * 50_000)
             line.sendall(b"b")
         await until(lambda: sum(len(seen.data) for seen in here.made) == 50_001 * len(lines))
-        assert len(wide._free) <= wide.KEPT
+        assert len(wide._received) <= spare.KEPT
         for line in lines:
             line.close()
 

@@ -31,6 +31,11 @@ def send(s3: Any, upload: dict[str, str], number: int, body: bytes, **more: Any)
     return {"PartNumber": number, "ETag": sent["ETag"], **checksums}
 
 
+def bare(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """With no checksums."""
+    return [{"PartNumber": part["PartNumber"], "ETag": part["ETag"]} for part in parts]
+
+
 def test_an_object_of_three_parts(s3: Any, bucket: str, refusal: Refusal) -> None:
     upload = begin(s3, bucket, Metadata={"a": "1"}, ContentType="text/x", Tagging="t=1")
     parts = [send(s3, upload, number, body) for number, body in ((7, SECOND), (2, FIRST), (9, LAST))]
@@ -123,11 +128,8 @@ def test_checksums_of_parts_become_the_objects(
         parts.append({"PartNumber": number, "ETag": sent["ETag"], member: sent[member]})
     expected = base64.b64encode(of(FIRST + LAST) if kind == "FULL_OBJECT" else of(of(FIRST) + of(LAST))).decode()
     if kind == "COMPOSITE":
-        bare = [{"PartNumber": part["PartNumber"], "ETag": part["ETag"]} for part in parts]
-        assert refusal(s3.complete_multipart_upload, **upload, MultipartUpload={"Parts": bare}) == (
-            "InvalidRequest",
-            400,
-        )
+        without = {"MultipartUpload": {"Parts": bare(parts)}}
+        assert refusal(s3.complete_multipart_upload, **upload, **without) == ("InvalidRequest", 400)
         expected += "-2"
     else:
         wrong = base64.b64encode(bytes(len(of(b"")))).decode()
@@ -137,6 +139,68 @@ def test_checksums_of_parts_become_the_objects(
     assert (done[member], done["ChecksumType"]) == (expected, kind)
     got = s3.get_object(Bucket=bucket, Key="k", ChecksumMode="ENABLED")
     assert (got["Body"].read(), got[member]) == (FIRST + LAST, expected)
+
+
+SEALED = {"c": {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": os.urandom(32)}}
+
+
+@pytest.fixture(params=["", "c", "kms"])
+def sealed(request: pytest.FixtureRequest, s3: Any, bucket: str) -> dict[str, Any]:
+    """What goes with each request about an object; of "kms" the bucket says it."""
+    if request.param == "kms":
+        rules = [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms"}}]
+        s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": rules})
+    return SEALED.get(request.param, {})
+
+
+@pytest.mark.parametrize("algorithm", ["CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256"])
+def test_a_part_that_states_no_checksum_gets_that_of_its_upload(
+    place: S3Place, bucket: str, algorithm: str, sealed: dict[str, Any], refusal: Refusal
+) -> None:
+    from littoral.objects.checksums import ALGORITHMS
+
+    def of(data: bytes) -> bytes:
+        digest = ALGORITHMS[algorithm].new()
+        digest.update(data)
+        return digest.digest()
+
+    s3, member = place.client(request_checksum_calculation="when_required"), f"Checksum{algorithm}"
+    sums = [base64.b64encode(of(body)).decode() for body in (FIRST, LAST)]
+    whole = algorithm == "CRC64NVME"
+    expected = base64.b64encode(of(FIRST + LAST) if whole else of(of(FIRST) + of(LAST))).decode()
+
+    def sent() -> tuple[dict[str, str], list[dict[str, Any]]]:
+        upload = begin(s3, bucket, ChecksumAlgorithm=algorithm, **sealed)
+        return upload, [send(s3, upload, n, body, **sealed) for n, body in enumerate((FIRST, LAST), 1)]
+
+    def complete(upload: dict[str, str], parts: list[dict[str, Any]]) -> Any:
+        done = s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
+        got = s3.get_object(Bucket=bucket, Key="k", ChecksumMode="ENABLED", **sealed)
+        assert got["Body"].read() == FIRST + LAST
+        assert done[member] == got[member] == (expected if whole else f"{expected}-2")
+        assert done["ChecksumType"] == ("FULL_OBJECT" if whole else "COMPOSITE")
+
+    upload, parts = sent()
+    assert [{name for name in part if name.startswith("Checksum")} for part in parts] == [{member}] * 2
+    assert [part[member] for part in parts] == sums
+    assert [part[member] for part in s3.list_parts(**upload)["Parts"]] == sums
+    other = [parts[0], {**parts[1], member: sums[0]}]
+    for asked, code in ((other, "InvalidPart"), *(() if whole else ((bare(parts), "InvalidRequest"),))):
+        refused = refusal(s3.complete_multipart_upload, **upload, MultipartUpload={"Parts": asked})
+        assert refused == (code, 400)
+    complete(upload, parts)
+    if whole:  # S3 wants those of the parts of a COMPOSITE one alone
+        again, parts = sent()
+        complete(again, bare(parts))
+
+
+def test_an_md5_is_held_against_a_part_that_states_no_checksum(place: S3Place, bucket: str, refusal: Refusal) -> None:
+    s3 = place.client(request_checksum_calculation="when_required")
+    upload = begin(s3, bucket, ChecksumAlgorithm="CRC64NVME")
+    right, wrong = (base64.b64encode(hashlib.md5(data).digest()).decode() for data in (FIRST, LAST))
+    assert refusal(s3.upload_part, **upload, PartNumber=1, Body=FIRST, ContentMD5=wrong) == ("BadDigest", 400)
+    assert s3.list_parts(**upload).get("Parts") is None
+    assert send(s3, upload, 1, FIRST, ContentMD5=right).keys() == {"PartNumber", "ETag", "ChecksumCRC64NVME"}
 
 
 def test_parts_copied_from_objects(s3: Any, bucket: str, refusal: Refusal) -> None:
@@ -222,6 +286,15 @@ def test_an_etag_is_of_the_checksum_where_the_writer_asks_and_states_one(place: 
     for stated in ({"ChecksumAlgorithm": "CRC32"}, {"ChecksumAlgorithm": "CRC64NVME", **md5}):
         sent = s3.upload_part(**other, PartNumber=1, Body=LAST, **stated)
         assert sent["ETag"] == f'"{hashlib.md5(LAST).hexdigest()}"'
+
+
+def test_an_etag_is_of_the_checksum_that_is_left_to_the_place(place: S3Place, bucket: str) -> None:
+    s3 = place.client(request_checksum_calculation="when_required")
+    s3.meta.events.register("before-sign.s3.UploadPart", asks_for_no_md5)
+    part = send(s3, begin(s3, bucket, ChecksumAlgorithm="CRC64NVME"), 1, FIRST)
+    assert part["ETag"] == f'"{stand_in(part["ChecksumCRC64NVME"], len(FIRST)).hex()}"'
+    for more in ({"ChecksumAlgorithm": "CRC32"}, {}):
+        assert send(s3, begin(s3, bucket, **more), 1, FIRST)["ETag"] == f'"{hashlib.md5(FIRST).hexdigest()}"'
 
 
 def test_a_stated_checksum_is_verified_without_an_md5_too(place: S3Place, bucket: str, refusal: Refusal) -> None:

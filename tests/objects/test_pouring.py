@@ -16,6 +16,7 @@ from littoral.objects.checksums import ALGORITHMS, Digests
 from littoral.objects.content import Chunks
 from littoral.objects.etags import stand_in
 from littoral.objects.pouring import pour
+from littoral.spare import KEPT
 from littoral.store import strides
 from littoral.store.contract import BlobInfo, StorageFailed
 from littoral.store.frames import Opener, Sealer
@@ -87,10 +88,10 @@ async def test_what_needs_no_md5_is_hashed_on_its_way(size: int) -> None:
 
 
 async def test_a_disk_that_fails_ends_it_and_memory_comes_back() -> None:
-    before = len(strides._free)
+    before = len(strides._spare)
     with pytest.raises(StorageFailed):
         await pour(body(b"x" * 5 * STRIDE, [STRIDE]), Digests(), Kept(2 * STRIDE), None)
-    assert len(strides._free) >= min(strides.KEPT, before)
+    assert len(strides._spare) >= min(KEPT, before)
 
 
 async def test_who_is_cancelled_leaves_nothing_under_way() -> None:

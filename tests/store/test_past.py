@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from littoral.spare import KEPT
 from littoral.store import strides
 from littoral.store.embedded import past
 from littoral.store.embedded.past import DIRECT, NewFile
@@ -76,7 +77,7 @@ def test_strides_begin_where_a_huge_page_may_and_hold_what_is_put_there() -> Non
 
 
 def test_few_strides_wait_for_use() -> None:
-    taken = [strides.take() for _ in range(strides.KEPT + 3)]
+    taken = [strides.take() for _ in range(KEPT + 3)]
     for each in taken:
         strides.give(each)
-    assert len(strides._free) == strides.KEPT
+    assert len(strides._spare) == KEPT

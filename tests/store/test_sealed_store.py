@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from littoral.store.contract import Outgoing, StorageFailed
+from littoral.store.contract import Damaged, NearBlobs, NotFound, Outgoing, StorageFailed
+from littoral.store.embedded.blobs import EmbeddedBlobs
 from littoral.store.key import StoreKey
 from tests.store.contract_suite import BlobsContract, ConsumerContract, RecordsContract, StreamsContract
 from tests.store.test_embedded import EmbeddedPlace
@@ -83,6 +84,33 @@ async def test_any_stretch_of_a_sealed_blob_is_read(place: EmbeddedPlace) -> Non
     for offset, length in ((0, 1), (65_535, 2), (65_536, 65_536), (299_999, 1), (299_999, 5), (300_000, 5), (1, None)):
         expected = LARGE[offset:] if length is None else LARGE[offset : offset + length]
         assert await blobs.get("k", offset=offset, length=length) == expected
+        assert read_here(blobs, "k", offset, len(expected), max(65_536, len(expected))) == expected
+        assert read_here(blobs, "k", offset, len(expected), 131_072 + 5) == expected
+
+
+def read_here(blobs: EmbeddedBlobs, key: str, offset: int, length: int, room: int) -> bytes:
+    """As a thread draws it."""
+    reader = blobs.reader(key, offset, length)
+    assert reader is not None
+    memory, found = memoryview(bytearray(room)), bytearray()
+    try:
+        while size := reader.read_here(memory):
+            found += memory[:size]
+    finally:
+        reader.close()
+    return bytes(found)
+
+
+async def test_a_thread_is_told_what_is_not_there(place: EmbeddedPlace) -> None:
+    blobs = (await place.open()).blobs("b")
+    assert isinstance(blobs, NearBlobs)
+    with pytest.raises(NotFound):
+        blobs.reader("k", 0, 1)
+    await blobs.put("k", LARGE)
+    for file in (place.folder / "blobs" / "b").iterdir():
+        file.unlink()
+    with pytest.raises(NotFound):
+        read_here(blobs, "k", 0, len(LARGE), 100_000)
 
 
 async def test_a_sealed_blob_of_many_writes_is_whole(place: EmbeddedPlace) -> None:
@@ -125,6 +153,10 @@ async def test_what_was_done_to_a_sealed_blob_is_noticed(place: EmbeddedPlace, h
         except StorageFailed as problem:
             assert "not what was written" in str(problem)
             failed += 1
+            with pytest.raises(Damaged, match="not what was written"):
+                read_here(blobs, key, 0, len(LARGE), 1024 * 1024)
+        else:
+            assert read_here(blobs, key, 0, len(LARGE), 1024 * 1024) == LARGE
     assert failed == 1
 
 

@@ -67,6 +67,9 @@ class Answer:
     body: bytes
 
 
+Answered = Callable[[Line], tuple[Answer, bool]]  # reads it; and whether the connection may be kept
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
     host: str
@@ -102,10 +105,11 @@ class Bulk:
         tls: ssl.SSLContext | None = None,
         connect_timeout: float = 5.0,
         read_timeout: float = 30.0,
+        answered: Answered | None = None,
     ) -> Answer:
         """``body`` is left alone as long as this goes on, also where the caller is cancelled; nobody reads it
-        afterwards. ``tls`` is for https, ``trust`` without one. Raises ConnectFailed, Timeout,
-        BadResponse (all RequestFailed)."""
+        afterwards. ``tls`` is for https, ``trust`` without one. ``answered`` reads what comes (``receiving``). Raises
+        ConnectFailed, Timeout, BadResponse (all RequestFailed)."""
         parts = urlsplit(url)
         secure = parts.scheme == "https"
         trusting = (tls or self._trust()) if secure else None
@@ -114,7 +118,7 @@ class Bulk:
         asked = Headers(headers.raw.copy())
         asked.set("host", parts.netloc)
         head = request_head(method, target, asked.raw, len(body))
-        exchange = Exchange(self, origin, head, body, Patience(connect_timeout, read_timeout))
+        exchange = Exchange(self, origin, head, body, Patience(connect_timeout, read_timeout), answered or _answered)
         sending = asyncio.get_running_loop().run_in_executor(self._threads, exchange.run)
         return await done_in_thread(sending, exchange.cut)
 
@@ -145,23 +149,44 @@ class Bulk:
             self._idle.setdefault(origin, []).append((sock, time.monotonic()))
 
 
+class Unread(Exception):
+    """A content raised ``problem``: no failure of the connection, of whatever kind it is."""
+
+    def __init__(self, problem: Exception) -> None:
+        super().__init__(str(problem))
+        self.problem = problem
+
+
 class Exchange:
     """One request and its answer; ``run`` is the thread's."""
 
-    def __init__(self, bulk: Bulk, origin: Origin, head: bytes, body: memoryview | Content, patience: Patience) -> None:
+    def __init__(
+        self,
+        bulk: Bulk,
+        origin: Origin,
+        head: bytes,
+        body: memoryview | Content,
+        patience: Patience,
+        answered: Answered,
+    ) -> None:
         self._bulk, self._origin = bulk, origin
         self._head, self._body = head, body
         self._patience = patience
+        self._answered = answered
         self._sock: Line | None = None
         self._unwanted = False
         self._lock = threading.Lock()
 
     def run(self) -> Answer:
-        """Raises RequestFailed."""
-        while (kept := self._bulk.take(self._origin)) is not None:
-            with suppress(Disconnected):
-                return self._on(kept)
-        return self._on(_connected(self._origin, self._patience))
+        """Raises RequestFailed, and what reading the body does."""
+        try:
+            while (kept := self._bulk.take(self._origin)) is not None:
+                with suppress(Disconnected):
+                    return self._on(kept)
+            return self._on(_connected(self._origin, self._patience))
+        except Unread as unread:
+            problem = unread.problem
+        raise problem
 
     def cut(self) -> None:
         """Nobody wants the answer any more."""
@@ -184,9 +209,9 @@ class Exchange:
             except TimeoutError:
                 raise
             except OSError:
-                answer, _ = _answered(sock)  # who refuses a body may answer before its end, and close
+                answer, _ = self._answered(sock)  # who refuses a body may answer before its end, and close
             else:
-                answer, whole = _answered(sock)
+                answer, whole = self._answered(sock)
             return answer
         except TimeoutError as problem:
             raise Timeout(f"nothing went on for {self._patience.silence:g} s") from problem
@@ -219,7 +244,10 @@ class Exchange:
                 yield body[at : at + STRETCH]
             else:
                 room = _memory.room[: min(STRETCH, size - at)]
-                body.read_into(at, room)
+                try:
+                    body.read_into(at, room)
+                except Exception as problem:
+                    raise Unread(problem) from problem
                 yield room
 
 
@@ -263,18 +291,9 @@ def _connected(origin: Origin, patience: Patience) -> Line:
 def _answered(sock: Line) -> tuple[Answer, bool]:
     """And whether the connection may be kept. Raises OSError, BadResponse."""
     reading = Reading()
-    size = 0
     while not reading.ended:
-        data = sock.recv(READ)
-        if not data:
-            if size:
-                raise BadResponse("the connection ended in the middle of a response")
-            raise Disconnected("the connection ended before a response")
-        size += len(data)
-        if size > MOST_ANSWER:
-            raise BadResponse("the response is too large")
-        reading.feed(data)
-    return Answer(reading.status, Headers(reading.headers), bytes(reading.body)), reading.keep
+        reading.read(sock)
+    return reading.answer, reading.keep
 
 
 class Reading:
@@ -286,6 +305,31 @@ class Reading:
         self.body = bytearray()
         self.status = 0
         self.ended = self.keep = False
+        self._size = 0  # bytes, with its head
+
+    @property
+    def begun(self) -> bool:
+        """Some of it has come."""
+        return self._size > 0
+
+    @property
+    def answer(self) -> Answer:
+        return Answer(self.status, Headers(self.headers), bytes(self.body))
+
+    def read(self, sock: Line) -> None:
+        """Some more of it. Raises OSError, BadResponse."""
+        self.take(sock.recv(READ))
+
+    def take(self, data: bytes) -> None:
+        """What came; nothing at the end. Raises Disconnected, BadResponse."""
+        if not data:
+            if self._size:
+                raise BadResponse("the connection ended in the middle of a response")
+            raise Disconnected("the connection ended before a response")
+        self._size += len(data)
+        if self._size > MOST_ANSWER:
+            raise BadResponse("the response is too large")
+        self.feed(data)
 
     def feed(self, data: bytes) -> None:
         """Raises BadResponse."""

@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeGuard, cast
 
+from littoral.net import readonce
 from littoral.net.delivery import held_by_kernel
 from littoral.net.incoming import IncomingBody
 from littoral.net.message import (
@@ -25,7 +27,11 @@ from littoral.net.message import (
     Response,
     ResponseBody,
 )
+from littoral.net.outward import WORTH, Drawn, Outward, send_drawn
+from littoral.net.secure import TlsTransport
 from littoral.net.sending import WHOLE, Broken, open_slice, read_slice, send_file, send_iterator
+from littoral.net.transport import SocketTransport
+from littoral.net.unopened import ASKED, HEADER, Lying, Unopened, send_unopened
 from littoral.protocols.http1 import framed_head, has_no_body, response_head, whole_head
 
 if TYPE_CHECKING:
@@ -158,14 +164,26 @@ class Responder(asyncio.Protocol):
             self._responding = True
             self._transport.write(head + self._head_end(request, keep))
             if not has_no_body(answer.status, request.method):
-                await send_file(self, descriptor, part)
+                await self._send_opened(request, descriptor, part)
         finally:
             os.close(descriptor)
         return keep
 
+    async def _send_opened(self, request: Request, descriptor: int, part: FileSlice) -> None:
+        transport = self._transport
+        once = readonce.HEADER in request.headers and isinstance(transport, SocketTransport) and transport.lends_out
+        if once and part.length >= WORTH:
+            stretch = readonce.Stretch(descriptor, part.offset, part.length, part.proof)
+            await readonce.send_once(self, stretch, cast(SocketTransport, transport).send_now)
+        else:
+            await send_file(self, descriptor, part)
+
     async def _send_iterator(self, request: Request, answer: Response, keep: bool, body: IncomingBody | None) -> bool:
         content = answer.body
         assert not isinstance(content, (bytes, FileSlice))
+        if (unopened := self._unopened(request, answer)) is not None:
+            answer.headers.set("content-length", str(unopened.length))
+            answer.headers.set(HEADER, unopened.opens)
         length: int | None = None
         if answer.prepared is not None:
             head = framed_head(answer.prepared, answer.status, None, self._server.date_line)
@@ -180,10 +198,27 @@ class Responder(asyncio.Protocol):
             head += b"\r\ntransfer-encoding: chunked"
         self._responding = True
         self._transport.write(head + self._head_end(request, keep))
-        if not bodiless:
+        if unopened is not None:
+            await send_unopened(self, unopened)
+        elif length is not None and length >= WORTH and not bodiless and self._draws(content):
+            await send_drawn(self, content, length)
+        elif not bodiless:
             takes = chunked and "trailers" in (request.headers.get("te") or "").lower()
             await send_iterator(self, content, length, chunked=chunked, trailers=takes)
         return keep
+
+    def _unopened(self, request: Request, answer: Response) -> Unopened | None:
+        """What the kernel may send as it lies on the disk, to whoever has asked for that and opens it."""
+        if request.headers.get(HEADER) != ASKED or not isinstance(answer.body, Lying):
+            return None
+        wide = isinstance(self._transport, TlsTransport) and self._transport.lends_out
+        bodiless = answer.prepared is not None or has_no_body(answer.status, request.method)
+        return answer.body.unopened() if wide and not bodiless else None
+
+    def _draws(self, content: ResponseBody) -> TypeGuard[Drawn]:
+        """Whether a thread may send it."""
+        transport = self._transport
+        return isinstance(transport, SocketTransport) and transport.lends_out and isinstance(content, Drawn)
 
     # the Outlet of sending.py
 
@@ -215,11 +250,15 @@ class Responder(asyncio.Protocol):
         finally:
             self._drain = None
 
+    def lend_out(self) -> Outward | None:
+        return self._transport.lend_out() if isinstance(self._transport, SocketTransport) else None
+
     def kernel_socket(self) -> int | None:
-        if self._peer.tls:
-            return None
-        descriptor: int = self._transport.get_extra_info("socket").fileno()
-        return descriptor
+        return None if self._peer.tls else self.socket().fileno()
+
+    def socket(self) -> socket.socket:
+        found: socket.socket = self._transport.get_extra_info("socket")
+        return found
 
     def outstanding(self) -> int:
         """Bytes that the client has still to take, as far as they are here: what the kernel holds counts while it is
@@ -227,8 +266,8 @@ class Responder(asyncio.Protocol):
         size = self._transport.get_write_buffer_size()
         if self._drain is None or self._blocked:
             return size
-        descriptor = self.kernel_socket()
-        if descriptor is None or descriptor < 0:
+        descriptor = self.socket().fileno()
+        if descriptor < 0:
             return size
         return size + held_by_kernel(descriptor)
 

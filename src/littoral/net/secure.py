@@ -24,7 +24,8 @@ from typing import Any, cast
 
 from littoral.net.hello import LOOKS, Fingerprints, Looks, look
 from littoral.net.lending import NOTHING, Framed, Lent
-from littoral.net.transport import AT_ONCE, NO_ROOM, READ, SocketTransport
+from littoral.net.outward import NO_ROOM
+from littoral.net.transport import AT_ONCE, READ, SocketTransport
 from littoral.net.turns import Turns
 from littoral.net.wide import Greeting, Wide
 
@@ -226,6 +227,14 @@ class TlsTransport(SocketTransport):
         if lent is not None:
             self._full = True
         return lent
+
+    @property
+    def lends_out(self) -> bool:
+        return isinstance(self._through, Wide)
+
+    def link_is(self, *, quick: bool) -> None:
+        if isinstance(self._through, Wide):
+            self._through.link_is(quick=quick)
 
     def returned(self) -> None:
         self._full = False

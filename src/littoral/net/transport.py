@@ -12,12 +12,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import ssl
 from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import Any, ClassVar, cast
 
 from littoral.net.lending import NOTHING, Framed, Lent
+from littoral.net.outward import NO_ROOM, Outward
 from littoral.net.turns import Turns
 from littoral.protocols.shield import client_of
 
@@ -26,7 +26,6 @@ AT_ONCE = 256 * 1024  # bytes that one connection may read or write before it is
 JOINED = 64 * 1024  # parts up to this are copied into one piece; larger ones are sent as they lie
 PARTS = 64  # of one sendmsg
 Piece = bytes | memoryview
-NO_ROOM = (*NOTHING, ssl.SSLWantWriteError)
 
 
 class SocketTransport(asyncio.Transport):
@@ -78,7 +77,7 @@ class SocketTransport(asyncio.Transport):
         self._peername = peername
         self._protocol = cast(asyncio.Protocol, None)
         self._recv, self._send = sock.recv, sock.send
-        self._lent: Lent | None = None  # a thread receives
+        self._lent: Lent | Outward | None = None  # a thread receives, or sends
         self._bulk = AT_ONCE  # how much is read when much comes
         self._reading = False  # the loop watches for bytes
         self._paused = False  # the protocol wants none
@@ -192,11 +191,11 @@ class SocketTransport(asyncio.Transport):
             return None
         if not (self._reading or self._held_up):
             return None
-        self._lent = Lent.to(self)
-        if self._lent is not None:
+        self._lent = lent = Lent.to(self)
+        if lent is not None:
             self._held_up = False
             self._ignore()
-        return self._lent
+        return lent
 
     def behind(self) -> bool:
         """Whether something that it read is still to be delivered."""
@@ -216,6 +215,34 @@ class SocketTransport(asyncio.Transport):
             self._turns.received(self, b"")
         elif not (self._paused or self._closing or self._ended):
             self._watch()
+
+    @property
+    def lends_out(self) -> bool:
+        """Whether a thread could send on it."""
+        return True
+
+    def lend_out(self) -> Outward | None:
+        """To a thread that sends; the loop sends nothing until it is given back. None where that may not be now."""
+        if self._lent is not None or self._closing or self._size or self._queued or self._full:
+            return None
+        self._lent = lent = Outward.to(self)
+        self._full = lent is not None
+        return lent
+
+    def send_now(self, data: memoryview) -> int:
+        """The thread's that it is lent to. Raises NO_ROOM, OSError."""
+        return self._send(data)
+
+    def link_is(self, *, quick: bool) -> None:
+        """The thread's, too: it says how long a stretch has taken."""
+
+    def returned_out(self) -> None:
+        """By the thread that sent."""
+        self._full = False
+        self.returned()
+        if self._size and not (self._queued or self._dropped):
+            self._queued = True
+            self._turns.unsent(self)
 
     def _unreadable(self, problem: OSError) -> None:
         self._end(problem)

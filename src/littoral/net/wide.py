@@ -31,13 +31,13 @@ from littoral.protocols.widerecords import (
     sealed_size,
     secrets,
 )
+from littoral.spare import Spare
 
 PROTOCOLS: Final = (ALPN, "http/1.1")  # what either side offers
 STRETCH: Final = 1024 * 1024  # bytes of content that are received or sent by one call at most
 RECEIVED: Final = sealed_size(STRETCH)
 QUICK: Final = 1.0  # seconds that a stretch may take on a link for wide records
-KEPT: Final = 8  # memories that wait for use
-_free: list[memoryview] = []
+_received = Spare(lambda: memoryview(bytearray(RECEIVED)))
 
 
 class Greeting:
@@ -105,13 +105,9 @@ class Wide:
                 made = incoming.take(room)
             if made or incoming.ended:
                 return made
-            memory = _free.pop() if _free else memoryview(bytearray(RECEIVED))
-            try:
+            with _received.lent() as memory:
                 while not (made or incoming.ended):
                     made = incoming.take(room) if incoming.ready else self._receive(room, memory)
-            finally:
-                if len(_free) < KEPT:
-                    _free.append(memory)
         return made
 
     def _receive(self, room: memoryview, memory: memoryview) -> int:
@@ -207,10 +203,14 @@ class Wide:
         if not self._incoming.ended:
             raise ssl.SSLWantReadError
 
+    def link_is(self, *, quick: bool) -> None:
+        """In wide records then, else in those of TLS's width: of none anything is of use before it is whole."""
+        self._sealer.width = RECORD if quick else NARROW
+
     @property
     def worn(self) -> bool:
         """Not to be used for another request."""
-        return self._sealer.worn
+        return self._sealer.worn or self._incoming.worn
 
 
 class WideSocket(Wide):
@@ -220,7 +220,7 @@ class WideSocket(Wide):
         began = time.monotonic()
         taken = self.write(data)
         if taken == STRETCH:
-            self._sealer.width = RECORD if time.monotonic() - began < QUICK else NARROW
+            self.link_is(quick=time.monotonic() - began < QUICK)
         return taken
 
     def begin_body(self, head: bytes, size: int) -> FramedBody | None:
@@ -249,6 +249,18 @@ class WideSocket(Wide):
 
     def recv(self, size: int) -> bytes:
         return self.read(size)
+
+    def recv_into(self, room: memoryview) -> int:
+        return self.read(len(room), room)
+
+    def recv_record(self) -> bytes:
+        """The next record, and no byte of what follows it; nothing at the end. Raises OSError."""
+        first = self.read(1)  # for which no more is received than any record has
+        return first + self.read(RECORD) if first and self.pending() else first
+
+    def recv_beneath(self, room: memoryview) -> int:
+        """What follows a record and is none, as its content has said."""
+        return socket.socket.recv_into(self._sock, room)
 
     def settimeout(self, seconds: float) -> None:
         self._sock.settimeout(seconds)

@@ -28,9 +28,10 @@ from littoral.objects.errors import damaged, disk, lost, upload
 from littoral.objects.facts import Content, Piece, Stored
 from littoral.objects.index import Index
 from littoral.objects.inline import IN_INDEX, INLINE, Received, check_length, etag, inline_bytes, inlined
+from littoral.objects.nearby import Nearby
 from littoral.objects.pouring import PUT_LIMIT, pour, too_large
 from littoral.objects.room import Room
-from littoral.store.contract import BlobInfo, Blobs, BlobWriter, Damaged, NotFound, StoreError, Sums
+from littoral.store.contract import BlobInfo, Blobs, BlobWriter, Damaged, NearBlobs, NotFound, StoreError, Sums
 from littoral.store.frames import CannotOpen, Opener, Sealer, sealed, sealed_span
 
 log = logging.getLogger("littoral.objects")
@@ -172,7 +173,22 @@ class Shelf:
                 if self.above is not None:
                     self.above.touched([piece.blob])
                 return self._file(info, offset, length)
+        if key is None and self.above is None and isinstance(self._blobs, NearBlobs):
+            nearby = self._nearby(self._blobs, cuts)
+            if nearby is not None:
+                with disk():
+                    await nearby.begin()
+                return nearby
         return await begun(self.stream(cuts, key))
+
+    def _nearby(self, blobs: NearBlobs, cuts: Sequence[tuple[Piece, int, int]]) -> Nearby | None:
+        """Of blobs that are here and have to be opened by the store. Raises NotFound."""
+        readers = [(piece.blob, blobs.reader(piece.blob, offset, length)) for piece, offset, length in cuts]
+        near = [(blob, reader) for blob, reader in readers if reader is not None]
+        if len(near) < len(cuts):
+            return None
+        holding = self._holding([blob for blob, _ in near])
+        return Nearby(near, sum(length for _, _, length in cuts), holding, self.damage.found)
 
     def _file(self, info: BlobInfo, offset: int, length: int) -> bytes | FileSlice:
         """Little of it at once; of more its first block is looked at here, the others as they are sent."""

@@ -7,6 +7,7 @@ What was found is kept in the index, so that it is told of until it is whole aga
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ class Damage:
         self._index = index
         self._known = set(index.damaged())
         self._unwritten: set[str] = set()
+        self._lock = threading.Lock()
 
     def check(self, blobs: Iterable[str]) -> None:
         """Raises InternalError for what is known to be damaged."""
@@ -32,11 +34,13 @@ class Damage:
             raise damaged()
 
     def found(self, name: str, why: object = "it is not what was written") -> None:
-        """From now on who asks for it is refused before a byte is sent. It is written down by ``write``."""
+        """From now on who asks for it is refused before a byte is sent. It is written down by ``write``. From any
+        thread."""
         if name not in self._known:
             log.error("the stored bytes %s are damaged: %s", name, why)
-            self._known.add(name)
-            self._unwritten.add(name)
+            with self._lock:
+                self._known.add(name)
+                self._unwritten.add(name)
 
     def is_whole(self, name: str) -> None:
         """Again, or gone."""
@@ -46,7 +50,8 @@ class Damage:
 
     async def write(self, now: float) -> None:
         """What changed since the last time. Raises StorageFailed."""
-        changed, self._unwritten = self._unwritten, set()
+        with self._lock:
+            changed, self._unwritten = self._unwritten, set()
         if changed:
             await self._index.set_damaged(changed & self._known, changed - self._known, now)
 

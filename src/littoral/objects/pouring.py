@@ -23,6 +23,7 @@ from littoral.net.lending import Fill, Frames
 from littoral.net.message import Body
 from littoral.objects.checksums import Digests
 from littoral.objects.errors import error
+from littoral.spare import Spare
 from littoral.store import strides
 from littoral.store.contract import BlobWriter, FramedWriter, NearWriter
 from littoral.store.frames import FRAME, SEALED, Sealer
@@ -57,6 +58,9 @@ async def pour(body: Body, digests: Digests, writer: BlobWriter, sealer: Sealer 
         await pouring.finish()
     finally:
         await pouring.close()
+
+
+_opened = Spare(lambda: memoryview(bytearray(STRIDE + FRAME)))
 
 
 class Pouring:
@@ -114,18 +118,19 @@ class Pouring:
             raise too_large(frames.size)
         if not writer.begin_frames(frames.key, frames.name):
             return
-        opening, full = Opening(frames), True
+        opening, opened, full = Opening(frames), _opened.take(), True
         try:
             while full:
                 room = writer.frames_room()
                 count = frames.fill(room)
-                content = opening.open(room[:count], self._filling)
+                content = opening.open(room[:count], opened)
                 self._digests.update(content)
                 self._size += len(content)
                 full = count == len(room)
                 writer.frames_came(count, content)
             writer.end_frames(-(-opening.opened // FRAME), len(opening.begun), whole=not frames.next)
         finally:
+            _opened.give(opened)
             frames.leave(opening.begun)
 
     async def turn(self) -> None:
@@ -189,8 +194,9 @@ class Opening:
         return self._beside[: self._here]
 
     def open(self, piece: memoryview, room: memoryview) -> memoryview:
-        """The content of all that are whole now, at the begin of ``room``, which has the size of the piece at least; of
-        one that is refused, and of what follows, nothing."""
+        """The content of all that are whole now, at the begin of ``room``, which has the size of the piece and of a
+        frame: one that begun before is whole now, and the last one may be. Of one that is refused, and of what
+        follows, nothing."""
         made = at = 0
         if self._here:
             at = self._aside(piece[: self._frames.next - self._here])
@@ -198,6 +204,8 @@ class Opening:
                 return room[:0]
             made = self._frames.open_into(self.begun, room)
             self._here = 0
+            if not made:
+                return room[:0]
         left = len(piece) - at
         whole = left if left == self._frames.unopened else left // SEALED * SEALED
         if whole:

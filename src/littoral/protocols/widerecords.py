@@ -53,9 +53,9 @@ class Worn(Exception):
     """The key has sealed as much as it may: go on by another connection."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Secret:
-    """Of one direction."""
+    """Of one direction. It never reaches a log."""
 
     key: bytes
     iv: bytes
@@ -266,6 +266,11 @@ class Incoming:
     def ended(self) -> bool:
         """The other side has said so, and all that it sent before is delivered."""
         return self._opener.ended and not self._rest
+
+    @property
+    def worn(self) -> bool:
+        """Half of what the other side's key may seal has come."""
+        return self._opener.worn
 
     @property
     def ready(self) -> bool:

@@ -3,13 +3,16 @@
 Owns: what callers may rely on. Knows no engine. ``littoral.store.embedded`` is the engine on one machine
 (SQLite and files); a distributed engine must pass the same suite, ``tests/store/contract_suite.py``.
 
-===========  ==================================  =======================================================
+===========  ==================================  ================================================
+
 store        what it is                          promise in one line
-===========  ==================================  =======================================================
+===========  ==================================  ================================================
+
 Records      versioned documents by key          a returned write is durable; compare-and-set per key
 Streams      ordered durable logs, consumers     at least once, in order, deduplicated by message id
 Blobs        bytes by key                        whole or absent, never half; ranged reads
-===========  ==================================  =======================================================
+===========  ==================================  ================================================
+
 
 *Durable* means: survives ``kill -9`` of this process and a power cut of the machine.
 Time in every argument and result is Unix seconds (float). Keys are text of 1-1024 UTF-8 bytes.
@@ -213,6 +216,34 @@ class NearWriter(BlobWriter, Protocol):
 
     def write_here(self, chunk: bytes | memoryview) -> None:
         """``write``, on a thread of the caller's: nothing else is asked of the writer meanwhile."""
+
+
+class Lies(NamedTuple):
+    """Frames (``frames``) in an open file, as long as its reader is not closed; and what opens them (``handed``)."""
+
+    file: int  # a descriptor
+    offset: int
+    length: int
+    opens: str
+
+
+class NearReader(Protocol):
+    """A stretch of a blob on this machine's disk. A replaced blob goes on reading what it began with."""
+
+    def read_here(self, room: memoryview) -> int:
+        """On a thread of the caller's, by one at a time: the next bytes, into ``room``, which has 64 KiB or all that
+        is left; 0 at the end. Raises NotFound at the first call, Damaged."""
+
+    def lies(self) -> Lies | None:
+        """After the first call: the whole stretch as it lies on the disk, sealed; None where it is not."""
+
+    def close(self) -> None: ...
+
+
+@runtime_checkable
+class NearBlobs(Protocol):
+    def reader(self, key: str, offset: int, length: int) -> NearReader | None:
+        """Within the blob. None where it had better be streamed. Raises NotFound."""
 
 
 @runtime_checkable

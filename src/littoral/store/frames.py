@@ -8,6 +8,7 @@ from littoral.protocols.frames import FRAME, KEY_BYTES, SEALED, TAG, BadFrame, F
 from littoral.store.contract import StoreError
 
 __all__ = ["FRAME", "KEY_BYTES", "SEALED", "TAG", "sealed_size"]
+_NOT_WRITTEN = "a frame of the sealed content is not what was written"
 
 
 class CannotOpen(StoreError):
@@ -77,6 +78,26 @@ class Opener:
         self._held = bytes(held[whole:])
         return b"".join([self._opened(held[at : at + SEALED]) for at in range(0, whole, SEALED)])
 
+    def open_into(self, frames: memoryview, room: memoryview) -> int:
+        """Whole frames, from where the last call ended; how many bytes of them lie in ``room``, which has as many as
+        are in them or as are wanted. Nothing is held then. Raises CannotOpen."""
+        made = 0
+        for at in range(0, len(frames), SEALED):
+            frame = frames[at : at + SEALED]
+            size = len(frame) - TAG
+            if self._skip or size > self._left:
+                wanted = self._opened(frame)
+                room[made : made + len(wanted)] = wanted
+                made += len(wanted)
+                continue
+            try:
+                self._frames.open_into(frame, room[made : made + size], last=self._frames.number == self._last)
+            except BadFrame as problem:
+                raise CannotOpen(_NOT_WRITTEN) from problem
+            made += size
+            self._left -= size
+        return made
+
     def finish(self) -> bytes:
         """Raises CannotOpen, also where bytes are missing."""
         found = self._opened(self._held) if self._held else b""
@@ -88,7 +109,7 @@ class Opener:
         try:
             content = self._frames.open(frame, last=self._frames.number == self._last)
         except BadFrame as problem:
-            raise CannotOpen("a frame of the sealed content is not what was written") from problem
+            raise CannotOpen(_NOT_WRITTEN) from problem
         wanted = content[self._skip : self._skip + self._left]
         self._skip = 0
         self._left -= len(wanted)

@@ -14,29 +14,24 @@ import contextlib
 import ctypes
 import mmap
 
+from littoral.spare import Spare
+
 STRIDE = 1024 * 1024  # bytes; a multiple of what any disk calls a sector
-KEPT = 8  # strides that wait for use
 HUGE = 2 * STRIDE  # bytes of a huge page
 
 _Memory = ctypes.c_ubyte * STRIDE  # of its mapping, which goes with the last of them
-_free: list[ctypes.Array[ctypes.c_ubyte]] = []
 
 
 def take() -> memoryview:
     """A stride, with whatever it last held; from any thread. ``give`` it back when nobody looks at it any more."""
-    try:
-        memory = _free.pop()
-    except IndexError:
-        memory, other = _pair()
-        _free.append(other)
-    return memoryview(memory).cast("B")
+    return memoryview(_spare.take()).cast("B")
 
 
 def give(stride: memoryview) -> None:
     memory = stride.obj
     stride.release()
-    if isinstance(memory, _Memory) and len(_free) < KEPT:
-        _free.append(memory)
+    if isinstance(memory, _Memory):
+        _spare.give(memory)
 
 
 def is_whole(data: object) -> bool:
@@ -44,11 +39,15 @@ def is_whole(data: object) -> bool:
     return isinstance(data, memoryview) and isinstance(data.obj, _Memory) and data.nbytes == STRIDE
 
 
-def _pair() -> tuple[ctypes.Array[ctypes.c_ubyte], ctypes.Array[ctypes.c_ubyte]]:
-    """Of one huge page."""
+def _made() -> ctypes.Array[ctypes.c_ubyte]:
+    """One of two in a huge page; the other waits."""
     mapped = mmap.mmap(-1, 2 * HUGE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)  # it begins anywhere
     if hasattr(mmap, "MADV_HUGEPAGE"):
         with contextlib.suppress(OSError):  # a kernel without
             mapped.madvise(mmap.MADV_HUGEPAGE)
     begin = -ctypes.addressof(ctypes.c_ubyte.from_buffer(mapped)) % HUGE
-    return _Memory.from_buffer(mapped, begin), _Memory.from_buffer(mapped, begin + STRIDE)
+    _spare.give(_Memory.from_buffer(mapped, begin + STRIDE))
+    return _Memory.from_buffer(mapped, begin)
+
+
+_spare = Spare(_made)

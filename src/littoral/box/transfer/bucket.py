@@ -19,9 +19,11 @@ from xml.etree import ElementTree
 
 from littoral.aws.sign import sign
 from littoral.box.transfer.sums import CRC64, SHA256, Bytes, Sum, stated, sum_of
+from littoral.box.transfer.unsealing import NotOpened, Unsealing
 from littoral.net.bulk import Content
 from littoral.net.client import ClientResponse, HttpClient, RequestFailed, Timeout
 from littoral.net.message import BodyError, Headers
+from littoral.net.receiving import Opens, receive
 
 T = TypeVar("T")
 MOST_ANSWER: Final = 16 * 1024 * 1024  # bytes of a document
@@ -170,7 +172,7 @@ class Bucket:
         query = _query(partNumber=number, uploadId=upload.id)
         answer = await self._unless_unknown(self._ask("PUT", key, query, data=content, headers=NO_MD5))
         found = None if answer is None else stated(dict(answer[0].items()))
-        if answer is None or found is None:
+        if answer is None or found is None or found.algorithm != CRC64:
             self.tells = False
             return None
         return _etag(answer[0]), found
@@ -218,23 +220,52 @@ class Bucket:
         _, document = await self._ask("GET", "", _query(**{name: value for name, value in asked.items() if value}))
         return [_listed(one) for one in document.iterfind("{*}Contents")], _text(document, "IsTruncated") == "true"
 
-    async def head(self, key: str) -> Headers | None:
-        """None where there is no such object."""
+    async def head(self, key: str, etag: str = "") -> Headers | None:
+        """None where there is no such object, or ``etag`` is given and it is another by now."""
         try:
-            told, _ = await self._ask("HEAD", key, headers=SHOWN)
+            told, _ = await self._ask("HEAD", key, headers={**SHOWN, **(_matching(etag) if etag else {})})
         except Refused as refused:
-            if refused.status == 404:
+            if refused.status in (404, 412):
                 return None
             raise
         return told
 
     async def get(self, key: str, etag: str) -> ClientResponse:
         """With its head; the body is to be read, and released. Raises Refused (412 where it is another by now)."""
-        headers = {"if-match": f'"{etag}"', **SHOWN}
+        headers = {**_matching(etag), **SHOWN}
         response = await self._send("GET", key, "", None, b"", Headers.of(list(headers.items())))
         if response.status != 200:
             await self._finish(response)
         return response
+
+    async def stretch(self, key: str, etag: str, begin: int, room: memoryview) -> None:
+        """From ``begin`` on as many bytes as there is room for, right there, by a thread; ``room`` is its as long as
+        this goes on. Raises as ``get``, and Unanswered where fewer came."""
+        try:
+            await self._stretch(key, etag, begin, room, Unsealing)
+        except Unanswered as problem:
+            if not isinstance(problem.__cause__, NotOpened):
+                raise
+            await self._stretch(key, etag, begin, room, None)  # whose disk it is on is to find that out
+
+    async def _stretch(self, key: str, etag: str, begin: int, room: memoryview, opens: Opens | None) -> None:
+        asked = Headers.of([*_matching(etag).items(), ("range", f"bytes={begin}-{begin + len(room) - 1}")])
+        url = self._signed("GET", key, "", None, b"", asked)
+        answer, size = await self._patiently(
+            receive(
+                self._client.bulk,
+                url,
+                asked,
+                room,
+                tls=self._bulk_tls,
+                connect_timeout=min(10.0, self._patience),
+                read_timeout=self._patience,
+                opens=opens,
+            )
+        )
+        _judged(answer.status, answer.headers, answer.body)
+        if answer.status != 206 or size != len(room):
+            raise Unanswered(f"{key}: {size} of {len(room)} bytes came, with {answer.status}")
 
     # ------------------------------------------------------------------------------------------------ asked
 
@@ -364,6 +395,10 @@ def _text(element: ElementTree.Element, name: str) -> str:
 
 def _etag(headers: Headers) -> str:
     return (headers.get("etag") or "").strip('"')
+
+
+def _matching(etag: str) -> dict[str, str]:
+    return {"if-match": f'"{etag}"'}
 
 
 def _query(**members: object) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from littoral.box.transfer.items import About, CannotMove, Changed, Found, Item, kept
+from littoral.box.transfer.sums import Sum
 
 PAGE: Final = 1000
 LONGEST: Final = 1024  # bytes of a key
@@ -72,6 +73,8 @@ class Walk:
 
 
 class OpenFile:
+    said: Sum | None = None
+
     def __init__(self, file: FileIO, item: Item) -> None:
         self._file = file
         self._item = item

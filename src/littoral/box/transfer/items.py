@@ -60,10 +60,11 @@ class Reader(Protocol):
     """One item's bytes. Blocking where it says so; ``close`` it."""
 
     about: About
+    said: Sum | None  # of the whole content by the source; whoever reads it holds it against that
 
     async def fill(self, buffer: memoryview) -> int:
-        """With the next bytes; how many, fewer only at the end, where they are held against what the source says of
-        them. Raises Changed, CannotMove, or what the network raises."""
+        """With the next bytes; how many, fewer only at the end. Raises Changed, CannotMove, or what the network raises:
+        the same bytes may then be asked for again."""
 
     async def close(self) -> None: ...
 

@@ -87,6 +87,16 @@ class Journal:
         found = list(self._connection.execute(sql, (item.key, item.stamp)))
         return found[0][0] if found else None
 
+    def outdated(self, item: Item) -> str | None:
+        """The one under way for what its name had before."""
+        sql = "SELECT upload FROM uploads WHERE key = ? AND stamp <> ?"
+        found = list(self._connection.execute(sql, (item.key, item.stamp)))
+        return found[0][0] if found else None
+
+    def abandon(self, upload: str) -> None:
+        with _transaction(self._connection):
+            self._connection.execute("DELETE FROM uploads WHERE upload = ?", (upload,))
+
     def begin(self, item: Item, upload: str) -> None:
         with _transaction(self._connection):
             row = (item.key, item.stamp, upload)

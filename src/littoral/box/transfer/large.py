@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
 from littoral.box.transfer.bucket import Bucket, Refused, Unanswered, Unwell, Upload
 from littoral.box.transfer.buffers import PART, Buffers
-from littoral.box.transfer.items import Arrived, CannotMove, Item, Reader, Rereader, Source
+from littoral.box.transfer.items import Arrived, CannotMove, Changed, Item, Reader, Rereader, Source
 from littoral.box.transfer.journal import Journal
 from littoral.box.transfer.passing import Passing, Patiently
 from littoral.box.transfer.sums import CRC64, SHA256, Sum, Whole, header_of
@@ -53,9 +53,11 @@ class Large:
         buffer = await self.buffers.take()
         arrived = False
         try:
-            size = await reader.fill(memoryview(buffer))
-            self._check(size)
-            key, data, sent = self.item.key, memoryview(buffer)[:size], reader.about.sent()
+            data = memoryview(buffer)[: await self._filled(reader, memoryview(buffer))]
+            said = reader.said
+            as_said = said is None or await asyncio.to_thread(said.is_of, data)
+            self._check(len(data), reader, as_said=as_said)
+            key, sent = self.item.key, reader.about.sent()
             etag, known = await self.patiently(lambda: self.destination.put(key, data, sent))
             arrived = True
         finally:
@@ -64,12 +66,16 @@ class Large:
 
     async def _in_parts(self, reader: Reader) -> Arrived:
         upload = await self._upload(reader)
-        whole = Whole(upload.algorithm or SHA256)
-        if isinstance(reader, Rereader) and upload.algorithm == CRC64:
-            etags = await self._passing(upload, reader, whole)
-        else:
-            etags = await self._held(upload, reader, whole)
-        self._check(whole.size)
+        whole = Whole(upload.algorithm or SHA256, reader.said)
+        try:
+            if isinstance(reader, Rereader) and upload.algorithm == CRC64:
+                etags = await self._passing(upload, reader, whole)
+            else:
+                etags = await self._held(upload, reader, whole)
+        except Changed:
+            await self._abandon(upload.id)
+            raise
+        self._check(whole.size, reader, as_said=whole.as_said)
         etag = await self._complete(upload, etags, whole)
         return Arrived(self.item, whole.known, etag)
 
@@ -83,11 +89,18 @@ class Large:
             return etag, known, len(content)
 
         sending: list[asyncio.Task[tuple[str, Sum, int]]] = []
+        failed = False
+
+        def done(task: asyncio.Task[tuple[str, Sum, int]]) -> None:
+            nonlocal failed
+            failed = failed or task.cancelled() or task.exception() is not None
+            self.buffers.leave()
+
         async with _ended(sending):
-            while len(content := reader.next(self._length)):
+            while not failed and len(content := reader.next(self._length)):
                 await self.buffers.enter()
                 sending.append(asyncio.create_task(sent(len(sending) + 1, content)))
-                sending[-1].add_done_callback(lambda _: self.buffers.leave())
+                sending[-1].add_done_callback(done)
             found = await asyncio.gather(*sending)
         for _, known, size in found:
             whole.add(known, size)
@@ -112,7 +125,7 @@ class Large:
         buffer = await self.buffers.take(self._length)
         part = None
         try:
-            data = memoryview(buffer)[: await reader.fill(memoryview(buffer)[: self._length])]
+            data = memoryview(buffer)[: await self._filled(reader, memoryview(buffer)[: self._length])]
             if data:
                 known = await asyncio.to_thread(whole.update, data)
                 part = Part(len(whole.parts), data, known)
@@ -120,6 +133,20 @@ class Large:
             if part is None:
                 self.buffers.give(buffer, clean=False)
         return part
+
+    async def _filled(self, reader: Reader, room: memoryview) -> int:
+        """As ``fill``, also over a cut of the link: what was read before need not come again."""
+
+        async def fill() -> int | Unwell:
+            try:
+                return await reader.fill(room)
+            except Unwell as problem:  # which is this item's own, and may stay so
+                return problem
+
+        found: int | Unwell = await self.patiently(fill)
+        if isinstance(found, Unwell):
+            raise found
+        return found
 
     def _gives_back(self, buffer: Any) -> Callable[[asyncio.Task[str]], None]:
         return lambda task: self.buffers.give(buffer, clean=not task.cancelled() and task.exception() is None)
@@ -135,9 +162,17 @@ class Large:
             except Refused as refused:
                 if refused.status != 404:
                     raise
+        if (outdated := self.journal.outdated(self.item)) is not None:
+            await self._abandon(outdated)
         made: Upload = await self.patiently(lambda: self.destination.begin(key, reader.about.sent()))
         self.journal.begin(self.item, made.id)
         return made
+
+    async def _abandon(self, upload: str) -> None:
+        """What its parts are of is no more."""
+        with suppress(Refused):  # it is gone already, or these keys may not
+            await self.patiently(lambda: self.destination.abort(self.item.key, upload))
+        self.journal.abandon(upload)
 
     async def _part(self, upload: Upload, part: Part) -> str:
         there = upload.parts.get(part.number)
@@ -161,6 +196,8 @@ class Large:
             return str(there.get("etag")).strip('"')
         if not upload.algorithm:  # such a one may call the whole otherwise from now on
             return str((await self._there()).get("etag")).strip('"')
+        if not checksum:  # kept, and not said here
+            checksum = (await self._there()).get(header_of(whole.algorithm)) or ""
         if checksum != whole.value:
             raise CannotMove(f"the destination's checksum is {checksum}, not {whole.value}")
         return str(etag)
@@ -169,9 +206,10 @@ class Large:
         found: Headers | None = await self.patiently(lambda: self.destination.head(self.item.key))
         return found or Headers()
 
-    def _check(self, size: int) -> None:
-        if size != self.item.size:
-            raise Unwell(f"{self.item.key}: what came is not what its source says")
+    def _check(self, size: int, reader: Reader, *, as_said: bool) -> None:
+        if size != self.item.size or not as_said:
+            by = reader.said.algorithm if reader.said is not None and size == self.item.size else "source"
+            raise Unwell(f"{self.item.key}: what came is not what its {by} says")
 
 
 @asynccontextmanager

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import calendar
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Final
 
 from littoral.box.manifest import KeyRange
 from littoral.box.transfer.bucket import Bucket, Refused, Unanswered, Unwell
 from littoral.box.transfer.items import About, CannotMove, Changed, Found, Item
-from littoral.box.transfer.sums import Running, Sum, stated
-from littoral.net.client import ClientResponse
+from littoral.box.transfer.sums import Sum, stated
 from littoral.net.message import BodyError, Headers
 
 KEPT: Final = (
@@ -24,7 +24,6 @@ KEPT: Final = (
     "expires",
 )
 META: Final = "x-amz-meta-"
-AT_HAND: Final = 256 * 1024  # bytes; more are hashed on a thread
 AT_ONCE: Final = 16  # small ones asked for together
 
 
@@ -47,13 +46,9 @@ class Objects:
         async def whole(item: Item) -> tuple[bytes, About] | Exception:
             async with limit:
                 try:
-                    reader = await self.open(item)
-                    data = bytearray(item.size + 1)
-                    size = await reader.fill(memoryview(data))
-                    await reader.close()
+                    return await self._whole(item)
                 except (Changed, CannotMove, Unwell) as problem:
                     return problem
-            return bytes(data[:size]), reader.about
 
         found = await asyncio.gather(*map(whole, items), return_exceptions=True)
         for one in found:
@@ -61,13 +56,34 @@ class Objects:
                 raise one
         return found  # type: ignore[return-value]
 
-    async def open(self, item: Item) -> Body:
+    async def _whole(self, item: Item) -> tuple[bytes, About]:
+        with _told(item):
+            response = await self._bucket.get(item.key, item.stamp)
         try:
-            return Body(await self._bucket.get(item.key, item.stamp), item)
-        except Refused as refused:
-            if refused.status in (404, 412):
-                raise Changed(item.key) from refused
-            raise CannotMove(str(refused)) from refused
+            async with response:
+                data = await response.body.read(item.size)
+        except BodyError as problem:
+            raise Unanswered(f"{item.key}: {problem}") from problem
+        if len(data) != item.size:
+            raise Unanswered(f"{item.key}: {len(data)} of {item.size} bytes came")
+        said = proof_of(response.headers, item.stamp)
+        if said is not None and not said.is_of(data):
+            raise Unwell(f"{item.key}: what came is not what its {said.algorithm} says")
+        return data, about_of(response.headers)
+
+    async def open(self, item: Item) -> Stretches:
+        with _told(item):
+            head = await self._head(item)
+        if head is None:
+            raise Changed(item.key)
+        return Stretches(self._bucket, item, head)
+
+    async def _head(self, item: Item) -> Headers | None:
+        try:
+            return await self._bucket.head(item.key, item.stamp)
+        except Refused:  # without a word why: a GET has one
+            (await self._bucket.get(item.key, item.stamp)).release()
+            raise
 
 
 class Range:
@@ -97,53 +113,36 @@ class Range:
         return [Item(one.key, one.size, one.etag, _seconds(one.modified)) for one in inside]
 
 
-class Body:
-    def __init__(self, response: ClientResponse, item: Item) -> None:
-        self._response = response
-        self._chunks = aiter(response.body)
-        self._item = item
-        self._held = memoryview(b"")
-        self._came = 0
-        self.about = about_of(response.headers)
-        self._said = proof_of(response.headers, item.stamp)
-        self._proof = None if self._said is None else Running(self._said.algorithm)
+class Stretches:
+    """A large object, each buffer by a request of its own: what is cut off is asked for again from there."""
+
+    def __init__(self, bucket: Bucket, item: Item, head: Headers) -> None:
+        self._bucket, self._item = bucket, item
+        self._at = 0
+        self.about = about_of(head)
+        self.said = proof_of(head, item.stamp)
 
     async def fill(self, buffer: memoryview) -> int:
-        filled = 0
-        try:
-            while filled < len(buffer):
-                if not self._held:
-                    if (chunk := await anext(self._chunks, None)) is None:
-                        break
-                    self._held = memoryview(chunk)
-                taken, self._held = self._held[: len(buffer) - filled], self._held[len(buffer) - filled :]
-                buffer[filled : filled + len(taken)] = taken
-                filled += len(taken)
-        except BodyError as problem:
-            raise Unanswered(str(problem)) from problem
-        self._came += filled
-        await self._prove(buffer[:filled])
-        if filled < len(buffer):
-            self._check()
-        return filled
-
-    async def _prove(self, data: memoryview) -> None:
-        if self._proof is None:
-            return
-        if len(data) < AT_HAND:
-            self._proof.update(data)
-        else:
-            await asyncio.to_thread(self._proof.update, data)
-
-    def _check(self) -> None:
-        """At the end. Raises Unanswered, for it may be right the next time."""
-        if self._came != self._item.size:
-            raise Unanswered(f"{self._item.key}: {self._came} of {self._item.size} bytes came")
-        if self._proof is not None and self._said is not None and self._proof.digest() != self._said.digest:
-            raise Unwell(f"{self._item.key}: what came is not what its {self._said.algorithm} says")
+        size = min(len(buffer), self._item.size - self._at)
+        if size:
+            with _told(self._item):
+                await self._bucket.stretch(self._item.key, self._item.stamp, self._at, buffer[:size])
+            self._at += size
+        return size
 
     async def close(self) -> None:
-        self._response.release()
+        """Nothing of it is open."""
+
+
+@contextmanager
+def _told(item: Item) -> Iterator[None]:
+    """Raises Changed and CannotMove for what is refused."""
+    try:
+        yield
+    except Refused as refused:
+        if refused.status in (404, 412):
+            raise Changed(item.key) from refused
+        raise CannotMove(str(refused)) from refused
 
 
 def about_of(headers: Headers) -> About:

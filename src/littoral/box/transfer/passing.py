@@ -1,9 +1,9 @@
 """Parts that are read, hashed and sent a stretch at a time, and never lie in memory whole.
 
 Where a part is hashed before it is sent, it is read twice, or goes out to memory and comes back: both cost as much
-as sending it. So its checksum is not stated; the endpoint says what it found, and that is compared here. What is
-another is sent again; and the upload is completed with what was found here, which the endpoint compares once more. One
-that says nothing is told beforehand from then on, as S3's own clients do.
+as sending it. So its checksum is not stated; the endpoint says what it found, and that is compared here. A part of
+which it says another is sent again; and the upload is completed with what was found here, which the endpoint compares
+once more. One that says nothing is told beforehand from then on, as AWS's own clients do it.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from littoral.box.transfer.bucket import Bucket, Unwell, Upload
+from littoral.box.transfer.items import CannotMove
 from littoral.box.transfer.sums import CRC64, Running, Sum
+from littoral.lasting import done_in_thread
 from littoral.net.bulk import Content
 
 PIECE: Final = 256 * 1024  # bytes that are hashed at once, while they are near
+TRIES: Final = 8  # of a part of which another checksum is said each time
 
 Patiently = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
 
@@ -32,26 +35,35 @@ class Passing:
     patiently: Patiently
 
     async def part(self, number: int, content: Content) -> tuple[str, Sum]:
-        """Its ETag and its checksum. Raises what reading it does."""
+        """Its ETag and its checksum. Raises what reading it does, and CannotMove."""
         there = self.upload.parts.get(number)
         if there is not None and there[0] == len(content):
-            known = await asyncio.to_thread(_sum_of, content)
+            known = await _hashed(content)
             if there[2] == known.value:
                 return there[1], known
-        sent: tuple[str, Sum] = await self.patiently(lambda: self._sent(number, content))
+        spoiled = 0
+
+        async def attempt() -> tuple[str, Sum]:
+            nonlocal spoiled
+            etag, found, known = await self._sent(number, content)
+            if found == known:
+                return etag, known
+            problem = f"{self.key}: part {number} did not arrive as it was sent"
+            spoiled += 1
+            raise Unwell(problem) if spoiled < TRIES else CannotMove(problem)
+
+        sent: tuple[str, Sum] = await self.patiently(attempt)
         return sent
 
-    async def _sent(self, number: int, content: Content) -> tuple[str, Sum]:
+    async def _sent(self, number: int, content: Content) -> tuple[str, Sum, Sum]:
+        """Its ETag, its checksum as the endpoint says it, and as it was read."""
         if self.destination.tells:
             passing = Summed(content)
             told = await self.destination.part_unstated(self.key, self.upload, number, passing)
             if told is not None:
-                etag, found = told
-                if found != passing.sum:
-                    raise Unwell(f"{self.key}: part {number} did not arrive as it was sent")
-                return etag, found
-        known = await asyncio.to_thread(_sum_of, content)
-        return await self.destination.part(self.key, self.upload, number, content, known), known
+                return *told, passing.sum
+        known = await _hashed(content)
+        return await self.destination.part(self.key, self.upload, number, content, known), known, known
 
 
 class Summed:
@@ -78,6 +90,11 @@ class Summed:
         self._content.read_into(at, room)
         self._running.update(room)
         self._read += len(room)
+
+
+async def _hashed(content: Content) -> Sum:
+    """Who is cancelled goes when nobody reads it any more."""
+    return await done_in_thread(asyncio.get_running_loop().run_in_executor(None, _sum_of, content), lambda: None)
 
 
 def _sum_of(content: Content) -> Sum:

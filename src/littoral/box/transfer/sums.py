@@ -32,7 +32,7 @@ def _crt() -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Sum:
-    algorithm: str  # CRC64 or SHA256
+    algorithm: str  # CRC64 or SHA256; of what a source says also MD5
     digest: bytes
 
     def __str__(self) -> str:
@@ -46,6 +46,11 @@ class Sum:
     def value(self) -> str:
         """Base64, as S3 has it."""
         return base64.b64encode(self.digest).decode()
+
+    def is_of(self, data: Bytes) -> bool:
+        running = Running(self.algorithm)
+        running.update(data)
+        return running.digest() == self.digest
 
     @property
     def told(self) -> dict[str, str]:
@@ -83,10 +88,13 @@ class Running:
 
 
 class Whole:
-    """Parts as they come: the checksum of each, and of all of them."""
+    """Parts as they come: the checksum of each, and of all of them. ``said`` is what somebody says of it, perhaps by
+    another algorithm, and by MD5, too."""
 
-    def __init__(self, algorithm: str) -> None:
+    def __init__(self, algorithm: str, said: Sum | None = None) -> None:
         self.algorithm = algorithm
+        self._said = said
+        self._proof = None if said is None or said.algorithm == algorithm else Running(said.algorithm)
         self.parts: list[Sum] = []
         self.size = 0  # bytes
         self._crc = 0
@@ -96,6 +104,8 @@ class Whole:
         part = sum_of(self.algorithm, data)
         if self._running is not None:
             self._running.update(data)
+        if self._proof is not None:
+            self._proof.update(data)
         self.add(part, len(data))
         return part
 
@@ -111,6 +121,13 @@ class Whole:
         """Of the whole content."""
         digest = self._crc.to_bytes(SIZES[CRC64]) if self._running is None else self._running.digest()
         return Sum(self.algorithm, digest)
+
+    @property
+    def as_said(self) -> bool:
+        """Once all of it has come."""
+        if self._said is None:
+            return True
+        return self._said.digest == (self.known.digest if self._proof is None else self._proof.digest())
 
     @property
     def value(self) -> str:

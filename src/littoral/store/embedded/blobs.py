@@ -28,6 +28,7 @@ from littoral.store.embedded.database import Database
 from littoral.store.embedded.keys import check_key
 from littoral.store.embedded.past import NewFile
 from littoral.store.embedded.sealedfile import SealedFile
+from littoral.store.embedded.sealedstretch import SealedStretch
 from littoral.store.embedded.sealing import HEAD, BlobSeal, span
 from littoral.store.embedded.sums import BLOCK, Summing, Sums
 from littoral.store.frames import CannotOpen, Opener
@@ -70,6 +71,15 @@ class EmbeddedBlobs(WholeBlobs):
         async with contextlib.aclosing(chunks):
             async for chunk in chunks:
                 yield chunk
+
+    def reader(self, key: str, offset: int, length: int) -> SealedStretch | None:
+        """See NearBlobs: of what lies sealed."""
+        found = self._rows.find(key)
+        if found is None:
+            raise NotFound(f"no blob {key}")
+        if self.seal is None:
+            return None
+        return SealedStretch(self.seal, self._folder / found[0], found[1], offset, length)
 
     async def delete(self, key: str) -> bool:
         return await self._rows.forget(key, self._leave_replaced)

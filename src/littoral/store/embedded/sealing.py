@@ -32,7 +32,11 @@ class BlobSeal:
 
     def opener(self, head: bytes, file: str, size: int, offset: int, length: int) -> Opener:
         """For the stretch of a content of ``size``, from the bytes that ``span`` names. Raises CannotOpen."""
-        return Opener(self._seal.open(head, file), file, size, offset, length)
+        return Opener(self.key(head, file), file, size, offset, length)
+
+    def key(self, head: bytes, file: str) -> bytes:
+        """The blob's own. Raises CannotOpen."""
+        return self._seal.open(head, file)
 
 
 def span(size: int, offset: int, length: int) -> tuple[int, int]:

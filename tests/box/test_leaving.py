@@ -1,0 +1,222 @@
+"""Large objects out of a sealed place over wide records, with somebody between: what leaves a box on its way back."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from littoral.box.manifest import KeyRange
+from littoral.box.transfer.journal import Journal
+from littoral.box.transfer.moving import Mover
+from littoral.box.transfer.objects import Objects as Source
+from littoral.cli.transfer import End, How
+from littoral.net.client import HttpClient
+from littoral.net.pki import Authority
+from littoral.net.wide import PROTOCOLS
+from littoral.objects import Objects
+from littoral.store.embedded import EmbeddedStore
+from littoral.store.key import StoreKey
+from tests.box.conftest import Depot
+from tests.box.test_wide_transfer import context
+from tests.net.relaying import tapped
+from tests.support.served import served
+
+MIB = 1024 * 1024
+LARGE = 40 * MIB + 5
+Tamper = Callable[[bytes, int], bytes | None]  # of what a place sends, and how much came before; None: the line is cut
+
+
+@pytest.fixture(scope="module")
+def content() -> dict[str, bytes]:
+    sizes = {"ward/a": 300_000, "ward/b": 900_000, "ward/c": LARGE, "ward/d": 20 * MIB, "ward/e": 17}
+    return {key: os.urandom(size) for key, size in sizes.items()}
+
+
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    return Authority.create("Test")
+
+
+@pytest.fixture(autouse=True)
+def emptied(depot: Depot) -> Iterator[None]:
+    yield
+    for key in depot.held("ward-back"):
+        depot.s3.delete_object(Bucket="ward-back", Key=key)
+
+
+@pytest.fixture
+def box(authority: Authority, content: dict[str, bytes]) -> Iterator[Depot]:
+    """Sealed, behind TLS, and filled: some whole, some in parts."""
+
+    async def sealed(store: EmbeddedStore) -> dict[str, Any]:
+        inner = await EmbeddedStore.open(store.folder.parent / "sealed", key=StoreKey(os.urandom(32)))
+        made = await Objects.open(inner, store.folder.parent / "objects")
+        await made.start()
+        return {"s3": made.api, "close": [made.close, inner.close]}
+
+    with served(sealed, tls=context(authority, *PROTOCOLS)) as running:
+        depot = Depot(running)
+        asyncio.run(filled(depot, authority, content))
+        yield depot
+
+
+def end(depot: Depot, authority: Authority, port: int = 0) -> End:
+    port = port or int(depot.served.url.rpartition(":")[2])
+    return End.believing(f"https://localhost:{port}", depot.keys, authority.certificate_pem)
+
+
+async def filled(depot: Depot, authority: Authority, content: dict[str, bytes]) -> None:
+    client = HttpClient()
+    bucket = end(depot, authority).bucket(client, "ward", How())
+    await bucket.make()
+    for key, data in content.items():
+        await bucket.put(key, data, {"x-amz-meta-n": key})
+    await client.close()
+
+
+class Between:
+    """Passes on what both say; what the place says as ``tampers`` say, one for each connection that says much."""
+
+    def __init__(self, port: int, tampers: list[Tamper]) -> None:
+        self._target, self._tampers = port, tampers
+        self._running: set[asyncio.Task[None]] = set()
+        self.port = 0
+
+    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
+        for way in (self._pass(reader, far_writer), self._back(far_reader, writer)):
+            task = asyncio.create_task(way)
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+
+    async def _pass(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await source.read(100_000):
+                target.write(data)
+                await target.drain()
+        target.close()
+
+    async def _back(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        came, tamper = 0, None
+        with suppress(OSError):
+            while data := await source.read(100_000):
+                if tamper is None and came > 100_000 and self._tampers:
+                    tamper = self._tampers.pop(0)
+                changed = data if tamper is None else tamper(data, came)
+                came += len(data)
+                if changed is None:
+                    break
+                target.write(changed)
+                await target.drain()
+        target.close()
+
+    async def close(self) -> None:
+        for task in list(self._running):
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+
+@asynccontextmanager
+async def between(port: int, *tampers: Tamper) -> AsyncIterator[Between]:
+    made = Between(port, list(tampers))
+    server = await asyncio.start_server(made.accept, "127.0.0.1", 0)
+    made.port = server.sockets[0].getsockname()[1]
+    try:
+        yield made
+    finally:
+        server.close()
+        await made.close()
+
+
+def cut_after(size: int) -> Tamper:
+    return lambda data, came: data if came + len(data) < size else None
+
+
+def flipped_after(size: int) -> Tamper:
+    def flip(data: bytes, came: int) -> bytes:
+        at = size - came
+        return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :] if 0 <= at < len(data) else data
+
+    return flip
+
+
+async def moved(source: End, target: Depot, folder: Path, how: How | None = None) -> Mover:
+    how = how or How()
+    client, journal = HttpClient(), Journal.open(folder / "journal.db")
+    try:
+        origin = Source(source.bucket(client, "ward", how), KeyRange("ward"))
+        mover = Mover(origin, target.bucket(client, "ward-back"), journal, making=True)
+        await mover.run()
+        return mover
+    finally:
+        journal.close()
+        await client.close()
+
+
+def came_back(depot: Depot) -> dict[str, bytes]:
+    return depot.held("ward-back")
+
+
+async def test_what_is_cut_or_changed_on_the_way_comes_again_and_is_whole(
+    box: Depot, depot: Depot, authority: Authority, content: dict[str, bytes], tmp_path: Path
+) -> None:
+    port = int(box.served.url.rpartition(":")[2])
+    tampers = [
+        *(cut_after(size) for size in (200_000, 3 * MIB, 12 * MIB)),
+        *(flipped_after(size) for size in (250_000, 5 * MIB)),
+    ]
+    async with between(port, *tampers) as here:
+        mover = await moved(end(box, authority, here.port), depot, tmp_path)
+        assert not here._tampers
+    assert mover.failed == {}
+    assert mover.progress.retries >= 3
+    assert await asyncio.to_thread(came_back, depot) == content
+    told = await asyncio.to_thread(lambda: depot.s3.head_object(Bucket="ward-back", Key="ward/c"))
+    assert told["Metadata"] == {"n": "ward/c"}
+
+
+@pytest.mark.parametrize("how", [How(), How(wide=False)])
+async def test_who_listens_sees_nothing_of_it(
+    box: Depot, depot: Depot, authority: Authority, content: dict[str, bytes], tmp_path: Path, how: How
+) -> None:
+    async with tapped(int(box.served.url.rpartition(":")[2])) as tap:
+        assert (await moved(end(box, authority, tap.port), depot, tmp_path, how)).failed == {}
+        seen = b"".join(bytes(each) for each in (*tap.out, *tap.back))
+    assert await asyncio.to_thread(came_back, depot) == content
+    assert sum(map(len, content.values())) < len(seen)
+    assert not any(word in seen for word in (b"ward", b"x-amz-", b"x-littoral-sealed", b"AWS4-HMAC"))
+    large = [data for data in content.values() if len(data) > 100_000]
+    assert not any(data[at : at + 12] in seen for data in large for at in range(0, len(data), 500_000))
+    lying = [file.read_bytes() for file in (box.served.folder / "sealed" / "blobs").rglob("*") if file.is_file()]
+    assert any(each[5 * MIB : 5 * MIB + 64] in seen for each in lying if len(each) > LARGE) is how.wide
+
+
+async def test_what_the_disk_has_spoiled_is_found_out_by_the_box_and_named(
+    box: Depot,
+    depot: Depot,
+    authority: Authority,
+    content: dict[str, bytes],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("littoral.box.transfer.moving.PAUSE", (0.0, 0.0))
+    (spoiled,) = (
+        file
+        for file in (box.served.folder / "sealed" / "blobs").rglob("*")
+        if file.is_file() and file.stat().st_size > LARGE
+    )
+    with spoiled.open("r+b") as file:
+        file.seek(30 * MIB)
+        byte = file.read(1)[0]
+        file.seek(30 * MIB)
+        file.write(bytes([byte ^ 1]))
+    mover = await moved(end(box, authority), depot, tmp_path)
+    assert mover.failed.keys() == {"ward/c"} and "InternalError" in mover.failed["ward/c"]
+    found = await asyncio.to_thread(came_back, depot)
+    assert found == {key: data for key, data in content.items() if key != "ward/c"}
