@@ -10,8 +10,9 @@ Large files go into a region (HTTP) and into a box (sealed on its disk; over TLS
 the records of TLS itself), out of the page cache. The box is a job's: the region reads it (``littoral box import``)
 and fills another (``export``), by what lies on the disk and not in memory. All are held
 against the same disk twice: a copy of the same files, each with fsync, which is what else one would do with them (of
-half a GB it is the page cache's rate more than the disk's: keep the volume); and what the disk takes of writes past the
-page cache, as the place writes, with no file to read and nobody to talk to.
+half a GB it is the page cache's rate more than the disk's: keep the volume), out of memory as they are, and for import
+and export out of the disk; and what the disk takes of writes past the page cache, as the place writes, with no file to
+read and nobody to talk to.
 """
 
 from __future__ import annotations
@@ -91,18 +92,20 @@ def _large(folder: Path, region: End, count: int, cleanup: ExitStack) -> None:
     os.sync()  # else its own way to the disk is in the first figure
     gigabytes = count * LARGE_SIZE / 1e9
     copied = gigabytes / min(_timed_in(folder / "copy", partial(_copy, large)) for _ in range(COPIES))
+    moved = gigabytes / _timed_in(folder / "moved", partial(_copy, _forgotten(large)))
     taken = gigabytes / _timed_in(folder / "written", partial(_write, _noise(), count))
     print(f"large files ({count} of {LARGE_SIZE / 1e6:.0f} MB, {gigabytes:.1f} GB)")
     print(f"  {'copied, with fsync:':38}{copied * 1000:8.0f} MB/s")
+    print(f"  {'copied out of the disk, with fsync:':38}{moved * 1000:8.0f} MB/s")
     print(f"  {'written past the page cache:':38}{taken * 1000:8.0f} MB/s")
 
-    def told(name: str, volume: float, ends: tuple[End, ...], work: Callable[[], None]) -> None:
+    def told(name: str, volume: float, ends: tuple[End, ...], work: Callable[[], None], peer: float = copied) -> None:
         took, places, client = _costs(ends, work)
         rate = volume / took
         cost = ", ".join(f"{one / volume:.2f}" for one in places)
         print(
             f"  {name:38}{rate * 1000:8.0f} MB/s; "
-            f"{rate / copied:.2f} of the copy, {rate / taken:.2f} of what is written; "
+            f"{rate / peer:.2f} of the copy, {rate / taken:.2f} of what is written; "
             f"processor time a GB: place {cost} s, client {client / volume:.2f} s",
             flush=True,
         )
@@ -124,9 +127,9 @@ def _large(folder: Path, region: End, count: int, cleanup: ExitStack) -> None:
                 work = partial(_transfer, str(source), target, end, *words)
                 told(f"littoral box transfer, {name}{how}:", size, (end,), work)
     first.travels()
-    told("littoral box import (region, box):", gigabytes, (region, box), first.read)
+    told("littoral box import (region, box):", gigabytes, (region, box), first.read, moved)
     second, filled = _box("EXPORT", region, folder / "second", cleanup)
-    told("littoral box export (region, box):", gigabytes, (region, filled), second.fill)
+    told("littoral box export (region, box):", gigabytes, (region, filled), second.fill, moved)
     _aws("s3", "mb", "s3://large-aws", end=region)
     some = _some(large, folder / "some", AWS)
     theirs = AWS * LARGE_SIZE / 1e6 / _timed(lambda: _sync(some, "s3://large-aws", region))
@@ -158,6 +161,15 @@ def _some(source: Path, target: Path, count: int) -> Path:
     for file in sorted(file for file in source.rglob("*") if file.is_file())[:count]:
         (target / file.name).hardlink_to(file)
     return target
+
+
+def _forgotten(folder: Path) -> Path:
+    """None of its files is in memory any more."""
+    for file in folder.rglob("*"):
+        if file.is_file():
+            with file.open("rb") as opened:
+                os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    return folder
 
 
 def _noise() -> list[memoryview]:
