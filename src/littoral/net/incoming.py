@@ -48,7 +48,7 @@ class StraightBody(Protocol):
 
 
 @runtime_checkable
-class FramedBody(StraightBody, Protocol):
+class BodyInFrames(StraightBody, Protocol):
     """One that may come in frames, which are of use as they are."""
 
     def lend_frames(self, work: Callable[[Frames], None]) -> Awaitable[bool]:
@@ -173,7 +173,7 @@ class IncomingBody:
         return await self._lend(lambda _: partial(work, self._fill))
 
     async def lend_frames(self, work: Callable[[Frames], None]) -> bool:
-        """See FramedBody."""
+        """See BodyInFrames."""
 
         def framed(lent: Lent) -> Callable[[], None] | None:
             frames = None if self._chunks or self._received else lent.frames()

@@ -18,7 +18,7 @@ from functools import cache, partial
 
 from littoral.aws.service import ServiceError
 from littoral.lasting import until_done
-from littoral.net.incoming import FramedBody, StraightBody
+from littoral.net.incoming import BodyInFrames, StraightBody
 from littoral.net.lending import Fill, Frames
 from littoral.net.message import Body
 from littoral.objects.checksums import Digests
@@ -40,7 +40,7 @@ async def pour(body: Body, digests: Digests, writer: BlobWriter, sealer: Sealer 
     try:
         if isinstance(body, StraightBody):
             near = isinstance(writer, NearWriter)
-            if isinstance(body, FramedBody) and isinstance(writer, FramedWriter) and pouring.takes_frames:
+            if isinstance(body, BodyInFrames) and isinstance(writer, FramedWriter) and pouring.takes_frames:
                 await body.lend_frames(partial(pouring.receive_frames, writer))
             while True:
                 if near:
