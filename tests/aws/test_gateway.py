@@ -171,7 +171,7 @@ def test_an_astral_character_written_as_a_pair_is_taken(gateway: Gateway) -> Non
         (('<?xml version="1.0" encoding="UTF-16"?>' + LAUGHS).encode("utf-16"), "MalformedXML"),
         (KEY_OF.encode("utf-16"), "MalformedXML"),
         (b"<Delete>" + b"<Object>" * 50_000, "MalformedXML"),
-        (b"<Delete></Delete>", "InvalidArgument"),
+        (b"<Delete></Delete>", "MalformedXML"),
         (b"<Delete><Quiet>maybe</Quiet></Delete>", "InvalidArgument"),
     ],
 )
