@@ -18,14 +18,14 @@ from __future__ import annotations
 import asyncio
 import select
 import ssl
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
 from time import monotonic
 from typing import Protocol
 
 from littoral.lasting import done_in_thread
+from littoral.net.few import Few
 from littoral.protocols.widerecords import BadRecord, FramedBody
 
 MOST = 16  # connections lent at once
@@ -35,8 +35,7 @@ NOTHING = (BlockingIOError, InterruptedError, ssl.SSLWantReadError)  # to be rea
 Fill = Callable[[memoryview], int]
 Take = Callable[[memoryview], int]
 
-_lent: set[Lent] = set()
-_lock = threading.Lock()
+_lent: Few[Lent] = Few(MOST)
 
 
 def free() -> int:
@@ -93,12 +92,7 @@ class Lent:
     @staticmethod
     def to(transport: Lendable) -> Lent | None:
         """None where enough are lent."""
-        with _lock:  # a process may have more than one loop
-            if len(_lent) >= MOST:
-                return None
-            lent = Lent(transport)
-            _lent.add(lent)
-            return lent
+        return _lent.let(partial(Lent, transport))
 
     def recall(self) -> None:
         """From any thread: it is wanted back."""
@@ -113,7 +107,7 @@ class Lent:
         return None if framed is None else Frames(self, framed)
 
     def give_back(self) -> None:
-        _lent.discard(self)
+        _lent.back(self)
         self._transport.returned()
 
     async def run(self, size: int, work: Callable[[], None]) -> None:

@@ -20,7 +20,6 @@ import mmap
 import select
 import socket
 import ssl
-import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
@@ -28,6 +27,7 @@ from time import monotonic
 from typing import Final, Protocol, runtime_checkable
 
 from littoral.lasting import done_in_thread
+from littoral.net.few import Few
 from littoral.net.lending import NOTHING, SILENT, SLOW
 from littoral.net.sending import Broken, Outlet
 from littoral.net.wide import QUICK, STRETCH
@@ -37,8 +37,7 @@ MOST: Final = 16  # connections lent at once
 WORTH: Final = 256 * 1024  # bytes to come from which on a thread is worth its while
 NO_ROOM: Final = (*NOTHING, ssl.SSLWantWriteError)  # for what is to be sent
 
-_lent: set[Outward] = set()
-_lock = threading.Lock()
+_lent: Few[Outward] = Few(MOST)
 stretches = Spare(lambda: memoryview(mmap.mmap(-1, STRETCH, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)))  # on a page each
 
 
@@ -96,12 +95,7 @@ class Outward:
     @staticmethod
     def to(transport: Sendable) -> Outward | None:
         """None where enough are lent."""
-        with _lock:  # a process may have more than one loop
-            if len(_lent) >= MOST:
-                return None
-            lent = Outward(transport)
-            _lent.add(lent)
-            return lent
+        return _lent.let(partial(Outward, transport))
 
     def recall(self) -> None:
         """From any thread: it is wanted back."""
@@ -112,7 +106,7 @@ class Outward:
         try:
             await done_in_thread(asyncio.get_running_loop().run_in_executor(_threads(), work), self.recall)
         finally:
-            _lent.discard(self)
+            _lent.back(self)
             self._transport.returned_out()
         if self.problem is not None:
             raise ConnectionResetError("the client has gone") from self.problem

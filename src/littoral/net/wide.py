@@ -240,7 +240,7 @@ class WideSocket(Wide):
         self._unsent = room[: body.seal_into(data, room)]
         self._flush()
         if time.monotonic() - began >= QUICK:
-            self._sealer.width = NARROW
+            self.link_is(quick=False)
 
     def sendall(self, data: bytes) -> None:
         view = memoryview(data)

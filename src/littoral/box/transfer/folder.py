@@ -85,14 +85,9 @@ class OpenFile:
         return await asyncio.to_thread(self._fill, buffer)
 
     def _fill(self, buffer: memoryview) -> int:
-        filled = 0
-        try:
-            while filled < len(buffer) and (more := self._file.readinto(buffer[filled:])):
-                filled += more
-            _check(self._file.fileno(), self._item)
-        except OSError as problem:
-            raise CannotMove(str(problem)) from problem
-        return filled
+        content = self.next(len(buffer))
+        content.read_into(0, buffer[: len(content)])
+        return len(content)
 
     def next(self, length: int) -> Stretch:
         begin = self._next
