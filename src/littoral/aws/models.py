@@ -1,4 +1,5 @@
-"""botocore's service models, each loaded once, when it is first asked for; botocore itself with the first of them."""
+"""botocore's service models, each loaded once, when it is first asked for; botocore itself with the first of them. What
+Littoral has beside them is in them, too (``own``)."""
 
 from __future__ import annotations
 
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import botocore
 from botocore import xform_name
 
+from littoral.aws.own import with_own
+
 if TYPE_CHECKING:  # it takes 13 MiB, most of it for what no place does: asking AWS
     from botocore.loaders import Loader
     from botocore.model import OperationModel, ServiceModel
@@ -24,7 +27,7 @@ def service_model(service: str) -> ServiceModel:
     """The model of botocore's service name. Raises botocore's UnknownServiceError."""
     from botocore.model import ServiceModel
 
-    return ServiceModel(_loader().load_service_model(service, "service-2"), service_name=service)
+    return ServiceModel(with_own(service, _loader().load_service_model(service, "service-2")), service_name=service)
 
 
 @cache

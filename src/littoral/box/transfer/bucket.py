@@ -24,6 +24,8 @@ from littoral.net.bulk import Content
 from littoral.net.client import ClientResponse, HttpClient, RequestFailed, Timeout
 from littoral.net.message import BodyError, Headers
 from littoral.net.receiving import Opens, receive
+from littoral.protocols import manyobjects
+from littoral.protocols.manyobjects import Asked, Frame, Malformed
 
 T = TypeVar("T")
 MOST_ANSWER: Final = 16 * 1024 * 1024  # bytes of a document
@@ -52,6 +54,9 @@ class Unanswered(Exception):
 
 class Unwell(Unanswered):
     """It answered, and could not, or what came is damaged. It may be so with this one alone."""
+
+
+Given = tuple[Mapping[str, str], bytes] | Refused | Unwell  # of an object: its head and body, or why not
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +243,21 @@ class Bucket:
             await self._finish(response)
         return response
 
+    async def many(self, wanted: Sequence[Asked]) -> dict[int, Given]:
+        """What one answer has of them, by their numbers: a head and a body each, or why not. Raises Refused, also where
+        whoever answers knows of no such request."""
+        response = await self._send("POST", "", manyobjects.QUERY, None, manyobjects.ask(wanted), Headers())
+        known = response.headers.get("content-type") == manyobjects.TYPE
+        try:
+            async with response:
+                body = await response.body.read(MOST_ANSWER)
+            if response.status != 200 or not known:
+                _judged(response.status, response.headers, body)
+                raise Refused(response.status, "NotKnown", "many objects at once")
+            return {one.number: _given(one) for one in manyobjects.frames(body)}
+        except (BodyError, Malformed) as problem:
+            raise Unanswered(str(problem)) from problem
+
     async def stretch(self, key: str, etag: str, begin: int, room: memoryview) -> None:
         """From ``begin`` on as many bytes as there is room for, right there, by a thread; ``room`` is its as long as
         this goes on. Raises as ``get``, and Unanswered where fewer came."""
@@ -364,7 +384,7 @@ class Bucket:
         return _judged(response.status, response.headers, body)
 
 
-def _judged(status: int, headers: Headers, body: bytes) -> tuple[Headers, ElementTree.Element]:
+def _judged(status: int, headers: T, body: bytes) -> tuple[T, ElementTree.Element]:
     """Raises Refused, Unanswered."""
     document = _document(body)
     if status in AGAIN:
@@ -375,6 +395,16 @@ def _judged(status: int, headers: Headers, body: bytes) -> tuple[Headers, Elemen
             raise Unwell(f"{code}: {_text(document, 'Message')}")
         raise Refused(status, code, _text(document, "Message"))
     return headers, document
+
+
+def _given(one: Frame) -> Given:
+    if one.status == 200:
+        return one.headers, one.body
+    try:
+        _judged(one.status, Headers(), one.body)
+    except (Refused, Unwell) as refused:
+        return refused
+    return Refused(one.status, str(one.status), "no answer to a request for an object")
 
 
 def _document(body: bytes) -> ElementTree.Element:

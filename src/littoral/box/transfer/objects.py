@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import calendar
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from typing import Final
 
 from littoral.box.manifest import KeyRange
-from littoral.box.transfer.bucket import Bucket, Refused, Unanswered, Unwell
+from littoral.box.transfer.bucket import Bucket, Given, Refused, Unanswered, Unwell
 from littoral.box.transfer.items import About, CannotMove, Changed, Found, Item
 from littoral.box.transfer.sums import Sum, stated
 from littoral.net.message import BodyError, Headers
+from littoral.protocols.manyobjects import Asked
 
 KEPT: Final = (
     "cache-control",
@@ -24,7 +25,9 @@ KEPT: Final = (
     "expires",
 )
 META: Final = "x-amz-meta-"
-AT_ONCE: Final = 16  # small ones asked for together
+AT_ONCE: Final = 16  # small ones asked for together, each by a request of its own
+Head = Headers | Mapping[str, str]
+Small = tuple[bytes, About] | Exception
 
 
 class Objects:
@@ -36,25 +39,45 @@ class Objects:
         self._prefix = prefix
         bounds = f"{wanted.begin}..{wanted.end}" if wanted.begin or wanted.end else prefix
         self.name = f"{bucket.place}/{bounds}"
+        self._gathers: bool | None = None  # whether the place gives many in one answer; None: not known yet
+        self._trying = asyncio.Lock()
 
     def list(self) -> Range:
         return Range(self._bucket, self._wanted, self._prefix)
 
-    async def small(self, items: Sequence[Item]) -> Sequence[tuple[bytes, About] | Exception]:
+    async def small(self, items: Sequence[Item]) -> Sequence[Small]:
+        """In one answer where the place knows of that; what does not come so, by a request of its own."""
+        found = await self._together(items)
+        alone = [number for number in range(len(items)) if number not in found]
         limit = asyncio.Semaphore(AT_ONCE)
 
-        async def whole(item: Item) -> tuple[bytes, About] | Exception:
+        async def whole(number: int) -> tuple[bytes, About]:
             async with limit:
-                try:
-                    return await self._whole(item)
-                except (Changed, CannotMove, Unwell) as problem:
-                    return problem
+                return await self._whole(items[number])
 
-        found = await asyncio.gather(*map(whole, items), return_exceptions=True)
-        for one in found:
+        for number, one in zip(alone, await asyncio.gather(*map(whole, alone), return_exceptions=True), strict=True):
             if isinstance(one, BaseException) and not isinstance(one, Changed | CannotMove | Unwell):
                 raise one
-        return found  # type: ignore[return-value]
+            found[number] = one
+        return [found[number] for number in range(len(items))]
+
+    async def _together(self, items: Sequence[Item]) -> dict[int, Small]:
+        """Those that came in one answer, by their places; none where nobody knows of such a request, which is found
+        out once."""
+        async with self._trying if self._gathers is None else nullcontext():
+            if self._gathers is False or len(items) < 2:
+                return {}
+            try:
+                given = await self._bucket.many([Asked(item.key, item.stamp) for item in items])
+            except Refused:
+                self._gathers = False
+                return {}
+            except Unanswered as problem:
+                if self._gathers and not isinstance(problem, Unwell):
+                    raise
+                return {}  # each by itself: it may be this request that is not understood
+            self._gathers = True
+        return {number: _outcome(items[number], one) for number, one in given.items() if number < len(items)}
 
     async def _whole(self, item: Item) -> tuple[bytes, About]:
         with _told(item):
@@ -64,12 +87,7 @@ class Objects:
                 data = await response.body.read(item.size)
         except BodyError as problem:
             raise Unanswered(f"{item.key}: {problem}") from problem
-        if len(data) != item.size:
-            raise Unanswered(f"{item.key}: {len(data)} of {item.size} bytes came")
-        said = proof_of(response.headers, item.stamp)
-        if said is not None and not said.is_of(data):
-            raise Unwell(f"{item.key}: what came is not what its {said.algorithm} says")
-        return data, about_of(response.headers)
+        return _proven(item, response.headers, data)
 
     async def open(self, item: Item) -> Stretches:
         with _told(item):
@@ -145,7 +163,29 @@ def _told(item: Item) -> Iterator[None]:
         raise CannotMove(str(refused)) from refused
 
 
-def about_of(headers: Headers) -> About:
+def _outcome(item: Item, given: Given) -> Small:
+    try:
+        with _told(item):
+            if isinstance(given, Exception):
+                raise given
+        return _proven(item, *given)
+    except (Changed, CannotMove, Unwell) as problem:
+        return problem
+    except Unanswered as problem:
+        return Unwell(str(problem))
+
+
+def _proven(item: Item, head: Head, data: bytes) -> tuple[bytes, About]:
+    """Raises Unanswered, Unwell."""
+    if len(data) != item.size:
+        raise Unanswered(f"{item.key}: {len(data)} of {item.size} bytes came")
+    said = proof_of(head, item.stamp)
+    if said is not None and not said.is_of(data):
+        raise Unwell(f"{item.key}: what came is not what its {said.algorithm} says")
+    return data, about_of(head)
+
+
+def about_of(headers: Head) -> About:
     found = {name.lower(): value for name, value in headers.items()}
     kept: dict[str, str] = {name: found[name] for name in KEPT if name in found}
     if kept.get("content-type") == "binary/octet-stream":
@@ -154,7 +194,7 @@ def about_of(headers: Headers) -> About:
     return About(kept, metadata)
 
 
-def proof_of(headers: Headers, etag: str) -> Sum | None:
+def proof_of(headers: Head, etag: str) -> Sum | None:
     """What the source says of the whole content: its checksum, or its ETag where that is an MD5."""
     found = {name.lower(): value for name, value in headers.items()}
     if (known := stated(found)) is not None:

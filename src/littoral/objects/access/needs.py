@@ -121,7 +121,7 @@ NEEDS: dict[str, Need] = {
     "UploadPart": WRITE_OBJECT,
     "UploadPartCopy": WRITE_OBJECT,  # and READ_OBJECT of the source
 }
-BY_KEY = frozenset(("DeleteObjects",))  # asks for each key by itself
+BY_KEY = frozenset(("DeleteObjects", "LittoralGetObjects"))  # asks for each key by itself
 OF_ACCOUNT = frozenset(("CreateBucket", "ListBuckets"))  # no resource policy speaks of these
 GET_ATTRIBUTES = _object("GetObjectAttributes")
 BYPASS = _object("BypassGovernanceRetention", versions=False)

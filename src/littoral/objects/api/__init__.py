@@ -12,6 +12,7 @@ from littoral.objects.api.buckets import BucketOperations
 from littoral.objects.api.copying import CopyOperations
 from littoral.objects.api.deleting import DeleteOperations
 from littoral.objects.api.encrypting import EncryptionOperations
+from littoral.objects.api.gathering import GatherOperations
 from littoral.objects.api.lifecycles import LifecycleOperations
 from littoral.objects.api.listings import ListOperations
 from littoral.objects.api.locking import LockOperations
@@ -35,6 +36,7 @@ class S3Api(
     BucketOperations,
     PostOperations,
     WebsiteOperations,
+    GatherOperations,
     CopyOperations,
     DeleteOperations,
     ListOperations,
@@ -55,7 +57,7 @@ class S3Api(
     PaymentOperations,
     SharingOperations,
 ):
-    """All operations of botocore's service "s3" that Littoral has."""
+    """All operations of botocore's service "s3" that Littoral has, and its own."""
 
     retired = {  # noqa: RUF012 - what is told of operations that AWS, too, gives to no new customer
         "SelectObjectContent": "S3 Select is retired: AWS has closed it to new customers.",
