@@ -62,7 +62,7 @@ def main(which: str = "", volume: float = VOLUME) -> None:
             region.wait_ready()
             end = End(region, region.urls["api"], env | _keys(folder / "region"))
             if which != "large":
-                _small(folder, end)
+                _small(folder, end, cleanup)
             if which != "small":
                 _large(folder, end, round(volume * 1e9 / LARGE_SIZE), cleanup)
     finally:
@@ -79,9 +79,9 @@ class End:
     ca: tuple[str, ...] = ()  # their option
 
 
-def _box(kind: str, region: End, folder: Path, cleanup: ExitStack) -> tuple[JobBox, End]:
-    """Of a job for the large files, unlocked."""
-    made = JobBox(region.place, kind, "large-ours", folder, region.env, PORTS, cleanup)
+def _box(kind: str, bucket: str, region: End, folder: Path, cleanup: ExitStack) -> tuple[JobBox, End]:
+    """Of a job for that bucket, unlocked."""
+    made = JobBox(region.place, kind, bucket, folder, region.env, PORTS, cleanup)
     return made, End(
         made.place, made.url, region.env | made.keys | {"AWS_CA_BUNDLE": str(made.ca)}, ("--ca", str(made.ca))
     )
@@ -111,7 +111,7 @@ def _large(folder: Path, region: End, count: int, cleanup: ExitStack) -> None:
         )
 
     _aws("s3", "mb", "s3://large-ours", end=region)
-    first, box = _box("IMPORT", region, folder / "box", cleanup)
+    first, box = _box("IMPORT", "large-ours", region, folder / "box", cleanup)
     half, few = _some(large, folder / "half", count // 2 or 1), (count // 2 or 1) * LARGE_SIZE / 1e9
     tls = "--no-wide-records"
     for name, end, source, size, words in (
@@ -128,7 +128,7 @@ def _large(folder: Path, region: End, count: int, cleanup: ExitStack) -> None:
                 told(f"littoral box transfer, {name}{how}:", size, (end,), work)
     first.travels()
     told("littoral box import (region, box):", gigabytes, (region, box), first.read, moved)
-    second, filled = _box("EXPORT", region, folder / "second", cleanup)
+    second, filled = _box("EXPORT", "large-ours", region, folder / "second", cleanup)
     told("littoral box export (region, box):", gigabytes, (region, filled), second.fill, moved)
     _aws("s3", "mb", "s3://large-aws", end=region)
     some = _some(large, folder / "some", AWS)
@@ -190,21 +190,28 @@ def _write(content: Sequence[memoryview], count: int, folder: Path) -> None:
         file.close()
 
 
-def _small(folder: Path, end: End) -> None:
+def _small(folder: Path, end: End, cleanup: ExitStack) -> None:
     small = _files(folder / "small", SMALL, SMALL_SIZE)
-    for bucket in ("small-ours", "small-again", "small-aws", "small-rclone"):
+    for bucket in ("small-ours", "small-again", "small-job", "small-aws", "small-rclone"):
         _aws("s3", "mb", f"s3://{bucket}", end=end)
 
-    def told(name: str, work: Callable[[], None]) -> float:
-        took, (place,), client = _costs((end,), work)
-        costs = f"processor time each: place {place / SMALL * 1e6:4.0f} µs, client {client / SMALL * 1e6:4.0f} µs"
+    def told(name: str, work: Callable[[], None], ends: tuple[End, ...] = (end,)) -> float:
+        took, places, client = _costs(ends, work)
+        cost = ", ".join(f"{place / SMALL * 1e6:4.0f} µs" for place in places)
+        costs = f"processor time each: place {cost}, client {client / SMALL * 1e6:4.0f} µs"
         print(f"  {name:38}{SMALL / took:8.0f} a second; {costs}", flush=True)
         return took
 
     print(f"small files ({SMALL} of {SMALL_SIZE} bytes)")
     ours = told("littoral box transfer:", lambda: _transfer(str(small), "s3://small-ours", end))
     told("the same of nothing but its start:", lambda: _transfer(str(_empty(folder)), "s3://small-ours", end))
-    told("from a bucket, as import and export:", lambda: _transfer("s3://small-ours", "s3://small-again", end))
+    told("from a bucket to a bucket:", lambda: _transfer("s3://small-ours", "s3://small-again", end))
+    job, box = _box("IMPORT", "small-job", end, folder / "small-box", cleanup)
+    _aws("s3", "mb", "s3://small-job", end=box)
+    told("into a box:", lambda: _transfer(str(small), "s3://small-job", box), (box,))
+    job.travels()
+    told("littoral box import (region, box):", job.read, (end, box))
+    job.place.stop()
     theirs = {
         "cp -r and sync": told("cp -r and sync:", lambda: _copied(small, folder / "small-copy", end.env)),
         "aws s3 sync": told("aws s3 sync:", lambda: _sync(small, "s3://small-aws", end)),

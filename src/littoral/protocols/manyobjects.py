@@ -20,7 +20,7 @@ TYPE: Final = "application/x-littoral-objects"
 MOST: Final = 1000  # objects of a request
 EACH: Final = 256 * 1024  # bytes of an object
 LARGEST: Final = 8 * 1024 * 1024  # bytes in an answer, but for one turn of objects beyond it
-MOST_REQUEST: Final = 8 * 1024 * 1024  # bytes: a thousand keys of 1,024 bytes, each written as \uXXXX
+MOST_REQUEST: Final = 4 * 1024 * 1024  # bytes
 _FRAME: Final = struct.Struct(">IIII")
 _BREAKS: Final = b"\r\n\0"
 

@@ -18,9 +18,10 @@ from littoral.aws.errors import error_response
 from littoral.aws.output import response_of
 from littoral.aws.service import Call, Output, ServiceError, operation
 from littoral.aws.wire.plan import plan_of
-from littoral.net.message import FileSlice, ResponseBody
+from littoral.net.message import FileSlice, Response, ResponseBody
 from littoral.net.sending import Broken, read_slice
 from littoral.objects.access.needs import READ_OBJECT
+from littoral.objects.api.logging import LoggingOperations
 from littoral.objects.api.reading import ReadOperations
 from littoral.objects.errors import damaged, error
 from littoral.protocols import manyobjects
@@ -31,7 +32,7 @@ log = logging.getLogger("littoral.objects")
 TURN: Final = 16  # objects that are read at once, after which others have the loop
 
 
-class GatherOperations(ReadOperations):
+class GatherOperations(ReadOperations, LoggingOperations):
     @operation(notes="Littoral's own: up to 1,000 small objects in one answer, each as its GetObject would be")
     async def littoral_get_objects(
         self, call: Call, *, bucket: str, body: bytes | None = None, expected_bucket_owner: str | None = None
@@ -55,11 +56,9 @@ class GatherOperations(ReadOperations):
 
     async def _turn(self, call: Call, bucket: str, start: int, wanted: Sequence[Asked]) -> list[bytes]:
         begun = [self._begun(call, bucket, number, one) for number, one in enumerate(wanted, start)]
-        waiting = [number for number, one in enumerate(begun) if not isinstance(one, bytes)]
-        found = await asyncio.gather(*(begun[number] for number in waiting))  # type: ignore[arg-type]
-        for number, one in zip(waiting, found, strict=True):
-            begun[number] = one
-        return begun  # type: ignore[return-value]
+        if all(isinstance(one, bytes) for one in begun):
+            return begun  # type: ignore[return-value]
+        return await asyncio.gather(*(_soon(one) for one in begun))
 
     def _begun(self, call: Call, bucket: str, number: int, one: Asked) -> bytes | Awaitable[bytes]:
         """Its frame, at once where its bytes lie in the index."""
@@ -68,34 +67,41 @@ class GatherOperations(ReadOperations):
             self._gate.check(own, READ_OBJECT, bucket, one.key, given={"Bucket": bucket, "Key": one.key})
             found = self.get_object(own, bucket=bucket, key=one.key, if_match=one.etag, checksum_mode="ENABLED")
             if isinstance(found, dict) and isinstance(found["Body"], bytes):
-                return _given(own, number, found)
+                return self._given(own, bucket, number, one, found)
         except Exception as problem:  # noqa: BLE001 - of this one object: its frame has it
-            return _refused(own, one, number, problem)
-        return self._awaited(own, one, number, found)
+            return self._refused(own, bucket, number, one, problem)
+        return self._awaited(own, bucket, number, one, found)
 
-    async def _awaited(self, call: Call, one: Asked, number: int, found: Output | Awaitable[Output]) -> bytes:
+    async def _awaited(
+        self, call: Call, bucket: str, number: int, one: Asked, found: Output | Awaitable[Output]
+    ) -> bytes:
         try:
             output = found if isinstance(found, dict) else await found
-            return _given(call, number, output | {"Body": await _whole(output["Body"], output["ContentLength"])})
+            output["Body"] = await _whole(output["Body"], output["ContentLength"])
+            return self._given(call, bucket, number, one, output)
         except Exception as problem:  # noqa: BLE001 - as in ``_begun``
-            return _refused(call, one, number, problem)
+            return self._refused(call, bucket, number, one, problem)
+
+    def _given(self, call: Call, bucket: str, number: int, one: Asked, output: Output) -> bytes:
+        response = response_of("s3", plan_of("s3", "GetObject"), output, call.request_id)
+        return self._framed(call, bucket, number, one, response, "")
+
+    def _refused(self, call: Call, bucket: str, number: int, one: Asked, problem: Exception) -> bytes:
+        if not isinstance(problem, ServiceError):
+            log.error("s3:GetObject of %s failed, request %s", one.key, call.request_id, exc_info=problem)
+            problem = error("InternalError", "We encountered an internal error. Please try again.")
+        response = error_response("s3", "GetObject", problem, call.request_id, f"/{bucket}/{one.key}")
+        return self._framed(call, bucket, number, one, response, problem.code)
+
+    def _framed(self, call: Call, bucket: str, number: int, one: Asked, response: Response, code: str) -> bytes:
+        assert isinstance(response.body, bytes)
+        made = frame(number, response.status, response.headers.raw, response.body)
+        self.answered_within(call, bucket, one.key, response, code)
+        return made
 
 
-def _given(call: Call, number: int, output: Output) -> bytes:
-    """Raises EntityTooLarge."""
-    _check_size(output["ContentLength"])
-    response = response_of("s3", plan_of("s3", "GetObject"), output, call.request_id)
-    assert isinstance(response.body, bytes)
-    return frame(number, response.status, response.headers.raw, response.body)
-
-
-def _refused(call: Call, one: Asked, number: int, problem: Exception) -> bytes:
-    if not isinstance(problem, ServiceError):
-        log.error("s3:GetObject of %s failed, request %s", one.key, call.request_id, exc_info=problem)
-        problem = error("InternalError", "We encountered an internal error. Please try again.")
-    response = error_response("s3", "GetObject", problem, call.request_id, one.key)
-    assert isinstance(response.body, bytes)
-    return frame(number, response.status, response.headers.raw, response.body)
+async def _soon(made: bytes | Awaitable[bytes]) -> bytes:
+    return made if isinstance(made, bytes) else await made
 
 
 async def _whole(body: ResponseBody, size: int) -> bytes:

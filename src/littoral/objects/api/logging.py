@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
+from urllib.parse import quote
 
 from littoral.aws.recognise import virtual_path
 from littoral.aws.service import Answered, Call, Output, operation
@@ -63,16 +65,24 @@ class LoggingOperations(Operations):
         path = virtual_path(asked.request)
         bucket = path[1:].partition("/")[0]
         if bucket in self._index.logging:
-            self.logs.note(self._access(asked, response, bucket, path))
+            self.logs.note(self._access(asked, response, bucket, path, asked.request.method))
 
-    def _access(self, asked: Answered, response: Response, bucket: str, path: str) -> Access:
+    def answered_within(self, call: Call, bucket: str, key: str, response: Response, code: str) -> None:
+        """And of each object that is read with others in one request; ``code`` is its error's."""
+        if bucket not in self._index.logging:
+            return
+        asked = Answered(call.request, call.principal, call.request_id, code, 0.0, call.now)
+        access = self._access(asked, response, bucket, f"/{bucket}/{quote(key)}", "GET")
+        self.logs.note(replace(access, batch=True))
+
+    def _access(self, asked: Answered, response: Response, bucket: str, path: str, method: str) -> Access:
         request, headers, who = asked.request, response.headers, asked.principal
         sent = _length(response)
-        if request.method == "PUT":
+        if method == "PUT":
             size = request.headers.get("x-amz-decoded-content-length") or request.headers.get("content-length") or ""
         else:
             size = (headers.get("content-range") or "").rpartition("/")[2] or str(sent)
-        of_object = response.status < 300 and path.count("/") > 1 and request.method in ("GET", "HEAD", "PUT")
+        of_object = response.status < 300 and path.count("/") > 1 and method in ("GET", "HEAD", "PUT")
         return Access(
             owner=canonical_id(self._index.bucket(bucket).owner or self._parts.account),
             bucket=bucket,
@@ -80,12 +90,12 @@ class LoggingOperations(Operations):
             remote=request.peer.host,
             requester=who.arn if who is not None else "",
             request_id=asked.request_id,
-            method=request.method,
+            method=method,
             path=path,
             target=request.target,
             status=response.status,
             error=asked.error,
-            sent=0 if request.method == "HEAD" else sent,
+            sent=0 if method == "HEAD" else sent,
             size=int(size) if of_object and size.isdigit() else None,
             took=asked.took,
             headers=dict(request.headers.items()),

@@ -13,6 +13,7 @@ SUBRESOURCES = {  # of the query, where the field is not its name in capitals
     "accelerate": "ACCELERATE",
     "delete": "MULTI_OBJECT_DELETE",
     "encryption": "ENCRYPTION",
+    "littoral-objects": "LITTORAL_OBJECTS",
     "notification": "NOTIFICATION",
     "object-lock": "OBJECT_LOCK_CONFIGURATION",
     "ownershipControls": "OWNERSHIP_CONTROLS",
@@ -45,6 +46,7 @@ class Access:
     headers: dict[str, str]
     version: str
     tls: str
+    batch: bool = False  # one of several of a request, as of DeleteObjects
 
 
 def line(access: Access) -> str:
@@ -61,9 +63,9 @@ def line(access: Access) -> str:
         access.remote,
         access.requester,
         access.request_id,
-        operation(access.method, key, access.target.partition("?")[2], "x-amz-copy-source" in headers),
+        f"BATCH.{access.method}.OBJECT" if access.batch else _operation(access, key),
         quote(unquote(key), safe="/-_.~") if key else "",
-        f'"{access.method} {_plain(access.target)} HTTP/1.1"',
+        "" if access.batch else f'"{access.method} {_plain(access.target)} HTTP/1.1"',
         str(access.status),
         access.error,
         str(access.sent) if access.sent else "",
@@ -83,6 +85,10 @@ def line(access: Access) -> str:
         "",  # whether a list was needed
     ]
     return " ".join(field or "-" for field in fields)
+
+
+def _operation(access: Access, key: str) -> str:
+    return operation(access.method, key, access.target.partition("?")[2], "x-amz-copy-source" in access.headers)
 
 
 def operation(method: str, key: str, query: str, copies: bool) -> str:
