@@ -142,8 +142,9 @@ def test_an_encrypted_destination_is_checked_by_checksums(
 class Cutter:
     """A TCP proxy that cuts connections after so many bytes, some times, then lets all through."""
 
-    def __init__(self, port: int, cuts: list[int]) -> None:
-        self._target, self._cuts = port, cuts
+    def __init__(self, port: int, cuts: list[int], *, back: bool = False) -> None:
+        """``back``: it counts what comes back."""
+        self._target, self._cuts, self._back = port, cuts, back
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
@@ -156,8 +157,9 @@ class Cutter:
                 return
             far = socket.create_connection(("127.0.0.1", self._target))
             left = self._cuts.pop() if self._cuts else None
-            threading.Thread(target=self._pass, args=(near, far, left), daemon=True).start()
-            threading.Thread(target=self._pass, args=(far, near, None), daemon=True).start()
+            there, back = (None, left) if self._back else (left, None)
+            threading.Thread(target=self._pass, args=(near, far, there), daemon=True).start()
+            threading.Thread(target=self._pass, args=(far, near, back), daemon=True).start()
 
     def _pass(self, source: socket.socket, target: socket.socket, left: int | None) -> None:
         try:
