@@ -185,8 +185,13 @@ def _proven(item: Item, head: Head, data: bytes) -> tuple[bytes, About]:
     return data, about_of(head)
 
 
+def _lowered(headers: Head) -> Mapping[str, str]:
+    """Names in small letters: those of a frame are."""
+    return {name.lower(): value for name, value in headers.items()} if isinstance(headers, Headers) else headers
+
+
 def about_of(headers: Head) -> About:
-    found = {name.lower(): value for name, value in headers.items()}
+    found = _lowered(headers)
     kept: dict[str, str] = {name: found[name] for name in KEPT if name in found}
     if kept.get("content-type") == "binary/octet-stream":
         del kept["content-type"]  # which is what an object has that says nothing
@@ -196,7 +201,7 @@ def about_of(headers: Head) -> About:
 
 def proof_of(headers: Head, etag: str) -> Sum | None:
     """What the source says of the whole content: its checksum, or its ETag where that is an MD5."""
-    found = {name.lower(): value for name, value in headers.items()}
+    found = _lowered(headers)
     if (known := stated(found)) is not None:
         return known
     plain = found.get("x-amz-server-side-encryption") != "aws:kms"

@@ -145,8 +145,10 @@ def header_of(algorithm: str) -> str:
 def stated(headers: Mapping[str, str]) -> Sum | None:
     """What a head (names in small letters) says of the whole content; None where it is of parts, "…-N", or nothing."""
     for algorithm, size in SIZES.items():
+        if (told := headers.get(header_of(algorithm))) is None:
+            continue
         try:
-            digest = base64.b64decode(headers.get(header_of(algorithm), ""), validate=True)
+            digest = base64.b64decode(told, validate=True)
         except (binascii.Error, ValueError):
             continue
         if len(digest) == size:
