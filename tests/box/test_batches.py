@@ -7,9 +7,9 @@ import io
 import pytest
 
 from littoral.box.transfer import batches
-from littoral.box.transfer.batches import FIRST, LARGEST, SMALL, Content, Grouping, fits, pack
+from littoral.box.transfer.batches import FIRST, LARGEST, SMALL, Content, Grouping, as_file, fits, pack
 from littoral.box.transfer.items import About, Item, kept
-from littoral.objects.archives import Archive
+from littoral.objects.archives import HEADERS, Archive
 
 SAID = kept(1_700_000_001, 0o640)
 
@@ -32,21 +32,43 @@ def test_what_goes_in_comes_out(key: str, modified: int) -> None:
         ("/a", About({}, SAID)),
         ("a/../b", About({}, SAID)),
         ("a/", About({}, SAID)),
-        ("a", About({"content-type": "text/plain"}, SAID)),
-        ("a", About({}, {})),
-        ("a", About({}, SAID | {"more": "1"})),
-        ("a", About({}, SAID | {"file-permissions": "rw-r--r--"})),
-        ("a", About({}, SAID | {"file-permissions": "0100644"})),  # with the kind of file
-        ("a", About({}, SAID | {"file-permissions": "640"})),
-        ("a", About({}, SAID | {"file-permissions": "-001"})),
-        ("a", About({}, SAID | {"file-mtime": "1700000000"})),
-        ("a", About({}, SAID | {"file-mtime": "1700000000000000001ns"})),
-        ("a", About({}, kept(-1, 0o644))),
-        ("a", About({}, kept(8**11, 0o644))),
+        ("a", About({"expires": "Thu, 01 Jan 2026 00:00:00 GMT"}, SAID)),
+        ("a", About({"content-type": "text/plän"}, SAID)),
+        ("a", About({}, {"x": "ü"})),
+        ("a", About({}, {"x": "a\nb"})),
     ],
 )
 def test_what_a_tar_would_not_say_goes_alone(key: str, about: About) -> None:
     assert not fits(key, about)
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        About({"content-type": "text/plain"}, SAID),
+        About(dict.fromkeys(batches.SAID, "x"), {"n": "1", "ward": 'a "b" \\ c' * 80}),
+        About({}, {}),
+        About({}, SAID | {"more": "1"}),
+        About({}, SAID | {"file-permissions": "rw-r--r--"}),
+        About({}, SAID | {"file-permissions": "0100644"}),  # with the kind of file
+        About({}, SAID | {"file-permissions": "640"}),
+        About({}, SAID | {"file-permissions": "-001"}),
+        About({}, SAID | {"file-mtime": "1700000000"}),
+        About({}, SAID | {"file-mtime": "1700000000000000001ns"}),
+        About({}, kept(-1, 0o644)),
+        About({}, kept(8**11, 0o644)),
+    ],
+)
+@pytest.mark.parametrize("key", ["a", "ward/" + "é" * 60])
+def test_what_is_more_than_a_files_is_said_beside_it(key: str, about: About) -> None:
+    assert fits(key, about)
+    assert not as_file(about)
+    contents = [Content(Item(key, 5, "stamp"), b"12345", one) for one in (about, About({}, SAID), about)]
+    (first, second, third) = Archive(io.BytesIO(pack(contents).archive)).members
+    expected = {HEADERS[name]: value for name, value in about.headers.items()}, about.metadata
+    assert (first.headers, first.metadata) == (third.headers, third.metadata) == expected
+    assert (second.headers, second.metadata) == ({}, SAID)
+    assert {one.name for one in (first, second, third)} == {key}
 
 
 def test_the_first_batch_is_short_and_the_others_are_full(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,6 +91,7 @@ def test_small_objects_come_together_with_all_that_goes_with_them(
     assert done.progress.sent == len(made)
     assert seen["GetObject 200"] == 0
     assert 2 <= seen[f"{TOGETHER} 200"] <= 10
+    assert 2 <= seen["PutObject 200"] <= 10
     assert depot.held(f"{bucket}-b") == made
     for number, key in enumerate(made):
         told = depot.s3.head_object(Bucket=f"{bucket}-b", Key=key)
@@ -98,6 +99,24 @@ def test_small_objects_come_together_with_all_that_goes_with_them(
         assert (told["ContentType"], told.get("CacheControl")) == (
             ("text/plain", "no-store") if number % 3 else ("binary/octet-stream", None)
         )
+
+
+def test_a_destination_that_keeps_less_than_an_archive_tells_gets_each_by_itself(
+    depot: Depot, bucket: str, move: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("littoral.objects.archives._about", lambda _text: None)  # as anybody else extracts
+    made = filled(depot, bucket)
+    files = {f"file {n:03}": os.urandom(50) for n in range(70)}
+    said = {"file-mtime": "1700000000000000000ns", "file-permissions": "0640"}
+    for key, data in files.items():
+        depot.s3.put_object(Bucket=bucket, Key=key, Body=data, Metadata=said)
+    with counted(depot) as seen:
+        done = move(out_of(depot, depot, bucket))
+    assert (done.failed, done.batching, done.mover._tells) == ({}, True, False)
+    assert len(made) <= seen["PutObject 200"] < len(made) + len(files)
+    assert depot.held(f"{bucket}-b") == made | files
+    for number, key in enumerate(made):
+        assert depot.s3.head_object(Bucket=f"{bucket}-b", Key=key)["Metadata"] == {"n": str(number)}
 
 
 def test_another_s3_is_asked_once_and_gives_each_by_itself(

@@ -176,3 +176,55 @@ def test_minio_s_client_would_find_what_it_expects(place: S3Place, s3: Any, buck
     client = boto3.client("s3", **place.served.client_kwargs)
     client.put_object(Bucket=bucket, Key="deep/in/batch.tar", Body=tar({"./a": b"1", "/b": b"2"}), Metadata=EXTRACT)
     assert held(s3, bucket) == {"a": b"1", "b": b"2"}
+
+
+def telling(about: str) -> bytes:
+    """As the library writes it."""
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for name, told in (("fine", ""), ("told", about), ("after", "")):
+            entry = _entry(name, tarfile.REGTYPE)
+            entry.size, entry.pax_headers = 1, {"LITTORAL.about": told} if told else {}
+            archive.addfile(entry, io.BytesIO(b"x"))
+    return made.getvalue()
+
+
+SAID = '{"headers": {"content-type": "text/plain", "cache-control": "no-store"}, "metadata": {"n": "1"}}'
+
+
+@pytest.mark.parametrize("pack", [telling, lambda about: gzip.compress(telling(about))], ids=["tar", "tar.gz"])
+def test_what_a_littorals_archive_says_of_an_object_goes_with_it(
+    s3: Any, bucket: str, pack: Callable[[str], bytes]
+) -> None:
+    s3.put_object(Bucket=bucket, Key="batch", Body=pack(SAID), Metadata=EXTRACT)
+    told = s3.head_object(Bucket=bucket, Key="told")
+    assert (told["ContentType"], told["CacheControl"], told["Metadata"]) == ("text/plain", "no-store", {"n": "1"})
+    for key in ("fine", "after"):
+        head = s3.head_object(Bucket=bucket, Key=key)
+        assert head["ContentType"] == "binary/octet-stream"
+        assert head["Metadata"].keys() == {"file-mtime", "file-permissions"}
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        "no JSON",
+        "[]",
+        "{}",
+        '{"headers": {}, "metadata": {}, "tags": {}}',
+        '{"headers": [], "metadata": {}}',
+        '{"headers": {"content-length": "7"}, "metadata": {}}',
+        '{"headers": {"content-type": 7}, "metadata": {}}',
+        '{"headers": {"content-type": "a\\r\\nb: c"}, "metadata": {}}',
+        '{"headers": {}, "metadata": {"a b": "c"}}',
+        '{"headers": {}, "metadata": {"A": "c"}}',
+        '{"headers": {}, "metadata": {"a": "\\u00fc"}}',
+        '{"headers": {}, "metadata": {"a": "' + "x" * 2100 + '"}}',
+        "[" * 5000,
+    ],
+)
+def test_what_cannot_be_said_of_an_object_leaves_nothing(s3: Any, bucket: str, about: str) -> None:
+    with pytest.raises(ClientError) as refused:
+        s3.put_object(Bucket=bucket, Key="batch", Body=telling(about), Metadata=EXTRACT)
+    assert refused.value.response["Error"]["Code"] in ("InvalidRequest", "MetadataTooLarge")
+    assert held(s3, bucket) == {}

@@ -95,3 +95,22 @@ def test_no_archive_is_left_to_the_library(text: bytes) -> None:
 
 def test_an_empty_one_has_no_files() -> None:
     assert tar.read(memoryview(tar.END)) == []
+
+
+@given(st.text(st.characters(exclude_characters="\n\0", exclude_categories=["Cs"]), min_size=1, max_size=1200), NAMES)
+def test_what_is_told_of_a_file_is_read_by_both_and_is_that_files_alone(about: str, name: str) -> None:
+    plain = tar.header(name, 3, 0o600, 7) + b"abc" + tar.padding(3)
+    archive = tar.told(about) + plain + plain + tar.END
+    entries = tar.read(memoryview(archive))
+    assert entries is not None
+    assert [one.about for one in entries] == [about, ""]
+    assert by_us(archive) == [(name, b"abc", 0o600, 7)] * 2
+    with tarfile.open(fileobj=io.BytesIO(archive), mode="r:") as opened:
+        assert [one.pax_headers for one in opened if one.isreg()] == [{"LITTORAL.about": about}, {}]
+
+
+@pytest.mark.parametrize("record", [b"12 path=abcd\n", b"18 LITTORAL.about=", b"9 LITTORAL.about=x\n", b"", b"x"])
+def test_another_extended_header_is_left_to_the_library(record: bytes) -> None:
+    whole = tar.told("x" * 40)
+    made = whole[: tar.BLOCK] + record.ljust(len(whole) - tar.BLOCK, b"\0")
+    assert tar.read(memoryview(made + tar.header("a", 0, 0, 0) + tar.END)) is None

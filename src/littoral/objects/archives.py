@@ -8,13 +8,16 @@ threads. Knows no index.
 from __future__ import annotations
 
 import io
+import json
 import lzma
+import re
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import IO, Final
 
 from littoral.aws.service import ServiceError
@@ -22,6 +25,15 @@ from littoral.objects.errors import error
 from littoral.objects.names import check_key
 from littoral.protocols import tar
 
+KEYWORD: Final = "LITTORAL.about"
+NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")  # of a header, in small letters
+HEADERS: Final = {
+    "cache-control": "CacheControl",
+    "content-disposition": "ContentDisposition",
+    "content-encoding": "ContentEncoding",
+    "content-language": "ContentLanguage",
+    "content-type": "ContentType",
+}
 MOST_MEMBERS: Final = 100_000
 MOST_BYTES: Final = 100 * 1024**3  # of the archive, and of what comes out of it
 BROKEN: Final = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError,
@@ -29,18 +41,33 @@ BROKEN: Final = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAErro
 
 
 @dataclass(frozen=True, slots=True)
+class About:
+    headers: dict[str, str]
+    metadata: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Member:
-    """A regular file. ``modified`` is Unix seconds, ``mode`` its permissions, None where the archive does not say."""
+    """A regular file. ``modified`` is Unix seconds, ``mode`` its permissions, None where the archive does not say.
+    ``about`` is what a Littoral's archive says of the object instead, headers and metadata."""
 
     name: str
     size: int
     modified: float | None
     mode: int | None
     entry: tar.Entry | tarfile.TarInfo | zipfile.ZipInfo
+    about: About | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """By the model's names."""
+        return self.about.headers if self.about is not None else {}
 
     @property
     def metadata(self) -> dict[str, str]:
         """As AWS Storage Gateway and DataSync keep them."""
+        if self.about is not None:
+            return self.about.metadata
         kept = {}
         if self.modified is not None:
             whole, part = divmod(self.modified, 1)
@@ -144,7 +171,8 @@ class Window(io.RawIOBase):
 def _of_plain(entries: list[tar.Entry]) -> Iterator[Member]:
     for count, entry in enumerate(entries):
         _check_count(count)
-        yield Member(_key(entry.name), entry.size, float(entry.modified), entry.mode, entry)
+        about = _about(entry.about) if entry.about else None
+        yield Member(_key(entry.name), entry.size, float(entry.modified), entry.mode, entry, about)
 
 
 def _of_tar(archive: tarfile.TarFile) -> Iterator[Member]:
@@ -154,7 +182,9 @@ def _of_tar(archive: tarfile.TarFile) -> Iterator[Member]:
             continue
         if not entry.isreg():
             raise _refused(f"{entry.name[:200]!r} is no regular file")
-        yield Member(_key(entry.name), entry.size, float(entry.mtime), entry.mode, entry)
+        text = entry.pax_headers.get(KEYWORD)
+        about = _about(text) if text else None
+        yield Member(_key(entry.name), entry.size, float(entry.mtime), entry.mode, entry, about)
 
 
 def _of_zip(archive: zipfile.ZipFile) -> Iterator[Member]:
@@ -179,6 +209,29 @@ def _key(name: str) -> str:
         raise _refused(f"the name {name[:200]!r} leads out of it")
     check_key(key)
     return key
+
+
+@lru_cache(256)
+def _about(text: str) -> About:
+    """What many entries have alike is read once: nobody changes it. Raises InvalidRequest."""
+    try:
+        told = json.loads(text)
+    except (ValueError, RecursionError) as problem:
+        raise _refused("what it says about an entry is no JSON") from problem
+    if not isinstance(told, dict) or told.keys() != {"headers", "metadata"}:
+        raise _refused("what it says about an entry is not headers and metadata")
+    headers, metadata = told["headers"], told["metadata"]
+    if not (_texts(headers) and _texts(metadata) and headers.keys() <= HEADERS.keys()):
+        raise _refused("what it says about an entry is not what an object has")
+    return About({HEADERS[name]: value for name, value in headers.items()}, metadata)
+
+
+def _texts(told: object) -> bool:
+    """Whether a request could bring them as headers."""
+    return isinstance(told, dict) and all(
+        NAME.fullmatch(name) and isinstance(value, str) and value.isascii() and value.isprintable()
+        for name, value in told.items()
+    )
 
 
 def _check_count(count: int) -> None:

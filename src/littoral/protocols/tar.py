@@ -15,7 +15,8 @@ END: Final = bytes(2 * BLOCK)
 _ZEROS: Final = bytes(BLOCK)
 LATEST: Final = 8**11 - 1  # Unix seconds, in the year 2242
 _NAME: Final = 100  # bytes of a header's own field
-_FILE, _FOLDER, _LONG_NAME = b"0", b"5", b"L"
+_FILE, _FOLDER, _LONG_NAME, _EXTENDED = b"0", b"5", b"L", b"x"
+_ABOUT: Final = b"LITTORAL.about="  # the one record of an extended header that is read and written here
 _MAGICS: Final = (b"ustar  \0", b"ustar\x0000")  # GNU's and POSIX's
 _NO_PREFIX: Final = bytes(155)  # of a name
 _BLANKS: Final = b" " * 8  # stand for the sum while it is made
@@ -29,6 +30,7 @@ class Entry(NamedTuple):
     modified: int
     start: int
     size: int
+    about: str = ""
 
 
 class _Other(Exception):
@@ -43,6 +45,15 @@ def header(name: str, size: int, mode: int, modified: int) -> bytes:
         return made
     return b"".join((_block(b"././@LongLink", len(encoded) + 1, 0, 0, _LONG_NAME), encoded, b"\0",
                      padding(len(encoded) + 1), made))  # fmt: skip
+
+
+def told(about: str) -> bytes:
+    """What may stand before the header of a file: a text that goes with it, without line ends. Who knows nothing of it
+    leaves it out. ("pax Extended Header" of POSIX)"""
+    record = b" %b%b\n" % (_ABOUT, about.encode())
+    size = len(record) + len(str(len(record)))
+    size = len(record) + len(str(size))
+    return b"".join((_block(b"././@PaxHeader", size, 0o644, 0, _EXTENDED), b"%d" % size, record, padding(size)))
 
 
 def padding(size: int) -> bytes:
@@ -71,7 +82,7 @@ def _sum(block: bytes) -> int:
 
 def _entries(data: memoryview) -> Iterator[Entry]:
     """Raises _Other, ValueError (UnicodeDecodeError, too)."""
-    at, name = 0, b""
+    at, name, about = 0, b"", ""
     while (block := bytes(data[at : at + BLOCK])) != _ZEROS:
         if len(block) < BLOCK or block[257:265] not in _MAGICS or block[345:500] != _NO_PREFIX:
             raise _Other
@@ -85,12 +96,23 @@ def _entries(data: memoryview) -> Iterator[Entry]:
         if kind == _LONG_NAME:
             name = bytes(data[start : start + size])
             continue
+        if kind == _EXTENDED:
+            about = _about(bytes(data[start : start + size]))
+            continue
         if kind == _FILE:
-            told = (name or block[:_NAME]).partition(b"\0")[0].decode()
-            yield Entry(told, _number(block[100:108]), _number(block[136:148]), start, size)
+            named = (name or block[:_NAME]).partition(b"\0")[0].decode()
+            yield Entry(named, _number(block[100:108]), _number(block[136:148]), start, size, about)
         elif kind != _FOLDER:
             raise _Other
-        name = b""
+        name, about = b"", ""
+
+
+def _about(record: bytes) -> str:
+    """Raises _Other where there is anything else, ValueError."""
+    size, _, rest = record.partition(b" ")
+    if size != b"%d" % len(record) or not rest.startswith(_ABOUT) or rest.find(b"\n") != len(rest) - 1:
+        raise _Other
+    return rest[len(_ABOUT) : -1].decode()
 
 
 def _number(field: bytes) -> int:

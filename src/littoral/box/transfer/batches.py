@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -16,6 +17,10 @@ MOST: Final = 500  # files in a batch
 FIRST: Final = 50  # files in the first one, which shows whether archives are extracted there: the others wait for it
 LARGEST: Final = 8 * 1024 * 1024  # bytes of files in a batch
 EXTRACT: Final = {"x-amz-meta-snowball-auto-extract": "true"}
+SAID: Final = frozenset(
+    ("cache-control", "content-disposition", "content-encoding", "content-language", "content-type")
+)
+_text = json.JSONEncoder(separators=(",", ":")).encode
 CARRIED: Final = frozenset(("file-mtime", "file-permissions"))
 
 
@@ -37,6 +42,17 @@ def fits(key: str, about: About) -> bool:
     """Whether a tar can say its name and all that goes with it, and the same comes out of it."""
     if key.startswith(("/", "./")) or key.endswith("/") or ".." in key.split("/"):
         return False
+    return as_file(about) or _sayable(about)
+
+
+def _sayable(about: About) -> bool:
+    """Whether a Littoral understands it as it is written here."""
+    texts = (*about.headers.values(), *about.metadata.keys(), *about.metadata.values())
+    return about.headers.keys() <= SAID and all(text.isascii() and text.isprintable() for text in texts)
+
+
+def as_file(about: About) -> bool:
+    """Whether a file's time and permissions are all that goes with it: anybody who extracts understands that."""
     if about.headers or about.metadata.keys() != CARRIED:
         return False
     try:
@@ -63,8 +79,15 @@ def pack(contents: Sequence[Content]) -> Batch:
 
 
 def _header(content: Content) -> bytes:
-    modified, mode = _told(content.about)
-    return tar.header(content.item.key, len(content.data), mode, modified)
+    key, size, about = content.item.key, len(content.data), content.about
+    if not as_file(about):
+        return tar.told(_about_text(about)) + tar.header(key, size, 0o644, 0)
+    modified, mode = _told(about)
+    return tar.header(key, size, mode, modified)
+
+
+def _about_text(about: About) -> str:
+    return _text({"headers": dict(about.headers), "metadata": dict(about.metadata)})
 
 
 class Grouping:

@@ -13,13 +13,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
-from littoral.box.transfer.batches import EXTRACT, SMALL, Batch, Content, Grouping, fits, pack
+from littoral.box.transfer.batches import EXTRACT, SMALL, Batch, Content, Grouping, as_file, fits, pack
 from littoral.box.transfer.bucket import Bucket, Refused, Unanswered, Unwell
 from littoral.box.transfer.buffers import Buffers
 from littoral.box.transfer.checking import absent
 from littoral.box.transfer.items import Arrived, CannotMove, Changed, Item, Source
 from littoral.box.transfer.journal import Journal
 from littoral.box.transfer.large import Large
+from littoral.box.transfer.objects import about_of
 from littoral.box.transfer.progress import Progress
 from littoral.box.transfer.sums import SHA256, sum_of
 
@@ -47,6 +48,7 @@ class Mover:
     making: bool = False  # the destination, where it is not there
     progress: Progress = field(default_factory=Progress)
     failed: dict[str, str] = field(default_factory=dict)  # key → why
+    _tells: bool | None = None  # whether what archives tell beside time and permissions is kept there
     _alive: float = 0.0  # when something went on the last time
     _trying: asyncio.Lock = field(default_factory=asyncio.Lock)
     _packing: asyncio.Lock = field(default_factory=asyncio.Lock)  # by one thread at a time
@@ -164,6 +166,7 @@ class Mover:
         alone: list[Content] = []
         for content in contents:
             batches = self.batching is not False and fits(content.item.key, content.about)
+            batches = batches and (self._tells is not False or as_file(content.about))
             (batched if batches else alone).append(content)
         if len(batched) < 2 or not await self._batch(batched):
             alone += batched
@@ -171,23 +174,37 @@ class Mover:
 
     async def _batch(self, contents: Sequence[Content]) -> bool:
         """False where the destination does not take them so; each then goes alone."""
-        if self.batching is None:
+        if not self._found_out(contents):
             async with self._trying:
-                if self.batching is None:
+                if not self._found_out(contents):
                     return await self._first_batch(contents)
-        return bool(self.batching) and await self._send_batch(contents) is not None
+        if not self.batching or (self._tells is False and _telling(contents) is not None):
+            return False
+        return await self._send_batch(contents) is not None
+
+    def _found_out(self, contents: Sequence[Content]) -> bool:
+        """Whether it is known what becomes of these in an archive."""
+        return self.batching is False or (
+            self.batching is not None and (self._tells is not None or _telling(contents) is None)
+        )
 
     async def _first_batch(self, contents: Sequence[Content]) -> bool:
-        """Whether archives are extracted there is seen by the first."""
+        """Whether archives are extracted there, and all that they tell is kept, is seen by the first."""
         batch = await self._send_batch(contents, keep=False)
         if batch is None:
             return False
-        self.batching = await self._patiently(lambda: self.destination.head(ARCHIVE)) is None
-        if self.batching:
-            self._count(_arrived(contents, batch))
-        else:
+        if self.batching is None:
+            self.batching = await self._patiently(lambda: self.destination.head(ARCHIVE)) is None
+        if not self.batching:
             await self._patiently(lambda: self.destination.delete(ARCHIVE))
-        return self.batching
+            return False
+        if (one := _telling(contents)) is not None:
+            head = await self._patiently(lambda: self.destination.head(one.item.key))
+            self._tells = head is not None and about_of(head) == one.about
+            if not self._tells:
+                return False
+        self._count(_arrived(contents, batch))
+        return True
 
     async def _send_batch(self, contents: Sequence[Content], *, keep: bool = True) -> Batch | None:
         async with self._packing:
@@ -235,6 +252,11 @@ class Mover:
             self._alive = _now()
             self.progress.waiting = ""
             return found
+
+
+def _telling(contents: Sequence[Content]) -> Content | None:
+    """One of them of which an archive has more to tell than of a file."""
+    return next((one for one in contents if not as_file(one.about)), None)
 
 
 def _arrived(contents: Sequence[Content], batch: Batch) -> list[Arrived]:

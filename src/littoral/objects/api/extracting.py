@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from littoral.aws.service import Call
 from littoral.net.message import Body, BytesBody
 from littoral.objects.access.needs import WRITE_OBJECT
-from littoral.objects.api.parts import DEFAULT_TYPE, Operations, origin_of
+from littoral.objects.api.parts import DEFAULT_TYPE, Operations, checked_metadata, origin_of
 from littoral.objects.checksums import ALGORITHMS, Algorithm, Stated
 from littoral.objects.conditions import Span
 from littoral.objects.content import Chunks
@@ -56,18 +56,21 @@ class Wanted:
         return Stated(algorithm=self.algorithm, wanted=True)
 
     def facts_of(self, member: Member, received: Received, sealing: Sealing | None) -> Facts:
-        headers = {"ContentType": DEFAULT_TYPE}
+        headers = {"ContentType": DEFAULT_TYPE} | member.headers
         return Facts(headers, member.metadata, received.checksum, encryption=kept_of(sealing), acl=self.facts.acl)
 
 
 class ExtractOperations(Operations):
     async def _extract(self, call: Call, bucket: str, content: Content, key: bytes | None, how: Wanted) -> None:
-        """``key`` is the archive's data key. Raises InvalidRequest, AccessDenied before anything is written."""
+        """``key`` is the archive's data key. Raises InvalidRequest, AccessDenied, MetadataTooLarge before anything
+        is written."""
         from littoral.objects.archives import Archive  # it loads tarfile, for few places
 
         archive = await asyncio.to_thread(Archive, await self._file(content, key))
         for member in archive.members:
             self._gate.check(call, WRITE_OBJECT, bucket, member.name)
+            if member.about is not None:
+                checked_metadata(member.metadata)
         for group in _groups(archive.members):
             await self._write_group(call, bucket, archive, group, how)
 
