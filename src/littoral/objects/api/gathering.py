@@ -26,7 +26,7 @@ from littoral.objects.api.reading import ReadOperations
 from littoral.objects.errors import damaged, error
 from littoral.protocols import manyobjects
 from littoral.protocols.manyobjects import EACH, LARGEST, TYPE, Asked, Malformed, frame
-from littoral.store.contract import StoreError
+from littoral.store.contract import StorageFailed, StoreError
 
 log = logging.getLogger("littoral.objects")
 TURN: Final = 16  # objects that are read at once, after which others have the loop
@@ -66,17 +66,15 @@ class GatherOperations(ReadOperations, LoggingOperations):
         try:
             self._gate.check(own, READ_OBJECT, bucket, one.key, given={"Bucket": bucket, "Key": one.key})
             found = self.get_object(own, bucket=bucket, key=one.key, if_match=one.etag, checksum_mode="ENABLED")
-            if isinstance(found, dict) and isinstance(found["Body"], bytes):
+            if isinstance(found, dict):
                 return self._given(own, bucket, number, one, found)
         except Exception as problem:  # noqa: BLE001 - of this one object: its frame has it
             return self._refused(own, bucket, number, one, problem)
         return self._awaited(own, bucket, number, one, found)
 
-    async def _awaited(
-        self, call: Call, bucket: str, number: int, one: Asked, found: Output | Awaitable[Output]
-    ) -> bytes:
+    async def _awaited(self, call: Call, bucket: str, number: int, one: Asked, found: Awaitable[Output]) -> bytes:
         try:
-            output = found if isinstance(found, dict) else await found
+            output = await found
             output["Body"] = await _whole(output["Body"], output["ContentLength"])
             return self._given(call, bucket, number, one, output)
         except Exception as problem:  # noqa: BLE001 - as in ``_begun``
@@ -89,7 +87,8 @@ class GatherOperations(ReadOperations, LoggingOperations):
     def _refused(self, call: Call, bucket: str, number: int, one: Asked, problem: Exception) -> bytes:
         if not isinstance(problem, ServiceError):
             log.error("s3:GetObject of %s failed, request %s", one.key, call.request_id, exc_info=problem)
-            problem = error("InternalError", "We encountered an internal error. Please try again.")
+            code = "ServiceUnavailable" if isinstance(problem, StorageFailed) else "InternalError"
+            problem = error(code, "We encountered an internal error. Please try again.")
         response = error_response("s3", "GetObject", problem, call.request_id, f"/{bucket}/{one.key}")
         return self._framed(call, bucket, number, one, response, problem.code)
 
