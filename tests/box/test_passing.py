@@ -25,8 +25,8 @@ from littoral.box.transfer.bucket import Bucket, Keys, Upload
 from littoral.box.transfer.buffers import PART
 from littoral.box.transfer.folder import Folder
 from littoral.box.transfer.items import Item
-from littoral.box.transfer.moving import LinkLost
-from littoral.box.transfer.passing import PIECE, TRIES, Passing, Summed
+from littoral.box.transfer.moving import TRIES, LinkLost
+from littoral.box.transfer.passing import PIECE, Passing, Summed
 from littoral.box.transfer.sums import CRC64, SHA256, sum_of
 from littoral.net.bulk import STRETCH
 from littoral.net.client import HttpClient
@@ -259,6 +259,73 @@ def test_where_it_is_always_said_the_object_is_told_of_by_name_and_holds_up_noth
     again = move(parts(depot.served.url))  # the journal has not heard of it either
     assert (again.failed, again.progress.sent) == ({}, 1)
     assert depot.held(bucket)["large"] == large
+
+
+def not_taken(status: int, code: str) -> Does:
+    """The second part, ever."""
+    refuses = refusing(status, code, reads=True)
+
+    async def does(number: int, stated: bool, request: Request, place: Handled) -> Response:
+        return await (refuses(number, False, request, place) if number == 2 else place(request))
+
+    return does
+
+
+@pytest.mark.parametrize("stated", [True, False])
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(503, "SlowDown"), (500, "InternalError"), (400, "BadDigest"), (400, "XAmzContentSHA256Mismatch")],
+)
+def test_an_object_of_which_a_part_is_never_taken_is_told_of_by_name_and_holds_up_nothing(
+    depot: Depot, bucket: str, large: bytes, tmp_path: Path, move: Callable[..., Done], monkeypatch: pytest.MonkeyPatch,
+    status: int, code: str, stated: bool,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("littoral.box.transfer.moving.PAUSE", (0.0, 0.0))
+    (tmp_path / "files" / "one-part").write_bytes(large[:PART])
+    with other(depot, not_taken(status, code)) as endpoint:
+
+        def parts(client: HttpClient) -> tuple[Folder, Bucket]:
+            made = depot.bucket(client, bucket, endpoint.url)
+            made.tells = made.tells and not stated
+            return Folder(tmp_path / "files"), made
+
+        done = move(parts, give_up=20)
+    assert done.failed.keys() == {"large"}
+    assert code in done.failed["large"]
+    assert depot.held(bucket) == {"one-part": large[:PART]}
+
+
+def test_a_place_that_answers_nothing_else_either_is_waited_for(
+    depot: Depot, bucket: str, large: bytes, tmp_path: Path, move: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As behind a proxy, which answers while the link is away."""
+    monkeypatch.setattr("littoral.box.transfer.moving.PAUSE", (0.0, 0.0))
+    away = 0
+
+    async def goes_away(number: int, stated: bool, request: Request, place: Handled) -> Response:
+        nonlocal away
+        away = away or 5 * TRIES
+        return await place(request)
+
+    class Behind(Other):
+        async def handle(self, request: Request) -> Response:
+            nonlocal away
+            if away > 1:
+                away -= 1
+                await request.body.read()
+                return Response(502, Headers(), b"")
+            return await super().handle(request)
+
+    made = Behind(depot.served.gateway.handle, goes_away)
+    listener = depot.served.run(listen_http(made.handle))
+    url = f"http://127.0.0.1:{listener.port}"
+    try:
+        done = move(lambda client: (Folder(tmp_path / "files"), depot.bucket(client, bucket, url)))
+    finally:
+        depot.served.run(listener.close(0.5))
+    assert done.failed == {}
+    assert done.progress.retries > 3 * TRIES
+    assert depot.held(bucket) == {"large": large}
 
 
 def test_nor_where_another_is_said_of_the_whole(

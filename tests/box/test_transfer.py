@@ -16,11 +16,11 @@ import pytest
 
 from littoral.box.manifest import KeyRange
 from littoral.box.transfer import objects
-from littoral.box.transfer.bucket import Refused
+from littoral.box.transfer.bucket import Bucket, Refused
 from littoral.box.transfer.folder import Folder
 from littoral.box.transfer.moving import LinkLost
 from littoral.box.transfer.objects import Objects
-from littoral.box.transfer.sums import CRC64, SHA256, sum_of
+from littoral.box.transfer.sums import CRC64, SHA256, Bytes, Sum, sum_of
 from tests.box.conftest import Depot, Done
 
 MIB = 1024 * 1024
@@ -249,3 +249,23 @@ def test_what_is_damaged_at_its_source_is_given_up_by_name(
     done = move(lambda client: (Objects(depot.bucket(client, bucket), wanted), depot.bucket(client, target)))
     assert done.failed.keys() == {"b"}
     assert depot.held(target).keys() == {"a", "c"}
+
+
+def test_a_batch_that_is_never_taken_goes_one_by_one_and_what_is_never_taken_by_name(
+    depot: Depot, bucket: str, tmp_path: Path, move: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("littoral.box.transfer.moving.PAUSE", (0.0, 0.0))
+    (tmp_path / "files").mkdir()
+    data = {name: os.urandom(100) for name in ("a", "bad", "c")}
+    for name, one in data.items():
+        (tmp_path / "files" / name).write_bytes(one)
+    put = Bucket.put_signed
+
+    async def damaged(self: Bucket, key: str, sent: Bytes, known: Sum, headers: Any) -> str:
+        broken = bytes(sent).replace(data["bad"], bytes(100))  # after it was hashed
+        return await put(self, key, broken, known, headers)
+
+    monkeypatch.setattr(Bucket, "put_signed", damaged)
+    done = move(lambda client: (Folder(tmp_path / "files"), depot.bucket(client, bucket)), give_up=20)
+    assert done.failed.keys() == {"bad"}
+    assert depot.held(bucket) == {name: data[name] for name in ("a", "c")}

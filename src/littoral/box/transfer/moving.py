@@ -121,20 +121,8 @@ class Mover:
                 await self._together(group)
 
     async def _alone(self, item: Item, send: Callable[[Item], Awaitable[Arrived]]) -> None:
-        tries = 0
-
-        async def attempt() -> Arrived:
-            nonlocal tries
-            try:
-                return await send(item)
-            except Unwell as problem:
-                tries += 1
-                if tries == TRIES:
-                    raise CannotMove(str(problem)) from problem
-                raise
-
         try:
-            self._count([await self._patiently(attempt)])
+            self._count([await self._within_tries(lambda: send(item))])
         except Changed:
             self._changed.add(item.key)
         except (CannotMove, Refused) as problem:
@@ -210,8 +198,8 @@ class Mover:
         async with self._packing:
             batch = await asyncio.to_thread(pack, contents)
         try:
-            await self._patiently(lambda: self.destination.put_signed(ARCHIVE, batch.archive, batch.known, EXTRACT))
-        except Refused:
+            await self._within_tries(lambda: self.destination.put_signed(ARCHIVE, batch.archive, batch.known, EXTRACT))
+        except (Refused, CannotMove):
             return None
         if keep:
             self._count(_arrived(contents, batch))
@@ -226,7 +214,7 @@ class Mover:
 
     async def _large(self, item: Item) -> Arrived:
         return await Large(
-            self.source, self.destination, self.journal, self._buffers, item, self._patiently, self._part
+            self.source, self.destination, self.journal, self._buffers, item, self._within_tries, self._part
         ).send()
 
     def _part(self, size: int) -> None:
@@ -252,6 +240,25 @@ class Mover:
             self._alive = _now()
             self.progress.waiting = ""
             return found
+
+    async def _within_tries(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """As ``_patiently``, of one item: what is answered and is not taken each time is its own, and raises
+        CannotMove. Where the destination answers nothing else either, that is waited for, and all tries are left."""
+        tries = 0
+
+        async def attempt() -> T:
+            nonlocal tries
+            try:
+                return await ask()
+            except Unwell as problem:
+                tries += 1
+                if tries < TRIES:
+                    raise
+                tries = 0
+                await self.destination.page()
+                raise CannotMove(str(problem)) from problem
+
+        return await self._patiently(attempt)
 
 
 def _telling(contents: Sequence[Content]) -> Content | None:

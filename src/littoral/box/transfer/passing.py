@@ -14,13 +14,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from littoral.box.transfer.bucket import Bucket, Unwell, Upload
-from littoral.box.transfer.items import CannotMove
 from littoral.box.transfer.sums import CRC64, Running, Sum
 from littoral.lasting import done_in_thread
 from littoral.net.bulk import Content
 
 PIECE: Final = 256 * 1024  # bytes that are hashed at once, while they are near
-TRIES: Final = 8  # of a part of which another checksum is said each time
 
 Patiently = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
 
@@ -41,16 +39,12 @@ class Passing:
             known = await _hashed(content)
             if there[2] == known.value:
                 return there[1], known
-        spoiled = 0
 
         async def attempt() -> tuple[str, Sum]:
-            nonlocal spoiled
             etag, found, known = await self._sent(number, content)
-            if found == known:
-                return etag, known
-            problem = f"{self.key}: part {number} did not arrive as it was sent"
-            spoiled += 1
-            raise Unwell(problem) if spoiled < TRIES else CannotMove(problem)
+            if found != known:
+                raise Unwell(f"{self.key}: part {number} did not arrive as it was sent")
+            return etag, known
 
         sent: tuple[str, Sum] = await self.patiently(attempt)
         return sent
