@@ -25,7 +25,7 @@ from littoral.box.transfer.bucket import Bucket, Keys, Upload
 from littoral.box.transfer.buffers import PART
 from littoral.box.transfer.folder import Folder
 from littoral.box.transfer.items import Item
-from littoral.box.transfer.moving import TRIES, LinkLost
+from littoral.box.transfer.moving import TRIES, LinkLost, Mover
 from littoral.box.transfer.passing import PIECE, Passing, Summed
 from littoral.box.transfer.sums import CRC64, SHA256, sum_of
 from littoral.net.bulk import STRETCH
@@ -504,6 +504,47 @@ def test_an_upload_of_what_a_file_was_before_is_ended(
         answering = True
         assert move(parts).failed == {}
     assert depot.held(bucket) == {"large": now}
+    assert uploads(depot, bucket) == []
+
+
+def below_what_goes_in_parts(file: Path) -> bytes:
+    file.write_bytes(b"few")
+    return b"few"
+
+
+def middling(file: Path) -> bytes:
+    file.write_bytes(bytes(MIB))
+    return bytes(MIB)
+
+
+def gone(file: Path) -> None:
+    file.unlink()
+
+
+@pytest.mark.parametrize("becomes", [below_what_goes_in_parts, middling, gone])
+@pytest.mark.parametrize("killed", [False, True])
+def test_an_upload_of_what_goes_without_one_by_now_is_ended(
+    depot: Depot, bucket: str, large: bytes, tmp_path: Path, move: Callable[..., Done],
+    becomes: Callable[[Path], bytes | None], killed: bool, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Also by the run after one that was killed when it had sent the rest."""
+
+    async def nothing(number: int, stated: bool, request: Request, place: Handled) -> Response:
+        return Response(503, Headers(), b"")
+
+    def parts(url: str) -> Callable[[Any], Any]:
+        return lambda client: (Folder(tmp_path / "files"), depot.bucket(client, bucket, url))
+
+    with other(depot, nothing) as endpoint, pytest.raises(LinkLost):
+        move(parts(endpoint.url), give_up=0.3)
+    assert len(uploads(depot, bucket)) == 1
+    now = becomes(tmp_path / "files" / "large")
+    if killed:
+        with monkeypatch.context() as patch:
+            patch.setattr(Mover, "_abandon", lambda self, uploads: asyncio.sleep(0))
+            move(parts(depot.served.url))
+    assert move(parts(depot.served.url)).failed == {}
+    assert depot.held(bucket) == ({} if now is None else {"large": now})
     assert uploads(depot, bucket) == []
 
 

@@ -5,7 +5,7 @@ It is asked before anything is sent, and told after it was acknowledged. What a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
@@ -71,11 +71,12 @@ class Journal:
             missing = [one for one in items if not list(ask(sql, (self._run, one.key, one.stamp)))]
         return missing
 
-    def add(self, arrived: Iterable[Arrived]) -> None:
+    def add(self, arrived: Sequence[Arrived]) -> None:
         rows = [(one.item.key, one.item.size, one.item.stamp, str(one.known), one.etag, self._run) for one in arrived]
         with _transaction(self._connection):
             self._connection.executemany("INSERT OR REPLACE INTO arrived VALUES(?, ?, ?, ?, ?, ?)", rows)
-            self._connection.executemany("DELETE FROM uploads WHERE key = ?", ((row[0],) for row in rows))
+            begun = [(one.item.key, one.item.stamp) for one in arrived]
+            self._connection.executemany("DELETE FROM uploads WHERE key = ? AND stamp = ?", begun)
 
     def forget(self, keys: Iterable[str]) -> None:
         with _transaction(self._connection):
@@ -92,6 +93,10 @@ class Journal:
         sql = "SELECT upload FROM uploads WHERE key = ? AND stamp <> ?"
         found = list(self._connection.execute(sql, (item.key, item.stamp)))
         return found[0][0] if found else None
+
+    def uploads(self) -> dict[str, str]:
+        """All that are under way, by their keys."""
+        return dict(self._connection.execute("SELECT key, upload FROM uploads"))
 
     def abandon(self, upload: str) -> None:
         with _transaction(self._connection):

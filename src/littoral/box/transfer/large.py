@@ -169,10 +169,7 @@ class Large:
         return made
 
     async def _abandon(self, upload: str) -> None:
-        """What its parts are of is no more."""
-        with suppress(Refused):  # it is gone already, or these keys may not
-            await self.patiently(lambda: self.destination.abort(self.item.key, upload))
-        self.journal.abandon(upload)
+        await abandoned(self.destination, self.journal, self.item.key, upload, self.patiently)
 
     async def _part(self, upload: Upload, part: Part) -> str:
         there = upload.parts.get(part.number)
@@ -210,6 +207,13 @@ class Large:
         if size != self.item.size or not as_said:
             by = reader.said.algorithm if reader.said is not None and size == self.item.size else "source"
             raise Unwell(f"{self.item.key}: what came is not what its {by} says")
+
+
+async def abandoned(destination: Bucket, journal: Journal, key: str, upload: str, patiently: Patiently) -> None:
+    """An upload is ended: what its parts are of is no more."""
+    with suppress(Refused):  # it is gone already, or these keys may not
+        await patiently(lambda: destination.abort(key, upload))
+    journal.abandon(upload)
 
 
 @asynccontextmanager

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from littoral.box.transfer.batches import EXTRACT, SMALL, Batch, Content, Grouping, as_file, fits, pack
 from littoral.box.transfer.bucket import Bucket, Refused, Unanswered, Unwell
-from littoral.box.transfer.buffers import Buffers
+from littoral.box.transfer.buffers import PART, Buffers
 from littoral.box.transfer.checking import absent
 from littoral.box.transfer.items import Arrived, CannotMove, Changed, Item, Source
 from littoral.box.transfer.journal import Journal
-from littoral.box.transfer.large import Large
+from littoral.box.transfer.large import Large, abandoned
 from littoral.box.transfer.objects import about_of
 from littoral.box.transfer.progress import Progress
 from littoral.box.transfer.sums import SHA256, sum_of
@@ -94,17 +95,27 @@ class Mover:
                 tasks.create_task(self._work(queue))
 
     async def _list(self, queue: asyncio.Queue[list[Item] | None]) -> None:
-        listing, grouping = self.source.list(), Grouping()
+        listing, grouping, left = self.source.list(), Grouping(), self.journal.uploads()
         while (page := await self._patiently(listing.page)) is not None:
             items = [one for one in page if isinstance(one, Item)]
             self.failed.update(one for one in page if not isinstance(one, Item))
             missing = self.journal.missing(items)
             self._count_listed(items, missing)
+            for item in missing:
+                if item.size >= PART:  # goes on with it, or ends it
+                    left.pop(item.key, None)
             for group in grouping.of(missing):
                 await queue.put(group)
         self.progress.whole = True
+        await self._abandon(left)
         for _ in range(self.parallel):
             await queue.put(None)
+
+    async def _abandon(self, uploads: Mapping[str, str]) -> None:
+        """What they are of is gone, or as small by now as goes without one."""
+        for key, upload in uploads.items():
+            with suppress(CannotMove):  # and is in the journal for the next time
+                await abandoned(self.destination, self.journal, key, upload, self._within_tries)
 
     def _count_listed(self, items: Sequence[Item], missing: Sequence[Item]) -> None:
         volume = sum(item.size for item in items)
