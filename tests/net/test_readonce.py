@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from littoral.net import outward, readonce
 from littoral.net.bulk import Bulk
 from littoral.net.failures import RequestFailed
 from littoral.net.listen import Limits
@@ -147,6 +148,23 @@ async def test_who_never_reads_is_given_up(file: Path, authority: Authority, way
         line = await asyncio.to_thread(asking, listener.port, contexts)
         await until(lambda: listener.service.refusals["slow-read"] == 1 and none_lent())
         line.close()
+
+
+async def test_where_all_threads_are_at_work_it_goes_on_when_one_has_come_back(
+    file: Path, authority: Authority, bulk: Bulk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And nobody asks again and again meanwhile."""
+    monkeypatch.setattr(readonce, "BUSY", 3600)
+    others = [outward._lent.let(object) for _ in range(outward.MOST)]  # type: ignore[arg-type]
+    try:
+        async with asyncio.timeout(20), serving(Shelf(file)) as listener:
+            asking = [asyncio.create_task(asked(bulk, listener.port, (None, None), 0, SIZE)) for _ in range(2)]
+            await until(lambda: len(outward._lent._waiting) == 2)
+            outward._lent.back(others.pop())  # type: ignore[arg-type]
+            assert await asyncio.gather(*asking) == [DATA, DATA]
+    finally:
+        for one in others:
+            outward._lent.back(one)  # type: ignore[arg-type]
 
 
 def asking(port: int, contexts: Contexts) -> socket.socket | WideSocket:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -13,6 +14,7 @@ class Few(Generic[T]):
     def __init__(self, most: int) -> None:
         self._most = most
         self._out: set[T] = set()
+        self._waiting: dict[asyncio.Future[None], None] = {}  # the first is the next
         self._lock = threading.Lock()  # a process may have more than one loop
 
     def __len__(self) -> int:
@@ -30,4 +32,34 @@ class Few(Generic[T]):
 
     def back(self, one: T) -> None:
         """More than once does no harm."""
-        self._out.discard(one)
+        with self._lock:
+            self._out.discard(one)
+        self._call_next()
+
+    async def room(self) -> bool:
+        """Returns when one came back, and who waits has this turn of the loop to have another. False at once where
+        there is room anyway."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        with self._lock:
+            if len(self._out) < self._most:
+                return False
+            self._waiting[waiter] = None
+        try:
+            await waiter
+        finally:
+            with self._lock:
+                self._waiting.pop(waiter, None)
+        return True
+
+    def _call_next(self) -> None:
+        with self._lock:
+            waiter = next(iter(self._waiting), None) if len(self._out) < self._most else None
+            if waiter is None:
+                return
+            del self._waiting[waiter]
+        waiter.get_loop().call_soon_threadsafe(self._call, waiter)
+
+    def _call(self, waiter: asyncio.Future[None]) -> None:
+        if not waiter.done():
+            waiter.set_result(None)
+        waiter.get_loop().call_soon(self._call_next)  # who was called had its turn then, and may have taken nothing

@@ -97,6 +97,11 @@ class Outward:
         """None where enough are lent."""
         return _lent.let(partial(Outward, transport))
 
+    @staticmethod
+    async def room() -> bool:
+        """See ``Few.room``."""
+        return await _lent.room()
+
     def recall(self) -> None:
         """From any thread: it is wanted back."""
         self.over = True

@@ -24,7 +24,7 @@ from littoral.net.wide import STRETCH
 
 HEADER: Final = "x-littoral-once"
 PAGE: Final = 4096  # bytes
-BUSY: Final = 0.005  # seconds after which it is asked again for a thread
+BUSY: Final = 0.005  # seconds after which a connection that is not free itself is asked for again
 DIRECT: Final[int] = getattr(os, "O_DIRECT", 0)
 Send = Callable[[memoryview], int]
 
@@ -43,19 +43,25 @@ async def send_once(outlet: Lending, stretch: Stretch, send: Send) -> None:
     """By ``send``, when its head is written; where the client takes nothing the loop waits. Raises ConnectionError,
     Broken, OSError."""
     offset, end = stretch.offset, stretch.offset + stretch.length
-    await outlet.drained(empty=True)
     while offset < end:
-        lent = outlet.lend_out()
-        if lent is None:  # as many as may be are at work
-            await asyncio.sleep(BUSY)
-            await outlet.drained()
-            continue
+        lent = await _lent_out(outlet)
         await lent.run(partial(_by_thread, lent, stretch, offset, send))
         if lent.short:
             raise Broken(f"the file shrank while it was sent, or is not sound: {end - offset} bytes are missing")
         offset += lent.drawn
         if offset < end:
             await _room(outlet)
+
+
+async def _lent_out(outlet: Lending) -> Outward:
+    """When one of the threads has come back, where all are at work: this is our delay; no client is watched for it."""
+    while True:
+        await outlet.drained(empty=True)
+        lent = outlet.lend_out()
+        if lent is not None:
+            return lent
+        if not await Outward.room():
+            await asyncio.sleep(BUSY)
 
 
 def _by_thread(lent: Outward, stretch: Stretch, offset: int, send: Send) -> None:
