@@ -155,6 +155,15 @@ def test_bad_json(gateway: Gateway, body: bytes, code: str) -> None:
     assert refused(ask(gateway, wire("POST", ALIAS, body))) == (400, code)
 
 
+def test_what_the_model_does_not_have_is_refused_by_name_and_what_the_path_says_may_be_said_twice(
+    gateway: Gateway,
+) -> None:
+    response = ask(gateway, wire("POST", ALIAS, alias(RoutingConfig={"AdditionalVersionWeights": {}, "New": 1})))
+    assert refused(response) == (501, "NotImplemented")
+    assert "CreateAlias: the field RoutingConfig.New is" in json.loads(response.body)["message"]  # type: ignore[arg-type]
+    assert ask(gateway, wire("POST", ALIAS, alias(FunctionName="f"))).status == 201
+
+
 def test_an_astral_character_written_as_a_pair_is_taken(gateway: Gateway) -> None:
     response = ask(gateway, wire("POST", ALIAS, alias(Description="😀")))
     assert (response.status, json.loads(response.body)["Description"]) == (201, "😀")  # type: ignore[arg-type]
@@ -172,6 +181,8 @@ def test_an_astral_character_written_as_a_pair_is_taken(gateway: Gateway) -> Non
         (KEY_OF.encode("utf-16"), "MalformedXML"),
         (b"<Delete>" + b"<Object>" * 50_000, "MalformedXML"),
         (b"<Delete></Delete>", "MalformedXML"),
+        (b"<Delete><New>1</New><Object><Key>k</Key></Object></Delete>", "MalformedXML"),
+        (b"<Delete><Object><Key>k</Key><New>1</New></Object></Delete>", "MalformedXML"),
         (b"<Delete><Quiet>maybe</Quiet></Delete>", "InvalidArgument"),
     ],
 )

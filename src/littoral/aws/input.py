@@ -7,7 +7,7 @@ from typing import Any
 from littoral.aws.service import ServiceError
 from littoral.aws.wire.parts import Parts
 from littoral.aws.wire.plan import Plan
-from littoral.aws.wire.unreadable import Unreadable
+from littoral.aws.wire.unreadable import Beyond, Unreadable
 from littoral.aws.wire.xmlbody import BadDocument
 from littoral.net.message import Body, BodyTooLarge
 
@@ -47,6 +47,11 @@ def input_of(service: str, plan: Plan, parts: Parts) -> dict[str, Any]:
     try:
         given = plan.read(parts)
         problems = plan.check(given) if plan.check is not None else ()
+    except Beyond as problem:
+        if service == "s3":
+            raise _malformed() from problem
+        message = f"{plan.operation}: the field {problem.path} is not implemented here."
+        raise ServiceError("NotImplemented", message, status=501) from problem
     except Unreadable as problem:
         raise _unreadable(service, problem) from problem
     except RecursionError as problem:

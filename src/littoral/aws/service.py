@@ -10,12 +10,13 @@ the model's own names, just as boto3 would hand it to a caller::
             ...
             return {"Location": f"/{bucket}"}
 
-**The signature is the statement of what is honoured.** An input member that the caller sends and the signature
-does not name is refused with ``NotImplemented`` unless ``harmless`` lists it (its absence cannot change the
-outcome). Members with a default need not be sent. A parameter with no default that the model calls optional is
-an error at start-up (``registry.check``). A streaming input member arrives as a ``littoral.net.message.Body``;
-a streaming output member may be bytes, a FileSlice or an async iterator of bytes; an event stream is an async iterator
-of (event name, its members). Where an iterator has an ``aclose``, it is called in the end, also when nobody iterated.
+**The signature is the statement of what is honoured.** An input member that the caller sends and the signature does
+not name is refused with ``NotImplemented`` unless ``harmless`` lists it (its absence cannot change the outcome); one
+that the model does not have, at the top or within, is refused by the wire. Members with a default need not be sent. A
+parameter with no default that the model calls optional is an error at start-up (``registry.check``). A streaming
+input member arrives as a ``littoral.net.message.Body``; a streaming output member may be bytes, a FileSlice or an
+async iterator of bytes; an event stream is an async iterator of (event name, its members). Where an iterator has an
+``aclose``, it is called in the end, also when nobody iterated.
 
 An API may have some methods more: ``admit(call, given)`` decides by the principal, whoever it is, before an operation;
 ``preflight(request, path)`` and ``share(request, path, response)`` say what pages of other origins may do, and

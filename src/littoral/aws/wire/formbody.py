@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from littoral.aws.wire.scalars import text_reader
-from littoral.aws.wire.unreadable import Unreadable
+from littoral.aws.wire.unreadable import Beyond, Unreadable
 
 if TYPE_CHECKING:  # botocore is loaded with the first call
     from botocore.model import Shape
 
+ENVELOPE = frozenset(("Action", "Version"))  # what every form says beside its operation's members
 DEEPEST = 64  # names within names; what is beyond is in no model, and a megabyte of dots is no reason for as many nodes
 
 
@@ -35,6 +36,8 @@ Reader = Callable[[Node], Any]  # None where there is nothing of it
 def tree(form: Mapping[str, str]) -> Node:
     root = Node()
     for name, text in form.items():
+        if name in ENVELOPE or name.startswith("X-Amz-"):  # the latter of a presigned one
+            continue
         node = root
         for part in name.split(".", DEEPEST):
             node = node.parts.setdefault(part, Node())
@@ -91,9 +94,17 @@ def _table_reader(table: list[tuple[str, str, Reader]]) -> Reader:
                     raise problem.inside(name) from None
                 if value is not None:
                     found[name] = value
+        if len(found) < len(node.parts):  # seldom
+            _look_beyond(node, {wire for _, wire, _ in table})
         return found
 
     return read
+
+
+def _look_beyond(node: Node, known: set[str]) -> None:
+    for wire, part in node.parts.items():
+        if wire not in known and (part.text or part.parts):
+            raise Beyond(wire)
 
 
 def _list_reader(item: Reader, base: str) -> Reader:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from littoral.aws.wire.scalars import BITS, as_moment, from_base64, in_range, moment_of, time_text, to_base64
-from littoral.aws.wire.unreadable import Unreadable, bounded
+from littoral.aws.wire.unreadable import Beyond, Unreadable, bounded
 
 if TYPE_CHECKING:  # botocore is loaded with the first call
     from botocore.model import Shape
@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # botocore is loaded with the first call
 Reader = Callable[[Any], Any]
 Writer = Callable[[Any], Any]
 Members = Mapping[str, "Shape"]
+TYPE = "__type"  # what some write into a structure: the name of its shape
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
@@ -69,15 +70,17 @@ class Readers:
             self._structures[shape.name] = known
         return known
 
-    def members(self, members: Members) -> Reader:
-        """Of those members that are in the body."""
-        return _table_reader(self._table(members))
+    def members(self, members: Members, elsewhere: Members) -> Reader:
+        """Of those members that are in the body. What is elsewhere may be said there once more, for nothing."""
+        return _table_reader(self._table(members), frozenset(elsewhere))
 
     def _table(self, members: Members) -> list[tuple[str, str, Reader]]:
         return [(name, member.serialization.get("name", name), self.value(member)) for name, member in members.items()]
 
 
-def _table_reader(table: list[tuple[str, str, Reader]]) -> Reader:
+def _table_reader(table: list[tuple[str, str, Reader]], ignored: frozenset[str] = frozenset()) -> Reader:
+    """The table may be filled later."""
+
     def read(value: Any) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise Unreadable("must be an object")
@@ -89,9 +92,18 @@ def _table_reader(table: list[tuple[str, str, Reader]]) -> Reader:
                     found[name] = member(given)
                 except Unreadable as problem:
                     raise problem.inside(name) from None
+        if len(found) < len(value):  # seldom: most say no more than the model has
+            _look_beyond(value, ignored.union(wire for _, wire, _ in table))
         return found
 
     return read
+
+
+def _look_beyond(value: dict[str, Any], known: frozenset[str]) -> None:
+    """Empty values say nothing, of members that are known neither (``registry.arguments``)."""
+    for name, given in value.items():
+        if name not in known and name != TYPE and given not in (None, "", [], {}):
+            raise Beyond(name)
 
 
 def _list_reader(item: Reader) -> Reader:

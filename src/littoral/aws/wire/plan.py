@@ -39,6 +39,7 @@ class Plan:
     """``holds`` is the most bytes of a body that is read whole before ``read``; None where it is handed on as it is.
     ``check`` gives the first problems, in words."""
 
+    operation: str
     status: int
     holds: int | None
     read: Read
@@ -54,6 +55,7 @@ def plan_of(service: str, operation: str) -> Plan:
     shape = model.input_shape
     holds, read = _reading(codecs, kind, shape)
     return Plan(
+        operation,
         model.http.get("responseCode", 200),
         holds,
         read,
@@ -99,7 +101,8 @@ def _reading(codecs: Codecs, kind: str, shape: Shape | None) -> tuple[int | None
         readers.append(body)
     elif within:
         holds = MAX_DOCUMENT
-        readers.append(_document_reader(codecs, within, xml=kind == "rest-xml"))
+        elsewhere = {name: member for name, member in shape.members.items() if name not in within}
+        readers.append(_document_reader(codecs, within, elsewhere, xml=kind == "rest-xml"))
     return holds, _all_of(readers)
 
 
@@ -118,8 +121,13 @@ def _all_of(readers: list[rest.Reader]) -> Read:
     return read
 
 
-def _document_reader(codecs: Codecs, members: Mapping[str, Shape], *, xml: bool) -> rest.Reader:
-    document = _xml_loaded(codecs.from_xml.members(members)) if xml else _json_loaded(codecs.from_json.members(members))
+def _document_reader(
+    codecs: Codecs, members: Mapping[str, Shape], elsewhere: Mapping[str, Shape], *, xml: bool
+) -> rest.Reader:
+    if xml:
+        document = _xml_loaded(codecs.from_xml.members(members))
+    else:
+        document = _json_loaded(codecs.from_json.members(members, elsewhere))
 
     def read(parts: Parts, found: Input) -> None:
         if parts.data.strip():

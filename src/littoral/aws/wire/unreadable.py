@@ -27,6 +27,14 @@ class Unreadable(Exception):
         return f"{self.path or 'The body'} {self.says}"
 
 
+class Beyond(Unreadable):
+    """A member that the model does not have: of a newer one than ours, or misspelt."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__("is not known here")
+        self.path = name
+
+
 def bounded(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Of a shape within itself."""
     depth = 0

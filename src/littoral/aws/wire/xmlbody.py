@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 from littoral.aws.escaping import escape, quoteattr
 from littoral.aws.wire.scalars import text_reader, text_writer
-from littoral.aws.wire.unreadable import Unreadable, bounded
+from littoral.aws.wire.unreadable import Beyond, Unreadable, bounded
 
 if TYPE_CHECKING:  # botocore is loaded with the first call
     from botocore.model import Shape
@@ -77,15 +77,17 @@ class Readers:
         known = self._structures.get(shape.name)
         if known is None:
             table: list[tuple[str, MemberReader]] = []
-            known = _table_reader(table)
+            wires: set[str] = set()
+            known = _table_reader(table, wires)
             self._structures[shape.name] = bounded(known)  # for what is within it
             table += self._table(shape.members)
+            wires |= _wires(shape.members)
             self._structures[shape.name] = known
         return known
 
     def members(self, members: Mapping[str, Shape]) -> Reader:
         """Of those members that are in the body."""
-        return _table_reader(self._table(members))
+        return _table_reader(self._table(members), _wires(members))
 
     def _table(self, members: Mapping[str, Shape]) -> list[tuple[str, MemberReader]]:
         return [(name, self._member(member, name)) for name, member in members.items()]
@@ -117,11 +119,23 @@ class Readers:
         return entry
 
 
-def _table_reader(table: list[tuple[str, MemberReader]]) -> Reader:
+def _wires(members: Mapping[str, Shape]) -> set[str]:
+    """The elements that may be there. A flattened list has two names that are met."""
+    named = {name: member for name, member in members.items() if not member.serialization.get("xmlAttribute")}
+    found = {_renamed(member, name) for name, member in named.items()}
+    flat = {name: m for name, m in named.items() if m.type_name == "list" and m.serialization.get("flattened")}
+    return found | {_renamed(member.member, _renamed(member, name)) for name, member in flat.items()}
+
+
+def _table_reader(table: list[tuple[str, MemberReader]], wires: set[str]) -> Reader:
+    """Both may be filled later."""
+
     def read(element: Element) -> dict[str, Any]:
         children: dict[str, list[Element]] = {}
         for child in element:
             children.setdefault(_local(child.tag), []).append(child)
+        if not wires.issuperset(children):
+            raise Beyond(next(tag for tag in children if tag not in wires))
         found = {}
         for name, member in table:
             try:
