@@ -360,6 +360,26 @@ async def test_trailers_are_readable_after_the_body() -> None:
         assert (await client.reply()).body == b"[]"
 
 
+@pytest.mark.parametrize("asks", ["client", "server"])
+@pytest.mark.parametrize("later", [False, True])
+async def test_what_is_pipelined_behind_the_last_answer_does_not_destroy_it(asks: str, later: bool) -> None:
+    """Closed with unread bytes, a socket resets its connection, and what of the answer is still here is lost."""
+    answer = os.urandom(4 * MIB)
+
+    async def handle_later() -> Response:
+        await asyncio.sleep(0)
+        return Response(200, body=answer, close=asks == "server")
+
+    def handle(request: Request) -> object:
+        return handle_later() if later else Response(200, body=answer, close=asks == "server")
+
+    async with serving(handle) as listener, wire(listener.port) as client:  # type: ignore[arg-type]
+        client.send(get("/1", *(("Connection: close",) if asks == "client" else ())) + get("/2") * 50_000)
+        reply = await client.reply()
+        assert (reply.headers["connection"], reply.body == answer) == ("close", True)
+        assert await client.reader.read() == b""
+
+
 async def test_a_small_unread_body_keeps_the_connection_and_a_large_one_ends_it() -> None:
     async with serving(lambda _: Response(404)) as listener, wire(listener.port) as client:
         client.send(b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n")

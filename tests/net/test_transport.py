@@ -21,6 +21,7 @@ import pytest
 import websockets
 
 from littoral.net import secure, turns
+from littoral.net import transport as transports
 from littoral.net.delivery import held_by_kernel
 from littoral.net.listen import Listener, listen_stream
 from littoral.net.message import WebSocketUpgrade
@@ -311,6 +312,28 @@ async def test_a_client_that_does_not_answer_the_goodbye_is_cut(
         client.close()
 
 
+async def test_nor_without_tls_who_goes_on_and_on(tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transports, "GOODBYE", 0.05)
+    async with place("tcp", tls) as here:
+        client = await asyncio.to_thread(here.connected)
+        await asyncio.to_thread(client.sendall, b"?")
+        await until(lambda: here.made and here.made[0].data)
+        here.made[0].transport.pause_reading()
+        await asyncio.to_thread(client.sendall, b"!")
+        await until(lambda: unread(here.made[0].transport))
+        here.made[0].transport.close()
+        await asyncio.wait_for(here.made[0].lost, 20)
+        client.close()
+
+
+async def test_without_tls_nobody_is_waited_for_who_has_sent_nothing_more(tls: ssl.SSLContext) -> None:
+    async with place("tcp", tls, lambda seen, _: seen.transport.close()) as here:
+        client = await asyncio.to_thread(here.connected)
+        await asyncio.to_thread(client.sendall, b"?")
+        await asyncio.wait_for(here.made[0].lost, 4)
+        client.close()
+
+
 async def test_the_other_side_has_time_to_end_whatever_was_written_how(tls: ssl.SSLContext) -> None:
     def answer(seen: Seen, _: bytes) -> None:
         seen.transport.write(b"head")  # waits for the turn
@@ -329,9 +352,10 @@ async def test_the_other_side_has_time_to_end_whatever_was_written_how(tls: ssl.
         await asyncio.wait_for(here.made[0].lost, 20)
 
 
-async def test_who_sends_on_through_the_goodbye_is_not_reset(tls: ssl.SSLContext) -> None:
+@both
+async def test_who_sends_on_through_the_goodbye_is_not_reset(kind: str, tls: ssl.SSLContext) -> None:
     """OpenSSL calls it a fault when it finds more to read after its close_notify."""
-    async with place("tls", tls) as here:
+    async with place(kind, tls) as here:
         client = await asyncio.to_thread(here.connected)
         await asyncio.to_thread(client.sendall, b"?")
         await until(lambda: here.made and here.made[0].data)

@@ -3,7 +3,8 @@
 A handler that answers at once is answered at once, with one write and no task; one that answers later gets one task,
 and requests that arrive meanwhile wait in ``_waiting`` with reading paused. A connection that must end after a response
 says ``Connection: close`` and, when the client may still be sending, throws that away for a moment (*lingers*), because
-closing a socket with unread bytes resets it and can destroy the response on its way.
+closing a socket with unread bytes resets it and can destroy the response on its way. Bytes that nobody expected, behind
+the last request, are looked for by the transport.
 
 A handler is not cancelled when its client goes: half of a write is worse than one unread answer. Its body raises
 BodyError, its response is dropped, and an iterator it answered with is closed.
@@ -216,10 +217,11 @@ class Answering(Reading):
 
     def _part(self) -> None:
         """Close once what is written has gone out; linger if the client is in the middle of sending."""
+        sends = self._in_body or self._in_head or bool(self._waiting)
         self._finished = self._stopped = True
         self._waiting.clear()
         transport = self._transport
-        if not (self._in_body or self._in_head) or self._eof:
+        if not sends or self._eof:
             transport.close()
             return
         if self._lingers_itself and transport.get_write_buffer_size() <= 2 * WHOLE:

@@ -25,14 +25,13 @@ from typing import Any, cast
 from littoral.net.hello import LOOKS, Fingerprints, Looks, look
 from littoral.net.lending import NOTHING, Framed, Lent
 from littoral.net.outward import NO_ROOM
-from littoral.net.transport import AT_ONCE, READ, SocketTransport
+from littoral.net.transport import AT_ONCE, GOODBYE, READ, SocketTransport
 from littoral.net.turns import Turns
 from littoral.net.wide import Greeting, Wide
 
 log = logging.getLogger("littoral.net")
 
 HANDSHAKE = 15.0  # seconds from the connection to the end of its handshake
-GOODBYE = 5.0  # seconds that the other side has to end after close_notify
 RECORD = 16 * 1024  # bytes of one SSL_write, which makes one record
 STILL_SENDING = "APPLICATION_DATA_AFTER_CLOSE_NOTIFY"  # OpenSSL has said the goodbye, and then found more to read
 
@@ -49,10 +48,8 @@ class TlsTransport(SocketTransport):
         "_handshakes",
         "_looked",
         "_looks",
-        "_parted",
         "_read_waits",
         "_through",
-        "_timer",
         "_tls",
         "_write_waits",
     )
@@ -77,11 +74,10 @@ class TlsTransport(SocketTransport):
         self._bulk = READ  # a read never gives more than one record
         self._read_waits = False  # for room to write: OpenSSL answers something that it has read
         self._write_waits = False  # for something to read
-        self._timer: asyncio.TimerHandle | None = self._loop.call_later(HANDSHAKE, self._too_late)
+        self._timer = self._loop.call_later(HANDSHAKE, self._too_late)
         self._handshakes = handshakes
         self._looks = looks
         self._looked = 0
-        self._parted = False  # close_notify is sent
         self._fingerprints: Fingerprints | None = None
 
     # ---------------------------------------------------------------------------------------- handshake
@@ -167,11 +163,6 @@ class TlsTransport(SocketTransport):
             return
         self._sock.close()
         failed()
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
     # ------------------------------------------------------------------------------------------ records
 
@@ -312,8 +303,7 @@ class TlsTransport(SocketTransport):
     # ------------------------------------------------------------------------------------------ goodbye
 
     def _finish(self) -> None:
-        """Say so and let the other side end first: closed at once, a socket with unread bytes resets the connection,
-        and the last answer may be lost on its way."""
+        """By close_notify. The other side always ends first."""
         assert self._through is not None
         if self._lent is not None:
             self._lent.recall()
@@ -333,29 +323,6 @@ class TlsTransport(SocketTransport):
             else:
                 self._drop(None)
         else:
-            self._drop(None)
-
-    def _part(self) -> None:
-        self._parted = True
-        if self._ended:
-            self._drop(None)
-            return
-        try:
-            self._sock.shutdown(socket.SHUT_WR)
-        except OSError:
-            self._drop(None)
-            return
-        self._reading = True
-        self._loop.add_reader(self._fd, self._discard)
-
-    def _discard(self) -> None:
-        """What still comes is nobody's: records are not even decrypted."""
-        try:
-            if not self._sock.recv(READ):
-                self._drop(None)
-        except NOTHING:
-            return
-        except OSError:
             self._drop(None)
 
     # ------------------------------------------------------------------------------------- what is known

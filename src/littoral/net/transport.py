@@ -25,6 +25,7 @@ READ = 16 * 1024  # the most that one TLS record holds: after a read of it OpenS
 AT_ONCE = 256 * 1024  # bytes that one connection may read or write before it is others' turn
 JOINED = 64 * 1024  # parts up to this are copied into one piece; larger ones are sent as they lie
 PARTS = 64  # of one sendmsg
+GOODBYE = 5.0  # seconds that the other side has to end after we have said that nothing follows
 Piece = bytes | memoryview
 
 
@@ -47,6 +48,7 @@ class SocketTransport(asyncio.Transport):
         "_loop",
         "_low",
         "_offset",
+        "_parted",
         "_paused",
         "_peername",
         "_problem",
@@ -58,6 +60,7 @@ class SocketTransport(asyncio.Transport):
         "_size",
         "_sock",
         "_stopped",
+        "_timer",
         "_turns",
         "born",
         "unanswered",
@@ -94,6 +97,8 @@ class SocketTransport(asyncio.Transport):
         self._eof_due = False
         self._closing = False
         self._dropped = False
+        self._parted = False  # nothing follows, as is said; what comes is nobody's
+        self._timer: asyncio.TimerHandle | None = None
         self.born = monotonic()
         self.unanswered = False  # see ``turns.Turning``
         self.waiting = 0  # how much of what it read waits for the turns to come
@@ -474,8 +479,44 @@ class SocketTransport(asyncio.Transport):
             self._finish()
 
     def _finish(self) -> None:
-        """All is sent and the connection is to end."""
-        self._drop(None)
+        """All is sent and the connection is to end. Closed at once, a socket with unread bytes resets the connection,
+        and the last answer may be lost on its way: then the other side ends first (RFC 9112, 9.6)."""
+        if self._parted:
+            return
+        if self.asks or self._ended or self._lent is not None or not self._unread():
+            self._drop(None)
+            return
+        self._timer = self._loop.call_later(GOODBYE, self.abort)
+        self._part()
+
+    def _unread(self) -> bool:
+        try:
+            return bool(self._sock.recv(1, socket.MSG_PEEK))
+        except OSError:  # nothing is there, or nobody
+            return False
+
+    def _part(self) -> None:
+        self._parted = True
+        if self._ended:
+            self._drop(None)
+            return
+        try:
+            self._sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._drop(None)
+            return
+        self._reading = True
+        self._loop.add_reader(self._fd, self._discard)
+
+    def _discard(self) -> None:
+        """What still comes is nobody's: records are not even decrypted."""
+        try:
+            if not self._sock.recv(READ):
+                self._drop(None)
+        except NOTHING:
+            return
+        except OSError:
+            self._drop(None)
 
     def abort(self) -> None:
         """At once. What was written in this turn has still its one chance, as if it had been sent when it was written:
@@ -507,7 +548,13 @@ class SocketTransport(asyncio.Transport):
         self._buffer.clear()
         self._offset = self._size = 0
 
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def _gone(self, problem: Exception | None) -> None:
+        self._stop_timer()
         self._turns.leaves(self)
         protocol, self._protocol = self._protocol, cast(asyncio.Protocol, None)  # they refer to each other
         try:
