@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +23,11 @@ from littoral.store.embedded import EmbeddedStore
 from littoral.store.key import StoreKey
 from tests.box.conftest import Depot
 from tests.box.test_wide_transfer import context
-from tests.net.relaying import tapped
+from tests.net.relaying import Tamper, between, tapped
 from tests.support.served import served
 
 MIB = 1024 * 1024
 LARGE = 40 * MIB + 5
-Tamper = Callable[[bytes, int], bytes | None]  # of what a place sends, and how much came before; None: the line is cut
 
 
 @pytest.fixture(scope="module")
@@ -80,60 +78,6 @@ async def filled(depot: Depot, authority: Authority, content: dict[str, bytes]) 
     await client.close()
 
 
-class Between:
-    """Passes on what both say; what the place says as ``tampers`` say, one for each connection that says much."""
-
-    def __init__(self, port: int, tampers: list[Tamper]) -> None:
-        self._target, self._tampers = port, tampers
-        self._running: set[asyncio.Task[None]] = set()
-        self.port = 0
-
-    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
-        for way in (self._pass(reader, far_writer), self._back(far_reader, writer)):
-            task = asyncio.create_task(way)
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
-
-    async def _pass(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
-            while data := await source.read(100_000):
-                target.write(data)
-                await target.drain()
-        target.close()
-
-    async def _back(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-        came, tamper = 0, None
-        with suppress(OSError):
-            while data := await source.read(100_000):
-                if tamper is None and came > 100_000 and self._tampers:
-                    tamper = self._tampers.pop(0)
-                changed = data if tamper is None else tamper(data, came)
-                came += len(data)
-                if changed is None:
-                    break
-                target.write(changed)
-                await target.drain()
-        target.close()
-
-    async def close(self) -> None:
-        for task in list(self._running):
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
-
-
-@asynccontextmanager
-async def between(port: int, *tampers: Tamper) -> AsyncIterator[Between]:
-    made = Between(port, list(tampers))
-    server = await asyncio.start_server(made.accept, "127.0.0.1", 0)
-    made.port = server.sockets[0].getsockname()[1]
-    try:
-        yield made
-    finally:
-        server.close()
-        await made.close()
-
-
 def cut_after(size: int) -> Tamper:
     return lambda data, came: data if came + len(data) < size else None
 
@@ -173,7 +117,7 @@ async def test_what_is_cut_or_changed_on_the_way_comes_again_and_is_whole(
     ]
     async with between(port, *tampers) as here:
         mover = await moved(end(box, authority, here.port), depot, tmp_path)
-        assert not here._tampers
+        assert not here.tampers
     assert mover.failed == {}
     assert mover.progress.retries >= 3
     assert await asyncio.to_thread(came_back, depot) == content

@@ -3,45 +3,81 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from typing import Any, TypeVar
 
 from littoral.protocols.widerecords import BODY, HEAD
 
+Way = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+Passes = Coroutine[Any, Any, None]
+R = TypeVar("R", bound="Relay")
 Spoils = Callable[[list[bytes]], list[bytes]]
+Tamper = Callable[[bytes, int], bytes | None]  # of what is answered, and how much came before; None: the line is cut
 _TLS = 5  # bytes of the head of one of its records
 
 
-class Wiretap:
-    """``spoils``: what becomes of a client's wide records, given all of one connection so far. Each is used for one
-    connection that has any. ``framed``: bytes of each body in frames."""
+class Relay:
+    """Passes on what both say. Serve it by ``standing``."""
 
-    def __init__(self, port: int, spoils: list[Spoils], framed: int = 0) -> None:
-        self._target, self._spoils, self._framed = port, spoils, framed
-        self.out: list[bytearray] = []  # of clients, by connection
-        self.back: list[bytearray] = []
+    def __init__(self, port: int) -> None:
+        self._target = port
         self._running: set[asyncio.Task[None]] = set()
         self.port = 0
 
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
-        self.out.append(bytearray())
-        self.back.append(bytearray())
-        for way in (
-            self._spoil(reader, far_writer, self.out[-1]),
-            self._pass(far_reader, writer, self.back[-1]),
-        ):
+        for way in self.ways((reader, far_writer), (far_reader, writer)):
             task = asyncio.create_task(way)
             self._running.add(task)
             task.add_done_callback(self._running.discard)
 
-    async def _pass(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, seen: bytearray) -> None:
+    def ways(self, there: Way, back: Way) -> tuple[Passes, Passes]:
+        """Of one connection: what a client says, and what is answered."""
+        return self._pass(*there), self._pass(*back)
+
+    async def _pass(
+        self, source: asyncio.StreamReader, target: asyncio.StreamWriter, seen: bytearray | None = None
+    ) -> None:
         with suppress(OSError):
             while data := await source.read(100_000):
-                seen += data
+                if seen is not None:
+                    seen += data
                 target.write(data)
                 await target.drain()
         target.close()
+
+    async def close(self) -> None:
+        for task in list(self._running):
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+
+@asynccontextmanager
+async def standing(relay: R) -> AsyncIterator[R]:
+    server = await asyncio.start_server(relay.accept, "127.0.0.1", 0)
+    relay.port = server.sockets[0].getsockname()[1]
+    try:
+        yield relay
+    finally:
+        server.close()
+        await relay.close()
+
+
+class Wiretap(Relay):
+    """``spoils``: what becomes of a client's wide records, given all of one connection so far. Each is used for one
+    connection that has any. ``framed``: bytes of each body in frames."""
+
+    def __init__(self, port: int, spoils: list[Spoils], framed: int = 0) -> None:
+        super().__init__(port)
+        self._spoils, self._framed = spoils, framed
+        self.out: list[bytearray] = []  # of clients, by connection
+        self.back: list[bytearray] = []
+
+    def ways(self, there: Way, back: Way) -> tuple[Passes, Passes]:
+        self.out.append(bytearray())
+        self.back.append(bytearray())
+        return self._spoil(*there, self.out[-1]), self._pass(*back, self.back[-1])
 
     async def _spoil(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, seen: bytearray) -> None:
         sent, spoils = 0, None
@@ -57,22 +93,38 @@ class Wiretap:
                 await target.drain()
         await self._pass(source, target, seen)
 
-    async def close(self) -> None:
-        for task in list(self._running):
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+
+def tapped(port: int, *spoils: Spoils, framed: int = 0) -> AbstractAsyncContextManager[Wiretap]:
+    return standing(Wiretap(port, list(spoils), framed))
 
 
-@asynccontextmanager
-async def tapped(port: int, *spoils: Spoils, framed: int = 0) -> AsyncIterator[Wiretap]:
-    tap = Wiretap(port, list(spoils), framed)
-    server = await asyncio.start_server(tap.accept, "127.0.0.1", 0)
-    tap.port = server.sockets[0].getsockname()[1]
-    try:
-        yield tap
-    finally:
-        server.close()
-        await tap.close()
+class Between(Relay):
+    """What is answered goes on as ``tampers`` say, one for each connection that says much."""
+
+    def __init__(self, port: int, tampers: list[Tamper]) -> None:
+        super().__init__(port)
+        self.tampers = tampers  # that are left
+
+    def ways(self, there: Way, back: Way) -> tuple[Passes, Passes]:
+        return self._pass(*there), self._tampered(*back)
+
+    async def _tampered(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        came, tamper = 0, None
+        with suppress(OSError):
+            while data := await source.read(100_000):
+                if tamper is None and came > 100_000 and self.tampers:
+                    tamper = self.tampers.pop(0)
+                changed = data if tamper is None else tamper(data, came)
+                came += len(data)
+                if changed is None:
+                    break
+                target.write(changed)
+                await target.drain()
+        target.close()
+
+
+def between(port: int, *tampers: Tamper) -> AbstractAsyncContextManager[Between]:
+    return standing(Between(port, list(tampers)))
 
 
 def parted(seen: bytes, framed: int = 0) -> tuple[list[bytes], list[bytes]]:

@@ -19,7 +19,7 @@ from littoral.net.pki import Authority
 from littoral.net.tls import client_context, server_context
 from littoral.net.wide import PROTOCOLS
 from tests.net.test_client import Script, scripted
-from tests.net.wire import serving
+from tests.net.wire import Contexts, serving
 
 MIB = 1024 * 1024
 DATA = memoryview(os.urandom(5 * MIB + 17))
@@ -169,7 +169,6 @@ class Told:
 
 
 ALL = list(range(0, len(DATA), STRETCH))
-Contexts = tuple[ssl.SSLContext | None, ssl.SSLContext | None]
 
 
 @pytest.fixture(params=["clear", "tls", "wide"])

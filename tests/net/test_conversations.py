@@ -10,22 +10,18 @@ import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from littoral.net.incoming import IncomingBody
 from littoral.net.listen import HttpListener, listen_http
 from littoral.net.message import Answer, Request, Response, WebSocketUpgrade
-from littoral.net.pki import Authority
-from littoral.net.tls import server_context
 from littoral.protocols.websocket import BINARY, Data, Decoder, frame
-from tests.net.wire import Wire, wire
+from tests.net.wire import Contexts, Wire, wire
 
 EVIL = b"GET /evil HTTP/1.1\r\nHost: a\r\n\r\n"  # what bodies are made of
 TALK = 20.0  # seconds that a conversation may take, on a machine that is busy
 DISCARD = 64 * 1024
-Contexts = tuple[ssl.SSLContext | None, ssl.SSLContext | None]
 
 
 @dataclass(frozen=True)
@@ -232,18 +228,6 @@ async def none_left(listener: HttpListener) -> None:
     async with asyncio.timeout(20):
         while len(listener.service):
             await asyncio.sleep(0.002)
-
-
-@pytest.fixture(scope="module")
-def issued() -> Contexts:
-    trusting = ssl.create_default_context()
-    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
-    return server_context(Authority.create("Test").issue_server(["localhost"]).pair), trusting
-
-
-@pytest.fixture(params=["plain", "tls"])
-def contexts(request: pytest.FixtureRequest, issued: Contexts) -> Contexts:
-    return issued if request.param == "tls" else (None, None)
 
 
 drawn = settings(

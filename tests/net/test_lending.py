@@ -16,14 +16,11 @@ from littoral.net.incoming import IncomingBody
 from littoral.net.lending import Fill
 from littoral.net.listen import HttpListener, Limits
 from littoral.net.message import BodyError, Handler, Headers, Request, Response
-from littoral.net.pki import Authority
-from littoral.net.tls import server_context
-from tests.net.wire import Wire, serving, wire
+from tests.net.wire import Contexts, Wire, serving, wire
 
 MIB = 1024 * 1024
 HEAD = b"PUT /%d HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n"
 GET = b"GET /after HTTP/1.1\r\nHost: a\r\n\r\n"
-Contexts = tuple[ssl.SSLContext | None, ssl.SSLContext | None]
 
 
 def content(size: int) -> bytes:
@@ -63,19 +60,6 @@ class Reader:
             self.broken.append(problem)
             raise
         return Response(200, body=digest.hexdigest().encode())
-
-
-@pytest.fixture(scope="module")
-def issued() -> Contexts:
-    pair = Authority.create("Test").issue_server(["localhost"]).pair
-    trusting = ssl.create_default_context()
-    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
-    return server_context(pair), trusting
-
-
-@pytest.fixture(params=["plain", "tls"])
-def contexts(request: pytest.FixtureRequest, issued: Contexts) -> Contexts:
-    return issued if request.param == "tls" else (None, None)
 
 
 @asynccontextmanager

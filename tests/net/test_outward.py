@@ -21,11 +21,10 @@ from littoral.net.receiving import receive
 from littoral.net.tls import client_context, server_context
 from littoral.net.wide import PROTOCOLS, WideSocket
 from tests.net.test_wide import connected
-from tests.net.wire import serving
+from tests.net.wire import Contexts, serving
 
 MIB = 1024 * 1024
 SIZE = 24 * MIB + 17
-Contexts = tuple[ssl.SSLContext | None, ssl.SSLContext | None]
 
 
 def content(size: int) -> bytes:

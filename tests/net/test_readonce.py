@@ -20,9 +20,9 @@ from littoral.net.readonce import HEADER
 from littoral.net.receiving import receive
 from littoral.net.tls import client_context, server_context
 from littoral.net.wide import WideSocket
-from tests.net.test_outward import Contexts, body_of, content, none_lent, until, wide
+from tests.net.test_outward import body_of, content, none_lent, until, wide
 from tests.net.test_wide import connected
-from tests.net.wire import serving
+from tests.net.wire import Contexts, serving
 
 MIB = 1024 * 1024
 BLOCK = 256 * 1024

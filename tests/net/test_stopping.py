@@ -13,29 +13,14 @@ from littoral.net import secure
 from littoral.net.limits import Limits
 from littoral.net.listen import HttpListener, listen_http
 from littoral.net.message import Handler, Request, Response
-from littoral.net.pki import Authority
-from littoral.net.tls import server_context
-from tests.net.wire import Wire, wire
+from tests.net.wire import Contexts, Wire, wire
 
 MIB = 1024 * 1024
 LARGE = b"PUT /large HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % (1024 * MIB)
 SMALL = b"PUT /small HTTP/1.1\r\nHost: a\r\nContent-Length: 20000\r\n\r\n"
 CHUNKED = b"PUT /chunked HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
-Contexts = tuple[ssl.SSLContext | None, ssl.SSLContext | None]
 GRACE = 600.0  # seconds that a stop may take
 SOON = 30.0  # and that it takes at most, on a machine that is busy
-
-
-@pytest.fixture(scope="module")
-def issued() -> Contexts:
-    trusting = ssl.create_default_context()
-    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
-    return server_context(Authority.create("Test").issue_server(["localhost"]).pair), trusting
-
-
-@pytest.fixture(params=["plain", "tls"])
-def contexts(request: pytest.FixtureRequest, issued: Contexts) -> Contexts:
-    return issued if request.param == "tls" else (None, None)
 
 
 @pytest.fixture(autouse=True)

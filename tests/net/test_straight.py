@@ -12,8 +12,6 @@ import pytest
 from littoral.net.incoming import IncomingBody
 from littoral.net.listen import Limits
 from littoral.net.message import BodyError, Request, Response
-from littoral.net.pki import Authority
-from littoral.net.tls import server_context
 from tests.net.wire import Wire, serving, wire
 
 MIB = 1024 * 1024
@@ -58,23 +56,14 @@ async def sent(connection: Wire, data: bytes, seed: int) -> None:
             await asyncio.sleep(0.001)
 
 
-@pytest.fixture(scope="module")
-def contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """A server's, and one of a client that trusts it."""
-    issued = Authority.create("Test").issue_server(["localhost"])
-    trusting = ssl.create_default_context()
-    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
-    return server_context(issued.pair), trusting
-
-
 @pytest.mark.parametrize("secure", [False, True])
 @pytest.mark.parametrize("way", [1, 2])
 @pytest.mark.parametrize("size", [300_000, MIB, 3 * MIB + 17])
 async def test_what_is_sent_is_received_and_what_follows_is_the_next_request(
-    way: int, size: int, secure: bool, contexts: tuple[ssl.SSLContext, ssl.SSLContext]
+    way: int, size: int, secure: bool, issued: tuple[ssl.SSLContext, ssl.SSLContext]
 ) -> None:
     data = content(size)
-    tls, trusting = contexts if secure else (None, None)
+    tls, trusting = issued if secure else (None, None)
     async with (
         serving(digest_by_rooms, tls=tls) as listener,
         wire(listener.port, ssl=trusting) as connection,
@@ -88,10 +77,10 @@ async def test_what_is_sent_is_received_and_what_follows_is_the_next_request(
 
 @pytest.mark.parametrize("secure", [False, True])
 async def test_pipelined_bodies_do_not_run_into_one_another(
-    secure: bool, contexts: tuple[ssl.SSLContext, ssl.SSLContext]
+    secure: bool, issued: tuple[ssl.SSLContext, ssl.SSLContext]
 ) -> None:
     first, second = content(MIB), content(2 * MIB + 1)
-    tls, trusting = contexts if secure else (None, None)
+    tls, trusting = issued if secure else (None, None)
     async with (
         serving(digest_by_rooms, tls=tls) as listener,
         wire(listener.port, ssl=trusting) as connection,

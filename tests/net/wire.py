@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from littoral.net.listen import HttpListener, Limits, listen_http
 from littoral.net.message import Handler
+
+Contexts = tuple[ssl.SSLContext | None, ssl.SSLContext | None]  # a server's, and one of a client that trusts it
 
 
 @dataclass
