@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import hashlib
 import json
 import os
@@ -366,3 +367,42 @@ def test_swap_that_is_not_encrypted_is_found(tmp_path: Path) -> None:
     assert memory.open_swap(tmp_path, tmp_path / "sys") == ["/swapfile"]
     (crypt / "uuid").write_text("LVM-x\n")
     assert memory.open_swap(tmp_path, tmp_path / "sys") == ["/dev/dm-0", "/swapfile"]
+
+
+def interleaved(monkeypatch: pytest.MonkeyPatch, folder: Path, meanwhile: Callable[[], object]) -> None:
+    """``meanwhile`` comes right before that folder is held the next time."""
+    real, due = fcntl.flock, [meanwhile]
+
+    def flock(held: int, how: int) -> None:
+        if due and folder.exists() and folder.samefile(f"/proc/self/fd/{held}"):
+            due.pop()()
+        real(held, how)
+
+    monkeypatch.setattr(memory.fcntl, "flock", flock)
+
+
+def test_a_runtime_folder_that_is_taken_for_left_before_it_is_held_is_made_once_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = memory.runtime_of(tmp_path / "box")
+    interleaved(monkeypatch, folder, lambda: memory._remove_if_left(folder))
+    runtime = memory.Runtime(tmp_path / "box")
+    try:
+        memory._remove_if_left(folder)
+        assert folder.is_dir()
+    finally:
+        runtime.remove()
+    assert not folder.exists()
+
+
+def test_who_cleans_up_leaves_what_was_made_anew_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = memory.runtime_of(tmp_path / "box")
+    folder.mkdir()
+    made: list[memory.Runtime] = []
+    interleaved(monkeypatch, folder, lambda: made.append(memory.Runtime(tmp_path / "box")))
+    memory._remove_if_left(folder)
+    try:
+        assert folder.is_dir()
+    finally:
+        made[0].remove()
+    assert not folder.exists()

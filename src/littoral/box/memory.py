@@ -14,6 +14,7 @@ import logging
 import os
 import resource
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 log = logging.getLogger("littoral.box")
@@ -66,9 +67,7 @@ class Runtime:
         self.folder = runtime_of(data)
         for other in self.folder.parent.glob(f"{_PREFIX}*"):
             _remove_if_left(other)
-        self.folder.mkdir(mode=0o700)
-        self._held = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
-        fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)  # as long as this process lives
+        self._held = _made(self.folder)
 
     def remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -84,6 +83,26 @@ def runtime_of(data: Path) -> Path:
     raise OSError("neither $XDG_RUNTIME_DIR nor /dev/shm is memory (tmpfs) that may be written to")
 
 
+def _made(folder: Path) -> int:
+    """What holds it, as long as this process lives. Before it is held somebody who cleans up may take it for left: then
+    it is made once more. Raises OSError."""
+    while True:
+        folder.mkdir(mode=0o700)
+        with suppress(FileNotFoundError):
+            held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            fcntl.flock(held, fcntl.LOCK_EX)  # who has it removes it, which takes no time
+            if _is_at(held, folder):
+                return held
+            os.close(held)
+
+
+def _is_at(held: int, folder: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(held), os.lstat(folder))
+    except FileNotFoundError:
+        return False
+
+
 def _remove_if_left(folder: Path) -> None:
     """Where it is of this user, and no process has it any more."""
     try:
@@ -94,6 +113,8 @@ def _remove_if_left(folder: Path) -> None:
         if os.fstat(held).st_uid != os.geteuid():
             return
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not _is_at(held, folder):  # another was quicker, and it may be somebody's anew
+            return
         log.info("removing what a box that did not end in order left in memory: %s", folder)
         shutil.rmtree(folder)
     except BlockingIOError:
