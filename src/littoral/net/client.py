@@ -252,13 +252,9 @@ class HttpClient:
                     _, connection = await loop.create_unix_connection(
                         make, origin.host, ssl=origin.tls, server_hostname=origin.server_name
                     )
-                elif origin.tls is not None:
-                    _, connection = await loop.create_connection(
-                        make, origin.host, origin.port, ssl=origin.tls, server_hostname=origin.server_name
-                    )
                 else:
                     connection = make()
-                    await connected(origin.host, origin.port, lambda: connection)
+                    await connected(origin.host, origin.port, lambda: connection, origin.tls, origin.server_name)
         except TimeoutError as error:
             raise Timeout(f"no connection to {origin.host}:{origin.port} within {timeout:g} s") from error
         except (OSError, ssl.SSLError) as error:

@@ -1,14 +1,21 @@
-"""Connections to others without TLS, on a transport of ours: so they have their share in the loop's turns."""
+"""Connections to others, on transports of ours: so they have their share in the loop's turns, and lose nothing that
+came before its end. (uvloop's TLS throws away what it holds back for a protocol that has paused it when the end comes.)
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import Callable
+from typing import Any
 
+from littoral.net.secure import TlsTransport
 from littoral.net.transport import AT_ONCE, SocketTransport
 from littoral.net.turns import Turns
+
+Factory = Callable[[], asyncio.Protocol]
 
 
 class AskingTransport(SocketTransport):
@@ -30,8 +37,54 @@ class AskingTransport(SocketTransport):
         self._unreadable(problem)
 
 
-async def connected(host: str, port: int, factory: Callable[[], asyncio.Protocol]) -> None:
-    """Connect to the first address of the host that takes it. Raises OSError."""
+class AskingTls(AskingTransport, TlsTransport):
+    """``shake`` it. An end without close_notify is an error: where nothing else says how long an answer is, it may have
+    been cut by anybody (RFC 9112, 9.8)."""
+
+    __slots__ = ("_name", "_shaken")
+
+    def __init__(self, turns: Turns, sock: socket.socket, peername: Any, context: ssl.SSLContext, name: str | None):
+        super().__init__(turns, sock, peername, context, lambda: None, set())
+        self._name = name
+        self._shaken: asyncio.Future[None] = self._loop.create_future()
+
+    async def shake(self, factory: Factory) -> None:
+        """Make the protocol when the handshake is done. Raises OSError; who is cancelled leaves no connection."""
+        try:
+            self.begin(factory)
+            self._hello()
+            await self._shaken
+        except BaseException:
+            self.abort()
+            raise
+
+    def _wrapped(self) -> ssl.SSLSocket:
+        return self._context.wrap_socket(
+            self._sock, server_hostname=self._name, do_handshake_on_connect=False, suppress_ragged_eofs=False
+        )
+
+    def _established(self) -> None:
+        super()._established()
+        if not self._shaken.done():
+            self._shaken.set_result(None)
+
+    def _refuse(self, problem: OSError | None) -> None:
+        super()._refuse(problem)
+        if not self._shaken.done():
+            self._shaken.set_exception(problem or ConnectionAbortedError("the handshake was given up"))
+
+    def _finish(self) -> None:
+        """The goodbye is said, and nobody waits for the other one's: all that was wanted of it has come."""
+        with contextlib.suppress(OSError, ValueError):
+            if self._through is not None:
+                self._through.unwrap()
+        self._drop(None)
+
+
+async def connected(
+    host: str, port: int, factory: Factory, tls: ssl.SSLContext | None = None, name: str | None = None
+) -> None:
+    """Connect to the first address of the host that takes it; ``name`` is the server's, for TLS. Raises OSError."""
     loop = asyncio.get_running_loop()
     problem: OSError | None = None
     for family, kind, protocol, _, address in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
@@ -46,6 +99,9 @@ async def connected(host: str, port: int, factory: Callable[[], asyncio.Protocol
             sock.close()
             raise
         else:
-            AskingTransport(Turns.of_loop(), sock, address).begin(factory)
+            if tls is None:
+                AskingTransport(Turns.of_loop(), sock, address).begin(factory)
+            else:
+                await AskingTls(Turns.of_loop(), sock, address, tls, name).shake(factory)
             return
     raise problem or OSError(f"{host} has no address")

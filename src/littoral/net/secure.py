@@ -1,4 +1,5 @@
-"""The transport of an accepted TLS connection: OpenSSL reads and writes the descriptor itself.
+"""The transport of a TLS connection, an accepted one: OpenSSL reads and writes the descriptor itself. One to others
+differs in how it begins and ends (``connecting``).
 
 Owns: the handshake and its time limit, records, the goodbye. Everything else is ``transport.SocketTransport``'s. What
 loops have for TLS keeps the bytes of both directions in memory between the socket and OpenSSL; here there is nothing
@@ -92,9 +93,7 @@ class TlsTransport(SocketTransport):
         try:
             if self._looks is not None and self._looks() and self._look():
                 return
-            self._tls = self._sock = self._context.wrap_socket(
-                self._sock, server_side=True, do_handshake_on_connect=False
-            )
+            self._tls = self._sock = self._wrapped()
         except NOTHING:
             return
         except OSError as problem:  # it has gone
@@ -104,6 +103,9 @@ class TlsTransport(SocketTransport):
         self._recv, self._send = self._tls.read, self._tls.write
         self._loop.add_reader(self._fd, self._shake)
         self._shake()
+
+    def _wrapped(self) -> ssl.SSLSocket:
+        return self._context.wrap_socket(self._sock, server_side=True, do_handshake_on_connect=False)
 
     def _look(self) -> bool:
         """True where more of the ClientHello is still to come; one that comes in crumbs is not waited for."""
@@ -129,6 +131,9 @@ class TlsTransport(SocketTransport):
         except OSError as problem:
             self._refuse(problem)
             return
+        self._established()
+
+    def _established(self) -> None:
         self._stop_timer()
         if self._full:
             self._full = False
