@@ -129,6 +129,11 @@ def test_every_write_stays_and_a_removal_hides(
     assert removed["DeleteMarker"] is True
     assert refusal(s3.get_object, Bucket=bucket, Key="k") == ("NoSuchKey", 404)
     assert refusal(s3.get_object, Bucket=bucket, Key="k", VersionId=removed["VersionId"]) == ("MethodNotAllowed", 405)
+    source = {"Bucket": bucket, "Key": "k", "VersionId": removed["VersionId"]}
+    upload = {"Bucket": bucket, "Key": "b", "UploadId": s3.create_multipart_upload(Bucket=bucket, Key="b")["UploadId"]}
+    assert refusal(s3.copy_object, Bucket=bucket, Key="b", CopySource=source) == ("InvalidRequest", 400)
+    assert refusal(s3.upload_part_copy, **upload, PartNumber=1, CopySource=source) == ("InvalidRequest", 400)
+    s3.abort_multipart_upload(**upload)
     assert refusal(s3.get_object, Bucket=bucket, Key="k", VersionId=one[:-1] + "~") == ("InvalidArgument", 400)
     assert refusal(s3.get_object, Bucket=bucket, Key="k", VersionId="A" * 32) == ("NoSuchVersion", 404)
     assert "Contents" not in s3.list_objects_v2(Bucket=bucket)

@@ -5,13 +5,21 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from littoral.aws.service import ServiceError
 from littoral.aws.wire.parts import Parts
-from littoral.net.message import Request
+from littoral.net.message import Headers, Request
 from littoral.protocols import sigv4
 from littoral.protocols.sigv4 import MalformedSignature, Signed
 
 _CREDENTIAL = re.compile(r"Credential=([^,\s]+)")
 _PRESIGNED = frozenset(("X-Amz-Signature", "X-Amz-Algorithm"))
+_OF_SIGNATURES = frozenset(
+    f"x-amz-{name}"
+    for name in "algorithm credential date expires signedheaders signature security-token content-sha256".split()
+)
+_OF_SECOND_VERSION = frozenset(("content-type", "content-md5"))
+_FIELD = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")
+_UNSENDABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 @dataclass(slots=True)
@@ -23,6 +31,7 @@ class Asked:
     signed: Signed | None = None
     malformed: str | None = None
     of_query: bool = False  # the signature is a presigned URL's
+    from_query: frozenset[bytes] = frozenset()  # the fields that the URL brought, which its signature covers
 
     @classmethod
     def of(cls, request: Request) -> Asked:
@@ -44,6 +53,28 @@ class Asked:
     def field(self, name: bytes) -> str | None:
         value = self.parts.fields.get(name)
         return None if value is None else value.decode("latin-1")
+
+    def take_fields_of_query(self) -> None:
+        """A URL that is signed ahead for S3 may have header fields in its query: boto3's of version 2 has all that S3
+        asks for, those of AWS's other SDKs what they can spare their users. They stand for those of the request.
+        Raises ServiceError for what could not have come in a header."""
+        second = not self.of_query and any(name == "AWSAccessKeyId" for name, _ in self.parts.query)
+        if not (second or self.of_query):
+            return
+        found: dict[bytes, bytes] = {}
+        for name, value in self.parts.query:
+            field = name.lower()
+            meant = field.startswith("x-amz-") and field not in _OF_SIGNATURES
+            if not meant and not (second and field in _OF_SECOND_VERSION):
+                continue
+            if not _FIELD.fullmatch(field) or _UNSENDABLE.search(value):
+                raise ServiceError("InvalidArgument", f"{name[:100]!a} is not a header field of this value", status=400)
+            found[field.encode()] = value.strip().encode()
+        if found:
+            own = [pair for pair in self.request.headers.raw if pair[0] not in found]
+            self.request.headers = Headers([*own, *found.items()])
+            self.parts.fields = sigv4.fields_of(self.request.headers.raw)
+            self.from_query = frozenset(found)
 
     @property
     def scope(self) -> str | None:

@@ -126,10 +126,13 @@ def _second_version(asked: Asked, claim: sigv2.Presigned, identity: Identity, no
         raise refusal("s3", "expired")
     request = asked.request
     fields = {name.decode("latin-1"): value.decode("utf-8", "replace") for name, value in asked.parts.fields.items()}
-    queried = {name.lower(): value for name, value in asked.parts.query}
-    fields |= {name: value for name, value in queried.items() if name.startswith(("x-amz-", "content-"))}
+    token = dict(asked.parts.query).get("x-amz-security-token")
+    if token is not None:
+        fields["x-amz-security-token"] = token
     secret = _known_secret(identity, claim.access_key, fields.get("x-amz-security-token"), now)
     path = virtual_path(request)
+    if path.count("/") == 1:
+        path += "/"  # a bucket's, as it would be with the bucket in the host's name
     text = sigv2.string_to_sign(request.method, path, asked.parts.query, fields, str(claim.expires))
     if not sigv4.same(sigv2.signature(secret, text), claim.signature):
         raise refusal("s3", "wrong signature")
@@ -168,8 +171,9 @@ def moment_of(timestamp: str) -> float | None:
 def _check_covered(asked: Asked, signed: Signed) -> None:
     """S3 wants every x-amz-… header signed: whoever holds a presigned PUT must not make it a copy or another ACL by a
     header of their own. The payload's hash is part of what is signed wherever it stands."""
+    names, beside = signed.claim.headers.names, asked.from_query | {b"x-amz-content-sha256"}
     for name in asked.parts.fields:
-        if name.startswith(b"x-amz-") and name not in signed.claim.headers.names and name != b"x-amz-content-sha256":
+        if name.startswith(b"x-amz-") and name not in names and name not in beside:
             raise ServiceError(
                 "AccessDenied",
                 "There were headers present in the request which were not signed",

@@ -292,6 +292,8 @@ class Gateway:
         asking.recognised = True
         if named_by_form(service):
             await read_form(asked)
+        elif service == "s3":
+            asked.take_fields_of_query()
         asking.operation = name = operation_of(asked, service)
         found = authenticated(asked, service, self._identity, self._clock())
         if found is None:

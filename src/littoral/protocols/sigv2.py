@@ -43,7 +43,7 @@ def string_to_sign(
 ) -> str:
     """``resource`` is the raw path with the bucket in front; ``fields`` are header fields in lower case, those that
     the signer put into the query among them."""
-    amz = "".join(f"{name}:{' '.join(fields[name].split())}\n" for name in sorted(fields) if name.startswith("x-amz-"))
+    amz = "".join(f"{name}:{fields[name].strip()}\n" for name in sorted(fields) if name.startswith("x-amz-"))
     sub = sorted((name, value) for name, value in query if name in SUBRESOURCES)
     asked = "&".join(f"{name}={value}" if value else name for name, value in sub)
     head = f"{method}\n{fields.get('content-md5', '')}\n{fields.get('content-type', '')}\n{expires}\n"

@@ -127,9 +127,7 @@ class Gate:
         caller, request = matter.caller, matter.call.request
         if matter.held.payer is None or caller.account == (matter.held.owner or self._account):
             return False
-        return not caller.account or not (
-            request.headers.get(PAYER) == "requester" or f"{PAYER}=requester" in request.query_string.split("&")
-        )
+        return not caller.account or request.headers.get(PAYER) != "requester"
 
     def _stored(self, matter: _Matter) -> Stored | None:
         """The object as it is, where that may matter."""

@@ -22,7 +22,7 @@ from littoral.objects.api.parts import (
     source_of,
 )
 from littoral.objects.checksums import ALGORITHMS, Algorithm, Checksum, Digests, Stated, algorithm_of
-from littoral.objects.cold import check_readable, kept_class
+from littoral.objects.cold import kept_class
 from littoral.objects.conditions import ReadConditions, Span, check_write_conditions
 from littoral.objects.content import Chunks
 from littoral.objects.encryption import CustomerKey, Encryption, Sealing, customer_key, kept_of
@@ -180,8 +180,7 @@ class CopyOperations(Operations):
 
     async def _copy(self, call: Call, asked: Asked, wanted: Wanted) -> Output:
         self._gate.check(call, READ_OBJECT, asked.bucket, asked.key, asked.version)
-        source = self._readable(call, asked.bucket, asked.key, asked.version)
-        check_readable(source.facts, call.now)
+        source = self._source(call, asked.bucket, asked.key, asked.version)
         with self._shelf.holding(source.content):
             key = self._keys.opened(source.facts.encryption, asked.customer)
             sealing = self._keys.sealing(*wanted.encryption, wanted.held.encryption)

@@ -8,10 +8,11 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl, unquote_plus
 
-from littoral.aws.service import Call
+from littoral.aws.service import Call, ServiceError
 from littoral.objects.access.acl import Acl, canned, canonical_id, from_headers, private
 from littoral.objects.access.gate import Gate, denied
 from littoral.objects.access.public import Block
+from littoral.objects.cold import check_readable
 from littoral.objects.content import Shelf
 from littoral.objects.encryption import Keys
 from littoral.objects.errors import both_stated, error, invalid_argument, lists_are_off
@@ -63,6 +64,18 @@ class Operations:
             stored = self._index.get(bucket, key, version)
             self._gate.still(call, stored)
         return stored
+
+    def _source(self, call: Call, bucket: str, key: str, version: str | None) -> Stored:
+        """What is to be copied. Raises as ``_readable``, InvalidObjectState, and InvalidRequest for a delete marker."""
+        try:
+            source = self._readable(call, bucket, key, version)
+        except ServiceError as refused:
+            if refused.code != "MethodNotAllowed":
+                raise
+            message = "The source of a copy request may not specifically refer to a delete marker by version id."
+            raise error("InvalidRequest", message) from None
+        check_readable(source.facts, call.now)
+        return source
 
     def _acl_of(self, call: Call, held: Bucket, acl: str | None, grants: dict[str, str]) -> Acl | None:
         """The list of a new object; None where it is its bucket's owner's alone. Raises AccessControlListNotSupported,

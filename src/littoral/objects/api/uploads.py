@@ -11,7 +11,6 @@ from littoral.objects import etags
 from littoral.objects.access.needs import READ_OBJECT
 from littoral.objects.api.parts import Operations, decoded_length, source_of
 from littoral.objects.checksums import ALGORITHMS, Checksum, Digests, Stated, stated_in
-from littoral.objects.cold import check_readable
 from littoral.objects.conditions import ReadConditions, copy_span
 from littoral.objects.content import Chunks
 from littoral.objects.encryption import CUSTOMER, CustomerKey, Sealing, customer_key
@@ -110,8 +109,7 @@ class UploadOperations(Operations):
         source_customer = customer_key(
             copy_source_sse_customer_algorithm, copy_source_sse_customer_key, copy_source_sse_customer_key_md5
         )
-        source = self._readable(call, from_bucket, from_key, from_version)
-        check_readable(source.facts, call.now)
+        source = self._source(call, from_bucket, from_key, from_version)
         source_key = self._keys.opened(source.facts.encryption, source_customer)
         ReadConditions(
             copy_source_if_match,

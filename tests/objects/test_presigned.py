@@ -1,0 +1,118 @@
+"""URLs that are signed ahead: what boto3 leaves in their query, by version 2 and 4, counts as the header it is."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.parse
+import urllib.request
+import zlib
+from base64 import b64encode
+from typing import Any
+
+import pytest
+from botocore.auth import S3SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from tests.objects.conftest import S3Place
+
+Answer = tuple[int, bytes]
+
+
+def ask(url: str, method: str = "GET", body: bytes | None = None, headers: dict[str, str] | None = None) -> Answer:
+    # without a type urllib would say that the body is a form
+    asked = urllib.request.Request(url, body, {"Content-Type": "", **(headers or {})}, method=method)
+    try:
+        with urllib.request.urlopen(asked, timeout=30) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as refused:
+        return refused.code, refused.read()
+
+
+def signed(place: S3Place, method: str, path: str, query: dict[str, str]) -> str:
+    """A URL of version 4 with header fields in its query, as those of AWS's SDKs for JavaScript and Go have them."""
+    encoded = urllib.parse.urlencode(query, quote_via=urllib.parse.quote)
+    request = AWSRequest(method, f"{place.served.url}{path}?{encoded}")
+    keys = Credentials(place.served.access_key, place.served.secret_key)
+    S3SigV4QueryAuth(keys, "s3", "us-east-1", expires=60).add_auth(request)
+    return str(request.url)
+
+
+@pytest.mark.parametrize("version", ["s3", "s3v4"])
+def test_buckets_are_asked_too(place: S3Place, s3: Any, bucket: str, version: str) -> None:
+    s3.put_object(Bucket=bucket, Key="a b", Body=b"x")
+    signing = place.client(signature_version=version)
+    for operation, told in (
+        ("list_objects_v2", b"<Key>a+b</Key>"),
+        ("list_object_versions", b"<Key>a+b</Key>"),
+        ("list_multipart_uploads", b"ListMultipartUploadsResult"),
+        ("get_bucket_versioning", b"VersioningConfiguration"),
+        ("get_bucket_location", b"LocationConstraint"),
+    ):
+        status, body = ask(signing.generate_presigned_url(operation, Params={"Bucket": bucket}))
+        assert (status, told in body) == (200, True), (operation, body)
+
+
+def test_what_version_2_leaves_in_the_query_is_of_the_object(place: S3Place, s3: Any, bucket: str) -> None:
+    signing = place.client(signature_version="s3")
+    said = {"Metadata": {"who": "a  b"}, "ContentType": "text/x", "StorageClass": "STANDARD_IA", "Tagging": "a=b"}
+    url = signing.generate_presigned_url("put_object", Params={"Bucket": bucket, "Key": "k", **said})
+    assert ask(url, "PUT", b"x")[0] == 200
+    head = s3.head_object(Bucket=bucket, Key="k")
+    assert (head["Metadata"], head["ContentType"], head["StorageClass"]) == ({"who": "a  b"}, "text/x", "STANDARD_IA")
+    assert s3.get_object_tagging(Bucket=bucket, Key="k")["TagSet"] == [{"Key": "a", "Value": "b"}]
+    assert ask(url, "PUT", b"x", {"x-amz-meta-other": "1"})[0] == 403
+    asked = {"Bucket": bucket, "Key": "k", "ObjectAttributes": ["ETag"]}
+    assert b"<ETag>" in ask(signing.generate_presigned_url("get_object_attributes", Params=asked))[1]
+    copying = {"Bucket": bucket, "Key": "copy", "CopySource": f"{bucket}/k"}
+    assert b"<CopyObjectResult" in ask(signing.generate_presigned_url("copy_object", Params=copying), "PUT")[1]
+    assert s3.get_object(Bucket=bucket, Key="copy")["Body"].read() == b"x"
+
+
+def test_so_it_is_with_version_4_as_other_sdks_sign(place: S3Place, s3: Any, bucket: str) -> None:
+    query = {"x-amz-meta-who": "me", "X-Amz-Storage-Class": "STANDARD_IA", "x-amz-server-side-encryption": "AES256"}
+    assert ask(signed(place, "PUT", f"/{bucket}/k", query), "PUT", b"x")[0] == 200
+    head = s3.head_object(Bucket=bucket, Key="k")
+    told = head["Metadata"], head["StorageClass"], head["ServerSideEncryption"]
+    assert told == ({"who": "me"}, "STANDARD_IA", "AES256")
+    wrong = signed(place, "PUT", f"/{bucket}/k2", {"x-amz-checksum-crc32": b64encode(bytes(4)).decode()})
+    assert b"<Code>BadDigest</Code>" in ask(wrong, "PUT", b"x")[1]
+    right = b64encode(zlib.crc32(b"x").to_bytes(4, "big")).decode()
+    assert ask(signed(place, "PUT", f"/{bucket}/k2", {"x-amz-checksum-crc32": right}), "PUT", b"x")[0] == 200
+    copying = signed(place, "PUT", f"/{bucket}/copy", {"x-amz-copy-source": f"{bucket}/k"})
+    assert b"<CopyObjectResult" in ask(copying, "PUT")[1]
+
+
+def test_what_is_no_header_is_refused(place: S3Place, s3: Any, bucket: str) -> None:
+    for query in ({"x-amz-meta-a": "b\r\nset-cookie: c"}, {"x-amz-meta-a b": "c"}, {"x-amz-meta-ü": "c"}):
+        status, body = ask(signed(place, "PUT", f"/{bucket}/k", query), "PUT", b"x")
+        assert (status, b"<Code>InvalidArgument</Code>" in body) == (400, True)
+    assert "Contents" not in s3.list_objects_v2(Bucket=bucket)
+
+
+def test_nobody_replaces_or_adds_what_the_url_says(place: S3Place, s3: Any, bucket: str) -> None:
+    url = signed(place, "PUT", f"/{bucket}/k", {"x-amz-meta-who": "me"})
+    assert ask(url, "PUT", b"x", {"x-amz-meta-who": "somebody"})[0] == 200
+    assert s3.head_object(Bucket=bucket, Key="k")["Metadata"] == {"who": "me"}
+    assert b"<HeadersNotSigned>" in ask(url, "PUT", b"x", {"x-amz-meta-more": "1"})[1]
+    assert b"<Code>SignatureDoesNotMatch</Code>" in ask(f"{url}&x-amz-acl=public-read", "PUT", b"x")[1]
+
+
+def test_policies_see_it_and_the_version(place: S3Place, s3: Any, bucket: str) -> None:
+    """The root of the account is held by a deny, too."""
+
+    def deny(condition: dict[str, dict[str, str]]) -> None:
+        refused = {"Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": f"arn:aws:s3:::{bucket}/*"}
+        document = {"Version": "2012-10-17", "Statement": [{**refused, "Condition": condition}]}
+        s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(document))
+
+    infrequent = {"x-amz-storage-class": "STANDARD_IA"}
+    deny({"StringEquals": {"s3:x-amz-storage-class": "STANDARD_IA"}})
+    assert ask(signed(place, "PUT", f"/{bucket}/k", infrequent), "PUT", b"x")[0] == 403
+    assert ask(signed(place, "PUT", f"/{bucket}/k", {}), "PUT", b"x")[0] == 200
+    deny({"StringNotEquals": {"s3:signatureversion": "AWS4-HMAC-SHA256"}})
+    assert ask(signed(place, "PUT", f"/{bucket}/k", infrequent), "PUT", b"x")[0] == 200
+    second = place.client(signature_version="s3")
+    url = second.generate_presigned_url("put_object", Params={"Bucket": bucket, "Key": "k"})
+    assert ask(url, "PUT", b"x")[0] == 403
