@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import shutil
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -114,3 +116,42 @@ def test_a_presigned_post(place: S3Place, s3: Any, bucket: str, tmp_path: Path, 
     assert (status, f"https://ward.example/done?a=b&bucket={bucket}&key=page&etag=" in answer) == (303, True)
     assert s3.head_object(Bucket=bucket, Key="page")["ContentLength"] == 300_000
     assert not [key for key in s3.list_objects_v2(Bucket=bucket)["Contents"] if key["Key"] not in ("page", "in/1.jpg")]
+
+
+def test_a_form_locks_its_object_and_states_its_md5(place: S3Place, s3: Any, tmp_path: Path) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
+    s3.create_bucket(Bucket="forms-that-lock", ObjectLockEnabledForBucket=True)
+    (tmp_path / "small").write_bytes(b"p")
+
+    def post(**fields: str) -> str:
+        made = s3.generate_presigned_post(
+            "forms-that-lock", "k", fields, [{name: each} for name, each in fields.items()]
+        )
+        return send(made, tmp_path / "small")[1]
+
+    md5 = base64.b64encode(hashlib.md5(b"p").digest()).decode()
+    until = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
+    locked = {
+        "x-amz-object-lock-mode": "GOVERNANCE",
+        "x-amz-object-lock-retain-until-date": until.isoformat(),
+        "x-amz-object-lock-legal-hold": "ON",
+    }
+    assert " 204 " in post(**locked, **{"content-md5": md5})
+    assert s3.get_object_retention(Bucket="forms-that-lock", Key="k")["Retention"] == {
+        "Mode": "GOVERNANCE",
+        "RetainUntilDate": until,
+    }
+    assert s3.get_object_legal_hold(Bucket="forms-that-lock", Key="k")["LegalHold"]["Status"] == "ON"
+    s3.put_object_legal_hold(Bucket="forms-that-lock", Key="k", LegalHold={"Status": "OFF"})
+    for refused, code in (
+        ({"x-amz-object-lock-mode": "GOVERNANCE", "content-md5": md5}, "InvalidArgument"),
+        ({**locked, "x-amz-object-lock-retain-until-date": "tomorrow", "content-md5": md5}, "InvalidArgument"),
+        (locked, "InvalidRequest"),  # without a digest
+        ({"content-md5": base64.b64encode(bytes(16)).decode()}, "BadDigest"),
+        ({"x-amz-grant-read": "id=somebody"}, "NotImplemented"),
+    ):
+        assert f"<Code>{code}</Code>" in post(**refused)
+    (version,) = s3.list_object_versions(Bucket="forms-that-lock")["Versions"]
+    s3.delete_object(Bucket="forms-that-lock", Key="k", VersionId=version["VersionId"], BypassGovernanceRetention=True)
+    s3.delete_bucket(Bucket="forms-that-lock")

@@ -15,7 +15,7 @@ from littoral.aws.service import Call, Output
 from littoral.aws.wire.xmlbody import BadDocument, load
 from littoral.net.message import Body, BodyError, Headers, Request, Response
 from littoral.objects.api.writing import WriteOperations
-from littoral.objects.errors import error, invalid_argument, malformed
+from littoral.objects.errors import error, invalid_argument, malformed, not_implemented
 from littoral.objects.forms import MOST_FIELDS_BYTES, Policy, key_of
 from littoral.objects.listing import encoded
 
@@ -44,8 +44,21 @@ MEMBERS = {  # of PutObject, and the field that each is
     "checksum_xxhash64": "x-amz-checksum-xxhash64",
     "checksum_xxhash3": "x-amz-checksum-xxhash3",
     "checksum_xxhash128": "x-amz-checksum-xxhash128",
+    "content_md5": "content-md5",
+    "object_lock_mode": "x-amz-object-lock-mode",
+    "object_lock_legal_hold_status": "x-amz-object-lock-legal-hold",
 }
-GATED = {"acl": "ACL", "tagging": "Tagging", "server_side_encryption": "ServerSideEncryption"}
+RETAINED = "x-amz-object-lock-retain-until-date"
+GATED = {
+    "acl": "ACL",
+    "tagging": "Tagging",
+    "server_side_encryption": "ServerSideEncryption",
+    "object_lock_mode": "ObjectLockMode",
+    "object_lock_retain_until_date": "ObjectLockRetainUntilDate",
+    "object_lock_legal_hold_status": "ObjectLockLegalHoldStatus",
+}
+_BESIDE = "algorithm credential date signature security-token object-lock-retain-until-date".split()
+_HONOURED = frozenset((*MEMBERS.values(), *(f"x-amz-{name}" for name in _BESIDE)))
 
 
 class Form:
@@ -136,7 +149,10 @@ class PostOperations(WriteOperations):
 
 
 def _members(fields: Mapping[str, str]) -> dict[str, Any]:
-    """What the fields are to PutObject. Raises InvalidArgument, MalformedXML."""
+    """What the fields are to PutObject. Raises InvalidArgument, MalformedXML, NotImplemented."""
+    for name in fields:
+        if name.startswith("x-amz-") and name not in _HONOURED and not name.startswith("x-amz-meta-"):
+            raise not_implemented("A field you provided implies functionality that is not implemented", name[:100])
     given: dict[str, Any] = {member: fields[name] for member, name in MEMBERS.items() if fields.get(name)}
     metadata = {
         name.removeprefix("x-amz-meta-"): value for name, value in fields.items() if name.startswith("x-amz-meta-")
@@ -145,6 +161,8 @@ def _members(fields: Mapping[str, str]) -> dict[str, Any]:
         given["metadata"] = metadata
     if fields.get("expires"):
         given["expires"] = _date(fields["expires"])
+    if fields.get(RETAINED):
+        given["object_lock_retain_until_date"] = _moment(fields[RETAINED])
     if fields.get("tagging"):
         given["tagging"] = _tagging(fields["tagging"])
     return given
@@ -155,6 +173,14 @@ def _date(text: str) -> datetime:
         return parsedate_to_datetime(text).astimezone(UTC)
     except ValueError:
         raise invalid_argument("Not a valid date", "Expires", text) from None
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise invalid_argument("The retain until date must be provided in ISO 8601 format", RETAINED, text) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _tagging(text: str) -> str:
