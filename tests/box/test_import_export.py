@@ -104,7 +104,15 @@ def test_an_import_lands_in_the_region_s_buckets(
     assert "is a job of type IMPORT" in littoral("export", job, "--to", depot.served.url, code=1).stderr
     assert snowball.describe_job(JobId=job)["JobMetadata"]["JobState"] == "InTransitToAWS"
     assert opened(depot, job, littoral("manifest", job, "--code").stdout, tmp_path) == manifest  # who unlocks it here
-    littoral("import", job, "--from", depot.served.url, "--json")
+    depot.s3.create_bucket(Bucket="mistyped")
+    depot.s3.put_object(Bucket="records", Key="archived", Body=b"x", StorageClass="GLACIER")
+    not_all = littoral("import", job, "--from", depot.served.url, code=1)
+    assert "not moved: archived: InvalidObjectState" in not_all.stderr
+    assert re.search(r"objects +30 of 31\n", littoral("progress", job, code=1).stdout)
+    depot.s3.delete_object(Bucket="records", Key="archived")
+    stays = littoral("import", job, "--from", depot.served.url, "--json").stderr
+    named = re.search(r"^littoral: not of this job, so they stay on the box: (.+)$", stays, re.M)
+    assert named is not None and "mistyped" in named[1].split(", ") and "records" not in named[1].split(", ")
     s3 = region.client("s3")
     assert {key: s3.get_object(Bucket="records", Key=key)["Body"].read() for key in put} == put
     told = snowball.describe_job(JobId=job)["JobMetadata"]

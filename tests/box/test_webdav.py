@@ -54,6 +54,11 @@ def test_a_file_is_an_object_both_ways(box: Box, tmp_path: Path) -> None:
     moved = box.urls["webdav"] + "/shared/moved"
     assert curl(box, "/shared/note", "-X", "MOVE", "-H", f"Destination: {moved}")[0] in (201, 204)
     assert {each["Key"] for each in s3.list_objects_v2(Bucket="shared")["Contents"]} == {"moved", "ward7/film"}
+    s3.put_object(
+        Bucket="shared", Key="a\x01b", Body=b"no character of XML"
+    )  # rclone's files show such by their pictures
+    assert curl(box, "/shared/a%E2%90%81b") == (200, "no character of XML")
+    assert curl(box, "/shared/a%E2%90%81b", "-X", "DELETE")[0] == 204
     assert curl(box, "/shared/moved", "-X", "DELETE")[0] == 204
     assert {each["Key"] for each in s3.list_objects_v2(Bucket="shared")["Contents"]} == {"ward7/film"}
 

@@ -25,6 +25,7 @@ from littoral.box.transfer.moving import Mover
 from littoral.box.transfer.objects import Objects
 from littoral.box.transfer.sums import CRC64, SHA256
 from littoral.cli.asking import Failed, address, ask
+from littoral.cli.boxbuckets import beside
 from littoral.cli.credentials import CREDENTIALS_FILE
 from littoral.cli.table import aligned
 from littoral.cli.transfer import End, How, Outcome, carried_out, checked, client, moved, state
@@ -132,6 +133,9 @@ class Carrying:
             for number, one in enumerate(self.ranges):
                 file = folder / f"{number}.jsonl"
                 outcomes.append(await self._range(http, one, authority, file, watch))
+            await watch.tell()
+            if not self.into_box:
+                await self._tell_what_stays(http)
             failed = sum(len(one.failed) for one in outcomes)
             objects, volume = sum(one.objects for one in outcomes), sum(one.bytes for one in outcomes)
             for outcome in outcomes:
@@ -146,6 +150,16 @@ class Carrying:
         print(f"{objects} objects ({volume} bytes) are there; report: {logs['report']}")
         shutil.rmtree(folder)
         return 0
+
+    async def _tell_what_stays(self, http: HttpClient) -> None:
+        """Of buckets that the job does not name nothing is taken in, and whoever erases the box should know."""
+        try:
+            left = await beside(http, self.box, self.how, {one.bucket for one in self.ranges})
+        except OSError as problem:  # what was to come has come
+            print(f"littoral: {problem}", file=sys.stderr)
+            return
+        if left:
+            print(f"littoral: not of this job, so they stay on the box: {', '.join(left)}", file=sys.stderr)
 
     async def _range(
         self, http: HttpClient, wanted: KeyRange, authority: Authority, file: Path, watch: Watch
@@ -192,20 +206,24 @@ class Watch:
 
     @asynccontextmanager
     async def within(self) -> AsyncIterator[Watch]:
-        telling = asyncio.create_task(self._tell())
+        telling = asyncio.create_task(self._keep_telling())
         try:
             yield self
         finally:
             telling.cancel()
             await asyncio.wait([telling])
 
-    async def _tell(self) -> None:
+    async def _keep_telling(self) -> None:
         while True:
             await asyncio.sleep(EVERY)
-            try:
-                await asyncio.to_thread(_step, self._loaded, self._job, "moved", moved=self._moved())
-            except Failed as problem:  # of the transfer itself nothing is lost by that
-                print(f"littoral: {problem}", file=sys.stderr)
+            await self.tell()
+
+    async def tell(self) -> None:
+        """How far it is now."""
+        try:
+            await asyncio.to_thread(_step, self._loaded, self._job, "moved", moved=self._moved())
+        except Failed as problem:  # of the transfer itself nothing is lost by that
+            print(f"littoral: {problem}", file=sys.stderr)
 
     def _moved(self) -> dict[str, int]:
         known = [mover.progress for mover in self._movers]

@@ -53,6 +53,7 @@ class WebDav:
             "RCLONE_CONFIG_BOX_ACCESS_KEY_ID": key.id,
             "RCLONE_CONFIG_BOX_SECRET_ACCESS_KEY": key.secret,
             "RCLONE_CONFIG_BOX_ACL": "bucket-owner-full-control",  # the one that a bucket without lists takes
+            "RCLONE_CONFIG_BOX_LIST_URL_ENCODE": "true",  # XML has no way to name some characters that keys have
             "RCLONE_CONFIG_BOX_CHUNK_SIZE": "16Mi",  # of a file whose size is not told: 156 GiB at most
         }
         self._child: asyncio.subprocess.Process | None = None
