@@ -176,7 +176,8 @@ def test_an_import_goes_on_in_the_background_over_a_restart(
     s3 = again.client("s3")
     assert {key: s3.get_object(Bucket="later", Key=key)["Body"].read() for key in put} == put
     assert s3.get_object(Bucket="last", Key="z")["Body"].read() == b"z"
-    assert "Complete" in littoral("progress", job).stdout
+    told = eventually(lambda: background_over(littoral, job), 60)
+    assert (told["state"], "not of this job" in told["problem"]) == ("Complete", True)  # other tests' buckets
     eventually(lambda: put.keys() <= heard(again))
 
 
@@ -190,6 +191,11 @@ def failed_so_far(littoral: Callable[..., Any], job: str) -> Any:
     """How it is, once a try of it has ended."""
     found = json.loads(littoral("progress", job, "--json", code=1).stdout)
     return found if found["problem"] else None
+
+
+def background_over(littoral: Callable[..., Any], job: str) -> Any:
+    found = json.loads(littoral("progress", job, "--json").stdout)
+    return None if found["running"] else found
 
 
 def heard(region: Running) -> set[str]:
@@ -227,9 +233,10 @@ def test_an_export_fills_a_box_from_a_range(
     assert snowball.describe_job(JobId=job)["JobMetadata"]["JobState"] == "PreparingAppliance"
     away = littoral("export", job, "--to", "http://127.0.0.1:1", "--give-up", "1", code=1).stderr
     assert "nothing goes on any more" in away and "Traceback" not in away
-    _left_and_stopped(littoral, job)
+    _left_and_stopped(littoral, job, region.api)
     said = littoral("export", job, "--to", depot.served.url).stderr
     assert '{"transfer"' not in said  # of its logs it says nothing
+    assert json.loads(littoral("progress", job, "--json").stdout)["problem"] == ""  # that of an earlier try
     held = depot.held("records")
     assert {key: held[key] for key in ("b", "ba", "c")} == {"b": b"b", "ba": b"ba", "c": b"c"}
     assert not {"a", "ca"} & held.keys()
@@ -239,7 +246,7 @@ def test_an_export_fills_a_box_from_a_range(
     assert snowball.describe_job(JobId=job)["JobMetadata"]["JobState"] == "Complete"
 
 
-def _left_and_stopped(littoral: Callable[..., Any], job: str) -> None:
+def _left_and_stopped(littoral: Callable[..., Any], job: str, no_box: str) -> None:
     """In the background towards a box that does not answer; by hand it goes on from there."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
@@ -255,6 +262,9 @@ def _left_and_stopped(littoral: Callable[..., Any], job: str) -> None:
             while asked.recv(65536):
                 pass  # until whoever asked is gone
     assert not json.loads(littoral("progress", job, "--json", code=1).stdout)["running"]
+    littoral("export", job, "--to", no_box, "--background")
+    assert "InvalidAccessKeyId" in eventually(lambda: failed_so_far(littoral, job), 60)["problem"]
+    assert json.loads(littoral("progress", job, "--stop", "--json", code=1).stdout)["problem"]
 
 
 def test_an_export_goes_on_in_the_background(

@@ -24,6 +24,7 @@ from littoral.site.place import Place
 log = logging.getLogger("littoral.site")
 FIRST, LONGEST = 1.0, 60.0  # seconds between two tries
 GRACE = 5.0  # seconds for a transfer to end; it goes on from its journal
+SAID: Final = "littoral: "  # what is no line of progress
 WORDS: Final = {"IMPORT": ("import", "--from"), "EXPORT": ("export", "--to")}
 
 
@@ -62,6 +63,11 @@ class Carriers:
     def status(self, job: str) -> dict[str, object]:
         return {"running": job in self._running, "problem": self._problems.get(job, "")}
 
+    def by_hand(self, job: str) -> None:
+        """Somebody carries it out: why an earlier try of ours ended says nothing more."""
+        if job not in self._running:
+            self._problems.pop(job, None)
+
     def _run(self, job: str) -> None:
         task = asyncio.get_running_loop().create_task(self._carry(job))
         self._running[job] = task
@@ -78,7 +84,7 @@ class Carriers:
         while _wanted(job := self._steps.job(identifier)):
             word, flag = WORDS[job.kind]
             code, last = await self._try((word, identifier, flag, job.carried))
-            self._problems[identifier] = last if code else ""
+            self._problems[identifier] = last if code or last.startswith(SAID) else ""
             if code:
                 log.warning("%s of %s ended with %d and goes on in %.0f s: %s", word, identifier, code, pause, last)
                 await asyncio.sleep(pause)

@@ -73,7 +73,9 @@ async def _step(steps: Steps, carriers: Carriers, job: str, asked: dict[str, Any
         case "ready":
             await steps.ready(job)
         case "begin":
-            return asdict(await steps.begin(job))
+            access = await steps.begin(job)
+            carriers.by_hand(job)
+            return asdict(access)
         case "carry":
             url = str(asked["url"])
             await (carriers.begin(job, url) if url else carriers.stop(job))
