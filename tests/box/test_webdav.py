@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from littoral.box import memory
-from tests.box.boxes import PORTS, Box
+from tests.box.boxes import PORTS, Box, littoral
 
 pytestmark = pytest.mark.skipif(
     shutil.which("rclone") is None or shutil.which("curl") is None, reason="needs rclone and curl (apt)"
@@ -75,3 +77,17 @@ def test_it_keeps_nothing_on_the_disk_and_ends_with_the_lock(box: Box) -> None:
     with pytest.raises(subprocess.CalledProcessError):
         curl(box, "/")
     assert not runtime.exists()
+
+
+def test_a_port_that_somebody_else_has_opens_no_box(tmp_path: Path) -> None:
+    box = Box.prepared(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        box.start(*PORTS, "--webdav-port", str(port))
+        try:
+            words = ("box", "unlock", "--manifest", str(box.manifest), "--data-dir", str(box.folder))
+            said = littoral(*words, code=box.issued.code, check=False)
+            assert said == f"littoral: cannot listen on 127.0.0.1:{port}: Address already in use\n"
+            assert json.loads(littoral("box", "status", "--json", "--data-dir", str(box.folder)))["state"] == "LOCKED"
+        finally:
+            box.stop()

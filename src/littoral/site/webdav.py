@@ -61,6 +61,12 @@ class WebDav:
 
     async def start(self) -> None:
         """Serving, or Misconfigured."""
+        try:
+            socket.create_server((self._host, self.port)).close()
+        except OSError as problem:  # else whoever has the port would be taken for it
+            raise Misconfigured(
+                f"cannot listen on {self._host}:{self.port}: {os.strerror(problem.errno or 0)}"
+            ) from problem
         self._folder.mkdir(mode=0o700)
         for name, content in zip(("crt", "key"), self._pair, strict=True):
             (self._folder / f"webdav.{name}").write_bytes(content)
