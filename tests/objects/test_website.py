@@ -101,6 +101,18 @@ def test_a_site_is_as_public_as_its_bucket(s3: Any, place: S3Place, bucket: str)
     assert (status, b"AccessDenied" in body, b"mine" in body) == (403, True, False)
 
 
+def test_who_may_read_and_not_list_is_shown_the_way_to_a_folder(s3: Any, place: S3Place, site: str) -> None:
+    """As most sites' policies have it."""
+    s3.put_bucket_website(Bucket=site, WebsiteConfiguration={"IndexDocument": {"Suffix": "index.html"}})
+    reading = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{site}/*"}
+    hiding = {**reading, "Effect": "Deny", "Resource": f"arn:aws:s3:::{site}/hidden/*"}
+    s3.put_bucket_policy(Bucket=site, Policy=json.dumps({"Version": "2012-10-17", "Statement": [reading, hiding]}))
+    s3.put_object(Bucket=site, Key="hidden/index.html", Body=b"hidden")
+    status, moved, _ = visit(place, site, "/ward")
+    assert (status, moved["location"]) == (302, "/ward/")
+    assert [visit(place, site, path)[0] for path in ("/hidden", "/nothing")] == [403, 403]
+
+
 @pytest.mark.parametrize(
     ("configuration", "code"),
     [

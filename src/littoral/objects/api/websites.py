@@ -55,7 +55,9 @@ class WebsiteOperations(ReadOperations):
             status = problem.status or 500
             if status < 400:
                 raise
-            if status == 404 and key == asked and self._there(call, bucket, site.key_of(f"{asked}/")):
+            # who may not list is told 403 of what is not there, and is shown the way all the same
+            nothing = status in (403, 404) and key == asked and self._index.find(bucket, key) is None
+            if nothing and self._there(call, bucket, site.key_of(f"{asked}/")):
                 return _moved(f"/{quote(asked)}/", 302)
             if (found := site.redirect(key, status)) is not None:
                 return _sent(found[0], call, key, found[1])
