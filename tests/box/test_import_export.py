@@ -106,6 +106,9 @@ def test_an_import_lands_in_the_region_s_buckets(
     assert opened(depot, job, littoral("manifest", job, "--code").stdout, tmp_path) == manifest  # who unlocks it here
     depot.s3.create_bucket(Bucket="mistyped")
     depot.s3.put_object(Bucket="records", Key="archived", Body=b"x", StorageClass="GLACIER")
+    region.client("s3").delete_bucket(Bucket="records")
+    assert "the region has no bucket records" in littoral("import", job, "--from", depot.served.url, code=1).stderr
+    region.client("s3").create_bucket(Bucket="records")
     not_all = littoral("import", job, "--from", depot.served.url, code=1)
     assert "not moved: archived: InvalidObjectState" in not_all.stderr
     assert re.search(r"objects +30 of 31\n", littoral("progress", job, code=1).stdout)
@@ -223,8 +226,6 @@ def test_an_export_fills_a_box_from_a_range(
 ) -> None:
     job = ordered(region, "EXPORT", BeginMarker="b", EndMarker="c")
     s3, snowball = region.client("s3"), region.client("snowball")
-    for key in ("a", "b", "ba", "c", "ca"):
-        s3.put_object(Bucket="records", Key=key, Body=key.encode(), ContentType="text/x")
     opened(depot, job, littoral("manifest", job, "--code").stdout, tmp_path)
     assert "littoral box export" in littoral("manifest", job, "--ready", code=1).stderr
     littoral("import", job, "--from", depot.served.url, code=1)
@@ -234,6 +235,11 @@ def test_an_export_fills_a_box_from_a_range(
     away = littoral("export", job, "--to", "http://127.0.0.1:1", "--give-up", "1", code=1).stderr
     assert "nothing goes on any more" in away and "Traceback" not in away
     _left_and_stopped(littoral, job, region.api)
+    s3.delete_bucket(Bucket="records")
+    assert "the region has no bucket records" in littoral("export", job, "--to", depot.served.url, code=1).stderr
+    s3.create_bucket(Bucket="records")
+    for key in ("a", "b", "ba", "c", "ca"):
+        s3.put_object(Bucket="records", Key=key, Body=key.encode(), ContentType="text/x")
     said = littoral("export", job, "--to", depot.served.url).stderr
     assert '{"transfer"' not in said  # of its logs it says nothing
     assert json.loads(littoral("progress", job, "--json").stdout)["problem"] == ""  # that of an earlier try

@@ -19,7 +19,7 @@ from typing import Any, Final
 from littoral.box.manifest import KeyRange
 from littoral.box.region.states import IN_PROGRESS
 from littoral.box.transfer import report
-from littoral.box.transfer.bucket import Keys, Refused
+from littoral.box.transfer.bucket import Bucket, Keys, Refused, Unanswered
 from littoral.box.transfer.folder import Folder
 from littoral.box.transfer.moving import Mover
 from littoral.box.transfer.objects import Objects
@@ -170,9 +170,10 @@ class Carrying:
         try:
             return await moved(objects, destination, "", self.how, authority, file, watch.add, making=making)
         except Refused as refused:
-            if refused.code == "NoSuchBucket" and not self.into_box:
-                raise Failed(f"the box has no bucket {wanted.bucket}") from refused
-            raise
+            if refused.code != "NoSuchBucket":
+                raise
+            at_box = await _lacks(origin) != self.into_box
+            raise Failed(f"the {'box' if at_box else 'region'} has no bucket {wanted.bucket}") from refused
 
     async def _logs(
         self, http: HttpClient, outcomes: Sequence[Outcome], authority: Authority, folder: Path, began: float
@@ -234,6 +235,19 @@ class Watch:
             "total_objects": sum(one.listed for one in known) if whole else 0,
             "total_bytes": sum(one.listed_bytes for one in known) if whole else 0,
         }
+
+
+async def _lacks(bucket: Bucket) -> bool:
+    """Whether it is not there. Raises Refused, and OSError where that is not answered."""
+    try:
+        await bucket.page()
+    except Refused as refused:
+        if refused.code != "NoSuchBucket":
+            raise
+        return True
+    except Unanswered as problem:
+        raise OSError(str(problem)) from problem
+    return False
 
 
 def _succeeded(whole: Path) -> Iterator[tuple[Any, ...]]:
