@@ -18,6 +18,7 @@ _OF_SIGNATURES = frozenset(
     for name in "algorithm credential date expires signedheaders signature security-token content-sha256".split()
 )
 _OF_SECOND_VERSION = frozenset(("content-type", "content-md5"))
+_CHECKSUM = re.compile(r"x-amz-sdk-checksum-|x-amz-checksum-(?!mode|algorithm|type)")
 _FIELD = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")
 _UNSENDABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -56,7 +57,8 @@ class Asked:
 
     def take_fields_of_query(self) -> None:
         """A URL that is signed ahead for S3 may have header fields in its query: boto3's of version 2 has all that S3
-        asks for, those of AWS's other SDKs what they can spare their users. They stand for those of the request.
+        asks for, those of AWS's other SDKs what they can spare their users. They stand for those of the request,
+        checksums of the content apart, as at AWS: its SDK for JavaScript states that of no bytes, whoever uploads.
         Raises ServiceError for what could not have come in a header."""
         second = not self.of_query and any(name == "AWSAccessKeyId" for name, _ in self.parts.query)
         if not (second or self.of_query):
@@ -64,7 +66,7 @@ class Asked:
         found: dict[bytes, bytes] = {}
         for name, value in self.parts.query:
             field = name.lower()
-            meant = field.startswith("x-amz-") and field not in _OF_SIGNATURES
+            meant = field.startswith("x-amz-") and field not in _OF_SIGNATURES and not _CHECKSUM.match(field)
             if not meant and not (second and field in _OF_SECOND_VERSION):
                 continue
             if not _FIELD.fullmatch(field) or _UNSENDABLE.search(value):

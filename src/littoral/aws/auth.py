@@ -126,9 +126,8 @@ def _second_version(asked: Asked, claim: sigv2.Presigned, identity: Identity, no
         raise refusal("s3", "expired")
     request = asked.request
     fields = {name.decode("latin-1"): value.decode("utf-8", "replace") for name, value in asked.parts.fields.items()}
-    token = dict(asked.parts.query).get("x-amz-security-token")
-    if token is not None:
-        fields["x-amz-security-token"] = token
+    queried = {name.lower(): value for name, value in asked.parts.query}
+    fields |= {name: value for name, value in queried.items() if name.startswith(("x-amz-", "content-"))}
     secret = _known_secret(identity, claim.access_key, fields.get("x-amz-security-token"), now)
     path = virtual_path(request)
     if path.count("/") == 1:
