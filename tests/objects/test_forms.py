@@ -137,7 +137,7 @@ def test_a_form_locks_its_object_and_states_its_md5(place: S3Place, s3: Any, tmp
         "x-amz-object-lock-retain-until-date": until.isoformat(),
         "x-amz-object-lock-legal-hold": "ON",
     }
-    assert " 204 " in post(**locked, **{"content-md5": md5})
+    assert " 204 " in post(**locked, **{"content-md5": md5, "x-amz-server-side-encryption-bucket-key-enabled": "true"})
     assert s3.get_object_retention(Bucket="forms-that-lock", Key="k")["Retention"] == {
         "Mode": "GOVERNANCE",
         "RetainUntilDate": until,

@@ -57,7 +57,10 @@ GATED = {
     "object_lock_retain_until_date": "ObjectLockRetainUntilDate",
     "object_lock_legal_hold_status": "ObjectLockLegalHoldStatus",
 }
-_BESIDE = "algorithm credential date signature security-token object-lock-retain-until-date".split()
+_BESIDE = (  # what is read elsewhere, or changes nothing here
+    "algorithm credential date signature security-token object-lock-retain-until-date content-sha256 request-payer"
+    " checksum-algorithm server-side-encryption-bucket-key-enabled"
+).split()
 _HONOURED = frozenset((*MEMBERS.values(), *(f"x-amz-{name}" for name in _BESIDE)))
 
 
