@@ -7,6 +7,8 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,7 +25,8 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
     made = Box.prepared(tmp_path_factory.mktemp("files"))
-    made.start(*PORTS, "--webdav-port", "0")
+    locked = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # rclone as the lock has it, where it is
+    made.start(*PORTS, "--webdav-port", "0", env={"PATH": locked})
     try:
         made.unlock()
         made.authority()
@@ -63,6 +66,44 @@ def test_a_file_is_an_object_both_ways(box: Box, tmp_path: Path) -> None:
     assert curl(box, "/shared/a%E2%90%81b", "-X", "DELETE")[0] == 204
     assert curl(box, "/shared/moved", "-X", "DELETE")[0] == 204
     assert {each["Key"] for each in s3.list_objects_v2(Bucket="shared")["Contents"]} == {"ward7/film"}
+
+
+def test_what_another_client_overwrites_is_read_whole_at_once(box: Box) -> None:
+    s3 = box.client("s3")
+    s3.create_bucket(Bucket="written")
+    texts = ["x" * size for size in (1, 300, 20, 4_000, 5, 60, 7, 80)]
+    read = []
+    for text in texts:
+        assert curl(box, "/written/", "-X", "PROPFIND", "-H", "Depth: 1")[0] == 207
+        s3.put_object(Bucket="written", Key="report", Body=text.encode())
+        read.append(curl(box, "/written/report")[1])
+    assert read == texts
+
+
+def test_left_alone_it_takes_no_processor(box: Box) -> None:
+    """With folders that are empty and folders that went, which rclone looks after by a timer."""
+    for path in ("/idle", "/idle/empty", "/idle/full", "/idle/full/below", "/idle/gone"):
+        assert curl(box, path, "-X", "MKCOL")[0] == 201
+    moved = box.urls["webdav"] + "/idle/other"
+    assert curl(box, "/idle/full", "-X", "MOVE", "-H", f"Destination: {moved}")[0] == 201
+    assert curl(box, "/idle/gone", "-X", "DELETE")[0] == 204
+    rclone = _rclone(box)
+    before = _processor_seconds(rclone)
+    for _ in range(30):
+        time.sleep(0.1)
+        assert _processor_seconds(rclone) - before < 0.5, "of at most 3 s"
+
+
+def _rclone(box: Box) -> int:
+    place = box.status()["pid"]
+    below = Path(f"/proc/{place}/task/{place}/children").read_text().split()
+    (found,) = (int(each) for each in below if b"webdav" in Path(f"/proc/{each}/cmdline").read_bytes())
+    return found
+
+
+def _processor_seconds(pid: int) -> float:
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def test_nobody_comes_in_without_the_boxs_key(box: Box) -> None:

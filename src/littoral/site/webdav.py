@@ -25,6 +25,13 @@ log = logging.getLogger("littoral.site")
 START = 20.0  # seconds until it must serve
 PAUSE = 1.0  # seconds before it is started again
 
+# How long rclone takes a folder it has listed for fresh: less than no time, for whoever speaks S3 writes there too,
+# and with 10 ms nearly every other file that was overwritten was read by its old size. After twice this time rclone
+# (1.64 and later) wakes to forget the folder, and again and again where a new one in it is empty, which no object
+# store lists, or one was removed: with 0 that took all processors. Twice this is a minute, in the 64 bits in which
+# rclone counts.
+FRESH = f"{30 * 10**9 - 2**63}ns"
+
 
 class WebDav:
     """``start`` it; ``port`` is where it listens."""
@@ -82,7 +89,7 @@ class WebDav:
         self._child = await asyncio.create_subprocess_exec(
             *(self._program, "serve", "webdav", "box:", "--addr", f"{self._host}:{self.port}"),
             *("--cert", str(self._folder / "webdav.crt"), "--key", str(self._folder / "webdav.key")),
-            *("--min-tls-version", "tls1.2", "--vfs-cache-mode", "off", "--dir-cache-time", "0s"),
+            *("--min-tls-version", "tls1.2", "--vfs-cache-mode", "off", f"--dir-cache-time={FRESH}"),
             *("--low-level-retries", "2"),  # of what the box says is away: by ten it tried for minutes
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
