@@ -8,7 +8,7 @@ import hashlib
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -120,4 +120,22 @@ async def test_a_handshake_that_does_not_come_or_breaks_off_is_a_failure_to_conn
         accepted.close()
         with pytest.raises(ConnectFailed):
             await asking
+    await client.close()
+
+
+async def test_an_answer_is_heard_though_its_server_has_hung_up_on_the_rest_of_the_upload(authority: Authority) -> None:
+    def refuse(client: ssl.SSLSocket) -> None:
+        client.recv(100)
+        client.sendall(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 9\r\n\r\ntoo large")
+
+    client, tls = HttpClient(), client_context(ca=authority.certificate_pem)
+    with answering(authority, refuse) as (port, thread):
+
+        async def too_much() -> AsyncIterator[bytes]:
+            yield b"x" * 70_000  # more than waits for the end of the turn
+            thread.join(20)  # it has closed with the rest unread, which is a reset, and the loop has heard of nothing
+            yield b"x" * 70_000
+
+        async with await client.request("POST", f"https://localhost:{port}/", body=too_much(), tls=tls) as answer:
+            assert (answer.status, await answer.body.read()) == (413, b"too large")
     await client.close()
