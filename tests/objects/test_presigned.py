@@ -97,6 +97,22 @@ def test_a_checksum_in_the_query_is_not_that_of_the_body(place: S3Place, s3: Any
     )
 
 
+@pytest.mark.parametrize("size", [10, 300_000])
+def test_who_goes_on_with_a_download_gets_the_rest_of_what_it_was(
+    place: S3Place, s3: Any, bucket: str, size: int
+) -> None:
+    """If-Range, as browsers send it."""
+    body = bytes(range(10)) * (size // 10)
+    s3.put_object(Bucket=bucket, Key="k", Body=body)
+    head = s3.head_object(Bucket=bucket, Key="k")["ResponseMetadata"]["HTTPHeaders"]
+    url = signed(place, "GET", f"/{bucket}/k", {})
+    for condition in (head["etag"], head["last-modified"]):
+        assert ask(url, headers={"Range": "bytes=4-", "If-Range": condition}) == (206, body[4:])
+    for other in ('"another"', f"W/{head['etag']}", "Mon, 01 Jan 2001 00:00:00 GMT", "nonsense"):
+        assert ask(url, headers={"Range": "bytes=4-", "If-Range": other}) == (200, body)
+        assert ask(url, headers={"Range": f"bytes={size}-", "If-Range": other}) == (200, body)
+
+
 def test_what_is_no_header_is_refused(place: S3Place, s3: Any, bucket: str) -> None:
     for query in ({"x-amz-meta-a": "b\r\nset-cookie: c"}, {"x-amz-meta-a b": "c"}, {"x-amz-meta-ü": "c"}):
         status, body = ask(signed(place, "PUT", f"/{bucket}/k", query), "PUT", b"x")

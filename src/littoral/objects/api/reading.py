@@ -17,6 +17,7 @@ from littoral.objects.errors import error, invalid_argument, lost
 from littoral.objects.facts import Stored
 from littoral.objects.lifecycle import expiration
 from littoral.objects.versions import check_version
+from littoral.protocols.httpcache.directives import http_date
 from littoral.store.contract import NotFound
 
 Found = tuple[Stored, Span, bytes | None]  # with the object's data key
@@ -158,10 +159,19 @@ class ReadOperations(Operations):
         stored = self._readable(call, bucket, key, version)
         conditions.check(stored.content.etag, stored.modified)
         if part_number is None:
-            return stored, span_of(asked, stored.content.size)
+            kept = asked if _is_as_before(stored, call.request.headers.get("if-range")) else None
+            return stored, span_of(kept, stored.content.size)
         if asked is not None:
             raise error("InvalidRequest", "Cannot specify both Range header and partNumber query parameter")
         return stored, _part_span(stored, part_number)
+
+
+def _is_as_before(stored: Stored, condition: str | None) -> bool:
+    """What If-Range says: who goes on with a download wants the rest of the object that it was, or another one whole.
+    S3's model does not have it, and browsers send it."""
+    if condition is None or condition == stored.quoted:
+        return True
+    return http_date(condition) == int(stored.modified)
 
 
 def _check_asked(call: Call) -> None:
