@@ -17,7 +17,7 @@ from littoral.objects.errors import error, invalid_argument, lost
 from littoral.objects.facts import Stored
 from littoral.objects.lifecycle import expiration
 from littoral.objects.versions import check_version
-from littoral.protocols.httpcache.directives import http_date
+from littoral.protocols.httpcache import http_date
 from littoral.store.contract import NotFound
 
 Found = tuple[Stored, Span, bytes | None]  # with the object's data key
