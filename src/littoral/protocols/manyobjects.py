@@ -3,9 +3,9 @@
     POST /BUCKET?littoral-objects      {"Objects": [{"Key": "a", "ETag": "9e10…"}, …]}
 
 The answer is frames in the order of what was asked: each the number of the object in the request, the status, and the
-lengths of head and body (four numbers of 32 bits, big-endian), then the head's lines and the body, all as the GetObject
-of that key with If-Match would have had them. What is refused has its error's status and document. An answer may end
-before all that was asked for: the rest is for another request. Pure.
+lengths of head and body (four numbers of 32 bits, big-endian), then the head's lines (names in small letters) and the
+body, all as the GetObject of that key with If-Match would have had them. What is refused has its error's status and
+document. An answer may end before all that was asked for: the rest is for another request. Pure.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Asked(NamedTuple):
 class Frame(NamedTuple):
     number: int
     status: int
-    headers: Mapping[str, str]  # names in small letters
+    headers: Mapping[str, str]
     body: bytes
 
 
@@ -99,9 +99,10 @@ def frames(data: bytes) -> Iterator[Frame]:
 
 def _headers(head: bytes) -> dict[str, str]:
     """Raises Malformed."""
-    if not head:
-        return {}
-    pairs = [line.partition(": ") for line in head.decode("latin-1").split("\r\n")]
-    if not all(colon for _, colon, _ in pairs):
-        raise Malformed("a line of a head is no header")
-    return {name.lower(): value for name, _, value in pairs}
+    found = {}
+    for line in head.decode("latin-1").split("\r\n") if head else ():
+        name, colon, value = line.partition(": ")
+        if not colon:
+            raise Malformed("a line of a head is no header")
+        found[name] = value
+    return found

@@ -37,6 +37,7 @@ LARGE: Final = 256 * 1024  # bytes of a body beyond which a thread sends it
 UNKNOWN: Final = frozenset((400, 501))  # as those answer who do not know a checksum
 SHOWN: Final = {"x-amz-checksum-mode": "ENABLED"}
 NO_MD5: Final = {"x-littoral-etag": "checksum"}  # of a part with a CRC64NVME: a Littoral need not compute it, others do
+LISTED: Final = ("Key", "Size", "ETag", "LastModified")
 HERE: Final = frozenset(("localhost", "127.0.0.1", "::1"))
 
 
@@ -415,8 +416,9 @@ def _document(body: bytes) -> ElementTree.Element:
 
 
 def _listed(element: ElementTree.Element) -> Listed:
-    told = {child.tag.rpartition("}")[2]: child.text or "" for child in element}
-    return Listed(unquote_plus(told["Key"]), int(told["Size"]), told["ETag"].strip('"'), told["LastModified"])
+    space = element.tag.removesuffix("Contents")  # its namespace, where it has one
+    key, size, etag, modified = (element.findtext(space + name) or "" for name in LISTED)
+    return Listed(unquote_plus(key), int(size), etag.strip('"'), modified)
 
 
 def _text(element: ElementTree.Element, name: str) -> str:

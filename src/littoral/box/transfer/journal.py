@@ -65,11 +65,21 @@ class Journal:
 
     def missing(self, items: Iterable[Item]) -> list[Item]:
         """Those that have not arrived as they are now. What has counts for this run, too."""
+        items = list(items)
+        if not self._any_between([one.key for one in items]):
+            return items
         sql = "UPDATE arrived SET run = ? WHERE key = ? AND stamp = ? RETURNING 1"
         ask = self._connection.execute
         with _transaction(self._connection):
             missing = [one for one in items if not list(ask(sql, (self._run, one.key, one.stamp)))]
         return missing
+
+    def _any_between(self, keys: Sequence[str]) -> bool:
+        """Whether any of a page may have arrived: of a first run nothing has, and to ask for each took a while."""
+        if not keys:
+            return False
+        sql = "SELECT EXISTS(SELECT 1 FROM arrived WHERE key BETWEEN ? AND ?)"
+        return bool(self._connection.execute(sql, (min(keys), max(keys))).get)
 
     def add(self, arrived: Sequence[Arrived]) -> None:
         rows = [(one.item.key, one.item.size, one.item.stamp, str(one.known), one.etag, self._run) for one in arrived]

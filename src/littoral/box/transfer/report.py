@@ -31,6 +31,7 @@ from littoral.box.transfer.sums import CRC64, SHA256, Sum, header_of, stated
 from littoral.net.pki import Authority, InvalidRequest, certificate_id, verify_signature
 
 _text = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_decoded = json.JSONDecoder().raw_decode
 
 
 class BadReport(Exception):
@@ -150,10 +151,11 @@ def stated_in(entry: Mapping[str, Any]) -> Sum | None:
 
 def _read(line: bytes) -> dict[str, Any]:
     try:
-        told = json.loads(line)
+        text = line.decode()
+        told, end = _decoded(text)
     except (ValueError, RecursionError) as problem:
         raise BadReport("it is no report of a transfer") from problem
-    if not isinstance(told, dict):
+    if not isinstance(told, dict) or text[end:] not in ("\n", ""):
         raise BadReport("it is no report of a transfer")
     return told
 

@@ -142,10 +142,13 @@ def header_of(algorithm: str) -> str:
     return f"x-amz-checksum-{algorithm.lower()}"
 
 
+_STATED: Final = tuple((algorithm, header_of(algorithm), size) for algorithm, size in SIZES.items())
+
+
 def stated(headers: Mapping[str, str]) -> Sum | None:
     """What a head (names in small letters) says of the whole content; None where it is of parts, "…-N", or nothing."""
-    for algorithm, size in SIZES.items():
-        if (told := headers.get(header_of(algorithm))) is None:
+    for algorithm, header, size in _STATED:
+        if (told := headers.get(header)) is None:
             continue
         try:
             digest = base64.b64decode(told, validate=True)
