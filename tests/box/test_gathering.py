@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,9 +39,9 @@ def bucket(depot: Depot) -> str:
     return name
 
 
-def filled(depot: Depot, bucket: str, count: int = 120) -> dict[str, bytes]:
+def filled(depot: Depot, bucket: str, count: int = 120, size: int | None = None) -> dict[str, bytes]:
     """By one archive; every third has nothing but bytes and metadata."""
-    made = {f"ward/ä {n:04}": os.urandom(n * 7 % 900) for n in range(count)}
+    made = {f"ward/ä {n:04}": os.urandom(n * 7 % 900 if size is None else size) for n in range(count)}
     contents = [
         Content(
             Item(key, len(data), ""),
@@ -215,3 +219,41 @@ def test_a_source_that_stays_away_ends_it_and_what_arrived_is_kept(
     assert again.failed == {}
     assert again.progress.sent == len(made) - arrived
     assert depot.held(f"{bucket}-b") == made
+
+
+def listed(depot: Depot, bucket: str) -> dict[str, str]:
+    pages = depot.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+    return {one["Key"]: one["ETag"] for page in pages for one in page.get("Contents", [])}
+
+
+def test_a_transfer_that_is_killed_goes_on_and_reads_only_what_had_not_arrived(
+    depot: Depot, bucket: str, tmp_path: Path
+) -> None:
+    made = filled(depot, bucket, 240, size=4096)
+    gate, whole = Gate(int(depot.served.url.rpartition(":")[2]), 600_000), 1 << 40
+    ends = ["--endpoint", depot.served.url, "--from-endpoint", gate.url]
+    command = [sys.executable, "-m", "littoral", "box", "transfer", f"s3://{bucket}", f"s3://{bucket}-b", *ends]
+    env = {**os.environ, **depot.served.env, "XDG_STATE_HOME": str(tmp_path)}
+    first = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until(lambda: gate._allowed <= 0 and bool(listed(depot, f"{bucket}-b")))
+    finally:
+        first.kill()
+        first.wait()
+    arrived = listed(depot, f"{bucket}-b")
+    assert 0 < len(arrived) < len(made)
+    gate._allowed = whole
+    try:
+        subprocess.run(command, env=env, check=True, capture_output=True, timeout=60)
+    finally:
+        gate.close()
+    assert listed(depot, f"{bucket}-b") == listed(depot, bucket)
+    assert whole - gate._allowed < sum(map(len, made.values()))
+
+
+def until(true: Callable[[], bool]) -> None:
+    for _ in range(600):
+        if true():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it did not come to that")
