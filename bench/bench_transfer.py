@@ -34,7 +34,7 @@ from pathlib import Path
 from jobbox import JobBox
 from littoral.drills.cpu import spent
 from littoral.store import strides
-from littoral.store.embedded.past import NewFile
+from littoral.store.past import NewFile
 from littoral.tour.places import PlaceProcess
 
 SMALL, SMALL_SIZE = 5000, 2048

@@ -134,7 +134,7 @@ async def test_who_listens_sees_nothing_of_it(
         seen = b"".join(bytes(each) for each in (*tap.out, *tap.back))
     assert await asyncio.to_thread(came_back, depot) == content
     assert sum(map(len, content.values())) < len(seen)
-    assert not any(word in seen for word in (b"ward", b"x-amz-", b"x-littoral-sealed", b"AWS4-HMAC"))
+    assert not any(word in seen for word in (b"ward/", b"x-amz-", b"x-littoral-sealed", b"AWS4-HMAC"))
     large = [data for data in content.values() if len(data) > 100_000]
     assert not any(data[at : at + 12] in seen for data in large for at in range(0, len(data), 500_000))
     lying = [file.read_bytes() for file in (box.served.folder / "sealed" / "blobs").rglob("*") if file.is_file()]

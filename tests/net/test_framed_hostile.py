@@ -36,8 +36,9 @@ from littoral.objects.pouring import Opening, pour
 from littoral.protocols import widerecords
 from littoral.protocols.frames import FRAME, SEALED
 from littoral.protocols.widerecords import BODY, DATA, END, NARROW, RECORD, FramedBody
+from littoral.store import past
 from littoral.store.contract import Damaged, FramedWriter, StoreError
-from littoral.store.embedded import EmbeddedStore, blobs, past
+from littoral.store.embedded import EmbeddedStore, blobs
 from littoral.store.embedded.sealedfile import SealedFile
 from littoral.store.embedded.sealing import HEAD, BlobSeal
 from littoral.store.frames import CannotOpen, Sealer, opened

@@ -17,11 +17,10 @@ from littoral.net.failures import RequestFailed
 from littoral.net.listen import Limits
 from littoral.net.message import Headers, Request, Response
 from littoral.net.pki import Authority
-from littoral.net.receiving import receive
 from littoral.net.tls import client_context, server_context
 from littoral.net.wide import PROTOCOLS, WideSocket
 from tests.net.test_wide import connected
-from tests.net.wire import Contexts, serving
+from tests.net.wire import Contexts, receive_into, serving
 
 MIB = 1024 * 1024
 SIZE = 24 * MIB + 17
@@ -123,9 +122,11 @@ async def test_what_a_thread_draws_arrives_and_the_next_request_is_answered(cont
     async with serving(shelf, tls=contexts[0]) as listener:
         for _ in shelf.bodies:
             room[:] = bytes(SIZE)
-            _, size = await receive(bulk, url_of(listener.port, contexts), Headers(), room, tls=contexts[1])
+            _, size = await receive_into(bulk, url_of(listener.port, contexts), Headers(), room, tls=contexts[1])
             assert size == SIZE and room == DATA
-            after, _ = await receive(bulk, url_of(listener.port, contexts, "/after"), Headers(), room, tls=contexts[1])
+            after, _ = await receive_into(
+                bulk, url_of(listener.port, contexts, "/after"), Headers(), room, tls=contexts[1]
+            )
             assert after.status == 200 and bytes(room[:4]) == b"here"
         await until(none_lent)
     bulk.close()
@@ -141,7 +142,7 @@ async def test_there_may_be_more_readers_than_threads(contexts: Contexts) -> Non
         body.go_on.clear()
     async with serving(shelf, tls=contexts[0]) as listener:
         url = url_of(listener.port, contexts)
-        asking = [asyncio.create_task(receive(bulk, url, Headers(), room, tls=contexts[1])) for room in rooms]
+        asking = [asyncio.create_task(receive_into(bulk, url, Headers(), room, tls=contexts[1])) for room in rooms]
         await until(lambda: len(outward._lent) == outward.MOST)
         await until(lambda: sum(body.by_loop == len(small) for body in shelf.bodies) == 4)
         for body in shelf.bodies:
@@ -156,7 +157,7 @@ async def test_over_tls_itself_it_is_the_loop_that_sends(authority: Authority) -
     bulk, shelf, room = Bulk(client_context), Shelf(Drawing(DATA)), memoryview(bytearray(SIZE))
     async with serving(shelf, tls=served) as listener:
         trusting = client_context(ca=authority.certificate_pem)
-        await receive(bulk, f"https://localhost:{listener.port}/", Headers(), room, tls=trusting)
+        await receive_into(bulk, f"https://localhost:{listener.port}/", Headers(), room, tls=trusting)
     bulk.close()
     assert room == DATA and shelf.bodies[0].by_loop == SIZE
 
@@ -211,7 +212,7 @@ async def test_who_leaves_is_noticed(contexts: Contexts) -> None:
             body.go_on.clear()
             room = memoryview(bytearray(SIZE))
             asking = asyncio.create_task(
-                receive(bulk, url_of(listener.port, contexts), Headers(), room, tls=contexts[1])
+                receive_into(bulk, url_of(listener.port, contexts), Headers(), room, tls=contexts[1])
             )
             await until(body.drawing.is_set)
             asking.cancel()
@@ -227,7 +228,9 @@ async def test_a_server_that_ends_cuts_what_a_thread_sends(contexts: Contexts) -
     body = shelf.bodies[0]
     body.go_on.clear()
     async with serving(shelf, tls=contexts[0]) as listener:
-        asking = asyncio.create_task(receive(bulk, url_of(listener.port, contexts), Headers(), room, tls=contexts[1]))
+        asking = asyncio.create_task(
+            receive_into(bulk, url_of(listener.port, contexts), Headers(), room, tls=contexts[1])
+        )
         await until(body.drawing.is_set)
         closing = asyncio.create_task(listener.close(grace=0))
         await asyncio.sleep(0.05)
@@ -246,7 +249,7 @@ async def test_what_cannot_be_drawn_is_cut_and_told_of(authority: Authority, fai
     served, trusting = wide(authority)
     async with serving(shelf, tls=served) as listener:
         with pytest.raises(RequestFailed, match="in the middle"):
-            await receive(bulk, f"https://localhost:{listener.port}/", Headers(), room, tls=trusting)
+            await receive_into(bulk, f"https://localhost:{listener.port}/", Headers(), room, tls=trusting)
         await until(lambda: body.closed and none_lent())
     bulk.close()
     assert body.by_thread > 0

@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -16,13 +17,12 @@ from littoral.net.failures import RequestFailed
 from littoral.net.listen import Limits
 from littoral.net.message import FileSlice, Headers, Proof, Request, Response
 from littoral.net.pki import Authority
-from littoral.net.readonce import HEADER
-from littoral.net.receiving import receive
+from littoral.net.readonce import HEADER, _room
 from littoral.net.tls import client_context, server_context
 from littoral.net.wide import WideSocket
 from tests.net.test_outward import body_of, content, none_lent, until, wide
 from tests.net.test_wide import connected
-from tests.net.wire import Contexts, serving
+from tests.net.wire import Contexts, receive_into, serving
 
 MIB = 1024 * 1024
 BLOCK = 256 * 1024
@@ -83,7 +83,7 @@ async def bulk() -> AsyncIterator[Bulk]:
 async def asked(bulk: Bulk, port: int, contexts: Contexts, offset: int, length: int) -> bytes:
     room = memoryview(bytearray(length))
     url = f"{'https' if contexts[0] else 'http'}://localhost:{port}/{offset}/{length}"
-    _, size = await receive(bulk, url, Headers(), room, tls=contexts[1])
+    _, size = await receive_into(bulk, url, Headers(), room, tls=contexts[1])
     return bytes(room[:size])
 
 
@@ -172,3 +172,15 @@ def asking(port: int, contexts: Contexts) -> socket.socket | WideSocket:
     line = connected(port, contexts[1]) if contexts[1] else socket.create_connection(plain, timeout=20)
     line.sendall(f"GET /0/{SIZE} HTTP/1.1\r\nHost: a\r\n{HEADER}: yes\r\n\r\n".encode())
     return line
+
+
+async def test_who_is_gone_when_its_thread_comes_back_is_gone() -> None:
+    with socket.socket() as closed:
+        pass
+
+    class Gone:
+        def socket(self) -> socket.socket:
+            return closed
+
+    with pytest.raises(ConnectionError):
+        await _room(cast(Any, Gone()))

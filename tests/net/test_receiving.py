@@ -13,11 +13,10 @@ from littoral.net.bulk import Answer, Bulk
 from littoral.net.failures import BadResponse, RequestFailed, Timeout
 from littoral.net.message import Headers, Request, Response
 from littoral.net.pki import Authority
-from littoral.net.receiving import receive
 from littoral.net.tls import client_context, server_context
 from littoral.net.wide import PROTOCOLS
 from tests.net.test_client import scripted
-from tests.net.wire import serving
+from tests.net.wire import receive_into, serving
 
 MIB = 1024 * 1024
 DATA = os.urandom(5 * MIB + 17)
@@ -71,21 +70,21 @@ async def test_what_is_asked_for_lies_in_the_room_and_what_is_refused_does_not(
         ports = set()
         for path in ("/", "/chunks", "/"):
             room[:] = bytes(len(room))
-            answer, size = await receive(bulk, url + path, Headers(), room, tls=trusting)
+            answer, size = await receive_into(bulk, url + path, Headers(), room, tls=trusting)
             assert (answer.status, answer.body, size) == (206, b"", len(DATA))
             assert room == DATA
             ports.add(answer.headers.get("x-port"))
-        assert await receive(bulk, f"{url}/nothing", Headers(), room, tls=trusting) != (None, 1)
-        refused, size = await receive(bulk, f"{url}/none", Headers(), room, tls=trusting)
+        assert await receive_into(bulk, f"{url}/nothing", Headers(), room, tls=trusting) != (None, 1)
+        refused, size = await receive_into(bulk, f"{url}/none", Headers(), room, tls=trusting)
         assert (refused.status, refused.body, size) == (404, b"there is none", 0)
         assert room == DATA
         ports.add(refused.headers.get("x-port"))
         assert len(ports) == 1  # one connection, kept
         for path in ("/", "/chunks"):
             with pytest.raises(BadResponse, match="more comes"):
-                await receive(bulk, url + path, Headers(), room[:-1], tls=trusting)
+                await receive_into(bulk, url + path, Headers(), room[:-1], tls=trusting)
         some = [memoryview(bytearray(len(DATA))) for _ in range(4)]
-        await asyncio.gather(*(receive(bulk, f"{url}/", Headers(), each, tls=trusting) for each in some))
+        await asyncio.gather(*(receive_into(bulk, f"{url}/", Headers(), each, tls=trusting) for each in some))
         assert all(each == DATA for each in some)
 
 
@@ -104,12 +103,12 @@ async def test_what_is_cut_or_silent_is_told_apart(bulk: Bulk) -> None:
     room = memoryview(bytearray(MIB))
     async with scripted(begins) as url:
         with pytest.raises(BadResponse, match="in the middle"):
-            await receive(bulk, f"{url}/cut", Headers(), room)
+            await receive_into(bulk, f"{url}/cut", Headers(), room)
         with pytest.raises(Timeout):
-            await receive(bulk, f"{url}/silent", Headers(), room, read_timeout=0.3)
+            await receive_into(bulk, f"{url}/silent", Headers(), room, read_timeout=0.3)
         silent.clear()
         asking: asyncio.Task[tuple[Answer, int]] = asyncio.create_task(
-            receive(bulk, f"{url}/silent", Headers(), room, read_timeout=600)
+            receive_into(bulk, f"{url}/silent", Headers(), room, read_timeout=600)
         )
         await asyncio.wait_for(silent.wait(), 20)
         asking.cancel()
@@ -125,4 +124,4 @@ async def test_a_server_may_not_send_more_than_it_says(bulk: Bulk) -> None:
 
     async with scripted(goes_on) as url:
         with pytest.raises(RequestFailed):
-            await receive(bulk, url, Headers(), memoryview(bytearray(100)))
+            await receive_into(bulk, url, Headers(), memoryview(bytearray(100)))

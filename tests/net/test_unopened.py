@@ -16,13 +16,12 @@ from littoral.net.failures import RequestFailed
 from littoral.net.listen import Limits
 from littoral.net.message import Headers, Request, Response
 from littoral.net.pki import Authority
-from littoral.net.receiving import receive
 from littoral.net.tls import client_context
 from littoral.net.unopened import ASKED, HEADER, Unopened
 from tests.net.relaying import tapped
 from tests.net.test_outward import Drawing, content, none_lent, until, wide
 from tests.net.test_wide import connected
-from tests.net.wire import serving
+from tests.net.wire import receive_into, serving
 
 MIB = 1024 * 1024
 SIZE = 24 * MIB + 17
@@ -96,7 +95,7 @@ async def asked(
 ) -> tuple[Answer, bytes]:
     room = memoryview(bytearray(SIZE))
     url = f"{'https' if trusting else 'http'}://localhost:{port}{path}"
-    answer, size = await receive(bulk, url, Headers(), room, tls=trusting, opens=Opening if opens else None)
+    answer, size = await receive_into(bulk, url, Headers(), room, tls=trusting, opens=Opening if opens else None)
     return answer, bytes(room[:size])
 
 
@@ -125,7 +124,7 @@ async def test_nobody_gets_it_so_without_wide_records(file: Path, authority: Aut
             assert found == DATA and HEADER not in answer.headers
         room = memoryview(bytearray(SIZE))
         told = Headers.of([(HEADER, ASKED)])
-        answer, _ = await receive(bulk, f"http://localhost:{plain.port}/", told, room)
+        answer, _ = await receive_into(bulk, f"http://localhost:{plain.port}/", told, room)
         assert room == DATA and HEADER not in answer.headers
 
 
@@ -192,5 +191,7 @@ async def test_a_file_that_is_too_short_and_a_client_that_cannot_open_it_end_the
         await until(lambda: shelf.bodies[0].closed and none_lent())
         room = memoryview(bytearray(MIB))
         with pytest.raises(RequestFailed, match="more comes"):
-            await receive(bulk, f"https://localhost:{listener.port}/", Headers(), room, tls=trusting, opens=Opening)
+            await receive_into(
+                bulk, f"https://localhost:{listener.port}/", Headers(), room, tls=trusting, opens=Opening
+            )
         await until(lambda: shelf.bodies[1].closed and none_lent())

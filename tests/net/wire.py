@@ -7,9 +7,12 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
+from littoral.net.bulk import Answer, Bulk
 from littoral.net.listen import HttpListener, Limits, listen_http
-from littoral.net.message import Handler
+from littoral.net.message import Handler, Headers
+from littoral.net.receiving import Room, receive
 
 Contexts = tuple[ssl.SSLContext | None, ssl.SSLContext | None]  # a server's, and one of a client that trusts it
 
@@ -139,3 +142,9 @@ class Paused(Recorder):
 
     def resume_reading(self) -> None:
         self.paused = False
+
+
+async def receive_into(bulk: Bulk, url: str, headers: Headers, room: memoryview, **options: Any) -> tuple[Answer, int]:
+    """The answer, and how many bytes of it lie in ``room``."""
+    sink = Room(room)
+    return await receive(bulk, url, headers, sink, **options), sink.filled

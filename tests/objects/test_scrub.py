@@ -17,7 +17,7 @@ from littoral.aws.service import ServiceError
 from littoral.objects import Objects
 from littoral.objects.facts import Bucket, Stored
 from littoral.store.embedded import EmbeddedStore
-from littoral.store.embedded.sums import BLOCK, Summing, Sums
+from littoral.store.sums import BLOCK, Summing, Sums
 
 LARGE = hashlib.shake_128(b"large").digest(3 * BLOCK + 1000)
 SMALL = b"small"

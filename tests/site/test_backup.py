@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from littoral.store.spool import SPOOL, Tray
+
 from .conftest import Running
 from .test_clients import zipped
 
@@ -69,8 +71,12 @@ def test_what_was_acknowledged_before_is_in_a_backup_of_a_busy_place(
     writing = Writing(place.client("s3"))
     writing.start()
     writing.until(3)
-    first = backup(tmp_path / "first", folder=folder)
+    with Tray.within(folder / "store" / SPOOL) as tray:
+        assert tray is not None
+        tray.place().write_bytes(b"on its way")
+        first = backup(tmp_path / "first", folder=folder)
     assert first.returncode == 0, first.stderr
+    assert not (tmp_path / "first" / "store" / SPOOL).exists()
     writing.until(writing.rounds + 2)
     second = backup(tmp_path / "second", "--since", tmp_path / "first", folder=folder)
     assert (second.returncode, "of them as in" in second.stdout) == (0, True), second.stderr

@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from littoral.spare import KEPT
-from littoral.store import strides
-from littoral.store.embedded import past
-from littoral.store.embedded.past import DIRECT, NewFile
+from littoral.store import past, strides
+from littoral.store.past import DIRECT, NewFile
 from littoral.store.strides import STRIDE, is_whole
 
 

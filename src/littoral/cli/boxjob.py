@@ -32,6 +32,7 @@ from littoral.cli.transfer import End, How, Outcome, carried_out, checked, clien
 from littoral.net.client import HttpClient
 from littoral.net.pki import Authority
 from littoral.site.settings import Loaded, read_credentials
+from littoral.store.spool import SPOOL, Tray
 
 STEPS: Final = "/_littoral/box/jobs/"
 EVERY: Final = 1.0  # seconds between two words to the region of how far it is
@@ -130,9 +131,10 @@ class Carrying:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         outcomes, began = [], time.time()
         async with client() as http, Watch(self.loaded, self.job).within() as watch:
-            for number, one in enumerate(self.ranges):
-                file = folder / f"{number}.jsonl"
-                outcomes.append(await self._range(http, one, authority, file, watch))
+            with Tray.within(self.loaded.settings.data_dir / "store" / SPOOL) as tray:
+                for number, one in enumerate(self.ranges):
+                    file = folder / f"{number}.jsonl"
+                    outcomes.append(await self._range(http, tray, one, authority, file, watch))
             await watch.tell()
             if not self.into_box:
                 await self._tell_what_stays(http)
@@ -162,10 +164,13 @@ class Carrying:
             print(f"littoral: not of this job, so they stay on the box: {', '.join(left)}", file=sys.stderr)
 
     async def _range(
-        self, http: HttpClient, wanted: KeyRange, authority: Authority, file: Path, watch: Watch
+        self, http: HttpClient, tray: Tray | None, wanted: KeyRange, authority: Authority, file: Path, watch: Watch
     ) -> Outcome:
-        source, target = (self.here, self.box) if self.into_box else (self.box, self.here)
-        origin, destination = source.bucket(http, wanted.bucket, self.how), target.bucket(http, wanted.bucket, self.how)
+        here, box = (
+            self.here.bucket(http, wanted.bucket, self.how, tray),
+            self.box.bucket(http, wanted.bucket, self.how),
+        )
+        origin, destination = (here, box) if self.into_box else (box, here)
         objects, making = Objects(origin, wanted), self.into_box
         try:
             return await moved(objects, destination, "", self.how, authority, file, watch.add, making=making)

@@ -37,6 +37,7 @@ from littoral.net.client import HttpClient
 from littoral.net.pki import Authority
 from littoral.net.tls import client_context
 from littoral.net.wide import PROTOCOLS
+from littoral.store.spool import Tray
 
 STATE: Final = "littoral/transfers"
 
@@ -71,9 +72,9 @@ class End:
             return cls(url, keys)
         return cls(url, keys, client_context(ca=ca), client_context(ca=ca, alpn=PROTOCOLS))
 
-    def bucket(self, client: HttpClient, name: str, how: How) -> Bucket:
+    def bucket(self, client: HttpClient, name: str, how: How, tray: Tray | None = None) -> Bucket:
         bulk_tls = self.wide_tls if how.wide else self.tls
-        return Bucket(client, self.url, name, self.keys, self.tls, how.patience, bulk_tls)
+        return Bucket(client, self.url, name, self.keys, self.tls, how.patience, bulk_tls, tray)
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,7 @@ def _by_thread(lent: Outward, stretch: Stretch, offset: int, send: Send) -> None
     with stretches.lent() as room:
         while offset < end and not (lent.over or lent.short):
             begin = offset - offset % align
-            came = room[: _read_past(stretch.file, room[: min(STRETCH, _upto(end - begin, align))], begin)]
+            came = room[: read_past(stretch.file, room[: min(STRETCH, _upto(end - begin, align))], begin)]
             piece = came[offset - begin : end - begin]
             if not piece or not (stretch.proof is None or _sound(stretch.proof, begin, came)):
                 lent.short = True
@@ -91,7 +91,7 @@ def _sound(proof: Proof, begin: int, came: memoryview) -> bool:
     )
 
 
-def _read_past(file: int, room: memoryview, offset: int) -> int:
+def read_past(file: int, room: memoryview, offset: int) -> int:
     """What lies there, fewer bytes at the end of the file only; ``offset`` and ``room`` begin on a page. Raises
     OSError."""
     flags = fcntl.fcntl(file, fcntl.F_GETFL)
@@ -107,9 +107,11 @@ def _read_past(file: int, room: memoryview, offset: int) -> int:
 
 
 async def _room(outlet: Lending) -> None:
-    """Returns when the client has taken something."""
-    loop = asyncio.get_running_loop()
-    watched = os.dup(outlet.socket().fileno())  # uvloop guards its transports' own
+    """Returns when the client has taken something. Raises ConnectionError."""
+    loop, sock = asyncio.get_running_loop(), outlet.socket()
+    if sock.fileno() < 0:  # it was seen while the thread came back
+        raise ConnectionResetError("the client has gone")
+    watched = os.dup(sock.fileno())  # uvloop guards its transports' own
     waiter: asyncio.Future[None] = loop.create_future()
     loop.add_writer(watched, _set, waiter)
     try:

@@ -3,10 +3,11 @@
 An event loop gets a large body from its TLS in pieces of 16 KiB at most, each of which is a turn, and copies it once
 more. A thread that may wait has the kernel, OpenSSL or the wide records' cipher write into the memory of its caller.
 
-    room = memoryview(mmap.mmap(-1, 16 * MIB))
-    answer, size = await receive(bulk, "https://box.example.test/bucket/key", headers, room, tls=context)
+    sink = Room(memoryview(mmap.mmap(-1, 16 * MIB)))
+    answer = await receive(bulk, "https://box.example.test/bucket/key", headers, sink, tls=context)
+    sink.filled
 
-What an error has to say is in the answer's body, as everywhere; only what was asked for goes into the room.
+What an error has to say is in the answer's body, as everywhere; only what was asked for goes into the sink.
 
 A Littoral is told that it is read once (``readonce``). Over wide records it may send what it has sealed as it lies
 (``unopened``), where the caller can open that.
@@ -19,7 +20,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from littoral.net import readonce
-from littoral.net.bulk import Answer, Bulk, Line, Reading
+from littoral.net.bulk import STRETCH, Answer, Bulk, Line, Reading
 from littoral.net.failures import BadResponse
 from littoral.net.message import Headers
 from littoral.net.unopened import ASKED, HEADER
@@ -32,22 +33,22 @@ async def receive(
     bulk: Bulk,
     url: str,
     headers: Headers,
-    room: memoryview,
+    sink: Sink,
     *,
     tls: ssl.SSLContext | None = None,
     connect_timeout: float = 5.0,
     read_timeout: float = 30.0,
     opens: Opens | None = None,
-) -> tuple[Answer, int]:
-    """GET it; how many bytes of it lie in ``room``, which is left alone as long as this goes on, also where the caller
-    is cancelled. It is asked for as it lies where there is somebody who ``opens`` it. Raises as ``Bulk.request``;
-    BadResponse, too, where more comes than there is room for; what ``opens`` does."""
-    into = Into(room, opens)
+) -> Answer:
+    """GET it, into the ``sink``, which is left alone as long as this goes on, also where the caller is cancelled. It is
+    asked for as it lies where there is somebody who ``opens`` it. Raises as ``Bulk.request``; BadResponse, too, where
+    more comes than there is room for; what ``opens`` and the sink do."""
+    into = Into(sink, opens)
     headers = Headers(headers.raw.copy())
     headers.set(readonce.HEADER, "yes")
     if opens is not None and tls is not None:
         headers.set(HEADER, ASKED)
-    answer = await bulk.request(
+    return await bulk.request(
         "GET",
         url,
         headers,
@@ -57,7 +58,44 @@ async def receive(
         read_timeout=read_timeout,
         answered=into.answered,
     )
-    return answer, into.filled
+
+
+class Sink(Protocol):
+    """Where an answer's bytes go, in order; by the thread that receives them."""
+
+    def begin(self) -> None:
+        """Of an answer: what came before, over a connection that had been closed, is not of it."""
+
+    @property
+    def left(self) -> int:
+        """How many bytes may still come."""
+
+    def room(self, least: int) -> memoryview:
+        """For the next bytes: ``least`` at once (no more than are left, nor than a MiB), or more."""
+
+    def came(self, size: int) -> None:
+        """So many lie there now."""
+
+
+class Room:
+    """A sink that is memory."""
+
+    def __init__(self, memory: memoryview) -> None:
+        self._memory = memory
+        self.filled = 0
+
+    def begin(self) -> None:
+        self.filled = 0
+
+    @property
+    def left(self) -> int:
+        return len(self._memory) - self.filled
+
+    def room(self, least: int) -> memoryview:
+        return self._memory[self.filled :]
+
+    def came(self, size: int) -> None:
+        self.filled += size
 
 
 class Opening(Protocol):
@@ -81,13 +119,12 @@ Opens = Callable[[str, int], Opening]  # by what the place says; the bytes that 
 class Into:
     """The thread's."""
 
-    def __init__(self, room: memoryview, opens: Opens | None = None) -> None:
-        self._room, self._opens = room, opens
-        self.filled = 0
+    def __init__(self, sink: Sink, opens: Opens | None = None) -> None:
+        self._sink, self._opens = sink, opens
 
     def answered(self, sock: Line) -> tuple[Answer, bool]:
         """The answer, and whether the connection may be kept. Raises OSError, BadResponse."""
-        self.filled = 0  # of a connection that had been closed
+        self._sink.begin()
         reading = Parted(self)
         try:
             if self._opens is not None and isinstance(sock, WideSocket):
@@ -123,25 +160,30 @@ class Into:
                     raise BadResponse("the connection ended in the middle of a response")
                 came += size
             left -= len(piece)
-            self.filled += opening.open_into(piece, self._room[self.filled :])
+            self._sink.came(opening.open_into(piece, self._sink.room(min(len(piece), self._sink.left, STRETCH))))
         reading.ended = True
 
     def _fill(self, reading: Parted, sock: Line) -> None:
-        size = sock.recv_into(self._room[self.filled : self.filled + reading.left])
+        size = sock.recv_into(self._sink.room(1)[: reading.left])
         if not size:
             raise BadResponse("the connection ended in the middle of a response")
-        self.filled += size
+        self._sink.came(size)
         reading.left -= size
 
     def take(self, data: bytes) -> None:
         """Raises BadResponse."""
         self.check(len(data))
-        self._room[self.filled : self.filled + len(data)] = data
-        self.filled += len(data)
+        left = memoryview(data)
+        while left:
+            room = self._sink.room(1)
+            size = min(len(room), len(left))
+            room[:size] = left[:size]
+            self._sink.came(size)
+            left = left[size:]
 
     def check(self, size: int) -> None:
         """Whether so much more has room. Raises BadResponse."""
-        if size > len(self._room) - self.filled:
+        if size > self._sink.left:
             raise BadResponse("more comes than was asked for")
 
 

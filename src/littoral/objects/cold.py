@@ -29,9 +29,13 @@ def kept_class(storage_class: str | None) -> dict[str, str]:
     return {"StorageClass": storage_class}
 
 
+def is_readable(facts: Facts, now: float) -> bool:
+    return facts.storage_class not in ARCHIVES or (facts.restored or 0.0) > now
+
+
 def check_readable(facts: Facts, now: float) -> None:
     """Raises InvalidObjectState."""
-    if facts.storage_class in ARCHIVES and (facts.restored or 0.0) <= now:
+    if not is_readable(facts, now):
         message = "The operation is not valid for the object's storage class"
         raise error("InvalidObjectState", message, StorageClass=facts.storage_class)
 

@@ -31,8 +31,10 @@ from littoral.objects.inline import IN_INDEX, INLINE, Received, check_length, et
 from littoral.objects.nearby import Nearby
 from littoral.objects.pouring import PUT_LIMIT, pour, too_large
 from littoral.objects.room import Room
+from littoral.objects.spooled import Spooled
 from littoral.store.contract import BlobInfo, Blobs, BlobWriter, Damaged, NearBlobs, NotFound, StoreError, Sums
 from littoral.store.frames import CannotOpen, Opener, Sealer, sealed, sealed_span
+from littoral.store.spool import Spool
 
 log = logging.getLogger("littoral.objects")
 SWEEP = 1000
@@ -54,9 +56,10 @@ class Shelf:
 
     above: Above | None = None
 
-    def __init__(self, blobs: Blobs, index: Index, room: Room) -> None:
+    def __init__(self, blobs: Blobs, index: Index, room: Room, spool: Spool | None = None) -> None:
         self._blobs = blobs
         self._room = room
+        self._spooled = Spooled(blobs, spool, room)
         self._index = index
         self._doomed: asyncio.Queue[list[str]] = asyncio.Queue()
         self._reading: Counter[str] = Counter()
@@ -128,6 +131,27 @@ class Shelf:
                 raise
         content = Content(digests.size, etag(digests, sealing), None, (Piece(name, digests.size),))
         return Received(content, checksum)
+
+    async def take_over(self, body: Body, stated: Stated, named: str, sealing: Sealing | None) -> Received:
+        """``receive``, of what lies in the spool: the body is the sums of its blocks. Raises NotSpooled,
+        IncompleteBody, EntityTooLarge, InternalError, and leaves nothing then."""
+        name = secrets.token_hex(16)
+        try:
+            with upload():
+                return await self._spooled.take(name, body, stated, named, sealing)
+        except BaseException:
+            self.abandon([name])
+            raise
+
+    async def lay_out(self, content: Content, named: str) -> bool:
+        """The whole content into the spool. False where it cannot be had so, and where it is known to be damaged."""
+        names = [piece.blob for piece in content.pieces]
+        if self.damage.knows(names):
+            return False
+        if self.above is not None:
+            self.above.touched(names)
+        with self.holding(content):
+            return await self._spooled.lay(content, named)
 
     def abandon(self, blobs: Sequence[str]) -> None:
         """The index did not take them, or was not heard to: remove those that it does not name."""

@@ -30,8 +30,12 @@ class Damage:
 
     def check(self, blobs: Iterable[str]) -> None:
         """Raises InternalError for what is known to be damaged."""
-        if self._known and not self._known.isdisjoint(blobs):
+        if self.knows(blobs):
             raise damaged()
+
+    def knows(self, blobs: Iterable[str]) -> bool:
+        """Whether one of them is."""
+        return bool(self._known) and not self._known.isdisjoint(blobs)
 
     def found(self, name: str, why: object = "it is not what was written") -> None:
         """From now on who asks for it is refused before a byte is sent. It is written down by ``write``. From any

@@ -72,6 +72,7 @@ STATUS = {
     "NotImplemented": 501,
     "ObjectLockConfigurationNotFoundError": 404,
     "NotModified": 304,
+    "NotSpooled": 400,  # Littoral's own (``spooled``)
     "PreconditionFailed": 412,
     "ServiceUnavailable": 503,
     "XAmzContentChecksumMismatch": 400,

@@ -39,6 +39,7 @@ from littoral.objects.replication.targets import Elsewhere, FarTarget
 from littoral.objects.room import Room
 from littoral.objects.scrub import Scrub
 from littoral.objects.serverlogs.delivery import ServerLogs
+from littoral.objects.spooled import Tidying
 from littoral.objects.sweeping import Sweeper
 from littoral.objects.tiering.tier import Tier
 from littoral.store.contract import Blobs
@@ -58,6 +59,7 @@ class Objects:
         replicator: Replicator,
         scrub: Scrub,
         tier: Tier,
+        tidying: Tidying,
         gate: Gate,
         api: S3Api,
         clock: Callable[[], float],
@@ -70,6 +72,7 @@ class Objects:
         self._replicator = replicator
         self.scrub = scrub
         self.tier = tier
+        self._tidying = tidying
         self.logs = api.logs
         self.gate = gate
         self._clock = clock
@@ -93,7 +96,8 @@ class Objects:
         file = folder / "objects.db"
         index = await Index.open(file, region, account, store.key_of(file))
         keys = Keys(await asyncio.to_thread(store.seal, folder / "objects.key"), region, account)
-        shelf = Shelf(blobs or store.blobs("objects"), index, Room(folder, elsewhere=blobs is not None))
+        room = Room(folder, elsewhere=blobs is not None)
+        shelf = Shelf(blobs or store.blobs("objects"), index, room, store.spool)
         scrub = Scrub(index, shelf, keys, Destinations(index, shelf, keys), clock)
         tier = Tier(index, shelf, keys, clock)
         outbox = Outbox(index, clock)
@@ -102,7 +106,8 @@ class Objects:
         api = S3Api(Parts(index, shelf, keys, gate, region, account, closed))
         replicator = api.replicator = Replicator(index, clock)
         api.logs = ServerLogs(index.logging, api.put_bytes, region, account, clock)
-        return cls(index, shelf, keys, outbox, Sweeper(index, clock), replicator, scrub, tier, gate, api, clock)
+        sweeper, tidying = Sweeper(index, clock), Tidying(store.spool)
+        return cls(index, shelf, keys, outbox, sweeper, replicator, scrub, tier, tidying, gate, api, clock)
 
     async def start(self) -> None:
         """Raises StorageFailed."""
@@ -112,9 +117,11 @@ class Objects:
         self._replicator.start()
         self.scrub.start()
         self.tier.start()
+        self._tidying.start()
         self.logs.start()
 
     async def close(self) -> None:
+        await self._tidying.close()
         await self.tier.close()
         await self.scrub.close()
         await self._replicator.close()

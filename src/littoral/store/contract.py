@@ -266,6 +266,18 @@ class FramedWriter(NearWriter, Protocol):
         from now on is content again, from that frame on."""
 
 
+@runtime_checkable
+class SpooledBlobs(Protocol):
+    """Blobs on the disk that a ``spool`` is on."""
+
+    async def take_over(self, key: str, file: Path, sums: bytes) -> BlobInfo:
+        """A file becomes the content of ``key``: it is moved, and durable when this returns. ``sums`` are those of its
+        blocks; it is not read. Raises NotSpooled, StorageFailed."""
+
+    async def lay_out(self, keys: Sequence[str], folder: Path) -> bool:
+        """Link the contents of ``keys`` into a new ``folder``, in their order. False where they cannot be had so."""
+
+
 class Blobs(Protocol):
     async def create(self, key: str) -> BlobWriter: ...
 

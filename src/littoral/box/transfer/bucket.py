@@ -13,6 +13,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import quote, unquote_plus, urlencode, urlsplit
 from xml.etree import ElementTree
@@ -23,9 +24,10 @@ from littoral.box.transfer.unsealing import NotOpened, Unsealing
 from littoral.net.bulk import Content
 from littoral.net.client import ClientResponse, HttpClient, RequestFailed, Timeout
 from littoral.net.message import BodyError, Headers
-from littoral.net.receiving import Opens, receive
+from littoral.net.receiving import Opens, Sink, receive
 from littoral.protocols import manyobjects
 from littoral.protocols.manyobjects import Asked, Frame, Malformed
+from littoral.store.spool import Tray
 
 T = TypeVar("T")
 MOST_ANSWER: Final = 16 * 1024 * 1024  # bytes of a document
@@ -37,6 +39,7 @@ LARGE: Final = 256 * 1024  # bytes of a body beyond which a thread sends it
 UNKNOWN: Final = frozenset((400, 501))  # as those answer who do not know a checksum
 SHOWN: Final = {"x-amz-checksum-mode": "ENABLED"}
 NO_MD5: Final = {"x-littoral-etag": "checksum"}  # of a part with a CRC64NVME: a Littoral need not compute it, others do
+SPOOL: Final = "x-littoral-spool"
 LISTED: Final = ("Key", "Size", "ETag", "LastModified")
 HERE: Final = frozenset(("localhost", "127.0.0.1", "::1"))
 
@@ -55,6 +58,10 @@ class Unanswered(Exception):
 
 class Unwell(Unanswered):
     """It answered, and could not, or what came is damaged. It may be so with this one alone."""
+
+
+class Spoiled(Unwell):
+    """What was sent did not arrive as it was stated."""
 
 
 Given = tuple[Mapping[str, str], bytes] | Refused | Unwell  # of an object: its head and body, or why not
@@ -97,14 +104,17 @@ class Bucket:
         tls: ssl.SSLContext | None = None,
         patience: float = 60,
         bulk_tls: ssl.SSLContext | None = None,
+        tray: Tray | None = None,
     ) -> None:
-        """``bulk_tls`` is for large bodies: as ``tls``, but that it may offer wide records."""
+        """``bulk_tls`` is for large bodies: as ``tls``, but that it may offer wide records. ``tray`` is in the
+        endpoint's own spool."""
         self._client = client
         self._base = f"{url.rstrip('/')}/{name}"
         self._keys = keys
         self._tls = tls
         self._bulk_tls = bulk_tls or tls
         self._least = self._patience = patience  # seconds of silence
+        self.tray = tray  # None once it has turned out to be another's
         self.tells = True  # what checksum a part has that states none, as far as is known
         self.name = name
         self.place = self._base
@@ -183,6 +193,23 @@ class Bucket:
             return None
         return _etag(answer[0]), found
 
+    async def part_spooled(
+        self, key: str, upload: Upload, number: int, file: Path, known: Sum, sums: bytes
+    ) -> str | None:
+        """The ETag, of an upload with CRC64NVME: the ``file``, of the tray, is the part, and ``sums`` are those of its
+        blocks. None where the endpoint does not take it so, or has taken it and was not heard to say so."""
+        query = _query(partNumber=number, uploadId=upload.id)
+        headers = {**NO_MD5, SPOOL: Tray.name(file), known.header: known.value}
+        try:
+            told, _ = await self._ask("PUT", key, query, data=sums, headers=headers)
+        except Refused as refused:
+            if refused.status not in UNKNOWN:
+                raise
+            return None
+        except Spoiled:  # who does not know the header takes the sums for the part
+            return None
+        return _etag(told)
+
     async def resumed(self, key: str, upload: str) -> Upload:
         """One that is under way. Raises Refused: NoSuchUpload."""
         found: dict[int, tuple[int, str, str]] = {}
@@ -226,10 +253,12 @@ class Bucket:
         _, document = await self._ask("GET", "", _query(**{name: value for name, value in asked.items() if value}))
         return [_listed(one) for one in document.iterfind("{*}Contents")], _text(document, "IsTruncated") == "true"
 
-    async def head(self, key: str, etag: str = "") -> Headers | None:
-        """None where there is no such object, or ``etag`` is given and it is another by now."""
+    async def head(self, key: str, etag: str = "", laid: Path | None = None) -> Headers | None:
+        """None where there is no such object, or ``etag`` is given and it is another by now. Its content shall be
+        ``laid`` there, in the tray; where ``is_laid`` says so it was."""
+        asked = {**SHOWN, **(_matching(etag) if etag else {}), **({SPOOL: Tray.name(laid)} if laid else {})}
         try:
-            told, _ = await self._ask("HEAD", key, headers={**SHOWN, **(_matching(etag) if etag else {})})
+            told, _ = await self._ask("HEAD", key, headers=asked)
         except Refused as refused:
             if refused.status in (404, 412):
                 return None
@@ -259,25 +288,25 @@ class Bucket:
         except (BodyError, Malformed) as problem:
             raise Unanswered(str(problem)) from problem
 
-    async def stretch(self, key: str, etag: str, begin: int, room: memoryview) -> None:
-        """From ``begin`` on as many bytes as there is room for, right there, by a thread; ``room`` is its as long as
-        this goes on. Raises as ``get``, and Unanswered where fewer came."""
+    async def stretch(self, key: str, etag: str, begin: int, size: int, sink: Sink) -> None:
+        """From ``begin`` on so many bytes (> 0), into the sink, by a thread; it is its as long as this goes on. Raises
+        as ``get``, and Unanswered where fewer came; what the sink does."""
         try:
-            await self._stretch(key, etag, begin, room, Unsealing)
+            await self._stretch(key, etag, begin, size, sink, Unsealing)
         except Unanswered as problem:
             if not isinstance(problem.__cause__, NotOpened):
                 raise
-            await self._stretch(key, etag, begin, room, None)  # whose disk it is on is to find that out
+            await self._stretch(key, etag, begin, size, sink, None)  # whose disk it is on is to find that out
 
-    async def _stretch(self, key: str, etag: str, begin: int, room: memoryview, opens: Opens | None) -> None:
-        asked = Headers.of([*_matching(etag).items(), ("range", f"bytes={begin}-{begin + len(room) - 1}")])
+    async def _stretch(self, key: str, etag: str, begin: int, size: int, sink: Sink, opens: Opens | None) -> None:
+        asked = Headers.of([*_matching(etag).items(), ("range", f"bytes={begin}-{begin + size - 1}")])
         url = self._signed("GET", key, "", None, b"", asked)
-        answer, size = await self._patiently(
+        answer = await self._patiently(
             receive(
                 self._client.bulk,
                 url,
                 asked,
-                room,
+                sink,
                 tls=self._bulk_tls,
                 connect_timeout=min(10.0, self._patience),
                 read_timeout=self._patience,
@@ -285,8 +314,8 @@ class Bucket:
             )
         )
         _judged(answer.status, answer.headers, answer.body)
-        if answer.status != 206 or size != len(room):
-            raise Unanswered(f"{key}: {size} of {len(room)} bytes came, with {answer.status}")
+        if answer.status != 206 or sink.left:
+            raise Unanswered(f"{key}: of {size} bytes {sink.left} did not come, with {answer.status}")
 
     # ------------------------------------------------------------------------------------------------ asked
 
@@ -385,6 +414,10 @@ class Bucket:
         return _judged(response.status, response.headers, body)
 
 
+def is_laid(told: Headers, laid: Path) -> bool:
+    return told.get(SPOOL) == Tray.name(laid)
+
+
 def _judged(status: int, headers: T, body: bytes) -> tuple[T, ElementTree.Element]:
     """Raises Refused, Unanswered."""
     document = _document(body)
@@ -393,7 +426,7 @@ def _judged(status: int, headers: T, body: bytes) -> tuple[T, ElementTree.Elemen
     if not 200 <= status < 300:
         code = _text(document, "Code") or str(status)
         if code in SPOILED:
-            raise Unwell(f"{code}: {_text(document, 'Message')}")
+            raise Spoiled(f"{code}: {_text(document, 'Message')}")
         raise Refused(status, code, _text(document, "Message"))
     return headers, document
 

@@ -78,21 +78,20 @@ class OpenFile:
     def __init__(self, file: FileIO, item: Item) -> None:
         self._file = file
         self._item = item
-        self._next = 0
+        self._at = 0
         self.about = _about(item)
 
     async def fill(self, buffer: memoryview) -> int:
         return await asyncio.to_thread(self._fill, buffer)
 
     def _fill(self, buffer: memoryview) -> int:
-        content = self.next(len(buffer))
-        content.read_into(0, buffer[: len(content)])
-        return len(content)
+        size = min(len(buffer), self._item.size - self._at)
+        self.stretch(self._at, size).read_into(0, buffer[:size])
+        self._at += size
+        return size
 
-    def next(self, length: int) -> Stretch:
-        begin = self._next
-        self._next = min(self._item.size, begin + length)
-        return Stretch(self._file.fileno(), self._item, begin, self._next - begin)
+    def stretch(self, begin: int, size: int) -> Stretch:
+        return Stretch(self._file.fileno(), self._item, begin, size)
 
     async def close(self) -> None:
         self._file.close()

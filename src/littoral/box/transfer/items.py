@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from littoral.box.transfer.sums import Sum
 from littoral.net.bulk import Content
+from littoral.net.receiving import Sink
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,10 @@ class Changed(Exception):
     """The content is not any more what was listed."""
 
 
+class NotSound(Exception):
+    """What is read here is not what was written: it may be had otherwise."""
+
+
 class Reader(Protocol):
     """One item's bytes. Blocking where it says so; ``close`` it."""
 
@@ -73,8 +78,16 @@ class Reader(Protocol):
 class Rereader(Reader, Protocol):
     """One whose bytes can be read more than once: for its checksum, and as they are sent."""
 
-    def next(self, length: int) -> Content:
-        """The next bytes, fewer only at the end. Reading them raises Changed, CannotMove."""
+    def stretch(self, begin: int, size: int) -> Content:
+        """Of the item. Reading it raises Changed, CannotMove, NotSound."""
+
+
+@runtime_checkable
+class Drawer(Reader, Protocol):
+    """One whose bytes come from anywhere in it, into whatever takes them."""
+
+    async def draw(self, begin: int, size: int, sink: Sink) -> None:
+        """Raises as ``fill``, and what the sink does."""
 
 
 Found = Item | tuple[str, str]  # or what cannot be moved: its name and the reason

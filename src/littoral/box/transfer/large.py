@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
 from littoral.box.transfer.bucket import Bucket, Refused, Unanswered, Unwell, Upload
 from littoral.box.transfer.buffers import PART, Buffers
-from littoral.box.transfer.items import Arrived, CannotMove, Changed, Item, Reader, Rereader, Source
+from littoral.box.transfer.items import Arrived, CannotMove, Changed, Drawer, Item, NotSound, Reader, Rereader, Source
 from littoral.box.transfer.journal import Journal
+from littoral.box.transfer.laying import Spooling
 from littoral.box.transfer.passing import Passing, Patiently
-from littoral.box.transfer.sums import CRC64, SHA256, Sum, Whole, header_of
-from littoral.net.bulk import Content
+from littoral.box.transfer.sums import SHA256, Sum, Whole, header_of
 from littoral.net.message import Headers
+from littoral.store.spool import Tray
 
 MOST_PARTS: Final = 10_000
 
@@ -46,6 +47,8 @@ class Large:
             if self.item.size < PART:
                 return await self._whole(reader)
             return await self._in_parts(reader)
+        except NotSound as problem:
+            raise Unwell(f"{self.item.key}: {problem}") from problem
         finally:
             await reader.close()
 
@@ -67,9 +70,12 @@ class Large:
     async def _in_parts(self, reader: Reader) -> Arrived:
         upload = await self._upload(reader)
         whole = Whole(upload.algorithm or SHA256, reader.said)
+        tray = self.destination.tray
         try:
-            if isinstance(reader, Rereader) and upload.algorithm == CRC64:
+            if isinstance(reader, Rereader) and whole.by_parts:
                 etags = await self._passing(upload, reader, whole)
+            elif isinstance(reader, Drawer) and whole.by_parts and tray is not None:
+                etags = await self._spooling(upload, tray, reader, whole)
             else:
                 etags = await self._held(upload, reader, whole)
         except Changed:
@@ -83,13 +89,33 @@ class Large:
         """Each part is hashed as it is sent."""
         passing = Passing(self.destination, self.item.key, upload, self.patiently)
 
-        async def sent(number: int, content: Content) -> tuple[str, Sum, int]:
-            etag, known = await passing.part(number, content)
-            self.told(len(content))
-            return etag, known, len(content)
+        async def sent(number: int, begin: int, size: int) -> tuple[str, Sum]:
+            return await passing.part(number, reader.stretch(begin, size))
 
+        return await self._together(sent, whole)
+
+    async def _spooling(self, upload: Upload, tray: Tray, reader: Drawer, whole: Whole) -> Sequence[str]:
+        """Each part is hashed as it is written, on the destination's disk."""
+        spooling = Spooling(self.destination, tray, self.item.key, upload, self.patiently)
+
+        async def laid(number: int, begin: int, size: int) -> tuple[str, Sum]:
+            return await spooling.part(reader, number, begin, size)
+
+        return await self._together(laid, whole)
+
+    async def _together(
+        self, send: Callable[[int, int, int], Awaitable[tuple[str, Sum]]], whole: Whole
+    ) -> Sequence[str]:
+        """All parts, by number, begin and size, several at once; which are hashed by whoever sends them."""
+        length = self._length
         sending: list[asyncio.Task[tuple[str, Sum, int]]] = []
         failed = False
+
+        async def sent(begin: int) -> tuple[str, Sum, int]:
+            size = min(length, self.item.size - begin)
+            etag, known = await send(begin // length + 1, begin, size)
+            self.told(size)
+            return etag, known, size
 
         def done(task: asyncio.Task[tuple[str, Sum, int]]) -> None:
             nonlocal failed
@@ -97,9 +123,12 @@ class Large:
             self.buffers.leave()
 
         async with _ended(sending):
-            while not failed and len(content := reader.next(self._length)):
+            for begin in range(0, self.item.size, length):
                 await self.buffers.enter()
-                sending.append(asyncio.create_task(sent(len(sending) + 1, content)))
+                if failed:
+                    self.buffers.leave()
+                    break
+                sending.append(asyncio.create_task(sent(begin)))
                 sending[-1].add_done_callback(done)
             found = await asyncio.gather(*sending)
         for _, known, size in found:
@@ -117,7 +146,7 @@ class Large:
 
     @property
     def _length(self) -> int:
-        """Of a part."""
+        """Of a part. A box that was filled so has it in one piece, and sends that as it lies."""
         return max(PART, -(-self.item.size // MOST_PARTS))
 
     async def _read(self, reader: Reader, whole: Whole) -> Part | None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import calendar
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime
+from pathlib import Path
 from typing import Final
 
 from littoral.box.manifest import KeyRange
-from littoral.box.transfer.bucket import Bucket, Given, Refused, Unanswered, Unwell
-from littoral.box.transfer.items import About, CannotMove, Changed, Found, Item
+from littoral.box.transfer.bucket import Bucket, Given, Refused, Unanswered, Unwell, is_laid
+from littoral.box.transfer.items import About, CannotMove, Changed, Found, Item, NotSound
+from littoral.box.transfer.pieces import Laid
 from littoral.box.transfer.sums import Sum, stated
 from littoral.net.message import BodyError, Headers
+from littoral.net.receiving import Room, Sink
 from littoral.protocols.manyobjects import Asked
 
 KEPT: Final = (
@@ -37,6 +40,7 @@ class Objects:
         self._bucket = bucket
         self._wanted = wanted
         self._prefix = prefix
+        self._read_here: set[str] = set()  # what comes again is asked of its place
         bounds = f"{wanted.begin}..{wanted.end}" if wanted.begin or wanted.end else prefix
         self.name = f"{bucket.place}/{bounds}"
         self._gathers: bool | None = None  # whether the place gives many in one answer; None: not known yet
@@ -89,16 +93,23 @@ class Objects:
             raise Unanswered(f"{item.key}: {problem}") from problem
         return _proven(item, response.headers, data)
 
-    async def open(self, item: Item) -> Stretches:
+    async def open(self, item: Item) -> Stretches | Laid:
+        tray = self._bucket.tray
+        laid = tray.place() if tray is not None and item.key not in self._read_here else None
         with _told(item):
-            head = await self._head(item)
+            head = await self._head(item, laid)
         if head is None:
             raise Changed(item.key)
-        return Stretches(self._bucket, item, head)
+        about, said = about_of(head), proof_of(head, item.stamp)
+        if laid is not None and is_laid(head, laid):
+            self._read_here.add(item.key)
+            with suppress(NotSound):
+                return await Laid.open(laid, item, about, said)
+        return Stretches(self._bucket, item, about, said)
 
-    async def _head(self, item: Item) -> Headers | None:
+    async def _head(self, item: Item, laid: Path | None) -> Headers | None:
         try:
-            return await self._bucket.head(item.key, item.stamp)
+            return await self._bucket.head(item.key, item.stamp, laid)
         except Refused:  # without a word why: a GET has one
             (await self._bucket.get(item.key, item.stamp)).release()
             raise
@@ -134,19 +145,21 @@ class Range:
 class Stretches:
     """A large object, each buffer by a request of its own: what is cut off is asked for again from there."""
 
-    def __init__(self, bucket: Bucket, item: Item, head: Headers) -> None:
+    def __init__(self, bucket: Bucket, item: Item, about: About, said: Sum | None) -> None:
         self._bucket, self._item = bucket, item
         self._at = 0
-        self.about = about_of(head)
-        self.said = proof_of(head, item.stamp)
+        self.about, self.said = about, said
 
     async def fill(self, buffer: memoryview) -> int:
         size = min(len(buffer), self._item.size - self._at)
         if size:
-            with _told(self._item):
-                await self._bucket.stretch(self._item.key, self._item.stamp, self._at, buffer[:size])
+            await self.draw(self._at, size, Room(buffer[:size]))
             self._at += size
         return size
+
+    async def draw(self, begin: int, size: int, sink: Sink) -> None:
+        with _told(self._item):
+            await self._bucket.stretch(self._item.key, self._item.stamp, begin, size, sink)
 
     async def close(self) -> None:
         """Nothing of it is open."""

@@ -117,6 +117,11 @@ class Whole:
         self.size += size
 
     @property
+    def by_parts(self) -> bool:
+        """Whether it is made of its parts' checksums alone, in whatever order those are computed."""
+        return self._running is None and self._proof is None
+
+    @property
     def known(self) -> Sum:
         """Of the whole content."""
         digest = self._crc.to_bytes(SIZES[CRC64]) if self._running is None else self._running.digest()

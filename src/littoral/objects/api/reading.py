@@ -10,12 +10,13 @@ from littoral.aws.service import Call, Output, operation
 from littoral.net.message import ResponseBody
 from littoral.objects.api.parts import Operations
 from littoral.objects.checksums import ALGORITHMS
-from littoral.objects.cold import check_readable, told
+from littoral.objects.cold import check_readable, is_readable, told
 from littoral.objects.conditions import ReadConditions, Span, span_of
 from littoral.objects.encryption import customer_key
 from littoral.objects.errors import error, invalid_argument, lost
 from littoral.objects.facts import Stored
 from littoral.objects.lifecycle import expiration
+from littoral.objects.spooled import HEADER as SPOOLED
 from littoral.objects.versions import check_version
 from littoral.protocols.httpcache import http_date
 from littoral.store.contract import NotFound
@@ -125,7 +126,8 @@ class ReadOperations(Operations):
         sse_customer_key: str | None = None,
         sse_customer_key_md5: str | None = None,
         expected_bucket_owner: str | None = None,
-    ) -> Output:
+    ) -> Output | Awaitable[Output]:
+        """Into the spool, too, where that is asked for, and can be."""
         check_version(version_id)
         _check_asked(call)
         self._check_owner(bucket, expected_bucket_owner)
@@ -143,7 +145,16 @@ class ReadOperations(Operations):
             Expires=response_expires,
         )
         output = described(stored, span, call.now, checksums=checksum_mode == "ENABLED", part_number=part_number)
-        return output | overrides
+        output |= overrides
+        named = call.request.headers.get(SPOOLED)
+        return output if named is None or span.partial else self._laid_out(stored, named, call.now, output)
+
+    async def _laid_out(self, stored: Stored, named: str, now: float, output: Output) -> Output:
+        """What a GET would give, and nobody has to open."""
+        plain = stored.facts.encryption is None and is_readable(stored.facts, now)
+        if plain and await self._shelf.lay_out(stored.content, named):
+            output["ResponseMetadata"] = {"HTTPHeaders": {SPOOLED: named}}
+        return output
 
     def _found(
         self,

@@ -18,6 +18,7 @@ from littoral.objects.errors import error, invalid_argument
 from littoral.objects.facts import Upload, UploadedPart
 from littoral.objects.inline import Received
 from littoral.objects.pouring import PUT_LIMIT
+from littoral.objects.spooled import HEADER as SPOOLED
 
 MOST_PARTS = 10_000
 
@@ -66,11 +67,8 @@ class UploadOperations(Operations):
             stated = replace(stated, algorithm=ALGORITHMS[upload.algorithm], wanted=True)
         if call.request.headers.get(etags.HEADER) == etags.BY_CHECKSUM:
             stated = replace(stated, by_checksum=True)
-        length = decoded_length(call)
         sealing = self._sealing(upload, customer)
-        received = await self._shelf.receive(
-            body or BytesBody(), stated, call.trailers, length, inline=False, sealing=sealing
-        )
+        received = await self._received(call, body or BytesBody(), stated, sealing)
         checksum = await self._add(upload, part_number, received, call.now, sealing)
         told = upload.facts.encryption_members
         return {"ETag": f'"{received.content.etag}"'} | _member(checksum or received.checksum) | told
@@ -128,6 +126,14 @@ class UploadOperations(Operations):
         result = {"ETag": f'"{received.content.etag}"', "LastModified": call.now}
         told = {} if source.version is None else {"CopySourceVersionId": source.version}
         return {"CopyPartResult": result | _member(checksum)} | told | upload.facts.encryption_members
+
+    async def _received(self, call: Call, body: Body, stated: Stated, sealing: Sealing | None) -> Received:
+        """The bytes, or the name of a file that they lie in, and its sums."""
+        named = call.request.headers.get(SPOOLED)
+        if named is not None:
+            return await self._shelf.take_over(body, stated, named, sealing)
+        length = decoded_length(call)
+        return await self._shelf.receive(body, stated, call.trailers, length, inline=False, sealing=sealing)
 
     def _sealing(self, upload: Upload, customer: CustomerKey | None) -> Sealing | None:
         """With the upload's own data key. Raises InvalidRequest, InvalidArgument."""

@@ -34,7 +34,7 @@ from littoral.objects.index import Index
 from littoral.objects.replication.rules import targets_of
 from littoral.objects.tiering.rows import Away
 from littoral.store.contract import NotFound, StorageAway, StoreError
-from littoral.store.embedded.sums import BLOCK, Summing, Sums
+from littoral.store.sums import BLOCK, Summing, Sums
 
 log = logging.getLogger("littoral.objects")
 INTERVAL = 30.0  # seconds between two looks

@@ -29,14 +29,15 @@ from pathlib import Path
 import apsw
 
 from littoral.store.durable import fsync_folder, make_folder
-from littoral.store.embedded.sums import BLOCK, Sums
+from littoral.store.spool import SPOOL
+from littoral.store.sums import BLOCK, Sums
 
 RECORDS = Path("store", "records.db")
 BLOBS = Path("store", "blobs")
 PINNED = ".backup"  # hard links, while a backup is made
 MADE_AGAIN = {  # what a place makes anew from the rest, and what is of one run of it only
     *(Path("functions", name) for name in ("code", "opt", "runtime", "root")),
-    *(Path("edge", "cache"), Path("listeners.json"), Path("store", "lock"), Path(PINNED), BLOBS),
+    *(Path("edge", "cache"), Path("listeners.json"), Path("store", "lock"), Path("store", SPOOL), Path(PINNED), BLOBS),
 }
 PATIENCE = 30_000  # milliseconds until a database that is always being written is given up
 PAGES = 2000  # of a database, copied in one go

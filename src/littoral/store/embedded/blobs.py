@@ -26,12 +26,14 @@ from littoral.store.durable import fsync_folder
 from littoral.store.embedded.blobrows import BlobRows, Row
 from littoral.store.embedded.database import Database
 from littoral.store.embedded.keys import check_key
-from littoral.store.embedded.past import NewFile
 from littoral.store.embedded.sealedfile import SealedFile
 from littoral.store.embedded.sealedstretch import SealedStretch
 from littoral.store.embedded.sealing import HEAD, BlobSeal, span
-from littoral.store.embedded.sums import BLOCK, Summing, Sums
+from littoral.store.embedded.spooled import lay_files, take_file
 from littoral.store.frames import CannotOpen, Opener
+from littoral.store.past import NewFile
+from littoral.store.spool import NotSpooled
+from littoral.store.sums import BLOCK, Summing, Sums
 from littoral.store.whole import WholeBlobs
 
 CHUNK = 1024 * 1024  # of whole blocks
@@ -97,6 +99,23 @@ class EmbeddedBlobs(WholeBlobs):
                 await asyncio.to_thread(file.unlink)
             raise
         return self._info(key, row)
+
+    async def take_over(self, key: str, file: Path, sums: bytes) -> BlobInfo:
+        """See SpooledBlobs."""
+        check_key(key)
+        if self.seal is not None:
+            raise NotSpooled("this store has a key, and the file lies in the clear")
+        made = self._folder / secrets.token_hex(16)
+        size = await take_file(file, made, sums)
+        return await self.adopt(key, made, size, sums)
+
+    async def lay_out(self, keys: Sequence[str], folder: Path) -> bool:
+        """See SpooledBlobs: of plain files whose sums are known."""
+        rows = [self._rows.find(key) for key in keys]
+        found = [(self._folder / row[0], row[2]) for row in rows if row is not None and row[2] is not None]
+        if self.seal is not None or len(found) < len(keys):
+            return False
+        return await lay_files(found, folder)
 
     def _leave_replaced(self, gone: tuple[str, int]) -> None:
         self.leave(self._folder / gone[0])

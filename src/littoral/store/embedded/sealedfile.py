@@ -10,8 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from littoral.store import strides
-from littoral.store.embedded.past import NewFile
 from littoral.store.frames import SEALED, Sealer
+from littoral.store.past import NewFile
 from littoral.store.strides import STRIDE
 
 

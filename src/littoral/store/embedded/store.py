@@ -29,6 +29,7 @@ from littoral.store.embedded.sealing import BlobSeal
 from littoral.store.embedded.streams import EmbeddedStreams
 from littoral.store.key import StoreKey
 from littoral.store.sealed import Seal
+from littoral.store.spool import SPOOL, Spool
 
 SWITCH = 0.0005  # seconds after which a busy loop lets the committing threads have the interpreter lock
 
@@ -52,6 +53,7 @@ class EmbeddedStore:
         self._database = database
         self._streams = streams
         self.streams = EmbeddedStreams(streams, clock)
+        self.spool = None if key is not None else Spool(folder / SPOOL)
         self._records: dict[str, EmbeddedRecords] = {}
         self._blobs: dict[str, EmbeddedBlobs] = {}
 
@@ -73,6 +75,8 @@ class EmbeddedStore:
             undo.push_async_callback(streams.close)
             try:
                 await asyncio.to_thread(blobs.remove_orphans, database, folder / "blobs")
+                if key is None:
+                    await asyncio.to_thread(Spool(folder / SPOOL).open)
             except OSError as problem:
                 raise StorageFailed(f"{folder}: {problem}") from problem
             undo.pop_all()
