@@ -174,6 +174,8 @@ def test_an_import_goes_on_in_the_background_over_a_restart(
     depot.s3.create_bucket(Bucket="beside-the-job")
     box = depot.served.url
     assert "is a job of type IMPORT" in littoral("export", job, "--to", box, "--background", code=1).stderr
+    for more in (("--parallel", "3"), ("--give-up", "5"), ("--no-wide-records",), ("--json",)):
+        assert "leave them out" in littoral("import", job, "--from", box, "--background", *more, code=1).stderr
     assert "goes on in the background" in littoral("import", job, "--from", box, "--background").stdout
     found = eventually(lambda: failed_so_far(littoral, job), 60)
     assert (found["state"], found["problem"]) == ("InProgress", "littoral: the box has no bucket last")

@@ -146,7 +146,13 @@ def _run_manifest(options: argparse.Namespace) -> int:
 
 def _run_job(options: argparse.Namespace) -> int:
     from littoral.cli import boxjob
+    from littoral.cli.asking import Failed
+    from littoral.cli.transfer import How
 
+    if options.background and _chosen(options) != How():
+        raise Failed(
+            "--background: the region carries it out as it does by itself, and takes no other options; leave them out"
+        )
     if options.background:
         return boxjob.leave(settings_of(options), options.job, options.url, into_box=options.into_box)
     return boxjob.carry(settings_of(options), options.job, options.url, _chosen(options), into_box=options.into_box)
