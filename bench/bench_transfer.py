@@ -1,18 +1,18 @@
 """How quickly a folder gets into a bucket: small files a second, large files against their disk, and other clients.
 
-    .venv/bin/python bench/bench_transfer.py              # both; the second takes less than a minute
-    .venv/bin/python bench/bench_transfer.py large 8      # large files only, of 8 GB in all
+    .venv/bin/python bench/bench_transfer.py              # small files, large ones, and jobs; each takes about a minute
+    .venv/bin/python bench/bench_transfer.py large 8      # large files only, of 8 GB in all; or ``small``, ``jobs``
 
 Place, transfer and peer are processes on this machine, so they share its processors; the ratios of one run count. Large
 files go once more where place and client have processors of their own, as two machines have them: at either end of a
 loopback connection the kernel wakes who reads on the processor of who writes, and another one stands idle.
 Large files go into a region (HTTP) and into a box (sealed on its disk; over TLS in wide records, and half as many in
-the records of TLS itself), out of the page cache. The box is a job's: the region reads it (``littoral box import``)
-and fills another (``export``), by what lies on the disk and not in memory. All are held
-against the same disk twice: a copy of the same files, each with fsync, which is what else one would do with them (of
-half a GB it is the page cache's rate more than the disk's: keep the volume), out of memory as they are, and for import
-and export out of the disk; and what the disk takes of writes past the page cache, as the place writes, with no file to
+the records of TLS itself), out of the page cache. They are held against the same disk twice: a copy of the same files,
+each with fsync, which is what else one would do with them (of half a GB it is the page cache's rate more than the
+disk's: keep the volume); and what the disk takes of writes past the page cache, as the place writes, with no file to
 read and nobody to talk to.
+Jobs: a region reads its box (``littoral box import``) and fills another (``export``), by what lies on the disk and not
+in memory; held against a copy out of the disk.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -61,10 +61,13 @@ def main(which: str = "", volume: float = VOLUME) -> None:
             cleanup.callback(region.stop)
             region.wait_ready()
             end = End(region, region.urls["api"], env | _keys(folder / "region"))
-            if which != "large":
+            count = round(volume * 1e9 / LARGE_SIZE)
+            if which in ("", "small"):
                 _small(folder, end, cleanup)
-            if which != "small":
-                _large(folder, end, round(volume * 1e9 / LARGE_SIZE), cleanup)
+            if which in ("", "large"):
+                _large(folder, end, count, cleanup)
+            if which in ("", "jobs"):
+                _jobs(folder, end, count, cleanup)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -92,26 +95,14 @@ def _large(folder: Path, region: End, count: int, cleanup: ExitStack) -> None:
     os.sync()  # else its own way to the disk is in the first figure
     gigabytes = count * LARGE_SIZE / 1e9
     copied = gigabytes / min(_timed_in(folder / "copy", partial(_copy, large)) for _ in range(COPIES))
-    moved = gigabytes / _timed_in(folder / "moved", partial(_copy, _forgotten(large)))
     taken = gigabytes / _timed_in(folder / "written", partial(_write, _noise(), count))
     print(f"large files ({count} of {LARGE_SIZE / 1e6:.0f} MB, {gigabytes:.1f} GB)")
     print(f"  {'copied, with fsync:':38}{copied * 1000:8.0f} MB/s")
-    print(f"  {'copied out of the disk, with fsync:':38}{moved * 1000:8.0f} MB/s")
     print(f"  {'written past the page cache:':38}{taken * 1000:8.0f} MB/s")
 
-    def told(name: str, volume: float, ends: tuple[End, ...], work: Callable[[], None], peer: float = copied) -> None:
-        took, places, client = _costs(ends, work)
-        rate = volume / took
-        cost = ", ".join(f"{one / volume:.2f}" for one in places)
-        print(
-            f"  {name:38}{rate * 1000:8.0f} MB/s; "
-            f"{rate / peer:.2f} of the copy, {rate / taken:.2f} of what is written; "
-            f"processor time a GB: place {cost} s, client {client / volume:.2f} s",
-            flush=True,
-        )
-
+    told = partial(_told, {"the copy": copied, "what is written": taken})
     _aws("s3", "mb", "s3://large-ours", end=region)
-    first, box = _box("IMPORT", "large-ours", region, folder / "box", cleanup)
+    _, box = _box("IMPORT", "large-ours", region, folder / "box", cleanup)
     half, few = _some(large, folder / "half", count // 2 or 1), (count // 2 or 1) * LARGE_SIZE / 1e9
     tls = "--no-wide-records"
     for name, end, source, size, words in (
@@ -126,27 +117,63 @@ def _large(folder: Path, region: End, count: int, cleanup: ExitStack) -> None:
             with alone:
                 work = partial(_transfer, str(source), target, end, *words)
                 told(f"littoral box transfer, {name}{how}:", size, (end,), work)
-    first.travels()
-    told("littoral box import (region, box):", gigabytes, (region, box), first.read, moved)
-    second, filled = _box("EXPORT", "large-ours", region, folder / "second", cleanup)
-    told("littoral box export (region, box):", gigabytes, (region, filled), second.fill, moved)
     _aws("s3", "mb", "s3://large-aws", end=region)
     some = _some(large, folder / "some", AWS)
     theirs = AWS * LARGE_SIZE / 1e6 / _timed(lambda: _sync(some, "s3://large-aws", region))
     print(f"  {f'aws s3 sync into a region, {AWS} of them:':38}{theirs:8.0f} MB/s")
 
 
+def _jobs(folder: Path, region: End, count: int, cleanup: ExitStack) -> None:
+    """A region reads a box, and fills another; each beside it, and with processors of its own."""
+    large = _files(folder / "jobs", count, LARGE_SIZE)
+    os.sync()
+    gigabytes = count * LARGE_SIZE / 1e9
+    print(f"jobs ({count} of {LARGE_SIZE / 1e6:.0f} MB, {gigabytes:.1f} GB)")
+    _aws("s3", "mb", "s3://jobs", end=region)
+    for kind in ("IMPORT", "EXPORT"):
+        moved = gigabytes / _timed_in(folder / "moved", partial(_copy, _forgotten(large)))
+        print(f"  {'copied out of the disk, with fsync:':38}{moved * 1000:8.0f} MB/s")
+        for how in ("", ", apart"):
+            made, box = _box(kind, "jobs", region, folder / f"{kind}{how}", cleanup)
+            if kind == "IMPORT":
+                _aws("s3", "mb", "s3://jobs", end=box)
+                _transfer(str(large), "s3://jobs", box)
+                made.travels()
+            with _apart(box.place.pid, region.place.pid) if how else nullcontext():
+                work = made.read if kind == "IMPORT" else made.fill
+                _told({"the copy": moved}, f"littoral box {kind.lower()}{how}:", gigabytes, (region, box), work)
+            made.place.stop()
+
+
+def _told(
+    peers: Mapping[str, float], name: str, volume: float, ends: tuple[End, ...], work: Callable[[], None]
+) -> None:
+    """``volume`` in GB, the rates of ``peers`` in GB/s."""
+    took, places, client = _costs(ends, work)
+    rate = volume / took
+    ratios = ", ".join(f"{rate / each:.2f} of {peer}" for peer, each in peers.items())
+    cost = ", ".join(f"{one / volume:.2f}" for one in places)
+    print(
+        f"  {name:38}{rate * 1000:8.0f} MB/s; {ratios}; "
+        f"processor time a GB: place {cost} s, client {client / volume:.2f} s",
+        flush=True,
+    )
+
+
 @contextmanager
-def _apart(place: int) -> Iterator[None]:
-    """The place keeps to one half of the processors, and what is started here to the other."""
+def _apart(place: int, *others: int) -> Iterator[None]:
+    """The place keeps to one half of the processors; what is started here, and the ``others``, to the other."""
     every = sorted(os.sched_getaffinity(0))
     half = len(every) // 2
     _keep(place, every[:half] or every)
+    for each in others:
+        _keep(each, every[half:])
     os.sched_setaffinity(0, every[half:])
     try:
         yield
     finally:
-        _keep(place, every)
+        for each in (place, *others):
+            _keep(each, every)
         os.sched_setaffinity(0, every)
 
 

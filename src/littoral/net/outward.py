@@ -129,17 +129,21 @@ class Outward:
 
     def all_of(self, data: memoryview, send: Callable[[memoryview], int]) -> int:
         """The thread's: how many bytes of it are sent; fewer where it is to return."""
+        return self.all_by(lambda done: send(data[done:]), len(data))
+
+    def all_by(self, send: Callable[[int], int], size: int) -> int:
+        """``all_of`` what ``send`` has, given how many bytes of it are sent: as many as there is room for."""
         began, done = monotonic(), 0
-        while done < len(data) and not self.over:
-            done += self._sent(data[done:], send, began)
-        if len(data) == STRETCH:
+        while done < size and not self.over:
+            done += self._sent(send, done, began)
+        if size == STRETCH:
             self._transport.link_is(quick=done == STRETCH and monotonic() - began < QUICK)
         return done
 
-    def _sent(self, data: memoryview, send: Callable[[memoryview], int], began: float) -> int:
+    def _sent(self, send: Callable[[int], int], done: int, began: float) -> int:
         """How many bytes; none where there is no room, for which it waits, or something ends it."""
         try:
-            return send(data)
+            return send(done)
         except NO_ROOM:
             if monotonic() > began + SLOW or not self._poll(SILENT):
                 self.over = self.slow = True

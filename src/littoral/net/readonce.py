@@ -27,6 +27,7 @@ PAGE: Final = 4096  # bytes
 BUSY: Final = 0.005  # seconds after which a connection that is not free itself is asked for again
 DIRECT: Final[int] = getattr(os, "O_DIRECT", 0)
 Send = Callable[[memoryview], int]
+Work = Callable[[Outward, int], None]  # from an offset on, as far as it comes; ``drawn`` says how many bytes were sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +41,17 @@ class Stretch:
 
 
 async def send_once(outlet: Lending, stretch: Stretch, send: Send) -> None:
-    """By ``send``, when its head is written; where the client takes nothing the loop waits. Raises ConnectionError,
-    Broken, OSError."""
-    offset, end = stretch.offset, stretch.offset + stretch.length
+    """By ``send``, when its head is written. Raises ConnectionError, Broken, OSError."""
+    await send_by_threads(outlet, stretch.offset, stretch.length, partial(_by_thread, stretch, send))
+
+
+async def send_by_threads(outlet: Lending, offset: int, length: int, work: Work) -> None:
+    """So many bytes, which ``work`` reads and sends; where the client takes nothing the loop waits. Raises
+    ConnectionError, Broken, OSError."""
+    end = offset + length
     while offset < end:
         lent = await _lent_out(outlet)
-        await lent.run(partial(_by_thread, lent, stretch, offset, send))
+        await lent.run(partial(work, lent, offset))
         if lent.short:
             raise Broken(f"the file shrank while it was sent, or is not sound: {end - offset} bytes are missing")
         offset += lent.drawn
@@ -64,7 +70,7 @@ async def _lent_out(outlet: Lending) -> Outward:
             await asyncio.sleep(BUSY)
 
 
-def _by_thread(lent: Outward, stretch: Stretch, offset: int, send: Send) -> None:
+def _by_thread(stretch: Stretch, send: Send, lent: Outward, offset: int) -> None:
     """``drawn`` says how many bytes were sent."""
     end = stretch.offset + stretch.length
     align = PAGE if stretch.proof is None else max(PAGE, stretch.proof.block)

@@ -13,16 +13,21 @@ So a place neither opens nor seals anew what leaves it, which is most of what th
 
 from __future__ import annotations
 
+import os
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
+from errno import EIO
 from functools import partial
 from typing import Final, Protocol, runtime_checkable
 
-from littoral.net.outward import Lending
-from littoral.net.readonce import Stretch, send_once
+from littoral.net.outward import Lending, Outward
+from littoral.net.readonce import send_by_threads
+from littoral.net.wide import STRETCH
 
 HEADER: Final = "x-littoral-sealed"
 ASKED: Final = "frames"
+AHEAD: Final = 2 * STRETCH  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,5 +48,36 @@ class Lying(Protocol):
 
 async def send_unopened(outlet: Lending, body: Unopened) -> None:
     """When its head is written, beneath TLS and records. Raises ConnectionError, Broken, OSError."""
-    stretch = Stretch(body.file, body.offset, body.length)
-    await send_once(outlet, stretch, partial(socket.socket.send, outlet.socket()))
+    await send_by_threads(outlet, body.offset, body.length, partial(_by_thread, body, outlet.socket()))
+
+
+def _by_thread(body: Unopened, sock: socket.socket, lent: Outward, offset: int) -> None:
+    """The kernel's work, but that what comes next is read from the disk while it sends."""
+    end = body.offset + body.length
+    _ahead(body, offset, end)
+    while offset < end and not lent.over:
+        size = min(STRETCH, end - offset)
+        _ahead(body, offset + AHEAD, end)
+        sent = lent.all_by(partial(_sent, body.file, sock, lent, offset, size), size)
+        offset += sent
+        lent.drawn += sent
+
+
+def _sent(file: int, sock: socket.socket, lent: Outward, offset: int, size: int, done: int) -> int:
+    """Raises OSError of the socket's."""
+    try:
+        sent = os.sendfile(sock.fileno(), file, offset + done, size - done)
+    except OSError as problem:
+        if problem.errno != EIO:
+            raise
+        sent = 0
+    if not sent:  # the file has no more, or cannot be read
+        lent.short = lent.over = True
+    return sent
+
+
+def _ahead(body: Unopened, offset: int, end: int) -> None:
+    size = min(AHEAD, end - offset)
+    if size > 0 and hasattr(os, "posix_fadvise"):
+        with suppress(OSError):
+            os.posix_fadvise(body.file, offset, size, os.POSIX_FADV_WILLNEED)
