@@ -25,7 +25,6 @@ from littoral.box.transfer.moving import Mover
 from littoral.box.transfer.objects import Objects
 from littoral.box.transfer.sums import CRC64, SHA256
 from littoral.cli.asking import Failed, address, ask
-from littoral.cli.boxbuckets import beside
 from littoral.cli.credentials import CREDENTIALS_FILE
 from littoral.cli.table import aligned
 from littoral.cli.transfer import End, How, Outcome, carried_out, checked, client, moved, state
@@ -156,11 +155,12 @@ class Carrying:
     async def _tell_what_stays(self, http: HttpClient) -> None:
         """Of buckets that the job does not name nothing is taken in, and whoever erases the box should know."""
         try:
-            left = await beside(http, self.box, self.how, {one.bucket for one in self.ranges})
-        except OSError as problem:  # what was to come has come
-            print(f"littoral: {problem}", file=sys.stderr)
+            there = await self.box.bucket(http, "", self.how).beside()
+        except (Refused, Unanswered) as problem:  # what was to come has come
+            print(f"littoral: {self.box.url} did not say which buckets it has: {problem}", file=sys.stderr)
             return
-        if left:
+        named = {one.bucket for one in self.ranges}
+        if left := [name for name in there if name not in named]:
             print(f"littoral: not of this job, so they stay on the box: {', '.join(left)}", file=sys.stderr)
 
     async def _range(

@@ -54,10 +54,10 @@ async def send_unopened(outlet: Lending, body: Unopened) -> None:
 def _by_thread(body: Unopened, sock: socket.socket, lent: Outward, offset: int) -> None:
     """The kernel's work, but that what comes next is read from the disk while it sends."""
     end = body.offset + body.length
-    _ahead(body, offset, end)
+    _ahead(body, offset, min(AHEAD, end - offset))
     while offset < end and not lent.over:
         size = min(STRETCH, end - offset)
-        _ahead(body, offset + AHEAD, end)
+        _ahead(body, offset + AHEAD, min(size, end - offset - AHEAD))
         sent = lent.all_by(partial(_sent, body.file, sock, lent, offset, size), size)
         offset += sent
         lent.drawn += sent
@@ -76,8 +76,7 @@ def _sent(file: int, sock: socket.socket, lent: Outward, offset: int, size: int,
     return sent
 
 
-def _ahead(body: Unopened, offset: int, end: int) -> None:
-    size = min(AHEAD, end - offset)
+def _ahead(body: Unopened, offset: int, size: int) -> None:
     if size > 0 and hasattr(os, "posix_fadvise"):
         with suppress(OSError):
             os.posix_fadvise(body.file, offset, size, os.POSIX_FADV_WILLNEED)

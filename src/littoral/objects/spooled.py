@@ -28,7 +28,6 @@ from littoral.store.contract import Blobs, SpooledBlobs
 from littoral.store.spool import NotSpooled, Spool
 from littoral.store.sums import BLOCK, WIDTH
 
-HEADER: Final = "x-littoral-spool"
 MOST_SUMS: Final = 128 * 1024  # bytes; those of 8 GiB
 EVERY: Final = 60.0  # seconds after which it is looked whether trays are left
 log = logging.getLogger("littoral.objects")

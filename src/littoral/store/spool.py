@@ -27,6 +27,7 @@ from littoral.store.contract import StoreError
 from littoral.store.diskroom import has_room
 from littoral.store.durable import make_folder
 
+HEADER: Final = "x-littoral-spool"  # of a request that names a place in a tray
 SPOOL: Final = "spool"  # in the folder of a store
 SUMS: Final = "sums"  # of all blocks of all pieces (``sums``), in order
 _NAMED: Final = re.compile(r"([0-9a-f]{32})/([0-9]{1,12})")

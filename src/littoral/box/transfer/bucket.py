@@ -27,6 +27,7 @@ from littoral.net.message import BodyError, Headers
 from littoral.net.receiving import Opens, Sink, receive
 from littoral.protocols import manyobjects
 from littoral.protocols.manyobjects import Asked, Frame, Malformed
+from littoral.store.spool import HEADER as SPOOL
 from littoral.store.spool import Tray
 
 T = TypeVar("T")
@@ -39,7 +40,6 @@ LARGE: Final = 256 * 1024  # bytes of a body beyond which a thread sends it
 UNKNOWN: Final = frozenset((400, 501))  # as those answer who do not know a checksum
 SHOWN: Final = {"x-amz-checksum-mode": "ENABLED"}
 NO_MD5: Final = {"x-littoral-etag": "checksum"}  # of a part with a CRC64NVME: a Littoral need not compute it, others do
-SPOOL: Final = "x-littoral-spool"
 LISTED: Final = ("Key", "Size", "ETag", "LastModified")
 HERE: Final = frozenset(("localhost", "127.0.0.1", "::1"))
 
@@ -90,6 +90,11 @@ class Upload:
     id: str
     algorithm: str
     parts: Mapping[int, tuple[int, str, str]] = field(default_factory=dict)
+
+    def arrived(self, number: int, size: int, known: Sum) -> str | None:
+        """The ETag of that part, where it is there as it is now."""
+        found = self.parts.get(number)
+        return found[1] if found is not None and (found[0], found[2]) == (size, known.value) else None
 
 
 class Bucket:
@@ -246,6 +251,13 @@ class Bucket:
         await self._ask("DELETE", key)
 
     # ------------------------------------------------------------------------------------------------ read
+
+    async def beside(self) -> list[str]:
+        """The endpoint's buckets, asked by one without a name. Raises Refused, Unanswered."""
+        _, document = await self._ask("GET", "")
+        if not document.tag.endswith("ListAllMyBucketsResult"):
+            raise Unwell("what it answers is no list of buckets")
+        return [one.text or "" for one in document.iterfind("{*}Buckets/{*}Bucket/{*}Name")]
 
     async def page(self, *, prefix: str = "", after: str = "") -> tuple[list[Listed], bool]:
         """Up to a thousand keys after ``after``, and whether there are more."""

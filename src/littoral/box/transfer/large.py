@@ -201,9 +201,9 @@ class Large:
         await abandoned(self.destination, self.journal, self.item.key, upload, self.patiently)
 
     async def _part(self, upload: Upload, part: Part) -> str:
-        there = upload.parts.get(part.number)
-        if there is not None and (there[0], there[2]) == (len(part.data), part.known.value):
-            return there[1]
+        there = upload.arrived(part.number, len(part.data), part.known)
+        if there is not None:
+            return there
         key = self.item.key
         etag: str = await self.patiently(lambda: self.destination.part(key, upload, part.number, part.data, part.known))
         self.told(len(part.data))

@@ -120,7 +120,7 @@ class Spooling:
         try:
             for _ in range(TRIES):
                 known, sums = await self._laid(reader, begin, laying)
-                etag = _there(self.upload, number, size, known) or await self._taken(laying, number, known, sums)
+                etag = self.upload.arrived(number, size, known) or await self._taken(laying, number, known, sums)
                 if etag is not None:
                     return etag, known
             raise Unwell(f"{self.key}: part {number} was not taken over")
@@ -148,10 +148,4 @@ class Spooling:
             destination.tray = None
             raise Unwell(f"{key}: {destination.place} does not take over what lies in {laying.file.parent}")
         has: Upload = await self.patiently(lambda: destination.resumed(key, upload.id))
-        return _there(has, number, laying.size, known)
-
-
-def _there(upload: Upload, number: int, size: int, known: Sum) -> str | None:
-    """The ETag of a part that has arrived before."""
-    found = upload.parts.get(number)
-    return found[1] if found is not None and (found[0], found[2]) == (size, known.value) else None
+        return has.arrived(number, laying.size, known)

@@ -16,10 +16,10 @@ from littoral.objects.encryption import customer_key
 from littoral.objects.errors import error, invalid_argument, lost
 from littoral.objects.facts import Stored
 from littoral.objects.lifecycle import expiration
-from littoral.objects.spooled import HEADER as SPOOLED
 from littoral.objects.versions import check_version
 from littoral.protocols.httpcache import http_date
 from littoral.store.contract import NotFound
+from littoral.store.spool import HEADER as SPOOLED
 
 Found = tuple[Stored, Span, bytes | None]  # with the object's data key
 LAST_ATTEMPT = (False, False, True)  # an object may be overwritten between index and shelf

@@ -18,7 +18,7 @@ from littoral.objects.errors import error, invalid_argument
 from littoral.objects.facts import Upload, UploadedPart
 from littoral.objects.inline import Received
 from littoral.objects.pouring import PUT_LIMIT
-from littoral.objects.spooled import HEADER as SPOOLED
+from littoral.store.spool import HEADER as SPOOLED
 
 MOST_PARTS = 10_000
 

@@ -45,6 +45,7 @@ class EmbeddedStore:
         streams: Database,
         clock: Callable[[], float],
         key: StoreKey | None,
+        spool: Spool | None,
     ) -> None:
         self.folder = folder
         self._key = key
@@ -53,7 +54,7 @@ class EmbeddedStore:
         self._database = database
         self._streams = streams
         self.streams = EmbeddedStreams(streams, clock)
-        self.spool = None if key is not None else Spool(folder / SPOOL)
+        self.spool = spool
         self._records: dict[str, EmbeddedRecords] = {}
         self._blobs: dict[str, EmbeddedBlobs] = {}
 
@@ -63,6 +64,7 @@ class EmbeddedStore:
     ) -> EmbeddedStore:
         """With a ``key`` nothing that is kept lies in the clear; a store has one from its first moment or never. Raises
         StoreError where another process has it open, StorageFailed where the disk refuses or the key is another's."""
+        spool = None if key is not None else Spool(folder / SPOOL)
         sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH))
         async with contextlib.AsyncExitStack() as undo:
             lock = undo.enter_context(await asyncio.to_thread(_lock, folder))
@@ -75,12 +77,12 @@ class EmbeddedStore:
             undo.push_async_callback(streams.close)
             try:
                 await asyncio.to_thread(blobs.remove_orphans, database, folder / "blobs")
-                if key is None:
-                    await asyncio.to_thread(Spool(folder / SPOOL).open)
+                if spool is not None:
+                    await asyncio.to_thread(spool.open)
             except OSError as problem:
                 raise StorageFailed(f"{folder}: {problem}") from problem
             undo.pop_all()
-        return cls(folder, lock, database, streams, clock, key)
+        return cls(folder, lock, database, streams, clock, key, spool)
 
     def key_of(self, file: Path) -> bytes | None:
         """Of a database that a capability has beside the store; None where nothing is encrypted."""
