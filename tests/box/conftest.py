@@ -17,8 +17,7 @@ from littoral.box.transfer.items import Source
 from littoral.box.transfer.journal import Journal
 from littoral.box.transfer.moving import Mover
 from littoral.net.client import HttpClient
-from littoral.objects import Objects
-from littoral.store.embedded import EmbeddedStore
+from tests.support.objects import objects_in
 from tests.support.served import Served, served
 
 
@@ -49,12 +48,7 @@ class Depot:
 
 @pytest.fixture(scope="package")
 def depot() -> Iterator[Depot]:
-    async def factory(store: EmbeddedStore) -> dict[str, Any]:
-        objects = await Objects.open(store, store.folder.parent / "objects")
-        await objects.start()
-        return {"s3": objects.api, "close": objects.close}
-
-    with served(factory) as running:
+    with served(objects_in) as running:
         yield Depot(running)
 
 

@@ -6,7 +6,6 @@ import asyncio
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,12 +17,10 @@ from littoral.cli.transfer import End, How
 from littoral.net.client import HttpClient
 from littoral.net.pki import Authority
 from littoral.net.wide import PROTOCOLS
-from littoral.objects import Objects
-from littoral.store.embedded import EmbeddedStore
-from littoral.store.key import StoreKey
 from tests.box.conftest import Depot
 from tests.box.test_wide_transfer import context
 from tests.net.relaying import Tamper, between, tapped
+from tests.support.objects import sealed_objects_in
 from tests.support.served import served
 
 MIB = 1024 * 1024
@@ -52,13 +49,7 @@ def emptied(depot: Depot) -> Iterator[None]:
 def box(authority: Authority, content: dict[str, bytes]) -> Iterator[Depot]:
     """Sealed, behind TLS, and filled: some whole, some in parts."""
 
-    async def sealed(store: EmbeddedStore) -> dict[str, Any]:
-        inner = await EmbeddedStore.open(store.folder.parent / "sealed", key=StoreKey(os.urandom(32)))
-        made = await Objects.open(inner, store.folder.parent / "objects")
-        await made.start()
-        return {"s3": made.api, "close": [made.close, inner.close]}
-
-    with served(sealed, tls=context(authority, *PROTOCOLS)) as running:
+    with served(sealed_objects_in, tls=context(authority, *PROTOCOLS)) as running:
         depot = Depot(running)
         asyncio.run(filled(depot, authority, content))
         yield depot

@@ -124,8 +124,8 @@ class Other:
 
 
 @contextmanager
-def other(depot: Depot, does: Does) -> Iterator[Other]:
-    made = Other(depot.served.gateway.handle, does)
+def other(depot: Depot, does: Does, kind: type[Other] | None = None) -> Iterator[Other]:
+    made = (kind or Other)(depot.served.gateway.handle, does)
     listener = depot.served.run(listen_http(made.handle))
     made.url = f"http://127.0.0.1:{listener.port}"
     try:
@@ -316,13 +316,8 @@ def test_a_place_that_answers_nothing_else_either_is_waited_for(
                 return Response(502, Headers(), b"")
             return await super().handle(request)
 
-    made = Behind(depot.served.gateway.handle, goes_away)
-    listener = depot.served.run(listen_http(made.handle))
-    url = f"http://127.0.0.1:{listener.port}"
-    try:
-        done = move(lambda client: (Folder(tmp_path / "files"), depot.bucket(client, bucket, url)))
-    finally:
-        depot.served.run(listener.close(0.5))
+    with other(depot, goes_away, Behind) as place:
+        done = move(lambda client: (Folder(tmp_path / "files"), depot.bucket(client, bucket, place.url)))
     assert done.failed == {}
     assert done.progress.retries > 3 * TRIES
     assert depot.held(bucket) == {"large": large}
@@ -338,13 +333,8 @@ def test_nor_where_another_is_said_of_the_whole(
                 answer.body = answer.body.replace(crc(large).encode(), crc(b"another").encode())
             return answer
 
-    made = Completing(depot.served.gateway.handle, lying(0))
-    listener = depot.served.run(listen_http(made.handle))
-    url = f"http://127.0.0.1:{listener.port}"
-    try:
-        done = move(lambda client: (Folder(tmp_path / "files"), depot.bucket(client, bucket, url)))
-    finally:
-        depot.served.run(listener.close(0.5))
+    with other(depot, lying(0), Completing) as place:
+        done = move(lambda client: (Folder(tmp_path / "files"), depot.bucket(client, bucket, place.url)))
     assert done.failed.keys() == {"large"}
     assert done.arrived == []
 

@@ -15,12 +15,11 @@ import pytest
 
 from littoral.box.transfer.bucket import Keys
 from littoral.cli.transfer import End
-from littoral.objects import Objects
-from littoral.store.embedded import EmbeddedStore
 from littoral.store.spool import Tray
 from tests.box.conftest import Depot
 from tests.box.test_spool_odds import exported, imported, ward
 from tests.box.test_spooling import laid, moved, plain, region, spool, taken
+from tests.support.objects import objects_in
 from tests.support.served import served
 
 __all__ = ["laid", "region", "taken", "ward"]
@@ -43,12 +42,7 @@ def mounted(folder: Path, size: int) -> Iterator[None]:
 
 @contextmanager
 def place(*more: Any) -> Iterator[Depot]:
-    async def factory(store: EmbeddedStore) -> dict[str, Any]:
-        made = await Objects.open(store, store.folder.parent / "objects")
-        await made.start()
-        return {"s3": made.api, "close": made.close}
-
-    with served(factory) as running:
+    with served(objects_in) as running:
         yield Depot(running)
 
 

@@ -123,27 +123,35 @@ def all_is_there(region: Region) -> None:
     assert (region.held(), len(region.files())) == (CONTENT, PARTS)
 
 
-@pytest.mark.parametrize("step", REGION_TAKES)
-def test_a_place_that_dies_as_it_takes_a_part_over(region: Region, depot: Depot, filled: None, step: str) -> None:
-    region.start(step)
-    with moving("import", region, depot) as importing:
+def dies_and_goes_on(what: str, region: Region, depot: Depot, step: str) -> None:
+    with moving(what, region, depot, step) as first:
+        pass
+    assert first.returncode == KILLED
+    left = region.trays()
+    with moving(what, region, depot) as again:
+        pass
+    assert (len(left), again.returncode) == (1, 0)
+
+
+def goes_on_over_a_place_that_dies(what: str, region: Region, depot: Depot) -> None:
+    with moving(what, region, depot) as running:
         assert region.running is not None
         assert region.running.wait(60) == KILLED
         region.start()
-    assert importing.returncode == 0
+    assert running.returncode == 0
+
+
+@pytest.mark.parametrize("step", REGION_TAKES)
+def test_a_place_that_dies_as_it_takes_a_part_over(region: Region, depot: Depot, filled: None, step: str) -> None:
+    region.start(step)
+    goes_on_over_a_place_that_dies("import", region, depot)
     all_is_there(region)
 
 
 @pytest.mark.parametrize("step", IMPORTS)
 def test_an_import_that_dies(region: Region, depot: Depot, filled: None, step: str) -> None:
     region.start()
-    with moving("import", region, depot, step) as first:
-        pass
-    assert first.returncode == KILLED
-    left = region.trays()
-    with moving("import", region, depot) as again:
-        pass
-    assert (len(left), again.returncode) == (1, 0)
+    dies_and_goes_on("import", region, depot, step)
     all_is_there(region)
 
 
@@ -151,13 +159,7 @@ def test_an_import_that_dies(region: Region, depot: Depot, filled: None, step: s
 def test_an_export_that_dies(region: Region, depot: Depot, empty: None, step: str) -> None:
     region.start()
     put(region)
-    with moving("export", region, depot, step) as first:
-        pass
-    assert first.returncode == KILLED
-    left = region.trays()
-    with moving("export", region, depot) as again:
-        pass
-    assert (len(left), again.returncode) == (1, 0)
+    dies_and_goes_on("export", region, depot, step)
     assert depot.held(BUCKET) == CONTENT
     assert region.trays() == []
 
@@ -168,11 +170,7 @@ def test_a_place_that_dies_as_it_lays_out(region: Region, depot: Depot, empty: N
     put(region)
     region.stop()
     region.start(step)
-    with moving("export", region, depot) as exporting:
-        assert region.running is not None
-        assert region.running.wait(60) == KILLED
-        region.start()
-    assert exporting.returncode == 0
+    goes_on_over_a_place_that_dies("export", region, depot)
     assert depot.held(BUCKET) == CONTENT
     assert region.trays() == []
 

@@ -22,14 +22,13 @@ from littoral.cli.transfer import End, How
 from littoral.net.client import HttpClient
 from littoral.net.pki import Authority
 from littoral.net.wide import PROTOCOLS
-from littoral.objects import Objects
 from littoral.objects.content import Shelf
 from littoral.store.embedded import EmbeddedStore
-from littoral.store.key import StoreKey
 from littoral.store.spool import Tray
 from tests.box.conftest import Depot
 from tests.box.test_leaving import between, cut_after, end, flipped_after
 from tests.box.test_wide_transfer import context
+from tests.support.objects import objects_in, sealed_objects_in
 from tests.support.served import served
 
 MIB = 1024 * 1024
@@ -49,12 +48,7 @@ def authority() -> Authority:
 
 @pytest.fixture
 def region() -> Iterator[Depot]:
-    async def plain(store: EmbeddedStore) -> dict[str, Any]:
-        made = await Objects.open(store, store.folder.parent / "objects")
-        await made.start()
-        return {"s3": made.api, "close": made.close}
-
-    with served(plain) as running:
+    with served(objects_in) as running:
         yield Depot(running)
 
 
@@ -62,13 +56,7 @@ def region() -> Iterator[Depot]:
 def box(authority: Authority) -> Iterator[Depot]:
     """Sealed, behind TLS."""
 
-    async def sealed(store: EmbeddedStore) -> dict[str, Any]:
-        inner = await EmbeddedStore.open(store.folder.parent / "sealed", key=StoreKey(os.urandom(32)))
-        made = await Objects.open(inner, store.folder.parent / "objects")
-        await made.start()
-        return {"s3": made.api, "close": [made.close, inner.close]}
-
-    with served(sealed, tls=context(authority, *PROTOCOLS)) as running:
+    with served(sealed_objects_in, tls=context(authority, *PROTOCOLS)) as running:
         yield Depot(running)
 
 

@@ -7,7 +7,6 @@ import os
 import ssl
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,20 +19,13 @@ from littoral.net.client import HttpClient
 from littoral.net.pki import Authority
 from littoral.net.tls import server_context
 from littoral.net.wide import PROTOCOLS
-from littoral.objects import Objects
-from littoral.store.embedded import EmbeddedStore
 from tests.box.conftest import Depot
 from tests.net.relaying import parted, tapped
 from tests.net.test_wide import flipped, left_out, repeated, shortened
+from tests.support.objects import objects_in
 from tests.support.served import served
 
 MIB = 1024 * 1024
-
-
-async def objects(store: EmbeddedStore) -> dict[str, Any]:
-    made = await Objects.open(store, store.folder.parent / "objects")
-    await made.start()
-    return {"s3": made.api, "close": made.close}
 
 
 class Place:
@@ -92,7 +84,7 @@ async def test_what_is_changed_on_the_way_is_sent_again_and_arrives_whole(
     files: dict[str, bytes], tmp_path: Path
 ) -> None:
     authority = Authority.create("Test")
-    with served(objects, tls=context(authority, *PROTOCOLS)) as running:
+    with served(objects_in, tls=context(authority, *PROTOCOLS)) as running:
         place = Place(Depot(running), authority)
         async with tapped(place.port, flipped, left_out, shortened, repeated) as tap:
             mover = await place.filled(tmp_path, tap.port)
@@ -110,7 +102,7 @@ async def test_where_one_end_does_not_know_or_want_them_it_goes_in_those_of_tls(
     files: dict[str, bytes], tmp_path: Path, alpn: tuple[str, ...], how: How
 ) -> None:
     authority = Authority.create("Test")
-    with served(objects, tls=context(authority, *alpn)) as running:
+    with served(objects_in, tls=context(authority, *alpn)) as running:
         place = Place(Depot(running), authority)
         async with tapped(place.port) as tap:
             assert (await place.filled(tmp_path, tap.port, how)).failed == {}
@@ -124,7 +116,7 @@ async def test_the_command_sends_them_unless_it_is_told_not_to(
 ) -> None:
     authority = Authority.create("Test")
     (tmp_path / "ca.pem").write_bytes(authority.certificate_pem)
-    with served(objects, tls=context(authority, *PROTOCOLS)) as running:
+    with served(objects_in, tls=context(authority, *PROTOCOLS)) as running:
         place = Place(Depot(running), authority)
         await held(place, place.port, make=True)
         env = {

@@ -11,6 +11,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from littoral.aws.identity import AccessKey, new_key
 from littoral.aws.invoke import Invocation, InvokeResult
 from littoral.aws.service import ServiceError
 from littoral.objects import Objects
@@ -19,6 +20,7 @@ from tests.objects.pairs import pair
 from tests.support.served import Served, served
 
 __all__ = ["pair"]
+OTHER = "111122223333"  # an account
 
 
 class Recorder:
@@ -95,3 +97,16 @@ def refusal() -> Callable[..., tuple[str, int]]:
         return response["Error"]["Code"], response["ResponseMetadata"]["HTTPStatusCode"]
 
     return of
+
+
+@pytest.fixture(scope="module")
+def keys(place: S3Place) -> Iterator[dict[str, AccessKey]]:
+    """Of the place itself, of a user who may do nothing by himself, and of another account."""
+    identity = place.served.gateway._identity
+    made = {"camera": new_key(user="camera"), "other": new_key(account=OTHER)}
+    for key in made.values():
+        identity.add(key)
+    place.objects.gate.accounts = identity.accounts
+    yield made | {"root": identity.root}
+    for key in made.values():
+        identity.remove(key.id)

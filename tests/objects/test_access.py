@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,14 +14,13 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from littoral.aws.identity import AccessKey, new_key
+from littoral.aws.identity import AccessKey
 from littoral.objects.access.acl import canonical_id
 from littoral.objects.access.needs import BY_KEY, NEEDS, OF_ACCOUNT
 from littoral.objects.api import S3Api
-from tests.objects.conftest import S3Place
+from tests.objects.conftest import OTHER, S3Place
 from tests.support.commits import held
 
-OTHER = "111122223333"
 Refusal = Callable[..., tuple[str, int]]
 DENIED = ("AccessDenied", 403)
 OPEN = {"BlockPublicAcls": False, "IgnorePublicAcls": False, "BlockPublicPolicy": False, "RestrictPublicBuckets": False}
@@ -32,18 +31,6 @@ def test_every_operation_needs_something() -> None:
     named = {name.replace("_", "") for name in there}
     assert named == {name.lower() for name in (*NEEDS, *BY_KEY, *OF_ACCOUNT)} & named
     assert len(named) == len(there)
-
-
-@pytest.fixture(scope="module")
-def keys(place: S3Place) -> Iterator[dict[str, AccessKey]]:
-    identity = place.served.gateway._identity
-    made = {"camera": new_key(user="camera"), "other": new_key(account=OTHER)}
-    for key in made.values():
-        identity.add(key)
-    place.objects.gate.accounts = identity.accounts
-    yield made
-    for key in made.values():
-        identity.remove(key.id)
 
 
 def client(place: S3Place, key: AccessKey | None) -> Any:

@@ -6,20 +6,20 @@ import os
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
-from littoral.aws.identity import AccessKey, new_key
+from littoral.aws.identity import AccessKey
 from littoral.aws.sign import sign
 from littoral.net.message import Headers
 from littoral.objects.access.acl import canonical_id
 from littoral.protocols.manyobjects import EACH, LARGEST, QUERY, TYPE, Asked, Frame, ask, frames
-from tests.objects.conftest import S3Place
-from tests.objects.test_access import OPEN, OTHER, allow, policy
+from tests.objects.conftest import OTHER, S3Place
+from tests.objects.test_access import OPEN, allow, policy
 from tests.objects.test_logging import delivered, logged
 
 __all__ = ["logged"]
@@ -55,18 +55,6 @@ class Reader:
     def one(self, bucket: str, key: str, etag: str) -> tuple[int, dict[str, str], bytes]:
         conditions = {"if_match": etag, "x_amz_checksum_mode": "ENABLED"}
         return self.raw("GET", f"/{bucket}/{quote(key)}", **conditions)
-
-
-@pytest.fixture(scope="module")
-def keys(place: S3Place) -> Iterator[dict[str, AccessKey]]:
-    identity = place.served.gateway._identity
-    made = {"camera": new_key(user="camera"), "other": new_key(account=OTHER)}
-    for key in made.values():
-        identity.add(key)
-    place.objects.gate.accounts = identity.accounts
-    yield made | {"root": identity.root}
-    for key in made.values():
-        identity.remove(key.id)
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from littoral.objects import Objects
 from littoral.site.objectstorage import object_blobs
 from littoral.site.place import Misconfigured
 from littoral.site.settings import load
@@ -22,6 +21,7 @@ from littoral.store.contract import Blobs
 from littoral.store.embedded import EmbeddedStore
 from littoral.tour.link import Link
 from tests.site.conftest import Running, up
+from tests.support.objects import objects_in
 from tests.support.served import Served, served
 
 
@@ -39,12 +39,7 @@ class Behind:
 
 @pytest.fixture(scope="module")
 def far() -> Iterator[Served]:
-    async def factory(store: EmbeddedStore) -> dict[str, Any]:
-        objects = await Objects.open(store, store.folder.parent / "objects")
-        await objects.start()
-        return {"s3": objects.api, "close": objects.close}
-
-    with served(factory) as place:
+    with served(objects_in) as place:
         boto3.client("s3", **place.client_kwargs).create_bucket(Bucket="far")
         yield place
 

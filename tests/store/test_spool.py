@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,21 @@ def sums_of(data: bytes) -> bytes:
     summing = Summing()
     summing.update(data)
     return summing.finish()
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[EmbeddedStore]:
+    made = await EmbeddedStore.open(tmp_path / "store")
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def tray(store: EmbeddedStore) -> Iterator[Tray]:
+    assert store.spool is not None
+    with Tray.within(store.spool.folder) as made:
+        assert made is not None
+        yield made
 
 
 @pytest.fixture
@@ -84,86 +100,65 @@ def test_nothing_but_what_lies_in_a_tray_is_meant(spool: Spool, named: str) -> N
         (spool.folder / ("0" * 32)).unlink()
 
 
-async def test_a_file_becomes_a_blob_without_being_read(tmp_path: Path) -> None:
-    store = await EmbeddedStore.open(tmp_path / "store")
+async def test_a_file_becomes_a_blob_without_being_read(tmp_path: Path, store: EmbeddedStore, tray: Tray) -> None:
     blobs = store.blobs("objects")
     assert isinstance(blobs, SpooledBlobs)
-    assert store.spool is not None
-    try:
-        with Tray.within(store.spool.folder) as tray:
-            assert tray is not None
-            file = tray.place()
-            file.write_bytes(DATA)
-            number = file.stat().st_ino
-            info = await blobs.take_over("a", file, sums_of(DATA))
-            assert not file.exists()
-            assert info.path is not None
-            assert (info.size, info.path.stat().st_ino) == (len(DATA), number)
-            assert await blobs.get("a") == DATA
-            laid = tray.place()
-            await blobs.put("b", DATA[:100])
-            assert await blobs.lay_out(["b", "a", "b"], laid)
-            files = sorted(each for each in laid.iterdir() if each.name != SUMS)
-            assert [each.read_bytes() for each in files] == [DATA[:100], DATA, DATA[:100]]
-            assert (laid / SUMS).read_bytes() == sums_of(DATA[:100]) + sums_of(DATA) + sums_of(DATA[:100])
-            await blobs.delete("a")
-            assert files[1].read_bytes() == DATA
-            assert not await blobs.lay_out(["b", "a"], tray.place())
-            assert not await blobs.lay_out(["b"], laid)  # it is there
-            assert len(list(laid.iterdir())) == 4
-    finally:
-        await store.close()
+    file = tray.place()
+    file.write_bytes(DATA)
+    number = file.stat().st_ino
+    info = await blobs.take_over("a", file, sums_of(DATA))
+    assert not file.exists()
+    assert info.path is not None
+    assert (info.size, info.path.stat().st_ino) == (len(DATA), number)
+    assert await blobs.get("a") == DATA
+    laid = tray.place()
+    await blobs.put("b", DATA[:100])
+    assert await blobs.lay_out(["b", "a", "b"], laid)
+    files = sorted(each for each in laid.iterdir() if each.name != SUMS)
+    assert [each.read_bytes() for each in files] == [DATA[:100], DATA, DATA[:100]]
+    assert (laid / SUMS).read_bytes() == sums_of(DATA[:100]) + sums_of(DATA) + sums_of(DATA[:100])
+    await blobs.delete("a")
+    assert files[1].read_bytes() == DATA
+    assert not await blobs.lay_out(["b", "a"], tray.place())
+    assert not await blobs.lay_out(["b"], laid)  # it is there
+    assert len(list(laid.iterdir())) == 4
 
 
-async def test_what_is_no_file_of_its_own_is_not_taken_over(tmp_path: Path) -> None:
-    store = await EmbeddedStore.open(tmp_path / "store")
+async def test_what_is_no_file_of_its_own_is_not_taken_over(tmp_path: Path, store: EmbeddedStore, tray: Tray) -> None:
     blobs = store.blobs("objects")
-    try:
-        assert store.spool is not None
-        with Tray.within(store.spool.folder) as tray:
-            assert tray is not None
-            file, link, second, folder, none = (tray.place() for _ in range(5))
-            file.write_bytes(DATA)
-            link.symlink_to(file)
-            folder.mkdir()
-            for each, sums in (
-                (file, sums_of(DATA)[:-1]),
-                (file, b""),
-                (link, sums_of(DATA)),
-                (folder, b""),
-                (none, b""),
-            ):
-                with pytest.raises(NotSpooled):
-                    await blobs.take_over("a", each, sums)
-            second.hardlink_to(file)
-            with pytest.raises(NotSpooled):
-                await blobs.take_over("a", file, sums_of(DATA))
-            second.unlink()
-            assert await blobs.info("a") is None
-            assert list((tmp_path / "store" / "blobs" / "objects").iterdir()) == []
-            assert (await blobs.take_over("a", file, sums_of(DATA))).size == len(DATA)
-    finally:
-        await store.close()
+    file, link, second, folder, none = (tray.place() for _ in range(5))
+    file.write_bytes(DATA)
+    link.symlink_to(file)
+    folder.mkdir()
+    for each, sums in (
+        (file, sums_of(DATA)[:-1]),
+        (file, b""),
+        (link, sums_of(DATA)),
+        (folder, b""),
+        (none, b""),
+    ):
+        with pytest.raises(NotSpooled):
+            await blobs.take_over("a", each, sums)
+    second.hardlink_to(file)
+    with pytest.raises(NotSpooled):
+        await blobs.take_over("a", file, sums_of(DATA))
+    second.unlink()
+    assert await blobs.info("a") is None
+    assert list((tmp_path / "store" / "blobs" / "objects").iterdir()) == []
+    assert (await blobs.take_over("a", file, sums_of(DATA))).size == len(DATA)
 
 
-async def test_who_is_cancelled_leaves_no_file(tmp_path: Path) -> None:
-    store = await EmbeddedStore.open(tmp_path / "store")
+async def test_who_is_cancelled_leaves_no_file(tmp_path: Path, store: EmbeddedStore, tray: Tray) -> None:
     blobs = store.blobs("objects")
-    try:
-        assert store.spool is not None
-        with Tray.within(store.spool.folder) as tray:
-            assert tray is not None
-            for number in range(20):
-                file = tray.place()
-                file.write_bytes(DATA)
-                taking = asyncio.create_task(blobs.take_over(f"a{number}", file, sums_of(DATA)))
-                await asyncio.sleep(number / 5000)
-                taking.cancel()
-                await asyncio.wait([taking])
-            kept = {info.path for info in await blobs.scan()}
-            assert set((tmp_path / "store" / "blobs" / "objects").iterdir()) == kept
-    finally:
-        await store.close()
+    for number in range(20):
+        file = tray.place()
+        file.write_bytes(DATA)
+        taking = asyncio.create_task(blobs.take_over(f"a{number}", file, sums_of(DATA)))
+        await asyncio.sleep(number / 5000)
+        taking.cancel()
+        await asyncio.wait([taking])
+    kept = {info.path for info in await blobs.scan()}
+    assert set((tmp_path / "store" / "blobs" / "objects").iterdir()) == kept
 
 
 async def test_a_sealed_store_has_none(tmp_path: Path) -> None:
