@@ -1,18 +1,15 @@
 """How quickly a folder gets into a bucket: small files a second, large files against their disk, and other clients.
 
     .venv/bin/python bench/bench_transfer.py              # small files, large ones, and jobs; each takes about a minute
-    .venv/bin/python bench/bench_transfer.py large 8      # large files only, of 8 GB in all; or ``small``, ``jobs``
+    .venv/bin/python bench/bench_transfer.py large 8 3    # large files only, of 8 GB in all, three times; or ``jobs``
 
 Place, transfer and peer are processes on this machine, so they share its processors; the ratios of one run count. Large
 files go once more where place and client have processors of their own, as two machines have them: at either end of a
 loopback connection the kernel wakes who reads on the processor of who writes, and another one stands idle.
-Large files go into a region (HTTP) and into a box (sealed on its disk; over TLS in wide records, and half as many in
-the records of TLS itself), out of the page cache. They are held against the same disk twice: a copy of the same files,
-each with fsync, which is what else one would do with them (of half a GB it is the page cache's rate more than the
-disk's: keep the volume); and what the disk takes of writes past the page cache, as the place writes, with no file to
-read and nobody to talk to.
-Jobs: a region reads its box (``littoral box import``) and fills another (``export``), by what lies on the disk and not
-in memory; held against a copy out of the disk.
+Large files go out of the disk into a region (HTTP) and into a box (sealed on its disk; over TLS in wide records); jobs
+are a region that reads its box (``littoral box import``) and fills another (``export``). Each is held against what else
+one would do on that disk: a copy of the same files out of it, each with fsync, right before and right after; the
+quicker copy counts. A few GB fit where the disk's other end keeps them; 8 are nearer to what a box is for.
 """
 
 from __future__ import annotations
@@ -25,23 +22,21 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from statistics import median
 
 from jobbox import JobBox
 from littoral.drills.cpu import spent
-from littoral.store import strides
-from littoral.store.past import NewFile
 from littoral.tour.places import PlaceProcess
 
 SMALL, SMALL_SIZE = 5000, 2048
 LARGE_SIZE = 128 * 1024 * 1024
 VOLUME = 4.0  # GB of large files
 AWS = 4  # of them go by ``aws s3 sync``
-COPIES = 2  # the quicker counts: the first has to find memory for its pages
 RCLONE = {
     "TYPE": "s3",
     "PROVIDER": "Other",
@@ -52,7 +47,7 @@ RCLONE = {
 PORTS = ("--port", "0", "--mqtt-port", "off", "--mqtt-tls-port", "off")
 
 
-def main(which: str = "", volume: float = VOLUME) -> None:
+def main(which: str = "", volume: float = VOLUME, rounds: int = 1) -> None:
     folder = Path(tempfile.mkdtemp(prefix="littoral-bench-"))
     env = {**os.environ, "XDG_STATE_HOME": str(folder)}
     try:
@@ -65,9 +60,9 @@ def main(which: str = "", volume: float = VOLUME) -> None:
             if which in ("", "small"):
                 _small(folder, end, cleanup)
             if which in ("", "large"):
-                _large(folder, end, count, cleanup)
+                _large(folder, end, count, rounds, cleanup)
             if which in ("", "jobs"):
-                _jobs(folder, end, count, cleanup)
+                _jobs(folder, end, count, rounds, cleanup)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -90,74 +85,86 @@ def _box(kind: str, bucket: str, region: End, folder: Path, cleanup: ExitStack) 
     )
 
 
-def _large(folder: Path, region: End, count: int, cleanup: ExitStack) -> None:
-    large = _files(folder / "large", count, LARGE_SIZE)
-    os.sync()  # else its own way to the disk is in the first figure
-    gigabytes = count * LARGE_SIZE / 1e9
-    copied = gigabytes / min(_timed_in(folder / "copy", partial(_copy, large)) for _ in range(COPIES))
-    taken = gigabytes / _timed_in(folder / "written", partial(_write, _noise(), count))
-    print(f"large files ({count} of {LARGE_SIZE / 1e6:.0f} MB, {gigabytes:.1f} GB)")
-    print(f"  {'copied, with fsync:':38}{copied * 1000:8.0f} MB/s")
-    print(f"  {'written past the page cache:':38}{taken * 1000:8.0f} MB/s")
-
-    told = partial(_told, {"the copy": copied, "what is written": taken})
-    _aws("s3", "mb", "s3://large-ours", end=region)
-    _, box = _box("IMPORT", "large-ours", region, folder / "box", cleanup)
-    half, few = _some(large, folder / "half", count // 2 or 1), (count // 2 or 1) * LARGE_SIZE / 1e9
-    tls = "--no-wide-records"
-    for name, end, source, size, words in (
-        ("region", region, large, gigabytes, ()),
-        ("box", box, large, gigabytes, ()),
-        ("box, TLS alone", box, half, few, (tls,)),
-    ):
-        bucket = f"s3://{source.name}-{'there' if end is region else 'ours'}"
-        shared, apart = (bucket, "", nullcontext()), (f"{bucket}-apart", ", apart", _apart(end.place.pid))
-        for target, how, alone in (shared,) if words else (shared, apart):
-            _aws("s3", "mb", target, end=end)
-            with alone:
-                work = partial(_transfer, str(source), target, end, *words)
-                told(f"littoral box transfer, {name}{how}:", size, (end,), work)
+def _large(folder: Path, region: End, count: int, rounds: int, cleanup: ExitStack) -> None:
+    """A folder of the disk into a region and into a box; each beside the place, and with processors of its own."""
+    beside = Beside(folder, _files(folder / "large", count, LARGE_SIZE), count)
+    _aws("s3", "mb", "s3://large", end=region)
+    _, box = _box("IMPORT", "large", region, folder / "box", cleanup)
+    for number in range(rounds):
+        for name, end in (("region", region), ("box", box)):
+            for how in ("", ", apart"):
+                bucket = f"s3://{name}-{number}{'-apart' if how else ''}"
+                _aws("s3", "mb", bucket, end=end)
+                with _apart(end.place.pid) if how else nullcontext():
+                    work = partial(_transfer, str(beside.files), bucket, end)
+                    beside.told(f"littoral box transfer, {name}{how}:", (end,), work)
+                _aws("s3", "rb", "--force", bucket, end=end)
+    beside.summed_up()
+    few = _some(beside.files, folder / "few", AWS)
     _aws("s3", "mb", "s3://large-aws", end=region)
-    some = _some(large, folder / "some", AWS)
-    theirs = AWS * LARGE_SIZE / 1e6 / _timed(lambda: _sync(some, "s3://large-aws", region))
+    theirs = AWS * LARGE_SIZE / 1e6 / _timed(lambda: _sync(few, "s3://large-aws", region))
     print(f"  {f'aws s3 sync into a region, {AWS} of them:':38}{theirs:8.0f} MB/s")
 
 
-def _jobs(folder: Path, region: End, count: int, cleanup: ExitStack) -> None:
+def _jobs(folder: Path, region: End, count: int, rounds: int, cleanup: ExitStack) -> None:
     """A region reads a box, and fills another; each beside it, and with processors of its own."""
-    large = _files(folder / "jobs", count, LARGE_SIZE)
-    os.sync()
-    gigabytes = count * LARGE_SIZE / 1e9
-    print(f"jobs ({count} of {LARGE_SIZE / 1e6:.0f} MB, {gigabytes:.1f} GB)")
-    _aws("s3", "mb", "s3://jobs", end=region)
-    for kind in ("IMPORT", "EXPORT"):
-        moved = gigabytes / _timed_in(folder / "moved", partial(_copy, _forgotten(large)))
-        print(f"  {'copied out of the disk, with fsync:':38}{moved * 1000:8.0f} MB/s")
+    beside = Beside(folder, _files(folder / "jobs", count, LARGE_SIZE), count)
+    for number in range(rounds):
         for how in ("", ", apart"):
-            made, box = _box(kind, "jobs", region, folder / f"{kind}{how}", cleanup)
-            if kind == "IMPORT":
-                _aws("s3", "mb", "s3://jobs", end=box)
-                _transfer(str(large), "s3://jobs", box)
-                made.travels()
-            with _apart(box.place.pid, region.place.pid) if how else nullcontext():
-                work = made.read if kind == "IMPORT" else made.fill
-                _told({"the copy": moved}, f"littoral box {kind.lower()}{how}:", gigabytes, (region, box), work)
-            made.place.stop()
+            bucket = f"jobs-{number}{'-apart' if how else ''}"
+            _aws("s3", "mb", f"s3://{bucket}", end=region)
+            for kind in ("IMPORT", "EXPORT"):
+                made, box = _box(kind, bucket, region, folder / f"{kind}-{bucket}", cleanup)
+                if kind == "IMPORT":
+                    _aws("s3", "mb", f"s3://{bucket}", end=box)
+                    _transfer(str(beside.files), f"s3://{bucket}", box)
+                    made.travels()
+                with _apart(box.place.pid, region.place.pid) if how else nullcontext():
+                    work = made.read if kind == "IMPORT" else made.fill
+                    beside.told(f"littoral box {kind.lower()}{how}:", (region, box), work)
+                made.place.stop()
+                shutil.rmtree(folder / f"{kind}-{bucket}")
+            _aws("s3", "rb", "--force", f"s3://{bucket}", end=region)
+    beside.summed_up()
 
 
-def _told(
-    peers: Mapping[str, float], name: str, volume: float, ends: tuple[End, ...], work: Callable[[], None]
-) -> None:
-    """``volume`` in GB, the rates of ``peers`` in GB/s."""
-    took, places, client = _costs(ends, work)
-    rate = volume / took
-    ratios = ", ".join(f"{rate / each:.2f} of {peer}" for peer, each in peers.items())
-    cost = ", ".join(f"{one / volume:.2f}" for one in places)
-    print(
-        f"  {name:38}{rate * 1000:8.0f} MB/s; {ratios}; "
-        f"processor time a GB: place {cost} s, client {client / volume:.2f} s",
-        flush=True,
-    )
+class Beside:
+    """Holds each work against copies of the same files out of the same disk, with fsync, right before it and after it:
+    the disk is slow and quick by turns."""
+
+    def __init__(self, folder: Path, files: Path, count: int) -> None:
+        self.files = files
+        self._aside, self._volume = folder / "copied", count * LARGE_SIZE / 1e9
+        self._ratios: dict[str, list[float]] = {}
+        print(f"large files ({count} of {LARGE_SIZE / 1e6:.0f} MB, {self._volume:.1f} GB, out of the disk)")
+
+    def told(self, name: str, ends: tuple[End, ...], work: Callable[[], None]) -> None:
+        before = self._copied()
+        _forgotten(self.files)
+        os.sync()
+        took, places, client = _costs(ends, work)
+        after = self._copied()
+        rate = self._volume / took
+        ratio = rate / max(before, after)
+        self._ratios.setdefault(name, []).append(ratio)
+        cost = ", ".join(f"{each / self._volume:.2f}" for each in places)
+        copies = f"before {before * 1000:.0f}, after {after * 1000:.0f}"
+        print(
+            f"  {name:38}{rate * 1000:8.0f} MB/s; {ratio:.2f} of the copy ({copies}); "
+            f"processor time a GB: place {cost} s, client {client / self._volume:.2f} s",
+            flush=True,
+        )
+
+    def summed_up(self) -> None:
+        print("  of a copy out of the disk, the middle (least to most):")
+        for name, ratios in self._ratios.items():
+            print(f"    {name:36}{median(ratios):8.2f} ({min(ratios):.2f} to {max(ratios):.2f}, {len(ratios)} runs)")
+
+    def _copied(self) -> float:
+        """GB/s. What other work has left for the disk is not counted to it."""
+        _forgotten(self.files)
+        os.sync()
+        return self._volume / _timed_in(self._aside, partial(_copy, self.files))
 
 
 @contextmanager
@@ -197,24 +204,6 @@ def _forgotten(folder: Path) -> Path:
             with file.open("rb") as opened:
                 os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     return folder
-
-
-def _noise() -> list[memoryview]:
-    room = [strides.take() for _ in range(64)]
-    for stride in room:
-        stride[:] = os.urandom(strides.STRIDE)
-    return room
-
-
-def _write(content: Sequence[memoryview], count: int, folder: Path) -> None:
-    """As many bytes as ``_files`` has, durable."""
-    folder.mkdir()
-    for number in range(count):
-        file = NewFile(folder / str(number))
-        for at in range(LARGE_SIZE // strides.STRIDE):
-            file.write(content[at % len(content)])
-        file.sync()
-        file.close()
 
 
 def _small(folder: Path, end: End, cleanup: ExitStack) -> None:
@@ -336,4 +325,5 @@ def _copy(source: Path, target: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if sys.argv[1:] else "", float(sys.argv[2]) if sys.argv[2:] else VOLUME)
+    which, volume, rounds = (*sys.argv[1:], "", "", "")[:3]
+    main(which, float(volume or VOLUME), int(rounds or 1))
