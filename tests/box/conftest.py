@@ -12,7 +12,8 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from littoral.box.transfer.bucket import Bucket, Keys
+from littoral.box.transfer.asking import Keys
+from littoral.box.transfer.bucket import Bucket
 from littoral.box.transfer.items import Source
 from littoral.box.transfer.journal import Journal
 from littoral.box.transfer.moving import Mover

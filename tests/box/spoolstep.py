@@ -20,7 +20,8 @@ from typing import Any
 from littoral.aws.gateway import Gateway
 from littoral.aws.identity import Identity
 from littoral.box.manifest import KeyRange
-from littoral.box.transfer.bucket import Bucket, Keys
+from littoral.box.transfer.asking import Keys
+from littoral.box.transfer.bucket import Bucket
 from littoral.box.transfer.journal import Journal
 from littoral.box.transfer.laying import Laying
 from littoral.box.transfer.moving import Mover

@@ -20,7 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from littoral.box.transfer import sums
-from littoral.box.transfer.bucket import Bucket, Keys, Refused
+from littoral.box.transfer.asking import Keys, Refused
+from littoral.box.transfer.bucket import Bucket
 from littoral.box.transfer.folder import Folder
 from littoral.box.transfer.items import Item
 from littoral.box.transfer.journal import Journal

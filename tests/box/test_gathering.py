@@ -175,7 +175,7 @@ async def test_each_is_what_was_listed_or_has_changed(depot: Depot, bucket: str)
         absent = Objects(depot.bucket(client, "absent-bucket"), KeyRange(bucket))
         assert [type(one) for one in await absent.small(items)] == [Changed] * 3
         wrong = Objects(depot.bucket(client, bucket), KeyRange(bucket))
-        wrong._bucket._keys = type(depot.keys)(depot.keys.access, "wrong")
+        wrong._bucket._asking._keys = type(depot.keys)(depot.keys.access, "wrong")
         assert [type(one) for one in await wrong.small(items)] == [CannotMove] * 3
     finally:
         await client.close()

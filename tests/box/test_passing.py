@@ -21,7 +21,8 @@ import pytest
 from awscrt.checksums import crc64nvme
 
 from littoral.box.transfer import folder as folders
-from littoral.box.transfer.bucket import Bucket, Keys, Upload
+from littoral.box.transfer.asking import Keys
+from littoral.box.transfer.bucket import Bucket, Upload
 from littoral.box.transfer.buffers import PART
 from littoral.box.transfer.folder import Folder
 from littoral.box.transfer.items import Item

@@ -13,7 +13,7 @@ from typing import Any
 import boto3
 import pytest
 
-from littoral.box.transfer.bucket import Keys
+from littoral.box.transfer.asking import Keys
 from littoral.cli.transfer import End
 from littoral.store.spool import Tray
 from tests.box.conftest import Depot

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from littoral.box.transfer.bucket import Bucket, Unanswered, Upload
+from littoral.box.transfer.asking import Unanswered
+from littoral.box.transfer.bucket import Bucket, Upload
 from littoral.box.transfer.buffers import PART
 from littoral.box.transfer.items import About
 from littoral.box.transfer.laying import Spooling

@@ -13,7 +13,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from littoral.box.manifest import KeyRange
-from littoral.box.transfer.bucket import Bucket, Unanswered, Upload
+from littoral.box.transfer.asking import Unanswered
+from littoral.box.transfer.bucket import Bucket, Upload
 from littoral.box.transfer.journal import Journal
 from littoral.box.transfer.moving import LinkLost, Mover
 from littoral.box.transfer.objects import Objects as Source

@@ -16,7 +16,8 @@ import pytest
 
 from littoral.box.manifest import KeyRange
 from littoral.box.transfer import objects
-from littoral.box.transfer.bucket import Bucket, Refused
+from littoral.box.transfer.asking import Refused
+from littoral.box.transfer.bucket import Bucket
 from littoral.box.transfer.folder import Folder
 from littoral.box.transfer.moving import LinkLost
 from littoral.box.transfer.objects import Objects

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from littoral.box.transfer.bucket import Bucket, Keys
+from littoral.box.transfer.asking import Keys
+from littoral.box.transfer.bucket import Bucket
 from littoral.box.transfer.folder import Folder
 from littoral.box.transfer.journal import Journal
 from littoral.box.transfer.moving import Mover

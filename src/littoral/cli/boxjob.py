@@ -19,7 +19,8 @@ from typing import Any, Final
 from littoral.box.manifest import KeyRange
 from littoral.box.region.states import IN_PROGRESS
 from littoral.box.transfer import report
-from littoral.box.transfer.bucket import Bucket, Keys, Refused, Unanswered
+from littoral.box.transfer.asking import Keys, Refused, Unanswered
+from littoral.box.transfer.bucket import Bucket
 from littoral.box.transfer.folder import Folder
 from littoral.box.transfer.moving import Mover
 from littoral.box.transfer.objects import Objects

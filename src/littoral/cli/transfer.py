@@ -25,7 +25,8 @@ from urllib.parse import urlsplit
 
 from littoral.box.manifest import KeyRange
 from littoral.box.transfer import report
-from littoral.box.transfer.bucket import Bucket, Keys, Refused
+from littoral.box.transfer.asking import Keys, Refused
+from littoral.box.transfer.bucket import Bucket
 from littoral.box.transfer.folder import Folder
 from littoral.box.transfer.items import Source
 from littoral.box.transfer.journal import Busy, Journal

@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from littoral.box.transfer.bucket import Bucket, Refused, Unanswered, Unwell, Upload
+from littoral.box.transfer.asking import Refused, Unanswered, Unwell
+from littoral.box.transfer.bucket import Bucket, Upload
 from littoral.box.transfer.buffers import PART, Buffers
 from littoral.box.transfer.items import Arrived, CannotMove, Changed, Drawer, Item, NotSound, Reader, Rereader, Source
 from littoral.box.transfer.journal import Journal

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from errno import ENOSPC
 from typing import Final
 
-from littoral.box.transfer.bucket import Bucket, Unwell, Upload
+from littoral.box.transfer.asking import Unwell
+from littoral.box.transfer.bucket import Bucket, Upload
 from littoral.box.transfer.items import Drawer
 from littoral.box.transfer.passing import Patiently
 from littoral.box.transfer.sums import CRC64, Running, Sum

@@ -14,8 +14,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
+from littoral.box.transfer.asking import Refused, Unanswered, Unwell
 from littoral.box.transfer.batches import EXTRACT, SMALL, Batch, Content, Grouping, as_file, fits, pack
-from littoral.box.transfer.bucket import Bucket, Refused, Unanswered, Unwell
+from littoral.box.transfer.bucket import Bucket
 from littoral.box.transfer.buffers import PART, Buffers
 from littoral.box.transfer.checking import absent
 from littoral.box.transfer.items import Arrived, CannotMove, Changed, Item, Source

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from littoral.box.manifest import KeyRange
-from littoral.box.transfer.bucket import Bucket, Given, Refused, Unanswered, Unwell, is_laid
+from littoral.box.transfer.asking import Refused, Unanswered, Unwell
+from littoral.box.transfer.bucket import Bucket, Given, is_laid
 from littoral.box.transfer.items import About, CannotMove, Changed, Found, Item, NotSound
 from littoral.box.transfer.pieces import Laid
 from littoral.box.transfer.sums import Sum, stated

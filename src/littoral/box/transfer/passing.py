@@ -13,7 +13,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from littoral.box.transfer.bucket import Bucket, Unwell, Upload
+from littoral.box.transfer.asking import Unwell
+from littoral.box.transfer.bucket import Bucket, Upload
 from littoral.box.transfer.sums import CRC64, Running, Sum
 from littoral.lasting import done_in_thread
 from littoral.net.bulk import Content
