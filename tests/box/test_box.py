@@ -406,3 +406,32 @@ def test_who_cleans_up_leaves_what_was_made_anew_meanwhile(tmp_path: Path, monke
     finally:
         made[0].remove()
     assert not folder.exists()
+
+
+def test_a_box_that_starts_waits_for_another_that_is_just_removing_what_it_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = memory.runtime_of(tmp_path / "box")
+    folder.mkdir()
+    removing = os.open(folder, os.O_RDONLY)
+    fcntl.flock(removing, fcntl.LOCK_EX)  # as another box has it that cleans up
+
+    def removed(_: float) -> None:
+        folder.rmdir()
+        os.close(removing)
+
+    monkeypatch.setattr(time, "sleep", removed)
+    runtime = memory.Runtime(tmp_path / "box")
+    assert folder.is_dir()
+    runtime.remove()
+    assert not folder.exists()
+
+
+def test_a_runtime_folder_that_somebody_keeps_is_not_waited_for_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "_PAUSE", 0)
+    runtime = memory.Runtime(tmp_path / "box")
+    with pytest.raises(FileExistsError, match="somebody else has it"):
+        memory.Runtime(tmp_path / "box")
+    runtime.remove()

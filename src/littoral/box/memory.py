@@ -14,8 +14,11 @@ import logging
 import os
 import resource
 import shutil
+import time
 from contextlib import suppress
+from errno import EEXIST
 from pathlib import Path
+from typing import Final
 
 log = logging.getLogger("littoral.box")
 
@@ -23,6 +26,8 @@ _SET_DUMPABLE = 4
 _ALL_AS_TOUCHED = 1 | 2 | 4  # MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT: a thread's stack is not filled for it
 _PREFIX = "littoral-unlocked-"
 _SHARED = Path("/dev/shm")  # noqa: S108 - memory; the folder made there is of this user alone
+_TRIES: Final = 200  # to make a folder that somebody may be cleaning up
+_PAUSE: Final = 0.025  # seconds after each
 
 
 def confine() -> bool:
@@ -84,16 +89,23 @@ def runtime_of(data: Path) -> Path:
 
 
 def _made(folder: Path) -> int:
-    """What holds it, as long as this process lives. Before it is held somebody who cleans up may take it for left: then
-    it is made once more. Raises OSError."""
-    while True:
-        folder.mkdir(mode=0o700)
+    """What holds it, as long as this process lives. Another box may be removing what was left there, which is waited
+    for; and before it is held somebody who cleans up may take it for left: then it is made once more. Raises OSError,
+    also where somebody has it and keeps it."""
+    for _ in range(_TRIES):
+        try:
+            folder.mkdir(mode=0o700)
+        except FileExistsError:
+            time.sleep(_PAUSE)
+            _remove_if_left(folder)
+            continue
         with suppress(FileNotFoundError):
             held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
             fcntl.flock(held, fcntl.LOCK_EX)  # who has it removes it, which takes no time
             if _is_at(held, folder):
                 return held
             os.close(held)
+    raise FileExistsError(EEXIST, "somebody else has it", str(folder))
 
 
 def _is_at(held: int, folder: Path) -> bool:
