@@ -13,6 +13,7 @@ from littoral.box.manifest import KeyRange
 from littoral.box.transfer.journal import Journal
 from littoral.box.transfer.moving import Mover
 from littoral.box.transfer.objects import Objects as Source
+from littoral.box.transfer.sums import CRC64, sum_of
 from littoral.cli.transfer import End, How
 from littoral.net.client import HttpClient
 from littoral.net.pki import Authority
@@ -60,6 +61,26 @@ def end(depot: Depot, authority: Authority, port: int = 0) -> End:
     return End.believing(f"https://localhost:{port}", depot.keys, authority.certificate_pem)
 
 
+async def in_parts(depot: Depot, authority: Authority, key: str, data: bytes, size: int) -> None:
+    """As other clients upload it."""
+    client = HttpClient()
+    bucket = end(depot, authority).bucket(client, "ward", How())
+    upload = await bucket.begin(key, {})
+    parts = []
+    for number, at in enumerate(range(0, len(data), size), 1):
+        known = sum_of(CRC64, data[at : at + size])
+        parts.append((await bucket.part(key, upload, number, data[at : at + size], known), known))
+    await bucket.complete(key, upload, parts)
+    await client.close()
+
+
+def pieces_of(depot: Depot, size: int) -> list[Path]:
+    """Files of that much, sealed, in the order in which they came."""
+    blobs = (depot.served.folder / "sealed" / "blobs").rglob("*")
+    found = [file for file in blobs if file.is_file() and size < file.stat().st_size < size * 1.01]
+    return sorted(found, key=lambda file: file.stat().st_mtime_ns)
+
+
 async def filled(depot: Depot, authority: Authority, content: dict[str, bytes]) -> None:
     client = HttpClient()
     bucket = end(depot, authority).bucket(client, "ward", How())
@@ -79,6 +100,14 @@ def flipped_after(size: int) -> Tamper:
         return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :] if 0 <= at < len(data) else data
 
     return flip
+
+
+def flip(file: Path, at: int) -> None:
+    with file.open("r+b") as opened:
+        opened.seek(at)
+        byte = opened.read(1)[0]
+        opened.seek(at)
+        opened.write(bytes([byte ^ 1]))
 
 
 async def moved(source: End, target: Depot, folder: Path, how: How | None = None) -> Mover:
@@ -132,7 +161,34 @@ async def test_who_listens_sees_nothing_of_it(
     assert any(each[5 * MIB : 5 * MIB + 64] in seen for each in lying if len(each) > LARGE) is how.wide
 
 
-async def test_what_the_disk_has_spoiled_is_found_out_by_the_box_and_named(
+@pytest.mark.parametrize("size", [8 * MIB, 6 * MIB])
+async def test_what_came_in_smaller_parts_than_it_is_read_in_leaves_as_it_lies(
+    box: Depot, depot: Depot, authority: Authority, tmp_path: Path, size: int
+) -> None:
+    data = os.urandom(4 * size + 5)
+    await in_parts(box, authority, "ward/parts", data, size)
+    async with tapped(int(box.served.url.rpartition(":")[2])) as tap:
+        assert (await moved(end(box, authority, tap.port), depot, tmp_path)).failed == {}
+        seen = b"".join(bytes(each) for each in (*tap.out, *tap.back))
+    assert (await asyncio.to_thread(came_back, depot))["ward/parts"] == data
+    pieces = await asyncio.to_thread(lambda: [file.read_bytes() for file in pieces_of(box, size)])
+    assert [each[-100:] in seen for each in pieces] == [True] * 4
+
+
+async def test_what_the_disk_has_spoiled_in_a_later_piece_is_found_out_by_the_box_and_named(
+    box: Depot, depot: Depot, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("littoral.box.transfer.moving.PAUSE", (0.0, 0.0))
+    await in_parts(box, authority, "ward/parts", os.urandom(24 * MIB), 8 * MIB)
+    await in_parts(box, authority, "ward/headless", os.urandom(18 * MIB), 9 * MIB)
+    for file, at in ((pieces_of(box, 8 * MIB)[1], 5 * MIB), (pieces_of(box, 9 * MIB)[1], 3)):
+        flip(file, at)
+    mover = await moved(end(box, authority), depot, tmp_path)
+    assert mover.failed.keys() == {"ward/parts", "ward/headless"}
+    assert all("InternalError" in each for each in mover.failed.values())
+
+
+async def test_what_the_disk_has_spoiled_is_spoiled_is_found_out_by_the_box_and_named(
     box: Depot,
     depot: Depot,
     authority: Authority,
@@ -146,11 +202,7 @@ async def test_what_the_disk_has_spoiled_is_found_out_by_the_box_and_named(
         for file in (box.served.folder / "sealed" / "blobs").rglob("*")
         if file.is_file() and file.stat().st_size > LARGE
     )
-    with spoiled.open("r+b") as file:
-        file.seek(30 * MIB)
-        byte = file.read(1)[0]
-        file.seek(30 * MIB)
-        file.write(bytes([byte ^ 1]))
+    flip(spoiled, 30 * MIB)
     mover = await moved(end(box, authority), depot, tmp_path)
     assert mover.failed.keys() == {"ward/c"} and "InternalError" in mover.failed["ward/c"]
     found = await asyncio.to_thread(came_back, depot)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -37,12 +37,20 @@ class Chest(Drawing):
         self._open = file.open("rb")
         self._length = length
 
-    def unopened(self) -> Unopened | None:
-        return Unopened(self._open.fileno(), 3, self._length, "the key")
+    async def unopened(self) -> Sequence[Unopened]:
+        return [Unopened(self._open.fileno(), 3, self._length, "the key")]
 
     async def aclose(self) -> None:
         self.closed = True
         self._open.close()
+
+
+class Cut(Chest):
+    """Whose sealed form lies in three pieces."""
+
+    async def unopened(self) -> Sequence[Unopened]:
+        cuts = ((0, 5 * MIB), (5 * MIB, 7), (5 * MIB + 7, SIZE - 5 * MIB - 7))
+        return [Unopened(self._open.fileno(), 3 + at, size, f"key {at}") for at, size in cuts]
 
 
 class Opening:
@@ -52,11 +60,22 @@ class Opening:
 
     def __init__(self, told: str, came: int) -> None:
         assert told == "the key"
-        self.size = came
+        self.size = self._left = came
+
+    @property
+    def next(self) -> int:
+        return min(self.most, self._left)
 
     def open_into(self, sealed: memoryview, room: memoryview) -> int:
         room[: len(sealed)] = sealed
+        self._left -= len(sealed)
         return len(sealed)
+
+
+class OfPieces(Opening):
+    def __init__(self, told: str, came: int) -> None:
+        assert told == f"key 0,key {5 * MIB},key {5 * MIB + 7}"
+        super().__init__("the key", came)
 
 
 class Shelf:
@@ -126,6 +145,18 @@ async def test_nobody_gets_it_so_without_wide_records(file: Path, authority: Aut
         told = Headers.of([(HEADER, ASKED)])
         answer, _ = await receive_into(bulk, f"http://localhost:{plain.port}/", told, room)
         assert room == DATA and HEADER not in answer.headers
+
+
+async def test_several_pieces_go_one_after_another(file: Path, authority: Authority, bulk: Bulk) -> None:
+    served, trusting = wide(authority)
+    shelf = Shelf(lambda: Cut(file))
+    async with serving(shelf, tls=served) as listener:
+        room = memoryview(bytearray(SIZE))
+        url = f"https://localhost:{listener.port}/"
+        await receive_into(bulk, url, Headers(), room, tls=trusting, opens=OfPieces)
+        assert room == SEALED
+        assert (await asked(bulk, listener.port, trusting, "/after"))[1] == b"here"
+    assert [body.at for body in shelf.bodies] == [0]
 
 
 async def test_what_does_not_lie_so_comes_as_ever(authority: Authority, bulk: Bulk) -> None:

@@ -107,10 +107,15 @@ class Opening(Protocol):
 
     @property
     def most(self) -> int:
-        """Bytes that are opened at once; fewer at the end."""
+        """Bytes that are opened at once, or fewer."""
+
+    @property
+    def next(self) -> int:
+        """Bytes that are opened at once next; 0 at the end."""
 
     def open_into(self, sealed: memoryview, room: memoryview) -> int:
-        """How many bytes of content lie in ``room`` then. Raises RequestFailed where they are not what was sealed."""
+        """The ``next`` ones: how many bytes of content lie in ``room`` then. Raises RequestFailed where they are not
+        what was sealed."""
 
 
 Opens = Callable[[str, int], Opening]  # by what the place says; the bytes that come. Raises RequestFailed
@@ -152,15 +157,14 @@ class Into:
         opening = opens(sealed, left)
         self.check(opening.size)
         memory = memoryview(bytearray(min(left, opening.most)))
-        while left:
-            piece, came = memory[: min(left, len(memory))], 0
-            while came < len(piece):
-                size = sock.recv_beneath(piece[came:])
-                if not size:
+        while size := opening.next:
+            piece, came = memory[:size], 0
+            while came < size:
+                more = sock.recv_beneath(piece[came:])
+                if not more:
                     raise BadResponse("the connection ended in the middle of a response")
-                came += size
-            left -= len(piece)
-            self._sink.came(opening.open_into(piece, self._sink.room(min(len(piece), self._sink.left, STRETCH))))
+                came += more
+            self._sink.came(opening.open_into(piece, self._sink.room(min(size, self._sink.left, STRETCH))))
         reading.ended = True
 
     def _fill(self, reading: Parted, sock: Line) -> None:

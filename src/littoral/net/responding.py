@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeGuard, cast
 
 from littoral.net import readonce
@@ -31,7 +31,7 @@ from littoral.net.outward import WORTH, Drawn, Outward, send_drawn
 from littoral.net.secure import TlsTransport
 from littoral.net.sending import WHOLE, Broken, open_slice, read_slice, send_file, send_iterator
 from littoral.net.transport import SocketTransport
-from littoral.net.unopened import ASKED, HEADER, Lying, Unopened, send_unopened
+from littoral.net.unopened import ASKED, HEADER, Lying, Unopened, opening, send_unopened
 from littoral.protocols.http1 import framed_head, has_no_body, response_head, whole_head
 
 if TYPE_CHECKING:
@@ -181,9 +181,10 @@ class Responder(asyncio.Protocol):
     async def _send_iterator(self, request: Request, answer: Response, keep: bool, body: IncomingBody | None) -> bool:
         content = answer.body
         assert not isinstance(content, (bytes, FileSlice))
-        if (unopened := self._unopened(request, answer)) is not None:
-            answer.headers.set("content-length", str(unopened.length))
-            answer.headers.set(HEADER, unopened.opens)
+        if unopened := await self._unopened(request, answer):
+            length_of_all, opens = opening(unopened)
+            answer.headers.set("content-length", length_of_all)
+            answer.headers.set(HEADER, opens)
         length: int | None = None
         if answer.prepared is not None:
             head = framed_head(answer.prepared, answer.status, None, self._server.date_line)
@@ -198,7 +199,7 @@ class Responder(asyncio.Protocol):
             head += b"\r\ntransfer-encoding: chunked"
         self._responding = True
         self._transport.write(head + self._head_end(request, keep))
-        if unopened is not None:
+        if unopened:
             await send_unopened(self, unopened)
         elif length is not None and length >= WORTH and not bodiless and self._draws(content):
             await send_drawn(self, content, length)
@@ -207,13 +208,13 @@ class Responder(asyncio.Protocol):
             await send_iterator(self, content, length, chunked=chunked, trailers=takes)
         return keep
 
-    def _unopened(self, request: Request, answer: Response) -> Unopened | None:
+    async def _unopened(self, request: Request, answer: Response) -> Sequence[Unopened]:
         """What the kernel may send as it lies on the disk, to whoever has asked for that and opens it."""
         if request.headers.get(HEADER) != ASKED or not isinstance(answer.body, Lying):
-            return None
+            return ()
         wide = isinstance(self._transport, TlsTransport) and self._transport.lends_out
         bodiless = answer.prepared is not None or has_no_body(answer.status, request.method)
-        return answer.body.unopened() if wide and not bodiless else None
+        return await answer.body.unopened() if wide and not bodiless else ()
 
     def _draws(self, content: ResponseBody) -> TypeGuard[Drawn]:
         """Whether a thread may send it."""

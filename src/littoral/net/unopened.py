@@ -7,6 +7,9 @@ outside of any; after them come records again. Who does not know the header answ
 
     head, in a record | frames, as many bytes as content-length says | the next head, in a record | …
 
+What lies in several pieces (an object that came in smaller parts than it is read in) goes one after another, and the
+header has what opens each, with commas between.
+
 So a place neither opens nor seals anew what leaves it, which is most of what that costs
 (docs/decisions/2026-11-30-leaving-a-box.md says what it promises).
 """
@@ -15,6 +18,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from errno import EIO
@@ -27,6 +31,7 @@ from littoral.net.wide import STRETCH
 
 HEADER: Final = "x-littoral-sealed"
 ASKED: Final = "frames"
+BETWEEN: Final = ","  # what opens one piece and the next, in the header
 AHEAD: Final = 2 * STRETCH  # bytes
 
 
@@ -42,13 +47,20 @@ class Unopened:
 
 @runtime_checkable
 class Lying(Protocol):
-    def unopened(self) -> Unopened | None:
-        """Instead of all of its content, as long as it is not closed. None where it does not lie so, or was begun."""
+    async def unopened(self) -> Sequence[Unopened]:
+        """Instead of all of its content, as long as it is not closed: its pieces in order. Empty where it does not
+        lie so, or was begun."""
 
 
-async def send_unopened(outlet: Lending, body: Unopened) -> None:
-    """When its head is written, beneath TLS and records. Raises ConnectionError, Broken, OSError."""
-    await send_by_threads(outlet, body.offset, body.length, partial(_by_thread, body, outlet.socket()))
+def opening(pieces: Sequence[Unopened]) -> tuple[str, str]:
+    """What the head says of them: ``content-length`` and ``HEADER``."""
+    return str(sum(piece.length for piece in pieces)), BETWEEN.join(piece.opens for piece in pieces)
+
+
+async def send_unopened(outlet: Lending, pieces: Sequence[Unopened]) -> None:
+    """When their head is written, beneath TLS and records. Raises ConnectionError, Broken, OSError."""
+    for piece in pieces:
+        await send_by_threads(outlet, piece.offset, piece.length, partial(_by_thread, piece, outlet.socket()))
 
 
 def _by_thread(body: Unopened, sock: socket.socket, lent: Outward, offset: int) -> None:

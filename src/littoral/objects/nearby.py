@@ -10,9 +10,10 @@ from typing import Final
 
 from littoral.lasting import until_done
 from littoral.net.unopened import Unopened
-from littoral.store.contract import Damaged, NearReader
+from littoral.store.contract import Damaged, NearReader, NotFound
 
 FIRST: Final = 1024 * 1024  # bytes that are looked at before anything is answered, and those of a chunk
+PIECES: Final = 64  # that go out unopened by one answer, whose head has a line for each
 
 
 class Nearby:
@@ -54,12 +55,21 @@ class Nearby:
             return size
         return self._read(room)
 
-    def unopened(self) -> Unopened | None:
+    async def unopened(self) -> Sequence[Unopened]:
         """See ``unopened.Lying``."""
-        if len(self._readers) != 1 or self._begun:
-            return None
-        lying = self._readers[0][1].lies()
-        return None if lying is None else Unopened(lying.file, lying.offset, lying.length, lying.opens)
+        if self._begun or len(self._readers) > PIECES:
+            return ()
+        looking = asyncio.get_running_loop().run_in_executor(None, self._lying)
+        await until_done([looking])
+        return looking.result()
+
+    def _lying(self) -> Sequence[Unopened]:
+        """Empty where one of them cannot be had: who reads on finds out why."""
+        try:
+            lying = [reader.lies() for _, reader in self._readers]
+        except (NotFound, Damaged):
+            return ()
+        return () if None in lying else [Unopened(*one) for one in lying if one is not None]
 
     def _read(self, room: memoryview) -> int:
         while self._readers:

@@ -235,7 +235,8 @@ class NearReader(Protocol):
         is left; 0 at the end. Raises NotFound at the first call, Damaged."""
 
     def lies(self) -> Lies | None:
-        """After the first call: the whole stretch as it lies on the disk, sealed; None where it is not."""
+        """On a thread of the caller's: the whole stretch as it lies on the disk, sealed; None where it is not. Raises
+        as ``read_here``."""
 
     def close(self) -> None: ...
 

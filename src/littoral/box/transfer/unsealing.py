@@ -1,10 +1,11 @@
-"""What a box has sent as it lies on its disk, opened by the thread that receives it."""
+"""What a box has sent as it lies on its disk, in one piece or several, opened by the thread that receives it."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from littoral.net.client import BadResponse
+from littoral.net.unopened import BETWEEN
 from littoral.store.frames import CannotOpen
 from littoral.store.handed import AT_ONCE, Handed
 
@@ -21,16 +22,32 @@ class Unsealing:
     def __init__(self, handed: str, came: int) -> None:
         """Raises NotOpened."""
         try:
-            told = Handed.read(handed)
+            pieces = [Handed.read(each) for each in handed.split(BETWEEN)]
         except CannotOpen as problem:
             raise NotOpened(str(problem)) from problem
-        if told.sealed != came:
-            raise NotOpened(f"{came} bytes come of frames that have {told.sealed}")
-        self._opener = told.opener()
-        self.size = told.length
+        sealed = sum(piece.sealed for piece in pieces)
+        if sealed != came:
+            raise NotOpened(f"{came} bytes come of frames that have {sealed}")
+        self.size = sum(piece.length for piece in pieces)
+        self._pieces = iter(pieces)
+        self._begin()
+
+    @property
+    def next(self) -> int:
+        return min(self.most, self._left)
 
     def open_into(self, sealed: memoryview, room: memoryview) -> int:
         try:
-            return self._opener.open_into(sealed, room)
+            opened = self._opener.open_into(sealed, room)
         except CannotOpen as problem:
             raise NotOpened(str(problem)) from problem
+        self._left -= len(sealed)
+        if not self._left:
+            self._begin()
+        return opened
+
+    def _begin(self) -> None:
+        """The next piece, if there is one."""
+        piece = next(self._pieces, None)
+        if piece is not None:
+            self._opener, self._left = piece.opener(), piece.sealed

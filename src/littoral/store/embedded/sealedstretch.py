@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 from typing import Final
@@ -31,33 +32,49 @@ class SealedStretch:
         """See NearReader."""
         if not self._left:
             return 0
-        try:
-            if self._file is None:
-                self._open()
+        with self._told():
+            self._opened()
             return self._next(room)
-        except CannotOpen as problem:
-            raise Damaged(f"blob {self._path.name} is not what was written: {problem}") from problem
-        except OSError as problem:
-            raise Damaged(f"blob {self._path.name}: {problem}") from problem
 
     def lies(self) -> Lies | None:
         """See NearReader."""
-        return None if self._file is None else Lies(self._file.fileno(), *span(*self._stretch), self._handed.text)
+        if not self._stretch[-1]:
+            return None
+        with self._told():
+            return Lies(self._opened().fileno(), *span(*self._stretch), self._handed.text)
 
     def close(self) -> None:
         if self._file is not None:
             self._file.close()
 
-    def _open(self) -> None:
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Raises Damaged for what is."""
         try:
-            self._file = file = FileIO(self._path)
+            yield
+        except CannotOpen as problem:
+            raise Damaged(f"blob {self._path.name} is not what was written: {problem}") from problem
+        except OSError as problem:
+            raise Damaged(f"blob {self._path.name}: {problem}") from problem
+
+    def _opened(self) -> FileIO:
+        if self._file is not None:
+            return self._file
+        try:
+            file = FileIO(self._path)
         except FileNotFoundError as problem:
             raise NotFound(f"{self._path.name} is gone") from problem
-        key = self._seal.key(file.read(HEAD), self._path.name)
+        try:
+            key = self._seal.key(file.read(HEAD), self._path.name)
+        except BaseException:
+            file.close()  # who asks once more finds the same
+            raise
         self._handed = Handed(key, self._path.name, *self._stretch)
         self._opener = self._handed.opener()
         file.seek(self._at)
+        self._file = file
         self._ahead()
+        return file
 
     def _next(self, room: memoryview) -> int:
         assert self._file is not None
