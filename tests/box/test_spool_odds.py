@@ -9,12 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
+from botocore.config import Config
 
 from littoral.box.transfer.asking import Unanswered
 from littoral.box.transfer.bucket import Bucket, Upload
 from littoral.box.transfer.buffers import PART
 from littoral.box.transfer.items import About
+from littoral.box.transfer.large import Large
 from littoral.box.transfer.laying import Spooling
 from littoral.box.transfer.moving import Mover
 from littoral.box.transfer.sums import Sum
@@ -114,6 +117,48 @@ async def test_sizes_about_each_edge_come_and_go(
     assert (await exported(region, depot, tmp_path / "back")).failed == {}
     assert laid == [True] * len(sizes)
     assert await asyncio.to_thread(depot.held, "ward") == content
+
+
+async def test_what_was_put_whole_by_any_client_comes_and_goes_by_the_spool(
+    depot: Depot, region: Depot, ward: Any, tmp_path: Path, taken: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of which it says an MD5, a SHA-256 or a CRC-32."""
+    states = {"md5": {}, "sha": {"ChecksumAlgorithm": "SHA256"}, "crc": {"ChecksumAlgorithm": "CRC32"}}
+    content = {key: RANDOM[number : number + PART + 5] for number, key in enumerate(states)}
+
+    def put() -> None:
+        kept = {"request_checksum_calculation": "when_required", "s3": {"addressing_style": "path"}}
+        s3 = boto3.client("s3", **depot.served.client_kwargs, config=Config(**kept))
+        for key, more in states.items():
+            s3.put_object(Bucket="ward", Key=key, Body=content[key], **more)
+
+    await asyncio.to_thread(put)
+    assert (await imported(depot, region, tmp_path)).failed == {}
+    assert len(taken) == 2 * len(content)
+    assert await asyncio.to_thread(region.held, "ward") == content
+
+    async def held(*_: Any) -> None:
+        raise AssertionError("a part lay in memory")
+
+    await asyncio.to_thread(lambda: [region.s3.delete_object(Bucket="ward", Key=key) for key in content])
+    await asyncio.to_thread(
+        lambda: [region.s3.put_object(Bucket="ward", Key=key, Body=content[key]) for key in content]
+    )
+    monkeypatch.setattr(Large, "_held", held)
+    (tmp_path / "back").mkdir()
+    assert (await exported(region, depot, tmp_path / "back")).failed == {}
+    assert await asyncio.to_thread(depot.held, "ward") == content
+
+
+async def test_what_comes_otherwise_than_its_place_has_received_it_is_not_moved(
+    depot: Depot, region: Depot, ward: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await asyncio.to_thread(lambda: ward.put_object(Bucket="ward", Key="other", Body=RANDOM[:PART]))
+    monkeypatch.setattr("littoral.box.transfer.moving.PAUSE", (0.0, 0.0))
+    monkeypatch.setattr("littoral.box.transfer.objects.computed", lambda _: Sum("CRC64NVME", bytes(8)))
+    mover = await imported(depot, region, tmp_path)
+    assert mover.failed == {"other": "other: what came is not what its CRC64NVME says"}
+    assert await asyncio.to_thread(region.held, "ward") == {}
 
 
 async def test_parts_of_every_make_go_out(

@@ -147,6 +147,32 @@ def test_checksums_are_verified_and_returned(s3: Any, bucket: str, algorithm: st
     assert (attributes["Checksum"][member], attributes["ObjectSize"]) == (right, len(BIG))
 
 
+def found_by_the_place(s3: Any, bucket: str, key: str = "k", **more: Any) -> str | None:
+    told = s3.head_object(Bucket=bucket, Key=key, **{"ChecksumMode": "ENABLED", **more})
+    value: str | None = told["ResponseMetadata"]["HTTPHeaders"].get("x-littoral-crc64nvme")
+    return value
+
+
+@pytest.mark.parametrize("stated", [{}, {"ChecksumAlgorithm": "SHA256"}, {"ChecksumAlgorithm": "CRC32"}])
+def test_a_large_object_whose_writer_states_no_crc64nvme_has_one_for_transfers(
+    place: S3Place, bucket: str, stated: dict[str, str]
+) -> None:
+    s3 = place.client(request_checksum_calculation="when_required")
+    told = s3.put_object(Bucket=bucket, Key="k", Body=BIG, **stated)
+    digest = ALGORITHMS["CRC64NVME"].new()
+    digest.update(BIG)
+    assert found_by_the_place(s3, bucket) == base64.b64encode(digest.digest()).decode()
+    assert found_by_the_place(s3, bucket, ChecksumMode="") is None
+    assert found_by_the_place(s3, bucket, Range="bytes=0-9") is None
+    head = s3.head_object(Bucket=bucket, Key="k", ChecksumMode="ENABLED")
+    names = {name for name in told if name.startswith("Checksum")}
+    assert {name for name in head if name.startswith("Checksum")} == names  # of what S3 says nothing changes
+    s3.put_object(Bucket=bucket, Key="k", Body=BIG[1:], ChecksumAlgorithm="CRC64NVME")
+    assert found_by_the_place(s3, bucket) is None
+    s3.put_object(Bucket=bucket, Key="k", Body=b"small", **stated)
+    assert found_by_the_place(s3, bucket) is None
+
+
 def test_content_md5(s3: Any, bucket: str, refusal: Refusal) -> None:
     import base64
 

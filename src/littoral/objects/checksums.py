@@ -133,6 +133,7 @@ class Stated:
     value: str | None = None  # None while it is still to come, as a trailer
     wanted: bool = False  # the checksum is wanted of us, and stated by nobody
     by_checksum: bool = False  # the ETag may be of the checksum
+    besides: bool = False  # its CRC64NVME is to be found, whatever is stated
 
     @classmethod
     def of(
@@ -165,7 +166,8 @@ class Stated:
 
     def digests(self) -> Digests:
         fits = self.algorithm is not None and self.algorithm.name == etags.ALGORITHM
-        return Digests(self.algorithm, by_checksum=self.by_checksum and self.md5 is None and fits)
+        by_checksum = self.by_checksum and self.md5 is None and fits
+        return Digests(self.algorithm, by_checksum=by_checksum, besides=self.besides and not fits)
 
     def verify(self, found: Digests, trailers: Mapping[str, str]) -> Checksum | None:
         """The checksum to keep. Raises BadDigest; InvalidRequest where the announced trailer did not come."""
@@ -187,20 +189,23 @@ class Stated:
 
 @dataclass(slots=True)
 class Digests:
-    """The MD5 and at most one checksum of a body, computed together; the MD5 is left out where the ETag is
-    ``by_checksum``. ``update`` may run in a thread."""
+    """The MD5 and at most one checksum of a body, computed together, and a CRC64NVME ``besides`` where that is wanted;
+    the MD5 is left out where the ETag is ``by_checksum``. ``update`` may run in a thread."""
 
     algorithm: Algorithm | None = None
     by_checksum: bool = False
+    besides: bool = False
     size: int = 0
     _md5: Digest | None = field(init=False)
     _other: Digest | None = field(init=False)
+    _besides: Digest | None = field(init=False)
 
     def __post_init__(self) -> None:
         self._md5 = None if self.by_checksum else hashlib.md5(usedforsecurity=False)
         self._other = None
         if self.algorithm is not None:
             self._other = self._md5 if self.algorithm.name == "MD5" else self.algorithm.new()
+        self._besides = CrcDigest(CRC64NVME) if self.besides else None
 
     def update(self, data: bytes | bytearray | memoryview) -> None:
         self.size += len(data)
@@ -208,6 +213,8 @@ class Digests:
             self._md5.update(data)
         if self._other is not None and self._other is not self._md5:
             self._other.update(data)
+        if self._besides is not None:
+            self._besides.update(data)
 
     @property
     def md5(self) -> bytes:
@@ -222,7 +229,12 @@ class Digests:
 
     @property
     def checksum(self) -> str | None:
-        return None if self._other is None else base64.b64encode(self._other.digest()).decode()
+        return _encoded(self._other)
+
+    @property
+    def found(self) -> str | None:
+        """The CRC64NVME ``besides``."""
+        return _encoded(self._besides)
 
 
 def of_document(header: Callable[[str], str | None], trailing: bool) -> list[tuple[Digest, str, str]]:
@@ -274,6 +286,10 @@ def joined(algorithm: Algorithm, kind: str, parts: Iterable[tuple[str, int]]) ->
     for raw, size in values:
         whole = algorithm.joins.join(whole, int.from_bytes(raw, "big"), size)
     return Checksum(algorithm.name, base64.b64encode(whole.to_bytes(algorithm.joins.size, "big")).decode(), kind)
+
+
+def _encoded(digest: Digest | None) -> str | None:
+    return None if digest is None else base64.b64encode(digest.digest()).decode()
 
 
 def _check_known(name: str) -> None:

@@ -117,6 +117,8 @@ class Shelf:
             return inlined(data, length, stated, trailers, sealing)
         if sealing is not None and not sealing.shows_md5:
             stated = replace(stated, by_checksum=True)
+        if inline:  # a whole object, and no part of one
+            stated = replace(stated, besides=True)
         digests = stated.digests()
         name = secrets.token_hex(16)
         with upload():
@@ -130,7 +132,7 @@ class Shelf:
                 await self._abandon(writer, name)
                 raise
         content = Content(digests.size, etag(digests, sealing), None, (Piece(name, digests.size),))
-        return Received(content, checksum)
+        return Received(content, checksum, digests.found)
 
     async def take_over(self, body: Body, stated: Stated, named: str, sealing: Sealing | None) -> Received:
         """``receive``, of what lies in the spool: the body is the sums of its blocks. Raises NotSpooled,

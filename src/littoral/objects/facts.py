@@ -48,6 +48,7 @@ class Facts:
     encryption: Encryption | None = None
     acl: Acl | None = None  # None: its bucket's owner has it to themselves
     restored: float | None = None  # of an archive's class: until when it can be read
+    found: str | None = None  # the CRC64NVME (base64), where it was computed here and stated by nobody
 
     def dump(self) -> str:
         kept: dict[str, Any] = {"headers": self.headers, "metadata": self.metadata}
@@ -58,6 +59,8 @@ class Facts:
         kept["parts"] = [_members(part) for part in self.parts]
         if self.restored is not None:
             kept["restored"] = self.restored
+        if self.found is not None:
+            kept["found"] = self.found
         return _text(kept)
 
     @classmethod
@@ -72,7 +75,8 @@ class Facts:
         encryption = Encryption(**raw["encryption"]) if raw.get("encryption") else None
         parts = tuple(Part(**part) for part in raw["parts"])
         acl = Acl.load(raw["acl"]) if raw.get("acl") else None
-        return cls(raw["headers"], raw["metadata"], checksum, parts, encryption, acl, raw.get("restored"))
+        own = raw.get("restored"), raw.get("found")
+        return cls(raw["headers"], raw["metadata"], checksum, parts, encryption, acl, *own)
 
     @property
     def storage_class(self) -> str:
@@ -91,8 +95,8 @@ class Facts:
         """As another bucket's: its owner's alone."""
         return replace(self, acl=None)
 
-    def with_checksum(self, checksum: Checksum | None) -> Facts:
-        return replace(self, checksum=checksum)
+    def with_checksum(self, checksum: Checksum | None, found: str | None) -> Facts:
+        return replace(self, checksum=checksum, found=found)
 
 
 def class_of(facts: str) -> str:

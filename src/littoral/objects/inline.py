@@ -22,6 +22,7 @@ IN_INDEX: Final = "0" * 32  # stands for the name of a blob where there is none
 class Received:
     content: Content
     checksum: Checksum | None
+    found: str | None = None  # its CRC64NVME, which nobody stated
 
     @property
     def blobs(self) -> list[str]:

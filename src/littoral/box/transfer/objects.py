@@ -15,7 +15,7 @@ from littoral.box.transfer.asking import Refused, Unanswered, Unwell
 from littoral.box.transfer.bucket import Bucket, Given, is_laid
 from littoral.box.transfer.items import About, CannotMove, Changed, Found, Item, NotSound
 from littoral.box.transfer.pieces import Laid
-from littoral.box.transfer.sums import Sum, stated
+from littoral.box.transfer.sums import Sum, computed, stated
 from littoral.net.message import BodyError, Headers
 from littoral.net.receiving import Room, Sink
 from littoral.protocols.manyobjects import Asked
@@ -215,10 +215,10 @@ def about_of(headers: Head) -> About:
 
 def proof_of(headers: Head, etag: str) -> Sum | None:
     """What the source says of the whole content: its checksum, or its ETag where that is an MD5."""
-    found = _lowered(headers)
-    if (known := stated(found)) is not None:
+    told = _lowered(headers)
+    if (known := computed(told) or stated(told)) is not None:
         return known
-    plain = found.get("x-amz-server-side-encryption") != "aws:kms"
+    plain = told.get("x-amz-server-side-encryption") != "aws:kms"
     return Sum("MD5", bytes.fromhex(etag)) if plain and _is_md5(etag) else None
 
 

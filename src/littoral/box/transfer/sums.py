@@ -18,6 +18,7 @@ from typing import Any, Final
 CRC64: Final = "CRC64NVME"
 SHA256: Final = "SHA256"
 SIZES: Final = {CRC64: 8, SHA256: 32}  # bytes of a digest
+FOUND: Final = "x-littoral-crc64nvme"  # as a Littoral tells it of what it has received, where its writer stated none
 
 Bytes = bytes | bytearray | memoryview
 
@@ -147,18 +148,23 @@ def header_of(algorithm: str) -> str:
     return f"x-amz-checksum-{algorithm.lower()}"
 
 
-_STATED: Final = tuple((algorithm, header_of(algorithm), size) for algorithm, size in SIZES.items())
+_STATED: Final = tuple((algorithm, header_of(algorithm)) for algorithm in SIZES)
 
 
 def stated(headers: Mapping[str, str]) -> Sum | None:
     """What a head (names in small letters) says of the whole content; None where it is of parts, "…-N", or nothing."""
-    for algorithm, header, size in _STATED:
-        if (told := headers.get(header)) is None:
-            continue
-        try:
-            digest = base64.b64decode(told, validate=True)
-        except (binascii.Error, ValueError):
-            continue
-        if len(digest) == size:
-            return Sum(algorithm, digest)
-    return None
+    known = (_told(headers, algorithm, header) for algorithm, header in _STATED)
+    return next((one for one in known if one is not None), None)
+
+
+def computed(headers: Mapping[str, str]) -> Sum | None:
+    """What the place itself has computed, where its writer stated no CRC64NVME: parts may be hashed in any order."""
+    return _told(headers, CRC64, FOUND)
+
+
+def _told(headers: Mapping[str, str], algorithm: str, header: str) -> Sum | None:
+    try:
+        digest = base64.b64decode(headers.get(header, ""), validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return Sum(algorithm, digest) if len(digest) == SIZES[algorithm] else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from littoral.aws.service import Call, Output, operation
 from littoral.net.message import ResponseBody
@@ -21,6 +21,7 @@ from littoral.protocols.httpcache import http_date
 from littoral.store.contract import NotFound
 from littoral.store.spool import HEADER as SPOOLED
 
+FOUND: Final = "x-littoral-crc64nvme"  # of content whose writer stated none: for a transfer, which hashes it by parts
 Found = tuple[Stored, Span, bytes | None]  # with the object's data key
 LAST_ATTEMPT = (False, False, True)  # an object may be overwritten between index and shelf
 
@@ -153,7 +154,8 @@ class ReadOperations(Operations):
         """What a GET would give, and nobody has to open."""
         plain = stored.facts.encryption is None and is_readable(stored.facts, now)
         if plain and await self._shelf.lay_out(stored.content, named):
-            output["ResponseMetadata"] = {"HTTPHeaders": {SPOOLED: named}}
+            headers = output.setdefault("ResponseMetadata", {"HTTPHeaders": {}})["HTTPHeaders"]
+            headers[SPOOLED] = named
         return output
 
     def _found(
@@ -238,6 +240,8 @@ def described(stored: Stored, span: Span, now: float, *, checksums: bool, part_n
         output["ReplicationStatus"] = stored.replication
     if stored.tags:
         output["TagCount"] = len(stored.tags)
+    if checksums and stored.facts.found is not None and not span.partial:
+        output["ResponseMetadata"] = {"HTTPHeaders": {FOUND: stored.facts.found}}
     checksum = stored.facts.checksum
     if checksums and checksum is not None and span.length == stored.content.size:
         output |= checksum.members()

@@ -132,7 +132,7 @@ class WriteOperations(ExtractOperations):
             put.bucket,
             put.key,
             received.content,
-            put.facts.with_checksum(received.checksum),
+            put.facts.with_checksum(received.checksum, received.found),
             put.tags,
             origin_of(call),
             put.conditions,
