@@ -17,6 +17,9 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from littoral.objects.conditions import Span
+from littoral.objects.content import Shelf
+from littoral.objects.facts import Content
 from tests.box.conftest import Depot
 from tests.box.spoolstep import BUCKET, EXPORTS, IMPORTS, REGION_LAYS, REGION_TAKES
 from tests.objects.pairs import eventually
@@ -152,6 +155,31 @@ def test_a_place_that_dies_as_it_takes_a_part_over(region: Region, depot: Depot,
 def test_an_import_that_dies(region: Region, depot: Depot, filled: None, step: str) -> None:
     region.start()
     dies_and_goes_on("import", region, depot, step)
+    all_is_there(region)
+
+
+def test_an_import_that_died_reads_only_parts_that_are_not_there(
+    region: Region, depot: Depot, filled: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    region.start()
+    with moving("import", region, depot, "taken") as first:
+        pass
+    assert first.returncode == KILLED
+    (upload,) = region.s3.list_multipart_uploads(Bucket=BUCKET)["Uploads"]
+    there = region.s3.list_parts(Bucket=BUCKET, Key="large", UploadId=upload["UploadId"])["Parts"]
+    read: list[int] = []
+    real = Shelf.body
+
+    async def counted(self: Shelf, content: Content, span: Span, key: bytes | None) -> Any:
+        read.append(span.length)
+        return await real(self, content, span, key)
+
+    monkeypatch.setattr(Shelf, "body", counted)  # the box's: the region is a process of its own
+    with moving("import", region, depot) as again:
+        pass
+    assert again.returncode == 0
+    assert there
+    assert sum(read) <= len(CONTENT["large"]) - sum(part["Size"] for part in there)
     all_is_there(region)
 
 

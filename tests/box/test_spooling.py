@@ -15,9 +15,11 @@ from botocore.exceptions import ClientError
 from littoral.box.manifest import KeyRange
 from littoral.box.transfer.asking import Unanswered
 from littoral.box.transfer.bucket import Bucket, Upload
+from littoral.box.transfer.buffers import PART
 from littoral.box.transfer.journal import Journal
 from littoral.box.transfer.moving import LinkLost, Mover
 from littoral.box.transfer.objects import Objects as Source
+from littoral.box.transfer.objects import Stretches
 from littoral.box.transfer.sums import Sum
 from littoral.cli.transfer import End, How
 from littoral.net.client import HttpClient
@@ -197,7 +199,8 @@ async def test_a_part_that_was_taken_and_not_heard_of_is_not_laid_again(
     assert await asyncio.to_thread(region.held, "ward") == content
 
 
-async def test_an_import_goes_on_where_it_was_cut(
+@pytest.mark.parametrize("changed", [False, True])
+async def test_an_import_goes_on_where_it_was_cut_and_reads_no_part_again_but_where_one_is_another(
     box: Depot,
     region: Depot,
     authority: Authority,
@@ -205,9 +208,17 @@ async def test_an_import_goes_on_where_it_was_cut(
     tmp_path: Path,
     taken: list[str],
     monkeypatch: pytest.MonkeyPatch,
+    changed: bool,
 ) -> None:
     await filled(box, end(box, authority), {"ward/c": content["ward/c"]})
+    monkeypatch.setattr("littoral.box.transfer.moving.PAUSE", (0.0, 0.0))
     real = Bucket.part_spooled
+    drawn: list[int] = []
+    draw = Stretches.draw
+
+    async def counted(self: Stretches, begin: int, *more: Any) -> None:
+        drawn.append(begin // PART + 1)
+        await draw(self, begin, *more)
 
     async def first(self: Bucket, key: str, upload: Upload, number: int, file: Path, known: Sum, sums: bytes) -> Any:
         if number != 1:
@@ -222,9 +233,14 @@ async def test_an_import_goes_on_where_it_was_cut(
     assert list(spool(region).iterdir()) == []
     uploads = await asyncio.to_thread(lambda: region.s3.list_multipart_uploads(Bucket="ward")["Uploads"])
     assert [one["Key"] for one in uploads] == ["ward/c"]
+    if changed:
+        named = {"Bucket": "ward", "Key": "ward/c", "UploadId": uploads[0]["UploadId"], "PartNumber": 1}
+        await asyncio.to_thread(lambda: region.s3.upload_part(**named, Body=bytes(PART), ChecksumAlgorithm="CRC64NVME"))
+    monkeypatch.setattr(Stretches, "draw", counted)
     with Tray.within(spool(region)) as tray:
         assert (await moved(end(box, authority), plain(region), tray, tmp_path)).failed == {}
-    assert len(taken) == 5
+    assert sorted(drawn) == sorted([2, 3, 4, 5] + [1, 2, 3, 4, 5] * changed)
+    assert len(taken) == 1 + len(drawn)
     assert await asyncio.to_thread(region.held, "ward") == {"ward/c": content["ward/c"]}
     assert not await asyncio.to_thread(lambda: region.s3.list_multipart_uploads(Bucket="ward").get("Uploads"))
 

@@ -28,7 +28,7 @@ from littoral.box.transfer.asking import (
     judged,
     text_of,
 )
-from littoral.box.transfer.sums import CRC64, SHA256, Bytes, Sum, stated, sum_of
+from littoral.box.transfer.sums import CRC64, SHA256, Bytes, Sum, header_of, stated, sum_of
 from littoral.box.transfer.unsealing import NotOpened, Unsealing
 from littoral.net.bulk import Content
 from littoral.net.client import ClientResponse, HttpClient
@@ -70,6 +70,12 @@ class Upload:
         """The ETag of that part, where it is there as it is now."""
         found = self.parts.get(number)
         return found[1] if found is not None and (found[0], found[2]) == (size, known.value) else None
+
+    def held(self, number: int, size: int) -> tuple[str, Sum] | None:
+        """The ETag and the checksum of that part, where one of that size is there: as the endpoint says it."""
+        there, etag, checksum = self.parts.get(number, (0, "", ""))
+        known = stated({header_of(self.algorithm): checksum}) if there == size else None
+        return None if known is None else (etag, known)
 
 
 class Bucket:

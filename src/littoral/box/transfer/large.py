@@ -82,6 +82,8 @@ class Large:
         except Changed:
             await self._abandon(upload.id)
             raise
+        if not whole.as_said:  # perhaps a part of an earlier try is to blame
+            await self._abandon(upload.id)
         self._check(whole.size, reader, as_said=whole.as_said)
         etag = await self._complete(upload, etags, whole)
         return Arrived(self.item, whole.known, etag)

@@ -116,12 +116,15 @@ class Spooling:
     patiently: Patiently
 
     async def part(self, reader: Drawer, number: int, begin: int, size: int) -> tuple[str, Sum]:
-        """Its ETag and its checksum. Raises what reading it does, and Unwell where it cannot go so."""
+        """Its ETag and its checksum. One that an earlier try brought is not read again: what all parts come to is held
+        against what the source says. Raises what reading it does, and Unwell where it cannot go so."""
+        if (there := self.upload.held(number, size)) is not None:
+            return there
         laying = Laying(self.tray, size)
         try:
             for _ in range(TRIES):
                 known, sums = await self._laid(reader, begin, laying)
-                etag = self.upload.arrived(number, size, known) or await self._taken(laying, number, known, sums)
+                etag = await self._taken(laying, number, known, sums)
                 if etag is not None:
                     return etag, known
             raise Unwell(f"{self.key}: part {number} was not taken over")
