@@ -158,18 +158,19 @@ def test_a_large_object_whose_writer_states_no_crc64nvme_has_one_for_transfers(
     place: S3Place, bucket: str, stated: dict[str, str]
 ) -> None:
     s3 = place.client(request_checksum_calculation="when_required")
-    told = s3.put_object(Bucket=bucket, Key="k", Body=BIG, **stated)
+    body = (BIG * 6)[: 16 * 1024 * 1024]
+    told = s3.put_object(Bucket=bucket, Key="k", Body=body, **stated)
     digest = ALGORITHMS["CRC64NVME"].new()
-    digest.update(BIG)
+    digest.update(body)
     assert found_by_the_place(s3, bucket) == base64.b64encode(digest.digest()).decode()
     assert found_by_the_place(s3, bucket, ChecksumMode="") is None
     assert found_by_the_place(s3, bucket, Range="bytes=0-9") is None
     head = s3.head_object(Bucket=bucket, Key="k", ChecksumMode="ENABLED")
     names = {name for name in told if name.startswith("Checksum")}
     assert {name for name in head if name.startswith("Checksum")} == names  # of what S3 says nothing changes
-    s3.put_object(Bucket=bucket, Key="k", Body=BIG[1:], ChecksumAlgorithm="CRC64NVME")
+    s3.put_object(Bucket=bucket, Key="k", Body=body, ChecksumAlgorithm="CRC64NVME")
     assert found_by_the_place(s3, bucket) is None
-    s3.put_object(Bucket=bucket, Key="k", Body=b"small", **stated)
+    s3.put_object(Bucket=bucket, Key="k", Body=body[1:], **stated)
     assert found_by_the_place(s3, bucket) is None
 
 

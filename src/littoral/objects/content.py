@@ -38,6 +38,7 @@ from littoral.store.spool import Spool
 
 log = logging.getLogger("littoral.objects")
 SWEEP = 1000
+IN_PARTS = 16 * 1024 * 1024  # bytes of an object that a transfer reads and hashes in parts
 AGAIN = 30.0  # seconds after which it is tried again to remove what the disk did not let go
 
 
@@ -117,7 +118,7 @@ class Shelf:
             return inlined(data, length, stated, trailers, sealing)
         if sealing is not None and not sealing.shows_md5:
             stated = replace(stated, by_checksum=True)
-        if inline:  # a whole object, and no part of one
+        if inline and (length is None or length >= IN_PARTS):  # a whole object, and no part of one
             stated = replace(stated, besides=True)
         digests = stated.digests()
         name = secrets.token_hex(16)
