@@ -11,7 +11,7 @@ import shutil
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -188,11 +188,14 @@ class Carrying:
         parts = [(wanted.bucket, one.file) for wanted, one in zip(self.ranges, outcomes, strict=True)]
         source, target = (self.here, self.box) if self.into_box else (self.box, self.here)
         summary = report.Summary(self.job, source.url, target.url, began, time.time())
-        report.join(folder / "report.jsonl", summary, parts, authority)
+        totals = sum(one.objects for one in outcomes), sum(one.bytes for one in outcomes), 0
+        with (
+            _csv(folder / "success.csv", "Bucket", "Key", "FileSize", *SUMS) as rows,
+            _csv(folder / "failure.csv", "Bucket", "Key", "Reason"),
+        ):
+            report.join(folder / "report.jsonl", summary, totals, _succeeded(parts, rows), authority)
         for _, part in parts:
             part.unlink()
-        _write_csv(folder / "success.csv", ("Bucket", "Key", "FileSize", *SUMS), _succeeded(folder / "report.jsonl"))
-        _write_csv(folder / "failure.csv", ("Bucket", "Key", "Reason"), ())
         bucket, prefix = self.ranges[0].bucket, f"{WHERE}/{self.job}/"
         quiet = How(quiet=True)
         await moved(
@@ -256,16 +259,21 @@ async def _lacks(bucket: Bucket) -> bool:
     return False
 
 
-def _succeeded(whole: Path) -> Iterator[tuple[Any, ...]]:
-    for told in report.entries(whole):
-        yield told["bucket"], told["key"], told["size"], *(told.get(name.lower(), "") for name in SUMS)
+def _succeeded(parts: Sequence[tuple[str, Path]], rows: Any) -> Iterator[dict[str, Any]]:
+    """The entries of all buckets' reports, each of which is logged as it is read."""
+    for bucket, part in parts:
+        for told in report.entries(part):
+            rows.writerow((bucket, told["key"], told["size"], *(told.get(name.lower(), "") for name in SUMS)))
+            yield {"bucket": bucket, **told}
 
 
-def _write_csv(file: Path, head: Sequence[str], rows: Iterator[tuple[Any, ...]] | tuple[()]) -> None:
+@contextmanager
+def _csv(file: Path, *head: str) -> Iterator[Any]:
+    """Its writer."""
     with file.open("w", newline="", encoding="utf-8") as out:
         writer = csv.writer(out)
         writer.writerow(head)
-        writer.writerows(rows)
+        yield writer
 
 
 def _step(loaded: Loaded, job: str, step: str, **more: Any) -> dict[str, Any]:

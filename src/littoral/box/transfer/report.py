@@ -63,20 +63,13 @@ def write(file: Path, summary: Summary, journal: Journal, failed: Mapping[str, s
     """Whole or not at all. Raises OSError."""
     moved = ({"key": key, "size": size, **known.told, "etag": etag} for key, size, known, etag in journal.all())
     left = ({"key": key, "failed": reason} for key, reason in sorted(failed.items()))
-    _write(file, summary, (*journal.totals(), len(failed)), chain(moved, left), signer)
+    join(file, summary, (*journal.totals(), len(failed)), chain(moved, left), signer)
 
 
-def join(file: Path, summary: Summary, parts: Sequence[tuple[str, Path]], signer: Authority) -> None:
-    """One report of those of several buckets, which were verified; each line then says its bucket."""
-    heads = [verify(part).head for _, part in parts]
-    totals = [sum(head[member] for head in heads) for member in ("objects", "bytes", "failed")]
-    told = ({"bucket": bucket, **entry} for bucket, part in parts for entry in entries(part))
-    _write(file, summary, totals, told, signer)
-
-
-def _write(
+def join(
     file: Path, summary: Summary, totals: Sequence[int], told: Iterable[Mapping[str, Any]], signer: Authority
 ) -> None:
+    """Of entries, perhaps of several reports; ``totals`` are their objects, bytes and failures. Raises OSError."""
     head = asdict(summary) | dict(zip(("objects", "bytes", "failed"), totals, strict=True))
     new = file.with_name(file.name + ".new")
     whole, lines = hashlib.sha256(), 0
