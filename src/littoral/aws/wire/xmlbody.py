@@ -70,8 +70,7 @@ class Readers:
         if kind == "map":
             entry = self._entry(shape, name)
             return lambda element: dict(map(entry, element))
-        read = text_reader(shape)
-        return lambda element: read(element.text or "")
+        return _scalar_reader(text_reader(shape), name)
 
     def _structure(self, shape: Shape) -> Reader:
         known = self._structures.get(shape.name)
@@ -103,8 +102,7 @@ class Readers:
         if shape.serialization.get("flattened") and shape.type_name == "map":
             entry = self._entry(shape, name)
             return lambda _, children: dict(map(entry, children[wire])) if wire in children else None
-        read = self.value(shape, name)
-        return lambda _, children: read(children[wire][0]) if wire in children else None
+        return _once_reader(self.value(shape, name), wire)
 
     def _entry(self, shape: Shape, name: str) -> Callable[[Element], tuple[str, Any]]:
         key_name, value_name = _renamed(shape.key, "key"), _renamed(shape.value, "value")
@@ -112,8 +110,8 @@ class Readers:
 
         def entry(element: Element) -> tuple[str, Any]:
             parts = {_local(child.tag): child for child in element}
-            if key_name not in parts or value_name not in parts:
-                raise BadDocument(f"an entry of {name} lacks its key or value")
+            if len(element) != 2 or key_name not in parts or value_name not in parts:
+                raise BadDocument(f"an entry of {name} is not one key and one value")
             return parts[key_name].text or "", read(parts[value_name])
 
         return entry
@@ -147,6 +145,29 @@ def _table_reader(table: list[tuple[str, MemberReader]], wires: set[str]) -> Rea
         return found
 
     return read
+
+
+def _once_reader(read: Reader, wire: str) -> MemberReader:
+    """Of a member that is no list: which of two was meant is not for us to say."""
+
+    def once(_: Element, children: Children) -> Any:
+        if wire not in children:
+            return None
+        first, *more = children[wire]
+        if more:
+            raise BadDocument(f"{wire!r} is there {len(more) + 1} times")
+        return read(first)
+
+    return once
+
+
+def _scalar_reader(read: Callable[[str], Any], name: str) -> Reader:
+    def scalar(element: Element) -> Any:
+        if len(element):
+            raise BadDocument(f"{name} holds elements where text is expected")
+        return read(element.text or "")
+
+    return scalar
 
 
 def _list_reader(item: Reader, tag: str, name: str) -> Reader:
