@@ -64,6 +64,30 @@ def test_a_line_for_each_request_in_the_form_of_aws(place: S3Place, s3: Any, log
     assert {len(fields) for fields in lines} == {26}
 
 
+def test_each_object_that_is_removed_with_others_has_a_line(place: S3Place, s3: Any, logged: str) -> None:
+    """In the form of the lines of AWS that others test their parsers with."""
+    s3.put_bucket_versioning(Bucket=logged, VersioningConfiguration={"Status": "Enabled"})
+    version = s3.put_object(Bucket=logged, Key="a b", Body=b"12345")["VersionId"]
+    wanted = [{"Key": "a b"}, {"Key": "a b", "VersionId": version}, {"Key": "none", "ETag": '"0"'}]
+    answer = s3.delete_objects(Bucket=logged, Delete={"Objects": wanted})
+    assert (len(answer["Deleted"]), len(answer["Errors"])) == (2, 1)
+    _, lines = delivered(place, s3, logged)
+    batch = [fields for fields in lines if fields[6].startswith("BATCH")]
+    marker = answer["Deleted"][0]["DeleteMarkerVersionId"]
+    assert [(fields[7], fields[9], fields[10], fields[17]) for fields in batch] == [
+        ("a%20b", "204", "-", marker),
+        ("a%20b", "204", "-", version),
+        ("none", "404", "NoSuchKey", "-"),
+    ]
+    whole = next(fields for fields in lines if fields[6] == "REST.POST.MULTI_OBJECT_DELETE")
+    for fields in batch:
+        assert fields[6] == "BATCH.DELETE.OBJECT"
+        assert fields[:6] == whole[:6]
+        assert fields[8] == "-"
+        assert fields[11:17] == ["-"] * 6
+        assert fields[18:] == whole[18:]
+
+
 def test_partitioned_keys_and_what_is_refused(place: S3Place, s3: Any, bucket: str) -> None:
     target = f"{bucket}-logs"
     missing = {"LoggingEnabled": {"TargetBucket": f"none-{uuid.uuid4().hex[:8]}", "TargetPrefix": ""}}

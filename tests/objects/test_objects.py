@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import os
+import re
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -388,6 +389,38 @@ def test_tagging(s3: Any, bucket: str, refusal: Refusal) -> None:
     twice = {"TagSet": tags * 2}
     assert refusal(s3.put_object_tagging, Bucket=bucket, Key="k", Tagging=twice) == ("InvalidTag", 400)
     assert refusal(s3.get_bucket_tagging, Bucket=bucket) == ("NoSuchTagSet", 404)
+    s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": tags})
+    assert s3.get_bucket_tagging(Bucket=bucket)["TagSet"] == tags
+
+
+@pytest.mark.parametrize(
+    ("tags", "of_object", "of_bucket"),
+    [
+        (
+            {str(n): "" for n in range(51)},
+            "Object tags cannot be greater than 10",
+            "Bucket tag count cannot be greater",
+        ),
+        ({"aws:a": ""}, "Your TagKey cannot be prefixed with aws:", "System tags cannot be added/updated"),
+        ({"a<b": ""}, "The TagKey you have provided is invalid", "The TagKey you have provided is invalid"),
+        ({"a": "\t"}, "The TagValue you have provided is invalid", "The TagValue you have provided is invalid"),
+    ],
+)
+def test_tags_are_refused_as_what_they_are_of(
+    s3: Any, bucket: str, tags: dict[str, str], of_object: str, of_bucket: str
+) -> None:
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    tagging = {"TagSet": [{"Key": name, "Value": value} for name, value in tags.items()]}
+    with pytest.raises(ClientError, match=re.escape(of_object)):
+        s3.put_object_tagging(Bucket=bucket, Key="k", Tagging=tagging)
+    with pytest.raises(ClientError, match=re.escape(of_bucket)):
+        s3.put_bucket_tagging(Bucket=bucket, Tagging=tagging)
+    with pytest.raises(ClientError, match=re.escape(of_bucket)):
+        s3.create_bucket(Bucket=f"{bucket}-2", CreateBucketConfiguration={"Tags": tagging["TagSet"]})
+
+
+def test_the_signs_and_scripts_that_tags_may_have(s3: Any, bucket: str) -> None:
+    tags = [{"Key": "Straße हिन्दी 1+-=._:/@", "Value": "値 é"}]
     s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": tags})
     assert s3.get_bucket_tagging(Bucket=bucket)["TagSet"] == tags
 

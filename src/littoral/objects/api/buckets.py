@@ -10,9 +10,8 @@ from littoral.aws.service import Call, Output, operation
 from littoral.objects.access.acl import canned, from_headers, private
 from littoral.objects.access.public import ALL
 from littoral.objects.api.acls import granted
-from littoral.objects.api.parts import Operations, tag_set
+from littoral.objects.api.parts import Operations, bucket_tags, tag_pairs
 from littoral.objects.api.policies import OWNERSHIPS
-from littoral.objects.api.tagging import MOST_BUCKET_TAGS
 from littoral.objects.errors import both_stated, error, has_lists, invalid_argument, not_implemented
 from littoral.objects.facts import ENFORCED, Bucket, dump_tags
 from littoral.objects.locks import rule_of
@@ -42,7 +41,7 @@ class BucketOperations(Operations):
         check_bucket_name(bucket)
         configuration = create_bucket_configuration or {}
         self._check_location(configuration)
-        tags = dump_tags(tag_set({"TagSet": configuration.get("Tags")}, most=MOST_BUCKET_TAGS))
+        tags = dump_tags(bucket_tags(tag_pairs(configuration.get("Tags"))))
         lock = json.dumps(rule_of({"ObjectLockEnabled": "Enabled"})) if object_lock_enabled_for_bucket else None
         grants = granted(grant_full_control, grant_read, grant_read_acp, grant_write, grant_write_acp)
         made = replace(self._new(call, acl, grants, object_ownership, lock), tags=tags)

@@ -6,8 +6,10 @@ from datetime import datetime
 from typing import Any
 
 from littoral.aws.service import Call, Output, ServiceError, operation
+from littoral.net.message import Headers, Response
 from littoral.objects.access.needs import REMOVE_OBJECT, further
-from littoral.objects.api.parts import Operations, origin_of
+from littoral.objects.api.logging import LoggingOperations
+from littoral.objects.api.parts import origin_of
 from littoral.objects.conditions import matches
 from littoral.objects.errors import error, precondition_failed
 from littoral.objects.facts import version_member
@@ -17,7 +19,7 @@ from littoral.objects.versions import Check, Removal, Removed, check_version
 MOST = 1000
 
 
-class DeleteOperations(Operations):
+class DeleteOperations(LoggingOperations):
     @operation(harmless={"RequestPayer"})
     async def delete_object(
         self,
@@ -65,17 +67,26 @@ class DeleteOperations(Operations):
         output: Output = {"Deleted": [], "Errors": []}
         for each, removal in zip(wanted, asked, strict=True):
             done = next(outcomes) if isinstance(removal, Removal) else removal
+            if not isinstance(done, Removed | ServiceError):
+                raise done
+            self._note_removal(call, bucket, each["Key"], done)
             named = {name: each[name] for name in ("Key", "VersionId") if each.get(name)}
             if isinstance(done, Removed):
                 marker = {"DeleteMarker": True, "DeleteMarkerVersionId": done.version} if done.marker else {}
                 output["Deleted"].append(named | marker)
-            elif isinstance(done, ServiceError):
-                output["Errors"].append(named | {"Code": done.code, "Message": done.message})
             else:
-                raise done
+                output["Errors"].append(named | {"Code": done.code, "Message": done.message})
         if delete.get("Quiet"):
             del output["Deleted"]
         return output
+
+    def _note_removal(self, call: Call, bucket: str, key: str, done: Removed | ServiceError) -> None:
+        """In the bucket's access log, as DeleteObject would be answered."""
+        if isinstance(done, ServiceError):
+            self.answered_within(call, bucket, key, Response(done.status or 400), done.code, "DELETE")
+        else:
+            version = Headers([(b"x-amz-version-id", done.version.encode())] if done.version else [])
+            self.answered_within(call, bucket, key, Response(204, version), "", "DELETE")
 
     def _admitted(
         self, call: Call, bucket: str, wanted: dict[str, Any], given: dict[str, bool]

@@ -67,12 +67,12 @@ class LoggingOperations(Operations):
         if bucket in self._index.logging:
             self.logs.note(self._access(asked, response, bucket, path, asked.request.method))
 
-    def answered_within(self, call: Call, bucket: str, key: str, response: Response, code: str) -> None:
-        """And of each object that is read with others in one request; ``code`` is its error's."""
+    def answered_within(self, call: Call, bucket: str, key: str, response: Response, code: str, method: str) -> None:
+        """And of each object that is read or removed with others in one request; ``code`` is its error's."""
         if bucket not in self._index.logging:
             return
         asked = Answered(call.request, call.principal, call.request_id, code, 0.0, call.now)
-        access = self._access(asked, response, bucket, f"/{bucket}/{quote(key)}", "GET")
+        access = self._access(asked, response, bucket, f"/{bucket}/{quote(key)}", method)
         self.logs.note(replace(access, batch=True))
 
     def _access(self, asked: Answered, response: Response, bucket: str, path: str, method: str) -> Access:

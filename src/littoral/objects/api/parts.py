@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from unicodedata import category
 from urllib.parse import parse_qsl, unquote_plus
 
 from littoral.aws.service import Call, ServiceError
@@ -24,6 +26,8 @@ from littoral.objects.versions import check_version
 
 REPLICA_HEADER = "x-littoral-replica"  # the version that a write replicates
 METADATA_LIMIT = 2048  # bytes of all names and values
+MOST_TAGS, MOST_BUCKET_TAGS = 10, 50
+_PLAIN_TAG = re.compile(r"[A-Za-z0-9 +\-=._:/@]*").fullmatch
 DEFAULT_TYPE = "binary/octet-stream"
 
 
@@ -159,24 +163,40 @@ def checked_metadata(metadata: Mapping[str, str] | None) -> dict[str, str]:
     return kept
 
 
-def tags_of(pairs: list[tuple[str, str]], *, most: int = 10) -> Tags:
+def object_tags(pairs: Sequence[tuple[str, str]]) -> Tags:
     """Raises InvalidTag, BadRequest."""
-    if len(pairs) > most:
-        raise error("BadRequest", f"Object tags cannot be greater than {most}")
+    if len(pairs) > MOST_TAGS:
+        raise error("BadRequest", f"Object tags cannot be greater than {MOST_TAGS}")
+    return _checked_tags(pairs, "Your TagKey cannot be prefixed with aws:")
+
+
+def bucket_tags(pairs: Sequence[tuple[str, str]]) -> Tags:
+    """Raises InvalidTag, BadRequest."""
+    if len(pairs) > MOST_BUCKET_TAGS:
+        raise error("BadRequest", f"Bucket tag count cannot be greater than {MOST_BUCKET_TAGS}")
+    return _checked_tags(pairs, "System tags cannot be added/updated by requester")
+
+
+def _checked_tags(pairs: Sequence[tuple[str, str]], of_aws: str) -> Tags:
     if len({name for name, _ in pairs}) != len(pairs):
         raise error("InvalidTag", "Cannot provide multiple Tags with the same key")
     for name, value in pairs:
-        if not 1 <= len(name) <= 128:
+        if not 1 <= len(name) <= 128 or not _taggable(name):
             raise error("InvalidTag", "The TagKey you have provided is invalid", TagKey=name[:200])
-        if len(value) > 256:
+        if len(value) > 256 or not _taggable(value):
             raise error("InvalidTag", "The TagValue you have provided is invalid", TagValue=value[:300])
         if name.lower().startswith("aws:"):
-            raise error("InvalidTag", "System tags cannot be added/updated by requester", TagKey=name)
+            raise error("InvalidTag", of_aws, TagKey=name)
     return tuple(pairs)
 
 
-def tag_set(tagging: Mapping[str, Any], *, most: int = 10) -> Tags:
-    return tags_of([(tag["Key"], tag["Value"]) for tag in tagging.get("TagSet") or []], most=most)
+def _taggable(text: str) -> bool:
+    """Letters, numbers and spaces of any script, and a few signs."""
+    return _PLAIN_TAG(text) is not None or all(each in "+-=._:/@" or category(each)[0] in "LMNZ" for each in text)
+
+
+def tag_pairs(tag_set: Sequence[Mapping[str, str]] | None) -> list[tuple[str, str]]:
+    return [(tag["Key"], tag["Value"]) for tag in tag_set or ()]
 
 
 def header_tags(tagging: str | None) -> Tags:
@@ -187,7 +207,7 @@ def header_tags(tagging: str | None) -> Tags:
     if not pairs or len({name for name, _ in pairs}) != len(pairs):
         message = "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters"
         raise error("InvalidArgument", f"{message} without tag name duplicates.")
-    return tags_of(pairs)
+    return object_tags(pairs)
 
 
 def source_of(copy_source: str) -> tuple[str, str, str | None]:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from littoral.aws.service import Call, Output, operation
-from littoral.objects.api.parts import Operations, origin_of, tag_set
+from littoral.objects.api.parts import Operations, bucket_tags, object_tags, origin_of, tag_pairs
 from littoral.objects.errors import error
 from littoral.objects.facts import Tags, dump_tags, load_tags
 from littoral.objects.versions import check_version
 
 DIGESTS = {"ContentMD5", "ChecksumAlgorithm"}  # which the wire compares before the document is parsed
-MOST_BUCKET_TAGS = 50
 
 
 class TaggingOperations(Operations):
@@ -29,7 +28,7 @@ class TaggingOperations(Operations):
         check_version(version_id)
         self._check_owner(bucket, expected_bucket_owner)
         stored = self._readable(call, bucket, key, version_id)
-        await self._index.set_tags(stored, tag_set(tagging), origin_of(call))
+        await self._index.set_tags(stored, object_tags(tag_pairs(tagging.get("TagSet"))), origin_of(call))
         return stored.version_member
 
     @operation(harmless={"RequestPayer"})
@@ -68,7 +67,7 @@ class TaggingOperations(Operations):
         self, call: Call, *, bucket: str, tagging: dict[str, Any], expected_bucket_owner: str | None = None
     ) -> Output:
         self._check_owner(bucket, expected_bucket_owner)
-        tags = tag_set(tagging, most=MOST_BUCKET_TAGS)
+        tags = bucket_tags(tag_pairs(tagging.get("TagSet")))
         await self._index.set_bucket(bucket, "tags", dump_tags(tags))
         return {}
 

@@ -46,14 +46,14 @@ class Access:
     headers: dict[str, str]
     version: str
     tls: str
-    batch: bool = False  # one of several of a request, as of DeleteObjects
+    batch: bool = False  # one of several of a request, as of DeleteObjects: what is the request's, its own line has
 
 
 def line(access: Access) -> str:
     """Without its end."""
     key, headers = _key(access.path), access.headers
     signature, how = _signed(access)
-    took = str(int(access.took * 1000))
+    took = "" if access.batch else str(int(access.took * 1000))
     cipher = access.tls.split(":")
     secure = len(cipher) > 1
     fields = [
@@ -72,8 +72,8 @@ def line(access: Access) -> str:
         "" if access.size is None else str(access.size),
         took,
         took,
-        _quoted(headers.get("referer", "")),
-        _quoted(headers.get("user-agent", "")),
+        "" if access.batch else _quoted(headers.get("referer", "")),
+        "" if access.batch else _quoted(headers.get("user-agent", "")),
         access.version,
         access.request_id,
         signature,
