@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import fcntl
 import hashlib
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,9 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from littoral.box import erasing, memory, volume
+from littoral.box.control import SOCKET, Control, Opened, Opening
 from littoral.net.pki import verify_signature
+from littoral.site.sockets import listen_linked
 from littoral.tour.places import PlaceError, PlaceProcess
 from tests.box.boxes import PORTS, Box, littoral
 from tests.box.manifests import JOB, issue
@@ -60,6 +64,24 @@ def test_a_locked_box_says_so_and_serves_nothing(tmp_path: Path) -> None:
         assert made.status()["state"] == "LOCKED"
     finally:
         made.stop()
+
+
+async def test_who_unlocks_a_box_that_fails_on_it_is_told_what_it_was(tmp_path: Path) -> None:
+    made = Box.prepared(tmp_path)
+
+    async def begin(*_: object) -> Opened:
+        raise ZeroDivisionError("a mistake of ours")
+
+    control = Control(volume.load(made.folder), Opening(begin, lambda: None), memory_locked=False)
+    listener = await listen_linked(control.handle, tmp_path / SOCKET, made.folder / SOCKET)
+    try:
+        words = ("unlock", "--manifest", str(made.manifest), "--allow-swap")
+        said = await asyncio.to_thread(partial(made.asks, *words, check=False))
+        assert "the box failed on this: ZeroDivisionError: a mistake of ours" in said
+        assert "no box answers" not in said
+        assert (await asyncio.to_thread(made.status))["state"] == "LOCKED"
+    finally:
+        await listener.close(1.0)
 
 
 def test_without_its_code_and_without_a_terminal_nothing_is_opened_and_a_line_says_why(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import shutil
 import time
@@ -29,6 +30,7 @@ from littoral.net.message import BodyError, Request, Response, json_response
 from littoral.store.contract import StoreError
 from littoral.store.key import StoreKey
 
+log = logging.getLogger("littoral.box")
 SOCKET = "control.socket"  # in the data folder: where it is, as a link
 LARGEST = 2 * 1024 * 1024  # bytes of a request
 LOCKED, OPENING, UNLOCKED, LOCKING = "LOCKED", "UNLOCKING", "UNLOCKED", "LOCKING"  # as describe-device says
@@ -69,6 +71,10 @@ class Control:
             return json_response(409, {"message": str(refused)})
         except (StoreError, OSError) as problem:
             return json_response(503, {"message": f"the box could not be opened: {problem}"})
+        except Exception as problem:  # noqa: BLE001 - whoever stands before the box is told, as its log is
+            log.error("%s %s failed", request.method, request.raw_path, exc_info=problem)
+            message = f"the box failed on this: {type(problem).__name__}: {problem}; its log has more"
+            return json_response(500, {"message": message})
 
     async def _answer(self, request: Request) -> dict[str, Any]:
         match (request.method, request.raw_path):

@@ -23,8 +23,16 @@ def asked(
     finally:
         connection.close()
     if answer.status != 200:
-        raise Failed(json.loads(found)["message"])
+        raise Failed(_refusal(answer.status, found))
     return found
+
+
+def _refusal(status: int, body: bytes) -> str:
+    """What an answer says of itself, whoever made it."""
+    try:
+        return str(json.loads(body)["message"])
+    except (ValueError, KeyError, TypeError):
+        return f"{status}: {body[:300].decode('utf-8', 'replace').strip()}"
 
 
 class _Local(http.client.HTTPConnection):
