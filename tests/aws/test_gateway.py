@@ -193,6 +193,11 @@ def test_bad_xml(gateway: Gateway, body: bytes, code: str) -> None:
     assert refused(ask(gateway, wire("POST", "/b?delete", body))) == (400, code)
 
 
+def test_a_document_that_is_too_large_is_not_said_to_be_cut_off(gateway: Gateway) -> None:
+    large = b" " * (16 * 1024 * 1024) + KEY_OF.encode()
+    assert refused(ask(gateway, wire("POST", "/b?delete", large))) == (400, "MaxMessageLengthExceeded")
+
+
 def test_good_xml_with_a_byte_order_mark_is_taken(gateway: Gateway) -> None:
     response = ask(gateway, wire("POST", "/b?delete", b"\xef\xbb\xbf" + KEY_OF.encode()))
     assert response.status == 200

@@ -233,7 +233,7 @@ def parse(
     parts = Asked.of(request).parts
     parts.labels, parts.form = labels or {}, form or {}
     plan = plan_of(service, operation)
-    asyncio.run(read_body(plan, parts, request.body))
+    asyncio.run(read_body(service, plan, parts, request.body))
     return input_of(service, plan, parts)
 
 

@@ -15,7 +15,7 @@ from littoral.aws.bodies import with_digests
 from littoral.aws.browsing import browsing
 from littoral.aws.errors import error_response, json_error
 from littoral.aws.identity import Identity, Sts
-from littoral.aws.input import input_of, read_body
+from littoral.aws.input import input_of, read_body, too_large
 from littoral.aws.output import response_of
 from littoral.aws.recognise import VIRTUAL_HOST, Services, named_by_form, operation_of, read_form, virtual_path
 from littoral.aws.registry import Operation, arguments, operations
@@ -23,7 +23,7 @@ from littoral.aws.requestid import new_request_id
 from littoral.aws.service import Answered, Call, Later, Output, Principal, ServiceError
 from littoral.aws.underway import Underway, without_waiting
 from littoral.aws.wire.plan import Plan, plan_of
-from littoral.net.message import Answer, BodyError, BytesBody, Handler, Headers, Request, Response
+from littoral.net.message import Answer, BodyError, BodyTooLarge, BytesBody, Handler, Headers, Request, Response
 from littoral.net.pki import certificate_id
 from littoral.store.contract import StorageFailed
 
@@ -276,6 +276,8 @@ class Gateway:
         """The caller's fault as it is; the disk's and ours are logged under the request's id."""
         if isinstance(problem, ServiceError):
             return problem
+        if isinstance(problem, BodyTooLarge):
+            return too_large(service, problem)
         if isinstance(problem, BodyError):
             return ServiceError("IncompleteBody", str(problem), status=400)
         log.error("%s:%s failed, request %s", service, operation, request_id, exc_info=problem)
@@ -312,7 +314,7 @@ class Gateway:
         if plan.holds is not None and isinstance(body, BytesBody) and len(body.data) <= plan.holds:
             asked.parts.data = body.data
         else:
-            await read_body(plan, asked.parts, body)
+            await read_body(service, plan, asked.parts, body)
         given = input_of(service, plan, asked.parts)
         context = Call(
             service,

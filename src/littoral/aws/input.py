@@ -31,7 +31,7 @@ _INVALID = {
 }
 
 
-async def read_body(plan: Plan, parts: Parts, body: Body) -> None:
+async def read_body(service: str, plan: Plan, parts: Parts, body: Body) -> None:
     """A streaming member is not read: it is handed on as ``body``. Raises ServiceError."""
     if plan.holds is None:
         parts.body = body
@@ -39,7 +39,13 @@ async def read_body(plan: Plan, parts: Parts, body: Body) -> None:
     try:
         parts.data = await body.read(plan.holds)
     except BodyTooLarge as problem:
-        raise ServiceError("RequestTooLargeException", str(problem), status=413) from problem
+        raise too_large(service, problem) from problem
+
+
+def too_large(service: str, problem: BodyTooLarge) -> ServiceError:
+    if service == "s3":
+        return ServiceError("MaxMessageLengthExceeded", "Your request was too large.", status=400)
+    return ServiceError("RequestTooLargeException", str(problem), status=413)
 
 
 def input_of(service: str, plan: Plan, parts: Parts) -> dict[str, Any]:

@@ -71,8 +71,8 @@ class Control:
             return json_response(409, {"message": str(refused)})
         except (StoreError, OSError) as problem:
             return json_response(503, {"message": f"the box could not be opened: {problem}"})
-        except Exception as problem:  # noqa: BLE001 - whoever stands before the box is told, as its log is
-            log.error("%s %s failed", request.method, request.raw_path, exc_info=problem)
+        except Exception as problem:
+            log.exception("%s %s failed", request.method, request.raw_path)
             message = f"the box failed on this: {type(problem).__name__}: {problem}; its log has more"
             return json_response(500, {"message": message})
 

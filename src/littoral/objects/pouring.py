@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache, partial
+from typing import Any
 
 from littoral.aws.service import ServiceError
 from littoral.lasting import until_done
@@ -261,6 +262,8 @@ def _hashers() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(os.cpu_count(), "hashing")
 
 
-def too_large(size: int) -> ServiceError:
+def too_large(size: int | None) -> ServiceError:
+    """``size`` where it is known."""
     message = "Your proposed upload exceeds the maximum allowed size"
-    return error("EntityTooLarge", message, ProposedSize=size, MaxSizeAllowed=PUT_LIMIT)
+    proposed: dict[str, Any] = {} if size is None else {"ProposedSize": size}
+    return error("EntityTooLarge", message, **proposed, MaxSizeAllowed=PUT_LIMIT)

@@ -14,7 +14,7 @@ import asyncio
 import logging
 from typing import Final
 
-from littoral.net.message import Body
+from littoral.net.message import Body, BodyTooLarge
 from littoral.net.ongoing import Ongoing
 from littoral.objects import etags
 from littoral.objects.checksums import Checksum, Stated
@@ -28,7 +28,7 @@ from littoral.store.contract import Blobs, SpooledBlobs
 from littoral.store.spool import NotSpooled, Spool
 from littoral.store.sums import BLOCK, WIDTH
 
-MOST_SUMS: Final = 128 * 1024  # bytes; those of 8 GiB
+MOST_SUMS: Final = PUT_LIMIT // BLOCK * WIDTH  # bytes
 EVERY: Final = 60.0  # seconds after which it is looked whether trays are left
 log = logging.getLogger("littoral.objects")
 
@@ -41,14 +41,12 @@ class Spooled:
 
     async def take(self, name: str, body: Body, stated: Stated, named: str, sealing: Sealing | None) -> Received:
         """As blob ``name``. Raises NotSpooled, EntityTooLarge, InternalError; StorageFailed, BodyError."""
-        checksum, sums = stated.value, await body.read(MOST_SUMS)
+        checksum, sums = stated.value, await _sums(body)
         if sealing is not None or checksum is None or not stated.digests().by_checksum:
             raise _refused("What is taken so states a CRC64NVME and has its ETag by that, and is sealed for nobody.")
         if self._blobs is None or self._spool is None:
             raise _refused("The objects of this place lie elsewhere, or sealed.")
         try:
-            if len(sums) > PUT_LIMIT // BLOCK * WIDTH:
-                raise too_large(len(sums) // WIDTH * BLOCK)
             self._room.check(0)  # it is on this disk already
             info = await self._blobs.take_over(name, self._spool.path(named), sums)
         except NotSpooled as problem:
@@ -66,6 +64,14 @@ class Spooled:
         except NotSpooled:
             return False
         return await self._blobs.lay_out([piece.blob for piece in content.pieces], folder)
+
+
+async def _sums(body: Body) -> bytes:
+    """Raises EntityTooLarge, for there are as many as what they are of has blocks; BodyError."""
+    try:
+        return await body.read(MOST_SUMS)
+    except BodyTooLarge as problem:
+        raise too_large(None) from problem
 
 
 class Tidying(Ongoing):

@@ -31,7 +31,7 @@ Body = tuple[str, Callable[[Any], ResponseBody]]  # its type, and what a value i
 
 MAX_RAW = 16 * 1024 * 1024  # bytes of a body that is one member, held rather than streamed
 MAX_DOCUMENT = 80 * 1024 * 1024  # of a parsed one: a zip of 50 MB arrives as base64 in JSON
-SMALLER_DOCUMENTS = {"dynamodb": 16 * 1024 * 1024, "dynamodbstreams": 16 * 1024 * 1024}
+SMALLER_DOCUMENTS = dict.fromkeys(("dynamodb", "dynamodbstreams", "s3"), 16 * 1024 * 1024)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ def _reading(codecs: Codecs, kind: str, shape: Shape | None) -> tuple[int | None
         holds, body = _payload_reader(codecs, payload, shape.members[payload], xml=kind == "rest-xml")
         readers.append(body)
     elif within:
-        holds = MAX_DOCUMENT
+        holds = most_of(codecs.service)
         elsewhere = {name: member for name, member in shape.members.items() if name not in within}
         readers.append(_document_reader(codecs, within, elsewhere, xml=kind == "rest-xml"))
     return holds, _all_of(readers)
@@ -141,7 +141,7 @@ def _payload_reader(codecs: Codecs, name: str, member: Shape, *, xml: bool) -> t
     if member.type_name not in {"blob", "string"}:
         reader = codecs.from_xml.value(member, name) if xml else codecs.from_json.value(member)
         document = _xml_loaded(reader) if xml else _json_loaded(reader)
-        return MAX_DOCUMENT, _put(name, lambda parts: document(parts.data) if parts.data.strip() else None)
+        return most_of(codecs.service), _put(name, lambda parts: document(parts.data) if parts.data.strip() else None)
     if member.serialization.get("streaming"):
         return None, _stream_reader(name)
     if member.type_name == "blob":
