@@ -82,7 +82,7 @@ def test_a_presigned_post(place: S3Place, s3: Any, bucket: str, tmp_path: Path, 
     signing = place.client(signature_version=version)
     (tmp_path / "small").write_bytes(b"p" * 100)
     (tmp_path / "large").write_bytes(b"p" * 300_000)
-    tags = "<Tagging><TagSet><Tag><Key>ward</Key><Value>7 &amp; 8</Value></Tag></TagSet></Tagging>"
+    tags = "<Tagging><TagSet><Tag><Key>ward</Key><Value>7 &#43; 8</Value></Tag></TagSet></Tagging>"
     conditions = [["content-length-range", 10, 200_000], ["starts-with", "$x-amz-meta-bed", ""]]
     conditions += [["starts-with", "$tagging", ""], ["starts-with", "$key", "in/1"]]
     fields = {"success_action_status": "201", "Content-Type": "image/jpeg"}
@@ -96,7 +96,7 @@ def test_a_presigned_post(place: S3Place, s3: Any, bucket: str, tmp_path: Path, 
         "image/jpeg",
         {"bed": "7"},
     )
-    assert s3.get_object_tagging(Bucket=bucket, Key="in/1.jpg")["TagSet"] == [{"Key": "ward", "Value": "7 & 8"}]
+    assert s3.get_object_tagging(Bucket=bucket, Key="in/1.jpg")["TagSet"] == [{"Key": "ward", "Value": "7 + 8"}]
     assert "EntityTooLarge" in send(post, tmp_path / "large")[1]
     (tmp_path / "tiny").write_bytes(b"p")
     assert "EntityTooSmall" in send(post, tmp_path / "tiny")[1]

@@ -113,6 +113,34 @@ def test_who_goes_on_with_a_download_gets_the_rest_of_what_it_was(
         assert ask(url, headers={"Range": f"bytes={size}-", "If-Range": other}) == (200, body)
 
 
+def test_what_curl_calls_a_form_is_of_its_bucket_all_the_same(place: S3Place, s3: Any, bucket: str) -> None:
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    second = place.client(signature_version="s3")
+    said = {"Bucket": bucket, "Key": "k", "ContentType": form["Content-Type"]}
+    assert ask(second.generate_presigned_url("put_object", Params=said), "PUT", b"x", form) == (200, b"")
+    assert s3.head_object(Bucket=bucket, Key="k")["ContentType"] == form["Content-Type"]
+    other = second.generate_presigned_url("put_object", Params={"Bucket": bucket, "Key": "k"})
+    assert b"<Code>SignatureDoesNotMatch</Code>" in ask(other, "PUT", b"x", form)[1]
+    for method, target in (("PUT", f"/{bucket}/k"), ("POST", f"/{bucket}/k?uploads")):
+        assert b"<Code>AccessDenied</Code>" in ask(place.served.url + target, method, b"x=y", form)[1]
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("AWSAccessKeyId=A&Expires=9999999999", "Query-string authentication requires the Signature, Expires"),
+        ("AWSAccessKeyId=A&Signature=B", "Query-string authentication requires the Signature, Expires"),
+        ("AWSAccessKeyId=A&Signature=B&Expires=soon", "Invalid date (should be seconds since epoch): soon"),
+        (f"AWSAccessKeyId=A&Signature=B&Expires={'9' * 5000}", "Invalid date (should be seconds since epoch): 99"),
+    ],
+)
+def test_a_claim_of_version_2_that_cannot_be_read_is_not_taken_for_nobody(
+    place: S3Place, s3: Any, bucket: str, query: str, message: str
+) -> None:
+    status, body = ask(f"{place.served.url}/{bucket}?{query}")
+    assert (status, message in body.decode()) == (403, True)
+
+
 def test_what_is_no_header_is_refused(place: S3Place, s3: Any, bucket: str) -> None:
     for query in ({"x-amz-meta-a": "b\r\nset-cookie: c"}, {"x-amz-meta-a b": "c"}, {"x-amz-meta-ü": "c"}):
         status, body = ask(signed(place, "PUT", f"/{bucket}/k", query), "PUT", b"x")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from littoral.aws.service import ServiceError
+from littoral.aws.service import BY_HEADER, ServiceError, Signing
 from littoral.aws.wire.parts import Parts
 from littoral.net.message import Headers, Request
-from littoral.protocols import sigv4
+from littoral.protocols import sigv2, sigv4
 from littoral.protocols.sigv4 import MalformedSignature, Signed
 
 _CREDENTIAL = re.compile(r"Credential=([^,\s]+)")
@@ -32,6 +32,7 @@ class Asked:
     signed: Signed | None = None
     malformed: str | None = None
     of_query: bool = False  # the signature is a presigned URL's
+    second: bool = False  # it is of version 2, which only S3's URLs have
     from_query: frozenset[bytes] = frozenset()  # the fields that the URL brought, which its signature covers
 
     @classmethod
@@ -47,6 +48,8 @@ class Asked:
             elif query and any(name in _PRESIGNED for name, _ in query):
                 asked.of_query = True
                 asked.signed = sigv4.parse_presigned(query)
+            elif query:
+                asked.second = sigv2.is_claimed(query)
         except MalformedSignature as problem:
             asked.malformed = str(problem)
         return asked
@@ -60,14 +63,13 @@ class Asked:
         asks for, those of AWS's other SDKs what they can spare their users. They stand for those of the request,
         checksums of the content apart, as at AWS: its SDK for JavaScript states that of no bytes, whoever uploads.
         Raises ServiceError for what could not have come in a header."""
-        second = not self.of_query and any(name == "AWSAccessKeyId" for name, _ in self.parts.query)
-        if not (second or self.of_query):
+        if not (self.second or self.of_query):
             return
         found: dict[bytes, bytes] = {}
         for name, value in self.parts.query:
             field = name.lower()
             meant = field.startswith("x-amz-") and field not in _OF_SIGNATURES and not _CHECKSUM.match(field)
-            if not meant and not (second and field in _OF_SECOND_VERSION):
+            if not meant and not (self.second and field in _OF_SECOND_VERSION):
                 continue
             if not _FIELD.fullmatch(field) or _UNSENDABLE.search(value):
                 raise ServiceError("InvalidArgument", f"{name[:100]!a} is not a header field of this value", status=400)
@@ -77,6 +79,10 @@ class Asked:
             self.request.headers = Headers([*own, *found.items()])
             self.parts.fields = sigv4.fields_of(self.request.headers.raw)
             self.from_query = frozenset(found)
+
+    @property
+    def signing(self) -> Signing:
+        return Signing(self.second, of_query=True) if self.second or self.of_query else BY_HEADER
 
     @property
     def scope(self) -> str | None:

@@ -61,8 +61,8 @@ def authenticated(asked: Asked, service: str, identity: Identity, now: float) ->
     signed = asked.signed
     trailers: dict[str, str] = {}
     if signed is None:
-        if service == "s3" and (claim := sigv2.parse_presigned(asked.parts.query)) is not None:
-            principal = _second_version(asked, claim, identity, now)
+        if service == "s3" and asked.second:
+            principal = _second_version(asked, identity, now)
             return Authenticated(principal, unchunked(asked, None, service, trailers), trailers)
         return Authenticated(ANONYMOUS, unchunked(asked, None, service, trailers), trailers)
     if b"host" not in signed.claim.headers.names:
@@ -118,8 +118,12 @@ def signer_of_form(fields: Mapping[str, str], identity: Identity, now: float) ->
     return identity.principal(access_key)
 
 
-def _second_version(asked: Asked, claim: sigv2.Presigned, identity: Identity, now: float) -> Principal:
+def _second_version(asked: Asked, identity: Identity, now: float) -> Principal:
     """A URL that was signed by version 2: boto3's own choice for us-east-1."""
+    try:
+        claim = sigv2.parse_presigned(asked.parts.query)
+    except sigv2.Malformed as problem:
+        raise ServiceError("AccessDenied", f"{problem}", status=403) from problem
     if not identity.verify:
         return identity.principal(claim.access_key)
     if now > claim.expires:

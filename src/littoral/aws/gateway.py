@@ -325,6 +325,7 @@ class Gateway:
             asking.request_id,
             request,
             request.received_at or self._clock(),
+            asked.signing,
             caller.trailers,
         )
         admit = self._admits[service]

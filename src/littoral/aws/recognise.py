@@ -54,6 +54,8 @@ class Services:
 
     def _unsigned(self, asked: Asked) -> str:
         served, path = self._served, asked.request.raw_path
+        if asked.second and "s3" in served:
+            return "s3"
         if JOB_PATHS.match(path) and "iot-jobs-data" in served:
             return "iot-jobs-data"
         if DEVICE_PATHS.match(path) and "iot-data" in served:
@@ -66,12 +68,18 @@ class Services:
                     found = routes.match(service, asked.request.method, path, dict(asked.parts.query), set())
                     if found is not None:
                         return service
-        form = (asked.field(b"content-type") or "").startswith("application/x-www-form-urlencoded")
+        form = _is_form(asked)
         if "s3" in served and not form:
             return "s3"
         if "sts" in served and form:
             return "sts"
         raise ServiceError("MissingAuthenticationToken", "Missing Authentication Token", status=403)
+
+
+def _is_form(asked: Asked) -> bool:
+    """Of the query protocol, which is sent to no bucket. (curl and urllib say so of whatever they send.)"""
+    form = (asked.field(b"content-type") or "").startswith("application/x-www-form-urlencoded")
+    return form and asked.request.method == "POST" and virtual_path(asked.request) == "/"
 
 
 def named_by_form(service: str) -> bool:

@@ -33,7 +33,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from littoral.net.message import Request
 
@@ -58,6 +58,16 @@ class Principal:
         return self.arn.split(":", 5)[4] if self.arn else ""
 
 
+class Signing(NamedTuple):
+    """How a request says that it is signed: by version 2 or 4, in its query or by a header field."""
+
+    second: bool = False
+    of_query: bool = False
+
+
+BY_HEADER = Signing()
+
+
 @dataclass(slots=True)
 class Call:
     """One API call, as the operation's method sees it."""
@@ -70,6 +80,7 @@ class Call:
     request_id: str
     request: Request
     now: float  # Unix seconds at which the request was received
+    signing: Signing = BY_HEADER
     trailers: dict[str, str] = field(default_factory=dict)  # filled once a streamed body has been read
     admitted: list[Any] = field(default_factory=list)  # what the API's ``admit`` wants to know again
 

@@ -21,6 +21,13 @@ SUBRESOURCES = frozenset(
 )
 
 
+_NEEDED = ("AWSAccessKeyId", "Signature", "Expires")
+
+
+class Malformed(ValueError):
+    """A claim that cannot be read."""
+
+
 class Presigned(NamedTuple):
     """What a query string claims."""
 
@@ -29,13 +36,21 @@ class Presigned(NamedTuple):
     expires: int  # Unix seconds
 
 
-def parse_presigned(query: Sequence[tuple[str, str]]) -> Presigned | None:
-    """None where it is not signed so."""
+def is_claimed(query: Sequence[tuple[str, str]]) -> bool:
+    """Whether a query string says that it is signed so. (The query protocol's own version 2 names itself.)"""
+    names = {name for name, _ in query}
+    return _NEEDED[0] in names and "SignatureVersion" not in names
+
+
+def parse_presigned(query: Sequence[tuple[str, str]]) -> Presigned:
+    """Of a query string that claims it. Raises Malformed."""
     found = dict(query)
-    try:
-        return Presigned(found["AWSAccessKeyId"], found["Signature"], int(found["Expires"]))
-    except (KeyError, ValueError):
-        return None
+    if not all(found.get(name) for name in _NEEDED):
+        raise Malformed("Query-string authentication requires the Signature, Expires and AWSAccessKeyId parameters")
+    access_key, signature, expires = (found[name] for name in _NEEDED)
+    if not expires.isascii() or not expires.isdigit() or len(expires) > 20:
+        raise Malformed(f"Invalid date (should be seconds since epoch): {expires[:100]}")
+    return Presigned(access_key, signature, int(expires))
 
 
 def string_to_sign(

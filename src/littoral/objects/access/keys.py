@@ -66,16 +66,14 @@ def keys_of(call: Call, caller: Caller, given: Mapping[str, Any], existing: Tags
 
 def _of_request(call: Call, caller: Caller) -> dict[str, str | tuple[str, ...]]:
     request = call.request
-    query = request.query_string
-    second = "AWSAccessKeyId=" in query and "authorization" not in request.headers and "X-Amz-Signature=" not in query
     found: dict[str, str | tuple[str, ...]] = {
         "aws:sourceip": request.peer.host,
         "aws:securetransport": str(request.peer.tls).lower(),
         "aws:currenttime": datetime.fromtimestamp(call.now, UTC).isoformat(),
         "aws:epochtime": str(int(call.now)),
         "aws:principaltype": "Anonymous" if not caller.account else "Account" if caller.root else "User",
-        "s3:signatureversion": "AWS" if second else "AWS4-HMAC-SHA256",
-        "s3:authtype": "REST-QUERY-STRING" if second or "X-Amz-Signature=" in query else "REST-HEADER",
+        "s3:signatureversion": "AWS" if call.signing.second else "AWS4-HMAC-SHA256",
+        "s3:authtype": "REST-QUERY-STRING" if call.signing.of_query else "REST-HEADER",
     }
     for key, name in (
         ("aws:useragent", "user-agent"),
