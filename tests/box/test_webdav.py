@@ -68,6 +68,14 @@ def test_a_file_is_an_object_both_ways(box: Box, tmp_path: Path) -> None:
     assert {each["Key"] for each in s3.list_objects_v2(Bucket="shared")["Contents"]} == {"ward7/film"}
 
 
+def test_a_folder_at_the_top_whose_name_no_bucket_may_have_is_not_made(box: Box) -> None:
+    for name in ("Ward_7", "ab", "192.168.1.1", "ward%20seven"):
+        assert curl(box, f"/{name}", "-X", "MKCOL")[0] == 405
+    assert curl(box, "/no-such-bucket/ward", "-X", "MKCOL")[0] == 409
+    status, listing = curl(box, "/", "-X", "PROPFIND", "-H", "Depth: 1")
+    assert (status, "ab/" in listing, "no-such-bucket" in listing) == (207, False, False)
+
+
 def test_what_another_client_overwrites_is_read_whole_at_once(box: Box) -> None:
     s3 = box.client("s3")
     s3.create_bucket(Bucket="written")

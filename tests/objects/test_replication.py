@@ -133,7 +133,7 @@ def test_later_changes_of_tags_and_locks_go_along(pair: Pair, where: str) -> Non
     completed(pair.near, source, f"{source}/k")
     assert far.get_object_retention(Bucket=target, **named)["Retention"]["Mode"] == "GOVERNANCE"
 
-    tags = [{"Key": "a", "Value": "2 < 3"}, {"Key": "b", "Value": ""}]
+    tags = [{"Key": "a", "Value": "2 + 3"}, {"Key": "b", "Value": ""}]
     pair.near.put_object_tagging(Bucket=source, **named, Tagging={"TagSet": tags})
     eventually(lambda: far.get_object_tagging(Bucket=target, **named)["TagSet"] == tags)
     pair.near.put_object_legal_hold(Bucket=source, **named, LegalHold={"Status": "ON"})
