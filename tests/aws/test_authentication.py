@@ -382,7 +382,7 @@ def test_streamed_bodies(
         (lambda body: body.replace(b"hello", b"jello"), SIGNED_TRAILER, "SignatureDoesNotMatch"),
         (lambda body: body.replace(b"AAAAAA==", b"BBBBBB=="), SIGNED_TRAILER, "SignatureDoesNotMatch"),
         (lambda body: body.partition(b"x-amz-trailer-signature")[0] + b"\r\n", SIGNED_TRAILER, "SignatureDoesNotMatch"),
-        (lambda body: body[:-20], SIGNED, "InvalidRequest"),
+        (lambda body: body[:-20], SIGNED, "IncompleteBody"),
         (lambda body: body.replace(b"5", b"z", 1), UNSIGNED_TRAILER, "InvalidRequest"),
         (lambda body: b"f" * 2000 + body, UNSIGNED_TRAILER, "InvalidRequest"),
         (lambda body: body + b"more", UNSIGNED_TRAILER, "InvalidRequest"),

@@ -95,7 +95,7 @@ async def test_chunks_that_are_wrong_are_refused(how: str) -> None:
         (len(data) + 1, whole, "IncompleteBody"),
         (len(data), whole + b"more", "InvalidRequest"),
         (len(data), whole[: middle + middle // 2] + b"x" * 70_000, "InvalidRequest"),
-        (len(data), whole[:-5], "InvalidRequest"),
+        (len(data), whole[:-5], "IncompleteBody"),
     ):
         place = Place(declared)
         assert await answer(place, how, body) == (400, code)

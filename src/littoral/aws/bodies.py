@@ -20,13 +20,13 @@ from typing import Protocol
 
 from littoral.aws import models
 from littoral.aws.asked import Asked
-from littoral.aws.refusals import refusal
+from littoral.aws.refusals import malformed_trailer, refusal
 from littoral.aws.service import ServiceError
 from littoral.net.incoming import IncomingBody
 from littoral.net.lending import Fill
 from littoral.net.message import Body, Request, gathered
 from littoral.protocols import sigv4
-from littoral.protocols.awschunked import BadChunkSignature, Decoder, MalformedChunk
+from littoral.protocols.awschunked import BadChunkSignature, CutOff, Decoder, MalformedChunk, MalformedTrailer
 from littoral.protocols.sigv4 import Signed
 
 STREAMING = "STREAMING-"
@@ -238,6 +238,10 @@ class ChunkedBody(CheckedBody):
             yield
         except BadChunkSignature as problem:
             raise refusal(self._service, "wrong signature") from problem
+        except CutOff as problem:
+            raise ServiceError("IncompleteBody", "The request body terminated unexpectedly", status=400) from problem
+        except MalformedTrailer as problem:
+            raise malformed_trailer() from problem
         except MalformedChunk as problem:
             raise ServiceError(
                 "InvalidRequest", f"The aws-chunked body is malformed: {problem}", status=400

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import lru_cache
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote_to_bytes
 
 from littoral.aws import models, routes
 from littoral.aws.asked import Asked
@@ -116,6 +116,8 @@ def _by_route(asked: Asked, service: str) -> str:
     path = virtual_path(request) if service == "s3" else request.raw_path
     if service == "s3" and path.count("/") == 2 and path.endswith("/"):
         path = path[:-1]  # "/bucket/" is the bucket
+    if service == "s3" and "%" in path:
+        _check_encoding(path)
     found = routes.only_route(service, request.method, path)
     if found is None:
         if asked.parts.query:
@@ -131,6 +133,14 @@ def _by_route(asked: Asked, service: str) -> str:
         raise ServiceError("UnknownOperationException", f"No operation at {request.method} {path[:200]}", status=404)
     name, asked.parts.labels = found
     return name
+
+
+def _check_encoding(path: str) -> None:
+    """Keys are UTF-8: what is none would be the same key as others that are none. Raises ServiceError."""
+    try:
+        unquote_to_bytes(path).decode()
+    except UnicodeDecodeError:
+        raise ServiceError("InvalidURI", "Couldn't parse the specified URI.", status=400) from None
 
 
 def _by_action(asked: Asked, service: str) -> str:

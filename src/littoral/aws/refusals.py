@@ -68,3 +68,8 @@ def refusal(service: str, what: str, detail: str = "") -> ServiceError:
     if service not in UNMODELLED and models.protocol(service) == "query":
         code = _QUERY[code]
     return ServiceError(code, f"{message}; {detail}" if detail else message, status=status)
+
+
+def malformed_trailer() -> ServiceError:
+    message = "The request contained trailing data that was not well-formed or did not conform to our published schema."
+    return ServiceError("MalformedTrailerError", message, status=400)

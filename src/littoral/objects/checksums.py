@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Protocol
 
+from littoral.aws.refusals import malformed_trailer
+from littoral.net.message import Headers
 from littoral.objects import etags
 from littoral.objects.errors import error
 
@@ -103,6 +105,16 @@ ALGORITHMS = {
 }
 
 
+_KNOWN = frozenset(
+    (
+        *(each.header.encode() for each in ALGORITHMS.values()),
+        b"x-amz-checksum-algorithm",
+        b"x-amz-checksum-mode",
+        b"x-amz-checksum-type",
+    )
+)
+
+
 # How operations call their members: checksum_crc32_c of ChecksumCRC32C.
 ARGUMENTS = {name: f"checksum_{re.sub('(?<=[0-9])(?=[A-Z])', '_', name).lower()}" for name in ALGORITHMS}
 
@@ -146,10 +158,13 @@ class Stated:
         """``given`` by algorithm; ``trailer`` is the x-amz-trailer header. Raises InvalidDigest, InvalidRequest."""
         announced = _announced(trailer)
         if len(given) + len(announced) > 1:
-            raise error("InvalidRequest", "Expecting a single x-amz-checksum- header. Multiple checksum Types found.")
+            more = "" if announced else " Multiple checksum Types are not allowed."
+            raise error("InvalidRequest", f"Expecting a single x-amz-checksum- header.{more}")
         chosen = next(iter(given), None) or next(iter(announced), None)
         if algorithm is not None:
-            _check_known(algorithm)
+            algorithm = algorithm.upper()
+            if algorithm not in ALGORITHMS:
+                raise error("InvalidRequest", "Value for x-amz-sdk-checksum-algorithm header is invalid.")
             if chosen is None and algorithm == "MD5" and content_md5 is not None:  # so AWS's SDK for JavaScript
                 return cls(_md5(content_md5))
             if chosen is None:
@@ -170,17 +185,19 @@ class Stated:
         return Digests(self.algorithm, by_checksum=by_checksum, besides=self.besides and not fits)
 
     def verify(self, found: Digests, trailers: Mapping[str, str]) -> Checksum | None:
-        """The checksum to keep. Raises BadDigest; InvalidRequest where the announced trailer did not come."""
+        """The checksum to keep. Raises BadDigest, InvalidRequest; MalformedTrailerError where what came behind the body
+        is not what was announced: what nobody compares is not taken for compared."""
         if self.md5 is not None and self.md5 != found.md5:
             raise error("BadDigest", "The Content-MD5 you specified did not match what we received.")
+        trailing = self.algorithm is not None and self.value is None and not self.wanted
+        if set(trailers) != ({self.algorithm.header} if trailing and self.algorithm is not None else set()):
+            raise malformed_trailer()
         if self.algorithm is None or found.checksum is None:
             return None
         if self.wanted:
             return Checksum(self.algorithm.name, found.checksum)
-        value = self.value if self.value is not None else trailers.get(self.algorithm.header)
-        if value is None:
-            raise error("InvalidRequest", f"The trailer {self.algorithm.header} was announced and did not come.")
-        check_value(self.algorithm, value)
+        value = self.value if self.value is not None else trailers[self.algorithm.header]
+        check_value(self.algorithm, value, "trailing header" if trailing else "header")
         if value != found.checksum:
             message = f"The {self.algorithm.name} you specified did not match the calculated checksum."
             raise error("BadDigest", message)
@@ -249,6 +266,22 @@ def of_document(header: Callable[[str], str | None], trailing: bool) -> list[tup
     return [(stated.algorithm.new(), stated.value, stated.algorithm.name)]
 
 
+def stated_by(headers: Headers, content_md5: str | None, given: Mapping[str, str], algorithm: str | None) -> Stated:
+    """Of the request that brings a body. Raises InvalidDigest, InvalidRequest, also for a checksum that none here is:
+    who sends it relies on its being compared."""
+    for name, _ in headers.raw:
+        if name.startswith(b"x-amz-checksum-") and name not in _KNOWN:
+            raise error("InvalidRequest", "The algorithm type you specified in x-amz-checksum- header is invalid.")
+    return Stated.of(content_md5, given, algorithm, headers.get(TRAILER))
+
+
+def wants_checksum(mode: str | None) -> bool:
+    """Whether a reader wants to be told of it. Raises InvalidRequest."""
+    if mode is not None and mode.upper() != "ENABLED":
+        raise error("InvalidRequest", "Value for x-amz-checksum-mode header is invalid.")
+    return mode is not None
+
+
 def algorithm_of(name: str | None) -> Algorithm | None:
     """Raises InvalidRequest."""
     if name is None:
@@ -257,11 +290,11 @@ def algorithm_of(name: str | None) -> Algorithm | None:
     return ALGORITHMS[name]
 
 
-def check_value(algorithm: Algorithm, value: str) -> None:
+def check_value(algorithm: Algorithm, value: str, place: str = "header") -> None:
     """Raises InvalidRequest where it is not the base64 of a checksum of that kind."""
     raw = _decoded(value)
     if raw is None or len(raw) != len(algorithm.new().digest()):
-        raise error("InvalidRequest", f"Value for {algorithm.header} header is invalid.")
+        raise error("InvalidRequest", f"Value for {algorithm.header} {place} is invalid.")
 
 
 def kind_of(algorithm: Algorithm, asked: str | None) -> str:
@@ -301,9 +334,9 @@ def _announced(trailer: str | None) -> list[str]:
     names = [name.strip().lower() for name in (trailer or "").split(",") if name.strip()]
     by_header = {each.header: each.name for each in ALGORITHMS.values()}
     for name in names:
-        if name.startswith("x-amz-checksum-") and name not in by_header:
+        if name not in by_header:
             raise error("InvalidRequest", "The value specified in the x-amz-trailer header is not supported")
-    return [by_header[name] for name in names if name in by_header]
+    return [by_header[name] for name in names]
 
 
 def _md5(content_md5: str | None) -> bytes | None:

@@ -134,6 +134,14 @@ def limit_of(asked: int | None, name: str = "max-keys") -> int:
     return min(asked, MOST)
 
 
+def part_marker(number: int | None) -> int:
+    """Raises InvalidArgument."""
+    if number is not None and number < 0:
+        message = "Argument part-number-marker must be an integer between 0 and 2147483647"
+        raise invalid_argument(message, "part-number-marker", number)
+    return number or 0
+
+
 def token(last: str) -> str:
     return base64.urlsafe_b64encode(last.encode()).decode()
 
@@ -141,6 +149,8 @@ def token(last: str) -> str:
 def marker_of(continuation: str) -> str:
     """Raises InvalidArgument."""
     try:
+        if not continuation:
+            raise ValueError("none is empty")
         return base64.b64decode(continuation, altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError) as problem:
         message = "The continuation token provided is incorrect"

@@ -20,6 +20,14 @@ class MalformedChunk(ValueError):
     """The coding is broken."""
 
 
+class CutOff(MalformedChunk):
+    """It ended too early."""
+
+
+class MalformedTrailer(MalformedChunk):
+    """What follows the last chunk is no header."""
+
+
 class BadChunkSignature(ValueError):
     """A chunk or the trailer is not signed by whom it says."""
 
@@ -31,7 +39,8 @@ class Decoder:
     unsigned streams, and a signed one without ``verify_trailer`` must have no trailers. The trailer's signature is its
     last line: nothing can be added behind it.
 
-    Content of a chunk comes out before its signature is known: do not commit before ``finish``.
+    Content of a chunk comes out before its signature is known: do not commit before ``finish``. Line ends behind
+    the last one count for nothing: AWS's own example has one too many.
     """
 
     def __init__(
@@ -61,7 +70,9 @@ class Decoder:
                 content.append(piece)
                 self._take_data(piece)
             elif self._state == "done":
-                raise MalformedChunk("bytes after the last chunk")
+                if bytes(rest).strip(b"\r\n"):
+                    raise MalformedChunk("bytes after the last chunk")
+                break
             else:
                 line, rest = self._line(rest)
                 if line is not None:
@@ -69,9 +80,9 @@ class Decoder:
         return content
 
     def finish(self) -> None:
-        """The stream has ended. Raises MalformedChunk where it should not have."""
+        """The stream has ended. Raises CutOff where it should not have."""
         if self._state != "done":
-            raise MalformedChunk("the stream ended before its last chunk")
+            raise CutOff("the stream ended before its last chunk")
 
     def _line(self, data: memoryview) -> tuple[bytes | None, memoryview]:
         """The line that ends in ``data``, or None, and what follows it."""
@@ -132,7 +143,7 @@ class Decoder:
             raise MalformedChunk("a trailer that no signature covers")
         name, colon, value = line.partition(b":")
         if not colon or len(self.trailers) >= MAX_TRAILERS:
-            raise MalformedChunk("a trailer that is not a header")
+            raise MalformedTrailer("a trailer that is not a header")
         key = name.strip().lower().decode("ascii", "replace")
         text = value.strip().decode("latin-1")
         if key == "x-amz-trailer-signature":

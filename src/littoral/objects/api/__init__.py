@@ -30,6 +30,7 @@ from littoral.objects.api.uploads import UploadOperations
 from littoral.objects.api.versioning import VersioningOperations
 from littoral.objects.api.websites import WebsiteOperations
 from littoral.objects.checksums import TRAILER, of_document
+from littoral.objects.names import check_key
 
 
 class S3Api(
@@ -69,7 +70,9 @@ class S3Api(
         return [Declared(*each) for each in of_document(request.headers.get, TRAILER in request.headers)]
 
     def admit(self, call: Call, given: Mapping[str, Any]) -> None:
-        """Raises AccessDenied, NoSuchBucket."""
+        """Raises AccessDenied, NoSuchBucket; KeyTooLongError, InvalidArgument for a key that none can be."""
+        if "Key" in given:
+            check_key(given["Key"])
         self._gate.admit(call, given)
 
 

@@ -10,7 +10,7 @@ from littoral.objects.checksums import ALGORITHMS
 from littoral.objects.encryption import customer_key
 from littoral.objects.errors import invalid_argument
 from littoral.objects.facts import Stored
-from littoral.objects.listing import limit_of
+from littoral.objects.listing import limit_of, part_marker
 from littoral.objects.versions import check_version
 
 KNOWN = ("ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize")
@@ -47,7 +47,7 @@ class AttributeOperations(Operations):
             "StorageClass": stored.facts.storage_class,
             "ObjectSize": stored.content.size,
             "Checksum": checksum.members() if checksum else None,
-            "ObjectParts": _parts(stored, limit_of(max_parts, "max-parts"), part_number_marker or 0),
+            "ObjectParts": _parts(stored, limit_of(max_parts, "max-parts"), part_marker(part_number_marker)),
         }
         chosen = {name: every[name] for name in object_attributes if every[name] is not None}
         return {"LastModified": float(int(stored.modified)), **stored.version_member, **chosen}

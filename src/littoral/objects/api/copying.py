@@ -30,7 +30,6 @@ from littoral.objects.errors import error, invalid_argument
 from littoral.objects.facts import Bucket, Content, Facts, Stored, Tags, version_member
 from littoral.objects.lifecycle import expiration
 from littoral.objects.locks import Lock, lock_of
-from littoral.objects.names import check_key
 from littoral.objects.pouring import PUT_LIMIT
 from littoral.objects.steps import WriteConditions
 
@@ -132,7 +131,6 @@ class CopyOperations(Operations):
         expected_source_bucket_owner: str | None = None,
     ) -> Output:
         arguments = locals()
-        check_key(key)
         kept = kept_class(storage_class)
         check_write_conditions(if_match, if_none_match)
         lock = lock_of(object_lock_mode, object_lock_retain_until_date, object_lock_legal_hold_status, call.now)

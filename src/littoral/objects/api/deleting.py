@@ -34,7 +34,6 @@ class DeleteOperations(LoggingOperations):
         bypass_governance_retention: bool = False,
         expected_bucket_owner: str | None = None,
     ) -> Output:
-        check_key(key)
         check_version(version_id)
         self._check_owner(bucket, expected_bucket_owner)
         check = _check(if_match, if_match_last_modified_time, if_match_size)
@@ -104,6 +103,10 @@ class DeleteOperations(LoggingOperations):
 
 def _removal(wanted: dict[str, Any], *, bypass: bool) -> Removal | ServiceError:
     version = wanted.get("VersionId") or None
+    try:
+        check_key(wanted["Key"])
+    except ServiceError as refused:
+        return refused
     try:
         check_version(version)
     except ServiceError:

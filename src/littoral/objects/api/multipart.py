@@ -29,9 +29,8 @@ from littoral.objects.encryption import customer_key, kept_of
 from littoral.objects.errors import error
 from littoral.objects.facts import Bucket, Completed, Content, Facts, Part, Upload, UploadedPart, version_member
 from littoral.objects.lifecycle import expiration
-from littoral.objects.listing import Row, check_encoding, encoded, limit_of, list_many
+from littoral.objects.listing import Row, check_encoding, encoded, limit_of, list_many, part_marker
 from littoral.objects.locks import lock_of, no_lock_configuration
-from littoral.objects.names import check_key
 from littoral.objects.steps import WriteConditions
 
 LEAST_PART = 5 * 1024 * 1024  # bytes of every part but the last
@@ -74,7 +73,6 @@ class MultipartOperations(ExtractOperations):
         checksum_type: str | None = None,
     ) -> Output:
         arguments = locals()
-        check_key(key)
         kept = kept_class(storage_class)
         self._check_owner(bucket, expected_bucket_owner)
         lock = lock_of(object_lock_mode, object_lock_retain_until_date, object_lock_legal_hold_status, call.now)
@@ -223,7 +221,7 @@ class MultipartOperations(ExtractOperations):
     ) -> Output:
         self._check_owner(bucket, expected_bucket_owner)
         customer = customer_key(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)
-        limit, after = limit_of(max_parts, "max-parts"), part_number_marker or 0
+        limit, after = limit_of(max_parts, "max-parts"), part_marker(part_number_marker)
         with self._index.moment():  # an upload that ends just now has not lost its parts before
             upload = self._index.upload(bucket, key, upload_id)
             found = self._index.parts(upload_id, after, limit + 1)

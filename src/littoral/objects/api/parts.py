@@ -15,6 +15,7 @@ from littoral.objects.access.acl import Acl, canned, canonical_id, from_headers,
 from littoral.objects.access.gate import Gate, denied
 from littoral.objects.access.public import Block
 from littoral.objects.cold import check_readable
+from littoral.objects.conditions import DIGITS
 from littoral.objects.content import Shelf
 from littoral.objects.encryption import Keys
 from littoral.objects.errors import both_stated, error, invalid_argument, lists_are_off
@@ -213,7 +214,11 @@ def header_tags(tagging: str | None) -> Tags:
 def source_of(copy_source: str) -> tuple[str, str, str | None]:
     """Bucket, key and version of CopySource, where a plus stands for a space. Raises InvalidArgument."""
     path, _, query = copy_source.partition("?versionId=")
-    bucket, slash, key = unquote_plus(path).removeprefix("/").partition("/")
+    try:
+        path = unquote_plus(path, errors="strict")
+    except UnicodeDecodeError:
+        raise invalid_argument("Invalid copy source encoding.", "x-amz-copy-source", copy_source[:200]) from None
+    bucket, slash, key = path.removeprefix("/").partition("/")
     if not slash or not bucket or not key or bucket.startswith("arn:"):
         message = "Invalid copy source object key"
         raise error("InvalidArgument", message, ArgumentName="x-amz-copy-source", ArgumentValue=copy_source[:200])
@@ -231,6 +236,6 @@ def decoded_length(call: Call) -> int | None:
     text = headers.get("x-amz-decoded-content-length") or headers.get("content-length")
     if text is None:
         raise error("MissingContentLength", "You must provide the Content-Length HTTP header.")
-    if not text.isascii() or not text.isdigit():
+    if not text.isascii() or not text.isdigit() or len(text) > DIGITS:
         raise invalid_argument("The length of the body is not a number", "x-amz-decoded-content-length", text)
     return int(text)

@@ -18,6 +18,7 @@ from littoral.objects.api.writing import WriteOperations
 from littoral.objects.errors import error, invalid_argument, malformed, not_implemented
 from littoral.objects.forms import MOST_FIELDS_BYTES, Policy, key_of
 from littoral.objects.listing import encoded
+from littoral.objects.names import check_key
 
 Admitted = Callable[[Mapping[str, str]], Call]
 MEMBERS = {  # of PutObject, and the field that each is
@@ -140,6 +141,7 @@ class PostOperations(WriteOperations):
         form = Form(request.body, options["boundary"])
         await form.open()
         key = key_of(form.fields, form.filename)
+        check_key(key)
         call = admitted(form.fields)
         if "policy" in form.fields:
             form.policy = Policy.parse(form.fields["policy"])

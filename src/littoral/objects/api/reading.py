@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any, Final
@@ -9,7 +10,7 @@ from typing import Any, Final
 from littoral.aws.service import Call, Output, operation
 from littoral.net.message import ResponseBody
 from littoral.objects.api.parts import Operations
-from littoral.objects.checksums import ALGORITHMS
+from littoral.objects.checksums import ALGORITHMS, wants_checksum
 from littoral.objects.cold import check_readable, is_readable, told
 from littoral.objects.conditions import ReadConditions, Span, span_of
 from littoral.objects.encryption import customer_key
@@ -23,6 +24,7 @@ from littoral.store.spool import HEADER as SPOOLED
 
 FOUND: Final = "x-littoral-crc64nvme"  # of content whose writer stated none: for a transfer, which hashes it by parts
 Found = tuple[Stored, Span, bytes | None]  # with the object's data key
+_LATIN = re.compile(r"[\t\x20-\x7e\x80-\xff]*").fullmatch
 LAST_ATTEMPT = (False, False, True)  # an object may be overwritten between index and shelf
 
 
@@ -59,6 +61,7 @@ class ReadOperations(Operations):
         self._check_owner(bucket, expected_bucket_owner)
         customer = customer_key(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)
         conditions = ReadConditions(if_match, if_none_match, if_modified_since, if_unmodified_since)
+        checksums = wants_checksum(checksum_mode)
         overrides = _overrides(
             call,
             CacheControl=response_cache_control,
@@ -75,7 +78,7 @@ class ReadOperations(Operations):
             return stored, span, self._keys.opened(stored.facts.encryption, customer)
 
         def answer(stored: Stored, span: Span, body: ResponseBody) -> Output:
-            output = described(stored, span, call.now, checksums=checksum_mode == "ENABLED", part_number=part_number)
+            output = described(stored, span, call.now, checksums=checksums, part_number=part_number)
             output |= overrides
             output["Body"] = body
             return output
@@ -145,7 +148,7 @@ class ReadOperations(Operations):
             ContentType=response_content_type,
             Expires=response_expires,
         )
-        output = described(stored, span, call.now, checksums=checksum_mode == "ENABLED", part_number=part_number)
+        output = described(stored, span, call.now, checksums=wants_checksum(checksum_mode), part_number=part_number)
         output |= overrides
         named = call.request.headers.get(SPOOLED)
         return output if named is None or span.partial else self._laid_out(stored, named, call.now, output)
@@ -195,10 +198,15 @@ def _check_asked(call: Call) -> None:
 
 
 def _overrides(call: Call, **members: Any) -> dict[str, Any]:
-    """Of an answer's headers. Raises InvalidRequest where nobody signed what a link makes of the object."""
+    """Of an answer's headers. Raises InvalidRequest where nobody signed what a link makes of the object,
+    InvalidArgument for what no header can say."""
     given = {name: value for name, value in members.items() if value is not None}
     if given and call.principal.kind == "anonymous":
         raise error("InvalidRequest", "Request specific response headers cannot be used for anonymous GET requests.")
+    for name, value in given.items():
+        if isinstance(value, str) and not _LATIN(value):
+            argument = f"response-{re.sub('(?<=[a-z])(?=[A-Z])', '-', name).lower()}"
+            raise invalid_argument("Header value cannot be represented using ISO-8859-1.", argument, value)
     return given
 
 

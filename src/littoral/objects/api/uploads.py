@@ -10,7 +10,7 @@ from littoral.net.message import Body, BytesBody
 from littoral.objects import etags
 from littoral.objects.access.needs import READ_OBJECT
 from littoral.objects.api.parts import Operations, decoded_length, source_of
-from littoral.objects.checksums import ALGORITHMS, Checksum, Digests, Stated, stated_in
+from littoral.objects.checksums import ALGORITHMS, Checksum, Digests, Stated, stated_by, stated_in
 from littoral.objects.conditions import ReadConditions, copy_span
 from littoral.objects.content import Chunks
 from littoral.objects.encryption import CUSTOMER, CustomerKey, Sealing, customer_key
@@ -57,7 +57,7 @@ class UploadOperations(Operations):
         self._check_owner(bucket, expected_bucket_owner)
         customer = customer_key(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)
         upload = self._index.upload(bucket, key, upload_id)
-        stated = Stated.of(content_md5, given, checksum_algorithm, call.request.headers.get("x-amz-trailer"))
+        stated = stated_by(call.request.headers, content_md5, given, checksum_algorithm)
         if upload.algorithm and stated.algorithm and stated.algorithm.name != upload.algorithm:
             message = "Checksum Type mismatch occurred, expected checksum Type:"
             raise error(

@@ -16,7 +16,7 @@ from littoral.objects.api.parts import (
     headers_in,
     origin_of,
 )
-from littoral.objects.checksums import Checksum, Stated, stated_in
+from littoral.objects.checksums import Checksum, Stated, stated_by, stated_in
 from littoral.objects.cold import kept_class
 from littoral.objects.conditions import check_write_conditions
 from littoral.objects.encryption import Sealing, customer_key, kept_of
@@ -98,7 +98,6 @@ class WriteOperations(ExtractOperations):
     ) -> Output:
         arguments = locals()
         given = stated_in(arguments)
-        check_key(key)
         kept = kept_class(storage_class)
         check_write_conditions(if_match, if_none_match)
         lock = lock_of(object_lock_mode, object_lock_retain_until_date, object_lock_legal_hold_status, call.now)
@@ -115,7 +114,7 @@ class WriteOperations(ExtractOperations):
             acl=self._acl_of(call, held, acl, grants),
         )
         tags = header_tags(tagging)
-        stated = Stated.of(content_md5, given, checksum_algorithm, call.request.headers.get("x-amz-trailer"))
+        stated = stated_by(call.request.headers, content_md5, given, checksum_algorithm)
         _check_lockable(lock, stated)
         conditions = WriteConditions(if_match, if_none_match)
         put = Put(bucket, key, body or BytesBody(), stated, sealing, facts, tags, lock, conditions, held)
