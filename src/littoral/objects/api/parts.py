@@ -22,6 +22,7 @@ from littoral.objects.errors import both_stated, error, invalid_argument, lists_
 from littoral.objects.events import Origin
 from littoral.objects.facts import Bucket, Facts, Stored, Tags
 from littoral.objects.index import Index
+from littoral.objects.mailsafe import decoded
 from littoral.objects.names import check_key
 from littoral.objects.versions import check_version
 
@@ -155,8 +156,8 @@ def _without_framing(encoding: str | None) -> str | None:
 
 
 def checked_metadata(metadata: Mapping[str, str] | None) -> dict[str, str]:
-    """Names in lower case, as S3 stores them. Raises MetadataTooLarge."""
-    kept = {name.lower(): value for name, value in (metadata or {}).items()}
+    """Names in lower case and values decoded, as S3 stores them. Raises MetadataTooLarge."""
+    kept = {name.lower(): decoded(value) for name, value in (metadata or {}).items()}
     size = sum(len(name.encode()) + len(value.encode()) for name, value in kept.items())
     if size > METADATA_LIMIT:
         message = "Your metadata headers exceed the maximum allowed metadata size"

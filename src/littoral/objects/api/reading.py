@@ -17,6 +17,7 @@ from littoral.objects.encryption import customer_key
 from littoral.objects.errors import error, invalid_argument, lost
 from littoral.objects.facts import Stored
 from littoral.objects.lifecycle import expiration
+from littoral.objects.mailsafe import shown
 from littoral.objects.versions import check_version
 from littoral.protocols.httpcache import http_date
 from littoral.store.contract import NotFound
@@ -226,18 +227,21 @@ def _part_span(stored: Stored, number: int) -> Span:
 
 def described(stored: Stored, span: Span, now: float, *, checksums: bool, part_number: int | None) -> Output:
     """All members but Body that GetObject and HeadObject share."""
+    metadata, missing = shown(stored.facts.metadata)
     output: dict[str, Any] = {
         "AcceptRanges": "bytes",
         "LastModified": float(int(stored.modified)),
         "ContentLength": span.length,
         "ETag": stored.quoted,
-        "Metadata": stored.facts.metadata,
+        "Metadata": metadata,
         **stored.facts.headers,
         **stored.version_member,
         **stored.lock.members(),
         **stored.facts.encryption_members,
         **told(stored.facts, now),
     }
+    if missing:
+        output["MissingMeta"] = missing
     if span.partial:
         output["ContentRange"] = span.content_range(stored.content.size)
         output["ResponseMetadata"] = {"HTTPStatusCode": 206}

@@ -34,6 +34,7 @@ from littoral.objects.events import Origin
 from littoral.objects.facts import Facts, Stored
 from littoral.objects.index import Index
 from littoral.objects.locks import OPEN
+from littoral.objects.mailsafe import headers_of
 from littoral.objects.steps import WriteConditions
 from littoral.objects.versions import Removal
 from littoral.store.remote.far import Credentials
@@ -353,7 +354,7 @@ def _described(stored: Stored) -> dict[str, str]:
     told = {name: str(facts.headers[member]) for member, name in HEADERS.items() if member in facts.headers}
     if "Expires" in facts.headers:
         told["expires"] = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(facts.headers["Expires"]))
-    told |= {f"x-amz-meta-{name}": value for name, value in facts.metadata.items()}
+    told |= headers_of(facts.metadata)
     if stored.tags:
         told["x-amz-tagging"] = urlencode(stored.tags)
     if facts.encryption is not None:
