@@ -7,6 +7,7 @@ import zlib
 from base64 import b64encode
 from hashlib import sha1
 from typing import Any
+from urllib.parse import quote
 from xml.etree import ElementTree
 
 import pytest
@@ -14,6 +15,7 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from littoral.objects.facts import Facts
 from tests.objects.conftest import S3Place
 
 UNSIGNED = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
@@ -165,6 +167,20 @@ def test_markers_that_nobody_was_given_are_refused(place: S3Place, s3: Any, buck
     upload = s3.create_multipart_upload(Bucket=bucket, Key="k")["UploadId"]
     answer = ask(place, "GET", f"/{bucket}/k?part-number-marker=-1&uploadId={upload}")
     assert (*answer.refusal, answer.of_error("ArgumentName")) == (400, "InvalidArgument", "part-number-marker")
+
+
+@pytest.mark.parametrize("said", ["0", "-1", "never", "Thu, 01 Jan 2030 00:00:00 GMT", "2030-01-01T00:00:00Z"])
+def test_when_an_object_expires_is_told_as_it_was_said(place: S3Place, s3: Any, bucket: str, said: str) -> None:
+    """Browsers take what is no time for a time in the past; S3 takes it for nothing."""
+    assert ask(place, "PUT", f"/{bucket}/k", HELLO, {"expires": said}).status == 200
+    s3.copy_object(Bucket=bucket, Key="copy", CopySource=f"{bucket}/k")
+    for target in ("k", "copy", f"k?response-expires={quote(said)}"):
+        assert ask(place, "GET", f"/{bucket}/{target}").headers["expires"] == said
+
+
+def test_when_it_expires_was_kept_as_a_number_once() -> None:
+    kept = Facts.load(Facts({"Expires": 1_893_456_000.0}).dump())
+    assert kept.headers == {"Expires": "Tue, 01 Jan 2030 00:00:00 GMT"}
 
 
 def test_an_answers_header_is_overridden_by_what_a_header_can_say(place: S3Place, s3: Any, bucket: str) -> None:

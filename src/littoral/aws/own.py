@@ -1,4 +1,5 @@
-"""Operations that are Littoral's own within a service of AWS, in the form of botocore's models.
+"""Operations that are Littoral's own within a service of AWS, in the form of botocore's models, and the shapes of AWS's
+that S3 has otherwise than they say.
 
 Their names begin with Littoral, so that no later operation of AWS's is hidden by one. They are recognised, called,
 counted and told of as any other; no client of AWS's knows of them.
@@ -12,6 +13,7 @@ from typing import Any, Final
 from littoral.protocols import manyobjects
 
 _BUCKET: Final = {"shape": "BucketName", "location": "uri", "locationName": "Bucket"}
+_TEXT: Final = {"type": "string"}
 _OWNER: Final = {"shape": "AccountId", "location": "header", "locationName": "x-amz-expected-bucket-owner"}
 OWN: Final[Mapping[str, Mapping[str, Mapping[str, Any]]]] = {
     "s3": {
@@ -38,6 +40,8 @@ OWN: Final[Mapping[str, Mapping[str, Mapping[str, Any]]]] = {
                 },
                 "payload": "Body",
             },
+            "Expires": _TEXT,  # whatever was said: S3 keeps no time, and many say "0"
+            "ResponseExpires": _TEXT,
         },
     }
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field, replace
+from email.utils import formatdate
 from functools import lru_cache
 from typing import Any
 
@@ -75,6 +76,9 @@ class Facts:
         encryption = Encryption(**raw["encryption"]) if raw.get("encryption") else None
         parts = tuple(Part(**part) for part in raw["parts"])
         acl = Acl.load(raw["acl"]) if raw.get("acl") else None
+        expires = raw["headers"].get("Expires")
+        if isinstance(expires, float):  # as it was kept once
+            raw["headers"]["Expires"] = formatdate(expires, usegmt=True)
         own = raw.get("restored"), raw.get("found")
         return cls(raw["headers"], raw["metadata"], checksum, parts, encryption, acl, *own)
 

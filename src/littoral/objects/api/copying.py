@@ -107,7 +107,7 @@ class CopyOperations(Operations):
         copy_source_if_modified_since: datetime | None = None,
         copy_source_if_none_match: str | None = None,
         copy_source_if_unmodified_since: datetime | None = None,
-        expires: datetime | None = None,
+        expires: str | None = None,
         if_match: str | None = None,
         if_none_match: str | None = None,
         metadata: dict[str, str] | None = None,

@@ -55,7 +55,7 @@ class MultipartOperations(ExtractOperations):
         content_encoding: str | None = None,
         content_language: str | None = None,
         content_type: str | None = None,
-        expires: datetime | None = None,
+        expires: str | None = None,
         metadata: dict[str, str] | None = None,
         storage_class: str | None = None,
         website_redirect_location: str | None = None,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from unicodedata import category
 from urllib.parse import parse_qsl, unquote_plus
@@ -124,16 +123,15 @@ def origin_of(call: Call) -> Origin:
 
 
 def headers_in(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The headers that an object keeps, by the model's names; times as Unix seconds. ``arguments`` are the
+    """The headers that an object keeps, by the model's names. ``arguments`` are the
     operation's: its ``locals()``, as of ``checksums.stated_in``."""
-    expires: datetime | None = arguments["expires"]
     kept = {
         "ContentType": arguments["content_type"] or DEFAULT_TYPE,
         "CacheControl": arguments["cache_control"],
         "ContentDisposition": arguments["content_disposition"],
         "ContentEncoding": _without_framing(arguments["content_encoding"]),
         "ContentLanguage": arguments["content_language"],
-        "Expires": None if expires is None else expires.timestamp(),
+        "Expires": arguments["expires"],
         "WebsiteRedirectLocation": checked_redirect(arguments["website_redirect_location"]),
     }
     return {name: value for name, value in kept.items() if value is not None and value != ""}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import unquote, urlencode
 
@@ -46,6 +45,7 @@ MEMBERS = {  # of PutObject, and the field that each is
     "checksum_xxhash3": "x-amz-checksum-xxhash3",
     "checksum_xxhash128": "x-amz-checksum-xxhash128",
     "content_md5": "content-md5",
+    "expires": "expires",
     "object_lock_mode": "x-amz-object-lock-mode",
     "object_lock_legal_hold_status": "x-amz-object-lock-legal-hold",
 }
@@ -164,20 +164,11 @@ def _members(fields: Mapping[str, str]) -> dict[str, Any]:
     }
     if metadata:
         given["metadata"] = metadata
-    if fields.get("expires"):
-        given["expires"] = _date(fields["expires"])
     if fields.get(RETAINED):
         given["object_lock_retain_until_date"] = _moment(fields[RETAINED])
     if fields.get("tagging"):
         given["tagging"] = _tagging(fields["tagging"])
     return given
-
-
-def _date(text: str) -> datetime:
-    try:
-        return parsedate_to_datetime(text).astimezone(UTC)
-    except ValueError:
-        raise invalid_argument("Not a valid date", "Expires", text) from None
 
 
 def _moment(text: str) -> datetime:

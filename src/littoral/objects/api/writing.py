@@ -79,7 +79,7 @@ class WriteOperations(ExtractOperations):
         checksum_xxhash64: str | None = None,
         checksum_xxhash3: str | None = None,
         checksum_xxhash128: str | None = None,
-        expires: datetime | None = None,
+        expires: str | None = None,
         if_match: str | None = None,
         if_none_match: str | None = None,
         metadata: dict[str, str] | None = None,

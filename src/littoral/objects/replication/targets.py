@@ -48,6 +48,7 @@ HEADERS = {
     "ContentDisposition": "content-disposition",
     "ContentEncoding": "content-encoding",
     "ContentLanguage": "content-language",
+    "Expires": "expires",
     "WebsiteRedirectLocation": "x-amz-website-redirect-location",
 }
 
@@ -352,8 +353,6 @@ class FarTarget:
 def _described(stored: Stored) -> dict[str, str]:
     facts = stored.facts
     told = {name: str(facts.headers[member]) for member, name in HEADERS.items() if member in facts.headers}
-    if "Expires" in facts.headers:
-        told["expires"] = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(facts.headers["Expires"]))
     told |= headers_of(facts.metadata)
     if stored.tags:
         told["x-amz-tagging"] = urlencode(stored.tags)
