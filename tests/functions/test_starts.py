@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 
+import pytest
 import pytest_asyncio
 
 from littoral.aws.invoke import Invocation
+from littoral.functions.instance import Instance
 from littoral.functions.line import BATCH
 from littoral.functions.pool import Pool
+from littoral.functions.version import FunctionVersion
 from tests.functions.deploy import Place
 from tests.functions.meeting import Meeting
 
@@ -110,6 +114,30 @@ async def test_a_start_that_fails_is_the_failure_of_one_event(place: Place, meet
     assert [each.result["errorType"] for each in answers] == ["OSError"] * 3
     assert all("Init Duration" in each.report for each in answers)
     assert place.functions.stats()["busy"] == 0 and place.functions.running() == {}
+
+
+@pytest.mark.parametrize("last", ["", "import nothing_like_it", "os._exit(3)"])
+async def test_an_init_phase_that_is_over_before_the_place_looks_is_in_log_and_report(
+    place: Place, monkeypatch: pytest.MonkeyPatch, last: str
+) -> None:
+    starts = place.functions._parts.scheduler.starts
+    launch = starts._launch
+
+    async def late(version: FunctionVersion) -> Instance:
+        instance = await launch(version)
+        async with asyncio.timeout(20):
+            await asyncio.wait([instance._ready])
+            while last and instance.alive:
+                await asyncio.sleep(0.01)
+        return instance
+
+    monkeypatch.setattr(starts, "_launch", late)
+    await place.python(f"import os, time\nprint('importing')\ntime.sleep(0.02)\n{last}\ndef handler(e, c): pass\n")
+    answer = await place.invoke()
+    assert (answer.error is None) is not bool(last)
+    assert answer.log[0] == "importing" and sum(line.startswith("START") for line in answer.log) == 1
+    took = re.search(r"Billed Duration: (\d+) ms.*Init Duration: (\d+)", answer.report)
+    assert took is not None and int(took[1]) >= int(took[2]) >= 20
 
 
 async def test_a_caller_that_leaves_while_it_waits_leaves_its_event(place: Place, meeting: Meeting) -> None:

@@ -95,14 +95,18 @@ class Instance(asyncio.Protocol):
         self._write(frame)
 
     async def ready(self, limit: float) -> float:
-        """Wait for the init phase; the seconds it took. Raises InitFailed; the instance is then dead."""
+        """Wait for the init phase; the seconds it took, from the instance's beginning: it may be over by now. They are
+        ``init_seconds`` then, of one that failed, too. Raises InitFailed; the instance is then dead."""
         try:
             async with asyncio.timeout(limit):
                 await asyncio.shield(self._ready)
                 await self.others_ready()
-        except TimeoutError:
+        except TimeoutError:  # its time is in the outcome's duration
             self.kill()
             raise InitFailed(b"", words="init timeout") from None
+        except InitFailed:
+            self.init_seconds = time.perf_counter() - self._born
+            raise
         self.init_seconds = time.perf_counter() - self._born
         return self.init_seconds
 

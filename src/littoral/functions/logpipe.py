@@ -1,6 +1,7 @@
 """The pipe that an instance prints into, and whose words come out of it.
 
-Owns: the reading end. Words are those of the event under way (``turn``), or, behind a mark, of one that waited in the
+Owns: the reading end. Nothing is read until somebody hears it: an instance may print before the place has come to
+listen, and may have ended by then. Words are those of the event under way (``turn``), or, behind a mark, of one that waited in the
 mailbox and has begun before the place knew: the runtime writes its id in front of its first word.
 """
 
@@ -29,16 +30,25 @@ class LogPipe:
     def __init__(self, line: Line[Turn]) -> None:
         """``line``: the events of the instance."""
         self.turn: Hearer | None = None  # that began last; before the first, who listens to the init phase
+        self._unheard = b""  # what had to be read before that
         self._speaker: Turn | None = None  # whose words are read next, where a mark has said it
         self._line = line
         self._fd = -1
         self._there = array("i", (0,))  # bytes, when it was asked last
         self._cut = b""  # maybe the beginning of a mark
 
-    def watch(self, fd: int) -> None:
+    def is_at(self, fd: int) -> None:
+        """The reading end, from now on the pipe's own."""
         self._fd = fd
         os.set_blocking(fd, False)
-        asyncio.get_running_loop().add_reader(fd, self._readable)
+
+    def hear(self, hearer: Hearer) -> None:
+        """The first: of what was printed before, too."""
+        self.turn = hearer
+        unheard, self._unheard = self._unheard, b""
+        self.say(unheard)
+        if self._fd >= 0:
+            asyncio.get_running_loop().add_reader(self._fd, self._readable)
 
     def _readable(self) -> None:
         """One read a turn: an instance that prints without end must not starve the others."""
@@ -90,12 +100,14 @@ class LogPipe:
         self.say(data)
 
     def say(self, data: bytes) -> None:
-        """Words of the one who speaks; of nobody, where none listens."""
+        """Words of the one who speaks."""
         speaker: Hearer | None = self._speaker
         if speaker is not None and speaker not in self._line:
             speaker = self._speaker = None
         hearer = speaker or self.turn
-        if data and hearer is not None:
+        if hearer is None:
+            self._unheard += data
+        elif data:
             hearer.printed(data)
 
     def close(self) -> None:

@@ -52,7 +52,7 @@ async def open_instance(
     finally:
         os.close(log_write)
     instance.process.is_of(keeper, number)
-    instance.log.watch(log_read)
+    instance.log.is_at(log_read)
     ours.setblocking(False)
     with contextlib.suppress(OSError):
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)

@@ -18,7 +18,6 @@ import asyncio
 import json
 import logging
 import os
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Protocol
@@ -178,18 +177,15 @@ class Starts:
         limit = self._settings.log_bytes_per_invocation
         opening = InvocationLog(self._logs, group, instance.stream, limit)
         opening.lines(*platformlog.foreign(pool.version, self._clock()))
-        instance.log.turn = opening
+        instance.log.hear(opening)
         return opening
 
     async def _init(self, pool: Pool, instance: Instance, opening: InvocationLog) -> InitFailed | None:
         pool.opening.add(instance)
         instance.on_booted = lambda: self._booted(pool, instance)
-        began = time.perf_counter()
         try:
             self.inits.append(await instance.ready(self._settings.init_seconds))
         except InitFailed as failure:
-            if failure.words != "init timeout":  # which is in the outcome's duration; the phase is billed, too
-                instance.init_seconds = time.perf_counter() - began
             return failure
         except BaseException:
             instance.kill()
