@@ -131,11 +131,11 @@ def parted(seen: bytes, framed: int = 0) -> tuple[list[bytes], list[bytes]]:
     """The whole records of one direction: TLS's, and the wide ones after them, among which a body in frames, that has
     ``framed`` bytes, is one."""
     kinds: tuple[list[bytes], list[bytes]] = [], []
-    at = 0
+    at, before = 0, 0  # records before a body in frames, of which its BODY is one
     while at + _TLS <= len(seen):
-        if framed and kinds[1][-2:-1] and kinds[1][-2][0] == BODY and len(kinds[1][-1]) < framed:
-            kinds[1].append(seen[at : at + framed])
-            at += framed
+        if before == 1 and framed:
+            kinds[1].append(seen[at : at + framed])  # which are no record, and begin with any byte
+            at, before = at + framed, 0
             continue
         tls = 20 <= seen[at] <= 23
         head = _TLS if tls else HEAD
@@ -143,5 +143,6 @@ def parted(seen: bytes, framed: int = 0) -> tuple[list[bytes], list[bytes]]:
         if end > len(seen):
             break
         kinds[0 if tls else 1].append(seen[at:end])
+        before = 2 if not tls and seen[at] == BODY else max(0, before - 1)
         at = end
     return kinds

@@ -87,6 +87,12 @@ async def test_both_ends_know_of_them_and_nothing_but_them_follows_the_handshake
             assert not any(bytes(DATA[at : at + 12]) in seen for at in range(0, len(DATA), 50_000))
 
 
+def test_who_looks_on_knows_a_body_in_frames_whatever_it_begins_with() -> None:
+    head, framed = bytes([widerecords.BODY, 0, 0, 3]) + b"abc", bytes([widerecords.BODY]) * 50
+    sent = [head, bytes([widerecords.DATA, 0, 0, 2]) + b"de", framed]
+    assert parted(b"".join(sent * 3), len(framed)) == ([], sent * 3)
+
+
 async def test_a_server_without_them_is_spoken_to_in_tls(
     bulk: Bulk, authority: Authority, client: ssl.SSLContext
 ) -> None:
