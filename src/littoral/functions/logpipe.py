@@ -1,8 +1,8 @@
 """The pipe that an instance prints into, and whose words come out of it.
 
 Owns: the reading end. Nothing is read until somebody hears it: an instance may print before the place has come to
-listen, and may have ended by then. Words are those of the event under way (``turn``), or, behind a mark, of one that waited in the
-mailbox and has begun before the place knew: the runtime writes its id in front of its first word.
+listen, and may have ended by then. Words are those of the event under way (``turn``), or, behind a mark, of one that
+waited in the mailbox and has begun before the place knew: the runtime writes its id in front of its first word.
 """
 
 from __future__ import annotations
