@@ -175,8 +175,9 @@ async def test_memory_holds_no_file_that_the_disk_let_go(tmp_path: Path) -> None
             made.put(key(f"/{number}"), entry(made, f"/{number}", b"x" * (2 * MIB)), NONE, 0)
         made.put(key("/huge"), entry(made, "/huge", b"x" * (4 * MIB)), NONE, 0)
         assert made.get(key("/huge")) is None  # more than a quarter of the disk
-        async with asyncio.timeout(10):
-            while sum(file.stat().st_size for file in made.disk.files.iterdir()) > 12 * MIB:
+        await made.disk.settled()
+        async with asyncio.timeout(10):  # a file goes with its last reader, memory or the writing thread
+            while len(list(made.disk.files.iterdir())) != 5:
                 await asyncio.sleep(0.01)
         assert sum(made.get(key(f"/{number}")) is not None for number in range(12)) == len(made.disk) == 5
 
@@ -214,6 +215,33 @@ async def test_of_a_row_that_was_found_bad_the_successor_stays(tmp_path: Path, m
         assert await again.disk.load(key("/a")) is None
         await again.disk.settled()
         assert len(again.disk) == 0
+
+
+async def test_memory_holds_no_file_that_went_while_it_was_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The writing thread has seen that nobody holds it; before it is gone somebody who had read its row does."""
+    async with cache(tmp_path) as made:
+        made.put(key("/a"), entry(made, "/a", b"x" * (2 * MIB)), NONE, 0)
+    async with cache(tmp_path) as made:
+        await made.disk.settled()
+        going, found, unlink = threading.Event(), threading.Event(), Path.unlink
+
+        def late(path: Path, missing_ok: bool = False) -> None:
+            going.set()
+            assert found.wait(20)
+            unlink(path, missing_ok)
+
+        async def let_go() -> None:
+            monkeypatch.setattr(Path, "unlink", late)
+            made.disk.remove(key("/a"))
+            assert await asyncio.to_thread(going.wait, 20)
+
+        meanwhile(made, monkeypatch, let_go)
+        assert (await made.find(key("/a"), NONE))[1] is not None
+        found.set()
+        await made.disk.settled()
+        assert made.get(key("/a")) is None
 
 
 async def test_of_an_object_that_was_invalidated_the_successor_stays(

@@ -188,7 +188,8 @@ class Disk:
         at = digest(key)
         if at in self._pending:
             await self.settled()
-        row = await asyncio.get_running_loop().run_in_executor(self._reader, self._row, at)
+        self._loop = asyncio.get_running_loop()
+        row = await self._loop.run_in_executor(self._reader, self._row, at)
         if row is None:
             return None
         if row.head.startswith(VARY):
@@ -275,12 +276,13 @@ class Disk:
 
     def _unlink(self, name: str) -> None:
         live = self._live.get(name)
+        if live is None:
+            (self.files / name).unlink(missing_ok=True)
+            live = self._live.get(name)  # of somebody who had read its row, and saw the file a moment ago
         if live is not None:
             live.doom()  # somebody may be about to send it
             if self._loop is not None and not self._loop.is_closed():
                 self._loop.call_soon_threadsafe(self._left, name)
-        else:
-            (self.files / name).unlink(missing_ok=True)
 
     def _reset(self) -> None:
         """After a failed write nothing out of date may come back: all that is on disk goes. Without rows there is
