@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, cast
 
+from littoral.net.connecting import connected
 from littoral.net.websocket import Bridge
 from littoral.protocols.websocket import answers
 
@@ -50,12 +51,10 @@ class Asking:
 
 async def open_websocket(asking: Asking, tls: ssl.SSLContext | None, factory: Callable[[], asyncio.Protocol]) -> None:
     """The protocol that the factory makes is connected on return. Raises OSError, HandshakeFailed."""
-    loop = asyncio.get_running_loop()
     key = base64.b64encode(os.urandom(16))
+    opening = _Opening(asking.head(key), key, factory)
     async with asyncio.timeout(PATIENCE):
-        _, opening = await loop.create_connection(
-            lambda: _Opening(asking.head(key), key, factory), asking.host, asking.port, ssl=tls
-        )
+        await connected(asking.host, asking.port, lambda: opening, tls, asking.host)
         try:
             await opening.opened
         except BaseException:
